@@ -1,0 +1,38 @@
+@0xd3a1c05ae0a1f3b1;
+# The conversation of two friends, inside the end-to-end encrypted channel (protocol sections 1 and 3).
+
+struct FriendMessage {
+  # What one frame holds.
+  union {
+    hello @0 :Hello;
+    # First frame of each side.
+    resume @1 :Resume;
+    # Where an account stands: sent for each account after the hellos, and again whenever an Opening was signed.
+    statement @2 :Data;
+    # A signed statement, canonical bytes and signature.
+    keepalive @3 :Void;
+  }
+}
+
+struct Hello {
+  incarnation @0 :UInt64;
+  # Random for each run of the node: tells a restarted friend from a second connection of the same run.
+}
+
+struct Resume {
+  currency @0 :Text;
+  opening @1 :Data;
+  # The sender's newest signed Opening, or empty.
+  epoch @2 :Epoch;
+}
+
+struct Epoch {
+  # Where the sender stands in the epoch it has adopted; `agreed` is empty when it has adopted none.
+  agreed @0 :Data;
+  # Hash of the Opening or of both Openings that the epoch rests on.
+  number @1 :UInt64;
+  ownSeq @2 :UInt64;
+  ownHash @3 :Data;
+  otherSeq @4 :UInt64;
+  otherHash @5 :Data;
+}

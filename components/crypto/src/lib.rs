@@ -1,0 +1,32 @@
+//! Keys, signatures, hash locks, MACs, randomness and identity files.
+//!
+//! The only crate that sees `ring`. Everything above it speaks of [`PublicKey`], [`Signature`], [`Hash`],
+//! [`Preimage`] and of the three capabilities a deterministic core takes as arguments: [`Signer`],
+//! [`Verifier`] and [`Random`].
+
+mod bytes;
+mod hash;
+mod identity;
+mod identity_file;
+mod key;
+mod random;
+
+pub use bytes::ParseBytesError;
+pub use hash::{Hash, HashLock, Mac, Nonce, Preimage, Secret, mac, sha256, sha256_parts};
+pub use identity::{Ed25519Verifier, Identity, IdentityError, Signer, Verifier};
+pub use identity_file::IdentityFileError;
+pub use key::{PublicKey, PublicKeyError, Signature};
+pub use random::{Random, RandomExt, SystemRandom};
+
+/// URL-safe base64 without padding, as keys and ids are shown everywhere.
+pub fn base64_text(bytes: &[u8]) -> String {
+    bytes::to_base64(bytes)
+}
+
+/// Parses [`base64_text`] into exactly `N` bytes.
+///
+/// # Errors
+/// The text has another length or is not URL-safe base64.
+pub fn parse_base64_text<const N: usize>(text: &str) -> Result<[u8; N], ParseBytesError> {
+    bytes::from_base64(text)
+}

@@ -1,0 +1,17 @@
+//! Message types, limits, signed bytes and codecs: everything that two parties must agree on.
+//!
+//! The only crate that sees the wire schemas. What is signed has a canonical encoding of its own
+//! ([`encoding`]); the messages around it are Cap'n Proto, one union a link.
+
+pub mod amount;
+pub mod encoding;
+mod frame;
+pub mod id;
+pub mod limits;
+pub mod signed;
+pub mod ticket;
+pub mod wire;
+
+pub use amount::{Currency, Rate};
+pub use id::{InvoiceId, PaymentId, RequestId};
+pub use signed::{Signable, Unverified, Verified};

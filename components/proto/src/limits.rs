@@ -1,0 +1,34 @@
+//! Every bound of the protocol in one place. Checked where bytes are parsed, before anything is allocated.
+
+/// Largest amount, limit and |opening balance| in credits: 2^96. Sums of many such values still fit 128 bits.
+pub const AMOUNT_MAX: u128 = 1 << 96;
+/// Most hops of a route: friendships between the buyer and the destination.
+pub const HOPS_MAX: usize = 32;
+/// Most bytes of a currency's name.
+pub const CURRENCY_BYTES_MAX: usize = 16;
+/// Most bytes of a description in an invoice.
+pub const DESCRIPTION_BYTES_MAX: usize = 256;
+/// Most bytes of a friend's, relay's or index server's local name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Most bytes of an address `HOST:PORT`.
+pub const ADDRESS_BYTES_MAX: usize = 261;
+/// Most relays in a friend's ticket.
+pub const RELAYS_MAX: usize = 8;
+/// Most operations in one statement.
+pub const OPERATIONS_MAX: usize = 256;
+/// Most bytes of one statement with its signature.
+pub const STATEMENT_BYTES_MAX: usize = 160 * 1024;
+/// Most statements with operations that a side may send before it saw an acknowledgement.
+pub const UNACKNOWLEDGED_MAX: usize = 64;
+/// A statement carries a hash of all pending requests at least this often.
+pub const CHECKPOINT_EVERY: u64 = 64;
+/// Most pending requests in one direction of one account.
+pub const PENDING_MAX: usize = 1024;
+/// Most parts of one payment.
+pub const PARTS_MAX: usize = 16;
+/// Most currencies with one friend.
+pub const CURRENCIES_MAX: usize = 8;
+/// Longest patience of a request in milliseconds.
+pub const PATIENCE_MS_MAX: u64 = 3_600_000;
+/// Largest frame on a link between friends, bytes.
+pub const FRIEND_FRAME_BYTES_MAX: usize = 1024 * 1024;
