@@ -4,11 +4,22 @@
 //! ([`encoding`]); the messages around it are Cap'n Proto, one union a link.
 
 pub mod amount;
+pub mod checked_text;
+mod decimal;
 pub mod encoding;
 mod frame;
+pub mod friend;
 pub mod id;
+pub mod index;
+pub mod invoice;
 pub mod limits;
+pub mod opening;
+pub mod payment;
+pub mod receipt;
+pub mod relay;
+pub mod route;
 pub mod signed;
+pub mod statement;
 pub mod ticket;
 pub mod wire;
 

@@ -1,0 +1,271 @@
+//! Our own log: what we may write into it, and when it is signed.
+//!
+//! An operation takes effect when it is written, is durable with the transaction that wrote it, and is signed only for a live
+//! connection. Until then a `Request` can still be withdrawn and a `Commit` can still become an `Abort`.
+
+use crate::account::AccountKey;
+use crate::epoch::{Epoch, Queued, Sent, advance, pending_hash};
+use crate::pending::{Direction, Pending, Stage};
+use offst_crypto::{Hash, Preimage, PublicKey, Signer};
+use offst_proto::limits::{
+    AMOUNT_MAX, CHECKPOINT_EVERY, OPERATIONS_MAX, PENDING_MAX, STATEMENT_BYTES_MAX, UNACKNOWLEDGED_MAX,
+};
+use offst_proto::payment::CancelReason;
+use offst_proto::statement::{Answer, Operation, Request, Statement};
+use offst_proto::{RequestId, Verified};
+use std::sync::Arc;
+
+/// Why an operation cannot be written. Each is an answer to a caller, nobody's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAllowed {
+    /// The account has no epoch, or it was stopped.
+    #[error("the account is not active")]
+    NotActive,
+    /// The friend takes no requests.
+    #[error("the friend takes no requests")]
+    Closed,
+    /// The line to the friend has not enough room.
+    #[error("the line to the friend has only {room} left")]
+    NoCapacity {
+        /// Credits that could be sent.
+        room: u128,
+    },
+    /// Too many requests are pending.
+    #[error("too many requests are pending with this friend")]
+    Busy,
+    /// A request with this id is pending on this account already.
+    #[error("a request with this id is pending already")]
+    Duplicate,
+    /// The request is not pending here, or has not come so far, or too far.
+    #[error("the request is not at the stage that this step needs")]
+    WrongStage,
+}
+
+/// What became of a request that we gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbortOutcome {
+    /// It had never been signed: it is gone as if it had never been written.
+    Withdrawn,
+    /// The friend was told, and has still to cancel.
+    Aborted,
+}
+
+/// What came of [`crate::Account::sign`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignOutcome {
+    /// Nothing to say.
+    Nothing,
+    /// One statement; ask again.
+    Signed(Arc<[u8]>),
+    /// The friend has to acknowledge before more is signed.
+    WindowFull,
+}
+
+/// What one statement may carry of requests and the like, without its fixed fields and a full window of cancels.
+const OPERATION_BYTES_MAX: usize = STATEMENT_BYTES_MAX - 2048;
+
+/// An upper bound for the encoded size of an operation.
+fn bytes_max(operation: &Operation) -> usize {
+    match operation {
+        Operation::Request(request) => 256 + request.route.len() * PublicKey::LEN,
+        _ => 160,
+    }
+}
+
+impl Epoch {
+    fn write(&mut self, operation: Operation, amount: u128) {
+        self.mine.totals =
+            advance(&self.mine.totals, &operation, amount).expect("our own totals stay far below their bound");
+        self.queue.insert(self.queue_next, Queued { operation, amount });
+        self.queue_next += 1;
+    }
+
+    /// Freezes credits and asks the friend to carry them on.
+    pub(crate) fn request(&mut self, request: Request, terms: Hash) -> Result<(), NotAllowed> {
+        let key = (Direction::Outgoing, request.id);
+        let amount = request.frozen();
+        if self.pendings.contains_key(&key) {
+            return Err(NotAllowed::Duplicate);
+        }
+        if !self.theirs.open {
+            return Err(NotAllowed::Closed);
+        }
+        if self.pending_count(Direction::Outgoing) >= PENDING_MAX {
+            return Err(NotAllowed::Busy);
+        }
+        let room = self.send_capacity();
+        if amount > room || amount > AMOUNT_MAX {
+            return Err(NotAllowed::NoCapacity { room });
+        }
+        self.pendings.insert(key, Pending { amount, terms, stage: Stage::Requested });
+        self.write(Operation::Request(Box::new(request)), amount);
+        Ok(())
+    }
+
+    /// Changes the stage of a request of `direction`.
+    fn step(
+        &mut self,
+        direction: Direction,
+        id: RequestId,
+        next: impl FnOnce(Stage) -> Option<Stage>,
+    ) -> Result<(), NotAllowed> {
+        let pending = self.pendings.get_mut(&(direction, id)).ok_or(NotAllowed::WrongStage)?;
+        pending.stage = next(pending.stage).ok_or(NotAllowed::WrongStage)?;
+        Ok(())
+    }
+
+    /// Passes the destination's answer on.
+    pub(crate) fn respond(&mut self, answer: Answer) -> Result<(), NotAllowed> {
+        self.step(Direction::Incoming, answer.id, |stage| stage.respond(answer.lock).ok().flatten())?;
+        self.write(Operation::Response(answer), 0);
+        Ok(())
+    }
+
+    /// Promises to pay for the preimage.
+    pub(crate) fn commit(&mut self, id: RequestId) -> Result<(), NotAllowed> {
+        self.step(Direction::Outgoing, id, |stage| stage.commit().ok())?;
+        self.write(Operation::Commit { id }, 0);
+        Ok(())
+    }
+
+    /// Gives a request up that no signed `Commit` binds.
+    pub(crate) fn abort(&mut self, id: RequestId) -> Result<AbortOutcome, NotAllowed> {
+        let key = (Direction::Outgoing, id);
+        let pending = *self.pendings.get(&key).ok_or(NotAllowed::WrongStage)?;
+        let queued = |wanted: fn(&Operation) -> bool| {
+            self.queue
+                .iter()
+                .find(|(_, queued)| queued.operation.request_id() == Some(id) && wanted(&queued.operation))
+                .map(|(counter, _)| *counter)
+        };
+        match pending.stage {
+            Stage::Requested => {
+                if let Some(counter) = queued(|operation| matches!(operation, Operation::Request(_))) {
+                    self.queue.remove(&counter);
+                    self.pendings.remove(&key);
+                    self.mine.totals.requested -= pending.amount;
+                    return Ok(AbortOutcome::Withdrawn);
+                }
+            }
+            Stage::Committed(lock) => {
+                let counter =
+                    queued(|operation| matches!(operation, Operation::Commit { .. })).ok_or(NotAllowed::WrongStage)?;
+                self.queue.remove(&counter);
+                self.pendings.insert(key, Pending { stage: Stage::Responded(lock), ..pending });
+            }
+            Stage::Responded(_) | Stage::Aborted => {}
+        }
+        self.step(Direction::Outgoing, id, |stage| stage.abort().ok())?;
+        self.write(Operation::Abort { id }, 0);
+        Ok(AbortOutcome::Aborted)
+    }
+
+    /// Takes the frozen credits for the preimage.
+    pub(crate) fn collect(&mut self, id: RequestId, preimage: Preimage) -> Result<(), NotAllowed> {
+        let key = (Direction::Incoming, id);
+        let pending = self.pendings.get(&key).ok_or(NotAllowed::WrongStage)?;
+        pending.stage.collect(&preimage).map_err(|_| NotAllowed::WrongStage)?;
+        let amount = pending.amount;
+        self.pendings.remove(&key);
+        self.write(Operation::Collect { id, preimage }, amount);
+        Ok(())
+    }
+
+    /// Releases the frozen credits.
+    pub(crate) fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
+        let pending = self.pendings.remove(&(Direction::Incoming, id)).ok_or(NotAllowed::WrongStage)?;
+        self.cancelled_unacknowledged.insert(id);
+        self.write(Operation::Cancel { id, reason, hop }, pending.amount);
+        Ok(())
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: u128) {
+        if self.mine.limit != limit {
+            self.mine.limit = limit;
+            self.write(Operation::SetLimit(limit), 0);
+        }
+    }
+
+    pub(crate) fn set_open(&mut self, open: bool) {
+        if self.mine.open != open {
+            self.mine.open = open;
+            self.write(Operation::SetOpen(open), 0);
+        }
+    }
+
+    fn window_is_full(&self) -> bool {
+        self.unacknowledged.iter().filter(|sent| sent.has_operations).count() >= UNACKNOWLEDGED_MAX
+    }
+
+    /// Whether a last statement would tell the friend something before this side falls idle: an acknowledgement, or a
+    /// checkpoint behind operations that none covers.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.owes_acknowledgement || self.mine.checkpoint < self.mine.seq
+    }
+
+    /// Signs the next statement, if there is anything to say. `idle`: this is the last one for a while.
+    pub(crate) fn sign(&mut self, key: &AccountKey, signer: &dyn Signer, idle: bool) -> SignOutcome {
+        let full = self.window_is_full();
+        let mut operations = Vec::new();
+        let mut totals = self.signed_totals;
+        if !full {
+            let mut bytes = 0;
+            while let Some(entry) = self.queue.first_entry() {
+                bytes += bytes_max(&entry.get().operation);
+                if operations.len() == OPERATIONS_MAX || bytes > OPERATION_BYTES_MAX {
+                    break;
+                }
+                let queued = entry.remove();
+                totals = advance(&totals, &queued.operation, queued.amount)
+                    .expect("our own totals stay far below their bound");
+                operations.push(queued.operation);
+            }
+        }
+        if operations.is_empty() {
+            let must_acknowledge = self.owes_acknowledgement && (idle || full);
+            let must_settle = idle && !full && self.is_unsettled();
+            if !must_acknowledge && !must_settle {
+                return if self.queue.is_empty() { SignOutcome::Nothing } else { SignOutcome::WindowFull };
+            }
+        }
+        let seq = self.mine.seq + 1;
+        // The hash speaks of what is signed, so it is only known when nothing waits behind this statement.
+        let is_checkpoint = self.queue.is_empty() && (idle || seq - self.mine.checkpoint >= CHECKPOINT_EVERY);
+        let cancels = operations
+            .iter()
+            .filter_map(|operation| match operation {
+                Operation::Cancel { id, .. } => Some(*id),
+                _ => None,
+            })
+            .collect();
+        let has_operations = !operations.is_empty();
+        let statement = Verified::sign(
+            Statement {
+                author: key.local,
+                other: key.remote,
+                currency: key.currency.clone(),
+                epoch: self.number,
+                seq,
+                prev_hash: self.mine.hash,
+                ack_seq: self.theirs.seq,
+                ack_hash: self.theirs.hash,
+                operations,
+                totals,
+                pending_hash: is_checkpoint.then(|| pending_hash(&self.pendings, key)),
+            },
+            signer,
+        );
+        let hash = statement.hash();
+        let wire = statement.wire().clone();
+        self.signed_totals = totals;
+        self.mine.seq = seq;
+        self.mine.hash = hash;
+        if is_checkpoint {
+            self.mine.checkpoint = seq;
+        }
+        self.acknowledging = self.theirs.seq;
+        self.owes_acknowledgement = false;
+        self.unacknowledged.push_back(Sent { seq, hash, wire: wire.clone(), has_operations, cancels });
+        SignOutcome::Signed(wire)
+    }
+}

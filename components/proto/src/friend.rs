@@ -1,0 +1,134 @@
+//! What two friends send each other (protocol sections 1 and 3; `capnp/friend.capnp`).
+
+use crate::encoding::DecodeError;
+use crate::opening::Opening;
+use crate::statement::Statement;
+use crate::wire::friend_capnp;
+use crate::{Currency, Unverified, frame};
+use capnp::message::Builder;
+use offst_crypto::Hash;
+use std::sync::Arc;
+
+/// One frame between friends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FriendMessage {
+    /// The first frame of each side.
+    Hello {
+        /// Random for each run of the node.
+        incarnation: u64,
+    },
+    /// Where an account stands.
+    Resume(Box<Resume>),
+    /// A statement, not yet verified. Sent with [`statement_frame`], from the stored bytes.
+    Statement(Box<Unverified<Statement>>),
+    /// Nothing to say, still here.
+    Keepalive,
+}
+
+/// Where an account stands: sent for each account when friends connect and whenever an Opening was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The account's currency.
+    pub currency: Currency,
+    /// The sender's newest Opening.
+    pub opening: Option<Unverified<Opening>>,
+    /// The epoch the sender has adopted.
+    pub epoch: Option<EpochPosition>,
+}
+
+/// Where a side stands in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochPosition {
+    /// The hash that the epoch rests on.
+    pub agreed: Hash,
+    /// The epoch.
+    pub number: u64,
+    /// The sender's newest statement.
+    pub own_seq: u64,
+    /// Its hash.
+    pub own_hash: Hash,
+    /// The receiver's newest statement as the sender knows it.
+    pub other_seq: u64,
+    /// Its hash.
+    pub other_hash: Hash,
+}
+
+/// The frame of a statement, given its stored bytes.
+pub fn statement_frame(wire: &[u8]) -> Vec<u8> {
+    let mut message = Builder::new_default();
+    message.init_root::<friend_capnp::friend_message::Builder<'_>>().set_statement(wire);
+    frame::write(&message)
+}
+
+/// The frame of a [`Resume`], given the stored bytes of the Opening.
+pub fn resume_frame(currency: &Currency, opening: Option<&Arc<[u8]>>, epoch: Option<&EpochPosition>) -> Vec<u8> {
+    let mut message = Builder::new_default();
+    let mut resume = message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_resume();
+    resume.set_currency(currency.as_str());
+    resume.set_opening(opening.map_or(&[], |o| o));
+    if let Some(position) = epoch {
+        let mut epoch = resume.init_epoch();
+        epoch.set_agreed(position.agreed.as_bytes());
+        epoch.set_number(position.number);
+        epoch.set_own_seq(position.own_seq);
+        epoch.set_own_hash(position.own_hash.as_bytes());
+        epoch.set_other_seq(position.other_seq);
+        epoch.set_other_hash(position.other_hash.as_bytes());
+    }
+    frame::write(&message)
+}
+
+impl FriendMessage {
+    /// The frame of a hello.
+    pub fn hello_frame(incarnation: u64) -> Vec<u8> {
+        let mut message = Builder::new_default();
+        message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_hello().set_incarnation(incarnation);
+        frame::write(&message)
+    }
+
+    /// The frame of a keepalive.
+    pub fn keepalive_frame() -> Vec<u8> {
+        let mut message = Builder::new_default();
+        message.init_root::<friend_capnp::friend_message::Builder<'_>>().set_keepalive(());
+        frame::write(&message)
+    }
+
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// The bytes are no message, or hold a value out of its bounds.
+    pub fn from_frame(bytes: &[u8]) -> Result<Self, DecodeError> {
+        use friend_capnp::friend_message::Which;
+        let message = frame::read(bytes)?;
+        let root = message.get_root::<friend_capnp::friend_message::Reader<'_>>()?;
+        Ok(match root.which()? {
+            Which::Hello(hello) => FriendMessage::Hello { incarnation: hello?.get_incarnation() },
+            Which::Resume(resume) => FriendMessage::Resume(Box::new(read_resume(resume?)?)),
+            Which::Statement(wire) => FriendMessage::Statement(Box::new(Unverified::from_wire(wire?)?)),
+            Which::Keepalive(()) => FriendMessage::Keepalive,
+        })
+    }
+}
+
+fn read_resume(resume: friend_capnp::resume::Reader<'_>) -> Result<Resume, DecodeError> {
+    let opening = resume.get_opening()?;
+    let position = resume.get_epoch()?;
+    let hash = |bytes: &[u8]| Hash::from_slice(bytes).ok_or(DecodeError::invalid("a hash"));
+    let epoch = if position.get_agreed()?.is_empty() {
+        None
+    } else {
+        Some(EpochPosition {
+            agreed: hash(position.get_agreed()?)?,
+            number: position.get_number(),
+            own_seq: position.get_own_seq(),
+            own_hash: hash(position.get_own_hash()?)?,
+            other_seq: position.get_other_seq(),
+            other_hash: hash(position.get_other_hash()?)?,
+        })
+    };
+    Ok(Resume {
+        currency: resume.get_currency()?.to_str()?.parse().map_err(|_| DecodeError::invalid("a currency"))?,
+        opening: if opening.is_empty() { None } else { Some(Unverified::from_wire(opening)?) },
+        epoch,
+    })
+}

@@ -1,0 +1,334 @@
+//! What nodes publish at index servers and what they ask (protocol section 5).
+//!
+//! An [`Update`] is signed by the node it speaks of and holds the edges that changed. The messages of the link are in
+//! [`NodeToIndex`] and [`IndexToNode`].
+
+mod message;
+
+pub use message::{IndexToNode, NodeToIndex};
+
+use crate::amount::{Currency, Rate};
+use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use crate::limits::AMOUNT_MAX;
+use crate::route::Way;
+use crate::signed::Signable;
+use offst_crypto::PublicKey;
+
+/// Most edges in one update.
+pub const EDGES_MAX: usize = 1024;
+/// Most bytes of one update with its signature.
+pub const UPDATE_BYTES_MAX: usize = 128 * 1024;
+/// An update may expire at most this long after it arrives, milliseconds.
+pub const TIME_TO_LIVE_MS_MAX: u64 = 3_600_000;
+/// Most excluded edges, and most excluded nodes, in one query.
+pub const EXCLUDED_MAX: usize = 256;
+/// Most ways in one answer.
+pub const WAYS_MAX: usize = 8;
+/// Largest frame on the link between a node and an index server, bytes: the largest answer fits.
+pub const INDEX_FRAME_BYTES_MAX: usize = 256 * 1024;
+
+/// What a node says of its account with one friend.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// The friend.
+    pub friend: PublicKey,
+    /// The account's currency.
+    pub currency: Currency,
+    /// What the node can send to the friend, credits.
+    pub send_capacity: u128,
+    /// What the node can receive from the friend, credits.
+    pub receive_capacity: u128,
+    /// What the node takes for requests that come *from* this friend.
+    pub rate: Rate,
+}
+
+impl Edge {
+    /// Whether nothing can pass in either direction: how a node takes an edge back.
+    pub fn is_closed(&self) -> bool {
+        self.send_capacity == 0 && self.receive_capacity == 0
+    }
+}
+
+impl Canonical for Edge {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.value(&self.friend);
+        encoder.value(&self.currency);
+        encoder.u128(self.send_capacity);
+        encoder.u128(self.receive_capacity);
+        encoder.value(&self.rate);
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Edge {
+            friend: decoder.value()?,
+            currency: decoder.value()?,
+            send_capacity: decoder.amount()?,
+            receive_capacity: decoder.amount()?,
+            rate: decoder.value()?,
+        })
+    }
+}
+
+/// Edges of one node that changed, or are said again before they expire. The last update wins for each edge; edges that are
+/// not named stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// The node that publishes and signs.
+    pub node: PublicKey,
+    /// max(last + 1, unix time in ms): grows with every update of the node.
+    pub sequence: u64,
+    /// When these edges end unless they are said again, unix ms.
+    pub expires_ms: u64,
+    /// At most [`EDGES_MAX`], in strictly ascending order of friend and currency, none to the node itself.
+    pub edges: Vec<Edge>,
+}
+
+impl Canonical for Update {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.value(&self.node);
+        encoder.u64(self.sequence);
+        encoder.u64(self.expires_ms);
+        encoder.list(&self.edges);
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let update = Update {
+            node: decoder.value()?,
+            sequence: decoder.u64()?,
+            expires_ms: decoder.u64()?,
+            edges: decoder.list(EDGES_MAX, "the number of edges")?,
+        };
+        let ascending = update
+            .edges
+            .windows(2)
+            .all(|pair| (pair[0].friend, &pair[0].currency) < (pair[1].friend, &pair[1].currency));
+        if !ascending {
+            return Err(DecodeError::invalid("the order of the edges"));
+        }
+        if update.edges.iter().any(|edge| edge.friend == update.node) {
+            return Err(DecodeError::invalid("an edge of a node to itself"));
+        }
+        Ok(update)
+    }
+}
+
+impl Signable for Update {
+    const DOMAIN: &'static str = "offst/index-update/1";
+    const BYTES_MAX: usize = UPDATE_BYTES_MAX;
+
+    fn author(&self) -> PublicKey {
+        self.node
+    }
+}
+
+/// One direction of a friendship.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hop {
+    /// Who sends.
+    pub from: PublicKey,
+    /// Who receives.
+    pub to: PublicKey,
+}
+
+/// Asks for ways to pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Chosen by whoever asks; the answer repeats it.
+    pub id: u64,
+    /// The currency of every edge of the way.
+    pub currency: Currency,
+    /// What the destination must get, credits; 1 to [`AMOUNT_MAX`].
+    pub amount: u128,
+    /// Who pays.
+    pub source: PublicKey,
+    /// Who is paid. The source itself asks for cycles, which never leave and come back over one friend.
+    pub destination: PublicKey,
+    /// The first node after the source, when it matters: a cycle through a named friend moves debt with this friend.
+    pub via: Option<PublicKey>,
+    /// Directed edges that must not be used, at most [`EXCLUDED_MAX`].
+    pub excluded_edges: Vec<Hop>,
+    /// Nodes that must not be passed, at most [`EXCLUDED_MAX`]. Source and destination are never excluded.
+    pub excluded_nodes: Vec<PublicKey>,
+}
+
+impl Query {
+    /// A query without exclusions.
+    pub fn new(currency: Currency, amount: u128, source: PublicKey, destination: PublicKey) -> Self {
+        let (excluded_edges, excluded_nodes) = (vec![], vec![]);
+        Query { id: 0, currency, amount, source, destination, via: None, excluded_edges, excluded_nodes }
+    }
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// An amount of 0 or above [`AMOUNT_MAX`], or too many exclusions.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        if self.amount == 0 {
+            return Err(DecodeError::invalid("an amount of 0"));
+        }
+        if self.amount > AMOUNT_MAX {
+            return Err(DecodeError::too_large("an amount"));
+        }
+        if self.excluded_edges.len() > EXCLUDED_MAX || self.excluded_nodes.len() > EXCLUDED_MAX {
+            return Err(DecodeError::too_large("the number of exclusions"));
+        }
+        Ok(())
+    }
+}
+
+/// Answers a [`Query`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Of the query.
+    pub id: u64,
+    /// Different ways, cheapest first, at most [`WAYS_MAX`]. Empty: none was found.
+    pub ways: Vec<Way>,
+    /// The search ended at its bound of work; there may be more or cheaper ways.
+    pub cut: bool,
+}
+
+/// Answers an [`Update`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateResult {
+    /// Of the update that this answers.
+    pub sequence: u64,
+    /// What became of it.
+    pub outcome: UpdateOutcome,
+}
+
+/// What became of an [`Update`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateOutcome {
+    /// The server knows it.
+    Accepted {
+        /// The newest sequence number of the node.
+        newest: u64,
+    },
+    /// The server knows a newer one; publish again with a higher number.
+    Stale {
+        /// The newest sequence number of the node.
+        newest: u64,
+    },
+    /// The server does not take it.
+    Refused {
+        /// Why.
+        reason: UpdateRefusal,
+        /// The server's clock, unix ms.
+        server_ms: u64,
+    },
+}
+
+/// Why an index server does not take an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum UpdateRefusal {
+    /// Forged or damaged.
+    #[error("the update's signature is not valid")]
+    Signature,
+    /// Nodes publish for themselves only.
+    #[error("the update speaks of another node than the one connected")]
+    OtherNode,
+    /// The absolute expiry has passed.
+    #[error("the update has expired already: compare this machine's clock with the index server's")]
+    Expired,
+    /// The absolute expiry is more than [`TIME_TO_LIVE_MS_MAX`] away.
+    #[error("the update expires more than an hour ahead: compare this machine's clock with the index server's")]
+    TooFarAhead,
+    /// More edges than the server takes from one node.
+    #[error("the node publishes more edges than the index server takes from one node")]
+    Quota,
+    /// The server has no room for more edges.
+    #[error("the index server is full")]
+    Full,
+    /// More updates a second than the server takes from one node.
+    #[error("the node publishes more often than the index server takes")]
+    TooOften,
+}
+
+impl UpdateRefusal {
+    /// Whether one of the two clocks is wrong.
+    pub fn is_clock(self) -> bool {
+        matches!(self, UpdateRefusal::Expired | UpdateRefusal::TooFarAhead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signed::{Unverified, Verified};
+    use offst_crypto::{Ed25519Verifier, Identity};
+
+    fn identity(seed: u8) -> Identity {
+        Identity::from_seed([seed; 32])
+    }
+
+    fn edge(seed: u8, currency: &str) -> Edge {
+        Edge {
+            friend: identity(seed).public_key(),
+            currency: currency.parse().unwrap(),
+            send_capacity: 100,
+            receive_capacity: 1 << 70,
+            rate: Rate { mul: 7, add: 1 },
+        }
+    }
+
+    fn update() -> Update {
+        let mut edges = vec![edge(2, "credit"), edge(2, "hours"), edge(3, "credit")];
+        edges.sort();
+        Update { node: identity(1).public_key(), sequence: 5, expires_ms: 1_700_000_000_000, edges }
+    }
+
+    fn read(value: &Update) -> Result<Update, DecodeError> {
+        Update::from_canonical_bytes(&value.to_canonical_bytes())
+    }
+
+    #[test]
+    fn signed_bytes_are_fixed() {
+        let update = Update { edges: vec![edge(2, "credit")], ..update() };
+        let signed = Verified::sign(update, &identity(1));
+        let hex: String = signed.wire().iter().map(|byte| format!("{byte:02x}")).collect();
+        insta::assert_snapshot!(hex, @"000000146f666673742f696e6465782d7570646174652f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000000000000050000018bcfe56800000000018139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000640000000000000040000000000000000000000007000000000000000000000000000000019ae26d3b8419c4ccd971850b759e3dc52534f7b215211dcc5eb7ad2fe6fad6f961b820a53237542a19f29342bc1f36cfb17ea3370b2399cf7ff4f051489db305");
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let signed = Verified::sign(update(), &identity(1));
+        let wire = signed.wire();
+        assert_eq!(Unverified::from_wire(wire).unwrap().verify(&Ed25519Verifier).unwrap(), signed);
+        for position in 0..wire.len() {
+            let mut bytes = wire.to_vec();
+            bytes[position] ^= 1 << (position % 8);
+            let taken = Unverified::<Update>::from_wire(&bytes).ok().and_then(|u| u.verify(&Ed25519Verifier).ok());
+            assert_eq!(taken, None, "byte {position}");
+            assert!(Unverified::<Update>::from_wire(&wire[..position]).is_err());
+        }
+    }
+
+    #[test]
+    fn the_largest_update_fits_its_bound() {
+        let mut edges: Vec<_> = (0..EDGES_MAX)
+            .map(|number| {
+                let mut seed = [0; 32];
+                seed[..8].copy_from_slice(&(number as u64 + 100).to_be_bytes());
+                Edge { friend: Identity::from_seed(seed).public_key(), ..edge(2, "abcdefghijklmnop") }
+            })
+            .collect();
+        edges.sort();
+        let mut largest = Update { edges, ..update() };
+        let signed = Verified::sign(largest.clone(), &identity(1));
+        assert!(Unverified::<Update>::from_wire(signed.wire()).is_ok());
+        largest.edges.push(edge(2, "zz"));
+        assert_eq!(read(&largest), Err(DecodeError::too_large("the number of edges")));
+    }
+
+    #[test]
+    fn edges_are_ascending_and_lead_elsewhere() {
+        assert_eq!(read(&update()), Ok(update()));
+        let mut twice = update();
+        twice.edges[1] = twice.edges[0].clone();
+        assert_eq!(read(&twice), Err(DecodeError::invalid("the order of the edges")));
+        let own = Update { edges: vec![edge(1, "credit")], ..update() };
+        assert_eq!(read(&own), Err(DecodeError::invalid("an edge of a node to itself")));
+        let large = Update { edges: vec![Edge { send_capacity: AMOUNT_MAX + 1, ..edge(2, "a") }], ..update() };
+        assert_eq!(read(&large), Err(DecodeError::too_large("an amount")));
+    }
+}

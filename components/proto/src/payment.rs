@@ -1,0 +1,383 @@
+//! What buyer and destination agree on for one part of a payment: the terms, the invoice's proof, the signed response and
+//! the preimage (protocol section 2).
+
+use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use crate::{Currency, InvoiceId, PaymentId, RequestId, Signable};
+use offst_crypto::{Hash, HashLock, Mac, Nonce, Preimage, PublicKey, Secret, Signer, mac, sha256};
+
+/// The proof in a request that pays no invoice.
+pub const NO_PROOF: Mac = Mac::from_bytes([0; Mac::LEN]);
+
+const PROOF_DOMAIN: &str = "offst/proof/1";
+const PREIMAGE_LABEL: &str = "offst/preimage/1";
+
+/// What one part of a payment is for. Buyer and destination know all of it; nothing in it changes from hop to hop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartTerms {
+    /// The part.
+    pub request_id: RequestId,
+    /// The payment it belongs to.
+    pub payment_id: PaymentId,
+    /// The invoice that is paid. `None` for a spontaneous payment.
+    pub invoice_id: Option<InvoiceId>,
+    /// Who is paid.
+    pub destination: PublicKey,
+    /// In which currency.
+    pub currency: Currency,
+    /// What the destination receives by this part, credits.
+    pub amount: u128,
+    /// What it receives by all parts of the payment, credits.
+    pub total: u128,
+}
+
+impl Canonical for PartTerms {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.value(&self.request_id);
+        encoder.value(&self.payment_id);
+        encoder.option(&self.invoice_id);
+        encoder.value(&self.destination);
+        encoder.value(&self.currency);
+        encoder.u128(self.amount);
+        encoder.u128(self.total);
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(PartTerms {
+            request_id: decoder.value()?,
+            payment_id: decoder.value()?,
+            invoice_id: decoder.option()?,
+            destination: decoder.value()?,
+            currency: decoder.value()?,
+            amount: decoder.amount()?,
+            total: decoder.amount()?,
+        })
+    }
+}
+
+impl PartTerms {
+    /// What accounts remember of the terms: enough to derive the preimage again.
+    pub fn hash(&self) -> Hash {
+        sha256(&self.to_canonical_bytes())
+    }
+}
+
+fn proof_message(terms: &PartTerms) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    encoder.text(PROOF_DOMAIN);
+    encoder.value(terms);
+    encoder.finish()
+}
+
+/// Shows the destination that the sender of a request holds the invoice itself and not only its id, which every mediator
+/// reads. Bound to this one part of this one payment, so it cannot be taken over for another.
+pub fn proof(invoice_secret: &Secret, terms: &PartTerms) -> Mac {
+    mac(invoice_secret, &proof_message(terms))
+}
+
+/// Whether `shown` is the [`proof`] for these terms. Compares in constant time. A request without an invoice is checked
+/// against [`NO_PROOF`] instead.
+pub fn verify_proof(invoice_secret: &Secret, terms: &PartTerms, shown: &Mac) -> bool {
+    shown.verify(invoice_secret, &proof_message(terms))
+}
+
+/// The preimage that collects the part of these terms, derived from the destination's identity: a seller who lost its disk
+/// can still collect.
+///
+/// All the terms enter, not the request id alone. Preimages become public when they are collected, and ids are chosen by
+/// whoever pays. If the id alone made the preimage, a stranger who saw one collected could send a request with the same
+/// id for another payment, take the signed [`Response`] from it, and hold a complete receipt for something nobody paid.
+pub fn preimage(signer: &dyn Signer, terms: &PartTerms) -> Preimage {
+    Preimage::from_bytes(signer.derive(PREIMAGE_LABEL, terms.hash().as_bytes()))
+}
+
+/// The destination's signed promise: whoever holds this and the lock's preimage has paid this part. Between friends only
+/// lock, nonce and signature travel; the buyer knows the terms and puts it together with [`crate::Verified::assemble`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// What the part is for.
+    pub terms: PartTerms,
+    /// Makes two responses to the same terms differ.
+    pub nonce: Nonce,
+    /// Opened by the preimage that the destination shows when it collects.
+    pub lock: HashLock,
+}
+
+impl Canonical for Response {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.value(&self.terms);
+        encoder.value(&self.nonce);
+        encoder.value(&self.lock);
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Response { terms: decoder.value()?, nonce: decoder.value()?, lock: decoder.value()? })
+    }
+}
+
+impl Signable for Response {
+    const DOMAIN: &'static str = "offst/response/1";
+    const BYTES_MAX: usize = 320;
+
+    fn author(&self) -> PublicKey {
+        self.terms.destination
+    }
+}
+
+macro_rules! cancel_reasons {
+    ($($(#[$meta:meta])* $name:ident = $code:literal, $sentence:literal;)*) => {
+        /// Why a part of a payment was cancelled or aborted. On the wire one byte. A code of a later version is content and
+        /// no fault: it is kept as it came.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum CancelReason {
+            $($(#[$meta])* $name,)*
+            /// A code that this version does not know. [`CancelReason::from_code`] never puts a known one here.
+            Other(u8),
+        }
+
+        impl CancelReason {
+            /// Every reason that has a name.
+            pub const NAMED: &'static [CancelReason] = &[$(CancelReason::$name),*];
+
+            /// The byte on the wire.
+            pub const fn code(self) -> u8 {
+                match self {
+                    $(CancelReason::$name => $code,)*
+                    CancelReason::Other(code) => code,
+                }
+            }
+
+            /// The reason that a byte on the wire means.
+            pub const fn from_code(code: u8) -> Self {
+                match code {
+                    $($code => CancelReason::$name,)*
+                    other => CancelReason::Other(other),
+                }
+            }
+        }
+
+        impl std::fmt::Display for CancelReason {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    $(CancelReason::$name => f.write_str($sentence),)*
+                    CancelReason::Other(code) => write!(f, "the payment was refused for a reason this version does not know (code {code})"),
+                }
+            }
+        }
+    };
+}
+
+cancel_reasons! {
+    /// The friend's limit leaves no room for the amount.
+    NoCapacity = 1, "a friendship on the way has too little room for this amount";
+    /// The account takes no requests.
+    Closed = 2, "a friendship on the way is closed for payments";
+    /// The next node is not connected.
+    Offline = 3, "a node on the way is offline";
+    /// The destination has no such invoice.
+    UnknownInvoice = 4, "the seller does not know this invoice, or has cancelled it";
+    /// The invoice's time is over.
+    InvoiceExpired = 5, "the invoice has expired";
+    /// The patience of the request ended.
+    Timeout = 6, "there was no answer in time";
+    /// The fees that were left do not fit the rates on the way.
+    Fee = 7, "the fees on the way have changed";
+    /// The node has too much to do.
+    Busy = 8, "a node on the way is too busy";
+    /// A bound of the protocol or of the node's settings is exceeded.
+    Bound = 9, "a node on the way has too many payments pending";
+    /// The buyer, or a node between, gave up.
+    Aborted = 10, "the payment was called off before it was committed";
+    /// A request with this id is pending already.
+    Duplicate = 11, "a request with the same id is under way already";
+    /// The next hop is the friend that the request came from.
+    Loop = 12, "the route turns back to the node it came from";
+    /// The next node is no friend of the one before it.
+    UnknownFriend = 13, "the route leads over a friendship that does not exist";
+    /// The next friend has not answered committed requests for too long.
+    Overdue = 14, "a friend on the way still owes an answer to earlier payments";
+    /// The proof does not belong to the invoice.
+    BadProof = 15, "the request does not prove that its sender holds the invoice";
+    /// Amount, total or currency are not what the destination asked for.
+    Amount = 16, "amount or currency are not those of the invoice";
+    /// The invoice was paid before.
+    AlreadyPaid = 17, "the invoice is paid already";
+    /// An account on the way ended or starts anew.
+    AccountStopped = 18, "an account on the way was stopped or reset";
+}
+
+impl Canonical for CancelReason {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.u8(self.code());
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(CancelReason::from_code(decoder.u8()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::AMOUNT_MAX;
+    use crate::{Unverified, Verified};
+    use offst_crypto::{Ed25519Verifier, Identity, sha256};
+    use proptest::prelude::*;
+
+    fn seller() -> Identity {
+        Identity::from_seed([1; 32])
+    }
+
+    fn terms() -> PartTerms {
+        PartTerms {
+            request_id: RequestId::from_bytes([2; 16]),
+            payment_id: PaymentId::from_bytes([3; 16]),
+            invoice_id: Some(InvoiceId::from_bytes([4; 16])),
+            destination: seller().public_key(),
+            currency: Currency::default(),
+            amount: 40,
+            total: 100,
+        }
+    }
+
+    /// Terms that differ from `terms()` in exactly one field each.
+    fn changed_terms() -> Vec<PartTerms> {
+        vec![
+            PartTerms { request_id: RequestId::from_bytes([9; 16]), ..terms() },
+            PartTerms { payment_id: PaymentId::from_bytes([9; 16]), ..terms() },
+            PartTerms { invoice_id: Some(InvoiceId::from_bytes([9; 16])), ..terms() },
+            PartTerms { invoice_id: None, ..terms() },
+            PartTerms { destination: Identity::from_seed([9; 32]).public_key(), ..terms() },
+            PartTerms { currency: "hours".parse().unwrap(), ..terms() },
+            PartTerms { amount: 41, ..terms() },
+            PartTerms { total: 101, ..terms() },
+        ]
+    }
+
+    fn response() -> Verified<Response> {
+        let lock = preimage(&seller(), &terms()).lock();
+        Verified::sign(Response { terms: terms(), nonce: Nonce::from_bytes([5; 16]), lock }, &seller())
+    }
+
+    /// The bytes that are signed, authenticated and derived from never change without a new version in their domain.
+    #[test]
+    fn snapshots() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        insta::assert_snapshot!(hex(&terms().to_canonical_bytes()), @"020202020202020202020202020202020303030303030303030303030303030301040404040404040404040404040404048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c000000066372656469740000000000000000000000000000002800000000000000000000000000000064");
+        insta::assert_snapshot!(hex(proof(&Secret::from_bytes([6; 32]), &terms()).as_bytes()), @"6e7d7aa745c905f869854b0d960aaaacf1459bad2ca1e08319017b4551b396bc");
+        insta::assert_snapshot!(hex(preimage(&seller(), &terms()).as_bytes()), @"eb127bc0fa6c3afa3d1691992ee83472137bc2090e387c283d3ce1082a249063");
+        insta::assert_snapshot!(hex(response().wire()), @"000000106f666673742f726573706f6e73652f31020202020202020202020202020202020303030303030303030303030303030301040404040404040404040404040404048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000006637265646974000000000000000000000000000000280000000000000000000000000000006405050505050505050505050505050505e20dd65b1e72b3bfb7bca426158ebce5ccf864ea7c4eb882755fd77b2417dce511c22d714695826fba868a3562ada35c89d8ceacec708e9fe8d67d27ba073fd38e40cff7c23833d06ef975904a06cb6f7c3b1e0c144023d576abf8b66dd35109");
+    }
+
+    #[test]
+    fn a_proof_fits_one_part_of_one_payment_of_one_invoice() {
+        let secret = Secret::from_bytes([6; 32]);
+        let shown = proof(&secret, &terms());
+        assert!(verify_proof(&secret, &terms(), &shown));
+        assert!(!verify_proof(&Secret::from_bytes([7; 32]), &terms(), &shown));
+        assert!(!verify_proof(&secret, &terms(), &NO_PROOF));
+        for changed in changed_terms() {
+            assert!(!verify_proof(&secret, &changed, &shown), "{changed:?}");
+        }
+    }
+
+    /// A stranger who saw the preimage of a collected part repeats the part's id in a payment of its own. The response it
+    /// is given must have another lock, or it would hold a receipt for money it never paid.
+    #[test]
+    fn a_preimage_opens_no_other_payment_with_the_same_request_id() {
+        let seen = preimage(&seller(), &terms());
+        let mut locks = std::collections::BTreeSet::from([seen.lock()]);
+        for changed in changed_terms() {
+            assert!(locks.insert(preimage(&seller(), &changed).lock()), "{changed:?}");
+        }
+        assert_eq!(preimage(&seller(), &terms()), seen, "a seller without its disk derives the same again");
+    }
+
+    #[test]
+    fn a_response_is_put_together_from_what_travels() {
+        let signed = response();
+        let verifier = Ed25519Verifier;
+        let rebuilt = Response { terms: terms(), nonce: signed.nonce, lock: signed.lock };
+        assert_eq!(Verified::assemble(rebuilt, &signed.signature(), &verifier).unwrap(), signed);
+        for terms in changed_terms() {
+            let rebuilt = Response { terms, nonce: signed.nonce, lock: signed.lock };
+            assert!(Verified::assemble(rebuilt, &signed.signature(), &verifier).is_err());
+        }
+        let other_lock = HashLock::from_bytes(*sha256(b"other").as_bytes());
+        for (nonce, lock) in [(Nonce::from_bytes([0; 16]), signed.lock), (signed.nonce, other_lock)] {
+            let rebuilt = Response { terms: terms(), nonce, lock };
+            assert!(Verified::assemble(rebuilt, &signed.signature(), &verifier).is_err());
+        }
+    }
+
+    #[test]
+    fn damaged_responses_are_refused() {
+        let wire = response().wire().to_vec();
+        assert!(Unverified::<Response>::from_wire(&wire).unwrap().verify(&Ed25519Verifier).is_ok());
+        for len in 0..wire.len() {
+            assert!(Unverified::<Response>::from_wire(&wire[..len]).is_err(), "{len} bytes");
+        }
+        for bit in 0..wire.len() * 8 {
+            let mut bytes = wire.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let taken = Unverified::<Response>::from_wire(&bytes).ok().and_then(|r| r.verify(&Ed25519Verifier).ok());
+            assert_eq!(taken, None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_largest_response_fits() {
+        let terms = PartTerms { currency: "a-currency-of-16".parse().unwrap(), ..terms() };
+        let response = Response { terms, nonce: Nonce::from_bytes([5; 16]), lock: HashLock::from_bytes([0; 32]) };
+        assert!(Verified::sign(response, &seller()).wire().len() <= Response::BYTES_MAX);
+    }
+
+    #[test]
+    fn amounts_above_the_bound_do_not_decode() {
+        for terms in [PartTerms { amount: AMOUNT_MAX + 1, ..terms() }, PartTerms { total: AMOUNT_MAX + 1, ..terms() }] {
+            let read = PartTerms::from_canonical_bytes(&terms.to_canonical_bytes());
+            assert_eq!(read, Err(DecodeError::too_large("an amount")));
+        }
+    }
+
+    #[test]
+    fn every_reason_has_one_code_and_one_sentence() {
+        let mut sentences = std::collections::BTreeSet::new();
+        for code in 0..=u8::MAX {
+            let reason = CancelReason::from_code(code);
+            assert_eq!(reason.code(), code);
+            assert_eq!(CancelReason::from_canonical_bytes(&reason.to_canonical_bytes()), Ok(reason));
+            assert_eq!(matches!(reason, CancelReason::Other(_)), !CancelReason::NAMED.contains(&reason));
+            assert!(sentences.insert(reason.to_string()), "{reason}");
+        }
+        assert_eq!(CancelReason::NAMED.len(), 18);
+    }
+
+    proptest! {
+        #[test]
+        fn terms_round_trip(
+            ids: [[u8; 16]; 3],
+            invoiced: bool,
+            currency in "[a-z0-9-]{1,16}",
+            amount in 0..=AMOUNT_MAX,
+            total in 0..=AMOUNT_MAX,
+        ) {
+            let terms = PartTerms {
+                request_id: RequestId::from_bytes(ids[0]),
+                payment_id: PaymentId::from_bytes(ids[1]),
+                invoice_id: invoiced.then(|| InvoiceId::from_bytes(ids[2])),
+                destination: seller().public_key(),
+                currency: currency.parse().unwrap(),
+                amount,
+                total,
+            };
+            prop_assert_eq!(PartTerms::from_canonical_bytes(&terms.to_canonical_bytes()), Ok(terms));
+        }
+
+        #[test]
+        fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(terms) = PartTerms::from_canonical_bytes(&bytes) {
+                prop_assert_eq!(terms.to_canonical_bytes(), bytes);
+            }
+        }
+    }
+}
