@@ -1,1 +1,5 @@
-fn main() {}
+//! The index server. See `offst::stindex`.
+
+fn main() -> std::process::ExitCode {
+    offst::stindex::main()
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The relay. See `offst::strelay`.
+
+fn main() -> std::process::ExitCode {
+    offst::strelay::main()
+}

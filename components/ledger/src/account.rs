@@ -10,7 +10,7 @@ use offst_crypto::{Hash, Preimage, PublicKey, Signer, Verifier};
 use offst_proto::friend::{EpochPosition, Resume, resume_frame};
 use offst_proto::opening::Opening;
 use offst_proto::payment::CancelReason;
-use offst_proto::statement::{Answer, Request, Statement};
+use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{Currency, RequestId, Unverified, Verified};
 use std::sync::Arc;
 
@@ -523,6 +523,17 @@ impl Account {
             Ok(())
         });
         drop(written);
+    }
+
+    /// Requests of ours that were never signed, so that the friend does not know of them.
+    pub fn unsigned_requests(&self) -> Vec<RequestId> {
+        let queued = self.epoch.iter().flat_map(|epoch| epoch.queue.values());
+        queued
+            .filter_map(|queued| match &queued.operation {
+                Operation::Request(request) => Some(request.id),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Whether a `Commit` of ours for this request is signed, so that it cannot be taken back.

@@ -28,3 +28,6 @@ pub use image::{AccountChange, AccountImage, QueuedOperation};
 pub use negotiation::{Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};
 pub use receive::{Event, Fault};
+
+#[cfg(test)]
+mod tests;

@@ -69,8 +69,8 @@ impl Canonical for Edge {
     }
 }
 
-/// Edges of one node that changed, or are said again before they expire. The last update wins for each edge; edges that are
-/// not named stay as they are.
+/// Edges of one node that changed, or are said again before they expire. The last update wins for each edge; edges that
+/// are not named stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// The node that publishes and signs.

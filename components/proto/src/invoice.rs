@@ -132,7 +132,7 @@ impl Invoice {
         if text.len() > INVOICE_FILE_BYTES_MAX {
             return Err(InvoiceError::Format("the file is too large".into()));
         }
-        let file: File = crate::decimal::from_toml(text).map_err(InvoiceError::Format)?;
+        let file: File = crate::toml_text::from_toml(text).map_err(InvoiceError::Format)?;
         let field = |name: &str, error: &dyn std::fmt::Display| InvoiceError::Format(format!("{name}: {error}"));
         let signature: Signature = file.signature.parse().map_err(|error| field("signature", &error))?;
         let secret = offst_crypto::parse_base64_text(&file.secret).map_err(|error| field("secret", &error))?;
@@ -181,7 +181,7 @@ struct File {
     invoice_id: String,
     destination: String,
     currency: String,
-    #[serde(with = "crate::decimal")]
+    #[serde(with = "crate::toml_text")]
     amount: u128,
     description: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,8 +4,8 @@
 //! ([`encoding`]); the messages around it are Cap'n Proto, one union a link.
 
 pub mod amount;
+pub mod app;
 pub mod checked_text;
-mod decimal;
 pub mod encoding;
 mod frame;
 pub mod friend;
@@ -17,10 +17,12 @@ pub mod opening;
 pub mod payment;
 pub mod receipt;
 pub mod relay;
+pub mod report;
 pub mod route;
 pub mod signed;
 pub mod statement;
 pub mod ticket;
+mod toml_text;
 pub mod wire;
 
 pub use amount::{Currency, Rate};

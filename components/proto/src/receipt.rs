@@ -163,7 +163,7 @@ impl Receipt {
         if text.len() > RECEIPT_FILE_BYTES_MAX {
             return Err(ReceiptError::Format("the file is too large".into()));
         }
-        let file: File = crate::decimal::from_toml(text).map_err(ReceiptError::Format)?;
+        let file: File = crate::toml_text::from_toml(text).map_err(ReceiptError::Format)?;
         if !(1..=PARTS_MAX).contains(&file.parts.len()) {
             return Err(ReceiptError::PartCount(file.parts.len()));
         }
@@ -191,7 +191,7 @@ struct File {
     invoice_id: Option<String>,
     payment_id: String,
     currency: String,
-    #[serde(with = "crate::decimal")]
+    #[serde(with = "crate::toml_text")]
     total: u128,
     parts: Vec<PartEntry>,
 }
@@ -200,7 +200,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct PartEntry {
     request_id: String,
-    #[serde(with = "crate::decimal")]
+    #[serde(with = "crate::toml_text")]
     amount: u128,
     nonce: String,
     lock: String,
@@ -388,17 +388,17 @@ mod tests {
         request_id = "CgoKCgoKCgoKCgoKCgoKCg"
         amount = "60"
         nonce = "MjIyMjIyMjIyMjIyMjIyMg"
-        lock = "b7wWPqwacVsxpid6JzS1P4jRauiNEahqi32ukQ1xK1w"
-        signature = "ROQdeu96_gbpc3uJ5u053xjL5BfYKQj-UOe6MB6gTtRL02onT5zck90Sw0rf7Z8kkcVRxpaS0edf5feFs352Dg"
-        preimage = "NJOinUxrl6Rq2o4N9Ie8fNdMippnogYVMpRVk1Fc2sg"
+        lock = "D2SbJ6bmQUzW69CwDORlEIaR2vnkhMlAYwYk2d3ovXY"
+        signature = "uhK162u7LGQdAso0WEC5sxmof6But2zGFWCOAXm4iFw_NdtJHv66TUlQXgBlzv_0SYxs7-OjU2LJUiYOVOSYBA"
+        preimage = "mFG9kyZRA2gXdXeJAseqjWPYg7PJ1tGIhnuCA1I6XQw"
 
         [[parts]]
         request_id = "CwsLCwsLCwsLCwsLCwsLCw"
         amount = "40"
         nonce = "MzMzMzMzMzMzMzMzMzMzMw"
-        lock = "_cFKxI8njVozr92gmLt9RfBhLP89ScIuSZluuNpEQuI"
-        signature = "glQn7OvopVQkPAsO6JhHyE5LC_ZW_e_Ka1yFsrzDImkQnEQ_nUWeUE4rGY4JqxHPJfcpn7nHYCwl770oQXB9AQ"
-        preimage = "igkeu_OJ4kmHwwi0IYq3ABs3Pb2AvVhYv1tvC0Ok5Ws"
+        lock = "4haxfubNFN3W_gEaKHYoTZgXBziTCHKk-ttNP5RJtIA"
+        signature = "jbfHjosxUL7C2MTzfIhBCAkp7Ig5cj83p_EA5peUMxjMPeEZlttNRyE1Kn4EA5N9SemA1l8Vav0cqN6OBOwWDw"
+        preimage = "7eLpyJftaCtCghvycoh8VYEodChws_XU8c9TZJdvb-g"
         "#);
     }
 

@@ -1,4 +1,5 @@
-//! Amounts in files: decimal numbers in quotes, because TOML's own integers end at 2^63.
+//! TOML as our files use it: amounts are decimal numbers in quotes, because TOML's own integers end at 2^63, and what is
+//! wrong with a file is told on one line.
 
 use crate::limits::AMOUNT_MAX;
 use serde::de::{DeserializeOwned, Error};

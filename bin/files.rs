@@ -1,0 +1,225 @@
+//! Files that people name on the command line: read with a bound, written whole or not at all, never overwritten unasked.
+
+use crate::outcome::{Explain, Failure, Outcome};
+use offst_crypto::{Identity, IdentityFileError};
+use offst_proto::ticket::{TICKET_BYTES_MAX, Ticket, TicketError};
+use std::ffi::OsString;
+use std::fs::{File, Permissions};
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Holds the passphrase of encrypted identity files where nobody can be asked.
+pub const PASSPHRASE_VARIABLE: &str = "OFFST_PASSPHRASE";
+
+/// An identity file has under 1 kB.
+const IDENTITY_BYTES_MAX: usize = 8 * 1024;
+
+/// Who may read a file that we write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone (0600).
+    Owner,
+    /// Whoever the user's umask lets.
+    Anyone,
+}
+
+/// Refuses an output file that exists, before anything is done, unless `force`.
+///
+/// # Errors
+/// The file exists (exit code 2).
+pub fn check_absent(path: &Path, force: bool) -> Outcome {
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(exists(path));
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::input(format!("{} exists already: give --force to overwrite it", path.display()))
+}
+
+/// Writes a file: first whole and synced under a temporary name beside it, then renamed. A file that is there is
+/// overwritten only with `force`.
+///
+/// # Errors
+/// The file exists (exit code 2), or the folder or disk does not take it (exit code 1).
+pub fn write(path: &Path, content: &[u8], readers: Readers, force: bool) -> Outcome {
+    let what = || format!("{} could not be written", path.display());
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mode = match readers {
+        Readers::Owner => 0o600,
+        Readers::Anyone => 0o666,
+    };
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".offst-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)
+        .map_err(|error| Failure::failed(format!("{}: {}", what(), plain(&error))))?;
+    temporary.write_all(content).and_then(|()| temporary.as_file().sync_all()).or_failed(what())?;
+    if force {
+        temporary.persist(path).map_err(|error| error.error).or_failed(what())?;
+    } else {
+        temporary.persist_noclobber(path).map_err(|error| match error.error.kind() {
+            std::io::ErrorKind::AlreadyExists => exists(path),
+            _ => Failure::failed(format!("{}: {}", what(), error.error)),
+        })?;
+    }
+    // The name itself is durable only once the folder is.
+    File::open(folder).and_then(|folder| folder.sync_all()).or_failed(what())
+}
+
+/// The text of a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// It is missing, too large, not a text, or cannot be read (exit code 2).
+pub fn read_text(path: &Path, bytes_max: usize) -> Outcome<String> {
+    let shown = path.display();
+    let failure = |error: std::io::Error| Failure::input(format!("{shown} cannot be read: {}", plain(&error)));
+    let file = File::open(path).map_err(failure)?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(failure)?;
+    if bytes.len() > bytes_max {
+        return Err(Failure::input(format!("{shown} is too large to be what it should be (over {bytes_max} bytes)")));
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::input(format!("{shown} is not a text file")))
+}
+
+/// An error of the operating system without its number.
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// Reads an identity file. The passphrase of an encrypted one comes from `OFFST_PASSPHRASE`, otherwise it is asked for on
+/// the terminal.
+///
+/// # Errors
+/// The file is missing or damaged, or the passphrase does not open it (exit code 2).
+pub fn load_identity(path: &Path) -> Outcome<Identity> {
+    let text = read_text(path, IDENTITY_BYTES_MAX)?;
+    let given = std::env::var_os(PASSPHRASE_VARIABLE);
+    let passphrase = if Identity::pem_is_encrypted(&text) { Some(passphrase(path, given)?) } else { None };
+    Identity::from_pem(&text, passphrase.as_deref()).map_err(|error| match error {
+        IdentityFileError::Format => Failure::input(format!("{}: {error}; it may be damaged", path.display())),
+        _ => Failure::input(format!("{}: {error}", path.display())),
+    })
+}
+
+fn passphrase(path: &Path, given: Option<OsString>) -> Outcome<String> {
+    if let Some(given) = given {
+        return given
+            .into_string()
+            .map_err(|_| Failure::input(format!("the passphrase in {PASSPHRASE_VARIABLE} is not a text")));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::input(format!(
+            "{} is encrypted: put its passphrase into {PASSPHRASE_VARIABLE}",
+            path.display()
+        )));
+    }
+    rpassword::prompt_password(format!("Passphrase of {}: ", path.display())).or_input("the passphrase cannot be read")
+}
+
+/// Reads a ticket of the kind that `kind` takes, for example [`Ticket::into_relay`].
+///
+/// # Errors
+/// The file is missing, damaged or a ticket of another kind (exit code 2).
+pub fn load_ticket<T>(path: &Path, kind: fn(Ticket) -> Result<T, TicketError>) -> Outcome<T> {
+    let text = read_text(path, TICKET_BYTES_MAX)?;
+    Ticket::from_toml(&text).and_then(kind).or_input(path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::SystemRandom;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_file_is_overwritten_only_with_force_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        check_absent(&path, false).unwrap();
+        write(&path, b"one", Readers::Owner, false).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        for refused in [check_absent(&path, false), write(&path, b"two", Readers::Owner, false)] {
+            let failure = refused.unwrap_err();
+            assert_eq!(failure.exit_code(), 2);
+            assert!(failure.sentence().ends_with("exists already: give --force to overwrite it"));
+        }
+        assert_eq!(read_text(&path, 3).unwrap(), "one");
+        check_absent(&path, true).unwrap();
+        write(&path, b"two", Readers::Owner, true).unwrap();
+        assert_eq!(read_text(&path, 3).unwrap(), "two");
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_counts_as_existing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("link");
+        std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap();
+        assert!(check_absent(&path, false).is_err());
+        assert!(write(&path, b"x", Readers::Anyone, false).is_err());
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("large"), "12345").unwrap();
+        std::fs::write(path("binary"), [0xff]).unwrap();
+        for (name, message) in [
+            ("missing", "cannot be read: there is no such file"),
+            ("", "it is a folder"),
+            ("large", "too large"),
+            ("binary", "not a text file"),
+        ] {
+            let failure = read_text(&path(name), 4).unwrap_err();
+            assert_eq!(failure.exit_code(), 2);
+            assert!(failure.sentence().contains(message), "{}", failure.sentence());
+            assert!(failure.sentence().contains(name), "{}", failure.sentence());
+        }
+        let failure = write(&path("no/such/file"), b"", Readers::Anyone, false).unwrap_err();
+        assert_eq!(failure.exit_code(), 1);
+    }
+
+    #[test]
+    fn an_encrypted_identity_opens_with_the_given_passphrase() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ident");
+        assert_eq!(passphrase(&path, Some("horse".into())).unwrap(), "horse");
+        let identity = Identity::from_seed([1; 32]);
+        std::fs::write(&path, identity.to_pem().as_bytes()).unwrap();
+        assert_eq!(load_identity(&path).unwrap().public_key(), identity.public_key());
+        let pem = identity.to_encrypted_pem("horse", &mut SystemRandom::new());
+        assert!(Identity::pem_is_encrypted(&pem));
+        std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nx").unwrap();
+        let failure = load_identity(&path).unwrap_err();
+        assert!(failure.sentence().contains("it may be damaged"), "{}", failure.sentence());
+    }
+
+    #[test]
+    fn a_ticket_of_another_kind_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app1.ticket");
+        let key = Identity::from_seed([1; 32]).public_key();
+        std::fs::write(&path, Ticket::App(key).to_toml()).unwrap();
+        assert_eq!(load_ticket(&path, Ticket::into_app).unwrap(), key);
+        let failure = load_ticket(&path, Ticket::into_relay).unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        assert!(failure.sentence().ends_with("this is the ticket of an application, not of a relay"));
+    }
+}

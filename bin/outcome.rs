@@ -1,0 +1,207 @@
+//! How a program ends: exit code 0, 1 or 2, and when it is not 0 one readable sentence on stderr.
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Why a program ended without doing what it was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    fault: Fault,
+    sentence: String,
+}
+
+/// Where the reason lies; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It was tried and failed: exit code 1.
+    Attempt,
+    /// The command line or an input file is wrong: exit code 2.
+    Input,
+    /// Whoever read our output has gone, as `head` does: exit code 1 without a word.
+    ReaderGone,
+}
+
+/// A program's result.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// It was tried and failed: exit code 1. The sentence says what happened and what to do.
+    pub fn failed(sentence: impl Display) -> Self {
+        Failure { fault: Fault::Attempt, sentence: one_line(sentence) }
+    }
+
+    /// The command line or an input file is wrong: exit code 2. The sentence says what to change.
+    pub fn input(sentence: impl Display) -> Self {
+        Failure { fault: Fault::Input, sentence: one_line(sentence) }
+    }
+
+    /// The sentence for people.
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    /// 1 or 2.
+    pub fn exit_code(&self) -> u8 {
+        match self.fault {
+            Fault::Attempt | Fault::ReaderGone => 1,
+            Fault::Input => 2,
+        }
+    }
+}
+
+/// Any other error is a failed attempt; its causes join the sentence.
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::failed(format!("{:#}", anyhow::Error::from(error)))
+    }
+}
+
+/// Turns a library's error into a [`Failure`] that says what was being done: "WHAT: ERROR".
+pub trait Explain<T> {
+    /// The attempt failed, exit code 1.
+    ///
+    /// # Errors
+    /// The error, explained.
+    fn or_failed(self, what: impl Display) -> Outcome<T>;
+
+    /// The input was wrong, exit code 2.
+    ///
+    /// # Errors
+    /// The error, explained.
+    fn or_input(self, what: impl Display) -> Outcome<T>;
+}
+
+impl<T, E: Display> Explain<T> for Result<T, E> {
+    fn or_failed(self, what: impl Display) -> Outcome<T> {
+        self.map_err(|error| Failure::failed(format!("{what}: {error}")))
+    }
+
+    fn or_input(self, what: impl Display) -> Outcome<T> {
+        self.map_err(|error| Failure::input(format!("{what}: {error}")))
+    }
+}
+
+/// One line without control characters: what a peer or a file put into an error must not command a terminal.
+fn one_line(text: impl Display) -> String {
+    let text = text.to_string();
+    let words = text.split(|c: char| c.is_control() || c == ' ').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Prints a line on stdout.
+///
+/// # Errors
+/// stdout cannot be written to. When its reader has gone, the program ends without a word.
+pub fn say(line: impl Display) -> Outcome {
+    write_out(&format!("{line}\n"))
+}
+
+/// Prints a text as it is on stdout.
+///
+/// # Errors
+/// As for [`say`].
+pub fn write_out(text: &str) -> Outcome {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure { fault: Fault::ReaderGone, sentence: String::new() },
+        _ => Failure::failed(format!("the output could not be written: {error}")),
+    })
+}
+
+/// Whether the command line asks for JSON; also known when the rest of it does not parse.
+fn json_is_wanted() -> bool {
+    std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// Parses the command line, runs the program, and reports its failure.
+pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -> Outcome) -> ExitCode {
+    let name = Arguments::command().get_name().to_owned();
+    let outcome = match Arguments::try_parse() {
+        Ok(arguments) => program(arguments),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                // clap colours its help only where colours are wanted.
+                return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            }
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Err(Failure::input(format!("say what to do: \"{name} --help\" lists the commands")))
+            }
+            _ => Err(command_line_failure(&name, &error)),
+        },
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&name, &failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// clap's message without the usage block, on one line.
+fn command_line_failure(name: &str, error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = text.split("\n\nUsage:").next().unwrap_or(text);
+    let text = text.split("\n\nFor more information").next().unwrap_or(text);
+    let text = text.trim_end().replace("\n\n", "; ");
+    Failure::input(format!("{text} (\"{name} --help\" explains the command line)"))
+}
+
+fn report(name: &str, failure: &Failure) {
+    if failure.fault == Fault::ReaderGone {
+        return;
+    }
+    // Nothing more can be done when these cannot be written either: the exit code still tells.
+    let _ = writeln!(std::io::stderr(), "{name}: {}", failure.sentence);
+    if json_is_wanted() {
+        let _ = say(serde_json::json!({ "error": failure.sentence }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line_and_commands_no_terminal() {
+        let failure = Failure::failed("line one\n  line two\u{1b}[31m\r\n");
+        assert_eq!(failure.sentence(), "line one line two [31m");
+    }
+
+    #[test]
+    fn errors_carry_their_code_and_what_was_done() {
+        let error = || Err::<(), _>(std::io::Error::other("disk on fire"));
+        let failure = error().or_input("reading a").unwrap_err();
+        assert_eq!((failure.exit_code(), failure.sentence()), (2, "reading a: disk on fire"));
+        let failure = error().or_failed("reading a").unwrap_err();
+        assert_eq!((failure.exit_code(), failure.sentence()), (1, "reading a: disk on fire"));
+        let failure = Failure::from(error().unwrap_err());
+        assert_eq!((failure.exit_code(), failure.sentence()), (1, "disk on fire"));
+    }
+
+    #[test]
+    fn command_line_errors_are_one_sentence() {
+        #[derive(Debug, Parser)]
+        #[command(name = "program")]
+        struct Arguments {
+            #[arg(long)]
+            count: u8,
+        }
+        for (arguments, message) in [
+            (vec!["program"], "the following required arguments were not provided: --count <COUNT>"),
+            (vec!["program", "--count", "x"], "invalid value 'x' for '--count <COUNT>'"),
+            (vec!["program", "--cuont", "1"], "unexpected argument '--cuont' found; tip: a similar argument exists"),
+        ] {
+            let error = Arguments::try_parse_from(arguments).unwrap_err();
+            let failure = command_line_failure("program", &error);
+            assert_eq!(failure.exit_code(), 2);
+            assert!(failure.sentence().starts_with(message), "{}", failure.sentence());
+            assert!(failure.sentence().ends_with("(\"program --help\" explains the command line)"));
+            assert!(!failure.sentence().contains("Usage"), "{}", failure.sentence());
+        }
+    }
+}

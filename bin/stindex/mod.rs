@@ -1,0 +1,176 @@
+//! `stindex`: an index server, which knows who can pay whom and finds ways through the network.
+//!
+//! One server answers for itself: an index server with friends among the others is not offered yet, though `init` makes the
+//! ticket and the folder `trusted` for it.
+
+use crate::files::Readers;
+use crate::folder::Folder;
+use crate::manual::Manual;
+use crate::outcome::{self, Outcome};
+use crate::serving;
+use crate::settings::{self, Settings};
+use clap::{Parser, Subcommand};
+use offst_crypto::{Identity, SystemRandom};
+use offst_index_server::{Counters, Limits};
+use offst_proto::ticket::{Address, ServerTicket, Ticket};
+use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// An index server of Offst: knows who can pay whom and finds ways through the network
+#[derive(Debug, Parser)]
+#[command(name = "stindex", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the folder of a new index server
+    Init(Init),
+    /// Run the index server until SIGTERM or SIGINT
+    Run(Run),
+    #[command(flatten)]
+    Manual(Manual),
+}
+
+#[derive(Debug, clap::Args)]
+struct Init {
+    /// The index server's folder; its files are called like it [default: index in $OFFST_HOME or ~/.offst]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Where nodes reach the index server
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Address,
+    /// Where other index servers reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    federation_address: Address,
+    /// Overwrite the files of an index server that is there, its identity too
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The index server's folder [default: index in $OFFST_HOME or ~/.offst]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Where to listen [default: the port of its address on all interfaces, or a loopback address itself]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Publish counters over HTTP, in Prometheus' format
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    outcome::run(|arguments: Arguments| match arguments.command {
+        Command::Init(arguments) => init(arguments),
+        Command::Run(arguments) => run(arguments),
+        Command::Manual(manual) => manual.print::<Arguments>(),
+    })
+}
+
+fn init(Init { dir, address, federation_address, force }: Init) -> Outcome {
+    let folder = Folder::new(dir, "index")?;
+    folder.create()?;
+    let _lock = folder.lock()?;
+    let identity = Identity::generate(&mut SystemRandom::new());
+    let server = |address| ServerTicket { public_key: identity.public_key(), address };
+    folder.write_new(
+        &[
+            ("ident", &identity.to_pem(), Readers::Owner),
+            ("client.ticket", &Ticket::IndexClient(server(address)).to_toml(), Readers::Anyone),
+            ("server.ticket", &Ticket::IndexServer(server(federation_address)).to_toml(), Readers::Anyone),
+            ("toml", &IndexSettings::commented_defaults(), Readers::Anyone),
+        ],
+        force,
+    )?;
+    folder.create_inner("trusted")?;
+    Ok(())
+}
+
+crate::settings! {
+    /// The index server's file of settings.
+    pub struct IndexSettings {
+        /// Where to listen. Without this: the port of the server's address on all interfaces, or a loopback address itself.
+        listen: Option<SocketAddr> = None => "0.0.0.0:8100",
+        /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
+        metrics: Option<SocketAddr> = None => "127.0.0.1:9101",
+        /// Most friendships of one node.
+        edges_per_node: usize = Limits::default().edges_per_node,
+        /// Most friendships of all nodes together.
+        edges: usize = Limits::default().edges,
+        /// Most nodes that are remembered.
+        nodes: usize = Limits::default().nodes,
+        /// Updates a second that one connection may publish; twice as many at once.
+        updates_per_second: u32 = Limits::default().updates_per_second,
+        /// Queries a second that one connection may ask; twice as many at once.
+        queries_per_second: u32 = Limits::default().queries_per_second,
+        /// Friendships that one search looks at before it is cut.
+        search_work: usize = Limits::default().search_work,
+        /// Searches that run at the same time.
+        searches: usize = Limits::default().searches,
+        /// Most connections at the same time.
+        connections: usize = Limits::default().connections,
+        /// Most connections of one address at the same time.
+        connections_per_address: usize = Limits::default().connections_per_address,
+        /// Most connections at the same time that have not shown their key yet.
+        handshakes_max: usize = HandshakeLimits::default().handshakes_max,
+        /// Most of them from one address.
+        handshakes_per_address_max: usize = HandshakeLimits::default().handshakes_per_address_max,
+        /// A connection that takes longer to show its key is closed, milliseconds.
+        handshake_timeout_ms: u64 = HandshakeLimits::default().handshake_timeout_ms,
+        /// Something is sent on every connection at least this often, milliseconds.
+        keepalive_ms: u64 = KeepaliveConfig::default().keepalive_ms,
+        /// A connection on which nothing came for this long is closed, milliseconds; at least twice keepalive_ms.
+        idle_timeout_ms: u64 = KeepaliveConfig::default().idle_timeout_ms,
+        /// How often the memory of expired friendships is given back, milliseconds.
+        sweep_ms: u64 = Limits::default().sweep_ms,
+    }
+}
+
+impl IndexSettings {
+    fn limits(&self) -> Limits {
+        Limits {
+            edges_per_node: self.edges_per_node,
+            edges: self.edges,
+            nodes: self.nodes,
+            updates_per_second: self.updates_per_second,
+            queries_per_second: self.queries_per_second,
+            search_work: self.search_work,
+            searches: self.searches,
+            connections: self.connections,
+            connections_per_address: self.connections_per_address,
+            handshakes: HandshakeLimits {
+                handshakes_max: self.handshakes_max,
+                handshakes_per_address_max: self.handshakes_per_address_max,
+                handshake_timeout_ms: self.handshake_timeout_ms,
+            },
+            keepalive: KeepaliveConfig { keepalive_ms: self.keepalive_ms, idle_timeout_ms: self.idle_timeout_ms },
+            sweep_ms: self.sweep_ms,
+        }
+    }
+}
+
+fn run(Run { dir, listen, metrics }: Run) -> Outcome {
+    serving::start_logging();
+    let folder = Folder::new(dir, "index")?;
+    let _lock = folder.lock()?;
+    let settings: IndexSettings = settings::load(&folder.file("toml"))?;
+    let (identity, ticket) = serving::load_server(&folder, "client.ticket", Ticket::into_index_client)?;
+    serving::run(async |stop| {
+        let listener = serving::listen(listen.or(settings.listen), &ticket.address).await?;
+        let counters = Arc::new(Counters::default());
+        let counted = counters.clone();
+        let samples = move || counted.snapshot().entries();
+        serving::publish_metrics(metrics.or(settings.metrics), "offst_index", samples, &stop).await?;
+        serving::announce_ready()?;
+        offst_index_server::serve(listener, identity, settings.limits(), counters, stop).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,188 @@
+//! `strelay`: a relay, where nodes meet that cannot reach each other.
+
+use crate::files::Readers;
+use crate::folder::Folder;
+use crate::manual::Manual;
+use crate::metrics::Samples;
+use crate::outcome::{self, Outcome};
+use crate::serving;
+use crate::settings::{self, Settings};
+use clap::{Parser, Subcommand};
+use offst_crypto::{Identity, SystemRandom};
+use offst_proto::ticket::{Address, ServerTicket, Ticket};
+use offst_relay::{Counters, Limits};
+use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A relay of Offst: a meeting point for nodes that cannot reach each other
+#[derive(Debug, Parser)]
+#[command(name = "strelay", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the folder of a new relay
+    Init(Init),
+    /// Run the relay until SIGTERM or SIGINT
+    Run(Run),
+    #[command(flatten)]
+    Manual(Manual),
+}
+
+#[derive(Debug, clap::Args)]
+struct Init {
+    /// The relay's folder; its files are called like it [default: relay in $OFFST_HOME or ~/.offst]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Where nodes reach the relay
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Address,
+    /// Overwrite the files of a relay that is there, its identity too
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The relay's folder [default: relay in $OFFST_HOME or ~/.offst]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Where to listen [default: the port of its address on all interfaces, or a loopback address itself]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Publish counters over HTTP, in Prometheus' format
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    outcome::run(|arguments: Arguments| match arguments.command {
+        Command::Init(arguments) => init(arguments),
+        Command::Run(arguments) => run(arguments),
+        Command::Manual(manual) => manual.print::<Arguments>(),
+    })
+}
+
+fn init(Init { dir, address, force }: Init) -> Outcome {
+    let folder = Folder::new(dir, "relay")?;
+    folder.create()?;
+    let _lock = folder.lock()?;
+    let identity = Identity::generate(&mut SystemRandom::new());
+    let ticket = Ticket::Relay(ServerTicket { public_key: identity.public_key(), address });
+    folder.write_new(
+        &[
+            ("ident", &identity.to_pem(), Readers::Owner),
+            ("ticket", &ticket.to_toml(), Readers::Anyone),
+            ("toml", &RelaySettings::commented_defaults(), Readers::Anyone),
+        ],
+        force,
+    )
+}
+
+crate::settings! {
+    /// The relay's file of settings.
+    pub struct RelaySettings {
+        /// Where to listen. Without this: the port of the relay's address on all interfaces, or a loopback address itself.
+        listen: Option<SocketAddr> = None => "0.0.0.0:8000",
+        /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
+        metrics: Option<SocketAddr> = None => "127.0.0.1:9100",
+        /// Most connections at the same time; an idle one holds some 20 kB.
+        connections_max: usize = Limits::default().connections_max,
+        /// Most connections from one address (IPv6: from one /64).
+        connections_per_address_max: usize = Limits::default().connections_per_address_max,
+        /// Most substreams of one node, those it opened and those others opened to it.
+        substreams_per_node_max: usize = Limits::default().substreams_per_node_max,
+        /// Most substreams between the same two nodes.
+        substreams_per_pair_max: usize = Limits::default().substreams_per_pair_max,
+        /// Most nodes whose presence one node asks for.
+        watched_per_node_max: usize = Limits::default().watched_per_node_max,
+        /// Most bytes on their way in one direction of a substream.
+        in_flight_per_substream_bytes_max: u64 = Limits::default().in_flight_per_substream_bytes_max,
+        /// Most bytes on their way that came from one node.
+        in_flight_per_node_bytes_max: u64 = Limits::default().in_flight_per_node_bytes_max,
+        /// Most bytes on their way in the whole relay: the memory that traffic may take.
+        in_flight_bytes_max: u64 = Limits::default().in_flight_bytes_max,
+        /// Bytes a second that are read from one node; one that sends faster is slowed down.
+        bytes_per_second_per_node: u64 = Limits::default().bytes_per_second_per_node,
+        /// Most connections at the same time that have not shown their key yet.
+        handshakes_max: usize = HandshakeLimits::default().handshakes_max,
+        /// Most of them from one address.
+        handshakes_per_address_max: usize = HandshakeLimits::default().handshakes_per_address_max,
+        /// A connection that takes longer to show its key, or to say what a substream is for, is closed, milliseconds.
+        handshake_timeout_ms: u64 = HandshakeLimits::default().handshake_timeout_ms,
+        /// Something is sent on every connection at least this often, milliseconds.
+        keepalive_ms: u64 = KeepaliveConfig::default().keepalive_ms,
+        /// A connection on which nothing came for this long is closed, milliseconds; at least twice keepalive_ms.
+        idle_timeout_ms: u64 = KeepaliveConfig::default().idle_timeout_ms,
+    }
+}
+
+impl RelaySettings {
+    fn limits(&self) -> Limits {
+        Limits {
+            handshake: HandshakeLimits {
+                handshakes_max: self.handshakes_max,
+                handshakes_per_address_max: self.handshakes_per_address_max,
+                handshake_timeout_ms: self.handshake_timeout_ms,
+            },
+            keepalive: KeepaliveConfig { keepalive_ms: self.keepalive_ms, idle_timeout_ms: self.idle_timeout_ms },
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            substreams_per_node_max: self.substreams_per_node_max,
+            substreams_per_pair_max: self.substreams_per_pair_max,
+            watched_per_node_max: self.watched_per_node_max,
+            in_flight_per_substream_bytes_max: self.in_flight_per_substream_bytes_max,
+            in_flight_per_node_bytes_max: self.in_flight_per_node_bytes_max,
+            in_flight_bytes_max: self.in_flight_bytes_max,
+            bytes_per_second_per_node: self.bytes_per_second_per_node,
+        }
+    }
+}
+
+fn samples(counters: &Counters) -> Samples {
+    [
+        ("handshakes_accepted", &counters.handshakes.accepted),
+        ("handshakes_failed", &counters.handshakes.failed),
+        ("handshakes_surplus", &counters.handshakes.surplus),
+        ("nodes", &counters.nodes),
+        ("connections_refused", &counters.connections_refused),
+        ("displaced", &counters.displaced),
+        ("dead", &counters.dead),
+        ("misbehaved", &counters.misbehaved),
+        ("substreams", &counters.substreams),
+        ("substreams_opened", &counters.substreams_opened),
+        ("substreams_refused", &counters.substreams_refused),
+        ("substreams_cut", &counters.substreams_cut),
+        ("bytes_forwarded", &counters.bytes_forwarded),
+        ("in_flight_bytes", &counters.in_flight_bytes),
+    ]
+    .into_iter()
+    .map(|(name, counter): (_, &AtomicU64)| (name, counter.load(Ordering::Relaxed)))
+    .collect()
+}
+
+fn run(Run { dir, listen, metrics }: Run) -> Outcome {
+    serving::start_logging();
+    let folder = Folder::new(dir, "relay")?;
+    let _lock = folder.lock()?;
+    let settings: RelaySettings = settings::load(&folder.file("toml"))?;
+    let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_relay)?;
+    serving::run(async |stop| {
+        let listener = serving::listen(listen.or(settings.listen), &ticket.address).await?;
+        let counters = Arc::new(Counters::default());
+        let counted = counters.clone();
+        let samples = move || samples(&counted);
+        serving::publish_metrics(metrics.or(settings.metrics), "offst_relay", samples, &stop).await?;
+        serving::announce_ready()?;
+        offst_relay::serve(listener, identity, settings.limits(), counters, stop).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,385 @@
+//! The owner's commands: friends, relays, index servers.
+
+use crate::command::{Command, CommandId, NewFriend, Reply};
+use crate::io::{Contact, Output};
+use crate::machine::{Batch, line};
+use crate::records::{Friend, FriendRecord, Standing};
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, AccountKey, Direction, Status, StopReason};
+use offst_proto::Currency;
+use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, NAME_BYTES_MAX};
+use offst_proto::ticket::{FriendTicket, ServerTicket};
+use std::collections::BTreeMap;
+
+/// Most relays, and most index servers, that one node uses.
+const SERVERS_MAX: usize = 64;
+
+impl Batch<'_> {
+    pub(crate) fn command(&mut self, id: CommandId, command: Command) {
+        match command {
+            Command::CreateInvoice { amount, currency, description, expiry_ms } => {
+                self.create_invoice(id, amount, currency, description, expiry_ms);
+            }
+            Command::CancelInvoice(invoice) => self.cancel_invoice(id, invoice),
+            Command::WaitInvoice(invoice) => self.wait_invoice(id, invoice),
+            Command::Pay(order) => self.pay(id, *order),
+            Command::CancelPayment(payment) => self.cancel_payment(id, payment),
+            Command::RemoveFriend { name, force, forgive } => self.remove_friend(id, &name, force, forgive),
+            Command::DisableFriend { name, force } => self.disable_friend(id, &name, force),
+            Command::PaymentStatus(_)
+            | Command::Friends
+            | Command::Relays
+            | Command::IndexServers
+            | Command::Contact
+            | Command::OpenPayments
+            | Command::OpenInvoices => {
+                let reply = self.report(&command);
+                self.reply(id, reply);
+            }
+            command => {
+                let reply = match self.configure(command) {
+                    Ok(()) => Reply::Done,
+                    Err(sentence) => Reply::Refused(sentence),
+                };
+                self.reply(id, reply);
+            }
+        }
+    }
+
+    fn configure(&mut self, command: Command) -> Result<(), String> {
+        match command {
+            Command::AddRelay(name, ticket) => {
+                add_server(&mut self.state.relays, &name, ticket, "relay")?;
+                self.changed.relays.insert(name);
+                self.give_out_relays();
+            }
+            Command::RemoveRelay(name) => {
+                self.state.relays.remove(&name).ok_or_else(|| no_server("relay", &name))?;
+                self.changed.relays.insert(name);
+                self.give_out_relays();
+            }
+            Command::AddIndex(name, ticket) => {
+                add_server(&mut self.state.index_servers, &name, ticket, "index server")?;
+                self.changed.index_servers.insert(name);
+                self.give_out_index_servers();
+            }
+            Command::RemoveIndex(name) => {
+                self.state.index_servers.remove(&name).ok_or_else(|| no_server("index server", &name))?;
+                self.changed.index_servers.insert(name);
+                self.give_out_index_servers();
+            }
+            Command::AddFriend(new) => self.add_friend(*new)?,
+            Command::RenameFriend(name, to) => self.rename_friend(&name, to)?,
+            Command::EnableFriend(name) => self.enable_friend(&name)?,
+            Command::SetFriendOpen(name, currency, open) => self.friend_account(&name, &currency)?.set_open(open),
+            Command::SetFriendMaxDebt(name, currency, limit) => {
+                self.friend_account(&name, &currency)?.set_limit(limit.min(AMOUNT_MAX));
+            }
+            Command::SetFriendRate(name, currency, rate) => {
+                if rate.add > AMOUNT_MAX {
+                    return Err("the flat part of the rate is above the largest amount, 2^96".into());
+                }
+                self.friend_account(&name, &currency)?;
+                let key = self.state.names[&name];
+                let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+                friend.record.rates.insert(currency, rate);
+                self.changed.friends.insert(key);
+            }
+            Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
+            Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,
+            _ => unreachable!("handled by its own function"),
+        }
+        Ok(())
+    }
+
+    fn friend_key(&self, name: &str) -> Result<PublicKey, String> {
+        self.state.names.get(name).copied().ok_or_else(|| no_friend(name))
+    }
+
+    fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
+        let key = self.friend_key(name)?;
+        self.account(&line(key, currency)).ok_or_else(|| format!("there is no account in {currency} with \"{name}\""))
+    }
+
+    pub(crate) fn give_out_relays(&mut self) {
+        self.outputs.push(Output::Relays(self.state.relays.values().cloned().collect()));
+    }
+
+    pub(crate) fn give_out_index_servers(&mut self) {
+        self.outputs.push(Output::IndexServers(self.state.index_servers.values().cloned().collect()));
+    }
+
+    pub(crate) fn give_out_contact(&mut self, key: PublicKey) {
+        let contact = self
+            .state
+            .friends
+            .get(&key)
+            .filter(|friend| friend.record.standing != Standing::Disabled)
+            .map(|friend| Contact { relays: friend.record.relays.clone(), address: friend.record.address.clone() });
+        self.outputs.push(Output::Contact(key, contact));
+    }
+
+    fn add_friend(&mut self, new: NewFriend) -> Result<(), String> {
+        check_name(&new.name)?;
+        let key = new.ticket.public_key;
+        if key == self.state.local {
+            return Err("this is the node's own ticket: a friend is somebody else".into());
+        }
+        if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
+            return Err("balance and max debt must be at most 2^96".into());
+        }
+        if let Some(other) = self.state.names.get(&new.name)
+            && *other != key
+        {
+            return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
+        }
+        let friend = match self.state.friends.get_mut(&key) {
+            Some(friend) => {
+                if friend.record.name != new.name {
+                    return Err(format!("this friend is named \"{}\" already", friend.record.name));
+                }
+                if friend.accounts.contains_key(&new.currency) {
+                    return Err(format!("there is an account in {} with \"{}\" already", new.currency, new.name));
+                }
+                if friend.accounts.len() >= CURRENCIES_MAX {
+                    return Err(format!("there are {CURRENCIES_MAX} accounts with \"{}\", no more fit", new.name));
+                }
+                friend
+            }
+            None => {
+                let record = FriendRecord {
+                    name: new.name.clone(),
+                    relays: new.ticket.relays,
+                    address: new.ticket.address,
+                    standing: Standing::Enabled,
+                    rates: BTreeMap::new(),
+                };
+                self.state.names.insert(new.name.clone(), key);
+                self.state.friends.entry(key).or_insert(Friend::new(record))
+            }
+        };
+        let line = line(key, &new.currency);
+        let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
+        let floor = self.state.tombstones.get(&line).copied();
+        let signer = &*self.environment.signer;
+        let account = Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer);
+        if let Some(connection) = friend.connection {
+            self.outputs.push(Output::Send(key, connection, account.resume_frame()));
+        }
+        friend.accounts.insert(new.currency, account);
+        self.touched.insert(line);
+        self.changed.friends.insert(key);
+        self.give_out_contact(key);
+        Ok(())
+    }
+
+    fn rename_friend(&mut self, name: &str, to: String) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        check_name(&to)?;
+        if self.state.names.contains_key(&to) {
+            return Err(format!("a friend is named \"{to}\" already: choose another name"));
+        }
+        self.state.names.remove(name);
+        self.state.names.insert(to.clone(), key);
+        self.state.friends.get_mut(&key).expect("names and friends agree").record.name = to;
+        self.changed.friends.insert(key);
+        Ok(())
+    }
+
+    fn enable_friend(&mut self, name: &str) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        self.set_standing(key, Standing::Enabled);
+        self.give_out_contact(key);
+        Ok(())
+    }
+
+    fn set_standing(&mut self, key: PublicKey, standing: Standing) {
+        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+        if friend.record.standing == standing {
+            return;
+        }
+        friend.record.standing = standing;
+        self.changed.friends.insert(key);
+        self.touched.extend(friend.accounts.keys().map(|currency| line(key, currency)));
+    }
+
+    fn set_friend_contact(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        if ticket.public_key != key {
+            return Err(format!("the ticket has another key than \"{name}\": it is somebody else's"));
+        }
+        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+        friend.record.relays = ticket.relays;
+        friend.record.address = ticket.address;
+        self.changed.friends.insert(key);
+        self.give_out_contact(key);
+        Ok(())
+    }
+
+    fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        let line = line(key, currency);
+        self.friend_account(name, currency)?;
+        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+        let account = friend.accounts.get_mut(currency).expect("looked above");
+        if account.status() == Status::Consistent {
+            return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
+        }
+        let events = account
+            .accept_theirs(&*self.environment.signer)
+            .map_err(|_| format!("\"{name}\" has not shown its terms yet: try again when it is online"))?;
+        if let Some(connection) = friend.connection {
+            let frame = account.resume_frame();
+            self.outputs.push(Output::Send(key, connection, frame));
+        }
+        for event in events {
+            if let offst_ledger::Event::EpochBegan { released, dropped } = event {
+                self.epoch_began(&line, &released, &dropped);
+            }
+        }
+        Ok(())
+    }
+
+    fn disable_friend(&mut self, id: CommandId, name: &str, force: bool) {
+        match self.friend_key(name) {
+            Ok(key) => self.drain(id, key, Standing::Disabling, force),
+            Err(sentence) => self.reply(id, crate::command::Reply::Refused(sentence)),
+        }
+    }
+
+    fn remove_friend(&mut self, id: CommandId, name: &str, force: bool, forgive: bool) {
+        let key = match self.friend_key(name) {
+            Ok(key) => key,
+            Err(sentence) => return self.reply(id, Reply::Refused(sentence)),
+        };
+        let owes = self.state.friends[&key]
+            .accounts
+            .values()
+            .any(|account| account.epoch().is_some_and(|epoch| epoch.balance() != 0));
+        if owes && !forgive {
+            let sentence = format!("the balance with \"{name}\" is not 0: settle it first, or give --forgive");
+            return self.reply(id, Reply::Refused(sentence));
+        }
+        self.drain(id, key, Standing::Removing, force);
+    }
+
+    fn drain(&mut self, id: CommandId, key: PublicKey, standing: Standing, force: bool) {
+        if self.state.friends[&key].record.standing == Standing::Disabled && standing == Standing::Disabling {
+            return self.reply(id, Reply::Done);
+        }
+        self.set_standing(key, standing);
+        self.state.drain_waiters.entry(key).or_default().push(id);
+        if force {
+            self.end_drain(key);
+        }
+    }
+
+    /// Stops friends that are to be disabled or removed and have nothing pending any more.
+    pub(crate) fn end_drains(&mut self) {
+        let touched: Vec<PublicKey> = self.touched.iter().map(|line| line.friend).collect();
+        for key in touched {
+            let Some(friend) = self.state.friends.get(&key) else { continue };
+            let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing);
+            let is_drained = friend.accounts.values().all(|account| {
+                account.epoch().is_none_or(|epoch| {
+                    epoch.pending_count(Direction::Outgoing) + epoch.pending_count(Direction::Incoming) == 0
+                })
+            });
+            if is_draining && is_drained {
+                self.end_drain(key);
+            }
+        }
+    }
+
+    fn end_drain(&mut self, key: PublicKey) {
+        let lines: Vec<_> = self.state.friends[&key].accounts.keys().map(|currency| line(key, currency)).collect();
+        for line in &lines {
+            let signer = &*self.environment.signer;
+            let friend = self.state.friends.get_mut(&key).expect("looked above");
+            friend.accounts.get_mut(&line.currency).expect("listed above").stop(StopReason::Owner, signer);
+            self.account_stopped(line, StopReason::Owner);
+        }
+        let friend = self.state.friends.get_mut(&key).expect("looked above");
+        if friend.record.standing == Standing::Removing {
+            for line in lines {
+                // What is still committed is lost to this side: the owner has chosen not to wait.
+                let left = self.forget_account(&line);
+                log::warn!("an account in {} was removed with {left} requests pending", line.currency);
+            }
+            let friend = self.state.friends.remove(&key).expect("looked above");
+            self.state.names.remove(&friend.record.name);
+            self.changed.friends.insert(key);
+        } else {
+            friend.record.standing = Standing::Disabled;
+            friend.connection = None;
+            self.changed.friends.insert(key);
+        }
+        self.give_out_contact(key);
+        for id in self.state.drain_waiters.remove(&key).unwrap_or_default() {
+            self.reply(id, Reply::Done);
+        }
+    }
+
+    /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.
+    fn forget_account(&mut self, line: &crate::records::LineKey) -> usize {
+        let friend = self.state.friends.get_mut(&line.friend).expect("the caller has looked");
+        let account = friend.accounts.remove(&line.currency).expect("the caller has looked");
+        if let Some(epoch) = account.newest_epoch() {
+            self.state.tombstones.insert(line.clone(), epoch);
+        }
+        self.changed.dropped_accounts.insert(line.clone());
+        let pendings: Vec<_> = account
+            .epoch()
+            .into_iter()
+            .flat_map(|epoch| epoch.pendings())
+            .map(|(direction, id, _)| (direction, line.hop(id)))
+            .collect();
+        for (direction, key) in &pendings {
+            match direction {
+                // The upstream is released: this friend will never collect from us again.
+                Direction::Outgoing => {
+                    let local = self.state.local;
+                    self.cancelled(key, offst_proto::payment::CancelReason::AccountStopped, local);
+                }
+                Direction::Incoming => self.forget_incoming(key),
+            }
+        }
+        pendings.len()
+    }
+}
+
+fn add_server(
+    servers: &mut BTreeMap<String, ServerTicket>,
+    name: &str,
+    ticket: ServerTicket,
+    what: &str,
+) -> Result<(), String> {
+    check_name(name)?;
+    if servers.contains_key(name) {
+        return Err(format!("a {what} is named \"{name}\" already: choose another name, or remove it first"));
+    }
+    if let Some((other, _)) = servers.iter().find(|(_, known)| known.public_key == ticket.public_key) {
+        return Err(format!("this {what} is configured already, under the name \"{other}\""));
+    }
+    if servers.len() >= SERVERS_MAX {
+        return Err(format!("{SERVERS_MAX} {what}s are configured, no more fit: remove one first"));
+    }
+    servers.insert(name.to_owned(), ticket);
+    Ok(())
+}
+
+fn no_server(what: &str, name: &str) -> String {
+    let list = if what == "relay" { "relays" } else { "index" };
+    format!("there is no {what} named \"{name}\": see `info {list}`")
+}
+
+fn no_friend(name: &str) -> String {
+    format!("there is no friend named \"{name}\": see `info friends`")
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
+    }
+    Ok(())
+}

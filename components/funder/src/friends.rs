@@ -1,0 +1,238 @@
+//! Friends: connections, what their accounts report, and where it goes.
+
+use crate::io::{ConnectionId, Output};
+use crate::machine::{Batch, line};
+use crate::records::{Friend, FriendRecord, HopKey, LineKey, Standing};
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
+use offst_proto::friend::Resume;
+use offst_proto::index::Edge;
+use offst_proto::payment::CancelReason;
+use offst_proto::report::Event;
+use offst_proto::statement::Statement;
+use offst_proto::{RequestId, Verified};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Friend {
+    pub(crate) fn new(record: FriendRecord) -> Self {
+        Friend {
+            record,
+            accounts: BTreeMap::new(),
+            connection: None,
+            connected_ms: 0,
+            strikes: Vec::new(),
+            overdue: BTreeSet::new(),
+        }
+    }
+
+    /// Whether new requests may use this friend.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.record.standing == Standing::Enabled
+    }
+
+    /// What index servers are told of one account. A line that nothing new may use has no capacity.
+    pub(crate) fn edge(&self, line: &LineKey) -> Option<Edge> {
+        let account = self.accounts.get(&line.currency)?;
+        let usable = self.is_enabled() && account.is_resumed();
+        let epoch = account.active().filter(|_| usable);
+        let is_overdue = self.overdue.iter().any(|(currency, _)| *currency == line.currency);
+        Some(Edge {
+            friend: line.friend,
+            currency: line.currency.clone(),
+            send_capacity: epoch.filter(|_| !is_overdue).map_or(0, |epoch| epoch.send_capacity()),
+            receive_capacity: epoch.map_or(0, |epoch| epoch.receive_capacity()),
+            rate: self.record.rates.get(&line.currency).copied().unwrap_or_default(),
+        })
+    }
+}
+
+impl Batch<'_> {
+    pub(crate) fn connected(&mut self, key: PublicKey, connection: ConnectionId) {
+        let now = self.now.uptime_ms;
+        let Some(friend) = self.state.friends.get_mut(&key) else { return };
+        if friend.record.standing == Standing::Disabled || friend.connection > Some(connection) {
+            return;
+        }
+        friend.connection = Some(connection);
+        friend.connected_ms = now;
+        for (currency, account) in &mut friend.accounts {
+            account.disconnected();
+            self.outputs.push(Output::Send(key, connection, account.resume_frame()));
+            self.touched.insert(line(key, currency));
+        }
+        let name = friend.record.name.clone();
+        self.event(Event::FriendChanged { name });
+    }
+
+    pub(crate) fn disconnected(&mut self, key: PublicKey, connection: ConnectionId) {
+        let Some(friend) = self.state.friends.get_mut(&key) else { return };
+        if friend.connection != Some(connection) {
+            return;
+        }
+        friend.connection = None;
+        let name = friend.record.name.clone();
+        let mut unsent = Vec::new();
+        for (currency, account) in &mut friend.accounts {
+            account.disconnected();
+            let line = line(key, currency);
+            unsent.extend(account.unsigned_requests().into_iter().map(|id| line.hop(id)));
+            self.touched.insert(line);
+        }
+        // The friend never saw these, so they need not wait for it.
+        for outgoing in unsent {
+            self.give_up_outgoing(&outgoing, CancelReason::Offline);
+        }
+        self.event(Event::FriendChanged { name });
+    }
+
+    fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
+        self.state.friends.get(&key).is_some_and(|friend| friend.connection == Some(connection))
+    }
+
+    pub(crate) fn resumed(&mut self, key: PublicKey, connection: ConnectionId, resume: Resume) {
+        if !self.is_current(key, connection) {
+            return;
+        }
+        let line = line(key, &resume.currency);
+        let Some(account) = self.state.friends.get_mut(&key).and_then(|friend| friend.accounts.get_mut(&line.currency))
+        else {
+            return;
+        };
+        let environment = &*self.environment;
+        let outcome = account.handle_resume(resume, self.now.unix_ms, &*environment.signer, &*environment.verifier);
+        if outcome.reply {
+            self.outputs.push(Output::Send(key, connection, account.resume_frame()));
+        }
+        for wire in outcome.resend {
+            let frame = offst_proto::friend::statement_frame(&wire);
+            self.outputs.push(Output::Send(key, connection, frame));
+        }
+        self.touched.insert(line.clone());
+        if let Some(reason) = outcome.stopped {
+            self.account_stopped(&line, reason);
+        }
+        self.account_events(&line, outcome.events);
+        self.friend_changed(key);
+    }
+
+    pub(crate) fn received(&mut self, key: PublicKey, connection: ConnectionId, statement: &Verified<Statement>) {
+        if !self.is_current(key, connection) {
+            return;
+        }
+        let line = line(key, &statement.currency);
+        let Some(account) = self.state.friends.get_mut(&key).and_then(|friend| friend.accounts.get_mut(&line.currency))
+        else {
+            return;
+        };
+        if !account.expects(statement) {
+            return;
+        }
+        let result = account.receive(statement, &*self.environment.signer);
+        self.touched.insert(line.clone());
+        match result {
+            Ok(events) => self.account_events(&line, events),
+            Err(fault) => {
+                let frame = account.resume_frame();
+                self.outputs.push(Output::Send(key, connection, frame));
+                self.account_stopped(&line, StopReason::Fault(fault));
+            }
+        }
+    }
+
+    fn friend_changed(&mut self, key: PublicKey) {
+        if let Some(friend) = self.state.friends.get(&key) {
+            let name = friend.record.name.clone();
+            self.event(Event::FriendChanged { name });
+        }
+    }
+
+    fn account_events(&mut self, line: &LineKey, events: Vec<AccountEvent>) {
+        for event in events {
+            match event {
+                AccountEvent::Requested { request, refusal } => self.requested(line, *request, refusal),
+                AccountEvent::Responded(answer) => self.responded(&line.hop(answer.id), answer),
+                AccountEvent::Committed(id) => self.committed(&line.hop(id)),
+                AccountEvent::Aborted(id) => self.aborted(&line.hop(id)),
+                AccountEvent::Collected { id, preimage } => self.collected(&line.hop(id), preimage),
+                AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.hop(id), reason, hop),
+                AccountEvent::LineChanged => self.friend_changed(line.friend),
+                AccountEvent::EpochBegan { released, dropped } => self.epoch_began(line, &released, &dropped),
+            }
+        }
+    }
+
+    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled.
+    pub(crate) fn epoch_began(&mut self, line: &LineKey, released: &[RequestId], dropped: &[RequestId]) {
+        for id in released {
+            let local = self.state.local;
+            self.cancelled(&line.hop(*id), CancelReason::AccountStopped, local);
+        }
+        for id in dropped {
+            self.forget_incoming(&line.hop(*id));
+        }
+        let Some(account) = self.account(line) else { return };
+        let incoming: Vec<_> = account
+            .epoch()
+            .into_iter()
+            .flat_map(|epoch| epoch.pendings())
+            .filter(|(direction, ..)| *direction == Direction::Incoming)
+            .map(|(_, id, _)| line.hop(id))
+            .collect();
+        for key in incoming {
+            if !self.state.forwards.contains_key(&key) && !self.state.arrivals.contains_key(&key) {
+                self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
+            }
+        }
+        self.friend_changed(line.friend);
+    }
+
+    /// An account stopped: what is not committed on it ends now, in this transaction, on the other accounts too.
+    pub(crate) fn account_stopped(&mut self, line: &LineKey, reason: StopReason) {
+        let name = self.state.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
+        log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
+        let Some(account) = self.account(line) else { return };
+        let uncommitted = uncommitted(account);
+        for (direction, id) in uncommitted {
+            let key = line.hop(id);
+            match direction {
+                Direction::Outgoing => self.give_up_outgoing(&key, CancelReason::AccountStopped),
+                Direction::Incoming => {
+                    self.forget_incoming(&key);
+                    self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
+                }
+            }
+        }
+        self.friend_changed(line.friend);
+    }
+
+    /// Releases what a friend has asked for. The request is over on this account.
+    pub(crate) fn cancel_incoming(&mut self, incoming: &HopKey, reason: CancelReason, hop: PublicKey) {
+        if let Some(account) = self.account(&incoming.line) {
+            // It may have ended already, together with its epoch; then there is nothing left to release.
+            let ended = account.cancel(incoming.id, reason, hop);
+            log::trace!("cancel of {} towards the buyer: {ended:?}", incoming.id);
+        }
+    }
+
+    /// Whether the friend has been connected since `since_ms` (uptime) without a break.
+    pub(crate) fn was_connected_since(&self, friend: PublicKey, since_ms: u64) -> bool {
+        self.state
+            .friends
+            .get(&friend)
+            .is_some_and(|friend| friend.connection.is_some() && friend.connected_ms <= since_ms)
+    }
+}
+
+/// Requests that no signed `Commit` binds.
+fn uncommitted(account: &Account) -> Vec<(Direction, RequestId)> {
+    account
+        .epoch()
+        .into_iter()
+        .flat_map(|epoch| epoch.pendings())
+        .filter(|(direction, id, pending)| match direction {
+            Direction::Outgoing => !account.is_bound(*id),
+            Direction::Incoming => !pending.stage.is_committed(),
+        })
+        .map(|(direction, id, _)| (direction, id))
+        .collect()
+}

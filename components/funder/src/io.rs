@@ -1,0 +1,119 @@
+//! What goes into a funder and what comes out: the only way in and out of the machine.
+
+use crate::command::{Command, CommandId, Reply};
+use offst_crypto::{PublicKey, Random, Signer, Verifier};
+use offst_proto::friend::Resume;
+use offst_proto::index::{Edge, Query};
+use offst_proto::report::Event;
+use offst_proto::route::Way;
+use offst_proto::statement::Statement;
+use offst_proto::ticket::{Address, ServerTicket};
+use offst_proto::{PaymentId, Verified};
+
+/// Names one connection to a friend; later ones have larger numbers.
+pub type ConnectionId = u64;
+
+/// The time, given from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Moment {
+    /// Milliseconds since the process started; never goes back. Timers run on it.
+    pub uptime_ms: u64,
+    /// Milliseconds since 1970. For expiries and for people.
+    pub unix_ms: u64,
+}
+
+/// What a funder needs from outside besides its inputs.
+pub struct Environment {
+    /// The node's private key.
+    pub signer: Box<dyn Signer>,
+    /// Checks signatures.
+    pub verifier: Box<dyn Verifier>,
+    /// Makes ids.
+    pub random: Box<dyn Random>,
+    /// Durations.
+    pub timing: Timing,
+}
+
+/// All durations of the funder, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a buyer's request waits, besides a step for each hop.
+    pub patience_ms: u64,
+    /// What each hop takes off the patience.
+    pub patience_step_ms: u64,
+    /// After how long a committed request makes a friend overdue.
+    pub overdue_ms: u64,
+    /// How long an account is quiet before a last statement settles it.
+    pub idle_ms: u64,
+    /// Holding an uncommitted request for longer counts against the side whose move is awaited.
+    pub hold_ms: u64,
+    /// How long that is remembered.
+    pub strike_ms: u64,
+    /// How long a buyer waits before it asks for routes again, when there was none.
+    pub retry_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Timing {
+            patience_ms: 20_000,
+            patience_step_ms: 1_000,
+            overdue_ms: 60_000,
+            idle_ms: 200,
+            hold_ms: 10_000,
+            strike_ms: 3_600_000,
+            retry_ms: 500,
+        }
+    }
+}
+
+/// What a funder is told. Each is handled at a [`Moment`].
+#[derive(Debug)]
+pub enum Input {
+    /// The first input after a start: takes up what the last run left.
+    Start,
+    /// A friend's connection is up, both hellos are exchanged. It takes the place of an older one.
+    Connected(PublicKey, ConnectionId),
+    /// A connection is gone.
+    Disconnected(PublicKey, ConnectionId),
+    /// A friend says where an account stands.
+    Resume(PublicKey, ConnectionId, Box<Resume>),
+    /// A friend's statement.
+    Statement(PublicKey, ConnectionId, Box<Verified<Statement>>),
+    /// An application asks for something.
+    Command(CommandId, Command),
+    /// Ways to pay, cheapest first; or why there are none.
+    Ways(PaymentId, Result<Vec<Way>, String>),
+    /// Time has passed; see [`crate::Funder::next_deadline`].
+    Tick,
+}
+
+/// What a funder wants done. Nobody sees one before everything it rests on is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Send this frame. Lost in a crash: the next `Resume` brings it about again.
+    Send(PublicKey, ConnectionId, Vec<u8>),
+    /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
+    Reply(CommandId, Reply),
+    /// Ask the index servers. Lost in a crash: the payment was not committed and is failed at the start.
+    FindWays(PaymentId, Box<Query>),
+    /// Edges that changed. Lost in a crash: all are published at the start.
+    Edges(Vec<Edge>),
+    /// Keep a connection to this friend; none: drop it. Lost in a crash: repeated at the start for every friend.
+    Contact(PublicKey, Option<Contact>),
+    /// The relays to listen at. Lost in a crash: repeated at the start.
+    Relays(Vec<ServerTicket>),
+    /// The index servers to use. Lost in a crash: repeated at the start.
+    IndexServers(Vec<ServerTicket>),
+    /// For applications that watch. Losing it is harmless: they take a snapshot when they connect.
+    Event(Event),
+}
+
+/// Where a friend can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// Its relays.
+    pub relays: Vec<ServerTicket>,
+    /// Where it can be called without a relay.
+    pub address: Option<Address>,
+}

@@ -1,0 +1,436 @@
+//! The machine: inputs are handled in batches, a batch becomes durable in one transaction, and only then its outputs exist.
+//!
+//! [`Funder`] -> [`Batch`] -> (`handle` each input) -> [`Effects`] -> [`Effects::commit`] -> the next [`Funder`] and its
+//! outputs. The outputs are private inside [`Effects`], and a commit that fails gives back neither them nor the machine: nobody
+//! can hold a state that is ahead of the disk.
+
+use crate::command::{CommandId, Reply};
+use crate::io::{Environment, Input, Moment, Output};
+use crate::records::{
+    Arrival, Forward, Friend, FriendRecord, HopKey, InvoiceRecord, LineKey, Origin, Payment, Progress,
+};
+use crate::seller::{Group, GroupKey};
+use crate::timers::{Timer, Timers};
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, AccountChange, AccountImage, SignOutcome};
+use offst_proto::friend::statement_frame;
+use offst_proto::index::Edge;
+use offst_proto::report::{Event, ForwardReport, InvoiceStatus};
+use offst_proto::ticket::ServerTicket;
+use offst_proto::{Currency, InvoiceId, PaymentId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A whole node between two batches. Equal to what its database holds.
+#[derive(Debug)]
+pub struct Funder(State);
+
+/// Everything a node knows.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) local: PublicKey,
+    pub(crate) friends: BTreeMap<PublicKey, Friend>,
+    /// Names are unique.
+    pub(crate) names: BTreeMap<String, PublicKey>,
+    /// The last epoch of accounts that were removed.
+    pub(crate) tombstones: BTreeMap<LineKey, u64>,
+    pub(crate) relays: BTreeMap<String, ServerTicket>,
+    pub(crate) index_servers: BTreeMap<String, ServerTicket>,
+    /// Requests that we carry on, by their incoming side.
+    pub(crate) forwards: BTreeMap<HopKey, Forward>,
+    /// Whose requests our outgoing requests are.
+    pub(crate) origins: BTreeMap<HopKey, Origin>,
+    /// Requests that end here, by their incoming side.
+    pub(crate) arrivals: BTreeMap<HopKey, Arrival>,
+    /// The parts of each payment to us.
+    pub(crate) groups: BTreeMap<GroupKey, Group>,
+    /// Invoices that can be paid.
+    pub(crate) invoices: BTreeMap<InvoiceId, InvoiceRecord>,
+    /// Payments of ours that have not ended, and those that ended in this batch.
+    pub(crate) payments: BTreeMap<PaymentId, Payment>,
+    /// What is known of a payment only while this process runs.
+    pub(crate) searches: BTreeMap<PaymentId, crate::buyer::Search>,
+    /// What each pair of friends has frozen through us: from, to, currency.
+    pub(crate) carried: BTreeMap<crate::guard::Lane, crate::guard::Load>,
+    pub(crate) invoice_waiters: BTreeMap<InvoiceId, Vec<CommandId>>,
+    pub(crate) drain_waiters: BTreeMap<PublicKey, Vec<CommandId>>,
+    /// Outgoing commits that are not signed yet.
+    pub(crate) unsigned_commits: BTreeSet<HopKey>,
+    pub(crate) timers: Timers,
+    /// The edges as they were last given out.
+    pub(crate) published: BTreeMap<LineKey, Edge>,
+}
+
+/// All rows of a node's database that a running node needs.
+#[derive(Debug, Default)]
+pub struct FunderImage {
+    /// Friends.
+    pub friends: Vec<(PublicKey, FriendRecord)>,
+    /// Their accounts.
+    pub accounts: Vec<(LineKey, AccountImage)>,
+    /// The last epochs of removed accounts.
+    pub tombstones: Vec<(LineKey, u64)>,
+    /// Relays by name.
+    pub relays: Vec<(String, ServerTicket)>,
+    /// Index servers by name.
+    pub index_servers: Vec<(String, ServerTicket)>,
+    /// Requests that are carried on.
+    pub forwards: Vec<(HopKey, Forward)>,
+    /// Requests that end here.
+    pub arrivals: Vec<(HopKey, Arrival)>,
+    /// Invoices that can be paid.
+    pub invoices: Vec<InvoiceRecord>,
+    /// Payments that have not ended.
+    pub payments: Vec<Payment>,
+}
+
+/// One row that a transaction has to write. `None` deletes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A friend.
+    Friend(PublicKey, Option<FriendRecord>),
+    /// Rows of an account.
+    Account(LineKey, Vec<AccountChange>),
+    /// An account goes with all its rows.
+    DropAccount(LineKey),
+    /// The last epoch of a removed account.
+    Tombstone(LineKey, u64),
+    /// A relay.
+    Relay(String, Option<ServerTicket>),
+    /// An index server.
+    IndexServer(String, Option<ServerTicket>),
+    /// A request that is carried on.
+    Forward(HopKey, Option<Forward>),
+    /// A request that ends here.
+    Arrival(HopKey, Option<Arrival>),
+    /// An invoice; it stays for ever.
+    Invoice(InvoiceRecord),
+    /// A payment; it stays for ever.
+    Payment(Payment),
+    /// A payment that was carried on for others and collected; it stays for ever.
+    Forwarded(ForwardReport),
+}
+
+/// Writes a batch's changes in one transaction.
+pub trait Commit {
+    /// Why it could not.
+    type Error;
+
+    /// Makes all changes durable, or none.
+    ///
+    /// # Errors
+    /// The disk failed. The process must end: a restart loads what is durable.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), Self::Error>;
+}
+
+/// Keys of the rows that changed in a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) friends: BTreeSet<PublicKey>,
+    pub(crate) dropped_accounts: BTreeSet<LineKey>,
+    pub(crate) relays: BTreeSet<String>,
+    pub(crate) index_servers: BTreeSet<String>,
+    pub(crate) forwards: BTreeSet<HopKey>,
+    pub(crate) arrivals: BTreeSet<HopKey>,
+    pub(crate) invoices: BTreeSet<InvoiceId>,
+    pub(crate) payments: BTreeSet<PaymentId>,
+    pub(crate) forwarded: Vec<ForwardReport>,
+}
+
+/// A machine in the middle of a batch.
+pub struct Batch<'e> {
+    pub(crate) state: State,
+    pub(crate) environment: &'e mut Environment,
+    pub(crate) now: Moment,
+    pub(crate) outputs: Vec<Output>,
+    /// Accounts that something happened to.
+    pub(crate) touched: BTreeSet<LineKey>,
+    /// Accounts that fall idle: their last statement acknowledges and carries a checkpoint.
+    pub(crate) idle: BTreeSet<LineKey>,
+    pub(crate) changed: Changed,
+}
+
+/// A finished batch: what must become durable, and what may be seen afterwards.
+pub struct Effects {
+    state: State,
+    changes: Vec<Change>,
+    outputs: Vec<Output>,
+}
+
+impl Funder {
+    /// A node as its database holds it. Handle [`Input::Start`] first.
+    ///
+    /// # Errors
+    /// The rows are not what a funder wrote.
+    pub fn restore(local: PublicKey, image: FunderImage) -> Result<Self, offst_proto::encoding::DecodeError> {
+        let mut state = State {
+            local,
+            friends: BTreeMap::new(),
+            names: BTreeMap::new(),
+            tombstones: image.tombstones.into_iter().collect(),
+            relays: image.relays.into_iter().collect(),
+            index_servers: image.index_servers.into_iter().collect(),
+            forwards: image.forwards.into_iter().collect(),
+            origins: BTreeMap::new(),
+            arrivals: image.arrivals.into_iter().collect(),
+            groups: BTreeMap::new(),
+            invoices: image.invoices.into_iter().map(|record| (record.invoice.id, record)).collect(),
+            payments: image.payments.into_iter().map(|payment| (payment.id, payment)).collect(),
+            searches: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            invoice_waiters: BTreeMap::new(),
+            drain_waiters: BTreeMap::new(),
+            unsigned_commits: BTreeSet::new(),
+            timers: Timers::default(),
+            published: BTreeMap::new(),
+        };
+        for (key, record) in image.friends {
+            state.names.insert(record.name.clone(), key);
+            state.friends.insert(key, Friend::new(record));
+        }
+        for (line, image) in image.accounts {
+            let key = offst_ledger::AccountKey { local, remote: line.friend, currency: line.currency.clone() };
+            let account = Account::restore(key, image)?;
+            let friend = state
+                .friends
+                .get_mut(&line.friend)
+                .ok_or(offst_proto::encoding::DecodeError::invalid("an account without a friend"))?;
+            friend.accounts.insert(line.currency, account);
+        }
+        Ok(Funder(state))
+    }
+
+    /// Starts a batch. `now` holds for all its inputs.
+    pub fn batch<'e>(self, environment: &'e mut Environment, now: Moment) -> Batch<'e> {
+        Batch {
+            state: self.0,
+            environment,
+            now,
+            outputs: Vec::new(),
+            touched: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            changed: Changed::default(),
+        }
+    }
+
+    /// When [`Input::Tick`] is due, uptime ms.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.0.timers.next()
+    }
+
+    /// The accounts with their friends, for checks from outside.
+    pub fn accounts(&self) -> impl Iterator<Item = (PublicKey, &Account)> {
+        self.0.friends.iter().flat_map(|(key, friend)| friend.accounts.values().map(move |account| (*key, account)))
+    }
+}
+
+impl Batch<'_> {
+    /// Handles one input.
+    pub fn handle(&mut self, input: Input) {
+        match input {
+            Input::Start => self.start(),
+            Input::Connected(friend, connection) => self.connected(friend, connection),
+            Input::Disconnected(friend, connection) => self.disconnected(friend, connection),
+            Input::Resume(friend, connection, resume) => self.resumed(friend, connection, *resume),
+            Input::Statement(friend, connection, statement) => self.received(friend, connection, &statement),
+            Input::Command(id, command) => self.command(id, command),
+            Input::Ways(payment, ways) => self.found_ways(payment, ways),
+            Input::Tick => {}
+        }
+    }
+
+    /// Ends the batch: timers that are due, one signature for each account, the rows to write.
+    pub fn finish(mut self) -> Effects {
+        while let Some(timer) = self.state.timers.pop_due(self.now.uptime_ms) {
+            self.timer(timer);
+        }
+        self.end_drains();
+        self.sign_touched();
+        self.publish_touched();
+        let changes = self.take_changes();
+        Effects { state: self.state, changes, outputs: self.outputs }
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Forward(key) => self.forward_timed_out(&key),
+            Timer::Part(key) => self.part_timed_out(&key),
+            Timer::Group(key) => self.group_timed_out(&key),
+            Timer::Overdue(key) => self.became_overdue(&key),
+            Timer::Payment(id) => self.payment_timed_out(id),
+            Timer::Retry(id) => self.find_ways(id),
+            Timer::Invoice(id) => self.invoice_expired(id),
+            Timer::Idle(line) => {
+                self.idle.insert(line.clone());
+                self.touched.insert(line);
+            }
+        }
+    }
+
+    pub(crate) fn reply(&mut self, command: CommandId, reply: Reply) {
+        self.outputs.push(Output::Reply(command, reply));
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push(Output::Event(event));
+    }
+
+    /// The account, marked as touched.
+    pub(crate) fn account(&mut self, line: &LineKey) -> Option<&mut Account> {
+        let account = self.state.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)?;
+        self.touched.insert(line.clone());
+        Some(account)
+    }
+
+    /// Signs what was written to the touched accounts and sends it.
+    fn sign_touched(&mut self) {
+        let Batch { state, environment, now, outputs, touched, idle, .. } = self;
+        let signer = &*environment.signer;
+        for line in touched.iter() {
+            let Some(friend) = state.friends.get_mut(&line.friend) else { continue };
+            let connection = friend.connection;
+            let Some(account) = friend.accounts.get_mut(&line.currency) else { continue };
+            if account.repropose(signer)
+                && let Some(connection) = connection
+            {
+                outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+            }
+            let Some(connection) = connection else { continue };
+            while let SignOutcome::Signed(wire) = account.sign(signer, idle.contains(line)) {
+                outputs.push(Output::Send(line.friend, connection, statement_frame(&wire)));
+            }
+            if account.is_unsettled() {
+                state.timers.set_if_none(Timer::Idle(line.clone()), now.uptime_ms + environment.timing.idle_ms);
+            }
+        }
+        let waiting: Vec<_> =
+            self.state.unsigned_commits.iter().filter(|key| self.touched.contains(&key.line)).cloned().collect();
+        for key in waiting {
+            if self.is_bound(&key) {
+                self.state.unsigned_commits.remove(&key);
+                self.commit_was_signed(&key);
+            }
+        }
+    }
+
+    /// Whether a signed `Commit` of ours binds us to this outgoing request.
+    pub(crate) fn is_bound(&self, outgoing: &HopKey) -> bool {
+        let friend = self.state.friends.get(&outgoing.line.friend);
+        friend
+            .and_then(|friend| friend.accounts.get(&outgoing.line.currency))
+            .is_some_and(|account| account.is_bound(outgoing.id))
+    }
+
+    /// The committed request cannot be given up any more: the patience ends, the overdue time begins.
+    pub(crate) fn commit_was_signed(&mut self, outgoing: &HopKey) {
+        match self.state.origins.get(outgoing) {
+            Some(Origin::Forward(from)) => {
+                let incoming = HopKey {
+                    line: LineKey { friend: *from, currency: outgoing.line.currency.clone() },
+                    id: outgoing.id,
+                };
+                self.state.timers.clear(&Timer::Forward(incoming));
+            }
+            Some(Origin::Payment(_)) => self.state.timers.clear(&Timer::Part(outgoing.clone())),
+            None => return,
+        }
+        let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
+        self.state.timers.set(Timer::Overdue(outgoing.clone()), deadline);
+    }
+
+    fn publish_touched(&mut self) {
+        let mut edges = Vec::new();
+        for line in &self.touched {
+            let edge = self.state.friends.get(&line.friend).and_then(|friend| friend.edge(line));
+            match edge {
+                Some(edge) => {
+                    if self.state.published.get(line) != Some(&edge) {
+                        self.state.published.insert(line.clone(), edge.clone());
+                        edges.push(edge);
+                    }
+                }
+                None => {
+                    if let Some(edge) = self.state.published.remove(line) {
+                        edges.push(Edge { send_capacity: 0, receive_capacity: 0, ..edge });
+                    }
+                }
+            }
+        }
+        if !edges.is_empty() {
+            self.outputs.push(Output::Edges(edges));
+        }
+    }
+
+    fn take_changes(&mut self) -> Vec<Change> {
+        let changed = std::mem::take(&mut self.changed);
+        let state = &mut self.state;
+        let mut changes = Vec::new();
+        for key in changed.friends {
+            changes.push(Change::Friend(key, state.friends.get(&key).map(|friend| friend.record.clone())));
+        }
+        for line in changed.dropped_accounts {
+            changes.push(Change::DropAccount(line.clone()));
+            if let Some(epoch) = state.tombstones.get(&line) {
+                changes.push(Change::Tombstone(line, *epoch));
+            }
+        }
+        for line in &self.touched {
+            let account =
+                state.friends.get_mut(&line.friend).and_then(|friend| friend.accounts.get_mut(&line.currency));
+            let rows = account.map(Account::take_changes).unwrap_or_default();
+            if !rows.is_empty() {
+                changes.push(Change::Account(line.clone(), rows));
+            }
+        }
+        for name in changed.relays {
+            let ticket = state.relays.get(&name).cloned();
+            changes.push(Change::Relay(name, ticket));
+        }
+        for name in changed.index_servers {
+            let ticket = state.index_servers.get(&name).cloned();
+            changes.push(Change::IndexServer(name, ticket));
+        }
+        for key in changed.forwards {
+            let forward = state.forwards.get(&key).cloned();
+            changes.push(Change::Forward(key, forward));
+        }
+        for key in changed.arrivals {
+            let arrival = state.arrivals.get(&key).cloned();
+            changes.push(Change::Arrival(key, arrival));
+        }
+        for id in changed.invoices {
+            let record = state.invoices.get(&id).expect("an invoice leaves memory here only").clone();
+            if record.status != InvoiceStatus::Open {
+                state.invoices.remove(&id);
+            }
+            changes.push(Change::Invoice(record));
+        }
+        for id in changed.payments {
+            let payment = state.payments.get(&id).expect("a payment leaves memory here only").clone();
+            if matches!(payment.progress, Progress::Paid | Progress::Failed) {
+                state.payments.remove(&id);
+                state.searches.remove(&id);
+            }
+            changes.push(Change::Payment(payment));
+        }
+        changes.extend(changed.forwarded.into_iter().map(Change::Forwarded));
+        changes
+    }
+}
+
+impl Effects {
+    /// Makes the batch durable, and only then gives out what it brought about.
+    ///
+    /// # Errors
+    /// The store failed. Machine and outputs are gone with the error; the process must end.
+    pub fn commit<S: Commit>(self, store: &mut S) -> Result<(Funder, Vec<Output>), S::Error> {
+        if !self.changes.is_empty() {
+            store.commit(&self.changes)?;
+        }
+        Ok((Funder(self.state), self.outputs))
+    }
+}
+
+/// A line's currency is part of its key; this keeps call sites short.
+pub(crate) fn line(friend: PublicKey, currency: &Currency) -> LineKey {
+    LineKey { friend, currency: currency.clone() }
+}

@@ -1,0 +1,291 @@
+//! Carrying other people's requests on (protocol section 2).
+//!
+//! | from upstream | what we do | from downstream | what we do |
+//! |---|---|---|---|
+//! | `Request` | `Request` downstream, or `Cancel` | `Response` | `Response` upstream |
+//! | `Commit` | `Commit` downstream | `Collect` | `Collect` upstream |
+//! | `Abort` | `Abort` downstream, `Cancel` upstream | `Cancel` | `Cancel` upstream |
+//!
+//! One timer runs for each request from its arrival until its `Commit` downstream is signed. When it ends: `Abort` downstream,
+//! `Cancel` upstream. So nothing stays frozen that is not committed, and no clock moves money.
+
+use crate::machine::{Batch, line};
+use crate::records::{Forward, HopKey, LineKey, Origin};
+use crate::timers::Timer;
+use offst_crypto::{Preimage, PublicKey};
+use offst_ledger::{Direction, NotAllowed};
+use offst_proto::limits::HOPS_MAX;
+use offst_proto::payment::CancelReason;
+use offst_proto::report::{Event, ForwardReport};
+use offst_proto::statement::{Answer, Request};
+
+/// The reason that a buyer is told when our own account refuses a request.
+pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
+    match refusal {
+        NotAllowed::NotActive => CancelReason::AccountStopped,
+        NotAllowed::Closed => CancelReason::Closed,
+        NotAllowed::NoCapacity { .. } => CancelReason::NoCapacity,
+        NotAllowed::Busy => CancelReason::Busy,
+        NotAllowed::Duplicate => CancelReason::Duplicate,
+        NotAllowed::WrongStage => CancelReason::Aborted,
+    }
+}
+
+impl Batch<'_> {
+    /// A friend asks us to carry a request on, or to receive it.
+    pub(crate) fn requested(&mut self, from: &LineKey, request: Request, refusal: Option<CancelReason>) {
+        let incoming = from.hop(request.id);
+        let taken = match (refusal, request.route.split_first()) {
+            (Some(reason), _) => Err(reason),
+            (None, None) => self.arrived(&incoming, &request),
+            (None, Some((next, rest))) => self.forward(&incoming, &request, *next, rest),
+        };
+        if let Err(reason) = taken {
+            self.cancel_incoming(&incoming, reason, self.state.local);
+        }
+    }
+
+    fn forward(
+        &mut self,
+        incoming: &HopKey,
+        request: &Request,
+        next: PublicKey,
+        rest: &[PublicKey],
+    ) -> Result<(), CancelReason> {
+        let from = &incoming.line;
+        if request.amount == 0 || request.route.len() >= HOPS_MAX {
+            return Err(CancelReason::Bound);
+        }
+        if next == from.friend {
+            return Err(CancelReason::Loop);
+        }
+        let patience_ms = request
+            .patience_ms
+            .checked_sub(self.environment.timing.patience_step_ms)
+            .filter(|patience| *patience > 0)
+            .ok_or(CancelReason::Timeout)?;
+        let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
+        if !upstream.is_enabled() {
+            return Err(CancelReason::Closed);
+        }
+        let rate = upstream.record.rates.get(&from.currency).copied().unwrap_or_default();
+        let frozen = rate.forwarded(request.frozen()).ok_or(CancelReason::Fee)?;
+        let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
+        let outgoing = line(next, &from.currency).hop(request.id);
+        let room = self.line_room(&outgoing.line)?;
+        let lane = Self::lane(incoming, next);
+        self.check_share(&lane, frozen, room)?;
+        let onward = Request { fees_left, patience_ms, route: rest.to_vec(), ..request.clone() };
+        let terms = request.terms(self.state.local, &from.currency).hash();
+        let account = self.account(&outgoing.line).expect("its room was measured");
+        account.request(onward, terms).map_err(cancel_reason)?;
+        self.load_lane(lane, frozen);
+        self.state.origins.insert(outgoing, Origin::Forward(from.friend));
+        let forward = Forward {
+            to: next,
+            amount: frozen,
+            fee: request.frozen() - frozen,
+            patience_ms,
+            arrived_ms: self.now.uptime_ms,
+            responded_ms: None,
+        };
+        self.state.forwards.insert(incoming.clone(), forward);
+        self.changed.forwards.insert(incoming.clone());
+        self.state.timers.set(Timer::Forward(incoming.clone()), self.now.uptime_ms + patience_ms);
+        Ok(())
+    }
+
+    /// The whole line towards a friend that new requests may use, credits.
+    pub(crate) fn line_room(&self, line: &LineKey) -> Result<u128, CancelReason> {
+        let friend = self.state.friends.get(&line.friend).ok_or(CancelReason::UnknownFriend)?;
+        let account = friend.accounts.get(&line.currency).ok_or(CancelReason::UnknownFriend)?;
+        if !friend.is_enabled() {
+            return Err(CancelReason::Closed);
+        }
+        if friend.overdue.iter().any(|(currency, _)| *currency == line.currency) {
+            return Err(CancelReason::Overdue);
+        }
+        if !account.is_resumed() {
+            return Err(CancelReason::Offline);
+        }
+        account.active().map(|epoch| epoch.send_line()).ok_or(CancelReason::AccountStopped)
+    }
+
+    /// The incoming side of a request that we carry on.
+    fn incoming(outgoing: &HopKey, from: PublicKey) -> HopKey {
+        line(from, &outgoing.line.currency).hop(outgoing.id)
+    }
+
+    /// A destination's answer comes up.
+    pub(crate) fn responded(&mut self, outgoing: &HopKey, answer: Answer) {
+        match self.state.origins.get(outgoing).cloned() {
+            Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
+            Some(Origin::Forward(from)) => {
+                let incoming = Self::incoming(outgoing, from);
+                let now = self.now.uptime_ms;
+                if let Some(forward) = self.state.forwards.get_mut(&incoming) {
+                    forward.responded_ms = Some(now);
+                }
+                let account = self.account(&incoming.line).expect("a forward's accounts exist");
+                if account.respond(answer).is_err() {
+                    // The account has stopped in this very batch; what is uncommitted on it is given up there.
+                    log::debug!("a response for {} came too late", answer.id);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The upstream promises to pay.
+    pub(crate) fn committed(&mut self, incoming: &HopKey) {
+        if self.state.arrivals.contains_key(incoming) {
+            return self.arrival_committed(incoming);
+        }
+        let Some(forward) = self.state.forwards.get(incoming) else {
+            return self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
+        };
+        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+        let account = self.account(&outgoing.line).expect("a forward's accounts exist");
+        match account.commit(incoming.id) {
+            Ok(()) => {
+                self.state.unsigned_commits.insert(outgoing);
+            }
+            // The downstream account has stopped: we are not bound, so the upstream gets its credits back.
+            Err(_) => self.give_up_forward(incoming, CancelReason::AccountStopped),
+        }
+    }
+
+    /// The upstream gave up what it had not committed.
+    pub(crate) fn aborted(&mut self, incoming: &HopKey) {
+        self.judge_forward(incoming);
+        self.forget_incoming(incoming);
+        self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
+    }
+
+    /// The downstream took its credits: ours come from upstream for the same preimage.
+    pub(crate) fn collected(&mut self, outgoing: &HopKey, preimage: Preimage) {
+        self.settle_overdue(outgoing);
+        match self.state.origins.remove(outgoing) {
+            Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
+            Some(Origin::Forward(from)) => {
+                let incoming = Self::incoming(outgoing, from);
+                let account = self.account(&incoming.line).expect("a forward's accounts exist");
+                account
+                    .collect(incoming.id, preimage)
+                    .expect("we commit only what the upstream has committed, under the same lock");
+                let forward = self.remove_forward(&incoming).expect("its origin names it");
+                self.changed.forwarded.push(ForwardReport {
+                    request_id: incoming.id,
+                    from,
+                    to: forward.to,
+                    currency: incoming.line.currency.clone(),
+                    amount: forward.amount,
+                    fee: forward.fee,
+                    time_ms: self.now.unix_ms,
+                });
+            }
+            None => log::error!(
+                "a friend collected {} after its account was opened anew without it: these credits are lost",
+                outgoing.id
+            ),
+        }
+    }
+
+    /// The downstream released its credits: so do we.
+    pub(crate) fn cancelled(&mut self, outgoing: &HopKey, reason: CancelReason, hop: PublicKey) {
+        self.settle_overdue(outgoing);
+        self.state.unsigned_commits.remove(outgoing);
+        match self.state.origins.get(outgoing).cloned() {
+            Some(Origin::Payment(id)) => {
+                self.state.origins.remove(outgoing);
+                self.state.timers.clear(&Timer::Part(outgoing.clone()));
+                self.part_cancelled(id, outgoing, reason, hop);
+            }
+            Some(Origin::Forward(from)) => {
+                let incoming = Self::incoming(outgoing, from);
+                self.judge_forward(&incoming);
+                self.remove_forward(&incoming);
+                self.cancel_incoming(&incoming, reason, hop);
+            }
+            // We had given it up before; this is the friend's last word on it.
+            None => {}
+        }
+    }
+
+    pub(crate) fn forward_timed_out(&mut self, incoming: &HopKey) {
+        self.judge_forward(incoming);
+        self.give_up_forward(incoming, CancelReason::Timeout);
+    }
+
+    fn judge_forward(&mut self, incoming: &HopKey) {
+        let Some(forward) = self.state.forwards.get(incoming).cloned() else { return };
+        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+        let stage = self
+            .account(&incoming.line)
+            .and_then(|account| account.pending(Direction::Incoming, incoming.id).map(|pending| pending.stage));
+        if !self.is_bound(&outgoing) {
+            self.judge_hold(incoming, &forward, stage);
+        }
+    }
+
+    /// Ends a request that no signed `Commit` binds, on both sides.
+    pub(crate) fn give_up_forward(&mut self, incoming: &HopKey, reason: CancelReason) {
+        self.forget_incoming(incoming);
+        self.cancel_incoming(incoming, reason, self.state.local);
+    }
+
+    /// The incoming side is over or will never be paid: the outgoing side is aborted if it still can be.
+    pub(crate) fn forget_incoming(&mut self, incoming: &HopKey) {
+        self.remove_arrival(incoming);
+        let Some(forward) = self.remove_forward(incoming) else { return };
+        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+        self.state.unsigned_commits.remove(&outgoing);
+        self.abort_outgoing(&outgoing);
+    }
+
+    /// Ends one of our outgoing requests that no signed `Commit` binds, and tells whoever it came from.
+    pub(crate) fn give_up_outgoing(&mut self, outgoing: &HopKey, reason: CancelReason) {
+        self.abort_outgoing(outgoing);
+        let local = self.state.local;
+        self.cancelled(outgoing, reason, local);
+    }
+
+    pub(crate) fn abort_outgoing(&mut self, outgoing: &HopKey) {
+        if let Some(account) = self.account(&outgoing.line) {
+            // What the friend has ended already, or what binds us, stays as it is.
+            let outcome = account.abort(outgoing.id);
+            log::trace!("abort of {} towards the seller: {outcome:?}", outgoing.id);
+        }
+    }
+
+    fn remove_forward(&mut self, incoming: &HopKey) -> Option<Forward> {
+        let forward = self.state.forwards.remove(incoming)?;
+        self.changed.forwards.insert(incoming.clone());
+        self.state.timers.clear(&Timer::Forward(incoming.clone()));
+        self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
+        self.state.origins.remove(&line(forward.to, &incoming.line.currency).hop(incoming.id));
+        Some(forward)
+    }
+
+    /// A committed request has waited too long: nothing new goes to this friend until it is settled.
+    pub(crate) fn became_overdue(&mut self, outgoing: &HopKey) {
+        let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend) else { return };
+        let pending = friend
+            .accounts
+            .get(&outgoing.line.currency)
+            .and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
+        let Some(amount) = pending.map(|pending| pending.amount) else { return };
+        friend.overdue.insert((outgoing.line.currency.clone(), outgoing.id));
+        let name = friend.record.name.clone();
+        log::warn!("\"{name}\" is overdue: it holds {amount} committed credits of request {}", outgoing.id);
+        self.touched.insert(outgoing.line.clone());
+        self.event(Event::Overdue { name, request_id: outgoing.id, amount });
+    }
+
+    fn settle_overdue(&mut self, outgoing: &HopKey) {
+        self.state.timers.clear(&Timer::Overdue(outgoing.clone()));
+        if let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend) {
+            friend.overdue.remove(&(outgoing.line.currency.clone(), outgoing.id));
+        }
+    }
+}

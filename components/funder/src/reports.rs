@@ -1,0 +1,142 @@
+//! What the owner is told.
+
+use crate::command::{Command, Reply};
+use crate::machine::Batch;
+use crate::records::{Friend, InvoiceRecord, Payment};
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, Direction, Status};
+use offst_proto::report::{
+    ContactReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus, OverdueReport, PaymentReport,
+    PaymentStatus, ServerReport, ServerState,
+};
+use offst_proto::ticket::ServerTicket;
+use std::collections::BTreeMap;
+
+impl Batch<'_> {
+    pub(crate) fn report(&self, command: &Command) -> Reply {
+        match command {
+            Command::PaymentStatus(id) => match self.state.payments.get(id) {
+                Some(payment) => Reply::Payment(Box::new(self.payment_report(payment))),
+                None => Reply::Unknown,
+            },
+            Command::Friends => Reply::Friends(
+                self.state.names.values().map(|key| friend_report(*key, &self.state.friends[key])).collect(),
+            ),
+            Command::Relays => Reply::Servers(servers(&self.state.relays)),
+            Command::IndexServers => Reply::Servers(servers(&self.state.index_servers)),
+            Command::Contact => Reply::Contact(ContactReport {
+                public_key: self.state.local,
+                relays: self.state.relays.values().cloned().collect(),
+                address: None,
+            }),
+            Command::OpenPayments => {
+                Reply::Payments(self.state.payments.values().map(|payment| self.payment_report(payment)).collect())
+            }
+            Command::OpenInvoices => Reply::Invoices(
+                self.state
+                    .invoices
+                    .values()
+                    .filter(|record| record.status == InvoiceStatus::Open)
+                    .map(InvoiceRecord::report)
+                    .collect(),
+            ),
+            _ => unreachable!("only commands that ask are reported on"),
+        }
+    }
+
+    pub(crate) fn payment_report(&self, payment: &Payment) -> PaymentReport {
+        payment.report(self.now.unix_ms)
+    }
+}
+
+impl Payment {
+    /// The payment as its owner sees it. `now_ms`: unix.
+    pub fn report(&self, now_ms: u64) -> PaymentReport {
+        let status = self.status();
+        PaymentReport {
+            payment_id: self.id,
+            status,
+            destination: self.destination,
+            invoice_id: self.invoice.as_ref().map(|(id, _)| *id),
+            currency: self.currency.clone(),
+            amount: self.total,
+            fees: if status == PaymentStatus::Failed { 0 } else { self.fees() },
+            parts: u32::try_from(self.parts.len()).expect("parts are few"),
+            reason: self.reason.clone(),
+            created_ms: self.created_ms,
+            duration_ms: self.ended_ms.unwrap_or(now_ms).saturating_sub(self.created_ms),
+            receipt: self.receipt().map(|receipt| receipt.to_toml()),
+        }
+    }
+}
+
+impl InvoiceRecord {
+    /// The invoice as its owner sees it.
+    pub fn report(&self) -> InvoiceReport {
+        InvoiceReport {
+            invoice_id: self.invoice.id,
+            status: self.status,
+            currency: self.invoice.currency.clone(),
+            amount: self.invoice.amount,
+            description: self.invoice.description.clone(),
+            created_ms: self.created_ms,
+            expires_ms: self.invoice.expires_ms,
+        }
+    }
+}
+
+fn servers(servers: &BTreeMap<String, ServerTicket>) -> Vec<ServerReport> {
+    servers
+        .iter()
+        .map(|(name, ticket)| ServerReport {
+            name: name.clone(),
+            ticket: ticket.clone(),
+            state: ServerState::Disconnected { reason: "connecting".into() },
+        })
+        .collect()
+}
+
+fn friend_report(key: PublicKey, friend: &Friend) -> FriendReport {
+    FriendReport {
+        name: friend.record.name.clone(),
+        public_key: key,
+        enabled: friend.is_enabled(),
+        online: friend.connection.is_some(),
+        relays: friend.record.relays.clone(),
+        lines: friend.accounts.values().map(|account| line_report(friend, account)).collect(),
+    }
+}
+
+fn line_report(friend: &Friend, account: &Account) -> LineReport {
+    let currency = &account.key().currency;
+    let (status, terms) = match account.status() {
+        Status::Consistent => (LineStatus::Consistent, None),
+        Status::Waiting { mine } => (LineStatus::Waiting, Some(mine)),
+        Status::Inconsistent { mine, theirs, reason } => {
+            let status = LineStatus::Inconsistent {
+                local_balance: mine.balance,
+                remote_balance: theirs.map(|theirs| theirs.balance),
+                reason: reason.map_or("the two sides propose different balances".into(), |reason| reason.to_string()),
+            };
+            (status, Some(mine))
+        }
+    };
+    let epoch = account.epoch();
+    let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
+        let pending = account.pending(Direction::Outgoing, *id)?;
+        Some(OverdueReport { request_id: *id, amount: pending.amount })
+    });
+    LineReport {
+        currency: currency.clone(),
+        status,
+        balance: epoch.map(|epoch| epoch.balance()).or(terms.map(|terms| terms.balance)).unwrap_or(0),
+        local_max_debt: epoch.map_or(0, |epoch| epoch.theirs.limit),
+        remote_max_debt: account.limit(),
+        local_pending_debt: epoch.map_or(0, |epoch| epoch.local_pending()),
+        remote_pending_debt: epoch.map_or(0, |epoch| epoch.remote_pending()),
+        local_open: account.is_open(),
+        remote_open: epoch.is_some_and(|epoch| epoch.theirs.open),
+        rate: friend.record.rates.get(currency).copied().unwrap_or_default(),
+        overdue: overdue.collect(),
+    }
+}

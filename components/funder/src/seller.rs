@@ -1,0 +1,289 @@
+//! Being paid: invoices, and the requests that end here (protocol section 2).
+//!
+//! Parts of one payment form a group. The destination collects when the committed parts of one group add up exactly to what
+//! they say is paid, all in one transaction, and an invoice once for ever. When the time of the group ends before, all
+//! its parts are cancelled.
+
+use crate::command::{CommandId, Reply};
+use crate::machine::Batch;
+use crate::records::{Arrival, HopKey, InvoiceRecord};
+use crate::timers::Timer;
+use offst_crypto::{Nonce, RandomExt, Secret};
+use offst_ledger::Direction;
+use offst_proto::invoice::Invoice;
+use offst_proto::limits::PARTS_MAX;
+use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, preimage, verify_proof};
+use offst_proto::report::{Event, InvoiceStatus};
+use offst_proto::statement::{Answer, Request};
+use offst_proto::{Currency, InvoiceId, PaymentId, Verified};
+use std::collections::BTreeSet;
+
+/// Parts with the same key may be collected together. Ids of payments are chosen by strangers, so everything that the parts
+/// must have in common is in the key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupKey {
+    pub(crate) payment_id: PaymentId,
+    pub(crate) invoice_id: Option<InvoiceId>,
+    pub(crate) currency: Currency,
+    pub(crate) total: u128,
+}
+
+/// The parts of one payment to us.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) parts: BTreeSet<HopKey>,
+}
+
+impl Arrival {
+    pub(crate) fn group(&self, currency: &Currency) -> GroupKey {
+        GroupKey {
+            payment_id: self.payment_id,
+            invoice_id: self.invoice_id,
+            currency: currency.clone(),
+            total: self.total,
+        }
+    }
+
+    fn terms(&self, incoming: &HopKey, destination: offst_crypto::PublicKey) -> PartTerms {
+        PartTerms {
+            request_id: incoming.id,
+            payment_id: self.payment_id,
+            invoice_id: self.invoice_id,
+            destination,
+            currency: incoming.line.currency.clone(),
+            amount: self.amount,
+            total: self.total,
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Makes an invoice.
+    pub(crate) fn create_invoice(
+        &mut self,
+        command: CommandId,
+        amount: u128,
+        currency: Currency,
+        description: String,
+        expiry_ms: Option<u64>,
+    ) {
+        let random = &mut *self.environment.random;
+        let invoice = Invoice {
+            id: InvoiceId::random(random),
+            destination: self.state.local,
+            currency,
+            amount,
+            description,
+            expires_ms: expiry_ms.map(|expiry| self.now.unix_ms.saturating_add(expiry)),
+            secret: Secret::from_bytes(random.array()),
+        };
+        if let Err(error) = invoice.check_fields() {
+            return self.reply(command, Reply::Refused(format!("the invoice was not made: {error}")));
+        }
+        let invoice = Verified::sign(invoice, &*self.environment.signer);
+        if let Some(expiry) = expiry_ms {
+            self.state.timers.set(Timer::Invoice(invoice.id), self.now.uptime_ms.saturating_add(expiry));
+        }
+        let record =
+            InvoiceRecord { invoice: invoice.clone(), status: InvoiceStatus::Open, created_ms: self.now.unix_ms };
+        self.changed.invoices.insert(invoice.id);
+        self.state.invoices.insert(invoice.id, record);
+        self.reply(command, Reply::Invoice(invoice));
+    }
+
+    /// Takes an invoice back, unless it was paid.
+    pub(crate) fn cancel_invoice(&mut self, command: CommandId, id: InvoiceId) {
+        match self.state.invoices.get(&id) {
+            Some(record) if record.status == InvoiceStatus::Open => {
+                self.close_invoice(id, InvoiceStatus::Cancelled);
+                self.reply(command, Reply::Done);
+            }
+            Some(_) | None => self.reply(command, Reply::Unknown),
+        }
+    }
+
+    /// Answers when the invoice is not open any more.
+    pub(crate) fn wait_invoice(&mut self, command: CommandId, id: InvoiceId) {
+        match self.state.invoices.get(&id) {
+            Some(record) if record.status == InvoiceStatus::Open => {
+                self.state.invoice_waiters.entry(id).or_default().push(command);
+            }
+            Some(record) => {
+                let status = record.status;
+                self.reply(command, Reply::InvoiceStatus(status));
+            }
+            None => self.reply(command, Reply::Unknown),
+        }
+    }
+
+    pub(crate) fn invoice_expired(&mut self, id: InvoiceId) {
+        if self.state.invoices.get(&id).is_some_and(|record| record.status == InvoiceStatus::Open) {
+            self.close_invoice(id, InvoiceStatus::Expired);
+        }
+    }
+
+    fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
+        let record = self.state.invoices.get_mut(&id).expect("the caller has looked");
+        record.status = status;
+        self.changed.invoices.insert(id);
+        self.state.timers.clear(&Timer::Invoice(id));
+        let reason = match status {
+            InvoiceStatus::Paid => CancelReason::AlreadyPaid,
+            InvoiceStatus::Expired => CancelReason::InvoiceExpired,
+            InvoiceStatus::Cancelled | InvoiceStatus::Open => CancelReason::UnknownInvoice,
+        };
+        let parts: Vec<_> = self
+            .state
+            .arrivals
+            .iter()
+            .filter(|(_, arrival)| arrival.invoice_id == Some(id))
+            .map(|(incoming, _)| incoming.clone())
+            .collect();
+        for incoming in parts {
+            self.remove_arrival(&incoming);
+            self.cancel_incoming(&incoming, reason, self.state.local);
+        }
+        for command in self.state.invoice_waiters.remove(&id).unwrap_or_default() {
+            self.reply(command, Reply::InvoiceStatus(status));
+        }
+        self.event(Event::InvoiceChanged { invoice_id: id, status });
+    }
+
+    /// A request ends here: we answer with a lock, or refuse.
+    pub(crate) fn arrived(&mut self, incoming: &HopKey, request: &Request) -> Result<(), CancelReason> {
+        let currency = &incoming.line.currency;
+        let terms = request.terms(self.state.local, currency);
+        if request.fees_left != 0 {
+            return Err(CancelReason::Fee);
+        }
+        if request.amount == 0 || request.amount > request.total {
+            return Err(CancelReason::Amount);
+        }
+        match request.invoice_id {
+            Some(id) => {
+                let record = self.state.invoices.get(&id).ok_or(CancelReason::UnknownInvoice)?;
+                if record.status == InvoiceStatus::Paid {
+                    return Err(CancelReason::AlreadyPaid);
+                }
+                if record.invoice.is_expired(self.now.unix_ms) {
+                    return Err(CancelReason::InvoiceExpired);
+                }
+                if record.status != InvoiceStatus::Open {
+                    return Err(CancelReason::UnknownInvoice);
+                }
+                if !verify_proof(&record.invoice.secret, &terms, &request.proof) {
+                    return Err(CancelReason::BadProof);
+                }
+                if record.invoice.amount != request.total || record.invoice.currency != *currency {
+                    return Err(CancelReason::Amount);
+                }
+            }
+            None if request.proof != NO_PROOF => return Err(CancelReason::BadProof),
+            None => {}
+        }
+        let patience_ms = request
+            .patience_ms
+            .checked_sub(self.environment.timing.patience_step_ms)
+            .filter(|patience| *patience > 0)
+            .ok_or(CancelReason::Timeout)?;
+        let arrival = Arrival {
+            payment_id: request.payment_id,
+            invoice_id: request.invoice_id,
+            amount: request.amount,
+            total: request.total,
+            patience_ms,
+        };
+        let group = arrival.group(currency);
+        if self.state.groups.get(&group).is_some_and(|group| group.parts.len() >= 2 * PARTS_MAX) {
+            return Err(CancelReason::Busy);
+        }
+        let signer = &*self.environment.signer;
+        let lock = preimage(signer, &terms).lock();
+        let nonce = Nonce::from_bytes(self.environment.random.array());
+        let response = Verified::sign(Response { terms, nonce, lock }, &*self.environment.signer);
+        let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
+        let account = self.account(&incoming.line).expect("the request came over this account");
+        account.respond(answer).expect("the request has just come");
+        self.add_arrival(incoming.clone(), arrival);
+        self.changed.arrivals.insert(incoming.clone());
+        Ok(())
+    }
+
+    /// Puts an arrival into its group and starts the group's time with its first part.
+    pub(crate) fn add_arrival(&mut self, incoming: HopKey, arrival: Arrival) {
+        let key = arrival.group(&incoming.line.currency);
+        self.state.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
+        self.state.timers.set_if_none(Timer::Group(key), self.now.uptime_ms + arrival.patience_ms);
+        self.state.arrivals.insert(incoming, arrival);
+    }
+
+    pub(crate) fn remove_arrival(&mut self, incoming: &HopKey) -> Option<Arrival> {
+        let arrival = self.state.arrivals.remove(incoming)?;
+        self.changed.arrivals.insert(incoming.clone());
+        let key = arrival.group(&incoming.line.currency);
+        let group = self.state.groups.get_mut(&key).expect("every arrival is in its group");
+        group.parts.remove(incoming);
+        if group.parts.is_empty() {
+            self.state.groups.remove(&key);
+            self.state.timers.clear(&Timer::Group(key));
+        }
+        Some(arrival)
+    }
+
+    /// A part was committed: when all are, they are collected together.
+    pub(crate) fn arrival_committed(&mut self, incoming: &HopKey) {
+        let key = self.state.arrivals[incoming].group(&incoming.line.currency);
+        let parts: Vec<HopKey> = self.state.groups[&key].parts.iter().cloned().collect();
+        let committed: Vec<&HopKey> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
+        let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.arrivals[*part].amount));
+        match sum.map(|sum| sum.cmp(&key.total)) {
+            Some(std::cmp::Ordering::Less) => {}
+            Some(std::cmp::Ordering::Equal) => {
+                let committed: Vec<HopKey> = committed.into_iter().cloned().collect();
+                self.collect_group(&key, &committed);
+            }
+            // One part too many: it is not needed, and without it the sum may still come out right.
+            Some(std::cmp::Ordering::Greater) | None => {
+                self.remove_arrival(incoming);
+                self.cancel_incoming(incoming, CancelReason::Amount, self.state.local);
+            }
+        }
+    }
+
+    fn is_committed_to_us(&self, incoming: &HopKey) -> bool {
+        self.state
+            .friends
+            .get(&incoming.line.friend)
+            .and_then(|friend| friend.accounts.get(&incoming.line.currency))
+            .and_then(|account| account.pending(Direction::Incoming, incoming.id))
+            .is_some_and(|pending| pending.stage.is_committed())
+    }
+
+    fn collect_group(&mut self, key: &GroupKey, committed: &[HopKey]) {
+        for incoming in committed {
+            let arrival = self.remove_arrival(incoming).expect("the group names it");
+            let preimage = preimage(&*self.environment.signer, &arrival.terms(incoming, self.state.local));
+            let account = self.account(&incoming.line).expect("an arrival's account exists");
+            account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
+        }
+        // Parts that were responded to but are not needed any more.
+        let surplus: Vec<_> =
+            self.state.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+        for incoming in surplus {
+            self.remove_arrival(&incoming);
+            self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.state.local);
+        }
+        if let Some(id) = key.invoice_id {
+            self.close_invoice(id, InvoiceStatus::Paid);
+        }
+    }
+
+    pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
+        let parts: Vec<_> =
+            self.state.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+        for incoming in parts {
+            self.remove_arrival(&incoming);
+            self.cancel_incoming(&incoming, CancelReason::Timeout, self.state.local);
+        }
+    }
+}

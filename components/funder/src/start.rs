@@ -1,0 +1,133 @@
+//! After a start: what the last run left is taken up, and whatever was not committed is given up.
+
+use crate::machine::{Batch, line};
+use crate::records::{HopKey, Origin, Progress};
+use crate::timers::Timer;
+use offst_ledger::Direction;
+use offst_proto::payment::CancelReason;
+
+impl Batch<'_> {
+    /// Handles [`crate::Input::Start`].
+    pub(crate) fn start(&mut self) {
+        self.take_up_forwards();
+        self.take_up_payments();
+        self.take_up_arrivals();
+        self.take_up_invoices();
+        self.give_up_orphans();
+        self.give_out_relays();
+        self.give_out_index_servers();
+        let friends: Vec<_> = self.state.friends.keys().copied().collect();
+        for key in friends {
+            self.give_out_contact(key);
+            let friend = &self.state.friends[&key];
+            self.touched.extend(friend.accounts.keys().map(|currency| line(key, currency)));
+        }
+    }
+
+    /// Outgoing requests that a signed `Commit` binds wait for the friend; for the others a timer runs again.
+    fn take_up_forwards(&mut self) {
+        let now = self.now.uptime_ms;
+        let forwards: Vec<_> =
+            self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
+        for (incoming, forward) in forwards {
+            let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+            self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.line.friend));
+            self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
+            self.state.forwards.get_mut(&incoming).expect("listed above").arrived_ms = now;
+            if self.is_bound(&outgoing) {
+                self.commit_was_signed(&outgoing);
+                continue;
+            }
+            self.note_unsigned_commit(&outgoing);
+            self.state.timers.set(Timer::Forward(incoming), now + forward.patience_ms);
+        }
+    }
+
+    fn note_unsigned_commit(&mut self, outgoing: &HopKey) {
+        let is_committed = self
+            .account(&outgoing.line)
+            .and_then(|account| account.pending(Direction::Outgoing, outgoing.id))
+            .is_some_and(|pending| pending.stage.is_committed());
+        if is_committed {
+            self.state.unsigned_commits.insert(outgoing.clone());
+        }
+    }
+
+    fn take_up_payments(&mut self) {
+        let now = self.now.uptime_ms;
+        let payments: Vec<_> = self.state.payments.values().cloned().collect();
+        for payment in payments {
+            if payment.progress == Progress::Searching {
+                let stored = self.state.payments.get_mut(&payment.id).expect("listed above");
+                stored.parts.clear();
+                if stored.reason.is_empty() {
+                    stored.reason = "the node was restarted before the payment was committed".into();
+                }
+                stored.progress = Progress::Failed;
+                stored.ended_ms = Some(self.now.unix_ms);
+                self.changed.payments.insert(payment.id);
+                continue;
+            }
+            self.state.searches.entry(payment.id).or_default();
+            self.state.timers.set(Timer::Payment(payment.id), now + payment.timeout_ms);
+            for (request, part) in &payment.parts {
+                if part.preimage.is_some() {
+                    continue;
+                }
+                let outgoing = line(part.route[0], &payment.currency).hop(*request);
+                self.state.origins.insert(outgoing.clone(), Origin::Payment(payment.id));
+                if self.is_bound(&outgoing) {
+                    self.commit_was_signed(&outgoing);
+                } else {
+                    self.note_unsigned_commit(&outgoing);
+                    self.state.timers.set(Timer::Part(outgoing), now + self.environment.timing.patience_ms);
+                }
+            }
+        }
+    }
+
+    fn take_up_arrivals(&mut self) {
+        let arrivals = std::mem::take(&mut self.state.arrivals);
+        for (incoming, arrival) in arrivals {
+            self.add_arrival(incoming, arrival);
+        }
+    }
+
+    fn take_up_invoices(&mut self) {
+        let Batch { state, now, .. } = self;
+        for record in state.invoices.values() {
+            if let Some(expires_ms) = record.invoice.expires_ms {
+                let left = expires_ms.saturating_sub(now.unix_ms);
+                state.timers.set(Timer::Invoice(record.invoice.id), now.uptime_ms.saturating_add(left));
+            }
+        }
+    }
+
+    /// Requests on the accounts that nothing above accounts for: parts of payments that were not committed.
+    fn give_up_orphans(&mut self) {
+        let mut orphans = Vec::new();
+        for (key, friend) in &self.state.friends {
+            for (currency, account) in &friend.accounts {
+                let line = line(*key, currency);
+                for (direction, id, _) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
+                    let hop = line.hop(id);
+                    let is_known = match direction {
+                        Direction::Outgoing => self.state.origins.contains_key(&hop),
+                        Direction::Incoming => {
+                            self.state.forwards.contains_key(&hop) || self.state.arrivals.contains_key(&hop)
+                        }
+                    };
+                    if !is_known {
+                        orphans.push((direction, hop));
+                    }
+                }
+            }
+        }
+        for (direction, hop) in orphans {
+            match direction {
+                Direction::Outgoing => self.abort_outgoing(&hop),
+                Direction::Incoming => self.cancel_incoming(&hop, CancelReason::Aborted, self.state.local),
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Whom to ask for ways, and what to make of the answers. No IO: time is an argument.
+//!
+//! A query goes to two servers. When one fails, the next one is asked. Ways that do not fit the query are dropped: an
+//! index server is not trusted, it only proposes.
+
+use crate::config::Config;
+use crate::error::IndexError;
+use offst_crypto::PublicKey;
+use offst_proto::index::{Answer, Hop, Query, WAYS_MAX};
+use offst_proto::route::{PartPlan, Way};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Servers asked at the same time.
+const ASKED: usize = 2;
+
+/// The queries under way.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    config: Config,
+    next_id: u64,
+    /// Connected servers with the failures since their last good answer.
+    servers: BTreeMap<PublicKey, u32>,
+    pending: BTreeMap<u64, Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// As the caller asked it, with the caller's id.
+    query: Query,
+    asked: BTreeSet<PublicKey>,
+    waiting: BTreeSet<PublicKey>,
+    answers: Vec<Answer>,
+    /// When the caller gets what there is, steady ms.
+    deadline_ms: u64,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum QueryStep {
+    /// Send this query to this server.
+    Ask(PublicKey, Query),
+    /// The query with this number has ended.
+    Done(u64, Result<Answer, IndexError>),
+}
+
+impl Queries {
+    pub(crate) fn new(config: Config) -> Self {
+        Queries { config, next_id: 1, servers: BTreeMap::new(), pending: BTreeMap::new() }
+    }
+
+    pub(crate) fn connected(&mut self, server: PublicKey) {
+        self.servers.insert(server, 0);
+    }
+
+    pub(crate) fn disconnected(&mut self, server: &PublicKey) -> Vec<QueryStep> {
+        self.servers.remove(server);
+        let ids = self.pending.iter().filter(|(_, pending)| pending.waiting.contains(server)).map(|(id, _)| *id);
+        let ids: Vec<_> = ids.collect();
+        ids.into_iter().flat_map(|id| self.failed(server, id)).collect()
+    }
+
+    /// Begins a query: its number and what to send.
+    pub(crate) fn ask(&mut self, query: Query, now_ms: u64) -> Result<(u64, Vec<QueryStep>), IndexError> {
+        query.check().map_err(|_| IndexError::NotValid)?;
+        if self.servers.is_empty() {
+            return Err(IndexError::NotConnected);
+        }
+        if self.pending.len() >= self.config.queries {
+            return Err(IndexError::TooMany);
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut pending = Pending {
+            query,
+            asked: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            answers: vec![],
+            deadline_ms: now_ms.saturating_add(self.config.query_timeout_ms),
+        };
+        let steps = (0..ASKED).filter_map(|_| ask_next(&self.servers, id, &mut pending)).collect();
+        self.pending.insert(id, pending);
+        Ok((id, steps))
+    }
+
+    /// A server answered. Late and unasked answers do nothing.
+    pub(crate) fn answer(&mut self, server: &PublicKey, answer: Answer, now_ms: u64) -> Vec<QueryStep> {
+        let id = answer.id;
+        let Some(pending) = self.pending.get_mut(&id) else { return vec![] };
+        if !pending.waiting.remove(server) {
+            return vec![];
+        }
+        let Answer { ways, cut, .. } = answer;
+        let count = ways.len();
+        let ways: Vec<_> = ways.into_iter().filter(|way| fits(way, &pending.query)).collect();
+        if let Some(failures) = self.servers.get_mut(server) {
+            *failures = if ways.len() == count { 0 } else { failures.saturating_add(1) };
+        }
+        if !ways.is_empty() {
+            pending.deadline_ms = pending.deadline_ms.min(now_ms.saturating_add(self.config.second_answer_ms));
+        }
+        pending.answers.push(Answer { id: pending.query.id, ways, cut });
+        self.finish_unless_waiting(id)
+    }
+
+    /// A server does not want to answer the query with this number.
+    pub(crate) fn failed(&mut self, server: &PublicKey, id: u64) -> Vec<QueryStep> {
+        let Some(pending) = self.pending.get_mut(&id) else { return vec![] };
+        if !pending.waiting.remove(server) {
+            return vec![];
+        }
+        if let Some(failures) = self.servers.get_mut(server) {
+            *failures = failures.saturating_add(1);
+        }
+        match ask_next(&self.servers, id, pending) {
+            Some(step) => vec![step],
+            None => self.finish_unless_waiting(id),
+        }
+    }
+
+    /// Ends what has waited long enough.
+    pub(crate) fn poll(&mut self, now_ms: u64) -> Vec<QueryStep> {
+        let due = self.pending.iter().filter(|(_, pending)| pending.deadline_ms <= now_ms).map(|(id, _)| *id);
+        let due: Vec<_> = due.collect();
+        due.into_iter().filter_map(|id| self.finish(id, IndexError::TimedOut)).collect()
+    }
+
+    /// The steady time at which [`Queries::poll`] has something to do.
+    pub(crate) fn next_wake_ms(&self) -> Option<u64> {
+        self.pending.values().map(|pending| pending.deadline_ms).min()
+    }
+
+    fn finish_unless_waiting(&mut self, id: u64) -> Vec<QueryStep> {
+        let is_waiting = self.pending.get(&id).is_some_and(|pending| !pending.waiting.is_empty());
+        if is_waiting { vec![] } else { self.finish(id, IndexError::NoAnswer).into_iter().collect() }
+    }
+
+    /// Ends a query with the answers there are, or with `error` when there are none.
+    fn finish(&mut self, id: u64, error: IndexError) -> Option<QueryStep> {
+        let pending = self.pending.remove(&id)?;
+        if error == IndexError::TimedOut && pending.answers.is_empty() {
+            for server in &pending.waiting {
+                if let Some(failures) = self.servers.get_mut(server) {
+                    *failures = failures.saturating_add(1);
+                }
+            }
+        }
+        let result = if pending.answers.is_empty() { Err(error) } else { Ok(best(pending.query.id, pending.answers)) };
+        Some(QueryStep::Done(id, result))
+    }
+}
+
+/// Asks the server with the fewest failures that was not asked yet; among equals they take turns.
+fn ask_next(servers: &BTreeMap<PublicKey, u32>, id: u64, pending: &mut Pending) -> Option<QueryStep> {
+    let first = id % servers.len().max(1) as u64;
+    let turns = (0..).map(|position| position < first);
+    let candidates = servers.iter().zip(turns).filter(|((server, _), _)| !pending.asked.contains(server));
+    let ((server, _), _) = candidates.min_by_key(|((server, failures), waits)| (*failures, *waits, *server))?;
+    pending.asked.insert(*server);
+    pending.waiting.insert(*server);
+    Some(QueryStep::Ask(*server, Query { id, ..pending.query.clone() }))
+}
+
+/// The ways of all answers together, cheapest first, then those with fewer parts and hops.
+fn best(id: u64, answers: Vec<Answer>) -> Answer {
+    let cut = answers.iter().any(|answer| answer.cut);
+    let mut ways: Vec<Way> = answers.into_iter().flat_map(|answer| answer.ways).collect();
+    let hops = |way: &Way| way.parts.iter().map(|part| part.route.len()).sum::<usize>();
+    ways.sort_by_cached_key(|way| (way.fees(), way.parts.len(), hops(way), way.clone()));
+    ways.dedup();
+    ways.truncate(WAYS_MAX);
+    Answer { id, ways, cut }
+}
+
+/// Whether a way is what was asked for.
+fn fits(way: &Way, query: &Query) -> bool {
+    way.check().is_ok() && way.amount() == query.amount && way.parts.iter().all(|part| part_fits(part, query))
+}
+
+fn part_fits(part: &PartPlan, query: &Query) -> bool {
+    let (Some(first), Some((last, mediators))) = (part.route.first(), part.route.split_last()) else { return false };
+    let is_cycle = query.source == query.destination;
+    let from = std::iter::once(&query.source).chain(&part.route);
+    let mut hops = from.zip(&part.route).map(|(from, to)| Hop { from: *from, to: *to });
+    *last == query.destination
+        && part.amount > 0
+        && query.via.is_none_or(|via| *first == via)
+        && !mediators.contains(&query.source)
+        && (!is_cycle || mediators.len() > 1)
+        && !mediators.iter().any(|mediator| query.excluded_nodes.contains(mediator))
+        && !hops.any(|hop| query.excluded_edges.contains(&hop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::Identity;
+    use offst_proto::Currency;
+
+    fn key(seed: u8) -> PublicKey {
+        Identity::from_seed([seed; 32]).public_key()
+    }
+
+    fn query() -> Query {
+        Query { id: 77, ..Query::new(Currency::default(), 10, key(1), key(2)) }
+    }
+
+    fn way(fees: u128, route: &[u8]) -> Way {
+        let route = route.iter().map(|seed| key(*seed)).collect();
+        Way { parts: vec![PartPlan { route, amount: 10, fees }] }
+    }
+
+    fn answer(id: u64, ways: Vec<Way>) -> Answer {
+        Answer { id, ways, cut: false }
+    }
+
+    /// Queries with the servers 101, 102 ...
+    fn queries(servers: u8) -> Queries {
+        let mut queries = Queries::new(Config::default());
+        (101..=100 + servers).for_each(|server| queries.connected(key(server)));
+        queries
+    }
+
+    fn ask(queries: &mut Queries) -> (u64, Vec<PublicKey>) {
+        let (id, steps) = queries.ask(query(), 0).unwrap();
+        let asked = steps.into_iter().map(|step| match step {
+            QueryStep::Ask(server, query) if query.id == id => server,
+            other => panic!("{other:?}"),
+        });
+        (id, asked.collect())
+    }
+
+    fn done(steps: Vec<QueryStep>) -> Result<Answer, IndexError> {
+        match <[_; 1]>::try_from(steps) {
+            Ok([QueryStep::Done(_, result)]) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_servers_are_asked_and_the_cheapest_way_comes_first() {
+        let mut queries = queries(3);
+        let (id, asked) = ask(&mut queries);
+        assert_eq!(asked.len(), 2);
+        let dear = way(5, &[3, 2]);
+        let cheap = way(2, &[4, 2]);
+        assert_eq!(queries.answer(&asked[0], answer(id, vec![dear.clone()]), 10), []);
+        assert_eq!(queries.answer(&asked[0], answer(id, vec![cheap.clone()]), 10), [], "one answer each");
+        let second = answer(id, vec![cheap.clone(), dear.clone()]);
+        let result = done(queries.answer(&asked[1], second, 20));
+        assert_eq!(result, Ok(answer(77, vec![cheap, dear])));
+        assert_eq!(queries.next_wake_ms(), None);
+    }
+
+    #[test]
+    fn a_slow_second_server_is_not_waited_for() {
+        let mut queries = queries(2);
+        let (id, asked) = ask(&mut queries);
+        assert_eq!(queries.next_wake_ms(), Some(5000));
+        queries.answer(&asked[0], answer(id, vec![way(5, &[3, 2])]), 10);
+        assert_eq!(queries.next_wake_ms(), Some(310));
+        assert_eq!(queries.poll(309), []);
+        assert_eq!(done(queries.poll(310)), Ok(answer(77, vec![way(5, &[3, 2])])));
+        assert_eq!(queries.answer(&asked[1], answer(id, vec![]), 400), [], "too late");
+    }
+
+    #[test]
+    fn no_way_is_believed_only_when_all_have_spoken() {
+        let mut queries = queries(2);
+        let (id, asked) = ask(&mut queries);
+        queries.answer(&asked[0], answer(id, vec![]), 10);
+        assert_eq!(queries.poll(4999), []);
+        assert_eq!(done(queries.poll(5000)), Ok(answer(77, vec![])));
+    }
+
+    #[test]
+    fn another_server_is_asked_when_one_fails() {
+        let mut queries = queries(3);
+        let (id, asked) = ask(&mut queries);
+        let steps = queries.failed(&asked[0], id);
+        let Some(QueryStep::Ask(third, _)) = steps.first() else { panic!("{steps:?}") };
+        assert!(!asked.contains(third));
+        assert_eq!(queries.disconnected(third), []);
+        assert_eq!(done(queries.disconnected(&asked[1])), Err(IndexError::NoAnswer));
+        // The one that failed is asked last.
+        queries.connected(*third);
+        queries.connected(asked[1]);
+        for _ in 0..3 {
+            assert!(!ask(&mut queries).1.contains(&asked[0]));
+        }
+    }
+
+    #[test]
+    fn errors() {
+        assert_eq!(queries(0).ask(query(), 0).unwrap_err(), IndexError::NotConnected);
+        assert_eq!(queries(1).ask(Query { amount: 0, ..query() }, 0).unwrap_err(), IndexError::NotValid);
+        let mut queries = queries(1);
+        for _ in 0..Config::default().queries {
+            ask(&mut queries);
+        }
+        assert_eq!(queries.ask(query(), 0).unwrap_err(), IndexError::TooMany);
+        let steps = queries.poll(5000);
+        assert_eq!(steps.len(), Config::default().queries);
+        assert!(steps.iter().all(|step| matches!(step, QueryStep::Done(_, Err(IndexError::TimedOut)))));
+        assert!(queries.ask(query(), 0).is_ok());
+    }
+
+    #[test]
+    fn ways_that_do_not_fit_are_dropped() {
+        let query = Query {
+            via: Some(key(3)),
+            excluded_nodes: vec![key(5)],
+            excluded_edges: vec![Hop { from: key(3), to: key(6) }],
+            ..query()
+        };
+        for (good, route) in [
+            (true, &[3, 2][..]),
+            (true, &[3, 4, 2]),
+            (false, &[4, 2]),
+            (false, &[3, 5, 2]),
+            (false, &[3, 6, 2]),
+            (false, &[3, 4]),
+            (false, &[3, 1, 2]),
+            (false, &[3, 4, 4, 2]),
+            (false, &[]),
+        ] {
+            assert_eq!(fits(&way(1, route), &query), good, "{route:?}");
+        }
+        assert!(!fits(&way(1, &[3, 2]), &Query { amount: 11, ..query.clone() }));
+        let cycle = Query { destination: key(1), via: None, ..query };
+        assert!(fits(&way(1, &[3, 4, 1]), &cycle));
+        assert!(!fits(&way(1, &[3, 1]), &cycle), "back over the same friend");
+
+        let mut queries = queries(1);
+        let (id, asked) = ask(&mut queries);
+        let bad = answer(id, vec![way(0, &[9]), way(3, &[2])]);
+        assert_eq!(done(queries.answer(&asked[0], bad, 1)), Ok(answer(77, vec![way(3, &[2])])));
+    }
+}

@@ -1,0 +1,83 @@
+//! What an index server counts for its operator.
+
+use offst_proto::index::{UpdateOutcome, UpdateRefusal};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$meta:meta])* $name:ident,)*) => {
+        /// Counted since the start, shared by all connections.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$meta])* pub(crate) $name: AtomicU64,)*
+        }
+
+        /// The values of [`Counters`] at one moment.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct Snapshot {
+            $($(#[$meta])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// The values now.
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+
+        impl Snapshot {
+            /// Names and values, as metrics show them.
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections that passed the handshake.
+    connections,
+    /// Connections that are open now.
+    connections_open,
+    /// Connections closed because of bytes that are no message.
+    garbage,
+    /// Updates taken.
+    updates_accepted,
+    /// Updates that were not newer than what is known: replayed or late.
+    updates_stale,
+    /// Updates with a signature that is not valid, or of another node than the one connected.
+    updates_forged,
+    /// Updates whose expiry is in the past or too far ahead.
+    updates_expired,
+    /// Updates above a quota: too many edges, too many nodes, too often.
+    updates_over_quota,
+    /// Queries searched.
+    queries,
+    /// Queries without a way.
+    queries_without_way,
+    /// Queries whose search was cut.
+    queries_cut,
+    /// Queries not searched because the connection asked too often.
+    queries_busy,
+    /// Nodes remembered now.
+    nodes,
+    /// Edges held now.
+    edges,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_update(&self, outcome: &UpdateOutcome) {
+        Counters::add(match outcome {
+            UpdateOutcome::Accepted { .. } => &self.updates_accepted,
+            UpdateOutcome::Stale { .. } => &self.updates_stale,
+            UpdateOutcome::Refused { reason, .. } => match reason {
+                UpdateRefusal::Signature | UpdateRefusal::OtherNode => &self.updates_forged,
+                UpdateRefusal::Expired | UpdateRefusal::TooFarAhead => &self.updates_expired,
+                UpdateRefusal::Quota | UpdateRefusal::Full | UpdateRefusal::TooOften => &self.updates_over_quota,
+            },
+        });
+    }
+}

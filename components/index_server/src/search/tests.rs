@@ -1,0 +1,294 @@
+use super::*;
+use crate::graph::CapacityGraph;
+use offst_crypto::Identity;
+use offst_proto::index::Edge;
+use offst_proto::{Currency, Rate};
+use proptest::prelude::*;
+use std::sync::LazyLock;
+
+const NOW: u64 = 1000;
+const BOUNDS: SearchBounds = SearchBounds { work: 1_000_000, hops: 32 };
+
+fn key(seed: u8) -> PublicKey {
+    static KEYS: LazyLock<Vec<PublicKey>> =
+        LazyLock::new(|| (0..40).map(|seed| Identity::from_seed([seed; 32]).public_key()).collect());
+    KEYS[usize::from(seed)]
+}
+
+/// A friendship: what each end publishes about the other.
+#[derive(Debug, Clone)]
+struct Friendship {
+    ends: [u8; 2],
+    /// Capacity in both directions as each end says: from the first to the second, and back.
+    capacities: [(u128, u128); 2],
+    /// What each end takes for requests from the other.
+    rates: [Rate; 2],
+    /// Whether each end publishes it.
+    published: [bool; 2],
+}
+
+impl Friendship {
+    fn simple(one: u8, other: u8, capacity: u128, rates: [Rate; 2]) -> Self {
+        Friendship { ends: [one, other], capacities: [(capacity, capacity); 2], rates, published: [true; 2] }
+    }
+}
+
+fn graph(friendships: &[Friendship]) -> CapacityGraph {
+    let mut graph = CapacityGraph::new();
+    for friendship in friendships {
+        for end in [0, 1] {
+            let (there, back) = friendship.capacities[end];
+            let (send_capacity, receive_capacity) = if end == 0 { (there, back) } else { (back, there) };
+            let friend = key(friendship.ends[1 - end]);
+            let rate = friendship.rates[end];
+            let edge = Edge { friend, currency: Currency::default(), send_capacity, receive_capacity, rate };
+            if friendship.published[end] {
+                graph.set(key(friendship.ends[end]), &edge, NOW + 1);
+            }
+        }
+    }
+    graph
+}
+
+/// What one hop costs and holds, straight from the friendships.
+fn hop(friendships: &[Friendship], from: PublicKey, to: PublicKey) -> Option<(u128, Rate)> {
+    friendships.iter().filter(|friendship| friendship.published == [true; 2]).find_map(|friendship| {
+        let ends = friendship.ends.map(key);
+        if ends == [from, to] {
+            Some((friendship.capacities[0].0.min(friendship.capacities[1].0), friendship.rates[1]))
+        } else if ends == [to, from] {
+            Some((friendship.capacities[0].1.min(friendship.capacities[1].1), friendship.rates[0]))
+        } else {
+            None
+        }
+    })
+}
+
+/// What must leave the source for the destination to get `amount`, or none when a hop does not hold its part.
+fn cost(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amount: u128) -> Option<u128> {
+    let mut carried = amount;
+    for position in (0..route.len()).rev() {
+        let from = if position == 0 { source } else { route[position - 1] };
+        let (capacity, _) = hop(friendships, from, route[position])?;
+        if capacity < carried || capacity == 0 {
+            return None;
+        }
+        if position > 0 {
+            let before = if position == 1 { source } else { route[position - 2] };
+            let (_, rate) = hop(friendships, before, from)?;
+            carried += rate.fee(carried)?;
+        }
+    }
+    (carried <= AMOUNT_MAX).then_some(carried)
+}
+
+/// Looks at every simple path: slow and obviously right. The smallest cost, then the fewest hops.
+fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Option<(u128, usize)> {
+    fn walk(
+        friendships: &[Friendship],
+        nodes: u8,
+        query: &Query,
+        hops_max: usize,
+        route: &mut Vec<PublicKey>,
+        best: &mut Option<(u128, usize)>,
+    ) {
+        if route.last() == Some(&query.destination) {
+            let length = route.len();
+            let via_is_right = query.via.is_none_or(|via| route[0] == via);
+            let same_account = query.source == query.destination && (length < 3 || route[0] == route[length - 2]);
+            let edges_allowed = (0..length).all(|position| {
+                let from = if position == 0 { query.source } else { route[position - 1] };
+                !query.excluded_edges.contains(&Hop { from, to: route[position] })
+            });
+            if via_is_right
+                && !same_account
+                && edges_allowed
+                && let Some(cost) = cost(friendships, query.source, route, query.amount)
+            {
+                let candidate = (cost, length);
+                *best = Some(best.map_or(candidate, |known| known.min(candidate)));
+            }
+            return;
+        }
+        if route.len() == hops_max {
+            return;
+        }
+        for node in (0..nodes).map(key) {
+            let is_end = node == query.destination;
+            let is_passed = route.contains(&node) || (node == query.source && !is_end);
+            if !is_passed && (is_end || !query.excluded_nodes.contains(&node)) {
+                route.push(node);
+                walk(friendships, nodes, query, hops_max, route, best);
+                route.pop();
+            }
+        }
+    }
+    let mut best = None;
+    walk(friendships, nodes, query, hops_max, &mut Vec::new(), &mut best);
+    best
+}
+
+fn query(amount: u128, source: u8, destination: u8) -> Query {
+    Query::new(Currency::default(), amount, key(source), key(destination))
+}
+
+fn plan(found: Found) -> Option<PartPlan> {
+    found.way.map(|way| {
+        assert_eq!(way.check(), Ok(()));
+        assert_eq!(way.parts.len(), 1);
+        way.parts[0].clone()
+    })
+}
+
+/// The worked example of three hops: 0 pays 3 through 1 and 2. Node 2 takes 5 + 1 % for requests from 1, node 1 takes
+/// 25 % for requests from 0. So 1000 + 0 enter node 3, 1000 + 15 enter node 2, and 1015 + 253 enter node 1 (a quarter
+/// of 1015 is 253.75; fees are rounded down).
+#[test]
+fn worked_example_of_fees_over_three_hops() {
+    let none = Rate { mul: 0, add: 0 };
+    let (quarter, one_percent) = (Rate { mul: 1 << 30, add: 0 }, Rate { mul: 42_949_673, add: 5 });
+    let friendships = |first, second, third| {
+        vec![
+            Friendship::simple(0, 1, first, [none, quarter]),
+            Friendship::simple(1, 2, second, [none, one_percent]),
+            Friendship::simple(2, 3, third, [none, none]),
+        ]
+    };
+    let found = graph(&friendships(1268, 1015, 1000)).search(&query(1000, 0, 3), NOW, BOUNDS);
+    let route = vec![key(1), key(2), key(3)];
+    assert_eq!(plan(found), Some(PartPlan { route, amount: 1000, fees: 268 }));
+    // One credit less on any hop, and the route does not carry its part.
+    for (first, second, third) in [(1267, 1015, 1000), (1268, 1014, 1000), (1268, 1015, 999)] {
+        let found = graph(&friendships(first, second, third)).search(&query(1000, 0, 3), NOW, BOUNDS);
+        assert_eq!(found, Found::default());
+    }
+}
+
+/// From node 1 on, 2 and 4 forward for nothing, 3 is one hop shorter and takes 9.
+#[test]
+fn the_bound_on_hops_does_not_hide_a_dearer_shorter_route() {
+    let free = Rate { mul: 0, add: 0 };
+    let friendships = vec![
+        Friendship::simple(0, 1, 100, [free, free]),
+        Friendship::simple(1, 2, 100, [free, free]),
+        Friendship::simple(2, 4, 100, [free, free]),
+        Friendship::simple(4, 5, 100, [free, free]),
+        Friendship::simple(1, 3, 100, [free, Rate { mul: 0, add: 9 }]),
+        Friendship::simple(3, 5, 100, [free, free]),
+    ];
+    let fees = |hops| {
+        plan(graph(&friendships).search(&query(10, 0, 5), NOW, SearchBounds { hops, ..BOUNDS })).map(|plan| plan.fees)
+    };
+    assert_eq!((fees(4), fees(3), fees(2)), (Some(0), Some(9), None));
+}
+
+#[test]
+fn routes_end_at_the_bound_of_hops() {
+    let friendships: Vec<_> =
+        (0..33).map(|node| Friendship::simple(node, node + 1, 1000, [Rate::default(); 2])).collect();
+    let graph = graph(&friendships);
+    let found = plan(graph.search(&query(10, 0, 32), NOW, BOUNDS)).unwrap();
+    assert_eq!((found.route.len(), found.fees), (32, 31));
+    assert_eq!(graph.search(&query(10, 0, 33), NOW, BOUNDS), Found::default());
+}
+
+#[test]
+fn a_cut_search_says_so() {
+    let friendships =
+        vec![Friendship::simple(0, 1, 100, [Rate::default(); 2]), Friendship::simple(1, 2, 100, [Rate::default(); 2])];
+    let search = |work| graph(&friendships).search(&query(10, 0, 2), NOW, SearchBounds { work, hops: 32 });
+    assert_eq!(search(0), Found { way: None, cut: true });
+    assert_eq!(search(1), Found { way: None, cut: true });
+    assert!(search(3).way.is_some() && !search(3).cut);
+}
+
+#[test]
+fn the_largest_amounts_do_not_overflow() {
+    let steep = Rate { mul: u32::MAX, add: AMOUNT_MAX };
+    let friendships =
+        vec![Friendship::simple(0, 1, AMOUNT_MAX, [steep; 2]), Friendship::simple(1, 2, AMOUNT_MAX, [steep; 2])];
+    let graph = graph(&friendships);
+    assert_eq!(graph.search(&query(AMOUNT_MAX, 0, 2), NOW, BOUNDS), Found::default());
+    assert_eq!(plan(graph.search(&query(AMOUNT_MAX, 0, 1), NOW, BOUNDS)).map(|plan| plan.fees), Some(0));
+}
+
+const NODES: u8 = 6;
+
+fn rates() -> impl Strategy<Value = Rate> {
+    let multipliers = prop_oneof![Just(0), Just(1 << 29), Just(u32::MAX)];
+    (multipliers, 0u128..5).prop_map(|(mul, add)| Rate { mul, add })
+}
+
+fn friendships() -> impl Strategy<Value = Vec<Friendship>> {
+    let pairs: Vec<[u8; 2]> = (0..NODES).flat_map(|one| (one + 1..NODES).map(move |other| [one, other])).collect();
+    let chosen = proptest::sample::subsequence(pairs, 4..=13);
+    chosen.prop_flat_map(|pairs| {
+        let strategies: Vec<_> =
+            pairs
+                .into_iter()
+                .map(|ends| {
+                    let capacity = || prop_oneof![1 => Just(0u128), 4 => 1..40u128, 3 => 40..200u128];
+                    let capacities = [(capacity(), capacity()), (capacity(), capacity())];
+                    let published =
+                        prop_oneof![8 => Just([true, true]), 1 => Just([true, false]), 1 => Just([false, true])];
+                    (capacities, [rates(), rates()], published).prop_map(move |(capacities, rates, published)| {
+                        Friendship { ends, capacities, rates, published }
+                    })
+                })
+                .collect();
+        strategies
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn always_the_cheapest_route_and_never_one_that_does_not_carry(
+        friendships in friendships(),
+        amount in 1u128..60,
+        ends in (0..NODES, 0..NODES),
+        via in proptest::option::weighted(0.3, 0..NODES),
+        excluded_edges in proptest::collection::vec((0..NODES, 0..NODES), 0..3),
+        excluded_nodes in proptest::collection::vec(0..NODES, 0..2),
+        hops in 2usize..=6,
+    ) {
+        let query = Query {
+            via: via.map(key),
+            excluded_edges: excluded_edges.iter().map(|(from, to)| Hop { from: key(*from), to: key(*to) }).collect(),
+            excluded_nodes: excluded_nodes.into_iter().map(key).collect(),
+            ..query(amount, ends.0, ends.1)
+        };
+        let found = graph(&friendships).search(&query, NOW, SearchBounds { hops, ..BOUNDS });
+        prop_assert!(!found.cut);
+        let found = plan(found);
+        let best = oracle(&friendships, NODES, &query, hops);
+        prop_assert_eq!(found.as_ref().map(|plan| (plan.total(), plan.route.len())), best);
+        if let Some(plan) = found {
+            prop_assert_eq!(plan.amount, amount);
+            prop_assert_eq!(plan.route.last(), Some(&query.destination));
+            prop_assert_eq!(cost(&friendships, query.source, &plan.route, amount), Some(plan.total()));
+            // What mediators will do: each takes its fee from what arrives, and exactly the amount is left at the end.
+            let mut carried = plan.total();
+            let mut before = query.source;
+            for pair in plan.route.windows(2) {
+                let (_, rate) = hop(&friendships, before, pair[0]).unwrap();
+                carried = rate.forwarded(carried).unwrap();
+                before = pair[0];
+            }
+            prop_assert_eq!(carried, amount);
+        }
+    }
+
+    #[test]
+    fn the_answer_does_not_depend_on_the_order_of_updates(
+        friendships in friendships(),
+        ends in (0..NODES, 0..NODES),
+        amount in 1u128..60,
+    ) {
+        let mut reversed = friendships.clone();
+        reversed.reverse();
+        let query = query(amount, ends.0, ends.1);
+        prop_assert_eq!(graph(&friendships).search(&query, NOW, BOUNDS), graph(&reversed).search(&query, NOW, BOUNDS));
+    }
+}

@@ -1,0 +1,520 @@
+//! Two ends of one account, their rows and the wire between them.
+
+mod agreement;
+mod faults;
+mod random;
+mod steps;
+
+use crate::{
+    Account, AccountChange, AccountImage, AccountKey, Direction, Event, Fault, Pending, QueuedOperation, SignOutcome,
+    StopReason,
+};
+use offst_crypto::{Ed25519Verifier, Hash, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts};
+use offst_proto::friend::{FriendMessage, statement_frame};
+use offst_proto::payment::CancelReason;
+use offst_proto::statement::{Answer, Request, Statement};
+use offst_proto::{PaymentId, RequestId, Verified};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// A signature that costs one hash: property tests sign thousands of statements.
+struct CheapSigner(PublicKey);
+
+fn cheap_signature(key: &PublicKey, message: &[u8]) -> Signature {
+    let half = sha256_parts(&[b"cheap", key.as_bytes(), message]);
+    Signature::from_slice(&[*half.as_bytes(), *half.as_bytes()].concat()).unwrap()
+}
+
+impl Signer for CheapSigner {
+    fn public_key(&self) -> PublicKey {
+        self.0
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        cheap_signature(&self.0, message)
+    }
+
+    fn derive(&self, label: &str, context: &[u8]) -> [u8; 32] {
+        *sha256_parts(&[self.0.as_bytes(), label.as_bytes(), context]).as_bytes()
+    }
+}
+
+struct CheapVerifier;
+
+impl Verifier for CheapVerifier {
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        cheap_signature(key, message) == *signature
+    }
+}
+
+/// What a database would hold of an account.
+#[derive(Debug, Clone, Default)]
+struct Rows {
+    head: Vec<u8>,
+    negotiation: Vec<u8>,
+    pendings: BTreeMap<(Direction, RequestId), Pending>,
+    queue: BTreeMap<u64, QueuedOperation>,
+    statements: BTreeMap<(bool, u64), Arc<[u8]>>,
+}
+
+impl Rows {
+    fn apply(&mut self, changes: Vec<AccountChange>) {
+        for (place, change) in changes.into_iter().enumerate() {
+            match change {
+                AccountChange::Clear => {
+                    assert_eq!(place, 0, "rows of an old epoch go first");
+                    self.pendings.clear();
+                    self.queue.clear();
+                    self.statements.clear();
+                }
+                AccountChange::Head(bytes) => self.head = bytes,
+                AccountChange::Negotiation(bytes) => self.negotiation = bytes,
+                AccountChange::Pending(direction, id, Some(pending)) => {
+                    self.pendings.insert((direction, id), pending);
+                }
+                AccountChange::Pending(direction, id, None) => {
+                    self.pendings.remove(&(direction, id));
+                }
+                AccountChange::Queued(counter, Some(queued)) => {
+                    assert!(self.queue.insert(counter, queued).is_none(), "a counter is used once");
+                }
+                AccountChange::Queued(counter, None) => {
+                    assert!(self.queue.remove(&counter).is_some(), "only what is stored is removed");
+                }
+                AccountChange::Statement(mine, seq, wire) => {
+                    assert!(self.statements.insert((mine, seq), wire).is_none(), "a seq is used once");
+                }
+                AccountChange::DropStatements(mine, below) => {
+                    self.statements.retain(|(of, seq), _| *of != mine || *seq >= below);
+                }
+            }
+        }
+    }
+
+    fn image(&self) -> AccountImage {
+        AccountImage {
+            head: self.head.clone(),
+            negotiation: self.negotiation.clone(),
+            pendings: self.pendings.iter().map(|((direction, id), pending)| (*direction, *id, *pending)).collect(),
+            queue: self.queue.iter().map(|(counter, queued)| (*counter, queued.clone())).collect(),
+            statements: self.statements.iter().filter(|((mine, _), _)| *mine).map(|(_, wire)| wire.clone()).collect(),
+        }
+    }
+}
+
+/// One side with its database.
+struct End {
+    account: Account,
+    signer: Box<dyn Signer>,
+    rows: Rows,
+    events: Vec<Event>,
+    stops: Vec<StopReason>,
+    /// The limit was lowered or the account closed in this epoch: requests may have crossed that.
+    has_tightened: bool,
+}
+
+impl End {
+    fn restored(&self) -> Account {
+        Account::restore(self.account.key().clone(), self.rows.image()).expect("our own rows")
+    }
+
+    /// Ends a transaction: writes the rows, and checks that they hold everything.
+    fn persist(&mut self) {
+        self.rows.apply(self.account.take_changes());
+        assert_eq!(self.account.take_changes(), [], "nothing is written twice");
+        let mut live = self.account.clone();
+        live.disconnected();
+        live.marks = Default::default();
+        let mut restored = self.restored();
+        restored.marks = Default::default();
+        if let (Some(live), Some(restored)) = (&mut live.epoch, &mut restored.epoch) {
+            // Counters only have to be unique among the rows.
+            assert!(restored.queue_next <= live.queue_next);
+            restored.queue_next = live.queue_next;
+            restored.assert_sound();
+        }
+        assert_eq!(restored, live, "the rows hold the whole account");
+    }
+}
+
+/// Two ends and what is on its way to each.
+struct Pair {
+    ends: [End; 2],
+    /// Frames on their way to the end of the same index.
+    wire: [VecDeque<Vec<u8>>; 2],
+    connected: bool,
+    verifier: Box<dyn Verifier>,
+    next_id: u64,
+    /// Collected by each end.
+    collected: [u128; 2],
+    faults_are_expected: bool,
+}
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+fn preimage_of(id: RequestId) -> Preimage {
+    Preimage::from_bytes(*sha256(id.as_bytes()).as_bytes())
+}
+
+fn request_with(id: RequestId, amount: u128) -> Request {
+    Request {
+        id,
+        payment_id: PaymentId::from_bytes([7; 16]),
+        invoice_id: None,
+        amount,
+        total: amount,
+        fees_left: 0,
+        patience_ms: 1000,
+        route: Vec::new(),
+        proof: Mac::from_bytes([0; 32]),
+    }
+}
+
+fn answer_with(id: RequestId) -> Answer {
+    Answer {
+        id,
+        lock: preimage_of(id).lock(),
+        nonce: offst_crypto::Nonce::from_bytes([1; offst_crypto::Nonce::LEN]),
+        signature: Signature::from_bytes([2; 64]),
+    }
+}
+
+/// Two ends of one account before they have met: `balances` and epoch floors as given.
+fn strangers(signers: [Box<dyn Signer>; 2], verifier: Box<dyn Verifier>, balances: [i128; 2], floors: [Option<u64>; 2]) -> Pair {
+    let keys = [signers[0].public_key(), signers[1].public_key()];
+    let mut index = 0;
+    let ends = signers.map(|signer| {
+        let key = AccountKey { local: keys[index], remote: keys[1 - index], currency: Default::default() };
+        let account = Account::open(key, balances[index], 1000, true, floors[index], &*signer);
+        index += 1;
+        let mut end =
+            End { account, signer, rows: Rows::default(), events: vec![], stops: vec![], has_tightened: false };
+        end.persist();
+        end
+    });
+    Pair {
+        ends,
+        wire: Default::default(),
+        connected: false,
+        verifier,
+        next_id: 1,
+        collected: [0; 2],
+        faults_are_expected: false,
+    }
+}
+
+fn cheap_signers() -> [Box<dyn Signer>; 2] {
+    let mut keys = [1, 2].map(|seed| Identity::from_seed([seed; 32]).public_key());
+    keys.sort();
+    keys.map(|key| Box::new(CheapSigner(key)) as Box<dyn Signer>)
+}
+
+impl Pair {
+    /// Agreed on a balance of 0, connected, limits of 1000 known on both sides. End 0 has the smaller key.
+    fn new() -> Pair {
+        let mut pair = strangers(cheap_signers(), Box::new(CheapVerifier), [0, 0], [None, None]);
+        pair.settle();
+        pair
+    }
+
+    /// The same with real signatures.
+    fn real() -> Pair {
+        let signers = [3, 4].map(|seed| Box::new(Identity::from_seed([seed; 32])) as Box<dyn Signer>);
+        let mut pair = strangers(signers, Box::new(Ed25519Verifier), [0, 0], [None, None]);
+        pair.settle();
+        pair
+    }
+
+    fn account(&mut self, end: usize) -> &mut Account {
+        &mut self.ends[end].account
+    }
+
+    fn connect(&mut self) {
+        if self.connected {
+            return;
+        }
+        self.connected = true;
+        for end in [0, 1] {
+            let frame = self.ends[end].account.resume_frame();
+            self.wire[1 - end].push_back(frame);
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.connected = false;
+        for end in [0, 1] {
+            self.wire[end].clear();
+            self.ends[end].account.disconnected();
+        }
+    }
+
+    fn restart(&mut self, end: usize) {
+        self.disconnect();
+        self.ends[end].account = self.ends[end].restored();
+    }
+
+    /// Puts an older state of the database back.
+    fn roll_back(&mut self, end: usize, rows: Rows) {
+        self.disconnect();
+        self.ends[end].rows = rows;
+        self.ends[end].account = self.ends[end].restored();
+        self.ends[end].persist();
+    }
+
+    fn send(&mut self, from: usize, frame: Vec<u8>) {
+        if self.connected {
+            self.wire[1 - from].push_back(frame);
+        }
+    }
+
+    /// Signs what there is to say.
+    fn sign(&mut self, end: usize, idle: bool) {
+        loop {
+            let End { account, signer, .. } = &mut self.ends[end];
+            let SignOutcome::Signed(wire) = account.sign(&**signer, idle) else {
+                break;
+            };
+            assert!(self.connected, "nothing is signed without a connection");
+            self.ends[end].persist();
+            self.send(end, statement_frame(&wire));
+        }
+        self.ends[end].persist();
+    }
+
+    fn deliver(&mut self, to: usize) -> bool {
+        let Some(frame) = self.wire[to].pop_front() else {
+            return false;
+        };
+        match FriendMessage::from_frame(&frame).expect("a frame of ours") {
+            FriendMessage::Resume(resume) => {
+                let End { account, signer, .. } = &mut self.ends[to];
+                let outcome = account.handle_resume(*resume, NOW_MS, &**signer, &*self.verifier);
+                self.ends[to].stops.extend(outcome.stopped);
+                self.handle_events(to, outcome.events);
+                self.ends[to].persist();
+                if outcome.reply {
+                    let frame = self.ends[to].account.resume_frame();
+                    self.send(to, frame);
+                }
+                for wire in outcome.resend {
+                    self.send(to, statement_frame(&wire));
+                }
+            }
+            FriendMessage::Statement(statement) => {
+                let statement = statement.verify(&*self.verifier).expect("signed by the other end");
+                let _ = self.receive(to, &statement);
+            }
+            _ => unreachable!("only resumes and statements are sent"),
+        }
+        true
+    }
+
+    fn receive(&mut self, to: usize, statement: &Verified<Statement>) -> Result<(), Fault> {
+        let End { account, signer, .. } = &mut self.ends[to];
+        if !account.expects(statement) {
+            return Ok(());
+        }
+        let result = account.receive(statement, &**signer);
+        match result {
+            Ok(events) => {
+                self.handle_events(to, events);
+                self.ends[to].persist();
+                Ok(())
+            }
+            Err(fault) => {
+                assert!(self.faults_are_expected, "{fault:?} between honest ends: {statement:?}");
+                self.ends[to].stops.push(StopReason::Fault(fault));
+                self.ends[to].persist();
+                let frame = self.ends[to].account.resume_frame();
+                self.send(to, frame);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Does at once what every node must: cancel what the account cannot take.
+    fn handle_events(&mut self, end: usize, events: Vec<Event>) {
+        for event in &events {
+            match event {
+                Event::Requested { request, refusal: Some(reason) } => {
+                    assert!(self.ends[end].has_tightened, "an honest friend is refused for {reason:?}");
+                    self.cancel(end, request.id).unwrap();
+                }
+                Event::EpochBegan { .. } => self.ends[end].has_tightened = false,
+                _ => {}
+            }
+        }
+        if self.ends[end].stops.iter().any(|stop| matches!(stop, StopReason::Fault(_))) {
+            assert!(self.faults_are_expected, "{:?}", self.ends[end].stops);
+        }
+        self.ends[end].events.extend(events);
+    }
+
+    /// Delivers and signs until nothing moves any more.
+    fn settle(&mut self) {
+        self.connect();
+        for _ in 0..10_000 {
+            let moved = [0, 1].map(|end| self.deliver(end));
+            if moved == [false, false] {
+                self.sign(0, true);
+                self.sign(1, true);
+                if self.wire.iter().all(VecDeque::is_empty) {
+                    return;
+                }
+            }
+        }
+        panic!("the two ends never stop talking");
+    }
+
+    fn fresh_id(&mut self) -> RequestId {
+        self.next_id += 1;
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&sha256(&self.next_id.to_be_bytes()).as_bytes()[..8]);
+        bytes[8..].copy_from_slice(&self.next_id.to_be_bytes());
+        RequestId::from_bytes(bytes)
+    }
+
+    fn request(&mut self, end: usize, amount: u128) -> Result<RequestId, crate::NotAllowed> {
+        let id = self.fresh_id();
+        let request = request_with(id, amount);
+        let key = self.ends[end].account.key().clone();
+        let terms = request.terms(key.remote, &key.currency).hash();
+        self.account(end).request(request, terms)?;
+        self.ends[end].persist();
+        let epoch = self.ends[end].account.epoch().unwrap();
+        assert!(
+            epoch.balance() - i128::try_from(epoch.local_pending()).unwrap() + i128::try_from(epoch.theirs.limit).unwrap() >= 0,
+            "a limit is passed"
+        );
+        Ok(id)
+    }
+
+    fn respond(&mut self, end: usize, id: RequestId) -> Result<(), crate::NotAllowed> {
+        self.account(end).respond(answer_with(id))?;
+        self.ends[end].persist();
+        Ok(())
+    }
+
+    fn commit(&mut self, end: usize, id: RequestId) -> Result<(), crate::NotAllowed> {
+        self.account(end).commit(id)?;
+        self.ends[end].persist();
+        Ok(())
+    }
+
+    fn abort(&mut self, end: usize, id: RequestId) -> Result<crate::AbortOutcome, crate::NotAllowed> {
+        let outcome = self.account(end).abort(id)?;
+        self.ends[end].persist();
+        Ok(outcome)
+    }
+
+    fn collect(&mut self, end: usize, id: RequestId) -> Result<(), crate::NotAllowed> {
+        let amount = self.ends[end].account.pending(Direction::Incoming, id).map_or(0, |pending| pending.amount);
+        self.account(end).collect(id, preimage_of(id))?;
+        self.collected[end] += amount;
+        self.ends[end].persist();
+        Ok(())
+    }
+
+    fn cancel(&mut self, end: usize, id: RequestId) -> Result<(), crate::NotAllowed> {
+        let hop = self.ends[end].account.key().local;
+        self.account(end).cancel(id, CancelReason::Aborted, hop)?;
+        self.ends[end].persist();
+        Ok(())
+    }
+
+    fn stop(&mut self, end: usize) {
+        let End { account, signer, .. } = &mut self.ends[end];
+        account.stop(StopReason::Owner, &**signer);
+        self.ends[end].persist();
+        let frame = self.ends[end].account.resume_frame();
+        self.send(end, frame);
+    }
+
+    fn repropose(&mut self, end: usize) {
+        let End { account, signer, .. } = &mut self.ends[end];
+        if account.repropose(&**signer) {
+            self.ends[end].persist();
+            let frame = self.ends[end].account.resume_frame();
+            self.send(end, frame);
+        }
+    }
+
+    fn accept(&mut self, end: usize) -> bool {
+        let End { account, signer, .. } = &mut self.ends[end];
+        let Ok(events) = account.accept_theirs(&**signer) else {
+            return false;
+        };
+        self.handle_events(end, events);
+        self.ends[end].persist();
+        let frame = self.ends[end].account.resume_frame();
+        self.send(end, frame);
+        true
+    }
+
+    fn is_active(&self) -> bool {
+        self.ends.iter().all(|end| end.account.active().is_some())
+            && self.ends[0].account.epoch().unwrap().agreed == self.ends[1].account.epoch().unwrap().agreed
+    }
+
+    /// Checks what both ends must see alike once each has seen all of the other's log.
+    fn check(&self) {
+        for end in &self.ends {
+            if let Some(epoch) = end.account.epoch() {
+                epoch.assert_sound();
+            }
+        }
+        if !self.is_active() {
+            return;
+        }
+        let [a, b] = [0, 1].map(|end| self.ends[end].account.epoch().unwrap());
+        let seen = |a: &crate::Epoch, b: &crate::Epoch| {
+            (a.theirs.seq, a.theirs.hash) == (b.mine.seq, b.mine.hash) && b.queue.is_empty()
+        };
+        if !seen(a, b) || !seen(b, a) {
+            return;
+        }
+        assert_eq!(a.balance(), -b.balance());
+        assert_eq!(a.local_pending(), b.remote_pending());
+        assert_eq!(a.remote_pending(), b.local_pending());
+        assert_eq!(a.mine.totals, b.theirs.totals);
+        assert_eq!(a.theirs.totals, b.mine.totals);
+        let hashes = [0, 1].map(|end| {
+            let account = &self.ends[end].account;
+            crate::epoch::pending_hash(&account.epoch().unwrap().pendings, account.key())
+        });
+        assert_eq!(hashes[0], hashes[1], "both see the same requests");
+    }
+
+    fn balances(&self) -> [i128; 2] {
+        [0, 1].map(|end| self.ends[end].account.epoch().expect("an epoch").balance())
+    }
+
+    fn pendings(&self, end: usize, wanted: Direction) -> Vec<(RequestId, Pending)> {
+        self.ends[end].account.epoch().map_or_else(Vec::new, |epoch| {
+            epoch.pendings().filter(|(direction, _, _)| *direction == wanted).map(|(_, id, p)| (id, *p)).collect()
+        })
+    }
+
+    fn take_events(&mut self, end: usize) -> Vec<Event> {
+        std::mem::take(&mut self.ends[end].events)
+    }
+
+    /// A request of end 0 that both see as committed.
+    fn committed(&mut self, amount: u128) -> RequestId {
+        let id = self.request(0, amount).unwrap();
+        self.settle();
+        self.respond(1, id).unwrap();
+        self.settle();
+        self.commit(0, id).unwrap();
+        self.settle();
+        id
+    }
+
+    fn hash_of_nothing() -> Hash {
+        sha256(b"")
+    }
+
+    fn ids(list: &[RequestId]) -> BTreeSet<RequestId> {
+        list.iter().copied().collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! Every bound of a relay, in one place (protocol section 4).
+
+use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
+
+/// What a relay allows. The defaults suit a small server (2 cores, 2 GB) with some thousand nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bounds on connections before the key is known. Its `handshake_timeout_ms` also bounds the time to open the
+    /// control stream, to say whom a substream is for, and to take a substream.
+    pub handshake: HandshakeLimits,
+    /// How long a node may be silent.
+    pub keepalive: KeepaliveConfig,
+    /// Most connections at a time. An idle one holds some 20 kB.
+    pub connections_max: usize,
+    /// Most connections at a time from one address (IPv6: from one /64). Many nodes may live behind one NAT.
+    pub connections_per_address_max: usize,
+    /// Most substreams of one node, those it opened and those others opened to it. Nodes that it does not watch can fill
+    /// only half of them, so that strangers cannot keep friends out.
+    pub substreams_per_node_max: usize,
+    /// Most substreams between the same two nodes. Friends need one, two for a moment after a reconnect.
+    pub substreams_per_pair_max: usize,
+    /// Most nodes whose presence one node asks for.
+    pub watched_per_node_max: usize,
+    /// Most bytes on their way in one direction of a substream. Flow control keeps honest nodes below 500 kB.
+    pub in_flight_per_substream_bytes_max: u64,
+    /// Most bytes on their way that came from one node.
+    pub in_flight_per_node_bytes_max: u64,
+    /// Most bytes on their way in the whole relay: the memory that traffic may take.
+    pub in_flight_bytes_max: u64,
+    /// Bytes a second that the relay reads from one node; a node that sends faster is slowed down.
+    pub bytes_per_second_per_node: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            handshake: HandshakeLimits::default(),
+            keepalive: KeepaliveConfig::default(),
+            connections_max: 10_000,
+            connections_per_address_max: 256,
+            substreams_per_node_max: 512,
+            substreams_per_pair_max: 4,
+            watched_per_node_max: 1024,
+            in_flight_per_substream_bytes_max: 1 << 20,
+            in_flight_per_node_bytes_max: 16 << 20,
+            in_flight_bytes_max: 512 << 20,
+            bytes_per_second_per_node: 8 << 20,
+        }
+    }
+}

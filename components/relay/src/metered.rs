@@ -1,0 +1,426 @@
+//! Watches the yamux connection from below: how many bytes of which stream arrive and leave, and how fast.
+//!
+//! yamux keeps unread and unsent bytes to itself. Its frames pass through here, so their headers tell what it holds.
+
+use crate::budget::{Gauge, NodeBudget, Usage};
+use crate::rate::Rate;
+use crate::registry::ConnectionId;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Bytes of a yamux header: version, kind, flags (2), stream (4), length (4).
+const HEADER_BYTES: usize = 12;
+const KIND_DATA: u8 = 0;
+const KIND_WINDOW_UPDATE: u8 = 1;
+const FLAG_SYN: u16 = 1;
+/// Largest body of a frame: the window of a stream. yamux itself would allocate four times as much on a stranger's word.
+pub(crate) const BODY_BYTES_MAX: u32 = yamux::DEFAULT_CREDIT;
+
+/// What a frame costs, in bytes, when the rate of a connection is measured: tiny frames are work, too.
+const FRAME_WORK_BYTES: u64 = 64;
+
+#[derive(Debug)]
+struct Stream {
+    /// Bytes that arrived on this connection.
+    incoming: Arc<Gauge>,
+    /// The gauge of the other connection whose bytes leave here.
+    outgoing: Option<Arc<Gauge>>,
+    /// Nobody handles the stream any more, but yamux may still hold bytes of it.
+    dropped: bool,
+}
+
+impl Stream {
+    fn new(node: &Arc<NodeBudget>) -> Self {
+        Stream { incoming: Gauge::new(node.clone()), outgoing: None, dropped: false }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    by_id: BTreeMap<u32, Stream>,
+    /// Those that were dropped, oldest first.
+    dropped: Vec<u32>,
+}
+
+/// What is known of one yamux connection.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    node: Arc<NodeBudget>,
+    streams_max: usize,
+    streams: Mutex<Streams>,
+    received: AtomicU64,
+    sent: AtomicU64,
+    write_blocked: AtomicBool,
+}
+
+impl Meter {
+    pub(crate) fn new(node: Arc<NodeBudget>, streams_max: usize) -> Arc<Self> {
+        Arc::new(Meter {
+            node,
+            streams_max,
+            streams: Mutex::default(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            write_blocked: AtomicBool::new(false),
+        })
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes received so far, of any kind.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes sent so far, of any kind.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether the network does not take what yamux wants to send.
+    pub(crate) fn is_write_blocked(&self) -> bool {
+        self.write_blocked.load(Ordering::Relaxed)
+    }
+
+    /// The gauge of a stream that yamux knows.
+    pub(crate) fn incoming(&self, stream: u32) -> Arc<Gauge> {
+        self.streams().by_id.entry(stream).or_insert_with(|| Stream::new(&self.node)).incoming.clone()
+    }
+
+    /// From now on what leaves on `stream` is counted off `gauge`.
+    pub(crate) fn set_outgoing(&self, stream: u32, gauge: Arc<Gauge>) {
+        if let Some(entry) = self.streams().by_id.get_mut(&stream) {
+            entry.outgoing = Some(gauge);
+        }
+    }
+
+    /// Nobody handles the stream any more. It stays counted until [`Meter::forget`].
+    pub(crate) fn drop_stream(&self, stream: u32) {
+        let mut streams = self.streams();
+        if let Some(entry) = streams.by_id.get_mut(&stream) {
+            entry.dropped = true;
+            streams.dropped.push(stream);
+        }
+    }
+
+    /// How many streams were dropped and not forgotten.
+    pub(crate) fn dropped(&self) -> usize {
+        self.streams().dropped.len()
+    }
+
+    /// yamux has let go of the `count` streams that were dropped first.
+    pub(crate) fn forget(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let mut streams = self.streams();
+        let count = count.min(streams.dropped.len());
+        let forgotten: Vec<u32> = streams.dropped.drain(..count).collect();
+        for stream in forgotten {
+            streams.by_id.remove(&stream);
+        }
+    }
+
+    /// What the streams of this connection hold. Bytes that wait to leave are counted where they came from, unless they
+    /// were left behind.
+    pub(crate) fn usages(&self, source: ConnectionId) -> Vec<Usage> {
+        let streams = self.streams();
+        let usage = |(id, entry): (&u32, &Stream)| {
+            let left_behind = entry.outgoing.as_ref().filter(|_| entry.dropped).map_or(0, |gauge| gauge.bytes());
+            Usage { source, stream: *id, bytes: entry.incoming.bytes() + left_behind }
+        };
+        streams.by_id.iter().map(usage).collect()
+    }
+
+    /// Tells whoever handles the stream to close it. False when nobody does, or was told before.
+    pub(crate) fn cut(&self, stream: u32) -> bool {
+        match self.streams().by_id.get(&stream) {
+            Some(entry) if !entry.dropped && !entry.incoming.cut().is_cancelled() => {
+                entry.incoming.cut().cancel();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn frame_begins(&self, header: Header) -> io::Result<()> {
+        if header.kind == KIND_DATA && header.length > BODY_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a multiplexer frame is too large"));
+        }
+        let mut streams = self.streams();
+        let opens = matches!(header.kind, KIND_DATA | KIND_WINDOW_UPDATE) && header.flags & FLAG_SYN != 0;
+        if opens {
+            // The number of a stream that was dropped may be used again.
+            if streams.by_id.get(&header.stream).is_some_and(|entry| entry.dropped) {
+                streams.by_id.remove(&header.stream);
+                streams.dropped.retain(|id| *id != header.stream);
+            }
+            let is_full = streams.by_id.len() >= self.streams_max;
+            if let Entry::Vacant(entry) = streams.by_id.entry(header.stream) {
+                if is_full {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "too many streams are open"));
+                }
+                entry.insert(Stream::new(&self.node));
+            }
+        }
+        if header.kind == KIND_DATA
+            && header.length > 0
+            && let Some(entry) = streams.by_id.get(&header.stream)
+        {
+            entry.incoming.add_frame();
+        }
+        Ok(())
+    }
+
+    fn body_arrived(&self, stream: u32, count: usize) {
+        if let Some(entry) = self.streams().by_id.get(&stream) {
+            entry.incoming.add(count as u64);
+        }
+    }
+
+    fn body_left(&self, stream: u32, count: usize) {
+        if let Some(entry) = self.streams().by_id.get(&stream)
+            && let Some(gauge) = &entry.outgoing
+        {
+            gauge.release(count as u64);
+        }
+    }
+}
+
+/// What a yamux header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    kind: u8,
+    flags: u16,
+    stream: u32,
+    length: u32,
+}
+
+/// A part of what passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Header(Header),
+    /// So many bytes of a stream.
+    Body(u32, usize),
+}
+
+/// Follows the frames in a sequence of bytes.
+#[derive(Debug, Default)]
+struct Frames {
+    header: [u8; HEADER_BYTES],
+    header_filled: usize,
+    stream: u32,
+    body_left: usize,
+}
+
+impl Frames {
+    fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Piece) -> io::Result<()>) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.body_left > 0 {
+                let count = self.body_left.min(bytes.len());
+                self.body_left -= count;
+                bytes = &bytes[count..];
+                tell(Piece::Body(self.stream, count))?;
+                continue;
+            }
+            let count = (HEADER_BYTES - self.header_filled).min(bytes.len());
+            self.header[self.header_filled..self.header_filled + count].copy_from_slice(&bytes[..count]);
+            self.header_filled += count;
+            bytes = &bytes[count..];
+            if self.header_filled == HEADER_BYTES {
+                self.header_filled = 0;
+                let [_, kind, f0, f1, s0, s1, s2, s3, l0, l1, l2, l3] = self.header;
+                let stream = u32::from_be_bytes([s0, s1, s2, s3]);
+                let length = u32::from_be_bytes([l0, l1, l2, l3]);
+                if kind == KIND_DATA {
+                    self.stream = stream;
+                    self.body_left = length as usize;
+                }
+                tell(Piece::Header(Header { kind, flags: u16::from_be_bytes([f0, f1]), stream, length }))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Slows a connection down to so many bytes a second.
+struct Throttle {
+    rate: Rate,
+    start: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Throttle {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.rate.wait_ms(self.now_ms()) {
+                0 => return Poll::Ready(()),
+                wait_ms => {
+                    self.sleep.as_mut().reset(Instant::now() + Duration::from_millis(wait_ms));
+                    ready!(self.sleep.as_mut().poll(cx));
+                }
+            }
+        }
+    }
+}
+
+/// The byte stream under a yamux connection.
+pub(crate) struct Metered<T> {
+    inner: T,
+    meter: Arc<Meter>,
+    arriving: Frames,
+    leaving: Frames,
+    throttle: Option<Throttle>,
+}
+
+impl<T> Metered<T> {
+    /// Reads at most `bytes_per_second`, if given.
+    pub(crate) fn new(inner: T, meter: Arc<Meter>, bytes_per_second: Option<u64>) -> Self {
+        let throttle = bytes_per_second.map(|per_second| Throttle {
+            rate: Rate::new(per_second, 0),
+            start: Instant::now(),
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        });
+        Metered { inner, meter, arriving: Frames::default(), leaving: Frames::default(), throttle }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(throttle) = &mut this.throttle {
+            ready!(throttle.poll_ready(cx));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+        let bytes = &buf.filled()[before..];
+        this.meter.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let mut work = bytes.len() as u64;
+        let meter = &this.meter;
+        let followed = this.arriving.follow(bytes, |piece| match piece {
+            Piece::Header(header) => {
+                work += FRAME_WORK_BYTES;
+                meter.frame_begins(header)
+            }
+            Piece::Body(stream, count) => {
+                meter.body_arrived(stream, count);
+                Ok(())
+            }
+        });
+        if let Some(throttle) = &mut this.throttle {
+            throttle.rate.spend(work);
+        }
+        Poll::Ready(followed)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.meter.write_blocked.store(written.is_pending(), Ordering::Relaxed);
+        let count = ready!(written)?;
+        this.meter.sent.fetch_add(count as u64, Ordering::Relaxed);
+        let meter = &this.meter;
+        this.leaving.follow(&buf[..count], |piece| {
+            if let Piece::Body(stream, count) = piece {
+                meter.body_left(stream, count);
+            }
+            Ok(())
+        })?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u16, stream: u32, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, kind];
+        bytes.extend_from_slice(&flags.to_be_bytes());
+        bytes.extend_from_slice(&stream.to_be_bytes());
+        bytes.extend_from_slice(&(body.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// However the bytes are cut, the same frames are seen.
+    #[test]
+    fn frames_are_followed_across_any_cut() {
+        let mut bytes = frame(KIND_DATA, FLAG_SYN, 1, b"hello");
+        bytes.extend(frame(2, 0, 0, b""));
+        bytes.extend(frame(KIND_DATA, 0, 3, b""));
+        bytes.extend(frame(KIND_DATA, 4, 1, &[7; 100]));
+        for size in 1..bytes.len() {
+            let (mut headers, mut of_one) = (vec![], 0);
+            let mut frames = Frames::default();
+            for part in bytes.chunks(size) {
+                let seen = frames.follow(part, |piece| {
+                    match piece {
+                        Piece::Header(header) => headers.push((header.kind, header.stream)),
+                        Piece::Body(stream, count) => {
+                            assert_eq!(stream, 1);
+                            of_one += count;
+                        }
+                    }
+                    Ok(())
+                });
+                seen.unwrap();
+            }
+            assert_eq!(headers, [(0, 1), (2, 0), (0, 3), (0, 1)]);
+            assert_eq!(of_one, 105);
+        }
+    }
+
+    #[test]
+    fn streams_and_bodies_are_bounded() {
+        let limits = crate::budget::InFlightLimits { per_substream: 1, per_node: 1, total: 1 };
+        let meter = Meter::new(NodeBudget::new(crate::budget::Budget::new(limits, Arc::default())), 2);
+        let open = |stream, length| meter.frame_begins(Header { kind: KIND_DATA, flags: FLAG_SYN, stream, length });
+        assert!(open(1, BODY_BYTES_MAX + 1).is_err());
+        assert!(open(1, BODY_BYTES_MAX).is_ok());
+        assert!(open(3, 0).is_ok());
+        assert!(open(5, 0).is_err());
+        assert!(open(3, 0).is_ok());
+        // A dropped stream is counted until yamux has let go of it, also what comes for it meanwhile.
+        meter.drop_stream(1);
+        meter.body_arrived(1, 500);
+        assert_eq!((meter.dropped(), meter.streams().by_id.len()), (1, 2));
+        assert!(open(5, 0).is_err());
+        assert!(!meter.cut(1));
+        meter.forget(1);
+        assert!(open(5, 0).is_ok());
+        // Bytes of a stream that was never opened are not counted and keep nothing.
+        meter.body_arrived(99, 5);
+        assert_eq!(meter.streams().by_id.len(), 2);
+        // A number is used again.
+        meter.drop_stream(5);
+        assert!(open(5, 0).is_ok());
+        assert_eq!(meter.dropped(), 0);
+        assert!(meter.cut(5));
+        assert!(!meter.cut(5));
+    }
+}

@@ -1,0 +1,86 @@
+//! Bytes a second: when a connection may be read again.
+
+/// Allows `per_second` bytes a second, and as many at once. What was read may overdraw it; then it has to fill up first.
+#[derive(Debug, Clone)]
+pub(crate) struct Rate {
+    per_second: u64,
+    /// Bytes allowed now, times 1000; negative after an overdraft.
+    level: i128,
+    at_ms: u64,
+}
+
+impl Rate {
+    pub(crate) fn new(per_second: u64, now_ms: u64) -> Self {
+        let per_second = per_second.max(1);
+        Rate { per_second, level: i128::from(per_second) * 1000, at_ms: now_ms }
+    }
+
+    /// Bytes were read.
+    pub(crate) fn spend(&mut self, count: u64) {
+        self.level -= i128::from(count) * 1000;
+    }
+
+    /// How many milliseconds to wait before more is read; 0: none.
+    pub(crate) fn wait_ms(&mut self, now_ms: u64) -> u64 {
+        let passed = now_ms.saturating_sub(self.at_ms);
+        self.at_ms = self.at_ms.max(now_ms);
+        let per_second = i128::from(self.per_second);
+        self.level = (self.level + i128::from(passed) * per_second).min(per_second * 1000);
+        if self.level > 0 {
+            return 0;
+        }
+        u64::try_from(1 - self.level / per_second).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_of_bytes_at_once_and_then_by_the_clock() {
+        let mut rate = Rate::new(1000, 0);
+        assert_eq!(rate.wait_ms(0), 0);
+        rate.spend(999);
+        assert_eq!(rate.wait_ms(0), 0);
+        rate.spend(501);
+        assert_eq!(rate.wait_ms(0), 501);
+        assert_eq!(rate.wait_ms(500), 1);
+        assert_eq!(rate.wait_ms(501), 0);
+    }
+
+    #[test]
+    fn idle_time_is_not_saved_up() {
+        let mut rate = Rate::new(1000, 0);
+        assert_eq!(rate.wait_ms(1_000_000), 0);
+        rate.spend(2000);
+        assert_eq!(rate.wait_ms(1_000_000), 1001);
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        for per_second in [0, 1, u64::MAX] {
+            let mut rate = Rate::new(per_second, 0);
+            rate.spend(u64::MAX);
+            rate.wait_ms(u64::MAX);
+            rate.wait_ms(0);
+        }
+    }
+
+    /// Whoever waits as told gets the rate, within one burst.
+    #[test]
+    fn the_rate_holds_over_time() {
+        let mut rate = Rate::new(10_000, 0);
+        let (mut now_ms, mut read) = (0, 0);
+        while now_ms < 60_000 {
+            match rate.wait_ms(now_ms) {
+                0 => {
+                    rate.spend(777);
+                    read += 777;
+                }
+                wait_ms => now_ms += wait_ms,
+            }
+        }
+        assert!((600_000..=620_000).contains(&read), "{read}");
+    }
+}

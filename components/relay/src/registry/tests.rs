@@ -1,0 +1,267 @@
+//! One test a rule, and a model beside the registry for everything together.
+
+use super::*;
+use offst_crypto::Identity;
+use proptest::prelude::*;
+
+fn key(seed: u8) -> PublicKey {
+    Identity::from_seed([seed; 32]).public_key()
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+fn small() -> Limits {
+    Limits {
+        connections_max: 4,
+        connections_per_address_max: 2,
+        substreams_per_node_max: 4,
+        substreams_per_pair_max: 2,
+        watched_per_node_max: 2,
+        ..Limits::default()
+    }
+}
+
+/// A registered node with an address of its own.
+fn node(registry: &mut Registry, seed: u8) -> ConnectionId {
+    let id = registry.connect(address(seed)).unwrap();
+    registry.register(id, key(seed));
+    id
+}
+
+#[test]
+fn a_node_is_told_that_it_is_registered() {
+    let mut registry = Registry::new(small());
+    let id = registry.connect(address(1)).unwrap();
+    assert_eq!(registry.nodes(), 0);
+    assert_eq!(registry.register(id, key(1)), [Output::Send(id, RelayToNode::Registered)]);
+    assert_eq!(registry.nodes(), 1);
+}
+
+#[test]
+fn connections_are_bounded_per_address_and_in_total() {
+    let mut registry = Registry::new(small());
+    let first = registry.connect(address(1)).unwrap();
+    registry.connect(address(1)).unwrap();
+    assert_eq!(registry.connect(address(1)), Err(Refusal::Address));
+    assert_eq!(registry.connect("::ffff:10.0.0.1".parse().unwrap()), Err(Refusal::Address));
+    registry.connect(address(2)).unwrap();
+    registry.connect(address(3)).unwrap();
+    assert_eq!(registry.connect(address(4)), Err(Refusal::Connections));
+    registry.disconnect(first);
+    assert!(registry.connect(address(1)).is_ok());
+}
+
+#[test]
+fn watchers_hear_of_every_change() {
+    let mut registry = Registry::new(small());
+    let watcher = node(&mut registry, 1);
+    assert_eq!(registry.watch(watcher, &[key(2)]), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
+    let watched = registry.connect(address(2)).unwrap();
+    assert_eq!(
+        registry.register(watched, key(2)),
+        [Output::Send(watched, RelayToNode::Registered), Output::Send(watcher, RelayToNode::Present(key(2)))]
+    );
+    assert_eq!(registry.watch(watcher, &[key(2)]), [Output::Send(watcher, RelayToNode::Present(key(2)))]);
+    assert_eq!(registry.disconnect(watched), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
+    registry.unwatch(watcher, &[key(2)]);
+    let again = registry.connect(address(2)).unwrap();
+    assert_eq!(registry.register(again, key(2)), [Output::Send(again, RelayToNode::Registered)]);
+}
+
+#[test]
+fn a_later_connection_displaces_the_first_and_nobody_else_hears_of_it() {
+    let mut registry = Registry::new(small());
+    let watcher = node(&mut registry, 1);
+    registry.watch(watcher, &[key(2)]);
+    let first = node(&mut registry, 2);
+    let second = registry.connect(address(3)).unwrap();
+    assert_eq!(
+        registry.register(second, key(2)),
+        [
+            Output::Send(second, RelayToNode::Registered),
+            Output::Send(first, RelayToNode::Displaced),
+            Output::Close(first)
+        ]
+    );
+    // The departure of the first does not take the second away.
+    assert_eq!(registry.disconnect(first), []);
+    assert_eq!(registry.open(watcher, key(2)).unwrap().1, second);
+    assert_eq!(registry.disconnect(second), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
+}
+
+#[test]
+fn watched_keys_are_bounded() {
+    let mut registry = Registry::new(small());
+    let id = node(&mut registry, 1);
+    let outputs = registry.watch(id, &[key(2), key(3), key(4), key(2)]);
+    assert_eq!(
+        outputs,
+        [
+            Output::Send(id, RelayToNode::Absent(key(2))),
+            Output::Send(id, RelayToNode::Absent(key(3))),
+            Output::Send(id, RelayToNode::Absent(key(2))),
+            Output::Send(id, RelayToNode::Refused(Refusal::Watched)),
+        ]
+    );
+    registry.unwatch(id, &[key(2)]);
+    assert_eq!(registry.watch(id, &[key(4)]), [Output::Send(id, RelayToNode::Absent(key(4)))]);
+    registry.disconnect(id);
+    assert!(registry.watchers.is_empty());
+}
+
+#[test]
+fn only_registered_others_can_be_called() {
+    let mut registry = Registry::new(small());
+    let caller = node(&mut registry, 1);
+    assert_eq!(registry.open(caller, key(2)), Err(Refusal::Absent));
+    assert_eq!(registry.open(caller, key(1)), Err(Refusal::Itself));
+    let silent = registry.connect(address(2)).unwrap();
+    assert_eq!(registry.open(silent, key(1)), Err(Refusal::Malformed));
+    assert_eq!(registry.open(caller, key(2)), Err(Refusal::Absent));
+}
+
+#[test]
+fn substreams_are_bounded_per_pair_whoever_calls() {
+    let mut registry = Registry::new(small());
+    let (one, two) = (node(&mut registry, 1), node(&mut registry, 2));
+    let (first, _) = registry.open(one, key(2)).unwrap();
+    registry.open(two, key(1)).unwrap();
+    assert_eq!(registry.open(one, key(2)), Err(Refusal::Pair));
+    assert_eq!(registry.open(two, key(1)), Err(Refusal::Pair));
+    registry.close_substream(first);
+    registry.close_substream(first);
+    assert!(registry.open(two, key(1)).is_ok());
+}
+
+#[test]
+fn strangers_fill_only_half_of_a_node() {
+    let mut registry = Registry::new(Limits { substreams_per_pair_max: 100, ..small() });
+    let (called, stranger, friend) = (node(&mut registry, 1), node(&mut registry, 2), node(&mut registry, 3));
+    registry.watch(called, &[key(3)]);
+    registry.open(stranger, key(1)).unwrap();
+    registry.open(stranger, key(1)).unwrap();
+    assert_eq!(registry.open(stranger, key(1)), Err(Refusal::TargetSubstreams));
+    registry.open(friend, key(1)).unwrap();
+    registry.open(called, key(3)).unwrap();
+    assert_eq!(registry.open(friend, key(1)), Err(Refusal::TargetSubstreams));
+    assert_eq!(registry.open(called, key(3)), Err(Refusal::Substreams));
+}
+
+#[test]
+fn what_is_gone_is_ignored() {
+    let mut registry = Registry::new(small());
+    let id = node(&mut registry, 1);
+    registry.disconnect(id);
+    assert_eq!(registry.disconnect(id), []);
+    assert_eq!(registry.register(id, key(1)), []);
+    assert_eq!(registry.watch(id, &[key(2)]), []);
+    assert_eq!(registry.open(id, key(2)), Err(Refusal::Absent));
+    registry.unwatch(id, &[key(2)]);
+    assert_eq!(registry.nodes(), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Connect(u8),
+    Register(usize, u8),
+    Disconnect(usize),
+    Watch(usize, u8),
+    Unwatch(usize, u8),
+    Open(usize, u8),
+    Close(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (index, seed) = (0..8usize, 0..4u8);
+    prop_oneof![
+        seed.clone().prop_map(Step::Connect),
+        (index.clone(), seed.clone()).prop_map(|(index, seed)| Step::Register(index, seed)),
+        index.clone().prop_map(Step::Disconnect),
+        (index.clone(), seed.clone()).prop_map(|(index, seed)| Step::Watch(index, seed)),
+        (index.clone(), seed.clone()).prop_map(|(index, seed)| Step::Unwatch(index, seed)),
+        (index.clone(), seed).prop_map(|(index, seed)| Step::Open(index, seed)),
+        index.prop_map(Step::Close),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: what a node was told last of a key it watches is true, and when all are gone
+    /// nothing is left.
+    #[test]
+    fn presence_is_true_and_nothing_leaks(steps in proptest::collection::vec(step(), 0..120)) {
+        let mut registry = Registry::new(small());
+        let mut connections = vec![];
+        let mut substreams = vec![];
+        let mut told: BTreeMap<(ConnectionId, PublicKey), bool> = BTreeMap::new();
+        let keys: Vec<PublicKey> = (0..4).map(key).collect();
+        for step in steps {
+            let at = |index: usize| connections.get(index % connections.len().max(1)).copied();
+            let outputs = match step {
+                Step::Connect(seed) => {
+                    connections.extend(registry.connect(address(seed)));
+                    vec![]
+                }
+                Step::Register(index, seed) => match at(index) {
+                    // A connection has one key.
+                    Some(id) if registry.connections[&id].key.is_none() => registry.register(id, keys[seed as usize]),
+                    _ => vec![],
+                },
+                Step::Disconnect(index) => match at(index) {
+                    Some(id) => {
+                        connections.retain(|other| *other != id);
+                        told.retain(|(watcher, _), _| *watcher != id);
+                        registry.disconnect(id)
+                    }
+                    None => vec![],
+                },
+                Step::Watch(index, seed) => {
+                    at(index).map(|id| registry.watch(id, &[keys[seed as usize]])).unwrap_or_default()
+                }
+                Step::Unwatch(index, seed) => {
+                    if let Some(id) = at(index) {
+                        registry.unwatch(id, &[keys[seed as usize]]);
+                        told.remove(&(id, keys[seed as usize]));
+                    }
+                    vec![]
+                }
+                Step::Open(index, seed) => {
+                    if let Some(id) = at(index) {
+                        substreams.extend(registry.open(id, keys[seed as usize]).map(|(id, _)| id));
+                    }
+                    vec![]
+                }
+                Step::Close(index) => {
+                    if let Some(id) = substreams.get(index) {
+                        registry.close_substream(*id);
+                    }
+                    vec![]
+                }
+            };
+            for output in outputs {
+                match output {
+                    Output::Send(id, RelayToNode::Present(key)) => drop(told.insert((id, key), true)),
+                    Output::Send(id, RelayToNode::Absent(key)) => drop(told.insert((id, key), false)),
+                    _ => {}
+                }
+            }
+            for ((watcher, key), present) in &told {
+                prop_assert!(registry.connections[watcher].watched.contains(key));
+                prop_assert_eq!(registry.nodes.contains_key(key), *present);
+            }
+            for connection in registry.connections.values() {
+                prop_assert!(connection.substreams <= 4 && connection.from_strangers <= connection.substreams);
+            }
+        }
+        for id in connections {
+            registry.disconnect(id);
+        }
+        for id in substreams {
+            registry.close_substream(id);
+        }
+        prop_assert!(registry.connections.is_empty() && registry.nodes.is_empty() && registry.watchers.is_empty());
+        prop_assert!(registry.per_address.is_empty() && registry.per_pair.is_empty());
+        prop_assert!(registry.substreams.is_empty());
+    }
+}
