@@ -8,14 +8,18 @@ use crate::pending::{Direction, Pending};
 use crate::receive::{Event, Fault};
 use offst_crypto::{Hash, Preimage, PublicKey, Signer, Verifier};
 use offst_proto::friend::{EpochPosition, Resume, resume_frame};
+use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::opening::Opening;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{Currency, RequestId, Unverified, Verified};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// How far an Opening may be ahead of the clock, ms: recovered accounts take the time as their epoch.
 const EPOCH_AHEAD_MS: u64 = 3_600_000;
+/// How far an Opening may be ahead of the newest one.
+const EPOCHS_AHEAD: u64 = 1024;
 
 /// Names an account from our side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +114,10 @@ pub struct Account {
 
 impl Account {
     /// A new account whose first Opening proposes `balance`. `epoch_floor`: the last epoch of an account with the same friend
-    /// that was removed.
+    /// that was removed. A limit above 2^96 is stored as 2^96.
+    ///
+    /// # Panics
+    /// When the balance is out of its bound of 2^96 either way: whoever reads it from a person checks it.
     pub fn open(
         key: AccountKey,
         balance: i128,
@@ -119,12 +126,13 @@ impl Account {
         epoch_floor: Option<u64>,
         signer: &dyn Signer,
     ) -> Self {
+        assert!(balance.unsigned_abs() <= AMOUNT_MAX, "an opening balance is at most 2^96");
         let mut account = Account {
             key,
             negotiation: Negotiation { epoch_floor, ..Negotiation::default() },
             epoch: None,
             stopped: None,
-            wanted_limit: limit,
+            wanted_limit: limit.min(AMOUNT_MAX),
             wanted_open: open,
             resumed: false,
             marks: Marks::everything(),
@@ -163,9 +171,15 @@ impl Account {
         self.wanted_open
     }
 
-    /// The newest epoch that we have signed an Opening for.
+    /// The newest epoch that we have signed an Opening for or have been in: what a removed friend leaves behind.
     pub fn newest_epoch(&self) -> Option<u64> {
-        self.negotiation.next_epoch().checked_sub(1)
+        self.next_epoch().checked_sub(1)
+    }
+
+    /// The first epoch that nobody can have seen us in. The friend's acceptance begins an epoch above our own newest Opening.
+    fn next_epoch(&self) -> u64 {
+        let above = self.epoch.as_ref().map_or(0, |epoch| epoch.number + 1);
+        self.negotiation.next_epoch().max(above)
     }
 
     /// Our newest Opening and the friend's.
@@ -181,7 +195,9 @@ impl Account {
         let mine = self.current_terms();
         let theirs = self.negotiation.theirs.as_ref().filter(|theirs| {
             // Terms of an epoch that has ended say nothing about the next one.
-            self.epoch.as_ref().is_none_or(|epoch| theirs.epoch > epoch.number)
+            self.epoch
+                .as_ref()
+                .is_none_or(|epoch| theirs.epoch > epoch.number || theirs.epoch == epoch.number && epoch.is_untouched())
         });
         if theirs.is_none() && self.epoch.is_none() {
             return Status::Waiting { mine };
@@ -200,7 +216,7 @@ impl Account {
     }
 
     fn propose(&mut self, terms: Terms, at_least: u64, accepts: Option<Hash>, signer: &dyn Signer) {
-        let number = self.negotiation.next_epoch().max(at_least);
+        let number = self.next_epoch().max(at_least);
         let AccountKey { local, remote, currency } = &self.key;
         let opening = opening(*local, *remote, currency, number, terms, accepts);
         self.negotiation.place_mine(Verified::sign(opening, signer));
@@ -219,42 +235,58 @@ impl Account {
         let (accepts, at_least) = (theirs.hash(), theirs.epoch + 1);
         self.propose(terms, at_least, Some(accepts), signer);
         self.resumed = false;
-        let (_, events) = self.settle(signer);
-        Ok(events)
+        Ok(self.settle(signer))
     }
 
-    /// Brings our own Opening up to date and adopts an epoch that both sides agree on. Says whether our position changed.
-    fn settle(&mut self, signer: &dyn Signer) -> (bool, Vec<Event>) {
-        let mut changed = false;
+    /// Adopts an epoch that both sides agree on, and signs our Opening again when the friend's says the same for a higher one.
+    fn settle(&mut self, signer: &dyn Signer) -> Vec<Event> {
         loop {
+            if !self.offer_stands() {
+                return Vec::new();
+            }
             match self.negotiation.verdict() {
                 Verdict::Repeat(number) => {
                     let mine = self.negotiation.mine.as_ref().expect("the verdict compared it");
                     let terms = Terms { balance: mine.balance, continuing: mine.continuing.clone() };
                     self.propose(terms, number, None, signer);
-                    changed = true;
                 }
                 Verdict::Agreed(number, agreed, terms) => {
-                    let is_ours = |epoch: &Epoch| epoch.number > number || epoch.agreed == agreed;
-                    if self.epoch.as_ref().is_some_and(is_ours) {
-                        return (changed, Vec::new());
-                    }
-                    return (true, vec![self.begin(number, agreed, &terms)]);
+                    let begins = self.epoch.as_ref().is_none_or(|epoch| match epoch.number.cmp(&number) {
+                        Ordering::Less => true,
+                        // Two acceptances crossed. Where statements were signed the friend had confirmed ours: what has
+                        // happened since cannot be undone by an Opening that it held back.
+                        Ordering::Equal => epoch.agreed != agreed && epoch.is_untouched(),
+                        Ordering::Greater => false,
+                    });
+                    return if begins { self.begin(number, agreed, &terms) } else { Vec::new() };
                 }
-                Verdict::Wait | Verdict::Disagreed => return (changed, Vec::new()),
+                Verdict::Wait | Verdict::Disagreed => return Vec::new(),
             }
         }
     }
 
-    fn begin(&mut self, number: u64, agreed: Hash, terms: &Terms) -> Event {
-        let epoch = Epoch::begin(number, agreed, terms.balance, &terms.continuing);
-        let old = self.epoch.replace(epoch);
+    /// Whether our newest Opening may still begin an epoch. One that has begun ours already is used up: its terms leave out
+    /// whatever was paid since. When they are our view by chance, nothing is lost by them.
+    fn offer_stands(&self) -> bool {
+        let (Some(epoch), Some(mine)) = (&self.epoch, &self.negotiation.mine) else {
+            return true;
+        };
+        mine.epoch > epoch.number
+            || epoch.is_untouched()
+            || epoch.balance() == mine.balance && epoch.continuing() == mine.continuing
+    }
+
+    fn begin(&mut self, number: u64, agreed: Hash, terms: &Terms) -> Vec<Event> {
+        let mut epoch = Epoch::begin(number, agreed, terms.balance, &terms.continuing);
+        let old = self.epoch.take();
         self.stopped = None;
         self.resumed = false;
         self.marks = Marks::everything();
-        let epoch = self.epoch.as_mut().expect("just begun");
         epoch.set_limit(self.wanted_limit);
         epoch.set_open(self.wanted_open);
+        if let Some(old) = &old {
+            epoch.release_again(old);
+        }
         epoch.assert_sound();
         let left_out = |wanted: Direction| -> Vec<RequestId> {
             old.iter()
@@ -263,7 +295,20 @@ impl Account {
                 .map(|(_, id, _)| id)
                 .collect()
         };
-        Event::EpochBegan { released: left_out(Direction::Outgoing), dropped: left_out(Direction::Incoming) }
+        let mut events =
+            vec![Event::EpochBegan { released: left_out(Direction::Outgoing), dropped: left_out(Direction::Incoming) }];
+        // A `Commit` that was on its way when the last epoch ended and that both sides let stand.
+        let was_committed = |id: RequestId| {
+            let pending = old.as_ref().and_then(|old| old.pending(Direction::Incoming, id));
+            pending.is_some_and(|pending| pending.stage.is_committed())
+        };
+        for (direction, id, _) in epoch.pendings() {
+            if direction == Direction::Incoming && !was_committed(id) {
+                events.push(Event::Committed(id));
+            }
+        }
+        self.epoch = Some(epoch);
+        events
     }
 
     /// Stops the account: nothing is signed in its epoch any more, and an Opening with our view proposes the next one.
@@ -274,6 +319,10 @@ impl Account {
         }
         self.stopped = Some(reason);
         self.marks.head = true;
+        // A `Commit` that was never signed binds nobody, and now never will.
+        for id in self.epoch.as_mut().map_or_else(Vec::new, Epoch::take_back_commits) {
+            self.marks.pendings.insert((Direction::Outgoing, id));
+        }
         self.repropose(signer);
     }
 
@@ -314,6 +363,8 @@ impl Account {
     }
 
     /// The friend says where it stands. `now_ms` (unix) bounds how far its Openings may jump ahead.
+    ///
+    /// When the outcome says so, [`Account::resume_frame`] is sent before anything else.
     pub fn handle_resume(
         &mut self,
         resume: Resume,
@@ -322,55 +373,92 @@ impl Account {
         verifier: &dyn Verifier,
     ) -> ResumeOutcome {
         let mut outcome = ResumeOutcome::default();
-        if let Some(opening) = resume.opening {
-            match self.take_opening(opening, now_ms, verifier) {
-                Ok(true) => {
-                    let (changed, events) = self.settle(signer);
-                    outcome.reply |= changed;
-                    outcome.events = events;
-                    outcome.reply |= self.answer_higher_epoch(&mut outcome, signer);
-                }
-                Ok(false) => {}
-                Err(fault) => return self.stopped_by(StopReason::Fault(fault), signer, outcome),
-            }
-        }
-        let (Some(position), Some(epoch)) = (resume.epoch, self.active()) else {
-            return outcome;
+        let shown = |account: &Account| {
+            let mine = account.negotiation.mine.as_ref().map(Verified::hash);
+            (mine, account.active().map(|epoch| epoch.agreed))
         };
-        if position.agreed != epoch.agreed || position.number != epoch.number {
-            return outcome;
-        }
-        match resend_from(epoch, &position) {
-            Ok(resend) => {
-                outcome.resend = resend;
-                self.resumed = true;
+        let shown_before = shown(self);
+        let farthest = self.farthest_epoch(now_ms);
+        if let Some(opening) = resume.opening {
+            match self.take_opening(opening, farthest, verifier) {
+                Ok(true) => self.answer_opening(&mut outcome, signer),
+                Ok(false) => {}
+                Err(fault) => self.stop_in(&mut outcome, StopReason::Fault(fault), signer),
             }
-            Err(reason) => return self.stopped_by(reason, signer, outcome),
         }
+        self.compare_positions(resume.epoch, farthest, &mut outcome, signer);
+        outcome.reply = shown(self) != shown_before;
         outcome
     }
 
-    fn stopped_by(&mut self, reason: StopReason, signer: &dyn Signer, mut outcome: ResumeOutcome) -> ResumeOutcome {
-        self.stop(reason, signer);
-        outcome.reply = true;
-        outcome.stopped = Some(reason);
-        outcome
+    fn stop_in(&mut self, outcome: &mut ResumeOutcome, reason: StopReason, signer: &dyn Signer) {
+        if self.active().is_some() {
+            self.stop(reason, signer);
+            outcome.stopped = Some(reason);
+        }
+    }
+
+    fn compare_positions(
+        &mut self,
+        position: Option<EpochPosition>,
+        farthest: u64,
+        outcome: &mut ResumeOutcome,
+        signer: &dyn Signer,
+    ) {
+        let ours = self.active().map(|epoch| (epoch.number, epoch.agreed));
+        if let (Some(epoch), Some(position)) = (self.active(), &position)
+            && ours == Some((position.number, position.agreed))
+        {
+            match resend_from(epoch, position) {
+                Ok(resend) => {
+                    outcome.resend = resend;
+                    self.resumed = true;
+                }
+                Err(reason) => self.stop_in(outcome, reason, signer),
+            }
+            return;
+        }
+        self.resumed = false;
+        let theirs = self.negotiation.theirs.as_ref();
+        // An epoch begins without an Opening of ours only when the friend's accepts our terms.
+        let accepted = theirs.filter(|theirs| theirs.accepts.is_some()).map(|theirs| theirs.epoch);
+        let unknown = position
+            .map(|position| position.number)
+            .filter(|number| *number >= self.next_epoch() && *number <= farthest && accepted != Some(*number));
+        if let Some(number) = unknown {
+            // We must have signed for that epoch and do not know it. Nothing is signed for it again.
+            let newest = theirs.map_or(number, |theirs| theirs.epoch.max(number));
+            self.stop_in(outcome, StopReason::OwnStateLost, signer);
+            let terms = self.current_terms();
+            self.propose(terms, newest + 1, None, signer);
+            return;
+        }
+        let has_reopened = |number: u64| theirs.is_some_and(|theirs| theirs.epoch > number);
+        let is_forgotten = self.active().is_some_and(|epoch| !epoch.is_untouched() && !has_reopened(epoch.number));
+        if is_forgotten {
+            self.stop_in(outcome, StopReason::FriendStateLost, signer);
+        }
+    }
+
+    /// The highest epoch that is taken from the friend: some steps ahead, or, after a recovery, about the time.
+    fn farthest_epoch(&self, now_ms: u64) -> u64 {
+        let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
+        let newest = known.max(self.newest_epoch()).unwrap_or(0);
+        newest.saturating_add(EPOCHS_AHEAD).max(now_ms.saturating_add(EPOCH_AHEAD_MS))
     }
 
     /// Verifies an Opening of the friend's and puts it on the table. `Ok(false)`: known, or not to be taken.
     fn take_opening(
         &mut self,
         opening: Unverified<Opening>,
-        now_ms: u64,
+        farthest: u64,
         verifier: &dyn Verifier,
     ) -> Result<bool, Fault> {
         let seen = opening.peek();
         let is_for_us =
             seen.author == self.key.remote && seen.other == self.key.local && seen.currency == self.key.currency;
         let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
-        let newest = known.max(self.newest_epoch()).unwrap_or(0);
-        let is_too_far = seen.epoch > newest.saturating_add(1024).max(now_ms.saturating_add(EPOCH_AHEAD_MS));
-        if !is_for_us || is_too_far || known.is_some_and(|known| seen.epoch < known) {
+        if !is_for_us || seen.epoch > farthest || known.is_some_and(|known| seen.epoch < known) {
             return Ok(false);
         }
         let Ok(opening) = opening.verify(verifier) else {
@@ -385,25 +473,24 @@ impl Account {
         Ok(true)
     }
 
-    /// An Opening above our epoch ends it, unless both have agreed on the new one already. Says whether we signed an answer.
-    fn answer_higher_epoch(&mut self, outcome: &mut ResumeOutcome, signer: &dyn Signer) -> bool {
-        let theirs = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
-        let ours = self.epoch.as_ref().map(|epoch| epoch.number);
-        if theirs <= ours {
-            return false;
+    /// The friend has put a new Opening on the table. One that is not what we are in already ends our epoch.
+    fn answer_opening(&mut self, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
+        outcome.events = self.settle(signer);
+        if !outcome.events.is_empty() {
+            return;
         }
-        if self.active().is_some() {
-            self.stop(StopReason::FriendReopened, signer);
-            outcome.stopped = Some(StopReason::FriendReopened);
-        } else {
-            self.repropose(signer);
+        let theirs = self.negotiation.theirs.as_ref().expect("it was just placed").epoch;
+        let Some(epoch) = &self.epoch else {
+            return;
+        };
+        let is_ours = matches!(self.negotiation.verdict(), Verdict::Agreed(_, agreed, _) if agreed == epoch.agreed);
+        if theirs < epoch.number || theirs == epoch.number && (is_ours || !epoch.is_untouched()) {
+            return;
         }
-        let (_, events) = self.settle(signer);
-        if !events.is_empty() {
-            // What stopped has begun again on terms that both see alike; the events tell what was left out.
-            outcome.events.extend(events);
-        }
-        true
+        self.stop_in(outcome, StopReason::FriendReopened, signer);
+        self.repropose(signer);
+        // What stopped may begin again at once, on terms that both see alike; the events tell what was left out.
+        outcome.events = self.settle(signer);
     }
 
     /// Whether a statement continues the friend's log now. Statements that arrive before the friend has resumed, or again,
@@ -440,16 +527,14 @@ impl Account {
     fn author<T>(
         &mut self,
         also_when_stopped: bool,
-        request: Option<(Direction, RequestId)>,
+        request: (Direction, RequestId),
         step: impl FnOnce(&mut Epoch) -> Result<T, NotAllowed>,
     ) -> Result<T, NotAllowed> {
         let is_stopped = self.stopped.is_some();
         let epoch = self.epoch.as_mut().filter(|_| also_when_stopped || !is_stopped).ok_or(NotAllowed::NotActive)?;
         let done = step(epoch)?;
         self.marks.head = true;
-        if let Some(key) = request {
-            self.marks.pendings.insert(key);
-        }
+        self.marks.pendings.insert(request);
         Ok(done)
     }
 
@@ -459,7 +544,7 @@ impl Account {
     /// [`NotAllowed`], as for all that follow.
     pub fn request(&mut self, request: Request, terms: Hash) -> Result<(), NotAllowed> {
         let key = (Direction::Outgoing, request.id);
-        self.author(false, Some(key), |epoch| epoch.request(request, terms))
+        self.author(false, key, |epoch| epoch.request(request, terms))
     }
 
     /// Passes the destination's answer to the friend that asked.
@@ -467,7 +552,7 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn respond(&mut self, answer: Answer) -> Result<(), NotAllowed> {
-        self.author(false, Some((Direction::Incoming, answer.id)), |epoch| epoch.respond(answer))
+        self.author(false, (Direction::Incoming, answer.id), |epoch| epoch.respond(answer))
     }
 
     /// Promises the friend to pay for the preimage.
@@ -475,7 +560,7 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn commit(&mut self, id: RequestId) -> Result<(), NotAllowed> {
-        self.author(false, Some((Direction::Outgoing, id)), |epoch| epoch.commit(id))
+        self.author(false, (Direction::Outgoing, id), |epoch| epoch.commit(id))
     }
 
     /// Gives up a request that no signed `Commit` binds.
@@ -483,7 +568,7 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn abort(&mut self, id: RequestId) -> Result<AbortOutcome, NotAllowed> {
-        self.author(true, Some((Direction::Outgoing, id)), |epoch| epoch.abort(id))
+        self.author(true, (Direction::Outgoing, id), |epoch| epoch.abort(id))
     }
 
     /// Takes the frozen credits for the preimage. On a stopped account this is a claim that the next Opening shows.
@@ -491,7 +576,7 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn collect(&mut self, id: RequestId, preimage: Preimage) -> Result<(), NotAllowed> {
-        self.author(true, Some((Direction::Incoming, id)), |epoch| epoch.collect(id, preimage))
+        self.author(true, (Direction::Incoming, id), |epoch| epoch.collect(id, preimage))
     }
 
     /// Releases credits that the friend's request has frozen.
@@ -499,30 +584,31 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
-        self.author(true, Some((Direction::Incoming, id)), |epoch| epoch.cancel(id, reason, hop))
+        self.author(true, (Direction::Incoming, id), |epoch| epoch.cancel(id, reason, hop))
     }
 
-    /// Sets what the friend may owe, credits.
+    /// Sets what the friend may owe, credits. More than 2^96 is stored as 2^96.
     pub fn set_limit(&mut self, limit: u128) {
+        let limit = limit.min(AMOUNT_MAX);
         self.wanted_limit = limit;
         self.marks.head = true;
-        let written = self.author(false, None, |epoch| {
-            epoch.set_limit(limit);
-            Ok(())
-        });
         // Without an active epoch the next one starts with it.
-        drop(written);
+        if self.stopped.is_none()
+            && let Some(epoch) = &mut self.epoch
+        {
+            epoch.set_limit(limit);
+        }
     }
 
     /// Sets whether we take the friend's requests.
     pub fn set_open(&mut self, open: bool) {
         self.wanted_open = open;
         self.marks.head = true;
-        let written = self.author(false, None, |epoch| {
+        if self.stopped.is_none()
+            && let Some(epoch) = &mut self.epoch
+        {
             epoch.set_open(open);
-            Ok(())
-        });
-        drop(written);
+        }
     }
 
     /// Requests of ours that were never signed, so that the friend does not know of them.

@@ -182,6 +182,8 @@ impl Epoch {
     pub(crate) fn set_limit(&mut self, limit: u128) {
         if self.mine.limit != limit {
             self.mine.limit = limit;
+            // Only the last word counts, so the queue does not grow while the friend is away.
+            self.queue.retain(|_, queued| !matches!(queued.operation, Operation::SetLimit(_)));
             self.write(Operation::SetLimit(limit), 0);
         }
     }
@@ -189,6 +191,7 @@ impl Epoch {
     pub(crate) fn set_open(&mut self, open: bool) {
         if self.mine.open != open {
             self.mine.open = open;
+            self.queue.retain(|_, queued| !matches!(queued.operation, Operation::SetOpen(_)));
             self.write(Operation::SetOpen(open), 0);
         }
     }
@@ -265,7 +268,8 @@ impl Epoch {
         }
         self.acknowledging = self.theirs.seq;
         self.owes_acknowledgement = false;
-        self.unacknowledged.push_back(Sent { seq, hash, wire: wire.clone(), has_operations, cancels });
+        let acknowledges = self.acknowledging;
+        self.unacknowledged.push_back(Sent { seq, hash, wire: wire.clone(), acknowledges, has_operations, cancels });
         SignOutcome::Signed(wire)
     }
 }

@@ -13,10 +13,10 @@
 use crate::account::AccountKey;
 use crate::pending::{Direction, Pending, Stage};
 use offst_crypto::{Hash, sha256};
-use offst_proto::RequestId;
 use offst_proto::encoding::Encoder;
 use offst_proto::opening::Continuing;
-use offst_proto::statement::{Operation, Totals};
+use offst_proto::statement::{Operation, Statement, Totals};
+use offst_proto::{RequestId, Unverified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -64,6 +64,8 @@ pub(crate) struct Sent {
     pub(crate) seq: u64,
     pub(crate) hash: Hash,
     pub(crate) wire: Arc<[u8]>,
+    /// The newest statement of the friend's that it acknowledges.
+    pub(crate) acknowledges: u64,
     pub(crate) has_operations: bool,
     /// Requests that this statement cancels. Until it is acknowledged, a `Commit` or `Abort` for them has crossed.
     pub(crate) cancels: Vec<RequestId>,
@@ -90,6 +92,9 @@ pub struct Epoch {
     pub(crate) acknowledging: u64,
     /// The friend has sent operations that no statement of ours acknowledges.
     pub(crate) owes_acknowledgement: bool,
+    /// The friend's statements with operations for which it has not shown that it saw our acknowledgement: its window, as it
+    /// must see it.
+    pub(crate) window_of_friend: VecDeque<u64>,
     pub(crate) pendings: Pendings,
     /// Operations of ours that are not signed yet, by a counter that only grows.
     pub(crate) queue: BTreeMap<u64, Queued>,
@@ -125,12 +130,55 @@ impl Epoch {
             acknowledged: (0, agreed),
             acknowledging: 0,
             owes_acknowledgement: false,
+            window_of_friend: VecDeque::new(),
             pendings,
             queue: BTreeMap::new(),
             queue_next: 0,
             unacknowledged: VecDeque::new(),
             cancelled_unacknowledged: BTreeSet::new(),
         }
+    }
+
+    /// Whether no statement has been signed or taken in it: the friend may never have heard of it.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.mine.seq == 0 && self.theirs.seq == 0
+    }
+
+    /// Writes what we released in an `old` epoch once more, for requests that the new one lets continue all the same: the
+    /// friend had not seen it when the terms were agreed. Nobody else remembers the preimage of a `Collect`.
+    pub(crate) fn release_again(&mut self, old: &Epoch) {
+        let signed = old.unacknowledged.iter().flat_map(|sent| {
+            let statement = Unverified::<Statement>::from_wire(&sent.wire).expect("we signed it");
+            statement.trust_own_database().into_value().operations
+        });
+        let waiting = old.queue.values().map(|queued| queued.operation.clone());
+        for operation in signed.chain(waiting) {
+            // What the new epoch does not list any more needs no release.
+            let _ = match operation {
+                Operation::Collect { id, preimage } => self.collect(id, preimage),
+                Operation::Cancel { id, reason, hop } => self.cancel(id, reason, hop),
+                _ => Ok(()),
+            };
+        }
+    }
+
+    /// Takes back every `Commit` that is not signed. Says for which requests.
+    pub(crate) fn take_back_commits(&mut self) -> Vec<RequestId> {
+        let mut taken = Vec::new();
+        self.queue.retain(|_, queued| match queued.operation {
+            Operation::Commit { id } => {
+                taken.push(id);
+                false
+            }
+            _ => true,
+        });
+        for id in &taken {
+            let pending = self.pendings.get_mut(&(Direction::Outgoing, *id)).expect("a commit waits for a request");
+            if let Stage::Committed(lock) = pending.stage {
+                pending.stage = Stage::Responded(lock);
+            }
+        }
+        taken
     }
 
     /// The committed requests, as an Opening of ours lists them.
@@ -210,11 +258,16 @@ impl Epoch {
     /// # Panics
     /// When they differ: carrying on would lose somebody's money.
     pub fn assert_sound(&self) {
+        assert!(self.is_sound(), "the frozen credits match the pending requests: {self:?}");
+    }
+
+    /// Whether the totals fit the pending requests.
+    pub(crate) fn is_sound(&self) -> bool {
         let sum = |wanted: Direction| -> u128 {
             self.pendings.iter().filter(|((d, _), _)| *d == wanted).map(|(_, p)| p.amount).sum()
         };
-        assert_eq!(sum(Direction::Outgoing), self.local_pending(), "our frozen credits match our requests");
-        assert_eq!(sum(Direction::Incoming), self.remote_pending(), "the friend's frozen credits match its requests");
+        checked_frozen(&self.mine.totals, &self.theirs.totals) == Some(sum(Direction::Outgoing))
+            && checked_frozen(&self.theirs.totals, &self.mine.totals) == Some(sum(Direction::Incoming))
     }
 }
 
@@ -248,11 +301,11 @@ pub(crate) fn balance(opening: i128, mine: &Totals, theirs: &Totals) -> i128 {
 
 /// `requested` of the upstream's log less what the downstream's log has released.
 pub(crate) fn frozen(upstream: &Totals, downstream: &Totals) -> u128 {
-    upstream
-        .requested
-        .checked_sub(downstream.collected)
-        .and_then(|rest| rest.checked_sub(downstream.cancelled))
-        .expect("no more is released than was requested")
+    checked_frozen(upstream, downstream).expect("no more is released than was requested")
+}
+
+fn checked_frozen(upstream: &Totals, downstream: &Totals) -> Option<u128> {
+    upstream.requested.checked_sub(downstream.collected)?.checked_sub(downstream.cancelled)
 }
 
 /// `limit + balance - frozen`, or 0 when that is negative.

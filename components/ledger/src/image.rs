@@ -7,11 +7,15 @@ use crate::pending::{Direction, Pending};
 use crate::receive::{Event, Fault};
 use offst_crypto::Hash;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_proto::limits::{CHECKPOINT_EVERY, UNACKNOWLEDGED_MAX};
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement, Totals};
 use offst_proto::{RequestId, Unverified, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+/// Most statements of the friend's that are kept. An honest one sends checkpoints far more often.
+const FRIEND_STATEMENTS_MAX: u64 = 16 * CHECKPOINT_EVERY;
 
 /// An operation that is durable but not signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,8 +162,14 @@ impl Account {
             for counter in marks.queue_stored.iter().filter(|counter| !epoch.queue.contains_key(counter)) {
                 changes.push(AccountChange::Queued(*counter, None));
             }
-            let needed_from =
-                [epoch.acknowledged.0.min(epoch.mine.checkpoint), epoch.acknowledging.min(epoch.theirs.checkpoint)];
+            let needed_from = [
+                epoch.acknowledged.0.min(epoch.mine.checkpoint),
+                // A friend that never sends a checkpoint does not fill our disk: what is lost is its own evidence.
+                epoch
+                    .acknowledging
+                    .min(epoch.theirs.checkpoint)
+                    .max(epoch.theirs.seq.saturating_sub(FRIEND_STATEMENTS_MAX)),
+            ];
             for (mine, seq, wire) in marks.statements {
                 if seq >= needed_from[usize::from(!mine)] {
                     changes.push(AccountChange::Statement(mine, seq, wire));
@@ -220,16 +230,20 @@ impl Account {
                 epoch.unacknowledged.push_back(Sent {
                     seq: statement.seq,
                     hash: statement.hash(),
+                    acknowledges: statement.ack_seq,
                     has_operations: !statement.operations.is_empty(),
                     cancels,
                     wire,
                 });
             }
-            let is_whole = epoch.unacknowledged.len() as u64 == epoch.mine.seq - epoch.acknowledged.0;
+            let is_whole = epoch.mine.seq.checked_sub(epoch.acknowledged.0) == Some(epoch.unacknowledged.len() as u64)
+                && epoch.unacknowledged.iter().zip(epoch.acknowledged.0 + 1..).all(|(sent, seq)| sent.seq == seq);
             if !is_whole {
                 return Err(DecodeError::invalid("the number of stored statements"));
             }
-            epoch.assert_sound();
+            if !epoch.is_sound() {
+                return Err(DecodeError::invalid("the sum of the stored requests"));
+            }
         }
         Ok(Account { key, negotiation, epoch, stopped, wanted_limit, wanted_open, resumed: false, marks })
     }
@@ -251,6 +265,10 @@ impl Account {
             encoder.value(&epoch.acknowledged.1);
             encoder.u64(epoch.acknowledging);
             encoder.bool(epoch.owes_acknowledgement);
+            encoder.count(epoch.window_of_friend.len());
+            for seq in &epoch.window_of_friend {
+                encoder.u64(*seq);
+            }
         }
         encoder.finish()
     }
@@ -267,6 +285,10 @@ fn decode_epoch(decoder: &mut Decoder<'_>) -> Result<Epoch, DecodeError> {
         acknowledged: (decoder.u64()?, decoder.value()?),
         acknowledging: decoder.u64()?,
         owes_acknowledgement: decoder.bool()?,
+        window_of_friend: {
+            let count = decoder.count(UNACKNOWLEDGED_MAX, "the friend's window")?;
+            (0..count).map(|_| decoder.u64()).collect::<Result<_, _>>()?
+        },
         pendings: BTreeMap::new(),
         queue: BTreeMap::new(),
         queue_next: 0,
@@ -322,7 +344,7 @@ fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeEr
     Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, epoch_floor: has_floor.then_some(floor) })
 }
 
-const STOP_REASONS: [StopReason; 12] = [
+const STOP_REASONS: [StopReason; 13] = [
     StopReason::FriendReopened,
     StopReason::OwnStateLost,
     StopReason::FriendStateLost,
@@ -335,6 +357,7 @@ const STOP_REASONS: [StopReason; 12] = [
     StopReason::Fault(Fault::OtherPendings),
     StopReason::Fault(Fault::OutOfRange),
     StopReason::Fault(Fault::TwoOpenings),
+    StopReason::Fault(Fault::WindowPassed),
 ];
 
 /// 0 for none, else one more than the place in [`STOP_REASONS`], which only grows at its end.

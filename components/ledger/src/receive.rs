@@ -8,11 +8,11 @@ use crate::account::AccountKey;
 use crate::epoch::{Epoch, Log, Pendings, advance, balance, frozen, pending_hash, room};
 use crate::pending::{Direction, Pending, Stage};
 use offst_crypto::{Preimage, PublicKey};
-use offst_proto::limits::PENDING_MAX;
+use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{RequestId, Verified};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What an accepted statement of the friend's means for the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,9 @@ pub enum Fault {
     /// A limit above 2^96 or totals near the end of their range.
     #[error("the friend's statement holds a number out of its range")]
     OutOfRange,
+    /// More statements on the way than the window allows.
+    #[error("the friend sends statements without waiting for acknowledgements")]
+    WindowPassed,
     /// Two different Openings of one epoch.
     #[error("the friend signed two different openings for one epoch")]
     TwoOpenings,
@@ -205,10 +208,19 @@ impl Epoch {
 
     /// Applies the next statement of the friend's log. On a fault nothing has changed.
     pub(crate) fn receive(&mut self, key: &AccountKey, statement: &Verified<Statement>) -> Result<Vec<Event>, Fault> {
+        let is_ours =
+            statement.author == key.remote && statement.other == key.local && statement.currency == key.currency;
+        if !is_ours || statement.epoch != self.number {
+            return Err(Fault::NotContinuing);
+        }
+        if statement.seq == self.theirs.seq && statement.hash() != self.theirs.hash {
+            return Err(Fault::Equivocation);
+        }
         if statement.seq != self.theirs.seq + 1 || statement.prev_hash != self.theirs.hash {
             return Err(Fault::NotContinuing);
         }
         let newly_acknowledged = self.acknowledged_by(statement)?;
+        let window = self.window_after(statement, newly_acknowledged)?;
         let mut crossed = self.cancelled_unacknowledged.clone();
         for sent in self.unacknowledged.iter().take(newly_acknowledged) {
             for id in &sent.cancels {
@@ -245,8 +257,23 @@ impl Epoch {
                 return Err(Fault::OtherPendings);
             }
         }
+        self.window_of_friend = window;
         self.adopt(theirs, &pendings, crossed, newly_acknowledged, !statement.operations.is_empty());
         Ok(events)
+    }
+
+    /// The friend's window as it sees it: only an acknowledgement that it has seen, and so acknowledges itself, opens it.
+    /// Without this bound a friend that never acknowledges could make us queue answers without end.
+    fn window_after(&self, statement: &Statement, newly_acknowledged: usize) -> Result<VecDeque<u64>, Fault> {
+        let mut window = self.window_of_friend.clone();
+        if let Some(last) = newly_acknowledged.checked_sub(1) {
+            let seen = self.unacknowledged[last].acknowledges;
+            window.retain(|seq| *seq > seen);
+        }
+        if !statement.operations.is_empty() {
+            window.push_back(statement.seq);
+        }
+        if window.len() > UNACKNOWLEDGED_MAX { Err(Fault::WindowPassed) } else { Ok(window) }
     }
 
     /// How many of our unacknowledged statements `statement` acknowledges.

@@ -25,7 +25,7 @@ impl Rate {
         let passed = now_ms.saturating_sub(self.at_ms);
         self.at_ms = self.at_ms.max(now_ms);
         let per_second = i128::from(self.per_second);
-        self.level = (self.level + i128::from(passed) * per_second).min(per_second * 1000);
+        self.level = (self.level.saturating_add(i128::from(passed).saturating_mul(per_second))).min(per_second * 1000);
         if self.level > 0 {
             return 0;
         }

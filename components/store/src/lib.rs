@@ -1,1 +1,20 @@
+//! The node's database: one SQLite file, written in one transaction a batch.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `schema.sql` | the tables |
+//! | `database` | opening and creating the file, and its settings |
+//! | `load` | all rows that a running node needs |
+//! | `write` | one batch in one transaction |
+//! | `history` | payments, invoices and forwards that have ended, page by page |
+//! | `error` | what can go wrong, in sentences |
 
+mod database;
+mod error;
+mod history;
+mod load;
+mod write;
+
+pub use database::Store;
+pub use error::StoreError;
+pub use history::History;

@@ -9,7 +9,9 @@ use crate::{
     Account, AccountChange, AccountImage, AccountKey, Direction, Event, Fault, Pending, QueuedOperation, SignOutcome,
     StopReason,
 };
-use offst_crypto::{Ed25519Verifier, Hash, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts};
+use offst_crypto::{
+    Ed25519Verifier, Hash, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts,
+};
 use offst_proto::friend::{FriendMessage, statement_frame};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Request, Statement};
@@ -148,6 +150,7 @@ struct Pair {
     /// Collected by each end.
     collected: [u128; 2],
     faults_are_expected: bool,
+    backup: [Option<Rows>; 2],
 }
 
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -180,7 +183,12 @@ fn answer_with(id: RequestId) -> Answer {
 }
 
 /// Two ends of one account before they have met: `balances` and epoch floors as given.
-fn strangers(signers: [Box<dyn Signer>; 2], verifier: Box<dyn Verifier>, balances: [i128; 2], floors: [Option<u64>; 2]) -> Pair {
+fn strangers(
+    signers: [Box<dyn Signer>; 2],
+    verifier: Box<dyn Verifier>,
+    balances: [i128; 2],
+    floors: [Option<u64>; 2],
+) -> Pair {
     let keys = [signers[0].public_key(), signers[1].public_key()];
     let mut index = 0;
     let ends = signers.map(|signer| {
@@ -200,6 +208,7 @@ fn strangers(signers: [Box<dyn Signer>; 2], verifier: Box<dyn Verifier>, balance
         next_id: 1,
         collected: [0; 2],
         faults_are_expected: false,
+        backup: [None, None],
     }
 }
 
@@ -366,12 +375,10 @@ impl Pair {
         panic!("the two ends never stop talking");
     }
 
+    /// An id out of a few, so that ids return after their requests have ended.
     fn fresh_id(&mut self) -> RequestId {
         self.next_id += 1;
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&sha256(&self.next_id.to_be_bytes()).as_bytes()[..8]);
-        bytes[8..].copy_from_slice(&self.next_id.to_be_bytes());
-        RequestId::from_bytes(bytes)
+        RequestId::from_bytes(*sha256(&(self.next_id % 48).to_be_bytes()).as_bytes().first_chunk().unwrap())
     }
 
     fn request(&mut self, end: usize, amount: u128) -> Result<RequestId, crate::NotAllowed> {
@@ -383,7 +390,9 @@ impl Pair {
         self.ends[end].persist();
         let epoch = self.ends[end].account.epoch().unwrap();
         assert!(
-            epoch.balance() - i128::try_from(epoch.local_pending()).unwrap() + i128::try_from(epoch.theirs.limit).unwrap() >= 0,
+            epoch.balance() - i128::try_from(epoch.local_pending()).unwrap()
+                + i128::try_from(epoch.theirs.limit).unwrap()
+                >= 0,
             "a limit is passed"
         );
         Ok(id)
@@ -508,13 +517,5 @@ impl Pair {
         self.commit(0, id).unwrap();
         self.settle();
         id
-    }
-
-    fn hash_of_nothing() -> Hash {
-        sha256(b"")
-    }
-
-    fn ids(list: &[RequestId]) -> BTreeSet<RequestId> {
-        list.iter().copied().collect()
     }
 }

@@ -23,9 +23,14 @@ enum Step {
     Stop,
     Repropose,
     Accept,
+    /// Many statements with one operation each: fills the window.
+    Burst(u8),
+    /// Remembers the rows of one end, to be put back later.
+    Backup,
+    RollBack,
 }
 
-fn step(with_resets: bool) -> impl Strategy<Value = Step> {
+fn step(with_resets: bool, with_losses: bool) -> impl Strategy<Value = Step> {
     let ordinary = prop_oneof![
         12 => (1u128..300).prop_map(Step::Request),
         10 => Just(Step::Respond),
@@ -41,15 +46,21 @@ fn step(with_resets: bool) -> impl Strategy<Value = Step> {
         2 => Just(Step::Disconnect),
         6 => Just(Step::Connect),
         1 => Just(Step::Restart),
+        1 => (1u8..100).prop_map(Step::Burst),
     ];
     let resets = prop_oneof![1 => Just(Step::Stop), 2 => Just(Step::Repropose), 3 => Just(Step::Accept)];
-    if with_resets { prop_oneof![15 => ordinary, 1 => resets].boxed() } else { ordinary.boxed() }
+    let losses = prop_oneof![Just(Step::Backup), Just(Step::RollBack)];
+    match (with_resets, with_losses) {
+        (false, _) => ordinary.boxed(),
+        (true, false) => prop_oneof![15 => ordinary, 1 => resets].boxed(),
+        (true, true) => prop_oneof![30 => ordinary, 2 => resets, 1 => losses].boxed(),
+    }
 }
 
 type Play = Vec<(Step, bool, prop::sample::Index)>;
 
-fn plays(with_resets: bool) -> impl Strategy<Value = Play> {
-    prop::collection::vec((step(with_resets), any::<bool>(), any::<prop::sample::Index>()), 1..250)
+fn plays(with_resets: bool, with_losses: bool) -> impl Strategy<Value = Play> {
+    prop::collection::vec((step(with_resets, with_losses), any::<bool>(), any::<prop::sample::Index>()), 1..250)
 }
 
 fn pick(
@@ -125,6 +136,24 @@ fn take(pair: &mut Pair, step: Step, end: usize, index: prop::sample::Index) {
         Step::Accept => {
             pair.accept(end);
         }
+        Step::Burst(count) => {
+            for number in 0..u128::from(count) {
+                if number % 2 == 0 {
+                    pair.account(end).set_open(number % 4 == 0);
+                    pair.ends[end].has_tightened = true;
+                } else {
+                    let _ = pair.request(end, number);
+                }
+                pair.ends[end].persist();
+                pair.sign(end, false);
+            }
+        }
+        Step::Backup => pair.backup[end] = Some(pair.ends[end].rows.clone()),
+        Step::RollBack => {
+            if let Some(rows) = pair.backup[end].clone() {
+                pair.roll_back(end, rows);
+            }
+        }
         Step::Respond | Step::Commit => {}
     }
 }
@@ -175,7 +204,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn two_honest_ends_never_accuse_each_other(play in plays(false)) {
+    fn two_honest_ends_never_accuse_each_other(play in plays(false, false)) {
         let mut pair = Pair::new();
         for (step, end, index) in play {
             take(&mut pair, step, end.into(), index);
@@ -188,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn two_honest_ends_find_together_after_stops(play in plays(true)) {
+    fn two_honest_ends_find_together_after_stops(play in plays(true, false)) {
         let mut pair = Pair::new();
         for (step, end, index) in play {
             take(&mut pair, step, end.into(), index);
@@ -197,5 +226,15 @@ proptest! {
         finish(&mut pair);
         let is_fault = |stop: &StopReason| !matches!(stop, StopReason::Owner | StopReason::FriendReopened);
         prop_assert!(!pair.ends.iter().any(|end| end.stops.iter().any(is_fault)), "{:?}", [&pair.ends[0].stops, &pair.ends[1].stops]);
+    }
+
+    #[test]
+    fn people_can_settle_what_old_databases_have_caused(play in plays(true, true)) {
+        let mut pair = Pair::new();
+        pair.faults_are_expected = true;
+        for (step, end, index) in play {
+            take(&mut pair, step, end.into(), index);
+        }
+        finish(&mut pair);
     }
 }

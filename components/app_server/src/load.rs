@@ -1,0 +1,253 @@
+//! What one connection makes the node hold, and when to stop reading from it.
+//!
+//! The RPC library queues without bound: calls that are not answered, answers that are not sent, results that the peer has not
+//! finished. Here both directions are counted, message by message. Without IO.
+
+use crate::limits::Limits;
+use capnp_rpc::rpc_capnp::{call, message, return_};
+use std::collections::BTreeMap;
+
+/// What a message costs beyond its bytes.
+const MESSAGE_OVERHEAD: usize = 128;
+
+/// Why a connection is closed: the peer broke the rules of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Not the RPC protocol.
+    #[error("this is not a message of the RPC protocol")]
+    Garbage,
+    /// A message that apps have no reason to send.
+    #[error("this kind of message has no meaning here")]
+    Kind,
+    /// A call that passes capabilities or wants its results elsewhere.
+    #[error("capabilities are not sent to the node, and results go to the caller")]
+    Capabilities,
+    /// Two calls under one id.
+    #[error("the id of a call is still in use")]
+    RepeatedId,
+    /// See [`Limits::unfinished_calls`].
+    #[error("too many calls are answered but not finished")]
+    Unfinished,
+}
+
+impl From<capnp::Error> for Refusal {
+    fn from(_: capnp::Error) -> Self {
+        Refusal::Garbage
+    }
+}
+
+/// A call that the RPC library still knows.
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    bytes: usize,
+    is_answered: bool,
+    is_finished: bool,
+}
+
+/// The load of one connection.
+#[derive(Debug)]
+pub(crate) struct Load {
+    limits: Limits,
+    calls: BTreeMap<u32, Call>,
+    unanswered: usize,
+    unanswered_bytes: usize,
+    unsent_bytes: usize,
+}
+
+impl Load {
+    /// Nothing yet.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Load { limits, calls: BTreeMap::new(), unanswered: 0, unanswered_bytes: 0, unsent_bytes: 0 }
+    }
+
+    /// Whether the next message may be read.
+    pub(crate) fn may_read(&self) -> bool {
+        self.unanswered < self.limits.calls && self.unanswered_bytes < self.limits.call_bytes && self.may_answer()
+    }
+
+    /// Whether a long answer may be made.
+    pub(crate) fn may_answer(&self) -> bool {
+        self.unsent_bytes < self.limits.unsent_bytes
+    }
+
+    /// Counts a message of `bytes` that has come in.
+    ///
+    /// # Errors
+    /// The connection is to be closed.
+    pub(crate) fn received(&mut self, message: message::Reader<'_>, bytes: usize) -> Result<(), Refusal> {
+        match message.which().map_err(|_| Refusal::Kind)? {
+            message::Bootstrap(bootstrap) => self.begin(bootstrap?.get_question_id(), bytes),
+            message::Call(call) => {
+                let call = call?;
+                let to_caller =
+                    matches!(call.get_send_results_to().which(), Ok(call::send_results_to::Which::Caller(())));
+                if !to_caller || (call.has_params() && !call.get_params()?.get_cap_table()?.is_empty()) {
+                    return Err(Refusal::Capabilities);
+                }
+                self.begin(call.get_question_id(), bytes)
+            }
+            message::Finish(finish) => {
+                self.finish(finish?.get_question_id());
+                Ok(())
+            }
+            message::Release(_) | message::Abort(_) => Ok(()),
+            _ => Err(Refusal::Kind),
+        }
+    }
+
+    fn begin(&mut self, id: u32, bytes: usize) -> Result<(), Refusal> {
+        if self.calls.len() >= self.limits.calls + self.limits.unfinished_calls {
+            return Err(Refusal::Unfinished);
+        }
+        let call = Call { bytes: bytes + MESSAGE_OVERHEAD, is_answered: false, is_finished: false };
+        if self.calls.insert(id, call).is_some() {
+            return Err(Refusal::RepeatedId);
+        }
+        self.unanswered += 1;
+        self.unanswered_bytes += call.bytes;
+        Ok(())
+    }
+
+    fn finish(&mut self, id: u32) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.is_finished = true;
+            if call.is_answered {
+                self.calls.remove(&id);
+            }
+        }
+    }
+
+    /// Counts a message that waits to be written, and gives its cost for [`Load::written`].
+    pub(crate) fn queued(&mut self, message: message::Reader<'_>, bytes: usize) -> usize {
+        if let Ok(message::Return(Ok(answer))) = message.which() {
+            self.answered(answer);
+        }
+        let cost = bytes + MESSAGE_OVERHEAD;
+        self.unsent_bytes += cost;
+        cost
+    }
+
+    fn answered(&mut self, answer: return_::Reader<'_>) {
+        let id = answer.get_answer_id();
+        if let Some(call) = self.calls.get_mut(&id)
+            && !call.is_answered
+        {
+            call.is_answered = true;
+            self.unanswered -= 1;
+            self.unanswered_bytes -= call.bytes;
+            if call.is_finished || answer.get_no_finish_needed() {
+                self.calls.remove(&id);
+            }
+        }
+    }
+
+    /// A message was written.
+    pub(crate) fn written(&mut self, cost: usize) {
+        self.unsent_bytes -= cost;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capnp::message::Builder;
+
+    fn limits() -> Limits {
+        Limits { calls: 2, call_bytes: 10_000, unsent_bytes: 1000, unfinished_calls: 2, ..Limits::default() }
+    }
+
+    fn message(fill: impl FnOnce(message::Builder<'_>)) -> Builder<capnp::message::HeapAllocator> {
+        let mut message = Builder::new_default();
+        fill(message.init_root());
+        message
+    }
+
+    fn receive(load: &mut Load, bytes: usize, fill: impl FnOnce(message::Builder<'_>)) -> Result<(), Refusal> {
+        load.received(message(fill).get_root_as_reader().unwrap(), bytes)
+    }
+
+    fn call(load: &mut Load, id: u32, bytes: usize) -> Result<(), Refusal> {
+        receive(load, bytes, |message| message.init_call().set_question_id(id))
+    }
+
+    fn finish(load: &mut Load, id: u32) {
+        receive(load, 8, |message| message.init_finish().set_question_id(id)).unwrap();
+    }
+
+    fn answer(load: &mut Load, id: u32, bytes: usize, no_finish_needed: bool) -> usize {
+        let answer = message(|message| {
+            let mut answer = message.init_return();
+            answer.set_answer_id(id);
+            answer.set_no_finish_needed(no_finish_needed);
+        });
+        load.queued(answer.get_root_as_reader().unwrap(), bytes)
+    }
+
+    #[test]
+    fn reading_stops_while_calls_are_unanswered() {
+        let mut load = Load::new(limits());
+        assert!(load.may_read());
+        call(&mut load, 1, 8).unwrap();
+        assert!(load.may_read());
+        call(&mut load, 2, 8).unwrap();
+        assert!(!load.may_read());
+        let cost = answer(&mut load, 1, 8, true);
+        load.written(cost);
+        assert!(load.may_read());
+        call(&mut load, 1, 10_000).unwrap();
+        answer(&mut load, 2, 8, true);
+        assert!(!load.may_read(), "one call, but a large one");
+        answer(&mut load, 1, 8, true);
+        assert!(load.may_read());
+    }
+
+    #[test]
+    fn reading_stops_while_answers_are_unsent() {
+        let mut load = Load::new(limits());
+        call(&mut load, 1, 8).unwrap();
+        let cost = answer(&mut load, 1, 1000, true);
+        assert!(!load.may_read() && !load.may_answer());
+        load.written(cost);
+        assert!(load.may_read() && load.may_answer());
+    }
+
+    #[test]
+    fn calls_that_are_never_finished_close_the_connection() {
+        let mut load = Load::new(limits());
+        for id in 0..4 {
+            call(&mut load, id, 8).unwrap();
+            let cost = answer(&mut load, id, 8, false);
+            load.written(cost);
+        }
+        assert_eq!(call(&mut load, 9, 8), Err(Refusal::Unfinished));
+        finish(&mut load, 0);
+        finish(&mut load, 77);
+        call(&mut load, 9, 8).unwrap();
+        finish(&mut load, 9);
+        assert_eq!(call(&mut load, 9, 8), Err(Refusal::Unfinished), "finished but not answered");
+        answer(&mut load, 9, 8, false);
+        call(&mut load, 9, 8).unwrap();
+    }
+
+    #[test]
+    fn what_apps_do_not_send_is_refused() {
+        let mut load = Load::new(limits());
+        call(&mut load, 1, 8).unwrap();
+        assert_eq!(call(&mut load, 1, 8), Err(Refusal::RepeatedId));
+        let mut load = Load::new(limits());
+        let refused = receive(&mut load, 8, |message| message.init_call().get_send_results_to().set_yourself(()));
+        assert_eq!(refused, Err(Refusal::Capabilities));
+        let refused = receive(&mut load, 8, |message| {
+            message.init_call().init_params().init_cap_table(1);
+        });
+        assert_eq!(refused, Err(Refusal::Capabilities));
+        let refused = receive(&mut load, 8, |message| {
+            message.init_resolve();
+        });
+        assert_eq!(refused, Err(Refusal::Kind));
+        receive(&mut load, 8, |message| {
+            message.init_release();
+        })
+        .unwrap();
+    }
+}

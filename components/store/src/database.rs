@@ -1,0 +1,91 @@
+//! Opening and creating the file.
+
+use crate::error::StoreError;
+use offst_crypto::PublicKey;
+use offst_funder::LineKey;
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// "OFST": tells our files from other SQLite files.
+const APPLICATION_ID: i32 = 0x4f46_5354;
+
+const STEPS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
+const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+/// A node's database, open for the one thread that writes.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) connection: Connection,
+    /// The ids of accounts, so that their other rows are short.
+    pub(crate) accounts: BTreeMap<LineKey, i64>,
+}
+
+/// Sets what holds for every connection.
+fn configure(connection: &Connection) -> Result<(), StoreError> {
+    // FULL: a transaction is on the disk when `commit` returns. WAL: readers of the history do not stop the writer.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+impl Store {
+    /// Makes the database of a new node, readable by its owner alone.
+    ///
+    /// # Errors
+    /// The file exists, or the disk failed.
+    pub fn create(path: &Path, node: PublicKey) -> Result<(), StoreError> {
+        let shown = path.display().to_string();
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => StoreError::Exists(shown),
+            _ => StoreError::Create { path: shown, error },
+        })?;
+        let mut connection = Connection::open(path)?;
+        configure(&connection)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        MIGRATIONS.to_latest(&mut connection)?;
+        connection.execute("INSERT INTO node (public_key) VALUES (?1)", [node.as_bytes()])?;
+        connection.close().map_err(|(_, error)| StoreError::Sqlite(error))
+    }
+
+    /// Opens the database of `node`, bringing an older one to this version.
+    ///
+    /// # Errors
+    /// It is missing, damaged, or another node's.
+    pub fn open(path: &Path, node: PublicKey) -> Result<Self, StoreError> {
+        let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        configure(&connection)?;
+        MIGRATIONS.to_latest(&mut connection)?;
+        let found: Vec<u8> = connection.query_row("SELECT public_key FROM node", [], |row| row.get(0))?;
+        if found != node.as_bytes() {
+            return Err(StoreError::OtherNode { expected: node, found: offst_crypto::base64_text(&found) });
+        }
+        Ok(Store { connection, accounts: BTreeMap::new() })
+    }
+}
+
+/// Opens an existing file and checks that it is ours.
+pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let shown = path.display().to_string();
+    if !path.exists() {
+        return Err(StoreError::Missing(shown));
+    }
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
+    match id {
+        Ok(APPLICATION_ID) => Ok(connection),
+        Ok(_) => Err(StoreError::Foreign(shown)),
+        Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::NotADatabase => {
+            Err(StoreError::Foreign(shown))
+        }
+        Err(error) => Err(StoreError::Sqlite(error)),
+    }
+}

@@ -1,0 +1,60 @@
+//! What can go wrong with a database.
+
+use offst_crypto::PublicKey;
+use offst_proto::encoding::DecodeError;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite or the disk failed.
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A migration failed.
+    #[error("the database could not be brought to this version: {0}")]
+    Migration(#[from] rusqlite_migration::Error),
+    /// The file does not exist.
+    #[error("there is no database at {0}: `stnode init` makes one")]
+    Missing(String),
+    /// The file exists already.
+    #[error("there is a database at {0} already")]
+    Exists(String),
+    /// The file could not be made.
+    #[error("the database {path} cannot be made: {error}")]
+    Create {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Not a database of ours.
+    #[error("{0} is not the database of an Offst node")]
+    Foreign(String),
+    /// The database of another node.
+    #[error(
+        "the database belongs to the node {found}, but the identity is {expected}: the files of two nodes are mixed"
+    )]
+    OtherNode {
+        /// The identity's key.
+        expected: PublicKey,
+        /// The database's key.
+        found: String,
+    },
+    /// A row does not hold what was written.
+    #[error("the database is damaged: {what}: {error}")]
+    Damaged {
+        /// Which row.
+        what: String,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// A number does not fit the database. No honest peer brings this about.
+    #[error("a number is too large for the database")]
+    TooLarge,
+}
+
+impl StoreError {
+    pub(crate) fn damaged(what: impl Into<String>) -> impl FnOnce(DecodeError) -> StoreError {
+        let what = what.into();
+        move |error| StoreError::Damaged { what, error }
+    }
+}

@@ -1,0 +1,152 @@
+//! All rows that a running node needs. What has ended stays in the database only.
+
+use crate::database::Store;
+use crate::error::StoreError;
+use offst_crypto::PublicKey;
+use offst_funder::{FunderImage, HopKey, LineKey};
+use offst_ledger::{AccountImage, Direction};
+use offst_proto::encoding::{Canonical, DecodeError};
+use offst_proto::ticket::ServerTicket;
+use offst_proto::{Currency, RequestId};
+use rusqlite::Row;
+use std::collections::BTreeMap;
+
+type Bytes = Vec<u8>;
+
+pub(crate) fn public_key(bytes: &[u8]) -> Result<PublicKey, StoreError> {
+    PublicKey::from_slice(bytes).map_err(|_| StoreError::damaged("a key")(DecodeError::invalid("a public key")))
+}
+
+pub(crate) fn currency(text: &str) -> Result<Currency, StoreError> {
+    text.parse().map_err(|_| StoreError::damaged("an account")(DecodeError::invalid("a currency")))
+}
+
+pub(crate) fn request_id(bytes: &[u8]) -> Result<RequestId, StoreError> {
+    RequestId::from_slice(bytes).ok_or_else(|| StoreError::damaged("a request")(DecodeError::invalid("an id")))
+}
+
+pub(crate) fn value<T: Canonical>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    T::from_canonical_bytes(bytes).map_err(StoreError::damaged(what))
+}
+
+fn unsigned(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::damaged("a number")(DecodeError::invalid("a negative number")))
+}
+
+impl Store {
+    fn rows<T>(&self, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
+        Ok(rows)
+    }
+
+    /// Reads everything a running node needs.
+    ///
+    /// # Errors
+    /// The disk failed or the database is damaged.
+    pub fn load(&mut self) -> Result<FunderImage, StoreError> {
+        let mut image = FunderImage::default();
+        for (key, record) in self.rows("SELECT public_key, record FROM friend", |row| {
+            Ok((row.get::<_, Bytes>(0)?, row.get::<_, Bytes>(1)?))
+        })? {
+            image.friends.push((public_key(&key)?, value("a friend", &record)?));
+        }
+        let accounts = self.load_accounts()?;
+        let lines: BTreeMap<i64, LineKey> = accounts.iter().map(|(id, line, _)| (*id, line.clone())).collect();
+        self.accounts = accounts.iter().map(|(id, line, _)| (line.clone(), *id)).collect();
+        image.accounts = accounts.into_iter().map(|(_, line, account)| (line, account)).collect();
+        for (friend, text, epoch) in self.rows("SELECT friend, currency, epoch FROM tombstone", |row| {
+            Ok((row.get::<_, Bytes>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+        })? {
+            let line = LineKey { friend: public_key(&friend)?, currency: currency(&text)? };
+            image.tombstones.push((line, unsigned(epoch)?));
+        }
+        image.relays = self.load_servers("SELECT name, public_key, address FROM relay")?;
+        image.index_servers = self.load_servers("SELECT name, public_key, address FROM index_server")?;
+        image.forwards =
+            self.load_hops("SELECT account, request, value FROM forward", "a forwarded request", &lines)?;
+        image.arrivals = self.load_hops("SELECT account, request, value FROM arrival", "an arrived request", &lines)?;
+        for bytes in self.rows("SELECT value FROM invoice WHERE is_open = 1", |row| row.get::<_, Bytes>(0))? {
+            image.invoices.push(value("an invoice", &bytes)?);
+        }
+        for bytes in self.rows("SELECT value FROM payment WHERE is_open = 1", |row| row.get::<_, Bytes>(0))? {
+            image.payments.push(value("a payment", &bytes)?);
+        }
+        Ok(image)
+    }
+
+    fn load_accounts(&self) -> Result<Vec<(i64, LineKey, AccountImage)>, StoreError> {
+        let mut accounts = BTreeMap::new();
+        for (id, friend, text, head, negotiation) in
+            self.rows("SELECT id, friend, currency, head, negotiation FROM account", |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, Bytes>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, Bytes>(3)?,
+                    row.get::<_, Bytes>(4)?,
+                ))
+            })?
+        {
+            let line = LineKey { friend: public_key(&friend)?, currency: currency(&text)? };
+            accounts.insert(id, (line, AccountImage { head, negotiation, ..AccountImage::default() }));
+        }
+        let orphan = || StoreError::damaged("a row of an account")(DecodeError::invalid("its account"));
+        for (id, code, request, bytes) in self
+            .rows("SELECT account, direction, request, value FROM pending", |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Bytes>(2)?, row.get::<_, Bytes>(3)?))
+            })?
+        {
+            let direction = if code == 0 { Direction::Outgoing } else { Direction::Incoming };
+            let pending = value("a pending request", &bytes)?;
+            let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
+            image.pendings.push((direction, request_id(&request)?, pending));
+        }
+        for (id, counter, bytes) in self.rows("SELECT account, counter, value FROM queued", |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Bytes>(2)?))
+        })? {
+            let operation = value("a queued operation", &bytes)?;
+            let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
+            image.queue.push((unsigned(counter)?, operation));
+        }
+        for (id, wire) in self
+            .rows("SELECT account, wire FROM statement WHERE mine = 1 ORDER BY account, seq", |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?))
+            })?
+        {
+            let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
+            image.statements.push(wire.into());
+        }
+        Ok(accounts.into_iter().map(|(id, (line, image))| (id, line, image)).collect())
+    }
+
+    fn load_servers(&self, sql: &str) -> Result<Vec<(String, ServerTicket)>, StoreError> {
+        let rows =
+            self.rows(sql, |row| Ok((row.get::<_, String>(0)?, row.get::<_, Bytes>(1)?, row.get::<_, String>(2)?)))?;
+        rows.into_iter()
+            .map(|(name, key, address)| {
+                let address =
+                    address.parse().map_err(|_| StoreError::damaged("a server")(DecodeError::invalid("an address")))?;
+                Ok((name, ServerTicket { public_key: public_key(&key)?, address }))
+            })
+            .collect()
+    }
+
+    fn load_hops<T: Canonical>(
+        &self,
+        sql: &str,
+        what: &str,
+        lines: &BTreeMap<i64, LineKey>,
+    ) -> Result<Vec<(HopKey, T)>, StoreError> {
+        let rows =
+            self.rows(sql, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?, row.get::<_, Bytes>(2)?)))?;
+        rows.into_iter()
+            .map(|(account, request, bytes)| {
+                let line = lines
+                    .get(&account)
+                    .ok_or_else(|| StoreError::damaged(what)(DecodeError::invalid("its account")))?;
+                Ok((line.hop(request_id(&request)?), value(what, &bytes)?))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,110 @@
+-- The database of one node. Values are the canonical encodings of the machine's own records (docs/protocol.md, section 1); what
+-- people list or look up stands in columns of its own. Amounts are 16 bytes, big endian, so that they sort.
+
+CREATE TABLE node (
+    public_key BLOB PRIMARY KEY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE friend (
+    public_key BLOB PRIMARY KEY NOT NULL,
+    record BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY,
+    friend BLOB NOT NULL,
+    currency TEXT NOT NULL,
+    head BLOB NOT NULL DEFAULT x'',
+    negotiation BLOB NOT NULL DEFAULT x'',
+    UNIQUE (friend, currency)
+) STRICT;
+
+-- Requests that freeze credits. direction: 0 = ours, 1 = the friend's.
+CREATE TABLE pending (
+    account INTEGER NOT NULL,
+    direction INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (account, direction, request)
+) STRICT, WITHOUT ROWID;
+
+-- Operations that are durable but not signed.
+CREATE TABLE queued (
+    account INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (account, counter)
+) STRICT, WITHOUT ROWID;
+
+-- Statements since the newest checkpoint, and ours that are not acknowledged. mine: 1 = ours, 0 = the friend's.
+CREATE TABLE statement (
+    account INTEGER NOT NULL,
+    mine INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    wire BLOB NOT NULL,
+    PRIMARY KEY (account, mine, seq)
+) STRICT, WITHOUT ROWID;
+
+-- The last epoch of accounts that were removed.
+CREATE TABLE tombstone (
+    friend BLOB NOT NULL,
+    currency TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    PRIMARY KEY (friend, currency)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE relay (
+    name TEXT PRIMARY KEY NOT NULL,
+    public_key BLOB NOT NULL,
+    address TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE index_server (
+    name TEXT PRIMARY KEY NOT NULL,
+    public_key BLOB NOT NULL,
+    address TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Requests that we carry on, by the account they came over.
+CREATE TABLE forward (
+    account INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (account, request)
+) STRICT, WITHOUT ROWID;
+
+-- Requests that end here, by the account they came over.
+CREATE TABLE arrival (
+    account INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (account, request)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE invoice (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    is_open INTEGER NOT NULL,
+    value BLOB NOT NULL
+) STRICT;
+CREATE INDEX invoice_open ON invoice (number) WHERE is_open = 1;
+
+CREATE TABLE payment (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    is_open INTEGER NOT NULL,
+    value BLOB NOT NULL
+) STRICT;
+CREATE INDEX payment_open ON payment (number) WHERE is_open = 1;
+
+-- Payments that were carried on for others and collected.
+CREATE TABLE forwarded (
+    number INTEGER PRIMARY KEY,
+    request BLOB NOT NULL,
+    from_friend BLOB NOT NULL,
+    to_friend BLOB NOT NULL,
+    currency TEXT NOT NULL,
+    amount BLOB NOT NULL,
+    fee BLOB NOT NULL,
+    time_ms INTEGER NOT NULL
+) STRICT;
