@@ -9,7 +9,10 @@ mod limits;
 mod load;
 mod network;
 mod permissions;
+mod server;
+mod session;
 
 pub use backend::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery};
 pub use limits::Limits;
 pub use permissions::{Permissions, PermissionsError};
+pub use server::serve;

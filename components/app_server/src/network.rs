@@ -51,10 +51,12 @@ impl SharedLoad {
     }
 }
 
-/// A message for the writer.
-struct Outgoing {
-    bytes: Vec<u8>,
-    cost: usize,
+/// What the writer does next.
+enum Outgoing {
+    /// Writes a message.
+    Message { bytes: Vec<u8>, cost: usize },
+    /// Ends. Calls that are still at work may hold senders, so the queue's end does not say it.
+    Shutdown,
 }
 
 /// Splits a stream into what the RPC library reads and a future that writes what it sends. The future ends when the library
@@ -68,7 +70,7 @@ pub(crate) fn network<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let (sender, queue) = mpsc::unbounded_channel();
     let connection = Connection {
         reader: Rc::new(RefCell::new(Some(BufReader::new(reader)))),
-        sender: Some(sender),
+        sender,
         load: load.clone(),
         message_bytes_max: limits.message_bytes,
     };
@@ -84,7 +86,7 @@ async fn write_messages(
     patience: Duration,
 ) -> io::Result<()> {
     let too_slow = || io::Error::new(io::ErrorKind::TimedOut, "the app does not take its answers");
-    while let Some(Outgoing { bytes, cost }) = queue.recv().await {
+    while let Some(Outgoing::Message { bytes, cost }) = queue.recv().await {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             // Every step must make progress; how long the whole takes does not matter.
@@ -129,8 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> capnp_rpc::VatNetwork<Side> fo
 struct Connection<S: AsyncRead + AsyncWrite> {
     /// Taken while a message is read.
     reader: Rc<RefCell<Option<BufReader<ReadHalf<S>>>>>,
-    /// None after the shutdown.
-    sender: Option<mpsc::UnboundedSender<Outgoing>>,
+    sender: mpsc::UnboundedSender<Outgoing>,
     load: Rc<SharedLoad>,
     message_bytes_max: usize,
 }
@@ -166,7 +167,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> capnp_rpc::Connection<Side> fo
     }
 
     fn shutdown(&mut self, _: capnp::Result<()>) -> Promise<(), capnp::Error> {
-        self.sender = None;
+        // Nobody listens when the writer has ended before.
+        let _ = self.sender.send(Outgoing::Shutdown);
         Promise::ok(())
     }
 }
@@ -191,7 +193,8 @@ async fn read_message(
     // Sizes of four bytes each; after an even number of segments four more bytes fill the last word.
     let mut sizes = vec![0; segments / 2 * 8 + 4];
     reader.read_exact(&mut sizes).await?;
-    let sizes = sizes.chunks_exact(4).take(segments).map(|size| u32::from_le_bytes([size[0], size[1], size[2], size[3]]));
+    let sizes =
+        sizes.chunks_exact(4).take(segments).map(|size| u32::from_le_bytes([size[0], size[1], size[2], size[3]]));
     let mut builder = SegmentLengthsBuilder::with_capacity(segments);
     let mut bytes = 0usize;
     for words in sizes {
@@ -220,7 +223,7 @@ impl IncomingMessage for IncomingRpc {
 
 struct OutgoingRpc {
     message: Builder<HeapAllocator>,
-    sender: Option<mpsc::UnboundedSender<Outgoing>>,
+    sender: mpsc::UnboundedSender<Outgoing>,
     load: Rc<SharedLoad>,
 }
 
@@ -239,8 +242,8 @@ impl OutgoingMessage for OutgoingRpc {
         let sent = message.get_root_as_reader::<message::Reader<'_>>().and_then(|root| {
             let cost = load.change(|load| load.queued(root, bytes.len()));
             sender
-                .and_then(|sender| sender.send(Outgoing { bytes, cost }).ok())
-                .ok_or_else(|| capnp::Error::disconnected("the connection is closed".into()))
+                .send(Outgoing::Message { bytes, cost })
+                .map_err(|_| capnp::Error::disconnected("the connection is closed".into()))
         });
         // The library does not wait for what it sends; the load tells how much waits.
         (Promise::from_future(std::future::ready(sent)), Rc::new(message))

@@ -1,1 +1,13 @@
+//! Where a node listens, whom it dials, and which of two connections to one friend stays (protocol section 4). Decisions
+//! only: no sockets, no clock, no randomness of its own.
+//!
+//! A node is at all its own relays and at those of its friends, one connection each, so two friends always meet somewhere. Where
+//! they see each other, the one with the smaller key dials at once; the other waits a little and then dials as well, so
+//! that either side can bring the connection about. Crossed dials resolve to one connection.
+//!
+//! A node that was displaced at a relay does not go there again by itself: two copies of one folder must not sign twice.
 
+mod backoff;
+mod channeler;
+
+pub use channeler::{Action, Channeler, Contact, Link, Timing, Verdict};

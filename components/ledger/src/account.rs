@@ -379,14 +379,20 @@ impl Account {
         };
         let shown_before = shown(self);
         let farthest = self.farthest_epoch(now_ms);
-        if let Some(opening) = resume.opening {
-            match self.take_opening(opening, farthest, verifier) {
+        let taken = match resume.opening {
+            Some(opening) => self.take_opening(opening, farthest, verifier),
+            None => Ok(false),
+        };
+        if let Some(newest) = self.forgotten_epoch(resume.epoch.as_ref(), farthest) {
+            self.start_above(newest, &mut outcome, signer);
+        } else {
+            match taken {
                 Ok(true) => self.answer_opening(&mut outcome, signer),
                 Ok(false) => {}
                 Err(fault) => self.stop_in(&mut outcome, StopReason::Fault(fault), signer),
             }
+            self.compare_positions(resume.epoch.as_ref(), &mut outcome, signer);
         }
-        self.compare_positions(resume.epoch, farthest, &mut outcome, signer);
         outcome.reply = shown(self) != shown_before;
         outcome
     }
@@ -398,16 +404,41 @@ impl Account {
         }
     }
 
+    /// An epoch in which the friend says we both are, that began with an Opening of ours, and that we do not know. The newest
+    /// epoch of all that the friend has shown, if so.
+    fn forgotten_epoch(&self, position: Option<&EpochPosition>, farthest: u64) -> Option<u64> {
+        let number = position?.number;
+        let theirs = self.negotiation.theirs.as_ref();
+        // Only when the friend's Opening accepts our terms an epoch begins without an Opening of ours for it.
+        let is_acceptance = theirs.is_some_and(|theirs| theirs.epoch == number && theirs.accepts.is_some());
+        let is_forgotten = number >= self.next_epoch() && number <= farthest && !is_acceptance;
+        is_forgotten.then(|| theirs.map_or(number, |theirs| theirs.epoch.max(number)))
+    }
+
+    /// Our database is old, or the friend lies. Nothing is signed again for an epoch that we may have signed for.
+    fn start_above(&mut self, newest: u64, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
+        self.stop_in(outcome, StopReason::OwnStateLost, signer);
+        if self.stopped.is_some_and(|reason| reason != StopReason::OwnStateLost) {
+            self.stopped = Some(StopReason::OwnStateLost);
+            outcome.stopped = self.stopped;
+            self.marks.head = true;
+        }
+        let terms = self.current_terms();
+        self.propose(terms, newest + 1, None, signer);
+        self.resumed = false;
+    }
+
     fn compare_positions(
         &mut self,
-        position: Option<EpochPosition>,
-        farthest: u64,
+        position: Option<&EpochPosition>,
         outcome: &mut ResumeOutcome,
         signer: &dyn Signer,
     ) {
-        let ours = self.active().map(|epoch| (epoch.number, epoch.agreed));
-        if let (Some(epoch), Some(position)) = (self.active(), &position)
-            && ours == Some((position.number, position.agreed))
+        let Some(epoch) = self.active() else {
+            return;
+        };
+        if let Some(position) = position
+            && (position.number, position.agreed) == (epoch.number, epoch.agreed)
         {
             match resend_from(epoch, position) {
                 Ok(resend) => {
@@ -418,24 +449,12 @@ impl Account {
             }
             return;
         }
+        let number = epoch.number;
+        let was_confirmed = !epoch.is_untouched();
+        let has_reopened = self.negotiation.theirs.as_ref().is_some_and(|theirs| theirs.epoch > number);
         self.resumed = false;
-        let theirs = self.negotiation.theirs.as_ref();
-        // An epoch begins without an Opening of ours only when the friend's accepts our terms.
-        let accepted = theirs.filter(|theirs| theirs.accepts.is_some()).map(|theirs| theirs.epoch);
-        let unknown = position
-            .map(|position| position.number)
-            .filter(|number| *number >= self.next_epoch() && *number <= farthest && accepted != Some(*number));
-        if let Some(number) = unknown {
-            // We must have signed for that epoch and do not know it. Nothing is signed for it again.
-            let newest = theirs.map_or(number, |theirs| theirs.epoch.max(number));
-            self.stop_in(outcome, StopReason::OwnStateLost, signer);
-            let terms = self.current_terms();
-            self.propose(terms, newest + 1, None, signer);
-            return;
-        }
-        let has_reopened = |number: u64| theirs.is_some_and(|theirs| theirs.epoch > number);
-        let is_forgotten = self.active().is_some_and(|epoch| !epoch.is_untouched() && !has_reopened(epoch.number));
-        if is_forgotten {
+        if was_confirmed && !has_reopened {
+            // It was in this epoch and does not know it any more. Our terms for the next one show what it has lost.
             self.stop_in(outcome, StopReason::FriendStateLost, signer);
         }
     }

@@ -1,1 +1,27 @@
+//! A running node: its threads, queues and connections.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `node` | putting everything together, and taking it apart |
+//! | `core` | the one thread that owns the machine and the database |
+//! | `network` | the task that decides about connections, around the channeler |
+//! | `relay_task` | one connection to a relay |
+//! | `friend_link` | one connection to a friend |
+//! | `backend` | what applications see |
+//! | `settings`, `counters`, `error` | durations and bounds, numbers for the operator, what can go wrong |
 
+mod backend;
+mod core;
+mod counters;
+mod error;
+mod friend_link;
+mod network;
+mod node;
+mod relay_task;
+mod settings;
+
+pub use counters::Counters;
+pub use error::NodeError;
+pub use node::Node;
+pub use offst_app_server::Permissions;
+pub use settings::NodeSettings;

@@ -132,3 +132,140 @@ fn read_resume(resume: friend_capnp::resume::Reader<'_>) -> Result<Resume, Decod
         epoch,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Verified;
+    use crate::statement::{Operation, Totals};
+    use offst_crypto::{Identity, sha256};
+    use proptest::prelude::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn opening() -> Verified<Opening> {
+        let author = Identity::from_seed([1; 32]);
+        let opening = Opening {
+            author: author.public_key(),
+            other: Identity::from_seed([2; 32]).public_key(),
+            currency: Currency::default(),
+            epoch: 0,
+            balance: 5,
+            continuing: vec![],
+            accepts: None,
+        };
+        Verified::sign(opening, &author)
+    }
+
+    fn statement() -> Verified<Statement> {
+        let author = Identity::from_seed([1; 32]);
+        let statement = Statement {
+            author: author.public_key(),
+            other: Identity::from_seed([2; 32]).public_key(),
+            currency: Currency::default(),
+            epoch: 0,
+            seq: 1,
+            prev_hash: sha256(b"agreed"),
+            ack_seq: 0,
+            ack_hash: sha256(b"agreed"),
+            operations: vec![Operation::SetOpen(true)],
+            totals: Totals::default(),
+            pending_hash: None,
+        };
+        Verified::sign(statement, &author)
+    }
+
+    fn position() -> EpochPosition {
+        EpochPosition {
+            agreed: Hash::from_bytes([1; 32]),
+            number: 2,
+            own_seq: 3,
+            own_hash: Hash::from_bytes([4; 32]),
+            other_seq: 5,
+            other_hash: Hash::from_bytes([6; 32]),
+        }
+    }
+
+    fn frames() -> Vec<Vec<u8>> {
+        let (opening, currency) = (opening(), Currency::default());
+        vec![
+            FriendMessage::hello_frame(7),
+            FriendMessage::keepalive_frame(),
+            resume_frame(&currency, None, None),
+            resume_frame(&currency, Some(opening.wire()), None),
+            resume_frame(&currency, Some(opening.wire()), Some(&position())),
+            statement_frame(statement().wire()),
+        ]
+    }
+
+    #[test]
+    fn frames_keep_their_bytes() {
+        let frames = frames();
+        insta::assert_snapshot!(hex(&frames[0]), @"");
+        insta::assert_snapshot!(hex(&frames[1]), @"");
+        insta::assert_snapshot!(hex(&frames[2]), @"");
+        insta::assert_snapshot!(hex(&frames[3]), @"");
+        insta::assert_snapshot!(hex(&frames[4]), @"");
+        insta::assert_snapshot!(hex(&frames[5]), @"");
+    }
+
+    #[test]
+    fn frames_are_read_as_they_were_written() {
+        let read = |frame: &[u8]| FriendMessage::from_frame(frame).unwrap();
+        let frames = frames();
+        assert_eq!(read(&frames[0]), FriendMessage::Hello { incarnation: 7 });
+        assert_eq!(read(&frames[1]), FriendMessage::Keepalive);
+        let opened = Unverified::from_wire(opening().wire()).unwrap();
+        let cases = [(None, None), (Some(&opened), None), (Some(&opened), Some(position()))];
+        for (frame, (opening, epoch)) in frames[2..5].iter().zip(cases) {
+            let expected = Resume { currency: Currency::default(), opening: opening.cloned(), epoch };
+            assert_eq!(read(frame), FriendMessage::Resume(Box::new(expected)));
+        }
+        let stated = Unverified::from_wire(statement().wire()).unwrap();
+        assert_eq!(read(&frames[5]), FriendMessage::Statement(Box::new(stated)));
+    }
+
+    #[test]
+    fn cut_and_flipped_frames_do_not_panic() {
+        for frame in frames() {
+            for len in 0..frame.len() {
+                assert!(FriendMessage::from_frame(&frame[..len]).is_err(), "{len} bytes");
+            }
+            for bit in 0..frame.len() * 8 {
+                let mut flipped = frame.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                let _ = FriendMessage::from_frame(&flipped);
+            }
+        }
+    }
+
+    #[test]
+    fn hashes_of_another_length_are_refused() {
+        for len in [1, 31, 33] {
+            let mut message = Builder::new_default();
+            let mut resume = message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_resume();
+            resume.set_currency("credit");
+            resume.init_epoch().set_agreed(&vec![1; len]);
+            assert_eq!(FriendMessage::from_frame(&frame::write(&message)), Err(DecodeError::invalid("a hash")));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn positions_come_back_as_they_went(numbers in any::<[u64; 3]>(), hashes in any::<[[u8; 32]; 3]>()) {
+            let [agreed, own_hash, other_hash] = hashes.map(Hash::from_bytes);
+            let [number, own_seq, other_seq] = numbers;
+            let position = EpochPosition { agreed, number, own_seq, own_hash, other_seq, other_hash };
+            let frame = resume_frame(&Currency::default(), None, Some(&position));
+            let FriendMessage::Resume(resume) = FriendMessage::from_frame(&frame).unwrap() else { unreachable!() };
+            prop_assert_eq!(resume.epoch, Some(position));
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = FriendMessage::from_frame(&bytes);
+        }
+    }
+}

@@ -102,7 +102,8 @@ impl Canonical for Opening {
         if opening.balance.unsigned_abs() > AMOUNT_MAX {
             return Err(DecodeError::too_large("an opening balance"));
         }
-        let is_sorted = opening.continuing.windows(2).all(|w| (w[0].author_pays, w[0].id) < (w[1].author_pays, w[1].id));
+        let is_sorted =
+            opening.continuing.windows(2).all(|w| (w[0].author_pays, w[0].id) < (w[1].author_pays, w[1].id));
         if !is_sorted {
             return Err(DecodeError::invalid("the order of continuing requests"));
         }
@@ -116,5 +117,130 @@ impl Signable for Opening {
 
     fn author(&self) -> PublicKey {
         self.author
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unverified, Verified};
+    use offst_crypto::{Ed25519Verifier, Identity, sha256};
+    use proptest::prelude::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn identity(seed: u8) -> Identity {
+        Identity::from_seed([seed; 32])
+    }
+
+    fn continuing(author_pays: bool, id: u8) -> Continuing {
+        Continuing {
+            author_pays,
+            id: RequestId::from_bytes([id; 16]),
+            amount: 7,
+            lock: HashLock::from_bytes([8; 32]),
+            terms: sha256(b"terms"),
+        }
+    }
+
+    fn opening() -> Opening {
+        Opening {
+            author: identity(1).public_key(),
+            other: identity(2).public_key(),
+            currency: Currency::default(),
+            epoch: 3,
+            balance: -5,
+            continuing: vec![continuing(false, 2), continuing(true, 1)],
+            accepts: Some(sha256(b"accepted")),
+        }
+    }
+
+    #[test]
+    fn openings_keep_their_bytes() {
+        let signed = Verified::sign(opening(), &identity(1));
+        insta::assert_snapshot!(hex(signed.wire()), @"");
+        let first = Opening { continuing: vec![], accepts: None, ..opening() };
+        insta::assert_snapshot!(hex(&first.to_canonical_bytes()), @"");
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let signed = Verified::sign(opening(), &identity(1));
+        for bit in 0..signed.wire().len() * 8 {
+            let mut bytes = signed.wire().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let taken = Unverified::<Opening>::from_wire(&bytes).ok().and_then(|o| o.verify(&Ed25519Verifier).ok());
+            assert_eq!(taken, None, "bit {bit}");
+        }
+        for len in 0..signed.wire().len() {
+            assert!(Unverified::<Opening>::from_wire(&signed.wire()[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn the_other_end_sees_the_mirror() {
+        let mine = opening();
+        let theirs = Opening {
+            author: mine.other,
+            other: mine.author,
+            balance: 5,
+            continuing: vec![continuing(false, 1), continuing(true, 2)],
+            ..mine.clone()
+        };
+        assert!(mine.mirrors(&theirs) && theirs.mirrors(&mine));
+        assert!(!mine.mirrors(&mine));
+        assert!(!mine.mirrors(&Opening { balance: 4, ..theirs.clone() }));
+        assert!(!mine.mirrors(&Opening { currency: "euro".parse().unwrap(), ..theirs.clone() }));
+        assert!(!mine.mirrors(&Opening { continuing: vec![continuing(false, 1)], ..theirs }));
+    }
+
+    #[test]
+    fn only_one_order_and_only_balances_in_range_are_taken() {
+        let refused = |opening: Opening| Opening::from_canonical_bytes(&opening.to_canonical_bytes()).is_err();
+        assert!(!refused(opening()));
+        assert!(refused(Opening { continuing: vec![continuing(true, 1), continuing(false, 2)], ..opening() }));
+        assert!(refused(Opening { continuing: vec![continuing(true, 1), continuing(true, 1)], ..opening() }));
+        assert!(refused(Opening { balance: i128::MIN, ..opening() }));
+        assert!(refused(Opening { balance: -(1 << 96) - 1, ..opening() }));
+        assert!(!refused(Opening { balance: -(1 << 96), ..opening() }));
+        let most = 2 * PENDING_MAX;
+        let many = |count: usize| -> Vec<_> {
+            let id = |number: usize| RequestId::from_bytes((number as u128).to_be_bytes());
+            (0..count).map(|number| Continuing { id: id(number), ..continuing(true, 0) }).collect()
+        };
+        let full = Opening { continuing: many(most), ..opening() };
+        assert!(Verified::sign(full.clone(), &identity(1)).wire().len() <= Opening::BYTES_MAX);
+        assert!(!refused(full));
+        assert!(refused(Opening { continuing: many(most + 1), ..opening() }));
+    }
+
+    proptest! {
+        #[test]
+        fn openings_come_back_as_they_went(
+            balance in -(1i128 << 96)..=1i128 << 96,
+            epoch in any::<u64>(),
+            requests in prop::collection::btree_map(any::<(bool, [u8; 16])>(), 0..=AMOUNT_MAX, 0..20),
+            accepts in prop::option::of(any::<[u8; 32]>()),
+        ) {
+            let continuing = requests.into_iter().map(|((author_pays, id), amount)| Continuing {
+                author_pays,
+                id: RequestId::from_bytes(id),
+                amount,
+                ..continuing(author_pays, 0)
+            });
+            let accepts = accepts.map(Hash::from_bytes);
+            let opening = Opening { balance, epoch, continuing: continuing.collect(), accepts, ..opening() };
+            prop_assert_eq!(&Opening::from_canonical_bytes(&opening.to_canonical_bytes()).unwrap(), &opening);
+            let twice = Opening { continuing: opening.mirrored_continuing(), ..opening.clone() };
+            prop_assert_eq!(twice.mirrored_continuing(), opening.continuing);
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = Opening::from_canonical_bytes(&bytes);
+            let _ = Unverified::<Opening>::from_wire(&bytes);
+        }
     }
 }

@@ -316,3 +316,180 @@ impl Signable for Statement {
         self.author
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payment::NO_PROOF;
+    use crate::{Unverified, Verified};
+    use offst_crypto::{Ed25519Verifier, Identity, sha256};
+    use proptest::prelude::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn identity(seed: u8) -> Identity {
+        Identity::from_seed([seed; 32])
+    }
+
+    fn key(seed: u8) -> PublicKey {
+        identity(seed).public_key()
+    }
+
+    fn request() -> Request {
+        Request {
+            id: RequestId::from_bytes([3; 16]),
+            payment_id: PaymentId::from_bytes([4; 16]),
+            invoice_id: Some(InvoiceId::from_bytes([5; 16])),
+            amount: 100,
+            total: 300,
+            fees_left: 2,
+            patience_ms: 20_000,
+            route: vec![key(1), key(2)],
+            proof: Mac::from_bytes([6; 32]),
+        }
+    }
+
+    fn answer() -> Answer {
+        Answer {
+            id: RequestId::from_bytes([3; 16]),
+            lock: HashLock::from_bytes([7; 32]),
+            nonce: Nonce::from_bytes([8; Nonce::LEN]),
+            signature: Signature::from_bytes([9; 64]),
+        }
+    }
+
+    fn statement(operations: Vec<Operation>) -> Statement {
+        Statement {
+            author: key(1),
+            other: key(2),
+            currency: Currency::default(),
+            epoch: 1,
+            seq: 2,
+            prev_hash: sha256(b"previous"),
+            ack_seq: 3,
+            ack_hash: sha256(b"acknowledged"),
+            operations,
+            totals: Totals { requested: 4, collected: 5, cancelled: 6 },
+            pending_hash: Some(sha256(b"pending")),
+        }
+    }
+
+    #[test]
+    fn statements_keep_their_bytes() {
+        let signed = Verified::sign(statement(vec![Operation::SetOpen(true)]), &identity(1));
+        insta::assert_snapshot!(hex(signed.wire()), @"");
+        let read = Unverified::<Statement>::from_wire(signed.wire()).unwrap().verify(&Ed25519Verifier).unwrap();
+        assert_eq!(read, signed);
+    }
+
+    #[test]
+    fn operations_keep_their_bytes() {
+        let id = RequestId::from_bytes([3; 16]);
+        let preimage = Preimage::from_bytes([7; 32]);
+        let bytes = |operation: Operation| hex(&operation.to_canonical_bytes());
+        let spontaneous = Request { invoice_id: None, route: vec![], proof: NO_PROOF, ..request() };
+        insta::assert_snapshot!(bytes(Operation::Request(Box::new(request()))), @"");
+        insta::assert_snapshot!(bytes(Operation::Request(Box::new(spontaneous))), @"");
+        insta::assert_snapshot!(bytes(Operation::Response(answer())), @"");
+        insta::assert_snapshot!(bytes(Operation::Commit { id }), @"");
+        insta::assert_snapshot!(bytes(Operation::Abort { id }), @"");
+        insta::assert_snapshot!(bytes(Operation::Collect { id, preimage }), @"");
+        insta::assert_snapshot!(bytes(Operation::Cancel { id, reason: CancelReason::Busy, hop: key(2) }), @"");
+        insta::assert_snapshot!(bytes(Operation::SetLimit(1 << 96)), @"");
+        insta::assert_snapshot!(bytes(Operation::SetOpen(false)), @"");
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let operations =
+            vec![Operation::Request(Box::new(request())), Operation::Response(answer()), Operation::SetLimit(7)];
+        let signed = Verified::sign(statement(operations), &identity(1));
+        for bit in 0..signed.wire().len() * 8 {
+            let mut bytes = signed.wire().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let taken = Unverified::<Statement>::from_wire(&bytes).ok().and_then(|s| s.verify(&Ed25519Verifier).ok());
+            assert_eq!(taken, None, "bit {bit}");
+        }
+        for len in 0..signed.wire().len() {
+            assert!(Unverified::<Statement>::from_wire(&signed.wire()[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_their_bounds_are_refused() {
+        let refused = |request: Request| {
+            Operation::from_canonical_bytes(&Operation::Request(Box::new(request)).to_canonical_bytes()).is_err()
+        };
+        assert!(!refused(Request { amount: AMOUNT_MAX, fees_left: 0, ..request() }));
+        assert!(refused(Request { amount: AMOUNT_MAX, fees_left: 1, ..request() }));
+        assert!(refused(Request { amount: AMOUNT_MAX + 1, ..request() }));
+        assert!(refused(Request { total: AMOUNT_MAX + 1, ..request() }));
+        assert!(refused(Request { amount: 0, fees_left: u128::MAX, ..request() }));
+        assert!(refused(Request { patience_ms: PATIENCE_MS_MAX + 1, ..request() }));
+        assert!(!refused(Request { route: vec![key(1); HOPS_MAX], ..request() }));
+        assert!(refused(Request { route: vec![key(1); HOPS_MAX + 1], ..request() }));
+        let limit = Operation::SetLimit(AMOUNT_MAX + 1).to_canonical_bytes();
+        assert!(Operation::from_canonical_bytes(&limit).is_err());
+        let many = statement(vec![Operation::SetOpen(true); OPERATIONS_MAX + 1]).to_canonical_bytes();
+        assert!(Statement::from_canonical_bytes(&many).is_err());
+    }
+
+    fn any_operation() -> impl Strategy<Value = Operation> {
+        let id = any::<[u8; 16]>().prop_map(RequestId::from_bytes);
+        let requests = (id.clone(), 0..1u128 << 95, 0..1u128 << 95, prop::option::of(any::<[u8; 16]>()), 0..=HOPS_MAX)
+            .prop_map(|(id, amount, fees_left, invoice, hops)| {
+                let invoice_id = invoice.map(InvoiceId::from_bytes);
+                let route = (0..hops).map(|hop| key(u8::try_from(hop).unwrap())).collect();
+                Operation::Request(Box::new(Request { id, amount, fees_left, invoice_id, route, ..request() }))
+            });
+        prop_oneof![
+            requests,
+            id.clone().prop_map(|id| Operation::Response(Answer { id, ..answer() })),
+            id.clone().prop_map(|id| Operation::Commit { id }),
+            id.clone().prop_map(|id| Operation::Abort { id }),
+            (id.clone(), any::<[u8; 32]>())
+                .prop_map(|(id, bytes)| Operation::Collect { id, preimage: Preimage::from_bytes(bytes) }),
+            (id, any::<u8>()).prop_map(|(id, code)| Operation::Cancel {
+                id,
+                reason: CancelReason::from_code(code),
+                hop: key(2)
+            }),
+            (0..=AMOUNT_MAX).prop_map(Operation::SetLimit),
+            any::<bool>().prop_map(Operation::SetOpen),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn statements_come_back_as_they_went(
+            operations in prop::collection::vec(any_operation(), 0..12),
+            numbers in any::<[u64; 3]>(),
+            totals in any::<[u128; 3]>(),
+            has_checkpoint in any::<bool>(),
+        ) {
+            let statement = Statement {
+                epoch: numbers[0],
+                seq: numbers[1],
+                ack_seq: numbers[2],
+                totals: Totals { requested: totals[0], collected: totals[1], cancelled: totals[2] },
+                pending_hash: has_checkpoint.then(|| sha256(b"pending")),
+                ..statement(operations)
+            };
+            let signed = Verified::sign(statement, &identity(1));
+            let read = Unverified::<Statement>::from_wire(signed.wire()).unwrap();
+            prop_assert_eq!(read.peek(), &*signed);
+            prop_assert_eq!(read.verify(&Ed25519Verifier).unwrap(), signed);
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = Statement::from_canonical_bytes(&bytes);
+            let _ = Operation::from_canonical_bytes(&bytes);
+            let _ = Unverified::<Statement>::from_wire(&bytes);
+        }
+    }
+}

@@ -27,7 +27,8 @@ pub struct Limits {
     pub in_flight_per_node_bytes_max: u64,
     /// Most bytes on their way in the whole relay: the memory that traffic may take.
     pub in_flight_bytes_max: u64,
-    /// Bytes a second that the relay reads from one node; a node that sends faster is slowed down.
+    /// Bytes a second that the relay reads from one node; a node that sends faster is slowed down. Below some 64 kB a node
+    /// may be taken for dead while it is held up.
     pub bytes_per_second_per_node: u64,
 }
 

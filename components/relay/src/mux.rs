@@ -162,6 +162,10 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Driver<T> {
             if !self.meter.is_write_blocked() {
                 self.meter.forget(dropped);
                 self.opened_blocked = 0;
+                // What another thread dropped meanwhile may have been let go of already; nothing else would tell.
+                if self.meter.dropped() > 0 {
+                    cx.waker().wake_by_ref();
+                }
             }
             while self.waiting.len() < OPENING_MAX
                 && let Poll::Ready(Some(opened)) = self.requests.poll_recv(cx)

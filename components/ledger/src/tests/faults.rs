@@ -1,1 +1,287 @@
-//! s
+//! A friend that signs what it must not: each fault stops the account and changes nothing else.
+
+use super::*;
+use offst_proto::limits::UNACKNOWLEDGED_MAX;
+use offst_proto::statement::{Operation, Totals};
+
+/// A statement of end 0 that continues its log rightly, for a liar to change.
+fn next_statement(pair: &Pair, operations: Vec<Operation>) -> Statement {
+    let account = &pair.ends[0].account;
+    let epoch = account.epoch().unwrap();
+    let key = account.key();
+    let mut totals = epoch.signed_totals;
+    for operation in &operations {
+        let amount = match operation {
+            Operation::Request(request) => request.frozen(),
+            other => other
+                .request_id()
+                .and_then(|id| epoch.pending(Direction::Incoming, id))
+                .map_or(0, |pending| pending.amount),
+        };
+        totals = crate::epoch::advance(&totals, operation, amount).unwrap();
+    }
+    Statement {
+        author: key.local,
+        other: key.remote,
+        currency: key.currency.clone(),
+        epoch: epoch.number,
+        seq: epoch.mine.seq + 1,
+        prev_hash: epoch.mine.hash,
+        ack_seq: epoch.theirs.seq,
+        ack_hash: epoch.theirs.hash,
+        operations,
+        totals,
+        pending_hash: None,
+    }
+}
+
+fn is_refused(pair: &mut Pair, statement: Statement, expected: Fault) {
+    pair.faults_are_expected = true;
+    let signed = Verified::sign(statement, &*pair.ends[0].signer);
+    let before = pair.ends[1].account.epoch().unwrap().clone();
+    let End { account, signer, .. } = &mut pair.ends[1];
+    assert_eq!(account.receive(&signed, &**signer), Err(expected));
+    assert_eq!(account.epoch().unwrap(), &before, "a fault leaves nothing behind");
+    assert_eq!(account.stopped, Some(StopReason::Fault(expected)));
+    assert!(!account.is_resumed());
+    assert_eq!(account.sign(&**signer, true), SignOutcome::Nothing);
+    pair.ends[1].persist();
+    // The liar's account can still be settled by people.
+    let frame = pair.ends[1].account.resume_frame();
+    pair.send(1, frame);
+    pair.settle();
+    if !pair.is_active() {
+        assert!(pair.accept(0));
+        pair.settle();
+    }
+    assert!(pair.is_active());
+}
+
+fn refuses(expected: Fault, operations: Vec<Operation>, change: impl FnOnce(&mut Statement)) {
+    let mut pair = Pair::new();
+    let mut statement = next_statement(&pair, operations);
+    change(&mut statement);
+    is_refused(&mut pair, statement, expected);
+}
+
+#[test]
+fn a_statement_has_to_continue_the_log() {
+    refuses(Fault::NotContinuing, vec![], |s| s.seq += 1);
+    refuses(Fault::NotContinuing, vec![], |s| s.seq = u64::MAX);
+    refuses(Fault::NotContinuing, vec![], |s| s.prev_hash = sha256(b"other"));
+    refuses(Fault::NotContinuing, vec![], |s| s.epoch += 1);
+    refuses(Fault::NotContinuing, vec![], |s| s.currency = "euro".parse().unwrap());
+    refuses(Fault::Equivocation, vec![], |s| s.seq -= 1);
+}
+
+#[test]
+fn a_log_that_forks_is_noticed_when_friends_meet_again() {
+    let mut pair = Pair::new();
+    pair.faults_are_expected = true;
+    let fork = pair.ends[0].rows.clone();
+    let seq = pair.ends[0].account.epoch().unwrap().mine.seq;
+    pair.account(0).set_limit(7);
+    pair.settle();
+    assert!(pair.ends[1].account.epoch().unwrap().theirs.seq > seq);
+    let theirs = pair.ends[1].account.epoch().unwrap().theirs;
+    pair.roll_back(0, fork);
+    // The liar signs on as far as the friend knows its log.
+    while pair.ends[0].account.epoch().unwrap().mine.seq < theirs.seq {
+        let End { account, signer, .. } = &mut pair.ends[0];
+        account.resumed = true;
+        account.set_limit(8);
+        let SignOutcome::Signed(_) = account.sign(&**signer, true) else {
+            account.set_limit(9);
+            continue;
+        };
+    }
+    pair.ends[0].persist();
+    pair.disconnect();
+    pair.settle();
+    assert!(pair.ends[1].stops.contains(&StopReason::Fault(Fault::Equivocation)));
+}
+
+#[test]
+fn only_what_we_signed_can_be_acknowledged() {
+    refuses(Fault::WrongAcknowledgement, vec![], |s| s.ack_seq += 1);
+    refuses(Fault::WrongAcknowledgement, vec![], |s| s.ack_seq = 0);
+    refuses(Fault::WrongAcknowledgement, vec![], |s| s.ack_hash = sha256(b"other"));
+}
+
+#[test]
+fn totals_are_the_sums_of_the_operations() {
+    refuses(Fault::WrongTotals, vec![], |s| s.totals.collected += 1);
+    refuses(Fault::WrongTotals, vec![], |s| s.totals.cancelled = u128::MAX);
+    refuses(Fault::WrongTotals, vec![Operation::SetLimit(1)], |s| s.totals.requested = 5);
+    refuses(Fault::WrongTotals, vec![], |s| s.totals = Totals { requested: 1, ..s.totals });
+}
+
+#[test]
+fn steps_for_requests_that_are_not_pending_are_faults() {
+    let id = RequestId::from_bytes([5; 16]);
+    let hop = Identity::from_seed([9; 32]).public_key();
+    for operation in [
+        Operation::Response(answer_with(id)),
+        Operation::Commit { id },
+        Operation::Abort { id },
+        Operation::Collect { id, preimage: preimage_of(id) },
+        Operation::Cancel { id, reason: CancelReason::Busy, hop },
+    ] {
+        refuses(Fault::WrongStage, vec![operation], |_| ());
+    }
+    let request = Operation::Request(Box::new(request_with(id, 5)));
+    refuses(Fault::WrongStage, vec![request.clone(), request.clone()], |_| ());
+    refuses(Fault::WrongStage, vec![request.clone(), Operation::Commit { id }], |_| ());
+    refuses(Fault::WrongStage, vec![request.clone(), Operation::Abort { id }, Operation::Abort { id }], |_| ());
+}
+
+#[test]
+fn an_upstream_cannot_abort_what_it_has_committed_nor_commit_twice() {
+    for step in [|id| Operation::Abort { id }, |id| Operation::Commit { id }] {
+        let mut pair = Pair::new();
+        let id = pair.committed(5);
+        let statement = next_statement(&pair, vec![step(id)]);
+        is_refused(&mut pair, statement, Fault::WrongStage);
+    }
+}
+
+#[test]
+fn a_commit_after_the_cancel_was_acknowledged_is_a_fault() {
+    let mut pair = Pair::new();
+    let id = pair.request(0, 5).unwrap();
+    pair.settle();
+    pair.cancel(1, id).unwrap();
+    pair.settle();
+    let statement = next_statement(&pair, vec![Operation::Commit { id }]);
+    is_refused(&mut pair, statement, Fault::WrongStage);
+}
+
+#[test]
+fn a_downstream_collects_only_what_was_committed_for_the_right_preimage() {
+    for (commit, sign, preimage) in [(false, true, true), (true, false, true), (true, true, false)] {
+        let mut pair = Pair::new();
+        let id = pair.request(1, 5).unwrap();
+        pair.settle();
+        pair.respond(0, id).unwrap();
+        pair.settle();
+        if commit {
+            pair.commit(1, id).unwrap();
+            if sign {
+                pair.settle();
+            }
+        }
+        let preimage = if preimage { preimage_of(id) } else { Preimage::from_bytes([0; 32]) };
+        let statement = next_statement(&pair, vec![Operation::Collect { id, preimage }]);
+        pair.faults_are_expected = true;
+        let signed = Verified::sign(statement, &*pair.ends[0].signer);
+        let before = pair.ends[1].account.epoch().unwrap().balance();
+        let End { account, signer, .. } = &mut pair.ends[1];
+        assert_eq!(account.receive(&signed, &**signer), Err(Fault::WrongStage));
+        assert_eq!(account.epoch().unwrap().balance(), before);
+        account.epoch().unwrap().assert_sound();
+        pair.ends[1].persist();
+    }
+}
+
+#[test]
+fn the_second_response_is_a_fault() {
+    let mut pair = Pair::new();
+    let id = pair.request(1, 5).unwrap();
+    pair.settle();
+    pair.respond(0, id).unwrap();
+    pair.settle();
+    let statement = next_statement(&pair, vec![Operation::Response(answer_with(id))]);
+    is_refused(&mut pair, statement, Fault::WrongStage);
+}
+
+#[test]
+fn a_checkpoint_shows_the_requests_that_we_see() {
+    refuses(Fault::OtherPendings, vec![], |s| s.pending_hash = Some(sha256(b"other")));
+}
+
+#[test]
+fn totals_that_near_the_end_of_their_range_are_a_fault() {
+    let mut pair = Pair::new();
+    let most = 1u128 << 96;
+    pair.ends[1].account.epoch.as_mut().unwrap().theirs.totals.requested = u128::MAX / 4 - 1;
+    let id = RequestId::from_bytes([5; 16]);
+    let mut statement = next_statement(&pair, vec![Operation::Request(Box::new(request_with(id, most)))]);
+    statement.totals.requested = u128::MAX;
+    let signed = Verified::sign(statement, &*pair.ends[0].signer);
+    let End { account, .. } = &mut pair.ends[1];
+    let key = account.key().clone();
+    assert_eq!(account.epoch.as_mut().unwrap().receive(&key, &signed), Err(Fault::OutOfRange));
+}
+
+#[test]
+fn a_friend_that_never_acknowledges_is_stopped_by_its_window() {
+    let mut pair = Pair::new();
+    pair.faults_are_expected = true;
+    let (ack_seq, ack_hash) = {
+        let epoch = pair.ends[0].account.epoch().unwrap();
+        (epoch.theirs.seq, epoch.theirs.hash)
+    };
+    let mut statement = next_statement(&pair, vec![Operation::SetLimit(1)]);
+    for number in 0.. {
+        let signed = Verified::sign(statement.clone(), &*pair.ends[0].signer);
+        let result = pair.receive(1, &signed);
+        if number == UNACKNOWLEDGED_MAX {
+            assert_eq!(result, Err(Fault::WindowPassed));
+            break;
+        }
+        assert_eq!(result, Ok(()));
+        pair.sign(1, true);
+        statement.seq += 1;
+        statement.prev_hash = signed.hash();
+        (statement.ack_seq, statement.ack_hash) = (ack_seq, ack_hash);
+    }
+    assert!(pair.ends[1].account.epoch().unwrap().unacknowledged.len() <= UNACKNOWLEDGED_MAX);
+}
+
+#[test]
+fn a_friend_without_checkpoints_does_not_fill_the_disk() {
+    let mut pair = Pair::new();
+    let mut statement = next_statement(&pair, vec![]);
+    for _ in 0..2000 {
+        let signed = Verified::sign(statement.clone(), &*pair.ends[0].signer);
+        assert_eq!(pair.receive(1, &signed), Ok(()));
+        statement.seq += 1;
+        statement.prev_hash = signed.hash();
+    }
+    assert!(pair.ends[1].rows.statements.len() < 1100);
+}
+
+#[test]
+fn content_is_no_fault() {
+    let mut pair = Pair::new();
+    pair.ends[1].has_tightened = true;
+    let id = RequestId::from_bytes([5; 16]);
+    // Far above the limit.
+    let request = Operation::Request(Box::new(request_with(id, 1 << 96)));
+    let signed = Verified::sign(next_statement(&pair, vec![request]), &*pair.ends[0].signer);
+    assert_eq!(pair.receive(1, &signed), Ok(()));
+    assert!(pair.ends[1].account.active().is_some());
+    assert_eq!(pair.pendings(1, Direction::Incoming), []);
+}
+
+#[test]
+fn rows_that_were_damaged_are_an_error() {
+    let mut pair = Pair::new();
+    let id = pair.committed(5);
+    pair.commit(0, id).unwrap_err();
+    let rows = pair.ends[0].rows.clone();
+    let key = pair.ends[0].account.key().clone();
+    let mut without = rows.clone();
+    without.pendings.clear();
+    assert!(Account::restore(key.clone(), without.image()).is_err());
+    for bit in 0..rows.head.len() * 8 {
+        let mut damaged = rows.clone();
+        damaged.head[bit / 8] ^= 1 << (bit % 8);
+        let _ = Account::restore(key.clone(), damaged.image());
+    }
+    for len in 0..rows.head.len() {
+        let mut damaged = rows.clone();
+        damaged.head.truncate(len);
+        assert!(Account::restore(key.clone(), damaged.image()).is_err());
+    }
+}

@@ -10,13 +10,13 @@ use crate::{
     StopReason,
 };
 use offst_crypto::{
-    Ed25519Verifier, Hash, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts,
+    Ed25519Verifier, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts,
 };
 use offst_proto::friend::{FriendMessage, statement_frame};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Request, Statement};
 use offst_proto::{PaymentId, RequestId, Verified};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// A signature that costs one hash: property tests sign thousands of statements.

@@ -1,0 +1,75 @@
+//! What an application orders.
+
+use offst_crypto::PublicKey;
+use offst_proto::invoice::Invoice;
+use offst_proto::ticket::FriendTicket;
+use offst_proto::{Currency, PaymentId, Verified};
+
+/// A payment to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Chosen by the application ([`PaymentId::random`]) and kept until it knows how the payment ended: the same id pays once,
+    /// however often it is ordered.
+    pub payment_id: PaymentId,
+    /// What is paid.
+    pub purpose: Purpose,
+    /// The most that mediators may take, credits; none: whatever the cheapest way costs.
+    pub max_fee: Option<u128>,
+    /// How long to look for a way, ms; at most an hour.
+    pub timeout_ms: u64,
+}
+
+/// What a payment is for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Purpose {
+    /// An invoice.
+    Invoice(Verified<Invoice>),
+    /// A gift.
+    Spontaneous {
+        /// Who gets it.
+        destination: Destination,
+        /// The currency.
+        currency: Currency,
+        /// Credits.
+        amount: u128,
+    },
+}
+
+/// Who a gift goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A node.
+    Key(PublicKey),
+    /// A friend, by the owner's name.
+    Friend(String),
+}
+
+/// An invoice to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewInvoice {
+    /// Credits asked for.
+    pub amount: u128,
+    /// The currency.
+    pub currency: Currency,
+    /// What it is for, at most [`offst_proto::limits::DESCRIPTION_BYTES_MAX`] bytes on one line.
+    pub description: String,
+    /// How long it can be paid, ms; none: until it is cancelled.
+    pub expiry_ms: Option<u64>,
+}
+
+/// A friend to add. Both ends must add each other, with opposite balances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFriend {
+    /// The owner's name for the friend.
+    pub name: String,
+    /// Key and relays.
+    pub ticket: FriendTicket,
+    /// What the friend owes us at the start, credits.
+    pub balance: i128,
+    /// The currency.
+    pub currency: Currency,
+    /// What the friend may owe us, credits.
+    pub max_debt: u128,
+    /// Whether we take its requests from the start.
+    pub open: bool,
+}

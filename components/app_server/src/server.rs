@@ -1,0 +1,256 @@
+//! The server around the sessions: one thread of its own for all applications, one task a connection.
+
+use crate::backend::Backend;
+use crate::limits::Limits;
+use crate::network::network;
+use crate::permissions::Permissions;
+use crate::session::{App, Session};
+use capnp::message::Builder;
+use capnp_rpc::RpcSystem;
+use capnp_rpc::rpc_capnp::message;
+use offst_crypto::PublicKey;
+use offst_proto::wire::app_capnp::{NOT_TRUSTED, node};
+use offst_secure_channel::{Accepted, Acceptor, Authenticator, SecureStream};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio_util::sync::CancellationToken;
+
+/// How long a stranger may take to read that it is not trusted.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
+/// Serves applications until `shutdown`, on a thread of its own: a busy application does not slow the node. `permissions` says
+/// whom the owner trusts and with what; taking something away closes the application's connections.
+///
+/// # Errors
+/// The socket or the thread cannot be set up.
+pub async fn serve(
+    listener: TcpListener,
+    authenticator: Authenticator,
+    backend: Arc<dyn Backend>,
+    permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    // Readiness is told by the runtime that a socket was made in, so it moves to the other one in its plain form.
+    let listener = listener.into_std()?;
+    let stop = shutdown.child_token();
+    // Ends the thread when nobody waits for this future any more.
+    let _guard = stop.clone().drop_guard();
+    let (done, ended) = oneshot::channel();
+    std::thread::Builder::new().name("apps".into()).spawn(move || {
+        let result = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            let server = Server { backend, permissions, limits, connections: Rc::default() };
+            LocalSet::new().block_on(&runtime, server.run(listener, authenticator, stop))
+        });
+        // Fails only when `serve` was dropped.
+        let _ = done.send(result);
+    })?;
+    ended.await.unwrap_or_else(|_| Err(io::Error::other("the thread that serves applications has failed")))
+}
+
+struct Server {
+    backend: Arc<dyn Backend>,
+    permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+    limits: Limits,
+    connections: Rc<RefCell<Connections>>,
+}
+
+/// The open connections of each application, oldest first.
+#[derive(Debug, Default)]
+struct Connections {
+    of_apps: BTreeMap<PublicKey, VecDeque<(u64, CancellationToken)>>,
+    open: usize,
+    opened: u64,
+}
+
+impl Connections {
+    /// Counts a connection in, and ends the oldest of the application when it has too many. None when all are too many.
+    fn open(&mut self, app: PublicKey, stop: CancellationToken, limits: &Limits) -> Option<u64> {
+        if self.open >= limits.connections {
+            return None;
+        }
+        self.open += 1;
+        self.opened += 1;
+        let of_app = self.of_apps.entry(app).or_default();
+        of_app.push_back((self.opened, stop));
+        if of_app.len() > limits.connections_per_app
+            && let Some((_, oldest)) = of_app.front()
+        {
+            oldest.cancel();
+        }
+        Some(self.opened)
+    }
+
+    fn close(&mut self, app: &PublicKey, number: u64) {
+        self.open -= 1;
+        if let Some(of_app) = self.of_apps.get_mut(app) {
+            of_app.retain(|(other, _)| *other != number);
+            if of_app.is_empty() {
+                self.of_apps.remove(app);
+            }
+        }
+    }
+}
+
+/// Counts a connection out when its task ends, also by a panic.
+struct Slot {
+    connections: Rc<RefCell<Connections>>,
+    app: PublicKey,
+    number: u64,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connections.borrow_mut().close(&self.app, self.number);
+    }
+}
+
+impl Server {
+    async fn run(
+        self,
+        listener: std::net::TcpListener,
+        authenticator: Authenticator,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let mut acceptor = Acceptor::new(TcpListener::from_std(listener)?, authenticator, self.limits.handshakes)?;
+        let mut tasks = JoinSet::new();
+        let mut refusals = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = acceptor.accept() => self.begin(accepted, &mut tasks, &mut refusals, &stop),
+                Some(ended) = tasks.join_next() => {
+                    if let Err(error) = ended {
+                        log::error!("the connection of an app has failed, a defect of the node: {error}");
+                    }
+                }
+                Some(_) = refusals.join_next() => {}
+            }
+        }
+        // Connections see the same token; they end by themselves.
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    fn begin(
+        &self,
+        Accepted { public_key, address, stream }: Accepted,
+        tasks: &mut JoinSet<()>,
+        refusals: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) {
+        let app = App { public_key, permissions: self.permissions.clone() };
+        let Some(granted) = app.permissions() else {
+            log::info!("refused the app {public_key} at {address}: it is not trusted");
+            // Strangers get an explanation while there are few of them.
+            if refusals.len() < self.limits.connections_per_app {
+                refusals.spawn_local(async move {
+                    // Whether it listens or not, the connection ends.
+                    let _ = tokio::time::timeout(REFUSAL_TIME, refuse(stream)).await;
+                });
+            }
+            return;
+        };
+        let stop = stop.child_token();
+        let Some(number) = self.connections.borrow_mut().open(public_key, stop.clone(), &self.limits) else {
+            log::warn!("closed the connection of the app {public_key} from {address}: too many connections");
+            return;
+        };
+        log::debug!("the app {public_key} connected from {address} with the permissions \"{granted}\"");
+        let slot = Slot { connections: self.connections.clone(), app: public_key, number };
+        let revoked = revoked(app.permissions.clone(), public_key, granted);
+        let (backend, limits) = (self.backend.clone(), self.limits);
+        tasks.spawn_local(async move {
+            let ended = tokio::select! {
+                ended = converse(stream, app, backend, limits) => ended,
+                () = revoked => "the owner has taken a permission away".into(),
+                () = stop.cancelled() => "a newer connection took its place, or the node stops".into(),
+            };
+            log::debug!("the connection of the app {public_key} from {address} ended: {ended}");
+            drop(slot);
+        });
+    }
+}
+
+/// Lets the application call until the connection ends; says why it did.
+async fn converse(stream: SecureStream<TcpStream>, app: App, backend: Arc<dyn Backend>, limits: Limits) -> String {
+    let (network, load, writing) = network(stream, limits);
+    let session: node::Client = capnp_rpc::new_client(Session::new(app, backend, load, &limits));
+    let system = RpcSystem::new(Box::new(network), Some(session.client));
+    let mut system = std::pin::pin!(system);
+    let mut writing = std::pin::pin!(writing);
+    tokio::select! {
+        Err(error) = &mut system => {
+            // What the library said last is still to be written.
+            let _ = writing.await;
+            error.to_string()
+        }
+        written = &mut writing => match written {
+            Ok(()) => "the app closed it".into(),
+            Err(error) => error.to_string(),
+        },
+    }
+}
+
+/// Ends when the application has lost a permission.
+async fn revoked(
+    mut permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+    app: PublicKey,
+    mut granted: Permissions,
+) {
+    loop {
+        let now = permissions.borrow_and_update().get(&app).copied();
+        match now {
+            Some(now) if now.include(granted) => granted = now,
+            _ => return,
+        }
+        if permissions.changed().await.is_err() {
+            // The node is stopping.
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Tells a stranger that the owner does not trust it: the RPC protocol's Abort.
+async fn refuse(mut stream: SecureStream<TcpStream>) -> io::Result<()> {
+    let mut message = Builder::new_default();
+    message.init_root::<message::Builder<'_>>().init_abort().set_reason(NOT_TRUSTED);
+    stream.write_all(&capnp::serialize::write_message_to_words(&message)).await?;
+    stream.shutdown().await?;
+    // A socket that is closed with unread bytes takes back what was written.
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::Identity;
+
+    #[test]
+    fn connections_are_counted() {
+        let limits = Limits { connections: 3, connections_per_app: 2, ..Limits::default() };
+        let [one, two] = [1, 2].map(|seed| Identity::from_seed([seed; 32]).public_key());
+        let mut connections = Connections::default();
+        let first = CancellationToken::new();
+        let number = connections.open(one, first.clone(), &limits).unwrap();
+        connections.open(one, CancellationToken::new(), &limits).unwrap();
+        assert!(!first.is_cancelled());
+        connections.open(one, CancellationToken::new(), &limits).unwrap();
+        assert!(first.is_cancelled());
+        assert_eq!(connections.open(two, CancellationToken::new(), &limits), None);
+        connections.close(&one, number);
+        let other = connections.open(two, CancellationToken::new(), &limits).unwrap();
+        connections.close(&two, other);
+        assert_eq!((connections.open, connections.of_apps.len()), (2, 1));
+    }
+}

@@ -1,0 +1,146 @@
+//! What one connected application has in its hands: the capabilities behind `Node.open`.
+
+mod buyer;
+mod config;
+mod reports;
+mod seller;
+mod subscription;
+
+use crate::backend::{Backend, BackendGone};
+use crate::limits::Limits;
+use crate::network::SharedLoad;
+use crate::permissions::Permissions;
+use buyer::Buyer;
+use capnp::Error;
+use capnp::capability::Rc;
+use config::Config;
+use offst_crypto::PublicKey;
+use offst_funder::{Command, Reply};
+use offst_proto::encoding::DecodeError;
+use offst_proto::limits::NAME_BYTES_MAX;
+use offst_proto::wire::app_capnp as wire;
+use reports::Reports;
+use seller::Seller;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, watch};
+
+/// What the capabilities of one connection share.
+struct Context {
+    backend: Arc<dyn Backend>,
+    load: Rc<SharedLoad>,
+    /// Held while a long answer is made: one at a time.
+    long_answer: Mutex<()>,
+    waits: Semaphore,
+    subscriptions: Arc<Semaphore>,
+}
+
+impl Context {
+    async fn command(&self, command: Command) -> Result<Reply, Error> {
+        self.backend.command(command).await.map_err(gone)
+    }
+
+    /// Waits until the answers made before are taken, and for one's turn. A list of a hundred friends is only made for
+    /// an application that reads.
+    async fn long_answer(&self) -> MutexGuard<'_, ()> {
+        let turn = self.long_answer.lock().await;
+        self.load.room_for_an_answer().await;
+        turn
+    }
+
+    /// The right to wait for something to happen.
+    fn wait(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.waits.try_acquire().map_err(|_| {
+            Error::overloaded("too many calls of this app wait already: subscribe to events instead".into())
+        })
+    }
+}
+
+fn gone(gone: BackendGone) -> Error {
+    Error::disconnected(gone.to_string())
+}
+
+/// A call that the schema allows but that has no meaning.
+fn wrong_argument(error: impl std::fmt::Display) -> Error {
+    Error::failed(error.to_string())
+}
+
+/// The funder answered something that does not belong to the command: a defect of ours.
+fn unexpected(reply: &Reply) -> Error {
+    log::error!("a command got an answer of another kind: {reply:?}");
+    Error::failed("the node gave an answer of another kind".into())
+}
+
+/// A name that the owner gives to a friend or a server.
+fn read_name(text: capnp::Result<capnp::text::Reader<'_>>) -> Result<String, String> {
+    let name =
+        text.map_err(DecodeError::from).and_then(|text| Ok(text.to_str()?.to_owned())).map_err(|e| e.to_string())?;
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
+    }
+    Ok(name)
+}
+
+/// Who is connected, and what the owner lets it do at any time.
+pub(crate) struct App {
+    pub(crate) public_key: PublicKey,
+    pub(crate) permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+}
+
+impl App {
+    /// None when the owner does not trust the application.
+    pub(crate) fn permissions(&self) -> Option<Permissions> {
+        self.permissions.borrow().get(&self.public_key).copied()
+    }
+}
+
+/// The bootstrap capability. The others are made once, so that asking for them again costs nothing.
+pub(crate) struct Session {
+    app: App,
+    reports: wire::reports::Client,
+    buyer: wire::buyer::Client,
+    seller: wire::seller::Client,
+    config: wire::config::Client,
+}
+
+impl Session {
+    pub(crate) fn new(app: App, backend: Arc<dyn Backend>, load: Rc<SharedLoad>, limits: &Limits) -> Self {
+        let context = Rc::new(Context {
+            backend,
+            load,
+            long_answer: Mutex::new(()),
+            waits: Semaphore::new(limits.waits),
+            subscriptions: Arc::new(Semaphore::new(limits.subscriptions)),
+        });
+        Session {
+            app,
+            reports: capnp_rpc::new_client(Reports { context: context.clone() }),
+            buyer: capnp_rpc::new_client(Buyer { context: context.clone() }),
+            seller: capnp_rpc::new_client(Seller { context: context.clone() }),
+            config: capnp_rpc::new_client(Config { context }),
+        }
+    }
+}
+
+impl wire::node::Server for Session {
+    async fn open(
+        self: Rc<Self>,
+        _: wire::node::OpenParams,
+        mut results: wire::node::OpenResults,
+    ) -> Result<(), Error> {
+        let permissions = self.app.permissions().ok_or_else(|| Error::failed(wire::NOT_TRUSTED.into()))?;
+        let mut answer = results.get();
+        answer.set_version(env!("CARGO_PKG_VERSION"));
+        answer.set_reports(self.reports.clone());
+        if permissions.buyer {
+            answer.set_buyer(self.buyer.clone());
+        }
+        if permissions.seller {
+            answer.set_seller(self.seller.clone());
+        }
+        if permissions.config {
+            answer.set_config(self.config.clone());
+        }
+        Ok(())
+    }
+}

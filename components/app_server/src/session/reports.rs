@@ -1,0 +1,217 @@
+//! Reading.
+
+use super::subscription::Subscription;
+use super::{Context, gone, unexpected, wrong_argument};
+use crate::backend::{HistoryKind, HistoryPage, HistoryQuery};
+use capnp::Error;
+use capnp::capability::Rc;
+use offst_funder::{Command, Reply};
+use offst_proto::app::{
+    read_payment_id, write_contact, write_forward, write_friend, write_invoice, write_payment, write_server,
+};
+use offst_proto::report::{PAGE_MAX, PaymentReport, ServerReport};
+use offst_proto::wire::app_capnp::{self as wire, reports};
+
+pub(super) struct Reports {
+    pub(super) context: Rc<Context>,
+}
+
+/// What a page begins at.
+fn read_query(
+    kind: HistoryKind,
+    cursor: capnp::Result<capnp::text::Reader<'_>>,
+    limit: u32,
+) -> Result<HistoryQuery, Error> {
+    let cursor = cursor?.to_str()?;
+    let cursor = if cursor.is_empty() {
+        None
+    } else {
+        Some(cursor.parse().map_err(|_| wrong_argument("the cursor is not one that the page before gave"))?)
+    };
+    let limit = if limit == 0 { PAGE_MAX } else { PAGE_MAX.min(limit as usize) };
+    Ok(HistoryQuery { kind, cursor, limit })
+}
+
+fn write_cursor(next: Option<u64>) -> String {
+    next.map(|next| next.to_string()).unwrap_or_default()
+}
+
+/// A list's length as the wire counts it.
+fn length<T>(list: &[T]) -> Result<u32, Error> {
+    u32::try_from(list.len()).map_err(|_| Error::failed("the list is too long".into()))
+}
+
+impl Reports {
+    async fn servers(&self, command: Command) -> Result<Vec<ServerReport>, Error> {
+        match self.context.command(command).await? {
+            Reply::Servers(servers) => Ok(servers),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, Error> {
+        self.context.backend.history(query).await.map_err(gone)
+    }
+}
+
+fn write_servers(servers: &[ServerReport], mut list: capnp::struct_list::Builder<'_, wire::server::Owned>) {
+    for (position, server) in (0..).zip(servers) {
+        write_server(server, list.reborrow().get(position));
+    }
+}
+
+/// The histories hold what has ended; an answer of another kind is a defect of the backend.
+fn other_kind() -> Error {
+    Error::failed("the node gave a page of another history".into())
+}
+
+impl reports::Server for Reports {
+    async fn friends(
+        self: Rc<Self>,
+        _: reports::FriendsParams,
+        mut results: reports::FriendsResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let friends = match self.context.command(Command::Friends).await? {
+            Reply::Friends(friends) => friends,
+            reply => return Err(unexpected(&reply)),
+        };
+        let mut list = results.get().init_friends(length(&friends)?);
+        for (position, friend) in (0..).zip(&friends) {
+            write_friend(friend, list.reborrow().get(position));
+        }
+        Ok(())
+    }
+
+    async fn relays(
+        self: Rc<Self>,
+        _: reports::RelaysParams,
+        mut results: reports::RelaysResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let servers = self.servers(Command::Relays).await?;
+        write_servers(&servers, results.get().init_servers(length(&servers)?));
+        Ok(())
+    }
+
+    async fn index_servers(
+        self: Rc<Self>,
+        _: reports::IndexServersParams,
+        mut results: reports::IndexServersResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let servers = self.servers(Command::IndexServers).await?;
+        write_servers(&servers, results.get().init_servers(length(&servers)?));
+        Ok(())
+    }
+
+    async fn contact(
+        self: Rc<Self>,
+        _: reports::ContactParams,
+        mut results: reports::ContactResults,
+    ) -> Result<(), Error> {
+        match self.context.command(Command::Contact).await? {
+            Reply::Contact(contact) => write_contact(&contact, results.get().init_contact()),
+            reply => return Err(unexpected(&reply)),
+        }
+        Ok(())
+    }
+
+    async fn payments(
+        self: Rc<Self>,
+        params: reports::PaymentsParams,
+        mut results: reports::PaymentsResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let query = read_query(HistoryKind::Payments, params.get()?.get_cursor(), params.get()?.get_limit())?;
+        // Open ones first: one that ends in between is then in the history, too, and shown once.
+        let mut open = match query.cursor {
+            Some(_) => vec![],
+            None => match self.context.command(Command::OpenPayments).await? {
+                Reply::Payments(payments) => payments,
+                reply => return Err(unexpected(&reply)),
+            },
+        };
+        let HistoryPage::Payments(page) = self.history(query).await? else { return Err(other_kind()) };
+        open.retain(|payment| page.items.iter().all(|ended| ended.payment_id != payment.payment_id));
+        open.sort_by_key(|payment| std::cmp::Reverse(payment.created_ms));
+        let payments: Vec<_> = open.into_iter().chain(page.items).collect();
+        let mut answer = results.get();
+        answer.set_next(write_cursor(page.next));
+        let mut list = answer.init_payments(length(&payments)?);
+        for (position, payment) in (0..).zip(payments) {
+            write_payment(&PaymentReport { receipt: None, ..payment }, list.reborrow().get(position));
+        }
+        Ok(())
+    }
+
+    async fn forwards(
+        self: Rc<Self>,
+        params: reports::ForwardsParams,
+        mut results: reports::ForwardsResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let query = read_query(HistoryKind::Forwards, params.get()?.get_cursor(), params.get()?.get_limit())?;
+        let HistoryPage::Forwards(page) = self.history(query).await? else { return Err(other_kind()) };
+        let mut answer = results.get();
+        answer.set_next(write_cursor(page.next));
+        let mut list = answer.init_forwards(length(&page.items)?);
+        for (position, forward) in (0..).zip(&page.items) {
+            write_forward(forward, list.reborrow().get(position));
+        }
+        Ok(())
+    }
+
+    async fn invoices(
+        self: Rc<Self>,
+        params: reports::InvoicesParams,
+        mut results: reports::InvoicesResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let query = read_query(HistoryKind::Invoices, params.get()?.get_cursor(), params.get()?.get_limit())?;
+        let mut open = match query.cursor {
+            Some(_) => vec![],
+            None => match self.context.command(Command::OpenInvoices).await? {
+                Reply::Invoices(invoices) => invoices,
+                reply => return Err(unexpected(&reply)),
+            },
+        };
+        let HistoryPage::Invoices(page) = self.history(query).await? else { return Err(other_kind()) };
+        open.retain(|invoice| page.items.iter().all(|ended| ended.invoice_id != invoice.invoice_id));
+        open.sort_by_key(|invoice| std::cmp::Reverse(invoice.created_ms));
+        let invoices: Vec<_> = open.into_iter().chain(page.items).collect();
+        let mut answer = results.get();
+        answer.set_next(write_cursor(page.next));
+        let mut list = answer.init_invoices(length(&invoices)?);
+        for (position, invoice) in (0..).zip(&invoices) {
+            write_invoice(invoice, list.reborrow().get(position));
+        }
+        Ok(())
+    }
+
+    async fn payment(
+        self: Rc<Self>,
+        params: reports::PaymentParams,
+        mut results: reports::PaymentResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let payment_id = read_payment_id(params.get()?.get_payment_id()).map_err(wrong_argument)?;
+        let payment = self.context.backend.payment(payment_id).await.map_err(gone)?;
+        let mut answer = results.get().init_result();
+        match payment {
+            Some(payment) => write_payment(&payment, answer.init_payment()),
+            None => answer.set_unknown(()),
+        }
+        Ok(())
+    }
+
+    async fn subscribe(
+        self: Rc<Self>,
+        _: reports::SubscribeParams,
+        mut results: reports::SubscribeResults,
+    ) -> Result<(), Error> {
+        let subscription = capnp_rpc::new_client(Subscription::new(self.context.clone())?);
+        results.get().set_subscription(subscription);
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! A database in memory: rows as bytes, written as a real one writes them.
+
+use offst_crypto::PublicKey;
+use offst_funder::{
+    Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
+};
+use offst_ledger::{AccountChange, AccountImage, Direction, Pending, QueuedOperation};
+use offst_proto::encoding::{Canonical, Decoder};
+use offst_proto::report::{ForwardReport, InvoiceStatus};
+use offst_proto::ticket::ServerTicket;
+use offst_proto::{InvoiceId, PaymentId, RequestId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Debug, Clone, Default)]
+struct AccountRows {
+    head: Vec<u8>,
+    negotiation: Vec<u8>,
+    pendings: BTreeMap<(Direction, RequestId), Vec<u8>>,
+    queue: BTreeMap<u64, Vec<u8>>,
+    statements: BTreeMap<(bool, u64), Arc<[u8]>>,
+}
+
+/// All rows of one node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    friends: BTreeMap<PublicKey, Vec<u8>>,
+    accounts: BTreeMap<LineKey, AccountRows>,
+    tombstones: BTreeMap<LineKey, u64>,
+    relays: BTreeMap<String, ServerTicket>,
+    index_servers: BTreeMap<String, ServerTicket>,
+    forwards: BTreeMap<HopKey, Vec<u8>>,
+    arrivals: BTreeMap<HopKey, Vec<u8>>,
+    invoices: BTreeMap<InvoiceId, Vec<u8>>,
+    payments: BTreeMap<PaymentId, Vec<u8>>,
+    pub(crate) forwarded: Vec<ForwardReport>,
+    pub(crate) transactions: usize,
+}
+
+fn read<T: Canonical>(bytes: &[u8]) -> T {
+    let mut decoder = Decoder::new(bytes);
+    let value = decoder.value().expect("a row that was written can be read");
+    decoder.finish().expect("a row holds nothing else");
+    value
+}
+
+fn put<K: Ord, T: Canonical>(rows: &mut BTreeMap<K, Vec<u8>>, key: K, value: Option<&T>) {
+    match value {
+        Some(value) => {
+            rows.insert(key, value.to_canonical_bytes());
+        }
+        None => {
+            rows.remove(&key);
+        }
+    }
+}
+
+impl AccountRows {
+    fn apply(&mut self, change: &AccountChange) {
+        match change {
+            AccountChange::Head(head) => self.head = head.clone(),
+            AccountChange::Negotiation(negotiation) => self.negotiation = negotiation.clone(),
+            AccountChange::Pending(direction, id, pending) => {
+                put(&mut self.pendings, (*direction, *id), pending.as_ref());
+            }
+            AccountChange::Queued(counter, queued) => put(&mut self.queue, *counter, queued.as_ref()),
+            AccountChange::Statement(mine, seq, wire) => {
+                self.statements.insert((*mine, *seq), wire.clone());
+            }
+            AccountChange::DropStatements(mine, below) => {
+                self.statements.retain(|(side, seq), _| side != mine || seq >= below);
+            }
+            AccountChange::Clear => {
+                self.pendings.clear();
+                self.queue.clear();
+                self.statements.clear();
+            }
+        }
+    }
+
+    fn image(&self) -> AccountImage {
+        AccountImage {
+            head: self.head.clone(),
+            negotiation: self.negotiation.clone(),
+            pendings: self.pendings.iter().map(|((d, id), row)| (*d, *id, read::<Pending>(row))).collect(),
+            queue: self.queue.iter().map(|(counter, row)| (*counter, read::<QueuedOperation>(row))).collect(),
+            statements: self.statements.iter().filter(|((mine, _), _)| *mine).map(|(_, w)| w.clone()).collect(),
+        }
+    }
+}
+
+impl Commit for Disk {
+    type Error = std::convert::Infallible;
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), Self::Error> {
+        self.transactions += 1;
+        for change in changes {
+            match change {
+                Change::Friend(key, record) => put(&mut self.friends, *key, record.as_ref()),
+                Change::Account(line, rows) => {
+                    let account = self.accounts.entry(line.clone()).or_default();
+                    rows.iter().for_each(|row| account.apply(row));
+                }
+                Change::DropAccount(line) => {
+                    self.accounts.remove(line);
+                }
+                Change::Tombstone(line, epoch) => {
+                    self.tombstones.insert(line.clone(), *epoch);
+                }
+                Change::Relay(name, ticket) => match ticket {
+                    Some(ticket) => drop(self.relays.insert(name.clone(), ticket.clone())),
+                    None => drop(self.relays.remove(name)),
+                },
+                Change::IndexServer(name, ticket) => match ticket {
+                    Some(ticket) => drop(self.index_servers.insert(name.clone(), ticket.clone())),
+                    None => drop(self.index_servers.remove(name)),
+                },
+                Change::Forward(key, forward) => put(&mut self.forwards, key.clone(), forward.as_ref()),
+                Change::Arrival(key, arrival) => put(&mut self.arrivals, key.clone(), arrival.as_ref()),
+                Change::Invoice(record) => put(&mut self.invoices, record.invoice.id, Some(record)),
+                Change::Payment(payment) => put(&mut self.payments, payment.id, Some(payment)),
+                Change::Forwarded(report) => self.forwarded.push(report.clone()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Disk {
+    /// What a node that starts is given.
+    pub(crate) fn image(&self) -> FunderImage {
+        FunderImage {
+            friends: self.friends.iter().map(|(key, row)| (*key, read::<FriendRecord>(row))).collect(),
+            accounts: self.accounts.iter().map(|(line, rows)| (line.clone(), rows.image())).collect(),
+            tombstones: self.tombstones.iter().map(|(line, epoch)| (line.clone(), *epoch)).collect(),
+            relays: self.relays.clone().into_iter().collect(),
+            index_servers: self.index_servers.clone().into_iter().collect(),
+            forwards: self.forwards.iter().map(|(key, row)| (key.clone(), read::<Forward>(row))).collect(),
+            arrivals: self.arrivals.iter().map(|(key, row)| (key.clone(), read::<Arrival>(row))).collect(),
+            invoices: self.invoices().filter(|record| record.status == InvoiceStatus::Open).collect(),
+            payments: self
+                .payments()
+                .filter(|payment| matches!(payment.progress, Progress::Searching | Progress::Committed))
+                .collect(),
+        }
+    }
+
+    /// All invoices, also those that ended.
+    pub(crate) fn invoices(&self) -> impl Iterator<Item = InvoiceRecord> {
+        self.invoices.values().map(|row| read(row))
+    }
+
+    /// All payments, also those that ended.
+    pub(crate) fn payments(&self) -> impl Iterator<Item = Payment> {
+        self.payments.values().map(|row| read(row))
+    }
+
+    pub(crate) fn payment(&self, id: PaymentId) -> Option<Payment> {
+        self.payments.get(&id).map(|row| read(row))
+    }
+
+    pub(crate) fn invoice(&self, id: InvoiceId) -> Option<InvoiceRecord> {
+        self.invoices.get(&id).map(|row| read(row))
+    }
+
+    /// Requests that are carried on or end here.
+    pub(crate) fn underway(&self) -> usize {
+        self.forwards.len() + self.arrivals.len()
+    }
+}

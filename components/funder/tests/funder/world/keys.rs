@@ -1,0 +1,88 @@
+//! Keys that are quick: a signature is a MAC that everybody can check, and forge. Only for tests.
+
+use offst_crypto::{Identity, PublicKey, Random, Secret, Signature, Signer, Verifier, mac};
+
+/// What a node signs with.
+pub(crate) struct FakeSigner {
+    key: PublicKey,
+    seed: Secret,
+}
+
+impl FakeSigner {
+    pub(crate) fn new(seed: u8) -> Self {
+        FakeSigner { key: public_key(seed), seed: Secret::from_bytes([seed; 32]) }
+    }
+}
+
+/// The public key of a node.
+pub(crate) fn public_key(seed: u8) -> PublicKey {
+    Identity::from_seed([seed; 32]).public_key()
+}
+
+fn fake(key: &PublicKey, message: &[u8]) -> Signature {
+    let half = mac(&Secret::from_bytes(*key.as_bytes()), message);
+    Signature::from_slice(&[*half.as_bytes(), *half.as_bytes()].concat()).expect("64 bytes")
+}
+
+impl Signer for FakeSigner {
+    fn public_key(&self) -> PublicKey {
+        self.key
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        fake(&self.key, message)
+    }
+
+    fn derive(&self, label: &str, context: &[u8]) -> [u8; 32] {
+        *mac(&self.seed, &[label.as_bytes(), context].concat()).as_bytes()
+    }
+}
+
+/// Checks what a [`FakeSigner`] signed.
+pub(crate) struct FakeVerifier;
+
+impl Verifier for FakeVerifier {
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        fake(key, message) == *signature
+    }
+}
+
+/// A generator that can be run again from its seed (splitmix64).
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// 0 to `bound` - 1.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
+        if of.is_empty() { None } else { Some(of[self.below(of.len())].clone()) }
+    }
+}
+
+impl Random for Dice {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let word = self.next().to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+}

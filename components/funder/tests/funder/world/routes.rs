@@ -1,0 +1,105 @@
+//! A small index server: ways over the edges that nodes have published.
+
+use offst_crypto::PublicKey;
+use offst_proto::Currency;
+use offst_proto::index::{Edge, Query};
+use offst_proto::route::{PartPlan, Way};
+use std::collections::BTreeMap;
+
+/// Edges by publisher, friend and currency.
+pub(crate) type Edges = BTreeMap<(PublicKey, PublicKey, Currency), Edge>;
+
+const HOPS: usize = 5;
+const ROUTES: usize = 24;
+
+/// Ways for a query, the shortest routes first: single routes, then splits over two and more.
+pub(crate) fn search(edges: &Edges, query: &Query) -> Vec<Way> {
+    let mut routes = Vec::new();
+    extend(edges, query, &mut vec![], &mut routes);
+    routes.sort_by_key(Vec::len);
+    routes.truncate(ROUTES);
+    let mut ways: Vec<Way> = routes
+        .iter()
+        .filter_map(|route| plan(edges, query, route, query.amount))
+        .map(|part| Way { parts: vec![part] })
+        .collect();
+    ways.sort_by_key(Way::fees);
+    ways.truncate(4);
+    let mut left = query.amount;
+    let mut parts = Vec::new();
+    let mut used = edges.clone();
+    for route in &routes {
+        let Some(part) = largest(&used, query, route, left) else { continue };
+        take(&mut used, query, &part);
+        left -= part.amount;
+        parts.push(part);
+        if left == 0 {
+            ways.push(Way { parts });
+            break;
+        }
+    }
+    ways
+}
+
+fn extend(edges: &Edges, query: &Query, route: &mut Vec<PublicKey>, found: &mut Vec<Vec<PublicKey>>) {
+    let at = route.last().copied().unwrap_or(query.source);
+    if at == query.destination && !route.is_empty() {
+        found.push(route.clone());
+        return;
+    }
+    if route.len() == HOPS || found.len() >= 8 * ROUTES {
+        return;
+    }
+    for ((node, friend, currency), edge) in edges {
+        let is_excluded = query.excluded_edges.iter().any(|hop| hop.from == at && hop.to == *friend);
+        let is_new = *friend != query.source && !route.contains(friend);
+        if *node == at && *currency == query.currency && edge.send_capacity > 0 && is_new && !is_excluded {
+            route.push(*friend);
+            extend(edges, query, route, found);
+            route.pop();
+        }
+    }
+}
+
+/// The part along `route` that brings `amount`, if all capacities allow it.
+fn plan(edges: &Edges, query: &Query, route: &[PublicKey], amount: u128) -> Option<PartPlan> {
+    let mut nodes = vec![query.source];
+    nodes.extend(route);
+    let mut carried = amount;
+    for index in (1..nodes.len()).rev() {
+        let (from, to) = (nodes[index - 1], nodes[index]);
+        let there = edges.get(&(from, to, query.currency.clone()))?;
+        let back = edges.get(&(to, from, query.currency.clone()))?;
+        if there.send_capacity < carried || back.receive_capacity < carried {
+            return None;
+        }
+        if index >= 2 {
+            let mediator = edges.get(&(from, nodes[index - 2], query.currency.clone()))?;
+            carried += mediator.rate.fee(carried)?;
+        }
+    }
+    Some(PartPlan { route: route.to_vec(), amount, fees: carried - amount })
+}
+
+fn largest(edges: &Edges, query: &Query, route: &[PublicKey], left: u128) -> Option<PartPlan> {
+    let mut amount = left;
+    while amount > 0 {
+        if let Some(part) = plan(edges, query, route, amount) {
+            return Some(part);
+        }
+        amount = if amount < 64 { amount - 1 } else { amount * 7 / 8 };
+    }
+    None
+}
+
+fn take(edges: &mut Edges, query: &Query, part: &PartPlan) {
+    let mut at = query.source;
+    for next in &part.route {
+        for (from, to) in [(at, *next), (*next, at)] {
+            let edge = edges.get_mut(&(from, to, query.currency.clone())).expect("planned over it");
+            edge.send_capacity = edge.send_capacity.saturating_sub(part.total());
+            edge.receive_capacity = edge.receive_capacity.saturating_sub(part.total());
+        }
+        at = *next;
+    }
+}

@@ -1,0 +1,134 @@
+//! What applications see of the node.
+
+use crate::core::Job;
+use crate::network::RelayStates;
+use futures::future::BoxFuture;
+use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery};
+use offst_funder::{Command, Reply};
+use offst_index_client::IndexClient;
+use offst_proto::report::{Event, InvoiceReport, Page, PaymentReport, ServerReport, ServerState};
+use offst_proto::{InvoiceId, PaymentId};
+use offst_store::{History, StoreError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// The node behind the application server.
+pub(crate) struct NodeBackend {
+    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) history: Arc<Mutex<History>>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) relays: RelayStates,
+    pub(crate) index: Arc<IndexClient>,
+}
+
+fn unix_ms() -> u64 {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl NodeBackend {
+    /// Reads the history on a thread that may wait for the disk.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, BackendGone>> {
+        let history = self.history.clone();
+        Box::pin(async move {
+            let result = tokio::task::spawn_blocking(move || {
+                let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+                read(&history)
+            });
+            match result.await {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(error)) => {
+                    log::error!("the history cannot be read: {error}");
+                    Err(BackendGone)
+                }
+                Err(_) => Err(BackendGone),
+            }
+        })
+    }
+}
+
+impl Backend for NodeBackend {
+    fn command(&self, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
+        let jobs = self.jobs.clone();
+        let kind = match command {
+            Command::Relays => Servers::Relays(self.relays.clone()),
+            Command::IndexServers => Servers::Index(self.index.clone()),
+            _ => Servers::None,
+        };
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            jobs.send(Job::Command(command, reply)).await.map_err(|_| BackendGone)?;
+            let mut reply = answer.await.map_err(|_| BackendGone)?;
+            if let Reply::Servers(servers) = &mut reply {
+                kind.fill_in(servers);
+            }
+            Ok(reply)
+        })
+    }
+
+    fn history(&self, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>> {
+        let HistoryQuery { kind, cursor, limit } = query;
+        self.read(move |history| {
+            Ok(match kind {
+                HistoryKind::Payments => {
+                    let now = unix_ms();
+                    HistoryPage::Payments(map(history.payments(cursor, limit)?, |payment| payment.report(now)))
+                }
+                HistoryKind::Forwards => HistoryPage::Forwards(history.forwards(cursor, limit)?),
+                HistoryKind::Invoices => {
+                    HistoryPage::Invoices(map(history.invoices(cursor, limit)?, |invoice| invoice.report()))
+                }
+            })
+        })
+    }
+
+    fn payment(&self, payment_id: PaymentId) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>> {
+        self.read(move |history| Ok(history.payment(payment_id)?.map(|payment| payment.report(unix_ms()))))
+    }
+
+    fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {
+        self.read(move |history| Ok(history.invoice(invoice_id)?.map(|invoice| invoice.report())))
+    }
+
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
+
+fn map<T, U>(page: Page<T>, each: impl FnMut(T) -> U) -> Page<U> {
+    Page { items: page.items.into_iter().map(each).collect(), next: page.next }
+}
+
+/// Who knows how the connections stand.
+enum Servers {
+    None,
+    Relays(RelayStates),
+    Index(Arc<IndexClient>),
+}
+
+impl Servers {
+    fn fill_in(&self, servers: &mut [ServerReport]) {
+        for server in servers {
+            let key = server.ticket.public_key;
+            let known = match self {
+                Servers::None => None,
+                Servers::Relays(states) => states.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned(),
+                Servers::Index(client) => client.statuses().borrow().get(&key).map(|status| {
+                    if status.connected {
+                        ServerState::Connected
+                    } else {
+                        let reason = status.problem.clone().unwrap_or_else(|| "connecting".to_owned());
+                        ServerState::Disconnected { reason }
+                    }
+                }),
+            };
+            if let Some(state) = known {
+                server.state = state;
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The one thread that owns the machine and the database.
+//!
+//! It takes one job, then whatever else waits (bounded), handles all, commits once, and hands out what may be seen now. So load
+//! makes batches larger instead of queues longer. It waits for no peer: a connection whose queue is full is closed, and
+//! the next `Resume` makes everything again.
+
+use crate::counters::Counters;
+use crate::error::NodeError;
+use crate::network::NetworkOrder;
+use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signature, Signer, SystemRandom};
+use offst_funder::{
+    Command, CommandId, ConnectionId, Environment, Funder, Input, Moment, Output, Progress, Reply, Timing,
+};
+use offst_index_client::IndexClient;
+use offst_proto::report::Event;
+use offst_store::{History, Store};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Jobs that wait for the thread. Whoever brings more waits.
+pub(crate) const JOBS_MAX: usize = 1024;
+/// When so many commands wait for their replies, those whose caller has gone are forgotten.
+const REPLIES_SWEEP: usize = 1024;
+
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    /// An input from a friend's connection or from the index servers.
+    Input(Input),
+    /// A friend's connection is up; frames for it go here.
+    Connected(PublicKey, ConnectionId, FrameSink),
+    /// A command of an application.
+    Command(Command, oneshot::Sender<Reply>),
+}
+
+/// Where the frames of one connection go.
+pub(crate) struct FrameSink {
+    pub(crate) frames: mpsc::Sender<Vec<u8>>,
+    /// Closes the connection.
+    pub(crate) close: CancellationToken,
+}
+
+/// What the thread hands out to.
+pub(crate) struct Outside {
+    pub(crate) index: Arc<IndexClient>,
+    pub(crate) network: mpsc::UnboundedSender<NetworkOrder>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) counters: Arc<Counters>,
+    /// For tasks that ask the index servers.
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) jobs: mpsc::WeakSender<Job>,
+    pub(crate) batch_max: usize,
+}
+
+/// The identity is shared with the connections.
+struct SharedSigner(Arc<Identity>);
+
+impl Signer for SharedSigner {
+    fn public_key(&self) -> PublicKey {
+        self.0.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        self.0.sign(message)
+    }
+
+    fn derive(&self, label: &str, context: &[u8]) -> [u8; 32] {
+        self.0.derive(label, context)
+    }
+}
+
+/// The thread's state.
+pub(crate) struct Core {
+    funder: Funder,
+    store: Store,
+    history: History,
+    environment: Environment,
+    outside: Outside,
+    started: Instant,
+    sinks: BTreeMap<PublicKey, (ConnectionId, FrameSink)>,
+    replies: BTreeMap<CommandId, oneshot::Sender<Reply>>,
+    next_command: CommandId,
+}
+
+impl Core {
+    /// Loads the node's state.
+    pub(crate) fn load(
+        database: &Path,
+        identity: Arc<Identity>,
+        timing: Timing,
+        outside: Outside,
+    ) -> Result<Self, NodeError> {
+        let local = identity.public_key();
+        let mut store = Store::open(database, local)?;
+        let funder = Funder::restore(local, store.load()?)?;
+        let environment = Environment {
+            signer: Box::new(SharedSigner(identity)),
+            verifier: Box::new(Ed25519Verifier),
+            random: Box::new(SystemRandom::new()),
+            timing,
+        };
+        Ok(Core {
+            funder,
+            store,
+            history: History::open(database)?,
+            environment,
+            outside,
+            started: Instant::now(),
+            sinks: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            next_command: 0,
+        })
+    }
+
+    fn now(&self) -> Moment {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Moment { uptime_ms: milliseconds(self.started.elapsed()), unix_ms: milliseconds(unix) }
+    }
+
+    /// Works until all senders of jobs are gone or `stop` is cancelled. Runs on a thread of its own.
+    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>, stop: &CancellationToken) -> Result<(), NodeError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let mut batch = vec![Job::Input(Input::Start)];
+        loop {
+            self = self.handle(&mut batch)?;
+            let deadline = self.funder.next_deadline();
+            let first = runtime.block_on(self.wait(&mut jobs, deadline, stop));
+            match first {
+                Wakeup::Stop => return Ok(()),
+                Wakeup::Timer => batch.push(Job::Input(Input::Tick)),
+                Wakeup::Job(job) => batch.push(job),
+            }
+            while batch.len() < self.outside.batch_max {
+                match jobs.try_recv() {
+                    Ok(job) => batch.push(job),
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    async fn wait(&self, jobs: &mut mpsc::Receiver<Job>, deadline_ms: Option<u64>, stop: &CancellationToken) -> Wakeup {
+        let timer = async {
+            match deadline_ms {
+                Some(deadline) => {
+                    let at = self.started + std::time::Duration::from_millis(deadline);
+                    tokio::time::sleep_until(at.into()).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Wakeup::Stop,
+            job = jobs.recv() => job.map_or(Wakeup::Stop, Wakeup::Job),
+            () = timer => Wakeup::Timer,
+        }
+    }
+
+    fn handle(mut self, jobs: &mut Vec<Job>) -> Result<Self, NodeError> {
+        let now = self.now();
+        Counters::add(&self.outside.counters.inputs, jobs.len() as u64);
+        let mut early = Vec::new();
+        let mut batch = self.funder.batch(&mut self.environment, now);
+        for job in jobs.drain(..) {
+            match job {
+                Job::Input(Input::Disconnected(friend, connection)) => {
+                    if self.sinks.get(&friend).is_some_and(|(current, _)| *current == connection) {
+                        self.sinks.remove(&friend);
+                    }
+                    batch.handle(Input::Disconnected(friend, connection));
+                }
+                Job::Input(input) => batch.handle(input),
+                Job::Connected(friend, connection, sink) => {
+                    self.sinks.insert(friend, (connection, sink));
+                    batch.handle(Input::Connected(friend, connection));
+                }
+                Job::Command(command, reply) => match ended_payment(&self.history, &command, now) {
+                    Some(ended) => early.push((reply, ended)),
+                    None => {
+                        self.next_command += 1;
+                        self.replies.insert(self.next_command, reply);
+                        batch.handle(Input::Command(self.next_command, command));
+                    }
+                },
+            }
+        }
+        let (funder, outputs) = batch.finish().commit(&mut self.store)?;
+        self.funder = funder;
+        Counters::add(&self.outside.counters.commits, 1);
+        for (caller, reply) in early {
+            // The caller may have gone; then nobody wants the reply.
+            drop(caller.send(reply));
+        }
+        for output in outputs {
+            self.hand_out(output);
+        }
+        if self.replies.len() > REPLIES_SWEEP {
+            self.replies.retain(|_, caller| !caller.is_closed());
+        }
+        Ok(self)
+    }
+
+    fn hand_out(&mut self, output: Output) {
+        match output {
+            Output::Send(friend, connection, frame) => self.send(friend, connection, frame),
+            Output::Reply(command, reply) => {
+                if let Some(caller) = self.replies.remove(&command) {
+                    drop(caller.send(reply));
+                }
+            }
+            Output::FindWays(payment, query) => {
+                let (index, jobs) = (self.outside.index.clone(), self.outside.jobs.clone());
+                self.outside.runtime.spawn(async move {
+                    let ways = index.query(*query).await.map(|answer| answer.ways).map_err(|error| error.to_string());
+                    if let Some(jobs) = jobs.upgrade() {
+                        // A node that is stopping has no use for ways.
+                        drop(jobs.send(Job::Input(Input::Ways(payment, ways))).await);
+                    }
+                });
+            }
+            Output::Edges(edges) => self.outside.index.set_edges(edges),
+            Output::IndexServers(servers) => self.outside.index.set_servers(servers),
+            Output::Contact(friend, contact) => self.order(NetworkOrder::Contact(friend, contact)),
+            Output::Relays(relays) => self.order(NetworkOrder::Relays(relays)),
+            Output::Event(event) => {
+                // Nobody may be watching.
+                drop(self.outside.events.send(event));
+            }
+        }
+    }
+
+    fn order(&self, order: NetworkOrder) {
+        // The network ends before this thread only when the node stops.
+        drop(self.outside.network.send(order));
+    }
+
+    fn send(&mut self, friend: PublicKey, connection: ConnectionId, frame: Vec<u8>) {
+        let Some((current, sink)) = self.sinks.get(&friend) else { return };
+        if *current != connection {
+            return;
+        }
+        if sink.frames.try_send(frame).is_err() {
+            Counters::add(&self.outside.counters.slow_friends, 1);
+            sink.close.cancel();
+            self.sinks.remove(&friend);
+        }
+    }
+}
+
+enum Wakeup {
+    Stop,
+    Timer,
+    Job(Job),
+}
+
+/// The answer to an order for a payment that has ended before: it is in the history only, and must not be paid again.
+fn ended_payment(history: &History, command: &Command, now: Moment) -> Option<Reply> {
+    let Command::Pay(order) = command else { return None };
+    match history.payment(order.payment_id) {
+        Ok(Some(payment)) if matches!(payment.progress, Progress::Paid | Progress::Failed) => {
+            Some(Reply::Payment(Box::new(payment.report(now.unix_ms))))
+        }
+        Ok(_) => None,
+        Err(error) => Some(Reply::Refused(format!("the payment was not made: {error}"))),
+    }
+}

@@ -1,0 +1,43 @@
+//! Numbers for the operator.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$meta:meta])* $name:ident,)*) => {
+        /// What a node has done since it started.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$meta])* pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            /// Names and values.
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Transactions written.
+    commits,
+    /// Inputs handled.
+    inputs,
+    /// Frames from friends.
+    frames_received,
+    /// Frames to friends.
+    frames_sent,
+    /// Friends connected now.
+    friends_online,
+    /// Connections to friends that were closed because their queue was full.
+    slow_friends,
+    /// Frames from friends that were not valid.
+    faulty_frames,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, value: u64) {
+        counter.fetch_add(value, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,49 @@
+//! One connection to a relay: connects once, reports what it hears, ends with its reason.
+
+use crate::network::NetworkEvent;
+use offst_proto::ticket::ServerTicket;
+use offst_relay::{ClientConfig, RelayClient, RelayEvent};
+use offst_secure_channel::Authenticator;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Connects and reports until the connection ends or `close` is cancelled. The last report is
+/// [`NetworkEvent::RelayClosed`].
+pub(crate) async fn run(
+    authenticator: Authenticator,
+    ticket: ServerTicket,
+    config: ClientConfig,
+    events: mpsc::Sender<NetworkEvent>,
+    close: CancellationToken,
+) {
+    let key = ticket.public_key;
+    let report = |event| {
+        let events = events.clone();
+        // The network task outlives its relays; when the node stops nobody listens any more.
+        async move { drop(events.send(event).await) }
+    };
+    let session = async {
+        let (client, mut heard) = match RelayClient::connect(&authenticator, &ticket, config).await {
+            Ok(connected) => connected,
+            Err(error) => return (false, error.to_string()),
+        };
+        let mut displaced = false;
+        while let Some(event) = heard.recv().await {
+            match event {
+                RelayEvent::Registered => report(NetworkEvent::RelayConnected(key, client.clone())).await,
+                RelayEvent::Present(friend) => report(NetworkEvent::Presence(key, friend, true)).await,
+                RelayEvent::Absent(friend) => report(NetworkEvent::Presence(key, friend, false)).await,
+                RelayEvent::Displaced => displaced = true,
+                RelayEvent::Refused(refusal) => log::warn!("the relay {} refuses: {refusal}", ticket.address),
+                RelayEvent::Incoming { source, stream } => report(NetworkEvent::Incoming(source, stream)).await,
+                RelayEvent::Closed(reason) => return (displaced, reason),
+            }
+        }
+        (displaced, "the connection ended".to_owned())
+    };
+    let (displaced, reason) = tokio::select! {
+        ended = session => ended,
+        () = close.cancelled() => (false, "it is not wanted any more".to_owned()),
+    };
+    report(NetworkEvent::RelayClosed { relay: key, displaced, reason }).await;
+}

@@ -1,0 +1,37 @@
+//! Durations and bounds of a running node.
+
+use offst_relay::ClientConfig;
+use offst_secure_channel::KeepaliveConfig;
+
+/// All durations and bounds.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// Payments and accounts.
+    pub timing: offst_funder::Timing,
+    /// Silence between friends.
+    pub friend_keepalive: KeepaliveConfig,
+    /// Connections to relays.
+    pub relay: ClientConfig,
+    /// Connections to index servers.
+    pub index: offst_index_client::Config,
+    /// Connections of applications.
+    pub apps: offst_app_server::Limits,
+    /// Most inputs that become durable in one transaction.
+    pub batch_max: usize,
+    /// The longest pause before a relay or a friend is tried again, ms.
+    pub reconnect_max_ms: u64,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        NodeSettings {
+            timing: offst_funder::Timing::default(),
+            friend_keepalive: KeepaliveConfig::default(),
+            relay: ClientConfig::default(),
+            index: offst_index_client::Config::default(),
+            apps: offst_app_server::Limits::default(),
+            batch_max: 512,
+            reconnect_max_ms: 30_000,
+        }
+    }
+}
