@@ -1,1 +1,5 @@
-fn main() {}
+//! The node. See `offst::stnode`.
+
+fn main() -> std::process::ExitCode {
+    offst::stnode::main()
+}

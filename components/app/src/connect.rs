@@ -22,7 +22,6 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 const ANSWER_WORDS_MAX: usize = 32 * 1024 * 1024;
 
 /// A connection to a node. Dropping it closes the connection; payments that were ordered go on.
-#[derive(Debug)]
 pub struct App {
     version: String,
     node: PublicKey,
@@ -31,6 +30,12 @@ pub struct App {
     seller: Option<wire::seller::Client>,
     config: Option<wire::config::Client>,
     connection: AbortHandle,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("node", &self.node).field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl Drop for App {

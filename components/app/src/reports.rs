@@ -22,8 +22,13 @@ pub struct News {
 }
 
 /// Tells what happens at the node.
-#[derive(Debug)]
 pub struct Subscription(wire::subscription::Client);
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Subscription")
+    }
+}
 
 impl Subscription {
     /// Waits until something has happened.

@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn statements_keep_their_bytes() {
         let signed = Verified::sign(statement(vec![Operation::SetOpen(true)]), &identity(1));
-        insta::assert_snapshot!(hex(signed.wire()), @"");
+        insta::assert_snapshot!(hex(signed.wire()), @"000000116f666673742f73746174656d656e742f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000100000000000000026da0633528deaa0144e7b058315f0b753ec0b945163a72bf96a0d18180f9de0d00000000000000033ef25c849197ef76226ed8bb9b8aa4dc0212702980f2eb38b1ab98ee0c9a96470000000107010000000000000000000000000000000400000000000000000000000000000005000000000000000000000000000000060162a2fed3d6e08c44835fce71f02210b1ddabfb066e39edf1e6c261988f824dd34a7664ca2f6a5cd05aab562e4acc1d9130db5e8a2acb8842cc52aed30dc9cc3e3ebf36f6c382f5b59dc86eb08c0bac9efa5b38f2bdbd61e7939010ec8f6eab0c");
         let read = Unverified::<Statement>::from_wire(signed.wire()).unwrap().verify(&Ed25519Verifier).unwrap();
         assert_eq!(read, signed);
     }
@@ -390,15 +390,15 @@ mod tests {
         let preimage = Preimage::from_bytes([7; 32]);
         let bytes = |operation: Operation| hex(&operation.to_canonical_bytes());
         let spontaneous = Request { invoice_id: None, route: vec![], proof: NO_PROOF, ..request() };
-        insta::assert_snapshot!(bytes(Operation::Request(Box::new(request()))), @"");
-        insta::assert_snapshot!(bytes(Operation::Request(Box::new(spontaneous))), @"");
-        insta::assert_snapshot!(bytes(Operation::Response(answer())), @"");
-        insta::assert_snapshot!(bytes(Operation::Commit { id }), @"");
-        insta::assert_snapshot!(bytes(Operation::Abort { id }), @"");
-        insta::assert_snapshot!(bytes(Operation::Collect { id, preimage }), @"");
-        insta::assert_snapshot!(bytes(Operation::Cancel { id, reason: CancelReason::Busy, hop: key(2) }), @"");
-        insta::assert_snapshot!(bytes(Operation::SetLimit(1 << 96)), @"");
-        insta::assert_snapshot!(bytes(Operation::SetOpen(false)), @"");
+        insta::assert_snapshot!(bytes(Operation::Request(Box::new(request()))), @"0003030303030303030303030303030303040404040404040404040404040404040105050505050505050505050505050505000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e20000000028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b3940606060606060606060606060606060606060606060606060606060606060606");
+        insta::assert_snapshot!(bytes(Operation::Request(Box::new(spontaneous))), @"00030303030303030303030303030303030404040404040404040404040404040400000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e20000000000000000000000000000000000000000000000000000000000000000000000000");
+        insta::assert_snapshot!(bytes(Operation::Response(answer())), @"010303030303030303030303030303030307070707070707070707070707070707070707070707070707070707070707070808080808080808080808080808080809090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909");
+        insta::assert_snapshot!(bytes(Operation::Commit { id }), @"0203030303030303030303030303030303");
+        insta::assert_snapshot!(bytes(Operation::Abort { id }), @"0303030303030303030303030303030303");
+        insta::assert_snapshot!(bytes(Operation::Collect { id, preimage }), @"04030303030303030303030303030303030707070707070707070707070707070707070707070707070707070707070707");
+        insta::assert_snapshot!(bytes(Operation::Cancel { id, reason: CancelReason::Busy, hop: key(2) }), @"0503030303030303030303030303030303088139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394");
+        insta::assert_snapshot!(bytes(Operation::SetLimit(1 << 96)), @"0600000001000000000000000000000000");
+        insta::assert_snapshot!(bytes(Operation::SetOpen(false)), @"0700");
     }
 
     #[test]

@@ -83,12 +83,12 @@ mod tests {
         for number in 0..3 {
             sender.send(event(number)).unwrap();
         }
-        assert_eq!(next_events(&mut receiver).await, Ok((vec![event(0), event(1), event(2)], false)));
+        assert_eq!(next_events(&mut receiver).await.unwrap(), (vec![event(0), event(1), event(2)], false));
         for number in 0..9 {
             sender.send(event(number)).unwrap();
         }
-        assert_eq!(next_events(&mut receiver).await, Ok((vec![], true)));
-        assert_eq!(next_events(&mut receiver).await, Ok((vec![event(5), event(6), event(7), event(8)], false)));
+        assert_eq!(next_events(&mut receiver).await.unwrap(), (vec![], true));
+        assert_eq!(next_events(&mut receiver).await.unwrap(), (vec![event(5), event(6), event(7), event(8)], false));
         drop(sender);
         assert!(next_events(&mut receiver).await.is_err());
     }

@@ -1,0 +1,78 @@
+//! `stnode`: a node, which keeps the accounts with its friends, pays, is paid and carries payments on.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `init` | makes the folder of a new node |
+//! | `run` | runs it |
+//! | `settings` | its file of settings |
+//! | `trusted` | the folder of the applications that may use it, watched while it runs |
+//! | `apps` | the commands that change that folder |
+//! | `passphrase` | sets, changes and removes the passphrase of its identity file |
+
+mod apps;
+mod init;
+mod passphrase;
+mod run;
+mod settings;
+mod trusted;
+
+use crate::folder::Folder;
+use crate::manual::Manual;
+use crate::outcome::{self, Failure, Outcome};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A node of Offst: keeps the accounts with your friends, pays, is paid and carries payments on
+#[derive(Debug, Parser)]
+#[command(name = "stnode", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the folder of a new node
+    Init(init::Init),
+    /// Let an application use the node, or change what it may do; works while the node runs
+    Trust(apps::Trust),
+    /// Let an application no longer use the node; works while the node runs
+    Untrust(apps::Untrust),
+    /// List the applications that may use the node
+    Apps(apps::Apps),
+    /// Run the node until SIGTERM or SIGINT
+    Run(run::Run),
+    /// Set, change or remove the passphrase of the node's identity file
+    Passphrase(passphrase::Passphrase),
+    #[command(flatten)]
+    Manual(Manual),
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    outcome::run(|arguments: Arguments| match arguments.command {
+        Command::Init(arguments) => init::init(arguments),
+        Command::Trust(arguments) => apps::trust(arguments),
+        Command::Untrust(arguments) => apps::untrust(&arguments),
+        Command::Apps(arguments) => apps::list(arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Passphrase(arguments) => passphrase::passphrase(arguments),
+        Command::Manual(manual) => manual.print::<Arguments>(),
+    })
+}
+
+/// The folder of a node that `init` has made.
+///
+/// # Errors
+/// There is none (exit code 2).
+fn existing(dir: Option<PathBuf>) -> Outcome<Folder> {
+    let folder = Folder::new(dir, "node")?;
+    if folder.file("ident").is_file() {
+        return Ok(folder);
+    }
+    Err(Failure::input(format!(
+        "there is no node in the folder {}: make one with the command \"init\", or name its folder with --dir",
+        folder.path().display()
+    )))
+}

@@ -1,0 +1,200 @@
+//! A node that is not there: answers from memory, and remembers what it was asked.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery, Limits, Permissions, serve};
+use offst_crypto::{Identity, PublicKey, Secret};
+use offst_funder::{Command, Reply};
+use offst_proto::invoice::Invoice;
+use offst_proto::report::{
+    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, Page, PaymentReport,
+    PaymentStatus, ServerReport, ServerState,
+};
+use offst_proto::ticket::ServerTicket;
+use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Verified};
+use offst_secure_channel::Authenticator;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub fn identity(seed: u8) -> Identity {
+    Identity::from_seed([seed; 32])
+}
+
+/// The node's identity.
+pub const NODE: u8 = 1;
+/// A trusted application.
+pub const APP: u8 = 2;
+
+pub fn payment(number: u8, status: PaymentStatus) -> PaymentReport {
+    PaymentReport {
+        payment_id: PaymentId::from_bytes([number; 16]),
+        status,
+        destination: identity(9).public_key(),
+        invoice_id: None,
+        currency: Currency::default(),
+        amount: 100,
+        fees: 3,
+        parts: 1,
+        reason: String::new(),
+        created_ms: u64::from(number),
+        duration_ms: 5,
+        receipt: Some("# An Offst receipt.".into()),
+    }
+}
+
+pub fn invoice_report(number: u8, status: InvoiceStatus) -> InvoiceReport {
+    InvoiceReport {
+        invoice_id: InvoiceId::from_bytes([number; 16]),
+        status,
+        currency: Currency::default(),
+        amount: 10,
+        description: "Bread".into(),
+        created_ms: u64::from(number),
+        expires_ms: None,
+    }
+}
+
+pub fn signed_invoice(amount: u128, description: &str) -> Verified<Invoice> {
+    let seller = identity(NODE);
+    let invoice = Invoice {
+        id: InvoiceId::from_bytes([7; 16]),
+        destination: seller.public_key(),
+        currency: Currency::default(),
+        amount,
+        description: description.into(),
+        expires_ms: None,
+        secret: Secret::from_bytes([8; 32]),
+    };
+    Verified::sign(invoice, &seller)
+}
+
+pub fn server_report(state: ServerState) -> ServerReport {
+    let ticket = ServerTicket { public_key: identity(5).public_key(), address: "127.0.0.1:8000".parse().unwrap() };
+    ServerReport { name: "relay0".into(), ticket, state }
+}
+
+/// Answers like a node whose history holds the payments 1 to 9 and the invoices 1 to 3.
+pub struct Fake {
+    pub commands: Mutex<Vec<Command>>,
+    pub friends: Vec<FriendReport>,
+    pub events: broadcast::Sender<Event>,
+}
+
+impl Fake {
+    pub fn new(friends: Vec<FriendReport>) -> Arc<Self> {
+        Arc::new(Fake { commands: Mutex::default(), friends, events: broadcast::channel(16).0 })
+    }
+
+    fn reply(&self, command: &Command) -> Option<Reply> {
+        Some(match command {
+            Command::Friends => Reply::Friends(self.friends.clone()),
+            Command::Relays => Reply::Servers(vec![server_report(ServerState::Connected)]),
+            Command::IndexServers => {
+                Reply::Servers(vec![server_report(ServerState::Disconnected { reason: "no answer".into() })])
+            }
+            Command::Contact => {
+                Reply::Contact(ContactReport { public_key: identity(NODE).public_key(), relays: vec![], address: None })
+            }
+            Command::OpenPayments => {
+                Reply::Payments(vec![payment(9, PaymentStatus::Pending), payment(20, PaymentStatus::Pending)])
+            }
+            Command::OpenInvoices => Reply::Invoices(vec![invoice_report(30, InvoiceStatus::Open)]),
+            Command::Pay(order) => Reply::Payment(Box::new(PaymentReport {
+                payment_id: order.payment_id,
+                ..payment(1, PaymentStatus::Paid)
+            })),
+            Command::CancelPayment(_) => Reply::Unknown,
+            Command::CreateInvoice { amount, description, .. } => Reply::Invoice(signed_invoice(*amount, description)),
+            Command::CancelInvoice(_) => Reply::Done,
+            // The invoice 40 is never paid.
+            Command::WaitInvoice(id) if *id == InvoiceId::from_bytes([40; 16]) => return None,
+            Command::WaitInvoice(_) => Reply::Unknown,
+            Command::ResetFriend(..) => Reply::Refused("there is nothing to reset".into()),
+            Command::EnableFriend(name) if name == "panic" => panic!("a defect"),
+            _ => Reply::Done,
+        })
+    }
+}
+
+/// A page of the numbers 9 down to 1.
+fn page<T>(query: HistoryQuery, entry: impl Fn(u8) -> T) -> Page<T> {
+    let first = query.cursor.unwrap_or(9);
+    let items: Vec<_> = (1..=first).rev().take(query.limit).map(|number| entry(number as u8)).collect();
+    let next = first.saturating_sub(items.len() as u64);
+    Page { items, next: (next > 0).then_some(next) }
+}
+
+impl Backend for Fake {
+    fn command(&self, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
+        let reply = self.reply(&command);
+        self.commands.lock().unwrap().push(command);
+        async move {
+            match reply {
+                Some(reply) => Ok(reply),
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn history(&self, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>> {
+        let forward = |number| ForwardReport {
+            request_id: RequestId::from_bytes([number; 16]),
+            from: identity(3).public_key(),
+            to: identity(4).public_key(),
+            currency: Currency::default(),
+            amount: 10,
+            fee: 1,
+            time_ms: 1,
+        };
+        let page = match query.kind {
+            HistoryKind::Payments => HistoryPage::Payments(page(query, |number| payment(number, PaymentStatus::Paid))),
+            HistoryKind::Forwards => HistoryPage::Forwards(page(query, forward)),
+            HistoryKind::Invoices => {
+                HistoryPage::Invoices(page(query, |number| invoice_report(number, InvoiceStatus::Paid)))
+            }
+        };
+        std::future::ready(Ok(page)).boxed()
+    }
+
+    fn payment(&self, payment_id: PaymentId) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>> {
+        let found = (1..=9).find(|number| payment_id == PaymentId::from_bytes([*number; 16]));
+        std::future::ready(Ok(found.map(|number| payment(number, PaymentStatus::Paid)))).boxed()
+    }
+
+    fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {
+        let found = (1..=3).find(|number| invoice_id == InvoiceId::from_bytes([*number; 16]));
+        std::future::ready(Ok(found.map(|number| invoice_report(number, InvoiceStatus::Paid)))).boxed()
+    }
+
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
+
+/// A server with a [`Fake`] behind it.
+pub struct Running {
+    pub fake: Arc<Fake>,
+    pub ticket: ServerTicket,
+    pub permissions: watch::Sender<BTreeMap<PublicKey, Permissions>>,
+    pub stop: CancellationToken,
+    pub ended: tokio::task::JoinHandle<std::io::Result<()>>,
+    _guard: DropGuard,
+}
+
+pub async fn start(fake: Arc<Fake>, granted: &str, limits: Limits) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let ticket = ServerTicket { public_key: identity(NODE).public_key(), address };
+    let granted: Permissions = granted.parse().unwrap();
+    let (permissions, receiver) = watch::channel(BTreeMap::from([(identity(APP).public_key(), granted)]));
+    let stop = CancellationToken::new();
+    let authenticator = Authenticator::new(&identity(NODE));
+    let ended = tokio::spawn(serve(listener, authenticator, fake.clone(), receiver, limits, stop.clone()));
+    Running { fake, ticket, permissions, stop: stop.clone(), ended, _guard: stop.drop_guard() }
+}

@@ -1,0 +1,71 @@
+//! Payments through the four real programs.
+
+mod town;
+
+use std::process::Command;
+use town::Town;
+
+fn launcher(program: &str) -> Command {
+    Command::new(match program {
+        "strelay" => env!("CARGO_BIN_EXE_strelay"),
+        "stindex" => env!("CARGO_BIN_EXE_stindex"),
+        "stnode" => env!("CARGO_BIN_EXE_stnode"),
+        "stctrl" => env!("CARGO_BIN_EXE_stctrl"),
+        other => unreachable!("{other}"),
+    })
+}
+
+/// a - b - c, each account with a limit of 100.
+fn chain() -> Town {
+    let mut town = Town::new(launcher);
+    town.relay("relay0");
+    town.index("index0");
+    for node in ["a", "b", "c"] {
+        town.node(node, &["relay0"], &["index0"], "");
+    }
+    town.befriend("a", "b", 100);
+    town.befriend("b", "c", 100);
+    town.wait_online(&["a", "b", "c"]);
+    town
+}
+
+#[test]
+fn a_pays_c_through_b_and_the_limit_holds() {
+    let town = chain();
+    let paid = town.pay_when_routed("a", &town.invoice("c", 60, "one.invoice"), "one.receipt");
+    assert_eq!(paid["status"], "paid");
+    assert_eq!((&paid["amount"], &paid["fees"]), (&"60".into(), &"1".into()));
+    let said = town.run("stctrl", &["verify", "receipt", "-i", "one.invoice", "-r", "one.receipt"]).expect();
+    assert_eq!(said, "Receipt is valid!\n");
+    town.wait_settled(&["a", "b", "c"]);
+    let balances = || {
+        [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")].map(|(node, friend)| town.balance(node, friend))
+    };
+    assert_eq!(balances(), [-61, 61, -60, 60]);
+
+    // 60 more do not fit into a line of 100.
+    let invoice = town.invoice("c", 60, "two.invoice");
+    let refused = town.stctrl("a", &["funds", "pay-invoice", "-i", &invoice, "-r", "two.receipt"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.lines().count() == 1 && refused.err.contains("rout"), "{refused:?}");
+    assert!(!town.file("two.receipt").exists());
+    town.wait_settled(&["a", "b", "c"]);
+    assert_eq!(balances(), [-61, 61, -60, 60]);
+
+    // c pays a back.
+    let paid = town.pay_when_routed("c", &town.invoice("a", 60, "back.invoice"), "back.receipt");
+    assert_eq!(paid["fees"], "1");
+    town.wait_settled(&["a", "b", "c"]);
+    assert_eq!(balances(), [-1, 1, 1, -1]);
+    let table = town.stctrl("a", &["info", "friends"]).expect();
+    assert_eq!(
+        table,
+        "| st | name | balance       |\n\
+         | E+ | b    | C: LR=+, RR=+ |\n\
+         |    |      | B  =-1        |\n\
+         |    |      | LMD=100       |\n\
+         |    |      | RMD=100       |\n\
+         |    |      | LPD=0         |\n\
+         |    |      | RPD=0         |\n"
+    );
+}
