@@ -113,13 +113,14 @@ pub fn write_out(text: &str) -> Outcome {
 
 /// Whether the command line asks for JSON; also known when the rest of it does not parse.
 fn json_is_wanted() -> bool {
-    std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+    let arguments = crate::command_line::arguments();
+    arguments.iter().skip(1).take_while(|argument| *argument != "--").any(|argument| argument == "--json")
 }
 
 /// Parses the command line, runs the program, and reports its failure.
 pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -> Outcome) -> ExitCode {
     let name = Arguments::command().get_name().to_owned();
-    let outcome = match Arguments::try_parse() {
+    let outcome = match Arguments::try_parse_from(crate::command_line::arguments()) {
         Ok(arguments) => program(arguments),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

@@ -8,7 +8,8 @@
 # the call itself was wrong, that the node is stopping, or that the connection is lost.
 #
 # Bounds of a connection: a message has at most 1 MiB; the node reads no further while 256 calls, or 1 MiB of calls, are
-# unanswered, or 1 MiB of answers is unsent. Capabilities are never sent to the node.
+# unanswered, or 1 MiB of answers is unsent; 192 calls may wait for something to happen. A call that waits goes on after
+# the app has given it up, until its time is over. Capabilities are never sent to the node.
 
 const notTrusted :Text = "this app is not trusted by the node";
 # The reason of the Abort message that an app gets whose key the node does not know.
@@ -45,7 +46,7 @@ interface Reports {
 
 interface Subscription {
   next @0 () -> (events :List(Event), lost :Bool);
-  # Waits for at least one event. `lost`: more happened than is kept for an app that does not ask; read everything again.
+  # Waits for at least one event, at most 20 seconds; then `events` is empty: ask again. `lost`: more happened than is kept for an app that does not ask; read everything again.
 }
 
 interface Buyer {
@@ -60,7 +61,7 @@ interface Seller {
   # expiryMs: how long it can be paid; 0: until it is cancelled.
   cancelInvoice @1 (invoiceId :Data) -> (result :InvoiceStatusResult);
   waitInvoice @2 (invoiceId :Data) -> (result :InvoiceStatusResult);
-  # Answers when the invoice is paid, cancelled or expired.
+  # Answers when the invoice is paid, cancelled or expired, or after 20 seconds with `open`: ask again.
 }
 
 interface Config {

@@ -38,9 +38,7 @@ fn a_pays_c_through_b_and_the_limit_holds() {
     let said = town.run("stctrl", &["verify", "receipt", "-i", "one.invoice", "-r", "one.receipt"]).expect();
     assert_eq!(said, "Receipt is valid!\n");
     town.wait_settled(&["a", "b", "c"]);
-    let balances = || {
-        [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")].map(|(node, friend)| town.balance(node, friend))
-    };
+    let balances = || [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")].map(|(node, friend)| town.balance(node, friend));
     assert_eq!(balances(), [-61, 61, -60, 60]);
 
     // 60 more do not fit into a line of 100.

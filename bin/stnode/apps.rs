@@ -102,9 +102,10 @@ pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
                 "permissions": words(app.permissions),
             })
         });
-        let faults = reading.faults.iter().map(|(name, sentence)| {
-            serde_json::json!({ "name": name, "error": Failure::input(sentence).sentence() })
-        });
+        let faults = reading
+            .faults
+            .iter()
+            .map(|(name, sentence)| serde_json::json!({ "name": name, "error": Failure::input(sentence).sentence() }));
         return say(serde_json::Value::Array(apps.chain(faults).collect()));
     }
     let width = reading.apps.keys().map(|name| name.chars().count()).max().unwrap_or(0);

@@ -66,16 +66,11 @@ pub(super) fn run(Run { dir, listen, metrics }: Run) -> Outcome {
     })
 }
 
-/// Tells a wrong database from one that fails, before anything listens.
+/// Refuses a wrong database before anything listens.
 fn check_database(path: &Path, node: PublicKey) -> Outcome {
-    match Store::open(path, node) {
-        Ok(_) => Ok(()),
-        Err(
-            error @ (StoreError::Missing(_)
-            | StoreError::Foreign(_)
-            | StoreError::OtherNode { .. }
-            | StoreError::Damaged { .. }),
-        ) => Err(error).or_input(path.display()),
-        Err(error) => Err(error).or_failed(path.display()),
-    }
+    Store::open(path, node).map(drop).map_err(|error| match error {
+        // These name the file themselves.
+        StoreError::Missing(_) | StoreError::Foreign(_) => Failure::input(error),
+        _ => Failure::input(format_args!("{}: {error}", path.display())),
+    })
 }

@@ -31,15 +31,21 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    /// Waits until something has happened.
+    /// Waits until something has happened. Do not drop the future before it ends: what the node has told by then is lost.
     ///
     /// # Errors
     /// The connection is lost.
     pub async fn next(&self) -> Result<News, AppError> {
-        let response = self.0.next_request().send().promise.await?;
-        let answer = response.get()?;
-        let events = answer.get_events()?.iter().filter_map(|event| read_event(event).transpose());
-        Ok(News { events: events.collect::<Result<_, _>>()?, lost: answer.get_lost() })
+        loop {
+            let response = self.0.next_request().send().promise.await?;
+            let answer = response.get()?;
+            let events = answer.get_events()?.iter().filter_map(|event| read_event(event).transpose());
+            let news = News { events: events.collect::<Result<_, _>>()?, lost: answer.get_lost() };
+            // The node answers now and then although nothing has happened.
+            if news.lost || !news.events.is_empty() {
+                return Ok(news);
+            }
+        }
     }
 }
 

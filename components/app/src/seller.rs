@@ -23,7 +23,7 @@ impl App {
     /// Makes an invoice.
     ///
     /// # Errors
-    /// [`AppError::PermissionDenied`](AppError::PermissionDenied), [`AppError::Refused`]; the connection is lost.
+    /// [`AppError::PermissionDenied`], [`AppError::Refused`]; the connection is lost.
     pub async fn create_invoice(&self, invoice: &NewInvoice) -> Result<Verified<Invoice>, AppError> {
         let mut request = self.seller_client()?.create_invoice_request();
         let mut call = request.get();
@@ -56,8 +56,14 @@ impl App {
     /// # Errors
     /// [`AppError::Unknown`]; see [`App::create_invoice`].
     pub async fn wait_invoice(&self, invoice_id: InvoiceId) -> Result<InvoiceStatus, AppError> {
-        let mut request = self.seller_client()?.wait_invoice_request();
-        request.get().set_invoice_id(invoice_id.as_bytes());
-        read_status(request.send().promise.await?.get()?.get_result()?)
+        loop {
+            // The node answers now and then although nothing has happened.
+            let mut request = self.seller_client()?.wait_invoice_request();
+            request.get().set_invoice_id(invoice_id.as_bytes());
+            let status = read_status(request.send().promise.await?.get()?.get_result()?)?;
+            if status != InvoiceStatus::Open {
+                return Ok(status);
+            }
+        }
     }
 }

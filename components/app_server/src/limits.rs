@@ -26,6 +26,8 @@ pub struct Limits {
     /// Most calls of a connection that wait for something to happen (`pay`, `waitInvoice`, `next`); further ones are
     /// refused. Below `calls`, so that waiting calls never keep the others out.
     pub waits: usize,
+    /// How long a call waits for something to happen before it is answered that nothing has, in milliseconds.
+    pub wait_ms: u64,
     /// Most subscriptions of a connection.
     pub subscriptions: usize,
     /// A connection that takes nothing of what is written to it for so long is closed, in milliseconds.
@@ -44,6 +46,7 @@ impl Default for Limits {
             unsent_bytes: 1024 * 1024,
             unfinished_calls: 1024,
             waits: 192,
+            wait_ms: 20_000,
             subscriptions: 16,
             write_timeout_ms: 60_000,
         }

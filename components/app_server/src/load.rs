@@ -2,10 +2,14 @@
 //!
 //! The RPC library queues without bound: calls that are not answered, answers that are not sent, results that the peer has not
 //! finished. Here both directions are counted, message by message. Without IO.
+//!
+//! One more thing is mended here: when the peer gives a call up before it is answered (a `Finish`), the library would drop it
+//! and never send the `Return` that the protocol promises, and both ends would keep its id for ever. So such a `Finish` is
+//! withheld until the call is answered. That is why no call waits without end.
 
 use crate::limits::Limits;
 use capnp_rpc::rpc_capnp::{call, message, return_};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a message costs beyond its bytes.
 const MESSAGE_OVERHEAD: usize = 128;
@@ -41,7 +45,25 @@ impl From<capnp::Error> for Refusal {
 struct Call {
     bytes: usize,
     is_answered: bool,
-    is_finished: bool,
+    finish: Option<Finish>,
+}
+
+/// The peer needs a call's answer no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finish {
+    /// The call.
+    pub(crate) id: u32,
+    /// Whether the capabilities in the answer are released, too.
+    pub(crate) release_result_caps: bool,
+}
+
+/// What to do with a message that has come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// The library takes it.
+    Deliver,
+    /// The library gets it later, from [`Load::late_finish`].
+    Withhold,
 }
 
 /// The load of one connection.
@@ -52,12 +74,20 @@ pub(crate) struct Load {
     unanswered: usize,
     unanswered_bytes: usize,
     unsent_bytes: usize,
+    late_finishes: VecDeque<Finish>,
 }
 
 impl Load {
     /// Nothing yet.
     pub(crate) fn new(limits: Limits) -> Self {
-        Load { limits, calls: BTreeMap::new(), unanswered: 0, unanswered_bytes: 0, unsent_bytes: 0 }
+        Load {
+            limits,
+            calls: BTreeMap::new(),
+            unanswered: 0,
+            unanswered_bytes: 0,
+            unsent_bytes: 0,
+            late_finishes: VecDeque::new(),
+        }
     }
 
     /// Whether the next message may be read.
@@ -74,7 +104,7 @@ impl Load {
     ///
     /// # Errors
     /// The connection is to be closed.
-    pub(crate) fn received(&mut self, message: message::Reader<'_>, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) fn received(&mut self, message: message::Reader<'_>, bytes: usize) -> Result<Disposition, Refusal> {
         match message.which().map_err(|_| Refusal::Kind)? {
             message::Bootstrap(bootstrap) => self.begin(bootstrap?.get_question_id(), bytes),
             message::Call(call) => {
@@ -87,34 +117,44 @@ impl Load {
                 self.begin(call.get_question_id(), bytes)
             }
             message::Finish(finish) => {
-                self.finish(finish?.get_question_id());
-                Ok(())
+                let finish = finish?;
+                let release_result_caps = finish.get_release_result_caps();
+                Ok(self.finish(Finish { id: finish.get_question_id(), release_result_caps }))
             }
-            message::Release(_) | message::Abort(_) => Ok(()),
+            message::Release(_) | message::Abort(_) => Ok(Disposition::Deliver),
             _ => Err(Refusal::Kind),
         }
     }
 
-    fn begin(&mut self, id: u32, bytes: usize) -> Result<(), Refusal> {
+    fn begin(&mut self, id: u32, bytes: usize) -> Result<Disposition, Refusal> {
         if self.calls.len() >= self.limits.calls + self.limits.unfinished_calls {
             return Err(Refusal::Unfinished);
         }
-        let call = Call { bytes: bytes + MESSAGE_OVERHEAD, is_answered: false, is_finished: false };
+        let call = Call { bytes: bytes + MESSAGE_OVERHEAD, is_answered: false, finish: None };
         if self.calls.insert(id, call).is_some() {
             return Err(Refusal::RepeatedId);
         }
         self.unanswered += 1;
         self.unanswered_bytes += call.bytes;
-        Ok(())
+        Ok(Disposition::Deliver)
     }
 
-    fn finish(&mut self, id: u32) {
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.is_finished = true;
-            if call.is_answered {
-                self.calls.remove(&id);
+    fn finish(&mut self, finish: Finish) -> Disposition {
+        match self.calls.get_mut(&finish.id) {
+            Some(call) if !call.is_answered => {
+                call.finish = Some(finish);
+                Disposition::Withhold
+            }
+            _ => {
+                self.calls.remove(&finish.id);
+                Disposition::Deliver
             }
         }
+    }
+
+    /// A `Finish` that was withheld and is due: before any other message, because the id may be used again.
+    pub(crate) fn late_finish(&mut self) -> Option<Finish> {
+        self.late_finishes.pop_front()
     }
 
     /// Counts a message that waits to be written, and gives its cost for [`Load::written`].
@@ -135,9 +175,13 @@ impl Load {
             call.is_answered = true;
             self.unanswered -= 1;
             self.unanswered_bytes -= call.bytes;
-            if call.is_finished || answer.get_no_finish_needed() {
+            let finish = call.finish;
+            let no_finish_needed = answer.get_no_finish_needed();
+            if finish.is_some() || no_finish_needed {
                 self.calls.remove(&id);
             }
+            // The library has forgotten a call that needs no finish.
+            self.late_finishes.extend(finish.filter(|_| !no_finish_needed));
         }
     }
 
@@ -162,16 +206,16 @@ mod tests {
         message
     }
 
-    fn receive(load: &mut Load, bytes: usize, fill: impl FnOnce(message::Builder<'_>)) -> Result<(), Refusal> {
+    fn receive(load: &mut Load, bytes: usize, fill: impl FnOnce(message::Builder<'_>)) -> Result<Disposition, Refusal> {
         load.received(message(fill).get_root_as_reader().unwrap(), bytes)
     }
 
-    fn call(load: &mut Load, id: u32, bytes: usize) -> Result<(), Refusal> {
+    fn call(load: &mut Load, id: u32, bytes: usize) -> Result<Disposition, Refusal> {
         receive(load, bytes, |message| message.init_call().set_question_id(id))
     }
 
-    fn finish(load: &mut Load, id: u32) {
-        receive(load, 8, |message| message.init_finish().set_question_id(id)).unwrap();
+    fn finish(load: &mut Load, id: u32) -> Disposition {
+        receive(load, 8, |message| message.init_finish().set_question_id(id)).unwrap()
     }
 
     fn answer(load: &mut Load, id: u32, bytes: usize, no_finish_needed: bool) -> usize {
@@ -227,6 +271,22 @@ mod tests {
         assert_eq!(call(&mut load, 9, 8), Err(Refusal::Unfinished), "finished but not answered");
         answer(&mut load, 9, 8, false);
         call(&mut load, 9, 8).unwrap();
+    }
+
+    #[test]
+    fn a_call_is_finished_for_the_library_after_its_answer() {
+        let mut load = Load::new(limits());
+        for (id, no_finish_needed) in [(1, false), (2, true)] {
+            call(&mut load, id, 8).unwrap();
+            assert_eq!(finish(&mut load, id), Disposition::Withhold);
+            assert_eq!(load.late_finish(), None);
+            answer(&mut load, id, 8, no_finish_needed);
+        }
+        assert_eq!(load.late_finish(), Some(Finish { id: 1, release_result_caps: true }));
+        assert_eq!(load.late_finish(), None);
+        call(&mut load, 1, 8).unwrap();
+        answer(&mut load, 1, 8, false);
+        assert_eq!(finish(&mut load, 1), Disposition::Deliver);
     }
 
     #[test]

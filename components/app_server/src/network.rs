@@ -2,7 +2,7 @@
 //! nothing is read while the [`Load`] is at its limits.
 
 use crate::limits::Limits;
-use crate::load::Load;
+use crate::load::{Disposition, Finish, Load};
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
 use capnp::serialize::{OwnedSegments, SEGMENTS_COUNT_LIMIT, SegmentLengthsBuilder};
@@ -51,6 +51,9 @@ impl SharedLoad {
     }
 }
 
+/// A message that was read.
+type Message = Reader<OwnedSegments>;
+
 /// What the writer does next.
 enum Outgoing {
     /// Writes a message.
@@ -69,7 +72,7 @@ pub(crate) fn network<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let load = Rc::new(SharedLoad { load: RefCell::new(Load::new(limits)), fell: Notify::new() });
     let (sender, queue) = mpsc::unbounded_channel();
     let connection = Connection {
-        reader: Rc::new(RefCell::new(Some(BufReader::new(reader)))),
+        reader: Rc::new(RefCell::new(Some(Incoming { reader: BufReader::new(reader), held: None }))),
         sender,
         load: load.clone(),
         message_bytes_max: limits.message_bytes,
@@ -128,9 +131,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> capnp_rpc::VatNetwork<Side> fo
     }
 }
 
+/// The side that reads.
+struct Incoming<S> {
+    reader: BufReader<ReadHalf<S>>,
+    /// Was read while a `Finish` became due, which goes first.
+    held: Option<Message>,
+}
+
 struct Connection<S: AsyncRead + AsyncWrite> {
     /// Taken while a message is read.
-    reader: Rc<RefCell<Option<BufReader<ReadHalf<S>>>>>,
+    reader: Rc<RefCell<Option<Incoming<S>>>>,
     sender: mpsc::UnboundedSender<Outgoing>,
     load: Rc<SharedLoad>,
     message_bytes_max: usize,
@@ -151,18 +161,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> capnp_rpc::Connection<Side> fo
     }
 
     fn receive_incoming_message(&mut self) -> Promise<Option<Box<dyn IncomingMessage>>, capnp::Error> {
-        let Some(mut reader) = self.reader.borrow_mut().take() else {
+        let Some(mut incoming) = self.reader.borrow_mut().take() else {
             return Promise::err(capnp::Error::failed("a message is being read already".into()));
         };
         let (back, load, bytes_max) = (self.reader.clone(), self.load.clone(), self.message_bytes_max);
         Promise::from_future(async move {
-            load.wait(Load::may_read).await;
-            let Some((message, bytes)) = read_message(&mut reader, bytes_max).await? else { return Ok(None) };
-            *back.borrow_mut() = Some(reader);
-            let root = message.get_root::<message::Reader<'_>>()?;
-            load.change(|load| load.received(root, bytes))
-                .map_err(|refusal| capnp::Error::failed(refusal.to_string()))?;
-            Ok(Some(Box::new(IncomingRpc(message)) as Box<dyn IncomingMessage>))
+            let message = incoming.next(&load, bytes_max).await?;
+            *back.borrow_mut() = Some(incoming);
+            Ok(message)
         })
     }
 
@@ -173,11 +179,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> capnp_rpc::Connection<Side> fo
     }
 }
 
+impl<S: AsyncRead> Incoming<S> {
+    /// The next message for the library.
+    async fn next(&mut self, load: &SharedLoad, bytes_max: usize) -> capnp::Result<Option<Box<dyn IncomingMessage>>> {
+        loop {
+            if let Some(finish) = load.change(Load::late_finish) {
+                return Ok(Some(Box::new(late_finish(finish)?)));
+            }
+            if let Some(message) = self.held.take() {
+                return Ok(Some(Box::new(IncomingRpc(message))));
+            }
+            load.wait(Load::may_read).await;
+            let Some((message, bytes)) = read_message(&mut self.reader, bytes_max).await? else { return Ok(None) };
+            let root = message.get_root::<message::Reader<'_>>()?;
+            let received = load.change(|load| load.received(root, bytes));
+            match received.map_err(|refusal| capnp::Error::failed(refusal.to_string()))? {
+                Disposition::Deliver => self.held = Some(message),
+                Disposition::Withhold => {}
+            }
+        }
+    }
+}
+
+fn late_finish(finish: Finish) -> capnp::Result<IncomingRpc> {
+    let mut message = Builder::new_default();
+    let mut builder = message.init_root::<message::Builder<'_>>().init_finish();
+    builder.set_question_id(finish.id);
+    builder.set_release_result_caps(finish.release_result_caps);
+    let bytes = capnp::serialize::write_message_to_words(&message);
+    Ok(IncomingRpc(capnp::serialize::read_message(&bytes[..], ReaderOptions::new())?))
+}
+
 /// Reads one message of at most `bytes_max` bytes, and how many it has. None at the end of the stream.
 async fn read_message(
     reader: &mut (impl AsyncRead + Unpin),
     bytes_max: usize,
-) -> capnp::Result<Option<(Reader<OwnedSegments>, usize)>> {
+) -> capnp::Result<Option<(Message, usize)>> {
     let mut count = [0; 4];
     if reader.read(&mut count[..1]).await? == 0 {
         return Ok(None);
@@ -213,7 +250,7 @@ async fn read_message(
     Ok(Some((Reader::new(content, options), bytes)))
 }
 
-struct IncomingRpc(Reader<OwnedSegments>);
+struct IncomingRpc(Message);
 
 impl IncomingMessage for IncomingRpc {
     fn get_body(&self) -> capnp::Result<capnp::any_pointer::Reader<'_>> {

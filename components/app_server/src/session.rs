@@ -23,6 +23,7 @@ use reports::Reports;
 use seller::Seller;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, watch};
 
 /// What the capabilities of one connection share.
@@ -32,6 +33,7 @@ struct Context {
     /// Held while a long answer is made: one at a time.
     long_answer: Mutex<()>,
     waits: Semaphore,
+    wait_time: Duration,
     subscriptions: Arc<Semaphore>,
 }
 
@@ -110,6 +112,7 @@ impl Session {
             load,
             long_answer: Mutex::new(()),
             waits: Semaphore::new(limits.waits),
+            wait_time: Duration::from_millis(limits.wait_ms),
             subscriptions: Arc::new(Semaphore::new(limits.subscriptions)),
         });
         Session {

@@ -2,7 +2,7 @@
 
 mod fake;
 
-use fake::{APP, Fake, Running, identity, invoice_report, payment, signed_invoice, start};
+use fake::{APP, Fake, OPEN_INVOICE, Running, identity, invoice_report, payment, signed_invoice, start};
 use offst_app::{App, AppError, Destination, NewFriend, NewInvoice, Order, Purpose, connect, connect_within};
 use offst_app_server::{Limits, Permissions};
 use offst_funder::Command;
@@ -157,6 +157,34 @@ async fn selling() {
 }
 
 #[tokio::test]
+async fn waiting_for_the_money() {
+    // Every wait ends at once, so the library must ask again.
+    with_node("seller", Limits { wait_ms: 1, ..Limits::default() }, async |running| {
+        let app = app(&running).await;
+        let invoice_id = InvoiceId::from_bytes([OPEN_INVOICE; 16]);
+        let paying = async {
+            app.friends().await.unwrap();
+            *running.fake.open_invoice.lock().unwrap() = InvoiceStatus::Paid;
+        };
+        assert_eq!(futures::future::join(app.wait_invoice(invoice_id), paying).await.0.unwrap(), InvoiceStatus::Paid);
+    })
+    .await;
+    // Only the event ends the wait.
+    with_node("seller", Limits::default(), async |running| {
+        let app = app(&running).await;
+        let invoice_id = InvoiceId::from_bytes([OPEN_INVOICE; 16]);
+        let paying = async {
+            app.friends().await.unwrap();
+            *running.fake.open_invoice.lock().unwrap() = InvoiceStatus::Cancelled;
+            running.fake.events.send(Event::InvoiceChanged { invoice_id, status: InvoiceStatus::Cancelled }).unwrap();
+        };
+        let (status, ()) = futures::future::join(app.wait_invoice(invoice_id), paying).await;
+        assert_eq!(status.unwrap(), InvoiceStatus::Cancelled);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn configuring() {
     with_node("config", Limits::default(), async |running| {
         let app = app(&running).await;
@@ -295,7 +323,7 @@ async fn a_permission_that_is_taken_away_closes_the_connection() {
                 all.insert(identity(APP).public_key(), granted);
             });
         };
-        let waiting = app.wait_invoice(InvoiceId::from_bytes([40; 16]));
+        let waiting = app.wait_invoice(InvoiceId::from_bytes([OPEN_INVOICE; 16]));
         grant("buyer,seller,config");
         app.friends().await.unwrap();
         grant("buyer,config");
@@ -304,7 +332,7 @@ async fn a_permission_that_is_taken_away_closes_the_connection() {
         let again = connect(&running.ticket, &identity(APP)).await.unwrap();
         again.enable_friend("node1").await.unwrap();
         running.permissions.send_replace(Default::default());
-        assert!(again.wait_invoice(InvoiceId::from_bytes([40; 16])).await.is_err());
+        assert!(again.wait_invoice(InvoiceId::from_bytes([OPEN_INVOICE; 16])).await.is_err());
         let refused = connect(&running.ticket, &identity(APP)).await.unwrap_err();
         assert!(matches!(refused, AppError::NotTrusted { .. }), "{refused}");
     })
@@ -312,20 +340,33 @@ async fn a_permission_that_is_taken_away_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn calls_that_wait_keep_nobody_out_and_can_be_given_up() {
+async fn calls_that_wait_keep_nobody_out() {
     with_node("seller", Limits { calls: 8, waits: 5, ..Limits::default() }, async |running| {
         let app = app(&running).await;
-        let never = InvoiceId::from_bytes([40; 16]);
-        // Each round fills all places, is refused one more, and gives all up again.
-        for _ in 0..20 {
-            let waiting = futures::future::join_all((0..5).map(|_| app.wait_invoice(never)));
-            let surplus = async {
-                let error = app.wait_invoice(never).await.unwrap_err();
-                assert!(error.to_string().contains("too many calls of this app wait"), "{error}");
-                app.friends().await.unwrap();
-            };
-            futures::future::select(std::pin::pin!(waiting), std::pin::pin!(surplus)).await;
+        let never = InvoiceId::from_bytes([OPEN_INVOICE; 16]);
+        let waiting = futures::future::join_all((0..5).map(|_| app.wait_invoice(never)));
+        let surplus = async {
+            let error = app.wait_invoice(never).await.unwrap_err();
+            assert!(error.to_string().contains("too many calls of this app wait"), "{error}");
+            app.friends().await.unwrap();
+        };
+        futures::future::select(std::pin::pin!(waiting), std::pin::pin!(surplus)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_can_be_given_up() {
+    // Far more than may be unanswered or unfinished at a time.
+    let limits = Limits { calls: 8, waits: 5, wait_ms: 1, unfinished_calls: 8, ..Limits::default() };
+    with_node("seller", limits, async |running| {
+        let app = app(&running).await;
+        for _ in 0..200 {
+            let waiting = app.wait_invoice(InvoiceId::from_bytes([OPEN_INVOICE; 16]));
+            let other = app.friends();
+            futures::future::select(std::pin::pin!(waiting), std::pin::pin!(other)).await;
         }
+        app.friends().await.unwrap();
     })
     .await;
 }
@@ -360,7 +401,7 @@ async fn a_defect_in_one_connection_ends_that_one_only() {
 async fn a_stopping_node_closes_its_connections() {
     with_node("seller", Limits::default(), async |running| {
         let app = app(&running).await;
-        let waiting = app.wait_invoice(InvoiceId::from_bytes([40; 16]));
+        let waiting = app.wait_invoice(InvoiceId::from_bytes([OPEN_INVOICE; 16]));
         running.stop.cancel();
         assert!(waiting.await.is_err());
         running.ended.await.unwrap().unwrap();

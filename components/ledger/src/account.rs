@@ -449,11 +449,14 @@ impl Account {
             }
             return;
         }
-        let number = epoch.number;
+        let theirs = self.negotiation.theirs.as_ref();
         let was_confirmed = !epoch.is_untouched();
-        let has_reopened = self.negotiation.theirs.as_ref().is_some_and(|theirs| theirs.epoch > number);
+        let has_reopened = theirs.is_some_and(|theirs| theirs.epoch > epoch.number);
+        // Our epoch rests on the friend's acceptance, and the friend is in another one of the same number.
+        let knows_not_its_own = theirs.is_some_and(|theirs| theirs.hash() == epoch.agreed)
+            && position.is_some_and(|position| position.number == epoch.number);
         self.resumed = false;
-        if was_confirmed && !has_reopened {
+        if was_confirmed && !has_reopened || knows_not_its_own {
             // It was in this epoch and does not know it any more. Our terms for the next one show what it has lost.
             self.stop_in(outcome, StopReason::FriendStateLost, signer);
         }
@@ -639,6 +642,22 @@ impl Account {
                 _ => None,
             })
             .collect()
+    }
+
+    /// How many operations of ours wait to be signed.
+    pub fn queued_count(&self) -> usize {
+        self.epoch.as_ref().map_or(0, |epoch| epoch.queue.len())
+    }
+
+    /// Whether the friend has acknowledged how every request of its ended here. Until then it may count one as pending that we
+    /// have collected or cancelled, and an account that stopped now would start anew with two opinions.
+    pub fn ends_are_known(&self) -> bool {
+        self.epoch.as_ref().is_none_or(|epoch| {
+            let ends = |queued: &crate::epoch::Queued| {
+                matches!(queued.operation, Operation::Collect { .. } | Operation::Cancel { .. })
+            };
+            !epoch.queue.values().any(ends) && !epoch.unacknowledged.iter().any(|sent| sent.has_operations)
+        })
     }
 
     /// Whether a `Commit` of ours for this request is signed, so that it cannot be taken back.

@@ -1,6 +1,7 @@
 //! Invoices.
 
 use super::{Context, gone, unexpected, wrong_argument};
+use crate::backend::BackendGone;
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};
@@ -8,8 +9,9 @@ use offst_proto::InvoiceId;
 use offst_proto::app::{invoice_status_to_wire, read_amount, read_currency, read_invoice_id, read_text};
 use offst_proto::encoding::DecodeError;
 use offst_proto::invoice::EXPIRES_MS_MAX;
-use offst_proto::report::InvoiceStatus;
+use offst_proto::report::{Event, InvoiceStatus};
 use offst_proto::wire::app_capnp::{self as wire, seller};
+use tokio::sync::broadcast::error::RecvError;
 
 pub(super) struct Seller {
     pub(super) context: Rc<Context>,
@@ -29,32 +31,36 @@ fn read_invoice_order(order: seller::create_invoice_params::Reader<'_>) -> Resul
 }
 
 impl Seller {
-    /// The answer to a command about an invoice.
-    async fn answer(
-        &self,
-        invoice_id: InvoiceId,
-        reply: Reply,
-        mut result: wire::invoice_status_result::Builder<'_>,
-    ) -> Result<(), Error> {
-        let status = match reply {
-            Reply::InvoiceStatus(status) => Some(status),
-            Reply::Done => Some(InvoiceStatus::Cancelled),
-            Reply::Refused(sentence) => {
-                result.set_refused(sentence.as_str());
-                return Ok(());
+    async fn status(&self, invoice_id: InvoiceId) -> Result<Option<InvoiceStatus>, Error> {
+        let invoice = self.context.backend.invoice(invoice_id).await.map_err(gone)?;
+        Ok(invoice.map(|invoice| invoice.status))
+    }
+
+    /// The invoice's status once it is not open any more.
+    async fn ended(&self, invoice_id: InvoiceId) -> Result<Option<InvoiceStatus>, Error> {
+        // Events are kept from before the look, so that no change is missed in between.
+        let mut events = self.context.backend.events();
+        loop {
+            let status = self.status(invoice_id).await?;
+            if status != Some(InvoiceStatus::Open) {
+                return Ok(status);
             }
-            // Not open (any more): the history may tell how it ended.
-            Reply::Unknown => {
-                let invoice = self.context.backend.invoice(invoice_id).await.map_err(gone)?;
-                invoice.map(|invoice| invoice.status)
+            loop {
+                match events.recv().await {
+                    Ok(Event::InvoiceChanged { invoice_id: changed, .. }) if changed == invoice_id => break,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return Err(gone(BackendGone)),
+                }
             }
-            reply => return Err(unexpected(&reply)),
-        };
-        match status {
-            Some(status) => result.set_status(invoice_status_to_wire(status)),
-            None => result.set_unknown(()),
         }
-        Ok(())
+    }
+}
+
+fn write_status(status: Option<InvoiceStatus>, mut result: wire::invoice_status_result::Builder<'_>) {
+    match status {
+        Some(status) => result.set_status(invoice_status_to_wire(status)),
+        None => result.set_unknown(()),
     }
 }
 
@@ -91,8 +97,19 @@ impl seller::Server for Seller {
         mut results: seller::CancelInvoiceResults,
     ) -> Result<(), Error> {
         let invoice_id = read_invoice_id(params.get()?.get_invoice_id()).map_err(wrong_argument)?;
-        let reply = self.context.command(Command::CancelInvoice(invoice_id)).await?;
-        self.answer(invoice_id, reply, results.get().init_result()).await
+        let status = match self.context.command(Command::CancelInvoice(invoice_id)).await? {
+            Reply::Done => Some(InvoiceStatus::Cancelled),
+            Reply::InvoiceStatus(status) => Some(status),
+            // Not open (any more): the history may tell how it ended.
+            Reply::Unknown => self.status(invoice_id).await?,
+            Reply::Refused(sentence) => {
+                results.get().init_result().set_refused(sentence);
+                return Ok(());
+            }
+            reply => return Err(unexpected(&reply)),
+        };
+        write_status(status, results.get().init_result());
+        Ok(())
     }
 
     async fn wait_invoice(
@@ -102,7 +119,11 @@ impl seller::Server for Seller {
     ) -> Result<(), Error> {
         let _wait = self.context.wait()?;
         let invoice_id = read_invoice_id(params.get()?.get_invoice_id()).map_err(wrong_argument)?;
-        let reply = self.context.command(Command::WaitInvoice(invoice_id)).await?;
-        self.answer(invoice_id, reply, results.get().init_result()).await
+        let status = match tokio::time::timeout(self.context.wait_time, self.ended(invoice_id)).await {
+            Ok(ended) => ended?,
+            Err(_) => Some(InvoiceStatus::Open),
+        };
+        write_status(status, results.get().init_result());
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ use capnp::capability::Rc;
 use offst_proto::app::write_event;
 use offst_proto::report::Event;
 use offst_proto::wire::app_capnp::subscription;
+use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, broadcast};
 
@@ -31,13 +32,17 @@ impl Subscription {
     }
 }
 
-/// Waits for the first event and takes what else is there. True when events were lost before these.
-async fn next_events(receiver: &mut broadcast::Receiver<Event>) -> Result<(Vec<Event>, bool), Error> {
+/// Waits for the first event, up to a time, and takes what else is there. True when events were lost before these.
+async fn next_events(
+    receiver: &mut broadcast::Receiver<Event>,
+    wait_time: Duration,
+) -> Result<(Vec<Event>, bool), Error> {
     let mut events = vec![];
-    match receiver.recv().await {
-        Ok(event) => events.push(event),
-        Err(RecvError::Lagged(_)) => return Ok((events, true)),
-        Err(RecvError::Closed) => return Err(Error::disconnected("the node is stopping".into())),
+    match tokio::time::timeout(wait_time, receiver.recv()).await {
+        Err(_) => return Ok((events, false)),
+        Ok(Ok(event)) => events.push(event),
+        Ok(Err(RecvError::Lagged(_))) => return Ok((events, true)),
+        Ok(Err(RecvError::Closed)) => return Err(Error::disconnected("the node is stopping".into())),
     }
     while events.len() < EVENTS_MAX {
         match receiver.try_recv() {
@@ -58,7 +63,7 @@ impl subscription::Server for Subscription {
     ) -> Result<(), Error> {
         let _wait = self.context.wait()?;
         let mut receiver = self.events.lock().await;
-        let (events, lost) = next_events(&mut receiver).await?;
+        let (events, lost) = next_events(&mut receiver, self.context.wait_time).await?;
         let mut answer = results.get();
         answer.set_lost(lost);
         let mut list = answer.init_events(u32::try_from(events.len()).expect("at most EVENTS_MAX"));
@@ -73,6 +78,8 @@ impl subscription::Server for Subscription {
 mod tests {
     use super::*;
 
+    const WAIT: Duration = Duration::from_secs(60);
+
     fn event(number: usize) -> Event {
         Event::FriendChanged { name: number.to_string() }
     }
@@ -83,13 +90,18 @@ mod tests {
         for number in 0..3 {
             sender.send(event(number)).unwrap();
         }
-        assert_eq!(next_events(&mut receiver).await.unwrap(), (vec![event(0), event(1), event(2)], false));
+        assert_eq!(next_events(&mut receiver, WAIT).await.unwrap(), (vec![event(0), event(1), event(2)], false));
         for number in 0..9 {
             sender.send(event(number)).unwrap();
         }
-        assert_eq!(next_events(&mut receiver).await.unwrap(), (vec![], true));
-        assert_eq!(next_events(&mut receiver).await.unwrap(), (vec![event(5), event(6), event(7), event(8)], false));
+        assert_eq!(next_events(&mut receiver, WAIT).await.unwrap(), (vec![], true));
+        assert_eq!(
+            next_events(&mut receiver, WAIT).await.unwrap(),
+            (vec![event(5), event(6), event(7), event(8)], false)
+        );
+        let nothing = next_events(&mut receiver, Duration::from_millis(1)).await.unwrap();
+        assert_eq!(nothing, (vec![], false));
         drop(sender);
-        assert!(next_events(&mut receiver).await.is_err());
+        assert!(next_events(&mut receiver, WAIT).await.is_err());
     }
 }

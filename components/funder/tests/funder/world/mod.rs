@@ -577,7 +577,12 @@ impl World {
     pub(crate) fn assert_quiet(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(funder) = &node.funder else { continue };
-            assert_eq!(node.pendings(), 0, "requests are pending at node {index}");
+            for (friend, account) in funder.accounts() {
+                let other = self.index(friend);
+                for pending in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
+                    panic!("node {index} with {other} ({:?}): still pending {pending:?}", account.status());
+                }
+            }
             assert_eq!(node.disk.underway(), 0, "rows are left at node {index}");
             assert_eq!(node.disk.image().payments.len(), 0, "payments are open at node {index}");
             for (friend, account) in funder.accounts() {

@@ -1,0 +1,247 @@
+//! A node's file of settings.
+
+use offst_app_server::Limits;
+use offst_funder::Timing;
+use offst_index_client::Config;
+use offst_node::NodeSettings;
+use offst_proto::index::TIME_TO_LIVE_MS_MAX;
+use offst_proto::limits::PATIENCE_MS_MAX;
+use offst_relay::ClientConfig;
+use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
+use std::net::SocketAddr;
+
+/// Most substreams at one relay: their windows are counted in bytes, 256 kB each.
+const RELAY_SUBSTREAMS_MAX: usize = 1 << 16;
+
+fn defaults() -> NodeSettings {
+    NodeSettings::default()
+}
+
+crate::settings! {
+    /// The file.
+    pub(super) struct NodeFile {
+        /// Where to listen for applications. Without this: the port of the node's address on all interfaces, or a loopback
+        /// address itself.
+        listen: Option<SocketAddr> = None => "127.0.0.1:9500",
+        /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
+        metrics: Option<SocketAddr> = None => "127.0.0.1:9102",
+        /// How long a payment waits for its way through the network, besides a step for each hop, milliseconds.
+        patience_ms: u64 = defaults().timing.patience_ms,
+        /// What each hop takes off the patience, milliseconds.
+        patience_step_ms: u64 = defaults().timing.patience_step_ms,
+        /// A friend that leaves a committed payment unfinished for so long is called overdue, milliseconds.
+        overdue_ms: u64 = defaults().timing.overdue_ms,
+        /// How long an account is quiet before a last statement settles it, milliseconds.
+        account_idle_ms: u64 = defaults().timing.idle_ms,
+        /// Holding an uncommitted payment for longer counts against the friend whose move is awaited, milliseconds.
+        hold_ms: u64 = defaults().timing.hold_ms,
+        /// How long that is remembered, milliseconds.
+        strike_ms: u64 = defaults().timing.strike_ms,
+        /// How long a payment without a route waits before it asks again, milliseconds.
+        route_retry_ms: u64 = defaults().timing.retry_ms,
+        /// Most messages that are written to the disk together.
+        batch_max: usize = defaults().batch_max,
+        /// Longest wait before a relay or a friend is called again, milliseconds.
+        reconnect_max_ms: u64 = defaults().reconnect_max_ms,
+        /// Something is sent to every friend at least this often, milliseconds.
+        friend_keepalive_ms: u64 = defaults().friend_keepalive.keepalive_ms,
+        /// A friend of whom nothing came for this long is offline, milliseconds; at least twice friend_keepalive_ms.
+        friend_idle_timeout_ms: u64 = defaults().friend_keepalive.idle_timeout_ms,
+        /// Longest time for connecting to a relay, milliseconds.
+        relay_connect_timeout_ms: u64 = defaults().relay.connect_timeout_ms,
+        /// Longest time for opening a substream to a friend at a relay, milliseconds.
+        relay_open_timeout_ms: u64 = defaults().relay.open_timeout_ms,
+        /// Something is sent to every relay at least this often, milliseconds.
+        relay_keepalive_ms: u64 = defaults().relay.keepalive.keepalive_ms,
+        /// A relay of which nothing came for this long is left, milliseconds; at least twice relay_keepalive_ms.
+        relay_idle_timeout_ms: u64 = defaults().relay.keepalive.idle_timeout_ms,
+        /// Most substreams at one relay, at most 65536.
+        relay_substreams_max: usize = defaults().relay.substreams_max,
+        /// Most messages of one relay that wait to be read.
+        relay_events_max: usize = defaults().relay.events_max,
+        /// Most bytes from one relay that wait to be read.
+        relay_unread_bytes_max: u64 = defaults().relay.unread_bytes_max,
+        /// An index server is told of changes at most once in this time, milliseconds.
+        index_publish_interval_ms: u64 = defaults().index.publish_interval_ms,
+        /// How long what an index server was told stands; half of it later it is told again, milliseconds, at most 3600000.
+        index_time_to_live_ms: u64 = defaults().index.time_to_live_ms,
+        /// An index server that does not confirm what it was told for so long is disconnected, milliseconds.
+        index_update_timeout_ms: u64 = defaults().index.update_timeout_ms,
+        /// How long the node waits when an index server refused what it was told, milliseconds.
+        index_refused_wait_ms: u64 = defaults().index.refused_wait_ms,
+        /// Longest time for a question to an index server, milliseconds.
+        index_query_timeout_ms: u64 = defaults().index.query_timeout_ms,
+        /// How long a payment that has a route waits for a second index server's answer, milliseconds.
+        index_second_answer_ms: u64 = defaults().index.second_answer_ms,
+        /// Most questions to index servers at the same time.
+        index_queries_max: usize = defaults().index.queries,
+        /// First wait before an index server is called again, doubled after each failure, milliseconds.
+        index_reconnect_min_ms: u64 = defaults().index.reconnect_min_ms,
+        /// Longest wait before an index server is called again, milliseconds.
+        index_reconnect_max_ms: u64 = defaults().index.reconnect_max_ms,
+        /// Longest time for connecting to an index server, milliseconds.
+        index_connect_timeout_ms: u64 = defaults().index.connect_timeout_ms,
+        /// Something is sent to every index server at least this often, milliseconds.
+        index_keepalive_ms: u64 = defaults().index.keepalive.keepalive_ms,
+        /// An index server of which nothing came for this long is left, milliseconds; at least twice index_keepalive_ms.
+        index_idle_timeout_ms: u64 = defaults().index.keepalive.idle_timeout_ms,
+        /// Most connections of all applications together.
+        app_connections_max: usize = defaults().apps.connections,
+        /// Most connections of one application; one more closes its oldest.
+        connections_per_app_max: usize = defaults().apps.connections_per_app,
+        /// Most connections at the same time that have not shown their key yet.
+        app_handshakes_max: usize = defaults().apps.handshakes.handshakes_max,
+        /// Most of them from one address.
+        app_handshakes_per_address_max: usize = defaults().apps.handshakes.handshakes_per_address_max,
+        /// A connection that takes longer to show its key is closed, milliseconds.
+        app_handshake_timeout_ms: u64 = defaults().apps.handshakes.handshake_timeout_ms,
+        /// Most bytes of one message from an application.
+        app_message_bytes_max: usize = defaults().apps.message_bytes,
+        /// Most unanswered calls of one connection.
+        app_calls_max: usize = defaults().apps.calls,
+        /// Most bytes of the unanswered calls of one connection.
+        app_call_bytes_max: usize = defaults().apps.call_bytes,
+        /// Most bytes of answers that a connection has not taken.
+        app_unsent_bytes_max: usize = defaults().apps.unsent_bytes,
+        /// Most answered calls of a connection that the application has not finished.
+        app_unfinished_calls_max: usize = defaults().apps.unfinished_calls,
+        /// Most calls of a connection that wait for something to happen; fewer than app_calls_max.
+        app_waits_max: usize = defaults().apps.waits,
+        /// Most subscriptions of one connection.
+        app_subscriptions_max: usize = defaults().apps.subscriptions,
+        /// A connection that takes nothing of what is written to it for so long is closed, milliseconds.
+        app_write_timeout_ms: u64 = defaults().apps.write_timeout_ms,
+    }
+}
+
+impl NodeFile {
+    /// What the node is given.
+    ///
+    /// # Errors
+    /// Two settings do not go together, or one is beyond what the protocol allows: a sentence that names it.
+    pub(super) fn node_settings(&self) -> Result<NodeSettings, String> {
+        self.check()?;
+        Ok(NodeSettings {
+            timing: Timing {
+                patience_ms: self.patience_ms,
+                patience_step_ms: self.patience_step_ms,
+                overdue_ms: self.overdue_ms,
+                idle_ms: self.account_idle_ms,
+                hold_ms: self.hold_ms,
+                strike_ms: self.strike_ms,
+                retry_ms: self.route_retry_ms,
+            },
+            friend_keepalive: KeepaliveConfig {
+                keepalive_ms: self.friend_keepalive_ms,
+                idle_timeout_ms: self.friend_idle_timeout_ms,
+            },
+            relay: ClientConfig {
+                connect_timeout_ms: self.relay_connect_timeout_ms,
+                open_timeout_ms: self.relay_open_timeout_ms,
+                keepalive: KeepaliveConfig {
+                    keepalive_ms: self.relay_keepalive_ms,
+                    idle_timeout_ms: self.relay_idle_timeout_ms,
+                },
+                substreams_max: self.relay_substreams_max,
+                events_max: self.relay_events_max,
+                unread_bytes_max: self.relay_unread_bytes_max,
+            },
+            index: Config {
+                publish_interval_ms: self.index_publish_interval_ms,
+                time_to_live_ms: self.index_time_to_live_ms,
+                update_timeout_ms: self.index_update_timeout_ms,
+                refused_wait_ms: self.index_refused_wait_ms,
+                query_timeout_ms: self.index_query_timeout_ms,
+                second_answer_ms: self.index_second_answer_ms,
+                queries: self.index_queries_max,
+                reconnect_min_ms: self.index_reconnect_min_ms,
+                reconnect_max_ms: self.index_reconnect_max_ms,
+                connect_timeout_ms: self.index_connect_timeout_ms,
+                keepalive: KeepaliveConfig {
+                    keepalive_ms: self.index_keepalive_ms,
+                    idle_timeout_ms: self.index_idle_timeout_ms,
+                },
+            },
+            apps: Limits {
+                handshakes: HandshakeLimits {
+                    handshakes_max: self.app_handshakes_max,
+                    handshakes_per_address_max: self.app_handshakes_per_address_max,
+                    handshake_timeout_ms: self.app_handshake_timeout_ms,
+                },
+                connections: self.app_connections_max,
+                connections_per_app: self.connections_per_app_max,
+                message_bytes: self.app_message_bytes_max,
+                calls: self.app_calls_max,
+                call_bytes: self.app_call_bytes_max,
+                unsent_bytes: self.app_unsent_bytes_max,
+                unfinished_calls: self.app_unfinished_calls_max,
+                waits: self.app_waits_max,
+                subscriptions: self.app_subscriptions_max,
+                write_timeout_ms: self.app_write_timeout_ms,
+            },
+            batch_max: self.batch_max,
+            reconnect_max_ms: self.reconnect_max_ms,
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for (name, value, most) in [
+            ("patience_ms", self.patience_ms, PATIENCE_MS_MAX),
+            ("patience_step_ms", self.patience_step_ms, PATIENCE_MS_MAX),
+            ("index_time_to_live_ms", self.index_time_to_live_ms, TIME_TO_LIVE_MS_MAX),
+            ("relay_substreams_max", self.relay_substreams_max as u64, RELAY_SUBSTREAMS_MAX as u64),
+        ] {
+            if value > most {
+                return Err(format!("{name} is at most {most}"));
+            }
+        }
+        for (whom, keepalive_ms, idle_timeout_ms) in [
+            ("friend", self.friend_keepalive_ms, self.friend_idle_timeout_ms),
+            ("relay", self.relay_keepalive_ms, self.relay_idle_timeout_ms),
+            ("index", self.index_keepalive_ms, self.index_idle_timeout_ms),
+        ] {
+            if idle_timeout_ms / 2 < keepalive_ms {
+                return Err(format!("{whom}_idle_timeout_ms is at least twice {whom}_keepalive_ms ({keepalive_ms})"));
+            }
+        }
+        if self.app_waits_max >= self.app_calls_max {
+            return Err("app_waits_max is smaller than app_calls_max".into());
+        }
+        if self.index_reconnect_min_ms > self.index_reconnect_max_ms {
+            return Err("index_reconnect_min_ms is at most index_reconnect_max_ms".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_go_together_is_named() {
+        NodeFile::default().node_settings().unwrap();
+        let refused = |change: fn(&mut NodeFile)| {
+            let mut file = NodeFile::default();
+            change(&mut file);
+            file.node_settings().unwrap_err()
+        };
+        assert_eq!(refused(|file| file.patience_ms = PATIENCE_MS_MAX + 1), "patience_ms is at most 3600000");
+        assert_eq!(
+            refused(|file| file.relay_substreams_max = RELAY_SUBSTREAMS_MAX + 1),
+            "relay_substreams_max is at most 65536"
+        );
+        assert_eq!(
+            refused(|file| file.friend_keepalive_ms = file.friend_idle_timeout_ms),
+            "friend_idle_timeout_ms is at least twice friend_keepalive_ms (60000)"
+        );
+        assert_eq!(
+            refused(|file| file.app_waits_max = file.app_calls_max),
+            "app_waits_max is smaller than app_calls_max"
+        );
+        assert_eq!(
+            refused(|file| file.index_reconnect_max_ms = 1),
+            "index_reconnect_min_ms is at most index_reconnect_max_ms"
+        );
+    }
+}

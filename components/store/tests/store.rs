@@ -1,0 +1,254 @@
+//! Two machines with real databases: what is committed is what is loaded, and damaged files are refused in a sentence.
+
+use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
+use offst_funder::{
+    Command, Destination, Environment, Funder, Input, Moment, NewFriend, Order, Output, Purpose, Reply, Timing,
+};
+use offst_proto::friend::FriendMessage;
+use offst_proto::report::{InvoiceStatus, PaymentStatus};
+use offst_proto::route::{PartPlan, Way};
+use offst_proto::ticket::FriendTicket;
+use offst_proto::{Currency, PaymentId};
+use offst_store::{History, Store, StoreError};
+use std::path::PathBuf;
+
+struct Machine {
+    key: PublicKey,
+    path: PathBuf,
+    store: Store,
+    funder: Option<Funder>,
+    environment: Environment,
+    clock: u64,
+}
+
+impl Machine {
+    fn new(folder: &std::path::Path, seed: u8) -> Self {
+        let identity = Identity::from_seed([seed; 32]);
+        let key = identity.public_key();
+        let path = folder.join(format!("{seed}.db"));
+        Store::create(&path, key).unwrap();
+        let mut store = Store::open(&path, key).unwrap();
+        let funder = Funder::restore(key, store.load().unwrap()).unwrap();
+        let environment = Environment {
+            signer: Box::new(identity),
+            verifier: Box::new(Ed25519Verifier),
+            random: Box::new(SystemRandom::new()),
+            timing: Timing::default(),
+        };
+        Machine { key, path, store, funder: Some(funder), environment, clock: 0 }
+    }
+
+    fn handle(&mut self, input: Input) -> Vec<Output> {
+        self.clock += 1;
+        let now = Moment { uptime_ms: self.clock, unix_ms: 1_000_000 + self.clock };
+        let mut batch = self.funder.take().unwrap().batch(&mut self.environment, now);
+        batch.handle(input);
+        let (funder, outputs) = batch.finish().commit(&mut self.store).unwrap();
+        self.funder = Some(funder);
+        outputs
+    }
+
+    fn command(&mut self, command: Command) -> Vec<Output> {
+        self.handle(Input::Command(1, command))
+    }
+
+    /// Loads the database again, as after a kill.
+    fn reload(&mut self) {
+        self.store = Store::open(&self.path, self.key).unwrap();
+        self.funder = Some(Funder::restore(self.key, self.store.load().unwrap()).unwrap());
+    }
+
+    fn balances(&self) -> Vec<i128> {
+        let accounts = self.funder.as_ref().unwrap().accounts();
+        accounts.filter_map(|(_, account)| Some(account.epoch()?.balance())).collect()
+    }
+}
+
+/// Carries frames between the two until neither has anything to say, and answers questions for ways.
+fn settle(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Output)>) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    while let Some((from, output)) = (!outputs.is_empty()).then(|| outputs.remove(0)) {
+        let more = match output {
+            Output::Send(_, connection, frame) => {
+                let author = machines[from].key;
+                let input = match FriendMessage::from_frame(&frame).unwrap() {
+                    FriendMessage::Resume(resume) => Input::Resume(author, connection, resume),
+                    FriendMessage::Statement(statement) => {
+                        Input::Statement(author, connection, Box::new(statement.verify(&Ed25519Verifier).unwrap()))
+                    }
+                    other => panic!("{other:?}"),
+                };
+                (1 - from, machines[1 - from].handle(input))
+            }
+            Output::FindWays(payment, query) => {
+                let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };
+                (from, machines[from].handle(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }]))))
+            }
+            Output::Reply(_, reply) => {
+                replies.push(reply);
+                continue;
+            }
+            _ => continue,
+        };
+        outputs.extend(more.1.into_iter().map(|output| (more.0, output)));
+    }
+    replies
+}
+
+fn connect(machines: &mut [Machine; 2], connection: u64) {
+    let mut outputs = Vec::new();
+    for side in [0, 1] {
+        let friend = machines[1 - side].key;
+        let more = machines[side].handle(Input::Connected(friend, connection));
+        outputs.extend(more.into_iter().map(|output| (side, output)));
+    }
+    settle(machines, outputs);
+}
+
+fn pair(folder: &std::path::Path) -> [Machine; 2] {
+    let mut machines = [Machine::new(folder, 1), Machine::new(folder, 2)];
+    for side in [0, 1] {
+        let ticket = FriendTicket { public_key: machines[1 - side].key, relays: vec![], address: None };
+        machines[side].handle(Input::Start);
+        let new = NewFriend {
+            name: format!("friend{side}"),
+            ticket,
+            balance: 0,
+            currency: Currency::default(),
+            max_debt: 1000,
+            open: true,
+        };
+        machines[side].command(Command::AddFriend(Box::new(new)));
+    }
+    connect(&mut machines, 1);
+    machines
+}
+
+fn pay(machines: &mut [Machine; 2], id: u8, amount: u128) -> Vec<Reply> {
+    let order = Order {
+        payment_id: PaymentId::from_bytes([id; 16]),
+        purpose: Purpose::Spontaneous {
+            destination: Destination::Key(machines[1].key),
+            currency: Currency::default(),
+            amount,
+        },
+        max_fee: None,
+        timeout_ms: 10_000,
+    };
+    let outputs = machines[0].command(Command::Pay(Box::new(order)));
+    settle(machines, outputs.into_iter().map(|output| (0, output)).collect())
+}
+
+#[test]
+fn what_is_committed_is_what_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    for (id, amount) in [(1, 300), (2, 50)] {
+        let replies = pay(&mut machines, id, amount);
+        assert!(
+            matches!(&replies[..], [Reply::Payment(report)] if report.status == PaymentStatus::Paid),
+            "{replies:?}"
+        );
+        assert_eq!(machines[0].balances(), [machines[1].balances()[0] * -1]);
+    }
+    for side in [0, 1] {
+        let before: Vec<_> = {
+            let accounts = machines[side].funder.as_ref().unwrap().accounts();
+            accounts.map(|(_, account)| account.clone()).collect()
+        };
+        machines[side].reload();
+        for (account, (_, loaded)) in before.iter().zip(machines[side].funder.as_ref().unwrap().accounts()) {
+            let (live, loaded_epoch) = (account.epoch().unwrap(), loaded.epoch().unwrap());
+            assert_eq!((live.mine, live.theirs), (loaded_epoch.mine, loaded_epoch.theirs));
+            assert_eq!(live.pendings().collect::<Vec<_>>(), loaded_epoch.pendings().collect::<Vec<_>>());
+            assert_eq!(account.negotiation(), loaded.negotiation());
+        }
+        machines[side].handle(Input::Start);
+    }
+    connect(&mut machines, 2);
+    pay(&mut machines, 3, 1);
+    assert_eq!(machines[0].balances(), [-351]);
+    assert_eq!(machines[1].balances(), [351]);
+
+    let history = History::open(&machines[0].path).unwrap();
+    let first = history.payments(None, 2).unwrap();
+    let ids = |page: &offst_proto::report::Page<offst_funder::Payment>| -> Vec<u8> {
+        page.items.iter().map(|payment| payment.id.as_bytes()[0]).collect()
+    };
+    assert_eq!(ids(&first), [3, 2]);
+    let second = history.payments(first.next, 2).unwrap();
+    assert_eq!((ids(&second), second.next), (vec![1], None));
+    let payment = history.payment(PaymentId::from_bytes([1; 16])).unwrap().unwrap();
+    payment.receipt().unwrap().verify(&Ed25519Verifier, None).unwrap();
+}
+
+#[test]
+fn invoices_stay_and_configuration_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machine = Machine::new(folder.path(), 3);
+    machine.handle(Input::Start);
+    let server = offst_proto::ticket::ServerTicket {
+        public_key: Identity::from_seed([9; 32]).public_key(),
+        address: "127.0.0.1:1".parse().unwrap(),
+    };
+    machine.command(Command::AddRelay("r".into(), server.clone()));
+    machine.command(Command::AddIndex("i".into(), server.clone()));
+    let outputs = machine.command(Command::CreateInvoice {
+        amount: 5,
+        currency: Currency::default(),
+        description: "tea".into(),
+        expiry_ms: None,
+    });
+    let id = outputs
+        .iter()
+        .find_map(|output| match output {
+            Output::Reply(_, Reply::Invoice(invoice)) => Some(invoice.id),
+            _ => None,
+        })
+        .unwrap();
+    machine.reload();
+    let outputs = machine.handle(Input::Start);
+    assert!(outputs.contains(&Output::Relays(vec![server.clone()])));
+    assert!(outputs.contains(&Output::IndexServers(vec![server])));
+    machine.command(Command::CancelInvoice(id));
+    machine.command(Command::RemoveRelay("r".into()));
+    machine.reload();
+    assert!(machine.handle(Input::Start).contains(&Output::Relays(vec![])));
+    let history = History::open(&machine.path).unwrap();
+    assert_eq!(history.invoice(id).unwrap().unwrap().status, InvoiceStatus::Cancelled);
+    assert_eq!(history.invoices(None, 10).unwrap().items.len(), 1);
+}
+
+#[test]
+fn other_files_are_refused_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Identity::from_seed([1; 32]).public_key();
+    let path = folder.path().join("node.db");
+    assert!(matches!(Store::open(&path, key), Err(StoreError::Missing(_))));
+    Store::create(&path, key).unwrap();
+    assert!(matches!(Store::create(&path, key), Err(StoreError::Exists(_))));
+    let other = Identity::from_seed([2; 32]).public_key();
+    assert!(matches!(Store::open(&path, other), Err(StoreError::OtherNode { .. })));
+    let text = folder.path().join("text.db");
+    std::fs::write(&text, "x".repeat(5000)).unwrap();
+    assert!(matches!(Store::open(&text, key), Err(StoreError::Foreign(_))));
+    let empty = folder.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    assert!(matches!(Store::open(&empty, key), Err(StoreError::Foreign(_))));
+    for error in [Store::open(&text, key).unwrap_err(), Store::open(&path, other).unwrap_err()] {
+        assert!(!error.to_string().contains('\n'));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_reads_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::new(folder.path(), 1);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+    drop(machine);
+}

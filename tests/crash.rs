@@ -1,0 +1,153 @@
+//! Programs killed at any moment: every payment ends as paid or failed, both ends of each account agree, nothing stays pending.
+
+mod town;
+
+use std::process::{Child, Command, Stdio};
+use town::{Town, amount};
+
+fn launcher(program: &str) -> Command {
+    Command::new(match program {
+        "strelay" => env!("CARGO_BIN_EXE_strelay"),
+        "stindex" => env!("CARGO_BIN_EXE_stindex"),
+        "stnode" => env!("CARGO_BIN_EXE_stnode"),
+        "stctrl" => env!("CARGO_BIN_EXE_stctrl"),
+        other => unreachable!("{other}"),
+    })
+}
+
+const NODES: [&str; 3] = ["a", "b", "c"];
+const SETTINGS: &str = "patience_ms = 3000\npatience_step_ms = 200\nreconnect_max_ms = 500\nretry_ms = 100\n";
+
+fn chain() -> Town {
+    let mut town = Town::new(launcher);
+    town.relay("relay0");
+    town.index("index0");
+    for node in NODES {
+        town.node(node, &["relay0"], &["index0"], SETTINGS);
+    }
+    town.befriend("a", "b", 1_000_000);
+    town.befriend("b", "c", 1_000_000);
+    town.wait_online(&NODES);
+    let invoice = town.invoice("c", 1, "first.invoice");
+    town.pay_when_routed("a", &invoice, "first.receipt");
+    town
+}
+
+/// A small generator, so that a run can be repeated from its seed.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("OFFST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
+    println!("OFFST_SEED={seed} repeats this run");
+    seed
+}
+
+/// Starts paying an invoice and does not wait for it.
+fn start_payment(town: &Town, invoice: &str, receipt: &str) -> Child {
+    let arguments = ["funds", "pay-invoice", "-i", invoice, "-r", receipt, "--timeout", "20", "--json"];
+    town.control("a", &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The number of payments that the buyer knows to be paid, their amounts, and their fees; none may be pending.
+fn totals(town: &Town) -> (i128, i128) {
+    let page = town.stctrl("a", &["funds", "payments", "--json"]).json();
+    let payments = page.as_array().unwrap();
+    let paid: Vec<_> = payments.iter().filter(|payment| payment["status"] == "paid").collect();
+    assert!(payments.iter().all(|payment| payment["status"] != "pending"), "{page}");
+    (paid.iter().map(|p| amount(&p["amount"])).sum(), paid.iter().map(|p| amount(&p["fees"])).sum())
+}
+
+fn check_agreement(town: &Town) {
+    town.wait_online(&NODES);
+    town.wait_until("every payment of a has ended", |town| {
+        let page = town.stctrl("a", &["funds", "payments", "--json"]).json();
+        page.as_array().unwrap().iter().all(|payment| payment["status"] != "pending")
+    });
+    town.wait_settled(&NODES);
+    let (amounts, fees) = totals(town);
+    let balance = |node, friend| town.balance(node, friend);
+    assert_eq!(balance("a", "b"), -balance("b", "a"));
+    assert_eq!(balance("b", "c"), -balance("c", "b"));
+    assert_eq!(balance("a", "b"), -(amounts + fees), "the buyer paid what its payments say");
+    assert_eq!(balance("c", "b"), amounts, "the seller got it");
+    assert_eq!(balance("b", "a") + balance("b", "c"), fees, "the mediator earned its fees");
+}
+
+/// Each victim is killed four times, at a seeded number of payments that have ended, while others are under way.
+#[test]
+fn killed_at_any_moment_nothing_is_lost() {
+    let mut town = chain();
+    let mut random = Seeded(seed());
+    let mut victims: Vec<&str> = ["a", "b", "c", "relay0", "index0"].repeat(4);
+    for index in (1..victims.len()).rev() {
+        victims.swap(index, random.below(index as u64 + 1) as usize);
+    }
+    let mut running: Vec<(Child, String)> = Vec::new();
+    let mut number = 0;
+    for victim in victims {
+        let ended_before_the_kill = random.below(3);
+        let mut ended = 0;
+        while ended <= ended_before_the_kill {
+            while running.len() < 3 {
+                number += 1;
+                let invoice = format!("{number}.invoice");
+                let amount = (1 + random.below(50)).to_string();
+                let made = town.stctrl("c", &["seller", "create-invoice", "-a", &amount, "-o", &invoice]);
+                assert_eq!(made.code, 0, "{made:?}");
+                let receipt = format!("{number}.receipt");
+                running.push((start_payment(&town, &invoice, &receipt), receipt));
+            }
+            let (payment, receipt) = running.remove(0);
+            finish(&town, payment, &receipt);
+            ended += 1;
+        }
+        town.kill(victim);
+        town.start(victim);
+    }
+    for (payment, receipt) in running {
+        finish(&town, payment, &receipt);
+    }
+    check_agreement(&town);
+    // The town still works.
+    let invoice = town.invoice("c", 5, "last.invoice");
+    town.pay_when_routed("a", &invoice, "last.receipt");
+    check_agreement(&town);
+}
+
+/// A payment that says it is paid has a receipt; one that does not, has none.
+fn finish(town: &Town, payment: Child, receipt: &str) {
+    let output = payment.wait_with_output().unwrap();
+    let is_paid = output.status.code() == Some(0);
+    assert_eq!(town.file(receipt).exists(), is_paid, "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The exact middle: the seller stands still until the mediator has promised to pay, the mediator is killed and comes back,
+/// the seller goes on.
+#[test]
+fn a_mediator_killed_in_the_middle_comes_back_with_nothing_lost() {
+    let mut town = chain();
+    let invoice = town.invoice("c", 40, "middle.invoice");
+    town.signal("c", "STOP");
+    let payment = start_payment(&town, &invoice, "middle.receipt");
+    town.wait_until("the mediator shows a pending debt", |town| {
+        amount(&town.account("b", "c")["local_pending_debt"]) == 40
+    });
+    town.kill("b");
+    town.start("b");
+    town.signal("c", "CONT");
+    let output = payment.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() || said.contains("failed"), "{said}");
+    check_agreement(&town);
+}
