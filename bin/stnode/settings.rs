@@ -39,6 +39,8 @@ crate::settings! {
         strike_ms: u64 = defaults().timing.strike_ms,
         /// How long a payment without a route waits before it asks again, milliseconds.
         route_retry_ms: u64 = defaults().timing.retry_ms,
+        /// A friend that was away for longer is no longer told to index servers as one to pay through, milliseconds.
+        offline_ms: u64 = defaults().timing.offline_ms,
         /// Most messages that are written to the disk together.
         batch_max: usize = defaults().batch_max,
         /// Longest wait before a relay or a friend is called again, milliseconds.
@@ -107,6 +109,8 @@ crate::settings! {
         app_unfinished_calls_max: usize = defaults().apps.unfinished_calls,
         /// Most calls of a connection that wait for something to happen; fewer than app_calls_max.
         app_waits_max: usize = defaults().apps.waits,
+        /// How long such a call waits before it is answered that nothing happened, milliseconds.
+        app_wait_ms: u64 = defaults().apps.wait_ms,
         /// Most subscriptions of one connection.
         app_subscriptions_max: usize = defaults().apps.subscriptions,
         /// A connection that takes nothing of what is written to it for so long is closed, milliseconds.
@@ -130,6 +134,7 @@ impl NodeFile {
                 hold_ms: self.hold_ms,
                 strike_ms: self.strike_ms,
                 retry_ms: self.route_retry_ms,
+                offline_ms: self.offline_ms,
             },
             friend_keepalive: KeepaliveConfig {
                 keepalive_ms: self.friend_keepalive_ms,
@@ -176,6 +181,7 @@ impl NodeFile {
                 unsent_bytes: self.app_unsent_bytes_max,
                 unfinished_calls: self.app_unfinished_calls_max,
                 waits: self.app_waits_max,
+                wait_ms: self.app_wait_ms,
                 subscriptions: self.app_subscriptions_max,
                 write_timeout_ms: self.app_write_timeout_ms,
             },

@@ -276,14 +276,14 @@ mod tests {
     #[test]
     fn a_call_is_finished_for_the_library_after_its_answer() {
         let mut load = Load::new(limits());
-        for (id, no_finish_needed) in [(1, false), (2, true)] {
-            call(&mut load, id, 8).unwrap();
-            assert_eq!(finish(&mut load, id), Disposition::Withhold);
+        let late = Finish { id: 1, release_result_caps: true };
+        for (no_finish_needed, due) in [(false, Some(late)), (true, None)] {
+            call(&mut load, 1, 8).unwrap();
+            assert_eq!(finish(&mut load, 1), Disposition::Withhold);
             assert_eq!(load.late_finish(), None);
-            answer(&mut load, id, 8, no_finish_needed);
+            answer(&mut load, 1, 8, no_finish_needed);
+            assert_eq!(load.late_finish(), due);
         }
-        assert_eq!(load.late_finish(), Some(Finish { id: 1, release_result_caps: true }));
-        assert_eq!(load.late_finish(), None);
         call(&mut load, 1, 8).unwrap();
         answer(&mut load, 1, 8, false);
         assert_eq!(finish(&mut load, 1), Disposition::Deliver);

@@ -294,3 +294,45 @@ impl OutgoingMessage for OutgoingRpc {
         self.message.size_in_words()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(bytes: &[u8], bytes_max: usize) -> capnp::Result<Option<usize>> {
+        Ok(read_message(&mut &bytes[..], bytes_max).await?.map(|(_, bytes)| bytes))
+    }
+
+    #[tokio::test]
+    async fn messages_are_read_within_their_bounds() {
+        for segments in 1..6 {
+            // Small segments, so that there are several.
+            let allocator = HeapAllocator::new()
+                .first_segment_words(8)
+                .allocation_strategy(capnp::message::AllocationStrategy::FixedSize);
+            let mut message = Builder::new(allocator);
+            let mut list =
+                message.init_root::<message::Builder<'_>>().init_call().init_params().init_cap_table(segments);
+            for position in 0..segments {
+                list.reborrow().get(position).init_third_party_hosted().set_vine_id(position);
+            }
+            let bytes = capnp::serialize::write_message_to_words(&message);
+            let length = read(&bytes, 1000).await.unwrap().unwrap();
+            assert!(length < bytes.len() && read(&bytes, length).await.is_ok());
+            assert!(read(&bytes, length - 1).await.is_err());
+            for cut in 1..bytes.len() {
+                assert!(read(&bytes[..cut], 1000).await.is_err(), "{cut} of {}", bytes.len());
+            }
+        }
+        assert_eq!(read(&[], 1000).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_size_is_checked_before_anything_is_allocated() {
+        assert!(read(&[0xff; 4], usize::MAX).await.is_err());
+        assert!(read(&[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], 1000).await.is_err());
+        let mut many = vec![0xff; 4 + 512 * 4];
+        many[..4].copy_from_slice(&511u32.to_le_bytes());
+        assert!(read(&many, 1000).await.is_err());
+    }
+}

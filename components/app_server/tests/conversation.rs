@@ -356,6 +356,16 @@ async fn calls_that_wait_keep_nobody_out() {
 }
 
 #[tokio::test]
+async fn an_app_that_reads_may_ask_a_lot_at_once() {
+    with_node("", Limits { calls: 8, unsent_bytes: 5000, ..Limits::default() }, async |running| {
+        let app = app(&running).await;
+        let answers = futures::future::join_all((0..2000).map(|_| app.friends())).await;
+        assert!(answers.into_iter().all(|friends| friends.unwrap() == [friend()]));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn calls_can_be_given_up() {
     // Far more than may be unanswered or unfinished at a time.
     let limits = Limits { calls: 8, waits: 5, wait_ms: 1, unfinished_calls: 8, ..Limits::default() };

@@ -1,17 +1,24 @@
 //! Friends: connections, what their accounts report, and where it goes.
 
+use crate::guard::Strikes;
 use crate::io::{ConnectionId, Output};
 use crate::machine::{Batch, line};
 use crate::records::{Friend, FriendRecord, HopKey, LineKey, Standing};
+use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
 use offst_proto::friend::Resume;
 use offst_proto::index::Edge;
+use offst_proto::limits::{OPERATIONS_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
 use offst_proto::statement::Statement;
 use offst_proto::{RequestId, Verified};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Most operations that wait to be signed before no more is heard from a friend: twice what an honest one can bring about
+/// between two acknowledgements.
+const QUEUED_MAX: usize = 2 * UNACKNOWLEDGED_MAX * OPERATIONS_MAX;
 
 impl Friend {
     pub(crate) fn new(record: FriendRecord) -> Self {
@@ -20,7 +27,8 @@ impl Friend {
             accounts: BTreeMap::new(),
             connection: None,
             connected_ms: 0,
-            strikes: Vec::new(),
+            strikes: Strikes::default(),
+            silences: BTreeMap::new(),
             overdue: BTreeSet::new(),
         }
     }
@@ -55,6 +63,7 @@ impl Batch<'_> {
         }
         friend.connection = Some(connection);
         friend.connected_ms = now;
+        self.state.timers.clear(&Timer::Gone(key));
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
             self.outputs.push(Output::Send(key, connection, account.resume_frame()));
@@ -82,7 +91,26 @@ impl Batch<'_> {
         for outgoing in unsent {
             self.give_up_outgoing(&outgoing, CancelReason::Offline);
         }
+        self.wait_for(key);
         self.event(Event::FriendChanged { name });
+    }
+
+    /// A friend is away: what it has of ours, and what no `Commit` binds, waits for it only for a while.
+    pub(crate) fn wait_for(&mut self, key: PublicKey) {
+        let deadline = self.now.uptime_ms + self.environment.timing.offline_ms;
+        self.state.timers.set(Timer::Gone(key), deadline);
+    }
+
+    pub(crate) fn friend_is_gone(&mut self, key: PublicKey) {
+        let Some(friend) = self.state.friends.get(&key) else { return };
+        let mut waiting = Vec::new();
+        for (currency, account) in &friend.accounts {
+            let outgoing = uncommitted(account).into_iter().filter(|(direction, _)| *direction == Direction::Outgoing);
+            waiting.extend(outgoing.map(|(_, id)| line(key, currency).hop(id)));
+        }
+        for outgoing in waiting {
+            self.give_up_outgoing(&outgoing, CancelReason::Offline);
+        }
     }
 
     fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
@@ -100,7 +128,7 @@ impl Batch<'_> {
         };
         let environment = &*self.environment;
         let outcome = account.handle_resume(resume, self.now.unix_ms, &*environment.signer, &*environment.verifier);
-        if outcome.reply {
+        if outcome.reply && outcome.stopped.is_none() {
             self.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }
         for wire in outcome.resend {
@@ -110,9 +138,18 @@ impl Batch<'_> {
         self.touched.insert(line.clone());
         if let Some(reason) = outcome.stopped {
             self.account_stopped(&line, reason);
+            self.show_terms(&line, connection);
         }
         self.account_events(&line, outcome.events);
         self.friend_changed(key);
+    }
+
+    /// After an account stopped, and what ended with it: our terms go out as they are now.
+    fn show_terms(&mut self, line: &LineKey, connection: ConnectionId) {
+        let Some(friend) = self.state.friends.get_mut(&line.friend) else { return };
+        let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
+        account.repropose(&*self.environment.signer);
+        self.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
     }
 
     pub(crate) fn received(&mut self, key: PublicKey, connection: ConnectionId, statement: &Verified<Statement>) {
@@ -127,14 +164,20 @@ impl Batch<'_> {
         if !account.expects(statement) {
             return;
         }
+        if !statement.operations.is_empty() && account.queued_count() > QUEUED_MAX {
+            // It asks for ever more and acknowledges nothing. What it says counts again when it has connected anew.
+            log::warn!("the account in {} is not heard any more until its friend acknowledges", line.currency);
+            account.disconnected();
+            self.touched.insert(line);
+            return;
+        }
         let result = account.receive(statement, &*self.environment.signer);
         self.touched.insert(line.clone());
         match result {
             Ok(events) => self.account_events(&line, events),
             Err(fault) => {
-                let frame = account.resume_frame();
-                self.outputs.push(Output::Send(key, connection, frame));
                 self.account_stopped(&line, StopReason::Fault(fault));
+                self.show_terms(&line, connection);
             }
         }
     }
@@ -146,7 +189,7 @@ impl Batch<'_> {
         }
     }
 
-    fn account_events(&mut self, line: &LineKey, events: Vec<AccountEvent>) {
+    pub(crate) fn account_events(&mut self, line: &LineKey, events: Vec<AccountEvent>) {
         for event in events {
             match event {
                 AccountEvent::Requested { request, refusal } => self.requested(line, *request, refusal),
@@ -179,7 +222,8 @@ impl Batch<'_> {
             .map(|(_, id, _)| line.hop(id))
             .collect();
         for key in incoming {
-            if !self.state.forwards.contains_key(&key) && !self.state.arrivals.contains_key(&key) {
+            if !self.is_collectable(&key) {
+                self.forget_incoming(&key);
                 self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
             }
         }

@@ -1,9 +1,13 @@
 //! Against freezing attacks: how much of one friend's line another friend may freeze.
 //!
 //! Whoever lets others wait before the commit gets a strike; two strikes within the time they are remembered halve what may be
-//! frozen on this friend's behalf, and so on. Hold time counts against the side whose move was awaited: from the request
-//! to the response the downstream, from the response to the commit the upstream. A side that was not connected all the
-//! time has only failed, and gets no strike.
+//! frozen, four quarter it, down to a sixteenth. Hold time counts against the side whose move was awaited: from the
+//! response to the commit it is the upstream, and less is frozen on its behalf, wherever to. From the request to the response
+//! it is the downstream, but who is silent behind it was chosen by the buyer: so only what the *same* upstream may freeze
+//! there is less, and a buyer who pays a silent accomplice cannot close a friend's line to others.
+//!
+//! Requests that wait at the same time make one strike. A side that was not connected all the time has only failed, and gets
+//! none.
 //!
 //! Besides, one friend never gets more than three quarters of the places for pending requests towards another.
 
@@ -30,53 +34,51 @@ pub(crate) struct Load {
     pub(crate) amount: u128,
 }
 
-/// Most strikes that are remembered for one friend.
-const STRIKES_MAX: usize = 16;
+/// When somebody let others wait, uptime ms.
+#[derive(Debug, Default)]
+pub(crate) struct Strikes(Vec<u64>);
 
-/// The share of `whole` that a friend with so many strikes may use.
-fn share(whole: u128, strikes: usize) -> u128 {
-    whole >> (strikes / 2)
+impl Strikes {
+    /// Most strikes that are remembered.
+    const MAX: usize = 8;
+
+    fn since(&self, since_ms: u64) -> usize {
+        self.0.iter().filter(|time| **time >= since_ms).count()
+    }
+
+    /// Adds one for a wait that began at `held_since_ms`, unless another wait of that time was counted.
+    fn add(&mut self, now_ms: u64, held_since_ms: u64, remembered_since_ms: u64) {
+        self.0.retain(|time| *time >= remembered_since_ms);
+        if self.0.len() < Self::MAX && self.0.last().is_none_or(|last| *last <= held_since_ms) {
+            self.0.push(now_ms);
+        }
+    }
 }
 
 impl Batch<'_> {
-    fn strikes(&self, friend: PublicKey) -> usize {
-        let since = self.now.uptime_ms.saturating_sub(self.environment.timing.strike_ms);
-        self.state.friends.get(&friend).map_or(0, |friend| friend.strikes.iter().filter(|time| **time >= since).count())
+    fn remembered_since(&self) -> u64 {
+        self.now.uptime_ms.saturating_sub(self.environment.timing.strike_ms)
     }
 
-    fn strike(&mut self, key: PublicKey, why: &str) {
-        let now = self.now.uptime_ms;
-        let since = now.saturating_sub(self.environment.timing.strike_ms);
-        let Some(friend) = self.state.friends.get_mut(&key) else { return };
-        friend.strikes.retain(|time| *time >= since);
-        if friend.strikes.len() < STRIKES_MAX {
-            friend.strikes.push(now);
-        }
-        log::info!("\"{}\" {why}; that makes {} of late", friend.record.name, friend.strikes.len());
+    /// How often the room on a lane is halved.
+    fn halvings(&self, lane: &Lane) -> usize {
+        let since = self.remembered_since();
+        let friend = |key: &PublicKey| self.state.friends.get(key);
+        let upstream = friend(&lane.from).map_or(0, |friend| friend.strikes.since(since));
+        let silences = friend(&lane.to).and_then(|friend| friend.silences.get(&lane.from));
+        let downstream = silences.map_or(0, |strikes| strikes.since(since));
+        (upstream.max(downstream) / 2).min(Strikes::MAX / 2)
     }
 
     /// Whether `amount` more may be frozen on the lane. `line`: all that could be sent to `lane.to`, frozen or not.
     pub(crate) fn check_share(&self, lane: &Lane, amount: u128, line: u128) -> Result<(), CancelReason> {
-        let (upstream, downstream) = (self.strikes(lane.from), self.strikes(lane.to));
+        let halvings = self.halvings(lane);
         let load = self.state.carried.get(lane).copied().unwrap_or_default();
-        let places = PENDING_MAX * 3 / 4;
-        if load.count >= places >> (upstream / 2) {
+        if load.count >= (PENDING_MAX * 3 / 4) >> halvings {
             return Err(CancelReason::Busy);
         }
-        if upstream >= 2 && load.amount + amount > share(line, upstream) {
+        if halvings > 0 && load.amount + amount > line >> halvings {
             return Err(CancelReason::Busy);
-        }
-        if downstream >= 2 {
-            let towards: u128 = self
-                .state
-                .carried
-                .iter()
-                .filter(|(other, _)| other.to == lane.to && other.currency == lane.currency)
-                .map(|(_, load)| load.amount)
-                .sum();
-            if towards + amount > share(line, downstream) {
-                return Err(CancelReason::Busy);
-            }
         }
         Ok(())
     }
@@ -100,22 +102,30 @@ impl Batch<'_> {
         }
     }
 
-    /// An uncommitted request is over: who let it wait? `stage`: how far it had come towards the downstream.
+    /// An uncommitted request is over: who let it wait? `stage`: how far it had come on its incoming side.
     pub(crate) fn judge_hold(&mut self, incoming: &HopKey, forward: &Forward, stage: Option<Stage>) {
         let hold_ms = self.environment.timing.hold_ms.min(forward.patience_ms);
         let held_since = forward.responded_ms.unwrap_or(forward.arrived_ms);
-        if self.now.uptime_ms.saturating_sub(held_since) < hold_ms {
+        let now = self.now.uptime_ms;
+        // A `Commit` that came is not signed downstream because that friend is away: nobody let it wait.
+        if now.saturating_sub(held_since) < hold_ms || stage.is_some_and(|stage| stage.is_committed()) {
             return;
         }
         let (from, to) = (incoming.line.friend, forward.to);
-        match stage {
-            Some(Stage::Requested) if self.was_connected_since(to, held_since) => {
-                self.strike(to, "left a request without a response");
-            }
-            Some(Stage::Responded(_)) if self.was_connected_since(from, held_since) => {
-                self.strike(from, "left a response without a commit");
-            }
-            _ => {}
+        let since = self.remembered_since();
+        let awaited = if forward.responded_ms.is_some() { from } else { to };
+        if !self.was_connected_since(awaited, held_since) {
+            return;
+        }
+        let Some(friend) = self.state.friends.get_mut(&awaited) else { return };
+        let name = &friend.record.name;
+        if forward.responded_ms.is_some() {
+            log::info!("\"{name}\" left a response without a commit");
+            friend.strikes.add(now, held_since, since);
+        } else {
+            log::info!("\"{name}\" left a request without a response");
+            friend.silences.retain(|_, strikes| strikes.since(since) > 0);
+            friend.silences.entry(from).or_default().add(now, held_since, since);
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct Timing {
     pub strike_ms: u64,
     /// How long a buyer waits before it asks for routes again, when there was none.
     pub retry_ms: u64,
+    /// How long a friend may be gone before the requests that it has, and that are not committed, are given up.
+    pub offline_ms: u64,
 }
 
 impl Default for Timing {
@@ -63,6 +65,7 @@ impl Default for Timing {
             hold_ms: 10_000,
             strike_ms: 3_600_000,
             retry_ms: 500,
+            offline_ms: 5_000,
         }
     }
 }

@@ -17,7 +17,7 @@ use offst_proto::friend::statement_frame;
 use offst_proto::index::Edge;
 use offst_proto::report::{Event, ForwardReport, InvoiceStatus};
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, InvoiceId, PaymentId};
+use offst_proto::{Currency, InvoiceId, PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A whole node between two batches. Equal to what its database holds.
@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) invoices: BTreeMap<InvoiceId, InvoiceRecord>,
     /// Payments of ours that have not ended, and those that ended in this batch.
     pub(crate) payments: BTreeMap<PaymentId, Payment>,
+    /// Which of them pays an invoice.
+    pub(crate) paying: BTreeMap<InvoiceId, PaymentId>,
     /// What is known of a payment only while this process runs.
     pub(crate) searches: BTreeMap<PaymentId, crate::buyer::Search>,
     /// What each pair of friends has frozen through us: from, to, currency.
@@ -175,6 +177,7 @@ impl Funder {
             groups: BTreeMap::new(),
             invoices: image.invoices.into_iter().map(|record| (record.invoice.id, record)).collect(),
             payments: image.payments.into_iter().map(|payment| (payment.id, payment)).collect(),
+            paying: BTreeMap::new(),
             searches: BTreeMap::new(),
             carried: BTreeMap::new(),
             invoice_waiters: BTreeMap::new(),
@@ -259,6 +262,7 @@ impl Batch<'_> {
             Timer::Payment(id) => self.payment_timed_out(id),
             Timer::Retry(id) => self.find_ways(id),
             Timer::Invoice(id) => self.invoice_expired(id),
+            Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Idle(line) => {
                 self.idle.insert(line.clone());
                 self.touched.insert(line);
@@ -302,8 +306,11 @@ impl Batch<'_> {
                 state.timers.set_if_none(Timer::Idle(line.clone()), now.uptime_ms + environment.timing.idle_ms);
             }
         }
-        let waiting: Vec<_> =
-            self.state.unsigned_commits.iter().filter(|key| self.touched.contains(&key.line)).cloned().collect();
+        let of_line = |line: &LineKey| {
+            let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
+            self.state.unsigned_commits.range(end(0)..=end(0xff))
+        };
+        let waiting: Vec<_> = self.touched.iter().flat_map(of_line).cloned().collect();
         for key in waiting {
             if self.is_bound(&key) {
                 self.state.unsigned_commits.remove(&key);

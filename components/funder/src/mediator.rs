@@ -13,7 +13,7 @@ use crate::machine::{Batch, line};
 use crate::records::{Forward, HopKey, LineKey, Origin};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{Direction, NotAllowed};
+use offst_ledger::{Direction, NotAllowed, Stage};
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::{Event, ForwardReport};
@@ -35,6 +35,14 @@ impl Batch<'_> {
     /// A friend asks us to carry a request on, or to receive it.
     pub(crate) fn requested(&mut self, from: &LineKey, request: Request, refusal: Option<CancelReason>) {
         let incoming = from.hop(request.id);
+        let pending = self.account(from).and_then(|account| account.pending(Direction::Incoming, request.id));
+        if pending.is_none_or(|pending| pending.stage != Stage::Requested) {
+            // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
+            return;
+        }
+        if self.state.friends.get(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
+            return self.cancel_incoming(&incoming, CancelReason::Closed, self.state.local);
+        }
         let taken = match (refusal, request.route.split_first()) {
             (Some(reason), _) => Err(reason),
             (None, None) => self.arrived(&incoming, &request),
@@ -65,9 +73,6 @@ impl Batch<'_> {
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?;
         let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
-        if !upstream.is_enabled() {
-            return Err(CancelReason::Closed);
-        }
         let rate = upstream.record.rates.get(&from.currency).copied().unwrap_or_default();
         let frozen = rate.forwarded(request.frozen()).ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
@@ -169,11 +174,14 @@ impl Batch<'_> {
             Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
             Some(Origin::Forward(from)) => {
                 let incoming = Self::incoming(outgoing, from);
-                let account = self.account(&incoming.line).expect("a forward's accounts exist");
-                account
-                    .collect(incoming.id, preimage)
-                    .expect("we commit only what the upstream has committed, under the same lock");
                 let forward = self.remove_forward(&incoming).expect("its origin names it");
+                let account = self.account(&incoming.line).expect("a forward's accounts exist");
+                if account.collect(incoming.id, preimage).is_err() {
+                    // We commit only what the upstream has committed, under the same lock; but an owner may have accepted
+                    // a friend's terms that say otherwise.
+                    log::error!("{} was collected under other terms than its buyer's: these credits are lost", incoming.id);
+                    return self.cancel_incoming(&incoming, CancelReason::Aborted, self.state.local);
+                }
                 self.changed.forwarded.push(ForwardReport {
                     request_id: incoming.id,
                     from,
@@ -226,6 +234,23 @@ impl Batch<'_> {
         if !self.is_bound(&outgoing) {
             self.judge_hold(incoming, &forward, stage);
         }
+    }
+
+    /// Whether a committed request of a friend's is one that we know, under the lock that we know.
+    pub(crate) fn is_collectable(&self, incoming: &HopKey) -> bool {
+        let account = |line: &LineKey| self.state.friends.get(&line.friend)?.accounts.get(&line.currency);
+        let pending = account(&incoming.line).and_then(|account| account.pending(Direction::Incoming, incoming.id));
+        let Some((amount, lock)) = pending.and_then(|pending| Some((pending.amount, pending.stage.lock()?))) else {
+            return false;
+        };
+        if let Some(arrival) = self.state.arrivals.get(incoming) {
+            return amount == arrival.amount && lock == self.arrival_preimage(incoming, arrival).lock();
+        }
+        self.state.forwards.get(incoming).is_some_and(|forward| {
+            let outgoing = line(forward.to, &incoming.line.currency);
+            let outgoing = account(&outgoing).and_then(|account| account.pending(Direction::Outgoing, incoming.id));
+            outgoing.and_then(|pending| pending.stage.lock()) == Some(lock)
+        })
     }
 
     /// Ends a request that no signed `Commit` binds, on both sides.

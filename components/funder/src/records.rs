@@ -1,5 +1,6 @@
 //! What a funder keeps, and how it lies in a database.
 
+use crate::guard::Strikes;
 use offst_crypto::{HashLock, Nonce, Preimage, PublicKey, Secret, Signature};
 use offst_ledger::Account;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
@@ -73,8 +74,10 @@ pub(crate) struct Friend {
     pub(crate) connection: Option<crate::io::ConnectionId>,
     /// Since when it is up, uptime ms.
     pub(crate) connected_ms: u64,
-    /// When this friend held an uncommitted request for too long, uptime ms.
-    pub(crate) strikes: Vec<u64>,
+    /// When it left responses without a commit.
+    pub(crate) strikes: Strikes,
+    /// When it left requests without a response, by the friend they came from.
+    pub(crate) silences: BTreeMap<PublicKey, Strikes>,
     /// Committed requests that it has held for too long.
     pub(crate) overdue: BTreeSet<(Currency, RequestId)>,
 }

@@ -8,7 +8,7 @@ use crate::command::{CommandId, Reply};
 use crate::machine::Batch;
 use crate::records::{Arrival, HopKey, InvoiceRecord};
 use crate::timers::Timer;
-use offst_crypto::{Nonce, RandomExt, Secret};
+use offst_crypto::{Nonce, Preimage, RandomExt, Secret};
 use offst_ledger::Direction;
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::PARTS_MAX;
@@ -18,14 +18,22 @@ use offst_proto::statement::{Answer, Request};
 use offst_proto::{Currency, InvoiceId, PaymentId, Verified};
 use std::collections::BTreeSet;
 
+/// Most invoices that are open at one time.
+const INVOICES_MAX: usize = 100_000;
+/// Most commands that wait for one invoice, or for one payment: callers that have gone must not pile up.
+pub(crate) const WAITERS_MAX: usize = 64;
+/// What the oldest of too many waiting commands is told.
+pub(crate) const TOO_MANY_WAIT: &str = "too many others wait for the same: ask again";
+
 /// Parts with the same key may be collected together. Ids of payments are chosen by strangers, so everything that the parts
 /// must have in common is in the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupKey {
-    pub(crate) payment_id: PaymentId,
+    // The order of the fields makes the groups of one invoice neighbours.
     pub(crate) invoice_id: Option<InvoiceId>,
-    pub(crate) currency: Currency,
     pub(crate) total: u128,
+    pub(crate) payment_id: PaymentId,
+    pub(crate) currency: Currency,
 }
 
 /// The parts of one payment to us.
@@ -67,6 +75,10 @@ impl Batch<'_> {
         description: String,
         expiry_ms: Option<u64>,
     ) {
+        if self.state.invoices.len() >= INVOICES_MAX {
+            let sentence = format!("{INVOICES_MAX} invoices are open, no more fit: cancel some, or let them expire");
+            return self.reply(command, Reply::Refused(sentence));
+        }
         let random = &mut *self.environment.random;
         let invoice = Invoice {
             id: InvoiceId::random(random),
@@ -106,7 +118,12 @@ impl Batch<'_> {
     pub(crate) fn wait_invoice(&mut self, command: CommandId, id: InvoiceId) {
         match self.state.invoices.get(&id) {
             Some(record) if record.status == InvoiceStatus::Open => {
-                self.state.invoice_waiters.entry(id).or_default().push(command);
+                let waiters = self.state.invoice_waiters.entry(id).or_default();
+                waiters.push(command);
+                if waiters.len() > WAITERS_MAX {
+                    let oldest = waiters.remove(0);
+                    self.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
+                }
             }
             Some(record) => {
                 let status = record.status;
@@ -132,12 +149,18 @@ impl Batch<'_> {
             InvoiceStatus::Expired => CancelReason::InvoiceExpired,
             InvoiceStatus::Cancelled | InvoiceStatus::Open => CancelReason::UnknownInvoice,
         };
+        let first = GroupKey {
+            invoice_id: Some(id),
+            total: 0,
+            payment_id: PaymentId::from_bytes([0; 16]),
+            currency: record.invoice.currency.clone(),
+        };
         let parts: Vec<_> = self
             .state
-            .arrivals
-            .iter()
-            .filter(|(_, arrival)| arrival.invoice_id == Some(id))
-            .map(|(incoming, _)| incoming.clone())
+            .groups
+            .range(first..)
+            .take_while(|(key, _)| key.invoice_id == Some(id))
+            .flat_map(|(_, group)| group.parts.iter().cloned())
             .collect();
         for incoming in parts {
             self.remove_arrival(&incoming);
@@ -250,6 +273,11 @@ impl Batch<'_> {
         }
     }
 
+    /// What opens the lock that we answered with.
+    pub(crate) fn arrival_preimage(&self, incoming: &HopKey, arrival: &Arrival) -> Preimage {
+        preimage(&*self.environment.signer, &arrival.terms(incoming, self.state.local))
+    }
+
     fn is_committed_to_us(&self, incoming: &HopKey) -> bool {
         self.state
             .friends
@@ -262,7 +290,7 @@ impl Batch<'_> {
     fn collect_group(&mut self, key: &GroupKey, committed: &[HopKey]) {
         for incoming in committed {
             let arrival = self.remove_arrival(incoming).expect("the group names it");
-            let preimage = preimage(&*self.environment.signer, &arrival.terms(incoming, self.state.local));
+            let preimage = self.arrival_preimage(incoming, &arrival);
             let account = self.account(&incoming.line).expect("an arrival's account exists");
             account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
         }

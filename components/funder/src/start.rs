@@ -19,6 +19,7 @@ impl Batch<'_> {
         let friends: Vec<_> = self.state.friends.keys().copied().collect();
         for key in friends {
             self.give_out_contact(key);
+            self.wait_for(key);
             let friend = &self.state.friends[&key];
             self.touched.extend(friend.accounts.keys().map(|currency| line(key, currency)));
         }
@@ -33,7 +34,13 @@ impl Batch<'_> {
             let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
             self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.line.friend));
             self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
-            self.state.forwards.get_mut(&incoming).expect("listed above").arrived_ms = now;
+            let has_response = self
+                .account(&incoming.line)
+                .and_then(|account| account.pending(Direction::Incoming, incoming.id))
+                .is_some_and(|pending| pending.stage.lock().is_some());
+            let stored = self.state.forwards.get_mut(&incoming).expect("listed above");
+            stored.arrived_ms = now;
+            stored.responded_ms = has_response.then_some(now);
             if self.is_bound(&outgoing) {
                 self.commit_was_signed(&outgoing);
                 continue;
@@ -69,7 +76,10 @@ impl Batch<'_> {
                 continue;
             }
             self.state.searches.entry(payment.id).or_default();
-            self.state.timers.set(Timer::Payment(payment.id), now + payment.timeout_ms);
+            self.state.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
+            if let Some((invoice, _)) = &payment.invoice {
+                self.state.paying.insert(*invoice, payment.id);
+            }
             for (request, part) in &payment.parts {
                 if part.preimage.is_some() {
                     continue;

@@ -2,6 +2,7 @@
 
 use crate::records::{HopKey, LineKey};
 use crate::seller::GroupKey;
+use offst_crypto::PublicKey;
 use offst_proto::{InvoiceId, PaymentId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,8 @@ pub(crate) enum Timer {
     Payment(PaymentId),
     /// Asking for ways again.
     Retry(PaymentId),
+    /// A friend has been gone for too long.
+    Gone(PublicKey),
     /// An account falls idle.
     Idle(LineKey),
     /// An invoice's time.

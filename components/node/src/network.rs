@@ -246,12 +246,12 @@ impl Network {
                 Action::Watch(relay, friends) => {
                     if let Some(client) = self.client(relay) {
                         // When the relay is gone its end is reported too.
-                        drop(client.watch(&friends));
+                        let _ = client.watch(&friends);
                     }
                 }
                 Action::Unwatch(relay, friends) => {
                     if let Some(client) = self.client(relay) {
-                        drop(client.unwatch(&friends));
+                        let _ = client.unwatch(&friends);
                     }
                 }
                 Action::Dial(friend, relay) => self.dial(friend, relay),

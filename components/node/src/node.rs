@@ -47,7 +47,7 @@ impl Node {
         let stop = stop.child_token();
         let _stop_everything = stop.clone().drop_guard();
         let authenticator = Authenticator::new(&identity);
-        let index = Arc::new(IndexClient::start(identity.clone(), settings.index.clone()));
+        let index = Arc::new(IndexClient::start(identity.clone(), settings.index));
         let (jobs, waiting_jobs) = mpsc::channel(JOBS_MAX);
         let (orders, waiting_orders) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(EVENTS_MAX);

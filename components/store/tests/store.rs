@@ -149,7 +149,7 @@ fn what_is_committed_is_what_is_loaded() {
             matches!(&replies[..], [Reply::Payment(report)] if report.status == PaymentStatus::Paid),
             "{replies:?}"
         );
-        assert_eq!(machines[0].balances(), [machines[1].balances()[0] * -1]);
+        assert_eq!(machines[0].balances(), [-machines[1].balances()[0]]);
     }
     for side in [0, 1] {
         let before: Vec<_> = {
