@@ -39,7 +39,7 @@ crate::settings! {
         strike_ms: u64 = defaults().timing.strike_ms,
         /// How long a payment without a route waits before it asks again, milliseconds.
         route_retry_ms: u64 = defaults().timing.retry_ms,
-        /// A friend that was away for longer is no longer told to index servers as one to pay through, milliseconds.
+        /// A friend may be away so long before the uncommitted payments that it has are given up, milliseconds.
         offline_ms: u64 = defaults().timing.offline_ms,
         /// Most messages that are written to the disk together.
         batch_max: usize = defaults().batch_max,

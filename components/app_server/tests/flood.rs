@@ -3,7 +3,7 @@
 
 mod fake;
 
-use capnp::message::{Builder, HeapAllocator};
+use capnp::message::Builder;
 use capnp::traits::HasTypeId;
 use capnp_rpc::rpc_capnp::{message, promised_answer};
 use fake::{APP, Fake, OPEN_INVOICE, Running, identity, start};
@@ -20,11 +20,11 @@ const GROWTH_MAX: usize = 10 * 1024 * 1024;
 /// The question under which every client here has opened the node.
 const OPEN: u32 = 1;
 
-/// What a client writes: a message of 8 kB at most, with the bytes of its segment table.
-type Message = Builder<HeapAllocator>;
+/// Makes the message under a question's id.
+type Make = fn(u32) -> Vec<u8>;
 
 fn bytes(fill: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
-    let mut message = Message::new_default();
+    let mut message = Builder::new_default();
     fill(message.init_root());
     capnp::serialize::write_message_to_words(&message)
 }
@@ -123,7 +123,7 @@ fn resident() -> usize {
 
 /// Writes up to [`CALLS`] messages without reading, and returns how many were taken before the node closed the connection or
 /// stopped to read.
-async fn flood(stream: &mut SecureStream<TcpStream>, message: fn(u32) -> Vec<u8>) -> u32 {
+async fn flood(stream: &mut SecureStream<TcpStream>, message: Make) -> u32 {
     for question in 0..CALLS {
         let bytes = message(question + 100);
         match tokio::time::timeout(Duration::from_millis(500), stream.write_all(&bytes)).await {
@@ -154,7 +154,7 @@ async fn an_app_that_never_reads_makes_the_node_hold_little() {
     for message in [contact, friends] {
         flood_a_little(&running, message).await;
     }
-    let floods: [(&str, fn(u32) -> Vec<u8>); 8] = [
+    let floods: [(&str, Make); 8] = [
         ("small answers", contact),
         ("large answers", friends),
         ("errors, never finished", wrong_page),
@@ -177,7 +177,7 @@ async fn an_app_that_never_reads_makes_the_node_hold_little() {
 }
 
 /// Asks 50 questions and reads the answers.
-async fn flood_a_little(running: &Running, message: fn(u32) -> Vec<u8>) {
+async fn flood_a_little(running: &Running, message: Make) {
     let mut stream = connect(running).await;
     for question in 100..150 {
         stream.write_all(&message(question)).await.unwrap();

@@ -14,12 +14,14 @@ use crate::io::Output;
 use crate::machine::{Batch, line};
 use crate::mediator::cancel_reason;
 use crate::records::{HopKey, Origin, Part, Payment, Progress, Promise, REASON_BYTES_MAX};
+use crate::seller::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_proto::index::{EXCLUDED_MAX, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PARTS_MAX, PATIENCE_MS_MAX};
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, proof};
-use offst_proto::report::Event;
+use offst_ledger::Direction;
+use offst_proto::report::{Event, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Request};
 use offst_proto::{PaymentId, RequestId, Verified};
@@ -34,9 +36,18 @@ pub(crate) struct Search {
     excluded: BTreeSet<(PublicKey, PublicKey)>,
     /// An answer of the index servers is awaited.
     asking: bool,
+    /// How many edges were excluded when the index servers were asked last.
+    excluded_then: usize,
+    /// How often no way was left although some had been tried.
+    rounds: u32,
     /// The time to look for ways is over.
     is_over: bool,
 }
+
+/// How often ways are looked for again after all that were known have failed; the pauses between double.
+const ROUNDS_MAX: u32 = 4;
+/// Most payments of ours that are under way at one time.
+const PAYMENTS_MAX: usize = 10_000;
 
 /// Reasons after which no other way can help.
 fn is_final(reason: CancelReason) -> bool {
@@ -54,9 +65,7 @@ impl Batch<'_> {
     /// Starts a payment, or waits for the one that has this id.
     pub(crate) fn pay(&mut self, command: CommandId, order: Order) {
         if self.state.payments.contains_key(&order.payment_id) {
-            self.state.searches.entry(order.payment_id).or_default().waiters.push(command);
-            self.answer_ended(order.payment_id);
-            return;
+            return self.wait_payment(command, order.payment_id);
         }
         match self.payment(&order) {
             Err(sentence) => self.reply(command, Reply::Refused(sentence)),
@@ -64,6 +73,9 @@ impl Batch<'_> {
                 let id = payment.id;
                 let deadline = self.now.uptime_ms.saturating_add(payment.timeout_ms);
                 self.state.timers.set(Timer::Payment(id), deadline);
+                if let Some((invoice, _)) = &payment.invoice {
+                    self.state.paying.insert(*invoice, id);
+                }
                 self.state.payments.insert(id, payment);
                 self.changed.payments.insert(id);
                 self.state.searches.insert(id, Search { waiters: vec![command], ..Search::default() });
@@ -72,7 +84,24 @@ impl Batch<'_> {
         }
     }
 
+    /// Answers when the payment has ended; at once when it has, or when its time is over.
+    fn wait_payment(&mut self, command: CommandId, id: PaymentId) {
+        let search = self.state.searches.entry(id).or_default();
+        search.waiters.push(command);
+        if search.waiters.len() > WAITERS_MAX {
+            let oldest = search.waiters.remove(0);
+            self.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
+        }
+        let is_over = self.state.searches[&id].is_over;
+        if is_over || matches!(self.state.payments[&id].progress, Progress::Paid | Progress::Failed) {
+            self.answer_waiters(id);
+        }
+    }
+
     fn payment(&self, order: &Order) -> Result<Payment, String> {
+        if self.state.payments.len() >= PAYMENTS_MAX {
+            return Err(format!("{PAYMENTS_MAX} payments are under way already: wait until some have ended"));
+        }
         let (destination, invoice, currency, total) = match &order.purpose {
             Purpose::Invoice(invoice) => {
                 if invoice.destination == self.state.local {
@@ -81,12 +110,8 @@ impl Batch<'_> {
                 if invoice.is_expired(self.now.unix_ms) {
                     return Err("the invoice has expired: ask the seller for a new one".into());
                 }
-                let other = self.state.payments.values().find(|payment| {
-                    payment.invoice.as_ref().is_some_and(|(id, _)| *id == invoice.id)
-                        && matches!(payment.progress, Progress::Searching | Progress::Committed)
-                });
-                if let Some(other) = other {
-                    return Err(format!("this invoice is being paid already: see `funds status {}`", other.id));
+                if let Some(other) = self.state.paying.get(&invoice.id) {
+                    return Err(format!("this invoice is being paid already: see `funds status {other}`"));
                 }
                 let secret = Some((invoice.id, invoice.secret.clone()));
                 (invoice.destination, secret, invoice.currency.clone(), invoice.amount)
@@ -134,6 +159,7 @@ impl Batch<'_> {
             return;
         }
         search.asking = true;
+        search.excluded_then = search.excluded.len();
         let mut query = Query::new(payment.currency.clone(), missing, self.state.local, payment.destination);
         query.excluded_edges =
             search.excluded.iter().take(EXCLUDED_MAX).map(|(from, to)| Hop { from: *from, to: *to }).collect();
@@ -178,20 +204,28 @@ impl Batch<'_> {
         self.no_way(id, sentence);
     }
 
-    /// There is no way now. Another try follows as long as there is time, unless nothing was ever tried: then waiting does not
-    /// help, because the index servers know what the friends have published.
+    /// There is no way now. When nothing was ever tried, waiting does not help: the index servers know what the friends have
+    /// published. After refusals a few more rounds follow, because what refused once may have been busy or just away. Parts
+    /// that wait for the rest of the amount have their own patience, which bounds how often this is tried for them.
     fn no_way(&mut self, id: PaymentId, sentence: String) {
-        let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
+        let retry_ms = self.environment.timing.retry_ms;
+        let (Some(payment), Some(search)) = (self.state.payments.get_mut(&id), self.state.searches.get_mut(&id)) else {
+            return;
+        };
         if payment.reason.is_empty() {
             payment.reason = bounded(sentence);
         }
-        if payment.parts.is_empty() {
-            self.end_payment(id, Progress::Failed);
-        } else {
-            // Parts wait for the rest of the amount: their patience bounds how often this is tried.
-            let deadline = self.now.uptime_ms + self.environment.timing.retry_ms;
-            self.state.timers.set(Timer::Retry(id), deadline);
+        let is_hopeless = search.excluded.is_empty() || search.rounds == ROUNDS_MAX;
+        if payment.parts.is_empty() && is_hopeless {
+            return self.end_payment(id, Progress::Failed);
         }
+        let pause = retry_ms << search.rounds;
+        search.rounds = (search.rounds + 1).min(ROUNDS_MAX);
+        if search.excluded.len() == search.excluded_then {
+            // The servers knew all refusals and found nothing else: the same edges get another chance.
+            search.excluded.clear();
+        }
+        self.state.timers.set(Timer::Retry(id), self.now.uptime_ms + pause);
     }
 
     /// Sends a request for each part of a way. Says whether all went out; otherwise none is left.
@@ -308,8 +342,12 @@ impl Batch<'_> {
 
     fn commit_payment(&mut self, id: PaymentId) {
         let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
+        let is_new = payment.progress != Progress::Committed;
         payment.progress = Progress::Committed;
         payment.reason.clear();
+        if is_new {
+            self.event(Event::PaymentChanged { payment_id: id, status: PaymentStatus::Pending });
+        }
         self.changed.payments.insert(id);
         let payment = &self.state.payments[&id];
         let parts: Vec<_> =
@@ -358,22 +396,47 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether a committed payment has ended.
+    /// Whether a committed payment has ended; if a part was released, it is replaced.
     fn conclude(&mut self, id: PaymentId) {
         let Some(payment) = self.state.payments.get(&id) else { return };
-        let collected = payment.parts.values().filter(|part| part.preimage.is_some()).count();
-        if payment.parts.is_empty() {
-            // Every part was released: nothing was moved, so looking for another way is as safe as at the start.
-            let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
-            if is_over || self.last_reason_is_final(id) {
-                self.end_payment(id, Progress::Failed);
-            } else {
-                self.state.payments.get_mut(&id).expect("looked above").progress = Progress::Searching;
+        if payment.parts.values().any(|part| part.preimage.is_some()) {
+            return self.conclude_collected(id);
+        }
+        let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
+        let is_hopeless = is_over || self.last_reason_is_final(id);
+        if !payment.parts.is_empty() {
+            // The destination still waits for the whole amount.
+            if !is_hopeless {
                 self.find_ways(id);
             }
-        } else if collected == payment.parts.len() {
-            // The destination collects all parts or none, so one that was released beside collected ones was given away by a
-            // mediator: the seller is paid.
+        } else if is_hopeless {
+            self.end_payment(id, Progress::Failed);
+        } else {
+            // Every part was released: nothing was moved, so looking for another way is as safe as at the start.
+            self.state.payments.get_mut(&id).expect("looked above").progress = Progress::Searching;
+            self.find_ways(id);
+        }
+    }
+
+    /// The destination collects all that it needs at once: what was to replace a released part is not needed any more. One
+    /// that was released nevertheless was given away by a mediator: the seller is paid.
+    fn conclude_collected(&mut self, id: PaymentId) {
+        let payment = &self.state.payments[&id];
+        let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
+        let waiting: Vec<_> =
+            waiting.map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
+        let mut awaited = 0;
+        for outgoing in waiting {
+            let pending =
+                self.account(&outgoing.line).and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
+            // One that is not pending any more was ended by the same statement, whose events are still being handled.
+            if pending.is_none_or(|pending| pending.stage.is_committed()) {
+                awaited += 1;
+            } else {
+                self.drop_part(id, &outgoing);
+            }
+        }
+        if awaited == 0 {
             self.end_payment(id, Progress::Paid);
         }
     }
@@ -402,19 +465,18 @@ impl Batch<'_> {
         payment.ended_ms = Some(self.now.unix_ms);
         if progress == Progress::Paid {
             payment.reason.clear();
+            if payment.underway() != payment.total {
+                payment.reason = "there is no receipt: a part was released on the way that the seller must have collected, \
+                                  or the seller took less than it asked for"
+                    .into();
+            }
+        }
+        if let Some((invoice, _)) = &payment.invoice {
+            self.state.paying.remove(invoice);
         }
         self.changed.payments.insert(id);
         self.state.timers.clear(&Timer::Payment(id));
         self.state.timers.clear(&Timer::Retry(id));
-        self.answer_ended(id);
-    }
-
-    /// Answers those who wait for a payment that has ended.
-    fn answer_ended(&mut self, id: PaymentId) {
-        let payment = &self.state.payments[&id];
-        if matches!(payment.progress, Progress::Searching | Progress::Committed) {
-            return;
-        }
         self.answer_waiters(id);
     }
 

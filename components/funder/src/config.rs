@@ -5,9 +5,10 @@ use crate::io::{Contact, Output};
 use crate::machine::{Batch, line};
 use crate::records::{Friend, FriendRecord, Standing};
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, AccountKey, Direction, Status, StopReason};
+use offst_ledger::{Account, AccountKey, Direction, Stage, Status, StopReason};
 use offst_proto::Currency;
-use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, NAME_BYTES_MAX};
+use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, NAME_BYTES_MAX, RELAYS_MAX};
+use offst_proto::opening::Continuing;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use std::collections::BTreeMap;
 
@@ -128,6 +129,9 @@ impl Batch<'_> {
         if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
             return Err("balance and max debt must be at most 2^96".into());
         }
+        if new.ticket.relays.len() > RELAYS_MAX {
+            return Err(format!("a friend has at most {RELAYS_MAX} relays"));
+        }
         if let Some(other) = self.state.names.get(&new.name)
             && *other != key
         {
@@ -137,6 +141,9 @@ impl Batch<'_> {
             Some(friend) => {
                 if friend.record.name != new.name {
                     return Err(format!("this friend is named \"{}\" already", friend.record.name));
+                }
+                if matches!(friend.record.standing, Standing::Disabling | Standing::Removing) {
+                    return Err(format!("\"{}\" is just being disabled or removed: wait until it is done", new.name));
                 }
                 if friend.accounts.contains_key(&new.currency) {
                     return Err(format!("there is an account in {} with \"{}\" already", new.currency, new.name));
@@ -188,8 +195,12 @@ impl Batch<'_> {
 
     fn enable_friend(&mut self, name: &str) -> Result<(), String> {
         let key = self.friend_key(name)?;
+        if self.state.friends[&key].record.standing == Standing::Enabled {
+            return Ok(());
+        }
         self.set_standing(key, Standing::Enabled);
         self.give_out_contact(key);
+        self.refuse_drain_waiters(key, &format!("\"{name}\" was enabled again in the meantime"));
         Ok(())
     }
 
@@ -205,6 +216,9 @@ impl Batch<'_> {
 
     fn set_friend_contact(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
         let key = self.friend_key(name)?;
+        if ticket.relays.len() > RELAYS_MAX {
+            return Err(format!("a friend has at most {RELAYS_MAX} relays"));
+        }
         if ticket.public_key != key {
             return Err(format!("the ticket has another key than \"{name}\": it is somebody else's"));
         }
@@ -222,8 +236,27 @@ impl Batch<'_> {
         self.friend_account(name, currency)?;
         let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
         let account = friend.accounts.get_mut(currency).expect("looked above");
-        if account.status() == Status::Consistent {
-            return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
+        match account.status() {
+            Status::Consistent => {
+                return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
+            }
+            Status::Inconsistent { theirs: Some(theirs), reason, .. } if reason != Some(StopReason::OwnStateLost) => {
+                // Only the balance is shown to people. What the friend could still collect must be what we have promised.
+                let promised = |claim: &Continuing| {
+                    let pending = account.pending(Direction::Outgoing, claim.id);
+                    pending.is_some_and(|pending| {
+                        pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock)
+                    })
+                };
+                let claims = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
+                if !claims.into_iter().all(promised) {
+                    return Err(format!(
+                        "\"{name}\" claims payments that this node has never committed, so its terms cannot be accepted: \
+                         ask its owner, or remove the friend"
+                    ));
+                }
+            }
+            Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
         let events = account
             .accept_theirs(&*self.environment.signer)
@@ -232,18 +265,14 @@ impl Batch<'_> {
             let frame = account.resume_frame();
             self.outputs.push(Output::Send(key, connection, frame));
         }
-        for event in events {
-            if let offst_ledger::Event::EpochBegan { released, dropped } = event {
-                self.epoch_began(&line, &released, &dropped);
-            }
-        }
+        self.account_events(&line, events);
         Ok(())
     }
 
     fn disable_friend(&mut self, id: CommandId, name: &str, force: bool) {
         match self.friend_key(name) {
             Ok(key) => self.drain(id, key, Standing::Disabling, force),
-            Err(sentence) => self.reply(id, crate::command::Reply::Refused(sentence)),
+            Err(sentence) => self.reply(id, Reply::Refused(sentence)),
         }
     }
 
@@ -267,10 +296,21 @@ impl Batch<'_> {
         if self.state.friends[&key].record.standing == Standing::Disabled && standing == Standing::Disabling {
             return self.reply(id, Reply::Done);
         }
+        if self.state.friends[&key].record.standing != standing {
+            let sentence = "the friend is being removed or disabled by a later command";
+            self.refuse_drain_waiters(key, sentence);
+        }
         self.set_standing(key, standing);
         self.state.drain_waiters.entry(key).or_default().push(id);
         if force {
             self.end_drain(key);
+        }
+    }
+
+    /// Answers commands whose drain was called off.
+    fn refuse_drain_waiters(&mut self, key: PublicKey, sentence: &str) {
+        for id in self.state.drain_waiters.remove(&key).unwrap_or_default() {
+            self.reply(id, Reply::Refused(sentence.to_owned()));
         }
     }
 
@@ -281,9 +321,9 @@ impl Batch<'_> {
             let Some(friend) = self.state.friends.get(&key) else { continue };
             let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing);
             let is_drained = friend.accounts.values().all(|account| {
-                account.epoch().is_none_or(|epoch| {
-                    epoch.pending_count(Direction::Outgoing) + epoch.pending_count(Direction::Incoming) == 0
-                })
+                // On an account that has stopped already nobody acknowledges anything any more.
+                let is_empty = account.epoch().is_none_or(|epoch| epoch.pendings().next().is_none());
+                is_empty && (account.ends_are_known() || account.active().is_none())
             });
             if is_draining && is_drained {
                 self.end_drain(key);

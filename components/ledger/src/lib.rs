@@ -10,7 +10,8 @@
 //! | `author` | our own log: what we may write, when we sign |
 //! | `receive` | the friend's log: what we believe, what is a fault |
 //! | `negotiation` | Openings: how an epoch starts, and starts again |
-//! | `account` | an account as a whole, reconnecting, stopping |
+//! | `account` | an account as a whole, stopping |
+//! | `resume` | reconnecting: going on, other terms, lost state |
 //! | `image` | the account as it lies in a database |
 
 mod account;
@@ -20,14 +21,16 @@ mod image;
 mod negotiation;
 mod pending;
 mod receive;
+mod resume;
 
-pub use account::{Account, AccountKey, ResumeOutcome, Status, StopReason};
+pub use account::{Account, AccountKey, Status, StopReason};
 pub use author::{AbortOutcome, NotAllowed, SignOutcome};
 pub use epoch::{Epoch, Log};
 pub use image::{AccountChange, AccountImage, QueuedOperation};
 pub use negotiation::{Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};
 pub use receive::{Event, Fault};
+pub use resume::ResumeOutcome;
 
 #[cfg(test)]
 mod tests;

@@ -130,7 +130,7 @@ impl Core {
             let deadline = self.funder.next_deadline();
             let first = runtime.block_on(self.wait(&mut jobs, deadline, stop));
             match first {
-                Wakeup::Stop => return Ok(()),
+                Wakeup::Stop => return Ok(self.store.close()?),
                 Wakeup::Timer => batch.push(Job::Input(Input::Tick)),
                 Wakeup::Job(job) => batch.push(job),
             }

@@ -71,6 +71,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Moves everything into the one file, so that a copy of it is whole, and closes it.
+    ///
+    /// # Errors
+    /// The disk failed. Nothing is lost: the next start finds what is missing beside the file.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))?;
+        self.connection.close().map_err(|(_, error)| StoreError::Sqlite(error))
+    }
+}
+
 /// Opens an existing file and checks that it is ours.
 pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let shown = path.display().to_string();

@@ -252,3 +252,23 @@ fn only_the_owner_reads_it() {
     }
     drop(machine);
 }
+
+#[test]
+fn a_closed_database_is_one_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machine = Machine::new(folder.path(), 1);
+    // A reader must not keep the rest beside the file.
+    let history = History::open(&machine.path).unwrap();
+    machine.command(Command::CreateInvoice {
+        amount: 5,
+        currency: Currency::default(),
+        description: "tea".into(),
+        expiry_ms: None,
+    });
+    let Machine { key, path, store, .. } = machine;
+    store.close().unwrap();
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    assert_eq!(Store::open(&copy, key).unwrap().load().unwrap().invoices.len(), 1);
+    drop(history);
+}

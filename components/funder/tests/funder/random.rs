@@ -24,8 +24,8 @@ fn begin(seed: u64) -> Life {
         // Connected, with a few friendships more.
         let first = world.dice.below(a);
         for b in 0..a {
-            if b == first || world.dice.chance(30) {
-                let limits = [world.dice.below(3) * 500 + 100, world.dice.below(3) * 500 + 100];
+            if b == first || world.dice.chance(45) {
+                let limits = [world.dice.below(4) * 300 + 100, world.dice.below(4) * 300 + 100];
                 world.befriend(a, b, limits[0] as u128, limits[1] as u128);
                 friendships.push((a, b));
                 for (from, to) in [(a, b), (b, a)] {
@@ -53,7 +53,7 @@ impl Life {
         match world.dice.below(100) {
             0..14 => {
                 if world.nodes[node].is_up() {
-                    let amount = 1 + world.dice.below(400) as u128;
+                    let amount = 1 + world.dice.below(900) as u128;
                     let expiry = world.dice.chance(20).then(|| world.dice.below(30_000) as u64);
                     let command = Command::CreateInvoice {
                         amount,
@@ -95,14 +95,15 @@ impl Life {
                     world.command(node, Command::CancelInvoice(invoice.id));
                 }
             }
-            48..56 => world.disconnect(from, to),
-            56..70 => world.connect(from, to),
-            70..74 => world.kill(node),
-            74..78 if world.nodes[node].is_up() => {
+            48..53 => world.disconnect(from, to),
+            53..55 => world.connect(from, to),
+            55..70 => world.connect_all(),
+            70..72 => world.kill(node),
+            72..76 if world.nodes[node].is_up() => {
                 let crash = CRASHES[world.dice.below(3)];
                 world.nodes[node].crash = Some((world.dice.below(6), crash));
             }
-            78..86 => world.start(node),
+            76..86 => (0..count).for_each(|index| world.start(index)),
             86..89 => {
                 let limit = world.dice.below(1500) as u128;
                 world.command(from, Command::SetFriendMaxDebt(name(to), Currency::default(), limit));
@@ -125,11 +126,12 @@ impl Life {
                 world.nodes[node].is_frozen = !world.nodes[node].is_frozen;
             }
             _ => {
-                let ms = [10, 300, 3_000, 25_000, 70_000][world.dice.below(5)];
+                let ms = [10, 10, 300, 3_000, 25_000, 70_000][world.dice.below(6)];
                 world.advance(ms);
             }
         }
-        for _ in 0..self.world.dice.below(12) {
+        let steps = [0, 3, 12, 60][self.world.dice.below(4)];
+        for _ in 0..steps {
             self.world.step();
         }
     }
@@ -164,7 +166,8 @@ impl Life {
             for payment in node.disk.payments() {
                 match payment.progress {
                     Progress::Paid => {
-                        let receipt = payment.receipt().expect("what was paid has a receipt");
+                        let receipt = payment.receipt();
+                        let receipt = receipt.unwrap_or_else(|| panic!("node {index} has no receipt: {payment:?}"));
                         let invoice = payment.invoice.as_ref().map(|(id, _)| {
                             assert!(paid_invoices.insert(*id), "an invoice is paid once");
                             let seller = world.index(payment.destination);
@@ -212,6 +215,11 @@ fn live(seed: u64) -> usize {
     }
     life.heal();
     life.check();
+    if std::env::var("STATS").is_ok() {
+        for payment in life.world.nodes.iter().flat_map(|node| node.disk.payments()) {
+            println!("STAT {:?} parts {} {}", payment.progress, payment.parts.len(), payment.reason);
+        }
+    }
     let payments = life.world.nodes.iter().flat_map(|node| node.disk.payments());
     payments.filter(|payment| payment.progress == Progress::Paid).count()
 }

@@ -306,6 +306,25 @@ fn an_old_database_is_noticed_on_both_sides() {
     }
 }
 
+/// Both acceptances crossed, and the end whose acceptance stands forgets it: each would wait in the other's epoch.
+#[test]
+fn an_acceptance_that_its_author_has_lost_is_noticed() {
+    let mut pair = meet([10, 5], [None, None]);
+    let old = pair.ends[0].rows.clone();
+    pair.disconnect();
+    assert!(pair.accept(0) && pair.accept(1));
+    pair.connect();
+    pair.deliver(1);
+    pair.roll_back(0, old);
+    pair.settle();
+    assert_eq!(pair.ends[0].stops, [StopReason::FriendStateLost]);
+    // What remains is the acceptance of the other, whose terms both have signed.
+    assert!(pair.is_active());
+    assert_eq!((numbers(&pair), pair.balances()), ([2, 2], [10, -10]));
+    pair.committed(3);
+    pair.check();
+}
+
 #[test]
 fn a_node_that_lost_everything_gets_its_balance_back() {
     let mut pair = Pair::new();

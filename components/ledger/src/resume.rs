@@ -1,0 +1,211 @@
+//! Two friends meet again: each says where it stands, and both find out whether they can go on, whether terms have changed, or
+//! whether one of them has lost a part of its state.
+
+use crate::account::{Account, StopReason};
+use crate::epoch::Epoch;
+use crate::negotiation::Verdict;
+use crate::receive::{Event, Fault};
+use offst_crypto::{Signer, Verifier};
+use offst_proto::friend::{EpochPosition, Resume};
+use offst_proto::opening::Opening;
+use offst_proto::{Unverified, Verified};
+use std::sync::Arc;
+
+/// How far an Opening may be ahead of the clock, ms: recovered accounts take the time as their epoch.
+const EPOCH_AHEAD_MS: u64 = 3_600_000;
+/// How far an Opening may be ahead of the newest one.
+const EPOCHS_AHEAD: u64 = 1024;
+
+/// What came of a friend's [`Resume`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResumeOutcome {
+    /// Our own position changed: send [`Account::resume_frame`].
+    pub reply: bool,
+    /// Both sides are in the same epoch now: statements of ours that the friend does not have.
+    pub resend: Vec<Arc<[u8]>>,
+    /// What it means for the node.
+    pub events: Vec<Event>,
+    /// The account stopped just now.
+    pub stopped: Option<StopReason>,
+}
+
+impl Account {
+    /// The friend says where it stands. `now_ms` (unix) bounds how far its Openings may jump ahead.
+    ///
+    /// When the outcome says so, [`Account::resume_frame`] is sent before anything else.
+    pub fn handle_resume(
+        &mut self,
+        resume: Resume,
+        now_ms: u64,
+        signer: &dyn Signer,
+        verifier: &dyn Verifier,
+    ) -> ResumeOutcome {
+        let mut outcome = ResumeOutcome::default();
+        let shown = |account: &Account| {
+            let mine = account.negotiation.mine.as_ref().map(Verified::hash);
+            (mine, account.active().map(|epoch| epoch.agreed))
+        };
+        let shown_before = shown(self);
+        let farthest = self.farthest_epoch(now_ms);
+        let taken = match resume.opening {
+            Some(opening) => self.take_opening(opening, farthest, verifier),
+            None => Ok(false),
+        };
+        if let Some(newest) = self.forgotten_epoch(resume.epoch.as_ref(), farthest) {
+            self.start_above(newest, &mut outcome, signer);
+        } else {
+            match taken {
+                Ok(true) => self.answer_opening(&mut outcome, signer),
+                Ok(false) => {}
+                Err(fault) => self.stop_in(&mut outcome, StopReason::Fault(fault), signer),
+            }
+            self.compare_positions(resume.epoch.as_ref(), &mut outcome, signer);
+        }
+        outcome.reply = shown(self) != shown_before;
+        outcome
+    }
+
+    fn stop_in(&mut self, outcome: &mut ResumeOutcome, reason: StopReason, signer: &dyn Signer) {
+        if self.active().is_some() {
+            self.stop(reason, signer);
+            outcome.stopped = Some(reason);
+        }
+    }
+
+    /// An epoch in which the friend says we both are, that began with an Opening of ours, and that we do not know. The newest
+    /// epoch of all that the friend has shown, if so.
+    fn forgotten_epoch(&self, position: Option<&EpochPosition>, farthest: u64) -> Option<u64> {
+        let number = position?.number;
+        let theirs = self.negotiation.theirs.as_ref();
+        // Only when the friend's Opening accepts our terms an epoch begins without an Opening of ours for it.
+        let is_acceptance = theirs.is_some_and(|theirs| theirs.epoch == number && theirs.accepts.is_some());
+        let is_forgotten = number >= self.next_epoch() && number <= farthest && !is_acceptance;
+        is_forgotten.then(|| theirs.map_or(number, |theirs| theirs.epoch.max(number)))
+    }
+
+    /// Our database is old, or the friend lies. Nothing is signed again for an epoch that we may have signed for.
+    fn start_above(&mut self, newest: u64, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
+        self.stop_in(outcome, StopReason::OwnStateLost, signer);
+        if self.stopped.is_some_and(|reason| reason != StopReason::OwnStateLost) {
+            self.stopped = Some(StopReason::OwnStateLost);
+            outcome.stopped = self.stopped;
+            self.marks.head = true;
+        }
+        let terms = self.current_terms();
+        self.propose(terms, newest + 1, None, signer);
+        self.resumed = false;
+    }
+
+    fn compare_positions(
+        &mut self,
+        position: Option<&EpochPosition>,
+        outcome: &mut ResumeOutcome,
+        signer: &dyn Signer,
+    ) {
+        let Some(epoch) = self.active() else {
+            return;
+        };
+        if let Some(position) = position
+            && (position.number, position.agreed) == (epoch.number, epoch.agreed)
+        {
+            match resend_from(epoch, position) {
+                Ok(resend) => {
+                    outcome.resend = resend;
+                    self.resumed = true;
+                }
+                Err(reason) => self.stop_in(outcome, reason, signer),
+            }
+            return;
+        }
+        let theirs = self.negotiation.theirs.as_ref();
+        let was_confirmed = !epoch.is_untouched();
+        let has_reopened = theirs.is_some_and(|theirs| theirs.epoch > epoch.number);
+        // Our epoch rests on the friend's acceptance, and the friend is in another one of the same number.
+        let knows_not_its_own = theirs.is_some_and(|theirs| theirs.hash() == epoch.agreed)
+            && position.is_some_and(|position| position.number == epoch.number);
+        self.resumed = false;
+        if was_confirmed && !has_reopened || knows_not_its_own {
+            // It was in this epoch and does not know it any more. Our terms for the next one show what it has lost.
+            self.stop_in(outcome, StopReason::FriendStateLost, signer);
+        }
+    }
+
+    /// The highest epoch that is taken from the friend: some steps ahead, or, after a recovery, about the time.
+    fn farthest_epoch(&self, now_ms: u64) -> u64 {
+        let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
+        let newest = known.max(self.newest_epoch()).unwrap_or(0);
+        newest.saturating_add(EPOCHS_AHEAD).max(now_ms.saturating_add(EPOCH_AHEAD_MS))
+    }
+
+    /// Verifies an Opening of the friend's and puts it on the table. `Ok(false)`: known, or not to be taken.
+    fn take_opening(
+        &mut self,
+        opening: Unverified<Opening>,
+        farthest: u64,
+        verifier: &dyn Verifier,
+    ) -> Result<bool, Fault> {
+        let seen = opening.peek();
+        let is_for_us =
+            seen.author == self.key.remote && seen.other == self.key.local && seen.currency == self.key.currency;
+        let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
+        if !is_for_us || seen.epoch > farthest || known.is_some_and(|known| seen.epoch < known) {
+            return Ok(false);
+        }
+        let Ok(opening) = opening.verify(verifier) else {
+            return Ok(false);
+        };
+        if known == Some(opening.epoch) {
+            let same = self.negotiation.theirs.as_ref().is_some_and(|theirs| theirs.hash() == opening.hash());
+            return if same { Ok(false) } else { Err(Fault::TwoOpenings) };
+        }
+        self.negotiation.place_theirs(opening);
+        self.marks.negotiation = true;
+        Ok(true)
+    }
+
+    /// The friend has put a new Opening on the table. One that is not what we are in already ends our epoch.
+    fn answer_opening(&mut self, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
+        outcome.events = self.settle(signer);
+        if !outcome.events.is_empty() {
+            return;
+        }
+        let theirs = self.negotiation.theirs.as_ref().expect("it was just placed").epoch;
+        let Some(epoch) = &self.epoch else {
+            return;
+        };
+        let is_ours = matches!(self.negotiation.verdict(), Verdict::Agreed(_, agreed, _) if agreed == epoch.agreed);
+        if theirs < epoch.number || theirs == epoch.number && (is_ours || !epoch.is_untouched()) {
+            return;
+        }
+        self.stop_in(outcome, StopReason::FriendReopened, signer);
+        self.repropose(signer);
+        // What stopped may begin again at once, on terms that both see alike; the events tell what was left out.
+        outcome.events = self.settle(signer);
+    }
+}
+
+/// Compares a friend's position with ours: what it lacks, or why the account cannot go on.
+fn resend_from(epoch: &Epoch, position: &EpochPosition) -> Result<Vec<Arc<[u8]>>, StopReason> {
+    if position.other_seq > epoch.mine.seq {
+        return Err(StopReason::OwnStateLost);
+    }
+    if position.own_seq < epoch.theirs.seq {
+        return Err(StopReason::FriendStateLost);
+    }
+    if position.own_seq == epoch.theirs.seq && position.own_hash != epoch.theirs.hash {
+        return Err(StopReason::Fault(Fault::Equivocation));
+    }
+    let known = if position.other_seq == epoch.acknowledged.0 {
+        Some(epoch.acknowledged.1)
+    } else {
+        epoch.unacknowledged.iter().find(|sent| sent.seq == position.other_seq).map(|sent| sent.hash)
+    };
+    match known {
+        Some(hash) if hash == position.other_hash => {}
+        Some(_) => return Err(StopReason::OwnStateLost),
+        // Less than it has acknowledged before.
+        None => return Err(StopReason::FriendStateLost),
+    }
+    let later = epoch.unacknowledged.iter().filter(|sent| sent.seq > position.other_seq);
+    Ok(later.map(|sent| sent.wire.clone()).collect())
+}

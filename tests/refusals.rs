@@ -1,0 +1,146 @@
+//! What goes wrong around a running node, each with one readable sentence and the right exit code.
+
+mod town;
+
+use std::process::Command;
+use town::{Said, Town};
+
+fn launcher(program: &str) -> Command {
+    Command::new(match program {
+        "strelay" => env!("CARGO_BIN_EXE_strelay"),
+        "stindex" => env!("CARGO_BIN_EXE_stindex"),
+        "stnode" => env!("CARGO_BIN_EXE_stnode"),
+        "stctrl" => env!("CARGO_BIN_EXE_stctrl"),
+        other => unreachable!("{other}"),
+    })
+}
+
+/// One sentence on stderr, and this exit code.
+#[track_caller]
+fn assert_refused(said: &Said, code: i32, words: &str) {
+    assert_eq!(said.code, code, "{said:?}");
+    assert_eq!(said.err.lines().count(), 1, "{said:?}");
+    assert!(said.err.contains(words), "\"{words}\" is not in {said:?}");
+    assert!(!said.err.contains("panicked"), "{said:?}");
+}
+
+fn lonely_node() -> Town {
+    let mut town = Town::new(launcher);
+    town.relay("relay0");
+    town.node("a", &["relay0"], &[], "");
+    town
+}
+
+#[test]
+fn an_app_without_the_permission_is_told_which_one() {
+    let town = lonely_node();
+    town.run("stctrl", &["init", "--dir", "app1"]).expect();
+    let untrusted = ["-I", "app1/app1.ident", "-T", "a/a.ticket", "info", "friends"];
+    assert_refused(&town.run("stctrl", &untrusted), 1, "stnode trust");
+    let trust = ["trust", "--dir", "a", "--app", "app1/app1.ticket", "--permissions", "seller"];
+    town.run("stnode", &trust).expect();
+    town.wait_until("the running node has seen it", |town| town.run("stctrl", &untrusted).code == 0);
+
+    let with_app1 = |arguments: &[&str]| {
+        let all = [&["-I", "app1/app1.ident", "-T", "a/a.ticket"], arguments].concat();
+        town.run("stctrl", &all)
+    };
+    with_app1(&["seller", "create-invoice", "-a", "5", "-o", "five.invoice"]).expect();
+    let denied = with_app1(&["funds", "pay-invoice", "-i", "five.invoice", "-r", "five.receipt"]);
+    assert_refused(&denied, 1, "permission denied: buyer");
+    assert_refused(&with_app1(&["config", "remove-relay", "-n", "relay0"]), 1, "permission denied: config");
+    let json = with_app1(&["funds", "pay-invoice", "-i", "five.invoice", "--json"]);
+    assert_eq!(json.code, 1);
+    let document: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert!(document["error"].as_str().unwrap().contains("permission denied: buyer"), "{document}");
+}
+
+#[test]
+fn a_ticket_with_another_key_is_refused_before_anything_is_sent() {
+    let mut town = lonely_node();
+    town.init_node("other", &["relay0"], &[], "");
+    // The other node's key at this node's address.
+    let address = std::fs::read_to_string(town.file("a/a.ticket")).unwrap();
+    let address = address.lines().find(|line| line.starts_with("address")).unwrap().to_owned();
+    let other = std::fs::read_to_string(town.file("other/other.ticket")).unwrap();
+    let forged: String = other
+        .lines()
+        .map(|line| if line.starts_with("address") { format!("{address}\n") } else { format!("{line}\n") })
+        .collect();
+    std::fs::write(town.file("forged.ticket"), forged).unwrap();
+    let said = town.run("stctrl", &["-I", "a-app/a-app.ident", "-T", "forged.ticket", "info", "friends"]);
+    assert_refused(&said, 1, "key");
+}
+
+#[test]
+fn wrong_files_and_servers_that_are_down() {
+    let mut town = lonely_node();
+    std::fs::write(town.file("broken.ticket"), "kind = \"node\"\npublic_key = \"???").unwrap();
+    let with_ticket = |ticket: &str| town.run("stctrl", &["-I", "a-app/a-app.ident", "-T", ticket, "info", "friends"]);
+    assert_refused(&with_ticket("broken.ticket"), 2, "broken.ticket");
+    assert_refused(&with_ticket("nowhere.ticket"), 2, "nowhere.ticket");
+    assert_refused(&with_ticket("relay0/relay0.ticket"), 2, "relay");
+    std::fs::write(town.file("broken.ident"), "-----BEGIN PRIVATE KEY-----\nAAAA\n").unwrap();
+    let said = town.run("stctrl", &["-I", "broken.ident", "-T", "a/a.ticket", "info", "friends"]);
+    assert_refused(&said, 2, "broken.ident");
+    std::fs::write(town.file("broken.invoice"), "offst1abc").unwrap();
+    assert_refused(&town.stctrl("a", &["funds", "pay-invoice", "-i", "broken.invoice"]), 2, "damaged");
+    assert_refused(&town.stctrl("a", &["config", "add-relay", "-n", "r", "-r", "a/a.ticket"]), 2, "relay");
+
+    let ticket = std::fs::read_to_string(town.file("a/a.ticket")).unwrap();
+    let unknown_host: String = ticket
+        .lines()
+        .map(|line| {
+            if line.starts_with("address") {
+                "address = \"no.such.host.invalid:1\"\n".into()
+            } else {
+                format!("{line}\n")
+            }
+        })
+        .collect();
+    std::fs::write(town.file("unknown-host.ticket"), unknown_host).unwrap();
+    assert_refused(&with_ticket("unknown-host.ticket"), 1, "no.such.host.invalid:1");
+    assert_eq!(town.stop("a"), 0);
+    assert_refused(&town.stctrl("a", &["info", "friends"]), 1, "cannot connect");
+}
+
+#[test]
+fn balances_that_do_not_negate_are_shown_on_both_sides_and_settled() {
+    let mut town = lonely_node();
+    town.node("b", &["relay0"], &[], "");
+    for (node, friend, balance) in [("a", "b", "10"), ("b", "a", "-7")] {
+        let ticket = format!("{friend}.friend");
+        town.stctrl(friend, &["info", "export-ticket", "-o", &ticket]).expect();
+        let add = ["config", "add-friend", "-n", friend, "-f", &ticket, "--balance", balance, "--max-debt", "100"];
+        town.stctrl(node, &add).expect();
+    }
+    for (node, friend) in [("a", "b"), ("b", "a")] {
+        town.wait_until("both have seen the disagreement", |town| {
+            town.account(node, friend)["status"] == "inconsistent"
+        });
+    }
+    let table = town.stctrl("a", &["info", "friends"]).expect();
+    assert!(table.contains("| I") && table.contains("10") && table.contains('7'), "{table}");
+    // a accepts what b says.
+    town.stctrl("a", &["config", "reset-friend", "-n", "b"]).expect();
+    for (node, friend, balance) in [("a", "b", 7), ("b", "a", -7)] {
+        town.wait_until("the account is consistent", |town| town.account(node, friend)["status"] == "consistent");
+        assert_eq!(town.balance(node, friend), balance);
+    }
+    assert_refused(&town.stctrl("a", &["config", "reset-friend", "-n", "b"]), 1, "nothing to reset");
+    assert_refused(&town.stctrl("a", &["config", "remove-friend", "-n", "b"]), 1, "--forgive");
+    assert_refused(&town.stctrl("a", &["config", "open-friend", "-n", "zoe"]), 1, "zoe");
+}
+
+#[test]
+fn an_output_file_that_exists_is_refused_before_anything_is_paid() {
+    let mut town = lonely_node();
+    town.node("b", &["relay0"], &[], "");
+    std::fs::write(town.file("here.receipt"), "precious").unwrap();
+    town.stctrl("b", &["seller", "create-invoice", "-a", "5", "-o", "five.invoice"]).expect();
+    let said = town.stctrl("a", &["funds", "pay-invoice", "-i", "five.invoice", "-r", "here.receipt"]);
+    assert_refused(&said, 2, "here.receipt");
+    assert_eq!(std::fs::read_to_string(town.file("here.receipt")).unwrap(), "precious");
+    let payments = town.stctrl("a", &["funds", "payments", "--json"]).json();
+    assert_eq!(payments, serde_json::json!([]));
+}
