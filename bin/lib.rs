@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod outcome;
 pub mod serving;
 pub mod settings;
+pub mod stctrl;
 pub mod stindex;
 pub mod stnode;
 pub mod strelay;

@@ -11,6 +11,8 @@ use std::process::ExitCode;
 pub struct Failure {
     fault: Fault,
     sentence: String,
+    /// What `--json` prints instead of the sentence alone.
+    document: Option<serde_json::Value>,
 }
 
 /// Where the reason lies; decides the exit code.
@@ -30,12 +32,18 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// It was tried and failed: exit code 1. The sentence says what happened and what to do.
     pub fn failed(sentence: impl Display) -> Self {
-        Failure { fault: Fault::Attempt, sentence: one_line(sentence) }
+        Failure { fault: Fault::Attempt, sentence: one_line(sentence), document: None }
     }
 
     /// The command line or an input file is wrong: exit code 2. The sentence says what to change.
     pub fn input(sentence: impl Display) -> Self {
-        Failure { fault: Fault::Input, sentence: one_line(sentence) }
+        Failure { fault: Fault::Input, sentence: one_line(sentence), document: None }
+    }
+
+    /// With `--json`, prints this instead of the sentence alone; it should hold the sentence as `error`.
+    #[must_use]
+    pub fn with_document(self, document: serde_json::Value) -> Self {
+        Failure { document: Some(document), ..self }
     }
 
     /// The sentence for people.
@@ -106,7 +114,7 @@ pub fn say(line: impl Display) -> Outcome {
 pub fn write_out(text: &str) -> Outcome {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Failure { fault: Fault::ReaderGone, sentence: String::new() },
+        std::io::ErrorKind::BrokenPipe => Failure { fault: Fault::ReaderGone, sentence: String::new(), document: None },
         _ => Failure::failed(format!("the output could not be written: {error}")),
     })
 }
@@ -159,7 +167,8 @@ fn report(name: &str, failure: &Failure) {
     // Nothing more can be done when these cannot be written either: the exit code still tells.
     let _ = writeln!(std::io::stderr(), "{name}: {}", failure.sentence);
     if json_is_wanted() {
-        let _ = say(serde_json::json!({ "error": failure.sentence }));
+        let document = failure.document.clone().unwrap_or_else(|| serde_json::json!({ "error": failure.sentence }));
+        let _ = say(document);
     }
 }
 

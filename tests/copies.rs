@@ -2,22 +2,11 @@
 
 mod town;
 
-use std::process::Command;
 use town::Town;
-
-fn launcher(program: &str) -> Command {
-    Command::new(match program {
-        "strelay" => env!("CARGO_BIN_EXE_strelay"),
-        "stindex" => env!("CARGO_BIN_EXE_stindex"),
-        "stnode" => env!("CARGO_BIN_EXE_stnode"),
-        "stctrl" => env!("CARGO_BIN_EXE_stctrl"),
-        other => unreachable!("{other}"),
-    })
-}
 
 #[test]
 fn a_displaced_node_stops_using_the_relay_and_says_so() {
-    let mut town = Town::new(launcher);
+    let mut town = Town::new(town::built);
     town.relay("relay0");
     town.index("index0");
     for node in ["a", "b"] {

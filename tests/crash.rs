@@ -2,24 +2,14 @@
 
 mod town;
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use town::{Town, amount};
 
-fn launcher(program: &str) -> Command {
-    Command::new(match program {
-        "strelay" => env!("CARGO_BIN_EXE_strelay"),
-        "stindex" => env!("CARGO_BIN_EXE_stindex"),
-        "stnode" => env!("CARGO_BIN_EXE_stnode"),
-        "stctrl" => env!("CARGO_BIN_EXE_stctrl"),
-        other => unreachable!("{other}"),
-    })
-}
-
 const NODES: [&str; 3] = ["a", "b", "c"];
-const SETTINGS: &str = "patience_ms = 3000\npatience_step_ms = 200\nreconnect_max_ms = 500\nretry_ms = 100\n";
+const SETTINGS: &str = "patience_ms = 3000\npatience_step_ms = 200\nreconnect_max_ms = 500\nroute_retry_ms = 100\nindex_reconnect_max_ms = 500\n";
 
 fn chain() -> Town {
-    let mut town = Town::new(launcher);
+    let mut town = Town::new(town::built);
     town.relay("relay0");
     town.index("index0");
     for node in NODES {

@@ -5,19 +5,9 @@ mod town;
 use std::process::Command;
 use town::Town;
 
-fn launcher(program: &str) -> Command {
-    Command::new(match program {
-        "strelay" => env!("CARGO_BIN_EXE_strelay"),
-        "stindex" => env!("CARGO_BIN_EXE_stindex"),
-        "stnode" => env!("CARGO_BIN_EXE_stnode"),
-        "stctrl" => env!("CARGO_BIN_EXE_stctrl"),
-        other => unreachable!("{other}"),
-    })
-}
-
 /// a - b - c, each account with a limit of 100.
 fn chain() -> Town {
-    let mut town = Town::new(launcher);
+    let mut town = Town::new(town::built);
     town.relay("relay0");
     town.index("index0");
     for node in ["a", "b", "c"] {
@@ -66,4 +56,28 @@ fn a_pays_c_through_b_and_the_limit_holds() {
          |    |      | LPD=0         |\n\
          |    |      | RPD=0         |\n"
     );
+}
+
+/// The example program for shops, as an application author would run it.
+#[test]
+fn the_shop_example_sells() {
+    let mut town = Town::new(town::built);
+    town.relay("relay0");
+    town.index("index0");
+    for node in ["a", "b"] {
+        town.node(node, &["relay0"], &["index0"], "");
+    }
+    town.befriend("a", "b", 100);
+    town.wait_online(&["a", "b"]);
+    // cargo builds the examples beside the tests, in a folder of their own.
+    let shop = std::path::Path::new(env!("CARGO_BIN_EXE_stctrl")).with_file_name("examples").join("shop");
+    let mut shop = Command::new(shop);
+    shop.args(["b-app/b-app.ident", "b/b.ticket", "7", "a", "cup", "of", "tea"]).current_dir(town.root());
+    let mut till = shop.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(till.stdout.take().unwrap()));
+    let invoice = lines.next().unwrap().unwrap();
+    town.pay_when_routed("a", &invoice, "tea.receipt");
+    assert_eq!(lines.next().unwrap().unwrap(), "paid, thank you");
+    assert!(till.wait().unwrap().success());
+    assert_eq!(town.balance("b", "a"), 7);
 }

@@ -2,18 +2,7 @@
 
 mod town;
 
-use std::process::Command;
 use town::{Said, Town};
-
-fn launcher(program: &str) -> Command {
-    Command::new(match program {
-        "strelay" => env!("CARGO_BIN_EXE_strelay"),
-        "stindex" => env!("CARGO_BIN_EXE_stindex"),
-        "stnode" => env!("CARGO_BIN_EXE_stnode"),
-        "stctrl" => env!("CARGO_BIN_EXE_stctrl"),
-        other => unreachable!("{other}"),
-    })
-}
 
 /// One sentence on stderr, and this exit code.
 #[track_caller]
@@ -25,7 +14,7 @@ fn assert_refused(said: &Said, code: i32, words: &str) {
 }
 
 fn lonely_node() -> Town {
-    let mut town = Town::new(launcher);
+    let mut town = Town::new(town::built);
     town.relay("relay0");
     town.node("a", &["relay0"], &[], "");
     town

@@ -1,1 +1,5 @@
-fn main() {}
+//! The control program. See `offst::stctrl`.
+
+fn main() -> std::process::ExitCode {
+    offst::stctrl::main()
+}

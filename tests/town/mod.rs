@@ -15,10 +15,22 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a program is started: its name to a command without arguments.
-pub type Launcher = fn(&str) -> Command;
+pub(crate) type Launcher = fn(&str) -> Command;
+
+/// The programs as cargo has built them for the tests.
+pub(crate) fn built(program: &str) -> Command {
+    let path = match program {
+        "strelay" => option_env!("CARGO_BIN_EXE_strelay"),
+        "stindex" => option_env!("CARGO_BIN_EXE_stindex"),
+        "stnode" => option_env!("CARGO_BIN_EXE_stnode"),
+        "stctrl" => option_env!("CARGO_BIN_EXE_stctrl"),
+        other => unreachable!("{other}"),
+    };
+    Command::new(path.expect("cargo names the programs to tests"))
+}
 
 /// Real programs and their folders. Dropping it kills them all.
-pub struct Town {
+pub(crate) struct Town {
     folder: tempfile::TempDir,
     launcher: Launcher,
     servers: BTreeMap<String, Server>,
@@ -31,13 +43,13 @@ struct Server {
 
 /// What a command printed and how it ended.
 #[derive(Debug)]
-pub struct Said {
+pub(crate) struct Said {
     /// The exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Said {
@@ -51,55 +63,55 @@ impl Said {
 
     /// The output of a command that must succeed.
     #[track_caller]
-    pub fn expect(self) -> String {
+    pub(crate) fn expect(self) -> String {
         assert_eq!(self.code, 0, "the command failed: {}{}", self.out, self.err);
         self.out
     }
 
     /// The JSON document it printed.
     #[track_caller]
-    pub fn json(self) -> serde_json::Value {
+    pub(crate) fn json(self) -> serde_json::Value {
         let out = self.expect();
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error} in {out}"))
     }
 }
 
 /// A port that nobody uses now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Town {
     /// An empty town.
-    pub fn new(launcher: Launcher) -> Self {
+    pub(crate) fn new(launcher: Launcher) -> Self {
         let folder = tempfile::Builder::new().prefix("offst-town").tempdir().unwrap();
         Town { folder, launcher, servers: BTreeMap::new() }
     }
 
     /// Where the folders of all programs are.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }
 
     /// A file in the town's folder.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 
     /// A command of one of the programs, run in the town's folder.
-    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = (self.launcher)(program);
         command.args(arguments).current_dir(self.root()).stdin(Stdio::null()).env_remove("OFFST_HOME");
         command
     }
 
     /// Runs a command of one of the programs to its end.
-    pub fn run(&self, program: &str, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Said {
         Said::from(self.command(program, arguments).output().unwrap())
     }
 
     /// Makes and starts a relay.
-    pub fn relay(&mut self, name: &str) {
+    pub(crate) fn relay(&mut self, name: &str) {
         let address = format!("127.0.0.1:{}", free_port());
         self.run("strelay", &["init", "--dir", name, "--address", &address]).expect();
         self.enlist(name, "strelay");
@@ -107,7 +119,7 @@ impl Town {
     }
 
     /// Makes and starts an index server.
-    pub fn index(&mut self, name: &str) {
+    pub(crate) fn index(&mut self, name: &str) {
         let (address, federation) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let arguments = ["init", "--dir", name, "--address", &address, "--federation-address", &federation];
         self.run("stindex", &arguments).expect();
@@ -116,13 +128,13 @@ impl Town {
     }
 
     /// Makes and starts a node with an app folder of its own. `settings` is appended to its settings file.
-    pub fn node(&mut self, name: &str, relays: &[&str], indexes: &[&str], settings: &str) {
+    pub(crate) fn node(&mut self, name: &str, relays: &[&str], indexes: &[&str], settings: &str) {
         self.init_node(name, relays, indexes, settings);
         self.start(name);
     }
 
     /// Makes a node without starting it.
-    pub fn init_node(&mut self, name: &str, relays: &[&str], indexes: &[&str], settings: &str) {
+    pub(crate) fn init_node(&mut self, name: &str, relays: &[&str], indexes: &[&str], settings: &str) {
         let address = format!("127.0.0.1:{}", free_port());
         let app = format!("{name}-app");
         let mut arguments = vec!["init", "--dir", name, "--address", &address, "--app", &app];
@@ -142,17 +154,17 @@ impl Town {
     }
 
     /// Takes a folder that was made in another way, for example copied, as a node of the town.
-    pub fn adopt_node(&mut self, name: &str) {
+    pub(crate) fn adopt_node(&mut self, name: &str) {
         self.enlist(name, "stnode");
     }
 
     /// Starts a server and waits until it says that it is ready.
-    pub fn start(&mut self, name: &str) {
+    pub(crate) fn start(&mut self, name: &str) {
         self.start_with(name, &[]);
     }
 
     /// Starts a server with further arguments.
-    pub fn start_with(&mut self, name: &str, arguments: &[&str]) {
+    pub(crate) fn start_with(&mut self, name: &str, arguments: &[&str]) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file(name)).unwrap();
         let program = self.servers[name].program;
         let mut command = self.command(program, &["run", "--dir", name]);
@@ -169,39 +181,39 @@ impl Town {
     }
 
     /// What a server has logged so far.
-    pub fn log(&self, name: &str) -> String {
+    pub(crate) fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.log_file(name)).unwrap_or_default()
     }
 
     /// Sends a signal to a server.
-    pub fn signal(&self, name: &str, signal: &str) {
+    pub(crate) fn signal(&self, name: &str, signal: &str) {
         let child = self.servers[name].child.as_ref().unwrap();
         let status = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Kills a server at once, as a power cut would.
-    pub fn kill(&mut self, name: &str) {
+    pub(crate) fn kill(&mut self, name: &str) {
         let mut child = self.servers.get_mut(name).unwrap().child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// Asks a server to stop, and says with which code it did.
-    pub fn stop(&mut self, name: &str) -> i32 {
+    pub(crate) fn stop(&mut self, name: &str) -> i32 {
         self.signal(name, "TERM");
         let mut child = self.servers.get_mut(name).unwrap().child.take().unwrap();
         child.wait().unwrap().code().unwrap_or(-1)
     }
 
     /// Whether a server's process is still there.
-    pub fn is_running(&mut self, name: &str) -> bool {
+    pub(crate) fn is_running(&mut self, name: &str) -> bool {
         let child = self.servers.get_mut(name).unwrap().child.as_mut();
         child.is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     /// An `stctrl` command to a node, not started.
-    pub fn control(&self, node: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn control(&self, node: &str, arguments: &[&str]) -> Command {
         let identity = format!("{node}-app/{node}-app.ident");
         let ticket = format!("{node}/{node}.ticket");
         let mut command = self.command("stctrl", &["-I", &identity, "-T", &ticket]);
@@ -210,12 +222,12 @@ impl Town {
     }
 
     /// Runs an `stctrl` command to a node.
-    pub fn stctrl(&self, node: &str, arguments: &[&str]) -> Said {
+    pub(crate) fn stctrl(&self, node: &str, arguments: &[&str]) -> Said {
         Said::from(self.control(node, arguments).output().unwrap())
     }
 
     /// Makes two nodes friends. Each lets the other owe `limit`; both start at 0.
-    pub fn befriend(&self, one: &str, other: &str, limit: u128) {
+    pub(crate) fn befriend(&self, one: &str, other: &str, limit: u128) {
         for (node, friend) in [(one, other), (other, one)] {
             let ticket = format!("{friend}.friend");
             if !self.file(&ticket).exists() {
@@ -229,25 +241,25 @@ impl Town {
     }
 
     /// What a node says of its friends.
-    pub fn friends(&self, node: &str) -> Vec<serde_json::Value> {
+    pub(crate) fn friends(&self, node: &str) -> Vec<serde_json::Value> {
         self.stctrl(node, &["info", "friends", "--json"]).json().as_array().unwrap().clone()
     }
 
     /// One account, as its node sees it.
-    pub fn account(&self, node: &str, friend: &str) -> serde_json::Value {
+    pub(crate) fn account(&self, node: &str, friend: &str) -> serde_json::Value {
         let friends = self.friends(node);
         let friend = friends.iter().find(|f| f["name"] == friend).unwrap_or_else(|| panic!("{node} knows {friend}"));
         friend["currencies"][0].clone()
     }
 
     /// Credits that `node` is owed by `friend`.
-    pub fn balance(&self, node: &str, friend: &str) -> i128 {
+    pub(crate) fn balance(&self, node: &str, friend: &str) -> i128 {
         amount(&self.account(node, friend)["balance"])
     }
 
     /// Asks again and again until the answer is yes.
     #[track_caller]
-    pub fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {
             assert!(Instant::now() < deadline, "waited too long until {what}");
@@ -257,7 +269,7 @@ impl Town {
 
     /// Waits until every friend of these nodes is online, agrees, and is open both ways.
     #[track_caller]
-    pub fn wait_online(&self, nodes: &[&str]) {
+    pub(crate) fn wait_online(&self, nodes: &[&str]) {
         for node in nodes {
             self.wait_until(&format!("all friends of {node} are online"), |town| {
                 town.friends(node).iter().all(|friend| {
@@ -270,7 +282,7 @@ impl Town {
 
     /// Waits until nothing is pending on any account of these nodes.
     #[track_caller]
-    pub fn wait_settled(&self, nodes: &[&str]) {
+    pub(crate) fn wait_settled(&self, nodes: &[&str]) {
         for node in nodes {
             self.wait_until(&format!("nothing is pending at {node}"), |town| {
                 town.friends(node).iter().all(|friend| {
@@ -282,7 +294,7 @@ impl Town {
     }
 
     /// Makes an invoice and says in which file it is.
-    pub fn invoice(&self, seller: &str, amount: u128, file: &str) -> String {
+    pub(crate) fn invoice(&self, seller: &str, amount: u128, file: &str) -> String {
         // The text goes through the file, as it would between people.
         let amount = amount.to_string();
         self.stctrl(seller, &["seller", "create-invoice", "-a", &amount, "-o", file]).expect();
@@ -292,7 +304,7 @@ impl Town {
     /// Pays an invoice. An index server may still be learning of the friends, so a payment for which there is no route yet is
     /// tried again.
     #[track_caller]
-    pub fn pay_when_routed(&self, buyer: &str, invoice: &str, receipt: &str) -> serde_json::Value {
+    pub(crate) fn pay_when_routed(&self, buyer: &str, invoice: &str, receipt: &str) -> serde_json::Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let said = self.stctrl(buyer, &["funds", "pay-invoice", "-i", invoice, "-r", receipt, "--json"]);
@@ -326,6 +338,6 @@ impl Drop for Town {
 }
 
 /// A decimal string of a JSON report.
-pub fn amount(value: &serde_json::Value) -> i128 {
+pub(crate) fn amount(value: &serde_json::Value) -> i128 {
     value.as_str().unwrap_or_else(|| panic!("{value} is a decimal string")).parse().unwrap()
 }

@@ -5,12 +5,12 @@ use crate::io::{Contact, Output};
 use crate::machine::{Batch, line};
 use crate::records::{Friend, FriendRecord, Standing};
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, AccountKey, Direction, Stage, Status, StopReason};
-use offst_proto::Currency;
+use offst_ledger::{Account, AccountKey, Direction, Pending, Stage, Status, StopReason};
+use offst_proto::{Currency, RequestId};
 use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, NAME_BYTES_MAX, RELAYS_MAX};
 use offst_proto::opening::Continuing;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most relays, and most index servers, that one node uses.
 const SERVERS_MAX: usize = 64;
@@ -248,8 +248,21 @@ impl Batch<'_> {
                         pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock)
                     })
                 };
-                let claims = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
-                if !claims.into_iter().all(promised) {
+                let mut claims = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
+                let kept: BTreeSet<RequestId> = claims.clone().map(|claim| claim.id).collect();
+                let takes = account.epoch().is_some_and(|epoch| {
+                    let is_left_out = |(direction, id, pending): (Direction, RequestId, &Pending)| {
+                        direction == Direction::Outgoing && pending.stage.is_committed() && !kept.contains(&id)
+                    };
+                    theirs.balance < epoch.balance() && epoch.pendings().any(is_left_out)
+                });
+                if takes {
+                    return Err(format!(
+                        "\"{name}\" has taken payments of this node that it has no proof of yet: the owner of \"{name}\" \
+                         should accept this node's terms instead, which keeps them"
+                    ));
+                }
+                if !claims.all(promised) {
                     return Err(format!(
                         "\"{name}\" claims payments that this node has never committed, so its terms cannot be accepted: \
                          ask its owner, or remove the friend"

@@ -18,7 +18,10 @@ use offst_proto::index::Edge;
 use offst_proto::report::{Event, ForwardReport, InvoiceStatus};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How many invoices that ended are remembered.
+const ENDED_INVOICES_MAX: usize = 1000;
 
 /// A whole node between two batches. Equal to what its database holds.
 #[derive(Debug)]
@@ -45,6 +48,9 @@ pub(crate) struct State {
     pub(crate) groups: BTreeMap<GroupKey, Group>,
     /// Invoices that can be paid.
     pub(crate) invoices: BTreeMap<InvoiceId, InvoiceRecord>,
+    /// The last invoices that ended while this process ran, so that late buyers are told why.
+    pub(crate) ended_invoices: BTreeMap<InvoiceId, InvoiceRecord>,
+    pub(crate) ended_invoices_order: VecDeque<InvoiceId>,
     /// Payments of ours that have not ended, and those that ended in this batch.
     pub(crate) payments: BTreeMap<PaymentId, Payment>,
     /// Which of them pays an invoice.
@@ -176,6 +182,8 @@ impl Funder {
             arrivals: image.arrivals.into_iter().collect(),
             groups: BTreeMap::new(),
             invoices: image.invoices.into_iter().map(|record| (record.invoice.id, record)).collect(),
+            ended_invoices: BTreeMap::new(),
+            ended_invoices_order: VecDeque::new(),
             payments: image.payments.into_iter().map(|payment| (payment.id, payment)).collect(),
             paying: BTreeMap::new(),
             searches: BTreeMap::new(),
@@ -227,8 +235,9 @@ impl Funder {
 }
 
 impl Batch<'_> {
-    /// Handles one input.
+    /// Handles one input. What is due comes first: a machine that was asleep must not commit what is over by now.
     pub fn handle(&mut self, input: Input) {
+        self.run_timers();
         match input {
             Input::Start => self.start(),
             Input::Connected(friend, connection) => self.connected(friend, connection),
@@ -243,14 +252,18 @@ impl Batch<'_> {
 
     /// Ends the batch: timers that are due, one signature for each account, the rows to write.
     pub fn finish(mut self) -> Effects {
-        while let Some(timer) = self.state.timers.pop_due(self.now.uptime_ms) {
-            self.timer(timer);
-        }
+        self.run_timers();
         self.end_drains();
         self.sign_touched();
         self.publish_touched();
         let changes = self.take_changes();
         Effects { state: self.state, changes, outputs: self.outputs }
+    }
+
+    fn run_timers(&mut self) {
+        while let Some(timer) = self.state.timers.pop_due(self.now.uptime_ms) {
+            self.timer(timer);
+        }
     }
 
     fn timer(&mut self, timer: Timer) {
@@ -408,6 +421,13 @@ impl Batch<'_> {
             let record = state.invoices.get(&id).expect("an invoice leaves memory here only").clone();
             if record.status != InvoiceStatus::Open {
                 state.invoices.remove(&id);
+                state.ended_invoices.insert(id, record.clone());
+                state.ended_invoices_order.push_back(id);
+                if state.ended_invoices_order.len() > ENDED_INVOICES_MAX
+                    && let Some(oldest) = state.ended_invoices_order.pop_front()
+                {
+                    state.ended_invoices.remove(&oldest);
+                }
             }
             changes.push(Change::Invoice(record));
         }

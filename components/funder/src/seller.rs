@@ -103,6 +103,11 @@ impl Batch<'_> {
         self.reply(command, Reply::Invoice(invoice));
     }
 
+    /// An invoice that can be paid, or that has ended of late.
+    fn any_invoice(&self, id: InvoiceId) -> Option<&InvoiceRecord> {
+        self.state.invoices.get(&id).or_else(|| self.state.ended_invoices.get(&id))
+    }
+
     /// Takes an invoice back, unless it was paid.
     pub(crate) fn cancel_invoice(&mut self, command: CommandId, id: InvoiceId) {
         match self.state.invoices.get(&id) {
@@ -116,7 +121,7 @@ impl Batch<'_> {
 
     /// Answers when the invoice is not open any more.
     pub(crate) fn wait_invoice(&mut self, command: CommandId, id: InvoiceId) {
-        match self.state.invoices.get(&id) {
+        match self.any_invoice(id) {
             Some(record) if record.status == InvoiceStatus::Open => {
                 let waiters = self.state.invoice_waiters.entry(id).or_default();
                 waiters.push(command);
@@ -184,18 +189,18 @@ impl Batch<'_> {
         }
         match request.invoice_id {
             Some(id) => {
-                let record = self.state.invoices.get(&id).ok_or(CancelReason::UnknownInvoice)?;
-                if record.status == InvoiceStatus::Paid {
-                    return Err(CancelReason::AlreadyPaid);
-                }
-                if record.invoice.is_expired(self.now.unix_ms) {
-                    return Err(CancelReason::InvoiceExpired);
-                }
-                if record.status != InvoiceStatus::Open {
-                    return Err(CancelReason::UnknownInvoice);
-                }
+                let record = self.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
                 if !verify_proof(&record.invoice.secret, &terms, &request.proof) {
                     return Err(CancelReason::BadProof);
+                }
+                match record.status {
+                    InvoiceStatus::Paid => return Err(CancelReason::AlreadyPaid),
+                    InvoiceStatus::Cancelled => return Err(CancelReason::UnknownInvoice),
+                    InvoiceStatus::Expired => return Err(CancelReason::InvoiceExpired),
+                    InvoiceStatus::Open if record.invoice.is_expired(self.now.unix_ms) => {
+                        return Err(CancelReason::InvoiceExpired);
+                    }
+                    InvoiceStatus::Open => {}
                 }
                 if record.invoice.amount != request.total || record.invoice.currency != *currency {
                     return Err(CancelReason::Amount);

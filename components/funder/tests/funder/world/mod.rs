@@ -18,6 +18,7 @@ use offst_proto::friend::FriendMessage;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{Event, PaymentReport};
 use offst_proto::route::Way;
+use offst_proto::statement::{Operation, Statement, Totals};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -553,7 +554,19 @@ impl World {
         self.settle();
     }
 
-    // ---- speaking for a puppet
+    /// Like [`World::settle`], but one node does nothing from now on.
+    pub(crate) fn settle_but(&mut self, frozen: usize) {
+        self.nodes[frozen].is_frozen = true;
+        self.settle();
+    }
+
+    /// Takes out what is under way on a link.
+    pub(crate) fn take_inputs(&mut self, from: usize, to: usize) -> Vec<Input> {
+        let packets: Vec<_> = self.links.entry((from, to)).or_default().drain(..).collect();
+        packets.into_iter().map(|packet| self.input(from, packet)).collect()
+    }
+
+    // ---- speaking for a puppet, or behind a node's back
 
     /// A test speaks for this node from now on.
     pub(crate) fn make_puppet(&mut self, index: usize) {
@@ -567,7 +580,38 @@ impl World {
         self.links.entry((from, to)).or_default().push_back(Packet::Frame(connection, frame));
     }
 
+    /// A statement that breaks a rule, signed in the name of `from`, which knows nothing of it.
+    pub(crate) fn slander(&mut self, from: usize, to: usize) {
+        let key = self.key(from);
+        let epoch = self.nodes[to].account(key).epoch().expect("the account has begun");
+        let statement = Statement {
+            author: key,
+            other: self.key(to),
+            currency: Currency::default(),
+            epoch: epoch.number,
+            seq: epoch.theirs.seq + 1,
+            prev_hash: epoch.theirs.hash,
+            ack_seq: epoch.mine.seq,
+            ack_hash: epoch.mine.hash,
+            operations: vec![Operation::SetLimit(5)],
+            totals: Totals { requested: u128::MAX / 8, ..epoch.theirs.totals },
+            pending_hash: None,
+        };
+        let statement = Verified::sign(statement, &FakeSigner::new(from as u8 + 1));
+        let connection = self.connections[&pair(from, to)];
+        self.batch(to, vec![Input::Statement(key, connection, Box::new(statement))]);
+    }
+
+    pub(crate) fn reset(&self, friend: usize) -> Command {
+        Command::ResetFriend(name(friend), Currency::default())
+    }
+
     // ---- checks
+
+    pub(crate) fn is_consistent(&self, a: usize, b: usize) -> bool {
+        let consistent = |a: usize, b: usize| self.nodes[a].account(self.key(b)).status() == Status::Consistent;
+        consistent(a, b) && consistent(b, a)
+    }
 
     pub(crate) fn balance(&self, a: usize, b: usize) -> i128 {
         self.nodes[a].account(self.key(b)).epoch().expect("the account has begun").balance()

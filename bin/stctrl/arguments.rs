@@ -1,0 +1,192 @@
+//! The values that a person writes on the command line.
+
+use super::text::is_unreadable;
+use crate::files::{self, Readers};
+use crate::outcome::{Explain, Failure, Outcome};
+use offst_crypto::{Ed25519Verifier, PublicKey};
+use offst_proto::invoice::{INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice};
+use offst_proto::limits::{AMOUNT_MAX, NAME_BYTES_MAX};
+use offst_proto::report::parse_amount;
+use offst_proto::{InvoiceId, Verified};
+use std::path::{Path, PathBuf};
+
+/// Credits, 0 to 2^96.
+pub(super) fn amount(text: &str) -> Result<u128, String> {
+    parse_amount(text)
+}
+
+/// Credits, 1 to 2^96.
+pub(super) fn positive_amount(text: &str) -> Result<u128, String> {
+    match amount(text)? {
+        0 => Err("the amount must be at least 1".into()),
+        amount => Ok(amount),
+    }
+}
+
+/// Credits of a balance, -2^96 to 2^96.
+pub(super) fn balance(text: &str) -> Result<i128, String> {
+    let balance: i128 = text.parse().map_err(|_| "it is not a whole number of credits".to_owned())?;
+    if balance.unsigned_abs() > AMOUNT_MAX {
+        return Err("a balance lies between -2^96 and 2^96".into());
+    }
+    Ok(balance)
+}
+
+/// A name that the owner gives.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(is_unreadable) {
+        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A friend, relay or index server that is there.
+#[derive(Debug, clap::Args)]
+pub(super) struct Named {
+    /// Your name for it
+    #[arg(short, long, value_parser = name)]
+    pub(super) name: String,
+}
+
+/// A file to write.
+#[derive(Debug, clap::Args)]
+pub(super) struct Output {
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: PathBuf,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+impl Output {
+    /// Before anything else is done: whether the file can be written.
+    pub(super) fn check(&self) -> Outcome {
+        check_output(&self.output, self.force)
+    }
+
+    /// Writes the file.
+    pub(super) fn write(&self, content: &str, readers: Readers) -> Outcome {
+        files::write(&self.output, content.as_bytes(), readers, self.force)
+    }
+}
+
+/// Refuses an output file that exists, or whose folder does not.
+pub(super) fn check_output(path: &Path, force: bool) -> Outcome {
+    files::check_absent(path, force)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(Failure::input(format!(
+            "{} cannot be written: there is no folder {}",
+            path.display(),
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Reads an invoice that is given as a file or as its line of text.
+pub(super) fn load_invoice(given: &str) -> Outcome<Verified<Invoice>> {
+    let path = Path::new(given);
+    let starts_like_text =
+        given.get(..INVOICE_TEXT_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(INVOICE_TEXT_PREFIX));
+    if starts_like_text && !path.exists() {
+        return Invoice::from_text(given, &Ed25519Verifier).or_input("the invoice");
+    }
+    let content = files::read_text(path, INVOICE_FILE_BYTES_MAX)?;
+    Invoice::parse_file_or_text(&content, &Ed25519Verifier).or_input(path.display())
+}
+
+/// The id of an invoice that is given as a file, as its line of text or as the id itself.
+pub(super) fn load_invoice_id(given: &str) -> Outcome<InvoiceId> {
+    if !Path::new(given).exists()
+        && let Ok(id) = given.parse()
+    {
+        return Ok(id);
+    }
+    Ok(load_invoice(given)?.id)
+}
+
+/// Who a gift goes to: a public key, or a friend's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Destination {
+    Key(PublicKey),
+    Friend(String),
+}
+
+/// A public key, or the name of a friend.
+pub(super) fn destination(text: &str) -> Result<Destination, String> {
+    match text.parse() {
+        Ok(key) => Ok(Destination::Key(key)),
+        Err(_) => name(text).map(Destination::Friend),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::{Identity, Secret};
+    use offst_proto::Currency;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(balance("-79228162514264337593543950336"), Ok(-(1 << 96)));
+        assert!(balance("79228162514264337593543950337").is_err() && balance("ten").is_err());
+        assert_eq!((positive_amount("1"), amount("0")), (Ok(1), Ok(0)));
+        assert!(positive_amount("0").is_err() && amount("-1").is_err());
+    }
+
+    #[test]
+    fn destinations() {
+        let key = Identity::from_seed([1; 32]).public_key();
+        assert_eq!(destination(&key.to_string()), Ok(Destination::Key(key)));
+        assert_eq!(destination("node1"), Ok(Destination::Friend("node1".into())));
+        assert!(destination("").is_err());
+    }
+
+    #[test]
+    fn an_invoice_is_given_in_three_ways() {
+        let seller = Identity::from_seed([1; 32]);
+        let invoice = Invoice {
+            id: InvoiceId::from_bytes([2; 16]),
+            destination: seller.public_key(),
+            currency: Currency::default(),
+            amount: 120,
+            description: String::new(),
+            expires_ms: None,
+            secret: Secret::from_bytes([3; 32]),
+        };
+        let invoice = Verified::sign(invoice, &seller);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("offst1.invoice");
+        let given = path.to_str().unwrap();
+        for content in [invoice.to_toml(), format!("{}\n", invoice.to_text())] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(load_invoice(given).unwrap(), invoice);
+        }
+        for text in [invoice.to_text(), invoice.to_text().to_uppercase()] {
+            assert_eq!(load_invoice(&text).unwrap(), invoice);
+            assert_eq!(load_invoice_id(&text).unwrap(), invoice.id);
+        }
+        assert_eq!(load_invoice_id(given).unwrap(), invoice.id);
+        assert_eq!(load_invoice_id(&invoice.id.to_string()).unwrap(), invoice.id);
+        for (wrong, message) in
+            [("offst1abc", "damaged"), ("nothing.invoice", "nothing.invoice cannot be read: there is no such file")]
+        {
+            let failure = load_invoice(wrong).unwrap_err();
+            assert_eq!(failure.exit_code(), 2);
+            assert!(failure.sentence().contains(message), "{}", failure.sentence());
+        }
+    }
+
+    #[test]
+    fn outputs_are_checked_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        check_output(&path, false).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(check_output(&path, false).unwrap_err().exit_code(), 2);
+        check_output(&path, true).unwrap();
+        assert_eq!(check_output(&folder.path().join("no/a"), false).unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,206 @@
+//! The group `config`: friends, relays and index servers.
+
+use super::Voice;
+use super::arguments::{Named, amount, balance, name};
+use super::connection::Connection;
+use crate::files::load_ticket;
+use crate::outcome::Outcome;
+use clap::Subcommand;
+use offst_app::{App, AppError, NewFriend};
+use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
+use offst_proto::{Currency, Rate};
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Let friends meet the node at one more relay
+    AddRelay(AddRelay),
+    /// Do not use a relay any more
+    RemoveRelay(Named),
+    /// Look for routes at one more index server
+    AddIndex(AddIndex),
+    /// Do not use an index server any more
+    RemoveIndex(Named),
+    /// Add a friend, or a further currency with a friend; both of you must do so, with opposite balances
+    AddFriend(AddFriend),
+    /// Settle what is under way with a friend, and forget the friend
+    RemoveFriend(RemoveFriend),
+    /// Give a friend another name
+    RenameFriend(RenameFriend),
+    /// Use a friend again
+    EnableFriend(Named),
+    /// Settle what is under way with a friend, and do not use the friend
+    DisableFriend(DisableFriend),
+    /// Take a friend's requests
+    OpenFriend(Account),
+    /// Do not take a friend's requests
+    CloseFriend(Account),
+    /// Set how much a friend may owe
+    SetFriendMaxDebt(MaxDebt),
+    /// Set what is taken for carrying on payments that come from a friend: ADD + AMOUNT * MUL / 2^32
+    SetFriendRate(FriendRate),
+    /// Tell the node where a friend is reached now
+    SetFriendRelays(Contact),
+    /// Accept a friend's terms for an account on which the two of you do not agree
+    ResetFriend(Account),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AddRelay {
+    #[command(flatten)]
+    named: Named,
+    /// The relay's ticket
+    #[arg(short, long, value_name = "FILE")]
+    relay: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AddIndex {
+    #[command(flatten)]
+    named: Named,
+    /// The index server's ticket for nodes
+    #[arg(short, long, value_name = "FILE")]
+    index: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AddFriend {
+    #[command(flatten)]
+    contact: Contact,
+    /// What the friend owes you now; negative: what you owe
+    #[arg(long, value_parser = balance, allow_negative_numbers = true)]
+    balance: i128,
+    /// The currency
+    #[arg(long, default_value_t)]
+    currency: Currency,
+    /// How much the friend may owe you
+    #[arg(long, value_parser = amount, default_value = "0")]
+    max_debt: u128,
+    /// Take the friend's requests from the start
+    #[arg(long)]
+    open: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RemoveFriend {
+    #[command(flatten)]
+    named: Named,
+    /// Do not wait until what is under way is settled
+    #[arg(long)]
+    force: bool,
+    /// Remove the friend although the balance is not 0
+    #[arg(long)]
+    forgive: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RenameFriend {
+    #[command(flatten)]
+    named: Named,
+    /// The new name
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    to: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DisableFriend {
+    #[command(flatten)]
+    named: Named,
+    /// Do not wait until what is under way is settled
+    #[arg(long)]
+    force: bool,
+}
+
+/// One account with a friend.
+#[derive(Debug, clap::Args)]
+pub(super) struct Account {
+    #[command(flatten)]
+    named: Named,
+    /// The currency
+    #[arg(long, default_value_t)]
+    currency: Currency,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MaxDebt {
+    #[command(flatten)]
+    account: Account,
+    /// How much the friend may owe you
+    #[arg(short, long, value_parser = amount)]
+    max_debt: u128,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct FriendRate {
+    #[command(flatten)]
+    account: Account,
+    /// The share of the amount, in units of 1/2^32
+    #[arg(long)]
+    mul: u32,
+    /// The flat part, credits
+    #[arg(long, value_parser = amount)]
+    add: u128,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Contact {
+    #[command(flatten)]
+    named: Named,
+    /// The friend's ticket
+    #[arg(short, long, value_name = "FILE")]
+    friend: PathBuf,
+}
+
+/// The files of a command, read before the node is called.
+enum Tickets {
+    None,
+    Server(ServerTicket),
+    Friend(FriendTicket),
+}
+
+pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outcome {
+    let tickets = match &config {
+        Config::AddRelay(AddRelay { relay, .. }) => Tickets::Server(load_ticket(relay, Ticket::into_relay)?),
+        Config::AddIndex(AddIndex { index, .. }) => Tickets::Server(load_ticket(index, Ticket::into_index_client)?),
+        Config::AddFriend(AddFriend { contact, .. }) | Config::SetFriendRelays(contact) => {
+            Tickets::Friend(load_ticket(&contact.friend, Ticket::into_friend)?)
+        }
+        _ => Tickets::None,
+    };
+    connection.run(async |app| {
+        carry_out(config, tickets, &app).await?;
+        voice.done()
+    })
+}
+
+async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), AppError> {
+    match (config, tickets) {
+        (Config::AddRelay(call), Tickets::Server(ticket)) => app.add_relay(&call.named.name, &ticket).await,
+        (Config::RemoveRelay(call), _) => app.remove_relay(&call.name).await,
+        (Config::AddIndex(call), Tickets::Server(ticket)) => app.add_index_server(&call.named.name, &ticket).await,
+        (Config::RemoveIndex(call), _) => app.remove_index_server(&call.name).await,
+        (Config::AddFriend(AddFriend { contact, balance, currency, max_debt, open }), Tickets::Friend(ticket)) => {
+            let friend = NewFriend { name: contact.named.name, ticket, balance, currency, max_debt, open };
+            app.add_friend(&friend).await
+        }
+        (Config::RemoveFriend(call), _) => app.remove_friend(&call.named.name, call.force, call.forgive).await,
+        (Config::RenameFriend(call), _) => app.rename_friend(&call.named.name, &call.to).await,
+        (Config::EnableFriend(call), _) => app.enable_friend(&call.name).await,
+        (Config::DisableFriend(call), _) => app.disable_friend(&call.named.name, call.force).await,
+        (Config::OpenFriend(call), _) => app.set_friend_open(&call.named.name, &call.currency, true).await,
+        (Config::CloseFriend(call), _) => app.set_friend_open(&call.named.name, &call.currency, false).await,
+        (Config::SetFriendMaxDebt(MaxDebt { account, max_debt }), _) => {
+            app.set_friend_max_debt(&account.named.name, &account.currency, max_debt).await
+        }
+        (Config::SetFriendRate(FriendRate { account, mul, add }), _) => {
+            app.set_friend_rate(&account.named.name, &account.currency, &Rate { mul, add }).await
+        }
+        (Config::SetFriendRelays(call), Tickets::Friend(ticket)) => {
+            app.set_friend_contact(&call.named.name, &ticket).await
+        }
+        (Config::ResetFriend(call), _) => app.reset_friend(&call.named.name, &call.currency).await,
+        (Config::AddRelay(_) | Config::AddIndex(_) | Config::AddFriend(_) | Config::SetFriendRelays(_), _) => {
+            unreachable!("the ticket of this command was read before")
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Which node is controlled, and as which application.
+
+use super::progress::with_progress;
+use crate::files::{load_identity, load_ticket};
+use crate::folder::Folder;
+use crate::outcome::{Explain, Outcome};
+use offst_app::App;
+use offst_proto::ticket::Ticket;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Connection {
+    /// The identity file of the application [default: the app's in $OFFST_HOME or ~/.offst]
+    #[arg(short = 'I', long, value_name = "FILE", env = "STCTRL_IDFILE", global = true, hide_env_values = true)]
+    idfile: Option<PathBuf>,
+    /// The ticket of the node [default: the node's in $OFFST_HOME or ~/.offst]
+    #[arg(short = 'T', long, value_name = "FILE", env = "STCTRL_TICKET", global = true, hide_env_values = true)]
+    ticket: Option<PathBuf>,
+}
+
+impl Connection {
+    /// Connects to the node and carries out a command.
+    ///
+    /// # Errors
+    /// A file is wrong (exit code 2), the node cannot be reached or does not trust the application (exit code 1), or the
+    /// command failed.
+    pub(super) fn run(&self, command: impl AsyncFnOnce(App) -> Outcome) -> Outcome {
+        let idfile = match &self.idfile {
+            Some(path) => path.clone(),
+            None => Folder::new(None, "app")?.file("ident"),
+        };
+        let ticket = match &self.ticket {
+            Some(path) => path.clone(),
+            None => Folder::new(None, "node")?.file("ticket"),
+        };
+        let identity = load_identity(&idfile)?;
+        let ticket = load_ticket(&ticket, Ticket::into_node)?;
+        offst_app::block_on(async {
+            let app = with_progress("Connecting", offst_app::connect(&ticket, &identity)).await?;
+            command(app).await
+        })
+        .or_failed("no connection can be made")?
+    }
+}

@@ -1,0 +1,57 @@
+//! The command `events`: one line for each event, until interrupted.
+
+use super::connection::Connection;
+use super::text::clean;
+use super::{Voice, json};
+use crate::outcome::{Outcome, say};
+use offst_proto::report::Event;
+
+pub(super) fn run(connection: &Connection, voice: Voice) -> Outcome {
+    connection.run(async |app| {
+        let subscription = app.subscribe().await?;
+        loop {
+            let news = subscription.next().await?;
+            if news.lost {
+                voice.say(serde_json::json!({ "event": "lost" }), || "some events were lost\n".into())?;
+            }
+            for event in &news.events {
+                if voice.json {
+                    say(json::event(event))?;
+                } else {
+                    say(sentence(event))?;
+                }
+            }
+        }
+    })
+}
+
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::FriendChanged { name } => format!("friend {} changed", clean(name)),
+        Event::PaymentChanged { payment_id, status } => {
+            format!("payment {payment_id} is {}", json::payment_status(*status))
+        }
+        Event::InvoiceChanged { invoice_id, status } => {
+            format!("invoice {invoice_id} is {}", json::invoice_status(*status))
+        }
+        Event::Overdue { name, request_id, amount } => {
+            format!("friend {} has held {amount} for too long, in the request {request_id}", clean(name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_proto::report::InvoiceStatus;
+    use offst_proto::{InvoiceId, RequestId};
+
+    #[test]
+    fn sentences() {
+        let paid = Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([2; 16]), status: InvoiceStatus::Paid };
+        assert_eq!(sentence(&paid), "invoice AgICAgICAgICAgICAgICAg is paid");
+        let overdue = Event::Overdue { name: "a\u{7}".into(), request_id: RequestId::from_bytes([2; 16]), amount: 40 };
+        let expected = "friend a\u{fffd} has held 40 for too long, in the request AgICAgICAgICAgICAgICAg";
+        assert_eq!(sentence(&overdue), expected);
+    }
+}

@@ -1,0 +1,253 @@
+//! Long lists: fetched page by page, shown as tables, written as CSV.
+
+use super::arguments::check_output;
+use super::connection::Connection;
+use super::table::Table;
+use super::{Voice, json, text};
+use crate::files::{self, Readers};
+use crate::outcome::Outcome;
+use offst_app::{App, AppError};
+use offst_proto::report::{ForwardReport, InvoiceReport, InvoiceStatus, PAGE_MAX, Page, PaymentReport, PaymentStatus};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Entries of a list when no limit is given.
+pub(super) const fn rows_max() -> usize {
+    1000
+}
+
+/// Fetches pages until there are `limit` entries or no more.
+pub(super) async fn all_pages<T>(
+    limit: usize,
+    page: impl AsyncFn(Option<u64>, usize) -> Result<Page<T>, AppError>,
+) -> Result<Vec<T>, AppError> {
+    let (mut items, mut cursor) = (vec![], None);
+    loop {
+        let next = page(cursor, PAGE_MAX.min(limit.saturating_sub(items.len()).max(1))).await?;
+        items.extend(next.items);
+        if items.len() >= limit || next.next.is_none() {
+            items.truncate(limit);
+            return Ok(items);
+        }
+        cursor = next.next;
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct History {
+    /// Write all of it to a file, as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    force: bool,
+    /// Most entries of each kind [default: 1000, with --csv all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// Money that came, went or was earned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    time_ms: u64,
+    kind: &'static str,
+    id: String,
+    currency: String,
+    /// What the balance changed by.
+    change: i128,
+    fees: u128,
+    description: String,
+}
+
+pub(super) fn run(History { csv, force, limit }: History, connection: &Connection, voice: Voice) -> Outcome {
+    if let Some(path) = &csv {
+        check_output(path, force)?;
+    }
+    let limit = limit.unwrap_or(if csv.is_some() { usize::MAX } else { rows_max() });
+    connection.run(async |app| {
+        let entries = entries(&app, limit).await?;
+        match &csv {
+            Some(path) => {
+                files::write(path, to_csv(&entries).as_bytes(), Readers::Owner, force)?;
+                voice.say(json!({ "entries": entries.len() }), String::new)
+            }
+            None => voice.say(entries.iter().map(entry_json).collect(), || to_table(&entries)),
+        }
+    })
+}
+
+async fn entries(app: &App, limit: usize) -> Result<Vec<Entry>, AppError> {
+    let payments = all_pages(limit, async |cursor, limit| app.payments(cursor, limit).await).await?;
+    let invoices = all_pages(limit, async |cursor, limit| app.invoices(cursor, limit).await).await?;
+    let forwards = all_pages(limit, async |cursor, limit| app.forwards(cursor, limit).await).await?;
+    let paid = payments.iter().filter(|payment| payment.status == PaymentStatus::Paid).map(of_payment);
+    let sold = invoices.iter().filter(|invoice| invoice.status == InvoiceStatus::Paid).map(of_invoice);
+    let mut entries: Vec<_> = paid.chain(sold).chain(forwards.iter().map(of_forward)).collect();
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.time_ms));
+    Ok(entries)
+}
+
+/// Amounts and fees are at most 2^96 each, so no sum of two leaves the range.
+fn signed(amount: u128) -> i128 {
+    i128::try_from(amount).unwrap_or(i128::MAX)
+}
+
+fn of_payment(payment: &PaymentReport) -> Entry {
+    Entry {
+        time_ms: payment.created_ms.saturating_add(payment.duration_ms),
+        kind: "payment",
+        id: payment.payment_id.to_string(),
+        currency: payment.currency.to_string(),
+        change: -signed(payment.amount.saturating_add(payment.fees)),
+        fees: payment.fees,
+        description: format!("to {}", payment.destination),
+    }
+}
+
+fn of_invoice(invoice: &InvoiceReport) -> Entry {
+    Entry {
+        time_ms: invoice.created_ms,
+        kind: "invoice",
+        id: invoice.invoice_id.to_string(),
+        currency: invoice.currency.to_string(),
+        change: signed(invoice.amount),
+        fees: 0,
+        description: invoice.description.clone(),
+    }
+}
+
+fn of_forward(forward: &ForwardReport) -> Entry {
+    Entry {
+        time_ms: forward.time_ms,
+        kind: "forward",
+        id: forward.request_id.to_string(),
+        currency: forward.currency.to_string(),
+        change: signed(forward.fee),
+        fees: 0,
+        description: format!("{} from {} to {}", forward.amount, forward.from, forward.to),
+    }
+}
+
+fn entry_json(entry: &Entry) -> Value {
+    json!({
+        "time_ms": entry.time_ms,
+        "kind": entry.kind,
+        "id": entry.id,
+        "currency": entry.currency,
+        "change": entry.change.to_string(),
+        "fees": entry.fees.to_string(),
+        "description": entry.description,
+    })
+}
+
+fn to_table(entries: &[Entry]) -> String {
+    let mut table = Table::new(["time", "kind", "id", "change", "fees", "currency", "description"]);
+    for entry in entries {
+        table.row([
+            &text::time(entry.time_ms),
+            entry.kind,
+            &entry.id,
+            &format!("{:+}", entry.change),
+            &entry.fees.to_string(),
+            &entry.currency,
+            &entry.description,
+        ]);
+    }
+    table.to_text()
+}
+
+fn to_csv(entries: &[Entry]) -> String {
+    let mut csv = "time,kind,id,change,fees,currency,description\r\n".to_owned();
+    for entry in entries {
+        let Entry { kind, id, change, fees, currency, .. } = entry;
+        let (time, description) = (text::time(entry.time_ms), quoted(&entry.description));
+        csv.push_str(&format!("{time},{kind},{id},{change},{fees},{currency},{description}\r\n"));
+    }
+    csv
+}
+
+/// A text field. One that a spreadsheet would take for a formula is marked as a text.
+fn quoted(text: &str) -> String {
+    let text = text::clean(text).replace('"', "\"\"");
+    let mark = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    format!("\"{mark}{text}\"")
+}
+
+/// The payments of the command `payments`.
+pub(super) fn payments_table(payments: &[PaymentReport]) -> String {
+    let mut table = Table::new(["created", "id", "status", "amount", "fees", "currency", "reason"]);
+    for payment in payments {
+        table.row([
+            &text::time(payment.created_ms),
+            &payment.payment_id.to_string(),
+            json::payment_status(payment.status),
+            &payment.amount.to_string(),
+            &payment.fees.to_string(),
+            payment.currency.as_str(),
+            &payment.reason,
+        ]);
+    }
+    table.to_text()
+}
+
+/// What was carried on for others.
+pub(super) fn forwards_table(forwards: &[ForwardReport]) -> String {
+    let mut table = Table::new(["time", "amount", "fee", "currency", "from", "to"]);
+    for forward in forwards {
+        table.row([
+            &text::time(forward.time_ms),
+            &forward.amount.to_string(),
+            &forward.fee.to_string(),
+            forward.currency.as_str(),
+            &forward.from.to_string(),
+            &forward.to.to_string(),
+        ]);
+    }
+    table.to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(description: &str) -> Entry {
+        Entry {
+            time_ms: 1000,
+            kind: "invoice",
+            id: "id".into(),
+            currency: "credit".into(),
+            change: 120,
+            fees: 0,
+            description: description.into(),
+        }
+    }
+
+    #[test]
+    fn csv_is_quoted() {
+        let csv = to_csv(&[entry("two \"loaves\", bread"), entry("=cmd()\r\nx")]);
+        let expected = "time,kind,id,change,fees,currency,description\r\n\
+            1970-01-01 00:00:01,invoice,id,120,0,credit,\"two \"\"loaves\"\", bread\"\r\n\
+            1970-01-01 00:00:01,invoice,id,120,0,credit,\"'=cmd()\u{fffd}\u{fffd}x\"\r\n";
+        assert_eq!(csv, expected);
+    }
+
+    #[test]
+    fn tables_show_the_sign() {
+        let table = to_table(&[Entry { change: -7, ..entry("") }, entry("")]);
+        assert!(table.contains("| -7     |") && table.contains("| +120   |"), "{table}");
+    }
+
+    #[tokio::test]
+    async fn pages_are_fetched_up_to_the_limit() {
+        let page = async |cursor: Option<u64>, limit: usize| {
+            let first = cursor.unwrap_or(450);
+            let items: Vec<u64> = (1..=first).rev().take(limit).collect();
+            let next = first - items.len() as u64;
+            Ok(Page { items, next: (next > 0).then_some(next) })
+        };
+        for (limit, expected) in [(0, 0), (1, 1), (200, 200), (201, 201), (450, 450), (usize::MAX, 450)] {
+            let items = all_pages(limit, page).await.unwrap();
+            assert_eq!(items, (1..=450).rev().take(expected).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The group `info`: what the node knows.
+
+use super::arguments::Output;
+use super::connection::Connection;
+use super::friends_table::friends_table;
+use super::table::Table;
+use super::{Voice, json, watch};
+use crate::files::Readers;
+use crate::outcome::Outcome;
+use clap::Subcommand;
+use offst_proto::Currency;
+use offst_proto::report::{FriendReport, ServerReport, ServerState};
+use offst_proto::ticket::{FriendTicket, Ticket};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Info {
+    /// Friends and the accounts with them
+    Friends,
+    /// The relays where friends meet the node
+    Relays,
+    /// The index servers, connected ones with a star
+    Index,
+    /// What all friends owe us, less what we owe
+    Balance,
+    /// The node's key
+    PublicKey,
+    /// Write the ticket that friends need to add this node
+    ExportTicket(Output),
+    /// Show the friends again whenever something changes, until interrupted
+    Watch,
+}
+
+pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome {
+    if let Info::ExportTicket(output) = &info {
+        output.check()?;
+    }
+    connection.run(async |app| match info {
+        Info::Friends => {
+            let friends = app.friends().await?;
+            voice.say(friends.iter().map(json::friend).collect(), || friends_table(&friends))
+        }
+        Info::Relays => {
+            let relays = app.relays().await?;
+            voice.say(relays.iter().map(json::server).collect(), || servers_table(&relays))
+        }
+        Info::Index => {
+            let servers = app.index_servers().await?;
+            voice.say(servers.iter().map(json::server).collect(), || servers_table(&servers))
+        }
+        Info::Balance => {
+            let balances = balances(&app.friends().await?);
+            voice.say(balances_json(&balances), || balances_text(&balances))
+        }
+        Info::PublicKey => {
+            let public_key = app.node().to_string();
+            voice.say(json!({ "public_key": public_key }), || format!("{public_key}\n"))
+        }
+        Info::ExportTicket(output) => {
+            let contact = app.contact().await?;
+            let ticket =
+                FriendTicket { public_key: contact.public_key, relays: contact.relays, address: contact.address };
+            output.write(&Ticket::Friend(ticket).to_toml(), Readers::Anyone)?;
+            voice.say(json!({ "public_key": contact.public_key.to_string() }), String::new)
+        }
+        Info::Watch => watch::run(&app, voice).await,
+    })
+}
+
+fn servers_table(servers: &[ServerReport]) -> String {
+    let mut table = Table::new(["", "name", "address", "public key", "state"]);
+    for server in servers {
+        let (star, state) = match &server.state {
+            ServerState::Connected => ("*", "connected".to_owned()),
+            ServerState::Disconnected { reason } if reason.is_empty() => ("", "disconnected".to_owned()),
+            ServerState::Disconnected { reason } => ("", format!("disconnected: {reason}")),
+            ServerState::Displaced => ("", "displaced: another node with our key has taken our place".to_owned()),
+        };
+        let key = server.ticket.public_key.to_string();
+        table.row([star, &server.name, server.ticket.address.as_str(), &key, &state]);
+    }
+    table.to_text()
+}
+
+/// What all friends together owe, in each currency.
+fn balances(friends: &[FriendReport]) -> BTreeMap<Currency, i128> {
+    let mut balances = BTreeMap::new();
+    for line in friends.iter().flat_map(|friend| &friend.lines) {
+        let sum: &mut i128 = balances.entry(line.currency.clone()).or_default();
+        *sum = sum.saturating_add(line.balance);
+    }
+    if balances.is_empty() {
+        balances.insert(Currency::default(), 0);
+    }
+    balances
+}
+
+fn balances_json(balances: &BTreeMap<Currency, i128>) -> Value {
+    let entry = |(currency, balance): (&Currency, &i128)| json!({ "currency": currency.as_str(), "balance": balance.to_string() });
+    balances.iter().map(entry).collect()
+}
+
+fn balances_text(balances: &BTreeMap<Currency, i128>) -> String {
+    let several = balances.len() > 1;
+    let line = |(currency, balance): (&Currency, &i128)| {
+        if several { format!("{balance} {currency}\n") } else { format!("{balance}\n") }
+    };
+    balances.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::friends_table::tests::{friend, line};
+    use super::*;
+    use offst_proto::report::LineReport;
+    use offst_proto::ticket::ServerTicket;
+
+    #[test]
+    fn balances_are_a_number_alone_or_one_a_line() {
+        let credit = |balance| LineReport { balance, ..line("credit") };
+        let balance = |friends: &[FriendReport]| balances_text(&balances(friends));
+        assert_eq!(balance(&[]), "0\n");
+        assert_eq!(balance(&[friend("a", vec![credit(-30)]), friend("b", vec![credit(10)])]), "-20\n");
+        let both = [friend("a", vec![credit(-30), line("hours")]), friend("b", vec![line("hours")])];
+        assert_eq!(balance(&both), "-30 credit\n200 hours\n");
+        let expected = json!([{ "currency": "credit", "balance": "-30" }, { "currency": "hours", "balance": "200" }]);
+        assert_eq!(balances_json(&balances(&both)), expected);
+    }
+
+    #[test]
+    fn connected_servers_have_a_star() {
+        let public_key = offst_crypto::Identity::from_seed([1; 32]).public_key();
+        let server = |name: &str, state| ServerReport {
+            name: name.into(),
+            ticket: ServerTicket { public_key, address: "127.0.0.1:1".parse().unwrap() },
+            state,
+        };
+        let table = servers_table(&[
+            server("index0", ServerState::Connected),
+            server("index1", ServerState::Disconnected { reason: "no answer".into() }),
+        ]);
+        let lines: Vec<_> = table.lines().collect();
+        assert!(lines[1].starts_with("| * | index0 | 127.0.0.1:1 | iojj3"), "{table}");
+        assert!(lines[2].starts_with("|   | index1 |") && lines[2].ends_with("| disconnected: no answer |"), "{table}");
+    }
+}

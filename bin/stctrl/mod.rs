@@ -1,0 +1,210 @@
+//! `stctrl`: controls a node from the command line.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `arguments` | the values that a person writes, parsed and bounded |
+//! | `connection` | which node, and as which application |
+//! | `init` | makes the folder of a new application |
+//! | `info`, `watch`, `events` | what the node reports |
+//! | `config` | friends, relays and index servers |
+//! | `seller` | invoices |
+//! | `funds`, `history` | payments |
+//! | `verify` | checks of files, without a node |
+//! | `friends_table`, `table` | tables for people |
+//! | `json` | the same for programs |
+//! | `text`, `progress` | what reaches a terminal |
+
+mod arguments;
+mod config;
+mod connection;
+mod events;
+mod friends_table;
+mod funds;
+mod history;
+mod info;
+mod init;
+mod json;
+mod progress;
+mod seller;
+mod table;
+mod text;
+mod verify;
+mod watch;
+
+use crate::manual::Manual;
+use crate::outcome::{self, Outcome, say};
+use clap::{Parser, Subcommand};
+use connection::Connection;
+use std::process::ExitCode;
+
+/// Controls a node of Offst: friends, payments, invoices
+#[derive(Debug, Parser)]
+#[command(name = "stctrl", version)]
+struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+    /// Print one JSON document; amounts are decimal strings
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the folder of a new application
+    Init(init::Init),
+    /// Show what the node knows
+    #[command(subcommand)]
+    Info(info::Info),
+    /// Print one line for each event, until interrupted
+    Events,
+    /// Change friends, relays and index servers
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Sell: make invoices and wait for their money
+    #[command(subcommand)]
+    Seller(seller::Seller),
+    /// Pay, and look at payments
+    #[command(subcommand)]
+    Funds(funds::Funds),
+    /// Check files, without a node
+    #[command(subcommand)]
+    Verify(verify::Verify),
+    #[command(flatten)]
+    Manual(Manual),
+}
+
+/// How a command speaks: to a person, or to a program.
+#[derive(Debug, Clone, Copy)]
+struct Voice {
+    json: bool,
+}
+
+impl Voice {
+    /// Prints a document, or the text for people as it is.
+    fn say(self, document: serde_json::Value, text: impl FnOnce() -> String) -> Outcome {
+        if self.json { say(document) } else { outcome::write_out(&text()) }
+    }
+
+    /// A command that has nothing to tell but that it was carried out.
+    fn done(self) -> Outcome {
+        self.say(serde_json::json!({ "status": "done" }), String::new)
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    outcome::run(run)
+}
+
+fn run(Arguments { connection, json, command }: Arguments) -> Outcome {
+    let voice = Voice { json };
+    match command {
+        Command::Init(arguments) => init::init(arguments, voice),
+        Command::Info(command) => info::run(command, &connection, voice),
+        Command::Events => events::run(&connection, voice),
+        Command::Config(command) => config::run(command, &connection, voice),
+        Command::Seller(command) => seller::run(command, &connection, voice),
+        Command::Funds(command) => funds::run(command, &connection, voice),
+        Command::Verify(command) => verify::run(command, voice),
+        Command::Manual(manual) => manual.print::<Arguments>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_of_the_contract_parse() {
+        let key = offst_crypto::Identity::from_seed([1; 32]).public_key().to_string();
+        let id = "AgICAgICAgICAgICAgICAg";
+        for line in [
+            "-I app0/app0.ident -T node0/node0.ticket info friends",
+            "info friends --json -I a -T b",
+            "init --dir app1",
+            "events --json",
+            "info relays",
+            "info index",
+            "info balance",
+            "info public-key",
+            "info export-ticket -o FILE",
+            "info watch",
+            "config add-relay -n NAME -r FILE",
+            "config remove-relay -n NAME",
+            "config add-index -n NAME -i FILE",
+            "config remove-index -n NAME",
+            "config add-friend -n NAME -f FILE --balance -100",
+            "config add-friend -n NAME -f FILE --balance 100 --currency hours --max-debt 5 --open",
+            "config remove-friend -n NAME --force --forgive",
+            "config rename-friend -n NAME --to NEW",
+            "config enable-friend -n NAME",
+            "config disable-friend -n NAME --force",
+            "config open-friend -n NAME",
+            "config close-friend -n NAME --currency hours",
+            "config set-friend-max-debt -n NAME -m 79228162514264337593543950336",
+            "config set-friend-rate -n NAME --mul 4294967295 --add 1",
+            "config set-friend-relays -n NAME -f FILE",
+            "config reset-friend -n NAME",
+            "seller create-invoice -a 5 -o FILE --currency hours --description bread --expiry 60 --qr",
+            "seller cancel-invoice -i FILE",
+            "seller invoices",
+            "seller wait -i FILE",
+            "funds pay-invoice -i FILE -r RECEIPT --max-fee 3 --timeout 10",
+            &format!("funds send-funds --amount 5 --dest {key} -r RECEIPT"),
+            "funds send-funds --amount 5 --dest node1 --currency hours",
+            &format!("funds status {id}"),
+            &format!("funds cancel {id}"),
+            "funds payments",
+            "funds forwards",
+            "funds history --csv FILE",
+            "verify receipt -i INVOICE -r RECEIPT",
+            "verify receipt -r RECEIPT",
+            "verify ticket FILE",
+            "completions bash",
+            "man",
+        ] {
+            let words = std::iter::once("stctrl").chain(line.split(' '));
+            if let Err(error) = Arguments::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_command_lines_do_not() {
+        for line in [
+            "",
+            "info",
+            "info nothing",
+            "config add-friend -n NAME -f FILE",
+            "config add-friend -n NAME -f FILE --balance 79228162514264337593543950337",
+            "config add-friend -n NAME -f FILE --balance -79228162514264337593543950337",
+            "config set-friend-max-debt -n NAME -m -1",
+            "config set-friend-rate -n NAME --mul 4294967296 --add 1",
+            "config enable-friend",
+            "seller create-invoice -a 0 -o FILE",
+            "seller create-invoice -a 1.5 -o FILE",
+            "funds pay-invoice -i FILE --timeout 0",
+            "funds pay-invoice -i FILE --timeout 3601",
+            "funds send-funds --amount 5",
+            "funds send-funds --amount 5 --dest node1 --currency Euro",
+            "funds status short",
+        ] {
+            let words = std::iter::once("stctrl").chain(line.split(' ').filter(|word| !word.is_empty()));
+            assert!(Arguments::try_parse_from(words).is_err(), "{line}");
+        }
+        let long = "x".repeat(65);
+        for name in ["", "a\u{1b}[2J", &long] {
+            let words = ["stctrl", "config", "enable-friend", "-n", name];
+            assert!(Arguments::try_parse_from(words).is_err(), "{name:?}");
+        }
+    }
+}

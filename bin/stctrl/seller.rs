@@ -1,0 +1,189 @@
+//! The group `seller`: invoices.
+
+use super::arguments::{Output, load_invoice_id, positive_amount};
+use super::connection::Connection;
+use super::history::{all_pages, rows_max};
+use super::progress::with_progress;
+use super::table::Table;
+use super::{Voice, json, text};
+use crate::files::Readers;
+use crate::outcome::{Explain, Failure, Outcome};
+use clap::Subcommand;
+use offst_app::{App, NewInvoice};
+use offst_proto::Currency;
+use offst_proto::Verified;
+use offst_proto::invoice::Invoice;
+use offst_proto::report::{InvoiceReport, InvoiceStatus};
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Seller {
+    /// Make an invoice: a file, and one line of text that says the same
+    CreateInvoice(CreateInvoice),
+    /// Take an invoice back
+    CancelInvoice(Given),
+    /// List invoices, newest first
+    Invoices(List),
+    /// Wait until an invoice is paid
+    Wait(Given),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CreateInvoice {
+    /// How much is asked for
+    #[arg(short, long, value_parser = positive_amount)]
+    amount: u128,
+    /// The currency
+    #[arg(long, default_value_t)]
+    currency: Currency,
+    /// What it is for, one line
+    #[arg(long, default_value = "")]
+    description: String,
+    /// How long it can be paid [default: until it is cancelled]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=EXPIRY_SECONDS_MAX))]
+    expiry: Option<u64>,
+    #[command(flatten)]
+    output: Output,
+    /// Draw the invoice as a QR code, too
+    #[arg(long)]
+    qr: bool,
+}
+
+/// A hundred years.
+const EXPIRY_SECONDS_MAX: u64 = 100 * 366 * 86_400;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Given {
+    /// The invoice: its file, its line of text or its id
+    #[arg(short, long, value_name = "FILE-or-TEXT")]
+    invoice: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Most entries
+    #[arg(long, value_name = "N", default_value_t = rows_max())]
+    limit: usize,
+}
+
+pub(super) fn run(seller: Seller, connection: &Connection, voice: Voice) -> Outcome {
+    match seller {
+        Seller::CreateInvoice(arguments) => {
+            arguments.output.check()?;
+            connection.run(async |app| create(arguments, &app, voice).await)
+        }
+        Seller::CancelInvoice(Given { invoice }) => {
+            let invoice_id = load_invoice_id(&invoice)?;
+            connection.run(async |app| match app.cancel_invoice(invoice_id).await? {
+                InvoiceStatus::Cancelled => voice.done(),
+                status => Err(Failure::failed(format!(
+                    "the invoice cannot be cancelled: it is {} already",
+                    json::invoice_status(status)
+                ))),
+            })
+        }
+        Seller::Invoices(List { limit }) => connection.run(async |app| {
+            let invoices = all_pages(limit, async |cursor, limit| app.invoices(cursor, limit).await).await?;
+            voice.say(invoices.iter().map(json::invoice).collect(), || invoices_table(&invoices))
+        }),
+        Seller::Wait(Given { invoice }) => {
+            let invoice_id = load_invoice_id(&invoice)?;
+            connection.run(async |app| {
+                match with_progress("Waiting for the payment", app.wait_invoice(invoice_id)).await? {
+                    InvoiceStatus::Paid => {
+                        let document = json!({ "invoice_id": invoice_id.to_string(), "status": "paid" });
+                        voice.say(document, || "The invoice is paid!\n".into())
+                    }
+                    status => Err(Failure::failed(format!(
+                        "the invoice was not paid: it is {}",
+                        json::invoice_status(status)
+                    ))),
+                }
+            })
+        }
+    }
+}
+
+async fn create(arguments: CreateInvoice, app: &App, voice: Voice) -> Outcome {
+    let CreateInvoice { amount, currency, description, expiry, output, qr } = arguments;
+    let expiry_ms = expiry.map(|seconds| seconds * 1000);
+    let invoice = app.create_invoice(&NewInvoice { amount, currency, description, expiry_ms }).await?;
+    output.write(&invoice.to_toml(), Readers::Owner)?;
+    let drawing = if qr && !voice.json { drawing(&invoice)? } else { String::new() };
+    voice.say(invoice_json(&invoice), || format!("{}\n{drawing}", invoice.to_text()))
+}
+
+fn invoice_json(invoice: &Verified<Invoice>) -> serde_json::Value {
+    json!({
+        "invoice_id": invoice.id.to_string(),
+        "amount": invoice.amount.to_string(),
+        "currency": invoice.currency.as_str(),
+        "description": invoice.description,
+        "expires_ms": invoice.expires_ms,
+        "text": invoice.to_text(),
+    })
+}
+
+/// A QR code for a terminal with light letters on a dark ground. In capitals the text takes the code's compact mode.
+fn drawing(invoice: &Verified<Invoice>) -> Outcome<String> {
+    let code = QrCode::new(invoice.to_text().to_uppercase()).or_failed("the QR code cannot be drawn")?;
+    let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();
+    Ok(format!("{drawing}\n"))
+}
+
+fn invoices_table(invoices: &[InvoiceReport]) -> String {
+    let mut table = Table::new(["created", "id", "status", "amount", "currency", "description"]);
+    for invoice in invoices {
+        table.row([
+            &text::time(invoice.created_ms),
+            &invoice.invoice_id.to_string(),
+            json::invoice_status(invoice.status),
+            &invoice.amount.to_string(),
+            invoice.currency.as_str(),
+            &invoice.description,
+        ]);
+    }
+    table.to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::{Identity, Secret};
+    use offst_proto::InvoiceId;
+
+    #[test]
+    fn hostile_descriptions_stay_in_their_cell() {
+        let invoice = InvoiceReport {
+            invoice_id: InvoiceId::from_bytes([2; 16]),
+            status: InvoiceStatus::Open,
+            currency: Currency::default(),
+            amount: 5,
+            description: "bread\n\u{1b}[2J".into(),
+            created_ms: 0,
+            expires_ms: None,
+        };
+        let expected = "\
+            | created             | id                     | status | amount | currency | description |\n\
+            | 1970-01-01 00:00:00 | AgICAgICAgICAgICAgICAg | open   | 5      | credit   | bread\u{fffd}\u{fffd}[2J  |\n";
+        assert_eq!(invoices_table(&[invoice]), expected);
+    }
+
+    #[test]
+    fn the_largest_invoice_can_be_drawn() {
+        let seller = Identity::from_seed([1; 32]);
+        let invoice = Invoice {
+            id: InvoiceId::from_bytes([2; 16]),
+            destination: seller.public_key(),
+            currency: "a-currency-of-16".parse().unwrap(),
+            amount: 1 << 96,
+            description: "é".repeat(128),
+            expires_ms: Some(1),
+            secret: Secret::from_bytes([3; 32]),
+        };
+        let drawing = drawing(&Verified::sign(invoice, &seller)).unwrap();
+        assert!(drawing.lines().count() > 30 && drawing.lines().all(|line| line.chars().count() > 60));
+    }
+}

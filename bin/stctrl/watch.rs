@@ -1,0 +1,34 @@
+//! The command `info watch`: the friends, again after every change.
+
+use super::friends_table::friends_table;
+use super::{Voice, json};
+use crate::outcome::{Outcome, say, write_out};
+use offst_app::App;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// Changes that come together are shown together.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Takes the cursor home and clears what is below.
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+pub(super) async fn run(app: &App, voice: Voice) -> Outcome {
+    let subscription = app.subscribe().await?;
+    let is_live = std::io::stdout().is_terminal();
+    let mut shown = None;
+    loop {
+        let friends = app.friends().await?;
+        if shown.as_ref() != Some(&friends) {
+            if voice.json {
+                say(friends.iter().map(json::friend).collect::<serde_json::Value>())?;
+            } else if is_live {
+                write_out(&format!("{CLEAR}{}", friends_table(&friends)))?;
+            } else {
+                say(friends_table(&friends))?;
+            }
+            shown = Some(friends);
+        }
+        subscription.next().await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+}

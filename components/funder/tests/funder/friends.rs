@@ -1,0 +1,263 @@
+//! Adding, disabling, removing and resetting friends.
+
+use crate::world::{World, name};
+use offst_funder::{Command, NewFriend, Progress, Reply};
+use offst_ledger::Status;
+use offst_proto::report::LineStatus;
+use offst_proto::ticket::FriendTicket;
+use offst_proto::{Currency, PaymentId};
+
+fn disable(friend: usize, force: bool) -> Command {
+    Command::DisableFriend { name: name(friend), force }
+}
+
+fn remove(friend: usize, force: bool, forgive: bool) -> Command {
+    Command::RemoveFriend { name: name(friend), force, forgive }
+}
+
+fn refusal(reply: Option<Reply>) -> String {
+    match reply {
+        Some(Reply::Refused(sentence)) => sentence,
+        reply => panic!("not refused: {reply:?}"),
+    }
+}
+
+/// 0 pays 2 through 1, and the seller has not answered yet.
+fn half_way() -> (World, PaymentId) {
+    let mut world = World::row(3, 1000);
+    let invoice = world.invoice(2, 100);
+    let (id, _) = world.pay(0, &invoice);
+    world.settle_but(2);
+    (world, id)
+}
+
+#[test]
+fn a_friend_is_disabled_when_what_is_pending_has_ended() {
+    let (mut world, id) = half_way();
+    let first = world.command(1, disable(2, false));
+    let second = world.command(1, disable(2, false));
+    world.settle();
+    assert_eq!((world.reply(1, first), world.reply(1, second)), (None, None));
+    // Nothing new goes there, and nothing comes from there.
+    let (other, _) = world.send(1, 2, 5);
+    world.settle();
+    assert_eq!(world.payment(1, other).progress, Progress::Failed);
+    world.nodes[2].is_frozen = false;
+    let (other, _) = world.send(2, 1, 5);
+    world.settle();
+    assert_eq!(world.payment(2, other).progress, Progress::Failed);
+    world.advance(1000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    assert_eq!((world.reply(1, first), world.reply(1, second)), (Some(Reply::Done), Some(Reply::Done)));
+    assert!(!world.is_connected(1, 2));
+    assert_eq!(world.ask(1, disable(2, false)), Reply::Done);
+    world.advance(1000);
+    // Both sides have seen the same: enabled again they go on without anybody's help.
+    assert_eq!(world.ask(1, Command::EnableFriend(name(2))), Reply::Done);
+    world.connect_all();
+    world.advance(1000);
+    world.assert_quiet();
+    let (id, _) = world.send(0, 2, 100);
+    world.settle();
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    assert_eq!(world.balance(2, 1), 200);
+}
+
+/// The drain waits for the acknowledgement of the last Collect: otherwise the two sides would go on with different balances.
+#[test]
+fn a_drain_waits_until_the_friend_knows_how_requests_ended() {
+    let mut world = World::row(2, 1000);
+    let (id, _) = world.send(0, 1, 10);
+    while world.nodes[1].wealth() == 0 {
+        assert!(world.step());
+    }
+    // Node 1 has just collected, node 0 knows nothing of it, and never will over this connection.
+    world.disconnect(0, 1);
+    let command = world.command(1, disable(0, false));
+    world.advance(10_000);
+    assert_eq!(world.reply(1, command), None);
+    world.connect_all();
+    world.advance(1000);
+    assert_eq!(world.reply(1, command), Some(Reply::Done));
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    world.ask(1, Command::EnableFriend(name(0)));
+    world.connect_all();
+    world.advance(1000);
+    world.assert_quiet();
+}
+
+#[test]
+fn a_drain_that_is_called_off_answers_whoever_waits() {
+    let (mut world, id) = half_way();
+    let disabling = world.command(1, disable(2, false));
+    let removing = world.command(1, remove(2, false, true));
+    assert!(refusal(world.reply(1, disabling)).contains("later command"));
+    let currency: Currency = "hours".parse().unwrap();
+    let command = world.friendship(2, &currency, 0, 5);
+    let adding = world.command(1, command);
+    assert!(refusal(world.reply(1, adding)).contains("wait until it is done"));
+    assert_eq!(world.ask(1, Command::EnableFriend(name(2))), Reply::Done);
+    assert!(refusal(world.reply(1, removing)).contains("enabled again"));
+    world.nodes[2].is_frozen = false;
+    world.advance(1000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    world.assert_quiet();
+}
+
+#[test]
+fn disabled_by_force_what_is_not_committed_ends_at_once() {
+    for victim in [0, 2] {
+        let (mut world, id) = half_way();
+        assert_eq!(world.ask(1, disable(victim, true)), Reply::Done);
+        world.settle();
+        assert_eq!(world.nodes[1].disk.underway(), 0);
+        world.nodes[2].is_frozen = false;
+        world.advance(20_000);
+        assert_eq!(world.payment(0, id).progress, Progress::Failed);
+        world.ask(1, Command::EnableFriend(name(victim)));
+        world.connect_all();
+        world.advance(20_000);
+        world.assert_quiet();
+        assert!(world.nodes.iter().all(|node| node.wealth() == 0));
+    }
+}
+
+#[test]
+fn a_friend_with_debts_is_removed_only_when_they_are_forgiven() {
+    let mut world = World::row(2, 1000);
+    world.send(0, 1, 10);
+    world.advance(1000);
+    assert!(refusal(Some(world.ask(0, remove(1, false, false)))).contains("--forgive"));
+    assert_eq!(world.ask(0, remove(1, false, true)), Reply::Done);
+    let Reply::Friends(friends) = world.ask(0, Command::Friends) else { panic!() };
+    assert!(friends.is_empty());
+    assert!(refusal(Some(world.ask(0, remove(1, false, true)))).contains("no friend named"));
+    // After a restart it is still gone.
+    world.kill(0);
+    world.start(0);
+    let Reply::Friends(friends) = world.ask(0, Command::Friends) else { panic!() };
+    assert!(friends.is_empty());
+}
+
+/// A removed friend leaves the number of its last epoch behind: the account begins above it, and the old one cannot be replayed.
+#[test]
+fn a_removed_friend_can_be_added_again() {
+    let mut world = World::row(2, 1000);
+    world.send(0, 1, 10);
+    world.advance(1000);
+    assert_eq!(world.ask(0, remove(1, false, true)), Reply::Done);
+    let command = world.friendship(1, &Currency::default(), 0, 1000);
+    assert_eq!(world.ask(0, command), Reply::Done);
+    world.connect_all();
+    world.advance(1000);
+    // The other side still has the old balance: people settle it.
+    let status = world.nodes[1].account(world.key(0)).status();
+    assert!(matches!(&status, Status::Inconsistent { mine, theirs: Some(theirs), .. }
+        if mine.balance == 10 && theirs.balance == 0), "{status:?}");
+    let Reply::Friends(friends) = world.ask(1, Command::Friends) else { panic!() };
+    assert!(matches!(
+        friends[0].lines[0].status,
+        LineStatus::Inconsistent { local_balance: 10, remote_balance: Some(0), .. }
+    ));
+    assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
+    world.advance(1000);
+    world.assert_quiet();
+    assert_eq!(world.balance(0, 1), 0);
+    let (id, _) = world.send(1, 0, 10);
+    world.settle();
+    assert_eq!(world.payment(1, id).progress, Progress::Paid);
+    assert!(refusal(Some(world.ask(1, world.reset(0)))).contains("nothing to reset"));
+}
+
+/// Removed by force while a committed request is pending: the upstream is released.
+#[test]
+fn a_friend_removed_by_force_releases_the_upstream() {
+    let mut world = World::row(3, 1000);
+    let invoice = world.invoice(2, 100);
+    let (id, _) = world.pay(0, &invoice);
+    while world.nodes[1].account(world.key(2)).epoch().unwrap().pendings().all(|(.., p)| !p.stage.is_committed()) {
+        assert!(world.step());
+    }
+    world.settle_but(2);
+    let waits = world.command(1, remove(2, false, false));
+    assert_eq!(world.reply(1, waits), None);
+    assert_eq!(world.ask(1, remove(2, true, false)), Reply::Done);
+    assert_eq!(world.reply(1, waits), Some(Reply::Done));
+    world.settle();
+    assert_eq!((world.nodes[1].pendings(), world.nodes[1].disk.underway()), (0, 0));
+    let payment = world.payment(0, id);
+    assert_eq!((payment.progress, payment.reason.as_str()), (Progress::Searching, "an account on the way was stopped or reset"));
+    world.advance(60_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Failed);
+    assert_eq!((world.nodes[0].wealth(), world.nodes[1].wealth()), (0, 0));
+}
+
+/// A committed request continues after a reset, and is collected in the new epoch.
+#[test]
+fn a_committed_request_survives_a_reset() {
+    let mut world = World::row(3, 1000);
+    let invoice = world.invoice(2, 100);
+    let (id, _) = world.pay(0, &invoice);
+    // The seller collects; its friend hears nothing of it before the account stops at both ends.
+    while world.nodes[2].wealth() == 0 {
+        assert!(world.step());
+    }
+    world.disconnect(1, 2);
+    world.settle();
+    world.connect_all();
+    while world.nodes[1].account(world.key(2)).is_resumed() != true {
+        assert!(world.step());
+    }
+    world.slander(2, 1);
+    world.advance(1000);
+    if !world.is_consistent(1, 2) {
+        let refused = refusal(Some(world.ask(1, world.reset(2))));
+        assert!(refused.contains("no proof"), "{refused}");
+        assert_eq!(world.ask(2, world.reset(1)), Reply::Done);
+    }
+    world.advance(1000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    world.assert_quiet();
+    assert_eq!(world.nodes[2].wealth(), 100);
+}
+
+#[test]
+fn commands_are_answered_with_reasons() {
+    let mut world = World::new(3, 1);
+    let ticket = |world: &World, index| FriendTicket { public_key: world.key(index), relays: vec![], address: None };
+    let new = |world: &World, index, called: &str| NewFriend {
+        name: called.into(),
+        ticket: ticket(world, index),
+        balance: 0,
+        currency: Currency::default(),
+        max_debt: 10,
+        open: true,
+    };
+    let add = |new| Command::AddFriend(Box::new(new));
+    assert_eq!(world.ask(0, add(new(&world, 1, "bob"))), Reply::Done);
+    let bob = || "bob".to_owned();
+    for (command, sentence) in [
+        (add(new(&world, 0, "me")), "own ticket"),
+        (add(new(&world, 1, "bob")), "already"),
+        (add(new(&world, 1, "rob")), "named \"bob\" already"),
+        (add(new(&world, 2, "bob")), "another friend"),
+        (add(new(&world, 2, "")), "1 to 64 bytes"),
+        (add(new(&world, 2, &"x".repeat(65))), "1 to 64 bytes"),
+        (add(new(&world, 2, "a\u{7}")), "control"),
+        (add(NewFriend { balance: i128::MIN, ..new(&world, 2, "dave") }), "2^96"),
+        (add(NewFriend { max_debt: u128::MAX, ..new(&world, 2, "dave") }), "2^96"),
+        (Command::RenameFriend("eve".into(), "x".into()), "no friend named \"eve\""),
+        (Command::RenameFriend(bob(), bob()), "already"),
+        (Command::EnableFriend("eve".into()), "no friend named"),
+        (Command::SetFriendOpen(bob(), "hours".parse().unwrap(), true), "no account in hours"),
+        (Command::SetFriendContact(bob(), ticket(&world, 2)), "another key"),
+        (Command::ResetFriend(bob(), Currency::default()), "has not shown its terms"),
+        (Command::RemoveRelay("r".into()), "no relay named"),
+        (Command::RemoveIndex("i".into()), "no index server named"),
+    ] {
+        let sentence_given = refusal(Some(world.ask(0, command)));
+        assert!(sentence_given.contains(sentence), "{sentence_given}");
+    }
+    assert_eq!(world.ask(0, Command::RenameFriend(bob(), "Robert".into())), Reply::Done);
+    assert_eq!(world.ask(0, Command::EnableFriend("Robert".into())), Reply::Done);
+}
