@@ -49,7 +49,13 @@ pub(super) struct SendFunds {
     #[arg(long, value_parser = positive_amount)]
     amount: u128,
     /// Who gets it
-    #[arg(long, value_name = "PUBLIC-KEY-or-FRIEND-NAME", value_parser = arguments::destination)]
+    // A key may begin with "-".
+    #[arg(
+        long,
+        value_name = "PUBLIC-KEY-or-FRIEND-NAME",
+        value_parser = arguments::destination,
+        allow_hyphen_values = true
+    )]
     dest: Destination,
     /// The currency
     #[arg(long, default_value_t)]
@@ -121,7 +127,7 @@ pub(super) struct Status {
 #[derive(Debug, clap::Args)]
 pub(super) struct OnePayment {
     /// The payment's id
-    #[arg(value_name = "PAYMENT-ID")]
+    #[arg(value_name = "PAYMENT-ID", allow_hyphen_values = true)]
     payment_id: PaymentId,
 }
 
@@ -174,17 +180,23 @@ pub(super) fn run(funds: Funds, connection: &Connection, voice: Voice) -> Outcom
 
 fn pay(purpose: Purpose, how: How, connection: &Connection, voice: Voice) -> Outcome {
     how.receipt.check()?;
-    let order = Order {
-        payment_id: PaymentId::random(&mut SystemRandom::new()),
-        purpose,
-        max_fee: how.max_fee,
-        timeout_ms: how.timeout * 1000,
-    };
+    let order = Order { payment_id: fresh_payment_id(), purpose, max_fee: how.max_fee, timeout_ms: how.timeout * 1000 };
     connection.run(async |app| {
         let payment = carry_out(&app, &order).await?;
         how.receipt.write(&payment)?;
         report(&payment, voice)
     })
+}
+
+/// An id that no command line takes for a flag.
+fn fresh_payment_id() -> PaymentId {
+    let mut random = SystemRandom::new();
+    loop {
+        let payment_id = PaymentId::random(&mut random);
+        if !payment_id.to_string().starts_with('-') {
+            return payment_id;
+        }
+    }
 }
 
 /// Orders the payment. When the connection is lost, it may be under way: then nobody must believe that it failed.
@@ -316,6 +328,11 @@ mod tests {
         let failure = file.write(&payment(PaymentStatus::Paid, "")).unwrap_err();
         assert!(failure.sentence().starts_with("the payment is made, but its receipt is not written: "));
         assert!(failure.sentence().ends_with("`funds status AgICAgICAgICAgICAgICAg -r FILE`"));
+    }
+
+    #[test]
+    fn an_id_is_no_flag() {
+        assert!((0..1000).all(|_| !fresh_payment_id().to_string().starts_with('-')));
     }
 
     #[test]

@@ -57,7 +57,8 @@ const EXPIRY_SECONDS_MAX: u64 = 100 * 366 * 86_400;
 #[derive(Debug, clap::Args)]
 pub(super) struct Given {
     /// The invoice: its file, its line of text or its id
-    #[arg(short, long, value_name = "FILE-or-TEXT")]
+    // An id may begin with "-".
+    #[arg(short, long, value_name = "FILE-or-TEXT", allow_hyphen_values = true)]
     invoice: String,
 }
 
@@ -126,10 +127,10 @@ fn invoice_json(invoice: &Verified<Invoice>) -> serde_json::Value {
     })
 }
 
-/// A QR code for a terminal with light letters on a dark ground. In capitals the text takes the code's compact mode.
+/// A QR code for a terminal with light letters on a dark ground: what is light is drawn. In capitals the text takes the code's compact mode.
 fn drawing(invoice: &Verified<Invoice>) -> Outcome<String> {
     let code = QrCode::new(invoice.to_text().to_uppercase()).or_failed("the QR code cannot be drawn")?;
-    let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();
+    let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
     Ok(format!("{drawing}\n"))
 }
 

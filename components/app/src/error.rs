@@ -67,8 +67,9 @@ impl From<capnp::Error> for AppError {
     fn from(error: capnp::Error) -> Self {
         let reason = error.extra.strip_prefix("remote exception: ").unwrap_or(&error.extra).to_owned();
         match error.kind {
-            // The stream may end without a farewell.
-            capnp::ErrorKind::Disconnected | capnp::ErrorKind::PrematureEndOfFile => AppError::Disconnected(reason),
+            capnp::ErrorKind::Disconnected => AppError::Disconnected(reason),
+            // The stream ended without a farewell.
+            capnp::ErrorKind::PrematureEndOfFile => AppError::Disconnected("the node closed it".into()),
             capnp::ErrorKind::Failed | capnp::ErrorKind::Overloaded | capnp::ErrorKind::Unimplemented => {
                 AppError::Call(reason)
             }

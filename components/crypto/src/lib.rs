@@ -1,6 +1,6 @@
 //! Keys, signatures, hash locks, MACs, randomness and identity files.
 //!
-//! The only crate that sees `ring`. Everything above it speaks of [`PublicKey`], [`Signature`], [`Hash`],
+//! The only crate that sees `ring`. Everything above it speaks of [`PublicKey`], [`Signature`], [`struct@Hash`],
 //! [`Preimage`] and of the three capabilities a deterministic core takes as arguments: [`Signer`],
 //! [`Verifier`] and [`Random`].
 

@@ -2,6 +2,7 @@
 
 mod failures;
 mod friends;
+mod hostile;
 mod payments;
 mod random;
 mod world;

@@ -13,12 +13,12 @@ use offst_funder::{
     Command, CommandId, ConnectionId, Destination, Environment, Funder, Input, Moment, NewFriend, Order, Output,
     Payment, Purpose, Reply, Timing,
 };
-use offst_ledger::{Account, Status};
+use offst_ledger::{Account, Direction, Status};
 use offst_proto::friend::FriendMessage;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{Event, PaymentReport};
 use offst_proto::route::Way;
-use offst_proto::statement::{Operation, Statement, Totals};
+use offst_proto::statement::{Operation, Statement};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -42,8 +42,6 @@ pub(crate) enum Paths {
     Search,
     /// These, one for each question; then none.
     Given(VecDeque<Vec<Way>>),
-    /// Nobody.
-    Silent,
 }
 
 enum Packet {
@@ -62,9 +60,8 @@ pub(crate) struct Node {
     booted: u64,
     /// It runs, but does nothing.
     pub(crate) is_frozen: bool,
-    /// A test speaks for it: what it is sent is kept in `heard`.
+    /// A test speaks for it.
     pub(crate) is_puppet: bool,
-    pub(crate) heard: Vec<FriendMessage>,
     /// The node wants a connection to these.
     contacts: BTreeSet<PublicKey>,
     pub(crate) replies: BTreeMap<CommandId, Reply>,
@@ -153,7 +150,6 @@ impl World {
                     booted: 0,
                     is_frozen: false,
                     is_puppet: false,
-                    heard: Vec::new(),
                     contacts: BTreeSet::new(),
                     replies: BTreeMap::new(),
                     events: Vec::new(),
@@ -431,8 +427,7 @@ impl World {
                 let ways = match &mut self.paths {
                     Paths::Search => routes::search(&self.edges, &query),
                     Paths::Given(ways) => ways.pop_front().unwrap_or_default(),
-                    Paths::Silent => return,
-                };
+                    };
                 self.nodes[index].inbox.push_back(Input::Ways(id, Ok(ways)));
             }
             Output::Edges(edges) => {
@@ -510,12 +505,9 @@ impl World {
         for _ in 0..size {
             let Some(packet) = self.links.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { break };
             if self.nodes[to].is_puppet {
-                if let Packet::Frame(_, frame) = packet {
-                    self.nodes[to].heard.push(FriendMessage::from_frame(&frame).expect("a node's own frame"));
-                }
-            } else {
-                inputs.push(self.input(from, packet));
+                continue;
             }
+            inputs.push(self.input(from, packet));
         }
         self.batch(to, inputs);
         true
@@ -574,17 +566,23 @@ impl World {
         self.nodes[index].is_puppet = true;
     }
 
-    /// Sends a frame in a puppet's name.
-    pub(crate) fn say(&mut self, from: usize, to: usize, frame: Vec<u8>) {
-        let connection = self.connections[&pair(from, to)];
-        self.links.entry((from, to)).or_default().push_back(Packet::Frame(connection, frame));
-    }
-
-    /// A statement that breaks a rule, signed in the name of `from`, which knows nothing of it.
-    pub(crate) fn slander(&mut self, from: usize, to: usize) {
+    /// The statement that continues the log of `from` as `to` knows it, with the totals of its operations.
+    pub(crate) fn statement(&self, from: usize, to: usize, operations: Vec<Operation>) -> Statement {
         let key = self.key(from);
-        let epoch = self.nodes[to].account(key).epoch().expect("the account has begun");
-        let statement = Statement {
+        let account = self.nodes[to].account(key);
+        let epoch = account.epoch().expect("the account has begun");
+        let mut totals = epoch.theirs.totals;
+        for operation in &operations {
+            let pending = operation.request_id().and_then(|id| account.pending(Direction::Outgoing, id));
+            let amount = pending.map_or(0, |pending| pending.amount);
+            match operation {
+                Operation::Request(request) => totals.requested += request.frozen(),
+                Operation::Collect { .. } => totals.collected += amount,
+                Operation::Cancel { .. } => totals.cancelled += amount,
+                _ => {}
+            }
+        }
+        Statement {
             author: key,
             other: self.key(to),
             currency: Currency::default(),
@@ -593,13 +591,25 @@ impl World {
             prev_hash: epoch.theirs.hash,
             ack_seq: epoch.mine.seq,
             ack_hash: epoch.mine.hash,
-            operations: vec![Operation::SetLimit(5)],
-            totals: Totals { requested: u128::MAX / 8, ..epoch.theirs.totals },
+            operations,
+            totals,
             pending_hash: None,
-        };
+        }
+    }
+
+    /// Hands over a statement in the name of `from`, signed.
+    pub(crate) fn state(&mut self, from: usize, to: usize, statement: Statement) {
         let statement = Verified::sign(statement, &FakeSigner::new(from as u8 + 1));
         let connection = self.connections[&pair(from, to)];
-        self.batch(to, vec![Input::Statement(key, connection, Box::new(statement))]);
+        let input = Input::Statement(self.key(from), connection, Box::new(statement));
+        self.batch(to, vec![input]);
+    }
+
+    /// A statement that breaks a rule, signed in the name of `from`, which knows nothing of it.
+    pub(crate) fn slander(&mut self, from: usize, to: usize) {
+        let mut statement = self.statement(from, to, vec![]);
+        statement.totals.requested += 1;
+        self.state(from, to, statement);
     }
 
     pub(crate) fn reset(&self, friend: usize) -> Command {
@@ -672,7 +682,7 @@ fn check_restored(funder: &Funder, key: PublicKey, disk: &Disk) {
         assert_eq!((live_epoch.mine, live_epoch.theirs), (stored_epoch.mine, stored_epoch.theirs));
         assert!(live_epoch.pendings().eq(stored_epoch.pendings()), "the same requests are pending");
         for (direction, id, _) in live_epoch.pendings() {
-            if direction == offst_ledger::Direction::Outgoing {
+            if direction == Direction::Outgoing {
                 assert_eq!(live.is_bound(id), stored.is_bound(id));
             }
         }

@@ -1,0 +1,298 @@
+//! Friends who hoard, flood and lie.
+
+use crate::world::keys::Dice;
+use crate::world::{Paths, World, name};
+use offst_crypto::{Mac, Nonce, Preimage, Signature};
+use offst_funder::{Command, Progress};
+use offst_ledger::{Direction, Status};
+use offst_proto::limits::{OPERATIONS_MAX, PENDING_MAX, UNACKNOWLEDGED_MAX};
+use offst_proto::payment::{CancelReason, NO_PROOF};
+use offst_proto::route::{PartPlan, Way};
+use offst_proto::statement::{Answer, Operation, Request};
+use offst_proto::{InvoiceId, PaymentId, RequestId};
+
+fn request(dice: &mut Dice, amount: u128, fees: u128) -> Request {
+    Request {
+        id: RequestId::random(dice),
+        payment_id: PaymentId::random(dice),
+        invoice_id: None,
+        amount,
+        total: amount,
+        fees_left: fees,
+        patience_ms: 20_000,
+        route: vec![],
+        proof: NO_PROOF,
+    }
+}
+
+#[test]
+fn asked_and_aborted_in_one_statement() {
+    for is_forwarded in [false, true] {
+        let mut world = World::row(3, 1000);
+        world.make_puppet(0);
+        let mut request = request(&mut Dice::new(1), 10, u128::from(is_forwarded));
+        if is_forwarded {
+            request.route = vec![world.key(2)];
+        }
+        let id = request.id;
+        let statement = world.statement(0, 1, vec![Operation::Request(Box::new(request)), Operation::Abort { id }]);
+        world.state(0, 1, statement);
+        world.settle();
+        assert_eq!((world.nodes[1].pendings(), world.nodes[1].disk.underway()), (0, 0));
+        assert_eq!(world.nodes[1].account(world.key(0)).status(), Status::Consistent);
+        assert_eq!(world.nodes[2].pendings(), 0);
+    }
+}
+
+/// Up to the bound a friend's requests are taken, above it they are refused; neither is a fault.
+#[test]
+fn a_flood_of_requests_is_refused_above_the_bound() {
+    let mut world = World::row(2, 1_000_000);
+    world.make_puppet(0);
+    let mut dice = Dice::new(1);
+    for _ in 0..PENDING_MAX / OPERATIONS_MAX + 1 {
+        let requests = (0..OPERATIONS_MAX).map(|_| Operation::Request(Box::new(request(&mut dice, 1, 0))));
+        let statement = world.statement(0, 1, requests.collect());
+        world.state(0, 1, statement);
+    }
+    assert_eq!(world.nodes[1].pendings(), PENDING_MAX);
+    assert_eq!(world.nodes[1].account(world.key(0)).status(), Status::Consistent);
+    world.advance(30_000);
+    assert_eq!(world.nodes[1].pendings(), 0);
+}
+
+/// One who never acknowledges makes us keep what we have to say. There is an end to it.
+#[test]
+fn who_never_acknowledges_is_not_listened_to_for_ever() {
+    let mut world = World::row(2, 1_000_000);
+    world.make_puppet(0);
+    let mut dice = Dice::new(1);
+    let acknowledged = world.statement(0, 1, vec![]);
+    let most = 2 * UNACKNOWLEDGED_MAX * OPERATIONS_MAX;
+    for _ in 0..4 * UNACKNOWLEDGED_MAX {
+        let requests = (0..OPERATIONS_MAX).map(|_| {
+            let invoice_id = Some(InvoiceId::random(&mut dice));
+            Operation::Request(Box::new(Request { invoice_id, ..request(&mut dice, 1, 0) }))
+        });
+        let mut statement = world.statement(0, 1, requests.collect());
+        (statement.ack_seq, statement.ack_hash) = (acknowledged.ack_seq, acknowledged.ack_hash);
+        world.state(0, 1, statement);
+    }
+    let account = world.nodes[1].account(world.key(0));
+    assert!(account.queued_count() <= most + OPERATIONS_MAX, "{}", account.queued_count());
+    assert!(!account.is_resumed());
+    assert_eq!(account.status(), Status::Consistent, "it may still acknowledge, when it has connected anew");
+}
+
+/// Buyers 0 and 1, mediator 2, seller 3 with a line of 1000.
+fn two_buyers() -> World {
+    let mut world = World::new(4, 1);
+    for (a, b) in [(0, 2), (1, 2), (2, 3)] {
+        world.befriend(a, b, 1000, 1000);
+    }
+    world.connect_all();
+    world.settle();
+    world
+}
+
+fn way(world: &World, route: &[usize], amount: u128) -> Paths {
+    let fees = route.len() as u128 - 1;
+    let route = route.iter().map(|index| world.key(*index)).collect();
+    Paths::Given([vec![Way { parts: vec![PartPlan { route, amount, fees }] }]].into())
+}
+
+#[test]
+fn a_buyer_who_never_commits_freezes_less_and_less() {
+    let mut world = two_buyers();
+    let mut frozen = Vec::new();
+    for _ in 0..12 {
+        world.paths = way(&world, &[2, 3], 900);
+        let (id, _) = world.send(0, 3, 900);
+        // It goes silent when its request is out, and stays connected.
+        while world.nodes[0].disk.payment(id).unwrap().progress == Progress::Searching
+            && world.nodes[0].pendings() == 0
+        {
+            assert!(world.step());
+        }
+        world.settle_but(0);
+        frozen.push(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending());
+        world.advance(30_000);
+        world.nodes[0].is_frozen = false;
+        world.command(0, Command::CancelPayment(id));
+        world.advance(30_000);
+    }
+    assert_eq!(frozen[..3], [900, 900, 0], "after two strikes half of the line is out of its reach");
+    // Small payments still work for it, and everything works for the other.
+    world.paths = Paths::Search;
+    let (small, _) = world.send(0, 3, 50);
+    let (large, _) = world.send(1, 3, 700);
+    world.settle();
+    assert_eq!(world.payment(0, small).progress, Progress::Paid);
+    assert_eq!(world.payment(1, large).progress, Progress::Paid);
+}
+
+/// The buyer and a silent destination behind an honest friend cannot close that friend's line to others.
+#[test]
+fn a_buyer_and_a_silent_destination_hurt_only_themselves() {
+    // 0 and 1 buy over 2 and 3; 4 is the accomplice of 0, 5 is honest.
+    let mut world = World::new(6, 1);
+    for (a, b) in [(0, 2), (1, 2), (2, 3), (3, 4), (3, 5)] {
+        world.befriend(a, b, 1000, 1000);
+    }
+    world.connect_all();
+    world.settle();
+    world.nodes[4].is_frozen = true;
+    for round in 0..20 {
+        world.paths = way(&world, &[2, 3, 4], 900 - 40 * round);
+        let (id, _) = world.send(0, 4, 900 - 40 * round);
+        world.advance(30_000);
+        world.command(0, Command::CancelPayment(id));
+        world.settle();
+    }
+    world.paths = way(&world, &[2, 3, 5], 800);
+    let (id, _) = world.send(1, 5, 800);
+    world.settle();
+    assert_eq!(world.payment(1, id).progress, Progress::Paid, "{}", world.payment(1, id).reason);
+}
+
+/// A friend who fills all its places leaves places for others.
+#[test]
+fn one_friend_does_not_get_all_places_towards_another() {
+    let mut world = World::new(4, 1);
+    for (a, b) in [(0, 2), (1, 2), (2, 3)] {
+        world.befriend(a, b, 1_000_000, 1_000_000);
+    }
+    world.connect_all();
+    world.settle();
+    world.make_puppet(0);
+    world.nodes[3].is_frozen = true;
+    let mut dice = Dice::new(1);
+    for _ in 0..PENDING_MAX / OPERATIONS_MAX {
+        let requests = (0..OPERATIONS_MAX).map(|_| {
+            let route = vec![world.key(3)];
+            Operation::Request(Box::new(Request { route, ..request(&mut dice, 1, 1) }))
+        });
+        let statement = world.statement(0, 2, requests.collect());
+        world.state(0, 2, statement);
+    }
+    let towards = |world: &World| world.nodes[2].account(world.key(3)).epoch().unwrap().pending_count(Direction::Outgoing);
+    assert_eq!(towards(&world), PENDING_MAX * 3 / 4);
+    let (id, _) = world.send(1, 3, 10);
+    world.settle();
+    assert_eq!(towards(&world), PENDING_MAX * 3 / 4 + 1);
+    world.nodes[3].is_frozen = false;
+    world.advance(1000);
+    assert_eq!(world.payment(1, id).progress, Progress::Paid);
+}
+
+/// What a liar might say: steps for requests that exist and that do not, at any stage, several in one statement.
+fn lies(world: &World, dice: &mut Dice, liar: usize, victim: usize, known: &mut Vec<(RequestId, Preimage)>) -> Vec<Operation> {
+    let count = 1 + dice.below(4);
+    (0..count)
+        .map(|_| {
+            let (id, preimage) = match dice.pick(known).filter(|_| dice.chance(95)) {
+                Some(known) => known,
+                None => (RequestId::random(dice), Preimage::from_bytes([9; 32])),
+            };
+            match dice.below(10) {
+                0..4 => {
+                    let mut request = request(dice, dice.clone().below(300) as u128, dice.clone().below(3) as u128);
+                    request.patience_ms = [0, 500, 3_000, 20_000][dice.below(4)];
+                    for _ in 0..dice.below(3) {
+                        request.route.push(world.key(dice.below(world.nodes.len())));
+                    }
+                    if dice.chance(10) {
+                        request.id = id;
+                    }
+                    if dice.chance(20) {
+                        request.proof = Mac::from_bytes([1; 32]);
+                        request.invoice_id = Some(InvoiceId::random(dice));
+                    }
+                    known.push((request.id, Preimage::from_bytes([known.len() as u8; 32])));
+                    Operation::Request(Box::new(request))
+                }
+                4..6 => Operation::Response(Answer {
+                    id,
+                    lock: preimage.lock(),
+                    nonce: Nonce::from_bytes([0; 16]),
+                    signature: Signature::from_bytes([0; 64]),
+                }),
+                6 => Operation::Commit { id },
+                7 => Operation::Abort { id },
+                8 => Operation::Collect { id, preimage },
+                _ => Operation::Cancel {
+                    id,
+                    reason: CancelReason::from_code(dice.below(30) as u8),
+                    hop: world.key([liar, victim][dice.below(2)]),
+                },
+            }
+        })
+        .collect()
+}
+
+/// Whatever two friends of a node say, together or alone: the node goes on, and its honest friends are left with nothing.
+#[test]
+fn liars_on_both_sides() {
+    for seed in 0..400 {
+        let mut world = World::new(4, seed);
+        for friend in [0, 2, 3] {
+            world.befriend(1, friend, 500, 500);
+        }
+        world.connect_all();
+        world.settle();
+        world.make_puppet(0);
+        world.make_puppet(2);
+        let mut dice = Dice::new(seed);
+        let mut known = Vec::new();
+        for _ in 0..40 {
+            let (liar, victim) = ([0, 2][dice.below(2)], 1);
+            // What the victim itself has under way is known to the liars too.
+            for (_, account) in world.nodes[1].funder.as_ref().unwrap().accounts() {
+                for (_, id, _) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
+                    if known.iter().all(|(known, _)| *known != id) {
+                        known.push((id, Preimage::from_bytes([known.len() as u8; 32])));
+                    }
+                }
+            }
+            if dice.chance(10) {
+                let amount = 1 + dice.below(100) as u128;
+                let destination = [0, 2, 3][dice.below(3)];
+                world.send(1, destination, amount);
+            }
+            if dice.chance(10) {
+                let invoice = world.invoice(1, 50);
+                world.pay(3, &invoice);
+            }
+            if dice.chance(5) {
+                world.advance([100, 10_000][dice.below(2)]);
+            }
+            if dice.chance(3) {
+                world.kill(1);
+                world.start(1);
+                world.connect_all();
+            }
+            if dice.chance(2) {
+                world.command(1, Command::DisableFriend { name: name(liar), force: dice.chance(50) });
+            }
+            world.settle();
+            let operations = lies(&world, &mut dice, liar, victim, &mut known);
+            if world.is_connected(liar, victim) {
+                let statement = world.statement(liar, victim, operations);
+                world.state(liar, victim, statement);
+            }
+        }
+        world.advance(200_000);
+        let [honest, node] = [&world.nodes[3], &world.nodes[1]];
+        assert_eq!(honest.account(node.key).status(), Status::Consistent);
+        for (_, _, pending) in honest.account(node.key).epoch().unwrap().pendings() {
+            assert!(pending.stage.is_committed(), "seed {seed}: {pending:?}");
+        }
+        for friend in [0, 2] {
+            let account = node.account(world.key(friend));
+            for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
+                let is_theirs_to_end = direction == Direction::Outgoing;
+                assert!(is_theirs_to_end || pending.stage.is_committed(), "seed {seed}: {id} {pending:?}");
+            }
+        }
+    }
+}
