@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         eprintln!("shop: give an application's identity file, a node's ticket and an amount");
         return ExitCode::from(2);
     };
-    match sell(identity, ticket, amount, description.join(" ")) {
+    match sell(identity, ticket, amount, description.join(" "), |line| println!("{line}")) {
         Ok(InvoiceStatus::Paid) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -26,7 +26,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn sell(identity: &str, ticket: &str, amount: &str, description: String) -> Result<InvoiceStatus, Box<dyn Error>> {
+/// Sells one thing. `say` gets the lines for the customer: the invoice's text, and how it ended.
+pub(crate) fn sell(
+    identity: &str,
+    ticket: &str,
+    amount: &str,
+    description: String,
+    say: impl Fn(String),
+) -> Result<InvoiceStatus, Box<dyn Error>> {
     let identity = Identity::from_pem(&std::fs::read_to_string(identity)?, None)?;
     let ticket = Ticket::from_toml(&std::fs::read_to_string(ticket)?)?.into_node()?;
     let amount = parse_amount(amount)?;
@@ -35,9 +42,9 @@ fn sell(identity: &str, ticket: &str, amount: &str, description: String) -> Resu
         // The customer has ten minutes.
         let terms = NewInvoice { amount, currency: Default::default(), description, expiry_ms: Some(600_000) };
         let invoice = node.create_invoice(&terms).await?;
-        println!("{}", invoice.to_text());
+        say(invoice.to_text());
         let status = node.wait_invoice(invoice.id).await?;
-        println!("{}", if status == InvoiceStatus::Paid { "paid, thank you" } else { "not paid" });
+        say(if status == InvoiceStatus::Paid { "paid, thank you" } else { "not paid" }.to_owned());
         Ok::<_, offst_app::AppError>(status)
     })??;
     Ok(status)

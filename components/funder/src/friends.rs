@@ -9,16 +9,11 @@ use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
 use offst_proto::friend::Resume;
 use offst_proto::index::Edge;
-use offst_proto::limits::{OPERATIONS_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
 use offst_proto::statement::Statement;
 use offst_proto::{RequestId, Verified};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Most operations that wait to be signed before no more is heard from a friend: twice what an honest one can bring about
-/// between two acknowledgements.
-const QUEUED_MAX: usize = 2 * UNACKNOWLEDGED_MAX * OPERATIONS_MAX;
 
 impl Friend {
     pub(crate) fn new(record: FriendRecord) -> Self {
@@ -162,13 +157,6 @@ impl Batch<'_> {
             return;
         };
         if !account.expects(statement) {
-            return;
-        }
-        if !statement.operations.is_empty() && account.queued_count() > QUEUED_MAX {
-            // It asks for ever more and acknowledges nothing. What it says counts again when it has connected anew.
-            log::warn!("the account in {} is not heard any more until its friend acknowledges", line.currency);
-            account.disconnected();
-            self.touched.insert(line);
             return;
         }
         let result = account.receive(statement, &*self.environment.signer);

@@ -471,11 +471,6 @@ impl Account {
             .collect()
     }
 
-    /// How many operations of ours wait to be signed.
-    pub fn queued_count(&self) -> usize {
-        self.epoch.as_ref().map_or(0, |epoch| epoch.queue.len())
-    }
-
     /// Whether the friend has acknowledged how every request of its ended here. Until then it may count one as pending that we
     /// have collected or cancelled, and an account that stopped now would start anew with two opinions.
     pub fn ends_are_known(&self) -> bool {
