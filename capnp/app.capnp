@@ -33,11 +33,11 @@ interface Reports {
   contact @3 () -> (contact :FriendTicket);
   # What the node's friends need to add it.
   payments @4 (cursor :Text, limit :UInt32) -> (payments :List(Payment), next :Text);
-  # The first page begins with all payments that have not ended. Receipts are left out: see `payment`.
+  # Newest first, under way or ended. Receipts are left out: see `payment`.
   forwards @5 (cursor :Text, limit :UInt32) -> (forwards :List(Forward), next :Text);
   # What the node carried on for others.
   invoices @6 (cursor :Text, limit :UInt32) -> (invoices :List(Invoice), next :Text);
-  # The first page begins with all invoices that can be paid.
+  # Newest first, open or not.
   payment @7 (paymentId :Data) -> (result :PaymentResult);
   # One payment with its receipt.
   subscribe @8 () -> (subscription :Subscription);

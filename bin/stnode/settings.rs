@@ -45,6 +45,8 @@ crate::settings! {
         batch_max: usize = defaults().batch_max,
         /// Longest wait before a relay or a friend is called again, milliseconds.
         reconnect_max_ms: u64 = defaults().reconnect_max_ms,
+        /// How long an answer of the index servers is used again for the same question, milliseconds.
+        route_reuse_ms: u64 = defaults().route_reuse_ms,
         /// Something is sent to every friend at least this often, milliseconds.
         friend_keepalive_ms: u64 = defaults().friend_keepalive.keepalive_ms,
         /// A friend of whom nothing came for this long is offline, milliseconds; at least twice friend_keepalive_ms.
@@ -187,6 +189,7 @@ impl NodeFile {
             },
             batch_max: self.batch_max,
             reconnect_max_ms: self.reconnect_max_ms,
+            route_reuse_ms: self.route_reuse_ms,
         })
     }
 

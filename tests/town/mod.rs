@@ -39,6 +39,7 @@ pub(crate) struct Town {
 struct Server {
     program: &'static str,
     child: Option<Child>,
+    metrics: u16,
 }
 
 /// What a command printed and how it ended.
@@ -66,6 +67,11 @@ impl Said {
     pub(crate) fn expect(self) -> String {
         assert_eq!(self.code, 0, "the command failed: {}{}", self.out, self.err);
         self.out
+    }
+
+    /// Whether it ended well.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.code == 0
     }
 
     /// The JSON document it printed.
@@ -150,7 +156,7 @@ impl Town {
     }
 
     fn enlist(&mut self, name: &str, program: &'static str) {
-        self.servers.insert(name.to_owned(), Server { program, child: None });
+        self.servers.insert(name.to_owned(), Server { program, child: None, metrics: free_port() });
     }
 
     /// Takes a folder that was made in another way, for example copied, as a node of the town.
@@ -166,8 +172,9 @@ impl Town {
     /// Starts a server with further arguments.
     pub(crate) fn start_with(&mut self, name: &str, arguments: &[&str]) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file(name)).unwrap();
-        let program = self.servers[name].program;
-        let mut command = self.command(program, &["run", "--dir", name]);
+        let Server { program, metrics, .. } = self.servers[name];
+        let metrics = format!("127.0.0.1:{metrics}");
+        let mut command = self.command(program, &["run", "--dir", name, "--metrics", &metrics]);
         command.args(arguments).env("RUST_LOG", "info").stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -185,10 +192,20 @@ impl Town {
         std::fs::read_to_string(self.log_file(name)).unwrap_or_default()
     }
 
+    /// The process of a server that runs.
+    pub(crate) fn process_id(&self, name: &str) -> u32 {
+        self.servers[name].child.as_ref().unwrap().id()
+    }
+
+    /// Where a server that runs publishes its counters.
+    pub(crate) fn metrics_port(&self, name: &str) -> u16 {
+        self.servers[name].metrics
+    }
+
     /// Sends a signal to a server.
     pub(crate) fn signal(&self, name: &str, signal: &str) {
-        let child = self.servers[name].child.as_ref().unwrap();
-        let status = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        let id = self.process_id(name).to_string();
+        let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap();
         assert!(status.success());
     }
 

@@ -113,8 +113,8 @@ impl App {
         Ok(read_contact(response.get()?.get_contact()?)?)
     }
 
-    /// Payments of this node, newest first, without receipts. The first page begins with all that have not ended; `limit`
-    /// (at most [`offst_proto::report::PAGE_MAX`]) counts the others. `cursor` is [`Page::next`] of the page before.
+    /// Payments of this node, under way or ended, newest first, without receipts. `limit` is at most
+    /// [`offst_proto::report::PAGE_MAX`]; `cursor` is [`Page::next`] of the page before.
     ///
     /// # Errors
     /// See [`App::friends`].
@@ -130,7 +130,7 @@ impl App {
         page!(self, forwards_request, get_forwards, read_forward, cursor, limit)
     }
 
-    /// Invoices of this node, newest first. The first page begins with all that can be paid; see [`App::payments`].
+    /// Invoices of this node, open or not, newest first; see [`App::payments`].
     ///
     /// # Errors
     /// See [`App::friends`].

@@ -13,7 +13,7 @@ pub trait Backend: Send + Sync + 'static {
     /// In [`Reply::Servers`] the node has filled in how the connections stand.
     fn command(&self, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>>;
 
-    /// One page of what has ended, newest first. The kind of page is the kind that was asked for.
+    /// One page of what is open and what has ended, newest first. The kind of page is the kind that was asked for.
     fn history(&self, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>>;
 
     /// One payment with its receipt, open or ended.

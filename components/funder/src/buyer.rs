@@ -17,10 +17,10 @@ use crate::records::{HopKey, Origin, Part, Payment, Progress, Promise, REASON_BY
 use crate::seller::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
+use offst_ledger::Direction;
 use offst_proto::index::{EXCLUDED_MAX, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PARTS_MAX, PATIENCE_MS_MAX};
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, proof};
-use offst_ledger::Direction;
 use offst_proto::report::{Event, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Request};
@@ -423,8 +423,7 @@ impl Batch<'_> {
     fn conclude_collected(&mut self, id: PaymentId) {
         let payment = &self.state.payments[&id];
         let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
-        let waiting: Vec<_> =
-            waiting.map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
+        let waiting: Vec<_> = waiting.map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
         let mut awaited = 0;
         for outgoing in waiting {
             let pending =
@@ -466,9 +465,10 @@ impl Batch<'_> {
         if progress == Progress::Paid {
             payment.reason.clear();
             if payment.underway() != payment.total {
-                payment.reason = "there is no receipt: a part was released on the way that the seller must have collected, \
+                payment.reason =
+                    "there is no receipt: a part was released on the way that the seller must have collected, \
                                   or the seller took less than it asked for"
-                    .into();
+                        .into();
             }
         }
         if let Some((invoice, _)) = &payment.invoice {

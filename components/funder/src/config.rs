@@ -5,12 +5,11 @@ use crate::io::{Contact, Output};
 use crate::machine::{Batch, line};
 use crate::records::{Friend, FriendRecord, Standing};
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, AccountKey, Direction, Pending, Stage, Status, StopReason};
-use offst_proto::{Currency, RequestId};
+use offst_ledger::{Account, AccountKey, Direction, StopReason};
+use offst_proto::Currency;
 use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, NAME_BYTES_MAX, RELAYS_MAX};
-use offst_proto::opening::Continuing;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Most relays, and most index servers, that one node uses.
 const SERVERS_MAX: usize = 64;
@@ -93,11 +92,11 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn friend_key(&self, name: &str) -> Result<PublicKey, String> {
+    pub(crate) fn friend_key(&self, name: &str) -> Result<PublicKey, String> {
         self.state.names.get(name).copied().ok_or_else(|| no_friend(name))
     }
 
-    fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
+    pub(crate) fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
         let key = self.friend_key(name)?;
         self.account(&line(key, currency)).ok_or_else(|| format!("there is no account in {currency} with \"{name}\""))
     }
@@ -227,58 +226,6 @@ impl Batch<'_> {
         friend.record.address = ticket.address;
         self.changed.friends.insert(key);
         self.give_out_contact(key);
-        Ok(())
-    }
-
-    fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
-        let key = self.friend_key(name)?;
-        let line = line(key, currency);
-        self.friend_account(name, currency)?;
-        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
-        let account = friend.accounts.get_mut(currency).expect("looked above");
-        match account.status() {
-            Status::Consistent => {
-                return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
-            }
-            Status::Inconsistent { theirs: Some(theirs), reason, .. } if reason != Some(StopReason::OwnStateLost) => {
-                // Only the balance is shown to people. What the friend could still collect must be what we have promised.
-                let promised = |claim: &Continuing| {
-                    let pending = account.pending(Direction::Outgoing, claim.id);
-                    pending.is_some_and(|pending| {
-                        pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock)
-                    })
-                };
-                let mut claims = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
-                let kept: BTreeSet<RequestId> = claims.clone().map(|claim| claim.id).collect();
-                let takes = account.epoch().is_some_and(|epoch| {
-                    let is_left_out = |(direction, id, pending): (Direction, RequestId, &Pending)| {
-                        direction == Direction::Outgoing && pending.stage.is_committed() && !kept.contains(&id)
-                    };
-                    theirs.balance < epoch.balance() && epoch.pendings().any(is_left_out)
-                });
-                if takes {
-                    return Err(format!(
-                        "\"{name}\" has taken payments of this node that it has no proof of yet: the owner of \"{name}\" \
-                         should accept this node's terms instead, which keeps them"
-                    ));
-                }
-                if !claims.all(promised) {
-                    return Err(format!(
-                        "\"{name}\" claims payments that this node has never committed, so its terms cannot be accepted: \
-                         ask its owner, or remove the friend"
-                    ));
-                }
-            }
-            Status::Inconsistent { .. } | Status::Waiting { .. } => {}
-        }
-        let events = account
-            .accept_theirs(&*self.environment.signer)
-            .map_err(|_| format!("\"{name}\" has not shown its terms yet: try again when it is online"))?;
-        if let Some(connection) = friend.connection {
-            let frame = account.resume_frame();
-            self.outputs.push(Output::Send(key, connection, frame));
-        }
-        self.account_events(&line, events);
         Ok(())
     }
 

@@ -14,6 +14,7 @@
 //! | `guard` | how much one friend may freeze |
 //! | `seller`, `buyer` | being paid, paying |
 //! | `config`, `reports` | the owner's commands and what he is told |
+//! | `reset` | accepting a friend's terms |
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
 
@@ -27,6 +28,7 @@ mod machine;
 mod mediator;
 mod records;
 mod reports;
+mod reset;
 mod seller;
 mod start;
 mod timers;

@@ -179,7 +179,10 @@ impl Batch<'_> {
                 if account.collect(incoming.id, preimage).is_err() {
                     // We commit only what the upstream has committed, under the same lock; but an owner may have accepted
                     // a friend's terms that say otherwise.
-                    log::error!("{} was collected under other terms than its buyer's: these credits are lost", incoming.id);
+                    log::error!(
+                        "{} was collected under other terms than its buyer's: these credits are lost",
+                        incoming.id
+                    );
                     return self.cancel_incoming(&incoming, CancelReason::Aborted, self.state.local);
                 }
                 self.changed.forwarded.push(ForwardReport {

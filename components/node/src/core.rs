@@ -7,12 +7,16 @@
 use crate::counters::Counters;
 use crate::error::NodeError;
 use crate::network::NetworkOrder;
+use crate::routes::{Lookup, Question, Routes};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signature, Signer, SystemRandom};
 use offst_funder::{
     Command, CommandId, ConnectionId, Environment, Funder, Input, Moment, Output, Progress, Reply, Timing,
 };
 use offst_index_client::IndexClient;
+use offst_proto::PaymentId;
+use offst_proto::index::Query;
 use offst_proto::report::Event;
+use offst_proto::route::Way;
 use offst_store::{History, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,6 +34,8 @@ const REPLIES_SWEEP: usize = 1024;
 pub(crate) enum Job {
     /// An input from a friend's connection or from the index servers.
     Input(Input),
+    /// The index servers have answered a question.
+    Routes(Question, Result<Vec<Way>, String>),
     /// A friend's connection is up; frames for it go here.
     Connected(PublicKey, ConnectionId, FrameSink),
     /// A command of an application.
@@ -53,6 +59,8 @@ pub(crate) struct Outside {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) jobs: mpsc::WeakSender<Job>,
     pub(crate) batch_max: usize,
+    /// How long an answer of the index servers is used again, ms.
+    pub(crate) route_reuse_ms: u64,
 }
 
 /// The identity is shared with the connections.
@@ -83,6 +91,9 @@ pub(crate) struct Core {
     sinks: BTreeMap<PublicKey, (ConnectionId, FrameSink)>,
     replies: BTreeMap<CommandId, oneshot::Sender<Reply>>,
     next_command: CommandId,
+    routes: Routes,
+    /// Inputs that follow from outputs: the first of the next batch.
+    later: Vec<Input>,
 }
 
 impl Core {
@@ -103,6 +114,8 @@ impl Core {
             timing,
         };
         Ok(Core {
+            routes: Routes::new(outside.route_reuse_ms),
+            later: Vec::new(),
             funder,
             store,
             history: History::open(database)?,
@@ -127,12 +140,14 @@ impl Core {
         let mut batch = vec![Job::Input(Input::Start)];
         loop {
             self = self.handle(&mut batch)?;
+            batch.extend(self.later.drain(..).map(Job::Input));
             let deadline = self.funder.next_deadline();
-            let first = runtime.block_on(self.wait(&mut jobs, deadline, stop));
-            match first {
-                Wakeup::Stop => return Ok(self.store.close()?),
-                Wakeup::Timer => batch.push(Job::Input(Input::Tick)),
-                Wakeup::Job(job) => batch.push(job),
+            if batch.is_empty() {
+                match runtime.block_on(self.wait(&mut jobs, deadline, stop)) {
+                    Wakeup::Stop => return Ok(self.store.close()?),
+                    Wakeup::Timer => batch.push(Job::Input(Input::Tick)),
+                    Wakeup::Job(job) => batch.push(job),
+                }
             }
             while batch.len() < self.outside.batch_max {
                 match jobs.try_recv() {
@@ -175,6 +190,11 @@ impl Core {
                     batch.handle(Input::Disconnected(friend, connection));
                 }
                 Job::Input(input) => batch.handle(input),
+                Job::Routes(question, ways) => {
+                    for payment in self.routes.answered(question, &ways, now.uptime_ms) {
+                        batch.handle(Input::Ways(payment, ways.clone()));
+                    }
+                }
                 Job::Connected(friend, connection, sink) => {
                     self.sinks.insert(friend, (connection, sink));
                     batch.handle(Input::Connected(friend, connection));
@@ -213,16 +233,7 @@ impl Core {
                     drop(caller.send(reply));
                 }
             }
-            Output::FindWays(payment, query) => {
-                let (index, jobs) = (self.outside.index.clone(), self.outside.jobs.clone());
-                self.outside.runtime.spawn(async move {
-                    let ways = index.query(*query).await.map(|answer| answer.ways).map_err(|error| error.to_string());
-                    if let Some(jobs) = jobs.upgrade() {
-                        // A node that is stopping has no use for ways.
-                        drop(jobs.send(Job::Input(Input::Ways(payment, ways))).await);
-                    }
-                });
-            }
+            Output::FindWays(payment, query) => self.find_ways(payment, *query),
             Output::Edges(edges) => self.outside.index.set_edges(edges),
             Output::IndexServers(servers) => self.outside.index.set_servers(servers),
             Output::Contact(friend, contact) => self.order(NetworkOrder::Contact(friend, contact)),
@@ -232,6 +243,23 @@ impl Core {
                 drop(self.outside.events.send(event));
             }
         }
+    }
+
+    fn find_ways(&mut self, payment: PaymentId, query: Query) {
+        let now = self.now().uptime_ms;
+        let question = match self.routes.look_up(payment, &query, now) {
+            Lookup::Known(ways) => return self.later.push(Input::Ways(payment, Ok(ways))),
+            Lookup::Wait => return,
+            Lookup::Ask(question) => question,
+        };
+        let (index, jobs) = (self.outside.index.clone(), self.outside.jobs.clone());
+        self.outside.runtime.spawn(async move {
+            let ways = index.query(query).await.map(|answer| answer.ways).map_err(|error| error.to_string());
+            if let Some(jobs) = jobs.upgrade() {
+                // A node that is stopping has no use for ways.
+                drop(jobs.send(Job::Routes(question, ways)).await);
+            }
+        });
     }
 
     fn order(&self, order: NetworkOrder) {

@@ -60,6 +60,7 @@ impl Node {
             runtime: tokio::runtime::Handle::current(),
             jobs: jobs.downgrade(),
             batch_max: settings.batch_max,
+            route_reuse_ms: settings.route_reuse_ms,
         };
         let core = Core::load(&database, identity.clone(), settings.timing, outside)?;
         let history = Arc::new(Mutex::new(History::open(&database)?));

@@ -18,6 +18,8 @@ pub struct NodeSettings {
     pub apps: offst_app_server::Limits,
     /// Most inputs that become durable in one transaction.
     pub batch_max: usize,
+    /// How long an answer of the index servers is used again for the same question, ms.
+    pub route_reuse_ms: u64,
     /// The longest pause before a relay or a friend is tried again, ms.
     pub reconnect_max_ms: u64,
 }
@@ -31,6 +33,7 @@ impl Default for NodeSettings {
             index: offst_index_client::Config::default(),
             apps: offst_app_server::Limits::default(),
             batch_max: 512,
+            route_reuse_ms: 1_000,
             reconnect_max_ms: 30_000,
         }
     }

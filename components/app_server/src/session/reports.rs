@@ -60,7 +60,7 @@ fn write_servers(servers: &[ServerReport], mut list: capnp::struct_list::Builder
     }
 }
 
-/// The histories hold what has ended; an answer of another kind is a defect of the backend.
+/// An answer of another kind is a defect of the backend.
 fn other_kind() -> Error {
     Error::failed("the node gave a page of another history".into())
 }
@@ -124,22 +124,11 @@ impl reports::Server for Reports {
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
         let query = read_query(HistoryKind::Payments, params.get()?.get_cursor(), params.get()?.get_limit())?;
-        // Open ones first: one that ends in between is then in the history, too, and shown once.
-        let mut open = match query.cursor {
-            Some(_) => vec![],
-            None => match self.context.command(Command::OpenPayments).await? {
-                Reply::Payments(payments) => payments,
-                reply => return Err(unexpected(&reply)),
-            },
-        };
         let HistoryPage::Payments(page) = self.history(query).await? else { return Err(other_kind()) };
-        open.retain(|payment| page.items.iter().all(|ended| ended.payment_id != payment.payment_id));
-        open.sort_by_key(|payment| std::cmp::Reverse(payment.created_ms));
-        let payments: Vec<_> = open.into_iter().chain(page.items).collect();
         let mut answer = results.get();
         answer.set_next(write_cursor(page.next));
-        let mut list = answer.init_payments(length(&payments)?);
-        for (position, payment) in (0..).zip(payments) {
+        let mut list = answer.init_payments(length(&page.items)?);
+        for (position, payment) in (0..).zip(page.items) {
             write_payment(&PaymentReport { receipt: None, ..payment }, list.reborrow().get(position));
         }
         Ok(())
@@ -169,21 +158,11 @@ impl reports::Server for Reports {
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
         let query = read_query(HistoryKind::Invoices, params.get()?.get_cursor(), params.get()?.get_limit())?;
-        let mut open = match query.cursor {
-            Some(_) => vec![],
-            None => match self.context.command(Command::OpenInvoices).await? {
-                Reply::Invoices(invoices) => invoices,
-                reply => return Err(unexpected(&reply)),
-            },
-        };
         let HistoryPage::Invoices(page) = self.history(query).await? else { return Err(other_kind()) };
-        open.retain(|invoice| page.items.iter().all(|ended| ended.invoice_id != invoice.invoice_id));
-        open.sort_by_key(|invoice| std::cmp::Reverse(invoice.created_ms));
-        let invoices: Vec<_> = open.into_iter().chain(page.items).collect();
         let mut answer = results.get();
         answer.set_next(write_cursor(page.next));
-        let mut list = answer.init_invoices(length(&invoices)?);
-        for (position, invoice) in (0..).zip(&invoices) {
+        let mut list = answer.init_invoices(length(&page.items)?);
+        for (position, invoice) in (0..).zip(&page.items) {
             write_invoice(invoice, list.reborrow().get(position));
         }
         Ok(())

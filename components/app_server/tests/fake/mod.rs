@@ -108,10 +108,6 @@ impl Fake {
             Command::Contact => {
                 Reply::Contact(ContactReport { public_key: identity(NODE).public_key(), relays: vec![], address: None })
             }
-            Command::OpenPayments => {
-                Reply::Payments(vec![payment(9, PaymentStatus::Pending), payment(20, PaymentStatus::Pending)])
-            }
-            Command::OpenInvoices => Reply::Invoices(vec![invoice_report(30, InvoiceStatus::Open)]),
             Command::Pay(order) => Reply::Payment(Box::new(PaymentReport {
                 payment_id: order.payment_id,
                 ..payment(1, PaymentStatus::Paid)

@@ -2,8 +2,8 @@
 
 use crate::world::{CRASHES, Crash, World};
 use offst_funder::{Command, Order, Progress, Purpose, Reply};
-use offst_proto::{Currency, PaymentId};
 use offst_proto::report::{Event, InvoiceStatus, LineStatus, PaymentStatus};
+use offst_proto::{Currency, PaymentId};
 
 /// Steps until the payment is committed by its buyer, node 0.
 fn until_committed(world: &mut World, id: PaymentId) {
@@ -115,7 +115,9 @@ fn a_friend_who_holds_a_committed_request_is_overdue_until_it_lets_go() {
     // Whoever asks again is told the same at once; calling it off is refused.
     let purpose = Purpose::Invoice(invoice);
     let order = Order { payment_id: id, purpose, max_fee: None, timeout_ms: 1000 };
-    assert!(matches!(world.ask(0, Command::Pay(Box::new(order))), Reply::Payment(report) if report.reason.contains("again")));
+    assert!(
+        matches!(world.ask(0, Command::Pay(Box::new(order))), Reply::Payment(report) if report.reason.contains("again"))
+    );
     world.connect_all();
     world.settle();
     assert_eq!(world.payment(0, id).status(), PaymentStatus::Paid);

@@ -152,8 +152,11 @@ fn a_removed_friend_can_be_added_again() {
     world.advance(1000);
     // The other side still has the old balance: people settle it.
     let status = world.nodes[1].account(world.key(0)).status();
-    assert!(matches!(&status, Status::Inconsistent { mine, theirs: Some(theirs), .. }
-        if mine.balance == 10 && theirs.balance == 0), "{status:?}");
+    assert!(
+        matches!(&status, Status::Inconsistent { mine, theirs: Some(theirs), .. }
+        if mine.balance == 10 && theirs.balance == 0),
+        "{status:?}"
+    );
     let Reply::Friends(friends) = world.ask(1, Command::Friends) else { panic!() };
     assert!(matches!(
         friends[0].lines[0].status,
@@ -186,7 +189,10 @@ fn a_friend_removed_by_force_releases_the_upstream() {
     world.settle();
     assert_eq!((world.nodes[1].pendings(), world.nodes[1].disk.underway()), (0, 0));
     let payment = world.payment(0, id);
-    assert_eq!((payment.progress, payment.reason.as_str()), (Progress::Searching, "an account on the way was stopped or reset"));
+    assert_eq!(
+        (payment.progress, payment.reason.as_str()),
+        (Progress::Searching, "an account on the way was stopped or reset")
+    );
     world.advance(60_000);
     assert_eq!(world.payment(0, id).progress, Progress::Failed);
     assert_eq!((world.nodes[0].wealth(), world.nodes[1].wealth()), (0, 0));
@@ -205,7 +211,7 @@ fn a_committed_request_survives_a_reset() {
     world.disconnect(1, 2);
     world.settle();
     world.connect_all();
-    while world.nodes[1].account(world.key(2)).is_resumed() != true {
+    while !world.nodes[1].account(world.key(2)).is_resumed() {
         assert!(world.step());
     }
     world.slander(2, 1);

@@ -123,10 +123,7 @@ fn the_owner_bounds_the_fee() {
         world.settle();
         assert_eq!(world.payment(0, id).progress, expected);
         if expected == Progress::Failed {
-            assert_eq!(
-                world.payment(0, id).reason,
-                "the cheapest way costs 1 in fees, more than --max-fee allows"
-            );
+            assert_eq!(world.payment(0, id).reason, "the cheapest way costs 1 in fees, more than --max-fee allows");
         }
     }
 }

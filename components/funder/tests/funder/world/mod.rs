@@ -2,8 +2,10 @@
 //!
 //! Everything is decided by the test or by seeded dice, so every run can be repeated.
 
+mod checks;
 pub(crate) mod disk;
 pub(crate) mod keys;
+mod lies;
 pub(crate) mod routes;
 
 use disk::Disk;
@@ -13,12 +15,11 @@ use offst_funder::{
     Command, CommandId, ConnectionId, Destination, Environment, Funder, Input, Moment, NewFriend, Order, Output,
     Payment, Purpose, Reply, Timing,
 };
-use offst_ledger::{Account, Direction, Status};
+use offst_ledger::Account;
 use offst_proto::friend::FriendMessage;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{Event, PaymentReport};
 use offst_proto::route::Way;
-use offst_proto::statement::{Operation, Statement};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -119,6 +120,9 @@ pub(crate) struct World {
     pub(crate) is_wild: bool,
 }
 
+/// What a node signs and checks with.
+type Keys = (Box<dyn Signer>, Box<dyn Verifier>);
+
 fn pair(a: usize, b: usize) -> (usize, usize) {
     (a.min(b), a.max(b))
 }
@@ -134,7 +138,7 @@ impl World {
         Self::with_keys(count, seed, |seed| (Box::new(Identity::from_seed([seed; 32])), Box::new(Ed25519Verifier)))
     }
 
-    fn with_keys(count: usize, seed: u64, keys: fn(u8) -> (Box<dyn Signer>, Box<dyn Verifier>)) -> Self {
+    fn with_keys(count: usize, seed: u64, keys: fn(u8) -> Keys) -> Self {
         let mut dice = Dice::new(seed);
         let nodes = (0..count)
             .map(|index| {
@@ -393,8 +397,8 @@ impl World {
         if let Some(deadline) = funder.next_deadline() {
             assert!(deadline > now.uptime_ms, "a timer that is due has been left");
         }
-        if node.disk.transactions % 16 == 0 || crash.is_some() {
-            check_restored(&funder, node.key, &node.disk);
+        if node.disk.transactions.is_multiple_of(16) || crash.is_some() {
+            checks::check_restored(&funder, node.key, &node.disk);
         }
         node.funder = Some(funder);
         match crash {
@@ -427,7 +431,7 @@ impl World {
                 let ways = match &mut self.paths {
                     Paths::Search => routes::search(&self.edges, &query),
                     Paths::Given(ways) => ways.pop_front().unwrap_or_default(),
-                    };
+                };
                 self.nodes[index].inbox.push_back(Input::Ways(id, Ok(ways)));
             }
             Output::Edges(edges) => {
@@ -558,133 +562,12 @@ impl World {
         packets.into_iter().map(|packet| self.input(from, packet)).collect()
     }
 
-    // ---- speaking for a puppet, or behind a node's back
-
-    /// A test speaks for this node from now on.
-    pub(crate) fn make_puppet(&mut self, index: usize) {
-        self.nodes[index].funder = None;
-        self.nodes[index].is_puppet = true;
-    }
-
-    /// The statement that continues the log of `from` as `to` knows it, with the totals of its operations.
-    pub(crate) fn statement(&self, from: usize, to: usize, operations: Vec<Operation>) -> Statement {
-        let key = self.key(from);
-        let account = self.nodes[to].account(key);
-        let epoch = account.epoch().expect("the account has begun");
-        let mut totals = epoch.theirs.totals;
-        for operation in &operations {
-            let pending = operation.request_id().and_then(|id| account.pending(Direction::Outgoing, id));
-            let amount = pending.map_or(0, |pending| pending.amount);
-            match operation {
-                Operation::Request(request) => totals.requested += request.frozen(),
-                Operation::Collect { .. } => totals.collected += amount,
-                Operation::Cancel { .. } => totals.cancelled += amount,
-                _ => {}
-            }
-        }
-        Statement {
-            author: key,
-            other: self.key(to),
-            currency: Currency::default(),
-            epoch: epoch.number,
-            seq: epoch.theirs.seq + 1,
-            prev_hash: epoch.theirs.hash,
-            ack_seq: epoch.mine.seq,
-            ack_hash: epoch.mine.hash,
-            operations,
-            totals,
-            pending_hash: None,
-        }
-    }
-
-    /// Hands over a statement in the name of `from`, signed.
-    pub(crate) fn state(&mut self, from: usize, to: usize, statement: Statement) {
-        let statement = Verified::sign(statement, &FakeSigner::new(from as u8 + 1));
-        let connection = self.connections[&pair(from, to)];
-        let input = Input::Statement(self.key(from), connection, Box::new(statement));
-        self.batch(to, vec![input]);
-    }
-
-    /// A statement that breaks a rule, signed in the name of `from`, which knows nothing of it.
-    pub(crate) fn slander(&mut self, from: usize, to: usize) {
-        let mut statement = self.statement(from, to, vec![]);
-        statement.totals.requested += 1;
-        self.state(from, to, statement);
-    }
-
     pub(crate) fn reset(&self, friend: usize) -> Command {
         Command::ResetFriend(name(friend), Currency::default())
-    }
-
-    // ---- checks
-
-    pub(crate) fn is_consistent(&self, a: usize, b: usize) -> bool {
-        let consistent = |a: usize, b: usize| self.nodes[a].account(self.key(b)).status() == Status::Consistent;
-        consistent(a, b) && consistent(b, a)
-    }
-
-    pub(crate) fn balance(&self, a: usize, b: usize) -> i128 {
-        self.nodes[a].account(self.key(b)).epoch().expect("the account has begun").balance()
-    }
-
-    /// Nothing is pending anywhere, and both sides of every account agree. Only among nodes that are up.
-    pub(crate) fn assert_quiet(&self) {
-        for (index, node) in self.nodes.iter().enumerate() {
-            let Some(funder) = &node.funder else { continue };
-            for (friend, account) in funder.accounts() {
-                let other = self.index(friend);
-                for pending in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
-                    panic!("node {index} with {other} ({:?}): still pending {pending:?}", account.status());
-                }
-            }
-            assert_eq!(node.disk.underway(), 0, "rows are left at node {index}");
-            assert_eq!(node.disk.image().payments.len(), 0, "payments are open at node {index}");
-            for (friend, account) in funder.accounts() {
-                let other = self.index(friend);
-                assert_eq!(account.status(), Status::Consistent, "the account of {index} with {other}");
-                let Some(funder) = &self.nodes[other].funder else { continue };
-                let mirror = funder
-                    .accounts()
-                    .find(|(key, mirror)| *key == node.key && mirror.key().currency == account.key().currency)
-                    .map(|(_, mirror)| mirror.epoch().expect("a consistent account").balance());
-                assert_eq!(mirror, Some(-account.epoch().expect("consistent").balance()), "{index} and {other}");
-            }
-        }
     }
 }
 
 /// The owner's name for a node.
 pub(crate) fn name(index: usize) -> String {
     format!("node{index}")
-}
-
-/// What the disk gives back is what the machine holds.
-fn check_restored(funder: &Funder, key: PublicKey, disk: &Disk) {
-    let restored = Funder::restore(key, disk.image()).expect("the disk can be read");
-    let (mut live, mut stored) = (funder.accounts(), restored.accounts());
-    loop {
-        let (live, stored) = match (live.next(), stored.next()) {
-            (None, None) => return,
-            (Some((_, live)), Some((_, stored))) => (live, stored),
-            _ => panic!("the disk holds other accounts"),
-        };
-        assert_eq!(live.key(), stored.key());
-        assert_eq!(live.status(), stored.status());
-        assert_eq!(live.negotiation(), stored.negotiation());
-        assert_eq!((live.limit(), live.is_open()), (stored.limit(), stored.is_open()));
-        assert_eq!(live.unsigned_requests(), stored.unsigned_requests());
-        let (Some(live_epoch), Some(stored_epoch)) = (live.epoch(), stored.epoch()) else {
-            assert_eq!(live.epoch(), stored.epoch());
-            continue;
-        };
-        assert_eq!(live_epoch.balance(), stored_epoch.balance());
-        assert_eq!((live_epoch.number, live_epoch.agreed), (stored_epoch.number, stored_epoch.agreed));
-        assert_eq!((live_epoch.mine, live_epoch.theirs), (stored_epoch.mine, stored_epoch.theirs));
-        assert!(live_epoch.pendings().eq(stored_epoch.pendings()), "the same requests are pending");
-        for (direction, id, _) in live_epoch.pendings() {
-            if direction == Direction::Outgoing {
-                assert_eq!(live.is_bound(id), stored.is_bound(id));
-            }
-        }
-    }
 }

@@ -1,0 +1,94 @@
+//! Accepting a friend's terms after the two sides of an account disagreed (`reset-friend`, protocol section 1).
+//!
+//! People see two balances and decide. What the terms say besides, about requests that are under way, is checked here: nobody
+//! should lose money by a line that he was not shown.
+
+use crate::io::Output;
+use crate::machine::{Batch, line};
+use crate::records::LineKey;
+use offst_ledger::{Account, Direction, Pending, Stage, Status, StopReason, Terms};
+use offst_proto::Currency;
+use offst_proto::opening::Continuing;
+
+impl Batch<'_> {
+    pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        let line = line(key, currency);
+        let status = self.friend_account(name, currency)?.status();
+        match status {
+            Status::Consistent => {
+                return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
+            }
+            // Whoever has lost its own state cannot compare: it has to believe its friend.
+            Status::Inconsistent { theirs: Some(theirs), reason, .. } if reason != Some(StopReason::OwnStateLost) => {
+                self.check_terms(name, &line, &theirs)?;
+            }
+            Status::Inconsistent { .. } | Status::Waiting { .. } => {}
+        }
+        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+        let account = friend.accounts.get_mut(currency).expect("looked above");
+        let events = account
+            .accept_theirs(&*self.environment.signer)
+            .map_err(|_| format!("\"{name}\" has not shown its terms yet: try again when it is online"))?;
+        if let Some(connection) = friend.connection {
+            let frame = account.resume_frame();
+            self.outputs.push(Output::Send(key, connection, frame));
+        }
+        self.account_events(&line, events);
+        Ok(())
+    }
+
+    /// Whether a friend's terms would cost more than their balance says.
+    fn check_terms(&self, name: &str, line: &LineKey, theirs: &Terms) -> Result<(), String> {
+        let account = &self.state.friends[&line.friend].accounts[&line.currency];
+        let listed = |direction: Direction| {
+            let is_outgoing = direction == Direction::Outgoing;
+            theirs.continuing.iter().filter(move |continuing| continuing.author_pays == is_outgoing)
+        };
+        if !listed(Direction::Outgoing).all(|claim| is_promised(account, claim)) {
+            return Err(format!(
+                "\"{name}\" claims payments that this node has never committed, so its terms cannot be accepted: ask its \
+                 owner, or remove the friend"
+            ));
+        }
+        let Some(epoch) = account.epoch() else {
+            return Ok(());
+        };
+        for (direction, id, pending) in epoch.pendings().filter(|(.., pending)| pending.stage.is_committed()) {
+            let is_kept = listed(direction).any(|continuing| continuing.id == id && is_same(pending, continuing));
+            match direction {
+                // The friend may have collected it, and what proves the payment went with its log.
+                Direction::Outgoing if !is_kept && theirs.balance < epoch.balance() => {
+                    return Err(format!(
+                        "\"{name}\" has taken payments that this node has no proof of yet: the owner of \"{name}\" \
+                         should accept this node's terms instead, which keeps them"
+                    ));
+                }
+                // We have promised it onwards, and would pay it out of our own pocket.
+                Direction::Incoming if !is_kept && self.is_carried_on(line, id) => {
+                    return Err(format!(
+                        "payments that came from \"{name}\" are still under way to other friends, and its terms leave \
+                         them out: try again when they have ended"
+                    ));
+                }
+                Direction::Outgoing | Direction::Incoming => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a signed `Commit` binds us to the downstream of a friend's request.
+    fn is_carried_on(&self, from: &LineKey, id: offst_proto::RequestId) -> bool {
+        let forward = self.state.forwards.get(&from.hop(id));
+        forward.is_some_and(|forward| self.is_bound(&line(forward.to, &from.currency).hop(id)))
+    }
+}
+
+fn is_same(pending: &Pending, continuing: &Continuing) -> bool {
+    pending.amount == continuing.amount && pending.stage == Stage::Committed(continuing.lock)
+}
+
+/// Whether we have committed what the friend says it may still collect.
+fn is_promised(account: &Account, claim: &Continuing) -> bool {
+    account.pending(Direction::Outgoing, claim.id).is_some_and(|pending| is_same(pending, claim))
+}
