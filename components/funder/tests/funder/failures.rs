@@ -170,6 +170,76 @@ fn a_commit_for_a_friend_who_is_gone_binds_nobody() {
     assert_eq!(world.nodes[1].wealth(), 0);
 }
 
+/// A mediator is killed between its friend's commit and its own. When its own is signed after the restart, it is bound: no
+/// patience ends the request any more.
+#[test]
+fn a_commit_that_waits_over_a_restart_binds_when_it_is_signed() {
+    let mut world = World::row(3, 1000);
+    let invoice = world.invoice(2, 100);
+    let (id, _) = world.pay(0, &invoice);
+    while world.payment(0, id).progress == Progress::Searching {
+        assert!(world.step());
+    }
+    // The mediator hears the commit when the seller is just away.
+    let commit = world.take_inputs(0, 1);
+    world.disconnect(1, 2);
+    world.settle();
+    world.batch(1, commit);
+    let outgoing = |world: &World| {
+        let account = world.nodes[1].account(world.key(2));
+        account.epoch().unwrap().pendings().map(|(_, id, _)| account.is_bound(id)).next()
+    };
+    assert_eq!(outgoing(&world), Some(false));
+    world.kill(1);
+    world.start(1);
+    world.connect(1, 2);
+    while world.nodes[2].disk.invoice(invoice.id).unwrap().status == InvoiceStatus::Open {
+        assert!(world.step());
+    }
+    assert_eq!(outgoing(&world), Some(true));
+    world.disconnect(1, 2);
+    world.advance(50_000);
+    world.connect_all();
+    world.advance(1_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    world.assert_quiet();
+    assert_eq!([0, 1, 2].map(|index: usize| world.nodes[index].wealth()), [-101, 1, 100]);
+}
+
+/// A buyer who was killed gives up at once what it had not committed, and holds nobody until the end of the patience.
+#[test]
+fn a_buyer_gives_up_after_a_restart() {
+    let mut world = World::row(3, 1000);
+    let invoice = world.invoice(2, 100);
+    let (id, _) = world.pay(0, &invoice);
+    world.settle_but(2);
+    world.kill(0);
+    world.start(0);
+    world.nodes[2].is_frozen = false;
+    world.connect_all();
+    world.advance(1_000);
+    assert_eq!(world.payment(0, id).reason, "the node was restarted before the payment was committed");
+    world.assert_quiet();
+}
+
+/// Times at the end of their range neither overflow nor end anything early.
+#[test]
+fn a_payment_without_an_end() {
+    let mut world = World::row(2, 1000);
+    let invoice = world.invoice(1, 100);
+    let mut order = world.order(Purpose::Invoice(invoice));
+    order.timeout_ms = u64::MAX;
+    let id = order.payment_id;
+    world.command(0, Command::Pay(Box::new(order)));
+    until_committed(&mut world, id);
+    world.kill(0);
+    world.start(0);
+    world.connect_all();
+    world.advance(1_000);
+    assert_ne!(world.payment(0, id).status(), PaymentStatus::Pending);
+    world.assert_quiet();
+}
+
 /// Every node is killed in each of its batches, before the commit, after it and in the middle of the outputs.
 #[test]
 fn killed_at_any_instruction_a_payment_is_made_once_or_not_at_all() {

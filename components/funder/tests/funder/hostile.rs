@@ -140,13 +140,17 @@ fn a_buyer_and_a_silent_destination_hurt_only_themselves() {
     world.connect_all();
     world.settle();
     world.nodes[4].is_frozen = true;
+    let mut frozen = Vec::new();
     for round in 0..20 {
         world.paths = way(&world, &[2, 3, 4], 900 - 40 * round);
         let (id, _) = world.send(0, 4, 900 - 40 * round);
+        world.settle();
+        frozen.push(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending());
         world.advance(30_000);
         world.command(0, Command::CancelPayment(id));
         world.settle();
     }
+    assert!(frozen[0] > 900 && frozen[3..].iter().all(|amount| *amount < 500), "{frozen:?}");
     world.paths = way(&world, &[2, 3, 5], 800);
     let (id, _) = world.send(1, 5, 800);
     world.settle();

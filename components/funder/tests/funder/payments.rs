@@ -2,6 +2,7 @@
 
 use crate::world::{Paths, World, name};
 use offst_funder::{Command, Destination, Progress, Purpose, Reply};
+use offst_ledger::Stage;
 use offst_proto::invoice::Invoice;
 use offst_proto::receipt::Receipt;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
@@ -170,6 +171,28 @@ fn a_refused_part_is_replaced_while_the_others_wait() {
     assert_eq!(world.questions, 3);
     assert_eq!(world.nodes[4].wealth(), 500);
     world.advance(1000);
+    world.assert_quiet();
+}
+
+/// Answers for a part of the total commit nothing, also when the part that is missing has been refused before.
+#[test]
+fn less_than_the_total_is_never_committed() {
+    let mut world = diamond(300);
+    let invoice = world.invoice(4, 500);
+    world.ask(4, Command::SetFriendOpen(name(2), Currency::default(), false));
+    world.settle();
+    world.nodes[1].is_frozen = true;
+    world.paths = Paths::Given([vec![way(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)])]].into());
+    let (id, _) = world.pay(0, &invoice);
+    world.settle();
+    assert_eq!(world.payment(0, id).parts.len(), 1, "one was refused");
+    world.nodes[1].is_frozen = false;
+    world.settle();
+    let account = world.nodes[0].account(world.key(1));
+    let stages: Vec<_> = account.epoch().unwrap().pendings().map(|(.., pending)| pending.stage).collect();
+    assert!(matches!(stages[..], [Stage::Responded(_)]), "{stages:?}");
+    world.advance(100_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Failed);
     world.assert_quiet();
 }
 

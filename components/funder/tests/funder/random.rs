@@ -172,8 +172,14 @@ impl Life {
         }
     }
 
-    fn check(&self) {
-        let world = &self.world;
+    fn check(&mut self) {
+        let world = &mut self.world;
+        for index in 0..world.nodes.len() {
+            assert_eq!(world.ask(index, Command::OpenPayments), Reply::Payments(vec![]));
+            let Reply::Invoices(open) = world.ask(index, Command::OpenInvoices) else { panic!("no invoices") };
+            let stored = world.nodes[index].disk.invoices().filter(|record| record.status == InvoiceStatus::Open);
+            assert_eq!(open.len(), stored.count());
+        }
         world.assert_quiet();
         let mut expected: BTreeMap<PublicKey, i128> = BTreeMap::new();
         let mut paid_invoices = BTreeSet::new();
