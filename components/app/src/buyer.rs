@@ -2,9 +2,9 @@
 
 use crate::connect::App;
 use crate::error::AppError;
-use crate::order::{Destination, Order, Purpose};
 use crate::reports::read_payment_result;
 use offst_proto::PaymentId;
+use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::report::PaymentReport;
 use offst_proto::wire::app_capnp as wire;
 

@@ -3,8 +3,8 @@
 
 use crate::connect::App;
 use crate::error::AppError;
-use crate::order::NewFriend;
 use offst_proto::app::{read_text, write_friend_ticket, write_rate, write_server_ticket};
+use offst_proto::order::NewFriend;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::wire::app_capnp as wire;
 use offst_proto::{Currency, Rate};

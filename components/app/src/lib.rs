@@ -25,11 +25,10 @@ mod buyer;
 mod config;
 mod connect;
 mod error;
-mod order;
 mod reports;
 mod seller;
 
 pub use connect::{App, block_on, connect, connect_within};
 pub use error::{AppError, Permission};
-pub use order::{Destination, NewFriend, NewInvoice, Order, Purpose};
+pub use offst_proto::order::{Destination, NewFriend, NewInvoice, Order, Purpose};
 pub use reports::{News, Subscription};

@@ -2,11 +2,11 @@
 
 use crate::connect::App;
 use crate::error::AppError;
-use crate::order::NewInvoice;
 use offst_crypto::Ed25519Verifier;
 use offst_proto::app::{invoice_status_from_wire, read_text};
 use offst_proto::encoding::DecodeError;
 use offst_proto::invoice::Invoice;
+use offst_proto::order::NewInvoice;
 use offst_proto::report::InvoiceStatus;
 use offst_proto::wire::app_capnp as wire;
 use offst_proto::{InvoiceId, Verified};

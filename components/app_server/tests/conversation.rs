@@ -111,15 +111,15 @@ async fn paying() {
             let [Command::Pay(first), Command::Pay(second), Command::Pay(third)] = &commands[..] else {
                 panic!("{commands:?}");
             };
-            assert_eq!(first.purpose, offst_funder::Purpose::Invoice(invoice));
+            assert_eq!(first.purpose, offst_proto::order::Purpose::Invoice(invoice));
             assert_eq!((first.max_fee, first.timeout_ms), (Some(5), 3_600_000));
-            let spontaneous = |destination| offst_funder::Purpose::Spontaneous {
+            let spontaneous = |destination| offst_proto::order::Purpose::Spontaneous {
                 destination,
                 currency: "hours".parse().unwrap(),
                 amount: 7,
             };
-            assert_eq!(second.purpose, spontaneous(offst_funder::Destination::Key(identity(3).public_key())));
-            assert_eq!(third.purpose, spontaneous(offst_funder::Destination::Friend("node1".into())));
+            assert_eq!(second.purpose, spontaneous(offst_proto::order::Destination::Key(identity(3).public_key())));
+            assert_eq!(third.purpose, spontaneous(offst_proto::order::Destination::Friend("node1".into())));
         }
         let ended = app.cancel_payment(PaymentId::from_bytes([4; 16])).await.unwrap();
         assert_eq!(ended.status, PaymentStatus::Paid, "too late to cancel");
@@ -222,7 +222,7 @@ async fn configuring() {
             Command::RemoveRelay("relay0".into()),
             Command::AddIndex("index0".into(), server),
             Command::RemoveIndex("index0".into()),
-            Command::AddFriend(Box::new(offst_funder::NewFriend {
+            Command::AddFriend(Box::new(offst_proto::order::NewFriend {
                 name: name(),
                 ticket: ticket.clone(),
                 balance: -100,

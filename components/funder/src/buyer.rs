@@ -9,7 +9,7 @@
 //! The parts are committed in one transaction. Before it every part can be given up; after it only the destination's `Collect`
 //! or `Cancel` ends one, and no timeout calls the payment failed.
 
-use crate::command::{CommandId, Destination, Order, Purpose, Reply};
+use crate::command::{CommandId, Reply};
 use crate::io::Output;
 use crate::machine::{Batch, line};
 use crate::mediator::cancel_reason;
@@ -20,6 +20,7 @@ use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::Direction;
 use offst_proto::index::{EXCLUDED_MAX, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PARTS_MAX, PATIENCE_MS_MAX};
+use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, proof};
 use offst_proto::report::{Event, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};

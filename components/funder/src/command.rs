@@ -1,7 +1,7 @@
 //! What applications ask of a node, and what they get back.
 
-use offst_crypto::PublicKey;
 use offst_proto::invoice::Invoice;
+use offst_proto::order::{NewFriend, Order};
 use offst_proto::report::{ContactReport, FriendReport, InvoiceReport, InvoiceStatus, PaymentReport, ServerReport};
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, Verified};
@@ -68,6 +68,7 @@ pub enum Command {
     /// Answers when the invoice is paid, cancelled or expired.
     WaitInvoice(InvoiceId),
     /// Pays. Answers when the payment has ended or its time is over; asking again under the same id pays once.
+    /// Payments that have ended are in the history only: the caller looks there first.
     Pay(Box<Order>),
     /// Gives a payment up that is not committed.
     CancelPayment(PaymentId),
@@ -85,61 +86,6 @@ pub enum Command {
     OpenPayments,
     /// The invoices that can be paid.
     OpenInvoices,
-}
-
-/// A friend to add. Both ends must add each other, with opposite balances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewFriend {
-    /// The owner's name for the friend.
-    pub name: String,
-    /// Key and relays.
-    pub ticket: FriendTicket,
-    /// What the friend owes us at the start, credits.
-    pub balance: i128,
-    /// The currency.
-    pub currency: Currency,
-    /// What the friend may owe us, credits.
-    pub max_debt: u128,
-    /// Whether we take its requests from the start.
-    pub open: bool,
-}
-
-/// A payment to make.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Order {
-    /// Chosen by the application: the same id pays once, however often it is asked for.
-    pub payment_id: PaymentId,
-    /// What is paid.
-    pub purpose: Purpose,
-    /// The most that mediators may take, credits; none: whatever the cheapest way costs.
-    pub max_fee: Option<u128>,
-    /// How long to look for a way, ms.
-    pub timeout_ms: u64,
-}
-
-/// What a payment is for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Purpose {
-    /// An invoice.
-    Invoice(Verified<Invoice>),
-    /// A gift to a public key or to a friend.
-    Spontaneous {
-        /// Who gets it.
-        destination: Destination,
-        /// The currency.
-        currency: Currency,
-        /// Credits.
-        amount: u128,
-    },
-}
-
-/// Who a spontaneous payment goes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// A node.
-    Key(PublicKey),
-    /// A friend, by the owner's name.
-    Friend(String),
 }
 
 /// What came of a command. Visible only after everything the command changed is durable.

@@ -1,6 +1,6 @@
 //! The owner's commands: friends, relays, index servers.
 
-use crate::command::{Command, CommandId, NewFriend, Reply};
+use crate::command::{Command, CommandId, Reply};
 use crate::io::{Contact, Output};
 use crate::machine::{Batch, line};
 use crate::records::{Friend, FriendRecord, Standing};
@@ -8,6 +8,7 @@ use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountKey, Direction, StopReason};
 use offst_proto::Currency;
 use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, NAME_BYTES_MAX, RELAYS_MAX};
+use offst_proto::order::NewFriend;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use std::collections::BTreeMap;
 

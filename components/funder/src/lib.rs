@@ -33,7 +33,7 @@ mod seller;
 mod start;
 mod timers;
 
-pub use command::{Command, CommandId, Destination, NewFriend, Order, Purpose, Reply};
+pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
 pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};
 pub use records::{

@@ -14,6 +14,7 @@ pub mod index;
 pub mod invoice;
 pub mod limits;
 pub mod opening;
+pub mod order;
 pub mod payment;
 pub mod receipt;
 pub mod relay;

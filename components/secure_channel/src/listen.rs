@@ -20,9 +20,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Bounds on connections that nobody has authenticated yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandshakeLimits {
-    /// Most handshakes at a time; each holds some 30 kB and a socket.
+    /// Most handshakes at a time; each holds some 30 kB and a socket. One more ends the oldest of the busiest address.
     pub handshakes_max: usize,
-    /// Most handshakes at a time from one address (IPv6: from one /64).
+    /// Most handshakes at a time from one address (IPv6: from one /64). One more ends the oldest of them.
     pub handshakes_per_address_max: usize,
     /// A handshake that takes longer is given up, in milliseconds.
     pub handshake_timeout_ms: u64,
@@ -41,7 +41,7 @@ pub struct HandshakeCounters {
     pub accepted: AtomicU64,
     /// Handshakes that failed or took too long.
     pub failed: AtomicU64,
-    /// Connections closed at once because of [`HandshakeLimits`].
+    /// Handshakes that were ended because of [`HandshakeLimits`], for newer ones.
     pub surplus: AtomicU64,
 }
 
@@ -65,52 +65,66 @@ pub fn address_group(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The handshakes in flight: decides who may begin one.
-#[derive(Debug, Default)]
-struct Slots {
+/// The handshakes in flight: decides whose ends when there are too many. A newcomer always gets a slot, because whoever
+/// holds connections open and says nothing must not keep others out, not even others at the same address.
+#[derive(Debug)]
+struct Slots<H> {
+    /// By their numbers, which grow, so that the first of an address is its oldest.
+    of_addresses: BTreeMap<IpAddr, BTreeMap<u64, H>>,
     total: usize,
-    per_address: BTreeMap<IpAddr, usize>,
+    taken: u64,
 }
 
-impl Slots {
-    fn take(&mut self, group: IpAddr, limits: &HandshakeLimits) -> bool {
-        let of_group = self.per_address.get(&group).copied().unwrap_or(0);
-        if self.total >= limits.handshakes_max || of_group >= limits.handshakes_per_address_max {
-            return false;
-        }
-        self.total += 1;
-        self.per_address.insert(group, of_group + 1);
-        true
+impl<H> Slots<H> {
+    fn new() -> Self {
+        Slots { of_addresses: BTreeMap::new(), total: 0, taken: 0 }
     }
 
-    fn release(&mut self, group: IpAddr) {
-        self.total = self.total.saturating_sub(1);
-        if let Some(count) = self.per_address.get_mut(&group) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.per_address.remove(&group);
-            }
+    /// Takes a slot: its number, and the handshake that has to end for it. That is the oldest one of the same address if
+    /// this has too many, otherwise, if all are too many, the oldest one of the address that has most.
+    fn take(&mut self, group: IpAddr, handle: H, limits: &HandshakeLimits) -> (u64, Option<H>) {
+        let of_group = self.of_addresses.get(&group).map_or(0, BTreeMap::len);
+        let crowded = if of_group >= limits.handshakes_per_address_max {
+            Some(group)
+        } else if self.total >= limits.handshakes_max {
+            let oldest = |handshakes: &BTreeMap<u64, H>| handshakes.keys().next().copied();
+            let size = |handshakes: &BTreeMap<u64, H>| (handshakes.len(), std::cmp::Reverse(oldest(handshakes)));
+            self.of_addresses.iter().max_by_key(|(_, handshakes)| size(handshakes)).map(|(group, _)| *group)
+        } else {
+            None
+        };
+        let ended = crowded.and_then(|group| {
+            let oldest = self.of_addresses.get(&group)?.keys().next().copied()?;
+            self.release(group, oldest)
+        });
+        self.taken += 1;
+        self.total += 1;
+        self.of_addresses.entry(group).or_default().insert(self.taken, handle);
+        (self.taken, ended)
+    }
+
+    /// Gives a slot back; nothing happens when it is another's by now.
+    fn release(&mut self, group: IpAddr, number: u64) -> Option<H> {
+        let of_group = self.of_addresses.get_mut(&group)?;
+        let handle = of_group.remove(&number)?;
+        if of_group.is_empty() {
+            self.of_addresses.remove(&group);
         }
+        self.total -= 1;
+        Some(handle)
     }
 }
 
 /// Gives the slot back when the handshake ends, however it ends.
 struct Slot {
-    slots: Arc<Mutex<Slots>>,
+    slots: Arc<Mutex<Slots<CancellationToken>>>,
     group: IpAddr,
-}
-
-impl Slot {
-    fn take(slots: &Arc<Mutex<Slots>>, address: IpAddr, limits: &HandshakeLimits) -> Option<Slot> {
-        let group = address_group(address);
-        let taken = slots.lock().unwrap_or_else(PoisonError::into_inner).take(group, limits);
-        taken.then(|| Slot { slots: slots.clone(), group })
-    }
+    number: u64,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).release(self.group);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).release(self.group, self.number);
     }
 }
 
@@ -180,20 +194,14 @@ struct Accepting {
 
 impl Accepting {
     async fn run(self, listener: TcpListener) {
-        let slots = Arc::new(Mutex::new(Slots::default()));
+        let slots = Arc::new(Mutex::new(Slots::new()));
         loop {
             let incoming = tokio::select! {
                 incoming = listener.accept() => incoming,
                 () = self.stop.cancelled() => return,
             };
             match incoming {
-                Ok((stream, address)) => match Slot::take(&slots, address.ip(), &self.limits) {
-                    Some(slot) => self.begin(stream, address, slot),
-                    None => {
-                        self.counters.surplus.fetch_add(1, Ordering::Relaxed);
-                        log::debug!("closed a connection from {address}: too many handshakes at a time");
-                    }
-                },
+                Ok((stream, address)) => self.begin(stream, address, &slots),
                 Err(error) => {
                     log::warn!("cannot accept a connection: {error}");
                     tokio::select! {
@@ -205,7 +213,17 @@ impl Accepting {
         }
     }
 
-    fn begin(&self, stream: TcpStream, address: SocketAddr, slot: Slot) {
+    fn begin(&self, stream: TcpStream, address: SocketAddr, slots: &Arc<Mutex<Slots<CancellationToken>>>) {
+        let group = address_group(address.ip());
+        let stop = self.stop.child_token();
+        let (number, ended) =
+            slots.lock().unwrap_or_else(PoisonError::into_inner).take(group, stop.clone(), &self.limits);
+        if let Some(ended) = ended {
+            ended.cancel();
+            self.counters.surplus.fetch_add(1, Ordering::Relaxed);
+            log::debug!("ended the oldest handshake for a connection from {address}: there are too many at a time");
+        }
+        let slot = Slot { slots: slots.clone(), group, number };
         let authenticator = self.authenticator.clone();
         let counters = self.counters.clone();
         let sender = self.sender.clone();
@@ -226,7 +244,6 @@ impl Accepting {
             }
             drop(slot);
         };
-        let stop = self.stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(handshake).await });
     }
 }

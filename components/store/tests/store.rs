@@ -1,10 +1,9 @@
 //! Two machines with real databases: what is committed is what is loaded, and damaged files are refused in a sentence.
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
-use offst_funder::{
-    Command, Destination, Environment, Funder, Input, Moment, NewFriend, Order, Output, Purpose, Reply, Timing,
-};
+use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
 use offst_proto::friend::FriendMessage;
+use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::FriendTicket;

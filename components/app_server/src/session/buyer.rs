@@ -4,7 +4,7 @@ use super::{Context, gone, read_name, unexpected, wrong_argument};
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_crypto::Ed25519Verifier;
-use offst_funder::{Command, Destination, Order, Purpose, Reply};
+use offst_funder::{Command, Reply};
 use offst_proto::PaymentId;
 use offst_proto::app::{
     read_amount, read_amount_option, read_currency, read_key, read_payment_id, read_text, write_payment,
@@ -12,6 +12,7 @@ use offst_proto::app::{
 use offst_proto::encoding::DecodeError;
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::PATIENCE_MS_MAX;
+use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::wire::app_capnp::{self as wire, buyer};
 
 pub(super) struct Buyer {

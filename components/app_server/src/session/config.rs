@@ -3,9 +3,10 @@
 use super::{Context, read_name, unexpected};
 use capnp::Error;
 use capnp::capability::Rc;
-use offst_funder::{Command, NewFriend, Reply};
+use offst_funder::{Command, Reply};
 use offst_proto::app::{read_amount, read_balance, read_currency, read_friend_ticket, read_rate, read_server_ticket};
 use offst_proto::encoding::DecodeError;
+use offst_proto::order::NewFriend;
 use offst_proto::wire::app_capnp::{self as wire, config};
 
 pub(super) struct Config {

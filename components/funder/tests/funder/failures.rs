@@ -1,7 +1,8 @@
 //! Nodes that are silent, gone or killed while a payment is under way.
 
 use crate::world::{CRASHES, Crash, World};
-use offst_funder::{Command, Order, Progress, Purpose, Reply};
+use offst_funder::{Command, Progress, Reply};
+use offst_proto::order::{Order, Purpose};
 use offst_proto::report::{Event, InvoiceStatus, LineStatus, PaymentStatus};
 use offst_proto::{Currency, PaymentId};
 

@@ -1,8 +1,9 @@
 //! Adding, disabling, removing and resetting friends.
 
 use crate::world::{World, name};
-use offst_funder::{Command, NewFriend, Progress, Reply};
+use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
+use offst_proto::order::NewFriend;
 use offst_proto::report::LineStatus;
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId};

@@ -134,8 +134,8 @@ fn a_buyer_who_never_commits_freezes_less_and_less() {
 fn a_buyer_and_a_silent_destination_hurt_only_themselves() {
     // 0 and 1 buy over 2 and 3; 4 is the accomplice of 0, 5 is honest.
     let mut world = World::new(6, 1);
-    for (a, b) in [(0, 2), (1, 2), (2, 3), (3, 4), (3, 5)] {
-        world.befriend(a, b, 1000, 1000);
+    for (a, b, limit) in [(0, 2, 1000), (1, 2, 1000), (2, 3, 1000), (3, 4, 100_000), (3, 5, 1000)] {
+        world.befriend(a, b, limit, limit);
     }
     world.connect_all();
     world.settle();

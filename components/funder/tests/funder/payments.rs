@@ -1,9 +1,10 @@
 //! Paying when all goes well, and when somebody says no.
 
 use crate::world::{Paths, World, name};
-use offst_funder::{Command, Destination, Progress, Purpose, Reply};
+use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Stage;
 use offst_proto::invoice::Invoice;
+use offst_proto::order::{Destination, Purpose};
 use offst_proto::receipt::Receipt;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};

@@ -2,8 +2,9 @@
 
 use crate::world::{CRASHES, World, name};
 use offst_crypto::PublicKey;
-use offst_funder::{Command, Progress, Purpose, Reply};
+use offst_funder::{Command, Progress, Reply};
 use offst_proto::invoice::Invoice;
+use offst_proto::order::Purpose;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
 use offst_proto::{Currency, PaymentId, Rate, Verified};
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,21 +20,26 @@ async fn acceptor(limits: HandshakeLimits) -> (Acceptor, Address) {
 
 #[test]
 fn slots_are_bounded_in_total_and_per_address() {
-    let limits = HandshakeLimits { handshakes_max: 3, handshakes_per_address_max: 2, handshake_timeout_ms: 1 };
-    let [one, two] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
-    let mut slots = Slots::default();
-    assert!(slots.take(one, &limits));
-    assert!(slots.take(one, &limits));
-    assert!(!slots.take(one, &limits));
-    assert!(slots.take(two, &limits));
-    assert!(!slots.take(two, &limits));
-    slots.release(one);
-    assert!(slots.take(two, &limits));
-    slots.release(one);
-    slots.release(two);
-    slots.release(two);
+    let limits = HandshakeLimits { handshakes_max: 4, handshakes_per_address_max: 2, handshake_timeout_ms: 1 };
+    let [one, two, three, four] =
+        ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"].map(|text| text.parse::<IpAddr>().unwrap());
+    let mut slots = Slots::new();
+    assert_eq!(slots.take(one, "a", &limits), (1, None));
+    assert_eq!(slots.take(one, "b", &limits), (2, None));
+    assert_eq!(slots.take(one, "c", &limits), (3, Some("a")), "its own oldest");
+    assert_eq!(slots.take(two, "d", &limits), (4, None));
+    assert_eq!(slots.take(three, "e", &limits), (5, None));
+    assert_eq!(slots.take(four, "f", &limits), (6, Some("b")), "the oldest of the address that has most");
+    assert_eq!(slots.take(two, "g", &limits), (7, Some("c")), "of equal addresses, the one that has waited longest");
+    assert_eq!(slots.total, 4);
+    assert_eq!(slots.release(one, 3), None, "it has ended already");
+    assert_eq!(slots.release(three, 5), Some("e"));
+    assert_eq!(slots.take(three, "h", &limits), (8, None));
+    for (group, number) in [(two, 4), (two, 7), (three, 8), (four, 6)] {
+        assert!(slots.release(group, number).is_some());
+    }
     assert_eq!(slots.total, 0);
-    assert!(slots.per_address.is_empty());
+    assert!(slots.of_addresses.is_empty());
 }
 
 #[test]
@@ -46,31 +51,21 @@ fn one_party_is_one_group() {
 }
 
 #[tokio::test]
-async fn silent_strangers_do_not_hold_up_a_peer() {
+async fn silent_strangers_do_not_keep_a_peer_out() {
     let limits = HandshakeLimits { handshakes_per_address_max: 8, ..HandshakeLimits::default() };
     let (mut acceptor, address) = acceptor(limits).await;
     let mut silent = Vec::new();
-    for _ in 0..7 {
+    for _ in 0..20 {
         silent.push(TcpStream::connect(address.as_str()).await.unwrap());
     }
+    // The oldest made room for newer ones.
+    assert_eq!(silent[0].read(&mut [0; 1]).await.unwrap(), 0);
     let caller = authenticator(2);
     let (stream, accepted) =
         tokio::join!(caller.connect_tcp(&address, authenticator(1).public_key(), LONG), acceptor.accept());
     assert_eq!(accepted.public_key, caller.public_key());
     assert_eq!(accepted.address, stream.unwrap().inner().local_addr().unwrap());
-}
-
-#[tokio::test]
-async fn surplus_handshakes_are_closed_at_once() {
-    let limits = HandshakeLimits { handshakes_per_address_max: 2, ..HandshakeLimits::default() };
-    let (acceptor, address) = acceptor(limits).await;
-    let mut silent = Vec::new();
-    for _ in 0..2 {
-        silent.push(TcpStream::connect(address.as_str()).await.unwrap());
-    }
-    let mut surplus = TcpStream::connect(address.as_str()).await.unwrap();
-    assert_eq!(surplus.read(&mut [0; 1]).await.unwrap(), 0);
-    assert_eq!(acceptor.counters().surplus.load(Ordering::Relaxed), 1);
+    assert_eq!(acceptor.counters().surplus.load(Ordering::Relaxed), 13);
 }
 
 #[tokio::test]

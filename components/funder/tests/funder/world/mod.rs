@@ -12,12 +12,12 @@ use disk::Disk;
 use keys::{Dice, FakeSigner, FakeVerifier, public_key};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
 use offst_funder::{
-    Command, CommandId, ConnectionId, Destination, Environment, Funder, Input, Moment, NewFriend, Order, Output,
-    Payment, Purpose, Reply, Timing,
+    Command, CommandId, ConnectionId, Environment, Funder, Input, Moment, Output, Payment, Reply, Timing,
 };
 use offst_ledger::Account;
 use offst_proto::friend::FriendMessage;
 use offst_proto::invoice::Invoice;
+use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{Event, PaymentReport};
 use offst_proto::route::Way;
 use offst_proto::ticket::FriendTicket;

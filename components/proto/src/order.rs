@@ -1,9 +1,9 @@
 //! What an application orders.
 
+use crate::invoice::Invoice;
+use crate::ticket::FriendTicket;
+use crate::{Currency, PaymentId, Verified};
 use offst_crypto::PublicKey;
-use offst_proto::invoice::Invoice;
-use offst_proto::ticket::FriendTicket;
-use offst_proto::{Currency, PaymentId, Verified};
 
 /// A payment to make.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +51,7 @@ pub struct NewInvoice {
     pub amount: u128,
     /// The currency.
     pub currency: Currency,
-    /// What it is for, at most [`offst_proto::limits::DESCRIPTION_BYTES_MAX`] bytes on one line.
+    /// What it is for, at most [`crate::limits::DESCRIPTION_BYTES_MAX`] bytes on one line.
     pub description: String,
     /// How long it can be paid, ms; none: until it is cancelled.
     pub expiry_ms: Option<u64>,
