@@ -63,7 +63,16 @@ impl Failure {
 /// Any other error is a failed attempt; its causes join the sentence.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure::failed(format!("{:#}", anyhow::Error::from(error)))
+        let mut text = String::new();
+        // Some errors tell their causes themselves.
+        for cause in anyhow::Error::from(error).chain().map(ToString::to_string) {
+            match text.is_empty() {
+                true => text = cause,
+                false if !text.contains(&cause) => text = format!("{text}: {cause}"),
+                false => {}
+            }
+        }
+        Failure::failed(text)
     }
 }
 
@@ -191,6 +200,20 @@ mod tests {
         assert_eq!((failure.exit_code(), failure.sentence()), (1, "reading a: disk on fire"));
         let failure = Failure::from(error().unwrap_err());
         assert_eq!((failure.exit_code(), failure.sentence()), (1, "disk on fire"));
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the disk failed: {0}")]
+        struct Telling(#[source] std::io::Error);
+        #[derive(Debug, thiserror::Error)]
+        #[error("the disk failed")]
+        struct Silent(#[source] std::io::Error);
+        let cause = || std::io::Error::other("on fire");
+        for failure in [Failure::from(Telling(cause())), Failure::from(Silent(cause()))] {
+            assert_eq!(failure.sentence(), "the disk failed: on fire");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use offst_proto::invoice::{INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice}
 use offst_proto::limits::{AMOUNT_MAX, NAME_BYTES_MAX};
 use offst_proto::report::parse_amount;
 use offst_proto::{InvoiceId, Verified};
+use std::num::IntErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Credits, 0 to 2^96.
@@ -25,17 +26,21 @@ pub(super) fn positive_amount(text: &str) -> Result<u128, String> {
 
 /// Credits of a balance, -2^96 to 2^96.
 pub(super) fn balance(text: &str) -> Result<i128, String> {
-    let balance: i128 = text.parse().map_err(|_| "it is not a whole number of credits".to_owned())?;
-    if balance.unsigned_abs() > AMOUNT_MAX {
-        return Err("a balance lies between -2^96 and 2^96".into());
-    }
-    Ok(balance)
+    let is_outside = || "a balance lies between -2^96 and 2^96".to_owned();
+    let balance: i128 = text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => is_outside(),
+        _ => "it is not a whole number of credits".to_owned(),
+    })?;
+    if balance.unsigned_abs() > AMOUNT_MAX { Err(is_outside()) } else { Ok(balance) }
 }
 
 /// A name that the owner gives.
 pub(super) fn name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(is_unreadable) {
         return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
+    }
+    if text.trim() != text {
+        return Err("a name neither begins nor ends with a space".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -71,18 +76,19 @@ impl Output {
     }
 }
 
-/// Refuses an output file that exists, or whose folder does not.
+/// Refuses an output file that exists, or that cannot be made in its folder.
 pub(super) fn check_output(path: &Path, force: bool) -> Outcome {
     files::check_absent(path, force)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder {
-        Some(folder) if !folder.is_dir() => Err(Failure::input(format!(
-            "{} cannot be written: there is no folder {}",
-            path.display(),
-            folder.display()
-        ))),
-        _ => Ok(()),
+    let wrong = |why: String| Failure::input(format!("{} cannot be written: {why}", path.display()));
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir() {
+        return Err(wrong("it names a folder, and a file is needed".into()));
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(wrong(format!("there is no folder {}", folder.display())));
+    }
+    // Whether a file can be made is known only when one was: it is gone again at once.
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| wrong(error.to_string()))
 }
 
 /// Reads an invoice that is given as a file or as its line of text.
@@ -132,6 +138,11 @@ mod tests {
     fn numbers() {
         assert_eq!(balance("-79228162514264337593543950336"), Ok(-(1 << 96)));
         assert!(balance("79228162514264337593543950337").is_err() && balance("ten").is_err());
+        let large = "9".repeat(60);
+        for text in [large.clone(), format!("-{large}")] {
+            assert_eq!(balance(&text).unwrap_err(), "a balance lies between -2^96 and 2^96");
+        }
+        assert_eq!(amount(&large).unwrap_err(), "the amount is above the largest one possible, 2^96");
         assert_eq!((positive_amount("1"), amount("0")), (Ok(1), Ok(0)));
         assert!(positive_amount("0").is_err() && amount("-1").is_err());
     }
@@ -187,6 +198,19 @@ mod tests {
         std::fs::write(&path, "precious").unwrap();
         assert_eq!(check_output(&path, false).unwrap_err().exit_code(), 2);
         check_output(&path, true).unwrap();
-        assert_eq!(check_output(&folder.path().join("no/a"), false).unwrap_err().exit_code(), 2);
+        for wrong in ["no/a", "a/b", "b/", "."] {
+            let failure = check_output(&folder.path().join(wrong), true).unwrap_err();
+            assert_eq!(failure.exit_code(), 2);
+            assert!(failure.sentence().contains(" cannot be written: "), "{}", failure.sentence());
+        }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_can_be_seen() {
+        assert_eq!(name("Ann B"), Ok("Ann B".to_owned()));
+        for wrong in ["", " ", " a", "a\u{a0}", "a\tb"] {
+            assert!(name(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::Voice;
 use super::arguments::{Named, amount, balance, name};
 use super::connection::Connection;
+use super::progress::with_progress;
 use crate::files::load_ticket;
 use crate::outcome::Outcome;
 use clap::Subcommand;
@@ -168,7 +169,13 @@ pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outc
         _ => Tickets::None,
     };
     connection.run(async |app| {
-        carry_out(config, tickets, &app).await?;
+        let drains = matches!(config, Config::RemoveFriend(_) | Config::DisableFriend(_));
+        let work = carry_out(config, tickets, &app);
+        if drains {
+            with_progress("Settling what is under way (--force does not wait)", work).await?;
+        } else {
+            work.await?;
+        }
         voice.done()
     })
 }

@@ -21,10 +21,19 @@ pub(super) async fn all_pages<T>(
     limit: usize,
     page: impl AsyncFn(Option<u64>, usize) -> Result<Page<T>, AppError>,
 ) -> Result<Vec<T>, AppError> {
+    chosen_pages(limit, |_| true, page).await
+}
+
+/// Fetches pages until there are `limit` entries of those that are wanted, or no more.
+async fn chosen_pages<T>(
+    limit: usize,
+    is_wanted: impl Fn(&T) -> bool,
+    page: impl AsyncFn(Option<u64>, usize) -> Result<Page<T>, AppError>,
+) -> Result<Vec<T>, AppError> {
     let (mut items, mut cursor) = (vec![], None);
     loop {
         let next = page(cursor, PAGE_MAX.min(limit.saturating_sub(items.len()).max(1))).await?;
-        items.extend(next.items);
+        items.extend(next.items.into_iter().filter(&is_wanted));
         if items.len() >= limit || next.next.is_none() {
             items.truncate(limit);
             return Ok(items);
@@ -77,11 +86,12 @@ pub(super) fn run(History { csv, force, limit }: History, connection: &Connectio
 }
 
 async fn entries(app: &App, limit: usize) -> Result<Vec<Entry>, AppError> {
-    let payments = all_pages(limit, async |cursor, limit| app.payments(cursor, limit).await).await?;
-    let invoices = all_pages(limit, async |cursor, limit| app.invoices(cursor, limit).await).await?;
+    let is_paid = |payment: &PaymentReport| payment.status == PaymentStatus::Paid;
+    let is_sold = |invoice: &InvoiceReport| invoice.status == InvoiceStatus::Paid;
+    let paid = chosen_pages(limit, is_paid, async |cursor, limit| app.payments(cursor, limit).await).await?;
+    let sold = chosen_pages(limit, is_sold, async |cursor, limit| app.invoices(cursor, limit).await).await?;
     let forwards = all_pages(limit, async |cursor, limit| app.forwards(cursor, limit).await).await?;
-    let paid = payments.iter().filter(|payment| payment.status == PaymentStatus::Paid).map(of_payment);
-    let sold = invoices.iter().filter(|invoice| invoice.status == InvoiceStatus::Paid).map(of_invoice);
+    let (paid, sold) = (paid.iter().map(of_payment), sold.iter().map(of_invoice));
     let mut entries: Vec<_> = paid.chain(sold).chain(forwards.iter().map(of_forward)).collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.time_ms));
     Ok(entries)

@@ -7,6 +7,8 @@ use offst_app::App;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+/// Not every change is an event: what others carry over us, and what the owner sets, is seen by asking again.
+const PERIOD: Duration = Duration::from_secs(1);
 /// Changes that come together are shown together.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Takes the cursor home and clears what is below.
@@ -15,6 +17,7 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 pub(super) async fn run(app: &App, voice: Voice) -> Outcome {
     let subscription = app.subscribe().await?;
     let is_live = std::io::stdout().is_terminal();
+    let mut event = std::pin::pin!(subscription.next());
     let mut shown = None;
     loop {
         let friends = app.friends().await?;
@@ -28,7 +31,13 @@ pub(super) async fn run(app: &App, voice: Voice) -> Outcome {
             }
             shown = Some(friends);
         }
-        subscription.next().await?;
+        tokio::select! {
+            happened = &mut event => {
+                happened?;
+                event.set(subscription.next());
+            }
+            () = tokio::time::sleep(PERIOD) => {}
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -115,7 +115,7 @@ fn servers(
 
 fn server_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = file.split('.').next().unwrap_or_default();
+    let name = file.split('.').next().unwrap_or_default().trim();
     let is_wrong = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
     // Room for "-2".
     if name.is_empty() || name.len() > NAME_BYTES_MAX - 8 || name.chars().any(is_wrong) {

@@ -47,6 +47,8 @@ pub(crate) struct Search {
 
 /// How often ways are looked for again after all that were known have failed; the pauses between double.
 const ROUNDS_MAX: u32 = 4;
+/// The same for a payment that no way was ever found for.
+const UNTRIED_ROUNDS_MAX: u32 = 2;
 /// Most payments of ours that are under way at one time.
 const PAYMENTS_MAX: usize = 10_000;
 
@@ -199,14 +201,18 @@ impl Batch<'_> {
             }
         }
         let sentence = match dear.iter().map(Way::fees).min() {
-            Some(fees) => format!("the cheapest way costs {fees} in fees, more than --max-fee allows"),
+            Some(fees) => {
+                // Waiting does not make it cheaper.
+                self.state.searches.entry(id).or_default().rounds = ROUNDS_MAX;
+                format!("the cheapest way costs {fees} in fees, more than --max-fee allows")
+            }
             None => "no route with enough room for this amount was found".to_owned(),
         };
         self.no_way(id, sentence);
     }
 
-    /// There is no way now. When nothing was ever tried, waiting does not help: the index servers know what the friends have
-    /// published. After refusals a few more rounds follow, because what refused once may have been busy or just away. Parts
+    /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have published, so
+    /// they are asked a little later. After refusals more rounds follow: what refused may have been busy or away. Parts
     /// that wait for the rest of the amount have their own patience, which bounds how often this is tried for them.
     fn no_way(&mut self, id: PaymentId, sentence: String) {
         let retry_ms = self.environment.timing.retry_ms;
@@ -216,7 +222,8 @@ impl Batch<'_> {
         if payment.reason.is_empty() {
             payment.reason = bounded(sentence);
         }
-        let is_hopeless = search.excluded.is_empty() || search.rounds == ROUNDS_MAX;
+        let rounds_max = if search.excluded.is_empty() { UNTRIED_ROUNDS_MAX } else { ROUNDS_MAX };
+        let is_hopeless = search.rounds >= rounds_max;
         if payment.parts.is_empty() && is_hopeless {
             return self.end_payment(id, Progress::Failed);
         }

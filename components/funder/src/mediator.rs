@@ -7,7 +7,8 @@
 //! | `Abort` | `Abort` downstream, `Cancel` upstream | `Cancel` | `Cancel` upstream |
 //!
 //! One timer runs for each request from its arrival until its `Commit` downstream is signed. When it ends: `Abort` downstream,
-//! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that is not committed, and no clock moves money.
+//! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that
+//! is not committed, and no clock moves money.
 
 use crate::machine::{Batch, line};
 use crate::records::{Forward, HopKey, LineKey, Origin};

@@ -42,10 +42,12 @@ fn a_friend_is_disabled_when_what_is_pending_has_ended() {
     // Nothing new goes there, and nothing comes from there.
     let (other, _) = world.send(1, 2, 5);
     world.settle();
+    world.advance(2_000);
     assert_eq!(world.payment(1, other).progress, Progress::Failed);
     world.nodes[2].is_frozen = false;
     let (other, _) = world.send(2, 1, 5);
     world.settle();
+    world.advance(2_000);
     assert_eq!(world.payment(2, other).progress, Progress::Failed);
     world.advance(1000);
     assert_eq!(world.payment(0, id).progress, Progress::Paid);

@@ -237,11 +237,6 @@ fn live(seed: u64, is_rough: bool) -> usize {
     }
     life.heal();
     life.check();
-    if std::env::var("STATS").is_ok() {
-        for payment in life.world.nodes.iter().flat_map(|node| node.disk.payments()) {
-            println!("STAT {:?} parts {} {}", payment.progress, payment.parts.len(), payment.reason);
-        }
-    }
     let payments = life.world.nodes.iter().flat_map(|node| node.disk.payments());
     payments.filter(|payment| payment.progress == Progress::Paid).count()
 }
