@@ -1,13 +1,15 @@
 //! Two machines with real databases: what is committed is what is loaded, and damaged files are refused in a sentence.
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
-use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
+use offst_funder::{
+    Arrival, Change, Command, Commit, Environment, Forward, Funder, Input, LineKey, Moment, Output, Reply, Timing,
+};
 use offst_proto::friend::FriendMessage;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::FriendTicket;
-use offst_proto::{Currency, PaymentId};
+use offst_proto::{Currency, PaymentId, RequestId};
 use offst_store::{History, Store, StoreError};
 use std::path::PathBuf;
 
@@ -270,4 +272,60 @@ fn a_closed_database_is_one_whole_file() {
     std::fs::copy(&path, &copy).unwrap();
     assert_eq!(Store::open(&copy, key).unwrap().load().unwrap().invoices.len(), 1);
     drop(history);
+}
+
+/// Rows of requests on their way, friends, servers and tombstones: what is put is loaded, what is deleted is gone.
+#[test]
+fn every_kind_of_row_is_written_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let machines = pair(folder.path());
+    let [mut machine, other] = machines;
+    let line = LineKey { friend: other.key, currency: Currency::default() };
+    let key = line.hop(RequestId::from_bytes([5; 16]));
+    let forward = Forward {
+        to: Identity::from_seed([8; 32]).public_key(),
+        amount: 7,
+        fee: 1,
+        patience_ms: 9,
+        arrived_ms: 0,
+        responded_ms: None,
+    };
+    let arrival =
+        Arrival { payment_id: PaymentId::from_bytes([6; 16]), invoice_id: None, amount: 7, total: 7, patience_ms: 9 };
+    let server = offst_proto::ticket::ServerTicket {
+        public_key: Identity::from_seed([9; 32]).public_key(),
+        address: "127.0.0.1:1".parse().unwrap(),
+    };
+    let put = [
+        Change::Forward(key.clone(), Some(forward.clone())),
+        Change::Arrival(key.clone(), Some(arrival.clone())),
+        Change::Relay("r".into(), Some(server.clone())),
+        Change::IndexServer("i".into(), Some(server.clone())),
+        Change::Tombstone(line.clone(), 12),
+    ];
+    // Twice: the second time every row is there already.
+    for _ in 0..2 {
+        machine.store.commit(&put).unwrap();
+        let image = machine.store.load().unwrap();
+        assert_eq!(image.forwards, [(key.clone(), forward.clone())]);
+        assert_eq!(image.arrivals, [(key.clone(), arrival.clone())]);
+        assert_eq!(image.relays, [("r".to_owned(), server.clone())]);
+        assert_eq!(image.index_servers, [("i".to_owned(), server.clone())]);
+        assert_eq!(image.tombstones, [(line.clone(), 12)]);
+        assert_eq!((image.friends.len(), image.accounts.len()), (1, 1));
+    }
+    let delete = [
+        Change::Forward(key.clone(), None),
+        Change::Arrival(key, None),
+        Change::Relay("r".into(), None),
+        Change::IndexServer("i".into(), None),
+        Change::DropAccount(line.clone()),
+        Change::Friend(line.friend, None),
+    ];
+    machine.store.commit(&delete).unwrap();
+    let image = machine.store.load().unwrap();
+    assert_eq!((image.forwards.len(), image.arrivals.len()), (0, 0));
+    assert_eq!((image.relays.len(), image.index_servers.len()), (0, 0));
+    assert_eq!((image.friends.len(), image.accounts.len()), (0, 0));
+    assert_eq!(image.tombstones, [(line, 12)]);
 }
