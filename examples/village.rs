@@ -9,18 +9,12 @@
 #[path = "../tests/town/mod.rs"]
 mod town;
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use town::{Town, amount};
 
 const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "eve"];
 /// Who keeps an account with whom; each lets the other owe 1000 credits.
 const FRIENDS: [(&str, &str); 4] = [("alice", "bob"), ("bob", "carol"), ("carol", "dave"), ("dave", "eve")];
-
-fn launcher(program: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("the system knows which program runs"));
-    command.args([offst::command_line::ROLE, program]);
-    command
-}
 
 fn main() -> ExitCode {
     if let Some(code) = offst::command_line::run_role() {
@@ -58,7 +52,7 @@ fn show(town: &Town, person: &str, arguments: &[&str]) -> String {
 
 fn build() -> Town {
     heading("Two relays, an index server, and the nodes of five people");
-    let mut town = Town::new(launcher);
+    let mut town = Town::new(town::itself);
     for relay in ["relay0", "relay1"] {
         town.relay(relay);
     }

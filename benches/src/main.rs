@@ -12,7 +12,7 @@ mod processes;
 mod town;
 
 use clap::{Parser, Subcommand};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use town::Town;
 
 #[derive(Debug, Parser)]
@@ -45,12 +45,6 @@ struct Chain {
     json: bool,
 }
 
-fn launcher(program: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("the system knows which program runs"));
-    command.args([offst::command_line::ROLE, program]);
-    command
-}
-
 fn main() -> ExitCode {
     if let Some(code) = offst::command_line::run_role() {
         return code;
@@ -67,7 +61,7 @@ fn main() -> ExitCode {
 
 fn run(chain: &Chain) -> anyhow::Result<()> {
     let floor = floor::measure(u32::from(chain.hops))?;
-    let mut town = Town::new(launcher);
+    let mut town = Town::new(town::itself);
     town.relay("relay0");
     town.index("index0");
     let names: Vec<String> = (0..=chain.hops).map(|number| format!("node{number}")).collect();

@@ -29,6 +29,13 @@ pub(crate) fn built(program: &str) -> Command {
     Command::new(path.expect("cargo names the programs to tests"))
 }
 
+/// The running executable again, in the role of a program. Its `main` starts with `offst::command_line::run_role`.
+pub(crate) fn itself(program: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("the system knows which program runs"));
+    command.args([offst::command_line::ROLE, program]);
+    command
+}
+
 /// Real programs and their folders. Dropping it kills them all.
 pub(crate) struct Town {
     folder: tempfile::TempDir,
