@@ -204,14 +204,20 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("the disk failed: {0}")]
-        struct Telling(#[source] std::io::Error);
-        #[derive(Debug, thiserror::Error)]
-        #[error("the disk failed")]
-        struct Silent(#[source] std::io::Error);
-        let cause = || std::io::Error::other("on fire");
-        for failure in [Failure::from(Telling(cause())), Failure::from(Silent(cause()))] {
+        #[derive(Debug)]
+        struct Caused(&'static str, std::io::Error);
+        impl Display for Caused {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(self.0)
+            }
+        }
+        impl std::error::Error for Caused {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.1)
+            }
+        }
+        for text in ["the disk failed", "the disk failed: on fire"] {
+            let failure = Failure::from(Caused(text, std::io::Error::other("on fire")));
             assert_eq!(failure.sentence(), "the disk failed: on fire");
         }
     }

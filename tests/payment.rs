@@ -84,3 +84,22 @@ fn the_shop_example_sells() {
     assert_eq!(said.recv().unwrap(), "paid, thank you");
     assert_eq!(town.balance("b", "a"), 7);
 }
+
+/// The way to a friend needs no index server.
+#[test]
+fn a_friend_is_paid_without_an_index_server() {
+    let mut town = Town::new(town::built);
+    town.relay("relay0");
+    for node in ["a", "b"] {
+        town.node(node, &["relay0"], &[], "");
+    }
+    town.befriend("a", "b", 100);
+    town.wait_online(&["a", "b"]);
+    let said = town.stctrl("a", &["funds", "send-funds", "--amount", "7", "--dest", "b", "-r", "gift.receipt"]);
+    assert_eq!(said.expect(), "Payment successful!\nFees: 0\n");
+    let said = town.run("stctrl", &["verify", "receipt", "-r", "gift.receipt"]);
+    assert_eq!(said.expect(), "Receipt is valid!\n");
+    assert_eq!(town.balance("b", "a"), 7);
+    let refused = town.stctrl("a", &["funds", "send-funds", "--amount", "94", "--dest", "b"]);
+    assert_eq!((refused.code, town.balance("b", "a")), (1, 7), "{refused:?}");
+}

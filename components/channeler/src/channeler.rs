@@ -96,6 +96,8 @@ struct Friend {
     link: Option<(Link, u64)>,
     dialling: bool,
     dial_at: Option<u64>,
+    /// The relay of the last dial: the next one goes to another, if the friend is there too.
+    dialled_at: Option<PublicKey>,
     backoff: Backoff,
 }
 
@@ -107,12 +109,21 @@ pub struct Channeler {
     own: BTreeMap<PublicKey, ServerTicket>,
     relays: BTreeMap<PublicKey, Relay>,
     friends: BTreeMap<PublicKey, Friend>,
+    /// Where another node with our key took our place: whatever is configured later, this run does not go there again.
+    displaced: BTreeSet<PublicKey>,
 }
 
 impl Channeler {
     /// A node without relays and friends.
     pub fn new(local: PublicKey, timing: Timing) -> Self {
-        Channeler { local, timing, own: BTreeMap::new(), relays: BTreeMap::new(), friends: BTreeMap::new() }
+        Channeler {
+            local,
+            timing,
+            own: BTreeMap::new(),
+            relays: BTreeMap::new(),
+            friends: BTreeMap::new(),
+            displaced: BTreeSet::new(),
+        }
     }
 
     /// Sets the relays that this node listens at.
@@ -149,7 +160,7 @@ impl Channeler {
         wanted.extend(self.own.iter().map(|(key, ticket)| (*key, ticket)));
         self.relays.retain(|key, relay| {
             let stays = wanted.get(key).is_some_and(|ticket| **ticket == relay.ticket);
-            if !stays && matches!(relay.state, RelayState::Connecting | RelayState::Connected) {
+            if !stays && relay.state != RelayState::Displaced {
                 actions.push(Action::DropRelay(*key));
             }
             stays
@@ -157,7 +168,10 @@ impl Channeler {
         for (key, ticket) in wanted {
             self.relays.entry(key).or_insert_with(|| Relay {
                 ticket: ticket.clone(),
-                state: RelayState::Waiting(now_ms),
+                state: match self.displaced.contains(&key) {
+                    true => RelayState::Displaced,
+                    false => RelayState::Waiting(now_ms),
+                },
                 backoff: Backoff::default(),
                 present: BTreeSet::new(),
                 watched: BTreeSet::new(),
@@ -217,6 +231,7 @@ impl Channeler {
             return;
         }
         relay.state = if displaced {
+            self.displaced.insert(key);
             RelayState::Displaced
         } else {
             let pause = relay.backoff.fail(self.timing.retry_first_ms, self.timing.retry_max_ms, random);
@@ -245,7 +260,9 @@ impl Channeler {
         let Some(friend) = self.friends.get_mut(&key) else { return };
         if friend.link.is_none() && !friend.dialling {
             friend.backoff.reset();
-            friend.dial_at = Some(now_ms.saturating_add(courtesy));
+            // A relay that says so again and again does not put the dial off.
+            let at = now_ms.saturating_add(courtesy);
+            friend.dial_at = Some(friend.dial_at.map_or(at, |planned| planned.min(at)));
         }
     }
 
@@ -257,6 +274,11 @@ impl Channeler {
             let pause = friend.backoff.fail(self.timing.retry_first_ms, self.timing.retry_max_ms, random);
             friend.dial_at = Some(now_ms.saturating_add(pause));
         }
+    }
+
+    /// Whether this is a friend whose connections are wanted.
+    pub fn is_wanted(&self, key: &PublicKey) -> bool {
+        self.friends.contains_key(key)
     }
 
     /// A connection to a friend is up: is it used?
@@ -312,9 +334,14 @@ impl Channeler {
                 continue;
             }
             friend.dial_at = None;
-            let meeting = self.relays.iter().find(|(_, relay)| relay.present.contains(key)).map(|(relay, _)| *relay);
-            if let Some(relay) = meeting {
+            // In turn: a relay that says a friend is there and then does not connect must not keep us from the others.
+            let mut meetings =
+                self.relays.iter().filter(|(_, relay)| relay.present.contains(key)).map(|(relay, _)| *relay);
+            let first = meetings.next();
+            let next = first.into_iter().chain(meetings).find(|relay| Some(*relay) > friend.dialled_at);
+            if let Some(relay) = next.or(first) {
                 friend.dialling = true;
+                friend.dialled_at = Some(relay);
                 actions.push(Action::Dial(*key, relay));
             }
         }

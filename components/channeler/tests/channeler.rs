@@ -174,3 +174,66 @@ fn strangers_are_refused_and_unwanted_friends_dropped() {
     assert!(actions.contains(&Action::Close(2)), "{actions:?}");
     assert_eq!(channeler.presence(relay(0).public_key, key(9), true, 0), []);
 }
+
+#[test]
+fn a_displaced_node_does_not_go_back_when_the_relay_is_configured_anew() {
+    let (small, large) = two_keys();
+    let mut channeler = waiting(small, large);
+    channeler.relay_closed(relay(0).public_key, true, 5, 0);
+    let moved = ServerTicket { address: "127.0.0.1:9".parse().unwrap(), ..relay(0) };
+    assert_eq!(channeler.set_relays(vec![moved], 10), []);
+    assert_eq!(channeler.set_contact(large, None, 20), []);
+    assert_eq!(channeler.set_relays(vec![], 30), []);
+    assert_eq!(channeler.set_relays(vec![relay(0)], 40), []);
+    assert_eq!(channeler.tick(u64::MAX), []);
+}
+
+#[test]
+fn a_relay_that_is_dropped_between_two_attempts_is_told_as_well() {
+    let (small, large) = two_keys();
+    let mut channeler = waiting(small, large);
+    channeler.relay_closed(relay(0).public_key, false, 5, 0);
+    assert_eq!(channeler.set_contact(large, None, 6), []);
+    assert_eq!(channeler.set_relays(vec![], 7), [Action::DropRelay(relay(0).public_key)]);
+}
+
+#[test]
+fn a_relay_that_never_connects_does_not_keep_it_from_another() {
+    let (small, large) = two_keys();
+    let relays = [relay(0).public_key, relay(1).public_key];
+    let mut channeler = Channeler::new(small, Timing::default());
+    channeler.set_relays(vec![relay(0), relay(1)], 0);
+    channeler.set_contact(large, contact(&[0, 1]), 0);
+    let mut dialled = Vec::new();
+    for at in relays {
+        channeler.relay_connected(at);
+        dialled.extend(channeler.presence(at, large, true, 0));
+    }
+    let mut now = 0;
+    for _ in 0..3 {
+        channeler.dial_failed(large, now, 1);
+        now = channeler.next_deadline().unwrap();
+        dialled.extend(channeler.tick(now));
+    }
+    let [one, other] = relays;
+    assert_eq!(dialled, [one, other, one, other].map(|at| Action::Dial(large, at)));
+}
+
+#[test]
+fn a_relay_that_repeats_itself_does_not_put_a_dial_off() {
+    let (small, large) = two_keys();
+    let at = relay(0).public_key;
+    let mut channeler = waiting(large, small);
+    assert_eq!(channeler.presence(at, small, true, 0), []);
+    assert_eq!(channeler.presence(at, small, true, 1999), []);
+    assert_eq!(channeler.tick(2000), [Action::Dial(small, at)]);
+}
+
+#[test]
+fn only_friends_are_wanted() {
+    let (small, large) = two_keys();
+    let mut channeler = waiting(small, large);
+    assert!(channeler.is_wanted(&large) && !channeler.is_wanted(&key(9)));
+    channeler.set_contact(large, None, 0);
+    assert!(!channeler.is_wanted(&large));
+}

@@ -182,6 +182,12 @@ impl Batch<'_> {
         if search.is_over || missing == 0 {
             return;
         }
+        let ways = match ways {
+            Ok(ways) if !ways.is_empty() => Ok(ways),
+            // To a friend the way is known without index servers.
+            nothing => self.direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
+        };
+        let payment = &self.state.payments[&id];
         let budget = payment.max_fee.unwrap_or(AMOUNT_MAX).saturating_sub(payment.fees());
         let places = PARTS_MAX - payment.parts.len();
         let destination = payment.destination;
@@ -206,9 +212,19 @@ impl Batch<'_> {
                 self.state.searches.entry(id).or_default().rounds = ROUNDS_MAX;
                 format!("the cheapest way costs {fees} in fees, more than --max-fee allows")
             }
-            None => "no route with enough room for this amount was found".to_owned(),
+            None => "no route with enough room for this amount was found, or the destination is offline".to_owned(),
         };
         self.no_way(id, sentence);
+    }
+
+    /// The way over the destination itself, when it is a friend who has not refused this payment and whose line has room.
+    fn direct_way(&self, id: PaymentId, amount: u128) -> Option<Way> {
+        let payment = self.state.payments.get(&id)?;
+        let edge = (self.state.local, payment.destination);
+        let is_excluded = self.state.searches.get(&id)?.excluded.contains(&edge);
+        let line = line(payment.destination, &payment.currency);
+        self.line_room(&line).ok().filter(|room| !is_excluded && *room >= amount)?;
+        Some(Way { parts: vec![PartPlan { route: vec![payment.destination], amount, fees: 0 }] })
     }
 
     /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have published, so

@@ -2,7 +2,7 @@
 
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{NewFriend, Order};
-use offst_proto::report::{ContactReport, FriendReport, InvoiceReport, InvoiceStatus, PaymentReport, ServerReport};
+use offst_proto::report::{ContactReport, FriendReport, InvoiceStatus, PaymentReport, ServerReport};
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, Verified};
 
@@ -82,10 +82,6 @@ pub enum Command {
     IndexServers,
     /// How friends reach us.
     Contact,
-    /// The payments that have not ended.
-    OpenPayments,
-    /// The invoices that can be paid.
-    OpenInvoices,
 }
 
 /// What came of a command. Visible only after everything the command changed is durable.
@@ -109,8 +105,4 @@ pub enum Reply {
     Servers(Vec<ServerReport>),
     /// How friends reach us.
     Contact(ContactReport),
-    /// Payments that have not ended.
-    Payments(Vec<PaymentReport>),
-    /// Invoices that can be paid.
-    Invoices(Vec<InvoiceReport>),
 }

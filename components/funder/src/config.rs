@@ -31,9 +31,7 @@ impl Batch<'_> {
             | Command::Friends
             | Command::Relays
             | Command::IndexServers
-            | Command::Contact
-            | Command::OpenPayments
-            | Command::OpenInvoices => {
+            | Command::Contact => {
                 let reply = self.report(&command);
                 self.reply(id, reply);
             }
@@ -357,7 +355,7 @@ fn add_server(
 ) -> Result<(), String> {
     check_name(name)?;
     if servers.contains_key(name) {
-        return Err(format!("a {what} is named \"{name}\" already: choose another name, or remove it first"));
+        return Err(format!("the name \"{name}\" is taken by another {what}: choose another name, or remove it first"));
     }
     if let Some((other, _)) = servers.iter().find(|(_, known)| known.public_key == ticket.public_key) {
         return Err(format!("this {what} is configured already, under the name \"{other}\""));

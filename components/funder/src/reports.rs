@@ -6,8 +6,8 @@ use crate::records::{Friend, InvoiceRecord, Payment};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Status};
 use offst_proto::report::{
-    ContactReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus, OverdueReport, PaymentReport,
-    PaymentStatus, ServerReport, ServerState,
+    ContactReport, FriendReport, InvoiceReport, LineReport, LineStatus, OverdueReport, PaymentReport, PaymentStatus,
+    ServerReport, ServerState,
 };
 use offst_proto::ticket::ServerTicket;
 use std::collections::BTreeMap;
@@ -29,17 +29,6 @@ impl Batch<'_> {
                 relays: self.state.relays.values().cloned().collect(),
                 address: None,
             }),
-            Command::OpenPayments => {
-                Reply::Payments(self.state.payments.values().map(|payment| self.payment_report(payment)).collect())
-            }
-            Command::OpenInvoices => Reply::Invoices(
-                self.state
-                    .invoices
-                    .values()
-                    .filter(|record| record.status == InvoiceStatus::Open)
-                    .map(InvoiceRecord::report)
-                    .collect(),
-            ),
             _ => unreachable!("only commands that ask are reported on"),
         }
     }

@@ -22,8 +22,8 @@ use tokio_util::task::TaskTracker;
 
 /// Handshake and hellos of a friend together.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Calls of strangers that are being answered at the same time.
-const INCOMING_MAX: usize = 64;
+/// Calls of one friend that are being answered at the same time.
+const INCOMING_MAX: usize = 4;
 
 /// What the core wants of the network.
 pub(crate) enum NetworkOrder {
@@ -33,20 +33,27 @@ pub(crate) enum NetworkOrder {
     Relays(Vec<ServerTicket>),
 }
 
+/// One connection to a relay: a later one to the same relay has a larger number. What an older one still reports is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RelayConnection {
+    pub(crate) relay: PublicKey,
+    pub(crate) number: u64,
+}
+
 /// What happens on the network.
 pub(crate) enum NetworkEvent {
     /// We are registered at a relay.
-    RelayConnected(PublicKey, RelayClient),
+    RelayConnected(RelayConnection, RelayClient),
     /// A connection to a relay ended or did not come about.
-    RelayClosed { relay: PublicKey, displaced: bool, reason: String },
+    RelayClosed { connection: RelayConnection, displaced: bool, reason: String },
     /// A relay says whether a friend is there.
-    Presence(PublicKey, PublicKey, bool),
+    Presence(RelayConnection, PublicKey, bool),
     /// Somebody calls through a relay.
     Incoming(PublicKey, RelayStream),
     /// A call of ours did not come to a connection.
     DialFailed(PublicKey, String),
-    /// A call of a stranger or a friend did not come to a connection.
-    IncomingFailed,
+    /// A call of a friend did not come to a connection.
+    IncomingFailed(PublicKey),
     /// Hellos are exchanged with a friend.
     Greeted { friend: PublicKey, dialled: bool, link: Box<FriendLink<SecureStream<RelayStream>>> },
     /// A connection to a friend ended.
@@ -72,11 +79,14 @@ pub(crate) struct Network {
     started: Instant,
     incarnation: u64,
     next_link: u64,
-    incoming: usize,
+    next_relay: u64,
+    /// Calls that are being answered, by friend.
+    incoming: BTreeMap<PublicKey, usize>,
     random: SystemRandom,
 }
 
 struct RelayHandle {
+    number: u64,
     close: CancellationToken,
     client: Option<RelayClient>,
 }
@@ -108,7 +118,8 @@ impl Network {
             started: Instant::now(),
             incarnation: u64::from_be_bytes(random.array()),
             next_link: 0,
-            incoming: 0,
+            next_relay: 0,
+            incoming: BTreeMap::new(),
             random,
         };
         (network, heard)
@@ -176,18 +187,25 @@ impl Network {
     async fn event(&mut self, event: NetworkEvent) {
         let now = self.now();
         match event {
-            NetworkEvent::RelayConnected(key, client) => {
-                if let Some(handle) = self.relays.get_mut(&key) {
+            NetworkEvent::RelayConnected(connection, client) => {
+                let key = connection.relay;
+                if let Some(handle) = self.relays.get_mut(&key).filter(|handle| handle.number == connection.number) {
                     handle.client = Some(client);
                     self.set_state(key, ServerState::Connected);
                     let actions = self.channeler.relay_connected(key);
                     self.act(actions);
                 }
             }
-            NetworkEvent::RelayClosed { relay, displaced, reason } => self.relay_closed(relay, displaced, reason),
-            NetworkEvent::Presence(relay, friend, present) => {
-                let actions = self.channeler.presence(relay, friend, present, now);
-                self.act(actions);
+            NetworkEvent::RelayClosed { connection, displaced, reason } => {
+                if self.is_current(connection) {
+                    self.relay_closed(connection.relay, displaced, reason);
+                }
+            }
+            NetworkEvent::Presence(connection, friend, present) => {
+                if self.is_current(connection) {
+                    let actions = self.channeler.presence(connection.relay, friend, present, now);
+                    self.act(actions);
+                }
             }
             NetworkEvent::Incoming(source, stream) => self.answer(source, stream),
             NetworkEvent::DialFailed(friend, reason) => {
@@ -195,10 +213,10 @@ impl Network {
                 let random = self.any_number();
                 self.channeler.dial_failed(friend, now, random);
             }
-            NetworkEvent::IncomingFailed => self.incoming -= 1,
+            NetworkEvent::IncomingFailed(friend) => self.answered(friend),
             NetworkEvent::Greeted { friend, dialled, link } => {
                 if !dialled {
-                    self.incoming -= 1;
+                    self.answered(friend);
                 }
                 self.greeted(friend, dialled, *link).await;
             }
@@ -208,6 +226,20 @@ impl Network {
                 let random = self.any_number();
                 self.channeler.link_down(friend, connection, now, random);
                 self.counters.friends_online.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn is_current(&self, connection: RelayConnection) -> bool {
+        self.relays.get(&connection.relay).is_some_and(|handle| handle.number == connection.number)
+    }
+
+    /// A call of a friend is no longer being answered.
+    fn answered(&mut self, friend: PublicKey) {
+        if let Some(calls) = self.incoming.get_mut(&friend) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.incoming.remove(&friend);
             }
         }
     }
@@ -270,12 +302,14 @@ impl Network {
 
     fn connect_relay(&mut self, ticket: ServerTicket) {
         let close = self.stop.child_token();
-        let handle = RelayHandle { close: close.clone(), client: None };
+        self.next_relay += 1;
+        let connection = RelayConnection { relay: ticket.public_key, number: self.next_relay };
+        let handle = RelayHandle { number: connection.number, close: close.clone(), client: None };
         if let Some(old) = self.relays.insert(ticket.public_key, handle) {
             old.close.cancel();
         }
         let (authenticator, events) = (self.authenticator.clone(), self.events.clone());
-        self.tasks.spawn(relay_task::run(authenticator, ticket, self.settings.relay, events, close));
+        self.tasks.spawn(relay_task::run(authenticator, connection, ticket, self.settings.relay, events, close));
     }
 
     fn dial(&mut self, friend: PublicKey, relay: PublicKey) {
@@ -300,10 +334,13 @@ impl Network {
     }
 
     fn answer(&mut self, source: PublicKey, stream: RelayStream) {
-        if self.incoming >= INCOMING_MAX {
+        // A stranger is not worth a handshake, and a friend cannot take the place of another.
+        if !self.channeler.is_wanted(&source) || self.incoming.get(&source).is_some_and(|calls| *calls >= INCOMING_MAX)
+        {
+            log::debug!("a call from {source} is not answered");
             return;
         }
-        self.incoming += 1;
+        *self.incoming.entry(source).or_default() += 1;
         let (authenticator, events, incarnation) = (self.authenticator.clone(), self.events.clone(), self.incarnation);
         self.spawn_until_stop(async move {
             let greeted = async {
@@ -318,7 +355,7 @@ impl Network {
                 Ok((friend, link)) => NetworkEvent::Greeted { friend, dialled: false, link: Box::new(link) },
                 Err(reason) => {
                     log::debug!("a call from {source} came to nothing: {reason}");
-                    NetworkEvent::IncomingFailed
+                    NetworkEvent::IncomingFailed(source)
                 }
             };
             drop(events.send(event).await);
@@ -372,5 +409,119 @@ impl Network {
             drop(context.jobs.send(Job::Input(Input::Disconnected(friend, connection))).await);
             drop(events.send(NetworkEvent::LinkDown { friend, connection, reason }).await);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::Identity;
+    use offst_relay::RelayEvent;
+
+    fn key(seed: u8) -> PublicKey {
+        Identity::from_seed([seed; 32]).public_key()
+    }
+
+    /// Nobody listens there.
+    fn relay(port: u16) -> ServerTicket {
+        ServerTicket { public_key: key(100), address: format!("127.0.0.1:{port}").parse().unwrap() }
+    }
+
+    fn network() -> (Network, mpsc::Receiver<NetworkEvent>, mpsc::Receiver<Job>) {
+        let (jobs, waiting) = mpsc::channel(16);
+        let authenticator = Authenticator::new(&Identity::from_seed([1; 32]));
+        let (network, heard) = Network::new(
+            authenticator,
+            NodeSettings::default(),
+            Arc::default(),
+            jobs,
+            RelayStates::default(),
+            CancellationToken::new(),
+        );
+        (network, heard, waiting)
+    }
+
+    /// A connection to a relay, over a pipe whose other end is silent.
+    fn client() -> (RelayClient, tokio::io::DuplexStream) {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        (RelayClient::start(near, offst_relay::ClientConfig::default()).0, far)
+    }
+
+    #[tokio::test]
+    async fn what_an_older_connection_to_a_relay_reports_is_void() {
+        let (mut network, _heard, _jobs) = network();
+        network.order(NetworkOrder::Relays(vec![relay(1)]));
+        let old = RelayConnection { relay: key(100), number: 1 };
+        // The relay has moved: the old connection is dropped and a new one begun.
+        network.order(NetworkOrder::Relays(vec![relay(2)]));
+        let new = RelayConnection { number: 2, ..old };
+        assert!(network.is_current(new));
+        let (stale, _far) = client();
+        network.event(NetworkEvent::RelayConnected(old, stale)).await;
+        assert!(network.client(key(100)).is_none());
+        let closed = |connection, displaced| NetworkEvent::RelayClosed { connection, displaced, reason: "gone".into() };
+        network.event(closed(old, true)).await;
+        network.event(closed(old, false)).await;
+        assert!(network.is_current(new));
+        assert_eq!(network.channeler.next_deadline(), None, "it connects no second time");
+        let (fresh, _far) = client();
+        network.event(NetworkEvent::RelayConnected(new, fresh)).await;
+        assert!(network.client(key(100)).is_some());
+        network.event(closed(new, false)).await;
+        assert!(network.relays.is_empty() && network.channeler.next_deadline().is_some());
+    }
+
+    /// Calls through a real relay: what the called node hears, and what must live so that the calls do.
+    async fn calls(count: usize) -> (Vec<RelayStream>, Vec<RelayStream>, Vec<RelayClient>, CancellationToken) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ticket = relay(listener.local_addr().unwrap().port());
+        let stop = CancellationToken::new();
+        let identity = Arc::new(Identity::from_seed([100; 32]));
+        let limits = offst_relay::Limits::default();
+        tokio::spawn(offst_relay::serve(listener, identity, limits, Arc::default(), stop.clone()));
+        let connect = async |seed| {
+            let authenticator = Authenticator::new(&Identity::from_seed([seed; 32]));
+            let config = offst_relay::ClientConfig::default();
+            let (client, mut events) = RelayClient::connect(&authenticator, &ticket, config).await.unwrap();
+            assert!(matches!(events.recv().await, Some(RelayEvent::Registered)));
+            (client, events)
+        };
+        let (called, mut events) = connect(1).await;
+        let (mut near, mut far, mut clients) = (Vec::new(), Vec::new(), vec![called]);
+        for seed in (10..).take(count) {
+            let (caller, _events) = connect(seed).await;
+            // Not both at once: a call that is refused brings no event.
+            far.push(caller.open(key(1)).await.unwrap());
+            let Some(RelayEvent::Incoming { stream, .. }) = events.recv().await else { panic!("no call") };
+            near.push(stream);
+            clients.push(caller);
+        }
+        (near, far, clients, stop)
+    }
+
+    #[tokio::test]
+    async fn calls_are_answered_for_friends_alone_and_a_few_at_a_time() {
+        let (mut network, _heard, _jobs) = network();
+        let friend = key(2);
+        let contact = offst_funder::Contact { relays: vec![], address: None };
+        network.order(NetworkOrder::Contact(friend, Some(contact)));
+        let (calls, _far, _clients, stop) = calls(INCOMING_MAX + 2).await;
+        for (number, stream) in calls.into_iter().enumerate() {
+            if number == 0 {
+                network.answer(key(3), stream);
+                assert!(network.incoming.is_empty(), "a stranger");
+            } else {
+                network.answer(friend, stream);
+            }
+        }
+        assert_eq!(network.incoming, BTreeMap::from([(friend, INCOMING_MAX)]));
+        for _ in 0..INCOMING_MAX {
+            network.event(NetworkEvent::IncomingFailed(friend)).await;
+        }
+        assert!(network.incoming.is_empty());
+        // One report too many is no reason to panic.
+        network.event(NetworkEvent::IncomingFailed(friend)).await;
+        network.stop.cancel();
+        stop.cancel();
     }
 }

@@ -64,7 +64,7 @@ impl Node {
         };
         let core = Core::load(&database, identity.clone(), settings.timing, outside)?;
         let history = Arc::new(Mutex::new(History::open(&database)?));
-        let (ended, mut core_ended) = oneshot::channel();
+        let (ended, core_ended) = oneshot::channel();
         let core_stop = stop.clone();
         let thread = std::thread::Builder::new().name("core".into()).spawn(move || {
             // Whether it returns or panics, the node must not go on without it.
@@ -75,24 +75,30 @@ impl Node {
         })?;
         let (network, heard) =
             Network::new(authenticator.clone(), settings.clone(), counters, jobs.clone(), relays.clone(), stop.clone());
-        let network = tokio::spawn(network.run(waiting_orders, heard));
+        let mut network = tokio::spawn(network.run(waiting_orders, heard));
         let backend = Arc::new(NodeBackend { jobs, history, events, relays, index });
         let serving = offst_app_server::serve(apps, authenticator, backend, permissions, settings.apps, stop.clone());
-        let apps = tokio::spawn(serving);
+        let mut apps = tokio::spawn(serving);
         ready();
-        let result = tokio::select! {
-            result = &mut core_ended => Some(result),
+        // Neither part goes on without the others.
+        let failed = tokio::select! {
+            biased;
             () = stop.cancelled() => None,
+            _ = &mut network => Some(NodeError::Failed("the network")),
+            served = &mut apps => Some(match served {
+                Ok(Err(error)) => NodeError::Start(error),
+                _ => NodeError::Failed("the server for applications"),
+            }),
         };
         stop.cancel();
-        let result = match result {
-            Some(result) => result,
-            None => core_ended.await,
-        };
-        // Both end because `stop` is cancelled; a panic of theirs has been logged.
-        drop(network.await);
-        drop(apps.await);
+        let result = core_ended.await.unwrap_or(Err(NodeError::Broken));
+        if !network.is_finished() {
+            drop(network.await);
+        }
+        if !apps.is_finished() {
+            drop(apps.await);
+        }
         drop(thread.join());
-        result.unwrap_or(Err(NodeError::Broken))
+        result.and(failed.map_or(Ok(()), Err))
     }
 }

@@ -1,6 +1,6 @@
 //! One connection to a relay: connects once, reports what it hears, ends with its reason.
 
-use crate::network::NetworkEvent;
+use crate::network::{NetworkEvent, RelayConnection};
 use offst_proto::ticket::ServerTicket;
 use offst_relay::{ClientConfig, RelayClient, RelayEvent};
 use offst_secure_channel::Authenticator;
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 /// [`NetworkEvent::RelayClosed`].
 pub(crate) async fn run(
     authenticator: Authenticator,
+    connection: RelayConnection,
     ticket: ServerTicket,
     config: ClientConfig,
     events: mpsc::Sender<NetworkEvent>,
     close: CancellationToken,
 ) {
-    let key = ticket.public_key;
     let report = |event| {
         let events = events.clone();
         // The network task outlives its relays; when the node stops nobody listens any more.
@@ -30,9 +30,9 @@ pub(crate) async fn run(
         let mut displaced = false;
         while let Some(event) = heard.recv().await {
             match event {
-                RelayEvent::Registered => report(NetworkEvent::RelayConnected(key, client.clone())).await,
-                RelayEvent::Present(friend) => report(NetworkEvent::Presence(key, friend, true)).await,
-                RelayEvent::Absent(friend) => report(NetworkEvent::Presence(key, friend, false)).await,
+                RelayEvent::Registered => report(NetworkEvent::RelayConnected(connection, client.clone())).await,
+                RelayEvent::Present(friend) => report(NetworkEvent::Presence(connection, friend, true)).await,
+                RelayEvent::Absent(friend) => report(NetworkEvent::Presence(connection, friend, false)).await,
                 RelayEvent::Displaced => displaced = true,
                 RelayEvent::Refused(refusal) => log::warn!("the relay {} refuses: {refusal}", ticket.address),
                 RelayEvent::Incoming { source, stream } => report(NetworkEvent::Incoming(source, stream)).await,
@@ -45,5 +45,5 @@ pub(crate) async fn run(
         ended = session => ended,
         () = close.cancelled() => (false, "it is not wanted any more".to_owned()),
     };
-    report(NetworkEvent::RelayClosed { relay: key, displaced, reason }).await;
+    report(NetworkEvent::RelayClosed { connection, displaced, reason }).await;
 }

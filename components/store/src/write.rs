@@ -82,6 +82,10 @@ impl Writer<'_> {
             Change::DropAccount(line) => {
                 let account = self.account(line)?;
                 self.clear_account(account)?;
+                // The end of a request in the same batch finds no account any more; its row must not stay behind, where it
+                // would belong to no account, or to the next that gets this id.
+                self.execute("DELETE FROM forward WHERE account = ?1", params![account])?;
+                self.execute("DELETE FROM arrival WHERE account = ?1", params![account])?;
                 self.execute("DELETE FROM account WHERE id = ?1", params![account])?;
                 self.accounts.remove(line);
                 Ok(())

@@ -1,12 +1,12 @@
 //! Adding, disabling, removing and resetting friends.
 
-use crate::world::{World, name};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
 use offst_proto::order::NewFriend;
 use offst_proto::report::LineStatus;
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId};
+use offst_simulator::{World, name};
 
 fn disable(friend: usize, force: bool) -> Command {
     Command::DisableFriend { name: name(friend), force }

@@ -1,7 +1,5 @@
 //! Friends who hoard, flood and lie.
 
-use crate::world::keys::Dice;
-use crate::world::{Paths, World, name};
 use offst_crypto::{Mac, Nonce, Preimage, Signature};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Stage, Status};
@@ -13,6 +11,8 @@ use offst_proto::report::InvoiceStatus;
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Operation, Request};
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Unverified, Verified};
+use offst_simulator::keys::Dice;
+use offst_simulator::{Paths, World, name};
 
 fn request(dice: &mut Dice, amount: u128, fees: u128) -> Request {
     Request {
@@ -199,7 +199,7 @@ fn show_opening(world: &mut World, epoch: u64, balance: i128, continuing: Vec<Co
         continuing,
         accepts: None,
     };
-    let opening = Verified::sign(opening, &crate::world::keys::FakeSigner::new(1));
+    let opening = Verified::sign(opening, &offst_simulator::keys::FakeSigner::new(1));
     let opening = Some(Unverified::from_wire(opening.wire()).unwrap());
     world.resume(0, 1, Resume { currency: Currency::default(), opening, epoch: None });
 }

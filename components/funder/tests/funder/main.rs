@@ -4,5 +4,3 @@ mod failures;
 mod friends;
 mod hostile;
 mod payments;
-mod random;
-mod world;

@@ -1,6 +1,5 @@
 //! Paying when all goes well, and when somebody says no.
 
-use crate::world::{Paths, World, name};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Stage;
 use offst_proto::invoice::Invoice;
@@ -9,6 +8,7 @@ use offst_proto::receipt::Receipt;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::{Currency, InvoiceId, Rate, Verified};
+use offst_simulator::{Paths, World, name};
 
 fn way(world: &World, parts: &[(&[usize], u128, u128)]) -> Way {
     let part = |(route, amount, fees): &(&[usize], u128, u128)| PartPlan {
@@ -94,7 +94,7 @@ fn what_exceeds_a_limit_is_refused_and_can_be_sent_after_something_came_back() {
     world.advance(10_000);
     let report = world.payment_reply(0, command).expect("refused at once");
     assert_eq!(report.status, PaymentStatus::Failed);
-    assert_eq!(report.reason, "no route with enough room for this amount was found");
+    assert_eq!(report.reason, "no route with enough room for this amount was found, or the destination is offline");
     assert_eq!((report.receipt, world.payment(0, id).receipt()), (None, None));
     assert_eq!((world.balance(1, 0), world.balance(2, 1)), (601, 600));
     // Even when the index server knows nothing of it.
@@ -149,7 +149,7 @@ fn a_payment_is_split_and_all_parts_are_committed_at_once() {
     let report = world.payment_reply(0, command).unwrap();
     assert_eq!((report.status, report.parts, report.fees), (PaymentStatus::Paid, 3, 3));
     let receipt = world.payment(0, id).receipt().unwrap();
-    assert_eq!(receipt.verify(&crate::world::keys::FakeVerifier, Some(&invoice)), Ok(()));
+    assert_eq!(receipt.verify(&offst_simulator::keys::FakeVerifier, Some(&invoice)), Ok(()));
     assert_eq!(world.nodes[4].wealth(), 700);
     world.assert_quiet();
 }
@@ -219,7 +219,7 @@ fn a_part_that_is_released_after_the_commit_is_replaced() {
     assert_eq!(world.payment(0, id).progress, Progress::Paid);
     assert_eq!(world.nodes[2].disk.forwarded.len(), 0);
     let receipt = world.payment(0, id).receipt().unwrap();
-    assert_eq!(receipt.verify(&crate::world::keys::FakeVerifier, Some(&invoice)), Ok(()));
+    assert_eq!(receipt.verify(&offst_simulator::keys::FakeVerifier, Some(&invoice)), Ok(()));
     world.connect_all();
     world.advance(1000);
     world.assert_quiet();
@@ -232,7 +232,7 @@ fn money_can_be_sent_without_an_invoice() {
     let (id, _) = world.send(0, 2, 10);
     world.settle();
     let receipt = world.payment(0, id).receipt().unwrap();
-    assert_eq!(receipt.verify(&crate::world::keys::FakeVerifier, None), Ok(()));
+    assert_eq!(receipt.verify(&offst_simulator::keys::FakeVerifier, None), Ok(()));
     let destination = Destination::Friend(name(1));
     let order = world.order(Purpose::Spontaneous { destination, currency: Currency::default(), amount: 10 });
     let command = world.command(0, Command::Pay(Box::new(order)));
@@ -309,7 +309,7 @@ fn two_buyers_of_one_invoice() {
 fn forged(invoice: &Verified<Invoice>, change: impl FnOnce(&mut Invoice)) -> Verified<Invoice> {
     let mut forged = invoice.clone().into_value();
     change(&mut forged);
-    Verified::sign(forged, &crate::world::keys::FakeSigner::new(3))
+    Verified::sign(forged, &offst_simulator::keys::FakeSigner::new(3))
 }
 
 #[test]

@@ -7,13 +7,13 @@ use offst_proto::route::{PartPlan, Way};
 use std::collections::BTreeMap;
 
 /// Edges by publisher, friend and currency.
-pub(crate) type Edges = BTreeMap<(PublicKey, PublicKey, Currency), Edge>;
+pub type Edges = BTreeMap<(PublicKey, PublicKey, Currency), Edge>;
 
 const HOPS: usize = 5;
 const ROUTES: usize = 24;
 
 /// Ways for a query, the shortest routes first: single routes, then splits over two and more.
-pub(crate) fn search(edges: &Edges, query: &Query) -> Vec<Way> {
+pub fn search(edges: &Edges, query: &Query) -> Vec<Way> {
     let mut routes = Vec::new();
     extend(edges, query, &mut vec![], &mut routes);
     routes.sort_by_key(Vec::len);

@@ -1,7 +1,7 @@
 //! Speaking for a puppet, or behind a node's back.
 
-use super::keys::FakeSigner;
-use super::{World, pair};
+use super::{Fault, World, pair};
+use crate::keys::FakeSigner;
 use offst_funder::Input;
 use offst_ledger::Direction;
 use offst_proto::friend::Resume;
@@ -10,13 +10,13 @@ use offst_proto::{Currency, Verified};
 
 impl World {
     /// A test speaks for this node from now on.
-    pub(crate) fn make_puppet(&mut self, index: usize) {
+    pub fn make_puppet(&mut self, index: usize) {
         self.nodes[index].funder = None;
         self.nodes[index].is_puppet = true;
     }
 
     /// The statement that continues the log of `from` as `to` knows it, with the totals of its operations.
-    pub(crate) fn statement(&self, from: usize, to: usize, operations: Vec<Operation>) -> Statement {
+    pub fn statement(&self, from: usize, to: usize, operations: Vec<Operation>) -> Statement {
         let key = self.key(from);
         let account = self.nodes[to].account(key);
         let epoch = account.epoch().expect("the account has begun");
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// Hands over a statement in the name of `from`, signed.
-    pub(crate) fn state(&mut self, from: usize, to: usize, statement: Statement) {
+    pub fn state(&mut self, from: usize, to: usize, statement: Statement) {
         let statement = Verified::sign(statement, &FakeSigner::new(from as u8 + 1));
         let connection = self.connections[&pair(from, to)];
         let input = Input::Statement(self.key(from), connection, Box::new(statement));
@@ -55,21 +55,22 @@ impl World {
     }
 
     /// Whether `to` would hear a statement of `from` now.
-    pub(crate) fn hears(&self, from: usize, to: usize) -> bool {
+    pub fn hears(&self, from: usize, to: usize) -> bool {
         self.is_connected(from, to)
             && self.nodes[to].funder.is_some()
             && self.nodes[to].account(self.key(from)).epoch().is_some()
     }
 
     /// A statement that breaks a rule, signed in the name of `from`, which knows nothing of it.
-    pub(crate) fn slander(&mut self, from: usize, to: usize) {
+    pub fn slander(&mut self, from: usize, to: usize) {
         let mut statement = self.statement(from, to, vec![]);
         statement.totals.requested += 1;
+        self.faults.add(Fault::BrokenStatement);
         self.state(from, to, statement);
     }
 
     /// Hands over where an account stands, in the name of `from`.
-    pub(crate) fn resume(&mut self, from: usize, to: usize, resume: Resume) {
+    pub fn resume(&mut self, from: usize, to: usize, resume: Resume) {
         let connection = self.connections[&pair(from, to)];
         let input = Input::Resume(self.key(from), connection, Box::new(resume));
         self.batch(to, vec![input]);

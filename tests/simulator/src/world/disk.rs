@@ -1,5 +1,6 @@
 //! A database in memory: rows as bytes, written as a real one writes them.
 
+use crate::trace::Trace;
 use offst_crypto::PublicKey;
 use offst_funder::{
     Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
@@ -23,7 +24,7 @@ struct AccountRows {
 
 /// All rows of one node.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Disk {
+pub struct Disk {
     friends: BTreeMap<PublicKey, Vec<u8>>,
     accounts: BTreeMap<LineKey, AccountRows>,
     tombstones: BTreeMap<LineKey, u64>,
@@ -33,8 +34,14 @@ pub(crate) struct Disk {
     arrivals: BTreeMap<HopKey, Vec<u8>>,
     invoices: BTreeMap<InvoiceId, Vec<u8>>,
     payments: BTreeMap<PaymentId, Vec<u8>>,
-    pub(crate) forwarded: Vec<ForwardReport>,
-    pub(crate) transactions: usize,
+    /// What the node has earned as a mediator.
+    pub forwarded: Vec<ForwardReport>,
+    /// How many transactions were written.
+    pub transactions: usize,
+    /// The next transaction is refused.
+    pub(super) fails: bool,
+    /// What was written, in order.
+    pub(super) trace: Trace,
 }
 
 fn read<T: Canonical>(bytes: &[u8]) -> T {
@@ -89,11 +96,36 @@ impl AccountRows {
     }
 }
 
+/// Rows that are bytes are taken in as bytes: as a text they would be several times as long.
+fn note(trace: &mut Trace, change: &Change) {
+    let Change::Account(line, rows) = change else { return trace.note(change) };
+    trace.note(line);
+    for row in rows {
+        match row {
+            AccountChange::Head(bytes) => trace.bytes("head", bytes),
+            AccountChange::Negotiation(bytes) => trace.bytes("negotiation", bytes),
+            AccountChange::Statement(mine, seq, wire) => {
+                trace.note(&(mine, seq));
+                trace.bytes("statement", wire);
+            }
+            row => trace.note(row),
+        }
+    }
+}
+
+/// The disk has not written a transaction, nor any part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotWritten;
+
 impl Commit for Disk {
-    type Error = std::convert::Infallible;
+    type Error = NotWritten;
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), Self::Error> {
+        if self.fails {
+            return Err(NotWritten);
+        }
         self.transactions += 1;
+        changes.iter().for_each(|change| note(&mut self.trace, change));
         for change in changes {
             match change {
                 Change::Friend(key, record) => put(&mut self.friends, *key, record.as_ref()),
@@ -128,7 +160,7 @@ impl Commit for Disk {
 
 impl Disk {
     /// What a node that starts is given.
-    pub(crate) fn image(&self) -> FunderImage {
+    pub fn image(&self) -> FunderImage {
         FunderImage {
             friends: self.friends.iter().map(|(key, row)| (*key, read::<FriendRecord>(row))).collect(),
             accounts: self.accounts.iter().map(|(line, rows)| (line.clone(), rows.image())).collect(),
@@ -146,25 +178,32 @@ impl Disk {
     }
 
     /// All invoices, also those that ended.
-    pub(crate) fn invoices(&self) -> impl Iterator<Item = InvoiceRecord> {
+    pub fn invoices(&self) -> impl Iterator<Item = InvoiceRecord> {
         self.invoices.values().map(|row| read(row))
     }
 
     /// All payments, also those that ended.
-    pub(crate) fn payments(&self) -> impl Iterator<Item = Payment> {
+    pub fn payments(&self) -> impl Iterator<Item = Payment> {
         self.payments.values().map(|row| read(row))
     }
 
-    pub(crate) fn payment(&self, id: PaymentId) -> Option<Payment> {
+    /// A payment, also one that ended.
+    pub fn payment(&self, id: PaymentId) -> Option<Payment> {
         self.payments.get(&id).map(|row| read(row))
     }
 
-    pub(crate) fn invoice(&self, id: InvoiceId) -> Option<InvoiceRecord> {
+    /// An invoice, also one that ended.
+    pub fn invoice(&self, id: InvoiceId) -> Option<InvoiceRecord> {
         self.invoices.get(&id).map(|row| read(row))
     }
 
+    /// Our statement with this number on an account, as bytes; none when the friend has acknowledged it.
+    pub(super) fn own_statement(&self, line: &LineKey, seq: u64) -> Option<&[u8]> {
+        self.accounts.get(line)?.statements.get(&(true, seq)).map(|wire| &**wire)
+    }
+
     /// Requests that are carried on or end here.
-    pub(crate) fn underway(&self) -> usize {
+    pub fn underway(&self) -> usize {
         self.forwards.len() + self.arrivals.len()
     }
 }

@@ -3,19 +3,20 @@
 use offst_crypto::{Identity, PublicKey, Random, Secret, Signature, Signer, Verifier, mac};
 
 /// What a node signs with.
-pub(crate) struct FakeSigner {
+pub struct FakeSigner {
     key: PublicKey,
     seed: Secret,
 }
 
 impl FakeSigner {
-    pub(crate) fn new(seed: u8) -> Self {
+    /// The keys that grow from this seed.
+    pub fn new(seed: u8) -> Self {
         FakeSigner { key: public_key(seed), seed: Secret::from_bytes([seed; 32]) }
     }
 }
 
 /// The public key of a node.
-pub(crate) fn public_key(seed: u8) -> PublicKey {
+pub fn public_key(seed: u8) -> PublicKey {
     Identity::from_seed([seed; 32]).public_key()
 }
 
@@ -39,7 +40,7 @@ impl Signer for FakeSigner {
 }
 
 /// Checks what a [`FakeSigner`] signed.
-pub(crate) struct FakeVerifier;
+pub struct FakeVerifier;
 
 impl Verifier for FakeVerifier {
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
@@ -49,14 +50,16 @@ impl Verifier for FakeVerifier {
 
 /// A generator that can be run again from its seed (splitmix64).
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The same throws for the same seed.
+    pub fn new(seed: u64) -> Self {
         Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// 64 random bits.
+    pub fn throw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -65,15 +68,17 @@ impl Dice {
     }
 
     /// 0 to `bound` - 1.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.throw() % bound as u64) as usize
     }
 
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+    /// True in `percent` of a hundred throws.
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
+    /// One of these; none when there are none.
+    pub fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
         if of.is_empty() { None } else { Some(of[self.below(of.len())].clone()) }
     }
 }
@@ -81,7 +86,7 @@ impl Dice {
 impl Random for Dice {
     fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            let word = self.next().to_le_bytes();
+            let word = self.throw().to_le_bytes();
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
     }

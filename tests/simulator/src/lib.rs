@@ -1,0 +1,18 @@
+//! Worlds of nodes in memory: real funders, links that break, processes that die between two lines, friends that lie, and
+//! a clock that is turned by hand. Everything that happens is drawn from a seed, so every run can be repeated.
+//!
+//! [`World`] is what tests write scenarios with. [`seed::live`] draws a whole life from a seed: who is whose friend, what
+//! goes wrong, then a time in which everything is healed; at the end everything must have come right.
+
+pub mod faults;
+pub mod index;
+pub mod keys;
+mod life;
+pub mod mix;
+pub mod seed;
+pub mod trace;
+mod verdict;
+mod world;
+
+pub use world::disk::{Disk, NotWritten};
+pub use world::{CRASHES, Crash, Node, Paths, World, name};

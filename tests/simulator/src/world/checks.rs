@@ -1,0 +1,135 @@
+//! What must hold.
+
+use super::disk::Disk;
+use super::{Node, World};
+use offst_crypto::PublicKey;
+use offst_funder::{Funder, LineKey};
+use offst_ledger::{Account, Direction, Epoch, Pending, Status};
+use offst_proto::RequestId;
+use offst_proto::friend::FriendMessage;
+
+impl World {
+    /// Whether both sides of an account say that they agree.
+    pub fn is_consistent(&self, a: usize, b: usize) -> bool {
+        let consistent = |a: usize, b: usize| self.nodes[a].account(self.key(b)).status() == Status::Consistent;
+        consistent(a, b) && consistent(b, a)
+    }
+
+    /// What `b` owes `a`, credits.
+    pub fn balance(&self, a: usize, b: usize) -> i128 {
+        self.nodes[a].account(self.key(b)).epoch().expect("the account has begun").balance()
+    }
+
+    /// No friend owes more than its friend's owner ever allowed, what is frozen included.
+    pub(super) fn check_limits(&mut self, index: usize) {
+        let Some(funder) = &self.nodes[index].funder else { return };
+        for (friend, account) in funder.accounts() {
+            let Some(epoch) = account.epoch() else { continue };
+            let key = (index, friend, account.key().currency.clone());
+            // What the owners agreed on when the account began is no debt that a request made.
+            let agreed = u128::try_from(epoch.opening_balance).unwrap_or(0);
+            let ceiling = self.ceilings.entry(key).or_default();
+            *ceiling = (*ceiling).max(account.limit()).max(agreed);
+            let owed = epoch.balance() + i128::try_from(epoch.remote_pending()).expect("bounded");
+            let is_within = u128::try_from(owed).unwrap_or(0) <= *ceiling;
+            assert!(is_within, "node {index} is owed {owed} and allowed {ceiling}");
+        }
+    }
+
+    /// Where both sides of an account have seen each other's whole log, they see the same.
+    pub(crate) fn check_mirrors(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(funder) = &node.funder else { continue };
+            for (friend, account) in funder.accounts() {
+                let other = self.index(friend);
+                let Some(friend) = &self.nodes[other].funder else { continue };
+                let mirror = friend
+                    .accounts()
+                    .find(|(key, mirror)| *key == node.key && mirror.key().currency == account.key().currency);
+                let Some((mine, theirs)) = account.epoch().zip(mirror.and_then(|(_, mirror)| mirror.epoch())) else {
+                    continue;
+                };
+                let is_level = mine.agreed == theirs.agreed
+                    && (mine.mine.seq, mine.mine.hash) == (theirs.theirs.seq, theirs.theirs.hash)
+                    && (mine.theirs.seq, mine.theirs.hash) == (theirs.mine.seq, theirs.mine.hash);
+                // What one side has decided and not signed yet, only it knows.
+                let has_said_all =
+                    |account: &Account| account.is_resumed() && account.active().is_some() && !account.wants_to_sign();
+                if is_level && has_said_all(account) && mirror.is_some_and(|(_, mirror)| has_said_all(mirror)) {
+                    assert_eq!(mine.balance(), -theirs.balance(), "the balances of {index} and {other}");
+                    assert_eq!(mine.local_pending(), theirs.remote_pending(), "what {index} has frozen at {other}");
+                    let side = |epoch: &Epoch, wanted: Direction| -> Vec<(RequestId, Pending)> {
+                        let pendings = epoch.pendings().filter(|(direction, ..)| *direction == wanted);
+                        pendings.map(|(_, id, pending)| (id, *pending)).collect()
+                    };
+                    let (outgoing, incoming) = (side(mine, Direction::Outgoing), side(theirs, Direction::Incoming));
+                    assert_eq!(outgoing, incoming, "the requests of {index} that are pending at {other}");
+                }
+            }
+        }
+    }
+
+    /// Nothing is pending anywhere, and both sides of every account agree. Only among nodes that are up.
+    pub fn assert_quiet(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(funder) = &node.funder else { continue };
+            for (friend, account) in funder.accounts() {
+                let other = self.index(friend);
+                let pending = account.epoch().and_then(|epoch| epoch.pendings().next());
+                assert_eq!(pending, None, "node {index} with {other}, {:?}", account.status());
+            }
+            assert_eq!(node.disk.underway(), 0, "rows are left at node {index}");
+            assert_eq!(node.disk.image().payments.len(), 0, "payments are open at node {index}");
+            for (friend, account) in funder.accounts() {
+                let other = self.index(friend);
+                assert_eq!(account.status(), Status::Consistent, "the account of {index} with {other}");
+                let Some(funder) = &self.nodes[other].funder else { continue };
+                let mirror = funder
+                    .accounts()
+                    .find(|(key, mirror)| *key == node.key && mirror.key().currency == account.key().currency)
+                    .map(|(_, mirror)| mirror.epoch().expect("a consistent account").balance());
+                assert_eq!(mirror, Some(-account.epoch().expect("consistent").balance()), "{index} and {other}");
+            }
+        }
+    }
+}
+
+/// A statement that is sent is on the disk, byte for byte, or the friend has acknowledged it.
+pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
+    let Ok(FriendMessage::Statement(statement)) = FriendMessage::from_frame(frame) else { return };
+    let statement = statement.trust_own_database();
+    let line = LineKey { friend, currency: statement.currency.clone() };
+    let stored = node.disk.own_statement(&line, statement.seq);
+    assert_eq!(stored, Some(&**statement.wire()), "a statement is sent that is not on the disk: {:?}", *statement);
+}
+
+/// What the disk gives back is what the machine holds.
+pub(super) fn check_restored(funder: &Funder, key: PublicKey, disk: &Disk) {
+    let restored = Funder::restore(key, disk.image()).expect("the disk can be read");
+    let (mut live, mut stored) = (funder.accounts(), restored.accounts());
+    loop {
+        let (live, stored) = match (live.next(), stored.next()) {
+            (None, None) => return,
+            (Some((_, live)), Some((_, stored))) => (live, stored),
+            _ => panic!("the disk holds other accounts"),
+        };
+        assert_eq!(live.key(), stored.key());
+        assert_eq!(live.status(), stored.status());
+        assert_eq!(live.negotiation(), stored.negotiation());
+        assert_eq!((live.limit(), live.is_open()), (stored.limit(), stored.is_open()));
+        assert_eq!(live.unsigned_requests(), stored.unsigned_requests());
+        let (Some(live_epoch), Some(stored_epoch)) = (live.epoch(), stored.epoch()) else {
+            assert_eq!(live.epoch(), stored.epoch());
+            continue;
+        };
+        assert_eq!(live_epoch.balance(), stored_epoch.balance());
+        assert_eq!((live_epoch.number, live_epoch.agreed), (stored_epoch.number, stored_epoch.agreed));
+        assert_eq!((live_epoch.mine, live_epoch.theirs), (stored_epoch.mine, stored_epoch.theirs));
+        assert!(live_epoch.pendings().eq(stored_epoch.pendings()), "the same requests are pending");
+        for (direction, id, _) in live_epoch.pendings() {
+            if direction == Direction::Outgoing {
+                assert_eq!(live.is_bound(id), stored.is_bound(id));
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A signer that refuses what nobody may ever sign: two statements with one number.
+
+use offst_crypto::{PublicKey, Signature, Signer};
+use offst_proto::Unverified;
+use offst_proto::statement::Statement;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The place of a statement: the friend, the currency, the epoch and the number in it.
+type Place = (PublicKey, String, u64, u64);
+
+#[derive(Default)]
+struct Pages {
+    /// Signed by a batch that is not on the disk yet: when the process dies, nobody has seen it.
+    fresh: BTreeMap<Place, Vec<u8>>,
+    durable: BTreeMap<Place, Vec<u8>>,
+}
+
+/// What a node has signed, over all its lives. It is beside the node's disk, which is what it checks.
+#[derive(Clone, Default)]
+pub(super) struct Notebook(Arc<Mutex<Pages>>);
+
+impl Notebook {
+    fn pages<T>(&self, with: impl FnOnce(&mut Pages) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The transaction is written.
+    pub(super) fn committed(&self) {
+        self.pages(|pages| {
+            let fresh = std::mem::take(&mut pages.fresh);
+            pages.durable.extend(fresh);
+        });
+    }
+
+    /// The process died before its transaction was written.
+    pub(super) fn forgotten(&self) {
+        self.pages(|pages| pages.fresh.clear());
+    }
+
+    fn sign(&self, message: &[u8]) {
+        let wire = [message, &[0; Signature::LEN]].concat();
+        let Ok(statement) = Unverified::<Statement>::from_wire(&wire) else { return };
+        let statement = statement.peek();
+        let place = (statement.other, statement.currency.to_string(), statement.epoch, statement.seq);
+        self.pages(|pages| {
+            for known in [pages.fresh.get(&place), pages.durable.get(&place)].into_iter().flatten() {
+                assert!(known == message, "a second statement is signed for one number: {statement:?}");
+            }
+            pages.fresh.insert(place, message.to_vec());
+        });
+    }
+}
+
+/// Signs what a notebook has nothing against.
+pub(super) struct CarefulSigner {
+    pub(super) signer: Box<dyn Signer>,
+    pub(super) notebook: Notebook,
+}
+
+impl Signer for CarefulSigner {
+    fn public_key(&self) -> PublicKey {
+        self.signer.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        self.notebook.sign(message);
+        self.signer.sign(message)
+    }
+
+    fn derive(&self, label: &str, context: &[u8]) -> [u8; 32] {
+        self.signer.derive(label, context)
+    }
+}
