@@ -108,6 +108,10 @@ fn killed_at_any_moment_nothing_is_lost() {
         finish(&town, payment, &receipt);
     }
     check_agreement(&town);
+    // Payments were really made between the kills.
+    let page = town.stctrl("a", &["funds", "payments", "--json"]).json();
+    let paid = page.as_array().unwrap().iter().filter(|payment| payment["status"] == "paid").count();
+    assert!(paid >= 10, "{page}");
     // The town still works.
     let invoice = town.invoice("c", 5, "last.invoice");
     town.pay_when_routed("a", &invoice, "last.receipt");
