@@ -3,6 +3,7 @@
 use crate::author::{AbortOutcome, NotAllowed, SignOutcome};
 use crate::epoch::Epoch;
 use crate::image::Marks;
+use crate::key::AccountKey;
 use crate::negotiation::{Negotiation, Terms, Verdict, opening};
 use crate::pending::{Direction, Pending};
 use crate::receive::{Event, Fault};
@@ -11,19 +12,8 @@ use offst_proto::friend::{EpochPosition, resume_frame};
 use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
-use offst_proto::{Currency, RequestId, Verified};
+use offst_proto::{RequestId, Verified};
 use std::cmp::Ordering;
-
-/// Names an account from our side.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AccountKey {
-    /// Us.
-    pub local: PublicKey,
-    /// The friend.
-    pub remote: PublicKey,
-    /// The currency.
-    pub currency: Currency,
-}
 
 /// Why an account is not used any more until a new epoch begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

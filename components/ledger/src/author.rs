@@ -3,8 +3,8 @@
 //! An operation takes effect when it is written, is durable with the transaction that wrote it, and is signed only for a live
 //! connection. Until then a `Request` can still be withdrawn and a `Commit` can still become an `Abort`.
 
-use crate::account::AccountKey;
 use crate::epoch::{Epoch, Queued, Sent, advance, pending_hash};
+use crate::key::AccountKey;
 use crate::pending::{Direction, Pending, Stage};
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
 use offst_proto::limits::{

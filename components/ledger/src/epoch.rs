@@ -10,7 +10,7 @@
 //!
 //! [`Epoch::assert_sound`] compares them with the pending requests one by one, in release builds too.
 
-use crate::account::AccountKey;
+use crate::key::AccountKey;
 use crate::pending::{Direction, Pending, Stage};
 use offst_crypto::{Hash, sha256};
 use offst_proto::encoding::Encoder;

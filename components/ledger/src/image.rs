@@ -1,7 +1,8 @@
 //! The account as it lies in a database: what has changed since the last transaction, and how an account is built again.
 
-use crate::account::{Account, AccountKey, StopReason};
+use crate::account::{Account, StopReason};
 use crate::epoch::{Epoch, Log, Queued, Sent};
+use crate::key::AccountKey;
 use crate::negotiation::Negotiation;
 use crate::pending::{Direction, Pending};
 use crate::receive::{Event, Fault};

@@ -5,6 +5,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `key` | how an account is named |
 //! | `pending` | a request's stages on one account, and every step between them |
 //! | `epoch` | the state between two Openings: both logs, totals, limits, the invariants |
 //! | `author` | our own log: what we may write, when we sign |
@@ -18,15 +19,17 @@ mod account;
 mod author;
 mod epoch;
 mod image;
+mod key;
 mod negotiation;
 mod pending;
 mod receive;
 mod resume;
 
-pub use account::{Account, AccountKey, Status, StopReason};
+pub use account::{Account, Status, StopReason};
 pub use author::{AbortOutcome, NotAllowed, SignOutcome};
 pub use epoch::{Epoch, Log};
 pub use image::{AccountChange, AccountImage, QueuedOperation};
+pub use key::AccountKey;
 pub use negotiation::{Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};
 pub use receive::{Event, Fault};

@@ -4,8 +4,8 @@
 //! is the funder's business and ends in a `Cancel`. A statement is applied to a draft first, so that one with a fault leaves
 //! nothing behind.
 
-use crate::account::AccountKey;
 use crate::epoch::{Epoch, Log, Pendings, advance, balance, frozen, pending_hash, room};
+use crate::key::AccountKey;
 use crate::pending::{Direction, Pending, Stage};
 use offst_crypto::{Preimage, PublicKey};
 use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
