@@ -69,7 +69,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &[BIN]),
     ("clap_complete", &[BIN]),
     ("clap_mangen", &[BIN]),
-    ("comfy-table", &[BIN]),
     ("env_logger", &[BIN]),
     ("qrcode", &[BIN]),
     ("rpassword", &[BIN]),

@@ -1,7 +1,8 @@
 //! Payments through the four real programs.
 
-#[path = "../examples/shop.rs"]
+// Its `main` is not called here.
 #[allow(dead_code)]
+#[path = "../examples/shop.rs"]
 mod shop;
 mod town;
 
