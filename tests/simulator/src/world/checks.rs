@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use super::{Node, World};
 use offst_crypto::PublicKey;
-use offst_funder::{Funder, LineKey};
+use offst_funder::{Funder, LineKey, Reply};
 use offst_ledger::{Account, Direction, Epoch, Pending, Status};
 use offst_proto::RequestId;
 use offst_proto::friend::FriendMessage;
@@ -101,6 +101,21 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
     let line = LineKey { friend, currency: statement.currency.clone() };
     let stored = node.disk.own_statement(&line, statement.seq);
     assert_eq!(stored, Some(&**statement.wire()), "a statement is sent that is not on the disk: {:?}", *statement);
+}
+
+/// What is told to applications is on the disk.
+pub(super) fn check_reply(node: &Node, reply: &Reply) {
+    match reply {
+        Reply::Invoice(invoice) => {
+            let stored = node.disk.invoice(invoice.id).map(|record| record.invoice);
+            assert_eq!(stored.as_ref(), Some(invoice), "an invoice is given out that is not on the disk");
+        }
+        Reply::Payment(report) => {
+            let stored = node.disk.payment(report.payment_id).map(|payment| payment.status());
+            assert_eq!(stored, Some(report.status), "a payment is reported that the disk holds otherwise");
+        }
+        _ => {}
+    }
 }
 
 /// What the disk gives back is what the machine holds.

@@ -9,8 +9,9 @@ use offst_ledger::{AccountChange, AccountImage, Direction, Pending, QueuedOperat
 use offst_proto::encoding::{Canonical, Decoder};
 use offst_proto::report::{ForwardReport, InvoiceStatus};
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{InvoiceId, PaymentId, RequestId};
-use std::collections::BTreeMap;
+use offst_proto::statement::{Operation, Statement};
+use offst_proto::{InvoiceId, PaymentId, RequestId, Unverified};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default)]
@@ -36,6 +37,12 @@ pub struct Disk {
     payments: BTreeMap<PaymentId, Vec<u8>>,
     /// What the node has earned as a mediator.
     pub forwarded: Vec<ForwardReport>,
+    /// Every request that ever ended here, also those that are over: for checks from outside.
+    pub(crate) arrived: BTreeMap<HopKey, Arrival>,
+    /// Every request of a friend's that was collected.
+    pub(crate) collected: BTreeSet<HopKey>,
+    /// Accounts that went with their friends since somebody looked.
+    pub(super) dropped: Vec<LineKey>,
     /// How many transactions were written.
     pub transactions: usize,
     /// The next transaction is refused.
@@ -113,6 +120,22 @@ fn note(trace: &mut Trace, change: &Change) {
     }
 }
 
+/// The requests that a row of ours collects.
+fn collects(row: &AccountChange) -> Vec<RequestId> {
+    let id = |operation: &Operation| match operation {
+        Operation::Collect { id, .. } => Some(*id),
+        _ => None,
+    };
+    match row {
+        AccountChange::Queued(_, Some(queued)) => id(&queued.operation).into_iter().collect(),
+        AccountChange::Statement(true, _, wire) => {
+            let statement = Unverified::<Statement>::from_wire(wire).expect("a statement of ours");
+            statement.peek().operations.iter().filter_map(id).collect()
+        }
+        _ => vec![],
+    }
+}
+
 /// The disk has not written a transaction, nor any part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotWritten;
@@ -130,10 +153,12 @@ impl Commit for Disk {
             match change {
                 Change::Friend(key, record) => put(&mut self.friends, *key, record.as_ref()),
                 Change::Account(line, rows) => {
+                    self.collected.extend(rows.iter().flat_map(collects).map(|id| line.hop(id)));
                     let account = self.accounts.entry(line.clone()).or_default();
                     rows.iter().for_each(|row| account.apply(row));
                 }
                 Change::DropAccount(line) => {
+                    self.dropped.push(line.clone());
                     self.accounts.remove(line);
                 }
                 Change::Tombstone(line, epoch) => {
@@ -148,7 +173,12 @@ impl Commit for Disk {
                     None => drop(self.index_servers.remove(name)),
                 },
                 Change::Forward(key, forward) => put(&mut self.forwards, key.clone(), forward.as_ref()),
-                Change::Arrival(key, arrival) => put(&mut self.arrivals, key.clone(), arrival.as_ref()),
+                Change::Arrival(key, arrival) => {
+                    if let Some(arrival) = arrival {
+                        self.arrived.insert(key.clone(), arrival.clone());
+                    }
+                    put(&mut self.arrivals, key.clone(), arrival.as_ref());
+                }
                 Change::Invoice(record) => put(&mut self.invoices, record.invoice.id, Some(record)),
                 Change::Payment(payment) => put(&mut self.payments, payment.id, Some(payment)),
                 Change::Forwarded(report) => self.forwarded.push(report.clone()),
@@ -200,6 +230,12 @@ impl Disk {
     /// Our statement with this number on an account, as bytes; none when the friend has acknowledged it.
     pub(super) fn own_statement(&self, line: &LineKey, seq: u64) -> Option<&[u8]> {
         self.accounts.get(line)?.statements.get(&(true, seq)).map(|wire| &**wire)
+    }
+
+    /// Requests that are carried on or end here, and which of both.
+    pub(super) fn rows_underway(&self) -> impl Iterator<Item = (&HopKey, &'static str)> {
+        let forwards = self.forwards.keys().map(|key| (key, "the forwarding"));
+        forwards.chain(self.arrivals.keys().map(|key| (key, "the arrival")))
     }
 
     /// Requests that are carried on or end here.
