@@ -81,13 +81,16 @@ impl Life {
     /// Does one thing, and lets some of what follows happen.
     pub(crate) fn act(&mut self, number: usize) {
         self.world.dice = Dice::new(self.seed.wrapping_mul(0x1_0001).wrapping_add(number as u64).rotate_left(17));
+        if self.mix.has(Kind::Liars) && self.world.dice.chance(8) {
+            self.go_wrong(Kind::Liars);
+        }
         match self.world.dice.below(100) {
-            0..62 => {
+            0..58 => {
                 for _ in 0..1 + self.world.dice.below(3) {
                     self.pay();
                 }
             }
-            62..64 => self.order_again(),
+            58..60 => self.order_again(),
             _ => {
                 let kind = Kind::ALL[self.world.dice.below(Kind::ALL.len())];
                 if self.mix.has(kind) {
@@ -210,8 +213,14 @@ impl Life {
             }
             Kind::Kills => world.kill(node),
             Kind::Freezes => world.freeze(node, ms),
-            Kind::Settings => self.change(from, to, &currency),
-            Kind::Removals => self.give_up(from, to, false),
+            Kind::Settings => {
+                let (from, to) = self.pick_busy();
+                self.change(from, to, &currency);
+            }
+            Kind::Removals => {
+                let (from, to) = self.pick_busy();
+                self.give_up(from, to, false);
+            }
             Kind::Cancels => self.take_back(),
             Kind::Index => {
                 let share = 10 + world.dice.below(40);
@@ -228,6 +237,7 @@ impl Life {
                         world.slander(from, to);
                     }
                 } else {
+                    let (from, to) = self.pick_busy();
                     self.give_up(from, to, true);
                 }
             }
@@ -241,6 +251,19 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// A friendship over which payments are just under way, if there is any.
+    fn pick_busy(&mut self) -> (usize, usize) {
+        for _ in 0..3 {
+            self.pay();
+        }
+        for _ in 0..25 {
+            self.world.step();
+        }
+        let friendships = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+        let busy: Vec<_> = friendships.filter(|(from, to)| self.world.is_pending(*from, *to)).collect();
+        self.world.dice.pick(&busy).unwrap_or_else(|| self.pick_friendship())
     }
 
     fn take_back(&mut self) {
@@ -297,15 +320,15 @@ impl Life {
         let is_pending = world.is_pending(from, to);
         // With a liar, or where accounts have stopped, a removal would take money away: that is the owners' affair.
         let is_safe = !self.mix.has(Kind::Slander) && !self.mix.has(Kind::Liars);
-        match world.dice.below(5) {
-            0..2 => {
+        match world.dice.below(4) {
+            0 => {
                 let fault = if force { Fault::Forced } else { Fault::Disabled };
                 if force || is_pending {
                     world.faults.add(fault);
                 }
                 world.command(from, Command::DisableFriend { name: name(to), force });
             }
-            2 if is_safe => {
+            1 if is_safe => {
                 if is_pending {
                     world.faults.add(Fault::Removed);
                 }

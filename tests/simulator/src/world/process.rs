@@ -146,8 +146,12 @@ impl World {
         if let Some((deadline, now)) = funder.next_deadline().zip(now) {
             assert!(deadline > now.uptime_ms, "a timer that is due has been left");
         }
-        if node.disk.transactions.is_multiple_of(self.compare_every) || crash.is_some() {
+        if node.disk.transactions.is_multiple_of(self.compare_every) {
             self.faults.did(Deed::Compared);
+            checks::check_touched(&funder, node.key, &node.disk);
+            node.disk.touched.clear();
+        }
+        if crash.is_some() || node.disk.transactions.is_multiple_of(128) {
             checks::check_restored(&funder, node.key, &node.disk);
         }
         let dropped = std::mem::take(&mut node.disk.dropped);
@@ -176,6 +180,7 @@ impl World {
                 self.trace.number(index as u64 ^ self.time << 8 ^ connection << 40);
                 self.trace.bytes("frame", frame);
             }
+            Output::Edges(_) | Output::Event(_) => self.trace.number(index as u64 ^ self.time << 8),
             output => self.trace.note(&(self.time, index, output)),
         }
         match output {

@@ -4,10 +4,11 @@ use super::agenda::Plan;
 use super::{Fault, Node, World};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
-use offst_funder::{Funder, Progress};
+use offst_funder::{Funder, HopKey, Progress};
 use offst_ledger::{Account, AccountKey, Status};
-use offst_proto::{Currency, RequestId};
+use offst_proto::Currency;
 use offst_proto::order::Order;
+use std::collections::BTreeSet;
 
 impl Node {
     /// How an account stands, if there is one.
@@ -27,15 +28,18 @@ impl Node {
         of_currency.map(|(_, account)| account.epoch().map_or(0, |epoch| epoch.balance())).sum()
     }
 
-    /// Whether a request that ended here was collected.
-    pub(crate) fn has_collected(&self, id: RequestId) -> bool {
-        self.disk.collected.iter().any(|key| key.id == id && self.disk.arrived.contains_key(key))
+    /// Every request of a friend's that was collected.
+    pub(crate) fn collected(&self) -> BTreeSet<HopKey> {
+        let mut collected = self.notebook.collects();
+        collected.extend(self.disk.collected.iter().cloned());
+        collected
     }
 
     /// What the node must have in a currency by its own records: what it collected as a seller, took as a mediator, and paid.
     pub(crate) fn records(&self, currency: &Currency) -> i128 {
         let disk = &self.disk;
-        let of_currency = disk.collected.iter().filter(|key| key.line.currency == *currency);
+        let collected = self.collected();
+        let of_currency = collected.iter().filter(|key| key.line.currency == *currency);
         let sold = of_currency.filter_map(|key| disk.arrived.get(key)).map(|arrival| arrival.amount);
         let took = disk.forwarded.iter().filter(|report| report.currency == *currency).map(|report| report.fee);
         let paid = disk.payments().filter(|payment| payment.currency == *currency);
