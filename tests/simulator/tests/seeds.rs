@@ -21,7 +21,7 @@ fn fixed_worlds_come_right() {
     let mut faults = Counts::default();
     outcomes.iter().for_each(|outcome| faults.merge(&outcome.faults));
     for fault in Fault::ALL {
-        assert!(faults.of(fault) > 0, "no world tried: {}", fault.name());
+        assert!(faults.of(*fault) > 0, "no world tried: {}", fault.name());
     }
     let paid: u64 = outcomes.iter().map(|outcome| outcome.paid).sum();
     assert!(paid > FIXED, "only {paid} payments worked out");
