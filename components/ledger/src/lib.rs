@@ -14,12 +14,14 @@
 //! | `account` | an account as a whole, stopping |
 //! | `resume` | reconnecting: going on, other terms, lost state |
 //! | `image` | the account as it lies in a database |
+//! | `mutant` | deliberate bugs that the simulator must catch; in no program |
 
 mod account;
 mod author;
 mod epoch;
 mod image;
 mod key;
+pub mod mutant;
 mod negotiation;
 mod pending;
 mod receive;

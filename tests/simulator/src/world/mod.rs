@@ -87,6 +87,8 @@ pub struct Node {
     pub(crate) slow_ms: u64,
     /// A transaction that is being written, and its number.
     writing: Option<(u64, Effects)>,
+    /// What a disk goes back to that loses the last transaction: only with a deliberate bug.
+    previous: Option<Box<Disk>>,
     /// What it sends vanishes: it is a liar.
     is_silent: bool,
     /// What it sent last, to whom and over which connection: a liar says it again.
@@ -259,6 +261,7 @@ impl World {
                     is_frozen: false,
                     slow_ms: 0,
                     writing: None,
+                    previous: None,
                     is_silent: false,
                     said: VecDeque::new(),
                     is_puppet: false,
