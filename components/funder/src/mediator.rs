@@ -75,7 +75,8 @@ impl Batch<'_> {
             .ok_or(CancelReason::Timeout)?;
         let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
         let rate = upstream.record.rates.get(&from.currency).copied().unwrap_or_default();
-        let frozen = if offst_ledger::mutant!(NoFee) { Some(request.frozen()) } else { rate.forwarded(request.frozen()) };
+        let frozen =
+            if offst_ledger::mutant!(NoFee) { Some(request.frozen()) } else { rate.forwarded(request.frozen()) };
         let frozen = frozen.ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
         let outgoing = line(next, &from.currency).hop(request.id);

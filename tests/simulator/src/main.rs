@@ -146,7 +146,9 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
 fn explain(seed: u64, options: &Options, brief: bool) -> anyhow::Result<ExitCode> {
     let command = format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}");
     let Err(failure) = live_with(seed, options) else {
-        println!("seed {seed} did not come right once and came right when it was repeated: a world is not deterministic");
+        println!(
+            "seed {seed} did not come right once and came right when it was repeated: a world is not deterministic"
+        );
         return Ok(ExitCode::FAILURE);
     };
     println!("seed {seed} did not come right: {failure}");

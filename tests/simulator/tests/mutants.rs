@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 /// Within so many worlds every bug is caught.
 const SEEDS: &str = "200";
 
+/// What a program with the bugs holds.
+const MARK: &str = "offst-deliberate-bug";
+
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package lies two folders below")
 }
@@ -36,6 +39,9 @@ fn run(program: &Path, arguments: &[&str]) -> (Output, String) {
 #[test]
 fn every_deliberate_bug_is_caught() {
     let program = build();
+    // What no other program may hold (tests/deliberate_bugs.rs) is here.
+    let bytes = std::fs::read(&program).expect("it was just built");
+    assert!(bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes()));
     let (_, names) = run(&program, &["--mutants"]);
     let names: Vec<&str> = names.lines().collect();
     assert!(names.len() >= 10, "{names:?}");

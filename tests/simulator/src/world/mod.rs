@@ -17,8 +17,8 @@ mod weather;
 
 use crate::faults::{Counts, Deed, Fault, Kind};
 use crate::index;
-use crate::mix::Mix;
 use crate::keys::{Dice, FakeSigner, FakeVerifier, public_key};
+use crate::mix::Mix;
 use crate::trace::Trace;
 use agenda::Agenda;
 use disk::Disk;
@@ -167,6 +167,7 @@ pub struct World {
     cut: BTreeSet<(usize, usize)>,
     agenda: Agenda,
     meeting: Meeting,
+    server: Option<answers::Server>,
     /// Friends whose connection broke connect again by themselves.
     pub(crate) reconnects: bool,
     /// What was left on accounts whose friend was removed: node, friend, currency.
@@ -195,7 +196,8 @@ pub struct World {
     /// How often a node asked for ways.
     pub questions: usize,
     verifier: Box<dyn Verifier>,
-    keys: fn(u8) -> Keys,
+    /// What each node signs with, outside of its notebook.
+    signers: Vec<Box<dyn Signer>>,
     /// The most that each node ever let a friend owe, credits.
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
@@ -226,6 +228,7 @@ impl World {
     pub(crate) fn of_mix(mix: &Mix, seed: u64) -> Self {
         let mut world = if mix.real_keys { Self::real(mix.nodes, seed) } else { Self::new(mix.nodes, seed) };
         world.compare_every = mix.compare_every;
+        world.server = mix.real_index.then(answers::Server::new);
         let has = |kind| if mix.has(kind) { 1 } else { 0 };
         world.wrong_answers = [10 * has(Kind::Index), 5 * has(Kind::Index)];
         world.split_percent = 15;
@@ -282,6 +285,7 @@ impl World {
             cut: BTreeSet::new(),
             agenda: Agenda::default(),
             meeting: Meeting::default(),
+            server: None,
             reconnects: false,
             gone: BTreeMap::new(),
             written_off: BTreeMap::new(),
@@ -298,7 +302,7 @@ impl World {
             paths: Paths::Search,
             questions: 0,
             verifier: keys(1).1,
-            keys,
+            signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),

@@ -219,9 +219,7 @@ impl World {
                 self.nodes[index].inbox.push_back(Input::Ways(id, ways));
             }
             Output::Edges(edges) => {
-                for edge in edges {
-                    self.edges.insert((self.nodes[index].key, edge.friend, edge.currency.clone()), edge);
-                }
+                self.publish(index, edges);
             }
             Output::Contact(key, contact) => {
                 let relays = contact.as_ref().map(|contact| contact.relays.clone());
