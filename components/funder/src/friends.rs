@@ -262,7 +262,7 @@ fn uncommitted(account: &Account) -> Vec<(Direction, RequestId)> {
         .into_iter()
         .flat_map(|epoch| epoch.pendings())
         .filter(|(direction, id, pending)| match direction {
-            Direction::Outgoing => !account.is_bound(*id),
+            Direction::Outgoing => !account.is_bound(*id) || offst_ledger::mutant!(ReleaseBound),
             Direction::Incoming => !pending.stage.is_committed(),
         })
         .map(|(direction, id, _)| (direction, id))

@@ -18,6 +18,7 @@
 //! | `resume` | reconnecting: going on, other terms, lost state |
 //! | `replay` | an epoch again, from nothing but what both sides have signed |
 //! | `changes`, `image` | the account as it lies in a database |
+//! | `mutant` | deliberate bugs that the simulator must catch; in no program |
 
 mod account;
 mod author;
@@ -28,6 +29,7 @@ mod fault;
 mod image;
 mod key;
 mod log;
+pub mod mutant;
 mod negotiation;
 mod pending;
 mod receive;

@@ -113,6 +113,10 @@ impl Account {
             match resend_from(epoch, position) {
                 Ok(resend) => {
                     outcome.resend = resend;
+                    #[cfg(mutant)]
+                    if crate::mutant!(SignAgain) && outcome.resend.pop().is_some() {
+                        self.epoch.iter_mut().for_each(Epoch::forget_last_statement);
+                    }
                     self.resumed = true;
                 }
                 Err(reason) => self.stop_in(outcome, reason, signer),

@@ -130,13 +130,7 @@ fn plan(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey]
     Some(PartPlan { route: route.to_vec(), amount, fees: carried - amount })
 }
 
-fn largest(
-    network: &Network<'_>,
-    taken: &Taken,
-    query: &Query,
-    route: &[PublicKey],
-    most: u128,
-) -> Option<PartPlan> {
+fn largest(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey], most: u128) -> Option<PartPlan> {
     let mut amount = most;
     while amount > 0 {
         if let Some(part) = plan(network, taken, query, route, amount) {

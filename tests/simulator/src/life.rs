@@ -29,6 +29,8 @@ pub(crate) struct Life {
     pub(crate) world: World,
     pub(crate) seed: u64,
     pub(crate) currencies: Vec<Currency>,
+    /// What may go wrong, and what was left out of it: leaving something out does not make the rest happen more often.
+    drawn: Vec<Kind>,
     friendships: Vec<(usize, usize)>,
     invoices: Vec<(usize, Verified<Invoice>)>,
     orders: Vec<(usize, Order)>,
@@ -44,7 +46,9 @@ impl Life {
     /// All nodes are up and connected, nothing is under way.
     pub(crate) fn begin(seed: u64, options: &Options) -> Self {
         let mut dice = Dice::new(seed);
-        let mix = options.apply(Mix::draw(&mut dice));
+        let drawn = Mix::draw(&mut dice);
+        let kinds = drawn.kinds.iter().copied().collect();
+        let mix = options.apply(drawn);
         let friendships = mix.friendships(&mut dice);
         let currencies = currencies(mix.currencies);
         let mut world = World::of_mix(&mix, seed);
@@ -75,7 +79,7 @@ impl Life {
         world.advance(3_000);
         world.is_wild = true;
         world.reconnects = true;
-        Life { mix, world, seed, currencies, friendships, invoices: vec![], orders: vec![] }
+        Life { mix, world, seed, currencies, drawn: kinds, friendships, invoices: vec![], orders: vec![] }
     }
 
     /// Does one thing, and lets some of what follows happen.
@@ -92,8 +96,8 @@ impl Life {
             }
             58..60 => self.order_again(),
             _ => {
-                let kind = Kind::ALL[self.world.dice.below(Kind::ALL.len())];
-                if self.mix.has(kind) {
+                let kind = self.drawn.get(self.world.dice.below(self.drawn.len().max(1))).copied();
+                if let Some(kind) = kind.filter(|kind| self.mix.has(*kind)) {
                     self.world.tell(|| format!("action {number}: {kind}"));
                     self.go_wrong(kind);
                 }
@@ -320,7 +324,7 @@ impl Life {
         let is_pending = world.is_pending(from, to);
         // With a liar, or where accounts have stopped, a removal would take money away: that is the owners' affair.
         let is_safe = !self.mix.has(Kind::Slander) && !self.mix.has(Kind::Liars);
-        match world.dice.below(4) {
+        match world.dice.below(if force { 2 } else { 4 }) {
             0 => {
                 let fault = if force { Fault::Forced } else { Fault::Disabled };
                 if force || is_pending {

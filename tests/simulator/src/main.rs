@@ -38,6 +38,17 @@ struct Arguments {
     /// Give each world so many nodes
     #[arg(long, value_parser = clap::value_parser!(u64).range(3..=12))]
     nodes: Option<u64>,
+    /// When a world does not come right, do not look for the shortest way there
+    #[arg(long)]
+    brief: bool,
+    /// Switch a deliberate bug on
+    #[cfg(mutant)]
+    #[arg(long)]
+    mutant: Option<String>,
+    /// Print the names of all deliberate bugs
+    #[cfg(mutant)]
+    #[arg(long)]
+    mutants: bool,
     /// Tell what happens in each world
     #[arg(long)]
     trace: bool,
@@ -65,6 +76,15 @@ struct Sum {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    #[cfg(mutant)]
+    if arguments.mutants {
+        offst_ledger::mutant::Mutant::ALL.iter().for_each(|mutant| println!("{}", mutant.name()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    #[cfg(mutant)]
+    if let Some(name) = &arguments.mutant {
+        offst_ledger::mutant::choose(name).map_err(anyhow::Error::msg)?;
+    }
     // A checker that does not hold is told below, with its seed.
     std::panic::set_hook(Box::new(|_| {}));
     let options = Options {
@@ -76,7 +96,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let sum = live_all(&arguments, &options, started)?;
     if let Some(seed) = sum.broken {
-        return explain(seed, &options);
+        return explain(seed, &options, arguments.brief);
     }
     sum.print(started);
     Ok(ExitCode::SUCCESS)
@@ -123,16 +143,18 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
 }
 
 /// Says how a seed fails, and looks for the shortest way there.
-fn explain(seed: u64, options: &Options) -> anyhow::Result<ExitCode> {
+fn explain(seed: u64, options: &Options, brief: bool) -> anyhow::Result<ExitCode> {
     let command = format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}");
     let Err(failure) = live_with(seed, options) else {
-        println!("seed {seed} did not come right once and came right when it was repeated: a world is not deterministic");
+        println!(
+            "seed {seed} did not come right once and came right when it was repeated: a world is not deterministic"
+        );
         return Ok(ExitCode::FAILURE);
     };
     println!("seed {seed} did not come right: {failure}");
     println!("repeat it: {command}{}", options.arguments());
     std::io::stdout().flush()?;
-    if let Some((smallest, failure)) = shrink(seed, options) {
+    if !brief && let Some((smallest, failure)) = shrink(seed, options) {
         println!("the shortest way there: {command}{} --trace", smallest.arguments());
         for line in &failure.story[failure.story.len().saturating_sub(STORY_LINES)..] {
             println!("{line}");

@@ -36,6 +36,8 @@ pub struct Mix {
     pub real_keys: bool,
     /// Nodes meet at relays, by the decisions of real nodes and real relays; otherwise friends are just connected.
     pub relays: usize,
+    /// Ways are asked of a real index server.
+    pub real_index: bool,
     /// How often memory is compared with the disk: every so many transactions.
     pub compare_every: usize,
 }
@@ -73,6 +75,7 @@ impl Mix {
             currencies: [1, 1, 2, 3][dice.below(4)],
             real_keys,
             relays: [0, 1, 2, 3][dice.below(4)],
+            real_index: dice.chance(50),
             compare_every: [1, 4, 16, 16, 16, 16, 16, 16][dice.below(8)],
         }
     }

@@ -1,14 +1,56 @@
-//! What an index server answers, and whether it is true.
+//! What nodes publish and what index servers answer, and whether it is true. In some worlds a real [`Index`] is asked first.
 
-use super::{Fault, Paths, World};
+use super::{EPOCH_MS, Fault, Paths, World};
 use crate::index;
-use offst_proto::index::Query;
+use offst_index_server::{Index, Limits, admit};
+use offst_proto::index::{Edge, Query, TIME_TO_LIVE_MS_MAX, Update};
 use offst_proto::route::Way;
+use offst_proto::{Unverified, Verified};
 
 /// How often what is known now becomes what was known once, in questions.
 const FORGET_EVERY: usize = 12;
 
+/// A real index server, and how often each node has published there.
+pub(super) struct Server {
+    index: Index,
+    sequence: u64,
+}
+
+impl Server {
+    pub(super) fn new() -> Self {
+        Server { index: Index::new(Limits::default()), sequence: 0 }
+    }
+}
+
 impl World {
+    /// A node publishes edges.
+    pub(super) fn publish(&mut self, index: usize, mut edges: Vec<Edge>) {
+        let node = self.key(index);
+        if self.liars.contains(&index) && self.dice.chance(30) {
+            // It promises what it does not have.
+            edges.iter_mut().for_each(|edge| edge.send_capacity = edge.send_capacity * 3 + 100);
+        }
+        for edge in &edges {
+            self.edges.insert((node, edge.friend, edge.currency.clone()), edge.clone());
+        }
+        let now = EPOCH_MS + self.time;
+        let Some(server) = &mut self.server else { return };
+        server.sequence += 1;
+        edges.sort();
+        let update = Update { node, sequence: server.sequence, expires_ms: now + TIME_TO_LIVE_MS_MAX, edges };
+        let wire = Verified::sign(update, &*self.signers[index]).wire().clone();
+        let update = Unverified::from_wire(&wire).expect("it was just signed");
+        let update = admit(update, &node, &*self.verifier, now).expect("a node's own update");
+        server.index.apply(&update, now);
+    }
+
+    /// The ways that the real index server knows, or else those that are found here, which may be split.
+    fn search(&self, query: &Query) -> Vec<Way> {
+        let server = self.server.as_ref();
+        let known = server.map(|server| server.index.answer(query, EPOCH_MS + self.time).ways);
+        known.filter(|ways| !ways.is_empty()).unwrap_or_else(|| index::search(&self.edges, query))
+    }
+
     /// The answer to a question for ways.
     pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Way>, String> {
         if let Paths::Given(ways) = &mut self.paths {
@@ -22,7 +64,7 @@ impl World {
             self.faults.add(Fault::StaleAnswer);
             return Ok(index::search(&self.old_edges, query));
         }
-        let mut ways = index::search(&self.edges, query);
+        let mut ways = self.search(query);
         if wrong > 0 && self.dice.chance(wrong) {
             self.faults.add(Fault::FalseAnswer);
             return self.falsify(ways);

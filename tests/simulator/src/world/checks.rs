@@ -106,7 +106,9 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
     if is_stored {
         return;
     }
-    let Ok(FriendMessage::Statement(statement)) = FriendMessage::from_frame(frame) else { panic!("a statement is one") };
+    let Ok(FriendMessage::Statement(statement)) = FriendMessage::from_frame(frame) else {
+        panic!("a statement is one")
+    };
     let statement = statement.trust_own_database();
     // One that was stored before, and whose epoch has ended in the very batch that sent it once more.
     let epoch = node.find(friend, &statement.currency).and_then(Account::epoch);

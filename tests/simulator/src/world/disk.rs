@@ -8,8 +8,8 @@ use offst_funder::{
 use offst_ledger::{AccountChange, AccountImage, Direction, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
 use offst_proto::report::{ForwardReport, InvoiceStatus};
-use offst_proto::ticket::ServerTicket;
 use offst_proto::statement::Operation;
+use offst_proto::ticket::ServerTicket;
 use offst_proto::{InvoiceId, PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -210,7 +210,7 @@ impl World {
             continuing: vec![],
             accepts: self.dice.chance(30).then(|| Hash::from_bytes(self.dice.array())),
         };
-        let wire = Verified::sign(opening, &*self.signer(liar)).wire().clone();
+        let wire = Verified::sign(opening, self.signer(liar)).wire().clone();
         let position = EpochPosition {
             agreed: if self.dice.chance(80) { agreed } else { Hash::from_bytes(self.dice.array()) },
             number: number.wrapping_add(if self.dice.chance(80) { 0 } else { shift(&mut self.dice) }),

@@ -59,15 +59,15 @@ impl World {
 
     /// Hands over a statement in the name of `from`, signed.
     pub fn state(&mut self, from: usize, to: usize, statement: Statement) {
-        let statement = Verified::sign(statement, &*self.signer(from));
+        let statement = Verified::sign(statement, self.signer(from));
         let connection = self.connections[&pair(from, to)];
         let input = Input::Statement(self.key(from), connection, Box::new(statement));
         self.batch(to, vec![input]);
     }
 
     /// What a node signs with, outside of its notebook.
-    pub(super) fn signer(&self, index: usize) -> Box<dyn Signer> {
-        (self.keys)(index as u8 + 1).0
+    pub(super) fn signer(&self, index: usize) -> &dyn Signer {
+        &*self.signers[index]
     }
 
     /// Whether `to` would hear a statement of `from` now.

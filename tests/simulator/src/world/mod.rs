@@ -17,8 +17,8 @@ mod weather;
 
 use crate::faults::{Counts, Deed, Fault, Kind};
 use crate::index;
-use crate::mix::Mix;
 use crate::keys::{Dice, FakeSigner, FakeVerifier, public_key};
+use crate::mix::Mix;
 use crate::trace::Trace;
 use agenda::Agenda;
 use disk::Disk;
@@ -87,6 +87,8 @@ pub struct Node {
     pub(crate) slow_ms: u64,
     /// A transaction that is being written, and its number.
     writing: Option<(u64, Effects)>,
+    /// What a disk goes back to that loses the last transaction: only with a deliberate bug.
+    previous: Option<Box<Disk>>,
     /// What it sends vanishes: it is a liar.
     is_silent: bool,
     /// What it sent last, to whom and over which connection: a liar says it again.
@@ -165,6 +167,7 @@ pub struct World {
     cut: BTreeSet<(usize, usize)>,
     agenda: Agenda,
     meeting: Meeting,
+    server: Option<answers::Server>,
     /// Friends whose connection broke connect again by themselves.
     pub(crate) reconnects: bool,
     /// What was left on accounts whose friend was removed: node, friend, currency.
@@ -193,7 +196,8 @@ pub struct World {
     /// How often a node asked for ways.
     pub questions: usize,
     verifier: Box<dyn Verifier>,
-    keys: fn(u8) -> Keys,
+    /// What each node signs with, outside of its notebook.
+    signers: Vec<Box<dyn Signer>>,
     /// The most that each node ever let a friend owe, credits.
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
@@ -224,6 +228,7 @@ impl World {
     pub(crate) fn of_mix(mix: &Mix, seed: u64) -> Self {
         let mut world = if mix.real_keys { Self::real(mix.nodes, seed) } else { Self::new(mix.nodes, seed) };
         world.compare_every = mix.compare_every;
+        world.server = mix.real_index.then(answers::Server::new);
         let has = |kind| if mix.has(kind) { 1 } else { 0 };
         world.wrong_answers = [10 * has(Kind::Index), 5 * has(Kind::Index)];
         world.split_percent = 15;
@@ -259,6 +264,7 @@ impl World {
                     is_frozen: false,
                     slow_ms: 0,
                     writing: None,
+                    previous: None,
                     is_silent: false,
                     said: VecDeque::new(),
                     is_puppet: false,
@@ -279,6 +285,7 @@ impl World {
             cut: BTreeSet::new(),
             agenda: Agenda::default(),
             meeting: Meeting::default(),
+            server: None,
             reconnects: false,
             gone: BTreeMap::new(),
             written_off: BTreeMap::new(),
@@ -295,7 +302,7 @@ impl World {
             paths: Paths::Search,
             questions: 0,
             verifier: keys(1).1,
-            keys,
+            signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),

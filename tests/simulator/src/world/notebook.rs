@@ -1,8 +1,8 @@
 //! A signer that refuses what nobody may ever sign: two statements with one number.
 
 use offst_crypto::{PublicKey, Signature, Signer};
-use offst_proto::Unverified;
 use offst_funder::{HopKey, LineKey};
+use offst_proto::Unverified;
 use offst_proto::statement::{Operation, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

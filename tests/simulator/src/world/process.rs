@@ -18,6 +18,9 @@ impl World {
                 self.faults.add(Fault::DiedBeforeCommit);
             }
         }
+        if let Some(previous) = node.previous.take() {
+            node.disk = *previous;
+        }
         node.slow_ms = 0;
         node.inbox.clear();
         node.crash = None;
@@ -129,6 +132,16 @@ impl World {
             });
         }
         let node = &mut self.nodes[index];
+        if offst_ledger::mutant!(SendBeforeCommit) && crash == Some(Crash::BeforeCommit) {
+            let mut elsewhere = node.disk.clone();
+            let (_, outputs) = effects.commit(&mut elsewhere).expect("the disk writes");
+            outputs.into_iter().for_each(|output| self.output(index, output));
+            self.nodes[index].notebook.forgotten();
+            return self.down(index);
+        }
+        if offst_ledger::mutant!(DropLastCommit) {
+            node.previous = Some(Box::new(node.disk.clone()));
+        }
         if crash == Some(Crash::BeforeCommit) {
             node.notebook.forgotten();
             return self.down(index);
@@ -206,9 +219,7 @@ impl World {
                 self.nodes[index].inbox.push_back(Input::Ways(id, ways));
             }
             Output::Edges(edges) => {
-                for edge in edges {
-                    self.edges.insert((self.nodes[index].key, edge.friend, edge.currency.clone()), edge);
-                }
+                self.publish(index, edges);
             }
             Output::Contact(key, contact) => {
                 let relays = contact.as_ref().map(|contact| contact.relays.clone());

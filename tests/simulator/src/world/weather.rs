@@ -18,7 +18,9 @@ impl Node {
 
     pub(super) fn find(&self, friend: PublicKey, currency: &Currency) -> Option<&Account> {
         let mut accounts = self.funder.iter().flat_map(Funder::accounts);
-        accounts.find(|(key, account)| *key == friend && account.key().currency == *currency).map(|(_, account)| account)
+        accounts
+            .find(|(key, account)| *key == friend && account.key().currency == *currency)
+            .map(|(_, account)| account)
     }
 
     /// What all friends owe in a currency, credits.
