@@ -5,7 +5,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{
     Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
 };
-use offst_ledger::{AccountChange, AccountImage, Direction, Pending, QueuedOperation};
+use offst_ledger::{AccountChange, AccountImage, Direction, EvidenceRows, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
 use offst_proto::report::{ForwardReport, InvoiceStatus};
 use offst_proto::statement::Operation;
@@ -274,6 +274,15 @@ impl Disk {
     pub(super) fn rows_underway(&self) -> impl Iterator<Item = (&HopKey, &'static str)> {
         let forwards = self.forwards.keys().map(|key| (key, "the forwarding"));
         forwards.chain(self.arrivals.keys().map(|key| (key, "the arrival")))
+    }
+
+    /// The rows that prove where an account stands.
+    pub(super) fn evidence(&self, line: &LineKey) -> EvidenceRows {
+        let rows = self.accounts.get(line);
+        rows.map_or_else(EvidenceRows::default, |rows| EvidenceRows {
+            checkpoint: rows.checkpoint.clone(),
+            statements: rows.statements.values().cloned().collect(),
+        })
     }
 
     /// Requests that are carried on or end here.

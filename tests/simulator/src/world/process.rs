@@ -208,6 +208,10 @@ impl World {
                     self.links.push(index, to, Packet::Frame(connection, frame));
                 }
             }
+            Output::ReadEvidence(line, connection) => {
+                let rows = self.nodes[index].disk.evidence(&line);
+                self.nodes[index].inbox.push_back(Input::EvidenceRows(line, connection, rows));
+            }
             Output::Reply(id, reply) => {
                 checks::check_reply(&self.nodes[index], &reply);
                 let second = self.nodes[index].replies.insert(id, reply);
