@@ -42,6 +42,13 @@ impl World {
                 let what = operations.join(", ");
                 format!("node {index} gets statement {} of node {}: {what}", statement.seq, self.index(*key))
             }
+            Input::Evidence(key, ..) => format!("node {index} is shown an account by node {}", self.index(*key)),
+            Input::EvidenceStatements(key, _, statements) => {
+                format!("node {index} is shown {} statements by node {}", statements.len(), self.index(*key))
+            }
+            Input::EvidenceRows(line, ..) => {
+                format!("node {index} has read what node {} asked for", self.index(line.friend))
+            }
             Input::Command(_, command) => {
                 let text: String = format!("{command:?}").chars().take(120).collect();
                 format!("node {index} is told: {text}")

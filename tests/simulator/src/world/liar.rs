@@ -223,6 +223,7 @@ impl World {
             currency: currency.clone(),
             opening: self.dice.chance(60).then(|| Unverified::from_wire(&wire).expect("it was just signed")),
             epoch: self.dice.chance(70).then_some(position),
+            recovering: self.dice.chance(30),
         };
         self.resume(liar, victim, resume);
     }
