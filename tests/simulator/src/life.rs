@@ -246,11 +246,20 @@ impl Life {
                 }
             }
             Kind::Liars => {
-                for liar in world.liars.clone() {
-                    let of_liar = |(a, b): &(usize, usize)| *a == liar || *b == liar;
-                    let friends: Vec<_> = self.friendships.iter().filter(|pair| of_liar(pair)).copied().collect();
-                    if let Some((a, b)) = self.world.dice.pick(&friends) {
-                        self.world.lie(liar, if a == liar { b } else { a }, &currency);
+                let liars = world.liars.clone();
+                if world.dice.chance(60) {
+                    self.pick_busy();
+                }
+                for liar in liars {
+                    let ends = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+                    let mut friends: Vec<usize> = ends.filter(|(a, _)| *a == liar).map(|(_, b)| b).collect();
+                    let busy: Vec<usize> =
+                        friends.iter().copied().filter(|friend| self.world.is_pending(*friend, liar)).collect();
+                    if !busy.is_empty() {
+                        friends = busy;
+                    }
+                    if let Some(friend) = self.world.dice.pick(&friends) {
+                        self.world.lie(liar, friend, &currency);
                     }
                 }
             }
