@@ -236,13 +236,16 @@ impl Life {
                 world.trouble_relay(node, number, ms);
             }
             Kind::Slander => {
-                if world.dice.chance(50) {
-                    if world.hears(from, to) {
-                        world.slander(from, to);
-                    }
-                } else {
-                    let (from, to) = self.pick_busy();
+                let force = world.dice.chance(50);
+                let (from, to) = self.pick_busy();
+                // Where each side has collected what the other has not heard of, neither can accept the other's terms.
+                if self.world.is_pending_both_ways(from, to) {
+                    return;
+                }
+                if force {
                     self.give_up(from, to, true);
+                } else if self.world.hears(from, to) {
+                    self.world.slander(from, to);
                 }
             }
             Kind::Liars => {
