@@ -302,10 +302,7 @@ impl Account {
             && statement.currency == self.key.currency;
         self.resumed
             && is_ours
-            && self.active().is_some_and(|epoch| {
-                let is_new = statement.seq > epoch.theirs.seq || crate::mutant!(AcceptStale);
-                statement.epoch == epoch.number && is_new
-            })
+            && self.active().is_some_and(|epoch| statement.epoch == epoch.number && statement.seq > epoch.theirs.seq)
     }
 
     /// Applies the next statement of the friend's log.

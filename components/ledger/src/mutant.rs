@@ -45,7 +45,7 @@ mutants! {
     SignAgain = "sign-again",
     /// What was signed as committed is given up when its time is over.
     AbortAfterCommit = "abort-after-commit",
-    /// A statement that was taken before is taken again.
+    /// What comes from a connection that is gone is taken.
     AcceptStale = "accept-stale",
     /// An invoice that was paid can be paid again.
     CollectTwice = "collect-twice",

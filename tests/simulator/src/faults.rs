@@ -65,6 +65,8 @@ named! {
         BrokenConnection = "connections broken",
         /// The end of what was sent was lost with its connection.
         LostSuffix = "connections that lost what was sent last",
+        /// Something arrived after its connection was gone.
+        Late = "frames of connections that are gone",
         /// A direction of a connection died.
         HalfOpen = "half-open connections",
         /// The nodes were parted.

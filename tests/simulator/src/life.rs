@@ -236,21 +236,33 @@ impl Life {
                 world.trouble_relay(node, number, ms);
             }
             Kind::Slander => {
-                if world.dice.chance(50) {
-                    if world.hears(from, to) {
-                        world.slander(from, to);
-                    }
-                } else {
-                    let (from, to) = self.pick_busy();
+                let force = world.dice.chance(50);
+                let (from, to) = self.pick_busy();
+                // Where each side has collected what the other has not heard of, neither can accept the other's terms.
+                if self.world.is_pending_both_ways(from, to) {
+                    return;
+                }
+                if force {
                     self.give_up(from, to, true);
+                } else if self.world.hears(from, to) {
+                    self.world.slander(from, to);
                 }
             }
             Kind::Liars => {
-                for liar in world.liars.clone() {
-                    let of_liar = |(a, b): &(usize, usize)| *a == liar || *b == liar;
-                    let friends: Vec<_> = self.friendships.iter().filter(|pair| of_liar(pair)).copied().collect();
-                    if let Some((a, b)) = self.world.dice.pick(&friends) {
-                        self.world.lie(liar, if a == liar { b } else { a }, &currency);
+                let liars = world.liars.clone();
+                if world.dice.chance(60) {
+                    self.pick_busy();
+                }
+                for liar in liars {
+                    let ends = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+                    let mut friends: Vec<usize> = ends.filter(|(a, _)| *a == liar).map(|(_, b)| b).collect();
+                    let busy: Vec<usize> =
+                        friends.iter().copied().filter(|friend| self.world.is_pending(*friend, liar)).collect();
+                    if !busy.is_empty() {
+                        friends = busy;
+                    }
+                    if let Some(friend) = self.world.dice.pick(&friends) {
+                        self.world.lie(liar, friend, &currency);
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! What will happen by itself when its time has come.
 
-use super::{World, link};
+use super::{Packet, World, link};
+use offst_funder::ConnectionId;
 use std::collections::BTreeMap;
 
 /// Something that was planned.
@@ -12,6 +13,8 @@ pub(super) enum Plan {
     Notice(usize, usize, u64),
     /// What waits on a link arrives.
     Release(usize, usize),
+    /// Something arrives although its connection is gone.
+    Late(usize, usize, ConnectionId, Vec<u8>),
     /// Two nodes reach each other again.
     Rejoin(usize, usize),
     /// A process starts.
@@ -69,6 +72,7 @@ impl World {
                         self.disconnect(a, b);
                     }
                 }
+                Plan::Late(from, to, connection, frame) => self.links.push(from, to, Packet::Frame(connection, frame)),
                 Plan::Release(from, to) => self.links.release(from, to),
                 Plan::Rejoin(a, b) => {
                     self.cut.remove(&link::pair(a, b));

@@ -98,11 +98,17 @@ impl World {
 
     fn collect_early(&mut self, liar: usize, victim: usize, currency: &Currency) {
         self.count_lie(liar, victim, Fault::CollectedEarly);
-        let pending = self.pending_ids(liar, victim, currency, Direction::Outgoing);
+        let mut pending = self.pending_ids(liar, victim, currency, Direction::Outgoing);
+        let account = self.nodes[victim].account_in(self.key(liar), currency);
+        let is_bound = pending.iter().copied().find(|id| account.is_bound(*id));
+        if let Some(id) = is_bound {
+            // What is committed it could have, if it knew the preimage.
+            pending = vec![id];
+        }
         let id = self.dice.pick(&pending).unwrap_or_else(|| RequestId::random(&mut self.dice));
         let preimage = Preimage::from_bytes(self.dice.array());
         let mut operations = vec![Operation::Collect { id, preimage }];
-        if self.dice.chance(50) {
+        if is_bound.is_none() && self.dice.chance(50) {
             // It answers with a lock of its own first.
             operations.insert(0, Operation::Response(self.answer_with(id, preimage.lock())));
         }

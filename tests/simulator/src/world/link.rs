@@ -105,7 +105,10 @@ impl World {
             let count = self.links.queue(from, to).len();
             let kept = if self.is_wild { self.dice.below(count + 1) } else { 0 };
             lost += count - kept;
-            self.links.queue(from, to).truncate(kept);
+            let rest = self.links.queue(from, to).split_off(kept);
+            if self.reconnects && self.dice.chance(30) {
+                self.arrive_late(from, to, rest);
+            }
             self.links.push(from, to, Packet::Closed(connection));
         }
         if lost > 0 {
@@ -116,6 +119,17 @@ impl World {
         } else if self.reconnects {
             let pause = 20 + self.dice.below(2_000) as u64;
             self.plan(pause, Plan::Connect(a, b));
+        }
+    }
+
+    /// Some of what was on a broken connection is handed over all the same, when there may be another connection already.
+    fn arrive_late(&mut self, from: usize, to: usize, packets: VecDeque<Packet>) {
+        for packet in packets {
+            if let Packet::Frame(connection, frame) = packet {
+                self.faults.add(Fault::Late);
+                let pause = 100 + self.dice.below(4_000) as u64;
+                self.plan(pause, Plan::Late(from, to, connection, frame));
+            }
         }
     }
 

@@ -5,10 +5,16 @@ use super::{Fault, Node, World};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
 use offst_funder::{Funder, HopKey, Progress};
-use offst_ledger::{Account, AccountKey, Status};
+use offst_ledger::{Account, AccountKey, Direction, Status};
 use offst_proto::Currency;
 use offst_proto::order::Order;
 use std::collections::BTreeSet;
+
+/// What a friend owes; before an account has begun, what its owner says.
+fn balance_of(account: &Account) -> i128 {
+    let said = account.negotiation().mine.as_ref().map_or(0, |opening| opening.balance);
+    account.epoch().map_or(said, |epoch| epoch.balance())
+}
 
 impl Node {
     /// How an account stands, if there is one.
@@ -53,7 +59,7 @@ impl Node {
     /// What a friend owes as the node or, if it is down, its disk sees it.
     fn balance(&self, friend: PublicKey, currency: &Currency) -> Option<i128> {
         if let Some(account) = self.find(friend, currency) {
-            return Some(account.epoch().map_or(0, |epoch| epoch.balance()));
+            return Some(balance_of(account));
         }
         if self.funder.is_some() {
             return None;
@@ -61,8 +67,7 @@ impl Node {
         let rows = self.disk.image().accounts;
         let (_, image) = rows.into_iter().find(|(line, _)| line.friend == friend && line.currency == *currency)?;
         let key = AccountKey { local: self.key, remote: friend, currency: currency.clone() };
-        let account = Account::restore(key, image).expect("the disk can be read");
-        Some(account.epoch().map_or(0, |epoch| epoch.balance()))
+        Some(balance_of(&Account::restore(key, image).expect("the disk can be read")))
     }
 }
 
@@ -104,6 +109,17 @@ impl World {
         let accounts = self.nodes[from].funder.iter().flat_map(Funder::accounts);
         let mut accounts = accounts.filter(|(friend, _)| *friend == key);
         accounts.any(|(_, account)| account.epoch().is_some_and(|epoch| epoch.pendings().next().is_some()))
+    }
+
+    /// Whether two nodes pay each other over one account at the same time.
+    pub(crate) fn is_pending_both_ways(&self, from: usize, to: usize) -> bool {
+        let key = self.key(to);
+        let accounts = self.nodes[from].funder.iter().flat_map(Funder::accounts);
+        let mut accounts = accounts.filter(|(friend, _)| *friend == key);
+        accounts.any(|(_, account)| {
+            let count = |direction| account.epoch().map_or(0, |epoch| epoch.pending_count(direction));
+            count(Direction::Outgoing) > 0 && count(Direction::Incoming) > 0
+        })
     }
 
     /// What `from` lets `to` owe.
