@@ -224,6 +224,7 @@ fn strangers(
             has_tightened: false,
             old_state_was_proven: false,
             refused: None,
+            transactions: 0,
         };
         end.persist();
         end
