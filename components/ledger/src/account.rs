@@ -277,7 +277,11 @@ impl Account {
 
     /// Whether we ask the friend to show what both have signed.
     pub(crate) fn asks_for_evidence(&self) -> bool {
-        self.recovery.trust == Trust::Doubtful || self.recovery.link.asks
+        match self.recovery.trust {
+            Trust::Sound | Trust::Shown => self.recovery.link.asks,
+            Trust::Doubtful => true,
+            Trust::Restored => false,
+        }
     }
 
     /// The frame that tells the friend where we stand.

@@ -70,7 +70,8 @@ impl Account {
             }
         }
         // What was shown may have been lost on its way, and the friend may not know yet what it has lost.
-        if resume.recovering || self.recovery.trust == Trust::Shown {
+        let has_begun = !outcome.events.is_empty();
+        if !has_begun && (resume.recovering || self.recovery.trust == Trust::Shown) {
             self.show_evidence(&mut outcome, signer);
         }
         outcome.reply = shown(self) != shown_before;

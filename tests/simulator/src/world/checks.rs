@@ -125,7 +125,9 @@ pub(super) fn check_reply(node: &Node, reply: &Reply) {
         }
         Reply::Payment(report) => {
             let stored = node.disk.payment(report.payment_id).map(|payment| payment.status());
-            assert_eq!(stored, Some(report.status), "a payment is reported that the disk holds otherwise");
+            // One that is told to be under way may have ended later in the same batch.
+            let is_under_way = report.status == PaymentStatus::Pending && stored.is_some();
+            assert!(is_under_way || stored == Some(report.status), "{report:?}, and the disk holds {stored:?}");
         }
         _ => {}
     }
