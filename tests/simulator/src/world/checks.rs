@@ -6,6 +6,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{Funder, LineKey, Reply};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
+use offst_proto::report::PaymentStatus;
 use offst_proto::statement::Statement;
 use offst_proto::{RequestId, Signable};
 
