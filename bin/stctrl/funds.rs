@@ -283,6 +283,7 @@ mod tests {
         PaymentReport {
             payment_id: PaymentId::from_bytes([2; 16]),
             status,
+            kind: offst_proto::report::PaymentKind::Payment,
             destination: Identity::from_seed([1; 32]).public_key(),
             invoice_id: None,
             currency: Currency::default(),

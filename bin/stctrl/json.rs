@@ -197,6 +197,7 @@ mod tests {
         let report = PaymentReport {
             payment_id: PaymentId::from_bytes([2; 16]),
             status: PaymentStatus::Pending,
+            kind: offst_proto::report::PaymentKind::Payment,
             destination: Identity::from_seed([1; 32]).public_key(),
             invoice_id: None,
             currency: Currency::default(),

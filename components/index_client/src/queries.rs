@@ -218,7 +218,13 @@ fn best(id: u64, answers: Vec<Answer>) -> Answer {
 
 /// Whether a way is what was asked for.
 fn fits(way: &Way, query: &Query) -> bool {
-    way.check().is_ok() && way.amount() == query.amount && way.parts.iter().all(|part| part_fits(part, query))
+    let is_whole = if query.clearing {
+        // A ring is cleared without fees, and only as far as its smallest debt reaches.
+        way.parts.len() == 1 && way.amount() <= query.amount && way.fees() == 0
+    } else {
+        way.amount() == query.amount
+    };
+    way.check().is_ok() && is_whole && way.parts.iter().all(|part| part_fits(part, query))
 }
 
 fn part_fits(part: &PartPlan, query: &Query) -> bool {
@@ -409,6 +415,11 @@ mod tests {
         let cycle = Query { destination: key(1), via: None, ..query };
         assert!(fits(&way(1, &[3, 4, 1]), &cycle));
         assert!(!fits(&way(1, &[3, 1]), &cycle), "back over the same friend");
+
+        let ring = Query { clearing: true, ..cycle.clone() };
+        let smaller = |fees| Way { parts: vec![PartPlan { amount: 7, ..way(fees, &[3, 4, 1]).parts[0].clone() }] };
+        assert!(fits(&smaller(0), &ring) && !fits(&smaller(1), &ring) && !fits(&smaller(0), &cycle));
+        assert!(!fits(&smaller(0), &Query { amount: 6, ..ring }));
 
         let mut queries = queries(1);
         let (id, asked) = ask(&mut queries);

@@ -69,7 +69,7 @@ fn client(seed: u8) -> IndexClient {
 
 fn edge(friend: u8, send_capacity: u128, receive_capacity: u128) -> Edge {
     let (friend, currency, rate) = (key(friend), Currency::default(), Rate { mul: 0, add: u128::from(friend) });
-    Edge { friend, currency, send_capacity, receive_capacity, rate }
+    Edge { friend, currency, send_capacity, receive_capacity, rate, clearable: offst_proto::index::Clearable::None }
 }
 
 async fn until(client: &IndexClient, what: &str, condition: impl Fn(&ServerStatus) -> bool) {

@@ -137,7 +137,14 @@ mod tests {
 
     fn edge(friend: u8, send_capacity: u128, receive_capacity: u128) -> Edge {
         let rate = Rate { mul: 0, add: friend.into() };
-        Edge { friend: key(friend), currency: Currency::default(), send_capacity, receive_capacity, rate }
+        Edge {
+            friend: key(friend),
+            currency: Currency::default(),
+            send_capacity,
+            receive_capacity,
+            rate,
+            clearable: offst_proto::index::Clearable::None,
+        }
     }
 
     fn hops(graph: &CapacityGraph, node: u8) -> Vec<HopIn> {

@@ -1,5 +1,6 @@
 //! What is known of all nodes: newest sequence numbers, edges with their expiry, quotas.
 
+use crate::clearing::ClearingGraph;
 use crate::graph::CapacityGraph;
 use crate::limits::Limits;
 use crate::search::{Found, SearchBounds};
@@ -18,6 +19,7 @@ pub struct Index {
     /// Sum over all nodes.
     edges: usize,
     graph: CapacityGraph,
+    clearing: ClearingGraph,
     /// Where the next sweep goes on.
     swept: Option<PublicKey>,
 }
@@ -35,7 +37,14 @@ struct Published {
 impl Index {
     /// Knows nothing.
     pub fn new(limits: Limits) -> Self {
-        Index { limits, nodes: BTreeMap::new(), edges: 0, graph: CapacityGraph::new(), swept: None }
+        Index {
+            limits,
+            nodes: BTreeMap::new(),
+            edges: 0,
+            graph: CapacityGraph::new(),
+            clearing: ClearingGraph::default(),
+            swept: None,
+        }
     }
 
     /// Takes an update that [`admit`](crate::admit) let through. All of its edges are taken, or none.
@@ -73,9 +82,11 @@ impl Index {
             if edge.is_closed() {
                 node.edges.remove(&name);
                 self.graph.remove(update.node, edge.friend, &edge.currency);
+                self.clearing.remove(update.node, edge.friend, &edge.currency);
             } else {
                 node.edges.insert(name, update.expires_ms);
                 self.graph.set(update.node, edge, update.expires_ms);
+                self.clearing.set(update.node, edge, update.expires_ms);
             }
         }
         self.edges = self.edges - held + node.edges.len();
@@ -85,7 +96,11 @@ impl Index {
     /// Answers a query.
     pub fn answer(&self, query: &Query, now_ms: u64) -> Answer {
         let bounds = SearchBounds { work: self.limits.search_work, hops: HOPS_MAX };
-        let Found { way, cut } = self.graph.search(query, now_ms, bounds);
+        let Found { way, cut } = if query.clearing {
+            self.clearing.search(query, now_ms, bounds)
+        } else {
+            self.graph.search(query, now_ms, bounds)
+        };
         Answer { id: query.id, ways: way.into_iter().collect(), cut }
     }
 
@@ -106,6 +121,7 @@ impl Index {
             for name in expired {
                 node.edges.remove(&name);
                 self.graph.remove(*key, name.0, &name.1);
+                self.clearing.remove(*key, name.0, &name.1);
                 self.edges -= 1;
             }
             if node.kept_until_ms <= now_ms {
@@ -169,6 +185,7 @@ mod tests {
             send_capacity: capacity,
             receive_capacity: capacity,
             rate: Rate::default(),
+            clearable: offst_proto::index::Clearable::None,
         }
     }
 

@@ -36,6 +36,7 @@ pub fn payment(number: u8, status: PaymentStatus) -> PaymentReport {
     PaymentReport {
         payment_id: PaymentId::from_bytes([number; 16]),
         status,
+        kind: offst_proto::report::PaymentKind::Payment,
         destination: identity(9).public_key(),
         invoice_id: None,
         currency: Currency::default(),

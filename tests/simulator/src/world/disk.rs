@@ -34,6 +34,7 @@ pub struct Disk {
     arrivals: BTreeMap<HopKey, Vec<u8>>,
     invoices: BTreeMap<InvoiceId, Vec<u8>>,
     payments: BTreeMap<PaymentId, Vec<u8>>,
+    auto_clear: bool,
     /// What the node has earned as a mediator.
     pub forwarded: Vec<ForwardReport>,
     /// How many transactions were written.
@@ -147,6 +148,7 @@ impl Commit for Disk {
                     Some(ticket) => drop(self.index_servers.insert(name.clone(), ticket.clone())),
                     None => drop(self.index_servers.remove(name)),
                 },
+                Change::AutoClear(on) => self.auto_clear = *on,
                 Change::Forward(key, forward) => put(&mut self.forwards, key.clone(), forward.as_ref()),
                 Change::Arrival(key, arrival) => put(&mut self.arrivals, key.clone(), arrival.as_ref()),
                 Change::Invoice(record) => put(&mut self.invoices, record.invoice.id, Some(record)),
@@ -174,6 +176,7 @@ impl Disk {
                 .payments()
                 .filter(|payment| matches!(payment.progress, Progress::Searching | Progress::Committed))
                 .collect(),
+            auto_clear: self.auto_clear,
         }
     }
 
