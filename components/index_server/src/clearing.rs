@@ -4,10 +4,10 @@
 //! of one length to a node it keeps the one that carries most. No node can be on it twice: what lies between would be left out
 //! by a shorter one. And no ring has two nodes only, because a debt has one direction.
 
-use crate::search::{Found, SearchBounds};
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
 use offst_proto::index::{Clearable, Edge, Hop, Query};
+use offst_proto::limits::HOPS_MAX;
 use offst_proto::route::{PartPlan, Way};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,20 +58,20 @@ impl ClearingGraph {
         }
     }
 
-    /// The shortest ring through the source of `query`.
-    pub(crate) fn search(&self, query: &Query, now_ms: u64, bounds: SearchBounds) -> Found {
-        let Some(claims) = self.currencies.get(&query.currency) else { return Found::default() };
+    /// The shortest ring through the source of `query`, looking at `work_max` hops at most; and whether the search was cut there.
+    pub(crate) fn search(&self, query: &Query, now_ms: u64, work_max: usize) -> (Option<Way>, bool) {
+        let Some(claims) = self.currencies.get(&query.currency) else { return (None, false) };
         let excluded_edges: BTreeSet<Hop> = query.excluded_edges.iter().copied().collect();
         let source = query.source;
         let mut steps: BTreeMap<PublicKey, Step> = BTreeMap::new();
         let mut front = vec![(source, query.amount)];
         let mut work = 0;
-        for _ in 0..bounds.hops {
+        for _ in 0..HOPS_MAX {
             let mut next: BTreeMap<PublicKey, Step> = BTreeMap::new();
             for (node, carries) in front {
                 for (friend, capacity) in debtors(claims, &node, query, now_ms) {
-                    if work == bounds.work {
-                        return Found { way: None, cut: true };
+                    if work == work_max {
+                        return (None, true);
                     }
                     work += 1;
                     let is_source = friend == source;
@@ -85,7 +85,7 @@ impl ClearingGraph {
                 }
             }
             if let Some(last) = next.get(&source) {
-                return Found { way: Some(ring(&source, last, &steps)), cut: false };
+                return (Some(ring(&source, last, &steps)), false);
             }
             if next.is_empty() {
                 break;
@@ -93,7 +93,7 @@ impl ClearingGraph {
             front = next.iter().map(|(node, step)| (*node, step.carries)).collect();
             steps.extend(next);
         }
-        Found::default()
+        (None, false)
     }
 }
 
@@ -137,8 +137,6 @@ mod tests {
     use offst_crypto::Identity;
     use offst_proto::Rate;
 
-    const BOUNDS: SearchBounds = SearchBounds { work: 1000, hops: 32 };
-
     fn key(seed: u8) -> PublicKey {
         Identity::from_seed([seed; 32]).public_key()
     }
@@ -166,7 +164,7 @@ mod tests {
     }
 
     fn found(graph: &ClearingGraph, query: &Query) -> Option<(Vec<PublicKey>, u128)> {
-        let way = graph.search(query, 0, BOUNDS).way?;
+        let way = graph.search(query, 0, 1000).0?;
         assert_eq!((way.check(), way.parts.len(), way.fees()), (Ok(()), 1, 0));
         Some((way.parts[0].route.clone(), way.amount()))
     }
@@ -225,9 +223,8 @@ mod tests {
     #[test]
     fn bounds_expiry_and_nothing_stays_behind() {
         let graph = three();
-        assert_eq!(graph.search(&query(9), 100, BOUNDS), Found::default(), "all has expired");
-        assert_eq!(graph.search(&query(9), 0, SearchBounds { hops: 2, ..BOUNDS }).way, None);
-        assert_eq!(graph.search(&query(9), 0, SearchBounds { work: 2, ..BOUNDS }), Found { way: None, cut: true });
+        assert_eq!(graph.search(&query(9), 100, 1000), (None, false), "all has expired");
+        assert_eq!(graph.search(&query(9), 0, 2), (None, true));
         let mut graph = graph;
         for (node, friend) in [(1, 2), (1, 3), (2, 3), (2, 1), (3, 1), (3, 2)] {
             graph.remove(key(node), key(friend), &Currency::default());

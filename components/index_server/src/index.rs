@@ -95,12 +95,12 @@ impl Index {
 
     /// Answers a query.
     pub fn answer(&self, query: &Query, now_ms: u64) -> Answer {
+        if query.clearing {
+            let (ring, cut) = self.clearing.search(query, now_ms, self.limits.search_work);
+            return Answer { id: query.id, ways: ring.into_iter().collect(), cut };
+        }
         let bounds = SearchBounds { work: self.limits.search_work, hops: HOPS_MAX };
-        let Found { way, cut } = if query.clearing {
-            self.clearing.search(query, now_ms, bounds)
-        } else {
-            self.graph.search(query, now_ms, bounds)
-        };
+        let Found { way, cut } = self.graph.search(query, now_ms, bounds);
         Answer { id: query.id, ways: way.into_iter().collect(), cut }
     }
 

@@ -7,8 +7,8 @@ use offst_crypto::Ed25519Verifier;
 use offst_funder::{Command, Reply};
 use offst_proto::PaymentId;
 use offst_proto::app::{
-    read_amount, read_amount_option, read_currency, read_key, read_payment_id, read_text, write_clearing, write_payment,
-    write_quote,
+    read_amount, read_amount_option, read_currency, read_key, read_payment_id, read_text, write_clearing,
+    write_payment, write_quote,
 };
 use offst_proto::encoding::DecodeError;
 use offst_proto::invoice::Invoice;
