@@ -122,7 +122,7 @@ async fn two_nodes_publish_and_a_query_gives_the_route() {
     assert_eq!(route(&clients[0], query.clone()).await, Some((1, vec![key(2), key(3)])));
     // Anybody may ask about anybody.
     assert_eq!(route(&clients[3], query.clone()).await, Some((1, vec![key(2), key(3)])));
-    assert_eq!(route(&clients[0], Query { amount: 100, ..query }).await, None, "the fees do not fit");
+    assert_eq!(route(&clients[0], Query { amount: 200, ..query }).await, None, "all lines together do not carry it");
     server.stop().await;
 }
 
