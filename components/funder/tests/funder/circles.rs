@@ -281,3 +281,77 @@ fn a_mediator_waives_only_what_makes_both_debts_smaller() {
         world.assert_quiet();
     }
 }
+
+/// Rings in a town of random debts, begun by everybody at any time, while processes die and connections break: nobody becomes
+/// richer or poorer, and no debt grows or changes sides.
+#[test]
+fn clearing_only_ever_makes_debts_smaller() {
+    let mut cleared = 0;
+    for seed in 0..40 {
+        let count = 6;
+        let mut world = World::new(count, seed);
+        let mut lines = Vec::new();
+        for one in 0..count {
+            for other in 0..one {
+                if world.dice.chance(60) {
+                    let balance = world.dice.below(200) as i128 - 100;
+                    for (node, friend, balance) in [(one, other, balance), (other, one, -balance)] {
+                        let command = world.friendship(friend, &Currency::default(), balance, 150);
+                        assert_eq!(world.ask(node, command), Reply::Done);
+                    }
+                    lines.push((one, other, balance));
+                }
+            }
+        }
+        world.connect_all();
+        world.settle();
+        let wealth: Vec<_> = world.nodes.iter().map(|node| node.wealth()).collect();
+        for node in 0..count {
+            world.ask(node, Command::SetAutoClear(true));
+        }
+        world.is_wild = true;
+        for _ in 0..40 {
+            let node = world.dice.below(count);
+            match world.dice.below(8) {
+                0 => world.kill(node),
+                1 => {
+                    let other = (node + 1 + world.dice.below(count - 1)) % count;
+                    world.disconnect(node, other);
+                }
+                2 => {
+                    let crash = CRASHES[world.dice.below(CRASHES.len())];
+                    world.nodes[node].crash = Some((world.dice.below(4), crash));
+                }
+                3 | 4 => {
+                    let ms = world.dice.below(9_000) as u64;
+                    world.advance(ms);
+                }
+                _ => {
+                    world.command(node, Command::Clear { currency: Currency::default(), perform: true });
+                }
+            }
+            for _ in 0..world.dice.below(30) {
+                world.step();
+            }
+            (0..count).for_each(|node| world.start(node));
+            world.connect_all();
+        }
+        for node in &mut world.nodes {
+            node.crash = None;
+        }
+        (0..count).for_each(|node| world.start(node));
+        world.connect_all();
+        world.advance(200_000);
+        world.assert_quiet();
+        for (node, before) in world.nodes.iter().zip(wealth) {
+            assert_eq!(node.wealth(), before, "seed {seed}");
+        }
+        for (one, other, before) in lines {
+            let after = world.balance(one, other);
+            let is_smaller = if before >= 0 { (0..=before).contains(&after) } else { (before..=0).contains(&after) };
+            assert!(is_smaller, "seed {seed}: {one} was owed {before} by {other}, and {after} now");
+            cleared += before.abs() - after.abs();
+        }
+    }
+    assert!(cleared > 0, "something was cleared");
+}
