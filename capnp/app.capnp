@@ -54,6 +54,11 @@ interface Buyer {
   # Answers when the payment has ended or its time is over. The same paymentId pays once, however often it is ordered.
   cancelPayment @1 (paymentId :Data) -> (result :PaymentResult);
   # Gives a payment up that is not committed.
+  quote @2 (order :Order) -> (result :QuoteResult);
+  # What the payment would cost now. Pays nothing; maxFee, timeoutMs and paymentId do not matter.
+  clear @3 (currency :Text, perform :Bool) -> (result :ClearingResult);
+  # Looks for a ring in which everybody owes the next, and clears it: all debts in it become smaller, nobody pays a fee.
+  # Otherwise only says which ring there is. Without `perform` it is cleared only when the owner has allowed it for good.
 }
 
 interface Seller {
@@ -86,6 +91,9 @@ interface Config {
   # Where the friend is reached.
   resetFriend @13 (name :Text, currency :Text) -> (result :Result);
   # Accepts the friend's terms.
+  setAutoClear @14 (on :Bool) -> (result :Result);
+  # Clear rings of debts on one's own, and let others clear them through this node without a fee. Index servers are then told
+  # how much is owed.
 }
 
 struct Result {
@@ -102,6 +110,51 @@ struct PaymentResult {
     # The node has no payment of this id.
     refused @2 :Text;
   }
+}
+
+struct QuoteResult {
+  union {
+    quote @0 :Quote;
+    refused @1 :Text;
+  }
+}
+
+struct Quote {
+  currency @0 :Text;
+  amount @1 :Text;
+  # What the destination would get.
+  ways @2 :List(Way);
+  # Cheapest first, at least one.
+}
+
+struct Way {
+  parts @0 :List(Part);
+  # Their amounts add up to what was asked for.
+}
+
+struct Part {
+  route @0 :List(Data);
+  # The nodes after this one in order, the destination last.
+  amount @1 :Text;
+  # What the destination gets.
+  fees @2 :Text;
+  # What all mediators take.
+}
+
+struct ClearingResult {
+  union {
+    clearing @0 :Clearing;
+    refused @1 :Text;
+  }
+}
+
+struct Clearing {
+  autoClear @0 :Bool;
+  # What the owner has set.
+  ring @1 :Part;
+  # Ends at this node. Missing: there is no ring.
+  payment @2 :Payment;
+  # How clearing it went. Missing: it was only looked for.
 }
 
 struct InvoiceResult {
@@ -135,6 +188,7 @@ struct Order {
     invoice @1 :Text;
     # The line of text or the content of the file.
     spontaneous @2 :Gift;
+    rebalance @5 :Rebalance;
   }
   maxFee @3 :Text;
   # The most that mediators may take. Empty: whatever the cheapest way costs.
@@ -150,6 +204,14 @@ struct Gift {
   }
   currency @2 :Text;
   amount @3 :Text;
+}
+
+struct Rebalance {
+  # Credit that moves around a cycle of friends, back to this node.
+  friend @0 :Text;
+  # By whom it leaves, by the owner's name.
+  currency @1 :Text;
+  amount @2 :Text;
 }
 
 struct NewFriend {
@@ -267,6 +329,15 @@ struct Payment {
   durationMs @10 :UInt64;
   receipt @11 :Text;
   # The content of the receipt's file. Empty: not paid yet, or left out in a list.
+  kind @12 :PaymentKind;
+}
+
+enum PaymentKind {
+  payment @0;
+  rebalance @1;
+  # Around a cycle, back to this node.
+  clearing @2;
+  # Around a ring in which everybody owes the next.
 }
 
 enum InvoiceStatus {

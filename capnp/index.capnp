@@ -72,6 +72,8 @@ struct Query {
   # The first node after the source, or empty for any.
   excludedEdges @6 :List(Hop);
   excludedNodes @7 :List(Data);
+  clearing @8 :Bool;
+  # Asks for a ring of debts that can be cleared, of at most this amount; source and destination are one.
 }
 
 struct Hop {

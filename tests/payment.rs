@@ -40,7 +40,7 @@ fn a_pays_c_through_b_and_the_limit_holds() {
     assert_eq!(refused.code, 1, "{refused:?}");
     assert_eq!(refused.err.lines().count(), 1, "{refused:?}");
     // The index server may know it already, or the mediator says it.
-    assert!(["route", "room"].iter().any(|word| refused.err.contains(word)), "{refused:?}");
+    assert!(["route", "room", "left"].iter().any(|word| refused.err.contains(word)), "{refused:?}");
     assert!(!town.file("two.receipt").exists());
     town.wait_settled(&["a", "b", "c"]);
     assert_eq!(balances(), [-61, 61, -60, 60]);

@@ -120,6 +120,15 @@ pub(super) enum Destination {
     Friend(String),
 }
 
+impl From<Destination> for offst_app::Destination {
+    fn from(destination: Destination) -> Self {
+        match destination {
+            Destination::Key(key) => offst_app::Destination::Key(key),
+            Destination::Friend(name) => offst_app::Destination::Friend(name),
+        }
+    }
+}
+
 /// A public key, or the name of a friend.
 pub(super) fn destination(text: &str) -> Result<Destination, String> {
     match text.parse() {

@@ -44,6 +44,24 @@ pub(super) enum Config {
     SetFriendRelays(Contact),
     /// Accept a friend's terms for an account on which the two of you do not agree
     ResetFriend(Account),
+    /// Clear rings in which everybody owes the next on your own, without a fee, and let others clear theirs through this node;
+    /// index servers are told how much is owed
+    SetAutoClear(AutoClear),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AutoClear {
+    /// Whether to
+    #[arg(value_enum)]
+    switch: Switch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    /// Do
+    On,
+    /// Do not
+    Off,
 }
 
 #[derive(Debug, clap::Args)]
@@ -205,6 +223,7 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
         (Config::SetFriendRelays(call), Tickets::Friend(ticket)) => {
             app.set_friend_contact(&call.named.name, &ticket).await
         }
+        (Config::SetAutoClear(call), _) => app.set_auto_clear(call.switch == Switch::On).await,
         (Config::ResetFriend(call), _) => app.reset_friend(&call.named.name, &call.currency).await,
         (Config::AddRelay(_) | Config::AddIndex(_) | Config::AddFriend(_) | Config::SetFriendRelays(_), _) => {
             unreachable!("the ticket of this command was read before")

@@ -1,9 +1,11 @@
 //! The group `funds`: paying, and payments.
 
 use super::arguments::{self, Destination, check_output, load_invoice, positive_amount};
+use super::circles::{self, Clear, Rebalance};
 use super::connection::Connection;
 use super::history::{self, History, all_pages, forwards_table, payments_table, rows_max};
-use super::progress::with_progress;
+use super::progress::with_stages;
+use super::quote::{self, Quote};
 use super::{Voice, json, text};
 use crate::files::{self, Readers};
 use crate::outcome::{Failure, Outcome};
@@ -22,6 +24,12 @@ pub(super) enum Funds {
     PayInvoice(PayInvoice),
     /// Send credits without an invoice
     SendFunds(SendFunds),
+    /// Show what a payment would cost and over which ways it would go; nothing is paid
+    Quote(Quote),
+    /// Move credit around a cycle: it leaves by one friend and comes back by another
+    Rebalance(Rebalance),
+    /// Find rings in which everybody owes the next, and clear them: all debts in them become smaller, without a fee
+    Clear(Clear),
     /// Show how a payment stands, and write its receipt
     Status(Status),
     /// Give up a payment that is not committed yet
@@ -71,7 +79,7 @@ pub(super) struct How {
     receipt: ReceiptFile,
     /// The most that may be taken for carrying it on [default: whatever the cheapest way costs]
     #[arg(long, value_name = "N", value_parser = arguments::amount)]
-    max_fee: Option<u128>,
+    pub(super) max_fee: Option<u128>,
     /// How long to look for a way
     #[arg(
         long,
@@ -80,6 +88,18 @@ pub(super) struct How {
         value_parser = clap::value_parser!(u64).range(1..=PATIENCE_MS_MAX / 1000)
     )]
     timeout: u64,
+}
+
+impl How {
+    /// For credit that comes back: its receipt is of no use.
+    pub(super) fn without_receipt(max_fee: Option<u128>, timeout: u64) -> Self {
+        How { receipt: ReceiptFile { receipt: None, force: false }, max_fee, timeout }
+    }
+
+    /// The order under a fresh id.
+    pub(super) fn order(&self, purpose: Purpose) -> Order {
+        Order { payment_id: fresh_payment_id(), purpose, max_fee: self.max_fee, timeout_ms: self.timeout * 1000 }
+    }
 }
 
 /// Where a receipt is put.
@@ -145,12 +165,11 @@ pub(super) fn run(funds: Funds, connection: &Connection, voice: Voice) -> Outcom
             pay(purpose, how, connection, voice)
         }
         Funds::SendFunds(SendFunds { amount, dest, currency, how }) => {
-            let destination = match dest {
-                Destination::Key(key) => offst_app::Destination::Key(key),
-                Destination::Friend(name) => offst_app::Destination::Friend(name),
-            };
-            pay(Purpose::Spontaneous { destination, currency, amount }, how, connection, voice)
+            pay(Purpose::Spontaneous { destination: dest.into(), currency, amount }, how, connection, voice)
         }
+        Funds::Quote(arguments) => quote::run(arguments, connection, voice),
+        Funds::Rebalance(arguments) => circles::rebalance(arguments, connection, voice),
+        Funds::Clear(arguments) => circles::clear(arguments, connection, voice),
         Funds::Status(Status { payment, receipt }) => {
             receipt.check()?;
             connection.run(async |app| {
@@ -178,9 +197,9 @@ pub(super) fn run(funds: Funds, connection: &Connection, voice: Voice) -> Outcom
     }
 }
 
-fn pay(purpose: Purpose, how: How, connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn pay(purpose: Purpose, how: How, connection: &Connection, voice: Voice) -> Outcome {
     how.receipt.check()?;
-    let order = Order { payment_id: fresh_payment_id(), purpose, max_fee: how.max_fee, timeout_ms: how.timeout * 1000 };
+    let order = how.order(purpose);
     connection.run(async |app| {
         let payment = carry_out(&app, &order).await?;
         how.receipt.write(&payment)?;
@@ -201,7 +220,8 @@ fn fresh_payment_id() -> PaymentId {
 
 /// Orders the payment. When the connection is lost, it may be under way: then nobody must believe that it failed.
 async fn carry_out(app: &App, order: &Order) -> Outcome<PaymentReport> {
-    with_progress("Paying", app.pay(order)).await.map_err(|error| match error {
+    let stage = async || app.payment(order.payment_id).await.ok().map(|payment| stage(&payment));
+    with_stages("Paying", stage, app.pay(order)).await.map_err(|error| match error {
         AppError::Disconnected(_) | AppError::Answer(_) => {
             let sentence = format!("{error}; the payment may be {}", still_under_way(order.payment_id));
             Failure::failed(&sentence).with_document(json!({
@@ -213,6 +233,17 @@ async fn carry_out(app: &App, order: &Order) -> Outcome<PaymentReport> {
         }
         error => error.into(),
     })
+}
+
+/// What a payment is doing, in a few words.
+fn stage(payment: &PaymentReport) -> String {
+    let PaymentReport { parts, reason, .. } = payment;
+    match (parts, reason.is_empty()) {
+        (0, true) => "looking for a way".into(),
+        (0, false) => format!("looking for another way: {}", text::clean(reason)),
+        (1, _) => "1 part under way".into(),
+        (parts, _) => format!("{parts} parts under way"),
+    }
 }
 
 fn still_under_way(payment_id: PaymentId) -> String {
@@ -232,7 +263,7 @@ fn report(payment: &PaymentReport, voice: Voice) -> Outcome {
     Err(failure_with_payment(&sentence, payment))
 }
 
-fn failure_with_payment(sentence: &str, payment: &PaymentReport) -> Failure {
+pub(super) fn failure_with_payment(sentence: &str, payment: &PaymentReport) -> Failure {
     let failure = Failure::failed(sentence);
     let mut document = json::payment(payment);
     document["error"] = json!(failure.sentence());
@@ -258,6 +289,7 @@ fn details(payment: &PaymentReport) -> String {
     let mut lines = vec![
         format!("payment:     {payment_id}"),
         format!("status:      {}", json::payment_status(payment.status)),
+        format!("kind:        {}", json::payment_kind(payment.kind)),
         format!("destination: {destination}"),
         format!("amount:      {amount} {currency}"),
         format!("fees:        {fees}"),
@@ -266,7 +298,7 @@ fn details(payment: &PaymentReport) -> String {
         format!("duration:    {duration_ms} ms"),
     ];
     if let Some(invoice_id) = payment.invoice_id {
-        lines.insert(3, format!("invoice:     {invoice_id}"));
+        lines.insert(4, format!("invoice:     {invoice_id}"));
     }
     if !payment.reason.is_empty() {
         lines.insert(2, format!("reason:      {}", text::clean(&payment.reason)));
@@ -278,11 +310,13 @@ fn details(payment: &PaymentReport) -> String {
 mod tests {
     use super::*;
     use offst_crypto::Identity;
+    use offst_proto::report::PaymentKind;
 
     fn payment(status: PaymentStatus, reason: &str) -> PaymentReport {
         PaymentReport {
             payment_id: PaymentId::from_bytes([2; 16]),
             status,
+            kind: PaymentKind::Payment,
             destination: Identity::from_seed([1; 32]).public_key(),
             invoice_id: None,
             currency: Currency::default(),
@@ -338,7 +372,12 @@ mod tests {
     #[test]
     fn details_are_one_a_line() {
         let text = details(&payment(PaymentStatus::Pending, "node1\nis away"));
-        assert!(text.contains("status:      pending\nreason:      node1\u{fffd}is away\ndestination: iojj"), "{text}");
+        assert!(
+            text.contains(
+                "status:      pending\nreason:      node1\u{fffd}is away\nkind:        payment\ndestination: iojj"
+            ),
+            "{text}"
+        );
         assert!(text.contains("amount:      100 credit\nfees:        3\n"), "{text}");
     }
 }

@@ -7,7 +7,9 @@ use super::{Voice, json, text};
 use crate::files::{self, Readers};
 use crate::outcome::Outcome;
 use offst_app::{App, AppError};
-use offst_proto::report::{ForwardReport, InvoiceReport, InvoiceStatus, PAGE_MAX, Page, PaymentReport, PaymentStatus};
+use offst_proto::report::{
+    ForwardReport, InvoiceReport, InvoiceStatus, PAGE_MAX, Page, PaymentKind, PaymentReport, PaymentStatus,
+};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -103,14 +105,20 @@ fn signed(amount: u128) -> i128 {
 }
 
 fn of_payment(payment: &PaymentReport) -> Entry {
+    let is_to_others = payment.kind == PaymentKind::Payment;
     Entry {
         time_ms: payment.created_ms.saturating_add(payment.duration_ms),
-        kind: "payment",
+        kind: json::payment_kind(payment.kind),
         id: payment.payment_id.to_string(),
         currency: payment.currency.to_string(),
-        change: -signed(payment.amount.saturating_add(payment.fees)),
+        // What goes around a cycle comes back.
+        change: if is_to_others { -signed(payment.amount.saturating_add(payment.fees)) } else { -signed(payment.fees) },
         fees: payment.fees,
-        description: format!("to {}", payment.destination),
+        description: if is_to_others {
+            format!("to {}", payment.destination)
+        } else {
+            format!("{} around a cycle", payment.amount)
+        },
     }
 }
 

@@ -2,8 +2,8 @@
 
 use offst_proto::Rate;
 use offst_proto::report::{
-    Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus, PaymentReport,
-    PaymentStatus, ServerReport, ServerState,
+    Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus, PaymentKind,
+    PaymentReport, PaymentStatus, ServerReport, ServerState,
 };
 use offst_proto::ticket::ServerTicket;
 use serde_json::{Value, json};
@@ -79,10 +79,19 @@ pub(super) fn payment_status(status: PaymentStatus) -> &'static str {
     }
 }
 
+pub(super) fn payment_kind(kind: PaymentKind) -> &'static str {
+    match kind {
+        PaymentKind::Payment => "payment",
+        PaymentKind::Rebalance => "rebalance",
+        PaymentKind::Clearing => "clearing",
+    }
+}
+
 pub(super) fn payment(payment: &PaymentReport) -> Value {
     json!({
         "payment_id": payment.payment_id.to_string(),
         "status": payment_status(payment.status),
+        "kind": payment_kind(payment.kind),
         "destination": payment.destination.to_string(),
         "invoice_id": payment.invoice_id.map(|id| id.to_string()),
         "currency": payment.currency.as_str(),
@@ -197,6 +206,7 @@ mod tests {
         let report = PaymentReport {
             payment_id: PaymentId::from_bytes([2; 16]),
             status: PaymentStatus::Pending,
+            kind: PaymentKind::Payment,
             destination: Identity::from_seed([1; 32]).public_key(),
             invoice_id: None,
             currency: Currency::default(),
@@ -211,6 +221,7 @@ mod tests {
         let expected = json!({
             "payment_id": "AgICAgICAgICAgICAgICAg",
             "status": "pending",
+            "kind": "payment",
             "destination": "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w",
             "invoice_id": null,
             "currency": "credit",

@@ -15,6 +15,7 @@
 //! | `text`, `progress` | what reaches a terminal |
 
 mod arguments;
+mod circles;
 mod config;
 mod connection;
 mod events;
@@ -25,6 +26,7 @@ mod info;
 mod init;
 mod json;
 mod progress;
+mod quote;
 mod seller;
 mod table;
 mod text;
@@ -159,6 +161,13 @@ mod tests {
             "seller wait -i FILE",
             "funds pay-invoice -i FILE -r RECEIPT --max-fee 3 --timeout 10",
             &format!("funds send-funds --amount 5 --dest {key} -r RECEIPT"),
+            "funds quote -i FILE --max-fee 3",
+            "funds quote --amount 5 --dest node1 --currency hours",
+            "funds rebalance -n NAME --amount 5 --max-fee 3 --timeout 9 --currency hours",
+            "funds clear",
+            "funds clear --perform --currency hours --json",
+            "config set-auto-clear on",
+            "config set-auto-clear off",
             "funds send-funds --amount 5 --dest node1 --currency hours",
             &format!("funds status {id}"),
             &format!("funds cancel {id}"),
@@ -199,6 +208,12 @@ mod tests {
             "funds pay-invoice -i FILE --timeout 0",
             "funds pay-invoice -i FILE --timeout 3601",
             "funds send-funds --amount 5",
+            "funds quote",
+            "funds quote --amount 5",
+            "funds quote -i FILE --amount 5 --dest node1",
+            "funds rebalance -n NAME",
+            "config set-auto-clear",
+            "config set-auto-clear yes",
             "funds send-funds --amount 5 --dest node1 --currency Euro",
             "funds status short",
         ] {

@@ -39,6 +39,10 @@ crate::settings! {
         strike_ms: u64 = defaults().timing.strike_ms,
         /// How long a payment without a route waits before it asks again, milliseconds.
         route_retry_ms: u64 = defaults().timing.retry_ms,
+        /// A hop that refused a payment is avoided so long by the next ones, milliseconds.
+        refusal_ms: u64 = defaults().timing.refusal_ms,
+        /// With set-auto-clear on: how often a ring of debts is looked for, milliseconds; up to twice as long.
+        clear_interval_ms: u64 = defaults().timing.clear_ms,
         /// A friend may be away so long before the uncommitted payments that it has are given up, milliseconds.
         offline_ms: u64 = defaults().timing.offline_ms,
         /// Most messages that are written to the disk together.
@@ -136,6 +140,8 @@ impl NodeFile {
                 hold_ms: self.hold_ms,
                 strike_ms: self.strike_ms,
                 retry_ms: self.route_retry_ms,
+                refusal_ms: self.refusal_ms,
+                clear_ms: self.clear_interval_ms,
                 offline_ms: self.offline_ms,
             },
             friend_keepalive: KeepaliveConfig {

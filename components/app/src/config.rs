@@ -117,4 +117,8 @@ commands! {
         call.set_name(name);
         call.set_currency(currency.as_str());
     }
+    /// Clears rings of debts on the node's own from now on, and lets others clear them through it without a fee; or not.
+    set_auto_clear(on: bool), set_auto_clear_request: |call| {
+        call.set_on(on);
+    }
 }

@@ -2,7 +2,7 @@
 
 mod fake;
 
-use fake::{APP, Fake, OPEN_INVOICE, Running, identity, invoice_report, payment, signed_invoice, start};
+use fake::{APP, Fake, OPEN_INVOICE, Running, identity, invoice_report, part, payment, signed_invoice, start};
 use offst_app::{App, AppError, Destination, NewFriend, NewInvoice, Order, Purpose, connect, connect_within};
 use offst_app_server::{Limits, Permissions};
 use offst_funder::Command;
@@ -121,6 +121,23 @@ async fn paying() {
             assert_eq!(second.purpose, spontaneous(offst_proto::order::Destination::Key(identity(3).public_key())));
             assert_eq!(third.purpose, spontaneous(offst_proto::order::Destination::Friend("node1".into())));
         }
+        running.fake.commands.lock().unwrap().clear();
+        let cycle = Purpose::Rebalance { friend: "node1".into(), currency: "hours".parse().unwrap(), amount: 7 };
+        let quote = app.quote(&order(cycle.clone())).await.unwrap();
+        assert_eq!((quote.amount, &quote.ways[0].parts[0]), (100, &part()));
+        let refused = app.quote(&Order { max_fee: Some(0), ..order(cycle.clone()) }).await.unwrap_err();
+        assert_eq!(refused.to_string(), "there is no way");
+        for perform in [false, true] {
+            let report = app.clear(&Currency::default(), perform).await.unwrap();
+            assert_eq!((report.ring, report.payment.is_some()), (Some(part()), perform));
+        }
+        {
+            let commands = running.fake.commands.lock().unwrap();
+            let [Command::Quote(asked), _, _, Command::Clear { perform: true, .. }] = &commands[..] else {
+                panic!("{commands:?}");
+            };
+            assert_eq!(asked.purpose, cycle);
+        }
         let ended = app.cancel_payment(PaymentId::from_bytes([4; 16])).await.unwrap();
         assert_eq!(ended.status, PaymentStatus::Paid, "too late to cancel");
     })
@@ -212,6 +229,7 @@ async fn configuring() {
         app.set_friend_max_debt("node1", &credit, 1 << 96).await.unwrap();
         app.set_friend_rate("node1", &credit, &rate).await.unwrap();
         app.set_friend_contact("node1", &ticket).await.unwrap();
+        app.set_auto_clear(true).await.unwrap();
         let refused = app.reset_friend("node1", &credit).await.unwrap_err();
         assert_eq!(refused.to_string(), "there is nothing to reset");
         let too_much = app.set_friend_max_debt("node1", &credit, u128::MAX).await.unwrap_err();
@@ -238,6 +256,7 @@ async fn configuring() {
             Command::SetFriendMaxDebt(name(), credit.clone(), 1 << 96),
             Command::SetFriendRate(name(), credit.clone(), rate),
             Command::SetFriendContact(name(), ticket),
+            Command::SetAutoClear(true),
             Command::ResetFriend(name(), credit),
         ];
         assert_eq!(running.fake.commands.lock().unwrap()[..], expected);

@@ -1,4 +1,4 @@
-//! Paying (protocol section 2).
+//! Paying until it is committed (protocol section 2): orders, ways, parts.
 //!
 //! ```text
 //! Searching --all parts responded, their sum is the total--> Committed --all parts collected--> Paid
@@ -6,26 +6,25 @@
 //!     +--no way, no time, called off--> Failed <--all parts cancelled--+
 //! ```
 //!
-//! The parts are committed in one transaction. Before it every part can be given up; after it only the destination's `Collect`
-//! or `Cancel` ends one, and no timeout calls the payment failed.
+//! The parts are committed in one transaction. Before it every part can be given up; what comes after is in `settlement`.
 
 use crate::command::{CommandId, Reply};
 use crate::io::Output;
 use crate::machine::{Batch, line};
 use crate::mediator::cancel_reason;
-use crate::records::{HopKey, Origin, Part, Payment, Progress, Promise, REASON_BYTES_MAX};
+use crate::quote::no_route;
+use crate::reasons::bounded;
+use crate::records::{Circle, HopKey, Origin, Part, Payment, Progress};
 use crate::seller::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::timers::Timer;
-use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::Direction;
+use offst_crypto::PublicKey;
 use offst_proto::index::{EXCLUDED_MAX, Hop, Query};
-use offst_proto::limits::{AMOUNT_MAX, PARTS_MAX, PATIENCE_MS_MAX};
+use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
 use offst_proto::order::{Destination, Order, Purpose};
-use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, proof};
-use offst_proto::report::{Event, PaymentStatus};
+use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, proof};
 use offst_proto::route::{PartPlan, Way};
-use offst_proto::statement::{Answer, Request};
-use offst_proto::{PaymentId, RequestId, Verified};
+use offst_proto::statement::Request;
+use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of a payment only while this process runs.
@@ -33,16 +32,36 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Search {
     /// Commands that wait for the end.
     pub(crate) waiters: Vec<CommandId>,
-    /// Edges that have refused this payment.
-    excluded: BTreeSet<(PublicKey, PublicKey)>,
+    /// The ring of debts that is cleared.
+    pub(crate) ring: Option<PartPlan>,
+    /// Why it was refused last.
+    pub(crate) refusal: Option<CancelReason>,
+    /// Hops that have refused this payment.
+    excluded: BTreeSet<Hop>,
+    /// Hops that have refused other payments were excluded when the index servers were asked last.
+    avoided_others: bool,
+    /// There is no way without them.
+    needs_others: bool,
     /// An answer of the index servers is awaited.
     asking: bool,
     /// How many edges were excluded when the index servers were asked last.
     excluded_then: usize,
     /// How often no way was left although some had been tried.
     rounds: u32,
-    /// The time to look for ways is over.
-    is_over: bool,
+    /// Ways are not looked for (any more).
+    pub(crate) is_over: bool,
+}
+
+impl Search {
+    /// For a payment that the last run has committed.
+    pub(crate) fn taken_up(payment: &Payment) -> Self {
+        Search { is_over: payment.circle == Some(Circle::Clearing), ..Search::default() }
+    }
+
+    /// For a ring of debts, which has one way only.
+    pub(crate) fn of_ring(command: Option<CommandId>, ring: PartPlan) -> Self {
+        Search { waiters: command.into_iter().collect(), ring: Some(ring), is_over: true, ..Search::default() }
+    }
 }
 
 /// How often ways are looked for again after all that were known have failed; the pauses between double.
@@ -53,7 +72,7 @@ const UNTRIED_ROUNDS_MAX: u32 = 2;
 const PAYMENTS_MAX: usize = 10_000;
 
 /// Reasons after which no other way can help.
-fn is_final(reason: CancelReason) -> bool {
+pub(crate) fn is_final(reason: CancelReason) -> bool {
     matches!(
         reason,
         CancelReason::UnknownInvoice
@@ -61,6 +80,20 @@ fn is_final(reason: CancelReason) -> bool {
             | CancelReason::AlreadyPaid
             | CancelReason::BadProof
             | CancelReason::Amount
+    )
+}
+
+/// Reasons that will keep the hop from carrying other payments too, for a while.
+fn is_of_the_hop(reason: CancelReason) -> bool {
+    matches!(
+        reason,
+        CancelReason::Closed
+            | CancelReason::Offline
+            | CancelReason::Timeout
+            | CancelReason::Busy
+            | CancelReason::UnknownFriend
+            | CancelReason::Overdue
+            | CancelReason::AccountStopped
     )
 }
 
@@ -101,10 +134,12 @@ impl Batch<'_> {
         }
     }
 
-    fn payment(&self, order: &Order) -> Result<Payment, String> {
+    /// The payment that an order means, not started.
+    pub(crate) fn payment(&self, order: &Order) -> Result<Payment, String> {
         if self.state.payments.len() >= PAYMENTS_MAX {
             return Err(format!("{PAYMENTS_MAX} payments are under way already: wait until some have ended"));
         }
+        let mut circle = None;
         let (destination, invoice, currency, total) = match &order.purpose {
             Purpose::Invoice(invoice) => {
                 if invoice.destination == self.state.local {
@@ -132,6 +167,14 @@ impl Batch<'_> {
                 }
                 (key, None, currency.clone(), *amount)
             }
+            Purpose::Rebalance { friend, currency, amount } => {
+                let key = self.friend_key(friend)?;
+                if !self.state.friends[&key].accounts.contains_key(currency) {
+                    return Err(format!("there is no account in {currency} with \"{friend}\""));
+                }
+                circle = Some(Circle::Rebalance(key));
+                (self.state.local, None, currency.clone(), *amount)
+            }
         };
         if total == 0 || total > AMOUNT_MAX {
             return Err("the amount must be at least 1 and at most 2^96".into());
@@ -139,6 +182,7 @@ impl Batch<'_> {
         Ok(Payment {
             id: order.payment_id,
             destination,
+            circle,
             invoice,
             currency,
             total,
@@ -163,14 +207,35 @@ impl Batch<'_> {
         }
         search.asking = true;
         search.excluded_then = search.excluded.len();
-        let mut query = Query::new(payment.currency.clone(), missing, self.state.local, payment.destination);
-        query.excluded_edges =
-            search.excluded.iter().take(EXCLUDED_MAX).map(|(from, to)| Hop { from: *from, to: *to }).collect();
+        let mut query = self.way_query(&self.state.payments[&id], missing);
+        let since = self.now.uptime_ms.saturating_sub(self.environment.timing.refusal_ms);
+        let search = self.state.searches.get_mut(&id).expect("looked above");
+        query.excluded_edges.extend(search.excluded.iter().take(EXCLUDED_MAX));
+        search.avoided_others = false;
+        if !search.needs_others {
+            let mut others = self.state.refusals.hops(&query.currency, missing, since);
+            others.retain(|hop| !search.excluded.contains(hop));
+            others.truncate(EXCLUDED_MAX - query.excluded_edges.len());
+            search.avoided_others = !others.is_empty();
+            query.excluded_edges.extend(others);
+        }
         self.outputs.push(Output::FindWays(id, Box::new(query)));
+    }
+
+    /// The question for ways that bring `missing` credits.
+    pub(crate) fn way_query(&self, payment: &Payment, missing: u128) -> Query {
+        let mut query = Query::new(payment.currency.clone(), missing, self.state.local, payment.destination);
+        if let Some(Circle::Rebalance(friend)) = payment.circle {
+            query.via = Some(friend);
+        }
+        query
     }
 
     /// The index servers have answered.
     pub(crate) fn found_ways(&mut self, id: PaymentId, ways: Result<Vec<Way>, String>) {
+        if let Some(question) = self.state.questions.remove(&id) {
+            return self.answered(question, ways);
+        }
         let (Some(payment), Some(search)) = (self.state.payments.get(&id), self.state.searches.get_mut(&id)) else {
             return;
         };
@@ -185,18 +250,11 @@ impl Batch<'_> {
         let ways = match ways {
             Ok(ways) if !ways.is_empty() => Ok(ways),
             // To a friend the way is known without index servers.
-            nothing => self.direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
+            nothing => self.unrefused_direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
         };
         let payment = &self.state.payments[&id];
         let budget = payment.max_fee.unwrap_or(AMOUNT_MAX).saturating_sub(payment.fees());
-        let places = PARTS_MAX - payment.parts.len();
-        let destination = payment.destination;
-        let fits = |way: &Way| {
-            way.check().is_ok()
-                && way.amount() == missing
-                && way.parts.len() <= places
-                && way.parts.iter().all(|part| part.amount > 0 && part.route.last() == Some(&destination))
-        };
+        let fits = |way: &Way| self.is_way_for(payment, way, missing);
         let (cheap, dear): (Vec<Way>, Vec<Way>) = match ways {
             Ok(ways) => ways.into_iter().filter(fits).partition(|way| way.fees() <= budget),
             Err(sentence) => return self.no_way(id, sentence),
@@ -208,23 +266,27 @@ impl Batch<'_> {
         }
         let sentence = match dear.iter().map(Way::fees).min() {
             Some(fees) => {
-                // Waiting does not make it cheaper.
+                // Waiting does not make it cheaper, but a hop that was avoided may.
                 self.state.searches.entry(id).or_default().rounds = ROUNDS_MAX;
                 format!("the cheapest way costs {fees} in fees, more than --max-fee allows")
             }
-            None => "no route with enough room for this amount was found, or the destination is offline".to_owned(),
+            None => no_route(&self.state.payments[&id]).to_owned(),
         };
         self.no_way(id, sentence);
     }
 
-    /// The way over the destination itself, when it is a friend who has not refused this payment and whose line has room.
-    fn direct_way(&self, id: PaymentId, amount: u128) -> Option<Way> {
-        let payment = self.state.payments.get(&id)?;
-        let edge = (self.state.local, payment.destination);
-        let is_excluded = self.state.searches.get(&id)?.excluded.contains(&edge);
+    /// The way over the destination itself, when it is a friend whose line has room.
+    pub(crate) fn direct_way(&self, payment: &Payment, amount: u128) -> Option<Way> {
         let line = line(payment.destination, &payment.currency);
-        self.line_room(&line).ok().filter(|room| !is_excluded && *room >= amount)?;
+        self.line_room(&line).ok().filter(|room| *room >= amount)?;
         Some(Way { parts: vec![PartPlan { route: vec![payment.destination], amount, fees: 0 }] })
+    }
+
+    /// The same for a payment that this friend has not refused.
+    fn unrefused_direct_way(&self, id: PaymentId, amount: u128) -> Option<Way> {
+        let payment = self.state.payments.get(&id)?;
+        let hop = Hop { from: self.state.local, to: payment.destination };
+        self.direct_way(payment, amount).filter(|_| !self.state.searches[&id].excluded.contains(&hop))
     }
 
     /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have published, so
@@ -237,6 +299,11 @@ impl Batch<'_> {
         };
         if payment.reason.is_empty() {
             payment.reason = bounded(sentence);
+        }
+        if search.avoided_others {
+            // They may carry this one.
+            search.needs_others = true;
+            return self.find_ways(id);
         }
         let rounds_max = if search.excluded.is_empty() { UNTRIED_ROUNDS_MAX } else { ROUNDS_MAX };
         let is_hopeless = search.rounds >= rounds_max;
@@ -253,14 +320,15 @@ impl Batch<'_> {
     }
 
     /// Sends a request for each part of a way. Says whether all went out; otherwise none is left.
-    fn start_way(&mut self, id: PaymentId, way: Way) -> bool {
+    pub(crate) fn start_way(&mut self, id: PaymentId, way: Way) -> bool {
         let mut started = Vec::new();
         for plan in way.parts {
+            let leaving = plan.total();
             match self.start_part(id, plan) {
                 Ok(outgoing) => started.push(outgoing),
                 Err((first, reason)) => {
                     let local = self.state.local;
-                    self.note_refusal(id, (local, first), reason);
+                    self.note_refusal(id, Hop { from: local, to: first }, leaving, reason);
                     for outgoing in started {
                         self.drop_part(id, &outgoing);
                     }
@@ -297,9 +365,13 @@ impl Batch<'_> {
             patience_ms,
             route: rest.to_vec(),
             proof: payment.invoice.as_ref().map_or(NO_PROOF, |(_, secret)| proof(secret, &terms)),
+            clearing: payment.circle == Some(Circle::Clearing),
         };
         let outgoing = line(*first, &terms.currency).hop(terms.request_id);
         self.line_room(&outgoing.line).map_err(refused)?;
+        if request.clearing && !self.may_clear(&outgoing.line, request.frozen()) {
+            return Err(refused(CancelReason::NoCapacity));
+        }
         let account = self.account(&outgoing.line).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
         let part = Part { route: plan.route, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
@@ -310,7 +382,7 @@ impl Batch<'_> {
     }
 
     /// Gives up a part that does not bind us.
-    fn drop_part(&mut self, id: PaymentId, outgoing: &HopKey) {
+    pub(crate) fn drop_part(&mut self, id: PaymentId, outgoing: &HopKey) {
         self.abort_outgoing(outgoing);
         self.state.origins.remove(outgoing);
         self.state.unsigned_commits.remove(outgoing);
@@ -320,276 +392,32 @@ impl Batch<'_> {
         }
     }
 
-    fn note_refusal(&mut self, id: PaymentId, edge: (PublicKey, PublicKey), reason: CancelReason) {
-        if let Some(payment) = self.state.payments.get_mut(&id) {
-            payment.reason = bounded(reason.to_string());
+    /// `hop` did not carry `amount`: it is told to the owner, and avoided.
+    pub(crate) fn note_refusal(&mut self, id: PaymentId, hop: Hop, amount: u128, reason: CancelReason) {
+        let Some(payment) = self.state.payments.get(&id) else { return };
+        let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason));
+        let currency = payment.currency.clone();
+        if payment.circle == Some(Circle::Clearing) {
+            self.note_ring_refusal(&currency, hop, amount);
+        } else if hop.from != self.state.local {
+            let now = self.now.uptime_ms;
+            match reason {
+                CancelReason::NoCapacity => self.state.refusals.note(&currency, hop, amount, now),
+                reason if is_of_the_hop(reason) => self.state.refusals.note(&currency, hop, 0, now),
+                _ => {}
+            }
         }
-        if let Some(search) = self.state.searches.get_mut(&id)
-            && search.excluded.len() < EXCLUDED_MAX
-        {
-            search.excluded.insert(edge);
+        self.state.payments.get_mut(&id).expect("looked above").reason = sentence;
+        if let Some(search) = self.state.searches.get_mut(&id) {
+            search.refusal = Some(reason);
+            if search.excluded.len() < EXCLUDED_MAX {
+                search.excluded.insert(hop);
+            }
         }
     }
 
     /// The outgoing side of a part.
-    fn outgoing(payment: &Payment, request: RequestId, part: &Part) -> HopKey {
+    pub(crate) fn outgoing(payment: &Payment, request: RequestId, part: &Part) -> HopKey {
         line(part.route[0], &payment.currency).hop(request)
     }
-
-    /// A destination's answer: when all parts have one and cover the total, all are committed at once.
-    pub(crate) fn part_responded(&mut self, id: PaymentId, outgoing: &HopKey, answer: Answer) {
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
-        let Some(part) = payment.parts.get_mut(&answer.id) else { return };
-        let terms = PartTerms {
-            request_id: answer.id,
-            payment_id: id,
-            invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
-            destination: payment.destination,
-            currency: payment.currency.clone(),
-            amount: part.amount,
-            total: payment.total,
-        };
-        let response = Response { terms, nonce: answer.nonce, lock: answer.lock };
-        if Verified::assemble(response, &answer.signature, &*self.environment.verifier).is_err() {
-            // Somebody on the way has put it there; the last mediator is the likeliest.
-            let edge = last_edge(self.state.local, &part.route);
-            self.drop_part(id, outgoing);
-            self.note_refusal(id, edge, CancelReason::Aborted);
-            return self.part_failed(id, None);
-        }
-        part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
-        let is_covered = payment.underway() == payment.total;
-        if is_covered && payment.parts.values().all(|part| part.promise.is_some()) {
-            self.commit_payment(id);
-        }
-    }
-
-    fn commit_payment(&mut self, id: PaymentId) {
-        let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
-        let is_new = payment.progress != Progress::Committed;
-        payment.progress = Progress::Committed;
-        payment.reason.clear();
-        if is_new {
-            self.event(Event::PaymentChanged { payment_id: id, status: PaymentStatus::Pending });
-        }
-        self.changed.payments.insert(id);
-        let payment = &self.state.payments[&id];
-        let parts: Vec<_> =
-            payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
-        for outgoing in parts {
-            // A part that was committed before waits for the destination already.
-            let account = self.account(&outgoing.line).expect("a part's account exists");
-            if account.commit(outgoing.id).is_ok() {
-                self.state.unsigned_commits.insert(outgoing);
-            }
-        }
-        self.state.timers.clear(&Timer::Retry(id));
-    }
-
-    /// The seller has taken a part.
-    pub(crate) fn part_collected(&mut self, id: PaymentId, outgoing: &HopKey, preimage: Preimage) {
-        self.state.timers.clear(&Timer::Part(outgoing.clone()));
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
-        if let Some(part) = payment.parts.get_mut(&outgoing.id) {
-            part.preimage = Some(preimage);
-        }
-        self.changed.payments.insert(id);
-        self.conclude(id);
-    }
-
-    /// A part was refused or released on the way.
-    pub(crate) fn part_cancelled(&mut self, id: PaymentId, outgoing: &HopKey, reason: CancelReason, hop: PublicKey) {
-        let local = self.state.local;
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
-        let Some(part) = payment.parts.remove(&outgoing.id) else { return };
-        self.changed.payments.insert(id);
-        let edge = refusing_edge(local, &part.route, hop);
-        self.note_refusal(id, edge, reason);
-        self.part_failed(id, Some(reason));
-    }
-
-    /// A part is gone: it is replaced, or the payment ends.
-    fn part_failed(&mut self, id: PaymentId, reason: Option<CancelReason>) {
-        let Some(payment) = self.state.payments.get(&id) else { return };
-        let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
-        match payment.progress {
-            Progress::Searching if reason.is_some_and(is_final) || is_over => self.fail_payment(id),
-            Progress::Searching => self.find_ways(id),
-            Progress::Committed => self.conclude(id),
-            Progress::Paid | Progress::Failed => {}
-        }
-    }
-
-    /// Whether a committed payment has ended; if a part was released, it is replaced.
-    fn conclude(&mut self, id: PaymentId) {
-        let Some(payment) = self.state.payments.get(&id) else { return };
-        if payment.parts.values().any(|part| part.preimage.is_some()) {
-            return self.conclude_collected(id);
-        }
-        let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
-        let is_hopeless = is_over || self.last_reason_is_final(id);
-        if !payment.parts.is_empty() {
-            // The destination still waits for the whole amount.
-            if !is_hopeless {
-                self.find_ways(id);
-            }
-        } else if is_hopeless {
-            self.end_payment(id, Progress::Failed);
-        } else {
-            // Every part was released: nothing was moved, so looking for another way is as safe as at the start.
-            self.state.payments.get_mut(&id).expect("looked above").progress = Progress::Searching;
-            self.find_ways(id);
-        }
-    }
-
-    /// The destination collects all that it needs at once: what was to replace a released part is not needed any more. One
-    /// that was released nevertheless was given away by a mediator: the seller is paid.
-    fn conclude_collected(&mut self, id: PaymentId) {
-        let payment = &self.state.payments[&id];
-        let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
-        let waiting: Vec<_> = waiting.map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
-        let mut awaited = 0;
-        for outgoing in waiting {
-            let pending =
-                self.account(&outgoing.line).and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
-            // One that is not pending any more was ended by the same statement, whose events are still being handled.
-            if pending.is_none_or(|pending| pending.stage.is_committed()) {
-                awaited += 1;
-            } else {
-                self.drop_part(id, &outgoing);
-            }
-        }
-        if awaited == 0 {
-            self.end_payment(id, Progress::Paid);
-        }
-    }
-
-    fn last_reason_is_final(&self, id: PaymentId) -> bool {
-        let finals = CancelReason::NAMED.iter().filter(|reason| is_final(**reason));
-        let reason = &self.state.payments[&id].reason;
-        finals.into_iter().any(|known| known.to_string() == *reason)
-    }
-
-    /// Gives up every part and ends the payment. Only for one that is not committed.
-    fn fail_payment(&mut self, id: PaymentId) {
-        let payment = &self.state.payments[&id];
-        assert_eq!(payment.progress, Progress::Searching, "a committed payment is never called failed");
-        let parts: Vec<_> =
-            payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
-        for outgoing in parts {
-            self.drop_part(id, &outgoing);
-        }
-        self.end_payment(id, Progress::Failed);
-    }
-
-    fn end_payment(&mut self, id: PaymentId, progress: Progress) {
-        let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
-        payment.progress = progress;
-        payment.ended_ms = Some(self.now.unix_ms);
-        if progress == Progress::Paid {
-            payment.reason.clear();
-            if payment.underway() != payment.total {
-                payment.reason =
-                    "there is no receipt: a part was released on the way that the seller must have collected, \
-                                  or the seller took less than it asked for"
-                        .into();
-            }
-        }
-        if let Some((invoice, _)) = &payment.invoice {
-            self.state.paying.remove(invoice);
-        }
-        self.changed.payments.insert(id);
-        self.state.timers.clear(&Timer::Payment(id));
-        self.state.timers.clear(&Timer::Retry(id));
-        self.answer_waiters(id);
-    }
-
-    fn answer_waiters(&mut self, id: PaymentId) {
-        let report = self.payment_report(&self.state.payments[&id]);
-        let status = report.status;
-        let waiters = self.state.searches.get_mut(&id).map(|search| std::mem::take(&mut search.waiters));
-        for command in waiters.unwrap_or_default() {
-            self.reply(command, Reply::Payment(Box::new(report.clone())));
-        }
-        self.event(Event::PaymentChanged { payment_id: id, status });
-    }
-
-    /// The patience with a part ends: if it is not committed by now, nobody on the way waits for it any more.
-    pub(crate) fn part_timed_out(&mut self, outgoing: &HopKey) {
-        let Some(Origin::Payment(id)) = self.state.origins.get(outgoing).cloned() else { return };
-        if self.is_bound(outgoing) {
-            return;
-        }
-        let local = self.state.local;
-        self.abort_outgoing(outgoing);
-        self.cancelled(outgoing, CancelReason::Timeout, local);
-        log::debug!("a part of payment {id} got no answer in time");
-    }
-
-    /// The time to look for ways is over: what is not committed fails, what is committed is still under way.
-    pub(crate) fn payment_timed_out(&mut self, id: PaymentId) {
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
-        self.state.searches.entry(id).or_default().is_over = true;
-        match payment.progress {
-            Progress::Searching => {
-                if payment.reason.is_empty() {
-                    payment.reason = bounded(CancelReason::Timeout.to_string());
-                }
-                self.fail_payment(id);
-            }
-            Progress::Committed => {
-                payment.reason = bounded(
-                    "a friend on the way has not answered yet; nothing is lost and nobody must pay again".into(),
-                );
-                self.answer_waiters(id);
-            }
-            Progress::Paid | Progress::Failed => {}
-        }
-    }
-
-    /// Calls a payment off, when it is not committed.
-    pub(crate) fn cancel_payment(&mut self, command: CommandId, id: PaymentId) {
-        match self.state.payments.get_mut(&id).map(|payment| (payment.progress, payment)) {
-            Some((Progress::Searching, payment)) => {
-                payment.reason = "it was called off".into();
-                self.fail_payment(id);
-                self.reply(command, Reply::Done);
-            }
-            Some((Progress::Committed, _)) => {
-                let sentence =
-                    "the payment is committed and cannot be called off: it ends when the seller collects or cancels";
-                self.reply(command, Reply::Refused(sentence.into()));
-            }
-            Some(_) | None => self.reply(command, Reply::Unknown),
-        }
-    }
-}
-
-/// The edge into the destination.
-fn last_edge(local: PublicKey, route: &[PublicKey]) -> (PublicKey, PublicKey) {
-    let to = route[route.len() - 1];
-    let from = if route.len() >= 2 { route[route.len() - 2] } else { local };
-    (from, to)
-}
-
-/// The edge that `hop` would not use. A hop that is not on the route is somebody's invention: then the first edge is avoided,
-/// because the friend there passed it on.
-fn refusing_edge(local: PublicKey, route: &[PublicKey], hop: PublicKey) -> (PublicKey, PublicKey) {
-    if hop == local {
-        return (local, route[0]);
-    }
-    match route.iter().position(|node| *node == hop) {
-        Some(index) if index + 1 < route.len() => (hop, route[index + 1]),
-        Some(_) => last_edge(local, route),
-        None => (local, route[0]),
-    }
-}
-
-fn bounded(mut text: String) -> String {
-    let mut end = text.len().min(REASON_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
 }

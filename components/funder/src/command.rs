@@ -2,7 +2,9 @@
 
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{NewFriend, Order};
-use offst_proto::report::{ContactReport, FriendReport, InvoiceStatus, PaymentReport, ServerReport};
+use offst_proto::report::{
+    ClearingReport, ContactReport, FriendReport, InvoiceStatus, PaymentReport, QuoteReport, ServerReport,
+};
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, Verified};
 
@@ -70,6 +72,17 @@ pub enum Command {
     /// Pays. Answers when the payment has ended or its time is over; asking again under the same id pays once.
     /// Payments that have ended are in the history only: the caller looks there first.
     Pay(Box<Order>),
+    /// What paying would cost now. Pays nothing.
+    Quote(Box<Order>),
+    /// Looks for a ring of debts. `perform`: clears it, even when the owner has not allowed that for good.
+    Clear {
+        /// The currency.
+        currency: Currency,
+        /// Clear what is found.
+        perform: bool,
+    },
+    /// Clears rings of debts on its own from now on, and lets others clear them through this node; or not.
+    SetAutoClear(bool),
     /// Gives a payment up that is not committed.
     CancelPayment(PaymentId),
     /// How a payment stands that has not ended.
@@ -97,6 +110,10 @@ pub enum Reply {
     InvoiceStatus(InvoiceStatus),
     /// How a payment stands.
     Payment(Box<PaymentReport>),
+    /// What paying would cost.
+    Quote(Box<QuoteReport>),
+    /// What came of looking for a ring of debts.
+    Clearing(Box<ClearingReport>),
     /// No open payment or invoice has this id; history may know it.
     Unknown,
     /// All friends in the order of their names.

@@ -24,6 +24,8 @@ impl Batch<'_> {
             Command::CancelInvoice(invoice) => self.cancel_invoice(id, invoice),
             Command::WaitInvoice(invoice) => self.wait_invoice(id, invoice),
             Command::Pay(order) => self.pay(id, *order),
+            Command::Quote(order) => self.quote(id, &order),
+            Command::Clear { currency, perform } => self.clear(id, currency, perform),
             Command::CancelPayment(payment) => self.cancel_payment(id, payment),
             Command::RemoveFriend { name, force, forgive } => self.remove_friend(id, &name, force, forgive),
             Command::DisableFriend { name, force } => self.disable_friend(id, &name, force),
@@ -86,6 +88,7 @@ impl Batch<'_> {
             }
             Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
             Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,
+            Command::SetAutoClear(on) => self.set_auto_clear(on),
             _ => unreachable!("handled by its own function"),
         }
         Ok(())

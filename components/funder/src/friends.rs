@@ -1,5 +1,6 @@
 //! Friends: connections, what their accounts report, and where it goes.
 
+use crate::clearing::clearable;
 use crate::guard::Strikes;
 use crate::io::{ConnectionId, Output};
 use crate::machine::{Batch, line};
@@ -8,7 +9,7 @@ use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
 use offst_proto::friend::Resume;
-use offst_proto::index::Edge;
+use offst_proto::index::{Clearable, Edge};
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
 use offst_proto::statement::Statement;
@@ -34,7 +35,8 @@ impl Friend {
     }
 
     /// What index servers are told of one account. A line that nothing new may use has no capacity.
-    pub(crate) fn edge(&self, line: &LineKey) -> Option<Edge> {
+    /// `tells_clearable`: the owner has allowed clearing.
+    pub(crate) fn edge(&self, line: &LineKey, tells_clearable: bool) -> Option<Edge> {
         let account = self.accounts.get(&line.currency)?;
         let usable = self.is_enabled() && account.is_resumed();
         let epoch = account.active().filter(|_| usable);
@@ -45,6 +47,7 @@ impl Friend {
             send_capacity: epoch.filter(|_| !is_overdue).map_or(0, |epoch| epoch.send_capacity()),
             receive_capacity: epoch.map_or(0, |epoch| epoch.receive_capacity()),
             rate: self.record.rates.get(&line.currency).copied().unwrap_or_default(),
+            clearable: epoch.filter(|_| tells_clearable && !is_overdue).map_or(Clearable::None, clearable),
         })
     }
 }

@@ -53,6 +53,10 @@ pub struct Timing {
     pub strike_ms: u64,
     /// How long a buyer waits before it asks for routes again, when there was none.
     pub retry_ms: u64,
+    /// How long a node remembers which hop of others has refused how much.
+    pub refusal_ms: u64,
+    /// How often a node that clears on its own looks for a ring of debts: after this time, up to twice as long.
+    pub clear_ms: u64,
     /// How long a friend may be gone before the requests that it has, and that are not committed, are given up.
     pub offline_ms: u64,
 }
@@ -67,6 +71,8 @@ impl Default for Timing {
             hold_ms: 10_000,
             strike_ms: 3_600_000,
             retry_ms: 500,
+            refusal_ms: 60_000,
+            clear_ms: 10_000,
             offline_ms: 5_000,
         }
     }
@@ -93,7 +99,7 @@ pub enum Input {
     EvidenceRows(LineKey, ConnectionId, EvidenceRows),
     /// An application asks for something.
     Command(CommandId, Command),
-    /// Ways to pay, cheapest first; or why there are none.
+    /// Ways to pay, cheapest first; or why there are none. Answers [`Output::FindWays`].
     Ways(PaymentId, Result<Vec<Way>, String>),
     /// Time has passed; see [`crate::Funder::next_deadline`].
     Tick,
@@ -109,7 +115,8 @@ pub enum Output {
     ReadEvidence(LineKey, ConnectionId),
     /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
     Reply(CommandId, Reply),
-    /// Ask the index servers. Lost in a crash: the payment was not committed and is failed at the start.
+    /// Ask the index servers, for a payment or for a question of the owner's. Lost in a crash: the payment was not committed
+    /// and is failed at the start; the owner asks again.
     FindWays(PaymentId, Box<Query>),
     /// Edges that changed. Lost in a crash: all are published at the start.
     Edges(Vec<Edge>),

@@ -13,13 +13,18 @@
 //! | `evidence` | what friends show each other when one has lost its state |
 //! | `mediator` | carrying requests on |
 //! | `guard` | how much one friend may freeze |
-//! | `seller`, `buyer` | being paid, paying |
+//! | `seller` | being paid |
+//! | `buyer`, `settlement` | paying until the commit, and from there |
+//! | `quote` | what paying would cost |
+//! | `clearing` | rings of debts |
+//! | `refusals`, `reasons` | what did not work lately, and why in words |
 //! | `config`, `reports` | the owner's commands and what he is told |
 //! | `reset` | accepting a friend's terms |
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
 
 mod buyer;
+mod clearing;
 mod command;
 mod config;
 mod evidence;
@@ -28,10 +33,14 @@ mod guard;
 mod io;
 mod machine;
 mod mediator;
+mod quote;
+mod reasons;
 mod records;
+mod refusals;
 mod reports;
 mod reset;
 mod seller;
+mod settlement;
 mod start;
 mod timers;
 
@@ -39,5 +48,5 @@ pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
 pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};
 pub use records::{
-    Arrival, Forward, FriendRecord, HopKey, InvoiceRecord, LineKey, Part, Payment, Progress, Promise, Standing,
+    Arrival, Circle, Forward, FriendRecord, HopKey, InvoiceRecord, LineKey, Part, Payment, Progress, Promise, Standing,
 };

@@ -6,15 +6,17 @@
 
 use crate::command::{CommandId, Reply};
 use crate::io::{Environment, Input, Moment, Output};
+use crate::quote::Question;
 use crate::records::{
     Arrival, Forward, Friend, FriendRecord, HopKey, InvoiceRecord, LineKey, Origin, Payment, Progress,
 };
+use crate::refusals::Refusals;
 use crate::seller::{Group, GroupKey};
 use crate::timers::{Timer, Timers};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountChange, AccountImage, SignOutcome};
 use offst_proto::friend::statement_frame;
-use offst_proto::index::Edge;
+use offst_proto::index::{Clearable, Edge};
 use offst_proto::report::{Event, ForwardReport, InvoiceStatus};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId};
@@ -64,6 +66,14 @@ pub(crate) struct State {
     /// Outgoing commits that are not signed yet.
     pub(crate) unsigned_commits: BTreeSet<HopKey>,
     pub(crate) timers: Timers,
+    /// Rings of debts are cleared without asking the owner.
+    pub(crate) auto_clear: bool,
+    /// Questions of the owner's and of our own that the index servers have not answered.
+    pub(crate) questions: BTreeMap<PaymentId, Question>,
+    /// What others have refused to carry for our payments lately.
+    pub(crate) refusals: Refusals,
+    /// The same for rings of debts, where more is a reason to refuse.
+    pub(crate) clearing_refusals: Refusals,
     /// The edges as they were last given out.
     pub(crate) published: BTreeMap<LineKey, Edge>,
 }
@@ -89,6 +99,8 @@ pub struct FunderImage {
     pub invoices: Vec<InvoiceRecord>,
     /// Payments that have not ended.
     pub payments: Vec<Payment>,
+    /// Whether rings of debts are cleared without asking the owner.
+    pub auto_clear: bool,
 }
 
 /// One row that a transaction has to write. `None` deletes.
@@ -106,6 +118,8 @@ pub enum Change {
     Relay(String, Option<ServerTicket>),
     /// An index server.
     IndexServer(String, Option<ServerTicket>),
+    /// Whether rings of debts are cleared without asking the owner.
+    AutoClear(bool),
     /// A request that is carried on.
     Forward(HopKey, Option<Forward>),
     /// A request that ends here.
@@ -137,6 +151,7 @@ pub(crate) struct Changed {
     pub(crate) dropped_accounts: BTreeSet<LineKey>,
     pub(crate) relays: BTreeSet<String>,
     pub(crate) index_servers: BTreeSet<String>,
+    pub(crate) auto_clear: bool,
     pub(crate) forwards: BTreeSet<HopKey>,
     pub(crate) arrivals: BTreeSet<HopKey>,
     pub(crate) invoices: BTreeSet<InvoiceId>,
@@ -192,6 +207,10 @@ impl Funder {
             drain_waiters: BTreeMap::new(),
             unsigned_commits: BTreeSet::new(),
             timers: Timers::default(),
+            auto_clear: image.auto_clear,
+            questions: BTreeMap::new(),
+            refusals: Refusals::default(),
+            clearing_refusals: Refusals::default(),
             published: BTreeMap::new(),
         };
         for (key, record) in image.friends {
@@ -280,6 +299,7 @@ impl Batch<'_> {
             Timer::Payment(id) => self.payment_timed_out(id),
             Timer::Retry(id) => self.find_ways(id),
             Timer::Invoice(id) => self.invoice_expired(id),
+            Timer::Clear => self.clear_on_our_own(),
             Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Idle(line) => {
                 self.idle.insert(line.clone());
@@ -367,7 +387,7 @@ impl Batch<'_> {
     fn publish_touched(&mut self) {
         let mut edges = Vec::new();
         for line in &self.touched {
-            let edge = self.state.friends.get(&line.friend).and_then(|friend| friend.edge(line));
+            let edge = self.state.friends.get(&line.friend).and_then(|friend| friend.edge(line, self.state.auto_clear));
             match edge {
                 Some(edge) => {
                     if self.state.published.get(line) != Some(&edge) {
@@ -377,7 +397,7 @@ impl Batch<'_> {
                 }
                 None => {
                     if let Some(edge) = self.state.published.remove(line) {
-                        edges.push(Edge { send_capacity: 0, receive_capacity: 0, ..edge });
+                        edges.push(Edge { send_capacity: 0, receive_capacity: 0, clearable: Clearable::None, ..edge });
                     }
                 }
             }
@@ -415,6 +435,9 @@ impl Batch<'_> {
         for name in changed.index_servers {
             let ticket = state.index_servers.get(&name).cloned();
             changes.push(Change::IndexServer(name, ticket));
+        }
+        if changed.auto_clear {
+            changes.push(Change::AutoClear(state.auto_clear));
         }
         for key in changed.forwards {
             let forward = state.forwards.get(&key).cloned();

@@ -15,6 +15,7 @@ use crate::records::{Forward, HopKey, LineKey, Origin};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Direction, NotAllowed, Stage};
+use offst_proto::Rate;
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::{Event, ForwardReport};
@@ -73,13 +74,17 @@ impl Batch<'_> {
             .checked_sub(self.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?;
-        let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
-        let rate = upstream.record.rates.get(&from.currency).copied().unwrap_or_default();
+        let outgoing = line(next, &from.currency).hop(request.id);
+        let rate = if request.clearing && self.is_waived(from, &outgoing.line, request.frozen()) {
+            Rate { mul: 0, add: 0 }
+        } else {
+            let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
+            upstream.record.rates.get(&from.currency).copied().unwrap_or_default()
+        };
         let frozen =
             if offst_ledger::mutant!(NoFee) { Some(request.frozen()) } else { rate.forwarded(request.frozen()) };
         let frozen = frozen.ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
-        let outgoing = line(next, &from.currency).hop(request.id);
         let room = self.line_room(&outgoing.line)?;
         let lane = Self::lane(incoming, next);
         self.check_share(&lane, frozen, room)?;
@@ -117,6 +122,15 @@ impl Batch<'_> {
             return Err(CancelReason::Offline);
         }
         account.active().map(|epoch| epoch.send_line()).ok_or(CancelReason::AccountStopped)
+    }
+
+    /// What could be sent to a friend now, credits; 0 when nothing new may use the line.
+    pub(crate) fn send_room(&self, line: &LineKey) -> u128 {
+        if self.line_room(line).is_err() {
+            return 0;
+        }
+        let account = self.state.friends.get(&line.friend).and_then(|friend| friend.accounts.get(&line.currency));
+        account.and_then(|account| account.active()).map_or(0, |epoch| epoch.send_capacity())
     }
 
     /// The incoming side of a request that we carry on.

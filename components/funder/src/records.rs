@@ -7,7 +7,7 @@ use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::{HOPS_MAX, NAME_BYTES_MAX, PARTS_MAX, RELAYS_MAX};
 use offst_proto::receipt::{Receipt, ReceiptPart};
-use offst_proto::report::{InvoiceStatus, PaymentStatus};
+use offst_proto::report::{InvoiceStatus, PaymentKind, PaymentStatus};
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Signable, Unverified, Verified};
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,6 +147,15 @@ pub enum Progress {
     Failed,
 }
 
+/// A payment to ourselves: it passes us as buyer and as seller, never over one account in both roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Circle {
+    /// Credit moves around a cycle that begins with this friend.
+    Rebalance(PublicKey),
+    /// It goes around a ring of debts, which become smaller.
+    Clearing,
+}
+
 /// A payment of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
@@ -154,6 +163,8 @@ pub struct Payment {
     pub id: PaymentId,
     /// Who is paid.
     pub destination: PublicKey,
+    /// For a payment to ourselves, what it is for.
+    pub circle: Option<Circle>,
     /// The invoice and its secret; none for a spontaneous payment.
     pub invoice: Option<(InvoiceId, Secret)>,
     /// The currency.
@@ -203,6 +214,20 @@ pub struct Promise {
 }
 
 impl Payment {
+    /// What it is for, for people.
+    pub fn kind(&self) -> PaymentKind {
+        match self.circle {
+            None => PaymentKind::Payment,
+            Some(Circle::Rebalance(_)) => PaymentKind::Rebalance,
+            Some(Circle::Clearing) => PaymentKind::Clearing,
+        }
+    }
+
+    /// Whether it is in the database: attempts to clear a ring are not before they are committed.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.circle != Some(Circle::Clearing) || self.progress != Progress::Searching
+    }
+
     /// How far it has come, for people.
     pub fn status(&self) -> PaymentStatus {
         match self.progress {
@@ -411,10 +436,31 @@ impl Canonical for Part {
     }
 }
 
+impl Canonical for Circle {
+    fn encode(&self, encoder: &mut Encoder) {
+        match self {
+            Circle::Rebalance(friend) => {
+                encoder.u8(0);
+                encoder.value(friend);
+            }
+            Circle::Clearing => encoder.u8(1),
+        }
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(match decoder.u8()? {
+            0 => Circle::Rebalance(decoder.value()?),
+            1 => Circle::Clearing,
+            _ => return Err(DecodeError::invalid("a payment to ourselves")),
+        })
+    }
+}
+
 impl Canonical for Payment {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.value(&self.id);
         encoder.value(&self.destination);
+        encoder.option(&self.circle);
         encoder.bool(self.invoice.is_some());
         if let Some((id, secret)) = &self.invoice {
             encoder.value(id);
@@ -443,11 +489,13 @@ impl Canonical for Payment {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let id = decoder.value()?;
         let destination = decoder.value()?;
+        let circle = decoder.option()?;
         let invoice =
             if decoder.bool()? { Some((decoder.value()?, Secret::from_bytes(decoder.fixed()?))) } else { None };
         Ok(Payment {
             id,
             destination,
+            circle,
             invoice,
             currency: decoder.value()?,
             total: decoder.amount()?,

@@ -45,6 +45,7 @@ impl Payment {
         PaymentReport {
             payment_id: self.id,
             status,
+            kind: self.kind(),
             destination: self.destination,
             invoice_id: self.invoice.as_ref().map(|(id, _)| *id),
             currency: self.currency.clone(),

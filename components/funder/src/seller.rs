@@ -209,6 +209,7 @@ impl Batch<'_> {
             None if request.proof != NO_PROOF => return Err(CancelReason::BadProof),
             None => {}
         }
+        self.check_homecoming(incoming, request)?;
         let patience_ms = request
             .patience_ms
             .checked_sub(self.environment.timing.patience_step_ms)

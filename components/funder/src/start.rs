@@ -1,5 +1,6 @@
 //! After a start: what the last run left is taken up, and whatever was not committed is given up.
 
+use crate::buyer::Search;
 use crate::machine::{Batch, line};
 use crate::records::{HopKey, Origin, Progress};
 use crate::timers::Timer;
@@ -14,6 +15,7 @@ impl Batch<'_> {
         self.take_up_arrivals();
         self.take_up_invoices();
         self.give_up_orphans();
+        self.plan_clearing();
         self.give_out_relays();
         self.give_out_index_servers();
         let friends: Vec<_> = self.state.friends.keys().copied().collect();
@@ -78,7 +80,7 @@ impl Batch<'_> {
                 self.changed.payments.insert(payment.id);
                 continue;
             }
-            self.state.searches.entry(payment.id).or_default();
+            self.state.searches.insert(payment.id, Search::taken_up(&payment));
             self.state.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
             if let Some((invoice, _)) = &payment.invoice {
                 self.state.paying.insert(*invoice, payment.id);

@@ -27,6 +27,8 @@ pub(crate) enum Timer {
     Idle(LineKey),
     /// An invoice's time.
     Invoice(InvoiceId),
+    /// Looking for a ring of debts.
+    Clear,
 }
 
 /// All timers that run.

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::moment::Moment;
 use offst_crypto::{PublicKey, Signer};
-use offst_proto::index::{EDGES_MAX, Edge, Update, UpdateOutcome, UpdateRefusal, UpdateResult};
+use offst_proto::index::{Clearable, EDGES_MAX, Edge, Update, UpdateOutcome, UpdateRefusal, UpdateResult};
 use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::{Currency, Rate, Verified};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +86,11 @@ impl Publisher {
     pub(crate) fn set_edge(&mut self, mut edge: Edge, now: Moment) {
         edge.send_capacity = edge.send_capacity.min(AMOUNT_MAX);
         edge.receive_capacity = edge.receive_capacity.min(AMOUNT_MAX);
+        edge.clearable = match edge.clearable {
+            Clearable::None => Clearable::None,
+            Clearable::Send(amount) => Clearable::Send(amount.min(edge.send_capacity)),
+            Clearable::Receive(amount) => Clearable::Receive(amount.min(edge.receive_capacity)),
+        };
         let name = (edge.friend, edge.currency.clone());
         if edge.friend == self.node || self.open.get(&name) == Some(&edge) {
             return;
@@ -198,7 +203,7 @@ impl Publisher {
 
 fn closed_edge((friend, currency): &Name) -> Edge {
     let (friend, currency) = (*friend, currency.clone());
-    Edge { friend, currency, send_capacity: 0, receive_capacity: 0, rate: Rate::default() }
+    Edge { friend, currency, send_capacity: 0, receive_capacity: 0, rate: Rate::default(), clearable: Clearable::None }
 }
 
 #[cfg(test)]
@@ -218,7 +223,14 @@ mod tests {
 
     fn edge(friend: PublicKey, capacity: u128) -> Edge {
         let rate = Rate::default();
-        Edge { friend, currency: Currency::default(), send_capacity: capacity, receive_capacity: capacity, rate }
+        Edge {
+            friend,
+            currency: Currency::default(),
+            send_capacity: capacity,
+            receive_capacity: capacity,
+            rate,
+            clearable: Clearable::None,
+        }
     }
 
     fn at(ms: u64) -> Moment {

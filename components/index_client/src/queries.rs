@@ -1,7 +1,8 @@
 //! Whom to ask for ways, and what to make of the answers. No IO: time is an argument.
 //!
 //! A query goes to two servers. When one fails, the next one is asked. Ways that do not fit the query are dropped: an
-//! index server is not trusted, it only proposes.
+//! index server is not trusted, it only proposes. A server that was late, refused to answer or proposed what does not fit
+//! is asked after the others, and nobody waits for it once there is an answer; the first good answer in time makes it equal again.
 
 use crate::config::Config;
 use crate::error::IndexError;
@@ -21,6 +22,8 @@ pub(crate) struct Queries {
     /// Connected servers with the failures since their last good answer.
     servers: BTreeMap<PublicKey, u32>,
     pending: BTreeMap<u64, Pending>,
+    /// Queries that were answered without these servers, and until when (steady ms) their answers are in time.
+    late: BTreeMap<u64, (BTreeSet<PublicKey>, u64)>,
 }
 
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub(crate) enum QueryStep {
 
 impl Queries {
     pub(crate) fn new(config: Config) -> Self {
-        Queries { config, next_id: 1, servers: BTreeMap::new(), pending: BTreeMap::new() }
+        Queries { config, next_id: 1, servers: BTreeMap::new(), pending: BTreeMap::new(), late: BTreeMap::new() }
     }
 
     pub(crate) fn connected(&mut self, server: PublicKey) {
@@ -85,7 +88,10 @@ impl Queries {
     /// A server answered. Late and unasked answers do nothing.
     pub(crate) fn answer(&mut self, server: &PublicKey, answer: Answer, now_ms: u64) -> Vec<QueryStep> {
         let id = answer.id;
-        let Some(pending) = self.pending.get_mut(&id) else { return vec![] };
+        let Some(pending) = self.pending.get_mut(&id) else {
+            self.answer_to_nobody(server, id);
+            return vec![];
+        };
         if !pending.waiting.remove(server) {
             return vec![];
         }
@@ -100,6 +106,18 @@ impl Queries {
         }
         pending.answers.push(Answer { id: pending.query.id, ways, cut });
         self.finish_unless_waiting(id)
+    }
+
+    /// The query was answered without this server, which was not trusted to be quick: it is, after all.
+    fn answer_to_nobody(&mut self, server: &PublicKey, id: u64) {
+        let Some((servers, _)) = self.late.get_mut(&id) else { return };
+        let was_awaited = servers.remove(server);
+        if servers.is_empty() {
+            self.late.remove(&id);
+        }
+        if let Some(failures) = self.servers.get_mut(server).filter(|_| was_awaited) {
+            *failures = 0;
+        }
     }
 
     /// A server does not want to answer the query with this number.
@@ -121,31 +139,58 @@ impl Queries {
     pub(crate) fn poll(&mut self, now_ms: u64) -> Vec<QueryStep> {
         let due = self.pending.iter().filter(|(_, pending)| pending.deadline_ms <= now_ms).map(|(id, _)| *id);
         let due: Vec<_> = due.collect();
-        due.into_iter().filter_map(|id| self.finish(id, IndexError::TimedOut)).collect()
+        let late = self.late.iter().filter(|(_, (_, until_ms))| *until_ms <= now_ms).map(|(id, _)| *id);
+        let late: Vec<_> = late.collect();
+        late.into_iter().for_each(|id| self.end_late(id));
+        due.into_iter()
+            .filter_map(|id| {
+                let step = self.finish(id, IndexError::TimedOut);
+                self.end_late(id);
+                step
+            })
+            .collect()
     }
 
     /// The steady time at which [`Queries::poll`] has something to do.
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
-        self.pending.values().map(|pending| pending.deadline_ms).min()
+        let late = self.late.values().map(|(_, until_ms)| *until_ms);
+        self.pending.values().map(|pending| pending.deadline_ms).chain(late).min()
     }
 
+    /// Ends a query when no server that is worth waiting for is still to answer.
     fn finish_unless_waiting(&mut self, id: u64) -> Vec<QueryStep> {
-        let is_waiting = self.pending.get(&id).is_some_and(|pending| !pending.waiting.is_empty());
-        if is_waiting { vec![] } else { self.finish(id, IndexError::NoAnswer).into_iter().collect() }
+        let Some(pending) = self.pending.get(&id) else { return vec![] };
+        let has_ways = pending.answers.iter().any(|answer| !answer.ways.is_empty());
+        let is_quick = |server: &PublicKey| self.servers.get(server) == Some(&0);
+        if pending.waiting.iter().any(|server| !has_ways || is_quick(server)) {
+            return vec![];
+        }
+        self.finish(id, IndexError::NoAnswer).into_iter().collect()
     }
 
-    /// Ends a query with the answers there are, or with `error` when there are none.
+    /// Ends a query with the answers there are, or with `error` when there are none. Servers that have not answered are
+    /// remembered for a while.
     fn finish(&mut self, id: u64, error: IndexError) -> Option<QueryStep> {
         let pending = self.pending.remove(&id)?;
-        if error == IndexError::TimedOut && pending.answers.is_empty() {
-            for server in &pending.waiting {
-                if let Some(failures) = self.servers.get_mut(server) {
-                    *failures = failures.saturating_add(1);
-                }
+        if !pending.waiting.is_empty() {
+            if self.late.len() >= self.config.queries
+                && let Some(oldest) = self.late.keys().next().copied()
+            {
+                self.end_late(oldest);
             }
+            self.late.insert(id, (pending.waiting, pending.deadline_ms));
         }
         let result = if pending.answers.is_empty() { Err(error) } else { Ok(best(pending.query.id, pending.answers)) };
         Some(QueryStep::Done(id, result))
+    }
+
+    /// The servers that are still to answer have failed.
+    fn end_late(&mut self, id: u64) {
+        for server in self.late.remove(&id).map(|(servers, _)| servers).unwrap_or_default() {
+            if let Some(failures) = self.servers.get_mut(&server) {
+                *failures = failures.saturating_add(1);
+            }
+        }
     }
 }
 
@@ -173,7 +218,13 @@ fn best(id: u64, answers: Vec<Answer>) -> Answer {
 
 /// Whether a way is what was asked for.
 fn fits(way: &Way, query: &Query) -> bool {
-    way.check().is_ok() && way.amount() == query.amount && way.parts.iter().all(|part| part_fits(part, query))
+    let is_whole = if query.clearing {
+        // A ring is cleared without fees, and only as far as its smallest debt reaches.
+        way.parts.len() == 1 && way.amount() <= query.amount && way.fees() == 0
+    } else {
+        way.amount() == query.amount
+    };
+    way.check().is_ok() && is_whole && way.parts.iter().all(|part| part_fits(part, query))
 }
 
 fn part_fits(part: &PartPlan, query: &Query) -> bool {
@@ -183,6 +234,8 @@ fn part_fits(part: &PartPlan, query: &Query) -> bool {
     let mut hops = from.zip(&part.route).map(|(from, to)| Hop { from: *from, to: *to });
     *last == query.destination
         && part.amount > 0
+        // Nobody takes a fee on the way to a friend.
+        && (part.route.len() > 1 || part.fees == 0)
         && query.via.is_none_or(|via| *first == via)
         && !mediators.contains(&query.source)
         && (!is_cycle || mediators.len() > 1)
@@ -264,6 +317,39 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_was_late_is_waited_for_again_after_an_answer_in_time() {
+        let mut queries = queries(2);
+        let (id, asked) = ask(&mut queries);
+        let (quick, slow) = (asked[0], asked[1]);
+        queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 10);
+        assert_eq!(done(queries.poll(310)), Ok(answer(77, vec![way(5, &[3, 2])])));
+        // It is asked, but nobody waits.
+        let (id, asked) = ask(&mut queries);
+        assert!(asked.contains(&slow));
+        assert_eq!(done(queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 20)).unwrap().ways.len(), 1);
+        assert_eq!(queries.answer(&slow, answer(id, vec![way(1, &[3, 2])]), 21), []);
+        // That was quick enough.
+        let (id, _) = ask(&mut queries);
+        assert_eq!(queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 30), []);
+        let best = done(queries.answer(&slow, answer(id, vec![way(1, &[3, 2])]), 31)).unwrap();
+        assert_eq!(best.ways[0], way(1, &[3, 2]));
+        assert_eq!(queries.next_wake_ms(), None, "nothing stays behind");
+    }
+
+    #[test]
+    fn answers_that_never_come_are_forgotten() {
+        let mut queries = queries(2);
+        for round in 0..2 * Config::default().queries as u64 {
+            let (id, asked) = ask(&mut queries);
+            let quick = asked.iter().min().unwrap();
+            queries.answer(quick, answer(id, vec![way(5, &[3, 2])]), 10 + round);
+            queries.poll(10_000);
+        }
+        queries.poll(20_000);
+        assert_eq!((queries.pending.len(), queries.late.len()), (0, 0));
+    }
+
+    #[test]
     fn no_way_is_believed_only_when_all_have_spoken() {
         let mut queries = queries(2);
         let (id, asked) = ask(&mut queries);
@@ -330,9 +416,14 @@ mod tests {
         assert!(fits(&way(1, &[3, 4, 1]), &cycle));
         assert!(!fits(&way(1, &[3, 1]), &cycle), "back over the same friend");
 
+        let ring = Query { clearing: true, ..cycle.clone() };
+        let smaller = |fees| Way { parts: vec![PartPlan { amount: 7, ..way(fees, &[3, 4, 1]).parts[0].clone() }] };
+        assert!(fits(&smaller(0), &ring) && !fits(&smaller(1), &ring) && !fits(&smaller(0), &cycle));
+        assert!(!fits(&smaller(0), &Query { amount: 6, ..ring }));
+
         let mut queries = queries(1);
         let (id, asked) = ask(&mut queries);
-        let bad = answer(id, vec![way(0, &[9]), way(3, &[2])]);
-        assert_eq!(done(queries.answer(&asked[0], bad, 1)), Ok(answer(77, vec![way(3, &[2])])));
+        let bad = answer(id, vec![way(0, &[9]), way(3, &[2]), way(3, &[4, 2])]);
+        assert_eq!(done(queries.answer(&asked[0], bad, 1)), Ok(answer(77, vec![way(3, &[4, 2])])));
     }
 }

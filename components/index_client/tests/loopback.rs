@@ -69,7 +69,7 @@ fn client(seed: u8) -> IndexClient {
 
 fn edge(friend: u8, send_capacity: u128, receive_capacity: u128) -> Edge {
     let (friend, currency, rate) = (key(friend), Currency::default(), Rate { mul: 0, add: u128::from(friend) });
-    Edge { friend, currency, send_capacity, receive_capacity, rate }
+    Edge { friend, currency, send_capacity, receive_capacity, rate, clearable: offst_proto::index::Clearable::None }
 }
 
 async fn until(client: &IndexClient, what: &str, condition: impl Fn(&ServerStatus) -> bool) {
@@ -122,7 +122,7 @@ async fn two_nodes_publish_and_a_query_gives_the_route() {
     assert_eq!(route(&clients[0], query.clone()).await, Some((1, vec![key(2), key(3)])));
     // Anybody may ask about anybody.
     assert_eq!(route(&clients[3], query.clone()).await, Some((1, vec![key(2), key(3)])));
-    assert_eq!(route(&clients[0], Query { amount: 100, ..query }).await, None, "the fees do not fit");
+    assert_eq!(route(&clients[0], Query { amount: 200, ..query }).await, None, "all lines together do not carry it");
     server.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! What is known of all nodes: newest sequence numbers, edges with their expiry, quotas.
 
+use crate::clearing::ClearingGraph;
 use crate::graph::CapacityGraph;
 use crate::limits::Limits;
 use crate::search::{Found, Scratch, SearchBounds};
@@ -17,6 +18,7 @@ pub struct Index {
     /// Sum over all nodes.
     edges: usize,
     graph: CapacityGraph,
+    clearing: ClearingGraph,
     /// Where the next sweep goes on.
     swept: Option<PublicKey>,
 }
@@ -34,7 +36,14 @@ struct Published {
 impl Index {
     /// Knows nothing.
     pub fn new(limits: Limits) -> Self {
-        Index { limits, nodes: BTreeMap::new(), edges: 0, graph: CapacityGraph::new(), swept: None }
+        Index {
+            limits,
+            nodes: BTreeMap::new(),
+            edges: 0,
+            graph: CapacityGraph::new(),
+            clearing: ClearingGraph::default(),
+            swept: None,
+        }
     }
 
     /// Takes an update that [`admit`](crate::admit) let through. All of its edges are taken, or none.
@@ -72,9 +81,11 @@ impl Index {
             if edge.is_closed() {
                 node.edges.remove(&name);
                 self.graph.remove(update.node, edge.friend, &edge.currency);
+                self.clearing.remove(update.node, edge.friend, &edge.currency);
             } else {
                 node.edges.insert(name, update.expires_ms);
                 self.graph.set(update.node, edge, update.expires_ms);
+                self.clearing.set(update.node, edge, update.expires_ms);
             }
         }
         self.edges = self.edges - held + node.edges.len();
@@ -88,6 +99,10 @@ impl Index {
 
     /// Answers a query with memory that is used again.
     pub fn answer_with(&self, query: &Query, now_ms: u64, scratch: &mut Scratch) -> Answer {
+        if query.clearing {
+            let (ring, cut) = self.clearing.search(query, now_ms, self.limits.search_work);
+            return Answer { id: query.id, ways: ring.into_iter().collect(), cut };
+        }
         let bounds = SearchBounds::new(self.limits.search_work);
         let Found { ways, cut, .. } = self.graph.search(query, now_ms, bounds, scratch);
         Answer { id: query.id, ways, cut }
@@ -110,6 +125,7 @@ impl Index {
             for name in expired {
                 node.edges.remove(&name);
                 self.graph.remove(*key, name.0, &name.1);
+                self.clearing.remove(*key, name.0, &name.1);
                 self.edges -= 1;
             }
             if node.kept_until_ms <= now_ms {
@@ -173,6 +189,7 @@ mod tests {
             send_capacity: capacity,
             receive_capacity: capacity,
             rate: Rate::default(),
+            clearable: offst_proto::index::Clearable::None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! half is [`serve`].
 
 mod admission;
+mod clearing;
 mod connections;
 mod counters;
 mod graph;

@@ -87,7 +87,16 @@ impl Backend for NodeBackend {
     }
 
     fn payment(&self, payment_id: PaymentId) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>> {
-        self.read(move |history| Ok(history.payment(payment_id)?.map(|payment| payment.report(unix_ms()))))
+        let live = self.command(Command::PaymentStatus(payment_id));
+        let stored =
+            self.read(move |history| Ok(history.payment(payment_id)?.map(|payment| payment.report(unix_ms()))));
+        Box::pin(async move {
+            match live.await? {
+                // While it is under way, the machine knows more than the database.
+                Reply::Payment(payment) => Ok(Some(*payment)),
+                _ => stored.await,
+            }
+        })
     }
 
     fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {

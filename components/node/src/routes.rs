@@ -1,5 +1,6 @@
 //! Asking the index servers no more than needed: payments that ask the same at the same time share one question, and an answer is
-//! used again while it is fresh. A payment that was refused excludes the edge, which makes it another question.
+//! used again while it is fresh. A payment that was refused excludes the edge, which makes it another question. A ring of debts
+//! that was found is about to be cleared, so such an answer is not used again.
 
 use offst_crypto::PublicKey;
 use offst_proto::index::{Hop, Query};
@@ -15,8 +16,10 @@ const KNOWN_MAX: usize = 1024;
 pub(crate) struct Question {
     currency: Currency,
     destination: PublicKey,
+    via: Option<PublicKey>,
     amount: u128,
     excluded: Vec<Hop>,
+    clearing: bool,
 }
 
 impl Question {
@@ -24,8 +27,10 @@ impl Question {
         Question {
             currency: query.currency.clone(),
             destination: query.destination,
+            via: query.via,
             amount: query.amount,
             excluded: query.excluded_edges.clone(),
+            clearing: query.clearing,
         }
     }
 }
@@ -80,6 +85,7 @@ impl Routes {
         if let Ok(ways) = ways
             && !ways.is_empty()
             && question.excluded.is_empty()
+            && !question.clearing
         {
             if self.known.len() >= KNOWN_MAX {
                 let reuse_ms = self.reuse_ms;
@@ -119,13 +125,15 @@ mod tests {
         let Lookup::Ask(question) = routes.look_up(payment(1), &query(5), 0) else { panic!() };
         assert_eq!(routes.look_up(payment(2), &query(5), 0), Lookup::Wait);
         assert!(matches!(routes.look_up(payment(3), &query(6), 0), Lookup::Ask(_)));
+        let through = Query { via: Some(query(5).destination), ..query(5) };
+        assert!(matches!(routes.look_up(payment(6), &through, 0), Lookup::Ask(_)));
         assert_eq!(routes.answered(question, &ways(), 10), [payment(1), payment(2)]);
         assert_eq!(routes.look_up(payment(4), &query(5), 109), Lookup::Known(ways().unwrap()));
         assert!(matches!(routes.look_up(payment(5), &query(5), 110), Lookup::Ask(_)));
     }
 
     #[test]
-    fn failures_and_questions_with_exclusions_are_not_kept() {
+    fn failures_rings_and_questions_with_exclusions_are_not_kept() {
         let mut routes = Routes::new(100);
         for answer in [Ok(vec![]), Err("no index server is connected".to_owned())] {
             let Lookup::Ask(question) = routes.look_up(payment(1), &query(5), 0) else { panic!() };
@@ -136,6 +144,10 @@ mod tests {
         let Lookup::Ask(question) = routes.look_up(payment(1), &narrowed, 0) else { panic!() };
         routes.answered(question, &ways(), 0);
         assert!(matches!(routes.look_up(payment(1), &narrowed, 1), Lookup::Ask(_)));
+        let ring = Query { clearing: true, destination: query(5).source, ..query(5) };
+        let Lookup::Ask(question) = routes.look_up(payment(1), &ring, 0) else { panic!() };
+        routes.answered(question, &ways(), 0);
+        assert!(matches!(routes.look_up(payment(1), &ring, 1), Lookup::Ask(_)));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! server both need. `write_*` fills a builder, `read_*` takes a reader apart and checks every field.
 
 mod friend;
+mod quote;
 mod record;
 
 pub use friend::{read_contact, read_friend, read_server, write_contact, write_friend, write_server};
+pub use quote::{read_clearing, read_quote, write_clearing, write_quote};
 pub use record::{
     invoice_status_from_wire, invoice_status_to_wire, read_event, read_forward, read_invoice, read_payment,
     write_event, write_forward, write_invoice, write_payment,

@@ -40,6 +40,58 @@ pub struct Edge {
     pub receive_capacity: u128,
     /// What the node takes for requests that come *from* this friend.
     pub rate: Rate,
+    /// What the node lets others clear on this account.
+    pub clearable: Clearable,
+}
+
+/// What a node that allows clearing says of one account: by how much a payment in one direction makes the debt smaller. It
+/// tells who owes, and up to a bound how much, so a node says it only when its owner has allowed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Clearable {
+    /// Nothing, or nothing that is told.
+    #[default]
+    None,
+    /// The friend owes: so many credits may be sent to it without a fee.
+    Send(u128),
+    /// The node owes: so many credits may come from the friend without a fee.
+    Receive(u128),
+}
+
+impl Clearable {
+    /// Credits that may be sent.
+    pub fn send(self) -> u128 {
+        if let Clearable::Send(amount) = self { amount } else { 0 }
+    }
+
+    /// Credits that may be received.
+    pub fn receive(self) -> u128 {
+        if let Clearable::Receive(amount) = self { amount } else { 0 }
+    }
+}
+
+impl Canonical for Clearable {
+    fn encode(&self, encoder: &mut Encoder) {
+        match self {
+            Clearable::None => encoder.u8(0),
+            Clearable::Send(amount) => {
+                encoder.u8(1);
+                encoder.u128(*amount);
+            }
+            Clearable::Receive(amount) => {
+                encoder.u8(2);
+                encoder.u128(*amount);
+            }
+        }
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(match decoder.u8()? {
+            0 => Clearable::None,
+            1 => Clearable::Send(decoder.amount()?),
+            2 => Clearable::Receive(decoder.amount()?),
+            _ => return Err(DecodeError::invalid("what is clearable")),
+        })
+    }
 }
 
 impl Edge {
@@ -56,6 +108,7 @@ impl Canonical for Edge {
         encoder.u128(self.send_capacity);
         encoder.u128(self.receive_capacity);
         encoder.value(&self.rate);
+        encoder.value(&self.clearable);
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -65,6 +118,7 @@ impl Canonical for Edge {
             send_capacity: decoder.amount()?,
             receive_capacity: decoder.amount()?,
             rate: decoder.value()?,
+            clearable: decoder.value()?,
         })
     }
 }
@@ -137,7 +191,7 @@ pub struct Query {
     pub id: u64,
     /// The currency of every edge of the way.
     pub currency: Currency,
-    /// What the destination must get, credits; 1 to [`AMOUNT_MAX`].
+    /// What the destination must get, credits; 1 to [`AMOUNT_MAX`]. For `clearing` the most that it may get.
     pub amount: u128,
     /// Who pays.
     pub source: PublicKey,
@@ -149,19 +203,33 @@ pub struct Query {
     pub excluded_edges: Vec<Hop>,
     /// Nodes that must not be passed, at most [`EXCLUDED_MAX`]. Source and destination are never excluded.
     pub excluded_nodes: Vec<PublicKey>,
+    /// Asks for a ring of debts: a cycle in which each owes the node before it, all of whom allow clearing. The answer is one
+    /// part without fees that carries what can be cleared, at most `amount`. On the source's own accounts the friends' word is
+    /// enough.
+    pub clearing: bool,
 }
 
 impl Query {
     /// A query without exclusions.
     pub fn new(currency: Currency, amount: u128, source: PublicKey, destination: PublicKey) -> Self {
         let (excluded_edges, excluded_nodes) = (vec![], vec![]);
-        Query { id: 0, currency, amount, source, destination, via: None, excluded_edges, excluded_nodes }
+        Query {
+            id: 0,
+            currency,
+            amount,
+            source,
+            destination,
+            via: None,
+            excluded_edges,
+            excluded_nodes,
+            clearing: false,
+        }
     }
 
     /// Checks the bounds.
     ///
     /// # Errors
-    /// An amount of 0 or above [`AMOUNT_MAX`], or too many exclusions.
+    /// An amount of 0 or above [`AMOUNT_MAX`], too many exclusions, or clearing that is no cycle.
     pub fn check(&self) -> Result<(), DecodeError> {
         if self.amount == 0 {
             return Err(DecodeError::invalid("an amount of 0"));
@@ -171,6 +239,9 @@ impl Query {
         }
         if self.excluded_edges.len() > EXCLUDED_MAX || self.excluded_nodes.len() > EXCLUDED_MAX {
             return Err(DecodeError::too_large("the number of exclusions"));
+        }
+        if self.clearing && self.source != self.destination {
+            return Err(DecodeError::invalid("clearing that ends elsewhere"));
         }
         Ok(())
     }
@@ -268,6 +339,7 @@ mod tests {
             send_capacity: 100,
             receive_capacity: 1 << 70,
             rate: Rate { mul: 7, add: 1 },
+            clearable: Clearable::Receive(1 << 60),
         }
     }
 
@@ -286,7 +358,7 @@ mod tests {
         let update = Update { edges: vec![edge(2, "credit")], ..update() };
         let signed = Verified::sign(update, &identity(1));
         let hex: String = signed.wire().iter().map(|byte| format!("{byte:02x}")).collect();
-        insta::assert_snapshot!(hex, @"000000146f666673742f696e6465782d7570646174652f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000000000000050000018bcfe56800000000018139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000640000000000000040000000000000000000000007000000000000000000000000000000019ae26d3b8419c4ccd971850b759e3dc52534f7b215211dcc5eb7ad2fe6fad6f961b820a53237542a19f29342bc1f36cfb17ea3370b2399cf7ff4f051489db305");
+        insta::assert_snapshot!(hex, @"000000146f666673742f696e6465782d7570646174652f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000000000000050000018bcfe56800000000018139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000640000000000000040000000000000000000000007000000000000000000000000000000010200000000000000001000000000000000783b4c8ddf60a62467bdaf391c492ba4fb33b793c5d3ff0c2186bac8085659884d9faf26b4631fbf3d90502c8da79ff3631189fb75090d295d4f5716ab97bb09");
     }
 
     #[test]

@@ -24,6 +24,15 @@ pub struct Order {
 pub enum Purpose {
     /// An invoice.
     Invoice(Verified<Invoice>),
+    /// Credit that moves around a cycle of friends: it leaves by one friend and comes back by another.
+    Rebalance {
+        /// By whom it leaves, by the owner's name: this friend owes us less afterwards, or we owe it more.
+        friend: String,
+        /// The currency.
+        currency: Currency,
+        /// Credits that come back.
+        amount: u128,
+    },
     /// A gift.
     Spontaneous {
         /// Who gets it.

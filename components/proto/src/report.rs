@@ -1,6 +1,7 @@
 //! What a node tells its owner: the answers of the application interface.
 
 use crate::limits::AMOUNT_MAX;
+use crate::route::{PartPlan, Way};
 use crate::ticket::{Address, ServerTicket};
 use crate::{Currency, InvoiceId, PaymentId, Rate, RequestId};
 use offst_crypto::PublicKey;
@@ -112,6 +113,39 @@ pub enum PaymentStatus {
     Pending,
 }
 
+/// What a payment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PaymentKind {
+    /// Somebody else is paid.
+    Payment,
+    /// Credit moves around a cycle, back to this node.
+    Rebalance,
+    /// The same around a ring in which everybody owes the next: all debts become smaller.
+    Clearing,
+}
+
+/// What paying would cost now. Nothing is paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuoteReport {
+    /// The currency.
+    pub currency: Currency,
+    /// What the destination would get, credits.
+    pub amount: u128,
+    /// Ways to pay, cheapest first, at least one.
+    pub ways: Vec<Way>,
+}
+
+/// What came of looking for a ring of debts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearingReport {
+    /// Whether the node clears rings on its own, and lets others clear theirs through it.
+    pub auto_clear: bool,
+    /// The ring as one part that comes back to this node; none was found.
+    pub ring: Option<PartPlan>,
+    /// How clearing it went; none when it was only looked for.
+    pub payment: Option<PaymentReport>,
+}
+
 /// A payment that this node makes or made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentReport {
@@ -119,6 +153,8 @@ pub struct PaymentReport {
     pub payment_id: PaymentId,
     /// How far it has come.
     pub status: PaymentStatus,
+    /// What it is for.
+    pub kind: PaymentKind,
     /// Who is paid.
     pub destination: PublicKey,
     /// For which invoice.

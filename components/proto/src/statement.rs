@@ -105,6 +105,9 @@ pub struct Request {
     pub route: Vec<PublicKey>,
     /// Shows the seller that the buyer holds the invoice.
     pub proof: Mac,
+    /// It goes around a ring in which each owes the next, back to the buyer. A mediator that allows clearing takes no fee where
+    /// the request makes both of its accounts smaller; everybody else treats it as any other.
+    pub clearing: bool,
 }
 
 /// A destination's answer to a request, without what the request already said.
@@ -178,6 +181,7 @@ impl Canonical for Request {
         encoder.u64(self.patience_ms);
         encoder.list(&self.route);
         encoder.value(&self.proof);
+        encoder.bool(self.clearing);
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -191,6 +195,7 @@ impl Canonical for Request {
             patience_ms: decoder.u64()?,
             route: decoder.list(HOPS_MAX, "a route")?,
             proof: decoder.value()?,
+            clearing: decoder.bool()?,
         };
         if request.frozen() > AMOUNT_MAX {
             return Err(DecodeError::too_large("an amount with its fees"));
@@ -348,6 +353,7 @@ mod tests {
             patience_ms: 20_000,
             route: vec![key(1), key(2)],
             proof: Mac::from_bytes([6; 32]),
+            clearing: true,
         }
     }
 
@@ -390,8 +396,8 @@ mod tests {
         let preimage = Preimage::from_bytes([7; 32]);
         let bytes = |operation: Operation| hex(&operation.to_canonical_bytes());
         let spontaneous = Request { invoice_id: None, route: vec![], proof: NO_PROOF, ..request() };
-        insta::assert_snapshot!(bytes(Operation::Request(Box::new(request()))), @"0003030303030303030303030303030303040404040404040404040404040404040105050505050505050505050505050505000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e20000000028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b3940606060606060606060606060606060606060606060606060606060606060606");
-        insta::assert_snapshot!(bytes(Operation::Request(Box::new(spontaneous))), @"00030303030303030303030303030303030404040404040404040404040404040400000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e20000000000000000000000000000000000000000000000000000000000000000000000000");
+        insta::assert_snapshot!(bytes(Operation::Request(Box::new(request()))), @"0003030303030303030303030303030303040404040404040404040404040404040105050505050505050505050505050505000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e20000000028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394060606060606060606060606060606060606060606060606060606060606060601");
+        insta::assert_snapshot!(bytes(Operation::Request(Box::new(spontaneous))), @"00030303030303030303030303030303030404040404040404040404040404040400000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e2000000000000000000000000000000000000000000000000000000000000000000000000001");
         insta::assert_snapshot!(bytes(Operation::Response(answer())), @"010303030303030303030303030303030307070707070707070707070707070707070707070707070707070707070707070808080808080808080808080808080809090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909");
         insta::assert_snapshot!(bytes(Operation::Commit { id }), @"0203030303030303030303030303030303");
         insta::assert_snapshot!(bytes(Operation::Abort { id }), @"0303030303030303030303030303030303");

@@ -72,6 +72,9 @@ impl Store {
         for bytes in self.rows("SELECT value FROM payment WHERE is_open = 1", |row| row.get::<_, Bytes>(0))? {
             image.payments.push(value("a payment", &bytes)?);
         }
+        let auto_clear =
+            self.rows("SELECT value FROM setting WHERE name = 'auto_clear'", |row| row.get::<_, bool>(0))?;
+        image.auto_clear = auto_clear == [true];
         Ok(image)
     }
 

@@ -78,6 +78,12 @@ CREATE TABLE index_server (
     address TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What the owner has set for the whole node.
+CREATE TABLE setting (
+    name TEXT PRIMARY KEY NOT NULL,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Requests that we carry on, by the account they came over.
 CREATE TABLE forward (
     account INTEGER NOT NULL,

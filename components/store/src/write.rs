@@ -109,6 +109,11 @@ impl Writer<'_> {
                  ON CONFLICT (name) DO UPDATE SET public_key = excluded.public_key, address = excluded.address",
                 "DELETE FROM index_server WHERE name = ?1",
             ),
+            Change::AutoClear(on) => self.execute(
+                "INSERT INTO setting (name, value) VALUES ('auto_clear', ?1)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                params![on],
+            ),
             Change::Forward(key, forward) => self.write_hop(
                 key,
                 forward.as_ref(),

@@ -311,6 +311,7 @@ fn every_kind_of_row_is_written_and_deleted() {
         Change::Relay("r".into(), Some(server.clone())),
         Change::IndexServer("i".into(), Some(server.clone())),
         Change::Tombstone(line.clone(), 12),
+        Change::AutoClear(true),
     ];
     // Twice: the second time every row is there already.
     for _ in 0..2 {
@@ -321,6 +322,7 @@ fn every_kind_of_row_is_written_and_deleted() {
         assert_eq!(image.relays, [("r".to_owned(), server.clone())]);
         assert_eq!(image.index_servers, [("i".to_owned(), server.clone())]);
         assert_eq!(image.tombstones, [(line.clone(), 12)]);
+        assert!(image.auto_clear);
         assert_eq!((image.friends.len(), image.accounts.len()), (1, 1));
     }
     // An account that goes in the batch in which its last requests end: the machine names the account first.
@@ -331,11 +333,12 @@ fn every_kind_of_row_is_written_and_deleted() {
         Change::Relay("r".into(), None),
         Change::IndexServer("i".into(), None),
         Change::Friend(line.friend, None),
+        Change::AutoClear(false),
     ];
     machine.store.commit(&delete).unwrap();
     let image = machine.store.load().unwrap();
     assert_eq!((image.forwards.len(), image.arrivals.len()), (0, 0));
     assert_eq!((image.relays.len(), image.index_servers.len()), (0, 0));
-    assert_eq!((image.friends.len(), image.accounts.len()), (0, 0));
+    assert_eq!((image.friends.len(), image.accounts.len(), image.auto_clear), (0, 0, false));
     assert_eq!(image.tombstones, [(line, 12)]);
 }

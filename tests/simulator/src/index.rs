@@ -2,7 +2,7 @@
 
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
-use offst_proto::index::{Edge, Query};
+use offst_proto::index::{Clearable, Edge, Query};
 use offst_proto::route::{PartPlan, Way};
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 pub type Edges = BTreeMap<(PublicKey, PublicKey, Currency), Edge>;
 
 const HOPS: usize = 5;
+const RING_HOPS: usize = 6;
 const ROUTES: usize = 12;
 
 /// The edges of one currency by their nodes, as long as both ends publish them.
@@ -31,6 +32,9 @@ type Taken = BTreeMap<(PublicKey, PublicKey), u128>;
 /// Ways for a query, the shortest routes first: single routes, then a split over two and more.
 pub fn search(edges: &Edges, query: &Query) -> Vec<Way> {
     let network = network(edges, &query.currency);
+    if query.clearing {
+        return rings(&network, query);
+    }
     let routes = routes(&network, query);
     let mut ways: Vec<Way> = routes
         .iter()
@@ -97,7 +101,8 @@ fn extend(
         }
         let is_excluded = query.excluded_edges.iter().any(|hop| hop.from == at && hop.to == *friend);
         let goes_back = query.source == query.destination && is_end && route.first() == Some(&at) && hops == 2;
-        if is_excluded || goes_back || route.contains(friend) || (*friend == query.source && !is_end) {
+        let is_via = !route.is_empty() || query.via.is_none_or(|via| via == *friend);
+        if !is_via || is_excluded || goes_back || route.contains(friend) || (*friend == query.source && !is_end) {
             continue;
         }
         route.push(*friend);
@@ -108,6 +113,29 @@ fn extend(
         }
         route.pop();
     }
+}
+
+/// Cycles in which each owes the node before it, the shortest first. On the source's own accounts the friend's word is enough.
+fn rings(network: &Network<'_>, query: &Query) -> Vec<Way> {
+    let word = |from: PublicKey, to: PublicKey| network.get(&from)?.get(&to).map(|edge| edge.clearable);
+    let clearable = |from: PublicKey, to: PublicKey| {
+        let own = |word: Option<u128>, is_source: bool| word.or(is_source.then_some(u128::MAX)).unwrap_or(0);
+        let sender = word(from, to).filter(|word| from != query.source || *word != Clearable::None);
+        let receiver = word(to, from).filter(|word| to != query.source || *word != Clearable::None);
+        let sent = own(sender.map(Clearable::send), from == query.source);
+        sent.min(own(receiver.map(Clearable::receive), to == query.source))
+    };
+    let ring = |route: Vec<PublicKey>| {
+        let nodes = std::iter::once(&query.source).chain(&route);
+        let least = nodes.zip(&route).map(|(from, to)| clearable(*from, *to)).min()?;
+        let amount = least.min(query.amount);
+        (amount > 0).then_some(Way { parts: vec![PartPlan { route, amount, fees: 0 }] })
+    };
+    let mut routes = Vec::new();
+    for hops in 3..=RING_HOPS {
+        extend(network, query, hops, &mut vec![], &mut routes);
+    }
+    routes.into_iter().filter_map(ring).take(4).collect()
 }
 
 /// The part along `route` that brings `amount`, if all capacities allow it.

@@ -7,7 +7,8 @@ use offst_crypto::Ed25519Verifier;
 use offst_funder::{Command, Reply};
 use offst_proto::PaymentId;
 use offst_proto::app::{
-    read_amount, read_amount_option, read_currency, read_key, read_payment_id, read_text, write_payment,
+    read_amount, read_amount_option, read_currency, read_key, read_payment_id, read_text, write_clearing,
+    write_payment, write_quote,
 };
 use offst_proto::encoding::DecodeError;
 use offst_proto::invoice::Invoice;
@@ -29,6 +30,14 @@ fn read_order(order: wire::order::Reader<'_>) -> Result<Order, String> {
             Purpose::Invoice(invoice)
         }
         Ok(wire::order::purpose::Spontaneous(gift)) => read_gift(gift.map_err(DecodeError::from).map_err(sentence)?)?,
+        Ok(wire::order::purpose::Rebalance(cycle)) => {
+            let cycle = cycle.map_err(DecodeError::from).map_err(sentence)?;
+            Purpose::Rebalance {
+                friend: read_name(cycle.get_friend())?,
+                currency: read_currency(cycle.get_currency()).map_err(sentence)?,
+                amount: read_amount(cycle.get_amount()).map_err(sentence)?,
+            }
+        }
         Err(_) => return Err("the node does not know this kind of payment: it may be too old".into()),
     };
     Ok(Order {
@@ -93,6 +102,33 @@ impl buyer::Server for Buyer {
                 Ok(())
             }
         }
+    }
+
+    async fn quote(self: Rc<Self>, params: buyer::QuoteParams, mut results: buyer::QuoteResults) -> Result<(), Error> {
+        let _wait = self.context.wait()?;
+        let mut result = results.get().init_result();
+        match read_order(params.get()?.get_order()?) {
+            Ok(order) => match self.context.command(Command::Quote(Box::new(order))).await? {
+                Reply::Quote(quote) => write_quote(&quote, result.init_quote()),
+                Reply::Refused(sentence) => result.set_refused(sentence.as_str()),
+                reply => return Err(unexpected(&reply)),
+            },
+            Err(sentence) => result.set_refused(sentence),
+        }
+        Ok(())
+    }
+
+    async fn clear(self: Rc<Self>, params: buyer::ClearParams, mut results: buyer::ClearResults) -> Result<(), Error> {
+        let _wait = self.context.wait()?;
+        let params = params.get()?;
+        let currency = read_currency(params.get_currency()).map_err(wrong_argument)?;
+        let mut result = results.get().init_result();
+        match self.context.command(Command::Clear { currency, perform: params.get_perform() }).await? {
+            Reply::Clearing(report) => write_clearing(&report, result.init_clearing()),
+            Reply::Refused(sentence) => result.set_refused(sentence.as_str()),
+            reply => return Err(unexpected(&reply)),
+        }
+        Ok(())
     }
 
     async fn cancel_payment(

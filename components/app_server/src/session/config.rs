@@ -67,6 +67,11 @@ fn read_new_friend(friend: wire::new_friend::Reader<'_>) -> Result<NewFriend, Wr
     })
 }
 
+/// Runs what may find that arguments are no command.
+fn understand(command: impl FnOnce() -> Result<Command, Wrong>) -> Result<Command, Wrong> {
+    command()
+}
+
 /// One method a command: how its arguments become the command.
 macro_rules! commands {
     ($($method:ident, $params:ident, $results:ident: |$reader:ident| $command:expr;)*) => {
@@ -77,7 +82,7 @@ macro_rules! commands {
                 mut results: config::$results,
             ) -> Result<(), Error> {
                 let $reader = params.get()?;
-                let command = (|| Ok($command))();
+                let command = understand(|| Ok($command));
                 self.carry_out(command, results.get().init_result()).await
             })*
         }
@@ -125,4 +130,6 @@ commands! {
         Command::SetFriendContact(read_name(call.get_name())?, read_friend_ticket(call.get_ticket()?)?);
     reset_friend, ResetFriendParams, ResetFriendResults: |call|
         Command::ResetFriend(read_name(call.get_name())?, read_currency(call.get_currency())?);
+    set_auto_clear, SetAutoClearParams, SetAutoClearResults: |call|
+        Command::SetAutoClear(call.get_on());
 }

@@ -9,9 +9,10 @@ use offst_crypto::{Identity, PublicKey, Secret};
 use offst_funder::{Command, Reply};
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{
-    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, Page, PaymentReport,
-    PaymentStatus, ServerReport, ServerState,
+    ClearingReport, ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, Page,
+    PaymentReport, PaymentStatus, QuoteReport, ServerReport, ServerState,
 };
+use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Verified};
 use offst_secure_channel::Authenticator;
@@ -32,10 +33,15 @@ pub const OPEN_INVOICE: u8 = 40;
 /// A trusted application.
 pub const APP: u8 = 2;
 
+pub fn part() -> PartPlan {
+    PartPlan { route: vec![identity(3).public_key(), identity(4).public_key()], amount: 100, fees: 1 }
+}
+
 pub fn payment(number: u8, status: PaymentStatus) -> PaymentReport {
     PaymentReport {
         payment_id: PaymentId::from_bytes([number; 16]),
         status,
+        kind: offst_proto::report::PaymentKind::Payment,
         destination: identity(9).public_key(),
         invoice_id: None,
         currency: Currency::default(),
@@ -111,6 +117,17 @@ impl Fake {
             Command::Pay(order) => Reply::Payment(Box::new(PaymentReport {
                 payment_id: order.payment_id,
                 ..payment(1, PaymentStatus::Paid)
+            })),
+            Command::Quote(order) if order.max_fee == Some(0) => Reply::Refused("there is no way".into()),
+            Command::Quote(_) => Reply::Quote(Box::new(QuoteReport {
+                currency: Currency::default(),
+                amount: 100,
+                ways: vec![Way { parts: vec![part()] }],
+            })),
+            Command::Clear { perform, .. } => Reply::Clearing(Box::new(ClearingReport {
+                auto_clear: false,
+                ring: Some(part()),
+                payment: perform.then(|| payment(1, PaymentStatus::Paid)),
             })),
             Command::CancelPayment(_) => Reply::Unknown,
             Command::CreateInvoice { amount, description, .. } => Reply::Invoice(signed_invoice(*amount, description)),

@@ -140,7 +140,7 @@ fn who_is_gone_before_the_commit_is_not_waited_for_long() {
     world.settle();
     world.disconnect(1, 2);
     world.advance(5_000);
-    assert_eq!(world.payment(0, id).reason, "a node on the way is offline");
+    assert_eq!(world.payment(0, id).reason, "the seller is offline, node1 says");
     // A few rounds more, then it is over.
     world.advance(10_000);
     assert_eq!(world.payment_reply(0, command).unwrap().status, PaymentStatus::Failed);

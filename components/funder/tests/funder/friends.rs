@@ -194,7 +194,7 @@ fn a_friend_removed_by_force_releases_the_upstream() {
     let payment = world.payment(0, id);
     assert_eq!(
         (payment.progress, payment.reason.as_str()),
-        (Progress::Searching, "an account on the way was stopped or reset")
+        (Progress::Searching, "the line between node1 and the seller was stopped or reset")
     );
     world.advance(60_000);
     assert_eq!(world.payment(0, id).progress, Progress::Failed);

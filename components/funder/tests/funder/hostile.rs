@@ -25,6 +25,7 @@ fn request(dice: &mut Dice, amount: u128, fees: u128) -> Request {
         patience_ms: 20_000,
         route: vec![],
         proof: NO_PROOF,
+        clearing: false,
     }
 }
 

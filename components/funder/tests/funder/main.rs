@@ -1,5 +1,7 @@
 //! Whole nodes against each other, in memory and in virtual time.
 
+mod asking;
+mod circles;
 mod failures;
 mod friends;
 mod hostile;

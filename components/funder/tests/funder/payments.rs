@@ -101,7 +101,7 @@ fn what_exceeds_a_limit_is_refused_and_can_be_sent_after_something_came_back() {
     world.paths = Paths::Given([vec![way(&world, &[(&[1, 2], 500, 1)])]].into());
     let (id, _) = world.pay(0, &invoice);
     world.advance(60_000);
-    assert_eq!(world.payment(0, id).reason, "a friendship on the way has too little room for this amount");
+    assert_eq!(world.payment(0, id).reason, "your line to node1 has only 399 left");
     world.assert_quiet();
     world.paths = Paths::Search;
     let (back, _) = world.send(2, 0, 300);

@@ -241,6 +241,7 @@ pub(crate) fn signed(nodes: usize) -> Value {
                     send_capacity: 1000,
                     receive_capacity: 1000,
                     rate: Rate::default(),
+                    clearable: offst_proto::index::Clearable::None,
                 })
                 .collect();
             edges.sort();

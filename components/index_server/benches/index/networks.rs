@@ -80,6 +80,7 @@ impl Network {
             send_capacity: friendship.capacities[end],
             receive_capacity: friendship.capacities[1 - end],
             rate: friendship.rates[end],
+            clearable: offst_proto::index::Clearable::None,
         };
         (own, edge)
     }

@@ -12,7 +12,8 @@ fn key(seed: u8) -> PublicKey {
 
 fn edge(friend: u8, send_capacity: u128, receive_capacity: u128) -> Edge {
     let rate = Rate { mul: 0, add: friend.into() };
-    Edge { friend: key(friend), currency: Currency::default(), send_capacity, receive_capacity, rate }
+    let clearable = offst_proto::index::Clearable::None;
+    Edge { friend: key(friend), currency: Currency::default(), send_capacity, receive_capacity, rate, clearable }
 }
 
 /// Friend, capacity from it, what the node takes for it, expiry.

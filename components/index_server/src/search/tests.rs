@@ -48,7 +48,14 @@ fn graph(friendships: &[Friendship]) -> CapacityGraph {
             let (send_capacity, receive_capacity) = if end == 0 { (there, back) } else { (back, there) };
             let friend = key(friendship.ends[1 - end]);
             let rate = friendship.rates[end];
-            let edge = Edge { friend, currency: Currency::default(), send_capacity, receive_capacity, rate };
+            let edge = Edge {
+                friend,
+                currency: Currency::default(),
+                send_capacity,
+                receive_capacity,
+                rate,
+                clearable: offst_proto::index::Clearable::None,
+            };
             if friendship.published[end] {
                 graph.set(key(friendship.ends[end]), &edge, NOW + 1);
             }

@@ -74,6 +74,7 @@ impl Node {
             send_capacity: 5,
             receive_capacity: 5,
             rate: Rate::default(),
+            clearable: offst_proto::index::Clearable::None,
         };
         let update = Update { node: key(self.seed), sequence, expires_ms, edges: vec![edge] };
         Verified::sign(update, &identity(self.seed))

@@ -190,6 +190,7 @@ fn request_with(id: RequestId, amount: u128) -> Request {
         patience_ms: 1000,
         route: Vec::new(),
         proof: Mac::from_bytes([0; 32]),
+        clearing: false,
     }
 }
 

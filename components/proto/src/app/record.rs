@@ -5,7 +5,7 @@ use super::{
     wire,
 };
 use crate::encoding::DecodeError;
-use crate::report::{Event, ForwardReport, InvoiceReport, InvoiceStatus, PaymentReport, PaymentStatus};
+use crate::report::{Event, ForwardReport, InvoiceReport, InvoiceStatus, PaymentKind, PaymentReport, PaymentStatus};
 
 fn payment_status_to_wire(status: PaymentStatus) -> wire::PaymentStatus {
     match status {
@@ -20,6 +20,22 @@ fn payment_status_from_wire(status: wire::PaymentStatus) -> PaymentStatus {
         wire::PaymentStatus::Paid => PaymentStatus::Paid,
         wire::PaymentStatus::Failed => PaymentStatus::Failed,
         wire::PaymentStatus::Pending => PaymentStatus::Pending,
+    }
+}
+
+fn payment_kind_to_wire(kind: PaymentKind) -> wire::PaymentKind {
+    match kind {
+        PaymentKind::Payment => wire::PaymentKind::Payment,
+        PaymentKind::Rebalance => wire::PaymentKind::Rebalance,
+        PaymentKind::Clearing => wire::PaymentKind::Clearing,
+    }
+}
+
+fn payment_kind_from_wire(kind: wire::PaymentKind) -> PaymentKind {
+    match kind {
+        wire::PaymentKind::Payment => PaymentKind::Payment,
+        wire::PaymentKind::Rebalance => PaymentKind::Rebalance,
+        wire::PaymentKind::Clearing => PaymentKind::Clearing,
     }
 }
 
@@ -47,6 +63,7 @@ pub fn invoice_status_from_wire(status: wire::InvoiceStatus) -> InvoiceStatus {
 pub fn write_payment(payment: &PaymentReport, mut builder: wire::payment::Builder<'_>) {
     builder.set_payment_id(payment.payment_id.as_bytes());
     builder.set_status(payment_status_to_wire(payment.status));
+    builder.set_kind(payment_kind_to_wire(payment.kind));
     builder.set_destination(payment.destination.as_bytes());
     if let Some(invoice_id) = &payment.invoice_id {
         builder.set_invoice_id(invoice_id.as_bytes());
@@ -73,6 +90,7 @@ pub fn read_payment(reader: wire::payment::Reader<'_>) -> Result<PaymentReport, 
     Ok(PaymentReport {
         payment_id: read_payment_id(reader.get_payment_id())?,
         status: payment_status_from_wire(reader.get_status()?),
+        kind: payment_kind_from_wire(reader.get_kind()?),
         destination: read_key(reader.get_destination())?,
         invoice_id: if invoice_id.is_empty() { None } else { Some(read_invoice_id(Ok(invoice_id))?) },
         currency: read_currency(reader.get_currency())?,

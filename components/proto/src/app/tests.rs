@@ -1,5 +1,6 @@
 use super::*;
 use crate::report::*;
+use crate::route::{PartPlan, Way};
 use capnp::message::Builder;
 use offst_crypto::Identity;
 
@@ -52,6 +53,7 @@ fn payment() -> PaymentReport {
     PaymentReport {
         payment_id: PaymentId::from_bytes([4; 16]),
         status: PaymentStatus::Pending,
+        kind: PaymentKind::Payment,
         destination: key(5),
         invoice_id: Some(InvoiceId::from_bytes([6; 16])),
         currency: Currency::default(),
@@ -107,6 +109,9 @@ fn records_round_trip() {
     round_trip!(payment(), payment, write_payment, read_payment);
     let spontaneous = PaymentReport { invoice_id: None, receipt: None, status: PaymentStatus::Failed, ..payment() };
     round_trip!(spontaneous, payment, write_payment, read_payment);
+    for kind in [PaymentKind::Rebalance, PaymentKind::Clearing] {
+        round_trip!(PaymentReport { kind, ..payment() }, payment, write_payment, read_payment);
+    }
     for (status, expires_ms) in [
         (InvoiceStatus::Open, None),
         (InvoiceStatus::Paid, Some(1)),
@@ -141,6 +146,18 @@ fn records_round_trip() {
         Event::Overdue { name: "node1".into(), request_id: RequestId::from_bytes([6; 16]), amount: 9 },
     ] {
         round_trip!(event, event, write_event, read_known_event);
+    }
+}
+
+#[test]
+fn quotes_and_rings_round_trip() {
+    let part = |amount| PartPlan { route: vec![key(2), key(3), key(1)], amount, fees: 2 };
+    let way = Way { parts: vec![part(10), part(20)] };
+    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, ways: vec![way.clone(), way] };
+    round_trip!(quote, quote, write_quote, read_quote);
+    for (ring, payment) in [(None, None), (Some(part(5)), None), (Some(part(5)), Some(payment()))] {
+        let report = ClearingReport { auto_clear: payment.is_some(), ring, payment };
+        round_trip!(report, clearing, write_clearing, read_clearing);
     }
 }
 

@@ -39,6 +39,7 @@ pub struct Disk {
     open_invoices: BTreeSet<InvoiceId>,
     payments: BTreeMap<PaymentId, Vec<u8>>,
     open_payments: BTreeSet<PaymentId>,
+    auto_clear: bool,
     /// What the node has earned as a mediator.
     pub forwarded: Vec<ForwardReport>,
     /// Every request that ever ended here, also those that are over: for checks from outside.
@@ -198,6 +199,7 @@ impl Commit for Disk {
                     Some(ticket) => drop(self.index_servers.insert(name.clone(), ticket.clone())),
                     None => drop(self.index_servers.remove(name)),
                 },
+                Change::AutoClear(on) => self.auto_clear = *on,
                 Change::Forward(key, forward) => put(&mut self.forwards, key.clone(), forward.as_ref()),
                 Change::Arrival(key, arrival) => {
                     if let Some(arrival) = arrival {
@@ -235,6 +237,7 @@ impl Disk {
             arrivals: self.arrivals.iter().map(|(key, row)| (key.clone(), read::<Arrival>(row))).collect(),
             invoices: self.open_invoices.iter().map(|id| read(&self.invoices[id])).collect(),
             payments: self.open_payments.iter().map(|id| read(&self.payments[id])).collect(),
+            auto_clear: self.auto_clear,
         }
     }
 

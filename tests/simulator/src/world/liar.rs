@@ -140,6 +140,7 @@ impl World {
             fees_left: self.dice.below(5) as u128,
             patience_ms: self.dice.below(60_000) as u64,
             route,
+            clearing: self.dice.chance(10),
             proof: NO_PROOF,
         }
     }

@@ -1,0 +1,164 @@
+//! The command `funds quote`: what paying would cost, and over which ways.
+
+use super::arguments::{self, Destination, load_invoice, positive_amount};
+use super::connection::Connection;
+use super::funds::How;
+use super::progress::with_progress;
+use super::{Voice, text};
+use crate::outcome::{Failure, Outcome};
+use clap::Args;
+use offst_app::{App, AppError, Purpose};
+use offst_crypto::PublicKey;
+use offst_proto::Currency;
+use offst_proto::report::QuoteReport;
+use offst_proto::route::{PartPlan, Way};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Args)]
+pub(super) struct Quote {
+    /// The invoice: its file or its line of text
+    #[arg(short, long, value_name = "FILE-or-TEXT", required_unless_present = "amount")]
+    invoice: Option<String>,
+    #[command(flatten)]
+    gift: Gift,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What is sent without an invoice.
+#[derive(Debug, Args)]
+struct Gift {
+    /// How much arrives
+    #[arg(long, value_parser = positive_amount, requires = "dest", conflicts_with = "invoice")]
+    amount: Option<u128>,
+    /// Who gets it
+    #[arg(
+        long,
+        value_name = "PUBLIC-KEY-or-FRIEND-NAME",
+        value_parser = arguments::destination,
+        allow_hyphen_values = true,
+        requires = "amount"
+    )]
+    dest: Option<Destination>,
+    /// The currency
+    #[arg(long, default_value_t)]
+    currency: Currency,
+}
+
+/// The owner's names for the nodes he knows.
+pub(super) struct Names(BTreeMap<PublicKey, String>);
+
+impl Names {
+    pub(super) async fn of(app: &App) -> Result<Self, AppError> {
+        let friends = app.friends().await?.into_iter().map(|friend| (friend.public_key, friend.name));
+        Ok(Names(friends.chain([(app.node(), "you".into())]).collect()))
+    }
+
+    fn short(&self, key: &PublicKey) -> String {
+        match self.0.get(key) {
+            Some(name) => text::clean(name),
+            None => key.to_string().chars().take(8).collect::<String>() + "...",
+        }
+    }
+
+    /// The nodes of a route, for people.
+    pub(super) fn route(&self, route: &[PublicKey]) -> String {
+        route.iter().map(|key| self.short(key)).collect::<Vec<_>>().join(" -> ")
+    }
+
+    pub(super) fn part_json(&self, part: &PartPlan) -> Value {
+        let node = |key: &PublicKey| json!({ "public_key": key.to_string(), "name": self.0.get(key) });
+        json!({
+            "amount": part.amount.to_string(),
+            "fees": part.fees.to_string(),
+            "route": part.route.iter().map(node).collect::<Vec<_>>(),
+        })
+    }
+}
+
+pub(super) fn run(Quote { invoice, gift, how }: Quote, connection: &Connection, voice: Voice) -> Outcome {
+    let purpose = match (invoice, gift.amount, gift.dest) {
+        (Some(invoice), ..) => Purpose::Invoice(load_invoice(&invoice)?),
+        (None, Some(amount), Some(dest)) => {
+            Purpose::Spontaneous { destination: dest.into(), currency: gift.currency, amount }
+        }
+        (None, ..) => return Err(Failure::input("give an invoice, or --amount and --dest")),
+    };
+    let max_fee = how.max_fee;
+    let order = how.order(purpose);
+    connection.run(async |app| {
+        let quote = with_progress("Looking for ways", app.quote(&order)).await?;
+        let names = Names::of(&app).await?;
+        let fees = quote.ways.iter().map(Way::fees).min().unwrap_or_default();
+        if max_fee.is_some_and(|max_fee| fees > max_fee) {
+            let sentence = format!("the cheapest way costs {fees} in fees, more than --max-fee allows");
+            let mut document = to_json(&quote, &names);
+            document["error"] = json!(sentence);
+            return Err(Failure::failed(&sentence).with_document(document));
+        }
+        voice.say(to_json(&quote, &names), || to_text(&quote, &names))
+    })
+}
+
+fn to_json(quote: &QuoteReport, names: &Names) -> Value {
+    let cheapest = quote.ways.first();
+    json!({
+        "currency": quote.currency.as_str(),
+        "amount": quote.amount.to_string(),
+        "fees": cheapest.map(|way| way.fees().to_string()),
+        "parts": cheapest.map(|way| way.parts.len()),
+        "ways": quote.ways.iter().map(|way| json!({
+            "fees": way.fees().to_string(),
+            "parts": way.parts.iter().map(|part| names.part_json(part)).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn to_text(quote: &QuoteReport, names: &Names) -> String {
+    let mut lines = vec![format!("Amount: {} {}", quote.amount, quote.currency)];
+    if let Some(way) = quote.ways.first() {
+        lines.push(format!("Fees: {}", way.fees()));
+    }
+    for (number, way) in (1..).zip(&quote.ways) {
+        let parts = if way.parts.len() == 1 { "1 part".to_owned() } else { format!("{} parts", way.parts.len()) };
+        lines.push(format!("Way {number}, fees {}, {parts}:", way.fees()));
+        for part in &way.parts {
+            lines.push(format!("  {} + {} over {}", part.amount, part.fees, names.route(&part.route)));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::Identity;
+
+    #[test]
+    fn a_quote_shows_names_where_they_are_known() {
+        let key = |seed: u8| Identity::from_seed([seed; 32]).public_key();
+        let names = Names([(key(1), "bob".to_owned())].into());
+        let part =
+            |amount, fees, route: &[u8]| PartPlan { route: route.iter().map(|s| key(*s)).collect(), amount, fees };
+        let ways = vec![
+            Way { parts: vec![part(60, 1, &[1, 2]), part(40, 2, &[3, 2])] },
+            Way { parts: vec![part(100, 9, &[1, 2])] },
+        ];
+        let quote = QuoteReport { currency: Currency::default(), amount: 100, ways };
+        let [second, third] = [2, 3].map(|seed| key(seed).to_string()[..8].to_owned() + "...");
+        assert_eq!(
+            to_text(&quote, &names),
+            format!(
+                "Amount: 100 credit\nFees: 3\nWay 1, fees 3, 2 parts:\n  60 + 1 over bob -> {second}\n  \
+                 40 + 2 over {third} -> {second}\nWay 2, fees 9, 1 part:\n  100 + 9 over bob -> {second}\n"
+            )
+        );
+        let document = to_json(&quote, &names);
+        assert_eq!((&document["fees"], &document["parts"]), (&json!("3"), &json!(2)));
+        assert_eq!(
+            document["ways"][0]["parts"][1]["route"][0],
+            json!({ "public_key": key(3).to_string(), "name": null })
+        );
+    }
+}

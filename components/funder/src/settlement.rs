@@ -1,0 +1,271 @@
+//! From the answers to the parts to the end of a payment (protocol section 2).
+//!
+//! When every part has its destination's answer and they cover the total, all are committed in one transaction. After it only the
+//! destination's `Collect` or `Cancel` ends a part, and no timeout calls the payment failed.
+
+use crate::buyer::is_final;
+use crate::command::{CommandId, Reply};
+use crate::machine::Batch;
+use crate::reasons::{bounded, last_hop, refusing_hop};
+use crate::records::{Circle, HopKey, Origin, Progress, Promise};
+use crate::timers::Timer;
+use offst_crypto::{Preimage, PublicKey};
+use offst_ledger::Direction;
+use offst_proto::index::Hop;
+use offst_proto::payment::{CancelReason, PartTerms, Response};
+use offst_proto::report::{ClearingReport, Event, PaymentStatus};
+use offst_proto::statement::Answer;
+use offst_proto::{PaymentId, Verified};
+
+impl Batch<'_> {
+    /// A destination's answer: when all parts have one and cover the total, all are committed at once.
+    pub(crate) fn part_responded(&mut self, id: PaymentId, outgoing: &HopKey, answer: Answer) {
+        let Some(payment) = self.state.payments.get_mut(&id) else { return };
+        let Some(part) = payment.parts.get_mut(&answer.id) else { return };
+        let terms = PartTerms {
+            request_id: answer.id,
+            payment_id: id,
+            invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
+            destination: payment.destination,
+            currency: payment.currency.clone(),
+            amount: part.amount,
+            total: payment.total,
+        };
+        let response = Response { terms, nonce: answer.nonce, lock: answer.lock };
+        if Verified::assemble(response, &answer.signature, &*self.environment.verifier).is_err() {
+            // Somebody on the way has put it there; the last mediator is the likeliest.
+            let (hop, amount) = (last_hop(self.state.local, &part.route), part.amount);
+            self.drop_part(id, outgoing);
+            self.note_refusal(id, hop, amount, CancelReason::Aborted);
+            return self.part_failed(id, None);
+        }
+        part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
+        let is_covered = payment.underway() == payment.total;
+        if is_covered && payment.parts.values().all(|part| part.promise.is_some()) {
+            self.commit_payment(id);
+        }
+    }
+
+    fn commit_payment(&mut self, id: PaymentId) {
+        let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
+        let is_new = payment.progress != Progress::Committed;
+        payment.progress = Progress::Committed;
+        payment.reason.clear();
+        if is_new {
+            self.event(Event::PaymentChanged { payment_id: id, status: PaymentStatus::Pending });
+        }
+        self.changed.payments.insert(id);
+        let payment = &self.state.payments[&id];
+        let parts: Vec<_> =
+            payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
+        for outgoing in parts {
+            // A part that was committed before waits for the destination already.
+            let account = self.account(&outgoing.line).expect("a part's account exists");
+            if account.commit(outgoing.id).is_ok() {
+                self.state.unsigned_commits.insert(outgoing);
+            }
+        }
+        self.state.timers.clear(&Timer::Retry(id));
+    }
+
+    /// The seller has taken a part.
+    pub(crate) fn part_collected(&mut self, id: PaymentId, outgoing: &HopKey, preimage: Preimage) {
+        self.state.timers.clear(&Timer::Part(outgoing.clone()));
+        let Some(payment) = self.state.payments.get_mut(&id) else { return };
+        if let Some(part) = payment.parts.get_mut(&outgoing.id) {
+            part.preimage = Some(preimage);
+            for pair in part.route.windows(2) {
+                self.state.refusals.forget(&payment.currency, Hop { from: pair[0], to: pair[1] });
+            }
+        }
+        self.changed.payments.insert(id);
+        self.conclude(id);
+    }
+
+    /// A part was refused or released on the way.
+    pub(crate) fn part_cancelled(&mut self, id: PaymentId, outgoing: &HopKey, reason: CancelReason, hop: PublicKey) {
+        let local = self.state.local;
+        let Some(payment) = self.state.payments.get_mut(&id) else { return };
+        let Some(part) = payment.parts.remove(&outgoing.id) else { return };
+        if payment.is_stored() {
+            self.changed.payments.insert(id);
+        }
+        let hop = refusing_hop(local, &part.route, hop, reason);
+        self.note_refusal(id, hop, part.amount, reason);
+        self.part_failed(id, Some(reason));
+    }
+
+    /// A part is gone: it is replaced, or the payment ends.
+    fn part_failed(&mut self, id: PaymentId, reason: Option<CancelReason>) {
+        let Some(payment) = self.state.payments.get(&id) else { return };
+        let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
+        match payment.progress {
+            Progress::Searching if reason.is_some_and(is_final) || is_over => self.fail_payment(id),
+            Progress::Searching => self.find_ways(id),
+            Progress::Committed => self.conclude(id),
+            Progress::Paid | Progress::Failed => {}
+        }
+    }
+
+    /// Whether a committed payment has ended; if a part was released, it is replaced.
+    fn conclude(&mut self, id: PaymentId) {
+        let Some(payment) = self.state.payments.get(&id) else { return };
+        if payment.parts.values().any(|part| part.preimage.is_some()) {
+            return self.conclude_collected(id);
+        }
+        let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
+        let is_hopeless = is_over || self.last_reason_is_final(id);
+        if !payment.parts.is_empty() {
+            // The destination still waits for the whole amount.
+            if !is_hopeless {
+                self.find_ways(id);
+            }
+        } else if is_hopeless {
+            self.end_payment(id, Progress::Failed);
+        } else {
+            // Every part was released: nothing was moved, so looking for another way is as safe as at the start.
+            self.state.payments.get_mut(&id).expect("looked above").progress = Progress::Searching;
+            self.find_ways(id);
+        }
+    }
+
+    /// The destination collects all that it needs at once: what was to replace a released part is not needed any more. One
+    /// that was released nevertheless was given away by a mediator: the seller is paid.
+    fn conclude_collected(&mut self, id: PaymentId) {
+        let payment = &self.state.payments[&id];
+        let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
+        let waiting: Vec<_> = waiting.map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
+        let mut awaited = 0;
+        for outgoing in waiting {
+            let pending =
+                self.account(&outgoing.line).and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
+            // One that is not pending any more was ended by the same statement, whose events are still being handled.
+            if pending.is_none_or(|pending| pending.stage.is_committed()) {
+                awaited += 1;
+            } else {
+                self.drop_part(id, &outgoing);
+            }
+        }
+        if awaited == 0 {
+            self.end_payment(id, Progress::Paid);
+        }
+    }
+
+    fn last_reason_is_final(&self, id: PaymentId) -> bool {
+        self.state.searches.get(&id).and_then(|search| search.refusal).is_some_and(is_final)
+    }
+
+    /// Gives up every part and ends the payment. Only for one that is not committed.
+    pub(crate) fn fail_payment(&mut self, id: PaymentId) {
+        let payment = &self.state.payments[&id];
+        assert_eq!(payment.progress, Progress::Searching, "a committed payment is never called failed");
+        let parts: Vec<_> =
+            payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
+        for outgoing in parts {
+            self.drop_part(id, &outgoing);
+        }
+        self.end_payment(id, Progress::Failed);
+    }
+
+    pub(crate) fn end_payment(&mut self, id: PaymentId, progress: Progress) {
+        let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
+        let is_stored = payment.is_stored();
+        payment.progress = progress;
+        payment.ended_ms = Some(self.now.unix_ms);
+        if progress == Progress::Paid {
+            payment.reason.clear();
+            if payment.underway() != payment.total {
+                payment.reason =
+                    "there is no receipt: a part was released on the way that the seller must have collected, \
+                                  or the seller took less than it asked for"
+                        .into();
+            }
+        }
+        if let Some((invoice, _)) = &payment.invoice {
+            self.state.paying.remove(invoice);
+        }
+        self.state.timers.clear(&Timer::Payment(id));
+        self.state.timers.clear(&Timer::Retry(id));
+        if payment.circle == Some(Circle::Clearing) {
+            self.clearing_ended(progress);
+        }
+        self.answer_waiters(id);
+        if is_stored {
+            self.changed.payments.insert(id);
+        } else {
+            self.state.payments.remove(&id);
+            self.state.searches.remove(&id);
+        }
+    }
+
+    pub(crate) fn answer_waiters(&mut self, id: PaymentId) {
+        let payment = &self.state.payments[&id];
+        let report = self.payment_report(payment);
+        let status = report.status;
+        let (is_clearing, is_stored) = (payment.circle == Some(Circle::Clearing), payment.is_stored());
+        let search = self.state.searches.get_mut(&id);
+        let (waiters, ring) =
+            search.map(|search| (std::mem::take(&mut search.waiters), search.ring.clone())).unwrap_or_default();
+        let reply = if is_clearing {
+            let auto_clear = self.state.auto_clear;
+            Reply::Clearing(Box::new(ClearingReport { auto_clear, ring, payment: Some(report) }))
+        } else {
+            Reply::Payment(Box::new(report))
+        };
+        for command in waiters {
+            self.reply(command, reply.clone());
+        }
+        if is_stored {
+            self.event(Event::PaymentChanged { payment_id: id, status });
+        }
+    }
+
+    /// The patience with a part ends: if it is not committed by now, nobody on the way waits for it any more.
+    pub(crate) fn part_timed_out(&mut self, outgoing: &HopKey) {
+        let Some(Origin::Payment(id)) = self.state.origins.get(outgoing).cloned() else { return };
+        if self.is_bound(outgoing) {
+            return;
+        }
+        let local = self.state.local;
+        self.abort_outgoing(outgoing);
+        self.cancelled(outgoing, CancelReason::Timeout, local);
+        log::debug!("a part of payment {id} got no answer in time");
+    }
+
+    /// The time to look for ways is over: what is not committed fails, what is committed is still under way.
+    pub(crate) fn payment_timed_out(&mut self, id: PaymentId) {
+        let Some(payment) = self.state.payments.get_mut(&id) else { return };
+        self.state.searches.entry(id).or_default().is_over = true;
+        match payment.progress {
+            Progress::Searching => {
+                if payment.reason.is_empty() {
+                    payment.reason = bounded(CancelReason::Timeout.to_string());
+                }
+                self.fail_payment(id);
+            }
+            Progress::Committed => {
+                let sentence = bounded(self.waiting_sentence(&self.state.payments[&id]));
+                self.state.payments.get_mut(&id).expect("looked above").reason = sentence;
+                self.answer_waiters(id);
+            }
+            Progress::Paid | Progress::Failed => {}
+        }
+    }
+
+    /// Calls a payment off, when it is not committed.
+    pub(crate) fn cancel_payment(&mut self, command: CommandId, id: PaymentId) {
+        match self.state.payments.get_mut(&id).map(|payment| (payment.progress, payment)) {
+            Some((Progress::Searching, payment)) => {
+                payment.reason = "it was called off".into();
+                self.fail_payment(id);
+                self.reply(command, Reply::Done);
+            }
+            Some((Progress::Committed, _)) => {
+                let sentence =
+                    "the payment is committed and cannot be called off: it ends when the seller collects or cancels";
+                self.reply(command, Reply::Refused(sentence.into()));
+            }
+            Some(_) | None => self.reply(command, Reply::Unknown),
+        }
+    }
+}

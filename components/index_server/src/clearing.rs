@@ -1,0 +1,234 @@
+//! Rings of debts: cycles in which everybody owes the node before it, and all allow clearing (protocol section 5).
+//!
+//! The search goes forwards from the source, breadth first, so the first ring it finds is a shortest one; among the routes
+//! of one length to a node it keeps the one that carries most. No node can be on it twice: what lies between would be left out
+//! by a shorter one. And no ring has two nodes only, because a debt has one direction.
+
+use offst_crypto::PublicKey;
+use offst_proto::Currency;
+use offst_proto::index::{Clearable, Edge, Hop, Query};
+use offst_proto::limits::HOPS_MAX;
+use offst_proto::route::{PartPlan, Way};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What nodes let others clear, by currency, node and friend.
+#[derive(Debug, Default)]
+pub(crate) struct ClearingGraph {
+    currencies: BTreeMap<Currency, Claims>,
+}
+
+type Claims = BTreeMap<PublicKey, BTreeMap<PublicKey, Claim>>;
+
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    clearable: Clearable,
+    /// Unix ms.
+    expires_ms: u64,
+}
+
+/// How the search came to a node.
+struct Step {
+    from: PublicKey,
+    /// What the whole route to this node carries, credits.
+    carries: u128,
+}
+
+impl ClearingGraph {
+    /// Takes `node`'s word about `edge`, instead of an earlier one.
+    pub(crate) fn set(&mut self, node: PublicKey, edge: &Edge, expires_ms: u64) {
+        if edge.clearable == Clearable::None {
+            return self.remove(node, edge.friend, &edge.currency);
+        }
+        let claims = self.currencies.entry(edge.currency.clone()).or_default();
+        let claim = Claim { clearable: edge.clearable, expires_ms };
+        claims.entry(node).or_default().insert(edge.friend, claim);
+    }
+
+    /// Forgets `node`'s word about an edge.
+    pub(crate) fn remove(&mut self, node: PublicKey, friend: PublicKey, currency: &Currency) {
+        let Some(claims) = self.currencies.get_mut(currency) else { return };
+        if let Some(of_node) = claims.get_mut(&node) {
+            of_node.remove(&friend);
+            if of_node.is_empty() {
+                claims.remove(&node);
+            }
+        }
+        if claims.is_empty() {
+            self.currencies.remove(currency);
+        }
+    }
+
+    /// The shortest ring through the source of `query`, looking at `work_max` hops at most; and whether the search was cut there.
+    pub(crate) fn search(&self, query: &Query, now_ms: u64, work_max: usize) -> (Option<Way>, bool) {
+        let Some(claims) = self.currencies.get(&query.currency) else { return (None, false) };
+        let excluded_edges: BTreeSet<Hop> = query.excluded_edges.iter().copied().collect();
+        let source = query.source;
+        let mut steps: BTreeMap<PublicKey, Step> = BTreeMap::new();
+        let mut front = vec![(source, query.amount)];
+        let mut work = 0;
+        for _ in 0..HOPS_MAX {
+            let mut next: BTreeMap<PublicKey, Step> = BTreeMap::new();
+            for (node, carries) in front {
+                for (friend, capacity) in debtors(claims, &node, query, now_ms) {
+                    if work == work_max {
+                        return (None, true);
+                    }
+                    work += 1;
+                    let is_source = friend == source;
+                    let is_allowed = !excluded_edges.contains(&Hop { from: node, to: friend })
+                        && (is_source || !query.excluded_nodes.contains(&friend));
+                    let carries = carries.min(capacity);
+                    let is_better = next.get(&friend).is_none_or(|known| known.carries < carries);
+                    if is_allowed && carries > 0 && is_better && !steps.contains_key(&friend) {
+                        next.insert(friend, Step { from: node, carries });
+                    }
+                }
+            }
+            if let Some(last) = next.get(&source) {
+                return (Some(ring(&source, last, &steps)), false);
+            }
+            if next.is_empty() {
+                break;
+            }
+            front = next.iter().map(|(node, step)| (*node, step.carries)).collect();
+            steps.extend(next);
+        }
+        (None, false)
+    }
+}
+
+/// The friends of `node` who owe it, and how much of it may be cleared: what both ends say. On the source's own accounts the
+/// friend's word is enough, so that a node that has said nothing can ask for rings through a friend that it names.
+fn debtors(claims: &Claims, node: &PublicKey, query: &Query, now_ms: u64) -> Vec<(PublicKey, u128)> {
+    let claim = |node: &PublicKey, friend: &PublicKey| {
+        let claim = claims.get(node)?.get(friend)?;
+        (claim.expires_ms > now_ms).then_some(claim.clearable)
+    };
+    if let Some(via) = query.via.filter(|_| *node == query.source) {
+        let own = claim(node, &via).map_or(u128::MAX, Clearable::send);
+        return claim(&via, node).map(|theirs| (via, theirs.receive().min(own))).into_iter().collect();
+    }
+    let friends = claims.get(node).into_iter().flatten();
+    let debtor = |friend: &PublicKey| {
+        let theirs = if *friend == query.source {
+            claim(friend, node).map_or(u128::MAX, Clearable::receive)
+        } else {
+            claim(friend, node)?.receive()
+        };
+        Some((*friend, claim(node, friend)?.send().min(theirs)))
+    };
+    friends.filter_map(|(friend, _)| debtor(friend)).collect()
+}
+
+fn ring(source: &PublicKey, last: &Step, steps: &BTreeMap<PublicKey, Step>) -> Way {
+    let mut route = vec![*source];
+    let mut at = last.from;
+    while at != *source {
+        route.push(at);
+        at = steps[&at].from;
+    }
+    route.reverse();
+    Way { parts: vec![PartPlan { route, amount: last.carries, fees: 0 }] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::Identity;
+    use offst_proto::Rate;
+
+    fn key(seed: u8) -> PublicKey {
+        Identity::from_seed([seed; 32]).public_key()
+    }
+
+    /// `debtor` owes `creditor` so many credits, and both say so.
+    fn debt(graph: &mut ClearingGraph, debtor: u8, creditor: u8, amount: u128) {
+        say(graph, creditor, debtor, Clearable::Send(amount));
+        say(graph, debtor, creditor, Clearable::Receive(amount));
+    }
+
+    fn say(graph: &mut ClearingGraph, node: u8, friend: u8, clearable: Clearable) {
+        let edge = Edge {
+            friend: key(friend),
+            currency: Currency::default(),
+            send_capacity: 1000,
+            receive_capacity: 1000,
+            rate: Rate { mul: 0, add: 5 },
+            clearable,
+        };
+        graph.set(key(node), &edge, 100);
+    }
+
+    fn query(amount: u128) -> Query {
+        Query { clearing: true, ..Query::new(Currency::default(), amount, key(1), key(1)) }
+    }
+
+    fn found(graph: &ClearingGraph, query: &Query) -> Option<(Vec<PublicKey>, u128)> {
+        let way = graph.search(query, 0, 1000).0?;
+        assert_eq!((way.check(), way.parts.len(), way.fees()), (Ok(()), 1, 0));
+        Some((way.parts[0].route.clone(), way.amount()))
+    }
+
+    /// 1 owes 2, 2 owes 3, 3 owes 1: the payment goes the other way.
+    fn three() -> ClearingGraph {
+        let mut graph = ClearingGraph::default();
+        debt(&mut graph, 1, 2, 50);
+        debt(&mut graph, 2, 3, 40);
+        debt(&mut graph, 3, 1, 60);
+        graph
+    }
+
+    #[test]
+    fn a_ring_carries_its_smallest_debt() {
+        let ring = vec![key(3), key(2), key(1)];
+        assert_eq!(found(&three(), &query(100)), Some((ring.clone(), 40)));
+        assert_eq!(found(&three(), &query(10)), Some((ring, 10)));
+        let elsewhere = Query { currency: "hours".parse().unwrap(), ..query(100) };
+        assert_eq!(found(&three(), &elsewhere), None);
+    }
+
+    #[test]
+    fn both_ends_must_allow_it_but_the_friends_of_whoever_asks() {
+        let mut graph = three();
+        say(&mut graph, 1, 2, Clearable::None);
+        say(&mut graph, 1, 3, Clearable::None);
+        assert_eq!(found(&graph, &query(100)), None, "nobody knows the friends of a node that says nothing");
+        let through = |friend| Query { via: Some(key(friend)), ..query(100) };
+        assert_eq!(found(&graph, &through(3)), Some((vec![key(3), key(2), key(1)], 40)));
+        assert_eq!(found(&graph, &through(2)), None, "this is whom it owes");
+        for (node, friend) in [(2, 3), (3, 2), (3, 1), (2, 1)] {
+            let mut silent = three();
+            say(&mut silent, node, friend, Clearable::None);
+            assert_eq!(found(&silent, &query(100)), None, "{node} says nothing of {friend}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_and_then_the_widest_ring_is_taken() {
+        let mut graph = ClearingGraph::default();
+        for (middle, amount) in [(4, 10), (5, 30), (6, 20)] {
+            debt(&mut graph, middle, 3, amount);
+            debt(&mut graph, 2, middle, 100);
+        }
+        debt(&mut graph, 3, 1, 90);
+        debt(&mut graph, 1, 2, 90);
+        assert_eq!(found(&graph, &query(100)), Some((vec![key(3), key(5), key(2), key(1)], 30)));
+        let excluded_edges = vec![Hop { from: key(3), to: key(5) }];
+        let excluding = Query { excluded_edges, excluded_nodes: vec![key(6)], ..query(100) };
+        assert_eq!(found(&graph, &excluding), Some((vec![key(3), key(4), key(2), key(1)], 10)));
+        debt(&mut graph, 1, 3, 5);
+        assert_eq!(found(&graph, &query(100)), None, "3 says now that it is owed something");
+    }
+
+    #[test]
+    fn bounds_expiry_and_nothing_stays_behind() {
+        let graph = three();
+        assert_eq!(graph.search(&query(9), 100, 1000), (None, false), "all has expired");
+        assert_eq!(graph.search(&query(9), 0, 2), (None, true));
+        let mut graph = graph;
+        for (node, friend) in [(1, 2), (1, 3), (2, 3), (2, 1), (3, 1), (3, 2)] {
+            graph.remove(key(node), key(friend), &Currency::default());
+        }
+        assert!(graph.currencies.is_empty());
+    }
+}
