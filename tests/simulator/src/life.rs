@@ -238,7 +238,8 @@ impl Life {
             Kind::Slander => {
                 let force = world.dice.chance(50);
                 let (from, to) = self.pick_busy();
-                // Where each side has collected what the other has not heard of, neither can accept the other's terms.
+                // Where each side has collected what the other has not heard of, neither can accept the other's terms: people
+                // have to find another way, so it is not tried here.
                 if self.world.is_pending_both_ways(from, to) {
                     return;
                 }

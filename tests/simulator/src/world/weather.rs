@@ -111,15 +111,24 @@ impl World {
         accounts.any(|(_, account)| account.epoch().is_some_and(|epoch| epoch.pendings().next().is_some()))
     }
 
-    /// Whether two nodes pay each other over one account at the same time.
+    /// Whether two nodes pay each other over one account at the same time, as far as either of them knows. Also when one of
+    /// them cannot be asked.
     pub(crate) fn is_pending_both_ways(&self, from: usize, to: usize) -> bool {
-        let key = self.key(to);
-        let accounts = self.nodes[from].funder.iter().flat_map(Funder::accounts);
-        let mut accounts = accounts.filter(|(friend, _)| *friend == key);
-        accounts.any(|(_, account)| {
-            let count = |direction| account.epoch().map_or(0, |epoch| epoch.pending_count(direction));
-            count(Direction::Outgoing) > 0 && count(Direction::Incoming) > 0
-        })
+        let (Some(mine), Some(theirs)) = (&self.nodes[from].funder, &self.nodes[to].funder) else { return true };
+        let pending = |funder: &Funder, friend: PublicKey, wanted: Direction| -> BTreeSet<Currency> {
+            let accounts = funder.accounts().filter(|(key, _)| *key == friend);
+            let count = |account: &Account| account.epoch().map_or(0, |epoch| epoch.pending_count(wanted));
+            accounts
+                .filter(|(_, account)| count(account) > 0)
+                .map(|(_, account)| account.key().currency.clone())
+                .collect()
+        };
+        let between = |ours: Direction, others: Direction| -> BTreeSet<Currency> {
+            let seen_here = pending(mine, self.key(to), ours);
+            seen_here.into_iter().chain(pending(theirs, self.key(from), others)).collect()
+        };
+        let there = between(Direction::Outgoing, Direction::Incoming);
+        !there.is_disjoint(&between(Direction::Incoming, Direction::Outgoing))
     }
 
     /// What `from` lets `to` owe.
