@@ -89,7 +89,7 @@ impl Index {
     /// Answers a query with memory that is used again.
     pub fn answer_with(&self, query: &Query, now_ms: u64, scratch: &mut Scratch) -> Answer {
         let bounds = SearchBounds::new(self.limits.search_work);
-        let Found { ways, cut } = self.graph.search(query, now_ms, bounds, scratch);
+        let Found { ways, cut, .. } = self.graph.search(query, now_ms, bounds, scratch);
         Answer { id: query.id, ways, cut }
     }
 

@@ -51,6 +51,8 @@ pub struct Found {
     pub ways: Vec<Way>,
     /// The search ended at its bound of work: there may be more or cheaper ways.
     pub cut: bool,
+    /// Arcs looked at.
+    pub work: usize,
 }
 
 /// Memory of a search, used again by the next. It grows with the work of a search, not with the graph. Each thread that
@@ -115,8 +117,8 @@ pub(crate) fn search(layer: &Layer, query: &Query, now_ms: u64, bounds: SearchBo
         scratch,
     };
     let ways = search.ways();
-    let cut = search.budget.cut;
-    Found { ways: ways.iter().map(|parts| search.way(parts)).collect(), cut }
+    let Budget { left, cut } = search.budget;
+    Found { ways: ways.iter().map(|parts| search.way(parts)).collect(), cut, work: bounds.work - left }
 }
 
 impl Search<'_> {
@@ -152,8 +154,9 @@ impl Search<'_> {
                 overlay,
                 hops: self.bounds.hops,
                 below: best.as_ref().map(|best| (best.fees, best.nodes.len())),
+                hop_price: 0,
             };
-            best = cheapest_of_any_width(&task, &mut self.budget, self.scratch).or(best);
+            best = cheapest_of_any_length(&task, &mut self.budget, self.scratch).or(best);
         }
         best
     }
@@ -191,6 +194,7 @@ impl Search<'_> {
             overlay,
             hops: self.bounds.hops,
             below: None,
+            hop_price: 0,
         };
         task.total(nodes, amount)
     }
@@ -210,15 +214,30 @@ impl Search<'_> {
     }
 }
 
-/// In costs of 64 bits where they are enough, and with an eye on the bound on hops where it matters.
-fn cheapest_of_any_width(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
-    let mut outcome = cheapest(task, budget, &mut scratch.narrow);
-    if outcome.is_too_narrow && outcome.route.is_none() {
-        outcome = cheapest(task, budget, &mut scratch.wide);
+/// Prices of a hop that are tried until a route is short enough, credits.
+const HOP_PRICES: [u128; 4] = [1, 4, 32, 1 << 20];
+
+/// The cheapest route with an eye on the bound on hops where it matters.
+fn cheapest_of_any_length(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
+    let route = cheapest_of_any_width(task, budget, scratch)?;
+    if route.nodes.len() <= task.hops {
+        return Some(route);
     }
-    let Outcome { route, .. } = outcome;
+    // First one that is short enough and hardly dearer: the exact search has to beat it.
+    let priced = HOP_PRICES.into_iter().find_map(|hop_price| {
+        let route = cheapest_of_any_width(&Task { hop_price, below: None, ..task.clone() }, budget, scratch)?;
+        (route.nodes.len() <= task.hops).then_some(route)
+    });
+    let priced = priced.filter(|priced| task.below.is_none_or(|below| (priced.fees, priced.nodes.len()) < below));
+    let below = priced.as_ref().map(|priced| (priced.fees, priced.nodes.len())).or(task.below);
+    cheapest_bounded(&Task { below, ..task.clone() }, route.fees, budget, &mut scratch.bounded).or(priced)
+}
+
+/// In costs of 64 bits where they are enough.
+fn cheapest_of_any_width(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
+    let Outcome { route, is_too_narrow } = cheapest(task, budget, &mut scratch.narrow);
     match route {
-        Some(route) if route.nodes.len() > task.hops => cheapest_bounded(task, budget, &mut scratch.bounded),
+        None if is_too_narrow => cheapest(task, budget, &mut scratch.wide).route,
         route => route,
     }
 }

@@ -11,7 +11,8 @@
 //! 2. Otherwise the backward search goes on alone. What the forward search knows tells it the least that is missing
 //!    (A*), and the best exact route what need not be looked at, until that route is the cheapest for certain.
 //!
-//! The bound on hops is not looked at; [`super::bounded_hops`] does when it matters.
+//! The bound on hops is not looked at; [`super::bounded_hops`] does when it matters. With a price on each hop, which
+//! nobody takes, costs hold that price too: then short routes are found, which need not be the cheapest.
 
 use super::cost::Cost;
 use super::marks::{Marks, NOBODY, Queue};
@@ -85,7 +86,7 @@ pub(crate) fn cheapest<K: Cost>(task: &Task<'_>, budget: &mut Budget, memory: &m
     };
     search.run();
     let Search { best, best_nodes, is_too_narrow, .. } = search;
-    let route = (!best_nodes.is_empty()).then(|| Route { nodes: best_nodes, fees: best.fees() });
+    let route = (!best_nodes.is_empty()).then(|| Route { fees: task.fees(best), nodes: best_nodes });
     Outcome { route, is_too_narrow }
 }
 
@@ -106,7 +107,7 @@ impl<K: Cost> Search<'_, K> {
     fn find_direct(&mut self) -> bool {
         let Task { source, destination, amount, .. } = *self.task;
         let is_allowed = !self.task.is_cycle() && self.task.may_be_first(destination) && self.task.may_be_last(source);
-        let cost = K::new(0, 1).unwrap_or_default();
+        let cost = hop_cost(self.task, 0).unwrap_or_default();
         if !is_allowed
             || cost >= self.best
             || self.task.hop(source, destination).is_none_or(|(capacity, _)| capacity < amount)
@@ -199,13 +200,15 @@ impl<K: Cost> Search<'_, K> {
         if !self.budget.take(arcs.len()) {
             return false;
         }
-        let leaving = task.amount + cost.fees();
+        let leaving = task.amount + task.fees(cost);
         let is_destination = cost == K::default();
-        let (needed, needs_look) = (pack_up(leaving), self.needs_look(node));
+        let needed = pack_up(leaving);
+        let look = Look::new(task, node);
         let rates = task.layer.rates();
         for arc in arcs {
             let (inward, sender) = (arc.inward(), arc.friend());
             // What is taken may be less than nothing: then only a look tells.
+            let needs_look = look.is_needed(task, sender);
             if inward.capacity < needed && !needs_look {
                 continue;
             }
@@ -214,7 +217,7 @@ impl<K: Cost> Search<'_, K> {
             if (unpack(inward.capacity) < arriving && !needs_look) || arriving > AMOUNT_MAX {
                 continue;
             }
-            let Some(hop) = K::new(fee, 1) else {
+            let Some(hop) = hop_cost(task, fee) else {
                 self.is_too_narrow = true;
                 continue;
             };
@@ -259,10 +262,12 @@ impl<K: Cost> Search<'_, K> {
             return false;
         }
         let is_source = cost == K::default();
-        let (needed, needs_look) = (pack_up(task.amount), self.needs_look(node));
+        let needed = pack_up(task.amount);
+        let look = Look::new(task, node);
         let rates = task.layer.rates();
         for arc in arcs {
             let (outward, receiver) = (arc.outward(), arc.friend());
+            let needs_look = look.is_needed(task, receiver);
             let is_too_small = outward.capacity < needed && !needs_look;
             if is_too_small || receiver == task.destination || receiver == task.source {
                 continue;
@@ -273,7 +278,7 @@ impl<K: Cost> Search<'_, K> {
                 continue;
             }
             // Too narrow: the backward search finds the same.
-            let Some(hop) = K::new(fee, 1) else {
+            let Some(hop) = hop_cost(task, fee) else {
                 self.is_too_narrow = true;
                 continue;
             };
@@ -299,11 +304,6 @@ impl<K: Cost> Search<'_, K> {
         true
     }
 
-    /// Whether arcs of this node have to be looked at one by one.
-    fn needs_look(&self, node: u32) -> bool {
-        !self.task.layer.all_fresh(node, self.task.now_ms) || self.task.overlay.touches(node)
-    }
-
     fn may_use(&self, from: u32, to: u32, amount: u128) -> bool {
         self.task.hop(from, to).is_some_and(|(capacity, _)| capacity >= amount)
     }
@@ -327,13 +327,13 @@ impl<K: Cost> Search<'_, K> {
         let mut total = mark.back;
         for (position, to) in before.iter().enumerate() {
             let from = before.get(position + 1).copied().unwrap_or(self.task.source);
-            let leaving = self.task.amount + total.fees();
+            let leaving = self.task.amount + self.task.fees(total);
             let Some((capacity, rate)) = self.task.hop(from, *to) else { return };
             let fee = rate.fee(leaving);
             if leaving + fee > capacity.min(AMOUNT_MAX) {
                 return;
             }
-            let Some(hop) = K::new(fee, 1) else { return };
+            let Some(hop) = hop_cost(self.task, fee) else { return };
             total = total.plus(hop);
         }
         before.reverse();
@@ -365,6 +365,32 @@ impl<K: Cost> Search<'_, K> {
             return;
         }
         (self.best, self.best_nodes) = (total, nodes);
+    }
+}
+
+/// What one hop for which a mediator takes `fee` adds.
+#[inline]
+fn hop_cost<K: Cost>(task: &Task<'_>, fee: u128) -> Option<K> {
+    K::new(fee + task.hop_price, 1)
+}
+
+/// Which arcs of a node have to be looked at more closely than what is in them.
+#[derive(Clone, Copy)]
+struct Look {
+    /// One may have expired.
+    is_stale: bool,
+    /// Of one, something may be taken.
+    is_touched: bool,
+}
+
+impl Look {
+    fn new(task: &Task<'_>, node: u32) -> Self {
+        Look { is_stale: !task.layer.all_fresh(node, task.now_ms), is_touched: task.overlay.touches(node) }
+    }
+
+    #[inline]
+    fn is_needed(self, task: &Task<'_>, friend: u32) -> bool {
+        self.is_stale || (self.is_touched && task.overlay.touches(friend))
     }
 }
 

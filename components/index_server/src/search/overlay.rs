@@ -56,7 +56,7 @@ impl Overlay {
 
 #[inline]
 fn filter_bit(node: u32) -> (usize, u64) {
-    (node as usize / 64 % FILTER_WORDS, 1 << (node % 64))
+    ((node >> 6) as usize % FILTER_WORDS, 1 << (node % 64))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The question of one search: which route, for what, over what may be used.
 
+use super::cost::Cost;
 use super::overlay::Overlay;
 use crate::graph::{Direction, Layer, PackedRate, unpack};
 use offst_proto::limits::AMOUNT_MAX;
@@ -25,6 +26,8 @@ pub(crate) struct Task<'a> {
     pub(crate) hops: usize,
     /// Only routes with lower fees, or as low and fewer hops, are of interest.
     pub(crate) below: Option<(u128, usize)>,
+    /// What each hop counts beside its fee, credits: 0 for the cheapest route.
+    pub(crate) hop_price: u128,
 }
 
 /// Some friends of one node.
@@ -52,7 +55,8 @@ pub(crate) struct Route {
 /// What is left of the work that one query may cause.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
-    left: usize,
+    /// Arcs that may still be looked at.
+    pub(crate) left: usize,
     /// There was not enough.
     pub(crate) cut: bool,
 }
@@ -73,6 +77,15 @@ impl Budget {
 }
 
 impl Task<'_> {
+    /// The fees in a cost, which holds the price of hops too.
+    #[inline]
+    pub(crate) fn fees<K: Cost>(&self, cost: K) -> u128 {
+        match self.hop_price {
+            0 => cost.fees(),
+            price => cost.fees().saturating_sub(price * u128::from(cost.hops())),
+        }
+    }
+
     pub(crate) fn is_cycle(&self) -> bool {
         self.source == self.destination
     }

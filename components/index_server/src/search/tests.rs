@@ -4,9 +4,13 @@ use offst_crypto::Identity;
 use offst_crypto::PublicKey;
 use offst_proto::index::{Edge, Hop};
 use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::route::Way;
 use offst_proto::{Currency, Rate};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
+
+mod splits;
 
 const NOW: u64 = 1000;
 const BOUNDS: SearchBounds = SearchBounds { work: 1_000_000, hops: 32, ways: 1, parts: 1 };
@@ -86,13 +90,21 @@ fn cost(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amou
 
 /// Looks at every simple path: slow and obviously right. The smallest cost, then the fewest hops.
 fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Option<(u128, usize)> {
+    let routes = simple_routes(friendships, nodes, query, hops_max);
+    let costs =
+        routes.iter().filter_map(|route| Some((cost(friendships, query.source, route, query.amount)?, route.len())));
+    costs.min()
+}
+
+/// All routes that the query allows, over hops that exist, whatever they hold.
+fn simple_routes(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Vec<Vec<PublicKey>> {
     fn walk(
         friendships: &[Friendship],
         nodes: u8,
         query: &Query,
         hops_max: usize,
         route: &mut Vec<PublicKey>,
-        best: &mut Option<(u128, usize)>,
+        found: &mut Vec<Vec<PublicKey>>,
     ) {
         if route.last() == Some(&query.destination) {
             let length = route.len();
@@ -102,13 +114,8 @@ fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize)
                 let from = if position == 0 { query.source } else { route[position - 1] };
                 !query.excluded_edges.contains(&Hop { from, to: route[position] })
             });
-            if via_is_right
-                && !same_account
-                && edges_allowed
-                && let Some(cost) = cost(friendships, query.source, route, query.amount)
-            {
-                let candidate = (cost, length);
-                *best = Some(best.map_or(candidate, |known| known.min(candidate)));
+            if via_is_right && !same_account && edges_allowed {
+                found.push(route.clone());
             }
             return;
         }
@@ -118,16 +125,18 @@ fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize)
         for node in (0..nodes).map(key) {
             let is_end = node == query.destination;
             let is_passed = route.contains(&node) || (node == query.source && !is_end);
-            if !is_passed && (is_end || !query.excluded_nodes.contains(&node)) {
+            let at = route.last().copied().unwrap_or(query.source);
+            let holds = hop(friendships, at, node).is_some_and(|(capacity, _)| capacity > 0);
+            if holds && !is_passed && (is_end || !query.excluded_nodes.contains(&node)) {
                 route.push(node);
-                walk(friendships, nodes, query, hops_max, route, best);
+                walk(friendships, nodes, query, hops_max, route, found);
                 route.pop();
             }
         }
     }
-    let mut best = None;
-    walk(friendships, nodes, query, hops_max, &mut Vec::new(), &mut best);
-    best
+    let mut found = Vec::new();
+    walk(friendships, nodes, query, hops_max, &mut Vec::new(), &mut found);
+    found
 }
 
 fn query(amount: u128, source: u8, destination: u8) -> Query {
@@ -167,7 +176,7 @@ fn worked_example_of_fees_over_three_hops() {
     // One credit less on any hop, and the route does not carry its part.
     for (first, second, third) in [(1267, 1015, 1000), (1268, 1014, 1000), (1268, 1015, 999)] {
         let found = ask(&graph(&friendships(first, second, third)), &query(1000, 0, 3), BOUNDS);
-        assert_eq!(found, Found::default());
+        assert_eq!((found.ways, found.cut), (vec![], false));
     }
 }
 
@@ -195,7 +204,7 @@ fn routes_end_at_the_bound_of_hops() {
     let graph = graph(&friendships);
     let found = plan(ask(&graph, &query(10, 0, 32), BOUNDS)).unwrap();
     assert_eq!((found.route.len(), found.fees), (32, 31));
-    assert_eq!(ask(&graph, &query(10, 0, 33), BOUNDS), Found::default());
+    assert_eq!(ask(&graph, &query(10, 0, 33), BOUNDS).ways, []);
 }
 
 #[test]
@@ -203,8 +212,8 @@ fn a_cut_search_says_so() {
     let friendships =
         vec![Friendship::simple(0, 1, 100, [Rate::default(); 2]), Friendship::simple(1, 2, 100, [Rate::default(); 2])];
     let search = |work| ask(&graph(&friendships), &query(10, 0, 2), SearchBounds { work, ..BOUNDS });
-    assert_eq!(search(0), Found { ways: vec![], cut: true });
-    assert_eq!(search(1), Found { ways: vec![], cut: true });
+    assert_eq!((search(0).ways, search(0).cut), (vec![], true));
+    assert_eq!((search(1).ways, search(1).cut), (vec![], true));
     assert!(!search(10).ways.is_empty() && !search(10).cut);
 }
 
@@ -214,7 +223,7 @@ fn the_largest_amounts_do_not_overflow() {
     let friendships =
         vec![Friendship::simple(0, 1, AMOUNT_MAX, [steep; 2]), Friendship::simple(1, 2, AMOUNT_MAX, [steep; 2])];
     let graph = graph(&friendships);
-    assert_eq!(ask(&graph, &query(AMOUNT_MAX, 0, 2), BOUNDS), Found::default());
+    assert_eq!(ask(&graph, &query(AMOUNT_MAX, 0, 2), BOUNDS).ways, []);
     assert_eq!(plan(ask(&graph, &query(AMOUNT_MAX, 0, 1), BOUNDS)).map(|plan| plan.fees), Some(0));
 }
 
@@ -284,6 +293,37 @@ proptest! {
             }
             prop_assert_eq!(carried, amount);
         }
+    }
+
+    #[test]
+    fn ways_are_different_and_sorted_and_hold_together(
+        friendships in friendships(),
+        amount in 1u128..100,
+        ends in (0..NODES, 0..NODES),
+        via in proptest::option::weighted(0.2, 0..NODES),
+        excluded_edges in proptest::collection::vec((0..NODES, 0..NODES), 0..3),
+        excluded_nodes in proptest::collection::vec(0..NODES, 0..2),
+        hops in 2usize..=6,
+    ) {
+        let query = Query {
+            via: via.map(key),
+            excluded_edges: excluded_edges.iter().map(|(from, to)| Hop { from: key(*from), to: key(*to) }).collect(),
+            excluded_nodes: excluded_nodes.into_iter().map(key).collect(),
+            ..query(amount, ends.0, ends.1)
+        };
+        let found = ask(&graph(&friendships), &query, SearchBounds { hops, ..SearchBounds::new(1_000_000) });
+        prop_assert!(!found.cut);
+        prop_assert!(found.ways.len() <= 5);
+        for way in &found.ways {
+            splits::expect_payable(&friendships, &query, way, hops);
+        }
+        prop_assert!(found.ways.is_sorted_by_key(Way::fees));
+        let different: BTreeSet<_> =
+            found.ways.iter().map(|way| way.parts.iter().map(|part| &part.route).collect::<BTreeSet<_>>()).collect();
+        prop_assert_eq!(different.len(), found.ways.len());
+        let single = found.ways.iter().filter(|way| way.parts.len() == 1);
+        let single = single.map(|way| (way.parts[0].total(), way.parts[0].route.len())).min();
+        prop_assert_eq!(single, oracle(&friendships, NODES, &query, hops));
     }
 
     #[test]
