@@ -1,76 +1,128 @@
-//! How fast the index server's graph is.
+//! How fast the index server finds ways in large networks, how much memory it needs, and what updates cost.
+//!
+//! `cargo bench -p offst-index-server` takes some minutes; `-- --short` a few seconds. One core answers, on one thread;
+//! rates count the time that this thread had on a processor, latencies are the fastest of several runs of each query, so
+//! that other programs on the machine disturb little.
+
+mod clock;
+mod measure;
 mod networks;
 
-use networks::{Kind, Network, Numbers};
-use offst_index_server::{CapacityGraph, Scratch, SearchBounds};
-use offst_proto::Currency;
-use offst_proto::index::Query;
-use std::time::Instant;
+use networks::{Kind, Network};
+use serde_json::{Value, json};
 
-fn main() {
-    let nodes: usize = std::env::var("NODES").ok().map_or(100_000, |n| n.parse().unwrap());
-    for kind in [Kind::ScaleFree, Kind::SmallWorld] {
-        let started = Instant::now();
-        let network = Network::draw(kind, nodes, 7);
-        println!("{kind:?} drawn {:?}", started.elapsed());
-        let started = Instant::now();
-        let mut graph = CapacityGraph::new();
-        let currency = Currency::default();
-        for friendship in &network.friendships {
-            for end in [0, 1] {
-                let (node, edge) = network.edge(friendship, end, &currency);
-                graph.set(node, &edge, 1_000_000_000);
+const USAGE: &str =
+    "options: --short (small networks, a few seconds), --json, --nodes NUMBER (instead of 100000 and 1000000)";
+
+struct Options {
+    nodes: Vec<usize>,
+    queries: usize,
+    rounds: usize,
+    seconds: f64,
+    signed_nodes: usize,
+    json: bool,
+}
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Options {
+            nodes: vec![100_000, 1_000_000],
+            queries: 1000,
+            rounds: 5,
+            seconds: 5.0,
+            signed_nodes: 50_000,
+            json: false,
+        };
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--short" => {
+                    let nodes = vec![5_000];
+                    options = Options { nodes, queries: 100, rounds: 2, seconds: 0.2, signed_nodes: 500, ..options };
+                }
+                "--json" => options.json = true,
+                "--nodes" => {
+                    let number = arguments.next().and_then(|number| number.parse().ok());
+                    options.nodes = vec![number.filter(|number| *number >= 100).ok_or("--nodes wants 100 or more")?];
+                }
+                // What cargo adds.
+                "--bench" => {}
+                other => return Err(format!("{other} is not known; {USAGE}")),
             }
         }
-        println!(
-            "loaded {:?} {:?} per friendship {}",
-            started.elapsed(),
-            graph.memory(),
-            graph.memory().search_bytes / network.friendships.len()
-        );
-        let mut scratch = Scratch::default();
-        for (name, amount, ways, parts) in [
-            ("small1", 100, 1, 1),
-            ("large1", 100_000, 1, 1),
-            ("small5", 100, 5, 8),
-            ("large5", 100_000, 5, 8),
-            ("split", 3_000_000, 1, 8),
-            ("split5", 3_000_000, 5, 8),
-        ] {
-            let mut numbers = Numbers(3);
-            let mut times = vec![];
-            let mut works: Vec<usize> = vec![];
-            let (mut found, mut cut, mut fees, mut hops) = (0, 0, 0, 0);
-            let count = 1000;
-            for _ in 0..count {
-                let (s, d) = (numbers.below(nodes), numbers.below(nodes));
-                let query = Query::new(currency.clone(), amount, network.keys[s], network.keys[d]);
-                let bounds = SearchBounds {
-                    ways,
-                    parts,
-                    ..SearchBounds::new(std::env::var("WORK").ok().map_or(200_000, |n| n.parse().unwrap()))
-                };
-                let t = Instant::now();
-                let answer = graph.search(&query, 0, bounds, &mut scratch);
-                times.push(t.elapsed().as_nanos() as f64 / 1e3);
-                works.push(answer.work);
-                found += usize::from(!answer.ways.is_empty());
-                cut += usize::from(answer.cut);
-                fees += answer.ways.first().map_or(0, |w| w.fees());
-                hops += answer.ways.first().map_or(0, |w| w.parts[0].route.len());
+        Ok(options)
+    }
+}
+
+fn main() {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}");
+            std::process::exit(2);
+        }
+    };
+    let mut networks = vec![];
+    for nodes in &options.nodes {
+        for (kind, name) in [(Kind::ScaleFree, "scale-free"), (Kind::SmallWorld, "small-world")] {
+            let report = network(kind, name, *nodes, &options);
+            if !options.json {
+                show(&report, 0);
             }
-            works.sort();
-            print!("work {} {} {} ", works[count / 2], works[count * 99 / 100], works[count - 1]);
-            times.sort_by(f64::total_cmp);
-            println!(
-                "{name}: p50 {:.0} us p99 {:.0} max {:.0} rate {:.0}/s found {found} cut {cut} fees {:.1} hops {:.1}",
-                times[count / 2],
-                times[count * 99 / 100],
-                times[count - 1],
-                1e6 * count as f64 / times.iter().sum::<f64>(),
-                fees as f64 / found.max(1) as f64,
-                hops as f64 / found.max(1) as f64
-            );
+            networks.push(report);
+        }
+    }
+    let signed = measure::signed(options.signed_nodes);
+    if options.json {
+        println!("{}", json!({ "networks": networks, "signed": signed }));
+    } else {
+        show(&json!({ "signed": signed }), 0);
+    }
+}
+
+fn network(kind: Kind, name: &str, nodes: usize, options: &Options) -> Value {
+    let network = Network::draw(kind, nodes, 7);
+    let (graph, loaded) = measure::load(&network);
+    let searches: Vec<_> = measure::LOADS
+        .iter()
+        .map(|load| measure::searches(&network, &graph, load, options.queries, options.rounds))
+        .collect();
+    let petgraph = measure::petgraph(&network, &graph, (2_000_000 / nodes).clamp(3, 20));
+    let (_, updates) = measure::updates(&network, graph, options.seconds);
+    json!({
+        "network": name,
+        "nodes": nodes,
+        "friendships": network.friendships.len(),
+        "loading": loaded,
+        "searches": searches,
+        "dijkstra": petgraph,
+        "updates": updates,
+    })
+}
+
+/// A report as lines, what belongs together indented.
+fn show(value: &Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    let Value::Object(fields) = value else { return };
+    for (name, value) in fields {
+        let name = name.replace('_', " ");
+        match value {
+            Value::Object(_) => {
+                println!("{indent}{name}:");
+                show(value, depth + 1);
+            }
+            Value::Array(values) => {
+                for value in values {
+                    println!("{indent}{name}:");
+                    show(value, depth + 1);
+                }
+            }
+            Value::Number(number) => {
+                let number = number.as_f64().unwrap_or_default();
+                let digits = if number.fract() == 0.0 || number > 1000.0 { 0 } else { 3 };
+                println!("{indent}{name}: {number:.digits$}");
+            }
+            Value::String(text) => println!("{indent}{name}: {text}"),
+            Value::Null | Value::Bool(_) => println!("{indent}{name}: unknown"),
         }
     }
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+mod larger;
 mod splits;
 
 const NOW: u64 = 1000;
