@@ -27,7 +27,7 @@ const GATHER: Duration = Duration::from_millis(50);
 pub(crate) struct Load {
     pub(crate) name: &'static str,
     amount: u128,
-    ways: usize,
+    pub(crate) ways: usize,
     parts: usize,
 }
 

@@ -62,6 +62,7 @@ fn draw(numbers: &mut Numbers, nodes: u32, spread: u64, steep: bool) -> (Capacit
                 send_capacity: capacities[end],
                 receive_capacity: capacities[1 - end],
                 rate: rates[end],
+                clearable: offst_proto::index::Clearable::None,
             };
             graph.set(number_key(ends[end]), &edge, if is_expired && end == 0 { NOW } else { NOW + 1 });
             if capacities[1 - end] > 0 {
