@@ -1,12 +1,14 @@
 //! An account as a whole: its Openings, its epoch, and stopping.
 
 use crate::author::{AbortOutcome, NotAllowed, SignOutcome};
+use crate::changes::Marks;
 use crate::epoch::Epoch;
-use crate::image::Marks;
+use crate::event::Event;
+use crate::fault::Fault;
 use crate::key::AccountKey;
-use crate::negotiation::{Negotiation, Terms, Verdict, opening};
+use crate::negotiation::{Agreement, Negotiation, Terms, Verdict, opening};
 use crate::pending::{Direction, Pending};
-use crate::receive::{Event, Fault};
+use crate::stop::{Status, StopReason};
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
 use offst_proto::friend::{EpochPosition, resume_frame};
 use offst_proto::limits::AMOUNT_MAX;
@@ -14,58 +16,6 @@ use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{RequestId, Verified};
 use std::cmp::Ordering;
-
-/// Why an account is not used any more until a new epoch begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopReason {
-    /// The friend's log broke a rule.
-    Fault(Fault),
-    /// The friend wants other terms.
-    FriendReopened,
-    /// The friend holds statements of ours that we do not know: our database is old, or the friend lies.
-    OwnStateLost,
-    /// The friend does not know its own statements any more: its database is old.
-    FriendStateLost,
-    /// The owner removed or disabled the friend.
-    Owner,
-}
-
-impl std::fmt::Display for StopReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StopReason::Fault(fault) => write!(f, "{fault}"),
-            StopReason::FriendReopened => f.write_str("the friend proposes other terms"),
-            StopReason::OwnStateLost => f.write_str(
-                "the friend holds statements of ours that are not in our database: it is an old copy, or the friend lies",
-            ),
-            StopReason::FriendStateLost => {
-                f.write_str("the friend does not know its own last statements any more: its database is an old copy")
-            }
-            StopReason::Owner => f.write_str("it was closed by its owner"),
-        }
-    }
-}
-
-/// What an account's owner has to know about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// Both sides agree.
-    Consistent,
-    /// The friend has not shown its terms yet.
-    Waiting {
-        /// What we proposed.
-        mine: Terms,
-    },
-    /// The sides do not agree. `reset-friend` accepts the friend's terms.
-    Inconsistent {
-        /// Our terms, from our side.
-        mine: Terms,
-        /// The friend's terms, turned to our side; none when it has not shown any since.
-        theirs: Option<Terms>,
-        /// What ended the last epoch.
-        reason: Option<StopReason>,
-    },
-}
 
 /// One account between two friends in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,15 +170,15 @@ impl Account {
                     let terms = Terms { balance: mine.balance, continuing: mine.continuing.clone() };
                     self.propose(terms, number, None, signer);
                 }
-                Verdict::Agreed(number, agreed, terms) => {
-                    let begins = self.epoch.as_ref().is_none_or(|epoch| match epoch.number.cmp(&number) {
+                Verdict::Agreed(agreement) => {
+                    let begins = self.epoch.as_ref().is_none_or(|epoch| match epoch.number.cmp(&agreement.number) {
                         Ordering::Less => true,
                         // Two acceptances crossed. Where statements were signed the friend had confirmed ours: what has
                         // happened since cannot be undone by an Opening that it held back.
-                        Ordering::Equal => epoch.agreed != agreed && epoch.is_untouched(),
+                        Ordering::Equal => epoch.agreed != agreement.agreed && epoch.is_untouched(),
                         Ordering::Greater => false,
                     });
-                    return if begins { self.begin(number, agreed, &terms) } else { Vec::new() };
+                    return if begins { self.begin(*agreement) } else { Vec::new() };
                 }
                 Verdict::Wait | Verdict::Disagreed => return Vec::new(),
             }
@@ -246,8 +196,8 @@ impl Account {
             || epoch.balance() == mine.balance && epoch.continuing() == mine.continuing
     }
 
-    fn begin(&mut self, number: u64, agreed: Hash, terms: &Terms) -> Vec<Event> {
-        let mut epoch = Epoch::begin(number, agreed, terms.balance, &terms.continuing);
+    fn begin(&mut self, agreement: Agreement) -> Vec<Event> {
+        let mut epoch = Epoch::begin(agreement);
         let old = self.epoch.take();
         self.stopped = None;
         self.resumed = false;
@@ -352,9 +302,9 @@ impl Account {
         let epoch = epoch.as_mut().filter(|_| self.stopped.is_none()).ok_or(Fault::NotContinuing)?;
         let result = epoch.receive(key, statement);
         match result {
-            Ok(events) => {
-                marks.received(statement, &events);
-                Ok(events)
+            Ok(accepted) => {
+                marks.received(statement, &accepted);
+                Ok(accepted.events)
             }
             Err(fault) => {
                 self.stop(StopReason::Fault(fault), signer);

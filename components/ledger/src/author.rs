@@ -3,10 +3,12 @@
 //! An operation takes effect when it is written, is durable with the transaction that wrote it, and is signed only for a live
 //! connection. Until then a `Request` can still be withdrawn and a `Commit` can still become an `Abort`.
 
-use crate::epoch::{Epoch, Queued, Sent, advance, pending_hash};
+use crate::epoch::{Epoch, Queued};
 use crate::key::AccountKey;
+use crate::log::{Said, advance};
 use crate::pending::{Direction, Pending, Stage};
-use offst_crypto::{Hash, Preimage, PublicKey, Signer};
+use crate::view::{Move, Side};
+use offst_crypto::{Hash, Preimage, PublicKey, Signer, sha256};
 use offst_proto::limits::{
     AMOUNT_MAX, CHECKPOINT_EVERY, OPERATIONS_MAX, PENDING_MAX, STATEMENT_BYTES_MAX, UNACKNOWLEDGED_MAX,
 };
@@ -84,7 +86,7 @@ impl Epoch {
     pub(crate) fn request(&mut self, request: Request, terms: Hash) -> Result<(), NotAllowed> {
         let key = (Direction::Outgoing, request.id);
         let amount = request.frozen();
-        if self.pendings.contains_key(&key) {
+        if self.pendings.get(key).is_some() {
             return Err(NotAllowed::Duplicate);
         }
         if !self.theirs.open {
@@ -97,7 +99,7 @@ impl Epoch {
         if amount > room || amount > AMOUNT_MAX {
             return Err(NotAllowed::NoCapacity { room });
         }
-        self.pendings.insert(key, Pending { amount, terms, stage: Stage::Requested });
+        self.pendings.set(key, Some(Pending { amount, terms, stage: Stage::Requested }));
         self.write(Operation::Request(Box::new(request)), amount);
         Ok(())
     }
@@ -109,8 +111,9 @@ impl Epoch {
         id: RequestId,
         next: impl FnOnce(Stage) -> Option<Stage>,
     ) -> Result<(), NotAllowed> {
-        let pending = self.pendings.get_mut(&(direction, id)).ok_or(NotAllowed::WrongStage)?;
-        pending.stage = next(pending.stage).ok_or(NotAllowed::WrongStage)?;
+        let pending = *self.pendings.get((direction, id)).ok_or(NotAllowed::WrongStage)?;
+        let stage = next(pending.stage).ok_or(NotAllowed::WrongStage)?;
+        self.pendings.set((direction, id), Some(Pending { stage, ..pending }));
         Ok(())
     }
 
@@ -131,7 +134,7 @@ impl Epoch {
     /// Gives a request up that no signed `Commit` binds.
     pub(crate) fn abort(&mut self, id: RequestId) -> Result<AbortOutcome, NotAllowed> {
         let key = (Direction::Outgoing, id);
-        let pending = *self.pendings.get(&key).ok_or(NotAllowed::WrongStage)?;
+        let pending = *self.pendings.get(key).ok_or(NotAllowed::WrongStage)?;
         let queued = |wanted: fn(&Operation) -> bool| {
             self.queue
                 .iter()
@@ -142,7 +145,7 @@ impl Epoch {
             Stage::Requested => {
                 if let Some(counter) = queued(|operation| matches!(operation, Operation::Request(_))) {
                     self.queue.remove(&counter);
-                    self.pendings.remove(&key);
+                    self.pendings.set(key, None);
                     self.mine.totals.requested -= pending.amount;
                     return Ok(AbortOutcome::Withdrawn);
                 }
@@ -151,7 +154,7 @@ impl Epoch {
                 let counter =
                     queued(|operation| matches!(operation, Operation::Commit { .. })).ok_or(NotAllowed::WrongStage)?;
                 self.queue.remove(&counter);
-                self.pendings.insert(key, Pending { stage: Stage::Responded(lock), ..pending });
+                self.pendings.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
             }
             Stage::Responded(_) | Stage::Aborted => {}
         }
@@ -163,18 +166,17 @@ impl Epoch {
     /// Takes the frozen credits for the preimage.
     pub(crate) fn collect(&mut self, id: RequestId, preimage: Preimage) -> Result<(), NotAllowed> {
         let key = (Direction::Incoming, id);
-        let pending = self.pendings.get(&key).ok_or(NotAllowed::WrongStage)?;
+        let pending = self.pendings.get(key).ok_or(NotAllowed::WrongStage)?;
         pending.stage.collect(&preimage).map_err(|_| NotAllowed::WrongStage)?;
         let amount = pending.amount;
-        self.pendings.remove(&key);
+        self.pendings.set(key, None);
         self.write(Operation::Collect { id, preimage }, amount);
         Ok(())
     }
 
     /// Releases the frozen credits.
     pub(crate) fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
-        let pending = self.pendings.remove(&(Direction::Incoming, id)).ok_or(NotAllowed::WrongStage)?;
-        self.cancelled_unacknowledged.insert(id);
+        let pending = self.pendings.set((Direction::Incoming, id), None).ok_or(NotAllowed::WrongStage)?;
         self.write(Operation::Cancel { id, reason, hop }, pending.amount);
         Ok(())
     }
@@ -232,16 +234,15 @@ impl Epoch {
             }
         }
         let seq = self.mine.seq + 1;
-        // The hash speaks of what is signed, so it is only known when nothing waits behind this statement.
-        let is_checkpoint = self.queue.is_empty() && (idle || seq - self.mine.checkpoint >= CHECKPOINT_EVERY);
-        let cancels = operations
-            .iter()
-            .filter_map(|operation| match operation {
-                Operation::Cancel { id, .. } => Some(*id),
-                _ => None,
-            })
-            .collect();
-        let has_operations = !operations.is_empty();
+        let moves = Move::all(&operations, Side::Local, key);
+        let is_checkpoint = idle || seq - self.mine.checkpoint >= CHECKPOINT_EVERY;
+        let pending_hash = is_checkpoint.then(|| {
+            let mut view = self.signed_view();
+            for step in &moves {
+                view.hear(step);
+            }
+            sha256(&view.checkpoint(key, &self.agreed))
+        });
         let statement = Verified::sign(
             Statement {
                 author: key.local,
@@ -254,22 +255,20 @@ impl Epoch {
                 ack_hash: self.theirs.hash,
                 operations,
                 totals,
-                pending_hash: is_checkpoint.then(|| pending_hash(&self.pendings, key)),
+                pending_hash,
             },
             signer,
         );
-        let hash = statement.hash();
         let wire = statement.wire().clone();
         self.signed_totals = totals;
         self.mine.seq = seq;
-        self.mine.hash = hash;
+        self.mine.hash = statement.hash();
         if is_checkpoint {
             self.mine.checkpoint = seq;
         }
         self.acknowledging = self.theirs.seq;
         self.owes_acknowledgement = false;
-        let acknowledges = self.acknowledging;
-        self.unacknowledged.push_back(Sent { seq, hash, wire: wire.clone(), acknowledges, has_operations, cancels });
+        self.unacknowledged.push_back(Said::new(&statement, moves));
         SignOutcome::Signed(wire)
     }
 }

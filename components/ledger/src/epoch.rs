@@ -10,45 +10,15 @@
 //!
 //! [`Epoch::assert_sound`] compares them with the pending requests one by one, in release builds too.
 
-use crate::key::AccountKey;
+use crate::log::{Log, Said, balance, checked_frozen, frozen, room};
+use crate::negotiation::Agreement;
 use crate::pending::{Direction, Pending, Stage};
-use offst_crypto::{Hash, sha256};
-use offst_proto::encoding::Encoder;
+use crate::view::View;
+use offst_crypto::Hash;
 use offst_proto::opening::Continuing;
 use offst_proto::statement::{Operation, Statement, Totals};
 use offst_proto::{RequestId, Unverified};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
-
-/// How far one side's log has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Log {
-    /// The newest statement; 0 before the first.
-    pub seq: u64,
-    /// Its hash; that of the agreement before the first.
-    pub hash: Hash,
-    /// Running totals. In our own log: with the operations that wait to be signed.
-    pub totals: Totals,
-    /// What the log's owner lets the other side owe, credits.
-    pub limit: u128,
-    /// Whether the log's owner takes requests.
-    pub open: bool,
-    /// The newest statement with a checkpoint; 0 for none.
-    pub checkpoint: u64,
-}
-
-impl Log {
-    pub(crate) fn new(agreed: Hash, requested: u128) -> Self {
-        Log {
-            seq: 0,
-            hash: agreed,
-            totals: Totals { requested, ..Totals::default() },
-            limit: 0,
-            open: false,
-            checkpoint: 0,
-        }
-    }
-}
+use std::collections::{BTreeMap, VecDeque};
 
 /// An operation of ours that is durable but not signed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,19 +26,6 @@ pub(crate) struct Queued {
     pub(crate) operation: Operation,
     /// Credits that the operation moves between totals.
     pub(crate) amount: u128,
-}
-
-/// A statement of ours that the friend has not acknowledged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) seq: u64,
-    pub(crate) hash: Hash,
-    pub(crate) wire: Arc<[u8]>,
-    /// The newest statement of the friend's that it acknowledges.
-    pub(crate) acknowledges: u64,
-    pub(crate) has_operations: bool,
-    /// Requests that this statement cancels. Until it is acknowledged, a `Commit` or `Abort` for them has crossed.
-    pub(crate) cancels: Vec<RequestId>,
 }
 
 /// The state of an account between two Openings.
@@ -95,47 +52,45 @@ pub struct Epoch {
     /// The friend's statements with operations for which it has not shown that it saw our acknowledgement: its window, as it
     /// must see it.
     pub(crate) window_of_friend: VecDeque<u64>,
-    pub(crate) pendings: Pendings,
+    /// Our view of the pending requests, with the operations that wait to be signed.
+    pub(crate) pendings: View,
+    /// The friend's view of them after its newest statement. It knows nothing of ours behind the one that it acknowledges there.
+    pub(crate) seen: View,
     /// Operations of ours that are not signed yet, by a counter that only grows.
     pub(crate) queue: BTreeMap<u64, Queued>,
     pub(crate) queue_next: u64,
-    pub(crate) unacknowledged: VecDeque<Sent>,
-    /// Requests of the friend's that we cancelled and whose cancellation it has not acknowledged.
-    pub(crate) cancelled_unacknowledged: BTreeSet<RequestId>,
+    pub(crate) unacknowledged: VecDeque<Said>,
+    /// The Openings that it rests on.
+    pub(crate) agreement: Box<Agreement>,
+    /// The statement of ours that the friend's newest checkpoint acknowledges: from there on both logs are kept, so that we can
+    /// show the friend all that it has signed since.
+    pub(crate) kept_from: u64,
 }
-
-/// The requests that are pending on an account.
-pub(crate) type Pendings = BTreeMap<(Direction, RequestId), Pending>;
 
 impl Epoch {
     /// The first moment of an epoch: nothing happened but the committed requests that continue.
-    pub(crate) fn begin(number: u64, agreed: Hash, opening_balance: i128, continuing: &[Continuing]) -> Self {
-        let mut pendings = BTreeMap::new();
-        let mut requested = [0u128; 2];
-        for request in continuing {
-            let direction = if request.author_pays { Direction::Outgoing } else { Direction::Incoming };
-            requested[direction as usize] += request.amount;
-            let pending =
-                Pending { amount: request.amount, terms: request.terms, stage: Stage::Committed(request.lock) };
-            pendings.insert((direction, request.id), pending);
-        }
-        let mine = Log::new(agreed, requested[Direction::Outgoing as usize]);
+    pub(crate) fn begin(agreement: Agreement) -> Self {
+        let pendings = View::of_opening(&agreement.mine.continuing);
+        let agreed = agreement.agreed;
+        let mine = Log::new(agreed, pendings.frozen(Direction::Outgoing));
         Epoch {
-            number,
+            number: agreement.number,
             agreed,
-            opening_balance,
+            opening_balance: agreement.mine.balance,
             mine,
-            theirs: Log::new(agreed, requested[Direction::Incoming as usize]),
+            theirs: Log::new(agreed, pendings.frozen(Direction::Incoming)),
             signed_totals: mine.totals,
             acknowledged: (0, agreed),
             acknowledging: 0,
             owes_acknowledgement: false,
             window_of_friend: VecDeque::new(),
+            seen: pendings.clone(),
             pendings,
             queue: BTreeMap::new(),
             queue_next: 0,
             unacknowledged: VecDeque::new(),
-            cancelled_unacknowledged: BTreeSet::new(),
+            agreement: Box::new(agreement),
+            kept_from: 0,
         }
     }
 
@@ -173,12 +128,18 @@ impl Epoch {
             _ => true,
         });
         for id in &taken {
-            let pending = self.pendings.get_mut(&(Direction::Outgoing, *id)).expect("a commit waits for a request");
+            let key = (Direction::Outgoing, *id);
+            let pending = *self.pendings.get(key).expect("a commit waits for a request");
             if let Stage::Committed(lock) = pending.stage {
-                pending.stage = Stage::Responded(lock);
+                self.pendings.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
             }
         }
         taken
+    }
+
+    /// Whether a `Commit` of ours for this request waits to be signed.
+    pub(crate) fn commit_is_unsigned(&self, id: RequestId) -> bool {
+        self.queue.values().any(|queued| matches!(&queued.operation, Operation::Commit { id: commit } if *commit == id))
     }
 
     /// The committed requests, as an Opening of ours lists them.
@@ -188,8 +149,8 @@ impl Epoch {
             .iter()
             .filter_map(|((direction, id), pending)| match pending.stage {
                 Stage::Committed(lock) => Some(Continuing {
-                    author_pays: *direction == Direction::Outgoing,
-                    id: *id,
+                    author_pays: direction == Direction::Outgoing,
+                    id,
                     amount: pending.amount,
                     lock,
                     terms: pending.terms,
@@ -239,18 +200,17 @@ impl Epoch {
 
     /// The request's state on this account.
     pub fn pending(&self, direction: Direction, id: RequestId) -> Option<&Pending> {
-        self.pendings.get(&(direction, id))
+        self.pendings.get((direction, id))
     }
 
     /// All pending requests, ours first, in the order of their ids.
     pub fn pendings(&self) -> impl Iterator<Item = (Direction, RequestId, &Pending)> {
-        self.pendings.iter().map(|((direction, id), pending)| (*direction, *id, pending))
+        self.pendings.iter().map(|((direction, id), pending)| (direction, id, pending))
     }
 
     /// How many requests are pending in one direction.
     pub fn pending_count(&self, direction: Direction) -> usize {
-        let all = |id| (direction, id);
-        self.pendings.range(all(RequestId::from_bytes([0; 16]))..=all(RequestId::from_bytes([0xff; 16]))).count()
+        self.pendings.count(direction)
     }
 
     /// Compares the totals with the pending requests.
@@ -263,72 +223,18 @@ impl Epoch {
 
     /// Whether the totals fit the pending requests.
     pub(crate) fn is_sound(&self) -> bool {
-        let sum = |wanted: Direction| -> u128 {
-            self.pendings.iter().filter(|((d, _), _)| *d == wanted).map(|(_, p)| p.amount).sum()
-        };
-        checked_frozen(&self.mine.totals, &self.theirs.totals) == Some(sum(Direction::Outgoing))
-            && checked_frozen(&self.theirs.totals, &self.mine.totals) == Some(sum(Direction::Incoming))
+        let sum = |direction: Direction| Some(self.pendings.frozen(direction));
+        checked_frozen(&self.mine.totals, &self.theirs.totals) == sum(Direction::Outgoing)
+            && checked_frozen(&self.theirs.totals, &self.mine.totals) == sum(Direction::Incoming)
     }
-}
 
-/// The checkpoint hash of all pending requests. Both sides get the same when each has seen the other's whole log: the
-/// requests of the smaller key come first.
-pub(crate) fn pending_hash(pendings: &Pendings, key: &AccountKey) -> Hash {
-    let payers = if key.local < key.remote {
-        [Direction::Outgoing, Direction::Incoming]
-    } else {
-        [Direction::Incoming, Direction::Outgoing]
-    };
-    let mut encoder = Encoder::new();
-    encoder.text("offst/pendings/1");
-    for payer in payers {
-        let of_payer = pendings.iter().filter(|((direction, _), _)| *direction == payer);
-        encoder.count(of_payer.clone().count());
-        for ((_, id), pending) in of_payer {
-            encoder.value(id);
-            encoder.value(pending);
+    /// Our view as far as it is signed: what the friend knows, and what we have told it since. Nothing that waits in the queue
+    /// is in it, so a checkpoint can be made whenever something is signed.
+    pub(crate) fn signed_view(&self) -> View {
+        let mut view = self.seen.clone();
+        for step in self.unacknowledged.iter().flat_map(|said| &said.moves) {
+            view.hear(step);
         }
+        view
     }
-    sha256(&encoder.finish())
-}
-
-/// `opening + collected(mine) - collected(theirs)`.
-pub(crate) fn balance(opening: i128, mine: &Totals, theirs: &Totals) -> i128 {
-    // Totals never pass 2^126 (see `advance`) and an opening balance never 2^96.
-    let signed = |total: u128| i128::try_from(total).expect("totals are at most 2^126");
-    opening + (signed(mine.collected) - signed(theirs.collected))
-}
-
-/// `requested` of the upstream's log less what the downstream's log has released.
-pub(crate) fn frozen(upstream: &Totals, downstream: &Totals) -> u128 {
-    checked_frozen(upstream, downstream).expect("no more is released than was requested")
-}
-
-fn checked_frozen(upstream: &Totals, downstream: &Totals) -> Option<u128> {
-    upstream.requested.checked_sub(downstream.collected)?.checked_sub(downstream.cancelled)
-}
-
-/// `limit + balance - frozen`, or 0 when that is negative.
-pub(crate) fn room(limit: u128, balance: i128, frozen: u128) -> u128 {
-    let total =
-        if balance >= 0 { limit + balance.unsigned_abs() } else { limit.saturating_sub(balance.unsigned_abs()) };
-    total.saturating_sub(frozen)
-}
-
-/// Totals after `operation`, which moves `amount` credits. `None` on overflow.
-pub(crate) fn advance(totals: &Totals, operation: &Operation, amount: u128) -> Option<Totals> {
-    let mut totals = *totals;
-    let field = match operation {
-        Operation::Request(_) => &mut totals.requested,
-        Operation::Collect { .. } => &mut totals.collected,
-        Operation::Cancel { .. } => &mut totals.cancelled,
-        Operation::Response(_)
-        | Operation::Commit { .. }
-        | Operation::Abort { .. }
-        | Operation::SetLimit(_)
-        | Operation::SetOpen(_) => return Some(totals),
-    };
-    // Half of the range is left free, so that differences of totals always fit i128.
-    *field = field.checked_add(amount).filter(|sum| *sum <= u128::MAX / 4)?;
-    Some(totals)
 }

@@ -1,61 +1,23 @@
 //! The account as it lies in a database: what has changed since the last transaction, and how an account is built again.
 
-use crate::account::{Account, StopReason};
-use crate::epoch::{Epoch, Log, Queued, Sent};
+use crate::account::Account;
+use crate::changes::{AccountChange, Marks, QueuedOperation};
+use crate::epoch::{Epoch, Queued};
+use crate::fault::Fault;
 use crate::key::AccountKey;
-use crate::negotiation::Negotiation;
+use crate::log::Log;
+use crate::negotiation::{Agreement, Negotiation};
 use crate::pending::{Direction, Pending};
-use crate::receive::{Event, Fault};
-use offst_crypto::Hash;
-use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use offst_proto::limits::{CHECKPOINT_EVERY, UNACKNOWLEDGED_MAX};
+use crate::replay::{Checkpoint, Replay};
+use crate::stop::StopReason;
+use crate::view::View;
+use offst_proto::encoding::{DecodeError, Decoder, Encoder};
+use offst_proto::limits::UNACKNOWLEDGED_MAX;
 use offst_proto::opening::Opening;
-use offst_proto::statement::{Operation, Statement, Totals};
-use offst_proto::{RequestId, Unverified, Verified};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use offst_proto::statement::{Statement, Totals};
+use offst_proto::{RequestId, Signable, Unverified, Verified};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// Most statements of the friend's that are kept. An honest one sends checkpoints far more often.
-const FRIEND_STATEMENTS_MAX: u64 = 16 * CHECKPOINT_EVERY;
-
-/// An operation that is durable but not signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueuedOperation {
-    /// The operation.
-    pub operation: Operation,
-    /// Credits it moves between totals.
-    pub amount: u128,
-}
-
-impl Canonical for QueuedOperation {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.u128(self.amount);
-        encoder.value(&self.operation);
-    }
-
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(QueuedOperation { amount: decoder.amount()?, operation: decoder.value()? })
-    }
-}
-
-/// One row of an account that a transaction has to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountChange {
-    /// The fixed part: logs, totals, limits.
-    Head(Vec<u8>),
-    /// The newest Openings.
-    Negotiation(Vec<u8>),
-    /// A pending request; none: it ended.
-    Pending(Direction, RequestId, Option<Pending>),
-    /// An operation that waits to be signed, by its counter; none: it was signed or taken back.
-    Queued(u64, Option<QueuedOperation>),
-    /// A statement: ours (`true`) or the friend's, by its seq.
-    Statement(bool, u64, Arc<[u8]>),
-    /// Statements below this seq are not needed any more.
-    DropStatements(bool, u64),
-    /// A new epoch: all pending requests, queued operations and statements of the old one go before the other changes.
-    Clear,
-}
 
 /// All rows of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,60 +30,12 @@ pub struct AccountImage {
     pub pendings: Vec<(Direction, RequestId, Pending)>,
     /// See [`AccountChange::Queued`].
     pub queue: Vec<(u64, QueuedOperation)>,
-    /// Our own statements, in the order of their seq.
+    /// See [`AccountChange::Openings`].
+    pub openings: Vec<u8>,
+    /// See [`AccountChange::Checkpoint`].
+    pub checkpoint: Vec<u8>,
+    /// The statements of both sides, each side's in the order of their seq.
     pub statements: Vec<Arc<[u8]>>,
-}
-
-/// What has changed since the last transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Marks {
-    pub(crate) head: bool,
-    pub(crate) negotiation: bool,
-    pub(crate) pendings: BTreeSet<(Direction, RequestId)>,
-    /// Everything is new: rows of an older epoch go first.
-    clear: bool,
-    /// Counters of the queued operations that earlier transactions have written.
-    queue_stored: BTreeSet<u64>,
-    statements: Vec<(bool, u64, Arc<[u8]>)>,
-    /// Statements below these were dropped: ours, the friend's.
-    dropped_below: [u64; 2],
-}
-
-impl Marks {
-    pub(crate) fn everything() -> Self {
-        Marks { head: true, negotiation: true, clear: true, ..Marks::default() }
-    }
-
-    pub(crate) fn received(&mut self, statement: &Verified<Statement>, events: &[Event]) {
-        self.head = true;
-        self.statements.push((false, statement.seq, statement.wire().clone()));
-        for event in events {
-            match event {
-                Event::Requested { request, .. } => {
-                    self.pendings.insert((Direction::Incoming, request.id));
-                }
-                Event::Committed(id) | Event::Aborted(id) => {
-                    self.pendings.insert((Direction::Incoming, *id));
-                }
-                Event::Responded(answer) => {
-                    self.pendings.insert((Direction::Outgoing, answer.id));
-                }
-                Event::Collected { id, .. } | Event::Cancelled { id, .. } => {
-                    self.pendings.insert((Direction::Outgoing, *id));
-                }
-                Event::LineChanged | Event::EpochBegan { .. } => {}
-            }
-        }
-    }
-
-    pub(crate) fn signed(&mut self, seq: u64, wire: Arc<[u8]>) {
-        self.head = true;
-        self.statements.push((true, seq, wire));
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.head && !self.negotiation && self.pendings.is_empty() && !self.clear
-    }
 }
 
 impl Account {
@@ -145,8 +59,14 @@ impl Account {
         let mut next = Marks { dropped_below: marks.dropped_below, ..Marks::default() };
         if let Some(epoch) = &self.epoch {
             epoch.assert_sound();
+            if marks.clear {
+                changes.push(AccountChange::Openings(encode_openings(&epoch.agreement)));
+            }
+            if let Some(set) = marks.checkpoint {
+                changes.push(AccountChange::Checkpoint(set));
+            }
             let touched: Vec<_> = if marks.clear {
-                epoch.pendings.keys().copied().collect()
+                epoch.pendings.iter().map(|(key, _)| key).collect()
             } else {
                 marks.pendings.iter().copied().collect()
             };
@@ -163,14 +83,7 @@ impl Account {
             for counter in marks.queue_stored.iter().filter(|counter| !epoch.queue.contains_key(counter)) {
                 changes.push(AccountChange::Queued(*counter, None));
             }
-            let needed_from = [
-                epoch.acknowledged.0.min(epoch.mine.checkpoint),
-                // A friend that never sends a checkpoint does not fill our disk: what is lost is its own evidence.
-                epoch
-                    .acknowledging
-                    .min(epoch.theirs.checkpoint)
-                    .max(epoch.theirs.seq.saturating_sub(FRIEND_STATEMENTS_MAX)),
-            ];
+            let needed_from = [epoch.kept_from, epoch.theirs.checkpoint];
             for (mine, seq, wire) in marks.statements {
                 if seq >= needed_from[usize::from(!mine)] {
                     changes.push(AccountChange::Statement(mine, seq, wire));
@@ -199,52 +112,23 @@ impl Account {
         let wanted_limit = decoder.amount()?;
         let wanted_open = decoder.bool()?;
         let stopped = decode_stop_reason(&mut decoder)?;
-        let mut epoch = if decoder.bool()? { Some(decode_epoch(&mut decoder)?) } else { None };
+        let mut epoch =
+            if decoder.bool()? { Some(decode_epoch(&mut decoder, decode_openings(&image.openings)?)?) } else { None };
         decoder.finish()?;
         let mut marks = Marks::default();
         if let Some(epoch) = &mut epoch {
             for (direction, id, pending) in image.pendings {
-                epoch.pendings.insert((direction, id), pending);
+                epoch.pendings.set((direction, id), Some(pending));
             }
             for (counter, QueuedOperation { operation, amount }) in image.queue {
-                if let Operation::Cancel { id, .. } = &operation {
-                    epoch.cancelled_unacknowledged.insert(*id);
-                }
                 epoch.queue_next = epoch.queue_next.max(counter + 1);
                 epoch.queue.insert(counter, Queued { operation, amount });
                 marks.queue_stored.insert(counter);
             }
-            for wire in image.statements {
-                let statement = Unverified::<Statement>::from_wire(&wire)?.trust_own_database();
-                if statement.seq <= epoch.acknowledged.0 {
-                    continue;
-                }
-                let cancels: Vec<_> = statement
-                    .operations
-                    .iter()
-                    .filter_map(|operation| match operation {
-                        Operation::Cancel { id, .. } => Some(*id),
-                        _ => None,
-                    })
-                    .collect();
-                epoch.cancelled_unacknowledged.extend(&cancels);
-                epoch.unacknowledged.push_back(Sent {
-                    seq: statement.seq,
-                    hash: statement.hash(),
-                    acknowledges: statement.ack_seq,
-                    has_operations: !statement.operations.is_empty(),
-                    cancels,
-                    wire,
-                });
-            }
-            let is_whole = epoch.mine.seq.checked_sub(epoch.acknowledged.0) == Some(epoch.unacknowledged.len() as u64)
-                && epoch.unacknowledged.iter().zip(epoch.acknowledged.0 + 1..).all(|(sent, seq)| sent.seq == seq);
-            if !is_whole {
-                return Err(DecodeError::invalid("the number of stored statements"));
-            }
             if !epoch.is_sound() {
                 return Err(DecodeError::invalid("the sum of the stored requests"));
             }
+            follow_again(epoch, &key, &image.checkpoint, image.statements)?;
         }
         Ok(Account { key, negotiation, epoch, stopped, wanted_limit, wanted_open, resumed: false, marks })
     }
@@ -256,9 +140,6 @@ impl Account {
         encode_stop_reason(&mut encoder, self.stopped);
         encoder.bool(self.epoch.is_some());
         if let Some(epoch) = &self.epoch {
-            encoder.u64(epoch.number);
-            encoder.value(&epoch.agreed);
-            encoder.i128(epoch.opening_balance);
             encode_log(&mut encoder, &epoch.mine);
             encode_log(&mut encoder, &epoch.theirs);
             encoder.value(&epoch.signed_totals);
@@ -270,16 +151,46 @@ impl Account {
             for seq in &epoch.window_of_friend {
                 encoder.u64(*seq);
             }
+            encoder.u64(epoch.kept_from);
         }
         encoder.finish()
     }
 }
 
-fn decode_epoch(decoder: &mut Decoder<'_>) -> Result<Epoch, DecodeError> {
+/// Follows both logs from the newest checkpoint of the friend's: what it has seen, and what of ours it has not acknowledged.
+fn follow_again(
+    epoch: &mut Epoch,
+    key: &AccountKey,
+    set: &[u8],
+    statements: Vec<Arc<[u8]>>,
+) -> Result<(), DecodeError> {
+    let statements = statements
+        .into_iter()
+        .map(|wire| Ok(Unverified::<Statement>::from_wire(&wire)?.trust_own_database()))
+        .collect::<Result<Vec<_>, DecodeError>>()?;
+    let checkpoint = (epoch.theirs.checkpoint > 0).then_some(Checkpoint { author: key.remote, set });
+    let mut replay = Replay::begin(key, (*epoch.agreement).clone(), checkpoint);
+    let followed = replay.take_all(statements).and_then(|()| replay.finish());
+    let followed = followed.map_err(|_| DecodeError::invalid("a stored statement"))?;
+    let place = |log: &Log| (log.seq, log.hash);
+    let is_whole = place(&followed.mine) == place(&epoch.mine)
+        && place(&followed.theirs) == place(&epoch.theirs)
+        && followed.acknowledged == epoch.acknowledged
+        && followed.mine.totals == epoch.signed_totals
+        && followed.theirs.totals == epoch.theirs.totals;
+    if !is_whole {
+        return Err(DecodeError::invalid("the number of stored statements"));
+    }
+    epoch.seen = followed.seen;
+    epoch.unacknowledged = followed.unacknowledged;
+    Ok(())
+}
+
+fn decode_epoch(decoder: &mut Decoder<'_>, agreement: Agreement) -> Result<Epoch, DecodeError> {
     Ok(Epoch {
-        number: decoder.u64()?,
-        agreed: decoder.value()?,
-        opening_balance: decoder.i128()?,
+        number: agreement.number,
+        agreed: agreement.agreed,
+        opening_balance: agreement.mine.balance,
         mine: decode_log(decoder)?,
         theirs: decode_log(decoder)?,
         signed_totals: decoder.value()?,
@@ -290,11 +201,13 @@ fn decode_epoch(decoder: &mut Decoder<'_>) -> Result<Epoch, DecodeError> {
             let count = decoder.count(UNACKNOWLEDGED_MAX, "the friend's window")?;
             (0..count).map(|_| decoder.u64()).collect::<Result<_, _>>()?
         },
-        pendings: BTreeMap::new(),
+        kept_from: decoder.u64()?,
+        pendings: View::default(),
+        seen: View::default(),
         queue: BTreeMap::new(),
         queue_next: 0,
         unacknowledged: VecDeque::new(),
-        cancelled_unacknowledged: BTreeSet::new(),
+        agreement: Box::new(agreement),
     })
 }
 
@@ -318,34 +231,50 @@ fn decode_log(decoder: &mut Decoder<'_>) -> Result<Log, DecodeError> {
     })
 }
 
+fn encode_openings(agreement: &Agreement) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    encoder.bytes(agreement.mine.wire());
+    encoder.bytes(agreement.theirs.wire());
+    encoder.finish()
+}
+
+fn decode_openings(bytes: &[u8]) -> Result<Agreement, DecodeError> {
+    let mut decoder = Decoder::new(bytes);
+    let mut opening = || -> Result<Verified<Opening>, DecodeError> {
+        let wire = decoder.bytes(Opening::BYTES_MAX, "an opening")?;
+        Ok(Unverified::<Opening>::from_wire(wire)?.trust_own_database())
+    };
+    let (mine, theirs) = (opening()?, opening()?);
+    decoder.finish()?;
+    Agreement::of(mine, theirs).ok_or(DecodeError::invalid("the openings of an epoch"))
+}
+
 fn encode_negotiation(negotiation: &Negotiation) -> Vec<u8> {
     let mut encoder = Encoder::new();
-    for opening in [&negotiation.mine, &negotiation.theirs] {
+    let Negotiation { mine, theirs, mine_previous, theirs_previous, epoch_floor } = negotiation;
+    for opening in [mine, theirs, mine_previous, theirs_previous] {
         encoder.bytes(opening.as_ref().map_or(&[], |opening| opening.wire()));
     }
-    encoder.option(&negotiation.mine_previous);
-    encoder.option(&negotiation.theirs_previous);
-    encoder.bool(negotiation.epoch_floor.is_some());
-    encoder.u64(negotiation.epoch_floor.unwrap_or(0));
+    encoder.bool(epoch_floor.is_some());
+    encoder.u64(epoch_floor.unwrap_or(0));
     encoder.finish()
 }
 
 fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeError> {
     let mut opening = || -> Result<Option<Verified<Opening>>, DecodeError> {
-        let wire = decoder.bytes(<Opening as offst_proto::Signable>::BYTES_MAX, "an opening")?;
+        let wire = decoder.bytes(Opening::BYTES_MAX, "an opening")?;
         if wire.is_empty() {
             return Ok(None);
         }
         Ok(Some(Unverified::<Opening>::from_wire(wire)?.trust_own_database()))
     };
-    let (mine, theirs) = (opening()?, opening()?);
-    let (mine_previous, theirs_previous): (Option<Hash>, Option<Hash>) = (decoder.option()?, decoder.option()?);
+    let (mine, theirs, mine_previous, theirs_previous) = (opening()?, opening()?, opening()?, opening()?);
     let has_floor = decoder.bool()?;
     let floor = decoder.u64()?;
     Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, epoch_floor: has_floor.then_some(floor) })
 }
 
-const STOP_REASONS: [StopReason; 13] = [
+const STOP_REASONS: [StopReason; 15] = [
     StopReason::FriendReopened,
     StopReason::OwnStateLost,
     StopReason::FriendStateLost,
@@ -359,6 +288,8 @@ const STOP_REASONS: [StopReason; 13] = [
     StopReason::Fault(Fault::OutOfRange),
     StopReason::Fault(Fault::TwoOpenings),
     StopReason::Fault(Fault::WindowPassed),
+    StopReason::Fault(Fault::NoCheckpoint),
+    StopReason::Fault(Fault::TooManyRequests),
 ];
 
 /// 0 for none, else one more than the place in [`STOP_REASONS`], which only grows at its end.

@@ -7,33 +7,49 @@
 //! |---|---|
 //! | `key` | how an account is named |
 //! | `pending` | a request's stages on one account, and every step between them |
+//! | `view` | the pending requests as one side sees them, and what each operation does to them |
+//! | `log` | one side's log, and the check that a statement continues it |
 //! | `epoch` | the state between two Openings: both logs, totals, limits, the invariants |
 //! | `author` | our own log: what we may write, when we sign |
-//! | `receive` | the friend's log: what we believe, what is a fault |
+//! | `receive` | the friend's log: what we believe, and what follows |
+//! | `fault`, `event`, `stop` | what is wrong with a statement, what it means, why an account stops |
 //! | `negotiation` | Openings: how an epoch starts, and starts again |
 //! | `account` | an account as a whole, stopping |
 //! | `resume` | reconnecting: going on, other terms, lost state |
-//! | `image` | the account as it lies in a database |
+//! | `replay` | an epoch again, from nothing but what both sides have signed |
+//! | `changes`, `image` | the account as it lies in a database |
 
 mod account;
 mod author;
+mod changes;
 mod epoch;
+mod event;
+mod fault;
 mod image;
 mod key;
+mod log;
 mod negotiation;
 mod pending;
 mod receive;
+mod replay;
 mod resume;
+mod stop;
+mod view;
 
-pub use account::{Account, Status, StopReason};
+pub use account::Account;
 pub use author::{AbortOutcome, NotAllowed, SignOutcome};
-pub use epoch::{Epoch, Log};
-pub use image::{AccountChange, AccountImage, QueuedOperation};
+pub use changes::{AccountChange, QueuedOperation};
+pub use epoch::Epoch;
+pub use event::Event;
+pub use fault::Fault;
+pub use image::AccountImage;
 pub use key::AccountKey;
-pub use negotiation::{Negotiation, Terms};
+pub use log::Log;
+pub use negotiation::{Agreement, Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};
-pub use receive::{Event, Fault};
+pub use replay::{Checkpoint, Contradiction, Replay};
 pub use resume::ResumeOutcome;
+pub use stop::{Status, StopReason};
 
 #[cfg(test)]
 mod tests;

@@ -28,11 +28,51 @@ pub struct Negotiation {
     pub mine: Option<Verified<Opening>>,
     /// The friend's newest Opening.
     pub theirs: Option<Verified<Opening>>,
-    /// Hashes of the Openings before these: two acceptances cross when each names the other side's previous one.
-    pub(crate) mine_previous: Option<Hash>,
-    pub(crate) theirs_previous: Option<Hash>,
+    /// The Openings before these: two acceptances cross when each names the other side's previous one.
+    pub(crate) mine_previous: Option<Verified<Opening>>,
+    pub(crate) theirs_previous: Option<Verified<Opening>>,
     /// No Opening of ours is for this epoch or an earlier one: what a removed friend leaves behind.
     pub(crate) epoch_floor: Option<u64>,
+}
+
+/// Two Openings that agree: what an epoch rests on, and what proves how it began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreement {
+    /// Our Opening.
+    pub mine: Verified<Opening>,
+    /// The friend's Opening.
+    pub theirs: Verified<Opening>,
+    /// The epoch.
+    pub number: u64,
+    /// The hash that both logs grow from.
+    pub agreed: Hash,
+}
+
+impl Agreement {
+    /// What the Openings of the two sides of an account agree on, if they do: both are for one epoch, or one accepts the other
+    /// in a higher one. Whichever of them is ours has to be given as such.
+    pub fn of(mine: Verified<Opening>, theirs: Verified<Opening>) -> Option<Agreement> {
+        if !mine.mirrors(&theirs) {
+            return None;
+        }
+        let (my_hash, their_hash) = (mine.hash(), theirs.hash());
+        let (number, agreed) = if mine.accepts == Some(their_hash) && mine.epoch > theirs.epoch {
+            (mine.epoch, my_hash)
+        } else if theirs.accepts == Some(my_hash) && theirs.epoch > mine.epoch {
+            (theirs.epoch, their_hash)
+        } else if mine.epoch == theirs.epoch {
+            let pair = if mine.author < theirs.author { [my_hash, their_hash] } else { [their_hash, my_hash] };
+            (mine.epoch, sha256_parts(&[pair[0].as_bytes(), pair[1].as_bytes()]))
+        } else {
+            return None;
+        };
+        Some(Agreement { mine, theirs, number, agreed })
+    }
+
+    /// Our side of the terms.
+    pub fn terms(&self) -> Terms {
+        Terms { balance: self.mine.balance, continuing: self.mine.continuing.clone() }
+    }
 }
 
 /// What the Openings on the table come to.
@@ -40,8 +80,8 @@ pub struct Negotiation {
 pub(crate) enum Verdict {
     /// An Opening is missing, or the friend's turn has come.
     Wait,
-    /// The epoch's number, the hash its logs grow from, and our side of the terms.
-    Agreed(u64, Hash, Terms),
+    /// An epoch may begin.
+    Agreed(Box<Agreement>),
     /// We should sign the terms of our Opening again, for this epoch.
     Repeat(u64),
     /// Only people can settle this.
@@ -58,12 +98,12 @@ impl Negotiation {
     /// Puts a new Opening of ours on the table.
     pub(crate) fn place_mine(&mut self, opening: Verified<Opening>) {
         assert!(opening.epoch >= self.next_epoch(), "at most one opening is signed for each epoch");
-        self.mine_previous = self.mine.replace(opening).map(|previous| previous.hash());
+        self.mine_previous = self.mine.replace(opening);
     }
 
     /// Puts a new Opening of the friend's on the table.
     pub(crate) fn place_theirs(&mut self, opening: Verified<Opening>) {
-        self.theirs_previous = self.theirs.replace(opening).map(|previous| previous.hash());
+        self.theirs_previous = self.theirs.replace(opening);
     }
 
     /// What the Openings on the table come to.
@@ -71,36 +111,33 @@ impl Negotiation {
         let (Some(mine), Some(theirs)) = (&self.mine, &self.theirs) else {
             return Verdict::Wait;
         };
-        let my_terms = Terms { balance: mine.balance, continuing: mine.continuing.clone() };
-        let their_terms = Terms { balance: -theirs.balance, continuing: theirs.mirrored_continuing() };
-        let (my_hash, their_hash) = (mine.hash(), theirs.hash());
-        let i_accept = Verdict::Agreed(mine.epoch, my_hash, my_terms.clone());
-        let they_accept = Verdict::Agreed(theirs.epoch, their_hash, their_terms);
-        if mine.accepts == Some(their_hash) && mine.mirrors(theirs) {
-            return i_accept;
-        }
-        if theirs.accepts == Some(my_hash) && theirs.epoch > mine.epoch && mine.mirrors(theirs) {
-            return they_accept;
-        }
-        let have_crossed = mine.epoch == theirs.epoch
-            && mine.accepts.is_some()
-            && theirs.accepts.is_some()
-            && mine.accepts == self.theirs_previous
-            && theirs.accepts == self.mine_previous;
-        if have_crossed {
-            return if mine.author < theirs.author { i_accept } else { they_accept };
+        if let Some(crossed) = self.crossed_acceptance() {
+            return Verdict::Agreed(Box::new(crossed));
         }
         if !mine.mirrors(theirs) {
             return Verdict::Disagreed;
         }
-        match mine.epoch.cmp(&theirs.epoch) {
-            std::cmp::Ordering::Equal => {
-                let agreed = if mine.author < theirs.author { [my_hash, their_hash] } else { [their_hash, my_hash] };
-                let agreed = sha256_parts(&[agreed[0].as_bytes(), agreed[1].as_bytes()]);
-                Verdict::Agreed(mine.epoch, agreed, my_terms)
-            }
-            std::cmp::Ordering::Less => Verdict::Repeat(theirs.epoch),
-            std::cmp::Ordering::Greater => Verdict::Wait,
+        if let Some(agreement) = Agreement::of(mine.clone(), theirs.clone()) {
+            return Verdict::Agreed(Box::new(agreement));
+        }
+        if mine.epoch < theirs.epoch { Verdict::Repeat(theirs.epoch) } else { Verdict::Wait }
+    }
+
+    /// Each side has accepted the Opening that the other had before: the acceptance of the smaller key stands.
+    fn crossed_acceptance(&self) -> Option<Agreement> {
+        let (mine, theirs) = (self.mine.as_ref()?, self.theirs.as_ref()?);
+        let (mine_previous, theirs_previous) = (self.mine_previous.as_ref()?, self.theirs_previous.as_ref()?);
+        let have_crossed = mine.epoch == theirs.epoch
+            && mine.accepts == Some(theirs_previous.hash())
+            && theirs.accepts == Some(mine_previous.hash());
+        if !have_crossed {
+            return None;
+        }
+        // What stands has to say what it accepts: `of` compares them.
+        if mine.author < theirs.author {
+            Agreement::of(mine.clone(), theirs_previous.clone())
+        } else {
+            Agreement::of(mine_previous.clone(), theirs.clone())
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Two friends meet again: each says where it stands, and both find out whether they can go on, whether terms have changed, or
 //! whether one of them has lost a part of its state.
 
-use crate::account::{Account, StopReason};
+use crate::account::Account;
 use crate::epoch::Epoch;
+use crate::event::Event;
+use crate::fault::Fault;
 use crate::negotiation::Verdict;
-use crate::receive::{Event, Fault};
+use crate::stop::StopReason;
 use offst_crypto::{Signer, Verifier};
 use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::opening::Opening;
@@ -173,7 +175,8 @@ impl Account {
         let Some(epoch) = &self.epoch else {
             return;
         };
-        let is_ours = matches!(self.negotiation.verdict(), Verdict::Agreed(_, agreed, _) if agreed == epoch.agreed);
+        let is_ours =
+            matches!(self.negotiation.verdict(), Verdict::Agreed(agreement) if agreement.agreed == epoch.agreed);
         if theirs < epoch.number || theirs == epoch.number && (is_ours || !epoch.is_untouched()) {
             return;
         }

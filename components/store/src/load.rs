@@ -77,19 +77,20 @@ impl Store {
 
     fn load_accounts(&self) -> Result<Vec<(i64, LineKey, AccountImage)>, StoreError> {
         let mut accounts = BTreeMap::new();
-        for (id, friend, text, head, negotiation) in
-            self.rows("SELECT id, friend, currency, head, negotiation FROM account", |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, Bytes>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get::<_, Bytes>(3)?,
-                    row.get::<_, Bytes>(4)?,
-                ))
-            })?
-        {
+        let sql = "SELECT id, friend, currency, head, negotiation, openings.value, checkpoint.value FROM account
+                   LEFT JOIN openings ON openings.account = id LEFT JOIN checkpoint ON checkpoint.account = id";
+        for (id, friend, text, image) in self.rows(sql, |row| {
+            let image = AccountImage {
+                head: row.get(3)?,
+                negotiation: row.get(4)?,
+                openings: row.get::<_, Option<Bytes>>(5)?.unwrap_or_default(),
+                checkpoint: row.get::<_, Option<Bytes>>(6)?.unwrap_or_default(),
+                ..AccountImage::default()
+            };
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?, row.get::<_, String>(2)?, image))
+        })? {
             let line = LineKey { friend: public_key(&friend)?, currency: currency(&text)? };
-            accounts.insert(id, (line, AccountImage { head, negotiation, ..AccountImage::default() }));
+            accounts.insert(id, (line, image));
         }
         let orphan = || StoreError::damaged("a row of an account")(DecodeError::invalid("its account"));
         for (id, code, request, bytes) in self
@@ -109,11 +110,9 @@ impl Store {
             let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
             image.queue.push((unsigned(counter)?, operation));
         }
-        for (id, wire) in self
-            .rows("SELECT account, wire FROM statement WHERE mine = 1 ORDER BY account, seq", |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?))
-            })?
-        {
+        for (id, wire) in self.rows("SELECT account, wire FROM statement ORDER BY account, mine, seq", |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?))
+        })? {
             let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
             image.statements.push(wire.into());
         }

@@ -19,6 +19,18 @@ CREATE TABLE account (
     UNIQUE (friend, currency)
 ) STRICT;
 
+-- What proves, with the statements, where an account stands: both Openings that its epoch rests on, and the set of requests at the
+-- friend's newest checkpoint. In rows of their own, because the account's row is written with every statement.
+CREATE TABLE openings (
+    account INTEGER PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE checkpoint (
+    account INTEGER PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;
+
 -- Requests that freeze credits. direction: 0 = ours, 1 = the friend's.
 CREATE TABLE pending (
     account INTEGER NOT NULL,
@@ -36,7 +48,8 @@ CREATE TABLE queued (
     PRIMARY KEY (account, counter)
 ) STRICT, WITHOUT ROWID;
 
--- Statements since the newest checkpoint, and ours that are not acknowledged. mine: 1 = ours, 0 = the friend's.
+-- The friend's statements from its newest checkpoint on, and ours from the one that it acknowledges there. mine: 1 = ours,
+-- 0 = the friend's.
 CREATE TABLE statement (
     account INTEGER NOT NULL,
     mine INTEGER NOT NULL,

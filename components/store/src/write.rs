@@ -154,6 +154,16 @@ impl Writer<'_> {
             AccountChange::Negotiation(negotiation) => {
                 self.execute("UPDATE account SET negotiation = ?2 WHERE id = ?1", params![account, negotiation])
             }
+            AccountChange::Openings(openings) => self.execute(
+                "INSERT INTO openings (account, value) VALUES (?1, ?2)
+                 ON CONFLICT (account) DO UPDATE SET value = excluded.value",
+                params![account, openings],
+            ),
+            AccountChange::Checkpoint(set) => self.execute(
+                "INSERT INTO checkpoint (account, value) VALUES (?1, ?2)
+                 ON CONFLICT (account) DO UPDATE SET value = excluded.value",
+                params![account, set],
+            ),
             AccountChange::Pending(direction, id, Some(pending)) => self.execute(
                 "INSERT INTO pending (account, direction, request, value) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (account, direction, request) DO UPDATE SET value = excluded.value",
@@ -187,6 +197,8 @@ impl Writer<'_> {
             "DELETE FROM pending WHERE account = ?1",
             "DELETE FROM queued WHERE account = ?1",
             "DELETE FROM statement WHERE account = ?1",
+            "DELETE FROM openings WHERE account = ?1",
+            "DELETE FROM checkpoint WHERE account = ?1",
         ] {
             self.execute(sql, params![account])?;
         }

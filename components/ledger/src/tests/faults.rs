@@ -1,7 +1,7 @@
 //! A friend that signs what it must not: each fault stops the account and changes nothing else.
 
 use super::*;
-use offst_proto::limits::UNACKNOWLEDGED_MAX;
+use offst_proto::limits::{CHECKPOINT_WITHIN, PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::statement::{Operation, Totals};
 
 /// A statement of end 0 that continues its log rightly, for a liar to change.
@@ -18,7 +18,7 @@ fn next_statement(pair: &Pair, operations: Vec<Operation>) -> Statement {
                 .and_then(|id| epoch.pending(Direction::Incoming, id))
                 .map_or(0, |pending| pending.amount),
         };
-        totals = crate::epoch::advance(&totals, operation, amount).unwrap();
+        totals = crate::log::advance(&totals, operation, amount).unwrap();
     }
     Statement {
         author: key.local,
@@ -199,6 +199,67 @@ fn a_checkpoint_shows_the_requests_that_we_see() {
     refuses(Fault::OtherPendings, vec![], |s| s.pending_hash = Some(sha256(b"other")));
 }
 
+/// Also when the author has not seen all of our log: it speaks of what it has seen.
+#[test]
+fn a_checkpoint_that_crosses_with_statements_of_ours_is_compared_too() {
+    for is_forged in [false, true] {
+        let mut pair = Pair::new();
+        let theirs = pair.request(1, 5).unwrap();
+        pair.settle();
+        pair.cancel(1, theirs).unwrap_err();
+        pair.request(1, 7).unwrap();
+        pair.sign(1, false);
+        pair.wire[0].clear();
+        let ours = pair.request(0, 9).unwrap();
+        pair.respond(0, theirs).unwrap();
+        let mut statement = {
+            let End { account, signer, .. } = &mut pair.ends[0];
+            let SignOutcome::Signed(wire) = account.sign(&**signer, true) else { unreachable!() };
+            Unverified::<Statement>::from_wire(&wire).unwrap().trust_own_database().into_value()
+        };
+        assert!(statement.pending_hash.is_some() && statement.ack_seq < pair.ends[1].account.epoch().unwrap().mine.seq);
+        if is_forged {
+            let mut view = pair.ends[0].account.epoch().unwrap().pendings.clone();
+            let key = (Direction::Outgoing, ours);
+            let pending = *view.get(key).unwrap();
+            view.set(key, Some(Pending { amount: pending.amount + 1, ..pending }));
+            let account = &pair.ends[0].account;
+            statement.pending_hash = Some(sha256(&view.checkpoint(account.key(), &account.epoch().unwrap().agreed)));
+        }
+        let signed = Verified::sign(statement, &*pair.ends[0].signer);
+        pair.faults_are_expected = is_forged;
+        let expected = if is_forged { Err(Fault::OtherPendings) } else { Ok(()) };
+        assert_eq!(pair.receive(1, &signed), expected);
+    }
+}
+
+#[test]
+fn twice_as_many_requests_as_are_taken_are_a_fault() {
+    let mut pair = Pair::new();
+    pair.ends[1].has_tightened = true;
+    let mut number = 0u128;
+    loop {
+        let requests = (0..200).map(|_| {
+            number += 1;
+            Operation::Request(Box::new(request_with(RequestId::from_bytes(number.to_be_bytes()), 1)))
+        });
+        let statement = next_statement(&pair, requests.collect());
+        let view = pair.ends[1].account.epoch().unwrap().seen.count(Direction::Incoming);
+        let signed = Verified::sign(statement.clone(), &*pair.ends[0].signer);
+        let epoch = pair.ends[1].account.epoch.as_mut().unwrap();
+        let key = pair.ends[1].account.key.clone();
+        let result = epoch.receive(&key, &signed);
+        if view + 200 > 2 * PENDING_MAX {
+            assert_eq!(result.map(|_| ()), Err(Fault::TooManyRequests));
+            break;
+        }
+        result.unwrap();
+        let mine = &mut pair.ends[0].account.epoch.as_mut().unwrap();
+        (mine.mine.seq, mine.mine.hash) = (statement.seq, signed.hash());
+        mine.signed_totals = statement.totals;
+    }
+}
+
 #[test]
 fn totals_that_near_the_end_of_their_range_are_a_fault() {
     let mut pair = Pair::new();
@@ -239,16 +300,20 @@ fn a_friend_that_never_acknowledges_is_stopped_by_its_window() {
 }
 
 #[test]
-fn a_friend_without_checkpoints_does_not_fill_the_disk() {
+fn a_friend_without_checkpoints_is_in_fault() {
     let mut pair = Pair::new();
+    pair.faults_are_expected = true;
+    let since = pair.ends[1].account.epoch().unwrap().theirs.checkpoint;
     let mut statement = next_statement(&pair, vec![]);
-    for _ in 0..2000 {
+    while statement.seq - since < CHECKPOINT_WITHIN {
         let signed = Verified::sign(statement.clone(), &*pair.ends[0].signer);
         assert_eq!(pair.receive(1, &signed), Ok(()));
         statement.seq += 1;
         statement.prev_hash = signed.hash();
     }
     assert!(pair.ends[1].rows.statements.len() < 1100);
+    let signed = Verified::sign(statement, &*pair.ends[0].signer);
+    assert_eq!(pair.receive(1, &signed), Err(Fault::NoCheckpoint));
 }
 
 #[test]

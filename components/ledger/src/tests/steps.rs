@@ -1,8 +1,11 @@
 //! Each row of the crossing table, and what may be written when.
 
 use super::*;
+use crate::epoch::Queued;
 use crate::{AbortOutcome, NotAllowed, Stage};
 use Direction::{Incoming, Outgoing};
+use offst_proto::limits::OPERATIONS_MAX;
+use offst_proto::statement::Operation;
 
 /// A request of end 0 that both see as responded to.
 fn responded(pair: &mut Pair, amount: u128) -> RequestId {
@@ -249,4 +252,36 @@ fn checkpoints_come_at_least_every_64_statements_without_a_pause() {
         }
     }
     assert_eq!(since, 63);
+}
+
+/// Operations always wait behind what is signed, and the hash speaks of what is signed.
+#[test]
+fn checkpoints_come_although_the_queue_is_never_empty() {
+    let mut pair = Pair::new();
+    let waiting = pair.request(0, 7).unwrap();
+    let before = pair.ends[0].account.epoch().unwrap().mine.seq;
+    for round in 0..200 {
+        let End { account, signer, .. } = &mut pair.ends[0];
+        let epoch = account.epoch.as_mut().unwrap();
+        while epoch.queue.len() <= OPERATIONS_MAX {
+            let operation = Operation::SetLimit(2000 + u128::from(epoch.queue_next));
+            epoch.queue.insert(epoch.queue_next, Queued { operation, amount: 0 });
+            epoch.queue_next += 1;
+        }
+        let SignOutcome::Signed(wire) = account.sign(&**signer, false) else { panic!("the window has room") };
+        let epoch = account.epoch().unwrap();
+        assert!(!epoch.queue.is_empty() && epoch.mine.seq - epoch.mine.checkpoint < 64);
+        pair.ends[0].persist();
+        pair.send(0, statement_frame(&wire));
+        pair.deliver(1);
+        if round % 30 == 0 {
+            let _ = pair.respond(1, waiting);
+            pair.sign(1, true);
+            pair.deliver(0);
+        }
+    }
+    let epoch = pair.ends[1].account.epoch().unwrap();
+    assert_eq!(epoch.theirs.seq, before + 200);
+    assert!(epoch.theirs.checkpoint > before + 136);
+    pair.check();
 }

@@ -17,6 +17,8 @@ use std::sync::Arc;
 struct AccountRows {
     head: Vec<u8>,
     negotiation: Vec<u8>,
+    openings: Vec<u8>,
+    checkpoint: Vec<u8>,
     pendings: BTreeMap<(Direction, RequestId), Vec<u8>>,
     queue: BTreeMap<u64, Vec<u8>>,
     statements: BTreeMap<(bool, u64), Arc<[u8]>>,
@@ -67,6 +69,8 @@ impl AccountRows {
         match change {
             AccountChange::Head(head) => self.head = head.clone(),
             AccountChange::Negotiation(negotiation) => self.negotiation = negotiation.clone(),
+            AccountChange::Openings(openings) => self.openings = openings.clone(),
+            AccountChange::Checkpoint(set) => self.checkpoint = set.clone(),
             AccountChange::Pending(direction, id, pending) => {
                 put(&mut self.pendings, (*direction, *id), pending.as_ref());
             }
@@ -81,6 +85,8 @@ impl AccountRows {
                 self.pendings.clear();
                 self.queue.clear();
                 self.statements.clear();
+                self.openings.clear();
+                self.checkpoint.clear();
             }
         }
     }
@@ -89,9 +95,11 @@ impl AccountRows {
         AccountImage {
             head: self.head.clone(),
             negotiation: self.negotiation.clone(),
+            openings: self.openings.clone(),
+            checkpoint: self.checkpoint.clone(),
             pendings: self.pendings.iter().map(|((d, id), row)| (*d, *id, read::<Pending>(row))).collect(),
             queue: self.queue.iter().map(|(counter, row)| (*counter, read::<QueuedOperation>(row))).collect(),
-            statements: self.statements.iter().filter(|((mine, _), _)| *mine).map(|(_, w)| w.clone()).collect(),
+            statements: self.statements.values().cloned().collect(),
         }
     }
 }
@@ -104,6 +112,8 @@ fn note(trace: &mut Trace, change: &Change) {
         match row {
             AccountChange::Head(bytes) => trace.bytes("head", bytes),
             AccountChange::Negotiation(bytes) => trace.bytes("negotiation", bytes),
+            AccountChange::Openings(bytes) => trace.bytes("openings", bytes),
+            AccountChange::Checkpoint(bytes) => trace.bytes("checkpoint", bytes),
             AccountChange::Statement(mine, seq, wire) => {
                 trace.note(&(mine, seq));
                 trace.bytes("statement", wire);

@@ -1,0 +1,250 @@
+//! One side's log: its running totals, and the check that a statement continues it.
+//!
+//! The check is the same for whoever makes it: the friend that receives the statement, a node that gets its own log back, and
+//! an audit. It needs the author's view of the pending requests and the statements of the other side that the author had not
+//! acknowledged before.
+
+use crate::fault::Fault;
+use crate::key::AccountKey;
+use crate::view::{Change, Move, Side, View};
+use offst_crypto::{Hash, sha256};
+use offst_proto::Verified;
+use offst_proto::limits::{CHECKPOINT_WITHIN, PENDING_MAX};
+use offst_proto::statement::{Operation, Statement, Totals};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How far one side's log has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The newest statement; 0 before the first.
+    pub seq: u64,
+    /// Its hash; that of the agreement before the first.
+    pub hash: Hash,
+    /// Running totals. In our own log: with the operations that wait to be signed.
+    pub totals: Totals,
+    /// What the log's owner lets the other side owe, credits.
+    pub limit: u128,
+    /// Whether the log's owner takes requests.
+    pub open: bool,
+    /// The newest statement with a checkpoint; 0 for none.
+    pub checkpoint: u64,
+}
+
+impl Log {
+    pub(crate) fn new(agreed: Hash, requested: u128) -> Self {
+        Log {
+            seq: 0,
+            hash: agreed,
+            totals: Totals { requested, ..Totals::default() },
+            limit: 0,
+            open: false,
+            checkpoint: 0,
+        }
+    }
+}
+
+/// A statement that the other side has not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) seq: u64,
+    pub(crate) hash: Hash,
+    pub(crate) wire: Arc<[u8]>,
+    /// The newest statement of the other side that it acknowledges.
+    pub(crate) acknowledges: u64,
+    pub(crate) has_operations: bool,
+    /// What the other side hears when it acknowledges it.
+    pub(crate) moves: Vec<Move>,
+}
+
+impl Said {
+    pub(crate) fn new(statement: &Verified<Statement>, moves: Vec<Move>) -> Said {
+        Said {
+            seq: statement.seq,
+            hash: statement.hash(),
+            wire: statement.wire().clone(),
+            acknowledges: statement.ack_seq,
+            has_operations: !statement.operations.is_empty(),
+            moves,
+        }
+    }
+}
+
+/// The place in a log where the next statement is expected.
+pub(crate) struct Place<'a> {
+    pub(crate) account: &'a AccountKey,
+    /// Number and hash of the agreement.
+    pub(crate) epoch: (u64, Hash),
+    pub(crate) author: Side,
+    pub(crate) log: Log,
+    /// The newest statement of the other side that the author has acknowledged.
+    pub(crate) acknowledged: (u64, Hash),
+    /// Statements of the other side after that one.
+    pub(crate) unacknowledged: &'a VecDeque<Said>,
+    /// The view holds what the other side said up to here, though the author may acknowledge it only later: which steps of
+    /// the author's have crossed is not known until then.
+    pub(crate) view_is_ahead_to: u64,
+}
+
+/// What a statement that continues its log has brought about.
+pub(crate) struct Followed {
+    pub(crate) log: Log,
+    /// The author's moves with the credits of their requests.
+    pub(crate) moves: Vec<(Move, u128)>,
+    /// How many of the other side's unacknowledged statements it acknowledges.
+    pub(crate) newly_acknowledged: usize,
+    /// The bytes whose hash its checkpoint is.
+    pub(crate) checkpoint: Option<Vec<u8>>,
+}
+
+impl Place<'_> {
+    /// How many of the other side's unacknowledged statements `statement` acknowledges.
+    pub(crate) fn newly_acknowledged(&self, statement: &Statement) -> Result<usize, Fault> {
+        let shown = (statement.ack_seq, statement.ack_hash);
+        if shown == self.acknowledged {
+            return Ok(0);
+        }
+        if shown.0 > self.acknowledged.0 && shown.0 < self.view_is_ahead_to {
+            return Ok(0);
+        }
+        self.unacknowledged
+            .iter()
+            .position(|said| (said.seq, said.hash) == shown)
+            .map(|index| index + 1)
+            .ok_or(Fault::WrongAcknowledgement)
+    }
+
+    /// Whether `statement` is the next one of this log.
+    pub(crate) fn expects(&self, statement: &Verified<Statement>) -> Result<(), Fault> {
+        let (author, other) = match self.author {
+            Side::Local => (self.account.local, self.account.remote),
+            Side::Remote => (self.account.remote, self.account.local),
+        };
+        let is_here = statement.author == author
+            && statement.other == other
+            && statement.currency == self.account.currency
+            && statement.epoch == self.epoch.0;
+        if !is_here {
+            return Err(Fault::NotContinuing);
+        }
+        if statement.seq == self.log.seq && statement.hash() != self.log.hash {
+            return Err(Fault::Equivocation);
+        }
+        if self.log.seq.checked_add(1) != Some(statement.seq) || statement.prev_hash != self.log.hash {
+            return Err(Fault::NotContinuing);
+        }
+        Ok(())
+    }
+
+    /// Checks the next statement and brings the author's view to it. On a fault the view is as it was.
+    pub(crate) fn follow(&self, view: &mut View, statement: &Verified<Statement>) -> Result<Followed, Fault> {
+        self.expects(statement)?;
+        let newly_acknowledged = self.newly_acknowledged(statement)?;
+        let heard = self.unacknowledged.iter().take(newly_acknowledged).flat_map(|said| &said.moves);
+        let mut changes: Vec<_> = heard.filter_map(|step| view.hear(step)).collect();
+        let followed = self.apply(view, &mut changes, newly_acknowledged, statement);
+        if followed.is_err() {
+            changes.into_iter().rev().for_each(|change| view.undo(change));
+        }
+        followed
+    }
+
+    fn apply(
+        &self,
+        view: &mut View,
+        changes: &mut Vec<Change>,
+        newly_acknowledged: usize,
+        statement: &Verified<Statement>,
+    ) -> Result<Followed, Fault> {
+        let mut log = self.log;
+        let mut moves = Vec::with_capacity(statement.operations.len());
+        let is_ahead = statement.ack_seq < self.view_is_ahead_to;
+        for operation in &statement.operations {
+            let mut amount = 0;
+            if let Some(step) = Move::of(operation, self.author, self.account) {
+                let pays = self.author.pays();
+                // Above the bound requests are refused, which is no fault; a set without any bound could not be shown in a frame.
+                if matches!(operation, Operation::Request(_)) && view.count(pays) >= 2 * PENDING_MAX && !is_ahead {
+                    return Err(Fault::TooManyRequests);
+                }
+                match view.act(&step) {
+                    Ok(change) => {
+                        amount = change.amount;
+                        changes.push(change);
+                    }
+                    Err(_) if is_ahead && step.may_cross() => {}
+                    Err(_) => return Err(Fault::WrongStage),
+                }
+                moves.push((step, amount));
+            }
+            match operation {
+                Operation::SetLimit(limit) => log.limit = *limit,
+                Operation::SetOpen(open) => log.open = *open,
+                _ => {}
+            }
+            log.totals = advance(&log.totals, operation, amount).ok_or(Fault::OutOfRange)?;
+        }
+        if log.totals != statement.totals {
+            return Err(Fault::WrongTotals);
+        }
+        log.seq = statement.seq;
+        log.hash = statement.hash();
+        let mut checkpoint = None;
+        if let Some(hash) = statement.pending_hash {
+            log.checkpoint = statement.seq;
+            let bytes = view.checkpoint(self.account, &self.epoch.1);
+            if !is_ahead && sha256(&bytes) != hash {
+                return Err(Fault::OtherPendings);
+            }
+            checkpoint = Some(bytes);
+        } else if log.seq - log.checkpoint >= CHECKPOINT_WITHIN {
+            return Err(Fault::NoCheckpoint);
+        }
+        Ok(Followed { log, moves, newly_acknowledged, checkpoint })
+    }
+}
+
+/// `opening + collected(mine) - collected(theirs)`.
+pub(crate) fn balance(opening: i128, mine: &Totals, theirs: &Totals) -> i128 {
+    // Totals never pass 2^126 (see `advance`) and an opening balance never 2^96.
+    let signed = |total: u128| i128::try_from(total).expect("totals are at most 2^126");
+    opening + (signed(mine.collected) - signed(theirs.collected))
+}
+
+/// `requested` of the upstream's log less what the downstream's log has released.
+pub(crate) fn frozen(upstream: &Totals, downstream: &Totals) -> u128 {
+    checked_frozen(upstream, downstream).expect("no more is released than was requested")
+}
+
+pub(crate) fn checked_frozen(upstream: &Totals, downstream: &Totals) -> Option<u128> {
+    upstream.requested.checked_sub(downstream.collected)?.checked_sub(downstream.cancelled)
+}
+
+/// `limit + balance - frozen`, or 0 when that is negative.
+pub(crate) fn room(limit: u128, balance: i128, frozen: u128) -> u128 {
+    let total =
+        if balance >= 0 { limit + balance.unsigned_abs() } else { limit.saturating_sub(balance.unsigned_abs()) };
+    total.saturating_sub(frozen)
+}
+
+/// Totals after `operation`, which moves `amount` credits. `None` on overflow.
+pub(crate) fn advance(totals: &Totals, operation: &Operation, amount: u128) -> Option<Totals> {
+    let mut totals = *totals;
+    let field = match operation {
+        Operation::Request(_) => &mut totals.requested,
+        Operation::Collect { .. } => &mut totals.collected,
+        Operation::Cancel { .. } => &mut totals.cancelled,
+        Operation::Response(_)
+        | Operation::Commit { .. }
+        | Operation::Abort { .. }
+        | Operation::SetLimit(_)
+        | Operation::SetOpen(_) => return Some(totals),
+    };
+    *field = field.checked_add(amount)?;
+    is_in_range(&totals).then_some(totals)
+}
+
+/// Whether differences of such totals always fit i128.
+pub(crate) fn is_in_range(totals: &Totals) -> bool {
+    [totals.requested, totals.collected, totals.cancelled].iter().all(|total| *total <= u128::MAX / 4)
+}

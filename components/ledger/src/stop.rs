@@ -1,0 +1,56 @@
+//! Why an account stops, and what its owner has to know about it.
+
+use crate::fault::Fault;
+use crate::negotiation::Terms;
+
+/// Why an account is not used any more until a new epoch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// The friend's log broke a rule.
+    Fault(Fault),
+    /// The friend wants other terms.
+    FriendReopened,
+    /// The friend holds statements of ours that we do not know: our database is old, or the friend lies.
+    OwnStateLost,
+    /// The friend does not know its own statements any more: its database is old.
+    FriendStateLost,
+    /// The owner removed or disabled the friend.
+    Owner,
+}
+
+impl std::fmt::Display for StopReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StopReason::Fault(fault) => write!(f, "{fault}"),
+            StopReason::FriendReopened => f.write_str("the friend proposes other terms"),
+            StopReason::OwnStateLost => f.write_str(
+                "the friend holds statements of ours that are not in our database: it is an old copy, or the friend lies",
+            ),
+            StopReason::FriendStateLost => {
+                f.write_str("the friend does not know its own last statements any more: its database is an old copy")
+            }
+            StopReason::Owner => f.write_str("it was closed by its owner"),
+        }
+    }
+}
+
+/// What an account's owner has to know about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Both sides agree.
+    Consistent,
+    /// The friend has not shown its terms yet.
+    Waiting {
+        /// What we proposed.
+        mine: Terms,
+    },
+    /// The sides do not agree. `reset-friend` accepts the friend's terms.
+    Inconsistent {
+        /// Our terms, from our side.
+        mine: Terms,
+        /// The friend's terms, turned to our side; none when it has not shown any since.
+        theirs: Option<Terms>,
+        /// What ended the last epoch.
+        reason: Option<StopReason>,
+    },
+}

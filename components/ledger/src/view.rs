@@ -1,0 +1,247 @@
+//! The requests that are pending on an account, as one of its two sides sees them, and what each operation does to them.
+//!
+//! A side *does* its own operations in its view: a step that the request's stage does not allow is a misstep. It *hears* those of
+//! the other side: what is not possible any more has crossed with something of its own and is left out, as the table of the
+//! protocol says. So the view after some statements of each side does not depend on the order in which the two logs were read,
+//! as long as each statement comes after the one that it acknowledges.
+
+use crate::key::AccountKey;
+use crate::pending::{Direction, Misstep, Pending, Stage};
+use offst_crypto::{Hash, HashLock, Preimage};
+use offst_proto::RequestId;
+use offst_proto::encoding::{DecodeError, Decoder, Encoder};
+use offst_proto::limits::PENDING_MAX;
+use offst_proto::opening::Continuing;
+use offst_proto::statement::Operation;
+use std::collections::BTreeMap;
+
+/// Whose log something stands in, seen from the account's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Local,
+    Remote,
+}
+
+impl Side {
+    pub(crate) const BOTH: [Side; 2] = [Side::Local, Side::Remote];
+
+    pub(crate) fn other(self) -> Side {
+        match self {
+            Side::Local => Side::Remote,
+            Side::Remote => Side::Local,
+        }
+    }
+
+    /// The direction of the requests for which this side pays.
+    pub(crate) fn pays(self) -> Direction {
+        match self {
+            Side::Local => Direction::Outgoing,
+            Side::Remote => Direction::Incoming,
+        }
+    }
+}
+
+pub(crate) type PendingKey = (Direction, RequestId);
+
+/// One operation, as far as it speaks of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) key: PendingKey,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Request { amount: u128, terms: Hash },
+    Respond(HashLock),
+    Commit,
+    Abort,
+    Collect(Preimage),
+    Cancel,
+}
+
+impl Move {
+    /// What an operation of `author` does. None: it speaks of no request.
+    pub(crate) fn of(operation: &Operation, author: Side, account: &AccountKey) -> Option<Move> {
+        let (payer, step) = match operation {
+            Operation::Request(request) => {
+                let receiver = if author == Side::Local { account.remote } else { account.local };
+                let terms = request.terms(receiver, &account.currency).hash();
+                (author, Step::Request { amount: request.frozen(), terms })
+            }
+            Operation::Response(answer) => (author.other(), Step::Respond(answer.lock)),
+            Operation::Commit { .. } => (author, Step::Commit),
+            Operation::Abort { .. } => (author, Step::Abort),
+            Operation::Collect { preimage, .. } => (author.other(), Step::Collect(*preimage)),
+            Operation::Cancel { .. } => (author.other(), Step::Cancel),
+            Operation::SetLimit(_) | Operation::SetOpen(_) => return None,
+        };
+        Some(Move { key: (payer.pays(), operation.request_id()?), step })
+    }
+
+    /// The moves of a list of operations.
+    pub(crate) fn all(operations: &[Operation], author: Side, account: &AccountKey) -> Vec<Move> {
+        operations.iter().filter_map(|operation| Move::of(operation, author, account)).collect()
+    }
+
+    /// Whether it may come too late without a fault: the other side has ended the request on its way.
+    pub(crate) fn may_cross(&self) -> bool {
+        matches!(self.step, Step::Commit | Step::Abort)
+    }
+}
+
+/// What a move has changed, so that it can be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    key: PendingKey,
+    before: Option<Pending>,
+    /// Credits of the request.
+    pub(crate) amount: u128,
+}
+
+/// The requests that are pending in the eyes of one side. The directions are those of the account's owner.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct View {
+    pendings: BTreeMap<PendingKey, Pending>,
+    counts: [usize; 2],
+}
+
+impl View {
+    /// What an Opening of the owner's lets continue.
+    pub(crate) fn of_opening(continuing: &[Continuing]) -> View {
+        let mut view = View::default();
+        for request in continuing {
+            let direction = if request.author_pays { Direction::Outgoing } else { Direction::Incoming };
+            let stage = Stage::Committed(request.lock);
+            let pending = Pending { amount: request.amount, terms: request.terms, stage };
+            view.set((direction, request.id), Some(pending));
+        }
+        view
+    }
+
+    pub(crate) fn get(&self, key: PendingKey) -> Option<&Pending> {
+        self.pendings.get(&key)
+    }
+
+    /// How many requests are pending in one direction.
+    pub(crate) fn count(&self, direction: Direction) -> usize {
+        self.counts[direction as usize]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PendingKey, &Pending)> {
+        self.pendings.iter().map(|(key, pending)| (*key, pending))
+    }
+
+    /// Credits that are frozen in one direction.
+    pub(crate) fn frozen(&self, wanted: Direction) -> u128 {
+        self.iter().filter(|((direction, _), _)| *direction == wanted).map(|(_, pending)| pending.amount).sum()
+    }
+
+    /// Puts a request in its place, or takes it away. Says what was there.
+    pub(crate) fn set(&mut self, key: PendingKey, pending: Option<Pending>) -> Option<Pending> {
+        let count = &mut self.counts[key.0 as usize];
+        match pending {
+            Some(pending) => {
+                let before = self.pendings.insert(key, pending);
+                *count += usize::from(before.is_none());
+                before
+            }
+            None => {
+                let before = self.pendings.remove(&key);
+                *count -= usize::from(before.is_some());
+                before
+            }
+        }
+    }
+
+    /// The request after a move; none: it has ended.
+    fn after(&self, step: &Move) -> Result<Option<Pending>, Misstep> {
+        let pending = self.pendings.get(&step.key);
+        if let Step::Request { amount, terms } = step.step {
+            let is_new = pending.is_none();
+            return if is_new { Ok(Some(Pending { amount, terms, stage: Stage::Requested })) } else { Err(Misstep) };
+        }
+        let pending = *pending.ok_or(Misstep)?;
+        let stage = match step.step {
+            Step::Request { .. } => return Err(Misstep),
+            Step::Respond(lock) => pending.stage.respond(lock)?.unwrap_or(pending.stage),
+            Step::Commit => pending.stage.commit()?,
+            Step::Abort => pending.stage.abort()?,
+            Step::Collect(preimage) => {
+                pending.stage.collect(&preimage)?;
+                return Ok(None);
+            }
+            Step::Cancel => return Ok(None),
+        };
+        Ok(Some(Pending { stage, ..pending }))
+    }
+
+    /// A move of the side whose view this is.
+    pub(crate) fn act(&mut self, step: &Move) -> Result<Change, Misstep> {
+        let after = self.after(step)?;
+        let before = self.set(step.key, after);
+        let amount = before.or(after).map_or(0, |pending| pending.amount);
+        Ok(Change { key: step.key, before, amount })
+    }
+
+    /// A move of the other side. None: it has crossed with one of this side's, which has decided.
+    pub(crate) fn hear(&mut self, step: &Move) -> Option<Change> {
+        self.act(step).ok()
+    }
+
+    /// Takes back the newest change.
+    pub(crate) fn undo(&mut self, change: Change) {
+        self.set(change.key, change.before);
+    }
+
+    /// What a checkpoint's hash is made of: the epoch's agreement, then all requests, those of the smaller key first. So the
+    /// bytes are the same at both ends, and a signed checkpoint binds the balance that the epoch began with.
+    pub(crate) fn checkpoint(&self, key: &AccountKey, agreed: &Hash) -> Vec<u8> {
+        let mut encoder = Encoder::new();
+        encoder.text(CHECKPOINT_DOMAIN);
+        encoder.value(agreed);
+        for payer in payers(key) {
+            encoder.count(self.count(payer));
+            for ((_, id), pending) in self.iter().filter(|((direction, _), _)| *direction == payer) {
+                encoder.value(&id);
+                encoder.value(pending);
+            }
+        }
+        encoder.finish()
+    }
+
+    /// Reads the bytes of a checkpoint of the epoch that rests on `agreed`.
+    pub(crate) fn from_checkpoint(bytes: &[u8], key: &AccountKey, agreed: &Hash) -> Result<View, DecodeError> {
+        let mut decoder = Decoder::new(bytes);
+        if decoder.text(CHECKPOINT_DOMAIN.len(), "a checkpoint")? != CHECKPOINT_DOMAIN {
+            return Err(DecodeError::OtherKind { expected: CHECKPOINT_DOMAIN });
+        }
+        if decoder.value::<Hash>()? != *agreed {
+            return Err(DecodeError::invalid("the epoch of a checkpoint"));
+        }
+        let mut view = View::default();
+        for payer in payers(key) {
+            let mut last = None;
+            for _ in 0..decoder.count(2 * PENDING_MAX, "a list of pending requests")? {
+                let id: RequestId = decoder.value()?;
+                if last >= Some(id) {
+                    return Err(DecodeError::invalid("the order of pending requests"));
+                }
+                last = Some(id);
+                view.set((payer, id), Some(decoder.value()?));
+            }
+        }
+        decoder.finish()?;
+        Ok(view)
+    }
+}
+
+const CHECKPOINT_DOMAIN: &str = "offst/pendings/2";
+
+fn payers(key: &AccountKey) -> [Direction; 2] {
+    if key.local < key.remote {
+        [Direction::Outgoing, Direction::Incoming]
+    } else {
+        [Direction::Incoming, Direction::Outgoing]
+    }
+}
