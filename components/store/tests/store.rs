@@ -192,6 +192,50 @@ fn what_is_committed_is_what_is_loaded() {
     payment.receipt().unwrap().verify(&Ed25519Verifier, None).unwrap();
 }
 
+/// An old copy of the file is put back: the friend shows what both have signed, from its own file.
+#[test]
+fn an_old_copy_of_the_file_is_brought_up_to_date_by_the_friend() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 300);
+    let copy = folder.path().join("copy");
+    // A reader's copy of the whole database, as a backup makes it.
+    rusqlite::Connection::open(&machines[0].path).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    for id in 2..5 {
+        pay(&mut machines, id, 10);
+        if id == 3 {
+            // Both fall idle: their last statements carry checkpoints.
+            for side in [0, 1] {
+                machines[side].clock += 1000;
+                let outputs = machines[side].handle(Input::Tick);
+                settle(&mut machines, outputs.into_iter().map(|output| (side, output)).collect());
+            }
+        }
+    }
+    let line = LineKey { friend: machines[0].key, currency: Currency::default() };
+    let rows = machines[1].store.evidence(&line).unwrap();
+    assert!(!rows.checkpoint.is_empty() && rows.statements.len() >= 2);
+    let mine = machines[1].funder.as_ref().unwrap().accounts().next().unwrap().1.clone();
+    assert_eq!(mine.epoch().unwrap().balance(), 330);
+    machines[0].path = copy;
+    for side in [0, 1] {
+        machines[side].reload();
+        machines[side].handle(Input::Start);
+    }
+    assert_eq!(machines[0].balances(), [-300]);
+    connect(&mut machines, 2);
+    assert_eq!(machines[0].balances(), [-330]);
+    assert_eq!(machines[1].balances(), [330]);
+    // What was adopted is on the disk as well.
+    machines[0].reload();
+    machines[0].handle(Input::Start);
+    connect(&mut machines, 3);
+    pay(&mut machines, 9, 1);
+    assert_eq!(machines[1].balances(), [331]);
+    let none = LineKey { friend: machines[1].key, currency: Currency::default() };
+    assert_eq!(machines[1].store.evidence(&none).unwrap(), offst_ledger::EvidenceRows::default());
+}
+
 #[test]
 fn invoices_stay_and_configuration_too() {
     let folder = tempfile::tempdir().unwrap();
