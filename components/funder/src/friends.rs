@@ -194,13 +194,22 @@ impl Batch<'_> {
                 AccountEvent::Collected { id, preimage } => self.collected(&line.hop(id), preimage),
                 AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.hop(id), reason, hop),
                 AccountEvent::LineChanged => self.friend_changed(line.friend),
-                AccountEvent::EpochBegan { released, dropped } => self.epoch_began(line, &released, &dropped),
+                AccountEvent::EpochBegan { released, dropped, restored } => {
+                    self.epoch_began(line, &released, &dropped, restored);
+                }
             }
         }
     }
 
-    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled.
-    pub(crate) fn epoch_began(&mut self, line: &LineKey, released: &[RequestId], dropped: &[RequestId]) {
+    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. After our own state was lost
+    /// it may be ours, or carried on, and waits.
+    pub(crate) fn epoch_began(
+        &mut self,
+        line: &LineKey,
+        released: &[RequestId],
+        dropped: &[RequestId],
+        restored: bool,
+    ) {
         for id in released {
             let local = self.state.local;
             self.cancelled(&line.hop(*id), CancelReason::AccountStopped, local);
@@ -217,7 +226,7 @@ impl Batch<'_> {
             .map(|(_, id, _)| line.hop(id))
             .collect();
         for key in incoming {
-            if !self.is_collectable(&key) {
+            if !restored && !self.is_collectable(&key) {
                 self.forget_incoming(&key);
                 self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
             }

@@ -124,12 +124,15 @@ impl Batch<'_> {
         for (key, friend) in &self.state.friends {
             for (currency, account) in &friend.accounts {
                 let line = line(*key, currency);
-                for (direction, id, _) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
+                for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
                     let hop = line.hop(id);
                     let is_known = match direction {
                         Direction::Outgoing => self.state.origins.contains_key(&hop),
+                        // What is committed and unknown has come back with a lost state: it may be carried on.
                         Direction::Incoming => {
-                            self.state.forwards.contains_key(&hop) || self.state.arrivals.contains_key(&hop)
+                            pending.stage.is_committed()
+                                || self.state.forwards.contains_key(&hop)
+                                || self.state.arrivals.contains_key(&hop)
                         }
                     };
                     if !is_known {

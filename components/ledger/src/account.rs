@@ -205,7 +205,9 @@ impl Account {
         if let Some(old) = &old {
             epoch.release_again(old);
         }
-        for claim in std::mem::take(&mut self.recovery).claims.into_values() {
+        let recovery = std::mem::take(&mut self.recovery);
+        let restored = matches!(recovery.trust, Trust::Doubtful | Trust::Restored);
+        for claim in recovery.claims.into_values() {
             epoch.release(claim);
         }
         epoch.assert_sound();
@@ -216,15 +218,15 @@ impl Account {
                 .map(|(_, id, _)| id)
                 .collect()
         };
-        let mut events =
-            vec![Event::EpochBegan { released: left_out(Direction::Outgoing), dropped: left_out(Direction::Incoming) }];
+        let (released, dropped) = (left_out(Direction::Outgoing), left_out(Direction::Incoming));
+        let mut events = vec![Event::EpochBegan { released, dropped, restored }];
         // A `Commit` that was on its way when the last epoch ended and that both sides let stand.
         let was_committed = |id: RequestId| {
             let pending = old.as_ref().and_then(|old| old.pending(Direction::Incoming, id));
             pending.is_some_and(|pending| pending.stage.is_committed())
         };
         for (direction, id, _) in epoch.pendings() {
-            if direction == Direction::Incoming && !was_committed(id) {
+            if direction == Direction::Incoming && !restored && !was_committed(id) {
                 events.push(Event::Committed(id));
             }
         }

@@ -45,5 +45,7 @@ pub enum Event {
         released: Vec<RequestId>,
         /// Requests of the friend's that it left out: they will not be paid.
         dropped: Vec<RequestId>,
+        /// Our own state was in doubt before: requests that continue and that nobody here knows may well be ours, or carried on.
+        restored: bool,
     },
 }

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! In all states but `Sound` nothing more is signed in the epoch, and its terms stay as they are, so that both sides come to the
-//! same: what we collect or cancel meanwhile is a *claim*, written again as soon as the next epoch begins. A `Doubtful` account
-//! agrees to nothing. The state is durable: a crash in the middle changes nothing.
+//! same: what we collect meanwhile is a *claim*, written again as soon as the next epoch begins; so is what we cancel, unless our
+//! own state is in doubt. A `Doubtful` account agrees to nothing. The state is durable: a crash in the middle changes nothing.
 
 use crate::account::Account;
 use crate::changes::Marks;
@@ -126,7 +126,10 @@ impl Account {
         for operation in epoch.take_back_releases() {
             let id = operation.request_id().expect("a collect or a cancel");
             self.marks.pendings.insert((Direction::Incoming, id));
-            self.recovery.claims.insert(id, operation);
+            // A preimage stays one. But what an old database has given up may have been promised onwards since.
+            if matches!(operation, Operation::Collect { .. }) {
+                self.recovery.claims.insert(id, operation);
+            }
         }
     }
 
@@ -181,7 +184,8 @@ impl Account {
         let Some(pending) = self.pending(Direction::Incoming, id).copied() else { return false };
         let is_allowed = match &operation {
             Operation::Collect { preimage, .. } => pending.stage.collect(preimage).is_ok(),
-            _ => true,
+            // Who does not know its own state cannot give anything up.
+            _ => !self.is_recovering(),
         };
         if !is_allowed || self.recovery.claims.contains_key(&id) {
             return false;

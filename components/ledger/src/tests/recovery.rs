@@ -231,6 +231,28 @@ fn what_ends_during_recovery_is_written_in_the_next_epoch() {
     assert_eq!(pair.pendings(0, Direction::Outgoing), []);
 }
 
+/// What an old database would give up may have been promised onwards since; a preimage is one for ever.
+#[test]
+fn an_account_in_doubt_collects_and_cancels_nothing() {
+    let mut pair = careful();
+    let (collected, given_up, later, late) =
+        (pair.committed(15), pair.committed(9), pair.committed(5), pair.committed(3));
+    pair.disconnect();
+    pair.collect(1, collected).unwrap();
+    pair.cancel(1, given_up).unwrap();
+    distrust(&mut pair, 1);
+    assert_eq!(pair.ends[1].account.epoch().unwrap().balance(), 0);
+    pair.collect(1, later).unwrap();
+    assert!(pair.cancel(1, late).is_err());
+    pair.restart(1);
+    pair.settle();
+    assert!(pair.is_active());
+    assert_eq!(pair.balances(), [-20, 20]);
+    let left: Vec<_> = pair.pendings(1, Direction::Incoming).into_iter().map(|(id, _)| id).collect();
+    assert!(left.len() == 2 && left.contains(&given_up) && left.contains(&late));
+    assert!(pair.ends[1].events.iter().any(|event| matches!(event, Event::EpochBegan { restored: true, .. })));
+}
+
 #[test]
 fn an_account_in_doubt_signs_nothing_and_agrees_to_nothing() {
     let mut pair = careful();

@@ -288,15 +288,6 @@ impl Disk {
         })
     }
 
-    /// The rows that prove where an account stands.
-    pub(super) fn evidence(&self, line: &LineKey) -> EvidenceRows {
-        let rows = self.accounts.get(line);
-        rows.map_or_else(EvidenceRows::default, |rows| EvidenceRows {
-            checkpoint: rows.checkpoint.clone(),
-            statements: rows.statements.values().cloned().collect(),
-        })
-    }
-
     /// Requests that are carried on or end here.
     pub fn underway(&self) -> usize {
         self.forwards.len() + self.arrivals.len()
