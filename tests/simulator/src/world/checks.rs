@@ -107,8 +107,9 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
     if is_stored {
         return;
     }
-    let Ok(FriendMessage::Statement(statement)) = FriendMessage::from_frame(frame) else {
-        panic!("a statement is one")
+    // Evidence is what was stored, read from the disk.
+    let FriendMessage::Statement(statement) = FriendMessage::from_frame(frame).expect("a node's own frame") else {
+        return;
     };
     let statement = statement.trust_own_database();
     // One that was stored before, and whose epoch has ended in the very batch that sent it once more.
@@ -124,8 +125,7 @@ pub(super) fn check_reply(node: &Node, reply: &Reply) {
             let stored = node.disk.invoice(invoice.id).map(|record| record.invoice);
             assert_eq!(stored.as_ref(), Some(invoice), "an invoice is given out that is not on the disk");
         }
-        // One that was pending when it was reported may have ended later in the same batch.
-        Reply::Payment(report) if report.status != PaymentStatus::Pending => {
+        Reply::Payment(report) => {
             let stored = node.disk.payment(report.payment_id).map(|payment| payment.status());
             // One that is told to be under way may have ended later in the same batch.
             let is_under_way = report.status == PaymentStatus::Pending && stored.is_some();
