@@ -56,6 +56,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("yamux", &["relay"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
+    ("crc32fast", &["store"]),
     // Sockets and tasks: never in the core (crypto, proto, ledger, funder, channeler), nor where the database is.
     ("tokio", &["secure_channel", "relay", "index_server", "index_client", "app", "app_server", "node", BIN]),
     ("tokio-util", &["secure_channel", "relay", "index_server", "index_client", "app", "app_server", "node", BIN]),

@@ -1,9 +1,11 @@
 //! Opening and creating the file.
 
+use crate::checksum::{self, NODE};
 use crate::error::StoreError;
 use offst_crypto::PublicKey;
 use offst_funder::LineKey;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, params};
 use rusqlite_migration::{M, Migrations};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +31,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
+    checksum::install(connection)
 }
 
 impl Store {
@@ -51,7 +53,8 @@ impl Store {
         configure(&connection)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         MIGRATIONS.to_latest(&mut connection)?;
-        connection.execute("INSERT INTO node (public_key) VALUES (?1)", [node.as_bytes()])?;
+        let checksum = NODE.checksum(&[ValueRef::Blob(node.as_bytes())]);
+        connection.execute(NODE.put, params![node.as_bytes(), checksum])?;
         connection.close().map_err(|(_, error)| StoreError::Sqlite(error))
     }
 

@@ -47,6 +47,14 @@ pub enum StoreError {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// Rows that hold valid values, and not those that were written.
+    #[error("the database is damaged: {count} rows of {what} are not what was written")]
+    DamagedRows {
+        /// The rows' table.
+        what: &'static str,
+        /// How many.
+        count: i64,
+    },
     /// A number does not fit the database. No honest peer brings this about.
     #[error("a number is too large for the database")]
     TooLarge,

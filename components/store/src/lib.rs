@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `schema.sql` | the tables |
 //! | `database` | opening and creating the file, and its settings |
+//! | `checksum` | the checksum at the end of every row |
 //! | `load` | all rows that a running node needs |
 //! | `write` | one batch in one transaction |
 //! | `history` | payments, invoices and forwards that have ended, page by page |
 //! | `error` | what can go wrong, in sentences |
 
+mod checksum;
 mod database;
 mod error;
 mod history;
