@@ -48,13 +48,16 @@ pub enum StoreError {
         error: DecodeError,
     },
     /// Rows that hold valid values, and not those that were written.
-    #[error("the database is damaged: {count} rows of {what} are not what was written")]
+    #[error("the database is damaged: rows of the table {what} are not what was written ({count})")]
     DamagedRows {
         /// The rows' table.
         what: &'static str,
         /// How many.
         count: i64,
     },
+    /// The file or its rows are not what was written.
+    #[error("the database is damaged: {}", .0.join("; "))]
+    Unsound(Vec<String>),
     /// A number does not fit the database. No honest peer brings this about.
     #[error("a number is too large for the database")]
     TooLarge,

@@ -8,13 +8,17 @@
 //! | `load` | all rows that a running node needs |
 //! | `write` | one batch in one transaction |
 //! | `history` | payments, invoices and forwards that have ended, page by page |
+//! | `structure` | whether file and rows are what was written |
+//! | `copy` | backups, and putting one in the place of a database |
 //! | `error` | what can go wrong, in sentences |
 
 mod checksum;
+mod copy;
 mod database;
 mod error;
 mod history;
 mod load;
+mod structure;
 mod write;
 
 pub use database::Store;

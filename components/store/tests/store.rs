@@ -330,3 +330,67 @@ fn every_kind_of_row_is_written_and_deleted() {
     assert_eq!((image.friends.len(), image.accounts.len()), (0, 0));
     assert_eq!(image.tombstones, [(line, 12)]);
 }
+
+/// A copy is the database as of one moment, whole, and nobody else's; what stands at its place is kept.
+#[test]
+fn a_copy_beside_a_running_node_takes_the_place_of_its_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 300);
+    let [mut machine, other] = machines;
+    let copy = folder.path().join("copy.db");
+    // The machine's own connection is open, and what is newest stands in the file beside the database.
+    assert!(folder.path().join("1.db-wal").metadata().unwrap().len() > 0);
+    assert!(matches!(Store::copy(&machine.path, other.key, &copy), Err(StoreError::OtherNode { .. })));
+    assert!(!copy.exists());
+    Store::copy(&machine.path, machine.key, &copy).unwrap();
+    assert!(matches!(Store::copy(&machine.path, machine.key, &copy), Err(StoreError::Exists(_))));
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions()) & 0o777, 0o600);
+    assert!(!folder.path().join("copy.db-wal").exists());
+    let image = machine.store.load().unwrap();
+    machine.command(Command::CancelInvoice(offst_proto::InvoiceId::from_bytes([1; 16])));
+
+    // A node that was killed leaves its log beside the database.
+    let place = folder.path().join("place.db");
+    for ending in ["", "-wal"] {
+        std::fs::copy(folder.path().join(format!("1.db{ending}")), folder.path().join(format!("place.db{ending}")))
+            .unwrap();
+    }
+    let aside = Store::put_in_place(&copy, &place).unwrap().unwrap();
+    assert_eq!(aside, folder.path().join("place.db.replaced"));
+    for (name, exists) in [("place.db-wal", false), ("place.db.replaced-wal", true), ("copy.db", false)] {
+        assert_eq!(folder.path().join(name).exists(), exists, "{name}");
+    }
+    for path in [&place, &aside] {
+        let mut store = Store::open(path, machine.key).unwrap();
+        assert_eq!(store.load().unwrap().accounts, image.accounts);
+    }
+    // A log whose database has gone is no part of the next one.
+    std::fs::rename(&place, &copy).unwrap();
+    std::fs::write(folder.path().join("place.db-wal"), "old").unwrap();
+    let aside = Store::put_in_place(&copy, &place).unwrap();
+    assert_eq!(aside, Some(folder.path().join("place.db.replaced-2")));
+    assert!(!folder.path().join("place.db-wal").exists());
+}
+
+#[test]
+fn a_damaged_row_is_neither_loaded_nor_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 300);
+    let [machine, _] = machines;
+    let Machine { key, path, store, .. } = machine;
+    store.close().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let copy = folder.path().join("copy.db");
+    // The friend's name is in no signature.
+    let place = bytes.windows(7).position(|window| window == b"friend0").unwrap();
+    let mut damaged = bytes.clone();
+    damaged[place] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    let error = Store::open(&path, key).unwrap().load().unwrap_err();
+    assert_eq!(error.to_string(), "the database is damaged: rows of the table friend are not what was written (1)");
+    assert!(matches!(Store::copy(&path, key, &copy), Err(StoreError::Unsound(faults)) if faults.len() == 1));
+    assert!(!copy.exists());
+}
