@@ -11,6 +11,16 @@ struct FriendMessage {
     statement @2 :Data;
     # A signed statement, canonical bytes and signature.
     keepalive @3 :Void;
+    backup @4 :Data;
+    # A sealed peer backup of the sender's, at most 64 KiB, to be kept in place of the one before.
+    recall @5 :Void;
+    # Asks for the peer backup that the receiver keeps for the sender.
+    recalled @6 :Data;
+    # The answer; empty when there is none.
+    resolve @7 :List(Data);
+    # Asks how requests of the sender's ended, by their ids, at most 128.
+    resolved @8 :List(End);
+    # The answer.
   }
 }
 
@@ -35,4 +45,17 @@ struct Epoch {
   ownHash @3 :Data;
   otherSeq @4 :UInt64;
   otherHash @5 :Data;
+}
+
+struct End {
+  # How a request ended between the two.
+  requestId @0 :Data;
+  union {
+    collected @1 :Data;
+    # The receiver has collected it from the sender of the question; the preimage.
+    pending @2 :Void;
+    # It has not ended, or the receiver cannot say yet.
+    unknown @3 :Void;
+    # It is not pending, and was not collected in the last 30 days.
+  }
 }

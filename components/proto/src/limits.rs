@@ -35,3 +35,7 @@ pub const CURRENCIES_MAX: usize = 8;
 pub const PATIENCE_MS_MAX: u64 = 3_600_000;
 /// Largest frame on a link between friends, bytes.
 pub const FRIEND_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Largest sealed peer backup, bytes.
+pub const PEER_BACKUP_BYTES_MAX: usize = 64 * 1024;
+/// Most requests that one message asks the end of, and that one answers.
+pub const RESOLVE_MAX: usize = 128;
