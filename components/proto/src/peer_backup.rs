@@ -12,12 +12,12 @@ use offst_crypto::{Hash, PublicKey, Random, SEAL_BYTES, Signer, seal, unseal};
 const LABEL: &str = "offst/peer-backup/1";
 
 /// Most bytes of one head.
-const HEAD_BYTES_MAX: usize = PublicKey::LEN + 4 + CURRENCY_BYTES_MAX + 8 + 8 + Hash::LEN;
+const HEAD_BYTES_MAX: usize = PublicKey::LEN + 4 + CURRENCY_BYTES_MAX + 8 + 2 * (8 + Hash::LEN);
 
 /// Most heads of one backup: as many as always fit into [`PEER_BACKUP_BYTES_MAX`].
 pub const HEADS_MAX: usize = (PEER_BACKUP_BYTES_MAX - SEAL_BYTES - 64) / HEAD_BYTES_MAX;
 
-/// How far our own log of one account had come.
+/// How far one account had come, as both sides knew: the friend has acknowledged the one, and has sent the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountHead {
     /// The friend on the other side.
@@ -26,10 +26,14 @@ pub struct AccountHead {
     pub currency: Currency,
     /// The epoch.
     pub epoch: u64,
-    /// Our newest signed statement in it; 0: none yet.
-    pub seq: u64,
+    /// Our newest statement that the friend had acknowledged; 0: none yet.
+    pub own_seq: u64,
     /// Its hash; before the first, that of the agreement.
-    pub hash: Hash,
+    pub own_hash: Hash,
+    /// The friend's newest statement; 0: none yet.
+    pub other_seq: u64,
+    /// Its hash; before the first, that of the agreement.
+    pub other_hash: Hash,
 }
 
 /// The heads of a node's accounts at one time.
@@ -46,8 +50,10 @@ impl Canonical for AccountHead {
         encoder.value(&self.friend);
         encoder.value(&self.currency);
         encoder.u64(self.epoch);
-        encoder.u64(self.seq);
-        encoder.value(&self.hash);
+        encoder.u64(self.own_seq);
+        encoder.value(&self.own_hash);
+        encoder.u64(self.other_seq);
+        encoder.value(&self.other_hash);
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -55,8 +61,10 @@ impl Canonical for AccountHead {
             friend: decoder.value()?,
             currency: decoder.value()?,
             epoch: decoder.u64()?,
-            seq: decoder.u64()?,
-            hash: decoder.value()?,
+            own_seq: decoder.u64()?,
+            own_hash: decoder.value()?,
+            other_seq: decoder.u64()?,
+            other_hash: decoder.value()?,
         })
     }
 }
@@ -111,15 +119,17 @@ mod tests {
             friend: Identity::from_seed([2; 32]).public_key(),
             currency: "abcdefghijklmnop".parse().unwrap(),
             epoch: number,
-            seq: 7,
-            hash: sha256(b"head"),
+            own_seq: 7,
+            own_hash: sha256(b"own"),
+            other_seq: 8,
+            other_hash: sha256(b"other"),
         }
     }
 
     #[test]
     fn the_bytes_inside_are_fixed() {
         let backup = PeerBackup { made_ms: 5, heads: vec![AccountHead { currency: Currency::default(), ..head(3) }] };
-        insta::assert_snapshot!(hex(&backup.to_canonical_bytes()), @"000000136f666673742f706565722d6261636b75702f310000000000000005000000018139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000300000000000000079f2e6d33a3717ee826353a404ba4618d1aeeb6879ad7936bce8ed5f46814924d");
+        insta::assert_snapshot!(hex(&backup.to_canonical_bytes()), @"000000136f666673742f706565722d6261636b75702f310000000000000005000000018139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000300000000000000075b3975651c3cab92d044c096dc30a1c2d9525497457472de48c51ecb363d1f4a0000000000000008d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa");
     }
 
     #[test]
