@@ -308,6 +308,7 @@ impl Batch<'_> {
             let friend = self.state.friends.remove(&key).expect("looked above");
             self.state.names.remove(&friend.record.name);
             self.changed.friends.insert(key);
+            self.changed.peer_backups.insert(key, Vec::new());
         } else {
             friend.record.standing = Standing::Disabled;
             friend.connection = None;

@@ -1,5 +1,6 @@
 //! Friends: connections, what their accounts report, and where it goes.
 
+use crate::archive::Allowance;
 use crate::guard::Strikes;
 use crate::io::{ConnectionId, Output};
 use crate::machine::{Batch, line};
@@ -7,7 +8,7 @@ use crate::records::{Friend, FriendRecord, HopKey, LineKey, Standing};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
-use offst_proto::friend::Resume;
+use offst_proto::friend::{FriendMessage, Resume};
 use offst_proto::index::Edge;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
@@ -25,6 +26,9 @@ impl Friend {
             strikes: Strikes::default(),
             silences: BTreeMap::new(),
             overdue: BTreeSet::new(),
+            allowance: Allowance::default(),
+            is_looking: false,
+            was_recalled: false,
         }
     }
 
@@ -58,6 +62,7 @@ impl Batch<'_> {
         }
         friend.connection = Some(connection);
         friend.connected_ms = now;
+        friend.is_looking = false;
         self.state.timers.clear(&Timer::Gone(key));
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
@@ -66,6 +71,25 @@ impl Batch<'_> {
         }
         let name = friend.record.name.clone();
         self.event(Event::FriendChanged { name });
+        self.recall_backup(key, connection);
+    }
+
+    /// A friend speaks of lost state.
+    pub(crate) fn heard(&mut self, key: PublicKey, connection: ConnectionId, message: FriendMessage) {
+        if !self.is_current(key, connection) {
+            return;
+        }
+        match message {
+            FriendMessage::Backup(sealed) => self.keep_backup(key, sealed),
+            FriendMessage::Recall => self.give_backup_back(key, connection),
+            FriendMessage::Recalled(sealed) => self.recalled(key, &sealed),
+            FriendMessage::Resolve(ids) => self.asked_how_they_ended(key, connection, ids),
+            FriendMessage::Resolved(ends) => self.resolved(key, &ends),
+            FriendMessage::Hello { .. }
+            | FriendMessage::Resume(_)
+            | FriendMessage::Statement(_)
+            | FriendMessage::Keepalive => {}
+        }
     }
 
     pub(crate) fn disconnected(&mut self, key: PublicKey, connection: ConnectionId) {
@@ -108,7 +132,7 @@ impl Batch<'_> {
         }
     }
 
-    fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
+    pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
         self.state.friends.get(&key).is_some_and(|friend| friend.connection == Some(connection))
     }
 
@@ -137,6 +161,7 @@ impl Batch<'_> {
         }
         self.account_events(&line, outcome.events);
         self.friend_changed(key);
+        self.resend_backup();
     }
 
     /// After an account stopped, and what ended with it: our terms go out as they are now.

@@ -1,8 +1,9 @@
 //! What goes into a funder and what comes out: the only way in and out of the machine.
 
+use crate::archive::{Found, Question};
 use crate::command::{Command, CommandId, Reply};
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
-use offst_proto::friend::Resume;
+use offst_proto::friend::{FriendMessage, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
 use offst_proto::route::Way;
@@ -53,6 +54,12 @@ pub struct Timing {
     pub retry_ms: u64,
     /// How long a friend may be gone before the requests that it has, and that are not committed, are given up.
     pub offline_ms: u64,
+    /// The shortest time between two peer backups.
+    pub backup_ms: u64,
+    /// How long after a change the first peer backup is made.
+    pub backup_delay_ms: u64,
+    /// How long a friend has to answer what is asked in a recovery, before it is asked again.
+    pub recovery_ms: u64,
 }
 
 impl Default for Timing {
@@ -66,6 +73,9 @@ impl Default for Timing {
             strike_ms: 3_600_000,
             retry_ms: 500,
             offline_ms: 5_000,
+            backup_ms: 60_000,
+            backup_delay_ms: 2_000,
+            recovery_ms: 10_000,
         }
     }
 }
@@ -83,6 +93,10 @@ pub enum Input {
     Resume(PublicKey, ConnectionId, Box<Resume>),
     /// A friend's statement.
     Statement(PublicKey, ConnectionId, Box<Verified<Statement>>),
+    /// A friend speaks of state that one of both has lost: every message but those above, which are ignored here.
+    Message(PublicKey, ConnectionId, Box<FriendMessage>),
+    /// What an [`Output::LookUp`] has found.
+    Found(PublicKey, ConnectionId, Found),
     /// An application asks for something.
     Command(CommandId, Command),
     /// Ways to pay, cheapest first; or why there are none.
@@ -96,6 +110,9 @@ pub enum Input {
 pub enum Output {
     /// Send this frame. Lost in a crash: the next `Resume` brings it about again.
     Send(PublicKey, ConnectionId, Vec<u8>),
+    /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a crash:
+    /// whoever wants to know asks again.
+    LookUp(PublicKey, ConnectionId, Question),
     /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
     Reply(CommandId, Reply),
     /// Ask the index servers. Lost in a crash: the payment was not committed and is failed at the start.

@@ -14,10 +14,15 @@
 //! | `guard` | how much one friend may freeze |
 //! | `seller`, `buyer` | being paid, paying |
 //! | `config`, `reports` | the owner's commands and what he is told |
+//! | `peer_backup` | what friends keep for each other |
+//! | `resolve` | telling a friend how its requests ended |
+//! | `recovery` | after this node has lost a part of its state |
+//! | `archive` | what is looked up in the database beside everything else |
 //! | `reset` | accepting a friend's terms |
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
 
+mod archive;
 mod buyer;
 mod command;
 mod config;
@@ -26,13 +31,17 @@ mod guard;
 mod io;
 mod machine;
 mod mediator;
+mod peer_backup;
 mod records;
+mod recovery;
 mod reports;
 mod reset;
+mod resolve;
 mod seller;
 mod start;
 mod timers;
 
+pub use archive::{Archive, Found, Question};
 pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
 pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};

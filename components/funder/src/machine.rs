@@ -6,16 +6,17 @@
 
 use crate::command::{CommandId, Reply};
 use crate::io::{Environment, Input, Moment, Output};
+use crate::peer_backup::Backups;
 use crate::records::{
     Arrival, Forward, Friend, FriendRecord, HopKey, InvoiceRecord, LineKey, Origin, Payment, Progress,
 };
 use crate::seller::{Group, GroupKey};
 use crate::timers::{Timer, Timers};
-use offst_crypto::PublicKey;
+use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Account, AccountChange, AccountImage, SignOutcome};
 use offst_proto::friend::statement_frame;
 use offst_proto::index::Edge;
-use offst_proto::report::{Event, ForwardReport, InvoiceStatus};
+use offst_proto::report::{Event, ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,6 +65,8 @@ pub(crate) struct State {
     /// Outgoing commits that are not signed yet.
     pub(crate) unsigned_commits: BTreeSet<HopKey>,
     pub(crate) timers: Timers,
+    /// What friends keep for us.
+    pub(crate) backups: Backups,
     /// The edges as they were last given out.
     pub(crate) published: BTreeMap<LineKey, Edge>,
 }
@@ -114,8 +117,12 @@ pub enum Change {
     Invoice(InvoiceRecord),
     /// A payment; it stays for ever.
     Payment(Payment),
-    /// A payment that was carried on for others and collected; it stays for ever.
-    Forwarded(ForwardReport),
+    /// A payment that was carried on for others and collected, and what opened its lock; it stays for ever.
+    Forwarded(ForwardReport, Preimage),
+    /// A part of a payment to us that we collected, and what opened its lock; it stays for ever.
+    Received(ReceivedReport, Preimage),
+    /// The sealed peer backup that we keep for a friend.
+    PeerBackup(PublicKey, Option<Vec<u8>>),
 }
 
 /// Writes a batch's changes in one transaction.
@@ -141,7 +148,10 @@ pub(crate) struct Changed {
     pub(crate) arrivals: BTreeSet<HopKey>,
     pub(crate) invoices: BTreeSet<InvoiceId>,
     pub(crate) payments: BTreeSet<PaymentId>,
-    pub(crate) forwarded: Vec<ForwardReport>,
+    pub(crate) forwarded: Vec<(ForwardReport, Preimage)>,
+    pub(crate) received: Vec<(ReceivedReport, Preimage)>,
+    /// Backups that friends gave us to keep; empty: the friend is gone.
+    pub(crate) peer_backups: BTreeMap<PublicKey, Vec<u8>>,
 }
 
 /// A machine in the middle of a batch.
@@ -192,6 +202,7 @@ impl Funder {
             drain_waiters: BTreeMap::new(),
             unsigned_commits: BTreeSet::new(),
             timers: Timers::default(),
+            backups: Backups::default(),
             published: BTreeMap::new(),
         };
         for (key, record) in image.friends {
@@ -244,6 +255,8 @@ impl Batch<'_> {
             Input::Disconnected(friend, connection) => self.disconnected(friend, connection),
             Input::Resume(friend, connection, resume) => self.resumed(friend, connection, *resume),
             Input::Statement(friend, connection, statement) => self.received(friend, connection, &statement),
+            Input::Message(friend, connection, message) => self.heard(friend, connection, *message),
+            Input::Found(friend, connection, found) => self.found(friend, connection, found),
             Input::Command(id, command) => self.command(id, command),
             Input::Ways(payment, ways) => self.found_ways(payment, ways),
             Input::Tick => {}
@@ -276,6 +289,7 @@ impl Batch<'_> {
             Timer::Retry(id) => self.find_ways(id),
             Timer::Invoice(id) => self.invoice_expired(id),
             Timer::Gone(friend) => self.friend_is_gone(friend),
+            Timer::Backup => self.send_backups(),
             Timer::Idle(line) => {
                 self.idle.insert(line.clone());
                 self.touched.insert(line);
@@ -301,6 +315,7 @@ impl Batch<'_> {
     /// Signs what was written to the touched accounts and sends it.
     fn sign_touched(&mut self) {
         let Batch { state, environment, now, outputs, touched, idle, .. } = self;
+        let mut moved = Vec::new();
         let signer = &*environment.signer;
         for line in touched.iter() {
             let Some(friend) = state.friends.get_mut(&line.friend) else { continue };
@@ -312,12 +327,20 @@ impl Batch<'_> {
                 outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
             }
             let Some(connection) = connection else { continue };
+            let mut has_signed = false;
             while let SignOutcome::Signed(wire) = account.sign(signer, idle.contains(line)) {
                 outputs.push(Output::Send(line.friend, connection, statement_frame(&wire)));
+                has_signed = true;
+            }
+            if has_signed {
+                moved.push(line.clone());
             }
             if account.is_unsettled() {
                 state.timers.set_if_none(Timer::Idle(line.clone()), now.uptime_ms + environment.timing.idle_ms);
             }
+        }
+        for line in moved {
+            self.backup_is_due(line);
         }
         let of_line = |line: &LineKey| {
             let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
@@ -439,7 +462,11 @@ impl Batch<'_> {
             }
             changes.push(Change::Payment(payment));
         }
-        changes.extend(changed.forwarded.into_iter().map(Change::Forwarded));
+        changes.extend(changed.forwarded.into_iter().map(|(report, preimage)| Change::Forwarded(report, preimage)));
+        changes.extend(changed.received.into_iter().map(|(report, preimage)| Change::Received(report, preimage)));
+        for (key, sealed) in changed.peer_backups {
+            changes.push(Change::PeerBackup(key, Some(sealed).filter(|sealed| !sealed.is_empty())));
+        }
         changes
     }
 }

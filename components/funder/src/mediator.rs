@@ -186,7 +186,7 @@ impl Batch<'_> {
                     );
                     return self.cancel_incoming(&incoming, CancelReason::Aborted, self.state.local);
                 }
-                self.changed.forwarded.push(ForwardReport {
+                let report = ForwardReport {
                     request_id: incoming.id,
                     from,
                     to: forward.to,
@@ -194,7 +194,8 @@ impl Batch<'_> {
                     amount: forward.amount,
                     fee: forward.fee,
                     time_ms: self.now.unix_ms,
-                });
+                };
+                self.changed.forwarded.push((report, preimage));
             }
             None => log::error!(
                 "a friend collected {} after its account was opened anew without it: these credits are lost",

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Gone(PublicKey),
     /// An account falls idle.
     Idle(LineKey),
+    /// A peer backup is due.
+    Backup,
     /// An invoice's time.
     Invoice(InvoiceId),
 }

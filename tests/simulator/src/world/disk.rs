@@ -1,16 +1,17 @@
 //! A database in memory: rows as bytes, written as a real one writes them.
 
 use crate::trace::Trace;
-use offst_crypto::PublicKey;
+use offst_crypto::{Preimage, PublicKey};
 use offst_funder::{
-    Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
+    Archive, Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
 };
 use offst_ledger::{AccountChange, AccountImage, Direction, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
-use offst_proto::report::{ForwardReport, InvoiceStatus};
+use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{InvoiceId, PaymentId, RequestId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default)]
@@ -38,6 +39,11 @@ pub struct Disk {
     payments: BTreeMap<PaymentId, Vec<u8>>,
     /// What the node has earned as a mediator.
     pub forwarded: Vec<ForwardReport>,
+    /// What the node has been paid.
+    pub received: Vec<ReceivedReport>,
+    /// What it has collected: the request, the friend it came from, when, and what opened the lock.
+    collected: Vec<(RequestId, PublicKey, u64, Preimage)>,
+    peer_backups: BTreeMap<PublicKey, Vec<u8>>,
     /// How many transactions were written.
     pub transactions: usize,
     /// The next transaction is refused.
@@ -161,10 +167,41 @@ impl Commit for Disk {
                 Change::Arrival(key, arrival) => put(&mut self.arrivals, key.clone(), arrival.as_ref()),
                 Change::Invoice(record) => put(&mut self.invoices, record.invoice.id, Some(record)),
                 Change::Payment(payment) => put(&mut self.payments, payment.id, Some(payment)),
-                Change::Forwarded(report) => self.forwarded.push(report.clone()),
+                Change::Forwarded(report, preimage) => {
+                    self.collected.push((report.request_id, report.from, report.time_ms, *preimage));
+                    self.forwarded.push(report.clone());
+                }
+                Change::Received(report, preimage) => {
+                    self.collected.push((report.request_id, report.from, report.time_ms, *preimage));
+                    self.received.push(report.clone());
+                }
+                Change::PeerBackup(key, sealed) => match sealed {
+                    Some(sealed) => drop(self.peer_backups.insert(*key, sealed.clone())),
+                    None => drop(self.peer_backups.remove(key)),
+                },
             }
         }
         Ok(())
+    }
+}
+
+impl Archive for Disk {
+    type Error = Infallible;
+
+    fn peer_backup(&self, friend: PublicKey) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(self.peer_backups.get(&friend).cloned())
+    }
+
+    fn preimages(
+        &self,
+        from: Option<PublicKey>,
+        ids: &BTreeSet<RequestId>,
+        since_ms: u64,
+    ) -> Result<BTreeMap<RequestId, Preimage>, Infallible> {
+        let is_wanted = |(id, friend, time, _): &&(RequestId, PublicKey, u64, Preimage)| {
+            ids.contains(id) && *time >= since_ms && from.is_none_or(|from| from == *friend)
+        };
+        Ok(self.collected.iter().filter(is_wanted).map(|(id, _, _, preimage)| (*id, *preimage)).collect())
     }
 }
 

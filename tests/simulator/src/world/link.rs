@@ -59,7 +59,8 @@ impl World {
                     let statement = statement.verify(&*self.verifier).expect("a node's own signature");
                     Input::Statement(key, connection, Box::new(statement))
                 }
-                message => panic!("a funder does not send {message:?}"),
+                FriendMessage::Hello { .. } | FriendMessage::Keepalive => panic!("a funder does not send this"),
+                message => Input::Message(key, connection, Box::new(message)),
             },
         }
     }

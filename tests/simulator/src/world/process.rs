@@ -157,6 +157,10 @@ impl World {
                     self.disconnect(index, other);
                 }
             }
+            Output::LookUp(key, connection, question) => {
+                let found = question.look_up(key, &self.nodes[index].disk).unwrap_or_else(|never| match never {});
+                self.nodes[index].inbox.push_back(Input::Found(key, connection, found));
+            }
             Output::Event(event) => self.nodes[index].events.push(event),
             Output::Relays(_) | Output::IndexServers(_) => {}
         }
