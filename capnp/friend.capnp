@@ -11,15 +11,15 @@ struct FriendMessage {
     statement @2 :Data;
     # A signed statement, canonical bytes and signature.
     keepalive @3 :Void;
-    backup @4 :Data;
+    backup @6 :Data;
     # A sealed peer backup of the sender's, at most 64 KiB, to be kept in place of the one before.
-    recall @5 :Void;
+    recall @7 :Void;
     # Asks for the peer backup that the receiver keeps for the sender.
-    recalled @6 :Data;
+    recalled @8 :Data;
     # The answer; empty when there is none.
-    resolve @7 :List(Data);
+    resolve @9 :List(Data);
     # Asks how requests of the sender's ended, by their ids, at most 128.
-    resolved @8 :List(End);
+    resolved @10 :List(End);
     # The answer.
   }
 }

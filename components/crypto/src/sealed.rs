@@ -46,8 +46,7 @@ pub fn seal(signer: &dyn Signer, label: &str, random: &mut dyn Random, bytes: &[
 pub fn unseal(signer: &dyn Signer, label: &str, sealed: &[u8]) -> Option<Vec<u8>> {
     let (salt, rest) = sealed.split_at_checked(SALT_BYTES)?;
     let mut bytes = rest.to_vec();
-    let length =
-        key(signer, label, salt).open_in_place(nonce(), Aad::from(label.as_bytes()), &mut bytes).ok()?.len();
+    let length = key(signer, label, salt).open_in_place(nonce(), Aad::from(label.as_bytes()), &mut bytes).ok()?.len();
     bytes.truncate(length);
     Some(bytes)
 }

@@ -32,7 +32,7 @@ pub trait Archive {
 
 /// Something to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
+pub enum Inquiry {
     /// The backup that we keep for this friend.
     PeerBackup,
     /// How requests of this friend's ended.
@@ -69,15 +69,15 @@ pub enum Found {
     Nothing,
 }
 
-impl Question {
+impl Inquiry {
     /// Reads the answer.
     ///
     /// # Errors
     /// The disk failed.
     pub fn look_up<A: Archive>(self, friend: PublicKey, archive: &A) -> Result<Found, A::Error> {
         Ok(match self {
-            Question::PeerBackup => Found::PeerBackup(archive.peer_backup(friend)?),
-            Question::Ends { ids, pending, otherwise, since_ms } => {
+            Inquiry::PeerBackup => Found::PeerBackup(archive.peer_backup(friend)?),
+            Inquiry::Ends { ids, pending, otherwise, since_ms } => {
                 let wanted = ids.iter().copied().filter(|id| !pending.contains(id)).collect();
                 let collected = archive.preimages(Some(friend), &wanted, since_ms)?;
                 let end = |id: &RequestId| match collected.get(id) {
@@ -87,7 +87,7 @@ impl Question {
                 };
                 Found::Ends(ids.iter().map(|id| (*id, end(id))).collect())
             }
-            Question::Own { ids, since_ms } => Found::Own(archive.preimages(None, &ids, since_ms)?),
+            Inquiry::Own { ids, since_ms } => Found::Own(archive.preimages(None, &ids, since_ms)?),
         })
     }
 }

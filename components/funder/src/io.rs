@@ -1,6 +1,6 @@
 //! What goes into a funder and what comes out: the only way in and out of the machine.
 
-use crate::archive::{Found, Question};
+use crate::archive::{Found, Inquiry};
 use crate::command::{Command, CommandId, Reply};
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
 use offst_proto::friend::{FriendMessage, Resume};
@@ -112,7 +112,7 @@ pub enum Output {
     Send(PublicKey, ConnectionId, Vec<u8>),
     /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a crash:
     /// whoever wants to know asks again.
-    LookUp(PublicKey, ConnectionId, Question),
+    LookUp(PublicKey, ConnectionId, Inquiry),
     /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
     Reply(CommandId, Reply),
     /// Ask the index servers. Lost in a crash: the payment was not committed and is failed at the start.

@@ -41,10 +41,11 @@ mod seller;
 mod start;
 mod timers;
 
-pub use archive::{Archive, Found, Question};
+pub use archive::{Archive, Found, Inquiry};
 pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
 pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};
 pub use records::{
     Arrival, Forward, FriendRecord, HopKey, InvoiceRecord, LineKey, Part, Payment, Progress, Promise, Standing,
 };
+pub use recovery::RecoveryRecord;

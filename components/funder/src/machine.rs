@@ -10,6 +10,7 @@ use crate::peer_backup::Backups;
 use crate::records::{
     Arrival, Forward, Friend, FriendRecord, HopKey, InvoiceRecord, LineKey, Origin, Payment, Progress,
 };
+use crate::recovery::{Recovery, RecoveryRecord};
 use crate::seller::{Group, GroupKey};
 use crate::timers::{Timer, Timers};
 use offst_crypto::{Preimage, PublicKey};
@@ -65,6 +66,8 @@ pub(crate) struct State {
     /// Outgoing commits that are not signed yet.
     pub(crate) unsigned_commits: BTreeSet<HopKey>,
     pub(crate) timers: Timers,
+    /// This node recovers what it has lost.
+    pub(crate) recovery: Option<Recovery>,
     /// What friends keep for us.
     pub(crate) backups: Backups,
     /// The edges as they were last given out.
@@ -92,6 +95,8 @@ pub struct FunderImage {
     pub invoices: Vec<InvoiceRecord>,
     /// Payments that have not ended.
     pub payments: Vec<Payment>,
+    /// The node recovers what it has lost.
+    pub recovery: Option<RecoveryRecord>,
 }
 
 /// One row that a transaction has to write. `None` deletes.
@@ -121,6 +126,8 @@ pub enum Change {
     Forwarded(ForwardReport, Preimage),
     /// A part of a payment to us that we collected, and what opened its lock; it stays for ever.
     Received(ReceivedReport, Preimage),
+    /// The mark that this node recovers what it has lost.
+    Recovery(Option<RecoveryRecord>),
     /// The sealed peer backup that we keep for a friend.
     PeerBackup(PublicKey, Option<Vec<u8>>),
 }
@@ -152,6 +159,7 @@ pub(crate) struct Changed {
     pub(crate) received: Vec<(ReceivedReport, Preimage)>,
     /// Backups that friends gave us to keep; empty: the friend is gone.
     pub(crate) peer_backups: BTreeMap<PublicKey, Vec<u8>>,
+    pub(crate) recovery: bool,
 }
 
 /// A machine in the middle of a batch.
@@ -202,6 +210,7 @@ impl Funder {
             drain_waiters: BTreeMap::new(),
             unsigned_commits: BTreeSet::new(),
             timers: Timers::default(),
+            recovery: image.recovery.map(Recovery::new),
             backups: Backups::default(),
             published: BTreeMap::new(),
         };
@@ -464,6 +473,9 @@ impl Batch<'_> {
         }
         changes.extend(changed.forwarded.into_iter().map(|(report, preimage)| Change::Forwarded(report, preimage)));
         changes.extend(changed.received.into_iter().map(|(report, preimage)| Change::Received(report, preimage)));
+        if changed.recovery {
+            changes.push(Change::Recovery(state.recovery.as_ref().map(|recovery| recovery.record.clone())));
+        }
         for (key, sealed) in changed.peer_backups {
             changes.push(Change::PeerBackup(key, Some(sealed).filter(|sealed| !sealed.is_empty())));
         }

@@ -7,7 +7,7 @@
 //! more soon after the last change; each goes to some of the friends that are connected, in turn. While nothing changes,
 //! nothing is sent.
 
-use crate::archive::Question;
+use crate::archive::Inquiry;
 use crate::io::{ConnectionId, Output};
 use crate::machine::{Batch, line};
 use crate::records::LineKey;
@@ -141,7 +141,7 @@ impl Batch<'_> {
 
     /// A friend wants its backup back.
     pub(crate) fn give_backup_back(&mut self, key: PublicKey, connection: ConnectionId) {
-        self.look_up_for(key, connection, Question::PeerBackup);
+        self.look_up_for(key, connection, Inquiry::PeerBackup);
     }
 
     /// After a start the first friends are asked for what they keep; after a loss, all.
@@ -164,7 +164,10 @@ impl Batch<'_> {
             return;
         }
         let Some(backup) = PeerBackup::unseal(&*self.environment.signer, sealed) else {
-            log::warn!("\"{}\" gave back a peer backup that this node has not made", self.state.friends[&key].record.name);
+            log::warn!(
+                "\"{}\" gave back a peer backup that this node has not made",
+                self.state.friends[&key].record.name
+            );
             return;
         };
         for head in backup.heads {

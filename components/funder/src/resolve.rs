@@ -4,7 +4,7 @@
 //! the very friend that asks; pending while it is; and otherwise that nothing is known of it, which for a mediator upstream
 //! means the same as cancelled. Nothing here changes anything.
 
-use crate::archive::{Found, Question};
+use crate::archive::{Found, Inquiry};
 use crate::io::{ConnectionId, Output};
 use crate::machine::Batch;
 use offst_crypto::PublicKey;
@@ -17,7 +17,7 @@ pub(crate) const ANSWERED_MS: u64 = 30 * 24 * 3_600_000;
 
 impl Batch<'_> {
     /// Looks something up for a friend, unless it asks too much. It asks again.
-    pub(crate) fn look_up_for(&mut self, key: PublicKey, connection: ConnectionId, question: Question) {
+    pub(crate) fn look_up_for(&mut self, key: PublicKey, connection: ConnectionId, question: Inquiry) {
         let now = self.now.uptime_ms;
         let Some(friend) = self.state.friends.get_mut(&key) else { return };
         if friend.is_looking || !friend.allowance.take(now) {
@@ -30,13 +30,14 @@ impl Batch<'_> {
     /// A friend asks how requests ended.
     pub(crate) fn asked_how_they_ended(&mut self, key: PublicKey, connection: ConnectionId, ids: Vec<RequestId>) {
         let Some(friend) = self.state.friends.get(&key) else { return };
-        let is_pending =
-            |id: &RequestId| friend.accounts.values().any(|account| account.pending(Direction::Incoming, *id).is_some());
+        let is_pending = |id: &RequestId| {
+            friend.accounts.values().any(|account| account.pending(Direction::Incoming, *id).is_some())
+        };
         let pending = ids.iter().copied().filter(is_pending).collect();
         let since_ms = self.now.unix_ms.saturating_sub(ANSWERED_MS);
         // A node that has lost state itself may have forgotten what it has collected.
         let otherwise = if self.is_recovering() { End::Pending } else { End::Unknown };
-        self.look_up_for(key, connection, Question::Ends { ids, pending, otherwise, since_ms });
+        self.look_up_for(key, connection, Inquiry::Ends { ids, pending, otherwise, since_ms });
     }
 
     /// The database was read.

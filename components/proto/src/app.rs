@@ -7,7 +7,7 @@ mod record;
 pub use friend::{read_contact, read_friend, read_server, write_contact, write_friend, write_server};
 pub use record::{
     invoice_status_from_wire, invoice_status_to_wire, read_event, read_forward, read_invoice, read_payment,
-    write_event, write_forward, write_invoice, write_payment,
+    read_received, write_event, write_forward, write_invoice, write_payment, write_received,
 };
 
 use crate::encoding::DecodeError;

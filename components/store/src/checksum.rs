@@ -62,13 +62,21 @@ pub(crate) const PAYMENT: Table =
     table!("REPLACE" "payment", "number, id, is_open, value", "?1, ?2, ?3, ?4, ?5", is_history: "is_open = 0");
 pub(crate) const FORWARDED: Table = table!(
     "INSERT" "forwarded",
-    "number, request, from_friend, to_friend, currency, amount, fee, time_ms",
-    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9",
+    "number, request, from_friend, to_friend, currency, amount, fee, time_ms, preimage",
+    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10",
     is_history: "1"
 );
+pub(crate) const RECEIVED: Table = table!(
+    "INSERT" "received",
+    "number, request, from_friend, payment, invoice, currency, amount, time_ms, preimage",
+    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10",
+    is_history: "1"
+);
+pub(crate) const PEER_BACKUP: Table = table!("REPLACE" "peer_backup", "friend, sealed", "?1, ?2, ?3", is_history: "1");
+pub(crate) const RECOVERY: Table = table!("REPLACE" "recovery", "id, value", "?1, ?2, ?3");
 
 /// All tables, in the schema's order.
-pub(crate) const TABLES: [Table; 17] = [
+pub(crate) const TABLES: [Table; 20] = [
     NODE,
     FRIEND,
     ACCOUNT,
@@ -86,6 +94,9 @@ pub(crate) const TABLES: [Table; 17] = [
     INVOICE,
     PAYMENT,
     FORWARDED,
+    RECEIVED,
+    PEER_BACKUP,
+    RECOVERY,
 ];
 
 /// The SQL function.

@@ -1,12 +1,12 @@
 //! Payments, invoices and forwards that have ended: read beside the writer, page by page, newest first.
 
-use crate::checksum::{self, FORWARDED, INVOICE, PAYMENT, Table};
+use crate::checksum::{self, FORWARDED, INVOICE, PAYMENT, RECEIVED, Table};
 use crate::database::open;
 use crate::error::StoreError;
 use crate::load::{Bytes, currency, public_key, request_id, value};
 use offst_funder::{InvoiceRecord, Payment};
 use offst_proto::encoding::{Canonical, DecodeError};
-use offst_proto::report::{ForwardReport, PAGE_MAX, Page};
+use offst_proto::report::{ForwardReport, PAGE_MAX, Page, ReceivedReport};
 use offst_proto::{InvoiceId, PaymentId};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::path::Path;
 /// A reader's connection to the database.
 #[derive(Debug)]
 pub struct History {
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl History {
@@ -78,6 +78,15 @@ impl History {
         self.page(&FORWARDED, columns, before, limit, read_forward)
     }
 
+    /// Parts of payments to us that were collected.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn received(&self, before: Option<u64>, limit: usize) -> Result<Page<ReceivedReport>, StoreError> {
+        let columns = "request, from_friend, payment, invoice, currency, amount, time_ms";
+        self.page(&RECEIVED, columns, before, limit, read_received)
+    }
+
     /// `read` finds the columns behind whether the row is whole, and its number.
     fn page<T>(
         &self,
@@ -109,24 +118,41 @@ impl History {
 }
 
 /// Refuses a row whose first column says that it is not what was written.
-fn check(table: &Table, row: &Row<'_>) -> Result<(), StoreError> {
+pub(crate) fn check(table: &Table, row: &Row<'_>) -> Result<(), StoreError> {
     if row.get(0)? { Ok(()) } else { Err(StoreError::DamagedRows { what: table.name, count: 1 }) }
 }
 
+fn amount(row: &Row<'_>, index: usize) -> Result<u128, StoreError> {
+    let bytes: Bytes = row.get(index)?;
+    let bytes: [u8; 16] =
+        bytes.try_into().map_err(|_| StoreError::damaged("the history")(DecodeError::invalid("an amount")))?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+fn read_received(row: &Row<'_>) -> Result<ReceivedReport, StoreError> {
+    let wrong = || StoreError::damaged("the history")(DecodeError::invalid("an id"));
+    let (payment, invoice) = (row.get::<_, Bytes>(4)?, row.get::<_, Bytes>(5)?);
+    let payment_id = (!payment.is_empty()).then(|| PaymentId::from_slice(&payment).ok_or_else(wrong));
+    let invoice_id = (!invoice.is_empty()).then(|| InvoiceId::from_slice(&invoice).ok_or_else(wrong));
+    Ok(ReceivedReport {
+        request_id: request_id(&row.get::<_, Bytes>(2)?)?,
+        from: public_key(&row.get::<_, Bytes>(3)?)?,
+        payment_id: payment_id.transpose()?,
+        invoice_id: invoice_id.transpose()?,
+        currency: currency(&row.get::<_, String>(6)?)?,
+        amount: amount(row, 7)?,
+        time_ms: row.get::<_, i64>(8)?.unsigned_abs(),
+    })
+}
+
 fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
-    let amount = |index: usize| -> Result<u128, StoreError> {
-        let bytes: Bytes = row.get(index)?;
-        let bytes: [u8; 16] =
-            bytes.try_into().map_err(|_| StoreError::damaged("a forward")(DecodeError::invalid("an amount")))?;
-        Ok(u128::from_be_bytes(bytes))
-    };
     Ok(ForwardReport {
         request_id: request_id(&row.get::<_, Bytes>(2)?)?,
         from: public_key(&row.get::<_, Bytes>(3)?)?,
         to: public_key(&row.get::<_, Bytes>(4)?)?,
         currency: currency(&row.get::<_, String>(5)?)?,
-        amount: amount(6)?,
-        fee: amount(7)?,
+        amount: amount(row, 6)?,
+        fee: amount(row, 7)?,
         time_ms: row.get::<_, i64>(8)?.unsigned_abs(),
     })
 }

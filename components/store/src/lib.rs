@@ -8,10 +8,12 @@
 //! | `load` | all rows that a running node needs |
 //! | `write` | one batch in one transaction |
 //! | `history` | payments, invoices and forwards that have ended, page by page |
+//! | `archive` | what is looked up for friends who have forgotten it |
 //! | `structure` | whether file and rows are what was written |
 //! | `copy` | backups, and putting one in the place of a database |
 //! | `error` | what can go wrong, in sentences |
 
+mod archive;
 mod checksum;
 mod copy;
 mod database;

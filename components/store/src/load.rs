@@ -79,6 +79,9 @@ impl Store {
         for bytes in self.rows("SELECT value FROM payment WHERE is_open = 1", |row| row.get::<_, Bytes>(0))? {
             image.payments.push(value("a payment", &bytes)?);
         }
+        for bytes in self.rows("SELECT value FROM recovery", |row| row.get::<_, Bytes>(0))? {
+            image.recovery = Some(value("the mark of a recovery", &bytes)?);
+        }
         Ok(image)
     }
 

@@ -132,7 +132,7 @@ CREATE TABLE payment (
 ) STRICT;
 CREATE INDEX payment_open ON payment (number) WHERE is_open = 1;
 
--- Payments that were carried on for others and collected.
+-- Payments that were carried on for others and collected. The preimage is for friends who have forgotten how it ended.
 CREATE TABLE forwarded (
     number INTEGER PRIMARY KEY,
     request BLOB NOT NULL,
@@ -142,5 +142,34 @@ CREATE TABLE forwarded (
     amount BLOB NOT NULL,
     fee BLOB NOT NULL,
     time_ms INTEGER NOT NULL,
+    preimage BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+-- Parts of payments to us that were collected. payment, invoice: empty where there is none, or where it is not known.
+CREATE TABLE received (
+    number INTEGER PRIMARY KEY,
+    request BLOB NOT NULL,
+    from_friend BLOB NOT NULL,
+    payment BLOB NOT NULL,
+    invoice BLOB NOT NULL,
+    currency TEXT NOT NULL,
+    amount BLOB NOT NULL,
+    time_ms INTEGER NOT NULL,
+    preimage BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+-- What friends have given us to keep, sealed.
+CREATE TABLE peer_backup (
+    friend BLOB PRIMARY KEY NOT NULL,
+    sealed BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+-- One row while the node recovers what it has lost.
+CREATE TABLE recovery (
+    id INTEGER PRIMARY KEY,
+    value BLOB NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT;

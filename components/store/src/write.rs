@@ -1,15 +1,16 @@
 //! One batch in one transaction.
 
 use crate::checksum::{
-    ACCOUNT, ARRIVAL, CHECKPOINT, FORWARD, FORWARDED, FRIEND, HEAD, INDEX_SERVER, INVOICE, OPENINGS, PAYMENT, PENDING,
-    QUEUED, RELAY, STATEMENT, TOMBSTONE, Table,
+    ACCOUNT, ARRIVAL, CHECKPOINT, FORWARD, FORWARDED, FRIEND, HEAD, INDEX_SERVER, INVOICE, OPENINGS, PAYMENT,
+    PEER_BACKUP, PENDING, QUEUED, RECEIVED, RECOVERY, RELAY, STATEMENT, TOMBSTONE, Table,
 };
 use crate::database::Store;
 use crate::error::StoreError;
+use offst_crypto::Preimage;
 use offst_funder::{Change, Commit, HopKey, LineKey, Progress};
 use offst_ledger::{AccountChange, Direction};
 use offst_proto::encoding::Canonical;
-use offst_proto::report::{ForwardReport, InvoiceStatus};
+use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef::{self, Blob, Integer};
@@ -144,7 +145,14 @@ impl Writer<'_> {
                 matches!(payment.progress, Progress::Searching | Progress::Committed),
                 &payment.to_canonical_bytes(),
             ),
-            Change::Forwarded(forward) => self.write_forwarded(forward),
+            Change::Forwarded(forward, preimage) => self.write_forwarded(forward, *preimage),
+            Change::Received(received, preimage) => self.write_received(received, *preimage),
+            Change::PeerBackup(key, Some(sealed)) => self.put(&PEER_BACKUP, [Blob(key.as_bytes()), Blob(sealed)]),
+            Change::PeerBackup(key, None) => {
+                self.execute("DELETE FROM peer_backup WHERE friend = ?1", params![key.as_bytes()])
+            }
+            Change::Recovery(Some(recovery)) => self.put(&RECOVERY, [Integer(1), Blob(&recovery.to_canonical_bytes())]),
+            Change::Recovery(None) => self.execute("DELETE FROM recovery", []),
         }
     }
 
@@ -241,11 +249,31 @@ impl Writer<'_> {
         self.put(table, [Integer(number), Blob(id), Integer(is_open.into()), Blob(value)])
     }
 
-    fn write_forwarded(&self, forward: &ForwardReport) -> Result<(), StoreError> {
-        let newest: i64 = self
-            .connection
-            .prepare_cached("SELECT coalesce(max(number), 0) FROM forwarded")?
-            .query_row([], |row| row.get(0))?;
+    /// The newest of the rows that are listed by age; 0: there are none.
+    fn newest(&self, sql: &'static str) -> Result<i64, StoreError> {
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
+    fn write_received(&self, received: &ReceivedReport, preimage: Preimage) -> Result<(), StoreError> {
+        let newest = self.newest("SELECT coalesce(max(number), 0) FROM received")?;
+        self.put(
+            &RECEIVED,
+            [
+                Integer(newest + 1),
+                Blob(received.request_id.as_bytes()),
+                Blob(received.from.as_bytes()),
+                Blob(received.payment_id.as_ref().map_or(&[], |id| id.as_bytes())),
+                Blob(received.invoice_id.as_ref().map_or(&[], |id| id.as_bytes())),
+                text(received.currency.as_str()),
+                Blob(&received.amount.to_be_bytes()),
+                Integer(integer(received.time_ms)?),
+                Blob(preimage.as_bytes()),
+            ],
+        )
+    }
+
+    fn write_forwarded(&self, forward: &ForwardReport, preimage: Preimage) -> Result<(), StoreError> {
+        let newest = self.newest("SELECT coalesce(max(number), 0) FROM forwarded")?;
         self.put(
             &FORWARDED,
             [
@@ -257,6 +285,7 @@ impl Writer<'_> {
                 Blob(&forward.amount.to_be_bytes()),
                 Blob(&forward.fee.to_be_bytes()),
                 Integer(integer(forward.time_ms)?),
+                Blob(preimage.as_bytes()),
             ],
         )
     }

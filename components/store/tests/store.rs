@@ -2,7 +2,8 @@
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
 use offst_funder::{
-    Arrival, Change, Command, Commit, Environment, Forward, Funder, Input, LineKey, Moment, Output, Reply, Timing,
+    Archive, Arrival, Change, Command, Commit, Environment, Forward, Funder, Input, LineKey, Moment, Output,
+    RecoveryRecord, Reply, Timing,
 };
 use offst_proto::friend::FriendMessage;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
@@ -77,9 +78,13 @@ fn settle(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Output)>) -> Vec
                     FriendMessage::Statement(statement) => {
                         Input::Statement(author, connection, Box::new(statement.verify(&Ed25519Verifier).unwrap()))
                     }
-                    other => panic!("{other:?}"),
+                    message => Input::Message(author, connection, Box::new(message)),
                 };
                 (1 - from, machines[1 - from].handle(input))
+            }
+            Output::LookUp(friend, connection, inquiry) => {
+                let found = inquiry.look_up(friend, &History::open(&machines[from].path).unwrap()).unwrap();
+                (from, machines[from].handle(Input::Found(friend, connection, found)))
             }
             Output::FindWays(payment, query) => {
                 let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };
@@ -302,6 +307,8 @@ fn every_kind_of_row_is_written_and_deleted() {
         Change::Relay("r".into(), Some(server.clone())),
         Change::IndexServer("i".into(), Some(server.clone())),
         Change::Tombstone(line.clone(), 12),
+        Change::PeerBackup(line.friend, Some(vec![1, 2])),
+        Change::Recovery(Some(RecoveryRecord::new(13))),
     ];
     // Twice: the second time every row is there already.
     for _ in 0..2 {
@@ -313,6 +320,9 @@ fn every_kind_of_row_is_written_and_deleted() {
         assert_eq!(image.index_servers, [("i".to_owned(), server.clone())]);
         assert_eq!(image.tombstones, [(line.clone(), 12)]);
         assert_eq!((image.friends.len(), image.accounts.len()), (1, 1));
+        assert_eq!(image.recovery, Some(RecoveryRecord::new(13)));
+        let history = History::open(&machine.path).unwrap();
+        assert_eq!(history.peer_backup(line.friend).unwrap(), Some(vec![1, 2]));
     }
     // An account that goes in the batch in which its last requests end: the machine names the account first.
     let delete = [
@@ -322,12 +332,16 @@ fn every_kind_of_row_is_written_and_deleted() {
         Change::Relay("r".into(), None),
         Change::IndexServer("i".into(), None),
         Change::Friend(line.friend, None),
+        Change::PeerBackup(line.friend, None),
+        Change::Recovery(None),
     ];
     machine.store.commit(&delete).unwrap();
     let image = machine.store.load().unwrap();
     assert_eq!((image.forwards.len(), image.arrivals.len()), (0, 0));
     assert_eq!((image.relays.len(), image.index_servers.len()), (0, 0));
     assert_eq!((image.friends.len(), image.accounts.len()), (0, 0));
+    assert_eq!(image.recovery, None);
+    assert_eq!(History::open(&machine.path).unwrap().peer_backup(line.friend).unwrap(), None);
     assert_eq!(image.tombstones, [(line, 12)]);
 }
 

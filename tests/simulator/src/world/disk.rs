@@ -3,7 +3,8 @@
 use crate::trace::Trace;
 use offst_crypto::{Preimage, PublicKey};
 use offst_funder::{
-    Archive, Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
+    Archive, Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment,
+    Progress,
 };
 use offst_ledger::{AccountChange, AccountImage, Direction, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
@@ -44,6 +45,7 @@ pub struct Disk {
     /// What it has collected: the request, the friend it came from, when, and what opened the lock.
     collected: Vec<(RequestId, PublicKey, u64, Preimage)>,
     peer_backups: BTreeMap<PublicKey, Vec<u8>>,
+    recovery: Option<Vec<u8>>,
     /// How many transactions were written.
     pub transactions: usize,
     /// The next transaction is refused.
@@ -175,6 +177,7 @@ impl Commit for Disk {
                     self.collected.push((report.request_id, report.from, report.time_ms, *preimage));
                     self.received.push(report.clone());
                 }
+                Change::Recovery(record) => self.recovery = record.as_ref().map(Canonical::to_canonical_bytes),
                 Change::PeerBackup(key, sealed) => match sealed {
                     Some(sealed) => drop(self.peer_backups.insert(*key, sealed.clone())),
                     None => drop(self.peer_backups.remove(key)),
@@ -221,6 +224,7 @@ impl Disk {
                 .payments()
                 .filter(|payment| matches!(payment.progress, Progress::Searching | Progress::Committed))
                 .collect(),
+            recovery: self.recovery.as_deref().map(read),
         }
     }
 
