@@ -64,7 +64,12 @@ pub enum Found {
     /// How the requests ended.
     Ends(Vec<(RequestId, End)>),
     /// The preimages that we know.
-    Own(BTreeMap<RequestId, Preimage>),
+    Own {
+        /// The requests that were looked up.
+        ids: BTreeSet<RequestId>,
+        /// Those of them that were collected.
+        preimages: BTreeMap<RequestId, Preimage>,
+    },
     /// The database could not be read.
     Nothing,
 }
@@ -87,7 +92,10 @@ impl Inquiry {
                 };
                 Found::Ends(ids.iter().map(|id| (*id, end(id))).collect())
             }
-            Inquiry::Own { ids, since_ms } => Found::Own(archive.preimages(None, &ids, since_ms)?),
+            Inquiry::Own { ids, since_ms } => {
+                let preimages = archive.preimages(None, &ids, since_ms)?;
+                Found::Own { ids, preimages }
+            }
         })
     }
 }

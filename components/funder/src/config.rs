@@ -309,6 +309,9 @@ impl Batch<'_> {
             self.state.names.remove(&friend.record.name);
             self.changed.friends.insert(key);
             self.changed.peer_backups.insert(key, Vec::new());
+            if let Some(recovery) = &mut self.state.recovery {
+                recovery.is_stirred = true;
+            }
         } else {
             friend.record.standing = Standing::Disabled;
             friend.connection = None;

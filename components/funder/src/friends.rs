@@ -27,7 +27,6 @@ impl Friend {
             silences: BTreeMap::new(),
             overdue: BTreeSet::new(),
             allowance: Allowance::default(),
-            is_looking: false,
             was_recalled: false,
         }
     }
@@ -62,7 +61,6 @@ impl Batch<'_> {
         }
         friend.connection = Some(connection);
         friend.connected_ms = now;
-        friend.is_looking = false;
         self.state.timers.clear(&Timer::Gone(key));
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
@@ -72,6 +70,10 @@ impl Batch<'_> {
         let name = friend.record.name.clone();
         self.event(Event::FriendChanged { name });
         self.recall_backup(key, connection);
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.questions.ask_friend_again(key);
+            recovery.is_stirred = true;
+        }
     }
 
     /// A friend speaks of lost state.
@@ -88,6 +90,8 @@ impl Batch<'_> {
             FriendMessage::Hello { .. }
             | FriendMessage::Resume(_)
             | FriendMessage::Statement(_)
+            | FriendMessage::Evidence(_)
+            | FriendMessage::EvidenceStatements(_)
             | FriendMessage::Keepalive => {}
         }
     }
@@ -103,8 +107,12 @@ impl Batch<'_> {
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
             let line = line(key, currency);
+            self.touched.insert(line.clone());
+            // An account that may be old says nothing about others.
+            if account.is_recovering() {
+                continue;
+            }
             unsent.extend(account.unsigned_requests().into_iter().map(|id| line.hop(id)));
-            self.touched.insert(line);
         }
         // The friend never saw these, so they need not wait for it.
         for outgoing in unsent {
@@ -123,7 +131,8 @@ impl Batch<'_> {
     pub(crate) fn friend_is_gone(&mut self, key: PublicKey) {
         let Some(friend) = self.state.friends.get(&key) else { return };
         let mut waiting = Vec::new();
-        for (currency, account) in &friend.accounts {
+        let known = friend.accounts.iter().filter(|(_, account)| !account.is_recovering());
+        for (currency, account) in known {
             let outgoing = uncommitted(account).into_iter().filter(|(direction, _)| *direction == Direction::Outgoing);
             waiting.extend(outgoing.map(|(_, id)| line(key, currency).hop(id)));
         }
@@ -140,6 +149,7 @@ impl Batch<'_> {
         if !self.is_current(key, connection) {
             return;
         }
+        self.remember_account(key, &resume);
         let line = line(key, &resume.currency);
         let Some(account) = self.state.friends.get_mut(&key).and_then(|friend| friend.accounts.get_mut(&line.currency))
         else {
@@ -165,7 +175,7 @@ impl Batch<'_> {
     }
 
     /// After an account stopped, and what ended with it: our terms go out as they are now.
-    fn show_terms(&mut self, line: &LineKey, connection: ConnectionId) {
+    pub(crate) fn show_terms(&mut self, line: &LineKey, connection: ConnectionId) {
         let Some(friend) = self.state.friends.get_mut(&line.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
         account.repropose(&*self.environment.signer);
@@ -195,7 +205,7 @@ impl Batch<'_> {
         }
     }
 
-    fn friend_changed(&mut self, key: PublicKey) {
+    pub(crate) fn friend_changed(&mut self, key: PublicKey) {
         if let Some(friend) = self.state.friends.get(&key) {
             let name = friend.record.name.clone();
             self.event(Event::FriendChanged { name });
@@ -226,6 +236,7 @@ impl Batch<'_> {
         for id in dropped {
             self.forget_incoming(&line.hop(*id));
         }
+        let is_recovering = self.is_recovering();
         let Some(account) = self.account(line) else { return };
         let incoming: Vec<_> = account
             .epoch()
@@ -234,8 +245,12 @@ impl Batch<'_> {
             .filter(|(direction, ..)| *direction == Direction::Incoming)
             .map(|(_, id, _)| line.hop(id))
             .collect();
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.inherited.extend(incoming.iter().cloned());
+            recovery.is_stirred = true;
+        }
         for key in incoming {
-            if !self.is_collectable(&key) {
+            if !is_recovering && !self.is_collectable(&key) {
                 self.forget_incoming(&key);
                 self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
             }
@@ -248,7 +263,8 @@ impl Batch<'_> {
         let name = self.state.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
         log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
         let Some(account) = self.account(line) else { return };
-        let uncommitted = uncommitted(account);
+        // One that may be old says nothing about others.
+        let uncommitted = if account.is_recovering() { Vec::new() } else { uncommitted(account) };
         for (direction, id) in uncommitted {
             let key = line.hop(id);
             match direction {

@@ -17,6 +17,7 @@
 //! | `peer_backup` | what friends keep for each other |
 //! | `resolve` | telling a friend how its requests ended |
 //! | `recovery` | after this node has lost a part of its state |
+//! | `relink` | its requests find each other again |
 //! | `archive` | what is looked up in the database beside everything else |
 //! | `reset` | accepting a friend's terms |
 //! | `start` | taking up what the last run left |
@@ -34,6 +35,7 @@ mod mediator;
 mod peer_backup;
 mod records;
 mod recovery;
+mod relink;
 mod reports;
 mod reset;
 mod resolve;

@@ -276,6 +276,7 @@ impl Batch<'_> {
     pub fn finish(mut self) -> Effects {
         self.run_timers();
         self.end_drains();
+        self.go_on_recovering();
         self.sign_touched();
         self.publish_touched();
         let changes = self.take_changes();
@@ -299,6 +300,7 @@ impl Batch<'_> {
             Timer::Invoice(id) => self.invoice_expired(id),
             Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Backup => self.send_backups(),
+            Timer::Recovery => self.ask_again(),
             Timer::Idle(line) => {
                 self.idle.insert(line.clone());
                 self.touched.insert(line);

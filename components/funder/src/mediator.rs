@@ -144,6 +144,10 @@ impl Batch<'_> {
 
     /// The upstream promises to pay.
     pub(crate) fn committed(&mut self, incoming: &HopKey) {
+        if self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(incoming)) {
+            // It continues from an epoch of which a part was lost: see relink.rs.
+            return;
+        }
         if self.state.arrivals.contains_key(incoming) {
             return self.arrival_committed(incoming);
         }
@@ -226,6 +230,11 @@ impl Batch<'_> {
     }
 
     pub(crate) fn forward_timed_out(&mut self, incoming: &HopKey) {
+        let Some(forward) = self.state.forwards.get(incoming) else { return };
+        let outgoing = line(forward.to, &incoming.line.currency);
+        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing]) {
+            return;
+        }
         self.judge_forward(incoming);
         self.give_up_forward(incoming, CancelReason::Timeout);
     }

@@ -160,6 +160,7 @@ impl Batch<'_> {
 
     /// A friend gives back what it has kept for us.
     pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
+        self.was_recalled(key);
         if sealed.is_empty() {
             return;
         }

@@ -83,8 +83,6 @@ pub(crate) struct Friend {
     pub(crate) overdue: BTreeSet<(Currency, RequestId)>,
     /// How often it may still have the database read.
     pub(crate) allowance: Allowance,
-    /// The database is being read for it.
-    pub(crate) is_looking: bool,
     /// It was asked in this run for the backup that it keeps.
     pub(crate) was_recalled: bool,
 }

@@ -20,10 +20,9 @@ impl Batch<'_> {
     pub(crate) fn look_up_for(&mut self, key: PublicKey, connection: ConnectionId, question: Inquiry) {
         let now = self.now.uptime_ms;
         let Some(friend) = self.state.friends.get_mut(&key) else { return };
-        if friend.is_looking || !friend.allowance.take(now) {
+        if !friend.allowance.take(now) {
             return;
         }
-        friend.is_looking = true;
         self.outputs.push(Output::LookUp(key, connection, question));
     }
 
@@ -42,20 +41,14 @@ impl Batch<'_> {
 
     /// The database was read.
     pub(crate) fn found(&mut self, key: PublicKey, connection: ConnectionId, found: Found) {
-        if key == self.state.local {
-            if let Found::Own(preimages) = found {
-                self.found_own(&preimages);
-            }
-            return;
-        }
-        let Some(friend) = self.state.friends.get_mut(&key) else { return };
-        friend.is_looking = false;
+        let is_current = self.is_current(key, connection);
         let frame = match found {
+            Found::Own { ids, preimages } => return self.found_own(&ids, &preimages),
             Found::PeerBackup(sealed) => recalled_frame(&sealed.unwrap_or_default()),
             Found::Ends(ends) => resolved_frame(&ends),
-            Found::Own(_) | Found::Nothing => return,
+            Found::Nothing => return,
         };
-        if self.is_current(key, connection) {
+        if is_current {
             self.outputs.push(Output::Send(key, connection, frame));
         }
     }

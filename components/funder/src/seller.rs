@@ -144,7 +144,7 @@ impl Batch<'_> {
         }
     }
 
-    fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
+    pub(crate) fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
         let record = self.state.invoices.get_mut(&id).expect("the caller has looked");
         record.status = status;
         self.changed.invoices.insert(id);
@@ -199,6 +199,9 @@ impl Batch<'_> {
                     InvoiceStatus::Expired => return Err(CancelReason::InvoiceExpired),
                     InvoiceStatus::Open if record.invoice.is_expired(self.now.unix_ms) => {
                         return Err(CancelReason::InvoiceExpired);
+                    }
+                    InvoiceStatus::Open if self.may_be_paid_already(record.created_ms) => {
+                        return Err(CancelReason::Busy);
                     }
                     InvoiceStatus::Open => {}
                 }
@@ -336,6 +339,10 @@ impl Batch<'_> {
     pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
         let parts: Vec<_> =
             self.state.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+        let lines: Vec<_> = parts.iter().map(|incoming| &incoming.line).collect();
+        if self.is_patient(Timer::Group(key.clone()), &lines) {
+            return;
+        }
         for incoming in parts {
             self.remove_arrival(&incoming);
             self.cancel_incoming(&incoming, CancelReason::Timeout, self.state.local);

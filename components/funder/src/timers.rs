@@ -27,6 +27,8 @@ pub(crate) enum Timer {
     Idle(LineKey),
     /// A peer backup is due.
     Backup,
+    /// What is asked in a recovery is asked again.
+    Recovery,
     /// An invoice's time.
     Invoice(InvoiceId),
 }

@@ -308,7 +308,7 @@ fn every_kind_of_row_is_written_and_deleted() {
         Change::IndexServer("i".into(), Some(server.clone())),
         Change::Tombstone(line.clone(), 12),
         Change::PeerBackup(line.friend, Some(vec![1, 2])),
-        Change::Recovery(Some(RecoveryRecord::new(13))),
+        Change::Recovery(Some(RecoveryRecord::new(13, true))),
     ];
     // Twice: the second time every row is there already.
     for _ in 0..2 {
@@ -320,7 +320,7 @@ fn every_kind_of_row_is_written_and_deleted() {
         assert_eq!(image.index_servers, [("i".to_owned(), server.clone())]);
         assert_eq!(image.tombstones, [(line.clone(), 12)]);
         assert_eq!((image.friends.len(), image.accounts.len()), (1, 1));
-        assert_eq!(image.recovery, Some(RecoveryRecord::new(13)));
+        assert_eq!(image.recovery, Some(RecoveryRecord::new(13, true)));
         let history = History::open(&machine.path).unwrap();
         assert_eq!(history.peer_backup(line.friend).unwrap(), Some(vec![1, 2]));
     }
