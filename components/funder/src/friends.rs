@@ -169,6 +169,9 @@ impl Batch<'_> {
             self.account_stopped(&line, reason);
             self.show_terms(&line, connection);
         }
+        if outcome.show_evidence {
+            self.outputs.push(Output::ReadEvidence(line.clone(), connection));
+        }
         self.account_events(&line, outcome.events);
         self.friend_changed(key);
         self.resend_backup();

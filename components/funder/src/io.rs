@@ -2,8 +2,10 @@
 
 use crate::archive::{Found, Inquiry};
 use crate::command::{Command, CommandId, Reply};
+use crate::records::LineKey;
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
-use offst_proto::friend::{FriendMessage, Resume};
+use offst_ledger::EvidenceRows;
+use offst_proto::friend::{Evidence, FriendMessage, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
 use offst_proto::route::Way;
@@ -93,6 +95,12 @@ pub enum Input {
     Resume(PublicKey, ConnectionId, Box<Resume>),
     /// A friend's statement.
     Statement(PublicKey, ConnectionId, Box<Verified<Statement>>),
+    /// A friend begins to show what both have signed.
+    Evidence(PublicKey, ConnectionId, Box<Evidence>),
+    /// Statements that belong to it.
+    EvidenceStatements(PublicKey, ConnectionId, Vec<Verified<Statement>>),
+    /// The rows that [`Output::ReadEvidence`] asked for.
+    EvidenceRows(LineKey, ConnectionId, EvidenceRows),
     /// A friend speaks of state that one of both has lost: every message but those above, which are ignored here.
     Message(PublicKey, ConnectionId, Box<FriendMessage>),
     /// What an [`Output::LookUp`] has found.
@@ -110,6 +118,9 @@ pub enum Input {
 pub enum Output {
     /// Send this frame. Lost in a crash: the next `Resume` brings it about again.
     Send(PublicKey, ConnectionId, Vec<u8>),
+    /// Read the rows of this account that prove where it stands, as they are now, and bring them as [`Input::EvidenceRows`]. Lost
+    /// in a crash: the friend asks again when it connects.
+    ReadEvidence(LineKey, ConnectionId),
     /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a crash:
     /// whoever wants to know asks again.
     LookUp(PublicKey, ConnectionId, Inquiry),

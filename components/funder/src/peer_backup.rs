@@ -39,8 +39,22 @@ pub(crate) struct Backups {
     witnesses: usize,
 }
 
-/// Where an account stands, as the friend surely knows too.
-pub(crate) fn head(account: &Account) -> Option<AccountHead> {
+/// Where an account stands as far as the friend surely knows too: one who has never got a statement is no liar.
+fn head(account: &Account) -> Option<AccountHead> {
+    let head = account.newest_head()?;
+    Some(AccountHead {
+        friend: account.key().remote,
+        currency: account.key().currency.clone(),
+        epoch: head.epoch,
+        own_seq: head.own.0,
+        own_hash: head.own.1,
+        other_seq: head.other.0,
+        other_hash: head.other.1,
+    })
+}
+
+/// Where an account stands as far as this node knows.
+pub(crate) fn position(account: &Account) -> Option<AccountHead> {
     let epoch = account.epoch()?;
     Some(AccountHead {
         friend: account.key().remote,

@@ -14,6 +14,7 @@
 
 use crate::io::Output;
 use crate::machine::{Batch, line};
+use crate::peer_backup::position;
 use crate::records::{HopKey, LineKey, Progress};
 use crate::relink::Questions;
 use crate::timers::Timer;
@@ -24,7 +25,7 @@ use offst_proto::friend::Resume;
 use offst_proto::limits::CURRENCIES_MAX;
 use offst_proto::peer_backup::AccountHead;
 use offst_proto::report::InvoiceStatus;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Most accounts of which a recovery remembers what their friends have shown.
 const SHOWN_MAX: usize = 1 << 20;
@@ -101,7 +102,10 @@ impl Recovery {
 }
 
 /// How much this node remembers to have signed on an account: the epoch, and the newest statement in it.
-pub(crate) fn signed(account: &Account) -> (u64, u64) {
+pub(crate) type Signed = (u64, u64);
+
+/// See [`Signed`].
+pub(crate) fn signed(account: &Account) -> Signed {
     account.epoch().map_or((0, 0), |epoch| (epoch.number, epoch.mine.seq))
 }
 
@@ -224,20 +228,12 @@ impl Batch<'_> {
     }
 
     /// What came of a friend's evidence. `before`: what this node remembered to have signed.
-    pub(crate) fn take_evidence_outcome(&mut self, line: &LineKey, before: (u64, u64), outcome: EvidenceOutcome) {
+    pub(crate) fn evidence_came(&mut self, line: &LineKey, before: Signed, outcome: EvidenceOutcome) {
         let Some(friend) = self.state.friends.get(&line.friend) else { return };
         let (name, connection) = (friend.record.name.clone(), friend.connection);
         let account = &friend.accounts[&line.currency];
         let (reply, remembered) = (account.resume_frame(), signed(account));
-        let shown = account.epoch().map(|epoch| AccountHead {
-            friend: line.friend,
-            currency: line.currency.clone(),
-            epoch: epoch.number,
-            own_seq: epoch.mine.seq,
-            own_hash: epoch.mine.hash,
-            other_seq: epoch.theirs.seq,
-            other_hash: epoch.theirs.hash,
-        });
+        let shown = position(account);
         self.touched.insert(line.clone());
         if let Some(refused) = outcome.refused {
             log::warn!("what \"{name}\" shows of the account in {} is of no use: {refused}", line.currency);
@@ -283,7 +279,7 @@ impl Batch<'_> {
             let friend = batch.state.friends.get(&at.friend);
             friend
                 .and_then(|friend| friend.accounts.get(&at.currency))
-                .map(|account| (account.is_recovering(), crate::peer_backup::head(account), account.newest_epoch()))
+                .map(|account| (account.is_recovering(), position(account), account.newest_epoch()))
         };
         let expected =
             Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) };

@@ -221,7 +221,7 @@ impl Core {
             drop(caller.send(reply));
         }
         for output in outputs {
-            self.hand_out(output);
+            self.hand_out(output)?;
         }
         if self.replies.len() > REPLIES_SWEEP {
             self.replies.retain(|_, caller| !caller.is_closed());
@@ -229,9 +229,13 @@ impl Core {
         Ok(self)
     }
 
-    fn hand_out(&mut self, output: Output) {
+    fn hand_out(&mut self, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send(friend, connection, frame) => self.send(friend, connection, frame),
+            Output::ReadEvidence(line, connection) => {
+                let rows = self.store.evidence(&line)?;
+                self.later.push(Input::EvidenceRows(line, connection, rows));
+            }
             Output::Reply(command, reply) => {
                 if let Some(caller) = self.replies.remove(&command) {
                     drop(caller.send(reply));
@@ -248,6 +252,7 @@ impl Core {
                 drop(self.outside.events.send(event));
             }
         }
+        Ok(())
     }
 
     fn find_ways(&mut self, payment: PaymentId, query: Query) {

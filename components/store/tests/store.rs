@@ -78,9 +78,18 @@ fn settle(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Output)>) -> Vec
                     FriendMessage::Statement(statement) => {
                         Input::Statement(author, connection, Box::new(statement.verify(&Ed25519Verifier).unwrap()))
                     }
+                    FriendMessage::Evidence(evidence) => Input::Evidence(author, connection, evidence),
+                    FriendMessage::EvidenceStatements(statements) => {
+                        let verified = statements.into_iter().map(|statement| statement.verify(&Ed25519Verifier));
+                        Input::EvidenceStatements(author, connection, verified.collect::<Result<_, _>>().unwrap())
+                    }
                     message => Input::Message(author, connection, Box::new(message)),
                 };
                 (1 - from, machines[1 - from].handle(input))
+            }
+            Output::ReadEvidence(line, connection) => {
+                let rows = machines[from].store.evidence(&line).unwrap();
+                (from, machines[from].handle(Input::EvidenceRows(line, connection, rows)))
             }
             Output::LookUp(friend, connection, inquiry) => {
                 let found = inquiry.look_up(friend, &History::open(&machines[from].path).unwrap()).unwrap();
