@@ -52,4 +52,4 @@ pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};
 pub use records::{
     Arrival, Forward, FriendRecord, HopKey, InvoiceRecord, LineKey, Part, Payment, Progress, Promise, Standing,
 };
-pub use recovery::RecoveryRecord;
+pub use recovery::{RecoveryRecord, lost_friend};

@@ -13,19 +13,21 @@
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
 use crate::io::Output;
-use crate::machine::{Batch, line};
+use crate::machine::{Batch, Change, line};
 use crate::peer_backup::position;
-use crate::records::{HopKey, LineKey, Progress};
+use crate::records::{FriendRecord, HopKey, LineKey, Progress, Standing};
 use crate::relink::Questions;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountKey, EvidenceOutcome, Head, StopReason};
+use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::friend::Resume;
 use offst_proto::limits::CURRENCIES_MAX;
 use offst_proto::peer_backup::AccountHead;
 use offst_proto::report::InvoiceStatus;
-use std::collections::BTreeSet;
+use offst_proto::ticket::FriendTicket;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most accounts of which a recovery remembers what their friends have shown.
 const SHOWN_MAX: usize = 1 << 20;
@@ -68,6 +70,23 @@ impl Canonical for RecoveryRecord {
             shown: decoder.list(SHOWN_MAX, "accounts")?,
         })
     }
+}
+
+/// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else. `max_debt`: what
+/// it may owe from now on, credits.
+pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_debt: u128) -> Vec<Change> {
+    let currency = Currency::default();
+    let line = line(ticket.public_key, &currency);
+    let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true);
+    let record = FriendRecord {
+        name,
+        relays: ticket.relays,
+        address: ticket.address,
+        standing: Standing::Enabled,
+        rates: BTreeMap::new(),
+    };
+    let rows = account.take_changes();
+    vec![Change::Friend(ticket.public_key, Some(record)), Change::Account(line, rows)]
 }
 
 /// A recovery while the process runs.
@@ -328,18 +347,18 @@ impl Batch<'_> {
         }
     }
 
-    /// A friend had shown less than there was: its account stops, and its owner is told.
+    /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
+    /// decided. Left alone both sides would agree at once, on the lie.
     fn expose(&mut self, at: &LineKey, keeper: PublicKey) {
         let name = |key: &PublicKey| self.state.friends.get(key).map(|friend| friend.record.name.clone());
         let (liar, keeper) = (name(&at.friend).unwrap_or_default(), name(&keeper).unwrap_or_default());
         log::error!(
-            "\"{liar}\" has shown less of the account in {} than the peer backup tells that \"{keeper}\" kept: it withholds \
-             what was signed",
+            "\"{liar}\" has shown less of the account in {} than the peer backup tells that \"{keeper}\" kept: it is disabled; \
+             speak with its owner, then enable it again to go on from what it has shown, or remove it",
             at.currency
         );
         let signer = &*self.environment.signer;
         let Some(friend) = self.state.friends.get_mut(&at.friend) else { return };
-        let connection = friend.connection;
         let Some(account) = friend.accounts.get_mut(&at.currency) else { return };
         account.stop(StopReason::FriendWithholds, signer);
         if let Some(recovery) = &mut self.state.recovery {
@@ -347,9 +366,7 @@ impl Batch<'_> {
             self.changed.recovery = true;
         }
         self.account_stopped(at, StopReason::FriendWithholds);
-        if let Some(connection) = connection {
-            self.show_terms(at, connection);
-        }
+        self.disable_at_once(at.friend);
     }
 
     /// A friend has said what it keeps for us.

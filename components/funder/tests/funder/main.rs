@@ -4,3 +4,4 @@ mod failures;
 mod friends;
 mod hostile;
 mod payments;
+mod recovery;

@@ -1,5 +1,6 @@
 //! What a process does: it starts, runs batches, and dies in them.
 
+use super::disk::Disk;
 use super::{Crash, EPOCH_MS, Fault, Packet, Paths, World, checks, pair};
 use crate::index;
 use offst_funder::{Funder, Input, Moment, Output};
@@ -27,6 +28,16 @@ impl World {
             self.faults.add(Fault::Killed);
         }
         self.down(index);
+    }
+
+    /// The node goes on with another disk. `is_told`: it will know that its disk is not the newest.
+    pub fn replace_disk(&mut self, index: usize, disk: Disk, is_told: bool) {
+        self.kill(index);
+        self.nodes[index].disk = disk;
+        if !is_told {
+            self.nodes[index].notebook.torn_out();
+        }
+        self.start(index);
     }
 
     /// The process starts again from its disk.
