@@ -7,6 +7,7 @@
 //! | `settings` | its file of settings |
 //! | `trusted` | the folder of the applications that may use it, watched while it runs |
 //! | `apps` | the commands that change that folder |
+//! | `restore` | puts a copy back, or makes a new database for what friends remember |
 //! | `backup` | copies its database while it runs |
 //! | `passphrase` | sets, changes and removes the passphrase of its identity file |
 
@@ -14,6 +15,7 @@ mod apps;
 mod backup;
 mod init;
 mod passphrase;
+mod restore;
 mod run;
 mod settings;
 mod trusted;
@@ -50,6 +52,10 @@ enum Command {
     Run(run::Run),
     /// Copy the node's database into one file; works while the node runs
     Backup(backup::Backup),
+    /// Put a copy of the database back; the next run catches up with the friends
+    Restore(restore::Restore),
+    /// Make a new database from the identity and the friends, after the old one was lost
+    Recover(restore::Recover),
     /// Set, change or remove the passphrase of the node's identity file
     Passphrase(passphrase::Passphrase),
     #[command(flatten)]
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Apps(arguments) => apps::list(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Backup(arguments) => backup::backup(arguments),
+        Command::Restore(arguments) => restore::restore(arguments),
+        Command::Recover(arguments) => restore::recover(arguments),
         Command::Passphrase(arguments) => passphrase::passphrase(arguments),
         Command::Manual(manual) => manual.print::<Arguments>(),
     })

@@ -53,8 +53,19 @@ pub(crate) fn friend(bytes: &[u8]) -> bool {
         FriendMessage::Statement(statement) => statement_frame((**statement).clone().trust_own_database().wire()),
         FriendMessage::Resume(resume) => {
             let opening = resume.opening.clone().map(|opening| opening.trust_own_database().wire().clone());
-            resume_frame(&resume.currency, opening.as_ref(), resume.epoch.as_ref())
+            resume_frame(&resume.currency, opening.as_ref(), resume.epoch.as_ref(), resume.recovering)
         }
+        FriendMessage::Evidence(evidence) => evidence.frame(),
+        FriendMessage::EvidenceStatements(statements) => {
+            let wires: Vec<_> =
+                statements.iter().map(|statement| statement.clone().trust_own_database().wire().clone()).collect();
+            evidence_statement_frames(&wires).into_iter().next().unwrap_or_default()
+        }
+        FriendMessage::Backup(sealed) => backup_frame(sealed),
+        FriendMessage::Recall => recall_frame(),
+        FriendMessage::Recalled(sealed) => recalled_frame(sealed),
+        FriendMessage::Resolve(ids) => resolve_frame(ids),
+        FriendMessage::Resolved(ends) => resolved_frame(ends),
     })
 }
 

@@ -154,10 +154,10 @@ pub(crate) fn friend() -> Seeds {
     let mut seeds = vec![
         FriendMessage::hello_frame(7),
         FriendMessage::keepalive_frame(),
-        resume_frame(&currency, None, None),
-        resume_frame(&currency, None, Some(&position)),
+        resume_frame(&currency, None, None, false),
+        resume_frame(&currency, None, Some(&position), false),
     ];
-    seeds.extend(openings().iter().map(|opening| resume_frame(&currency, Some(opening.wire()), Some(&position))));
+    seeds.extend(openings().iter().map(|opening| resume_frame(&currency, Some(opening.wire()), Some(&position), false)));
     seeds.extend(statements().iter().map(|statement| statement_frame(statement.wire())));
     seeds
 }
