@@ -8,10 +8,12 @@
 //! | `trusted` | the folder of the applications that may use it, watched while it runs |
 //! | `apps` | the commands that change that folder |
 //! | `backup` | copies its database while it runs |
+//! | `check` | audits its database |
 //! | `passphrase` | sets, changes and removes the passphrase of its identity file |
 
 mod apps;
 mod backup;
+mod check;
 mod init;
 mod passphrase;
 mod run;
@@ -50,6 +52,8 @@ enum Command {
     Run(run::Run),
     /// Copy the node's database into one file; works while the node runs
     Backup(backup::Backup),
+    /// Check the node's database while the node does not run: every row, and every balance against the signatures
+    Check(check::Check),
     /// Set, change or remove the passphrase of the node's identity file
     Passphrase(passphrase::Passphrase),
     #[command(flatten)]
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Apps(arguments) => apps::list(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Backup(arguments) => backup::backup(arguments),
+        Command::Check(arguments) => check::check(arguments),
         Command::Passphrase(arguments) => passphrase::passphrase(arguments),
         Command::Manual(manual) => manual.print::<Arguments>(),
     })

@@ -17,9 +17,11 @@
 //! | `account` | an account as a whole, stopping |
 //! | `resume` | reconnecting: going on, other terms, lost state |
 //! | `replay` | an epoch again, from nothing but what both sides have signed |
+//! | `audit` | an account's rows against the signatures that are kept with them |
 //! | `changes`, `image` | the account as it lies in a database |
 
 mod account;
+mod audit;
 mod author;
 mod changes;
 mod epoch;
@@ -37,6 +39,7 @@ mod stop;
 mod view;
 
 pub use account::Account;
+pub use audit::{Proof, Proven, Unproven, audit};
 pub use author::{AbortOutcome, NotAllowed, SignOutcome};
 pub use changes::{AccountChange, QueuedOperation};
 pub use epoch::Epoch;

@@ -113,7 +113,7 @@ fn check(table: &Table, row: &Row<'_>) -> Result<(), StoreError> {
     if row.get(0)? { Ok(()) } else { Err(StoreError::DamagedRows { what: table.name, count: 1 }) }
 }
 
-fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
+pub(crate) fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
     let amount = |index: usize| -> Result<u128, StoreError> {
         let bytes: Bytes = row.get(index)?;
         let bytes: [u8; 16] =
