@@ -13,7 +13,8 @@ use std::rc::Rc;
 use town::{Town, amount};
 
 const NODES: [&str; 3] = ["a", "b", "c"];
-const SETTINGS: &str = "peer_backup_ms = 200\nreconnect_max_ms = 500\nroute_retry_ms = 100\nindex_reconnect_max_ms = 500\n";
+const SETTINGS: &str =
+    "peer_backup_ms = 200\nreconnect_max_ms = 500\nroute_retry_ms = 100\nindex_reconnect_max_ms = 500\n";
 const LIMIT: u128 = 1_000_000;
 /// Payments at one time.
 const IN_FLIGHT: usize = 32;

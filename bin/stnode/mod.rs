@@ -9,10 +9,12 @@
 //! | `apps` | the commands that change that folder |
 //! | `restore` | puts a copy back, or makes a new database for what friends remember |
 //! | `backup` | copies its database while it runs |
+//! | `check` | audits its database |
 //! | `passphrase` | sets, changes and removes the passphrase of its identity file |
 
 mod apps;
 mod backup;
+mod check;
 mod init;
 mod passphrase;
 mod restore;
@@ -56,6 +58,8 @@ enum Command {
     Restore(restore::Restore),
     /// Make a new database from the identity and the friends, after the old one was lost
     Recover(restore::Recover),
+    /// Check the node's database while the node does not run: every row, and every balance against the signatures
+    Check(check::Check),
     /// Set, change or remove the passphrase of the node's identity file
     Passphrase(passphrase::Passphrase),
     #[command(flatten)]
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::backup(arguments),
         Command::Restore(arguments) => restore::restore(arguments),
         Command::Recover(arguments) => restore::recover(arguments),
+        Command::Check(arguments) => check::check(arguments),
         Command::Passphrase(arguments) => passphrase::passphrase(arguments),
         Command::Manual(manual) => manual.print::<Arguments>(),
     })

@@ -13,7 +13,9 @@ pub enum StoreError {
     #[error("the database could not be brought to this version: {0}")]
     Migration(#[from] rusqlite_migration::Error),
     /// The file does not exist.
-    #[error("there is no database at {0}: `stnode restore` puts a copy back, `stnode recover` asks the friends, `stnode init` makes a new node")]
+    #[error(
+        "there is no database at {0}: `stnode restore` puts a copy back, `stnode recover` asks the friends, `stnode init` makes a new node"
+    )]
     Missing(String),
     /// The file exists already.
     #[error("there is a database at {0} already")]

@@ -129,7 +129,7 @@ fn amount(row: &Row<'_>, index: usize) -> Result<u128, StoreError> {
     Ok(u128::from_be_bytes(bytes))
 }
 
-fn read_received(row: &Row<'_>) -> Result<ReceivedReport, StoreError> {
+pub(crate) fn read_received(row: &Row<'_>) -> Result<ReceivedReport, StoreError> {
     let wrong = || StoreError::damaged("the history")(DecodeError::invalid("an id"));
     let (payment, invoice) = (row.get::<_, Bytes>(4)?, row.get::<_, Bytes>(5)?);
     let payment_id = (!payment.is_empty()).then(|| PaymentId::from_slice(&payment).ok_or_else(wrong));
@@ -145,7 +145,7 @@ fn read_received(row: &Row<'_>) -> Result<ReceivedReport, StoreError> {
     })
 }
 
-fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
+pub(crate) fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
     Ok(ForwardReport {
         request_id: request_id(&row.get::<_, Bytes>(2)?)?,
         from: public_key(&row.get::<_, Bytes>(3)?)?,

@@ -52,6 +52,11 @@ impl Store {
                 count => return Err(StoreError::DamagedRows { what: table.name, count }),
             }
         }
+        self.read()
+    }
+
+    /// The same without a look at the checksums.
+    pub(crate) fn read(&mut self) -> Result<FunderImage, StoreError> {
         let mut image = FunderImage::default();
         for (key, record) in self.rows("SELECT public_key, record FROM friend", |row| {
             Ok((row.get::<_, Bytes>(0)?, row.get::<_, Bytes>(1)?))

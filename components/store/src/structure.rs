@@ -12,7 +12,7 @@ use std::path::Path;
 const FINDINGS_MAX: usize = 20;
 
 /// What is wrong with the file and its rows, a sentence each; nothing when all is well.
-pub(crate) fn faults(path: &Path, connection: &Connection) -> Result<Vec<String>, StoreError> {
+pub(crate) fn faults(path: &Path, connection: &Connection) -> Vec<String> {
     let mut faults = Vec::new();
     header(path, &mut faults);
     // What is damaged may make any of these fail; that is a finding, not a failure.
@@ -23,7 +23,7 @@ pub(crate) fn faults(path: &Path, connection: &Connection) -> Result<Vec<String>
     note(pages(connection));
     note(schema(connection));
     note(rows(connection));
-    Ok(faults)
+    faults
 }
 
 /// Fields of the file's first bytes that SQLite does not compare with anything: <https://www.sqlite.org/fileformat.html>.

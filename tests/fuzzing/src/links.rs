@@ -3,9 +3,10 @@
 use capnp::message::{Builder, HeapAllocator, ReaderOptions};
 use capnp::serialize::write_message_to_words;
 use offst_proto::encoding::DecodeError;
-use offst_proto::friend::{FriendMessage, resume_frame, statement_frame};
+use offst_proto::friend::{FriendMessage, evidence_statement_frames, resume_frame, statement_frame};
 use offst_proto::index::{IndexToNode, NodeToIndex};
 use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
+use offst_proto::resolve::{backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
 use offst_proto::wire::app_capnp as wire;
 use offst_secure_channel::{FrameReader, FrameWriter};
 

@@ -3,11 +3,12 @@
 
 use offst_crypto::{Hash, HashLock, Nonce, Preimage, Signature};
 use offst_funder::{Command, Reply};
+use offst_ledger::AccountKey;
 use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{Currency, PaymentId, RequestId, Unverified};
-use offst_simulator::keys::Dice;
+use offst_simulator::keys::{Dice, FakeVerifier};
 use offst_simulator::{CRASHES, World, name};
 
 const NODES: usize = 3;
@@ -41,6 +42,7 @@ struct Play<'a> {
     choices: Choices<'a>,
     payments: Vec<(usize, PaymentId)>,
     has_lied: bool,
+    deeds: usize,
 }
 
 /// Plays what the bytes say.
@@ -48,13 +50,18 @@ pub(crate) fn node(bytes: &[u8]) -> bool {
     let mut world = World::row(NODES, LIMIT);
     world.is_wild = true;
     world.dice = Dice::new(bytes.len() as u64);
-    let mut play = Play { world, choices: Choices(bytes), payments: vec![], has_lied: false };
+    let mut play = Play { world, choices: Choices(bytes), payments: vec![], has_lied: false, deeds: 0 };
     for _ in 0..DEEDS_MAX {
         if play.choices.0.is_empty() {
             break;
         }
         play.deed();
+        play.deeds += 1;
+        if play.deeds.is_multiple_of(8) {
+            play.audit();
+        }
     }
+    play.audit();
     play.heal();
     true
 }
@@ -100,6 +107,18 @@ impl Play<'_> {
             13 | 14 if self.world.hears(friend, node) => self.lie_in_a_statement(friend, node),
             15 if self.world.hears(friend, node) => self.lie_about_the_position(friend, node),
             _ => {}
+        }
+    }
+
+    /// Whatever has happened, what lies on the disks follows from what was signed.
+    fn audit(&self) {
+        for node in &self.world.nodes {
+            for (line, image) in node.disk.image().accounts {
+                let key = AccountKey { local: node.key, remote: line.friend, currency: line.currency };
+                if let Err(reason) = offst_ledger::audit(&key, &image, &FakeVerifier) {
+                    panic!("the account is not sound: {reason}");
+                }
+            }
         }
     }
 
@@ -233,6 +252,7 @@ impl Play<'_> {
             self.world.connect_all();
             self.world.advance(100_000);
         }
+        self.audit();
         if self.has_lied {
             return;
         }

@@ -5,6 +5,7 @@ use offst_funder::{Arrival, Forward, FriendRecord, InvoiceRecord, Payment};
 use offst_ledger::{Account, AccountImage, AccountKey, Pending, QueuedOperation};
 use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_simulator::keys::FakeVerifier;
 
 /// The first byte says which kind of row the rest is.
 pub(crate) fn row(bytes: &[u8]) -> bool {
@@ -35,7 +36,11 @@ pub(crate) fn account_key() -> AccountKey {
 /// All rows of an account behind each other.
 pub(crate) fn account(bytes: &[u8]) -> bool {
     let Ok(image) = read_image(bytes) else { return false };
-    let Ok(mut account) = Account::restore(account_key(), image) else { return false };
+    let is_sound = offst_ledger::audit(&account_key(), &image, &FakeVerifier).is_ok();
+    let Ok(mut account) = Account::restore(account_key(), image) else {
+        assert!(!is_sound, "a sound account can be loaded");
+        return false;
+    };
     if let Some(epoch) = account.epoch() {
         epoch.assert_sound();
     }

@@ -157,7 +157,8 @@ pub(crate) fn friend() -> Seeds {
         resume_frame(&currency, None, None, false),
         resume_frame(&currency, None, Some(&position), false),
     ];
-    seeds.extend(openings().iter().map(|opening| resume_frame(&currency, Some(opening.wire()), Some(&position), false)));
+    seeds
+        .extend(openings().iter().map(|opening| resume_frame(&currency, Some(opening.wire()), Some(&position), false)));
     seeds.extend(statements().iter().map(|statement| statement_frame(statement.wire())));
     seeds
 }
