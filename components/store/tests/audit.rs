@@ -4,9 +4,9 @@ mod machines;
 
 use machines::{Machine, order, pair, pay, rest, settle_in};
 use offst_crypto::{Identity, Preimage};
-use offst_funder::{Arrival, Change, Command, Commit, Forward, Input, LineKey};
+use offst_funder::{Arrival, Change, Command, Commit, Forward, Input, LineKey, RecoveryRecord};
 use offst_ledger::{AccountChange, AccountImage};
-use offst_proto::report::ForwardReport;
+use offst_proto::report::{ForwardReport, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, PaymentId, RequestId};
 use offst_store::{Audit, Store, StoreError};
@@ -68,11 +68,23 @@ fn full(folder: &Path) -> Machine {
         fee: 1,
         time_ms: 3,
     };
+    let received = ReceivedReport {
+        request_id: hop.id,
+        from: other.key,
+        payment_id: Some(payment_id),
+        invoice_id: None,
+        currency: Currency::default(),
+        amount: 7,
+        time_ms: 3,
+    };
     let rows = [
         Change::Forward(hop.clone(), Some(forward)),
         Change::Arrival(hop, Some(Arrival { payment_id, invoice_id: None, amount: 7, total: 7, patience_ms: 9 })),
         Change::Tombstone(LineKey { friend: server(9).public_key, currency: Currency::default() }, 12),
         Change::Forwarded(forwarded, Preimage::from_bytes([1; 32])),
+        Change::Received(received, Preimage::from_bytes([2; 32])),
+        Change::PeerBackup(other.key, Some(vec![7; 40])),
+        Change::Recovery(Some(RecoveryRecord::new(14, false))),
     ];
     machine.store.commit(&rows).unwrap();
     machine
@@ -86,7 +98,7 @@ fn full_file(folder: &Path) -> (PathBuf, offst_crypto::PublicKey, Vec<u8>) {
     (path, key, bytes)
 }
 
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 20] = [
     "node",
     "friend",
     "account",
@@ -104,6 +116,9 @@ const TABLES: [&str; 17] = [
     "invoice",
     "payment",
     "forwarded",
+    "received",
+    "peer_backup",
+    "recovery",
 ];
 
 /// Everything that a reader of the database could see of it.

@@ -1,7 +1,7 @@
 //! Disks that are lost, or put back from an old copy: every account comes back to the newest state that its friend can prove,
 //! and every payment that was under way ends.
 
-use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, lost_friend};
+use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::{Status, StopReason};
 use offst_proto::PaymentId;
 use offst_proto::order::Purpose;
@@ -223,6 +223,11 @@ fn a_friend_who_shows_less_than_another_has_kept_is_found_out() {
     assert!(is_exposed(&world));
     // The honest friend's account goes on.
     assert!(world.is_consistent(1, 2));
+    // The owner may take what there is.
+    assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
+    end(&mut world);
+    assert!(world.is_consistent(0, 1) && !is_recovering(&world, 1));
+    assert_eq!(world.balance(1, 0), 0);
 }
 
 #[test]
