@@ -69,7 +69,9 @@ impl Account {
                 self.compare_positions(resume.epoch.as_ref(), farthest, &mut outcome, signer);
             }
         }
-        if resume.recovering {
+        // What was shown may have been lost on its way, and the friend may not know yet what it has lost.
+        let has_begun = !outcome.events.is_empty();
+        if !has_begun && (resume.recovering || self.recovery.trust == Trust::Shown) {
             self.show_evidence(&mut outcome, signer);
         }
         outcome.reply = shown(self) != shown_before;
@@ -118,6 +120,10 @@ impl Account {
             match resend_from(epoch, position) {
                 Ok(resend) => {
                     outcome.resend = resend;
+                    #[cfg(mutant)]
+                    if crate::mutant!(SignAgain) && outcome.resend.pop().is_some() {
+                        self.epoch.iter_mut().for_each(Epoch::forget_last_statement);
+                    }
                     self.resumed = true;
                     self.recovery.link.asks = false;
                 }

@@ -293,7 +293,7 @@ fn an_old_database_is_noticed_on_both_sides() {
         pair.ends.iter_mut().for_each(|end| end.stops.clear());
         pair.roll_back(0, old);
         pair.settle();
-        assert_eq!(pair.ends[0].stops, [StopReason::OwnStateLost]);
+        assert_eq!(pair.ends[0].stops.last(), Some(&StopReason::OwnStateLost));
         assert!(pair.ends[0].old_state_was_proven);
         assert_eq!(pair.ends[1].stops, [StopReason::FriendStateLost]);
         assert!(pair.ends[0].account.negotiation().mine.as_ref().map(|mine| mine.epoch) > signed);
