@@ -11,6 +11,10 @@ struct FriendMessage {
     statement @2 :Data;
     # A signed statement, canonical bytes and signature.
     keepalive @3 :Void;
+    evidence @4 :Evidence;
+    # What proves where an account stands, for a friend that has lost its own state.
+    evidenceStatements @5 :List(Data);
+    # The statements that belong to it, in an order in which each can be checked, in one frame or more.
   }
 }
 
@@ -24,6 +28,8 @@ struct Resume {
   opening @1 :Data;
   # The sender's newest signed Opening, or empty.
   epoch @2 :Epoch;
+  recovering @3 :Bool;
+  # The sender does not trust its own state of this account: it asks for evidence, and signs nothing in its old epoch.
 }
 
 struct Epoch {
@@ -35,4 +41,20 @@ struct Epoch {
   ownHash @3 :Data;
   otherSeq @4 :UInt64;
   otherHash @5 :Data;
+}
+
+struct Evidence {
+  currency @0 :Text;
+  opening @1 :Data;
+  otherOpening @2 :Data;
+  # The Openings that the epoch rests on, the sender's and the receiver's. Empty: there is nothing to show.
+  checkpointBySender @3 :Bool;
+  set @4 :Data;
+  # What the checkpoint of the first statement commits to, and who signed it. Empty: the statements start with the epoch.
+  statements @5 :UInt32;
+  # How many follow.
+  newestEpoch @6 :UInt64;
+  # No Opening that the sender knows is for a later epoch.
+  recovering @7 :Bool;
+  # The sender does not trust its own state either.
 }

@@ -108,7 +108,7 @@ impl Batch<'_> {
         }
     }
 
-    fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
+    pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
         self.state.friends.get(&key).is_some_and(|friend| friend.connection == Some(connection))
     }
 
@@ -134,6 +134,9 @@ impl Batch<'_> {
         if let Some(reason) = outcome.stopped {
             self.account_stopped(&line, reason);
             self.show_terms(&line, connection);
+        }
+        if outcome.show_evidence {
+            self.outputs.push(Output::ReadEvidence(line.clone(), connection));
         }
         self.account_events(&line, outcome.events);
         self.friend_changed(key);
@@ -170,7 +173,7 @@ impl Batch<'_> {
         }
     }
 
-    fn friend_changed(&mut self, key: PublicKey) {
+    pub(crate) fn friend_changed(&mut self, key: PublicKey) {
         if let Some(friend) = self.state.friends.get(&key) {
             let name = friend.record.name.clone();
             self.event(Event::FriendChanged { name });

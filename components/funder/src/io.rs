@@ -1,8 +1,10 @@
 //! What goes into a funder and what comes out: the only way in and out of the machine.
 
 use crate::command::{Command, CommandId, Reply};
+use crate::records::LineKey;
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
-use offst_proto::friend::Resume;
+use offst_ledger::EvidenceRows;
+use offst_proto::friend::{Evidence, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
 use offst_proto::route::Way;
@@ -83,6 +85,12 @@ pub enum Input {
     Resume(PublicKey, ConnectionId, Box<Resume>),
     /// A friend's statement.
     Statement(PublicKey, ConnectionId, Box<Verified<Statement>>),
+    /// A friend begins to show what both have signed.
+    Evidence(PublicKey, ConnectionId, Box<Evidence>),
+    /// Statements that belong to it.
+    EvidenceStatements(PublicKey, ConnectionId, Vec<Verified<Statement>>),
+    /// The rows that [`Output::ReadEvidence`] asked for.
+    EvidenceRows(LineKey, ConnectionId, EvidenceRows),
     /// An application asks for something.
     Command(CommandId, Command),
     /// Ways to pay, cheapest first; or why there are none.
@@ -96,6 +104,9 @@ pub enum Input {
 pub enum Output {
     /// Send this frame. Lost in a crash: the next `Resume` brings it about again.
     Send(PublicKey, ConnectionId, Vec<u8>),
+    /// Read the rows of this account that prove where it stands, as they are now, and bring them as [`Input::EvidenceRows`]. Lost
+    /// in a crash: the friend asks again when it connects.
+    ReadEvidence(LineKey, ConnectionId),
     /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
     Reply(CommandId, Reply),
     /// Ask the index servers. Lost in a crash: the payment was not committed and is failed at the start.

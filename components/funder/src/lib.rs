@@ -10,6 +10,7 @@
 //! | `command` | what applications ask for |
 //! | `machine` | batches, effects, the rows to write |
 //! | `friends` | connections, and what the accounts report |
+//! | `evidence` | what friends show each other when one has lost its state |
 //! | `mediator` | carrying requests on |
 //! | `guard` | how much one friend may freeze |
 //! | `seller`, `buyer` | being paid, paying |
@@ -21,6 +22,7 @@
 mod buyer;
 mod command;
 mod config;
+mod evidence;
 mod friends;
 mod guard;
 mod io;

@@ -244,6 +244,11 @@ impl Batch<'_> {
             Input::Disconnected(friend, connection) => self.disconnected(friend, connection),
             Input::Resume(friend, connection, resume) => self.resumed(friend, connection, *resume),
             Input::Statement(friend, connection, statement) => self.received(friend, connection, &statement),
+            Input::Evidence(friend, connection, evidence) => self.evidence_begins(friend, connection, *evidence),
+            Input::EvidenceStatements(friend, connection, statements) => {
+                self.evidence_continues(friend, connection, statements);
+            }
+            Input::EvidenceRows(line, connection, rows) => self.show_evidence(&line, connection, rows),
             Input::Command(id, command) => self.command(id, command),
             Input::Ways(payment, ways) => self.found_ways(payment, ways),
             Input::Tick => {}

@@ -8,6 +8,7 @@ use crate::fault::Fault;
 use crate::key::AccountKey;
 use crate::negotiation::{Agreement, Negotiation, Terms, Verdict, opening};
 use crate::pending::{Direction, Pending};
+use crate::recovery::{Link, Recovery, Trust};
 use crate::stop::{Status, StopReason};
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
 use offst_proto::friend::{EpochPosition, resume_frame};
@@ -29,6 +30,7 @@ pub struct Account {
     pub(crate) wanted_open: bool,
     /// The friend has shown on this connection that it is in our epoch. Not stored: no connection outlives the process.
     pub(crate) resumed: bool,
+    pub(crate) recovery: Recovery,
     pub(crate) marks: Marks,
 }
 
@@ -55,6 +57,7 @@ impl Account {
             wanted_limit: limit.min(AMOUNT_MAX),
             wanted_open: open,
             resumed: false,
+            recovery: Recovery::default(),
             marks: Marks::everything(),
         };
         account.propose(Terms { balance, continuing: Vec::new() }, 0, None, signer);
@@ -112,7 +115,7 @@ impl Account {
         if self.active().is_some() {
             return Status::Consistent;
         }
-        let mine = self.current_terms();
+        let mine = self.last_known_terms();
         let theirs = self.negotiation.theirs.as_ref().filter(|theirs| {
             // Terms of an epoch that has ended say nothing about the next one.
             self.epoch
@@ -124,15 +127,6 @@ impl Account {
         }
         let theirs = theirs.map(|o| Terms { balance: -o.balance, continuing: o.mirrored_continuing() });
         Status::Inconsistent { mine, theirs, reason: self.stopped }
-    }
-
-    /// The terms we would sign now.
-    pub(crate) fn current_terms(&self) -> Terms {
-        match (&self.epoch, &self.negotiation.mine) {
-            (Some(epoch), _) => Terms { balance: epoch.balance(), continuing: epoch.continuing() },
-            (None, Some(mine)) => Terms { balance: mine.balance, continuing: mine.continuing.clone() },
-            (None, None) => unreachable!("an account starts with an opening of ours"),
-        }
     }
 
     pub(crate) fn propose(&mut self, terms: Terms, at_least: u64, accepts: Option<Hash>, signer: &dyn Signer) {
@@ -152,7 +146,11 @@ impl Account {
             return Err(NotAllowed::WrongStage);
         };
         let theirs = self.negotiation.theirs.as_ref().expect("the status shows them");
-        let (accepts, at_least) = (theirs.hash(), theirs.epoch + 1);
+        let (accepts, at_least) = (theirs.hash(), theirs.epoch.max(self.recovery.link.newest_shown) + 1);
+        if self.recovery.trust == Trust::Doubtful {
+            // People may decide what no evidence shows.
+            self.recovery.trust = Trust::Restored;
+        }
         self.propose(terms, at_least, Some(accepts), signer);
         self.resumed = false;
         Ok(self.settle(signer))
@@ -161,7 +159,7 @@ impl Account {
     /// Adopts an epoch that both sides agree on, and signs our Opening again when the friend's says the same for a higher one.
     pub(crate) fn settle(&mut self, signer: &dyn Signer) -> Vec<Event> {
         loop {
-            if !self.offer_stands() {
+            if self.recovery.trust == Trust::Doubtful || !self.offer_stands() {
                 return Vec::new();
             }
             match self.negotiation.verdict() {
@@ -207,6 +205,9 @@ impl Account {
         if let Some(old) = &old {
             epoch.release_again(old);
         }
+        for claim in std::mem::take(&mut self.recovery).claims.into_values() {
+            epoch.release(claim);
+        }
         epoch.assert_sound();
         let left_out = |wanted: Direction| -> Vec<RequestId> {
             old.iter()
@@ -251,7 +252,10 @@ impl Account {
         let (Some(epoch), Some(_)) = (&self.epoch, self.stopped) else {
             return false;
         };
-        let terms = self.current_terms();
+        if self.recovery.trust == Trust::Doubtful {
+            return false;
+        }
+        let terms = self.last_known_terms();
         let mine = self.negotiation.mine.as_ref().expect("an account starts with an opening of ours");
         let is_current =
             mine.epoch > epoch.number && mine.balance == terms.balance && mine.continuing == terms.continuing;
@@ -259,13 +263,25 @@ impl Account {
             return false;
         }
         let theirs = self.negotiation.theirs.as_ref().map_or(0, |theirs| theirs.epoch);
-        self.propose(terms, theirs, None, signer);
+        // Who has lost its state may have forgotten its newest Opening, and must not sign another one for the same epoch.
+        let at_least = theirs + u64::from(self.recovery.trust == Trust::Shown);
+        self.propose(terms, at_least, None, signer);
         true
     }
 
     /// The connection is gone: nothing is signed until the next [`offst_proto::friend::Resume`].
     pub fn disconnected(&mut self) {
         self.resumed = false;
+        self.recovery.link = Link::default();
+    }
+
+    /// Whether we ask the friend to show what both have signed.
+    pub(crate) fn asks_for_evidence(&self) -> bool {
+        match self.recovery.trust {
+            Trust::Sound | Trust::Shown => self.recovery.link.asks,
+            Trust::Doubtful => true,
+            Trust::Restored => false,
+        }
     }
 
     /// The frame that tells the friend where we stand.
@@ -279,7 +295,7 @@ impl Account {
             other_hash: epoch.theirs.hash,
         });
         let opening = self.negotiation.mine.as_ref().map(Verified::wire);
-        resume_frame(&self.key.currency, opening, position.as_ref())
+        resume_frame(&self.key.currency, opening, position.as_ref(), self.asks_for_evidence())
     }
 
     /// Whether a statement continues the friend's log now. Statements that arrive before the friend has resumed, or again,
@@ -365,6 +381,9 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn collect(&mut self, id: RequestId, preimage: Preimage) -> Result<(), NotAllowed> {
+        if self.is_frozen() {
+            return if self.claim_collect(id, preimage) { Ok(()) } else { Err(NotAllowed::WrongStage) };
+        }
         self.author(true, (Direction::Incoming, id), |epoch| epoch.collect(id, preimage))
     }
 
@@ -373,6 +392,9 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
+        if self.is_frozen() {
+            return if self.claim_cancel(id, reason, hop) { Ok(()) } else { Err(NotAllowed::WrongStage) };
+        }
         self.author(true, (Direction::Incoming, id), |epoch| epoch.cancel(id, reason, hop))
     }
 

@@ -4,16 +4,16 @@
 //! connection. Until then a `Request` can still be withdrawn and a `Commit` can still become an `Abort`.
 
 use crate::epoch::{Epoch, Queued};
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Side};
 use crate::log::{Said, advance};
 use crate::pending::{Direction, Pending, Stage};
-use crate::view::{Move, Side};
+use crate::view::Move;
 use offst_crypto::{Hash, Preimage, PublicKey, Signer, sha256};
 use offst_proto::limits::{
     AMOUNT_MAX, CHECKPOINT_EVERY, OPERATIONS_MAX, PENDING_MAX, STATEMENT_BYTES_MAX, UNACKNOWLEDGED_MAX,
 };
 use offst_proto::payment::CancelReason;
-use offst_proto::statement::{Answer, Operation, Request, Statement};
+use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
 use offst_proto::{RequestId, Verified};
 use std::sync::Arc;
 
@@ -233,9 +233,44 @@ impl Epoch {
                 return if self.queue.is_empty() { SignOutcome::Nothing } else { SignOutcome::WindowFull };
             }
         }
+        SignOutcome::Signed(self.seal(operations, totals, key, signer, idle))
+    }
+
+    /// Signs what waits of `Collect`s and `Cancel`s, whatever the window says: the epoch ends with these statements, which the
+    /// friend gets together with all others.
+    pub(crate) fn last_words(&mut self, key: &AccountKey, signer: &dyn Signer) -> Vec<(u64, Arc<[u8]>)> {
+        let is_release =
+            |operation: &Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
+        let counters: Vec<_> = self.queue.iter().filter(|(_, queued)| is_release(&queued.operation)).collect();
+        let counters: Vec<_> = counters.into_iter().map(|(counter, _)| *counter).collect();
+        let mut signed = Vec::new();
+        for chunk in counters.chunks(OPERATIONS_MAX) {
+            let mut totals = self.signed_totals;
+            let mut operations = Vec::new();
+            for counter in chunk {
+                let queued = self.queue.remove(counter).expect("listed above");
+                totals = advance(&totals, &queued.operation, queued.amount)
+                    .expect("our own totals stay far below their bound");
+                operations.push(queued.operation);
+            }
+            let wire = self.seal(operations, totals, key, signer, true);
+            signed.push((self.mine.seq, wire));
+        }
+        signed
+    }
+
+    /// Signs the next statement of our log.
+    fn seal(
+        &mut self,
+        operations: Vec<Operation>,
+        totals: Totals,
+        key: &AccountKey,
+        signer: &dyn Signer,
+        is_last: bool,
+    ) -> Arc<[u8]> {
         let seq = self.mine.seq + 1;
         let moves = Move::all(&operations, Side::Local, key);
-        let is_checkpoint = idle || seq - self.mine.checkpoint >= CHECKPOINT_EVERY;
+        let is_checkpoint = is_last || seq - self.mine.checkpoint >= CHECKPOINT_EVERY;
         let pending_hash = is_checkpoint.then(|| {
             let mut view = self.signed_view();
             for step in &moves {
@@ -269,6 +304,6 @@ impl Epoch {
         self.acknowledging = self.theirs.seq;
         self.owes_acknowledgement = false;
         self.unacknowledged.push_back(Said::new(&statement, moves));
-        SignOutcome::Signed(wire)
+        wire
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! [`Epoch::assert_sound`] compares them with the pending requests one by one, in release builds too.
 
+use crate::key::Side;
 use crate::log::{Log, Said, balance, checked_frozen, frozen, room};
 use crate::negotiation::Agreement;
 use crate::pending::{Direction, Pending, Stage};
@@ -62,9 +63,17 @@ pub struct Epoch {
     pub(crate) unacknowledged: VecDeque<Said>,
     /// The Openings that it rests on.
     pub(crate) agreement: Box<Agreement>,
-    /// The statement of ours that the friend's newest checkpoint acknowledges: from there on both logs are kept, so that we can
-    /// show the friend all that it has signed since.
-    pub(crate) kept_from: u64,
+    /// What is kept of both logs.
+    pub(crate) kept: Kept,
+}
+
+/// From where on both logs are kept, so that we can show the friend all that it has signed: from its newest checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Kept {
+    /// Whose checkpoint it is; none: everything since the Openings is kept.
+    pub(crate) checkpoint_of: Option<Side>,
+    /// The first kept statement of ours and of the friend's: the checkpoint and what it acknowledges.
+    pub(crate) from: [u64; 2],
 }
 
 impl Epoch {
@@ -90,7 +99,7 @@ impl Epoch {
             queue_next: 0,
             unacknowledged: VecDeque::new(),
             agreement: Box::new(agreement),
-            kept_from: 0,
+            kept: Kept::default(),
         }
     }
 
@@ -102,19 +111,31 @@ impl Epoch {
     /// Writes what we released in an `old` epoch once more, for requests that the new one lets continue all the same: the
     /// friend had not seen it when the terms were agreed. Nobody else remembers the preimage of a `Collect`.
     pub(crate) fn release_again(&mut self, old: &Epoch) {
-        let signed = old.unacknowledged.iter().flat_map(|sent| {
-            let statement = Unverified::<Statement>::from_wire(&sent.wire).expect("we signed it");
+        let waiting = old.queue.values().map(|queued| queued.operation.clone());
+        for operation in old.unacknowledged_releases(0).into_iter().chain(waiting) {
+            self.release(operation);
+        }
+    }
+
+    /// Our `Collect`s and `Cancel`s behind `seq` that the friend has not acknowledged.
+    pub(crate) fn unacknowledged_releases(&self, seq: u64) -> Vec<Operation> {
+        let behind = self.unacknowledged.iter().filter(|said| said.seq > seq);
+        let operations = behind.flat_map(|said| {
+            let statement = Unverified::<Statement>::from_wire(&said.wire).expect("we signed it");
             statement.trust_own_database().into_value().operations
         });
-        let waiting = old.queue.values().map(|queued| queued.operation.clone());
-        for operation in signed.chain(waiting) {
-            // What the new epoch does not list any more needs no release.
-            let _ = match operation {
-                Operation::Collect { id, preimage } => self.collect(id, preimage),
-                Operation::Cancel { id, reason, hop } => self.cancel(id, reason, hop),
-                _ => Ok(()),
-            };
-        }
+        let is_release =
+            |operation: &Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
+        operations.filter(is_release).collect()
+    }
+
+    /// Writes a `Collect` or `Cancel`. What the epoch does not list any more needs no release.
+    pub(crate) fn release(&mut self, operation: Operation) {
+        let _ = match operation {
+            Operation::Collect { id, preimage } => self.collect(id, preimage),
+            Operation::Cancel { id, reason, hop } => self.cancel(id, reason, hop),
+            _ => Ok(()),
+        };
     }
 
     /// Takes back every `Commit` that is not signed. Says for which requests.

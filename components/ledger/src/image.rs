@@ -2,19 +2,20 @@
 
 use crate::account::Account;
 use crate::changes::{AccountChange, Marks, QueuedOperation};
-use crate::epoch::{Epoch, Queued};
+use crate::epoch::{Epoch, Kept, Queued};
 use crate::fault::Fault;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Side};
 use crate::log::Log;
 use crate::negotiation::{Agreement, Negotiation};
 use crate::pending::{Direction, Pending};
+use crate::recovery::{Head, Link, Recovery, Trust};
 use crate::replay::{Checkpoint, Replay};
 use crate::stop::StopReason;
 use crate::view::View;
 use offst_proto::encoding::{DecodeError, Decoder, Encoder};
-use offst_proto::limits::UNACKNOWLEDGED_MAX;
+use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::opening::Opening;
-use offst_proto::statement::{Statement, Totals};
+use offst_proto::statement::{Operation, Statement, Totals};
 use offst_proto::{RequestId, Signable, Unverified, Verified};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Account {
             for counter in marks.queue_stored.iter().filter(|counter| !epoch.queue.contains_key(counter)) {
                 changes.push(AccountChange::Queued(*counter, None));
             }
-            let needed_from = [epoch.kept_from, epoch.theirs.checkpoint];
+            let needed_from = epoch.kept.from;
             for (mine, seq, wire) in marks.statements {
                 if seq >= needed_from[usize::from(!mine)] {
                     changes.push(AccountChange::Statement(mine, seq, wire));
@@ -123,6 +124,7 @@ impl Account {
         let wanted_limit = decoder.amount()?;
         let wanted_open = decoder.bool()?;
         let stopped = decode_stop_reason(&mut decoder)?;
+        let recovery = decode_recovery(&mut decoder)?;
         let mut epoch =
             if decoder.bool()? { Some(decode_epoch(&mut decoder, decode_openings(&image.openings)?)?) } else { None };
         decoder.finish()?;
@@ -141,7 +143,7 @@ impl Account {
             }
             follow_again(epoch, &key, &image.checkpoint, image.statements)?;
         }
-        Ok(Account { key, negotiation, epoch, stopped, wanted_limit, wanted_open, resumed: false, marks })
+        Ok(Account { key, negotiation, epoch, stopped, wanted_limit, wanted_open, resumed: false, recovery, marks })
     }
 
     fn encode_head(&self) -> Vec<u8> {
@@ -149,6 +151,7 @@ impl Account {
         encoder.u128(self.wanted_limit);
         encoder.bool(self.wanted_open);
         encode_stop_reason(&mut encoder, self.stopped);
+        encode_recovery(&mut encoder, &self.recovery);
         encoder.bool(self.epoch.is_some());
         if let Some(epoch) = &self.epoch {
             encode_log(&mut encoder, &epoch.mine);
@@ -162,7 +165,9 @@ impl Account {
             for seq in &epoch.window_of_friend {
                 encoder.u64(*seq);
             }
-            encoder.u64(epoch.kept_from);
+            encoder.u8(epoch.kept.checkpoint_of.map_or(0, |side| 1 + side as u8));
+            encoder.u64(epoch.kept.from[0]);
+            encoder.u64(epoch.kept.from[1]);
         }
         encoder.finish()
     }
@@ -179,7 +184,7 @@ fn follow_again(
         .into_iter()
         .map(|wire| Ok(Unverified::<Statement>::from_wire(&wire)?.trust_own_database()))
         .collect::<Result<Vec<_>, DecodeError>>()?;
-    let checkpoint = (epoch.theirs.checkpoint > 0).then_some(Checkpoint { author: key.remote, set });
+    let checkpoint = epoch.kept.checkpoint_of.map(|side| Checkpoint { author: key.of(side), set });
     let mut replay = Replay::begin(key, (*epoch.agreement).clone(), checkpoint);
     let followed = replay.take_all(statements).and_then(|()| replay.finish());
     let followed = followed.map_err(|_| DecodeError::invalid("a stored statement"))?;
@@ -212,7 +217,15 @@ fn decode_epoch(decoder: &mut Decoder<'_>, agreement: Agreement) -> Result<Epoch
             let count = decoder.count(UNACKNOWLEDGED_MAX, "the friend's window")?;
             (0..count).map(|_| decoder.u64()).collect::<Result<_, _>>()?
         },
-        kept_from: decoder.u64()?,
+        kept: Kept {
+            checkpoint_of: match decoder.u8()? {
+                0 => None,
+                1 => Some(Side::Local),
+                2 => Some(Side::Remote),
+                _ => return Err(DecodeError::invalid("whose checkpoint it is")),
+            },
+            from: [decoder.u64()?, decoder.u64()?],
+        },
         pendings: View::default(),
         seen: View::default(),
         queue: BTreeMap::new(),
@@ -220,6 +233,38 @@ fn decode_epoch(decoder: &mut Decoder<'_>, agreement: Agreement) -> Result<Epoch
         unacknowledged: VecDeque::new(),
         agreement: Box::new(agreement),
     })
+}
+
+const TRUST: [Trust; 4] = [Trust::Sound, Trust::Shown, Trust::Doubtful, Trust::Restored];
+
+fn encode_recovery(encoder: &mut Encoder, recovery: &Recovery) {
+    encoder.u8(recovery.trust as u8);
+    encoder.count(recovery.claims.len());
+    for claim in recovery.claims.values() {
+        encoder.value(claim);
+    }
+    encoder.bool(recovery.at_least.is_some());
+    if let Some(Head { epoch, own, other }) = &recovery.at_least {
+        encoder.u64(*epoch);
+        for (seq, hash) in [own, other] {
+            encoder.u64(*seq);
+            encoder.value(hash);
+        }
+    }
+}
+
+fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<Recovery, DecodeError> {
+    let trust = *TRUST.get(usize::from(decoder.u8()?)).ok_or(DecodeError::invalid("how far an account is trusted"))?;
+    let claims: Vec<Operation> = decoder.list(4 * PENDING_MAX, "the claims of an account")?;
+    let claims = claims.into_iter().filter_map(|claim| Some((claim.request_id()?, claim))).collect();
+    let at_least = if decoder.bool()? {
+        let epoch = decoder.u64()?;
+        let mut place = || Ok::<_, DecodeError>((decoder.u64()?, decoder.value()?));
+        Some(Head { epoch, own: place()?, other: place()? })
+    } else {
+        None
+    };
+    Ok(Recovery { trust, claims, at_least, link: Link::default() })
 }
 
 fn encode_log(encoder: &mut Encoder, log: &Log) {
@@ -285,7 +330,7 @@ fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeEr
     Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, epoch_floor: has_floor.then_some(floor) })
 }
 
-const STOP_REASONS: [StopReason; 15] = [
+const STOP_REASONS: [StopReason; 16] = [
     StopReason::FriendReopened,
     StopReason::OwnStateLost,
     StopReason::FriendStateLost,
@@ -301,6 +346,7 @@ const STOP_REASONS: [StopReason; 15] = [
     StopReason::Fault(Fault::WindowPassed),
     StopReason::Fault(Fault::NoCheckpoint),
     StopReason::Fault(Fault::TooManyRequests),
+    StopReason::FriendWithholds,
 ];
 
 /// 0 for none, else one more than the place in [`STOP_REASONS`], which only grows at its end.

@@ -17,6 +17,8 @@
 //! | `account` | an account as a whole, stopping |
 //! | `resume` | reconnecting: going on, other terms, lost state |
 //! | `replay` | an epoch again, from nothing but what both sides have signed |
+//! | `recovery` | when one side has lost its state, or may have: what is not signed any more, what waits for the next epoch |
+//! | `evidence` | showing what both have signed, and taking what a friend shows |
 //! | `audit` | an account's rows against the signatures that are kept with them |
 //! | `changes`, `image` | the account as it lies in a database |
 
@@ -26,6 +28,7 @@ mod author;
 mod changes;
 mod epoch;
 mod event;
+mod evidence;
 mod fault;
 mod image;
 mod key;
@@ -33,6 +36,7 @@ mod log;
 mod negotiation;
 mod pending;
 mod receive;
+mod recovery;
 mod replay;
 mod resume;
 mod stop;
@@ -44,12 +48,14 @@ pub use author::{AbortOutcome, NotAllowed, SignOutcome};
 pub use changes::{AccountChange, QueuedOperation};
 pub use epoch::Epoch;
 pub use event::Event;
+pub use evidence::{EvidenceOutcome, EvidenceRefused, EvidenceRows};
 pub use fault::Fault;
 pub use image::AccountImage;
 pub use key::AccountKey;
 pub use log::Log;
 pub use negotiation::{Agreement, Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};
+pub use recovery::Head;
 pub use replay::{Checkpoint, Contradiction, Replay};
 pub use resume::ResumeOutcome;
 pub use stop::{Status, StopReason};

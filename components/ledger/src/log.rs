@@ -5,8 +5,8 @@
 //! acknowledged before.
 
 use crate::fault::Fault;
-use crate::key::AccountKey;
-use crate::view::{Change, Move, Side, View};
+use crate::key::{AccountKey, Side};
+use crate::view::{Change, Move, View};
 use offst_crypto::{Hash, sha256};
 use offst_proto::Verified;
 use offst_proto::limits::{CHECKPOINT_WITHIN, PENDING_MAX};
@@ -116,12 +116,8 @@ impl Place<'_> {
 
     /// Whether `statement` is the next one of this log.
     pub(crate) fn expects(&self, statement: &Verified<Statement>) -> Result<(), Fault> {
-        let (author, other) = match self.author {
-            Side::Local => (self.account.local, self.account.remote),
-            Side::Remote => (self.account.remote, self.account.local),
-        };
-        let is_here = statement.author == author
-            && statement.other == other
+        let is_here = statement.author == self.account.of(self.author)
+            && statement.other == self.account.of(self.author.other())
             && statement.currency == self.account.currency
             && statement.epoch == self.epoch.0;
         if !is_here {

@@ -4,13 +4,13 @@
 //! is the funder's business and ends in a `Cancel`. A statement is applied to a draft first, so that one with a fault leaves
 //! nothing behind.
 
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Kept};
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Side};
 use crate::log::{Followed, Place, advance, balance, frozen, room};
 use crate::pending::{Direction, Pending, Stage};
-use crate::view::{Move, Side};
+use crate::view::Move;
 use offst_proto::Verified;
 use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::payment::CancelReason;
@@ -61,7 +61,7 @@ impl Epoch {
             self.acknowledged = (said.seq, said.hash);
         }
         if checkpoint.is_some() {
-            self.kept_from = statement.ack_seq;
+            self.kept = Kept { checkpoint_of: Some(Side::Remote), from: [statement.ack_seq, statement.seq] };
         }
         let ends = |event: &Event| matches!(event, Event::Collected { .. } | Event::Cancelled { .. });
         if !self.queue.is_empty() && events.iter().any(ends) {

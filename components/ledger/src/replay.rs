@@ -6,13 +6,13 @@
 //! epoch as its owner holds it, or whose signature contradicts what. Used to load an account, to recover one from what a friend
 //! shows, and to audit one.
 
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Kept};
 use crate::fault::Fault;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Side};
 use crate::log::{Log, Place, Said, checked_frozen, is_in_range};
 use crate::negotiation::Agreement;
 use crate::pending::Direction;
-use crate::view::{Side, View};
+use crate::view::View;
 use offst_crypto::{Hash, PublicKey, sha256};
 use offst_proto::Verified;
 use offst_proto::limits::{CHECKPOINT_WITHIN, OPERATIONS_MAX, PENDING_MAX, UNACKNOWLEDGED_MAX};
@@ -93,6 +93,7 @@ pub struct Replay {
     key: AccountKey,
     agreement: Agreement,
     stage: Stage,
+    base: Kept,
 }
 
 impl Replay {
@@ -109,18 +110,7 @@ impl Replay {
                 })))
             }
         };
-        Replay { key: key.clone(), agreement, stage }
-    }
-
-    fn side(&self, author: PublicKey) -> Option<Side> {
-        Side::BOTH.into_iter().find(|side| self.author(*side) == author)
-    }
-
-    fn author(&self, side: Side) -> PublicKey {
-        match side {
-            Side::Local => self.key.local,
-            Side::Remote => self.key.remote,
-        }
+        Replay { key: key.clone(), agreement, stage, base: Kept::default() }
     }
 
     /// The newest statements that were followed, ours and the friend's.
@@ -131,9 +121,9 @@ impl Replay {
         }
     }
 
-    /// The epoch's number.
-    pub fn number(&self) -> u64 {
-        self.agreement.number
+    /// What the epoch rests on.
+    pub fn agreement(&self) -> &Agreement {
+        &self.agreement
     }
 
     /// Takes the next statement. With a set, the first is the one with its checkpoint and the second the one that it
@@ -142,8 +132,8 @@ impl Replay {
     /// # Errors
     /// See [`Contradiction`]. The replay is of no use any more.
     pub fn take(&mut self, statement: &Verified<Statement>) -> Result<(), Contradiction> {
-        let side = self.side(statement.author).ok_or(Contradiction::OtherAccount)?;
-        let other = self.author(side.other());
+        let side = self.key.side_of(statement.author).ok_or(Contradiction::OtherAccount)?;
+        let other = self.key.of(side.other());
         if statement.other != other || statement.currency != self.key.currency {
             return Err(Contradiction::OtherAccount);
         }
@@ -179,7 +169,7 @@ impl Replay {
     fn rest_on_checkpoint(&mut self, acknowledged: Option<&Verified<Statement>>) -> Result<(), Contradiction> {
         let Stage::Acknowledged(checkpoint, view) = &self.stage else { unreachable!("called in this stage only") };
         let agreed = self.agreement.agreed;
-        let side = self.side(checkpoint.author).expect("checked when it was taken");
+        let side = self.key.side_of(checkpoint.author).expect("checked when it was taken");
         let opening = View::of_opening(&self.agreement.mine.continuing);
         let mut log = Log::new(agreed, 0);
         (log.seq, log.hash, log.totals) = (checkpoint.seq, checkpoint.hash(), checkpoint.totals);
@@ -187,19 +177,19 @@ impl Replay {
         let mut track = Track::new(log, view.clone(), (checkpoint.ack_seq, checkpoint.ack_hash));
         let mut others = Track::new(Log::new(agreed, opening.frozen(side.other().pays())), view.clone(), (0, agreed));
         if let Some(statement) = acknowledged {
-            let is_meant = statement.author == self.author(side.other())
+            let is_meant = statement.author == self.key.of(side.other())
                 && statement.epoch == self.agreement.number
                 && (statement.seq, statement.hash()) == (checkpoint.ack_seq, checkpoint.ack_hash)
                 && statement.ack_seq <= checkpoint.seq;
             if !is_meant {
-                return Err(Contradiction::Missing { author: self.author(side.other()) });
+                return Err(Contradiction::Missing { author: self.key.of(side.other()) });
             }
             (others.log.seq, others.log.hash, others.log.totals) = (statement.seq, statement.hash(), statement.totals);
             // Its own checkpoints before this one are not known.
             others.log.checkpoint = statement.seq;
             others.acknowledged = (statement.ack_seq, statement.ack_hash);
         } else if checkpoint.ack_hash != agreed {
-            return Err(Contradiction::Missing { author: self.author(side.other()) });
+            return Err(Contradiction::Missing { author: self.key.of(side.other()) });
         }
         // The other side's view is known again when it acknowledges the checkpoint.
         others.view_is_ahead_to = checkpoint.seq;
@@ -215,6 +205,9 @@ impl Replay {
                 fault: Fault::WrongTotals,
             });
         }
+        self.base.checkpoint_of = Some(side);
+        self.base.from[side as usize] = track.log.seq;
+        self.base.from[side.other() as usize] = others.log.seq;
         let mut tracks = [track, others];
         if side == Side::Remote {
             tracks.reverse();
@@ -242,19 +235,19 @@ impl Replay {
     pub fn in_order(&self, statements: Vec<Verified<Statement>>) -> Result<Vec<Verified<Statement>>, Contradiction> {
         let mut logs = [VecDeque::new(), VecDeque::new()];
         for statement in statements {
-            let side = self.side(statement.author).ok_or(Contradiction::OtherAccount)?;
+            let side = self.key.side_of(statement.author).ok_or(Contradiction::OtherAccount)?;
             logs[side as usize].push_back(statement);
         }
         let mut ordered = Vec::new();
         let mut reached = self.reached();
         if let Stage::Checkpoint(author, _) = &self.stage {
-            let side = self.side(*author).ok_or(Contradiction::OtherAccount)?;
+            let side = self.key.side_of(*author).ok_or(Contradiction::OtherAccount)?;
             let checkpoint = logs[side as usize].pop_front().ok_or(Contradiction::Missing { author: *author })?;
             reached[side as usize] = checkpoint.seq;
             let needs = checkpoint.ack_seq;
             ordered.push(checkpoint);
             if needs > 0 {
-                let missing = Contradiction::Missing { author: self.author(side.other()) };
+                let missing = Contradiction::Missing { author: self.key.of(side.other()) };
                 let acknowledged = logs[side.other() as usize].pop_front().ok_or(missing)?;
                 reached[side.other() as usize] = acknowledged.seq;
                 ordered.push(acknowledged);
@@ -271,7 +264,7 @@ impl Replay {
             ordered.push(statement);
         }
         match Side::BOTH.into_iter().find(|side| !logs[*side as usize].is_empty()) {
-            Some(side) => Err(Contradiction::Missing { author: self.author(side.other()) }),
+            Some(side) => Err(Contradiction::Missing { author: self.key.of(side.other()) }),
             None => Ok(ordered),
         }
     }
@@ -299,6 +292,7 @@ impl Replay {
         epoch.owes_acknowledgement = theirs.said.iter().any(|said| said.has_operations);
         epoch.seen = theirs.view;
         epoch.unacknowledged = mine.said;
+        epoch.kept = self.base;
         if !epoch.is_sound() {
             let (author, seq, fault) = (self.key.remote, epoch.theirs.seq, Fault::WrongTotals);
             return Err(Contradiction::Statement { author, seq, fault });

@@ -6,6 +6,7 @@ use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::negotiation::Verdict;
+use crate::recovery::Trust;
 use crate::stop::StopReason;
 use offst_crypto::{Signer, Verifier};
 use offst_proto::friend::{EpochPosition, Resume};
@@ -29,6 +30,9 @@ pub struct ResumeOutcome {
     pub events: Vec<Event>,
     /// The account stopped just now.
     pub stopped: Option<StopReason>,
+    /// The friend has to see what both have signed: read the account's rows once this is durable, and send what
+    /// [`Account::evidence`] makes of them after [`Account::resume_frame`].
+    pub show_evidence: bool,
 }
 
 impl Account {
@@ -45,65 +49,68 @@ impl Account {
         let mut outcome = ResumeOutcome::default();
         let shown = |account: &Account| {
             let mine = account.negotiation.mine.as_ref().map(Verified::hash);
-            (mine, account.active().map(|epoch| epoch.agreed))
+            (mine, account.active().map(|epoch| epoch.agreed), account.asks_for_evidence())
         };
         let shown_before = shown(self);
         let farthest = self.farthest_epoch(now_ms);
+        self.recovery.link.friend_recovers = resume.recovering;
         let taken = match resume.opening {
             Some(opening) => self.take_opening(opening, farthest, verifier),
             None => Ok(false),
         };
-        if let Some(newest) = self.forgotten_epoch(resume.epoch.as_ref(), farthest) {
-            self.start_above(newest, &mut outcome, signer);
-        } else {
+        // While our own state is in doubt, the friend's terms wait for its evidence.
+        if self.recovery.trust != Trust::Doubtful {
             match taken {
                 Ok(true) => self.answer_opening(&mut outcome, signer),
                 Ok(false) => {}
                 Err(fault) => self.stop_in(&mut outcome, StopReason::Fault(fault), signer),
             }
-            self.compare_positions(resume.epoch.as_ref(), &mut outcome, signer);
+            if !resume.recovering {
+                self.compare_positions(resume.epoch.as_ref(), farthest, &mut outcome, signer);
+            }
+        }
+        // What was shown may have been lost on its way, and the friend may not know yet what it has lost.
+        let has_begun = !outcome.events.is_empty();
+        if !has_begun && (resume.recovering || self.recovery.trust == Trust::Shown) {
+            self.show_evidence(&mut outcome, signer);
         }
         outcome.reply = shown(self) != shown_before;
         outcome
     }
 
-    fn stop_in(&mut self, outcome: &mut ResumeOutcome, reason: StopReason, signer: &dyn Signer) {
+    pub(crate) fn stop_in(&mut self, outcome: &mut ResumeOutcome, reason: StopReason, signer: &dyn Signer) {
         if self.active().is_some() {
             self.stop(reason, signer);
             outcome.stopped = Some(reason);
         }
     }
 
-    /// An epoch in which the friend says we both are, that began with an Opening of ours, and that we do not know. The newest
-    /// epoch of all that the friend has shown, if so.
-    fn forgotten_epoch(&self, position: Option<&EpochPosition>, farthest: u64) -> Option<u64> {
-        let number = position?.number;
+    /// Whether the friend says that we both are in an epoch that began with an Opening of ours, and that we do not know.
+    fn is_said_to_be_in(&self, position: &EpochPosition, farthest: u64) -> bool {
+        let number = position.number;
         let theirs = self.negotiation.theirs.as_ref();
         // Only when the friend's Opening accepts our terms an epoch begins without an Opening of ours for it.
         let is_acceptance = theirs.is_some_and(|theirs| theirs.epoch == number && theirs.accepts.is_some());
-        let is_forgotten = number >= self.next_epoch() && number <= farthest && !is_acceptance;
-        is_forgotten.then(|| theirs.map_or(number, |theirs| theirs.epoch.max(number)))
+        number >= self.next_epoch() && number <= farthest && !is_acceptance
     }
 
-    /// Our database is old, or the friend lies. Nothing is signed again for an epoch that we may have signed for.
-    fn start_above(&mut self, newest: u64, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
-        self.stop_in(outcome, StopReason::OwnStateLost, signer);
-        if self.stopped.is_some_and(|reason| reason != StopReason::OwnStateLost) {
-            self.stopped = Some(StopReason::OwnStateLost);
-            outcome.stopped = self.stopped;
-            self.marks.head = true;
-        }
-        let terms = self.current_terms();
-        self.propose(terms, newest + 1, None, signer);
+    /// The friend claims to hold what we do not know. Our database is old, or the friend lies: it is asked to show it, and
+    /// nothing is signed meanwhile.
+    fn ask(&mut self) {
+        self.recovery.link.asks = true;
         self.resumed = false;
     }
 
     fn compare_positions(
         &mut self,
         position: Option<&EpochPosition>,
+        farthest: u64,
         outcome: &mut ResumeOutcome,
         signer: &dyn Signer,
     ) {
+        if position.is_some_and(|position| self.is_said_to_be_in(position, farthest)) {
+            return self.ask();
+        }
         let Some(epoch) = self.active() else {
             return;
         };
@@ -114,7 +121,10 @@ impl Account {
                 Ok(resend) => {
                     outcome.resend = resend;
                     self.resumed = true;
+                    self.recovery.link.asks = false;
                 }
+                Err(StopReason::OwnStateLost) => self.ask(),
+                Err(StopReason::FriendStateLost) => self.show_evidence(outcome, signer),
                 Err(reason) => self.stop_in(outcome, reason, signer),
             }
             return;
@@ -127,13 +137,13 @@ impl Account {
             && position.is_some_and(|position| position.number == epoch.number);
         self.resumed = false;
         if was_confirmed && !has_reopened || knows_not_its_own {
-            // It was in this epoch and does not know it any more. Our terms for the next one show what it has lost.
-            self.stop_in(outcome, StopReason::FriendStateLost, signer);
+            // It was in this epoch and does not know it any more.
+            self.show_evidence(outcome, signer);
         }
     }
 
     /// The highest epoch that is taken from the friend: some steps ahead, or, after a recovery, about the time.
-    fn farthest_epoch(&self, now_ms: u64) -> u64 {
+    pub(crate) fn farthest_epoch(&self, now_ms: u64) -> u64 {
         let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
         let newest = known.max(self.newest_epoch()).unwrap_or(0);
         newest.saturating_add(EPOCHS_AHEAD).max(now_ms.saturating_add(EPOCH_AHEAD_MS))

@@ -14,6 +14,8 @@ pub enum StopReason {
     OwnStateLost,
     /// The friend does not know its own statements any more: its database is old.
     FriendStateLost,
+    /// We have lost our own state, and the friend shows less than it has signed or acknowledged.
+    FriendWithholds,
     /// The owner removed or disabled the friend.
     Owner,
 }
@@ -24,10 +26,13 @@ impl std::fmt::Display for StopReason {
             StopReason::Fault(fault) => write!(f, "{fault}"),
             StopReason::FriendReopened => f.write_str("the friend proposes other terms"),
             StopReason::OwnStateLost => f.write_str(
-                "the friend holds statements of ours that are not in our database: it is an old copy, or the friend lies",
+                "our database is an old copy, or was lost: the friend is asked to show what both sides have signed",
             ),
             StopReason::FriendStateLost => {
                 f.write_str("the friend does not know its own last statements any more: its database is an old copy")
+            }
+            StopReason::FriendWithholds => {
+                f.write_str("the friend does not show everything that it has signed or acknowledged before")
             }
             StopReason::Owner => f.write_str("it was closed by its owner"),
         }

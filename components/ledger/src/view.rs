@@ -5,7 +5,7 @@
 //! protocol says. So the view after some statements of each side does not depend on the order in which the two logs were read,
 //! as long as each statement comes after the one that it acknowledges.
 
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Side};
 use crate::pending::{Direction, Misstep, Pending, Stage};
 use offst_crypto::{Hash, HashLock, Preimage};
 use offst_proto::RequestId;
@@ -15,23 +15,7 @@ use offst_proto::opening::Continuing;
 use offst_proto::statement::Operation;
 use std::collections::BTreeMap;
 
-/// Whose log something stands in, seen from the account's owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Local,
-    Remote,
-}
-
 impl Side {
-    pub(crate) const BOTH: [Side; 2] = [Side::Local, Side::Remote];
-
-    pub(crate) fn other(self) -> Side {
-        match self {
-            Side::Local => Side::Remote,
-            Side::Remote => Side::Local,
-        }
-    }
-
     /// The direction of the requests for which this side pays.
     pub(crate) fn pays(self) -> Direction {
         match self {
@@ -65,8 +49,7 @@ impl Move {
     pub(crate) fn of(operation: &Operation, author: Side, account: &AccountKey) -> Option<Move> {
         let (payer, step) = match operation {
             Operation::Request(request) => {
-                let receiver = if author == Side::Local { account.remote } else { account.local };
-                let terms = request.terms(receiver, &account.currency).hash();
+                let terms = request.terms(account.of(author.other()), &account.currency).hash();
                 (author, Step::Request { amount: request.frozen(), terms })
             }
             Operation::Response(answer) => (author.other(), Step::Respond(answer.lock)),

@@ -217,7 +217,7 @@ impl Core {
             drop(caller.send(reply));
         }
         for output in outputs {
-            self.hand_out(output);
+            self.hand_out(output)?;
         }
         if self.replies.len() > REPLIES_SWEEP {
             self.replies.retain(|_, caller| !caller.is_closed());
@@ -225,9 +225,13 @@ impl Core {
         Ok(self)
     }
 
-    fn hand_out(&mut self, output: Output) {
+    fn hand_out(&mut self, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send(friend, connection, frame) => self.send(friend, connection, frame),
+            Output::ReadEvidence(line, connection) => {
+                let rows = self.store.evidence(&line)?;
+                self.later.push(Input::EvidenceRows(line, connection, rows));
+            }
             Output::Reply(command, reply) => {
                 if let Some(caller) = self.replies.remove(&command) {
                     drop(caller.send(reply));
@@ -243,6 +247,7 @@ impl Core {
                 drop(self.outside.events.send(event));
             }
         }
+        Ok(())
     }
 
     fn find_ways(&mut self, payment: PaymentId, query: Query) {

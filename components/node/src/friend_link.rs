@@ -6,6 +6,7 @@ use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_funder::{ConnectionId, Input};
 use offst_proto::friend::FriendMessage;
 use offst_proto::limits::FRIEND_FRAME_BYTES_MAX;
+use offst_proto::signed::BadSignature;
 use offst_secure_channel::{FrameReader, FrameWriter, Keepalive, KeepaliveConfig, KeepaliveStep};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,17 @@ async fn read<R: AsyncRead + Unpin>(
                 Ok(statement) => Input::Statement(context.friend, context.connection, Box::new(statement)),
                 Err(error) => return faulty(context, &error.to_string()),
             },
+            Ok(FriendMessage::Evidence(evidence)) => Input::Evidence(context.friend, context.connection, evidence),
+            Ok(FriendMessage::EvidenceStatements(statements)) => {
+                let verified = statements.into_iter().map(|statement| statement.verify(&Ed25519Verifier));
+                match verified.collect() {
+                    Ok(statements) => Input::EvidenceStatements(context.friend, context.connection, statements),
+                    Err(error) => {
+                        let error: BadSignature = error;
+                        return faulty(context, &error.to_string());
+                    }
+                }
+            }
             Ok(FriendMessage::Hello { .. }) => return faulty(context, "a second hello"),
             Err(error) => return faulty(context, &error.to_string()),
         };

@@ -1,6 +1,7 @@
 //! What two friends send each other (protocol sections 1 and 3; `capnp/friend.capnp`).
 
 use crate::encoding::DecodeError;
+use crate::limits::{CHECKPOINT_BYTES_MAX, EVIDENCE_STATEMENTS_MAX};
 use crate::opening::Opening;
 use crate::statement::Statement;
 use crate::wire::friend_capnp;
@@ -8,6 +9,9 @@ use crate::{Currency, Unverified, frame};
 use capnp::message::Builder;
 use offst_crypto::Hash;
 use std::sync::Arc;
+
+/// How full a frame with several statements gets, bytes. Far below the largest frame, so that other frames do not wait long.
+const EVIDENCE_FRAME_BYTES: usize = 256 * 1024;
 
 /// One frame between friends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,10 @@ pub enum FriendMessage {
     Resume(Box<Resume>),
     /// A statement, not yet verified. Sent with [`statement_frame`], from the stored bytes.
     Statement(Box<Unverified<Statement>>),
+    /// What proves where an account stands.
+    Evidence(Box<Evidence>),
+    /// Statements that belong to the newest [`Evidence`], in the order in which they can be checked, not yet verified.
+    EvidenceStatements(Vec<Unverified<Statement>>),
     /// Nothing to say, still here.
     Keepalive,
 }
@@ -34,6 +42,8 @@ pub struct Resume {
     pub opening: Option<Unverified<Opening>>,
     /// The epoch the sender has adopted.
     pub epoch: Option<EpochPosition>,
+    /// The sender does not trust its own state of this account: it asks for [`Evidence`].
+    pub recovering: bool,
 }
 
 /// Where a side stands in an epoch.
@@ -53,6 +63,32 @@ pub struct EpochPosition {
     pub other_hash: Hash,
 }
 
+/// What one side shows to the other that has lost its own state: the newest epoch, as both have signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The account's currency.
+    pub currency: Currency,
+    /// The Openings that the epoch rests on, the sender's and the receiver's. None: the sender has no epoch.
+    pub openings: Option<[Unverified<Opening>; 2]>,
+    /// Where the statements start; none: with the epoch.
+    pub checkpoint: Option<EvidenceCheckpoint>,
+    /// How many statements follow, at most [`EVIDENCE_STATEMENTS_MAX`].
+    pub statements: u32,
+    /// No Opening that the sender knows is for a later epoch.
+    pub newest_epoch: u64,
+    /// The sender does not trust its own state either.
+    pub recovering: bool,
+}
+
+/// The set of pending requests to which the checkpoint of the first statement commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceCheckpoint {
+    /// Whether the evidence's sender signed it; otherwise its receiver.
+    pub by_sender: bool,
+    /// The bytes whose hash is the checkpoint, at most [`CHECKPOINT_BYTES_MAX`].
+    pub set: Vec<u8>,
+}
+
 /// The frame of a statement, given its stored bytes.
 pub fn statement_frame(wire: &[u8]) -> Vec<u8> {
     let mut message = Builder::new_default();
@@ -61,11 +97,17 @@ pub fn statement_frame(wire: &[u8]) -> Vec<u8> {
 }
 
 /// The frame of a [`Resume`], given the stored bytes of the Opening.
-pub fn resume_frame(currency: &Currency, opening: Option<&Arc<[u8]>>, epoch: Option<&EpochPosition>) -> Vec<u8> {
+pub fn resume_frame(
+    currency: &Currency,
+    opening: Option<&Arc<[u8]>>,
+    epoch: Option<&EpochPosition>,
+    recovering: bool,
+) -> Vec<u8> {
     let mut message = Builder::new_default();
     let mut resume = message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_resume();
     resume.set_currency(currency.as_str());
     resume.set_opening(opening.map_or(&[], |o| o));
+    resume.set_recovering(recovering);
     if let Some(position) = epoch {
         let mut epoch = resume.init_epoch();
         epoch.set_agreed(position.agreed.as_bytes());
@@ -76,6 +118,50 @@ pub fn resume_frame(currency: &Currency, opening: Option<&Arc<[u8]>>, epoch: Opt
         epoch.set_other_hash(position.other_hash.as_bytes());
     }
     frame::write(&message)
+}
+
+impl Evidence {
+    /// Its frame.
+    pub fn frame(&self) -> Vec<u8> {
+        let mut message = Builder::new_default();
+        let mut evidence = message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_evidence();
+        evidence.set_currency(self.currency.as_str());
+        if let Some([opening, other]) = &self.openings {
+            evidence.set_opening(opening.wire());
+            evidence.set_other_opening(other.wire());
+        }
+        if let Some(checkpoint) = &self.checkpoint {
+            evidence.set_checkpoint_by_sender(checkpoint.by_sender);
+            evidence.set_set(&checkpoint.set);
+        }
+        evidence.set_statements(self.statements);
+        evidence.set_newest_epoch(self.newest_epoch);
+        evidence.set_recovering(self.recovering);
+        frame::write(&message)
+    }
+}
+
+/// The frames of the statements that belong to an [`Evidence`], as few as the size of a frame allows.
+pub fn evidence_statement_frames(wires: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let mut rest = wires;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|wire| {
+            bytes += wire.len() + 16;
+            bytes <= EVIDENCE_FRAME_BYTES
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        let mut message = Builder::new_default();
+        let root = message.init_root::<friend_capnp::friend_message::Builder<'_>>();
+        let mut list = root.init_evidence_statements(u32::try_from(now.len()).expect("bounded by the frame's size"));
+        for (place, wire) in (0..).zip(now) {
+            list.set(place, wire);
+        }
+        frames.push(frame::write(&message));
+        rest = later;
+    }
+    frames
 }
 
 impl FriendMessage {
@@ -105,6 +191,10 @@ impl FriendMessage {
             Which::Hello(hello) => FriendMessage::Hello { incarnation: hello?.get_incarnation() },
             Which::Resume(resume) => FriendMessage::Resume(Box::new(read_resume(resume?)?)),
             Which::Statement(wire) => FriendMessage::Statement(Box::new(Unverified::from_wire(wire?)?)),
+            Which::Evidence(evidence) => FriendMessage::Evidence(Box::new(read_evidence(evidence?)?)),
+            Which::EvidenceStatements(wires) => FriendMessage::EvidenceStatements(
+                wires?.iter().map(|wire| Unverified::from_wire(wire?)).collect::<Result<_, DecodeError>>()?,
+            ),
             Which::Keepalive(()) => FriendMessage::Keepalive,
         })
     }
@@ -130,6 +220,37 @@ fn read_resume(resume: friend_capnp::resume::Reader<'_>) -> Result<Resume, Decod
         currency: resume.get_currency()?.to_str()?.parse().map_err(|_| DecodeError::invalid("a currency"))?,
         opening: if opening.is_empty() { None } else { Some(Unverified::from_wire(opening)?) },
         epoch,
+        recovering: resume.get_recovering(),
+    })
+}
+
+fn read_evidence(evidence: friend_capnp::evidence::Reader<'_>) -> Result<Evidence, DecodeError> {
+    let (opening, other) = (evidence.get_opening()?, evidence.get_other_opening()?);
+    let openings = if opening.is_empty() && other.is_empty() {
+        None
+    } else {
+        Some([Unverified::from_wire(opening)?, Unverified::from_wire(other)?])
+    };
+    let set = evidence.get_set()?;
+    if set.len() > CHECKPOINT_BYTES_MAX {
+        return Err(DecodeError::too_large("a set of pending requests"));
+    }
+    let checkpoint = if set.is_empty() {
+        None
+    } else {
+        Some(EvidenceCheckpoint { by_sender: evidence.get_checkpoint_by_sender(), set: set.to_vec() })
+    };
+    let statements = evidence.get_statements();
+    if statements > EVIDENCE_STATEMENTS_MAX {
+        return Err(DecodeError::too_large("the number of statements"));
+    }
+    Ok(Evidence {
+        currency: evidence.get_currency()?.to_str()?.parse().map_err(|_| DecodeError::invalid("a currency"))?,
+        openings,
+        checkpoint,
+        statements,
+        newest_epoch: evidence.get_newest_epoch(),
+        recovering: evidence.get_recovering(),
     })
 }
 
@@ -137,6 +258,7 @@ fn read_resume(resume: friend_capnp::resume::Reader<'_>) -> Result<Resume, Decod
 mod tests {
     use super::*;
     use crate::Verified;
+    use crate::limits::FRIEND_FRAME_BYTES_MAX;
     use crate::statement::{Operation, Totals};
     use offst_crypto::{Identity, sha256};
     use proptest::prelude::*;
@@ -193,11 +315,38 @@ mod tests {
         vec![
             FriendMessage::hello_frame(7),
             FriendMessage::keepalive_frame(),
-            resume_frame(&currency, None, None),
-            resume_frame(&currency, Some(opening.wire()), None),
-            resume_frame(&currency, Some(opening.wire()), Some(&position())),
+            resume_frame(&currency, None, None, false),
+            resume_frame(&currency, Some(opening.wire()), None, true),
+            resume_frame(&currency, Some(opening.wire()), Some(&position()), false),
             statement_frame(statement().wire()),
+            nothing().frame(),
+            evidence().frame(),
+            evidence_statement_frames(&[statement().wire().clone(), statement().wire().clone()]).remove(0),
         ]
+    }
+
+    fn nothing() -> Evidence {
+        Evidence {
+            currency: Currency::default(),
+            openings: None,
+            checkpoint: None,
+            statements: 0,
+            newest_epoch: 0,
+            recovering: true,
+        }
+    }
+
+    fn evidence() -> Evidence {
+        let opened = || Unverified::from_wire(opening().wire()).unwrap();
+        let checkpoint = EvidenceCheckpoint { by_sender: true, set: vec![1, 2, 3] };
+        Evidence {
+            openings: Some([opened(), opened()]),
+            checkpoint: Some(checkpoint),
+            statements: 2,
+            newest_epoch: 5,
+            recovering: false,
+            ..nothing()
+        }
     }
 
     #[test]
@@ -205,10 +354,13 @@ mod tests {
         let frames = frames();
         insta::assert_snapshot!(hex(&frames[0]), @"00000000040000000000000001000100000000000000000000000000010000000700000000000000");
         insta::assert_snapshot!(hex(&frames[1]), @"0000000003000000000000000100010003000000000000000000000000000000");
-        insta::assert_snapshot!(hex(&frames[2]), @"0000000007000000000000000100010001000000000000000000000000000300090000003a000000090000000200000000000000000000006372656469740000");
-        insta::assert_snapshot!(hex(&frames[3]), @"000000001f000000000000000100010001000000000000000000000000000300090000003a00000009000000d2050000000000000000000063726564697400000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f807000000000000");
-        insta::assert_snapshot!(hex(&frames[4]), @"0000000031000000000000000100010001000000000000000000000000000300090000003a00000009000000d2050000640000000300030063726564697400000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f807000000000000020000000000000003000000000000000500000000000000090000000201000015000000020100002100000002010000010101010101010101010101010101010101010101010101010101010101010104040404040404040404040404040404040404040404040404040404040404040606060606060606060606060606060606060606060606060606060606060606");
+        insta::assert_snapshot!(hex(&frames[2]), @"00000000080000000000000001000100010000000000000000000000010003000000000000000000090000003a000000090000000200000000000000000000006372656469740000");
+        insta::assert_snapshot!(hex(&frames[3]), @"00000000200000000000000001000100010000000000000000000000010003000100000000000000090000003a00000009000000d2050000000000000000000063726564697400000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f807000000000000");
+        insta::assert_snapshot!(hex(&frames[4]), @"00000000320000000000000001000100010000000000000000000000010003000000000000000000090000003a00000009000000d2050000640000000300030063726564697400000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f807000000000000020000000000000003000000000000000500000000000000090000000201000015000000020100002100000002010000010101010101010101010101010101010101010101010101010101010101010104040404040404040404040404040404040404040404040404040404040404040606060606060606060606060606060606060606060606060606060606060606");
         insta::assert_snapshot!(hex(&frames[5]), @"0000000029000000000000000100010002000000000000000100000072090000000000116f666673742f73746174656d656e742f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000019eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000000000000009eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000001070100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000787177e77acae57f1805addcea4a7116b939ba734447e2573e2fb6f0c79ea9f6f476f3d2ae7d747aa3188f3b99a24e2508391171948e1998ec5ed9ed094a610f0000");
+        insta::assert_snapshot!(hex(&frames[6]), @"000000000a000000000000000100010004000000000000000000000002000400020000000000000000000000000000000d0000003a0000000000000000000000000000000000000000000000000000006372656469740000");
+        insta::assert_snapshot!(hex(&frames[7]), @"000000003b000000000000000100010004000000000000000000000002000400010000000200000005000000000000000d0000003a0000000d000000d205000069000000d2050000c50000001a00000063726564697400000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f8070000000000000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f8070000000000000102030000000000");
+        insta::assert_snapshot!(hex(&frames[8]), @"000000005100000000000000010001000500000000000000010000001600000005000000720900009900000072090000000000116f666673742f73746174656d656e742f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000019eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000000000000009eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000001070100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000787177e77acae57f1805addcea4a7116b939ba734447e2573e2fb6f0c79ea9f6f476f3d2ae7d747aa3188f3b99a24e2508391171948e1998ec5ed9ed094a610f0000000000116f666673742f73746174656d656e742f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000019eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000000000000009eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000001070100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000787177e77acae57f1805addcea4a7116b939ba734447e2573e2fb6f0c79ea9f6f476f3d2ae7d747aa3188f3b99a24e2508391171948e1998ec5ed9ed094a610f0000");
     }
 
     #[test]
@@ -219,12 +371,47 @@ mod tests {
         assert_eq!(read(&frames[1]), FriendMessage::Keepalive);
         let opened = Unverified::from_wire(opening().wire()).unwrap();
         let cases = [(None, None), (Some(&opened), None), (Some(&opened), Some(position()))];
-        for (frame, (opening, epoch)) in frames[2..5].iter().zip(cases) {
-            let expected = Resume { currency: Currency::default(), opening: opening.cloned(), epoch };
+        for (place, (opening, epoch)) in (2..).zip(cases) {
+            let (frame, recovering) = (&frames[place], place == 3);
+            let expected = Resume { currency: Currency::default(), opening: opening.cloned(), epoch, recovering };
             assert_eq!(read(frame), FriendMessage::Resume(Box::new(expected)));
         }
         let stated = Unverified::from_wire(statement().wire()).unwrap();
-        assert_eq!(read(&frames[5]), FriendMessage::Statement(Box::new(stated)));
+        assert_eq!(read(&frames[5]), FriendMessage::Statement(Box::new(stated.clone())));
+        assert_eq!(read(&frames[6]), FriendMessage::Evidence(Box::new(nothing())));
+        assert_eq!(read(&frames[7]), FriendMessage::Evidence(Box::new(evidence())));
+        assert_eq!(read(&frames[8]), FriendMessage::EvidenceStatements(vec![stated.clone(), stated]));
+    }
+
+    #[test]
+    fn evidence_goes_in_as_few_frames_as_its_size_allows() {
+        let wire = statement().wire().clone();
+        let many = vec![wire.clone(); 2000];
+        let frames = evidence_statement_frames(&many);
+        assert!((2..10).contains(&frames.len()), "{}", frames.len());
+        let mut count = 0;
+        for frame in frames {
+            assert!(frame.len() <= FRIEND_FRAME_BYTES_MAX);
+            let FriendMessage::EvidenceStatements(list) = FriendMessage::from_frame(&frame).unwrap() else { panic!() };
+            assert!(list.iter().all(|statement| **statement.wire() == *wire));
+            count += list.len();
+        }
+        assert_eq!(count, 2000);
+        assert_eq!(evidence_statement_frames(&[]), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn evidence_out_of_its_bounds_is_refused() {
+        let is_refused = |evidence: Evidence| FriendMessage::from_frame(&evidence.frame()).is_err();
+        let with_set = |len: usize| Evidence {
+            checkpoint: Some(EvidenceCheckpoint { by_sender: false, set: vec![7; len] }),
+            ..evidence()
+        };
+        assert!(!is_refused(with_set(CHECKPOINT_BYTES_MAX)) && is_refused(with_set(CHECKPOINT_BYTES_MAX + 1)));
+        assert!(is_refused(Evidence { statements: EVIDENCE_STATEMENTS_MAX + 1, ..evidence() }));
+        // Two Openings and a set, as large as they get, fit a frame.
+        let openings = 2 * (2 * crate::limits::PENDING_MAX * 97 + 512);
+        assert!(openings + CHECKPOINT_BYTES_MAX < FRIEND_FRAME_BYTES_MAX);
     }
 
     #[test]
@@ -258,7 +445,7 @@ mod tests {
             let [agreed, own_hash, other_hash] = hashes.map(Hash::from_bytes);
             let [number, own_seq, other_seq] = numbers;
             let position = EpochPosition { agreed, number, own_seq, own_hash, other_seq, other_hash };
-            let frame = resume_frame(&Currency::default(), None, Some(&position));
+            let frame = resume_frame(&Currency::default(), None, Some(&position), false);
             let FriendMessage::Resume(resume) = FriendMessage::from_frame(&frame).unwrap() else { unreachable!() };
             prop_assert_eq!(resume.epoch, Some(position));
         }

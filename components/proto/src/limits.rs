@@ -33,5 +33,9 @@ pub const PARTS_MAX: usize = 16;
 pub const CURRENCIES_MAX: usize = 8;
 /// Longest patience of a request in milliseconds.
 pub const PATIENCE_MS_MAX: u64 = 3_600_000;
+/// Most bytes of the set of pending requests that a checkpoint commits to: twice what is taken in both directions.
+pub const CHECKPOINT_BYTES_MAX: usize = 128 + 4 * PENDING_MAX * 97;
+/// Most statements that are shown as evidence for one account: both sides' since a checkpoint.
+pub const EVIDENCE_STATEMENTS_MAX: u32 = 16 * 1024;
 /// Largest frame on a link between friends, bytes.
 pub const FRIEND_FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -57,6 +57,11 @@ impl<T: Signable> Unverified<T> {
         &self.0.value
     }
 
+    /// Canonical bytes, then the signature.
+    pub fn wire(&self) -> &Arc<[u8]> {
+        &self.0.wire
+    }
+
     /// Checks the signature of the author.
     ///
     /// # Errors

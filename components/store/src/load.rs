@@ -5,11 +5,11 @@ use crate::database::Store;
 use crate::error::StoreError;
 use offst_crypto::PublicKey;
 use offst_funder::{FunderImage, HopKey, LineKey};
-use offst_ledger::{AccountImage, Direction};
+use offst_ledger::{AccountImage, Direction, EvidenceRows};
 use offst_proto::encoding::{Canonical, DecodeError};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, RequestId};
-use rusqlite::Row;
+use rusqlite::{OptionalExtension, Row};
 use std::collections::BTreeMap;
 
 pub(crate) type Bytes = Vec<u8>;
@@ -130,6 +130,24 @@ impl Store {
             image.statements.push(wire.into());
         }
         Ok(accounts.into_iter().map(|(id, (line, image))| (id, line, image)).collect())
+    }
+
+    /// The rows that prove where an account stands; none of an account that does not exist.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn evidence(&self, line: &LineKey) -> Result<EvidenceRows, StoreError> {
+        let Some(id) = self.accounts.get(line) else { return Ok(EvidenceRows::default()) };
+        let sql = "SELECT value FROM checkpoint WHERE account = ?1";
+        let checkpoint: Option<Bytes> =
+            self.connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
+        let sql = "SELECT wire FROM statement WHERE account = ?1 ORDER BY mine, seq";
+        let statements = self
+            .connection
+            .prepare_cached(sql)?
+            .query_map([id], |row| Ok(row.get::<_, Bytes>(0)?.into()))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(EvidenceRows { checkpoint: checkpoint.unwrap_or_default(), statements })
     }
 
     fn load_servers(&self, sql: &str) -> Result<Vec<(String, ServerTicket)>, StoreError> {

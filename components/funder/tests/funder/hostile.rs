@@ -201,7 +201,7 @@ fn show_opening(world: &mut World, epoch: u64, balance: i128, continuing: Vec<Co
     };
     let opening = Verified::sign(opening, &offst_simulator::keys::FakeSigner::new(1));
     let opening = Some(Unverified::from_wire(opening.wire()).unwrap());
-    world.resume(0, 1, Resume { currency: Currency::default(), opening, epoch: None });
+    world.resume(0, 1, Resume { currency: Currency::default(), opening, epoch: None, recovering: false });
 }
 
 /// Only balances are shown to the owner who accepts a friend's terms: nothing else in them may cost him money.

@@ -5,7 +5,7 @@ use crate::{AbortOutcome, NotAllowed};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     Request(u128),
     Respond,
     Commit,
@@ -57,9 +57,9 @@ fn step(with_resets: bool, with_losses: bool) -> impl Strategy<Value = Step> {
     }
 }
 
-type Play = Vec<(Step, bool, prop::sample::Index)>;
+pub(super) type Play = Vec<(Step, bool, prop::sample::Index)>;
 
-fn plays(with_resets: bool, with_losses: bool) -> impl Strategy<Value = Play> {
+pub(super) fn plays(with_resets: bool, with_losses: bool) -> impl Strategy<Value = Play> {
     prop::collection::vec((step(with_resets, with_losses), any::<bool>(), any::<prop::sample::Index>()), 1..250)
 }
 
@@ -74,7 +74,7 @@ fn pick(
     if list.is_empty() { None } else { Some(*index.get(&list)) }
 }
 
-fn take(pair: &mut Pair, step: Step, end: usize, index: prop::sample::Index) {
+pub(super) fn take(pair: &mut Pair, step: Step, end: usize, index: prop::sample::Index) {
     use Direction::{Incoming, Outgoing};
     let is_active = pair.ends[end].account.active().is_some();
     match step {
@@ -159,7 +159,7 @@ fn take(pair: &mut Pair, step: Step, end: usize, index: prop::sample::Index) {
 }
 
 /// Whatever happened: people settle it, and then nothing is left.
-fn finish(pair: &mut Pair) {
+pub(super) fn finish(pair: &mut Pair) {
     pair.settle();
     for round in 0.. {
         if pair.is_active() {
@@ -201,7 +201,7 @@ fn finish(pair: &mut Pair) {
 }
 
 /// Few by default, because every step builds the account again from its rows.
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(64)
 }
 

@@ -83,9 +83,18 @@ pub(crate) fn settle_in(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Ou
                     FriendMessage::Statement(statement) => {
                         Input::Statement(author, connection, Box::new(statement.verify(&Ed25519Verifier).unwrap()))
                     }
+                    FriendMessage::Evidence(evidence) => Input::Evidence(author, connection, evidence),
+                    FriendMessage::EvidenceStatements(statements) => {
+                        let verified = statements.into_iter().map(|statement| statement.verify(&Ed25519Verifier));
+                        Input::EvidenceStatements(author, connection, verified.collect::<Result<_, _>>().unwrap())
+                    }
                     other => panic!("{other:?}"),
                 };
                 (1 - from, machines[1 - from].handle(input))
+            }
+            Output::ReadEvidence(line, connection) => {
+                let rows = machines[from].store.evidence(&line).unwrap();
+                (from, machines[from].handle(Input::EvidenceRows(line, connection, rows)))
             }
             Output::FindWays(payment, query) => {
                 let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };

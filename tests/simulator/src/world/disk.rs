@@ -5,7 +5,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{
     Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
 };
-use offst_ledger::{AccountChange, AccountImage, Direction, Pending, QueuedOperation};
+use offst_ledger::{AccountChange, AccountImage, Direction, EvidenceRows, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
 use offst_proto::report::{ForwardReport, InvoiceStatus};
 use offst_proto::ticket::ServerTicket;
@@ -210,6 +210,15 @@ impl Disk {
     /// Our statement with this number on an account, as bytes; none when the friend has acknowledged it.
     pub(super) fn own_statement(&self, line: &LineKey, seq: u64) -> Option<&[u8]> {
         self.accounts.get(line)?.statements.get(&(true, seq)).map(|wire| &**wire)
+    }
+
+    /// The rows that prove where an account stands.
+    pub(super) fn evidence(&self, line: &LineKey) -> EvidenceRows {
+        let rows = self.accounts.get(line);
+        rows.map_or_else(EvidenceRows::default, |rows| EvidenceRows {
+            checkpoint: rows.checkpoint.clone(),
+            statements: rows.statements.values().cloned().collect(),
+        })
     }
 
     /// Requests that are carried on or end here.

@@ -59,6 +59,12 @@ impl World {
                     let statement = statement.verify(&*self.verifier).expect("a node's own signature");
                     Input::Statement(key, connection, Box::new(statement))
                 }
+                FriendMessage::Evidence(evidence) => Input::Evidence(key, connection, evidence),
+                FriendMessage::EvidenceStatements(statements) => {
+                    let verified = statements.into_iter().map(|statement| statement.verify(&*self.verifier));
+                    let verified = verified.collect::<Result<_, _>>().expect("signatures that are on a node's disk");
+                    Input::EvidenceStatements(key, connection, verified)
+                }
                 message => panic!("a funder does not send {message:?}"),
             },
         }

@@ -131,6 +131,10 @@ impl World {
                     self.links.entry((index, to)).or_default().push_back(Packet::Frame(connection, frame));
                 }
             }
+            Output::ReadEvidence(line, connection) => {
+                let rows = self.nodes[index].disk.evidence(&line);
+                self.nodes[index].inbox.push_back(Input::EvidenceRows(line, connection, rows));
+            }
             Output::Reply(id, reply) => {
                 let second = self.nodes[index].replies.insert(id, reply);
                 assert_eq!(second, None, "a command is answered once");

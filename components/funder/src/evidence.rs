@@ -1,0 +1,84 @@
+//! What friends show each other when one of them has lost its state: passed between the accounts, the connections and the
+//! database.
+
+use crate::io::{ConnectionId, Output};
+use crate::machine::{Batch, line};
+use crate::records::LineKey;
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, EvidenceOutcome, EvidenceRows};
+use offst_proto::Verified;
+use offst_proto::friend::Evidence;
+use offst_proto::statement::Statement;
+
+impl Batch<'_> {
+    /// The database has given what proves where an account stands.
+    pub(crate) fn show_evidence(&mut self, line: &LineKey, connection: ConnectionId, rows: EvidenceRows) {
+        let now_ms = self.now.unix_ms;
+        let shown = self.with_account(line, connection, |account, environment| {
+            account.evidence(rows, now_ms, &*environment.signer)
+        });
+        if let Some((frames, outcome)) = shown {
+            self.outputs.extend(frames.into_iter().map(|frame| Output::Send(line.friend, connection, frame)));
+            self.evidence_came(line, connection, outcome);
+        }
+    }
+
+    pub(crate) fn evidence_begins(&mut self, key: PublicKey, connection: ConnectionId, evidence: Evidence) {
+        let (line, now_ms) = (line(key, &evidence.currency), self.now.unix_ms);
+        let outcome = self.with_account(&line, connection, |account, environment| {
+            account.take_evidence(evidence, now_ms, &*environment.signer, &*environment.verifier)
+        });
+        if let Some(outcome) = outcome {
+            self.evidence_came(&line, connection, outcome);
+        }
+    }
+
+    pub(crate) fn evidence_continues(
+        &mut self,
+        key: PublicKey,
+        connection: ConnectionId,
+        statements: Vec<Verified<Statement>>,
+    ) {
+        let Some(first) = statements.first() else { return };
+        let (line, now_ms) = (line(key, &first.currency), self.now.unix_ms);
+        let outcome = self.with_account(&line, connection, |account, environment| {
+            account.take_evidence_statements(statements, now_ms, &*environment.signer)
+        });
+        if let Some(outcome) = outcome {
+            self.evidence_came(&line, connection, outcome);
+        }
+    }
+
+    fn with_account<T>(
+        &mut self,
+        line: &LineKey,
+        connection: ConnectionId,
+        step: impl FnOnce(&mut Account, &crate::io::Environment) -> T,
+    ) -> Option<T> {
+        if !self.is_current(line.friend, connection) {
+            return None;
+        }
+        self.touched.insert(line.clone());
+        let account = self.state.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)?;
+        Some(step(account, self.environment))
+    }
+
+    fn evidence_came(&mut self, line: &LineKey, connection: ConnectionId, outcome: EvidenceOutcome) {
+        if let Some(refused) = outcome.refused {
+            let name =
+                self.state.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
+            log::warn!("what \"{name}\" shows of the account in {} is not believed: {refused}", line.currency);
+        }
+        if let Some(reason) = outcome.stopped {
+            self.account_stopped(line, reason);
+        }
+        if outcome.reply
+            && let Some(account) = self.account(line)
+        {
+            let frame = account.resume_frame();
+            self.outputs.push(Output::Send(line.friend, connection, frame));
+        }
+        self.account_events(line, outcome.events);
+        self.friend_changed(line.friend);
+    }
+}

@@ -1,0 +1,398 @@
+//! Showing a friend what both have signed, and taking what a friend shows.
+//!
+//! Evidence is an epoch's Openings, the set at a checkpoint and the statements since ([`crate::replay`]). It is believed as far as
+//! signatures go: each of our own binds us, and of the friend's nothing that we have seen may be missing. A mere claim moves
+//! nothing.
+
+use crate::account::Account;
+use crate::changes::Marks;
+use crate::event::Event;
+use crate::key::Side;
+use crate::negotiation::Agreement;
+use crate::recovery::Trust;
+use crate::replay::{Checkpoint, Contradiction, Replay};
+use crate::resume::ResumeOutcome;
+use crate::stop::StopReason;
+use offst_crypto::{Signer, Verifier};
+use offst_proto::friend::{Evidence, EvidenceCheckpoint, evidence_statement_frames};
+use offst_proto::statement::Statement;
+use offst_proto::{Unverified, Verified};
+use std::sync::Arc;
+
+/// Most bytes of statements that are held until evidence is complete. Honest evidence is a small part of it.
+const EVIDENCE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The rows of an account that evidence is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EvidenceRows {
+    /// See [`crate::AccountChange::Checkpoint`].
+    pub checkpoint: Vec<u8>,
+    /// The statements of both sides, each side's in the order of their seq.
+    pub statements: Vec<Arc<[u8]>>,
+}
+
+/// Why a friend's evidence is of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceRefused {
+    /// The Openings are not of this account, not signed, or do not agree.
+    #[error("it shows no openings that both sides have signed and that agree")]
+    Openings,
+    /// More than was announced, or more than is held.
+    #[error("it is larger than it may be")]
+    TooLarge,
+    /// Signatures contradict each other.
+    #[error("{0}")]
+    Contradiction(#[from] Contradiction),
+    /// The epoch is the friend's work alone: no signature of ours belongs to it.
+    #[error("nothing in it shows that this node has ever been in that epoch")]
+    Unproven,
+}
+
+/// What came of a friend's evidence, or of a part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EvidenceOutcome {
+    /// Our own position changed: send [`Account::resume_frame`].
+    pub reply: bool,
+    /// What it means for the node.
+    pub events: Vec<Event>,
+    /// The account stopped just now, or for another reason than before.
+    pub stopped: Option<StopReason>,
+    /// It holds a signature of ours that we do not know, on an account that we trusted: our database is old, and no account of
+    /// this node can be trusted.
+    pub own_state_is_old: bool,
+    /// It was compared with what we hold: the account goes on with the next epoch as soon as the friend agrees.
+    pub restored: bool,
+    /// It was not adopted.
+    pub refused: Option<EvidenceRefused>,
+}
+
+/// Evidence as far as it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Transfer {
+    replay: Replay,
+    set: Option<Vec<u8>>,
+    taken: Vec<Verified<Statement>>,
+    bytes: usize,
+    /// How many statements are still to come.
+    left: u32,
+    /// The friend has signed something else than what we, or others for us, remember.
+    is_forked: bool,
+}
+
+impl Account {
+    /// The friend has lost its state, or says so. Our last words go into the epoch, so that they are part of what we show: what
+    /// we have collected or cancelled and not signed yet.
+    pub(crate) fn show_evidence(&mut self, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
+        if self.recovery.link.has_shown {
+            return;
+        }
+        self.recovery.link.has_shown = true;
+        self.recovery.link.owes_evidence = true;
+        outcome.show_evidence = true;
+        let Account { key, epoch: Some(epoch), marks, .. } = self else { return };
+        if self.recovery.trust != Trust::Sound {
+            return;
+        }
+        for (seq, wire) in epoch.last_words(key, signer) {
+            marks.signed(seq, wire);
+        }
+        self.recovery.trust = Trust::Shown;
+        self.marks.head = true;
+        self.stop_in(outcome, StopReason::FriendStateLost, signer);
+        self.repropose(signer);
+    }
+
+    /// The frames of our evidence, made of the account's rows as the database holds them now. Asked for by
+    /// [`ResumeOutcome::show_evidence`]; the outcome is that of evidence that has waited for it.
+    pub fn evidence(
+        &mut self,
+        rows: EvidenceRows,
+        now_ms: u64,
+        signer: &dyn Signer,
+    ) -> (Vec<Vec<u8>>, EvidenceOutcome) {
+        self.recovery.link.owes_evidence = false;
+        let frames = self.evidence_frames(rows);
+        let mut outcome = EvidenceOutcome::default();
+        self.weigh(&mut outcome, now_ms, signer);
+        (frames, outcome)
+    }
+
+    fn evidence_frames(&self, rows: EvidenceRows) -> Vec<Vec<u8>> {
+        let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
+        let mut evidence = Evidence {
+            currency: self.key.currency.clone(),
+            openings: None,
+            checkpoint: None,
+            statements: 0,
+            newest_epoch: known.max(self.newest_epoch()).unwrap_or(0),
+            recovering: self.recovery.trust == Trust::Doubtful,
+        };
+        let Some(epoch) = &self.epoch else { return vec![evidence.frame()] };
+        let agreement = (*epoch.agreement).clone();
+        let opening = |wire: &Arc<[u8]>| Unverified::from_wire(wire).expect("it was read or signed here");
+        evidence.openings = Some([opening(agreement.mine.wire()), opening(agreement.theirs.wire())]);
+        let base = epoch.kept.checkpoint_of.map(|side| Checkpoint { author: self.key.of(side), set: &rows.checkpoint });
+        let read = |wire: Arc<[u8]>| Some(Unverified::<Statement>::from_wire(&wire).ok()?.trust_own_database());
+        let statements = rows.statements.into_iter().map(read).collect::<Option<Vec<_>>>();
+        let ordered = statements.and_then(|all| Replay::begin(&self.key, agreement, base).in_order(all).ok());
+        // The epoch ended before its rows were read: there is a newer one, and nothing to recover.
+        let Some(ordered) = ordered else { return Vec::new() };
+        let wires: Vec<_> = ordered.iter().map(|statement| statement.wire().clone()).collect();
+        evidence.statements = u32::try_from(wires.len()).expect("a checkpoint is never that old");
+        evidence.checkpoint = epoch
+            .kept
+            .checkpoint_of
+            .map(|side| EvidenceCheckpoint { by_sender: side == Side::Local, set: rows.checkpoint });
+        let mut frames = vec![evidence.frame()];
+        frames.extend(evidence_statement_frames(&wires));
+        frames
+    }
+
+    /// The friend begins to show what both have signed.
+    pub fn take_evidence(
+        &mut self,
+        evidence: Evidence,
+        now_ms: u64,
+        signer: &dyn Signer,
+        verifier: &dyn Verifier,
+    ) -> EvidenceOutcome {
+        let mut outcome = EvidenceOutcome::default();
+        self.recovery.link.friend_recovers = evidence.recovering;
+        self.recovery.link.transfer = None;
+        let farthest = self.farthest_epoch(now_ms);
+        if evidence.newest_epoch <= farthest {
+            self.recovery.link.newest_shown = evidence.newest_epoch;
+        }
+        if self.recovery.trust == Trust::Restored {
+            return outcome;
+        }
+        let Some([theirs, mine]) = evidence.openings else {
+            self.nothing_is_shown(&mut outcome, now_ms, signer);
+            return outcome;
+        };
+        let agreement = self.verified_agreement(mine, theirs, farthest, verifier);
+        let Some(agreement) = agreement else {
+            outcome.refused = Some(EvidenceRefused::Openings);
+            return outcome;
+        };
+        if agreement.mine.epoch >= self.next_epoch() {
+            self.own_state_is_old(&mut outcome);
+        }
+        let base = evidence.checkpoint.as_ref().map(|checkpoint| {
+            let side = if checkpoint.by_sender { Side::Remote } else { Side::Local };
+            Checkpoint { author: self.key.of(side), set: &checkpoint.set }
+        });
+        let transfer = Transfer {
+            replay: Replay::begin(&self.key, agreement, base),
+            set: evidence.checkpoint.map(|checkpoint| checkpoint.set),
+            taken: Vec::new(),
+            bytes: 0,
+            left: evidence.statements,
+            is_forked: false,
+        };
+        self.recovery.link.transfer = Some(Box::new(transfer));
+        self.weigh(&mut outcome, now_ms, signer);
+        outcome
+    }
+
+    fn verified_agreement(
+        &self,
+        mine: Unverified<offst_proto::opening::Opening>,
+        theirs: Unverified<offst_proto::opening::Opening>,
+        farthest: u64,
+        verifier: &dyn Verifier,
+    ) -> Option<Agreement> {
+        let seen = mine.peek();
+        let is_ours = seen.author == self.key.local
+            && seen.other == self.key.remote
+            && seen.currency == self.key.currency
+            && theirs.peek().author == self.key.remote;
+        if !is_ours {
+            return None;
+        }
+        // That they mirror each other says the rest.
+        let agreement = Agreement::of(mine.verify(verifier).ok()?, theirs.verify(verifier).ok()?)?;
+        (agreement.number <= farthest).then_some(agreement)
+    }
+
+    /// Statements that belong to the evidence, their signatures checked.
+    pub fn take_evidence_statements(
+        &mut self,
+        statements: Vec<Verified<Statement>>,
+        now_ms: u64,
+        signer: &dyn Signer,
+    ) -> EvidenceOutcome {
+        let mut outcome = EvidenceOutcome::default();
+        for statement in statements {
+            let Some(mut transfer) = self.recovery.link.transfer.take() else { break };
+            transfer.is_forked |= self.is_forked(&statement);
+            // A signature of ours is one, whatever is wrong with the rest.
+            if self.is_unknown(&statement, &transfer) {
+                self.own_state_is_old(&mut outcome);
+            }
+            match transfer.take(statement) {
+                Ok(()) => self.recovery.link.transfer = Some(transfer),
+                Err(refused) => outcome.refused = Some(refused),
+            }
+        }
+        self.weigh(&mut outcome, now_ms, signer);
+        outcome
+    }
+
+    fn own_state_is_old(&mut self, outcome: &mut EvidenceOutcome) {
+        if !self.is_recovering() {
+            self.distrust();
+            outcome.own_state_is_old = true;
+            outcome.stopped = self.stopped;
+            outcome.reply = true;
+        }
+    }
+
+    /// Whether we have signed a statement without knowing of it.
+    fn is_unknown(&self, statement: &Verified<Statement>, transfer: &Transfer) -> bool {
+        if statement.author != self.key.local || statement.other != self.key.remote {
+            return false;
+        }
+        let Some(epoch) = &self.epoch else { return true };
+        if statement.currency != self.key.currency || statement.epoch < epoch.number {
+            return false;
+        }
+        let is_same = statement.epoch == epoch.number && transfer.replay.agreement().agreed == epoch.agreed;
+        let known = epoch.unacknowledged.iter().map(|said| (said.seq, said.hash));
+        let known = known.chain([epoch.acknowledged, (epoch.mine.seq, epoch.mine.hash)]);
+        let differs = |(seq, hash)| seq == statement.seq && hash != statement.hash();
+        !is_same || statement.seq > epoch.mine.seq || known.into_iter().any(differs)
+    }
+
+    /// Whether another statement stands at this place in what we, or others for us, remember for certain.
+    fn is_forked(&self, statement: &Verified<Statement>) -> bool {
+        let place = usize::from(statement.author != self.key.local);
+        let own = self
+            .epoch
+            .as_ref()
+            .map(|epoch| (epoch.number, [epoch.acknowledged, (epoch.theirs.seq, epoch.theirs.hash)]));
+        let remembered = self.recovery.at_least.map(|head| (head.epoch, [head.own, head.other]));
+        own.into_iter().chain(remembered).any(|(number, places)| {
+            let (seq, hash) = places[place];
+            number == statement.epoch && seq == statement.seq && seq > 0 && hash != statement.hash()
+        })
+    }
+
+    /// The friend says that it has no epoch with us.
+    fn nothing_is_shown(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
+        if self.recovery.trust != Trust::Doubtful {
+            return;
+        }
+        let may_be_so = self.recovery.link.friend_recovers || self.epoch.is_none();
+        if may_be_so && self.negotiation.mine.is_some() && self.holds_enough() {
+            self.propose_restored(outcome, now_ms, signer);
+        } else if self.epoch.is_some() || self.recovery.at_least.is_some() {
+            self.friend_withholds(outcome);
+        }
+    }
+
+    fn friend_withholds(&mut self, outcome: &mut EvidenceOutcome) {
+        if self.stopped != Some(StopReason::FriendWithholds) {
+            self.stopped = Some(StopReason::FriendWithholds);
+            self.marks.head = true;
+            outcome.stopped = self.stopped;
+        }
+    }
+
+    /// Once evidence is complete: compares it with what we hold, and adopts it unless it shows less.
+    fn weigh(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
+        let link = &mut self.recovery.link;
+        // What we show must be what we held before: the friend may be weighing at the same time.
+        if link.owes_evidence || link.transfer.as_ref().is_none_or(|transfer| transfer.left > 0) {
+            return;
+        }
+        let Some(transfer) = link.transfer.take() else { return };
+        if self.recovery.trust != Trust::Doubtful {
+            return;
+        }
+        let (number, reached) = (transfer.replay.agreement().number, transfer.replay.reached());
+        let is_enough = !transfer.is_forked
+            && self.recovery.at_least.is_none_or(|head| head.is_within(number, reached))
+            && self.epoch.as_ref().is_none_or(|epoch| {
+                let is_same = number == epoch.number && transfer.replay.agreement().agreed == epoch.agreed;
+                let is_later = is_same && reached[0] >= epoch.acknowledged.0 && reached[1] >= epoch.theirs.seq;
+                // An epoch in which nothing was signed may be unknown to the friend.
+                is_later || number > epoch.number || !is_same && epoch.is_untouched()
+            });
+        if is_enough {
+            match self.adopt(*transfer) {
+                Ok(()) => self.propose_restored(outcome, now_ms, signer),
+                Err(refused) => outcome.refused = Some(refused),
+            }
+        } else if self.recovery.link.friend_recovers && self.epoch.is_some() && self.holds_enough() {
+            // It will learn the rest from us.
+            self.propose_restored(outcome, now_ms, signer);
+        } else {
+            self.friend_withholds(outcome);
+        }
+    }
+
+    /// What the friend has shown takes the place of what we held.
+    fn adopt(&mut self, mut transfer: Transfer) -> Result<(), EvidenceRefused> {
+        let agreement = transfer.replay.agreement();
+        let own = self.epoch.as_ref();
+        let is_same = own.is_some_and(|own| own.agreed == agreement.agreed);
+        let reached = transfer.replay.reached();
+        // A friend can accept an Opening of ours that was used up long ago; what nobody has signed in its epoch proves nothing.
+        if agreement.mine.epoch != agreement.number && reached[0] == 0 && !is_same {
+            return Err(EvidenceRefused::Unproven);
+        }
+        let mut claims = Vec::new();
+        if let Some(own) = own {
+            if is_same && self.recovery.link.friend_recovers {
+                // Neither knows all: the friend takes these from us, as we take its own from it.
+                for said in own.unacknowledged.iter().filter(|said| said.seq > reached[0]) {
+                    let statement = Unverified::from_wire(&said.wire).expect("we signed it").trust_own_database();
+                    transfer.left += 1;
+                    transfer.take(statement)?;
+                }
+            } else {
+                // They never arrived, and are written again.
+                claims = own.unacknowledged_releases(if is_same { reached[0] } else { 0 });
+            }
+        }
+        let Transfer { replay, set, taken, .. } = transfer;
+        self.epoch = Some(replay.finish()?);
+        self.marks = Marks::everything();
+        self.marks.checkpoint = set;
+        let mine = |statement: &Statement| statement.author == self.key.local;
+        self.marks.statements = taken.iter().map(|s| (mine(s), s.seq, s.wire().clone())).collect();
+        for operation in claims {
+            let id = operation.request_id().expect("a collect or a cancel");
+            self.recovery.claims.entry(id).or_insert(operation);
+        }
+        Ok(())
+    }
+
+    /// Proposes what we hold now for the next epoch; the friend's terms say the same.
+    fn propose_restored(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
+        self.recovery.trust = Trust::Restored;
+        self.stopped = Some(StopReason::OwnStateLost);
+        self.marks.head = true;
+        let theirs = self.negotiation.theirs.as_ref().map_or(0, |theirs| theirs.epoch);
+        let at_least = now_ms.max(theirs).max(self.recovery.link.newest_shown.saturating_add(1));
+        let terms = self.last_known_terms();
+        self.propose(terms, at_least, None, signer);
+        outcome.restored = true;
+        outcome.reply = true;
+        outcome.events = self.settle(signer);
+    }
+}
+
+impl Transfer {
+    fn take(&mut self, statement: Verified<Statement>) -> Result<(), EvidenceRefused> {
+        self.bytes += statement.wire().len();
+        self.left = self.left.checked_sub(1).ok_or(EvidenceRefused::TooLarge)?;
+        if self.bytes > EVIDENCE_BYTES_MAX {
+            return Err(EvidenceRefused::TooLarge);
+        }
+        self.replay.take(&statement)?;
+        self.taken.push(statement);
+        Ok(())
+    }
+}

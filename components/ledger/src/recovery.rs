@@ -1,0 +1,241 @@
+//! When one side does not trust its own state of an account any more, or shows less than the other knows to be signed by it.
+//!
+//! ```text
+//!           shows evidence            the next epoch begins
+//!  Sound --------------------> Shown ---------------------> Sound
+//!    |                           |
+//!    | distrust                  | distrust     evidence was adopted, or what we hold stands
+//!    +-------> Doubtful <--------+                   |
+//!                 +----------------------------> Restored -----> Sound, with the next epoch
+//! ```
+//!
+//! In all states but `Sound` nothing more is signed in the epoch, and its terms stay as they are, so that both sides come to the
+//! same: what we collect or cancel meanwhile is a *claim*, written again as soon as the next epoch begins. A `Doubtful` account
+//! agrees to nothing. The state is durable: a crash in the middle changes nothing.
+
+use crate::account::Account;
+use crate::changes::Marks;
+use crate::epoch::Epoch;
+use crate::evidence::Transfer;
+use crate::key::AccountKey;
+use crate::log::advance;
+use crate::negotiation::{Negotiation, Terms};
+use crate::pending::Direction;
+use crate::stop::StopReason;
+use offst_crypto::{Hash, Preimage, PublicKey};
+use offst_proto::RequestId;
+use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::payment::CancelReason;
+use offst_proto::statement::Operation;
+use std::collections::BTreeMap;
+
+/// How far our own state of an account can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Trust {
+    #[default]
+    Sound,
+    /// It was shown to the friend, which has lost its own.
+    Shown,
+    /// It may be old. Nothing is agreed to before the friend has shown what it holds.
+    Doubtful,
+    /// It was compared with what the friend holds.
+    Restored,
+}
+
+/// What is known of an account for certain: the friend has signed or acknowledged all of it. Friends keep such heads for each
+/// other, so that one who shows less is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The epoch.
+    pub epoch: u64,
+    /// Our newest statement that the friend has acknowledged, and its hash.
+    pub own: (u64, Hash),
+    /// The friend's newest statement that we have, and its hash.
+    pub other: (u64, Hash),
+}
+
+impl Head {
+    /// Whether an epoch with logs up to `reached` (ours, the friend's) holds no less than this.
+    pub(crate) fn is_within(&self, epoch: u64, reached: [u64; 2]) -> bool {
+        epoch > self.epoch || epoch == self.epoch && reached[0] >= self.own.0 && reached[1] >= self.other.0
+    }
+}
+
+/// What recovery has to remember of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Recovery {
+    pub(crate) trust: Trust,
+    /// Each request's `Collect` or `Cancel` that waits for the next epoch.
+    pub(crate) claims: BTreeMap<RequestId, Operation>,
+    /// What the friend must be able to show, as others remember it.
+    pub(crate) at_least: Option<Head>,
+    /// Not stored: no connection outlives the process.
+    pub(crate) link: Link,
+}
+
+/// What recovery knows of the present connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Link {
+    /// The friend claims to hold statements of ours that we do not know. We ask, and believe nothing yet.
+    pub(crate) asks: bool,
+    /// The friend does not trust its own state.
+    pub(crate) friend_recovers: bool,
+    /// Our evidence is on its way or was sent: once on each connection.
+    pub(crate) has_shown: bool,
+    /// The rows for it have not been read yet.
+    pub(crate) owes_evidence: bool,
+    /// The friend's evidence as far as it has come.
+    pub(crate) transfer: Option<Box<Transfer>>,
+    /// The newest epoch that the friend says it knows.
+    pub(crate) newest_shown: u64,
+}
+
+impl Account {
+    /// An account of which nothing is left but its name: the friend is asked to show what both have signed. A limit above 2^96 is
+    /// stored as 2^96.
+    pub fn lost(key: AccountKey, limit: u128, open: bool) -> Account {
+        Account {
+            key,
+            negotiation: Negotiation::default(),
+            epoch: None,
+            stopped: Some(StopReason::OwnStateLost),
+            wanted_limit: limit.min(AMOUNT_MAX),
+            wanted_open: open,
+            resumed: false,
+            recovery: Recovery { trust: Trust::Doubtful, ..Recovery::default() },
+            marks: Marks::everything(),
+        }
+    }
+
+    /// Our database may be old: the account stops, and nothing is signed in its epoch again. Whatever was not committed on it has
+    /// to be given up by the caller as after every stop.
+    ///
+    /// Without effect where that is settled already.
+    pub fn distrust(&mut self) {
+        if matches!(self.recovery.trust, Trust::Doubtful | Trust::Restored) {
+            return;
+        }
+        self.recovery.trust = Trust::Doubtful;
+        self.stopped = Some(StopReason::OwnStateLost);
+        self.resumed = false;
+        self.marks.head = true;
+        let Some(epoch) = &mut self.epoch else { return };
+        for id in epoch.take_back_commits() {
+            self.marks.pendings.insert((Direction::Outgoing, id));
+        }
+        for operation in epoch.take_back_releases() {
+            let id = operation.request_id().expect("a collect or a cancel");
+            self.marks.pendings.insert((Direction::Incoming, id));
+            self.recovery.claims.insert(id, operation);
+        }
+    }
+
+    /// Whether our own state is in doubt, or was and has not led to a new epoch yet.
+    pub fn is_recovering(&self) -> bool {
+        matches!(self.recovery.trust, Trust::Doubtful | Trust::Restored)
+    }
+
+    /// What a [`Head`] kept elsewhere should say of this account. None before both sides have signed something.
+    pub fn newest_head(&self) -> Option<Head> {
+        let epoch = self.epoch.as_ref().filter(|_| !self.is_recovering())?;
+        let head = Head { epoch: epoch.number, own: epoch.acknowledged, other: (epoch.theirs.seq, epoch.theirs.hash) };
+        (head.own.0 > 0 || head.other.0 > 0).then_some(head)
+    }
+
+    /// What others remember of the account: evidence that shows less is not adopted. The newest such head counts. Says whether
+    /// the account, when it is compared with the friend already, holds as much; otherwise it is in doubt again.
+    pub fn expect_at_least(&mut self, head: Head) -> bool {
+        if !self.is_recovering() {
+            return true;
+        }
+        let rank = |head: &Head| (head.epoch, head.other.0, head.own.0);
+        if self.recovery.at_least.is_none_or(|known| rank(&known) < rank(&head)) {
+            self.recovery.at_least = Some(head);
+            self.marks.head = true;
+        }
+        if self.recovery.trust == Trust::Restored && !self.holds_enough() {
+            self.recovery.trust = Trust::Doubtful;
+            self.stopped = Some(StopReason::FriendWithholds);
+            return false;
+        }
+        true
+    }
+
+    /// Whether what we hold shows all that others remember.
+    pub(crate) fn holds_enough(&self) -> bool {
+        self.recovery.at_least.is_none_or(|head| {
+            let epoch = self.epoch.as_ref();
+            epoch.is_some_and(|epoch| head.is_within(epoch.number, [epoch.mine.seq, epoch.theirs.seq]))
+        })
+    }
+
+    /// Whether the epoch's terms stay as they are: what ends a request now is a claim.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.recovery.trust != Trust::Sound
+    }
+
+    /// Remembers the end of a request of the friend's for the next epoch. False: it is not pending, not at the stage for that, or
+    /// has an end already.
+    pub(crate) fn claim(&mut self, operation: Operation) -> bool {
+        let Some(id) = operation.request_id() else { return false };
+        let Some(pending) = self.pending(Direction::Incoming, id).copied() else { return false };
+        let is_allowed = match &operation {
+            Operation::Collect { preimage, .. } => pending.stage.collect(preimage).is_ok(),
+            _ => true,
+        };
+        if !is_allowed || self.recovery.claims.contains_key(&id) {
+            return false;
+        }
+        // What is not committed does not continue.
+        if pending.stage.is_committed() {
+            self.recovery.claims.insert(id, operation);
+            self.marks.head = true;
+        }
+        true
+    }
+
+    pub(crate) fn claim_collect(&mut self, id: RequestId, preimage: Preimage) -> bool {
+        self.claim(Operation::Collect { id, preimage })
+    }
+
+    pub(crate) fn claim_cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> bool {
+        self.claim(Operation::Cancel { id, reason, hop })
+    }
+
+    /// What we have last known. For a lost account that is nothing.
+    pub(crate) fn last_known_terms(&self) -> Terms {
+        match (&self.epoch, &self.negotiation.mine) {
+            (Some(epoch), _) => Terms { balance: epoch.balance(), continuing: epoch.continuing() },
+            (None, Some(mine)) => Terms { balance: mine.balance, continuing: mine.continuing.clone() },
+            (None, None) => Terms { balance: 0, continuing: Vec::new() },
+        }
+    }
+}
+
+impl Epoch {
+    /// Takes every `Collect` and `Cancel` back that is not signed: the requests are pending again.
+    fn take_back_releases(&mut self) -> Vec<Operation> {
+        let is_release =
+            |operation: &Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
+        if !self.queue.values().any(|queued| is_release(&queued.operation)) {
+            return Vec::new();
+        }
+        let signed = self.signed_view();
+        let (taken, left) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(_, queued)| is_release(&queued.operation));
+        self.queue = left;
+        let waiting = self.queue.values();
+        self.mine.totals = waiting.fold(self.signed_totals, |totals, queued| {
+            advance(&totals, &queued.operation, queued.amount).expect("they were less than before")
+        });
+        let mut operations = Vec::new();
+        for queued in taken.into_values() {
+            let id = queued.operation.request_id().expect("a collect or a cancel");
+            let key = (Direction::Incoming, id);
+            self.pendings.set(key, signed.get(key).copied());
+            operations.push(queued.operation);
+        }
+        operations
+    }
+}
