@@ -70,6 +70,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["proto", BIN]),
     ("serde_json", &[BIN]),
     ("anyhow", &[BIN]),
+    // Plots of the load program.
+    ("plotters", &[BIN]),
     ("clap", &[BIN]),
     ("clap_complete", &[BIN]),
     ("clap_mangen", &[BIN]),

@@ -1,4 +1,4 @@
-//! The payments: spontaneous ones of one credit, from one application with several connections.
+//! The payments: spontaneous ones of one credit, from applications with several connections to each buyer's node.
 
 use crate::town::Town;
 use offst_app::{App, Destination, Order, Purpose};
@@ -6,12 +6,32 @@ use offst_crypto::{Identity, PublicKey, SystemRandom};
 use offst_proto::report::PaymentStatus;
 use offst_proto::ticket::{ServerTicket, Ticket};
 use offst_proto::{Currency, PaymentId};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Payments that one connection carries at a time; the node refuses far more.
 const PER_CONNECTION: usize = 64;
 
+/// Who pays whom, and how many payments of theirs are under way at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    pub(crate) buyer: String,
+    pub(crate) seller: PublicKey,
+    pub(crate) in_flight: usize,
+}
+
+/// When paying ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// After so much time.
+    Time(Duration),
+    /// After so many payments.
+    Count(u64),
+}
+
 /// What came of it.
+#[derive(Debug, Default)]
 pub(crate) struct Load {
     /// Of the payments that were made, in growing order.
     pub(crate) latencies_ms: Vec<f64>,
@@ -20,33 +40,51 @@ pub(crate) struct Load {
     pub(crate) seconds: f64,
 }
 
-/// Pays once: the index server may still be learning of the chain.
-pub(crate) fn wait_for_route(town: &Town, buyer: &str, seller: &str) {
-    town.wait_until("the index server knows the chain", |town| {
-        town.stctrl(buyer, &["funds", "send-funds", "--amount", "1", "--dest", seller]).succeeded()
+/// The public key of a node.
+pub(crate) fn public_key(town: &Town, node: &str) -> anyhow::Result<PublicKey> {
+    Ok(town.stctrl(node, &["info", "public-key"]).expect().trim().parse()?)
+}
+
+/// Pays once: the index server may still be learning of the friends.
+pub(crate) fn wait_for_route(town: &Town, buyer: &str, seller: PublicKey) {
+    let seller = seller.to_string();
+    town.wait_until("the index server knows the friends", |town| {
+        town.stctrl(buyer, &["funds", "send-funds", "--amount", "1", "--dest", &seller]).succeeded()
     });
 }
 
-/// Keeps `in_flight` payments under way for some time.
-pub(crate) fn pay(town: &Town, buyer: &str, seller: &str, in_flight: usize, seconds: u64) -> anyhow::Result<Load> {
-    let seller: PublicKey = seller.parse()?;
-    let identity = std::fs::read_to_string(town.file(&format!("{buyer}-app/{buyer}-app.ident")))?;
-    let ticket = Ticket::from_toml(&std::fs::read_to_string(town.file(&format!("{buyer}/{buyer}.ticket")))?)?;
-    let ticket = ticket.into_node()?;
+/// An application's connection to a node of the town, on the thread's own [`tokio::task::LocalSet`].
+pub(crate) async fn connect(town: &Town, node: &str) -> anyhow::Result<Rc<App>> {
+    let identity = std::fs::read_to_string(town.file(&format!("{node}-app/{node}-app.ident")))?;
+    let ticket = Ticket::from_toml(&std::fs::read_to_string(town.file(&format!("{node}/{node}.ticket")))?)?;
+    let ticket: ServerTicket = ticket.into_node()?;
+    Ok(Rc::new(offst_app::connect(&ticket, &Identity::from_pem(&identity, None)?).await?))
+}
+
+/// Keeps the payments of all streams under way until the end.
+pub(crate) fn pay(town: &Town, streams: &[Stream], until: Until) -> anyhow::Result<Load> {
     offst_app::block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
-        let start = Instant::now();
-        let end = start + Duration::from_secs(seconds);
-        let mut left = in_flight;
-        while left > 0 {
-            let share = left.min(PER_CONNECTION);
-            left -= share;
-            let app = connect(&ticket, &identity).await?;
-            for _ in 0..share {
-                tasks.spawn_local(pay_until(app.clone(), seller, end));
+        let mut shares = Vec::new();
+        for stream in streams {
+            let mut left = stream.in_flight;
+            while left > 0 {
+                let share = left.min(PER_CONNECTION);
+                left -= share;
+                shares.push((connect(town, &stream.buyer).await?, stream.seller, share));
             }
         }
-        let mut load = Load { latencies_ms: Vec::new(), failed: 0, first_failure: None, seconds: 0.0 };
+        let start = Instant::now();
+        let budget = Rc::new(match until {
+            Until::Time(time) => Budget { end: Some(start + time), left: Cell::new(u64::MAX) },
+            Until::Count(count) => Budget { end: None, left: Cell::new(count) },
+        });
+        for (app, seller, share) in shares {
+            for _ in 0..share {
+                tasks.spawn_local(pay_until(app.clone(), seller, budget.clone()));
+            }
+        }
+        let mut load = Load::default();
         while let Some(part) = tasks.join_next().await {
             let part = part?;
             load.latencies_ms.extend(part.latencies_ms);
@@ -59,14 +97,23 @@ pub(crate) fn pay(town: &Town, buyer: &str, seller: &str, in_flight: usize, seco
     })?
 }
 
-async fn connect(ticket: &ServerTicket, identity: &str) -> anyhow::Result<std::rc::Rc<App>> {
-    let identity = Identity::from_pem(identity, None)?;
-    Ok(std::rc::Rc::new(offst_app::connect(ticket, &identity).await?))
+/// How much is still to be paid.
+struct Budget {
+    end: Option<Instant>,
+    left: Cell<u64>,
 }
 
-async fn pay_until(app: std::rc::Rc<App>, seller: PublicKey, end: Instant) -> Load {
-    let mut load = Load { latencies_ms: Vec::new(), failed: 0, first_failure: None, seconds: 0.0 };
-    while Instant::now() < end {
+impl Budget {
+    fn take(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left > 0 && self.end.is_none_or(|end| Instant::now() < end)
+    }
+}
+
+async fn pay_until(app: Rc<App>, seller: PublicKey, budget: Rc<Budget>) -> Load {
+    let mut load = Load::default();
+    while budget.take() {
         let order = Order {
             payment_id: PaymentId::random(&mut SystemRandom::new()),
             purpose: Purpose::Spontaneous {

@@ -1,39 +1,120 @@
 //! Load on real nodes: `cargo run --release -p offst-bench -- chain --hops 2 --in-flight 256 --seconds 20`.
 //!
 //! Every node is a process of its own with real sockets, a relay, TLS and a durable database; this program starts itself again
-//! in the role of each. It pays from one end of a chain to the other and reports payments a second, latency, and the cost
-//! of a payment, beside the floor: what the signatures and the disk of this machine allow at the least, measured in the
-//! same run.
+//! in the role of each. It reports payments a second, latency, and the cost of a payment, beside the floor: what the
+//! signatures and the disk of this machine allow at the least, measured in the same run.
 
+mod delay;
 mod floor;
+mod growth;
 mod load;
+mod plot;
 mod processes;
+mod report;
+mod shapes;
 #[path = "../../tests/town/mod.rs"]
 mod town;
 
 use clap::{Parser, Subcommand};
+use load::Until;
+use plot::Curve;
+use shapes::Shape;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use town::Town;
+use std::time::Duration;
 
 #[derive(Debug, Parser)]
 #[command(name = "offst-bench", version)]
 struct Arguments {
     #[command(subcommand)]
-    shape: Shape,
+    mode: Mode,
 }
 
 #[derive(Debug, Subcommand)]
-enum Shape {
+enum Mode {
     /// Pay along a chain of nodes
-    Chain(Chain),
+    Chain {
+        /// Friendships between the buyer and the seller
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+        hops: u8,
+        /// How long each friendship takes one way, ms
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000))]
+        delay_ms: u16,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Pay through a hub: every spoke pays the next
+    Star {
+        /// Nodes around the hub
+        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(2..=50))]
+        spokes: u8,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Pay in a village: a ring in which everybody knows the next two and pays the fourth
+    Village {
+        /// Nodes
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(5..=50))]
+        nodes: u8,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Pay along a chain of two friendships with more and more payments under way, and plot it
+    Sweep {
+        /// Payments under way, one run each
+        #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,256,512", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        in_flight: Vec<u16>,
+        /// How long each run takes
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
+        seconds: u16,
+        /// Where the plots go: throughput.svg and latency.svg
+        #[arg(long)]
+        plots: Option<PathBuf>,
+        /// One JSON document instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pay one at a time along longer and longer chains whose friendships take time, and plot it
+    Distance {
+        /// Friendships, one run each
+        #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5", value_parser = clap::value_parser!(u8).range(1..=8))]
+        hops: Vec<u8>,
+        /// How long each friendship takes one way, ms
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        delay_ms: u16,
+        /// How long each run takes
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
+        seconds: u16,
+        /// Where the plot goes: distance.svg
+        #[arg(long)]
+        plots: Option<PathBuf>,
+        /// One JSON document instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Watch a mediator as its friends and its history grow
+    Growth {
+        /// Friends, one step each
+        #[arg(long, value_delimiter = ',', default_value = "10,100,1000,10000")]
+        friends: Vec<u32>,
+        /// Payments in the history, one step each
+        #[arg(long, value_delimiter = ',', default_value = "1000000")]
+        payments: Vec<u64>,
+        /// How long to pay at each step
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=3600))]
+        seconds: u16,
+        /// How long the idle mediator is watched at each step
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3600))]
+        idle_seconds: u16,
+        /// One JSON document instead of lines
+        #[arg(long)]
+        json: bool,
+    },
 }
 
-/// Pay along a chain of nodes
+/// One run under load.
 #[derive(Debug, clap::Args)]
-struct Chain {
-    /// Friendships between the buyer and the seller
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
-    hops: u8,
+struct Run {
     /// Payments under way at the same time
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1000))]
     in_flight: u16,
@@ -49,8 +130,7 @@ fn main() -> ExitCode {
     if let Some(code) = offst::command_line::run_role() {
         return code;
     }
-    let Shape::Chain(chain) = Arguments::parse().shape;
-    match run(&chain) {
+    match run(Arguments::parse().mode) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("offst-bench: {error:#}");
@@ -59,58 +139,120 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(chain: &Chain) -> anyhow::Result<()> {
-    let floor = floor::measure(u32::from(chain.hops))?;
-    let mut town = Town::new(town::itself);
-    town.relay("relay0");
-    town.index("index0");
-    let names: Vec<String> = (0..=chain.hops).map(|number| format!("node{number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for name in &names {
-        town.node(name, &["relay0"], &["index0"], "");
+fn run(mode: Mode) -> anyhow::Result<()> {
+    match mode {
+        Mode::Chain { hops, delay_ms, run } => {
+            let delay = Duration::from_millis(delay_ms.into());
+            under_load(&distant_chain(hops, delay, usize::from(run.in_flight))?, &run)
+        }
+        Mode::Star { spokes, run } => under_load(&shapes::star(spokes, usize::from(run.in_flight))?, &run),
+        Mode::Village { nodes, run } => under_load(&shapes::village(nodes, usize::from(run.in_flight))?, &run),
+        Mode::Sweep { in_flight, seconds, plots, json } => sweep(&in_flight, seconds, plots, json),
+        Mode::Distance { hops, delay_ms, seconds, plots, json } => distance(&hops, delay_ms, seconds, plots, json),
+        Mode::Growth { friends, payments, seconds, idle_seconds, json } => {
+            let growth = growth::Growth {
+                friends: friends.into_iter().map(|count| count as usize).collect(),
+                payments,
+                paying: Duration::from_secs(seconds.into()),
+                idle: Duration::from_secs(idle_seconds.into()),
+            };
+            growth::run(&growth, &floor::measure(2)?, json)
+        }
     }
-    for pair in names.windows(2) {
-        town.befriend(pair[0], pair[1], 1_000_000_000_000);
-    }
-    town.wait_online(&names);
-    let (buyer, seller) = (names[0], names[names.len() - 1]);
-    let seller_key = town.stctrl(seller, &["info", "public-key"]).expect().trim().to_owned();
-    load::wait_for_route(&town, buyer, &seller_key);
+}
 
-    let before = processes::usage(&town, &names)?;
-    let seconds = u64::from(chain.seconds);
-    let result = load::pay(&town, buyer, &seller_key, usize::from(chain.in_flight), seconds)?;
-    let after = processes::usage(&town, &names)?;
-    let count = result.latencies_ms.len();
-    anyhow::ensure!(count > 0, "no payment was made: {}", result.first_failure.unwrap_or_default());
-    let rate = count as f64 / result.seconds;
-    let percentile = |share: f64| result.latencies_ms[((count - 1) as f64 * share) as usize];
-    let cpu_ms = (after.cpu_ms - before.cpu_ms) / count as f64;
-    let commits = (after.commits - before.commits) as f64 / count as f64;
-    if chain.json {
-        let document = serde_json::json!({
-            "payments": count,
-            "failed": result.failed,
-            "payments_per_second": rate,
-            "latency_ms": { "p50": percentile(0.50), "p95": percentile(0.95), "p99": percentile(0.99) },
-            "cpu_ms_per_payment": cpu_ms,
-            "fsyncs_per_payment": commits,
-            "floor_payments_per_second": floor.payments_per_second,
-            "floor_cpu_ms_per_payment": floor.cpu_ms_per_payment,
-        });
-        println!("{document}");
-        return Ok(());
+fn distant_chain(hops: u8, delay: Duration, in_flight: usize) -> anyhow::Result<Shape> {
+    if delay.is_zero() {
+        return shapes::chain(hops, in_flight);
     }
-    println!("{count} payments over {} hops in {:.1} s, {} failed", chain.hops, result.seconds, result.failed);
-    println!("payments per second   {rate:>10.0}   (floor {:.0})", floor.payments_per_second);
-    println!(
-        "latency ms            {:>10.1}   (p95 {:.1}, p99 {:.1})",
-        percentile(0.50),
-        percentile(0.95),
-        percentile(0.99)
-    );
-    println!("cpu ms per payment    {cpu_ms:>10.3}   (all nodes; floor {:.3})", floor.cpu_ms_per_payment);
-    println!("fsyncs per payment    {commits:>10.3}   (all nodes)");
-    println!("{floor}");
+    shapes::chain_over(hops, in_flight, |town| {
+        delay::move_away(town, delay)?;
+        Ok(delay::FAR)
+    })
+}
+
+fn under_load(shape: &Shape, run: &Run) -> anyhow::Result<()> {
+    let floor = floor::measure(shape.hops)?;
+    let time = Duration::from_secs(run.seconds.into());
+    let report = report::measure(&shape.town, &shape.names(), &shape.streams, Until::Time(time))?;
+    if run.json {
+        println!("{}", report.json(&floor))
+    } else {
+        report.print(&floor)
+    }
+    Ok(())
+}
+
+fn sweep(in_flight: &[u16], seconds: u16, plots: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
+    let floor = floor::measure(2)?;
+    let mut shape = shapes::chain(2, 1)?;
+    let mut reports = Vec::new();
+    for count in in_flight {
+        shape.streams[0].in_flight = usize::from(*count);
+        let time = Until::Time(Duration::from_secs(seconds.into()));
+        let report = report::measure(&shape.town, &shape.names(), &shape.streams, time)?;
+        if !json {
+            println!("-- {count} in flight");
+            report.print(&floor);
+        }
+        reports.push((f64::from(*count), report));
+    }
+    if json {
+        let all: Vec<_> = reports.iter().map(|(_, report)| report.json(&floor)).collect();
+        println!("{}", serde_json::Value::from(all));
+    }
+    if let Some(folder) = plots {
+        let throughput = reports.iter().map(|(count, report)| (*count, report.payments_per_second())).collect();
+        plot::draw(
+            &folder.join("throughput.svg"),
+            "Payments a second over two friendships",
+            "payments under way",
+            "payments a second",
+            &[Curve { name: "measured", points: throughput }],
+        )?;
+        let curve = |name, percentile: usize| Curve {
+            name,
+            points: reports.iter().map(|(count, report)| (*count, report.latency_ms[percentile])).collect(),
+        };
+        plot::draw(
+            &folder.join("latency.svg"),
+            "Latency over two friendships",
+            "payments under way",
+            "ms",
+            &[curve("median", 0), curve("p95", 1), curve("p99", 2)],
+        )?;
+    }
+    Ok(())
+}
+
+fn distance(hops: &[u8], delay_ms: u16, seconds: u16, plots: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
+    let delay = Duration::from_millis(delay_ms.into());
+    let mut lines = Vec::new();
+    for hops in hops {
+        let shape = distant_chain(*hops, delay, 1)?;
+        let time = Until::Time(Duration::from_secs(seconds.into()));
+        let report = report::measure(&shape.town, &shape.names(), &shape.streams, time)?;
+        // Request, Response, Commit, Collect: each goes along the whole path once.
+        let trips_ms = 4.0 * f64::from(*hops) * f64::from(delay_ms);
+        let [median, _, _] = report.latency_ms;
+        if !json {
+            println!(
+                "{hops} friendships: median {median:.1} ms, four trips {trips_ms:.0} ms, ratio {:.3}",
+                median / trips_ms
+            );
+        }
+        lines.push((f64::from(*hops), median, trips_ms));
+    }
+    if json {
+        let line = |(hops, median, trips): &(f64, f64, f64)| serde_json::json!({ "hops": hops, "p50_ms": median, "four_trips_ms": trips, "ratio": median / trips });
+        println!("{}", lines.iter().map(line).collect::<serde_json::Value>());
+    }
+    if let Some(folder) = plots {
+        let measured = lines.iter().map(|(hops, median, _)| (*hops, *median)).collect();
+        let trips = lines.iter().map(|(hops, _, trips)| (*hops, *trips)).collect();
+        let title = format!("One payment, {delay_ms} ms one way on each friendship");
+        let curves = [Curve { name: "median", points: measured }, Curve { name: "four trips", points: trips }];
+        plot::draw(&folder.join("distance.svg"), &title, "friendships", "ms", &curves)?;
+    }
     Ok(())
 }

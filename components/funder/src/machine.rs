@@ -353,7 +353,9 @@ impl Batch<'_> {
                     line: LineKey { friend: *from, currency: outgoing.line.currency.clone() },
                     id: outgoing.id,
                 };
-                self.state.timers.clear(&Timer::Forward(incoming));
+                if !offst_ledger::mutant!(AbortAfterCommit) {
+                    self.state.timers.clear(&Timer::Forward(incoming));
+                }
             }
             Some(Origin::Payment(_)) => self.state.timers.clear(&Timer::Part(outgoing.clone())),
             None => return,

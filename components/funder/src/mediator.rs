@@ -75,7 +75,9 @@ impl Batch<'_> {
             .ok_or(CancelReason::Timeout)?;
         let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
         let rate = upstream.record.rates.get(&from.currency).copied().unwrap_or_default();
-        let frozen = rate.forwarded(request.frozen()).ok_or(CancelReason::Fee)?;
+        let frozen =
+            if offst_ledger::mutant!(NoFee) { Some(request.frozen()) } else { rate.forwarded(request.frozen()) };
+        let frozen = frozen.ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
         let outgoing = line(next, &from.currency).hop(request.id);
         let room = self.line_room(&outgoing.line)?;
@@ -90,7 +92,7 @@ impl Batch<'_> {
         let forward = Forward {
             to: next,
             amount: frozen,
-            fee: request.frozen() - frozen,
+            fee: (request.frozen() - frozen) * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
             patience_ms,
             arrived_ms: self.now.uptime_ms,
             responded_ms: None,

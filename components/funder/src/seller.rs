@@ -247,7 +247,9 @@ impl Batch<'_> {
 
     pub(crate) fn remove_arrival(&mut self, incoming: &HopKey) -> Option<Arrival> {
         let arrival = self.state.arrivals.remove(incoming)?;
-        self.changed.arrivals.insert(incoming.clone());
+        if !offst_ledger::mutant!(KeepArrival) {
+            self.changed.arrivals.insert(incoming.clone());
+        }
         let key = arrival.group(&incoming.line.currency);
         let group = self.state.groups.get_mut(&key).expect("every arrival is in its group");
         group.parts.remove(incoming);
@@ -265,8 +267,8 @@ impl Batch<'_> {
         let committed: Vec<&HopKey> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
         let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.arrivals[*part].amount));
         match sum.map(|sum| sum.cmp(&key.total)) {
-            Some(std::cmp::Ordering::Less) => {}
-            Some(std::cmp::Ordering::Equal) => {
+            Some(std::cmp::Ordering::Less) if !offst_ledger::mutant!(CollectPartialSum) => {}
+            Some(std::cmp::Ordering::Equal | std::cmp::Ordering::Less) => {
                 let committed: Vec<HopKey> = committed.into_iter().cloned().collect();
                 self.collect_group(&key, &committed);
             }
@@ -306,7 +308,9 @@ impl Batch<'_> {
             self.remove_arrival(&incoming);
             self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.state.local);
         }
-        if let Some(id) = key.invoice_id {
+        if let Some(id) = key.invoice_id
+            && !offst_ledger::mutant!(CollectTwice)
+        {
             self.close_invoice(id, InvoiceStatus::Paid);
         }
     }

@@ -28,6 +28,9 @@ impl Batch<'_> {
     /// Outgoing requests that a signed `Commit` binds wait for the friend; for the others a timer runs again.
     fn take_up_forwards(&mut self) {
         let now = self.now.uptime_ms;
+        if offst_ledger::mutant!(ForgetForward) {
+            self.state.forwards.clear();
+        }
         let forwards: Vec<_> =
             self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {

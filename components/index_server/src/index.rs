@@ -2,10 +2,9 @@
 
 use crate::graph::CapacityGraph;
 use crate::limits::Limits;
-use crate::search::{Found, SearchBounds};
+use crate::search::{Found, Scratch, SearchBounds};
 use offst_crypto::PublicKey;
 use offst_proto::index::{Answer, Query, Update, UpdateOutcome, UpdateRefusal};
-use offst_proto::limits::HOPS_MAX;
 use offst_proto::{Currency, Verified};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -84,9 +83,14 @@ impl Index {
 
     /// Answers a query.
     pub fn answer(&self, query: &Query, now_ms: u64) -> Answer {
-        let bounds = SearchBounds { work: self.limits.search_work, hops: HOPS_MAX };
-        let Found { way, cut } = self.graph.search(query, now_ms, bounds);
-        Answer { id: query.id, ways: way.into_iter().collect(), cut }
+        self.answer_with(query, now_ms, &mut Scratch::default())
+    }
+
+    /// Answers a query with memory that is used again.
+    pub fn answer_with(&self, query: &Query, now_ms: u64, scratch: &mut Scratch) -> Answer {
+        let bounds = SearchBounds::new(self.limits.search_work);
+        let Found { ways, cut, .. } = self.graph.search(query, now_ms, bounds, scratch);
+        Answer { id: query.id, ways, cut }
     }
 
     /// Gives back the memory of what has expired, looking at `count` nodes; the next call goes on behind them. Searches

@@ -16,9 +16,9 @@ mod server;
 
 pub use admission::admit;
 pub use counters::{Counters, Snapshot};
-pub use graph::CapacityGraph;
+pub use graph::{CapacityGraph, Memory};
 pub use index::Index;
 pub use limits::Limits;
 pub use quota::TokenBucket;
-pub use search::{Found, SearchBounds};
+pub use search::{Found, Scratch, SearchBounds};
 pub use server::serve;

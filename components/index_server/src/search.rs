@@ -1,175 +1,256 @@
-//! The cheapest route for an amount, with exact fees (protocol section 2).
+//! Ways to pay: the cheapest route, others that differ from it, and splits over several routes where one does not hold
+//! the amount.
 //!
-//! The amount frozen on a hop holds the fees of all mediators behind it, so the search runs backwards, from the
-//! destination: a label says "`leaving` credits must leave this node". Fees never shrink when the amount grows, so the
-//! label with the smallest amount is final (Dijkstra). Because of the bound on hops a dearer label with fewer hops is
-//! kept beside a cheaper one with more; without that the bound would hide routes that exist.
+//! Every search is bounded by the same budget of work, counted in arcs that are looked at. What it has not found when
+//! the budget ends is left out, and the answer says so.
+
+mod bounded_hops;
+mod cheapest;
+mod cost;
+mod different;
+mod flow;
+mod marks;
+mod overlay;
+mod split;
+mod task;
 
 use crate::graph::Layer;
-use offst_crypto::PublicKey;
-use offst_proto::index::{Hop, Query};
-use offst_proto::limits::AMOUNT_MAX;
+use bounded_hops::cheapest_bounded;
+use cheapest::{Outcome, cheapest};
+use offst_proto::index::Query;
+use offst_proto::limits::HOPS_MAX;
 use offst_proto::route::{PartPlan, Way};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use overlay::Overlay;
+use task::{Budget, Friends, Route, Task};
 
 /// Where a search ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchBounds {
-    /// Most hops looked at.
+    /// Most arcs (directions of friendships) looked at.
     pub work: usize,
     /// Most hops of a route.
     pub hops: usize,
+    /// Most ways.
+    pub ways: usize,
+    /// Most parts of a way.
+    pub parts: usize,
+}
+
+impl SearchBounds {
+    /// What an index server answers: up to 5 ways of up to 8 parts.
+    pub fn new(work: usize) -> Self {
+        SearchBounds { work, hops: HOPS_MAX, ways: 5, parts: 8 }
+    }
 }
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
-    /// The cheapest way (one route, carrying the whole amount); of equally cheap ones a shortest. When the search was
-    /// cut, the best it had seen.
-    pub way: Option<Way>,
-    /// The search ended at its bound of work.
+    /// Different ways, cheapest first; of equally cheap ones those with fewer parts and hops first. When the search was
+    /// not cut, the cheapest single route is among them, if there is one.
+    pub ways: Vec<Way>,
+    /// The search ended at its bound of work: there may be more or cheaper ways.
     pub cut: bool,
+    /// Arcs looked at.
+    pub work: usize,
 }
 
-/// The end of a route: from `node` to the destination.
-struct Label {
-    node: PublicKey,
-    /// What leaves `node`, credits.
-    leaving: u128,
-    hops: usize,
-    /// The last node before the destination, where it matters; see [`Search::tells_last`].
-    last: Option<PublicKey>,
-    /// The label of the next node on the route; none at the destination.
-    next: Option<usize>,
+/// Memory of a search, used again by the next. It grows with the work of a search, not with the graph. Each thread that
+/// searches has its own.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    narrow: cheapest::Memory<u64>,
+    wide: cheapest::Memory<u128>,
+    bounded: bounded_hops::Memory,
 }
 
+/// One query and what is left of its work.
 struct Search<'a> {
-    query: &'a Query,
-    excluded_edges: BTreeSet<Hop>,
-    excluded_nodes: BTreeSet<PublicKey>,
-    labels: Vec<Label>,
-    /// Cheapest first, then fewest hops, then by key: the answer does not depend on the order in which edges came.
-    open: BinaryHeap<Reverse<(u128, usize, PublicKey, usize)>>,
-    /// Hops and last node of the final labels of each node. They became final in the order of their amounts.
-    settled: BTreeMap<PublicKey, Vec<(usize, Option<PublicKey>)>>,
+    layer: &'a Layer,
+    now_ms: u64,
+    source: u32,
+    destination: u32,
+    amount: u128,
+    via: Option<u32>,
+    excluded: Vec<u32>,
+    /// What the query excludes.
+    exclusions: Overlay,
+    bounds: SearchBounds,
+    budget: Budget,
+    scratch: &'a mut Scratch,
 }
 
-/// The cheapest route of `query` in `layer`.
-pub(crate) fn cheapest(layer: &Layer, query: &Query, now_ms: u64, bounds: SearchBounds) -> Found {
-    let mut search = Search {
-        query,
-        excluded_edges: query.excluded_edges.iter().copied().collect(),
-        excluded_nodes: query.excluded_nodes.iter().copied().collect(),
-        labels: vec![],
-        open: BinaryHeap::new(),
-        settled: BTreeMap::new(),
+/// One route of a way and what it carries to the destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    route: Route,
+    amount: u128,
+}
+
+/// Ways for `query` in `layer`.
+pub(crate) fn search(layer: &Layer, query: &Query, now_ms: u64, bounds: SearchBounds, scratch: &mut Scratch) -> Found {
+    let (Some(source), Some(destination)) = (layer.number(&query.source), layer.number(&query.destination)) else {
+        return Found::default();
     };
-    search.push(Label { node: query.destination, leaving: query.amount, hops: 0, last: None, next: None });
-    let mut work = 0;
-    while let Some(Reverse((.., position))) = search.open.pop() {
-        let label = &search.labels[position];
-        let (node, leaving, hops, last) = (label.node, label.leaving, label.hops, label.last);
-        let at_destination = hops == 0;
-        if node == query.source && !at_destination {
-            return Found { way: Some(search.way(position)), cut: false };
-        }
-        if search.is_dominated(&node, hops, last) {
-            continue;
-        }
-        search.settled.entry(node).or_default().push((hops, last));
-        if hops == bounds.hops {
-            continue;
-        }
-        for (sender, hop) in layer.hops_into(&node) {
-            if work == bounds.work {
-                return Found { way: search.best_open().map(|position| search.way(position)), cut: true };
-            }
-            work += 1;
-            let fee = if at_destination { Some(0) } else { hop.rate.fee(leaving) };
-            let Some(arriving) = fee.and_then(|fee| leaving.checked_add(fee)).filter(|sum| *sum <= AMOUNT_MAX) else {
-                continue;
-            };
-            if hop.capacity < arriving || hop.expires_ms <= now_ms || !search.may_pass(sender, &node, last) {
-                continue;
-            }
-            let last = match at_destination {
-                true => search.tells_last().then_some(*sender),
-                false => last,
-            };
-            search.push(Label { node: *sender, leaving: arriving, hops: hops + 1, last, next: Some(position) });
+    let via = query.via.map(|via| layer.number(&via));
+    if via == Some(None) || bounds.ways == 0 || bounds.parts == 0 || bounds.hops == 0 || query.amount == 0 {
+        return Found::default();
+    }
+    let is_between = |node: &u32| *node != source && *node != destination;
+    let mut exclusions = Overlay::default();
+    for hop in &query.excluded_edges {
+        if let (Some(from), Some(to)) = (layer.number(&hop.from), layer.number(&hop.to)) {
+            exclusions.exclude(from, to);
         }
     }
-    Found::default()
+    let mut search = Search {
+        layer,
+        now_ms,
+        source,
+        destination,
+        amount: query.amount,
+        via: via.flatten(),
+        excluded: query.excluded_nodes.iter().filter_map(|key| layer.number(key)).filter(is_between).collect(),
+        exclusions,
+        bounds,
+        budget: Budget::new(bounds.work),
+        scratch,
+    };
+    let ways = search.ways();
+    let Budget { left, cut } = search.budget;
+    Found { ways: ways.iter().map(|parts| search.way(parts)).collect(), cut, work: bounds.work - left }
 }
 
 impl Search<'_> {
-    fn is_cycle(&self) -> bool {
-        self.query.source == self.query.destination
-    }
-
-    /// Whether labels must remember the last node before the destination: a cycle must not come back over the friend by
-    /// whom it left, and whom it leaves by is not known before the search arrives there.
-    fn tells_last(&self) -> bool {
-        self.is_cycle() && self.query.via.is_none()
-    }
-
-    /// Whether the route may lead from `sender` to `node`, where `last` is the label's at `node`.
-    fn may_pass(&self, sender: &PublicKey, node: &PublicKey, last: Option<PublicKey>) -> bool {
-        let query = self.query;
-        let via_is_right = match query.via {
-            // A cycle through `via` comes back over somebody else.
-            Some(via) if self.is_cycle() && *node == query.destination => *sender != via,
-            Some(via) if *sender == query.source => *node == via,
-            _ => true,
+    /// Different ways, cheapest first.
+    fn ways(&mut self) -> Vec<Vec<Part>> {
+        let amount = self.amount;
+        let Some(route) = self.route(amount, &self.exclusions.clone()) else {
+            return if self.bounds.parts > 1 { self.different_splits() } else { vec![] };
         };
-        let comes_back_elsewhere = !self.tells_last() || *sender != query.source || last != Some(*node);
-        let is_end = *sender == query.source || *sender == query.destination;
-        via_is_right
-            && comes_back_elsewhere
-            && (is_end || !self.excluded_nodes.contains(sender))
-            && !self.excluded_edges.contains(&Hop { from: *sender, to: *node })
+        let mut ways = vec![vec![Part { route, amount }]];
+        if self.bounds.ways > 1 {
+            ways.extend(self.cheaper_split(&ways[0][0].route.clone()));
+            self.add_different_routes(&mut ways);
+        }
+        sort(&mut ways);
+        ways
     }
 
-    /// Whether final labels of `node`, none of them dearer, make one with these hops and this last node useless. Two
-    /// different last nodes are as good as any: whichever friend a cycle leaves by, one of them differs.
-    fn is_dominated(&self, node: &PublicKey, hops: usize, last: Option<PublicKey>) -> bool {
-        let settled = self.settled.get(node).map_or(&[][..], Vec::as_slice);
-        let mut lasts = settled.iter().filter(|(settled_hops, _)| *settled_hops <= hops).map(|(_, last)| last);
-        let Some(first) = lasts.next() else { return false };
-        *first == last || lasts.any(|other| *other == last || other != first)
+    /// The cheapest route that carries `amount` over what `overlay` leaves. When the budget is cut, the best that was
+    /// seen.
+    fn route(&mut self, amount: u128, overlay: &Overlay) -> Option<Route> {
+        let mut best: Option<Route> = None;
+        for (first, last) in self.ends() {
+            let task = Task {
+                layer: self.layer,
+                now_ms: self.now_ms,
+                amount,
+                source: self.source,
+                destination: self.destination,
+                first,
+                last,
+                excluded: &self.excluded,
+                overlay,
+                hops: self.bounds.hops,
+                below: best.as_ref().map(|best| (best.fees, best.nodes.len())),
+                hop_price: 0,
+            };
+            best = cheapest_of_any_length(&task, &mut self.budget, self.scratch).or(best);
+        }
+        best
     }
 
-    fn push(&mut self, label: Label) {
-        let is_arrived = label.hops > 0 && label.node == self.query.source;
-        if is_arrived || !self.is_dominated(&label.node, label.hops, label.last) {
-            self.open.push(Reverse((label.leaving, label.hops, label.node, self.labels.len())));
-            self.labels.push(label);
+    /// Which nodes may come first after the source and last before the destination. The cheapest of the routes for each
+    /// of these is the cheapest of all.
+    fn ends(&self) -> Vec<(Friends, Friends)> {
+        let is_cycle = self.source == self.destination;
+        match self.via {
+            None if is_cycle => {
+                // A cycle must not come back over the friend by whom it left. The places of two different friends in the
+                // list of friends differ in some bit.
+                let count = self.layer.arcs(self.source).len();
+                let bits = usize::BITS - count.saturating_sub(1).leading_zeros();
+                let halves = |bit, value| (Friends::Half { bit, value }, Friends::Half { bit, value: !value });
+                (0..bits).flat_map(|bit| [halves(bit, false), halves(bit, true)]).collect()
+            }
+            None => vec![(Friends::All, Friends::All)],
+            Some(via) if is_cycle => vec![(Friends::Only(via), Friends::AllBut(via))],
+            Some(via) => vec![(Friends::Only(via), Friends::All)],
         }
     }
 
-    /// The cheapest label that has reached the source but is not final.
-    fn best_open(&self) -> Option<usize> {
-        let arrived = self
-            .open
-            .iter()
-            .map(|Reverse(entry)| entry)
-            .filter(|(_, hops, node, _)| *hops > 0 && *node == self.query.source);
-        arrived.min().map(|(.., position)| *position)
+    /// What one route costs and holds is the same for all searches of a query.
+    fn total(&self, nodes: &[u32], amount: u128, overlay: &Overlay) -> Option<u128> {
+        let task = Task {
+            layer: self.layer,
+            now_ms: self.now_ms,
+            amount,
+            source: self.source,
+            destination: self.destination,
+            first: Friends::All,
+            last: Friends::All,
+            excluded: &[],
+            overlay,
+            hops: self.bounds.hops,
+            below: None,
+            hop_price: 0,
+        };
+        task.total(nodes, amount)
     }
 
-    /// The route of a label that has reached the source.
-    fn way(&self, position: usize) -> Way {
-        let arrived = &self.labels[position];
-        let mut route = Vec::with_capacity(arrived.hops);
-        let mut next = arrived.next;
-        while let Some(position) = next {
-            route.push(self.labels[position].node);
-            next = self.labels[position].next;
-        }
-        let fees = arrived.leaving - self.query.amount;
-        Way { parts: vec![PartPlan { route, amount: self.query.amount, fees }] }
+    /// The hops of a route: sender and receiver.
+    fn hops(&self, nodes: &[u32]) -> Vec<(u32, u32)> {
+        std::iter::once(self.source).chain(nodes.iter().copied()).zip(nodes.iter().copied()).collect()
     }
+
+    fn way(&self, parts: &[Part]) -> Way {
+        let plan = |part: &Part| PartPlan {
+            route: part.route.nodes.iter().map(|node| self.layer.key(*node)).collect(),
+            amount: part.amount,
+            fees: part.route.fees,
+        };
+        Way { parts: parts.iter().map(plan).collect() }
+    }
+}
+
+/// Prices of a hop that are tried until a route is short enough, credits.
+const HOP_PRICES: [u128; 4] = [1, 4, 32, 1 << 20];
+
+/// The cheapest route with an eye on the bound on hops where it matters.
+fn cheapest_of_any_length(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
+    let route = cheapest_of_any_width(task, budget, scratch)?;
+    if route.nodes.len() <= task.hops {
+        return Some(route);
+    }
+    // First one that is short enough and hardly dearer: the exact search has to beat it.
+    let priced = HOP_PRICES.into_iter().find_map(|hop_price| {
+        let route = cheapest_of_any_width(&Task { hop_price, below: None, ..task.clone() }, budget, scratch)?;
+        (route.nodes.len() <= task.hops).then_some(route)
+    });
+    let priced = priced.filter(|priced| task.below.is_none_or(|below| (priced.fees, priced.nodes.len()) < below));
+    let below = priced.as_ref().map(|priced| (priced.fees, priced.nodes.len())).or(task.below);
+    cheapest_bounded(&Task { below, ..task.clone() }, route.fees, budget, &mut scratch.bounded).or(priced)
+}
+
+/// In costs of 64 bits where they are enough.
+fn cheapest_of_any_width(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
+    let Outcome { route, is_too_narrow } = cheapest(task, budget, &mut scratch.narrow);
+    match route {
+        None if is_too_narrow => cheapest(task, budget, &mut scratch.wide).route,
+        route => route,
+    }
+}
+
+/// Cheapest first; then those with fewer parts and fewer hops.
+fn sort(ways: &mut [Vec<Part>]) {
+    ways.sort_by_key(|parts| {
+        (fees(parts), parts.len(), parts.iter().map(|part| part.route.nodes.len()).sum::<usize>())
+    });
+}
+
+fn fees(parts: &[Part]) -> u128 {
+    parts.iter().map(|part| part.route.fees).sum()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@
 //! | `evidence` | showing what both have signed, and taking what a friend shows |
 //! | `audit` | an account's rows against the signatures that are kept with them |
 //! | `changes`, `image` | the account as it lies in a database |
+//! | `mutant` | deliberate bugs that the simulator must catch; in no program |
 
 mod account;
 mod audit;
@@ -33,6 +34,7 @@ mod fault;
 mod image;
 mod key;
 mod log;
+pub mod mutant;
 mod negotiation;
 mod pending;
 mod receive;

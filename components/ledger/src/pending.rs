@@ -84,7 +84,7 @@ impl Stage {
     /// The downstream's `Collect`: only what was committed, only for the preimage.
     pub(crate) fn collect(self, preimage: &Preimage) -> Result<(), Misstep> {
         match self {
-            Stage::Committed(lock) if preimage.lock() == lock => Ok(()),
+            Stage::Committed(lock) if preimage.lock() == lock || crate::mutant!(SkipPreimageCheck) => Ok(()),
             _ => Err(Misstep),
         }
     }

@@ -28,6 +28,10 @@ counters! {
     frames_received,
     /// Frames to friends.
     frames_sent,
+    /// Bytes of frames from friends, before encryption.
+    bytes_received,
+    /// Bytes of frames to friends, before encryption.
+    bytes_sent,
     /// Friends connected now.
     friends_online,
     /// Connections to friends that were closed because their queue was full.

@@ -87,6 +87,7 @@ async fn read<R: AsyncRead + Unpin>(
         };
         heard.send_replace(Instant::now());
         Counters::add(&context.counters.frames_received, 1);
+        Counters::add(&context.counters.bytes_received, frame.len() as u64);
         let input = match FriendMessage::from_frame(&frame) {
             Ok(FriendMessage::Keepalive) => continue,
             Ok(FriendMessage::Resume(resume)) => Input::Resume(context.friend, context.connection, resume),
@@ -149,6 +150,7 @@ async fn write<W: AsyncWrite + Unpin>(
             return "it was closed here".to_owned();
         }
         Counters::add(&context.counters.frames_sent, count as u64);
+        Counters::add(&context.counters.bytes_sent, batch.iter().map(|frame| frame.len() as u64).sum());
         if let Err(error) = writer.send_all(batch.drain(..)).await {
             return error.to_string();
         }

@@ -2,86 +2,209 @@
 
 use std::collections::BTreeMap;
 
-/// A kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// A connection broke; some of what was under way was lost.
-    BrokenConnection,
-    /// A process ended between two batches.
-    Killed,
-    /// A disk refused a transaction, which ended the process.
-    DiskFailed,
-    /// A process ended before its transaction was written.
-    DiedBeforeCommit,
-    /// A process ended after its transaction was written, before anybody heard of it.
-    DiedBeforeOutputs,
-    /// A process ended when some had heard of its transaction and others had not.
-    DiedBetweenOutputs,
-    /// A process stood still while time went on.
-    Frozen,
-    /// A statement that breaks a rule was signed in a friend's name.
-    BrokenStatement,
-    /// An owner gave up a friend without waiting for pending requests.
-    Forced,
-    /// An owner changed a limit, a rate or whether requests are taken, in the middle of it all.
-    Changed,
-    /// A buyer or a seller took back what it had asked for.
-    TakenBack,
+macro_rules! named {
+    ($(#[$attribute:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[$name] = &[$($name::$variant,)*];
+
+            /// In words, for people.
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+    };
 }
 
-impl Fault {
-    /// All of them.
-    pub const ALL: [Fault; 11] = [
-        Fault::BrokenConnection,
-        Fault::Killed,
-        Fault::DiskFailed,
-        Fault::DiedBeforeCommit,
-        Fault::DiedBeforeOutputs,
-        Fault::DiedBetweenOutputs,
-        Fault::Frozen,
-        Fault::BrokenStatement,
-        Fault::Forced,
-        Fault::Changed,
-        Fault::TakenBack,
-    ];
-
-    /// In words, for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Fault::BrokenConnection => "connections broken",
-            Fault::Killed => "processes killed",
-            Fault::DiskFailed => "transactions refused by a disk",
-            Fault::DiedBeforeCommit => "deaths before the commit",
-            Fault::DiedBeforeOutputs => "deaths after the commit",
-            Fault::DiedBetweenOutputs => "deaths between outputs",
-            Fault::Frozen => "processes frozen",
-            Fault::BrokenStatement => "statements that break a rule",
-            Fault::Forced => "friends given up by force",
-            Fault::Changed => "settings changed",
-            Fault::TakenBack => "payments and invoices taken back",
-        }
+named! {
+    /// A switch: what may go wrong in a world. What is off never happens there, so that faults do not hide each other.
+    Kind {
+        /// What is sent takes its time.
+        Delays = "delays",
+        /// Connections break, and the end of what was sent is lost.
+        Resets = "resets",
+        /// One direction of a connection is dead, until somebody notices.
+        HalfOpen = "half-open",
+        /// The nodes fall into two parts that do not reach each other.
+        Partitions = "partitions",
+        /// Transactions take their time.
+        SlowDisks = "slow-disks",
+        /// Disks refuse to write, and processes die within a batch.
+        Crashes = "crashes",
+        /// Processes are killed between batches.
+        Kills = "kills",
+        /// Processes stand still.
+        Freezes = "freezes",
+        /// Owners change limits, rates and who may send.
+        Settings = "settings",
+        /// Owners disable and remove friends.
+        Removals = "removals",
+        /// Buyers and sellers take back what they asked for; invoices expire.
+        Cancels = "cancels",
+        /// Index servers answer what was true once, or never.
+        Index = "index",
+        /// Relays drop connections, delay them, or bring the wrong parties together.
+        Relays = "relays",
+        /// Statements that break a rule arrive in an honest friend's name, owners use force and settle what has stopped.
+        Slander = "slander",
+        /// Some nodes lie.
+        Liars = "liars",
     }
 }
 
-/// How often each fault happened.
+named! {
+    /// Something that went wrong.
+    Fault {
+        /// What was sent on a link waited.
+        Delayed = "links delayed",
+        /// A connection broke.
+        BrokenConnection = "connections broken",
+        /// The end of what was sent was lost with its connection.
+        LostSuffix = "connections that lost what was sent last",
+        /// Something arrived after its connection was gone.
+        Late = "frames of connections that are gone",
+        /// A direction of a connection died.
+        HalfOpen = "half-open connections",
+        /// The nodes were parted.
+        Partition = "partitions",
+        /// A transaction took its time.
+        SlowDisk = "slow transactions",
+        /// A disk refused a transaction, which ended the process.
+        DiskFailed = "transactions refused by a disk",
+        /// A process ended before its transaction was written.
+        DiedBeforeCommit = "deaths before the commit",
+        /// A process ended after its transaction was written, before anybody heard of it.
+        DiedBeforeOutputs = "deaths after the commit",
+        /// A process ended when some had heard of its transaction and others had not.
+        DiedBetweenOutputs = "deaths between two sends",
+        /// A process ended between two batches.
+        Killed = "processes killed",
+        /// A process stood still while time went on.
+        Frozen = "processes frozen",
+        /// An owner changed a rate, or whether requests are taken.
+        Changed = "settings changed",
+        /// An owner lowered a limit below what was owed and frozen, or while requests were pending.
+        LimitLowered = "limits lowered with payments pending",
+        /// An owner disabled a friend while requests were pending.
+        Disabled = "friends disabled with payments pending",
+        /// An owner removed a friend while requests were pending.
+        Removed = "friends removed with payments pending",
+        /// An owner gave up a friend without waiting for pending requests.
+        Forced = "friends given up by force",
+        /// A buyer called a payment off.
+        PaymentCancelled = "payments called off",
+        /// A seller took an invoice back.
+        InvoiceCancelled = "invoices cancelled",
+        /// An invoice was made that expires while it is being paid.
+        InvoiceExpired = "invoices expired",
+        /// An index server answered with what was true once.
+        StaleAnswer = "stale index answers",
+        /// An index server answered with what was never true.
+        FalseAnswer = "false index answers",
+        /// A relay dropped a connection or a call.
+        RelayDropped = "relay drops",
+        /// A relay let a call wait.
+        RelayDelayed = "relay delays",
+        /// A relay connected a caller to somebody else.
+        WrongParty = "wrong parties connected by a relay",
+        /// A statement that breaks a rule was signed in an honest friend's name.
+        BrokenStatement = "statements that break a rule",
+        /// A liar sent an old statement again.
+        OldStatement = "lies: old statements",
+        /// A liar signed two statements for one place of its log.
+        ForkedLog = "lies: forked logs",
+        /// A liar signed totals that are not the sums of its operations.
+        ForgedTotals = "lies: forged totals",
+        /// A liar collected what nobody had committed.
+        CollectedEarly = "lies: collects without commit",
+        /// A liar asked for as much as fits into its statements.
+        Flood = "lies: floods",
+        /// A liar signed steps and terms that make no sense.
+        Nonsense = "lies: signed nonsense",
+        /// A liar fell silent.
+        Silence = "lies: silences",
+    }
+}
+
+named! {
+    /// Something that was tried, besides faults: that it happened often enough is part of what a run shows.
+    Deed {
+        /// A payment was made of several parts.
+        Split = "split payments paid",
+        /// A payment went over several hops.
+        Mediated = "payments over mediators paid",
+        /// A payment without an invoice.
+        Gift = "gifts paid",
+        /// A payment to the buyer itself, around a ring of friends.
+        Cycle = "rebalancing cycles paid",
+        /// A payment in a currency other than the first.
+        OtherCurrency = "payments in other currencies paid",
+        /// A payment was ordered a second time under its id.
+        Repeated = "orders repeated",
+        /// A process started again from its disk.
+        Restarted = "restarts",
+        /// An account was begun anew on terms that an owner accepted.
+        Reset = "accounts reset",
+        /// Memory was compared with the disk.
+        Compared = "comparisons of memory with disk",
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Kind::ALL.iter().find(|kind| kind.name() == text).copied();
+        let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        found.ok_or_else(|| format!("\"{text}\" is no kind of fault; there are {}", names.join(", ")))
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How often each fault and each deed happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<Fault, u64>);
+pub struct Counts {
+    faults: BTreeMap<Fault, u64>,
+    deeds: BTreeMap<Deed, u64>,
+}
 
 impl Counts {
     /// One more.
     pub fn add(&mut self, fault: Fault) {
-        *self.0.entry(fault).or_default() += 1;
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    /// One more.
+    pub fn did(&mut self, deed: Deed) {
+        *self.deeds.entry(deed).or_default() += 1;
     }
 
     /// All of another world.
     pub fn merge(&mut self, other: &Counts) {
-        for (fault, count) in &other.0 {
-            *self.0.entry(*fault).or_default() += count;
+        for (fault, count) in &other.faults {
+            *self.faults.entry(*fault).or_default() += count;
+        }
+        for (deed, count) in &other.deeds {
+            *self.deeds.entry(*deed).or_default() += count;
         }
     }
 
     /// How often this one happened.
     pub fn of(&self, fault: Fault) -> u64 {
-        self.0.get(&fault).copied().unwrap_or(0)
+        self.faults.get(&fault).copied().unwrap_or(0)
+    }
+
+    /// How often this one was done.
+    pub fn of_deed(&self, deed: Deed) -> u64 {
+        self.deeds.get(&deed).copied().unwrap_or(0)
     }
 }

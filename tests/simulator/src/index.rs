@@ -10,96 +10,141 @@ use std::collections::BTreeMap;
 pub type Edges = BTreeMap<(PublicKey, PublicKey, Currency), Edge>;
 
 const HOPS: usize = 5;
-const ROUTES: usize = 24;
+const ROUTES: usize = 12;
 
-/// Ways for a query, the shortest routes first: single routes, then splits over two and more.
+/// The edges of one currency by their nodes, as long as both ends publish them.
+type Network<'a> = BTreeMap<PublicKey, BTreeMap<PublicKey, &'a Edge>>;
+
+fn network<'a>(edges: &'a Edges, currency: &Currency) -> Network<'a> {
+    let mut network = Network::new();
+    for ((node, friend, of), edge) in edges {
+        if of == currency {
+            network.entry(*node).or_default().insert(*friend, edge);
+        }
+    }
+    network
+}
+
+/// What parts that are planned already have taken from the edges.
+type Taken = BTreeMap<(PublicKey, PublicKey), u128>;
+
+/// Ways for a query, the shortest routes first: single routes, then a split over two and more.
 pub fn search(edges: &Edges, query: &Query) -> Vec<Way> {
-    let mut routes = Vec::new();
-    extend(edges, query, &mut vec![], &mut routes);
-    routes.sort_by_key(Vec::len);
-    routes.truncate(ROUTES);
+    let network = network(edges, &query.currency);
+    let routes = routes(&network, query);
     let mut ways: Vec<Way> = routes
         .iter()
-        .filter_map(|route| plan(edges, query, route, query.amount))
+        .filter_map(|route| plan(&network, &Taken::new(), query, route, query.amount))
         .map(|part| Way { parts: vec![part] })
         .collect();
     ways.sort_by_key(Way::fees);
     ways.truncate(4);
-    let mut left = query.amount;
-    let mut parts = Vec::new();
-    let mut used = edges.clone();
-    for route in &routes {
-        let Some(part) = largest(&used, query, route, left) else { continue };
-        take(&mut used, query, &part);
-        left -= part.amount;
-        parts.push(part);
-        if left == 0 {
-            ways.push(Way { parts });
-            break;
-        }
+    if ways.is_empty() {
+        ways.extend(divide(&network, query, &routes, query.amount));
     }
     ways
 }
 
-fn extend(edges: &Edges, query: &Query, route: &mut Vec<PublicKey>, found: &mut Vec<Vec<PublicKey>>) {
-    let at = route.last().copied().unwrap_or(query.source);
-    if at == query.destination && !route.is_empty() {
-        found.push(route.clone());
-        return;
-    }
-    if route.len() == HOPS || found.len() >= 8 * ROUTES {
-        return;
-    }
-    for ((node, friend, currency), edge) in edges {
-        let is_excluded = query.excluded_edges.iter().any(|hop| hop.from == at && hop.to == *friend);
-        let is_new = *friend != query.source && !route.contains(friend);
-        if *node == at && *currency == query.currency && edge.send_capacity > 0 && is_new && !is_excluded {
-            route.push(*friend);
-            extend(edges, query, route, found);
-            route.pop();
+/// A way over several routes, although one may do: no part carries more than its share.
+pub fn split(edges: &Edges, query: &Query, parts: usize) -> Option<Way> {
+    let network = network(edges, &query.currency);
+    let routes = routes(&network, query);
+    let share = query.amount.div_ceil(parts as u128);
+    divide(&network, query, &routes, share).filter(|way| way.parts.len() > 1)
+}
+
+fn divide(network: &Network<'_>, query: &Query, routes: &[Vec<PublicKey>], share: u128) -> Option<Way> {
+    let mut left = query.amount;
+    let mut parts = Vec::new();
+    let mut taken = Taken::new();
+    for route in routes {
+        let Some(part) = largest(network, &taken, query, route, left.min(share)) else { continue };
+        take(&mut taken, query, &part);
+        left -= part.amount;
+        parts.push(part);
+        if left == 0 {
+            return Some(Way { parts });
         }
+    }
+    None
+}
+
+fn routes(network: &Network<'_>, query: &Query) -> Vec<Vec<PublicKey>> {
+    let mut found = Vec::new();
+    // The shortest first, and no more than are needed.
+    for hops in 1..=HOPS {
+        extend(network, query, hops, &mut vec![], &mut found);
+        if found.len() >= ROUTES {
+            break;
+        }
+    }
+    found
+}
+
+/// Routes of exactly so many hops.
+fn extend(
+    network: &Network<'_>,
+    query: &Query,
+    hops: usize,
+    route: &mut Vec<PublicKey>,
+    found: &mut Vec<Vec<PublicKey>>,
+) {
+    let at = route.last().copied().unwrap_or(query.source);
+    for (friend, edge) in network.get(&at).into_iter().flatten() {
+        let is_end = route.len() + 1 == hops;
+        if found.len() >= 2 * ROUTES || edge.send_capacity == 0 || is_end != (*friend == query.destination) {
+            continue;
+        }
+        let is_excluded = query.excluded_edges.iter().any(|hop| hop.from == at && hop.to == *friend);
+        let goes_back = query.source == query.destination && is_end && route.first() == Some(&at) && hops == 2;
+        if is_excluded || goes_back || route.contains(friend) || (*friend == query.source && !is_end) {
+            continue;
+        }
+        route.push(*friend);
+        if is_end {
+            found.push(route.clone());
+        } else {
+            extend(network, query, hops, route, found);
+        }
+        route.pop();
     }
 }
 
 /// The part along `route` that brings `amount`, if all capacities allow it.
-fn plan(edges: &Edges, query: &Query, route: &[PublicKey], amount: u128) -> Option<PartPlan> {
-    let mut nodes = vec![query.source];
-    nodes.extend(route);
+fn plan(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey], amount: u128) -> Option<PartPlan> {
+    let edge = |from: &PublicKey, to: &PublicKey| network.get(from)?.get(to).copied();
     let mut carried = amount;
-    for index in (1..nodes.len()).rev() {
-        let (from, to) = (nodes[index - 1], nodes[index]);
-        let there = edges.get(&(from, to, query.currency.clone()))?;
-        let back = edges.get(&(to, from, query.currency.clone()))?;
-        if there.send_capacity < carried || back.receive_capacity < carried {
+    for index in (0..route.len()).rev() {
+        let from = if index == 0 { &query.source } else { &route[index - 1] };
+        let to = &route[index];
+        let used = taken.get(&(*from, *to)).copied().unwrap_or(0);
+        let capacity = edge(from, to)?.send_capacity.min(edge(to, from)?.receive_capacity);
+        if capacity < carried + used {
             return None;
         }
-        if index >= 2 {
-            let mediator = edges.get(&(from, nodes[index - 2], query.currency.clone()))?;
-            carried += mediator.rate.fee(carried)?;
+        if index >= 1 {
+            let before = if index == 1 { &query.source } else { &route[index - 2] };
+            carried += edge(from, before)?.rate.fee(carried)?;
         }
     }
     Some(PartPlan { route: route.to_vec(), amount, fees: carried - amount })
 }
 
-fn largest(edges: &Edges, query: &Query, route: &[PublicKey], left: u128) -> Option<PartPlan> {
-    let mut amount = left;
+fn largest(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey], most: u128) -> Option<PartPlan> {
+    let mut amount = most;
     while amount > 0 {
-        if let Some(part) = plan(edges, query, route, amount) {
+        if let Some(part) = plan(network, taken, query, route, amount) {
             return Some(part);
         }
-        amount = if amount < 64 { amount - 1 } else { amount * 7 / 8 };
+        amount = amount * 3 / 4;
     }
     None
 }
 
-fn take(edges: &mut Edges, query: &Query, part: &PartPlan) {
+fn take(taken: &mut Taken, query: &Query, part: &PartPlan) {
     let mut at = query.source;
     for next in &part.route {
-        for (from, to) in [(at, *next), (*next, at)] {
-            let edge = edges.get_mut(&(from, to, query.currency.clone())).expect("planned over it");
-            edge.send_capacity = edge.send_capacity.saturating_sub(part.total());
-            edge.receive_capacity = edge.receive_capacity.saturating_sub(part.total());
-        }
+        *taken.entry((at, *next)).or_default() += part.total();
         at = *next;
     }
 }

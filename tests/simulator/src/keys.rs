@@ -77,6 +77,12 @@ impl Dice {
         self.below(100) < percent
     }
 
+    /// 0 to one of these bounds - 1.
+    pub fn below_one_of<const N: usize>(&mut self, bounds: [usize; N]) -> usize {
+        let bound = bounds[self.below(N)];
+        self.below(bound)
+    }
+
     /// One of these; none when there are none.
     pub fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
         if of.is_empty() { None } else { Some(of[self.below(of.len())].clone()) }

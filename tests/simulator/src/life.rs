@@ -1,186 +1,469 @@
 //! A world in which things happen by chance, and then a time in which everything is healed.
+//!
+//! Each action throws its own dice, so that leaving one out does not change what the others want to do.
 
-use crate::faults::Fault;
+use crate::faults::{Deed, Fault, Kind};
 use crate::keys::Dice;
 use crate::mix::Mix;
+use crate::seed::Options;
 use crate::world::{CRASHES, World, name};
-use offst_funder::{Command, Reply};
+use offst_funder::{Command, Progress, Reply};
+use offst_ledger::Status;
+use offst_proto::index::Query;
 use offst_proto::invoice::Invoice;
-use offst_proto::order::Purpose;
-use offst_proto::{Currency, PaymentId, Rate, Verified};
+use offst_proto::order::{Order, Purpose};
+use offst_proto::report::PaymentStatus;
+use offst_proto::{Currency, Rate, Verified};
+use std::collections::BTreeSet;
+
+/// How many times a hundred seconds pass at most until everything must have finished.
+const HEALING_ROUNDS: usize = 6;
+/// How many payments are tried when all is healed.
+const PROBES: usize = 4;
+/// A way that could carry so much must carry a probe.
+const PROBE_ROOM: u128 = 64;
 
 /// One world and what its owners remember.
 pub(crate) struct Life {
     pub(crate) mix: Mix,
     pub(crate) world: World,
+    pub(crate) seed: u64,
+    pub(crate) currencies: Vec<Currency>,
+    /// What may go wrong, and what was left out of it: leaving something out does not make the rest happen more often.
+    drawn: Vec<Kind>,
     friendships: Vec<(usize, usize)>,
     invoices: Vec<(usize, Verified<Invoice>)>,
-    payments: Vec<(usize, PaymentId)>,
+    orders: Vec<(usize, Order)>,
+}
+
+/// The names of the first so many currencies.
+fn currencies(count: usize) -> Vec<Currency> {
+    let others = ["hours", "eggs"].map(|name| name.parse::<Currency>().expect("a name"));
+    std::iter::once(Currency::default()).chain(others).take(count).collect()
 }
 
 impl Life {
     /// All nodes are up and connected, nothing is under way.
-    pub(crate) fn begin(seed: u64) -> Self {
+    pub(crate) fn begin(seed: u64, options: &Options) -> Self {
         let mut dice = Dice::new(seed);
-        let mix = Mix::draw(&mut dice);
+        let drawn = Mix::draw(&mut dice);
+        let kinds = drawn.kinds.iter().copied().collect();
+        let mix = options.apply(drawn);
         let friendships = mix.friendships(&mut dice);
-        let mut world = World::new(mix.nodes, seed);
+        let currencies = currencies(mix.currencies);
+        let mut world = World::of_mix(&mix, seed);
+        if options.tells {
+            world.story = Some(vec![]);
+        }
+        if mix.has(Kind::Liars) {
+            let count = if mix.nodes > 5 { 1 + dice.below(2) } else { 1 };
+            world.liars = (0..count).map(|_| dice.below(mix.nodes)).collect();
+        }
         for (a, b) in friendships.iter().copied() {
-            let limits = [dice.below(4) * 300 + 100, dice.below(4) * 300 + 100];
-            world.befriend(a, b, limits[0] as u128, limits[1] as u128);
-            for (from, to) in [(a, b), (b, a)] {
-                if dice.chance(40) {
-                    let rate = Rate { mul: (dice.throw() >> 34) as u32, add: dice.below(4) as u128 };
-                    world.ask(from, Command::SetFriendRate(name(to), Currency::default(), rate));
+            for (number, currency) in currencies.iter().enumerate() {
+                if number > 0 && dice.chance(30) {
+                    continue;
+                }
+                for (from, to) in [(a, b), (b, a)] {
+                    let limit = 400 + dice.below(4) as u128 * 800;
+                    let reply = world.ask(from, world.friendship(to, currency, 0, limit));
+                    assert_eq!(reply, Reply::Done);
+                    if dice.chance(40) {
+                        let rate = Rate { mul: (dice.throw() >> 36) as u32, add: dice.below(4) as u128 };
+                        world.ask(from, Command::SetFriendRate(name(to), currency.clone(), rate));
+                    }
                 }
             }
         }
         world.connect_all();
-        world.settle();
+        world.advance(3_000);
         world.is_wild = true;
-        Life { mix, world, friendships, invoices: vec![], payments: vec![] }
+        world.reconnects = true;
+        Life { mix, world, seed, currencies, drawn: kinds, friendships, invoices: vec![], orders: vec![] }
     }
 
     /// Does one thing, and lets some of what follows happen.
-    pub(crate) fn act(&mut self) {
-        let count = self.world.nodes.len();
-        let node = self.world.dice.below(count);
-        let friendship = self.world.dice.pick(&self.friendships).expect("there are friendships");
-        let (from, to) = if self.world.dice.chance(50) { friendship } else { (friendship.1, friendship.0) };
-        if self.mix.lies && self.world.hears(from, to) && self.world.dice.chance(5) {
-            self.world.slander(from, to);
+    pub(crate) fn act(&mut self, number: usize) {
+        self.world.dice = Dice::new(self.seed.wrapping_mul(0x1_0001).wrapping_add(number as u64).rotate_left(17));
+        if self.mix.has(Kind::Liars) && self.world.dice.chance(8) {
+            self.go_wrong(Kind::Liars);
         }
         match self.world.dice.below(100) {
-            0..14 => self.make_invoice(node),
-            14..32 => self.pay_invoice(node),
-            32..38 => self.send(node),
-            38..48 if self.mix.cancels => self.take_back(),
-            48..53 if self.mix.breaks => self.world.disconnect(from, to),
-            53..55 => self.world.connect(from, to),
-            55..70 => self.world.connect_all(),
-            70..72 if self.mix.kills => self.world.kill(node),
-            72..76 if self.mix.crashes && self.world.nodes[node].is_up() => {
-                let crash = CRASHES[self.world.dice.below(CRASHES.len())];
-                self.world.nodes[node].crash = Some((self.world.dice.below(6), crash));
-            }
-            76..86 => (0..count).for_each(|index| self.world.start(index)),
-            86..96 if self.mix.changes => self.change(from, to),
-            96..98 if self.mix.freezes => {
-                let node = &mut self.world.nodes[node];
-                node.is_frozen = !node.is_frozen;
-                if node.is_frozen {
-                    self.world.faults.add(Fault::Frozen);
+            0..58 => {
+                for _ in 0..1 + self.world.dice.below(3) {
+                    self.pay();
                 }
             }
+            58..60 => self.order_again(),
             _ => {
-                let ms = [10, 10, 300, 3_000, 25_000, 70_000][self.world.dice.below(6)];
-                self.world.advance(ms);
+                let kind = self.drawn.get(self.world.dice.below(self.drawn.len().max(1))).copied();
+                if let Some(kind) = kind.filter(|kind| self.mix.has(*kind)) {
+                    self.world.tell(|| format!("action {number}: {kind}"));
+                    self.go_wrong(kind);
+                }
             }
         }
-        let steps = [0, 3, 12, 60][self.world.dice.below(4)];
-        for _ in 0..steps {
+        for _ in 0..[0, 5, 20, 80][self.world.dice.below(4)] {
             self.world.step();
+        }
+        let ms = [0, 5, 60, 300, 1_000, 3_000, 15_000][self.world.dice.below(7)];
+        if ms > 0 {
+            self.world.advance(ms);
         }
         self.world.check_mirrors();
     }
 
-    fn make_invoice(&mut self, node: usize) {
+    fn pick_currency(&mut self) -> Currency {
+        self.currencies[self.world.dice.below(self.currencies.len())].clone()
+    }
+
+    /// A friendship, from one of its ends.
+    fn pick_friendship(&mut self) -> (usize, usize) {
+        let (a, b) = self.world.dice.pick(&self.friendships).expect("there are friendships");
+        if self.world.dice.chance(50) { (a, b) } else { (b, a) }
+    }
+
+    /// Somebody pays somebody.
+    fn pay(&mut self) {
+        let currency = self.pick_currency();
         let world = &mut self.world;
-        if !world.nodes[node].is_up() {
+        let count = world.nodes.len();
+        let (buyer, seller) = (world.dice.below(count), world.dice.below(count));
+        let amount = 1 + world.dice.below_one_of([30, 30, 30, 120, 700]) as u128;
+        let (kind, short, cheap) = (world.dice.below(100), world.dice.chance(4), world.dice.chance(6));
+        let expiry_ms = (self.mix.has(Kind::Cancels) && world.dice.chance(6)).then(|| world.dice.below(20_000) as u64);
+        let limit = world.dice.below(10) as u128;
+        if !world.nodes[buyer].is_up() {
             return;
         }
-        let command = Command::CreateInvoice {
-            amount: 1 + world.dice.below(900) as u128,
-            currency: Currency::default(),
-            description: String::new(),
-            expiry_ms: world.dice.chance(20).then(|| world.dice.below(30_000) as u64),
+        let purpose = match kind {
+            0..25 if buyer != seller => world.gift(seller, &currency, amount),
+            25..30 => match world.dice.pick(&self.invoices) {
+                Some((_, invoice)) => Purpose::Invoice(invoice),
+                None => return,
+            },
+            _ if buyer == seller => return,
+            _ => {
+                let description = String::new();
+                let command = Command::CreateInvoice { amount, currency, description, expiry_ms };
+                let id = world.command(seller, command);
+                let Some(Reply::Invoice(invoice)) = world.reply(seller, id) else { return };
+                if expiry_ms.is_some() {
+                    world.faults.add(Fault::InvoiceExpired);
+                }
+                self.invoices.push((seller, invoice.clone()));
+                if kind >= 97 {
+                    return;
+                }
+                Purpose::Invoice(invoice)
+            }
         };
-        let id = world.command(node, command);
-        if let Some(Reply::Invoice(invoice)) = world.reply(node, id) {
-            self.invoices.push((node, invoice));
+        let mut order = world.order(purpose);
+        if short {
+            order.timeout_ms = 1 + world.dice.below(3_000) as u64;
+        }
+        order.max_fee = cheap.then_some(limit);
+        self.orders.push((buyer, order.clone()));
+        world.command(buyer, Command::Pay(Box::new(order)));
+    }
+
+    /// An application that does not know what became of its order asks again: history first, then the node.
+    fn order_again(&mut self) {
+        let world = &mut self.world;
+        let Some((buyer, order)) = world.dice.pick(&self.orders) else { return };
+        let ended = |progress| matches!(progress, Progress::Paid | Progress::Failed);
+        let stored = world.nodes[buyer].disk.payment(order.payment_id);
+        if world.nodes[buyer].is_up() && !stored.is_some_and(|payment| ended(payment.progress)) {
+            world.faults.did(Deed::Repeated);
+            world.command(buyer, Command::Pay(Box::new(order)));
         }
     }
 
-    fn pay_invoice(&mut self, node: usize) {
+    fn go_wrong(&mut self, kind: Kind) {
+        let (from, to) = self.pick_friendship();
+        let currency = self.pick_currency();
         let world = &mut self.world;
-        if let Some((_, invoice)) = world.dice.pick(&self.invoices)
-            && world.nodes[node].is_up()
-        {
-            let mut order = world.order(Purpose::Invoice(invoice));
-            order.timeout_ms = 1 + world.dice.below(60_000) as u64;
-            order.max_fee = world.dice.chance(10).then(|| world.dice.below(10) as u128);
-            self.payments.push((node, order.payment_id));
-            world.command(node, Command::Pay(Box::new(order)));
+        let count = world.nodes.len();
+        let node = world.dice.below(count);
+        let ms = 20 + world.dice.below_one_of([300, 3_000, 30_000]) as u64;
+        match kind {
+            Kind::Delays => {
+                for _ in 0..3 {
+                    let (a, b) = world.dice.pick(&self.friendships).expect("there are friendships");
+                    world.delay(a, b, ms);
+                }
+            }
+            Kind::Resets => world.disconnect(from, to),
+            Kind::HalfOpen => world.deafen(from, to),
+            Kind::Partitions => {
+                let apart: BTreeSet<usize> = (0..count).filter(|_| world.dice.chance(40)).collect();
+                let is_silent = world.dice.chance(30);
+                if !apart.is_empty() && apart.len() < count {
+                    world.part(&apart, ms, is_silent);
+                }
+            }
+            Kind::SlowDisks => {
+                for index in [node, to] {
+                    world.nodes[index].slow_ms = 1 + world.dice.below_one_of([50, 1_500]) as u64;
+                }
+            }
+            Kind::Crashes => {
+                for index in [node, to] {
+                    let crash = CRASHES[world.dice.below(CRASHES.len())];
+                    if world.nodes[index].is_up() {
+                        world.nodes[index].crash = Some((world.dice.below(8), crash));
+                    }
+                }
+            }
+            Kind::Kills => world.kill(node),
+            Kind::Freezes => world.freeze(node, ms),
+            Kind::Settings => {
+                let (from, to) = self.pick_busy();
+                self.change(from, to, &currency);
+            }
+            Kind::Removals => {
+                let (from, to) = self.pick_busy();
+                self.give_up(from, to, false);
+            }
+            Kind::Cancels => self.take_back(),
+            Kind::Index => {
+                let share = 10 + world.dice.below(40);
+                world.wrong_answers = [share, share / 3];
+            }
+            Kind::Relays => {
+                let number = world.dice.below(self.mix.relays.max(1));
+                let ms = world.dice.chance(30).then_some(ms);
+                world.trouble_relay(node, number, ms);
+            }
+            Kind::Slander => {
+                let force = world.dice.chance(50);
+                let (from, to) = self.pick_busy();
+                // Where each side has collected what the other has not heard of, neither can accept the other's terms.
+                if self.world.is_pending_both_ways(from, to) {
+                    return;
+                }
+                if force {
+                    self.give_up(from, to, true);
+                } else if self.world.hears(from, to) {
+                    self.world.slander(from, to);
+                }
+            }
+            Kind::Liars => {
+                let liars = world.liars.clone();
+                if world.dice.chance(60) {
+                    self.pick_busy();
+                }
+                for liar in liars {
+                    let ends = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+                    let mut friends: Vec<usize> = ends.filter(|(a, _)| *a == liar).map(|(_, b)| b).collect();
+                    let busy: Vec<usize> =
+                        friends.iter().copied().filter(|friend| self.world.is_pending(*friend, liar)).collect();
+                    if !busy.is_empty() {
+                        friends = busy;
+                    }
+                    if let Some(friend) = self.world.dice.pick(&friends) {
+                        self.world.lie(liar, friend, &currency);
+                    }
+                }
+            }
         }
     }
 
-    fn send(&mut self, node: usize) {
-        let world = &mut self.world;
-        let destination = world.dice.below(world.nodes.len());
-        if destination != node && world.nodes[node].is_up() {
-            let amount = 1 + world.dice.below(300) as u128;
-            self.payments.push((node, world.send(node, destination, amount).0));
+    /// A friendship over which payments are just under way, if there is any.
+    fn pick_busy(&mut self) -> (usize, usize) {
+        for _ in 0..3 {
+            self.pay();
         }
+        for _ in 0..25 {
+            self.world.step();
+        }
+        let friendships = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+        let busy: Vec<_> = friendships.filter(|(from, to)| self.world.is_pending(*from, *to)).collect();
+        self.world.dice.pick(&busy).unwrap_or_else(|| self.pick_friendship())
     }
 
     fn take_back(&mut self) {
         let world = &mut self.world;
-        let payment = world.dice.pick(&self.payments).filter(|_| world.dice.chance(60));
-        let command = match payment {
-            Some((node, id)) => Some((node, Command::CancelPayment(id))),
-            None => world.dice.pick(&self.invoices).map(|(node, invoice)| (node, Command::CancelInvoice(invoice.id))),
+        // What is still under way is of most interest.
+        let order = world.orders_of(&self.orders).filter(|_| world.dice.chance(50));
+        let (node, command, fault) = match order {
+            Some((node, order)) => (node, Command::CancelPayment(order.payment_id), Fault::PaymentCancelled),
+            None => match world.dice.pick(&self.invoices[self.invoices.len().saturating_sub(5)..]) {
+                Some((node, invoice)) => (node, Command::CancelInvoice(invoice.id), Fault::InvoiceCancelled),
+                None => return,
+            },
         };
-        if let Some((node, command)) = command.filter(|(node, _)| world.nodes[*node].is_up()) {
-            world.faults.add(Fault::TakenBack);
+        if world.nodes[node].is_up() {
+            world.faults.add(fault);
             world.command(node, command);
         }
     }
 
-    fn change(&mut self, from: usize, to: usize) {
+    fn change(&mut self, from: usize, to: usize, currency: &Currency) {
         let world = &mut self.world;
-        let (name, currency) = (name(to), Currency::default());
-        let command = match world.dice.below(10) {
-            0..3 => Command::SetFriendMaxDebt(name, currency, world.dice.below(1500) as u128),
-            3..5 => Command::SetFriendOpen(name, currency, world.dice.chance(60)),
-            5..6 => Command::SetFriendRate(name, currency, Rate { mul: 0, add: world.dice.below(3) as u128 }),
-            6..8 => Command::DisableFriend { name, force: self.mix.lies && world.dice.chance(50) },
-            _ => Command::EnableFriend(name),
+        let (name, currency) = (name(to), currency.clone());
+        let is_pending = world.is_pending(from, to);
+        let limit = world.limit(from, to, &currency);
+        let (command, fault) = match world.dice.below(12) {
+            0..4 => {
+                let new = world.dice.below(300) as u128;
+                let fault = if new < limit && is_pending { Fault::LimitLowered } else { Fault::Changed };
+                (Command::SetFriendMaxDebt(name, currency, new), fault)
+            }
+            4..8 => {
+                let new = 500 + world.dice.below(3_000) as u128;
+                (Command::SetFriendMaxDebt(name, currency, new), Fault::Changed)
+            }
+            8..9 => (Command::SetFriendOpen(name, currency, false), Fault::Changed),
+            9..11 => (Command::SetFriendOpen(name, currency, true), Fault::Changed),
+            _ => {
+                let rate = Rate { mul: 0, add: world.dice.below(3) as u128 };
+                (Command::SetFriendRate(name, currency, rate), Fault::Changed)
+            }
         };
         if world.nodes[from].is_up() {
-            let is_forced = matches!(command, Command::DisableFriend { force: true, .. });
-            world.faults.add(if is_forced { Fault::Forced } else { Fault::Changed });
+            world.faults.add(fault);
+            world.command(from, command);
         }
-        world.command(from, command);
     }
 
-    /// Everybody is up, open and connected for as long as anything needs, and owners settle what has stopped.
-    pub(crate) fn heal(&mut self) {
+    /// An owner disables or removes a friend, or takes it back.
+    fn give_up(&mut self, from: usize, to: usize, force: bool) {
         let world = &mut self.world;
-        for node in &mut world.nodes {
-            node.is_frozen = false;
-            node.crash = None;
+        if !world.nodes[from].is_up() {
+            return;
         }
-        for index in 0..world.nodes.len() {
-            world.start(index);
-        }
-        for (a, b) in self.friendships.clone() {
-            for (from, to) in [(a, b), (b, a)] {
-                world.command(from, Command::EnableFriend(name(to)));
-                world.command(from, Command::SetFriendOpen(name(to), Currency::default(), true));
+        let is_pending = world.is_pending(from, to);
+        // With a liar, or where accounts have stopped, a removal would take money away: that is the owners' affair.
+        let is_safe = !self.mix.has(Kind::Slander) && !self.mix.has(Kind::Liars);
+        match world.dice.below(if force { 2 } else { 4 }) {
+            0 => {
+                let fault = if force { Fault::Forced } else { Fault::Disabled };
+                if force || is_pending {
+                    world.faults.add(fault);
+                }
+                world.command(from, Command::DisableFriend { name: name(to), force });
             }
-        }
-        for _ in 0..3 {
-            world.connect_all();
-            world.advance(100_000);
-            for (a, b) in self.friendships.clone() {
-                // Where the two disagree, one can accept the other's terms without loss.
-                for (from, to) in [(a, b), (b, a)] {
-                    if self.mix.lies && !world.is_consistent(a, b) {
-                        world.command(from, world.reset(to));
-                        world.settle();
+            1 if is_safe => {
+                if is_pending {
+                    world.faults.add(Fault::Removed);
+                }
+                world.command(from, Command::RemoveFriend { name: name(to), force: false, forgive: true });
+            }
+            _ => {
+                for (a, b) in self.friendships.clone() {
+                    for (from, to) in [(a, b), (b, a)] {
+                        self.world.befriend_again(from, to, &self.currencies);
+                        self.world.command(from, Command::EnableFriend(name(to)));
                     }
                 }
             }
+        }
+    }
+
+    /// Friendships of honest nodes, from both ends.
+    fn honest_ends(&self) -> Vec<(usize, usize)> {
+        let is_honest = |node: usize| !self.world.liars.contains(&node);
+        let honest = self.friendships.iter().filter(|(a, b)| is_honest(*a) && is_honest(*b));
+        honest.flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect()
+    }
+
+    /// Everybody is up, open and connected for as long as anything needs, and owners settle what has stopped.
+    ///
+    /// # Panics
+    /// When something does not finish: it is named.
+    pub(crate) fn heal(&mut self) {
+        self.world.dice = Dice::new(self.seed ^ 0x4ea1);
+        self.world.tell(|| "everything is healed".into());
+        self.world.calm();
+        self.world.advance(40_000);
+        self.leave_liars();
+        let ends = self.honest_ends();
+        for (from, to) in ends.iter().copied() {
+            self.world.befriend_again(from, to, &self.currencies);
+            self.world.command(from, Command::EnableFriend(name(to)));
+            for currency in &self.currencies {
+                self.world.command(from, Command::SetFriendOpen(name(to), currency.clone(), true));
+            }
+        }
+        for _ in 0..HEALING_ROUNDS {
+            self.world.connect_all();
+            self.world.advance(100_000);
+            for (from, to) in ends.iter().copied() {
+                // A drain may have ended only now.
+                self.world.befriend_again(from, to, &self.currencies);
+                if self.mix.has(Kind::Slander) {
+                    self.settle_account(from, to);
+                }
+            }
+            if self.world.stuck().is_empty() {
+                break;
+            }
+        }
+        self.world.assert_finished();
+        self.probe();
+        self.world.assert_finished();
+    }
+
+    /// Where two sides disagree, one can accept the other's terms without loss.
+    fn settle_account(&mut self, from: usize, to: usize) {
+        for currency in self.currencies.clone() {
+            let key = self.world.key(to);
+            let status = self.world.nodes[from].status(key, &currency);
+            if status.is_some_and(|status| status != Status::Consistent) {
+                let id = self.world.command(from, Command::ResetFriend(name(to), currency));
+                if self.world.reply(from, id) == Some(Reply::Done) {
+                    self.world.faults.did(Deed::Reset);
+                }
+                self.world.settle();
+            }
+        }
+    }
+
+    /// Owners give up friends that lie. What is owed then is lost.
+    fn leave_liars(&mut self) {
+        for (a, b) in self.friendships.clone() {
+            for (from, to) in [(a, b), (b, a)] {
+                if self.world.liars.contains(&to) && !self.world.liars.contains(&from) {
+                    self.world.write_off(from, to);
+                    let name = name(to);
+                    let reply = self.world.ask(from, Command::RemoveFriend { name, force: true, forgive: true });
+                    assert_eq!(reply, Reply::Done);
+                }
+            }
+        }
+        self.world.retire_liars();
+    }
+
+    /// In a healed world with nothing under way, whoever has a way can pay.
+    fn probe(&mut self) {
+        for _ in 0..PROBES {
+            let world = &mut self.world;
+            let count = world.nodes.len();
+            let (buyer, seller) = (world.dice.below(count), world.dice.below(count));
+            let currency = self.currencies[world.dice.below(self.currencies.len())].clone();
+            if buyer == seller || world.liars.contains(&buyer) || world.liars.contains(&seller) {
+                continue;
+            }
+            let query = Query::new(currency.clone(), PROBE_ROOM, world.key(buyer), world.key(seller));
+            let ways = crate::index::search(&world.edges, &query);
+            if !ways.iter().any(|way| way.parts.len() == 1) {
+                continue;
+            }
+            let reply = world.ask(
+                seller,
+                Command::CreateInvoice { amount: 2, currency, description: String::new(), expiry_ms: None },
+            );
+            let Reply::Invoice(invoice) = reply else { panic!("node {seller} makes no invoice: {reply:?}") };
+            let (id, command) = world.pay(buyer, &invoice);
+            world.advance(90_000);
+            let report = world.payment_reply(buyer, command);
+            let is_paid = report.as_ref().is_some_and(|report| report.status == PaymentStatus::Paid);
+            let reason = report.map(|report| report.reason).unwrap_or_default();
+            assert!(
+                is_paid,
+                "in a healed world node {buyer} cannot pay node {seller} although there is a way: payment {id}, {reason}"
+            );
         }
     }
 }

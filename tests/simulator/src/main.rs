@@ -1,14 +1,20 @@
 //! Lives many worlds, one a seed, and says whether every checker held in each.
 
 use clap::Parser;
-use offst_simulator::faults::{Counts, Fault};
-use offst_simulator::seed;
+use offst_simulator::faults::{Counts, Deed, Fault, Kind};
+use offst_simulator::seed::{Options, Outcome, live_with};
+use offst_simulator::shrink::shrink;
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the progress line is written again.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// How many lines of a failure's story are shown; its end matters most.
+const STORY_LINES: usize = 120;
 
 /// Lives worlds of nodes in memory in which everything goes wrong. The exit code is 0 when every checker held in each.
 #[derive(Parser)]
@@ -20,9 +26,41 @@ struct Arguments {
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Heal each world after at most so many actions: the shortest way to a failure
+    /// How many threads; each lives worlds of its own
     #[arg(long)]
-    actions: Option<usize>,
+    threads: Option<usize>,
+    /// Do only these of each world's actions, by their numbers, or "none"
+    #[arg(long, value_parser = actions)]
+    actions: Option<Actions>,
+    /// Leave these kinds of faults out
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<Kind>,
+    /// Give each world so many nodes
+    #[arg(long, value_parser = clap::value_parser!(u64).range(3..=12))]
+    nodes: Option<u64>,
+    /// When a world does not come right, do not look for the shortest way there
+    #[arg(long)]
+    brief: bool,
+    /// Switch a deliberate bug on
+    #[cfg(mutant)]
+    #[arg(long)]
+    mutant: Option<String>,
+    /// Print the names of all deliberate bugs
+    #[cfg(mutant)]
+    #[arg(long)]
+    mutants: bool,
+    /// Tell what happens in each world
+    #[arg(long)]
+    trace: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Actions(BTreeSet<usize>);
+
+fn actions(text: &str) -> Result<Actions, String> {
+    let number = |part: &str| part.parse().map_err(|_| format!("\"{part}\" is no number of an action"));
+    let numbers = text.split(',').filter(|part| *part != "none").map(number).collect::<Result<_, _>>();
+    numbers.map(Actions)
 }
 
 /// What came of all worlds so far.
@@ -32,50 +70,98 @@ struct Sum {
     paid: u64,
     failed: u64,
     faults: Counts,
+    /// The smallest seed that did not come right.
+    broken: Option<u64>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    #[cfg(mutant)]
+    if arguments.mutants {
+        offst_ledger::mutant::Mutant::ALL.iter().for_each(|mutant| println!("{}", mutant.name()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    #[cfg(mutant)]
+    if let Some(name) = &arguments.mutant {
+        offst_ledger::mutant::choose(name).map_err(anyhow::Error::msg)?;
+    }
     // A checker that does not hold is told below, with its seed.
     std::panic::set_hook(Box::new(|_| {}));
-    let is_watched = std::io::stderr().is_terminal();
+    let options = Options {
+        actions: arguments.actions.clone().map(|actions| actions.0),
+        without: arguments.without.iter().copied().collect(),
+        nodes: arguments.nodes.map(usize::try_from).transpose()?,
+        tells: arguments.trace,
+    };
     let started = Instant::now();
-    let mut shown = started;
-    let mut sum = Sum::default();
-    for seed in (arguments.from..=u64::MAX).take(usize::try_from(arguments.seeds)?) {
-        let outcome = match seed::live_at_most(seed, arguments.actions.unwrap_or(usize::MAX)) {
-            Ok(outcome) => outcome,
-            Err(reason) => {
-                clear(is_watched)?;
-                println!("seed {seed} did not come right: {reason}");
-                let command = format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}");
-                println!("repeat it: {command}");
-                if arguments.actions.is_none()
-                    && let Some((actions, reason)) = seed::shortest(seed)
-                {
-                    println!("the shortest way there: {command} --actions {actions}: {reason}");
-                }
-                return Ok(ExitCode::FAILURE);
-            }
-        };
-        sum.worlds += 1;
-        sum.paid += outcome.paid;
-        sum.failed += outcome.failed;
-        sum.faults.merge(&outcome.faults);
-        if arguments.seeds == 1 {
-            println!("{:?}", outcome.mix);
-            println!("trace digest of seed {seed}: {}", outcome.digest);
-        }
-        if is_watched && shown.elapsed() >= PROGRESS_EVERY {
-            shown = Instant::now();
-            clear(true)?;
-            eprint!("{} of {} seeds, {:.0} a second", sum.worlds, arguments.seeds, sum.rate(started));
-            std::io::stderr().flush()?;
-        }
+    let sum = live_all(&arguments, &options, started)?;
+    if let Some(seed) = sum.broken {
+        return explain(seed, &options, arguments.brief);
     }
-    clear(is_watched)?;
     sum.print(started);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lives the worlds of all seeds, on all cores. Stops at the first failure.
+fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyhow::Result<Sum> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.unwrap_or(cores).max(1);
+    let is_watched = std::io::stderr().is_terminal();
+    let next = AtomicU64::new(0);
+    let is_over = AtomicBool::new(false);
+    let sum = Mutex::new(Sum::default());
+    let shown = Mutex::new(started);
+    let work = || {
+        while !is_over.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(seed) = arguments.from.checked_add(number).filter(|_| number < arguments.seeds) else { return };
+            let lived = live_with(seed, options);
+            let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match lived {
+                Ok(outcome) => sum.add(seed, &outcome, arguments),
+                Err(_) => {
+                    sum.broken = Some(sum.broken.map_or(seed, |other| other.min(seed)));
+                    is_over.store(true, Ordering::Relaxed);
+                }
+            }
+            let mut shown = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if is_watched && shown.elapsed() >= PROGRESS_EVERY {
+                *shown = Instant::now();
+                let _ = clear(true);
+                eprint!("{} of {} seeds, {:.0} a second", sum.worlds, arguments.seeds, sum.rate(started));
+                let _ = std::io::stderr().flush();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    clear(is_watched)?;
+    Ok(sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// Says how a seed fails, and looks for the shortest way there.
+fn explain(seed: u64, options: &Options, brief: bool) -> anyhow::Result<ExitCode> {
+    let command = format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}");
+    let Err(failure) = live_with(seed, options) else {
+        println!(
+            "seed {seed} did not come right once and came right when it was repeated: a world is not deterministic"
+        );
+        return Ok(ExitCode::FAILURE);
+    };
+    println!("seed {seed} did not come right: {failure}");
+    println!("repeat it: {command}{}", options.arguments());
+    std::io::stdout().flush()?;
+    if !brief && let Some((smallest, failure)) = shrink(seed, options) {
+        println!("the shortest way there: {command}{} --trace", smallest.arguments());
+        for line in &failure.story[failure.story.len().saturating_sub(STORY_LINES)..] {
+            println!("{line}");
+        }
+        println!("{failure}");
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 /// Takes the progress line away.
@@ -87,6 +173,20 @@ fn clear(is_watched: bool) -> std::io::Result<()> {
 }
 
 impl Sum {
+    fn add(&mut self, seed: u64, outcome: &Outcome, arguments: &Arguments) {
+        self.worlds += 1;
+        self.paid += outcome.paid;
+        self.failed += outcome.failed;
+        self.faults.merge(&outcome.faults);
+        if arguments.trace {
+            outcome.story.iter().for_each(|line| println!("{line}"));
+        }
+        if arguments.seeds == 1 {
+            println!("{:?}", outcome.mix);
+            println!("trace digest of seed {seed}: {}", outcome.digest);
+        }
+    }
+
     /// Worlds a second.
     fn rate(&self, started: Instant) -> f64 {
         self.worlds as f64 / started.elapsed().as_secs_f64().max(0.001)
@@ -94,9 +194,14 @@ impl Sum {
 
     fn print(&self, started: Instant) {
         println!("{} seeds, {:.1} a second: every checker held", self.worlds, self.rate(started));
-        println!("{} payments: {} paid, {} failed", self.paid + self.failed, self.paid, self.failed);
+        let all = self.paid + self.failed;
+        let percent = self.paid * 100 / all.max(1);
+        println!("{all} payments: {} paid ({percent} %), {} failed", self.paid, self.failed);
         for fault in Fault::ALL {
-            println!("{:>9} {}", self.faults.of(fault), fault.name());
+            println!("{:>9} {}", self.faults.of(*fault), fault.name());
+        }
+        for deed in Deed::ALL {
+            println!("{:>9} {}", self.faults.of_deed(*deed), deed.name());
         }
     }
 }

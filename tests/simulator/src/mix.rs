@@ -1,23 +1,25 @@
 //! What a seed draws before its world begins: how many nodes, who knows whom, and what may go wrong.
 
+use crate::faults::Kind;
 use crate::keys::Dice;
+use std::collections::BTreeSet;
 
 /// Who is friend of whom. Every shape is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// Each is a friend of the next.
-    Row,
-    /// A row whose ends are friends.
+    Line,
+    /// A line whose ends are friends.
     Ring,
     /// All are friends of one.
     Star,
-    /// Each is a friend of one that came before.
-    Tree,
-    /// A tree with further friendships, as they come.
-    Town,
+    /// Each is a friend of one that came before, and of others, as they come.
+    Random,
+    /// All are friends of all.
+    Complete,
 }
 
-/// What may go wrong in a world. What is off never happens there, so that faults do not hide each other.
+/// The plan of a world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mix {
     /// How many nodes, 3 to 12.
@@ -26,39 +28,61 @@ pub struct Mix {
     pub shape: Shape,
     /// How many things are done before the world is healed.
     pub actions: usize,
-    /// Connections break.
-    pub breaks: bool,
-    /// Processes are killed between batches and start again.
-    pub kills: bool,
-    /// Processes die within a batch, and disks refuse to write.
-    pub crashes: bool,
-    /// Processes stand still.
-    pub freezes: bool,
-    /// Owners change limits, rates and who may send, and give friends up.
-    pub changes: bool,
-    /// Buyers and sellers take back what they asked for.
-    pub cancels: bool,
-    /// Friends sign statements that break a rule, and owners use force: accounts stop, and owners accept terms.
-    pub lies: bool,
+    /// What may go wrong.
+    pub kinds: BTreeSet<Kind>,
+    /// How many currencies there are, 1 to 3.
+    pub currencies: usize,
+    /// Real signatures instead of quick ones.
+    pub real_keys: bool,
+    /// Nodes meet at relays, by the decisions of real nodes and real relays; otherwise friends are just connected.
+    pub relays: usize,
+    /// Ways are asked of a real index server.
+    pub real_index: bool,
+    /// How often memory is compared with the disk: every so many transactions.
+    pub compare_every: usize,
+}
+
+/// How many of a hundred worlds know a kind of fault.
+fn percent(kind: Kind) -> usize {
+    match kind {
+        Kind::Delays | Kind::Index => 50,
+        Kind::Resets | Kind::Cancels | Kind::Settings => 60,
+        Kind::HalfOpen | Kind::Partitions | Kind::SlowDisks | Kind::Kills | Kind::Crashes | Kind::Removals => 40,
+        Kind::Freezes => 30,
+        Kind::Relays => 60,
+        Kind::Slander => 15,
+        Kind::Liars => 25,
+    }
 }
 
 impl Mix {
     /// The mix of a seed.
     pub fn draw(dice: &mut Dice) -> Self {
         let nodes = 3 + dice.below(10);
-        let shapes = [Shape::Row, Shape::Ring, Shape::Star, Shape::Tree, Shape::Town, Shape::Town];
+        let shapes = [Shape::Line, Shape::Ring, Shape::Star, Shape::Random, Shape::Random, Shape::Complete];
+        let shape = shapes[dice.below(shapes.len())];
+        let mut kinds: BTreeSet<Kind> = Kind::ALL.iter().copied().filter(|kind| dice.chance(percent(*kind))).collect();
+        if kinds.contains(&Kind::Liars) {
+            // With a liar nobody can say who is to blame for the rest.
+            kinds.remove(&Kind::Slander);
+        }
+        let real_keys = dice.below(10) == 0;
         Mix {
             nodes,
-            shape: shapes[dice.below(shapes.len())],
-            actions: 20 + dice.below(120),
-            breaks: dice.chance(80),
-            kills: dice.chance(60),
-            crashes: dice.chance(60),
-            freezes: dice.chance(40),
-            changes: dice.chance(60),
-            cancels: dice.chance(70),
-            lies: dice.chance(30),
+            shape,
+            actions: if real_keys { 20 } else { 60 + dice.below(140) },
+            kinds,
+            currencies: [1, 1, 2, 3][dice.below(4)],
+            real_keys,
+            relays: [0, 1, 2, 3][dice.below(4)],
+            real_index: dice.chance(50),
+            compare_every: [1, 4, 16, 16, 16, 16, 16, 16][dice.below(8)],
         }
+    }
+
+    /// Whether this may go wrong.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
     }
 
     /// The friendships: pairs of nodes, each once, the larger number first.
@@ -66,15 +90,16 @@ impl Mix {
         let mut pairs = Vec::new();
         for node in 1..self.nodes {
             let first = match self.shape {
-                Shape::Row | Shape::Ring => node - 1,
+                Shape::Line | Shape::Ring | Shape::Complete => node - 1,
                 Shape::Star => 0,
-                Shape::Tree | Shape::Town => dice.below(node),
+                Shape::Random => dice.below(node),
             };
             for other in 0..node {
                 let is_more = match self.shape {
-                    Shape::Town => dice.chance(300 / self.nodes),
+                    Shape::Random => dice.chance(200 / self.nodes),
                     Shape::Ring => other == 0 && node == self.nodes - 1,
-                    _ => false,
+                    Shape::Complete => true,
+                    Shape::Line | Shape::Star => false,
                 };
                 if other == first || is_more {
                     pairs.push((node, other));

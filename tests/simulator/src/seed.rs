@@ -1,11 +1,11 @@
 //! One world from a seed, from its beginning to the verdict.
 
-use crate::faults::Counts;
-use crate::keys::Dice;
+use crate::faults::{Counts, Kind};
 use crate::life::Life;
 use crate::mix::Mix;
 use offst_crypto::Hash;
 use offst_funder::Progress;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
 /// What came of a world in which every checker held.
@@ -19,43 +19,105 @@ pub struct Outcome {
     pub paid: u64,
     /// How many failed.
     pub failed: u64,
-    /// What went wrong on the way.
+    /// What went wrong on the way, and what was tried.
     pub faults: Counts,
+    /// What happened, when it was asked for.
+    pub story: Vec<String>,
+}
+
+/// A checker that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which, in a sentence.
+    pub reason: String,
+    /// What happened before, when it was asked for.
+    pub story: Vec<String>,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// What is left of the world that a seed draws.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Only these actions; none: all.
+    pub actions: Option<BTreeSet<usize>>,
+    /// Nothing of these kinds goes wrong.
+    pub without: BTreeSet<Kind>,
+    /// So many nodes.
+    pub nodes: Option<usize>,
+    /// Keep what happens in words.
+    pub tells: bool,
+}
+
+impl Options {
+    /// What the seed has drawn, with less in it.
+    pub(crate) fn apply(&self, mut mix: Mix) -> Mix {
+        mix.nodes = self.nodes.unwrap_or(mix.nodes);
+        mix.kinds = mix.kinds.difference(&self.without).copied().collect();
+        mix
+    }
+
+    /// How the program is called for this.
+    pub fn arguments(&self) -> String {
+        let mut text = String::new();
+        if let Some(nodes) = self.nodes {
+            text += &format!(" --nodes {nodes}");
+        }
+        if !self.without.is_empty() {
+            let kinds: Vec<_> = self.without.iter().map(|kind| kind.name()).collect();
+            text += &format!(" --without {}", kinds.join(","));
+        }
+        if let Some(actions) = &self.actions {
+            let numbers: Vec<_> = actions.iter().map(usize::to_string).collect();
+            text += &format!(" --actions {}", if numbers.is_empty() { "none".into() } else { numbers.join(",") });
+        }
+        text
+    }
 }
 
 /// Lives the world of a seed. The same seed lives the same world, in every process.
 ///
 /// # Errors
 /// A sentence that says which checker did not hold.
-pub fn live(seed: u64) -> Result<Outcome, String> {
-    live_at_most(seed, usize::MAX)
+pub fn live(seed: u64) -> Result<Outcome, Failure> {
+    live_with(seed, &Options::default())
 }
 
-/// Lives the same world, but heals it after at most `actions` things were done.
+/// Lives the same world with less in it.
 ///
 /// # Errors
 /// As [`live`].
-pub fn live_at_most(seed: u64, actions: usize) -> Result<Outcome, String> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| run(seed, actions))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        text.unwrap_or_else(|| "the world ended without a word".to_owned())
-    })
-}
-
-/// The fewest actions with which the world of a seed still does not come right, and what did not hold then.
-pub fn shortest(seed: u64) -> Option<(usize, String)> {
-    let all = live(seed).is_err().then(|| Mix::draw(&mut Dice::new(seed)).actions)?;
-    (0..=all).find_map(|actions| live_at_most(seed, actions).err().map(|reason| (actions, reason)))
-}
-
-fn run(seed: u64, actions: usize) -> Outcome {
-    let mut life = Life::begin(seed);
-    for _ in 0..life.mix.actions.min(actions) {
-        life.act();
+pub fn live_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
+    let mut life = None;
+    let lived = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let life = life.insert(Life::begin(seed, options));
+        for number in 0..life.mix.actions {
+            if options.actions.as_ref().is_none_or(|actions| actions.contains(&number)) {
+                life.act(number);
+            }
+        }
+        life.heal();
+        life.check();
+    }));
+    match (lived, life) {
+        (Ok(()), Some(life)) => Ok(outcome(life)),
+        (result, life) => {
+            let text = result.err().map(|panic| {
+                let text = panic.downcast_ref::<String>().cloned();
+                text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            });
+            let reason = text.flatten().unwrap_or_else(|| "the world ended without a word".to_owned());
+            let story = life.and_then(|life| life.world.story).unwrap_or_default();
+            Err(Failure { reason, story })
+        }
     }
-    life.heal();
-    life.check();
+}
+
+fn outcome(life: Life) -> Outcome {
     let payments = |wanted: Progress| {
         let all = life.world.nodes.iter().flat_map(|node| node.disk.payments());
         all.filter(|payment| payment.progress == wanted).count() as u64
@@ -66,5 +128,6 @@ fn run(seed: u64, actions: usize) -> Outcome {
         mix: life.mix,
         digest: life.world.trace.digest(),
         faults: life.world.faults,
+        story: life.world.story.unwrap_or_default(),
     }
 }

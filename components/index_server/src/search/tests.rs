@@ -1,13 +1,20 @@
 use super::*;
 use crate::graph::CapacityGraph;
 use offst_crypto::Identity;
-use offst_proto::index::Edge;
+use offst_crypto::PublicKey;
+use offst_proto::index::{Edge, Hop};
+use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::route::Way;
 use offst_proto::{Currency, Rate};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+mod larger;
+mod splits;
+
 const NOW: u64 = 1000;
-const BOUNDS: SearchBounds = SearchBounds { work: 1_000_000, hops: 32 };
+const BOUNDS: SearchBounds = SearchBounds { work: 1_000_000, hops: 32, ways: 1, parts: 1 };
 
 fn key(seed: u8) -> PublicKey {
     static KEYS: LazyLock<Vec<PublicKey>> =
@@ -84,13 +91,21 @@ fn cost(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amou
 
 /// Looks at every simple path: slow and obviously right. The smallest cost, then the fewest hops.
 fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Option<(u128, usize)> {
+    let routes = simple_routes(friendships, nodes, query, hops_max);
+    let costs =
+        routes.iter().filter_map(|route| Some((cost(friendships, query.source, route, query.amount)?, route.len())));
+    costs.min()
+}
+
+/// All routes that the query allows, over hops that exist, whatever they hold.
+fn simple_routes(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Vec<Vec<PublicKey>> {
     fn walk(
         friendships: &[Friendship],
         nodes: u8,
         query: &Query,
         hops_max: usize,
         route: &mut Vec<PublicKey>,
-        best: &mut Option<(u128, usize)>,
+        found: &mut Vec<Vec<PublicKey>>,
     ) {
         if route.last() == Some(&query.destination) {
             let length = route.len();
@@ -100,13 +115,8 @@ fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize)
                 let from = if position == 0 { query.source } else { route[position - 1] };
                 !query.excluded_edges.contains(&Hop { from, to: route[position] })
             });
-            if via_is_right
-                && !same_account
-                && edges_allowed
-                && let Some(cost) = cost(friendships, query.source, route, query.amount)
-            {
-                let candidate = (cost, length);
-                *best = Some(best.map_or(candidate, |known| known.min(candidate)));
+            if via_is_right && !same_account && edges_allowed {
+                found.push(route.clone());
             }
             return;
         }
@@ -116,16 +126,18 @@ fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize)
         for node in (0..nodes).map(key) {
             let is_end = node == query.destination;
             let is_passed = route.contains(&node) || (node == query.source && !is_end);
-            if !is_passed && (is_end || !query.excluded_nodes.contains(&node)) {
+            let at = route.last().copied().unwrap_or(query.source);
+            let holds = hop(friendships, at, node).is_some_and(|(capacity, _)| capacity > 0);
+            if holds && !is_passed && (is_end || !query.excluded_nodes.contains(&node)) {
                 route.push(node);
-                walk(friendships, nodes, query, hops_max, route, best);
+                walk(friendships, nodes, query, hops_max, route, found);
                 route.pop();
             }
         }
     }
-    let mut best = None;
-    walk(friendships, nodes, query, hops_max, &mut Vec::new(), &mut best);
-    best
+    let mut found = Vec::new();
+    walk(friendships, nodes, query, hops_max, &mut Vec::new(), &mut found);
+    found
 }
 
 fn query(amount: u128, source: u8, destination: u8) -> Query {
@@ -133,11 +145,16 @@ fn query(amount: u128, source: u8, destination: u8) -> Query {
 }
 
 fn plan(found: Found) -> Option<PartPlan> {
-    found.way.map(|way| {
+    assert!(found.ways.len() <= 1);
+    found.ways.into_iter().next().map(|way| {
         assert_eq!(way.check(), Ok(()));
         assert_eq!(way.parts.len(), 1);
         way.parts[0].clone()
     })
+}
+
+fn ask(graph: &CapacityGraph, query: &Query, bounds: SearchBounds) -> Found {
+    graph.search(query, NOW, bounds, &mut Scratch::default())
 }
 
 /// The worked example of three hops: 0 pays 3 through 1 and 2. Node 2 takes 5 + 1 % for requests from 1, node 1 takes
@@ -154,13 +171,13 @@ fn worked_example_of_fees_over_three_hops() {
             Friendship::simple(2, 3, third, [none, none]),
         ]
     };
-    let found = graph(&friendships(1268, 1015, 1000)).search(&query(1000, 0, 3), NOW, BOUNDS);
+    let found = ask(&graph(&friendships(1268, 1015, 1000)), &query(1000, 0, 3), BOUNDS);
     let route = vec![key(1), key(2), key(3)];
     assert_eq!(plan(found), Some(PartPlan { route, amount: 1000, fees: 268 }));
     // One credit less on any hop, and the route does not carry its part.
     for (first, second, third) in [(1267, 1015, 1000), (1268, 1014, 1000), (1268, 1015, 999)] {
-        let found = graph(&friendships(first, second, third)).search(&query(1000, 0, 3), NOW, BOUNDS);
-        assert_eq!(found, Found::default());
+        let found = ask(&graph(&friendships(first, second, third)), &query(1000, 0, 3), BOUNDS);
+        assert_eq!((found.ways, found.cut), (vec![], false));
     }
 }
 
@@ -176,9 +193,8 @@ fn the_bound_on_hops_does_not_hide_a_dearer_shorter_route() {
         Friendship::simple(1, 3, 100, [free, Rate { mul: 0, add: 9 }]),
         Friendship::simple(3, 5, 100, [free, free]),
     ];
-    let fees = |hops| {
-        plan(graph(&friendships).search(&query(10, 0, 5), NOW, SearchBounds { hops, ..BOUNDS })).map(|plan| plan.fees)
-    };
+    let fees =
+        |hops| plan(ask(&graph(&friendships), &query(10, 0, 5), SearchBounds { hops, ..BOUNDS })).map(|plan| plan.fees);
     assert_eq!((fees(4), fees(3), fees(2)), (Some(0), Some(9), None));
 }
 
@@ -187,19 +203,19 @@ fn routes_end_at_the_bound_of_hops() {
     let friendships: Vec<_> =
         (0..33).map(|node| Friendship::simple(node, node + 1, 1000, [Rate::default(); 2])).collect();
     let graph = graph(&friendships);
-    let found = plan(graph.search(&query(10, 0, 32), NOW, BOUNDS)).unwrap();
+    let found = plan(ask(&graph, &query(10, 0, 32), BOUNDS)).unwrap();
     assert_eq!((found.route.len(), found.fees), (32, 31));
-    assert_eq!(graph.search(&query(10, 0, 33), NOW, BOUNDS), Found::default());
+    assert_eq!(ask(&graph, &query(10, 0, 33), BOUNDS).ways, []);
 }
 
 #[test]
 fn a_cut_search_says_so() {
     let friendships =
         vec![Friendship::simple(0, 1, 100, [Rate::default(); 2]), Friendship::simple(1, 2, 100, [Rate::default(); 2])];
-    let search = |work| graph(&friendships).search(&query(10, 0, 2), NOW, SearchBounds { work, hops: 32 });
-    assert_eq!(search(0), Found { way: None, cut: true });
-    assert_eq!(search(1), Found { way: None, cut: true });
-    assert!(search(3).way.is_some() && !search(3).cut);
+    let search = |work| ask(&graph(&friendships), &query(10, 0, 2), SearchBounds { work, ..BOUNDS });
+    assert_eq!((search(0).ways, search(0).cut), (vec![], true));
+    assert_eq!((search(1).ways, search(1).cut), (vec![], true));
+    assert!(!search(10).ways.is_empty() && !search(10).cut);
 }
 
 #[test]
@@ -208,8 +224,8 @@ fn the_largest_amounts_do_not_overflow() {
     let friendships =
         vec![Friendship::simple(0, 1, AMOUNT_MAX, [steep; 2]), Friendship::simple(1, 2, AMOUNT_MAX, [steep; 2])];
     let graph = graph(&friendships);
-    assert_eq!(graph.search(&query(AMOUNT_MAX, 0, 2), NOW, BOUNDS), Found::default());
-    assert_eq!(plan(graph.search(&query(AMOUNT_MAX, 0, 1), NOW, BOUNDS)).map(|plan| plan.fees), Some(0));
+    assert_eq!(ask(&graph, &query(AMOUNT_MAX, 0, 2), BOUNDS).ways, []);
+    assert_eq!(plan(ask(&graph, &query(AMOUNT_MAX, 0, 1), BOUNDS)).map(|plan| plan.fees), Some(0));
 }
 
 const NODES: u8 = 6;
@@ -259,7 +275,7 @@ proptest! {
             excluded_nodes: excluded_nodes.into_iter().map(key).collect(),
             ..query(amount, ends.0, ends.1)
         };
-        let found = graph(&friendships).search(&query, NOW, SearchBounds { hops, ..BOUNDS });
+        let found = ask(&graph(&friendships), &query, SearchBounds { hops, ..BOUNDS });
         prop_assert!(!found.cut);
         let found = plan(found);
         let best = oracle(&friendships, NODES, &query, hops);
@@ -281,7 +297,38 @@ proptest! {
     }
 
     #[test]
-    fn the_answer_does_not_depend_on_the_order_of_updates(
+    fn ways_are_different_and_sorted_and_hold_together(
+        friendships in friendships(),
+        amount in 1u128..100,
+        ends in (0..NODES, 0..NODES),
+        via in proptest::option::weighted(0.2, 0..NODES),
+        excluded_edges in proptest::collection::vec((0..NODES, 0..NODES), 0..3),
+        excluded_nodes in proptest::collection::vec(0..NODES, 0..2),
+        hops in 2usize..=6,
+    ) {
+        let query = Query {
+            via: via.map(key),
+            excluded_edges: excluded_edges.iter().map(|(from, to)| Hop { from: key(*from), to: key(*to) }).collect(),
+            excluded_nodes: excluded_nodes.into_iter().map(key).collect(),
+            ..query(amount, ends.0, ends.1)
+        };
+        let found = ask(&graph(&friendships), &query, SearchBounds { hops, ..SearchBounds::new(1_000_000) });
+        prop_assert!(!found.cut);
+        prop_assert!(found.ways.len() <= 5);
+        for way in &found.ways {
+            splits::expect_payable(&friendships, &query, way, hops);
+        }
+        prop_assert!(found.ways.is_sorted_by_key(Way::fees));
+        let different: BTreeSet<_> =
+            found.ways.iter().map(|way| way.parts.iter().map(|part| &part.route).collect::<BTreeSet<_>>()).collect();
+        prop_assert_eq!(different.len(), found.ways.len());
+        let single = found.ways.iter().filter(|way| way.parts.len() == 1);
+        let single = single.map(|way| (way.parts[0].total(), way.parts[0].route.len())).min();
+        prop_assert_eq!(single, oracle(&friendships, NODES, &query, hops));
+    }
+
+    #[test]
+    fn what_the_answer_costs_does_not_depend_on_the_order_of_updates(
         friendships in friendships(),
         ends in (0..NODES, 0..NODES),
         amount in 1u128..60,
@@ -289,6 +336,10 @@ proptest! {
         let mut reversed = friendships.clone();
         reversed.reverse();
         let query = query(amount, ends.0, ends.1);
-        prop_assert_eq!(graph(&friendships).search(&query, NOW, BOUNDS), graph(&reversed).search(&query, NOW, BOUNDS));
+        let fees = |friendships: &[Friendship]| {
+            let found = ask(&graph(friendships), &query, BOUNDS);
+            plan(found).map(|plan| (plan.fees, plan.route.len()))
+        };
+        prop_assert_eq!(fees(&friendships), fees(&reversed));
     }
 }

@@ -3,10 +3,12 @@
 use super::disk::Disk;
 use super::{Node, World};
 use offst_crypto::PublicKey;
-use offst_funder::{Funder, LineKey};
-use offst_ledger::{Account, Direction, Epoch, Pending, Status};
-use offst_proto::RequestId;
+use offst_funder::{Funder, LineKey, Reply};
+use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
+use offst_proto::report::PaymentStatus;
+use offst_proto::statement::Statement;
+use offst_proto::{RequestId, Signable};
 
 impl World {
     /// Whether both sides of an account say that they agree.
@@ -96,11 +98,52 @@ impl World {
 
 /// A statement that is sent is on the disk, byte for byte, or the friend has acknowledged it.
 pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
-    let Ok(FriendMessage::Statement(statement)) = FriendMessage::from_frame(frame) else { return };
+    // The bytes of a statement stand in the frame as they are on the disk, and begin with what they are.
+    let contains = |part: &[u8]| frame.windows(part.len()).any(|window| window == part);
+    if !contains(Statement::DOMAIN.as_bytes()) {
+        return;
+    }
+    let is_stored = node.disk.own_statements(friend).any(|wire| frame.len() >= wire.len() && contains(wire));
+    if is_stored {
+        return;
+    }
+    let Ok(FriendMessage::Statement(statement)) = FriendMessage::from_frame(frame) else {
+        panic!("a statement is one")
+    };
     let statement = statement.trust_own_database();
-    let line = LineKey { friend, currency: statement.currency.clone() };
-    let stored = node.disk.own_statement(&line, statement.seq);
-    assert_eq!(stored, Some(&**statement.wire()), "a statement is sent that is not on the disk: {:?}", *statement);
+    // One that was stored before, and whose epoch has ended in the very batch that sent it once more.
+    let epoch = node.find(friend, &statement.currency).and_then(Account::epoch);
+    let has_ended = epoch.is_some_and(|epoch| epoch.number > statement.epoch);
+    assert!(has_ended, "a statement is sent that is not on the disk: {:?}", *statement);
+}
+
+/// What is told to applications is on the disk.
+pub(super) fn check_reply(node: &Node, reply: &Reply) {
+    match reply {
+        Reply::Invoice(invoice) => {
+            let stored = node.disk.invoice(invoice.id).map(|record| record.invoice);
+            assert_eq!(stored.as_ref(), Some(invoice), "an invoice is given out that is not on the disk");
+        }
+        Reply::Payment(report) => {
+            let stored = node.disk.payment(report.payment_id).map(|payment| payment.status());
+            // One that is told to be under way may have ended later in the same batch.
+            let is_under_way = report.status == PaymentStatus::Pending && stored.is_some();
+            assert!(is_under_way || stored == Some(report.status), "{report:?}, and the disk holds {stored:?}");
+        }
+        _ => {}
+    }
+}
+
+/// What the disk gives back of these accounts is what the machine holds.
+pub(super) fn check_touched(funder: &Funder, key: PublicKey, disk: &Disk) {
+    for (friend, account) in funder.accounts() {
+        let line = LineKey { friend, currency: account.key().currency.clone() };
+        if disk.touched.contains(&line) {
+            let rows = disk.account(&line).unwrap_or_else(|| panic!("the disk has no account {:?}", account.key()));
+            let name = AccountKey { local: key, remote: friend, currency: line.currency };
+            assert_same(account, &Account::restore(name, rows).expect("the disk can be read"));
+        }
+    }
 }
 
 /// What the disk gives back is what the machine holds.
@@ -113,23 +156,28 @@ pub(super) fn check_restored(funder: &Funder, key: PublicKey, disk: &Disk) {
             (Some((_, live)), Some((_, stored))) => (live, stored),
             _ => panic!("the disk holds other accounts"),
         };
-        assert_eq!(live.key(), stored.key());
-        assert_eq!(live.status(), stored.status());
-        assert_eq!(live.negotiation(), stored.negotiation());
-        assert_eq!((live.limit(), live.is_open()), (stored.limit(), stored.is_open()));
-        assert_eq!(live.unsigned_requests(), stored.unsigned_requests());
-        let (Some(live_epoch), Some(stored_epoch)) = (live.epoch(), stored.epoch()) else {
-            assert_eq!(live.epoch(), stored.epoch());
-            continue;
-        };
-        assert_eq!(live_epoch.balance(), stored_epoch.balance());
-        assert_eq!((live_epoch.number, live_epoch.agreed), (stored_epoch.number, stored_epoch.agreed));
-        assert_eq!((live_epoch.mine, live_epoch.theirs), (stored_epoch.mine, stored_epoch.theirs));
-        assert!(live_epoch.pendings().eq(stored_epoch.pendings()), "the same requests are pending");
-        for (direction, id, _) in live_epoch.pendings() {
-            if direction == Direction::Outgoing {
-                assert_eq!(live.is_bound(id), stored.is_bound(id));
-            }
+        assert_same(live, stored);
+    }
+}
+
+fn assert_same(live: &Account, stored: &Account) {
+    let what = "what the machine holds and what the disk gives back";
+    assert_eq!(live.key(), stored.key(), "{what}");
+    assert_eq!(live.status(), stored.status(), "{what}");
+    assert_eq!(live.negotiation(), stored.negotiation(), "{what}");
+    assert_eq!((live.limit(), live.is_open()), (stored.limit(), stored.is_open()), "{what}");
+    assert_eq!(live.unsigned_requests(), stored.unsigned_requests(), "{what}");
+    let (Some(live_epoch), Some(stored_epoch)) = (live.epoch(), stored.epoch()) else {
+        assert_eq!(live.epoch(), stored.epoch(), "{what}");
+        return;
+    };
+    assert_eq!(live_epoch.balance(), stored_epoch.balance(), "{what}");
+    assert_eq!((live_epoch.number, live_epoch.agreed), (stored_epoch.number, stored_epoch.agreed), "{what}");
+    assert_eq!((live_epoch.mine, live_epoch.theirs), (stored_epoch.mine, stored_epoch.theirs), "{what}");
+    assert!(live_epoch.pendings().eq(stored_epoch.pendings()), "{what}: pending requests");
+    for (direction, id, _) in live_epoch.pendings() {
+        if direction == Direction::Outgoing {
+            assert_eq!(live.is_bound(id), stored.is_bound(id), "{what}");
         }
     }
 }

@@ -8,9 +8,10 @@ use offst_funder::{
 use offst_ledger::{AccountChange, AccountImage, Direction, EvidenceRows, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
 use offst_proto::report::{ForwardReport, InvoiceStatus};
+use offst_proto::statement::Operation;
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{InvoiceId, PaymentId, RequestId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default)]
@@ -35,9 +36,19 @@ pub struct Disk {
     forwards: BTreeMap<HopKey, Vec<u8>>,
     arrivals: BTreeMap<HopKey, Vec<u8>>,
     invoices: BTreeMap<InvoiceId, Vec<u8>>,
+    open_invoices: BTreeSet<InvoiceId>,
     payments: BTreeMap<PaymentId, Vec<u8>>,
+    open_payments: BTreeSet<PaymentId>,
     /// What the node has earned as a mediator.
     pub forwarded: Vec<ForwardReport>,
+    /// Every request that ever ended here, also those that are over: for checks from outside.
+    pub(crate) arrived: BTreeMap<HopKey, Arrival>,
+    /// Accounts that were written since somebody looked.
+    pub(super) touched: BTreeSet<LineKey>,
+    /// Every request of a friend's that was collected, as far as it waited to be signed.
+    pub(crate) collected: BTreeSet<HopKey>,
+    /// Accounts that went with their friends since somebody looked.
+    pub(super) dropped: Vec<LineKey>,
     /// How many transactions were written.
     pub transactions: usize,
     /// The next transaction is refused.
@@ -61,6 +72,14 @@ fn put<K: Ord, T: Canonical>(rows: &mut BTreeMap<K, Vec<u8>>, key: K, value: Opt
         None => {
             rows.remove(&key);
         }
+    }
+}
+
+fn keep<K: Ord>(keys: &mut BTreeSet<K>, key: K, is_kept: bool) {
+    if is_kept {
+        keys.insert(key);
+    } else {
+        keys.remove(&key);
     }
 }
 
@@ -106,8 +125,16 @@ impl AccountRows {
 
 /// Rows that are bytes are taken in as bytes: as a text they would be several times as long.
 fn note(trace: &mut Trace, change: &Change) {
-    let Change::Account(line, rows) = change else { return trace.note(change) };
-    trace.note(line);
+    let (line, rows) = match change {
+        Change::Account(line, rows) => (line, rows),
+        Change::Forward(key, _) => return trace.bytes("forward", key.id.as_bytes()),
+        Change::Arrival(key, _) => return trace.bytes("arrival", key.id.as_bytes()),
+        Change::Invoice(record) => return trace.bytes("invoice", record.invoice.wire()),
+        Change::Payment(payment) => return trace.bytes("payment", payment.id.as_bytes()),
+        change => return trace.note(change),
+    };
+    trace.bytes("line", line.friend.as_bytes());
+    trace.bytes("line", line.currency.as_str().as_bytes());
     for row in rows {
         match row {
             AccountChange::Head(bytes) => trace.bytes("head", bytes),
@@ -115,11 +142,22 @@ fn note(trace: &mut Trace, change: &Change) {
             AccountChange::Openings(bytes) => trace.bytes("openings", bytes),
             AccountChange::Checkpoint(bytes) => trace.bytes("checkpoint", bytes),
             AccountChange::Statement(mine, seq, wire) => {
-                trace.note(&(mine, seq));
+                trace.number(seq << 1 | u64::from(*mine));
                 trace.bytes("statement", wire);
             }
+            AccountChange::Pending(_, id, _) => trace.bytes("pending", id.as_bytes()),
+            AccountChange::Queued(counter, _) => trace.number(*counter),
             row => trace.note(row),
         }
+    }
+}
+
+/// The request that a row of ours collects before it is signed. What is signed is seen by the signer.
+fn waits_to_collect(row: &AccountChange) -> Option<RequestId> {
+    let AccountChange::Queued(_, Some(queued)) = row else { return None };
+    match &queued.operation {
+        Operation::Collect { id, .. } => Some(*id),
+        _ => None,
     }
 }
 
@@ -140,10 +178,13 @@ impl Commit for Disk {
             match change {
                 Change::Friend(key, record) => put(&mut self.friends, *key, record.as_ref()),
                 Change::Account(line, rows) => {
+                    self.collected.extend(rows.iter().filter_map(waits_to_collect).map(|id| line.hop(id)));
+                    self.touched.insert(line.clone());
                     let account = self.accounts.entry(line.clone()).or_default();
                     rows.iter().for_each(|row| account.apply(row));
                 }
                 Change::DropAccount(line) => {
+                    self.dropped.push(line.clone());
                     self.accounts.remove(line);
                 }
                 Change::Tombstone(line, epoch) => {
@@ -158,9 +199,22 @@ impl Commit for Disk {
                     None => drop(self.index_servers.remove(name)),
                 },
                 Change::Forward(key, forward) => put(&mut self.forwards, key.clone(), forward.as_ref()),
-                Change::Arrival(key, arrival) => put(&mut self.arrivals, key.clone(), arrival.as_ref()),
-                Change::Invoice(record) => put(&mut self.invoices, record.invoice.id, Some(record)),
-                Change::Payment(payment) => put(&mut self.payments, payment.id, Some(payment)),
+                Change::Arrival(key, arrival) => {
+                    if let Some(arrival) = arrival {
+                        self.arrived.insert(key.clone(), arrival.clone());
+                    }
+                    put(&mut self.arrivals, key.clone(), arrival.as_ref());
+                }
+                Change::Invoice(record) => {
+                    let is_open = record.status == InvoiceStatus::Open;
+                    keep(&mut self.open_invoices, record.invoice.id, is_open);
+                    put(&mut self.invoices, record.invoice.id, Some(record));
+                }
+                Change::Payment(payment) => {
+                    let is_open = matches!(payment.progress, Progress::Searching | Progress::Committed);
+                    keep(&mut self.open_payments, payment.id, is_open);
+                    put(&mut self.payments, payment.id, Some(payment));
+                }
                 Change::Forwarded(report) => self.forwarded.push(report.clone()),
             }
         }
@@ -179,11 +233,8 @@ impl Disk {
             index_servers: self.index_servers.clone().into_iter().collect(),
             forwards: self.forwards.iter().map(|(key, row)| (key.clone(), read::<Forward>(row))).collect(),
             arrivals: self.arrivals.iter().map(|(key, row)| (key.clone(), read::<Arrival>(row))).collect(),
-            invoices: self.invoices().filter(|record| record.status == InvoiceStatus::Open).collect(),
-            payments: self
-                .payments()
-                .filter(|payment| matches!(payment.progress, Progress::Searching | Progress::Committed))
-                .collect(),
+            invoices: self.open_invoices.iter().map(|id| read(&self.invoices[id])).collect(),
+            payments: self.open_payments.iter().map(|id| read(&self.payments[id])).collect(),
         }
     }
 
@@ -207,9 +258,22 @@ impl Disk {
         self.invoices.get(&id).map(|row| read(row))
     }
 
-    /// Our statement with this number on an account, as bytes; none when the friend has acknowledged it.
-    pub(super) fn own_statement(&self, line: &LineKey, seq: u64) -> Option<&[u8]> {
-        self.accounts.get(line)?.statements.get(&(true, seq)).map(|wire| &**wire)
+    /// Our statements for a friend that it has not acknowledged, as bytes.
+    pub(super) fn own_statements(&self, friend: PublicKey) -> impl Iterator<Item = &[u8]> {
+        let accounts = self.accounts.iter().filter(move |(line, _)| line.friend == friend);
+        let statements = accounts.flat_map(|(_, rows)| rows.statements.iter().rev());
+        statements.filter(|((mine, _), _)| *mine).map(|(_, wire)| &**wire)
+    }
+
+    /// The rows of one account.
+    pub(super) fn account(&self, line: &LineKey) -> Option<AccountImage> {
+        self.accounts.get(line).map(AccountRows::image)
+    }
+
+    /// Requests that are carried on or end here, and which of both.
+    pub(super) fn rows_underway(&self) -> impl Iterator<Item = (&HopKey, &'static str)> {
+        let forwards = self.forwards.keys().map(|key| (key, "the forwarding"));
+        forwards.chain(self.arrivals.keys().map(|key| (key, "the arrival")))
     }
 
     /// The rows that prove where an account stands.

@@ -1,7 +1,7 @@
 //! Speaking for a puppet, or behind a node's back.
 
 use super::{Fault, World, pair};
-use crate::keys::FakeSigner;
+use offst_crypto::Signer;
 use offst_funder::Input;
 use offst_ledger::Direction;
 use offst_proto::friend::Resume;
@@ -17,8 +17,19 @@ impl World {
 
     /// The statement that continues the log of `from` as `to` knows it, with the totals of its operations.
     pub fn statement(&self, from: usize, to: usize, operations: Vec<Operation>) -> Statement {
+        self.statement_in(from, to, &Currency::default(), operations)
+    }
+
+    /// The same in another currency.
+    pub(super) fn statement_in(
+        &self,
+        from: usize,
+        to: usize,
+        currency: &Currency,
+        operations: Vec<Operation>,
+    ) -> Statement {
         let key = self.key(from);
-        let account = self.nodes[to].account(key);
+        let account = self.nodes[to].account_in(key, currency);
         let epoch = account.epoch().expect("the account has begun");
         let mut totals = epoch.theirs.totals;
         for operation in &operations {
@@ -34,7 +45,7 @@ impl World {
         Statement {
             author: key,
             other: self.key(to),
-            currency: Currency::default(),
+            currency: currency.clone(),
             epoch: epoch.number,
             seq: epoch.theirs.seq + 1,
             prev_hash: epoch.theirs.hash,
@@ -48,17 +59,22 @@ impl World {
 
     /// Hands over a statement in the name of `from`, signed.
     pub fn state(&mut self, from: usize, to: usize, statement: Statement) {
-        let statement = Verified::sign(statement, &FakeSigner::new(from as u8 + 1));
+        let statement = Verified::sign(statement, self.signer(from));
         let connection = self.connections[&pair(from, to)];
         let input = Input::Statement(self.key(from), connection, Box::new(statement));
         self.batch(to, vec![input]);
+    }
+
+    /// What a node signs with, outside of its notebook.
+    pub(super) fn signer(&self, index: usize) -> &dyn Signer {
+        &*self.signers[index]
     }
 
     /// Whether `to` would hear a statement of `from` now.
     pub fn hears(&self, from: usize, to: usize) -> bool {
         self.is_connected(from, to)
             && self.nodes[to].funder.is_some()
-            && self.nodes[to].account(self.key(from)).epoch().is_some()
+            && self.nodes[to].has_epoch(self.key(from), &Currency::default())
     }
 
     /// A statement that breaks a rule, signed in the name of `from`, which knows nothing of it.

@@ -1,9 +1,67 @@
 //! Connections that break, and the order in which things arrive.
 
-use super::{Fault, Packet, World, pair};
+use super::agenda::Plan;
+use super::{Fault, Packet, World};
 use offst_funder::{Funder, Input};
 use offst_proto::friend::FriendMessage;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+
+/// How long nobody notices that a direction is dead, ms: the keepalive of a real connection.
+const NOTICE_MS: u64 = 30_000;
+
+pub(super) fn pair(a: usize, b: usize) -> (usize, usize) {
+    (a.min(b), a.max(b))
+}
+
+/// What is under way, in order, for each direction between two nodes.
+pub(super) struct Links {
+    count: usize,
+    queues: Vec<VecDeque<Packet>>,
+    /// Those with something on them.
+    busy: BTreeSet<(usize, usize)>,
+    /// What is on these waits.
+    held: BTreeSet<(usize, usize)>,
+    /// What is sent here vanishes.
+    dead: BTreeSet<(usize, usize)>,
+}
+
+impl Links {
+    pub(super) fn new(count: usize) -> Self {
+        let queues = (0..count * count).map(|_| VecDeque::new()).collect();
+        Links { count, queues, busy: BTreeSet::new(), held: BTreeSet::new(), dead: BTreeSet::new() }
+    }
+
+    fn queue(&mut self, from: usize, to: usize) -> &mut VecDeque<Packet> {
+        &mut self.queues[from * self.count + to]
+    }
+
+    pub(super) fn push(&mut self, from: usize, to: usize, packet: Packet) {
+        self.queue(from, to).push_back(packet);
+        self.busy.insert((from, to));
+    }
+
+    fn pop(&mut self, from: usize, to: usize) -> Option<Packet> {
+        let queue = self.queue(from, to);
+        let packet = queue.pop_front();
+        if queue.is_empty() {
+            self.busy.remove(&(from, to));
+        }
+        packet
+    }
+
+    pub(super) fn clear(&mut self, from: usize, to: usize) {
+        self.queue(from, to).clear();
+        self.busy.remove(&(from, to));
+    }
+
+    pub(super) fn is_dead(&self, from: usize, to: usize) -> bool {
+        self.dead.contains(&(from, to))
+    }
+
+    pub(super) fn release(&mut self, from: usize, to: usize) {
+        self.held.remove(&(from, to));
+    }
+}
 
 impl World {
     /// Connects two nodes that want it.
@@ -12,13 +70,19 @@ impl World {
             let node = &self.nodes[from];
             node.is_puppet || (node.is_up() && node.contacts.contains(&self.nodes[to].key))
         };
-        if self.connections.contains_key(&pair(a, b)) || !want(a, b) || !want(b, a) {
+        let has = self.connections.contains_key(&pair(a, b)) || self.cut.contains(&pair(a, b));
+        if has || self.meeting.is_used() || !want(a, b) || !want(b, a) {
             return;
         }
         self.counter += 1;
-        self.connections.insert(pair(a, b), self.counter);
+        self.opened(a, b, self.counter);
+    }
+
+    /// A connection is up at both ends.
+    pub(super) fn opened(&mut self, a: usize, b: usize, connection: u64) {
+        self.connections.insert(pair(a, b), connection);
         for (from, to) in [(a, b), (b, a)] {
-            self.links.entry((from, to)).or_default().push_back(Packet::Opened(self.counter));
+            self.links.push(from, to, Packet::Opened(connection));
         }
     }
 
@@ -35,11 +99,84 @@ impl World {
     pub fn disconnect(&mut self, a: usize, b: usize) {
         let Some(connection) = self.connections.remove(&pair(a, b)) else { return };
         self.faults.add(Fault::BrokenConnection);
+        let mut lost = 0;
         for (from, to) in [(a, b), (b, a)] {
-            let link = self.links.entry((from, to)).or_default();
-            let kept = if self.is_wild { self.dice.below(link.len() + 1) } else { 0 };
-            link.truncate(kept);
-            link.push_back(Packet::Closed(connection));
+            self.links.dead.remove(&(from, to));
+            let count = self.links.queue(from, to).len();
+            let kept = if self.is_wild { self.dice.below(count + 1) } else { 0 };
+            lost += count - kept;
+            let rest = self.links.queue(from, to).split_off(kept);
+            if self.reconnects && self.dice.chance(30) {
+                self.arrive_late(from, to, rest);
+            }
+            self.links.push(from, to, Packet::Closed(connection));
+        }
+        if lost > 0 {
+            self.faults.add(Fault::LostSuffix);
+        }
+        if self.meeting.is_used() {
+            self.meeting_closed(a, b, connection);
+        } else if self.reconnects {
+            let pause = 20 + self.dice.below(2_000) as u64;
+            self.plan(pause, Plan::Connect(a, b));
+        }
+    }
+
+    /// Some of what was on a broken connection is handed over all the same, when there may be another connection already.
+    fn arrive_late(&mut self, from: usize, to: usize, packets: VecDeque<Packet>) {
+        for packet in packets {
+            if let Packet::Frame(connection, frame) = packet {
+                self.faults.add(Fault::Late);
+                let pause = 100 + self.dice.below(4_000) as u64;
+                self.plan(pause, Plan::Late(from, to, connection, frame));
+            }
+        }
+    }
+
+    /// What is and will be on a link waits for so long.
+    pub(crate) fn delay(&mut self, from: usize, to: usize, ms: u64) {
+        if self.is_connected(from, to) && self.links.held.insert((from, to)) {
+            self.faults.add(Fault::Delayed);
+            self.plan(ms, Plan::Release(from, to));
+        }
+    }
+
+    /// What `from` sends to `to` vanishes from now on, until somebody notices.
+    pub(crate) fn deafen(&mut self, from: usize, to: usize) {
+        if let Some(connection) = self.connections.get(&pair(from, to)).copied()
+            && self.links.dead.insert((from, to))
+        {
+            self.faults.add(Fault::HalfOpen);
+            let notice = NOTICE_MS / 2 + self.dice.below(NOTICE_MS as usize) as u64;
+            self.plan(notice, Plan::Notice(from, to, connection));
+        }
+    }
+
+    /// These nodes and the others do not reach each other for so long.
+    pub(crate) fn part(&mut self, nodes: &BTreeSet<usize>, ms: u64, is_silent: bool) {
+        self.faults.add(Fault::Partition);
+        for a in nodes.iter().copied() {
+            for b in (0..self.nodes.len()).filter(|b| !nodes.contains(b)) {
+                if !self.cut.insert(pair(a, b)) {
+                    continue;
+                }
+                self.plan(ms, Plan::Rejoin(a, b));
+                if is_silent {
+                    self.deafen(a, b);
+                    self.deafen(b, a);
+                } else {
+                    self.disconnect(a, b);
+                }
+            }
+        }
+    }
+
+    /// Nobody is delayed, deaf or cut off any more.
+    pub(super) fn clear_air(&mut self) {
+        self.cut.clear();
+        self.links.held.clear();
+        for (from, to) in self.links.dead.clone() {
+            self.disconnect(from, to);
         }
     }
 
@@ -48,6 +185,7 @@ impl World {
         self.connections.contains_key(&pair(a, b))
     }
 
+    /// What arrives when a packet does. Nothing, when a real node would close the connection over it.
     fn input(&self, from: usize, packet: Packet) -> Input {
         let key = self.nodes[from].key;
         match packet {
@@ -72,33 +210,34 @@ impl World {
 
     fn due(&self, index: usize) -> bool {
         let node = &self.nodes[index];
-        !node.is_frozen
-            && node
-                .funder
-                .as_ref()
-                .and_then(Funder::next_deadline)
-                .is_some_and(|deadline| deadline <= self.now(index).uptime_ms)
+        node.funder
+            .as_ref()
+            .and_then(Funder::next_deadline)
+            .is_some_and(|deadline| deadline <= self.now(index).uptime_ms)
     }
 
     /// Hands one packet, answer or tick to some node. Says whether there was any.
     pub fn step(&mut self) -> bool {
-        let mut ready: Vec<(usize, usize)> = self
-            .links
-            .iter()
-            .filter(|((_, to), link)| !link.is_empty() && !self.nodes[*to].is_frozen)
-            .map(|(ends, _)| *ends)
-            .collect();
-        let waiting = |index: &usize| {
-            let node = &self.nodes[*index];
-            !node.is_frozen && node.is_up() && (!node.inbox.is_empty() || self.due(*index))
-        };
-        ready.extend((0..self.nodes.len()).filter(waiting).map(|index| (index, index)));
+        self.run_agenda();
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
+        ready.extend(self.links.busy.iter().filter(|ends| {
+            (self.links.held.is_empty() || !self.links.held.contains(ends)) && self.nodes[ends.1].is_free()
+        }));
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            if node.is_free() && node.is_up() && (!node.inbox.is_empty() || self.due(index)) {
+                ready.push((index, index));
+            }
+        }
         if ready.is_empty() {
+            self.ready = ready;
             return false;
         }
         self.counter += 1;
         let chosen = if self.is_wild { self.dice.below(ready.len()) } else { self.counter as usize % ready.len() };
         let (from, to) = ready[chosen];
+        self.ready = ready;
         if from == to {
             let mut inputs: Vec<Input> = self.nodes[to].inbox.pop_front().into_iter().collect();
             inputs.push(Input::Tick);
@@ -108,7 +247,7 @@ impl World {
         let size = if self.is_wild { 1 + self.dice.below(4) } else { 1 };
         let mut inputs = Vec::new();
         for _ in 0..size {
-            let Some(packet) = self.links.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { break };
+            let Some(packet) = self.links.pop(from, to) else { break };
             if self.nodes[to].is_puppet {
                 continue;
             }
@@ -128,24 +267,20 @@ impl World {
         panic!("the world does not come to rest");
     }
 
+    /// When something happens next by itself, ms since the world began.
+    fn next_event(&self) -> Option<u64> {
+        let timers = self.nodes.iter().filter(|node| node.is_free());
+        let timers = timers.filter_map(|node| Some(node.funder.as_ref()?.next_deadline()? + node.booted));
+        timers.chain(self.agenda.next()).min()
+    }
+
     /// Lets time pass; every timer runs at its time.
     pub fn advance(&mut self, ms: u64) {
         let end = self.time + ms;
         self.settle();
-        loop {
-            let next = (0..self.nodes.len())
-                .filter(|index| !self.nodes[*index].is_frozen)
-                .filter_map(|index| {
-                    Some(self.nodes[index].funder.as_ref()?.next_deadline()? + self.nodes[index].booted)
-                })
-                .min();
-            match next.filter(|next| *next <= end) {
-                Some(next) => {
-                    self.time = self.time.max(next);
-                    self.settle();
-                }
-                None => break,
-            }
+        while let Some(next) = self.next_event().filter(|next| *next <= end) {
+            self.time = self.time.max(next);
+            self.settle();
         }
         self.time = end;
         self.settle();
@@ -159,7 +294,10 @@ impl World {
 
     /// Takes out what is under way on a link.
     pub fn take_inputs(&mut self, from: usize, to: usize) -> Vec<Input> {
-        let packets: Vec<_> = self.links.entry((from, to)).or_default().drain(..).collect();
-        packets.into_iter().map(|packet| self.input(from, packet)).collect()
+        let mut inputs = Vec::new();
+        while let Some(packet) = self.links.pop(from, to) {
+            inputs.push(self.input(from, packet));
+        }
+        inputs
     }
 }

@@ -2,27 +2,37 @@
 //!
 //! Everything is decided by the test or by seeded dice, so every run can be repeated.
 
+mod agenda;
+mod answers;
 mod checks;
 pub(crate) mod disk;
+mod liar;
 mod lies;
 mod link;
+mod meeting;
 mod notebook;
 mod process;
+mod stuck;
+mod weather;
 
-use crate::faults::{Counts, Fault};
+use crate::faults::{Counts, Deed, Fault, Kind};
 use crate::index;
 use crate::keys::{Dice, FakeSigner, FakeVerifier, public_key};
+use crate::mix::Mix;
 use crate::trace::Trace;
+use agenda::Agenda;
 use disk::Disk;
+use link::{Links, pair};
+use meeting::Meeting;
 use notebook::{CarefulSigner, Notebook};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
-use offst_funder::{Command, CommandId, ConnectionId, Environment, Funder, Input, Payment, Reply, Timing};
+use offst_funder::{Command, CommandId, ConnectionId, Effects, Environment, Funder, Input, Payment, Reply, Timing};
 use offst_ledger::Account;
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{Event, PaymentReport};
 use offst_proto::route::Way;
-use offst_proto::ticket::FriendTicket;
+use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, PaymentId, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -73,6 +83,16 @@ pub struct Node {
     booted: u64,
     /// It runs, but does nothing.
     pub is_frozen: bool,
+    /// The next transaction takes so many ms.
+    pub(crate) slow_ms: u64,
+    /// A transaction that is being written, and its number.
+    writing: Option<(u64, Effects)>,
+    /// What a disk goes back to that loses the last transaction: only with a deliberate bug.
+    previous: Option<Box<Disk>>,
+    /// What it sends vanishes: it is a liar.
+    is_silent: bool,
+    /// What it sent last, to whom and over which connection: a liar says it again.
+    said: VecDeque<(usize, Vec<u8>)>,
     /// A test speaks for it.
     pub is_puppet: bool,
     /// The node wants a connection to these.
@@ -92,7 +112,12 @@ pub struct Node {
 impl Node {
     /// Whether it runs.
     pub fn is_up(&self) -> bool {
-        self.funder.is_some()
+        self.funder.is_some() || self.writing.is_some()
+    }
+
+    /// Whether it takes in what arrives.
+    fn is_free(&self) -> bool {
+        !self.is_frozen && self.writing.is_none()
     }
 
     /// Its account with a friend, in the default currency.
@@ -110,7 +135,14 @@ impl Node {
             .expect("they are friends")
     }
 
-    /// What all friends owe, credits.
+    /// Whether there is an account with this friend that has begun.
+    pub(crate) fn has_epoch(&self, friend: PublicKey, currency: &Currency) -> bool {
+        let accounts = self.funder.iter().flat_map(Funder::accounts);
+        let mut accounts = accounts.filter(|(key, account)| *key == friend && account.key().currency == *currency);
+        accounts.any(|(_, account)| account.epoch().is_some())
+    }
+
+    /// What all friends owe, credits of all currencies.
     pub fn wealth(&self) -> i128 {
         let accounts = self.funder.as_ref().expect("the node is up").accounts();
         accounts.map(|(_, account)| account.epoch().map_or(0, |epoch| epoch.balance())).sum()
@@ -129,9 +161,32 @@ pub struct World {
     pub time: u64,
     /// The nodes; each is known by its place here.
     pub nodes: Vec<Node>,
-    links: BTreeMap<(usize, usize), VecDeque<Packet>>,
+    links: Links,
     connections: BTreeMap<(usize, usize), ConnectionId>,
+    /// Pairs of nodes that do not reach each other.
+    cut: BTreeSet<(usize, usize)>,
+    agenda: Agenda,
+    meeting: Meeting,
+    server: Option<answers::Server>,
+    /// Friends whose connection broke connect again by themselves.
+    pub(crate) reconnects: bool,
+    /// What was left on accounts whose friend was removed: node, friend, currency.
+    gone: BTreeMap<(usize, usize, Currency), i128>,
+    /// What liars owed when they were given up.
+    pub(crate) written_off: BTreeMap<(usize, Currency), i128>,
+    liars_are_gone: bool,
+    /// Nodes that lie.
+    pub(crate) liars: BTreeSet<usize>,
+    /// How many answers of a hundred are stale, and how many are false.
+    pub(crate) wrong_answers: [usize; 2],
+    /// How many answers of a hundred are splits although one route would do.
+    pub(crate) split_percent: usize,
+    /// The edges as they once were.
+    old_edges: index::Edges,
+    compare_every: usize,
     counter: u64,
+    /// Scratch space of [`World::step`].
+    ready: Vec<(usize, usize)>,
     /// Decides everything that happens by chance.
     pub dice: Dice,
     /// What the nodes have published.
@@ -141,22 +196,22 @@ pub struct World {
     /// How often a node asked for ways.
     pub questions: usize,
     verifier: Box<dyn Verifier>,
+    /// What each node signs with, outside of its notebook.
+    signers: Vec<Box<dyn Signer>>,
     /// The most that each node ever let a friend owe, credits.
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
     pub faults: Counts,
     /// What happened so far.
     pub trace: Trace,
+    /// What happened so far, for people, if somebody wants to read it.
+    pub(crate) story: Option<Vec<String>>,
     /// Deliver packets in random order and batches.
     pub is_wild: bool,
 }
 
 /// What a node signs and checks with.
 type Keys = (Box<dyn Signer>, Box<dyn Verifier>);
-
-fn pair(a: usize, b: usize) -> (usize, usize) {
-    (a.min(b), a.max(b))
-}
 
 impl World {
     /// `count` nodes without friends, with quick keys.
@@ -167,6 +222,26 @@ impl World {
     /// The same with real signatures.
     pub fn real(count: usize, seed: u64) -> Self {
         Self::with_keys(count, seed, |seed| (Box::new(Identity::from_seed([seed; 32])), Box::new(Ed25519Verifier)))
+    }
+
+    /// The nodes of a mix, without friends.
+    pub(crate) fn of_mix(mix: &Mix, seed: u64) -> Self {
+        let mut world = if mix.real_keys { Self::real(mix.nodes, seed) } else { Self::new(mix.nodes, seed) };
+        world.compare_every = mix.compare_every;
+        world.server = mix.real_index.then(answers::Server::new);
+        let has = |kind| if mix.has(kind) { 1 } else { 0 };
+        world.wrong_answers = [10 * has(Kind::Index), 5 * has(Kind::Index)];
+        world.split_percent = 15;
+        if mix.relays > 0 {
+            world.meeting = Meeting::new(mix.relays, mix.nodes, 20 * has(Kind::Relays));
+            for index in 0..mix.nodes {
+                world.meeting_started(index);
+                for (number, ticket) in world.meeting.tickets(index).into_iter().enumerate() {
+                    world.ask(index, Command::AddRelay(format!("relay{number}"), ticket));
+                }
+            }
+        }
+        world
     }
 
     fn with_keys(count: usize, seed: u64, keys: fn(u8) -> Keys) -> Self {
@@ -187,6 +262,11 @@ impl World {
                     inbox: VecDeque::new(),
                     booted: 0,
                     is_frozen: false,
+                    slow_ms: 0,
+                    writing: None,
+                    previous: None,
+                    is_silent: false,
+                    said: VecDeque::new(),
                     is_puppet: false,
                     contacts: BTreeSet::new(),
                     replies: BTreeMap::new(),
@@ -200,17 +280,33 @@ impl World {
         let mut world = World {
             time: 0,
             nodes,
-            links: BTreeMap::new(),
+            links: Links::new(count),
             connections: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            agenda: Agenda::default(),
+            meeting: Meeting::default(),
+            server: None,
+            reconnects: false,
+            gone: BTreeMap::new(),
+            written_off: BTreeMap::new(),
+            liars_are_gone: false,
+            liars: BTreeSet::new(),
+            wrong_answers: [0, 0],
+            split_percent: 0,
+            old_edges: BTreeMap::new(),
+            compare_every: 16,
             counter: 0,
+            ready: Vec::new(),
             dice,
             edges: BTreeMap::new(),
             paths: Paths::Search,
             questions: 0,
             verifier: keys(1).1,
+            signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),
+            story: None,
             is_wild: false,
         };
         for index in 0..count {
@@ -240,6 +336,11 @@ impl World {
         self.nodes.iter().position(|node| node.key == key).expect("a node of this world")
     }
 
+    /// What checks signatures in this world.
+    pub fn verifier(&self) -> &dyn Verifier {
+        &*self.verifier
+    }
+
     /// Makes two nodes friends with balance 0. The limits are what each lets the other owe.
     pub fn befriend(&mut self, a: usize, b: usize, limit_a: u128, limit_b: u128) {
         for (node, friend, limit) in [(a, b, limit_a), (b, a, limit_b)] {
@@ -252,12 +353,16 @@ impl World {
     pub fn friendship(&self, friend: usize, currency: &Currency, balance: i128, max_debt: u128) -> Command {
         Command::AddFriend(Box::new(NewFriend {
             name: name(friend),
-            ticket: FriendTicket { public_key: self.key(friend), relays: vec![], address: None },
+            ticket: FriendTicket { public_key: self.key(friend), relays: self.relays_of(friend), address: None },
             balance,
             currency: currency.clone(),
             max_debt,
             open: true,
         }))
+    }
+
+    fn relays_of(&self, index: usize) -> Vec<ServerTicket> {
+        if self.meeting.is_used() { self.meeting.tickets(index) } else { vec![] }
     }
 
     // ---- commands
@@ -269,7 +374,11 @@ impl World {
         if self.nodes[index].is_up() {
             self.nodes[index].commands_of_this_run.push(id);
         }
-        self.batch(index, vec![Input::Command(id, command)]);
+        if self.nodes[index].writing.is_some() {
+            self.nodes[index].inbox.push_back(Input::Command(id, command));
+        } else {
+            self.batch(index, vec![Input::Command(id, command)]);
+        }
         id
     }
 
@@ -323,10 +432,15 @@ impl World {
         (id, self.command(buyer, Command::Pay(Box::new(order))))
     }
 
+    /// What a payment without an invoice is for.
+    pub(crate) fn gift(&self, destination: usize, currency: &Currency, amount: u128) -> Purpose {
+        let destination = Destination::Key(self.key(destination));
+        Purpose::Spontaneous { destination, currency: currency.clone(), amount }
+    }
+
     /// Pays without an invoice.
     pub fn send(&mut self, buyer: usize, destination: usize, amount: u128) -> (PaymentId, CommandId) {
-        let destination = Destination::Key(self.key(destination));
-        let order = self.order(Purpose::Spontaneous { destination, currency: Currency::default(), amount });
+        let order = self.order(self.gift(destination, &Currency::default(), amount));
         let id = order.payment_id;
         (id, self.command(buyer, Command::Pay(Box::new(order))))
     }

@@ -1,9 +1,10 @@
 //! A signer that refuses what nobody may ever sign: two statements with one number.
 
 use offst_crypto::{PublicKey, Signature, Signer};
+use offst_funder::{HopKey, LineKey};
 use offst_proto::Unverified;
-use offst_proto::statement::Statement;
-use std::collections::BTreeMap;
+use offst_proto::statement::{Operation, Statement};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The place of a statement: the friend, the currency, the epoch and the number in it.
@@ -14,6 +15,9 @@ struct Pages {
     /// Signed by a batch that is not on the disk yet: when the process dies, nobody has seen it.
     fresh: BTreeMap<Place, Vec<u8>>,
     durable: BTreeMap<Place, Vec<u8>>,
+    /// Requests that statements collect: not on the disk yet, and on it.
+    fresh_collects: Vec<HopKey>,
+    collects: BTreeSet<HopKey>,
 }
 
 /// What a node has signed, over all its lives. It is beside the node's disk, which is what it checks.
@@ -30,12 +34,22 @@ impl Notebook {
         self.pages(|pages| {
             let fresh = std::mem::take(&mut pages.fresh);
             pages.durable.extend(fresh);
+            let fresh = std::mem::take(&mut pages.fresh_collects);
+            pages.collects.extend(fresh);
         });
     }
 
     /// The process died before its transaction was written.
     pub(super) fn forgotten(&self) {
-        self.pages(|pages| pages.fresh.clear());
+        self.pages(|pages| {
+            pages.fresh.clear();
+            pages.fresh_collects.clear();
+        });
+    }
+
+    /// All requests that were collected in statements.
+    pub(super) fn collects(&self) -> BTreeSet<HopKey> {
+        self.pages(|pages| pages.collects.clone())
     }
 
     fn sign(&self, message: &[u8]) {
@@ -48,6 +62,12 @@ impl Notebook {
                 assert!(known == message, "a second statement is signed for one number: {statement:?}");
             }
             pages.fresh.insert(place, message.to_vec());
+            for operation in &statement.operations {
+                if let Operation::Collect { id, .. } = operation {
+                    let line = LineKey { friend: statement.other, currency: statement.currency.clone() };
+                    pages.fresh_collects.push(line.hop(*id));
+                }
+            }
         });
     }
 }

@@ -1,13 +1,27 @@
 //! What a process does: it starts, runs batches, and dies in them.
 
-use super::{Crash, EPOCH_MS, Fault, Packet, Paths, World, checks, pair};
-use crate::index;
-use offst_funder::{Funder, Input, Moment, Output};
+use super::{Crash, Deed, EPOCH_MS, Fault, Packet, World, checks, pair};
+use offst_funder::{Effects, Funder, Input, Moment, Output};
 
 impl World {
     fn down(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.funder = None;
+        if let Some((_, effects)) = node.writing.take() {
+            // Whether a transaction that was being written is on the disk, nobody knows before he looks.
+            if self.dice.chance(50) {
+                effects.commit(&mut node.disk).map(drop).expect("the disk writes");
+                node.notebook.committed();
+                self.faults.add(Fault::DiedBeforeOutputs);
+            } else {
+                node.notebook.forgotten();
+                self.faults.add(Fault::DiedBeforeCommit);
+            }
+        }
+        if let Some(previous) = node.previous.take() {
+            node.disk = *previous;
+        }
+        node.slow_ms = 0;
         node.inbox.clear();
         node.crash = None;
         node.contacts.clear();
@@ -17,7 +31,12 @@ impl World {
                 continue;
             }
             self.disconnect(index, other);
-            self.links.remove(&(other, index));
+            self.links.clear(other, index);
+        }
+        self.meeting_ended(index);
+        if self.reconnects {
+            let pause = 50 + self.dice.below(15_000) as u64;
+            self.plan(pause, super::agenda::Plan::Start(index));
         }
     }
 
@@ -32,11 +51,13 @@ impl World {
     /// The process starts again from its disk.
     pub fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        if node.funder.is_some() || node.is_puppet {
+        if node.is_up() || node.is_puppet || (self.liars_are_gone && self.liars.contains(&index)) {
             return;
         }
         node.funder = Some(Funder::restore(node.key, node.disk.image()).expect("the disk can be read"));
         node.booted = self.time;
+        self.faults.did(Deed::Restarted);
+        self.meeting_started(index);
         self.batch(index, vec![Input::Start]);
     }
 
@@ -45,21 +66,30 @@ impl World {
         Moment { uptime_ms: self.time - self.nodes[index].booted, unix_ms: EPOCH_MS + self.time }
     }
 
-    /// Runs one batch of a node.
-    pub fn batch(&mut self, index: usize, inputs: Vec<Input>) {
-        let now = self.now(index);
-        let time = self.time;
-        let node = &mut self.nodes[index];
-        let Some(funder) = node.funder.take() else { return };
-        for input in &inputs {
+    fn note_inputs(&mut self, index: usize, inputs: &[Input]) {
+        for input in inputs {
             match input {
                 Input::Statement(key, connection, statement) => {
-                    self.trace.note(&(time, index, key, connection));
+                    self.trace.bytes("from", key.as_bytes());
+                    self.trace.number(index as u64 ^ self.time << 8 ^ connection << 40);
                     self.trace.bytes("statement", statement.wire());
                 }
-                input => self.trace.note(&(time, index, input)),
+                Input::Tick => self.trace.number(index as u64 ^ self.time << 8),
+                input => self.trace.note(&(self.time, index, input)),
             }
+            self.tell_input(index, input);
         }
+    }
+
+    /// Runs one batch of a node.
+    pub fn batch(&mut self, index: usize, inputs: Vec<Input>) {
+        if self.nodes[index].funder.is_none() {
+            return;
+        }
+        self.note_inputs(index, &inputs);
+        let now = self.now(index);
+        let node = &mut self.nodes[index];
+        let Some(funder) = node.funder.take() else { return };
         node.batches += 1;
         let crash = match &mut node.crash {
             Some((0, crash)) => Some(*crash),
@@ -72,13 +102,45 @@ impl World {
         let mut batch = funder.batch(&mut node.environment, now);
         inputs.into_iter().for_each(|input| batch.handle(input));
         let effects = batch.finish();
+        let slow_ms = std::mem::take(&mut node.slow_ms);
+        if crash.is_none() && slow_ms > 0 {
+            self.counter += 1;
+            let number = self.counter;
+            self.nodes[index].writing = Some((number, effects));
+            self.faults.add(Fault::SlowDisk);
+            return self.plan(slow_ms, super::agenda::Plan::Written(index, number));
+        }
+        self.commit(index, effects, crash, Some(now));
+    }
+
+    /// A slow transaction is written.
+    pub(super) fn written(&mut self, index: usize, number: u64) {
+        if let Some((_, effects)) = self.nodes[index].writing.take_if(|(current, _)| *current == number) {
+            self.commit(index, effects, None, None);
+        }
+    }
+
+    /// `now`: when the batch ran, if that is now.
+    fn commit(&mut self, index: usize, effects: Effects, crash: Option<Crash>, now: Option<Moment>) {
         if let Some(crash) = crash {
+            self.tell(|| format!("node {index} dies: {crash:?}"));
             self.faults.add(match crash {
                 Crash::DiskFails => Fault::DiskFailed,
                 Crash::BeforeCommit => Fault::DiedBeforeCommit,
                 Crash::BeforeOutputs => Fault::DiedBeforeOutputs,
                 Crash::BetweenOutputs => Fault::DiedBetweenOutputs,
             });
+        }
+        let node = &mut self.nodes[index];
+        if offst_ledger::mutant!(SendBeforeCommit) && crash == Some(Crash::BeforeCommit) {
+            let mut elsewhere = node.disk.clone();
+            let (_, outputs) = effects.commit(&mut elsewhere).expect("the disk writes");
+            outputs.into_iter().for_each(|output| self.output(index, output));
+            self.nodes[index].notebook.forgotten();
+            return self.down(index);
+        }
+        if offst_ledger::mutant!(DropLastCommit) {
+            node.previous = Some(Box::new(node.disk.clone()));
         }
         if crash == Some(Crash::BeforeCommit) {
             node.notebook.forgotten();
@@ -94,13 +156,22 @@ impl World {
         };
         node.notebook.committed();
         self.trace.bytes("commit", node.disk.trace.digest().as_bytes());
-        if let Some(deadline) = funder.next_deadline() {
+        if let Some((deadline, now)) = funder.next_deadline().zip(now) {
             assert!(deadline > now.uptime_ms, "a timer that is due has been left");
         }
-        if node.disk.transactions.is_multiple_of(16) || crash.is_some() {
+        if node.disk.transactions.is_multiple_of(self.compare_every) {
+            self.faults.did(Deed::Compared);
+            checks::check_touched(&funder, node.key, &node.disk);
+            node.disk.touched.clear();
+        }
+        if crash.is_some() || node.disk.transactions.is_multiple_of(128) {
             checks::check_restored(&funder, node.key, &node.disk);
         }
+        let dropped = std::mem::take(&mut node.disk.dropped);
         node.funder = Some(funder);
+        for line in dropped {
+            self.dropped(index, line.friend, &line.currency);
+        }
         self.check_limits(index);
         match crash {
             Some(Crash::BeforeOutputs) => outputs.clear(),
@@ -118,17 +189,23 @@ impl World {
     fn output(&mut self, index: usize, output: Output) {
         match &output {
             Output::Send(key, connection, frame) => {
-                self.trace.note(&(self.time, index, key, connection));
+                self.trace.bytes("to", key.as_bytes());
+                self.trace.number(index as u64 ^ self.time << 8 ^ connection << 40);
                 self.trace.bytes("frame", frame);
             }
+            Output::Edges(_) | Output::Event(_) => self.trace.number(index as u64 ^ self.time << 8),
             output => self.trace.note(&(self.time, index, output)),
         }
         match output {
             Output::Send(key, connection, frame) => {
                 let to = self.index(key);
                 checks::check_durable(&self.nodes[index], key, &frame);
-                if self.connections.get(&pair(index, to)) == Some(&connection) {
-                    self.links.entry((index, to)).or_default().push_back(Packet::Frame(connection, frame));
+                if self.liars.contains(&index) {
+                    self.remember(index, to, &frame);
+                }
+                let is_lost = self.links.is_dead(index, to) || self.nodes[index].is_silent;
+                if !is_lost && self.connections.get(&pair(index, to)) == Some(&connection) {
+                    self.links.push(index, to, Packet::Frame(connection, frame));
                 }
             }
             Output::ReadEvidence(line, connection) => {
@@ -136,33 +213,36 @@ impl World {
                 self.nodes[index].inbox.push_back(Input::EvidenceRows(line, connection, rows));
             }
             Output::Reply(id, reply) => {
+                checks::check_reply(&self.nodes[index], &reply);
                 let second = self.nodes[index].replies.insert(id, reply);
                 assert_eq!(second, None, "a command is answered once");
             }
             Output::FindWays(id, query) => {
                 self.questions += 1;
-                let ways = match &mut self.paths {
-                    Paths::Search => index::search(&self.edges, &query),
-                    Paths::Given(ways) => ways.pop_front().unwrap_or_default(),
-                };
-                self.nodes[index].inbox.push_back(Input::Ways(id, Ok(ways)));
+                let ways = self.answer(&query);
+                self.nodes[index].inbox.push_back(Input::Ways(id, ways));
             }
             Output::Edges(edges) => {
-                for edge in edges {
-                    self.edges.insert((self.nodes[index].key, edge.friend, edge.currency.clone()), edge);
-                }
+                self.publish(index, edges);
             }
             Output::Contact(key, contact) => {
+                let relays = contact.as_ref().map(|contact| contact.relays.clone());
                 if contact.is_some() {
                     self.nodes[index].contacts.insert(key);
+                    let other = self.index(key);
+                    if self.reconnects && !self.is_connected(index, other) {
+                        self.plan(20, super::agenda::Plan::Connect(index, other));
+                    }
                 } else {
                     self.nodes[index].contacts.remove(&key);
                     let other = self.index(key);
                     self.disconnect(index, other);
                 }
+                self.wants_friend(index, key, relays);
             }
             Output::Event(event) => self.nodes[index].events.push(event),
-            Output::Relays(_) | Output::IndexServers(_) => {}
+            Output::Relays(tickets) => self.wants_relays(index, tickets),
+            Output::IndexServers(_) => {}
         }
     }
 }

@@ -1,0 +1,100 @@
+//! The towns that are put under load.
+
+use crate::load::{Stream, public_key, wait_for_route};
+use crate::town::{self, Town};
+
+/// A line that no load uses up.
+const LIMIT: u128 = 1_000_000_000_000;
+
+/// A town with its nodes and who pays whom.
+pub(crate) struct Shape {
+    pub(crate) town: Town,
+    pub(crate) nodes: Vec<String>,
+    /// Friendships on the way of each payment.
+    pub(crate) hops: u32,
+    pub(crate) streams: Vec<Stream>,
+}
+
+impl Shape {
+    /// The names of the nodes.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.nodes.iter().map(String::as_str).collect()
+    }
+}
+
+/// Nodes with a relay and an index server, and the friendships among them. `prepare` says by which ticket the nodes reach the
+/// relay.
+fn settle(
+    count: usize,
+    friendships: &[(usize, usize)],
+    prepare: impl FnOnce(&mut Town) -> anyhow::Result<&'static str>,
+) -> anyhow::Result<(Town, Vec<String>)> {
+    let mut town = Town::new(town::itself);
+    town.relay("relay0");
+    town.index("index0");
+    let relay = prepare(&mut town)?;
+    let nodes: Vec<String> = (0..count).map(|number| format!("node{number}")).collect();
+    for node in &nodes {
+        town.node(node, &[relay], &["index0"], "");
+    }
+    for (one, other) in friendships {
+        town.befriend(&nodes[*one], &nodes[*other], LIMIT);
+    }
+    let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    town.wait_online(&names);
+    Ok((town, nodes))
+}
+
+/// Divides `in_flight` among pairs of nodes and waits until each pair can pay.
+fn streams(town: &Town, nodes: &[String], pairs: &[(usize, usize)], in_flight: usize) -> anyhow::Result<Vec<Stream>> {
+    let mut streams = Vec::new();
+    for (number, (buyer, seller)) in pairs.iter().enumerate() {
+        let share = in_flight / pairs.len() + usize::from(number < in_flight % pairs.len());
+        if share == 0 {
+            continue;
+        }
+        let seller = public_key(town, &nodes[*seller])?;
+        wait_for_route(town, &nodes[*buyer], seller);
+        streams.push(Stream { buyer: nodes[*buyer].clone(), seller, in_flight: share });
+    }
+    Ok(streams)
+}
+
+/// A chain: the first node pays the last.
+pub(crate) fn chain(hops: u8, in_flight: usize) -> anyhow::Result<Shape> {
+    chain_over(hops, in_flight, |_| Ok("relay0"))
+}
+
+/// A chain whose nodes reach the relay by the ticket that `prepare` makes.
+pub(crate) fn chain_over(
+    hops: u8,
+    in_flight: usize,
+    prepare: impl FnOnce(&mut Town) -> anyhow::Result<&'static str>,
+) -> anyhow::Result<Shape> {
+    let hops = usize::from(hops);
+    let friendships: Vec<_> = (0..hops).map(|number| (number, number + 1)).collect();
+    let (town, nodes) = settle(hops + 1, &friendships, prepare)?;
+    let streams = streams(&town, &nodes, &[(0, hops)], in_flight)?;
+    Ok(Shape { town, nodes, hops: hops as u32, streams })
+}
+
+/// A star: every spoke pays the next one through the hub.
+pub(crate) fn star(spokes: u8, in_flight: usize) -> anyhow::Result<Shape> {
+    let spokes = usize::from(spokes);
+    let friendships: Vec<_> = (1..=spokes).map(|spoke| (0, spoke)).collect();
+    let pairs: Vec<_> = (1..=spokes).map(|spoke| (spoke, spoke % spokes + 1)).collect();
+    let (town, nodes) = settle(spokes + 1, &friendships, |_| Ok("relay0"))?;
+    let streams = streams(&town, &nodes, &pairs, in_flight)?;
+    Ok(Shape { town, nodes, hops: 2, streams })
+}
+
+/// A village: a ring in which everybody knows the next two, and pays the fourth, over two friendships.
+pub(crate) fn village(count: u8, in_flight: usize) -> anyhow::Result<Shape> {
+    let count = usize::from(count);
+    let friendships: Vec<_> =
+        (0..count).flat_map(|number| [(number, (number + 1) % count), (number, (number + 2) % count)]).collect();
+    let pairs: Vec<_> = (0..count).map(|number| (number, (number + 4) % count)).collect();
+    let (town, nodes) = settle(count, &friendships, |_| Ok("relay0"))?;
+    let streams = streams(&town, &nodes, &pairs, in_flight)?;
+    Ok(Shape { town, nodes, hops: 2, streams })
+}

@@ -1,0 +1,128 @@
+//! How fast the index server finds ways in large networks, how much memory it needs, and what updates cost.
+//!
+//! `cargo bench -p offst-index-server` takes some minutes; `-- --short` a few seconds. One core answers, on one thread;
+//! rates count the time that this thread had on a processor, latencies are the fastest of several runs of each query, so
+//! that other programs on the machine disturb little.
+
+mod clock;
+mod measure;
+mod networks;
+
+use networks::{Kind, Network};
+use serde_json::{Value, json};
+
+const USAGE: &str =
+    "options: --short (small networks, a few seconds), --json, --nodes NUMBER (instead of 100000 and 1000000)";
+
+struct Options {
+    nodes: Vec<usize>,
+    queries: usize,
+    rounds: usize,
+    seconds: f64,
+    signed_nodes: usize,
+    json: bool,
+}
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Options {
+            nodes: vec![100_000, 1_000_000],
+            queries: 1000,
+            rounds: 5,
+            seconds: 5.0,
+            signed_nodes: 50_000,
+            json: false,
+        };
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--short" => {
+                    let nodes = vec![5_000];
+                    options = Options { nodes, queries: 100, rounds: 2, seconds: 0.2, signed_nodes: 500, ..options };
+                }
+                "--json" => options.json = true,
+                "--nodes" => {
+                    let number = arguments.next().and_then(|number| number.parse().ok());
+                    options.nodes = vec![number.filter(|number| *number >= 100).ok_or("--nodes wants 100 or more")?];
+                }
+                // What cargo adds.
+                "--bench" => {}
+                other => return Err(format!("{other} is not known; {USAGE}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn main() {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}");
+            std::process::exit(2);
+        }
+    };
+    let mut networks = vec![];
+    for nodes in &options.nodes {
+        for (kind, name) in [(Kind::ScaleFree, "scale-free"), (Kind::SmallWorld, "small-world")] {
+            let report = network(kind, name, *nodes, &options);
+            if !options.json {
+                show(&report, 0);
+            }
+            networks.push(report);
+        }
+    }
+    let signed = measure::signed(options.signed_nodes);
+    if options.json {
+        println!("{}", json!({ "networks": networks, "signed": signed }));
+    } else {
+        show(&json!({ "signed": signed }), 0);
+    }
+}
+
+fn network(kind: Kind, name: &str, nodes: usize, options: &Options) -> Value {
+    let network = Network::draw(kind, nodes, 7);
+    let (graph, loaded) = measure::load(&network);
+    let searches: Vec<_> = measure::LOADS
+        .iter()
+        .map(|load| measure::searches(&network, &graph, load, options.queries, options.rounds))
+        .collect();
+    let petgraph = measure::petgraph(&network, &graph, (2_000_000 / nodes).clamp(3, 20));
+    let (_, updates) = measure::updates(&network, graph, options.seconds);
+    json!({
+        "network": name,
+        "nodes": nodes,
+        "friendships": network.friendships.len(),
+        "loading": loaded,
+        "searches": searches,
+        "dijkstra": petgraph,
+        "updates": updates,
+    })
+}
+
+/// A report as lines, what belongs together indented.
+fn show(value: &Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    let Value::Object(fields) = value else { return };
+    for (name, value) in fields {
+        let name = name.replace('_', " ");
+        match value {
+            Value::Object(_) => {
+                println!("{indent}{name}:");
+                show(value, depth + 1);
+            }
+            Value::Array(values) => {
+                for value in values {
+                    println!("{indent}{name}:");
+                    show(value, depth + 1);
+                }
+            }
+            Value::Number(number) => {
+                let number = number.as_f64().unwrap_or_default();
+                let digits = if number.fract() == 0.0 || number > 1000.0 { 0 } else { 3 };
+                println!("{indent}{name}: {number:.digits$}");
+            }
+            Value::String(text) => println!("{indent}{name}: {text}"),
+            Value::Null | Value::Bool(_) => println!("{indent}{name}: unknown"),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The graph of one currency: numbered nodes, what each says of its friends, and the arcs where both ends agree.
+
+use super::arc::{Arc, Direction};
+use super::capacity::pack_down;
+use super::lists::Lists;
+use super::rates::{PackedRate, Rates};
+use offst_crypto::PublicKey;
+use offst_proto::index::Edge;
+use std::collections::BTreeMap;
+
+/// One currency.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    numbers: BTreeMap<PublicKey, u32>,
+    /// By number. Numbers without a use are given to the next new node.
+    keys: Vec<PublicKey>,
+    /// How many claims a node has made, and others have made about it.
+    uses: Vec<u32>,
+    free: Vec<u32>,
+    /// What each node says, by friend.
+    claims: Lists<Claim>,
+    /// Where both ends agree, by friend. Claims of strangers about a node never get here, so they cannot make a search
+    /// through this node longer. The note of a list: none of its arcs expires before this second (unix time).
+    arcs: Lists<Arc>,
+    /// Changes of a node's arcs since its note was reckoned anew.
+    changes: Vec<u32>,
+    rates: Rates,
+}
+
+/// One end's word.
+#[derive(Debug, Clone, Copy, Default)]
+struct Claim {
+    friend: u32,
+    /// Codes of capacities.
+    send: u32,
+    receive: u32,
+    rate: u32,
+    expires_ms: u64,
+}
+
+impl Layer {
+    pub(super) fn new() -> Self {
+        Layer {
+            numbers: BTreeMap::new(),
+            keys: vec![],
+            uses: vec![],
+            free: vec![],
+            claims: Lists::new(),
+            arcs: Lists::new(),
+            changes: vec![],
+            rates: Rates::default(),
+        }
+    }
+
+    /// Whether nobody says anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Takes `node`'s word about `edge`, instead of an earlier one. Is forgotten when 2^24 other rates are in use.
+    pub(super) fn set(&mut self, node: PublicKey, edge: &Edge, expires_ms: u64) {
+        let Some(rate) = self.rates.take(edge.rate) else { return self.remove(&node, &edge.friend) };
+        let number = self.number_of(node);
+        let friend = self.number_of(edge.friend);
+        let (send, receive) = (pack_down(edge.send_capacity), pack_down(edge.receive_capacity));
+        let claim = Claim { friend, send, receive, rate, expires_ms };
+        match self.claim_position(number, friend) {
+            Ok(position) => {
+                let known = &mut self.claims.list_mut(number)[position];
+                self.rates.give_back(known.rate);
+                *known = claim;
+            }
+            Err(position) => {
+                self.claims.insert(number, position, claim);
+                self.uses[number as usize] += 1;
+                self.uses[friend as usize] += 1;
+            }
+        }
+        self.connect(number, friend);
+    }
+
+    /// Forgets `node`'s word about `friend`.
+    pub(super) fn remove(&mut self, node: &PublicKey, friend: &PublicKey) {
+        let (Some(number), Some(friend)) = (self.number(node), self.number(friend)) else { return };
+        let Ok(position) = self.claim_position(number, friend) else { return };
+        self.rates.give_back(self.claims.list(number)[position].rate);
+        self.claims.remove(number, position);
+        self.connect(number, friend);
+        for number in [number, friend] {
+            self.uses[number as usize] -= 1;
+            if self.uses[number as usize] == 0 {
+                self.numbers.remove(&self.keys[number as usize]);
+                self.free.push(number);
+            }
+        }
+    }
+
+    /// The number of a node that somebody speaks of.
+    pub(crate) fn number(&self, key: &PublicKey) -> Option<u32> {
+        self.numbers.get(key).copied()
+    }
+
+    pub(crate) fn key(&self, number: u32) -> PublicKey {
+        self.keys[number as usize]
+    }
+
+    /// What leads from and to a node, in the order of the friends' numbers.
+    pub(crate) fn arcs(&self, number: u32) -> &[Arc] {
+        self.arcs.list(number)
+    }
+
+    /// What leads from and to a node and from and to `friend`.
+    pub(crate) fn arc(&self, number: u32, friend: u32) -> Option<Arc> {
+        let arcs = self.arcs(number);
+        arcs.binary_search_by_key(&friend, |arc| arc.friend()).ok().map(|position| arcs[position])
+    }
+
+    /// Rates by number.
+    pub(crate) fn rates(&self) -> &[PackedRate] {
+        self.rates.table()
+    }
+
+    /// Whether it is certain, without looking at each, that no arc of a node has expired.
+    pub(crate) fn all_fresh(&self, number: u32, now_ms: u64) -> bool {
+        u64::from(self.arcs.note(number)) > now_ms / 1000
+    }
+
+    /// Whether what is between the two has not expired.
+    pub(crate) fn is_fresh(&self, number: u32, friend: u32, now_ms: u64) -> bool {
+        self.expires_ms(number, friend) > now_ms
+    }
+
+    /// Bytes of what a search reads.
+    pub(super) fn search_bytes(&self) -> usize {
+        self.arcs.bytes() + self.rates.search_bytes()
+    }
+
+    /// Bytes of the rest, as good as can be told.
+    pub(super) fn other_bytes(&self) -> usize {
+        // A B-tree's leaves are two thirds full.
+        let names = self.numbers.len() * (size_of::<PublicKey>() + 4) * 3 / 2;
+        let per_node = size_of::<PublicKey>() + 4 + 4;
+        self.claims.bytes() + self.rates.other_bytes() + names + self.keys.len() * per_node + self.free.len() * 4
+    }
+
+    fn number_of(&mut self, key: PublicKey) -> u32 {
+        if let Some(number) = self.numbers.get(&key) {
+            return *number;
+        }
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.keys[number as usize] = key;
+                number
+            }
+            None => {
+                let number = u32::try_from(self.keys.len()).expect("an index server holds at most 2^32 nodes");
+                self.keys.push(key);
+                self.uses.push(0);
+                self.changes.push(0);
+                self.claims.grow(self.keys.len());
+                self.arcs.grow(self.keys.len());
+                number
+            }
+        };
+        self.numbers.insert(key, number);
+        number
+    }
+
+    fn claim_position(&self, number: u32, friend: u32) -> Result<usize, usize> {
+        self.claims.list(number).binary_search_by_key(&friend, |claim| claim.friend)
+    }
+
+    fn claim(&self, number: u32, friend: u32) -> Option<&Claim> {
+        self.claim_position(number, friend).ok().map(|position| &self.claims.list(number)[position])
+    }
+
+    /// The sooner of both ends.
+    fn expires_ms(&self, number: u32, friend: u32) -> u64 {
+        let expires_ms = |from, to| self.claim(from, to).map_or(0, |claim| claim.expires_ms);
+        expires_ms(number, friend).min(expires_ms(friend, number))
+    }
+
+    /// Makes both lists of arcs agree with what both ends say now.
+    fn connect(&mut self, one: u32, other: u32) {
+        let between = self.claim(one, other).copied().zip(self.claim(other, one).copied()).and_then(|(own, others)| {
+            let inward = Direction { capacity: own.receive.min(others.send), rate: own.rate };
+            let outward = Direction { capacity: own.send.min(others.receive), rate: others.rate };
+            let expires_ms = own.expires_ms.min(others.expires_ms);
+            (inward.capacity > 0 || outward.capacity > 0).then_some((inward, outward, expires_ms))
+        });
+        match between {
+            Some((inward, outward, expires_ms)) => {
+                self.put_arc(one, Arc::new(other, inward, outward), expires_ms);
+                self.put_arc(other, Arc::new(one, outward, inward), expires_ms);
+            }
+            None => {
+                self.drop_arc(one, other);
+                self.drop_arc(other, one);
+            }
+        }
+    }
+
+    fn put_arc(&mut self, number: u32, arc: Arc, expires_ms: u64) {
+        let second = u32::try_from(expires_ms / 1000).unwrap_or(u32::MAX);
+        let known = self.arcs.list(number).binary_search_by_key(&arc.friend(), |arc| arc.friend());
+        let is_first = self.arcs.list(number).is_empty();
+        match known {
+            Ok(position) => self.arcs.list_mut(number)[position] = arc,
+            Err(position) => self.arcs.insert(number, position, arc),
+        }
+        let note = if is_first { second } else { second.min(self.arcs.note(number)) };
+        self.arcs.set_note(number, note);
+        self.count_change(number);
+    }
+
+    fn drop_arc(&mut self, number: u32, friend: u32) {
+        if let Ok(position) = self.arcs.list(number).binary_search_by_key(&friend, |arc| arc.friend()) {
+            self.arcs.remove(number, position);
+            self.count_change(number);
+        }
+    }
+
+    /// After as many changes as a node has arcs its note is reckoned anew: until then it only shrinks. Nodes say all
+    /// their edges again long before they expire, so it is in the future nearly always.
+    fn count_change(&mut self, number: u32) {
+        let length = self.arcs.list(number).len();
+        let changes = &mut self.changes[number as usize];
+        *changes += 1;
+        if (*changes as usize) < length {
+            return;
+        }
+        *changes = 0;
+        let arcs = self.arcs.list(number).iter();
+        let soonest_ms = arcs.map(|arc| self.expires_ms(number, arc.friend())).min().unwrap_or(0);
+        self.arcs.set_note(number, u32::try_from(soonest_ms / 1000).unwrap_or(u32::MAX));
+    }
+}

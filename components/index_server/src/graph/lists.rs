@@ -1,0 +1,220 @@
+//! Many short lists in one flat array: where the arcs and the claims of all nodes lie.
+//!
+//! A list that outgrows its room moves to the array's end and leaves a hole. When holes are a quarter of everything, the
+//! lists move to a second array, a few with every change, so that no single change takes long; a search reads either.
+
+/// Lists moved with every change while the arrays are exchanged.
+const MOVED_AT_ONCE: usize = 16;
+/// Below this many holes nothing is moved.
+const HOLES_MIN: usize = 4096;
+/// The bit of a start that says in which array the list lies.
+const SECOND: u32 = 1 << 31;
+/// Most places in one array.
+const PLACES_MAX: usize = SECOND as usize;
+
+/// Where a list lies.
+#[derive(Debug, Clone, Copy, Default)]
+struct Head {
+    start: u32,
+    length: u32,
+    room: u32,
+    note: u32,
+}
+
+/// Lists by number.
+#[derive(Debug)]
+pub(crate) struct Lists<T> {
+    arrays: [Vec<T>; 2],
+    heads: Vec<Head>,
+    /// The array that lists move to when they move.
+    target: usize,
+    /// Lists below this number have been moved to the target; none: all lists are there.
+    moved: Option<usize>,
+    /// Places of the target that no list owns.
+    holes: usize,
+}
+
+impl<T: Copy + Default> Lists<T> {
+    pub(crate) fn new() -> Self {
+        Lists { arrays: [vec![], vec![]], heads: vec![], target: 0, moved: None, holes: 0 }
+    }
+
+    /// Makes sure that there are lists of all numbers below `count`.
+    pub(crate) fn grow(&mut self, count: usize) {
+        if self.heads.len() < count {
+            self.heads.resize(count, Head::default());
+        }
+    }
+
+    pub(crate) fn list(&self, number: u32) -> &[T] {
+        let head = self.heads[number as usize];
+        let (array, start) = place(head.start);
+        &self.arrays[array][start..start + head.length as usize]
+    }
+
+    pub(crate) fn list_mut(&mut self, number: u32) -> &mut [T] {
+        let head = self.heads[number as usize];
+        let (array, start) = place(head.start);
+        &mut self.arrays[array][start..start + head.length as usize]
+    }
+
+    /// A number kept beside the list, 0 at first.
+    pub(crate) fn note(&self, number: u32) -> u32 {
+        self.heads[number as usize].note
+    }
+
+    pub(crate) fn set_note(&mut self, number: u32, note: u32) {
+        self.heads[number as usize].note = note;
+    }
+
+    /// Puts `value` at `position`, moving those behind it.
+    ///
+    /// # Panics
+    /// With more than 2^31 values in all lists together.
+    pub(crate) fn insert(&mut self, number: u32, position: usize, value: T) {
+        let head = self.heads[number as usize];
+        if head.length == head.room {
+            self.relocate(number, head.room + 1 + head.room / 4);
+        }
+        let head = &mut self.heads[number as usize];
+        head.length += 1;
+        let list = self.list_mut(number);
+        list.copy_within(position..list.len() - 1, position + 1);
+        list[position] = value;
+        self.tidy();
+    }
+
+    /// Takes the value at `position` out.
+    pub(crate) fn remove(&mut self, number: u32, position: usize) {
+        let list = self.list_mut(number);
+        list.copy_within(position + 1.., position);
+        let head = &mut self.heads[number as usize];
+        head.length -= 1;
+        // Half empty: its room is given back.
+        if head.length < head.room / 2 {
+            let room = head.length;
+            self.relocate(number, room);
+        }
+        self.tidy();
+    }
+
+    /// Bytes of both arrays and of what says where each list lies.
+    pub(crate) fn bytes(&self) -> usize {
+        let places: usize = self.arrays.iter().map(Vec::len).sum();
+        places * size_of::<T>() + self.heads.len() * size_of::<Head>()
+    }
+
+    fn relocate(&mut self, number: u32, room: u32) {
+        let head = self.heads[number as usize];
+        let (array, start) = place(head.start);
+        let is_last = array == self.target && start + head.room as usize == self.arrays[array].len();
+        let grown = if is_last && room >= head.room {
+            let end = start + room as usize;
+            assert!(end <= PLACES_MAX, "an index server holds at most 2^31 values of a kind");
+            self.arrays[array].resize(end, T::default());
+            head.start
+        } else {
+            let target = self.target;
+            let new_start = self.arrays[target].len();
+            let end = new_start + room as usize;
+            assert!(end <= PLACES_MAX, "an index server holds at most 2^31 values of a kind");
+            if array == target {
+                let list = start..start + head.length as usize;
+                self.arrays[target].extend_from_within(list);
+                self.holes += head.room as usize;
+            } else {
+                let (first, second) = self.arrays.split_at_mut(1);
+                let (from, to) = if array == 0 { (&first[0], &mut second[0]) } else { (&second[0], &mut first[0]) };
+                to.extend_from_slice(&from[start..start + head.length as usize]);
+            }
+            self.arrays[target].resize(end, T::default());
+            new_start as u32 | if target == 1 { SECOND } else { 0 }
+        };
+        let head = &mut self.heads[number as usize];
+        (head.start, head.room) = (grown, room);
+    }
+
+    /// Moves some lists when holes are to be closed.
+    fn tidy(&mut self) {
+        let mut next = match self.moved {
+            Some(next) => next,
+            None if self.holes > HOLES_MIN.max(self.arrays[self.target].len() / 4) => {
+                self.target = 1 - self.target;
+                self.holes = 0;
+                0
+            }
+            None => return,
+        };
+        let end = (next + MOVED_AT_ONCE).min(self.heads.len());
+        while next < end {
+            let head = self.heads[next];
+            if place(head.start).0 != self.target {
+                self.relocate(next as u32, head.length);
+            }
+            next += 1;
+        }
+        self.moved = if end == self.heads.len() {
+            self.arrays[1 - self.target] = vec![];
+            None
+        } else {
+            Some(end)
+        };
+    }
+}
+
+fn place(start: u32) -> (usize, usize) {
+    ((start >> 31) as usize, (start & !SECOND) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn holes_are_closed() {
+        let mut lists = Lists::new();
+        lists.grow(1000);
+        for value in 0..100u32 {
+            for number in 0..1000 {
+                lists.insert(number, lists.list(number).len(), value);
+            }
+        }
+        assert!((0..1000).all(|number| lists.list(number).iter().copied().eq(0..100)));
+        let needed = 1000 * 100 * 4 + 1000 * size_of::<Head>();
+        // Room to grow is at most a quarter, holes are at most a quarter, or the move is under way.
+        assert!(lists.bytes() < needed * 2, "{} bytes for {needed}", lists.bytes());
+        for number in 0..1000 {
+            while !lists.list(number).is_empty() {
+                lists.remove(number, 0);
+            }
+        }
+        assert!(lists.bytes() < 200_000, "{} bytes for nothing", lists.bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn like_vectors(changes in proptest::collection::vec((0u32..6, any::<bool>(), any::<prop::sample::Index>()), 0..600)) {
+            let mut lists = Lists::new();
+            lists.grow(6);
+            let mut vectors = vec![vec![]; 6];
+            for (value, (number, is_insert, index)) in changes.into_iter().enumerate() {
+                let vector = &mut vectors[number as usize];
+                if is_insert {
+                    let position = index.index(vector.len() + 1);
+                    vector.insert(position, value);
+                    lists.insert(number, position, value);
+                } else if !vector.is_empty() {
+                    let position = index.index(vector.len());
+                    vector.remove(position);
+                    lists.remove(number, position);
+                }
+                // As if the holes were many.
+                if value % 50 == 0 && lists.moved.is_none() {
+                    lists.holes = HOLES_MIN + lists.arrays[lists.target].len();
+                }
+                prop_assert!((0..6).all(|number| lists.list(number) == vectors[number as usize]));
+            }
+        }
+    }
+}

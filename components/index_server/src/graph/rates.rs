@@ -1,0 +1,123 @@
+//! Every rate that is in use, once: arcs name theirs by its number.
+
+use super::capacity::CODE_BITS;
+use offst_proto::Rate;
+use offst_proto::limits::AMOUNT_MAX;
+use std::collections::BTreeMap;
+
+/// Most different rates: arcs have 24 bits for a number.
+const RATES_MAX: usize = 1 << CODE_BITS;
+
+/// A rate as the search reads it, 16 bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PackedRate {
+    add_low: u64,
+    add_high: u32,
+    mul: u32,
+}
+
+impl PackedRate {
+    fn new(rate: Rate) -> Self {
+        let add = rate.add.min(AMOUNT_MAX - 1);
+        PackedRate { add_low: add as u64, add_high: (add >> 64) as u32, mul: rate.mul }
+    }
+
+    /// What a mediator takes for forwarding `amount`, at most [`AMOUNT_MAX`]; the result may be above.
+    pub(crate) fn fee(self, amount: u128) -> u128 {
+        let add = u128::from(self.add_low) | u128::from(self.add_high) << 64;
+        // 96 bits have no place for the largest flat part, which is held as one less; that one costs 1 too much.
+        add + u128::from(add == AMOUNT_MAX - 1) + ((amount * u128::from(self.mul)) >> 32)
+    }
+}
+
+/// Rates by number, with how often each is used.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    numbers: BTreeMap<Rate, u32>,
+    rates: Vec<PackedRate>,
+    names: Vec<Rate>,
+    uses: Vec<u32>,
+    free: Vec<u32>,
+}
+
+impl Rates {
+    /// The number of `rate`, used once more. None when all numbers are taken.
+    pub(crate) fn take(&mut self, rate: Rate) -> Option<u32> {
+        if let Some(number) = self.numbers.get(&rate) {
+            self.uses[*number as usize] += 1;
+            return Some(*number);
+        }
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None if self.rates.len() == RATES_MAX => return None,
+            None => {
+                self.rates.push(PackedRate::default());
+                self.names.push(Rate::default());
+                self.uses.push(0);
+                (self.rates.len() - 1) as u32
+            }
+        };
+        self.rates[number as usize] = PackedRate::new(rate);
+        self.names[number as usize] = rate;
+        self.uses[number as usize] = 1;
+        self.numbers.insert(rate, number);
+        Some(number)
+    }
+
+    /// Used once less.
+    pub(crate) fn give_back(&mut self, number: u32) {
+        let uses = &mut self.uses[number as usize];
+        *uses -= 1;
+        if *uses == 0 {
+            self.numbers.remove(&self.names[number as usize]);
+            self.free.push(number);
+        }
+    }
+
+    /// All rates by number.
+    pub(crate) fn table(&self) -> &[PackedRate] {
+        &self.rates
+    }
+
+    /// Bytes of what a search reads.
+    pub(crate) fn search_bytes(&self) -> usize {
+        self.rates.len() * size_of::<PackedRate>()
+    }
+
+    /// Bytes of everything else, as good as can be told.
+    pub(crate) fn other_bytes(&self) -> usize {
+        self.rates.len() * (2 * size_of::<Rate>() + 4 * 3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shared_and_used_again() {
+        let rate = |add| Rate { mul: 7, add };
+        let mut rates = Rates::default();
+        assert_eq!((rates.take(rate(1)), rates.take(rate(2)), rates.take(rate(1))), (Some(0), Some(1), Some(0)));
+        rates.give_back(0);
+        assert_eq!(rates.take(rate(3)), Some(2));
+        rates.give_back(0);
+        assert_eq!(rates.take(rate(4)), Some(0));
+        assert_eq!(rates.table()[0].fee(0), 4);
+    }
+
+    #[test]
+    fn fees_are_those_of_the_protocol() {
+        for rate in [
+            Rate { mul: u32::MAX, add: AMOUNT_MAX },
+            Rate { mul: 42_949_673, add: 5 },
+            Rate { mul: 0, add: 1 << 64 },
+            Rate { mul: 1 << 30, add: 0 },
+        ] {
+            for amount in [0, 1, 1000, 1015, u128::from(u64::MAX), AMOUNT_MAX] {
+                let fee = PackedRate::new(rate).fee(amount);
+                assert_eq!((fee <= AMOUNT_MAX).then_some(fee), rate.fee(amount));
+            }
+        }
+    }
+}

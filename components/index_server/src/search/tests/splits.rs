@@ -1,0 +1,219 @@
+//! Splits against an oracle that tries every amount on every route.
+
+use super::*;
+use std::collections::BTreeMap;
+
+/// What is frozen, by sender and receiver.
+type Frozen = BTreeMap<(PublicKey, PublicKey), u128>;
+
+/// What `amount` along `route` freezes on each hop, reckoned from the end.
+fn frozen(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amount: u128) -> Option<Frozen> {
+    let mut frozen = Frozen::new();
+    let mut carried = amount;
+    for position in (0..route.len()).rev() {
+        let from = if position == 0 { source } else { route[position - 1] };
+        if position + 1 < route.len() {
+            let (_, rate) = hop(friendships, from, route[position])?;
+            carried += rate.fee(carried)?;
+        }
+        frozen.insert((from, route[position]), carried);
+    }
+    Some(frozen)
+}
+
+fn add(friendships: &[Friendship], sum: &Frozen, part: &Frozen) -> Option<Frozen> {
+    let mut sum = sum.clone();
+    for ((from, to), amount) in part {
+        let known = sum.entry((*from, *to)).or_default();
+        *known += amount;
+        if *known > hop(friendships, *from, *to)?.0 {
+            return None;
+        }
+    }
+    Some(sum)
+}
+
+/// Pays as nodes do: each mediator takes its fee from what arrives, and exactly the amount is left; no hop holds more
+/// than it can, whichever parts cross it.
+pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, way: &Way, hops_max: usize) {
+    assert_eq!(way.check(), Ok(()));
+    assert!(way.parts.len() <= 8);
+    assert_eq!(way.amount(), query.amount);
+    let mut sum = Frozen::new();
+    for part in &way.parts {
+        let route = &part.route;
+        assert!(part.amount > 0 && route.len() <= hops_max);
+        assert_eq!(route.last(), Some(&query.destination));
+        assert!(query.via.is_none_or(|via| route[0] == via));
+        assert!(
+            route[..route.len() - 1].iter().all(|node| !query.excluded_nodes.contains(node)
+                || *node == query.source
+                || *node == query.destination)
+        );
+        assert!(route[..route.len() - 1].iter().all(|node| *node != query.source && *node != query.destination));
+        assert!(query.source != query.destination || (route.len() > 2 && route[0] != route[route.len() - 2]));
+        let mut carried = part.total();
+        let mut from = query.source;
+        for (position, node) in route.iter().enumerate() {
+            assert!(!query.excluded_edges.contains(&Hop { from, to: *node }));
+            let (capacity, rate) = hop(friendships, from, *node).expect("both publish it");
+            let held = sum.entry((from, *node)).or_default();
+            *held += carried;
+            assert!(*held <= capacity, "{held} over {capacity}");
+            if position + 1 < route.len() {
+                carried = rate.forwarded(carried).expect("a mediator can forward it");
+            }
+            from = *node;
+        }
+        assert_eq!(carried, part.amount);
+    }
+}
+
+/// Whether some amounts on at most 8 of the routes add up.
+fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKey>]) -> bool {
+    fn try_from(
+        friendships: &[Friendship],
+        query: &Query,
+        routes: &[Vec<PublicKey>],
+        left: u128,
+        parts: usize,
+        sum: &Frozen,
+    ) -> bool {
+        if left == 0 {
+            return true;
+        }
+        let Some((route, others)) = routes.split_first() else { return false };
+        if try_from(friendships, query, others, left, parts, sum) {
+            return true;
+        }
+        if parts == 0 {
+            return false;
+        }
+        for amount in (1..=left).rev() {
+            let part = frozen(friendships, query.source, route, amount);
+            if let Some(sum) = part.and_then(|part| add(friendships, sum, &part))
+                && try_from(friendships, query, others, left - amount, parts - 1, &sum)
+            {
+                return true;
+            }
+        }
+        false
+    }
+    try_from(friendships, query, routes, query.amount, 8, &Frozen::new())
+}
+
+/// The same numbers each time (splitmix64).
+pub(super) struct Numbers(pub(super) u64);
+
+impl Numbers {
+    /// Below `bound`.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % bound
+    }
+}
+
+/// Six people, eight or nine friendships, little room.
+fn small_network(numbers: &mut Numbers, fees: bool) -> Vec<Friendship> {
+    let mut pairs: Vec<[u8; 2]> = (0..6).flat_map(|one| (one + 1..6).map(move |other| [one, other])).collect();
+    let count = 8 + numbers.below(2) as usize;
+    while pairs.len() > count {
+        pairs.swap_remove(numbers.below(pairs.len() as u64) as usize);
+    }
+    let rate = |numbers: &mut Numbers| match (fees, numbers.below(3)) {
+        (false, _) | (_, 0) => Rate { mul: 0, add: 0 },
+        (_, 1) => Rate { mul: 0, add: 1 },
+        _ => Rate { mul: 1 << 29, add: 0 },
+    };
+    pairs
+        .into_iter()
+        .map(|ends| {
+            let capacities =
+                [numbers.below(7), numbers.below(7)].map(|capacity| (u128::from(capacity), u128::MAX >> 32));
+            Friendship { ends, capacities, rates: [rate(numbers), rate(numbers)], published: [true; 2] }
+        })
+        .collect()
+}
+
+fn found_of_possible(fees: bool) -> (u32, u32) {
+    let mut numbers = Numbers(if fees { 1 } else { 2 });
+    let (mut possible, mut found) = (0, 0);
+    while possible < 400 {
+        let friendships = small_network(&mut numbers, fees);
+        let query = query(2 + u128::from(numbers.below(7)), 0, 5);
+        let routes = simple_routes(&friendships, 6, &query, 32);
+        let is_single = oracle(&friendships, 6, &query, 32).is_some();
+        if is_single || !is_possible(&friendships, &query, &routes) {
+            continue;
+        }
+        possible += 1;
+        let ways = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).ways;
+        ways.iter().for_each(|way| expect_payable(&friendships, &query, way, 32));
+        found += u32::from(!ways.is_empty());
+    }
+    (found, possible)
+}
+
+#[test]
+fn where_no_route_suffices_a_split_is_found() {
+    let (found, possible) = found_of_possible(false);
+    assert!(found * 100 >= possible * 99, "{found} of {possible} without fees");
+    let (found, possible) = found_of_possible(true);
+    assert!(found * 100 >= possible * 95, "{found} of {possible} with fees");
+}
+
+/// Both routes hold 100; the cheapest route for half of 200 crosses from the one to the other and blocks both.
+#[test]
+fn what_greed_has_blocked_is_taken_back() {
+    let (free, dear) = (Rate { mul: 0, add: 0 }, Rate { mul: 0, add: 9 });
+    let friendships = vec![
+        Friendship::simple(0, 1, 100, [free; 2]),
+        Friendship::simple(0, 2, 109, [free; 2]),
+        Friendship::simple(1, 2, 100, [free; 2]),
+        Friendship::simple(1, 3, 100, [free, free]),
+        Friendship::simple(2, 4, 100, [free, free]),
+        Friendship::simple(3, 5, 100, [free, dear]),
+        Friendship::simple(4, 5, 100, [free, free]),
+        Friendship::simple(2, 3, 1, [free; 2]),
+    ];
+    let query = query(200, 0, 5);
+    let ways = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).ways;
+    expect_payable(&friendships, &query, &ways[0], 32);
+    assert_eq!(ways[0].parts.len(), 2);
+}
+
+/// A route that holds half costs a credit, the one that holds all costs 50.
+#[test]
+fn a_split_that_is_cheaper_comes_first() {
+    let add = |add| Rate { mul: 0, add };
+    let friendships = vec![
+        Friendship::simple(0, 1, 60, [add(0), add(1)]),
+        Friendship::simple(1, 4, 60, [add(0); 2]),
+        Friendship::simple(0, 2, 60, [add(0), add(1)]),
+        Friendship::simple(2, 4, 60, [add(0); 2]),
+        Friendship::simple(0, 3, 200, [add(0), add(50)]),
+        Friendship::simple(3, 4, 200, [add(0); 2]),
+    ];
+    let query = query(100, 0, 4);
+    let ways = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).ways;
+    ways.iter().for_each(|way| expect_payable(&friendships, &query, way, 32));
+    assert_eq!(ways.iter().map(|way| (way.fees(), way.parts.len())).collect::<Vec<_>>(), [(2, 2), (50, 1)]);
+}
+
+#[test]
+fn eight_parts_and_not_nine() {
+    let free = Rate { mul: 0, add: 0 };
+    let friendships = |count: u8| -> Vec<Friendship> {
+        let middle = (1..=count)
+            .flat_map(|node| [Friendship::simple(0, node, 10, [free; 2]), Friendship::simple(node, 39, 10, [free; 2])]);
+        middle.collect()
+    };
+    let parts = |count: u8, amount| {
+        let ways = ask(&graph(&friendships(count)), &query(amount, 0, 39), SearchBounds::new(1_000_000)).ways;
+        ways.first().map(|way| way.parts.len())
+    };
+    assert_eq!((parts(8, 80), parts(8, 81), parts(9, 81), parts(9, 20)), (Some(8), None, None, Some(2)));
+}

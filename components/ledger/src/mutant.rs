@@ -1,0 +1,110 @@
+//! Deliberate bugs, each of which the simulator must catch: they show that its checkers see what they are there for.
+//!
+//! They exist only where the compiler is called with `--cfg mutant`, which nothing but a test of the simulator does, in a target
+//! folder of its own. Otherwise [`crate::mutant`] is `false`, and nothing of this is in a program.
+
+/// Stands before the name of each in a program that has them, so that it is found there.
+#[cfg(mutant)]
+const MARK: &str = "offst-deliberate-bug";
+
+#[cfg(mutant)]
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A deliberate bug.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Mutant { $($(#[$doc])* $name,)* }
+
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &[Mutant] = &[$(Mutant::$name,)*];
+
+            /// Its name, as the simulator takes it.
+            pub fn name(self) -> &'static str {
+                match self { $(Mutant::$name => $text,)* }
+            }
+        }
+    };
+}
+
+#[cfg(mutant)]
+mutants! {
+    /// What a batch brought about goes out before its transaction is written.
+    SendBeforeCommit = "send-before-commit",
+    /// A process that dies takes the last transaction with it.
+    DropLastCommit = "drop-last-commit",
+    /// The state of a request is not written to the disk.
+    LosePendingRow = "lose-pending-row",
+    /// The downstream takes a request out and never says so.
+    ForgetCancel = "forget-cancel",
+    /// Neither side looks at the limit.
+    SkipLimitCheck = "skip-limit-check",
+    /// The preimage of a Collect is not looked at.
+    SkipPreimageCheck = "skip-preimage-check",
+    /// After a reconnect a statement is signed anew instead of sent again.
+    SignAgain = "sign-again",
+    /// What was signed as committed is given up when its time is over.
+    AbortAfterCommit = "abort-after-commit",
+    /// What comes from a connection that is gone is taken.
+    AcceptStale = "accept-stale",
+    /// An invoice that was paid can be paid again.
+    CollectTwice = "collect-twice",
+    /// The first part that is committed is collected without the others.
+    CollectPartialSum = "collect-partial-sum",
+    /// A mediator writes down twice the fee.
+    FeeTwice = "fee-twice",
+    /// A mediator takes nothing.
+    NoFee = "no-fee",
+    /// After a restart nobody knows what was being carried on.
+    ForgetForward = "forget-forward",
+    /// When the downstream is gone the upstream is released, committed or not.
+    ReleaseBound = "release-bound",
+    /// The row of a request that ended here is left on the disk.
+    KeepArrival = "keep-arrival",
+}
+
+#[cfg(mutant)]
+mod chosen {
+    use super::{MARK, Mutant};
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    const NONE: u8 = u8::MAX;
+    static CHOSEN: AtomicU8 = AtomicU8::new(NONE);
+
+    /// Switches a bug on, for the whole process.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn choose(name: &str) -> Result<(), String> {
+        let found = Mutant::ALL.iter().find(|mutant| mutant.name() == name);
+        let mutant = found.ok_or_else(|| format!("{MARK}: there is none named \"{name}\""))?;
+        CHOSEN.store(*mutant as u8, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether this bug is on.
+    pub fn is(mutant: Mutant) -> bool {
+        CHOSEN.load(Ordering::Relaxed) == mutant as u8
+    }
+}
+
+#[cfg(mutant)]
+pub use chosen::{choose, is};
+
+/// Whether this deliberate bug is on. Never, but in the tests of the simulator.
+#[cfg(mutant)]
+#[macro_export]
+macro_rules! mutant {
+    ($name:ident) => {
+        $crate::mutant::is($crate::mutant::Mutant::$name)
+    };
+}
+
+/// Whether this deliberate bug is on. Never, but in the tests of the simulator.
+#[cfg(not(mutant))]
+#[macro_export]
+macro_rules! mutant {
+    ($name:ident) => {
+        false
+    };
+}

@@ -1,0 +1,100 @@
+//! What nodes publish and what index servers answer, and whether it is true. In some worlds a real [`Index`] is asked first.
+
+use super::{EPOCH_MS, Fault, Paths, World};
+use crate::index;
+use offst_index_server::{Index, Limits, admit};
+use offst_proto::index::{Edge, Query, TIME_TO_LIVE_MS_MAX, Update};
+use offst_proto::route::Way;
+use offst_proto::{Unverified, Verified};
+
+/// How often what is known now becomes what was known once, in questions.
+const FORGET_EVERY: usize = 12;
+
+/// A real index server, and how often each node has published there.
+pub(super) struct Server {
+    index: Index,
+    sequence: u64,
+}
+
+impl Server {
+    pub(super) fn new() -> Self {
+        Server { index: Index::new(Limits::default()), sequence: 0 }
+    }
+}
+
+impl World {
+    /// A node publishes edges.
+    pub(super) fn publish(&mut self, index: usize, mut edges: Vec<Edge>) {
+        let node = self.key(index);
+        if self.liars.contains(&index) && self.dice.chance(30) {
+            // It promises what it does not have.
+            edges.iter_mut().for_each(|edge| edge.send_capacity = edge.send_capacity * 3 + 100);
+        }
+        for edge in &edges {
+            self.edges.insert((node, edge.friend, edge.currency.clone()), edge.clone());
+        }
+        let now = EPOCH_MS + self.time;
+        let Some(server) = &mut self.server else { return };
+        server.sequence += 1;
+        edges.sort();
+        let update = Update { node, sequence: server.sequence, expires_ms: now + TIME_TO_LIVE_MS_MAX, edges };
+        let wire = Verified::sign(update, &*self.signers[index]).wire().clone();
+        let update = Unverified::from_wire(&wire).expect("it was just signed");
+        let update = admit(update, &node, &*self.verifier, now).expect("a node's own update");
+        server.index.apply(&update, now);
+    }
+
+    /// The ways that the real index server knows, or else those that are found here, which may be split.
+    fn search(&self, query: &Query) -> Vec<Way> {
+        let server = self.server.as_ref();
+        let known = server.map(|server| server.index.answer(query, EPOCH_MS + self.time).ways);
+        known.filter(|ways| !ways.is_empty()).unwrap_or_else(|| index::search(&self.edges, query))
+    }
+
+    /// The answer to a question for ways.
+    pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Way>, String> {
+        if let Paths::Given(ways) = &mut self.paths {
+            return Ok(ways.pop_front().unwrap_or_default());
+        }
+        let [stale, wrong] = self.wrong_answers;
+        if stale > 0 && self.questions.is_multiple_of(FORGET_EVERY) {
+            self.old_edges = self.edges.clone();
+        }
+        if stale > 0 && self.dice.chance(stale) {
+            self.faults.add(Fault::StaleAnswer);
+            return Ok(index::search(&self.old_edges, query));
+        }
+        let mut ways = self.search(query);
+        if wrong > 0 && self.dice.chance(wrong) {
+            self.faults.add(Fault::FalseAnswer);
+            return self.falsify(ways);
+        }
+        if self.split_percent > 0 && self.dice.chance(self.split_percent) {
+            if let Some(split) = index::split(&self.edges, query, 2 + self.dice.below(3)) {
+                ways.insert(0, split);
+            }
+        }
+        Ok(ways)
+    }
+
+    /// Ways that lead nowhere, cost something else, or are none.
+    fn falsify(&mut self, mut ways: Vec<Way>) -> Result<Vec<Way>, String> {
+        let stranger = self.anybody();
+        match self.dice.below(7) {
+            0 => return Err("the index server is not in the mood".into()),
+            1 => ways.clear(),
+            kind => {
+                for part in ways.iter_mut().flat_map(|way| &mut way.parts) {
+                    match kind {
+                        2 => part.fees += 1,
+                        3 => part.fees = part.fees.saturating_sub(1),
+                        4 => part.amount += 1,
+                        5 => part.route.insert(0, stranger),
+                        _ => part.route.reverse(),
+                    }
+                }
+            }
+        }
+        Ok(ways)
+    }
+}

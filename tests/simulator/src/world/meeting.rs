@@ -1,0 +1,356 @@
+//! Relays: nodes decide with a real [`Channeler`] where they listen and whom they dial, and relays decide with a real
+//! [`Registry`] who is there and who may be called. Only the sockets are missing.
+
+use super::agenda::Plan;
+use super::link::pair;
+use super::{Fault, World};
+use crate::keys::public_key;
+use offst_channeler::{Action, Channeler, Contact, Link, Timing, Verdict};
+use offst_crypto::PublicKey;
+use offst_proto::relay::RelayToNode;
+use offst_proto::ticket::{Address, ServerTicket};
+use offst_relay::Limits;
+use offst_relay::registry::{ConnectionId, Output, Registry, SubstreamId};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Something on its way to or from a relay. The last number is the run of the node's process that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// A node arrives at a relay.
+    Register(usize, usize, u64),
+    /// What a relay says arrives at a node.
+    Tell(usize, usize, RelayToNode, u64),
+    /// A node's call of another arrives at a relay.
+    Call(usize, PublicKey, usize, u64),
+    /// A node's next decision is due.
+    Tick(usize, u64),
+    /// A relay is there again.
+    Open(usize),
+}
+
+struct Relay {
+    ticket: ServerTicket,
+    registry: Registry,
+    is_up: bool,
+    sessions: BTreeMap<usize, ConnectionId>,
+}
+
+/// All relays, and the decisions of all nodes about them.
+#[derive(Default)]
+pub(super) struct Meeting {
+    relays: Vec<Relay>,
+    channelers: Vec<Option<Channeler>>,
+    /// Which run of its process each node is in.
+    runs: Vec<u64>,
+    /// Which relay carries a connection between two nodes.
+    carried: BTreeMap<u64, (usize, SubstreamId)>,
+    /// When each node's next decision is planned.
+    ticks: Vec<Option<u64>>,
+    /// How many calls of a hundred go wrong.
+    trouble_percent: usize,
+}
+
+impl Meeting {
+    pub(super) fn new(relays: usize, nodes: usize, trouble_percent: usize) -> Self {
+        let relay = |number: usize| {
+            let address: Address = format!("relay{number}.example:1").parse().expect("an address");
+            Relay {
+                ticket: ServerTicket { public_key: public_key(200 + number as u8), address },
+                registry: Registry::new(Limits::default()),
+                is_up: true,
+                sessions: BTreeMap::new(),
+            }
+        };
+        Meeting {
+            relays: (0..relays).map(relay).collect(),
+            channelers: (0..nodes).map(|_| None).collect(),
+            runs: vec![0; nodes],
+            carried: BTreeMap::new(),
+            ticks: vec![None; nodes],
+            trouble_percent,
+        }
+    }
+
+    /// Whether nodes meet at relays at all.
+    pub(super) fn is_used(&self) -> bool {
+        !self.relays.is_empty()
+    }
+
+    /// The relays that a node listens at: one or two of them.
+    pub(super) fn tickets(&self, node: usize) -> Vec<ServerTicket> {
+        let count = self.relays.len();
+        let numbers = if node.is_multiple_of(3) { vec![node % count, (node + 1) % count] } else { vec![node % count] };
+        let mut tickets: Vec<_> = numbers.into_iter().map(|number| self.relays[number].ticket.clone()).collect();
+        tickets.dedup();
+        tickets
+    }
+
+    fn relay(&self, key: &PublicKey) -> usize {
+        self.relays.iter().position(|relay| relay.ticket.public_key == *key).expect("a relay of this world")
+    }
+}
+
+impl World {
+    /// What goes wrong at relays stops.
+    pub(super) fn calm_relays(&mut self) {
+        self.meeting.trouble_percent = 0;
+        for number in 0..self.meeting.relays.len() {
+            self.meeting.relays[number].is_up = true;
+        }
+    }
+
+    pub(super) fn meeting_started(&mut self, index: usize) {
+        if self.meeting.is_used() {
+            self.meeting.runs[index] += 1;
+            self.meeting.ticks[index] = None;
+            self.meeting.channelers[index] = Some(Channeler::new(self.key(index), Timing::default()));
+        }
+    }
+
+    pub(super) fn meeting_ended(&mut self, index: usize) {
+        if !self.meeting.is_used() {
+            return;
+        }
+        self.meeting.channelers[index] = None;
+        for number in 0..self.meeting.relays.len() {
+            self.leave_relay(index, number);
+        }
+    }
+
+    /// Lets a node decide something, and does it.
+    fn decide(&mut self, index: usize, decision: impl FnOnce(&mut Channeler, u64) -> Vec<Action>) {
+        let Some(channeler) = &mut self.meeting.channelers[index] else { return };
+        let actions = decision(channeler, self.time);
+        let run = self.meeting.runs[index];
+        if let Some(deadline) = channeler.next_deadline() {
+            let deadline = deadline.max(self.time + 1);
+            if self.meeting.ticks[index].is_none_or(|planned| planned > deadline) {
+                self.meeting.ticks[index] = Some(deadline);
+                self.agenda.add(deadline, Plan::Meet(Errand::Tick(index, run)));
+            }
+        }
+        for action in actions {
+            match action {
+                Action::ConnectRelay(ticket) => {
+                    let number = self.meeting.relay(&ticket.public_key);
+                    let delay = 5 + self.dice.below(100) as u64;
+                    self.plan(delay, Plan::Meet(Errand::Register(index, number, run)));
+                }
+                Action::DropRelay(key) => self.leave_relay(index, self.meeting.relay(&key)),
+                Action::Watch(key, friends) => {
+                    let number = self.meeting.relay(&key);
+                    if let Some(session) = self.meeting.relays[number].sessions.get(&index).copied() {
+                        let outputs = self.meeting.relays[number].registry.watch(session, &friends);
+                        self.relay_outputs(number, outputs);
+                    }
+                }
+                Action::Unwatch(key, friends) => {
+                    let number = self.meeting.relay(&key);
+                    if let Some(session) = self.meeting.relays[number].sessions.get(&index).copied() {
+                        self.meeting.relays[number].registry.unwatch(session, &friends);
+                    }
+                }
+                Action::Dial(friend, relay) => {
+                    let number = self.meeting.relay(&relay);
+                    let delay = 5 + self.dice.below(100) as u64;
+                    self.plan(delay, Plan::Meet(Errand::Call(index, friend, number, run)));
+                }
+                Action::Close(connection) => {
+                    let ends = self.connections.iter().find(|(_, id)| **id == connection).map(|(ends, _)| *ends);
+                    if let Some((a, b)) = ends {
+                        self.disconnect(a, b);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn wants_relays(&mut self, index: usize, tickets: Vec<ServerTicket>) {
+        if self.meeting.is_used() {
+            self.decide(index, |channeler, now| channeler.set_relays(tickets, now));
+        }
+    }
+
+    pub(super) fn wants_friend(&mut self, index: usize, key: PublicKey, relays: Option<Vec<ServerTicket>>) {
+        if self.meeting.is_used() {
+            let contact = relays.map(|relays| Contact { relays });
+            self.decide(index, |channeler, now| channeler.set_contact(key, contact, now));
+        }
+    }
+
+    fn relay_outputs(&mut self, number: usize, outputs: Vec<Output>) {
+        for output in outputs {
+            let Output::Send(session, message) = output else { continue };
+            let sessions = &self.meeting.relays[number].sessions;
+            let Some(index) = sessions.iter().find(|(_, known)| **known == session).map(|(index, _)| *index) else {
+                continue;
+            };
+            // The order in which a relay speaks to one node is kept: equal times run in the order of planning.
+            self.plan(3, Plan::Meet(Errand::Tell(index, number, message, self.meeting.runs[index])));
+        }
+    }
+
+    /// The node's connection to a relay is gone, and with it what went over it.
+    fn leave_relay(&mut self, index: usize, number: usize) {
+        let Some(session) = self.meeting.relays[number].sessions.remove(&index) else { return };
+        let outputs = self.meeting.relays[number].registry.disconnect(session);
+        self.relay_outputs(number, outputs);
+        let over_it = |(ends, id): (&(usize, usize), &u64)| {
+            let is_there = self.meeting.carried.get(id).is_some_and(|(relay, _)| *relay == number);
+            ((ends.0 == index || ends.1 == index) && is_there).then_some(*ends)
+        };
+        let broken: Vec<_> = self.connections.iter().filter_map(over_it).collect();
+        for (a, b) in broken {
+            self.disconnect(a, b);
+        }
+    }
+
+    /// A relay loses a node, or goes away for a while.
+    pub(crate) fn trouble_relay(&mut self, index: usize, number: usize, ms: Option<u64>) {
+        let Some(count) = self.meeting.relays.len().checked_sub(1) else { return };
+        let number = number.min(count);
+        self.faults.add(Fault::RelayDropped);
+        let leaving: Vec<usize> = match ms {
+            None => vec![index],
+            Some(ms) => {
+                self.meeting.relays[number].is_up = false;
+                self.plan(ms, Plan::Meet(Errand::Open(number)));
+                self.meeting.relays[number].sessions.keys().copied().collect()
+            }
+        };
+        let key = self.meeting.relays[number].ticket.public_key;
+        for index in leaving {
+            if self.meeting.relays[number].sessions.contains_key(&index) {
+                self.leave_relay(index, number);
+                self.relay_lost(index, key);
+            }
+        }
+    }
+
+    fn relay_lost(&mut self, index: usize, key: PublicKey) {
+        let random = self.dice.throw();
+        self.decide(index, |channeler, now| {
+            channeler.relay_closed(key, false, now, random);
+            vec![]
+        });
+    }
+
+    /// A connection between two nodes has ended.
+    pub(super) fn meeting_closed(&mut self, a: usize, b: usize, connection: u64) {
+        if let Some((number, substream)) = self.meeting.carried.remove(&connection) {
+            self.meeting.relays[number].registry.close_substream(substream);
+        }
+        for (index, other) in [(a, b), (b, a)] {
+            let (key, random) = (self.key(other), self.dice.throw());
+            self.decide(index, |channeler, now| {
+                channeler.link_down(key, connection, now, random);
+                vec![]
+            });
+        }
+    }
+
+    fn dial_failed(&mut self, index: usize, friend: PublicKey) {
+        let random = self.dice.throw();
+        self.decide(index, |channeler, now| {
+            channeler.dial_failed(friend, now, random);
+            vec![]
+        });
+    }
+
+    pub(super) fn run_errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Register(index, number, run) if run == self.meeting.runs[index] => self.register(index, number),
+            Errand::Tell(index, number, message, run) if run == self.meeting.runs[index] => {
+                let relay = self.meeting.relays[number].ticket.public_key;
+                if !self.meeting.relays[number].sessions.contains_key(&index) {
+                    return;
+                }
+                match message {
+                    RelayToNode::Registered => self.decide(index, |channeler, _| channeler.relay_connected(relay)),
+                    RelayToNode::Present(key) => {
+                        self.decide(index, |channeler, now| channeler.presence(relay, key, true, now));
+                    }
+                    RelayToNode::Absent(key) => {
+                        self.decide(index, |channeler, now| channeler.presence(relay, key, false, now));
+                    }
+                    other => panic!("relay {number} says {other:?} to node {index}"),
+                }
+            }
+            Errand::Call(index, friend, number, run) if run == self.meeting.runs[index] => {
+                self.call(index, friend, number);
+            }
+            Errand::Tick(index, run) if run == self.meeting.runs[index] => {
+                self.meeting.ticks[index] = None;
+                self.decide(index, |channeler, now| channeler.tick(now));
+            }
+            Errand::Open(number) => self.meeting.relays[number].is_up = true,
+            // The process that this belonged to has ended.
+            Errand::Register(..) | Errand::Tell(..) | Errand::Call(..) | Errand::Tick(..) => {}
+        }
+    }
+
+    fn register(&mut self, index: usize, number: usize) {
+        let key = self.key(index);
+        let relay = &mut self.meeting.relays[number];
+        if !relay.is_up || self.meeting.channelers[index].is_none() {
+            let relay = relay.ticket.public_key;
+            return self.relay_lost(index, relay);
+        }
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, number as u8, index as u8));
+        let session = relay.registry.connect(address).expect("a relay has room for a few nodes");
+        relay.sessions.insert(index, session);
+        let outputs = relay.registry.register(session, key);
+        self.relay_outputs(number, outputs);
+    }
+
+    /// A call arrives at a relay, which connects the two, or does not.
+    fn call(&mut self, index: usize, friend: PublicKey, number: usize) {
+        let (trouble, kind) = (self.dice.below(100) < self.meeting.trouble_percent, self.dice.below(3));
+        if trouble && kind == 0 {
+            self.faults.add(Fault::RelayDelayed);
+            let delay = 200 + self.dice.below(8_000) as u64;
+            let run = self.meeting.runs[index];
+            return self.plan(delay, Plan::Meet(Errand::Call(index, friend, number, run)));
+        }
+        if trouble && kind == 1 {
+            self.faults.add(Fault::RelayDropped);
+            return self.dial_failed(index, friend);
+        }
+        if trouble {
+            // Whoever answers there has another key than the caller pinned.
+            self.faults.add(Fault::WrongParty);
+            return self.dial_failed(index, friend);
+        }
+        let to = self.index(friend);
+        let relay = &mut self.meeting.relays[number];
+        let opened = match relay.sessions.get(&index).copied() {
+            Some(session) if relay.is_up => relay.registry.open(session, friend).ok(),
+            _ => None,
+        };
+        let Some((substream, _)) = opened else { return self.dial_failed(index, friend) };
+        if self.cut.contains(&pair(index, to)) || !self.nodes[to].is_free() {
+            self.meeting.relays[number].registry.close_substream(substream);
+            return self.dial_failed(index, friend);
+        }
+        self.counter += 1;
+        let id = self.counter;
+        let verdicts = [(index, to, true), (to, index, false)].map(|(node, other, dialled)| {
+            let link = Link { id, dialled, incarnation: self.meeting.runs[other] };
+            let key = self.key(other);
+            self.meeting.channelers[node].as_mut().map_or(Verdict::Refuse, |c| c.link_up(key, link, self.time))
+        });
+        let replaced = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Use { replaces: Some(_) }));
+        if replaced {
+            // Its ends know the new one already, so nothing is dialled for it.
+            self.disconnect(index, to);
+        }
+        if verdicts.contains(&Verdict::Refuse) {
+            self.meeting.relays[number].registry.close_substream(substream);
+            self.meeting_closed(index, to, id);
+        } else {
+            self.meeting.carried.insert(id, (number, substream));
+            self.opened(index, to, id);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What life needs to know and do besides commands: who stands still, who is gone, what is pending.
+
+use super::agenda::Plan;
+use super::{Fault, Node, World};
+use crate::reference::signed;
+use offst_crypto::PublicKey;
+use offst_funder::{Funder, HopKey, Progress};
+use offst_ledger::{Account, AccountKey, Direction, Status};
+use offst_proto::Currency;
+use offst_proto::order::Order;
+use std::collections::BTreeSet;
+
+/// What a friend owes; before an account has begun, what its owner says.
+fn balance_of(account: &Account) -> i128 {
+    let said = account.negotiation().mine.as_ref().map_or(0, |opening| opening.balance);
+    account.epoch().map_or(said, |epoch| epoch.balance())
+}
+
+impl Node {
+    /// How an account stands, if there is one.
+    pub(crate) fn status(&self, friend: PublicKey, currency: &Currency) -> Option<Status> {
+        self.find(friend, currency).map(Account::status)
+    }
+
+    pub(super) fn find(&self, friend: PublicKey, currency: &Currency) -> Option<&Account> {
+        let mut accounts = self.funder.iter().flat_map(Funder::accounts);
+        accounts
+            .find(|(key, account)| *key == friend && account.key().currency == *currency)
+            .map(|(_, account)| account)
+    }
+
+    /// What all friends owe in a currency, credits.
+    pub(crate) fn wealth_in(&self, currency: &Currency) -> i128 {
+        let accounts = self.funder.iter().flat_map(Funder::accounts);
+        let of_currency = accounts.filter(|(_, account)| account.key().currency == *currency);
+        of_currency.map(|(_, account)| account.epoch().map_or(0, |epoch| epoch.balance())).sum()
+    }
+
+    /// Every request of a friend's that was collected.
+    pub(crate) fn collected(&self) -> BTreeSet<HopKey> {
+        let mut collected = self.notebook.collects();
+        collected.extend(self.disk.collected.iter().cloned());
+        collected
+    }
+
+    /// What the node must have in a currency by its own records: what it collected as a seller, took as a mediator, and paid.
+    pub(crate) fn records(&self, currency: &Currency) -> i128 {
+        let disk = &self.disk;
+        let collected = self.collected();
+        let of_currency = collected.iter().filter(|key| key.line.currency == *currency);
+        let sold = of_currency.filter_map(|key| disk.arrived.get(key)).map(|arrival| arrival.amount);
+        let took = disk.forwarded.iter().filter(|report| report.currency == *currency).map(|report| report.fee);
+        let paid = disk.payments().filter(|payment| payment.currency == *currency);
+        let parts = paid.flat_map(|payment| payment.parts.into_values());
+        let paid = parts.filter(|part| part.preimage.is_some()).map(|part| part.amount + part.fees);
+        signed(sold.chain(took).sum()) - signed(paid.sum())
+    }
+
+    /// What a friend owes as the node or, if it is down, its disk sees it.
+    fn balance(&self, friend: PublicKey, currency: &Currency) -> Option<i128> {
+        if let Some(account) = self.find(friend, currency) {
+            return Some(balance_of(account));
+        }
+        if self.funder.is_some() {
+            return None;
+        }
+        let rows = self.disk.image().accounts;
+        let (_, image) = rows.into_iter().find(|(line, _)| line.friend == friend && line.currency == *currency)?;
+        let key = AccountKey { local: self.key, remote: friend, currency: currency.clone() };
+        Some(balance_of(&Account::restore(key, image).expect("the disk can be read")))
+    }
+}
+
+impl World {
+    /// The key of some node.
+    pub(super) fn anybody(&mut self) -> PublicKey {
+        let index = self.dice.below(self.nodes.len());
+        self.key(index)
+    }
+
+    /// A process stands still for so long.
+    pub(crate) fn freeze(&mut self, index: usize, ms: u64) {
+        if !self.nodes[index].is_frozen {
+            self.nodes[index].is_frozen = true;
+            self.faults.add(Fault::Frozen);
+            self.plan(ms, Plan::Thaw(index));
+        }
+    }
+
+    /// Nothing goes wrong any more, and everybody is up.
+    pub(crate) fn calm(&mut self) {
+        self.wrong_answers = [0, 0];
+        self.calm_relays();
+        self.clear_air();
+        for index in 0..self.nodes.len() {
+            self.nodes[index].is_frozen = false;
+            self.nodes[index].is_silent = false;
+            self.nodes[index].crash = None;
+            self.nodes[index].slow_ms = 0;
+        }
+        for index in 0..self.nodes.len() {
+            self.start(index);
+        }
+    }
+
+    /// Whether anything is pending between two nodes.
+    pub(crate) fn is_pending(&self, from: usize, to: usize) -> bool {
+        let key = self.key(to);
+        let accounts = self.nodes[from].funder.iter().flat_map(Funder::accounts);
+        let mut accounts = accounts.filter(|(friend, _)| *friend == key);
+        accounts.any(|(_, account)| account.epoch().is_some_and(|epoch| epoch.pendings().next().is_some()))
+    }
+
+    /// Whether two nodes pay each other over one account at the same time.
+    pub(crate) fn is_pending_both_ways(&self, from: usize, to: usize) -> bool {
+        let key = self.key(to);
+        let accounts = self.nodes[from].funder.iter().flat_map(Funder::accounts);
+        let mut accounts = accounts.filter(|(friend, _)| *friend == key);
+        accounts.any(|(_, account)| {
+            let count = |direction| account.epoch().map_or(0, |epoch| epoch.pending_count(direction));
+            count(Direction::Outgoing) > 0 && count(Direction::Incoming) > 0
+        })
+    }
+
+    /// What `from` lets `to` owe.
+    pub(crate) fn limit(&self, from: usize, to: usize, currency: &Currency) -> u128 {
+        self.nodes[from].find(self.key(to), currency).map_or(0, Account::limit)
+    }
+
+    /// One of these orders that is still under way.
+    pub(crate) fn orders_of(&mut self, orders: &[(usize, Order)]) -> Option<(usize, Order)> {
+        let recent = &orders[orders.len().saturating_sub(8)..];
+        let is_open = |(node, order): &&(usize, Order)| {
+            let stored = self.nodes[*node].disk.payment(order.payment_id);
+            stored.is_some_and(|payment| matches!(payment.progress, Progress::Searching | Progress::Committed))
+        };
+        let open: Vec<_> = recent.iter().filter(is_open).cloned().collect();
+        self.dice.pick(&open)
+    }
+
+    /// An account is gone with its friend. What its owner remembers is what the other side remembers: nothing was pending.
+    pub(super) fn dropped(&mut self, index: usize, friend: PublicKey, currency: &Currency) {
+        let (other, key) = (self.index(friend), self.key(index));
+        let theirs = self.nodes[other].balance(key, currency);
+        let theirs = theirs.or_else(|| self.gone.get(&(other, index, currency.clone())).copied()).unwrap_or(0);
+        self.gone.insert((index, other, currency.clone()), -theirs);
+    }
+
+    /// Makes friends again with one that was removed, on the balance that was left.
+    pub(crate) fn befriend_again(&mut self, from: usize, to: usize, currencies: &[Currency]) {
+        for currency in currencies {
+            let place = (from, to, currency.clone());
+            let Some(balance) = self.gone.get(&place).copied() else { continue };
+            if !self.nodes[from].is_up() || self.nodes[from].writing.is_some() {
+                continue;
+            }
+            let limit = 500 + self.dice.below(2_000) as u128;
+            let id = self.command(from, self.friendship(to, currency, balance, limit));
+            let reply = self.reply(from, id);
+            if self.nodes[from].find(self.key(to), currency).is_some() {
+                self.gone.remove(&place);
+            } else if reply.is_some() {
+                panic!("node {from} cannot be a friend of node {to} again: {reply:?}");
+            }
+        }
+    }
+
+    /// What a liar owes a node is lost when the node gives it up.
+    pub(crate) fn write_off(&mut self, from: usize, liar: usize) {
+        let key = self.key(liar);
+        let accounts = self.nodes[from].funder.iter().flat_map(Funder::accounts).filter(|(friend, _)| *friend == key);
+        let balances: Vec<_> = accounts
+            .map(|(_, account)| (account.key().currency.clone(), account.epoch().map_or(0, |epoch| epoch.balance())))
+            .collect();
+        for (currency, balance) in balances {
+            *self.written_off.entry((from, currency)).or_default() += balance;
+        }
+    }
+
+    /// Liars are gone for good.
+    pub(crate) fn retire_liars(&mut self) {
+        self.liars_are_gone = true;
+        for liar in self.liars.clone() {
+            self.kill(liar);
+        }
+    }
+
+    /// The most that a node ever let this friend owe, credits.
+    pub(crate) fn ceiling(&self, index: usize, friend: usize, currency: &Currency) -> u128 {
+        self.ceilings.get(&(index, self.key(friend), currency.clone())).copied().unwrap_or(0)
+    }
+}
