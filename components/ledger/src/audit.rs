@@ -4,8 +4,7 @@
 use crate::account::Account;
 use crate::epoch::Epoch;
 use crate::image::AccountImage;
-use crate::key::AccountKey;
-use crate::key::Side;
+use crate::key::{AccountKey, Side};
 use crate::log::{Log, advance, balance, checked_frozen};
 use crate::negotiation::Agreement;
 use crate::pending::Direction;
@@ -122,12 +121,17 @@ pub fn audit(key: &AccountKey, image: &AccountImage, verifier: &dyn Verifier) ->
             _ => Err(DecodeError::invalid("the row of the openings").into()),
         };
     };
-    let checkpoint =
-        (!image.checkpoint.is_empty()).then_some(Checkpoint { author: key.remote, set: &image.checkpoint });
+    // Whose checkpoint the set belongs to stands in the head. When that cannot be read, a contradiction of what is signed says
+    // more than the row.
+    let stored = account.as_ref().ok().and_then(|account| account.epoch.as_ref());
+    let author = match stored {
+        Some(epoch) => epoch.kept.checkpoint_of,
+        None => (!image.checkpoint.is_empty()).then_some(Side::Remote),
+    };
+    let checkpoint = author.map(|side| Checkpoint { author: key.of(side), set: &image.checkpoint });
     let mut replay = Replay::begin(key, agreement, checkpoint);
     replay.take_all(statements.clone())?;
     let signed = replay.finish()?;
-    // A contradiction says more than a row that cannot be read.
     let account = account?;
     let stored = account.epoch.as_ref().ok_or(DecodeError::invalid("the row of the head"))?;
     let derived = with_unsigned(&signed, stored, key)?;
@@ -255,6 +259,8 @@ fn proven(stored: &Epoch, signed: &Epoch, statements: &[Verified<Statement>], ke
             own.map(|statement| statement.totals)
         }
     };
+    let of_friend = statements.iter().filter(|statement| statement.author == key.remote);
+    let checkpoints = of_friend.filter(|statement| statement.pending_hash.is_some());
     Proven {
         epoch: stored.number,
         opening_balance: stored.opening_balance,
@@ -267,7 +273,7 @@ fn proven(stored: &Epoch, signed: &Epoch, statements: &[Verified<Statement>], ke
                 remote_pending: checked_frozen(&theirs, &mine)?,
             })
         }),
-        checkpoint: Some(stored.theirs.checkpoint).filter(|seq| *seq > 0),
+        checkpoint: checkpoints.map(|statement| statement.seq).max(),
         own_seq: stored.mine.seq,
         unacknowledged: stored.unacknowledged.len(),
         unsigned: stored.queue.len(),

@@ -2,11 +2,13 @@
 
 use capnp::message::{Builder, HeapAllocator, ReaderOptions};
 use capnp::serialize::write_message_to_words;
+use offst_proto::Unverified;
 use offst_proto::encoding::DecodeError;
 use offst_proto::friend::{FriendMessage, evidence_statement_frames, resume_frame, statement_frame};
 use offst_proto::index::{IndexToNode, NodeToIndex};
 use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
 use offst_proto::resolve::{backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
+use offst_proto::statement::Statement;
 use offst_proto::wire::app_capnp as wire;
 use offst_secure_channel::{FrameReader, FrameWriter};
 
@@ -48,19 +50,18 @@ fn again<T: PartialEq + std::fmt::Debug>(
 
 /// A frame between friends.
 pub(crate) fn friend(bytes: &[u8]) -> bool {
+    if let Ok(FriendMessage::EvidenceStatements(statements)) = FriendMessage::from_frame(bytes) {
+        return evidence_statements(&statements);
+    }
     again(bytes, FriendMessage::from_frame, |message| match message {
         FriendMessage::Hello { incarnation } => FriendMessage::hello_frame(*incarnation),
         FriendMessage::Keepalive => FriendMessage::keepalive_frame(),
-        FriendMessage::Statement(statement) => statement_frame((**statement).clone().trust_own_database().wire()),
-        FriendMessage::Resume(resume) => {
-            let opening = resume.opening.clone().map(|opening| opening.trust_own_database().wire().clone());
-            resume_frame(&resume.currency, opening.as_ref(), resume.epoch.as_ref(), resume.recovering)
-        }
+        FriendMessage::Statement(statement) => statement_frame(statement.wire()),
         FriendMessage::Evidence(evidence) => evidence.frame(),
-        FriendMessage::EvidenceStatements(statements) => {
-            let wires: Vec<_> =
-                statements.iter().map(|statement| statement.clone().trust_own_database().wire().clone()).collect();
-            evidence_statement_frames(&wires).into_iter().next().unwrap_or_default()
+        FriendMessage::EvidenceStatements(_) => unreachable!("handled above"),
+        FriendMessage::Resume(resume) => {
+            let opening = resume.opening.as_ref().map(|opening| opening.wire());
+            resume_frame(&resume.currency, opening, resume.epoch.as_ref(), resume.recovering)
         }
         FriendMessage::Backup(sealed) => backup_frame(sealed),
         FriendMessage::Recall => recall_frame(),
@@ -68,6 +69,18 @@ pub(crate) fn friend(bytes: &[u8]) -> bool {
         FriendMessage::Resolve(ids) => resolve_frame(ids),
         FriendMessage::Resolved(ends) => resolved_frame(ends),
     })
+}
+
+/// They may need several frames.
+fn evidence_statements(statements: &[Unverified<Statement>]) -> bool {
+    let wires: Vec<_> = statements.iter().map(|statement| statement.wire().clone()).collect();
+    let read = |frame: Vec<u8>| match FriendMessage::from_frame(&frame) {
+        Ok(FriendMessage::EvidenceStatements(statements)) => statements,
+        other => panic!("{other:?}"),
+    };
+    let again: Vec<_> = evidence_statement_frames(&wires).into_iter().flat_map(read).collect();
+    assert_eq!(again, statements);
+    true
 }
 
 /// A frame between a node and a relay, in either direction, or the first of a substream.

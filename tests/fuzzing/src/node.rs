@@ -233,8 +233,9 @@ impl Play<'_> {
         }
         let opening = opening.filter(|_| self.choices.below(2) == 1);
         let epoch = (self.choices.below(4) > 0).then_some(position);
+        let recovering = self.choices.below(4) == 1;
         self.has_lied = true;
-        self.world.resume(from, to, Resume { currency: Currency::default(), opening, epoch, recovering: false });
+        self.world.resume(from, to, Resume { currency: Currency::default(), opening, epoch, recovering });
     }
 
     fn heal(mut self) {

@@ -7,7 +7,10 @@ use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret,
 use offst_funder::{Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, Standing};
 use offst_ledger::{AccountImage, Pending, QueuedOperation, Stage};
 use offst_proto::encoding::Canonical;
-use offst_proto::friend::{EpochPosition, FriendMessage, resume_frame, statement_frame};
+use offst_proto::friend::{
+    EpochPosition, Evidence, EvidenceCheckpoint, FriendMessage, evidence_statement_frames, resume_frame,
+    statement_frame,
+};
 use offst_proto::index::{
     Answer as WaysAnswer, Edge, Hop, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome, UpdateResult,
 };
@@ -24,7 +27,7 @@ use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::wire::app_capnp as wire;
-use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Verified};
+use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Unverified, Verified};
 use offst_simulator::World;
 use std::collections::BTreeMap;
 
@@ -155,11 +158,20 @@ pub(crate) fn friend() -> Seeds {
         FriendMessage::hello_frame(7),
         FriendMessage::keepalive_frame(),
         resume_frame(&currency, None, None, false),
-        resume_frame(&currency, None, Some(&position), false),
+        resume_frame(&currency, None, Some(&position), true),
     ];
     seeds
         .extend(openings().iter().map(|opening| resume_frame(&currency, Some(opening.wire()), Some(&position), false)));
     seeds.extend(statements().iter().map(|statement| statement_frame(statement.wire())));
+    let opening = || Unverified::from_wire(openings()[0].wire()).expect("our own opening");
+    let checkpoint = EvidenceCheckpoint { by_sender: true, set: vec![7; 100] };
+    for (openings, checkpoint) in [(None, None), (Some([opening(), opening()]), Some(checkpoint))] {
+        let currency = currency.clone();
+        let evidence = Evidence { currency, openings, checkpoint, statements: 2, newest_epoch: 3, recovering: false };
+        seeds.push(evidence.frame());
+    }
+    let wires: Vec<_> = statements().iter().take(3).map(|statement| statement.wire().clone()).collect();
+    seeds.extend(evidence_statement_frames(&wires));
     seeds
 }
 
