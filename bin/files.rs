@@ -35,7 +35,8 @@ pub fn check_absent(path: &Path, force: bool) -> Outcome {
     Ok(())
 }
 
-fn exists(path: &Path) -> Failure {
+/// The failure of whoever would overwrite a file unasked.
+pub(crate) fn exists(path: &Path) -> Failure {
     Failure::input(format!("{} exists already: give --force to overwrite it", path.display()))
 }
 

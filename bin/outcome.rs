@@ -102,7 +102,7 @@ impl<T, E: Display> Explain<T> for Result<T, E> {
 }
 
 /// One line without control characters: what a peer or a file put into an error must not command a terminal.
-fn one_line(text: impl Display) -> String {
+pub(crate) fn one_line(text: impl Display) -> String {
     let text = text.to_string();
     let words = text.split(|c: char| c.is_control() || c == ' ').filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")

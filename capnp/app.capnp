@@ -42,6 +42,8 @@ interface Reports {
   # One payment with its receipt.
   subscribe @8 () -> (subscription :Subscription);
   # Subscribe first, then read: what happens after `subscribe` is told by `next`. At most 16 at a time.
+  received @9 (cursor :Text, limit :UInt32) -> (received :List(Received), next :Text);
+  # What the node was paid, part by part.
 }
 
 interface Subscription {
@@ -367,6 +369,20 @@ struct Forward {
   # What was sent on.
   fee @5 :Text;
   # What we earned.
+  timeMs @6 :UInt64;
+}
+
+struct Received {
+  # A part of a payment to this node.
+  requestId @0 :Data;
+  from @1 :Data;
+  # The friend it came from.
+  paymentId @2 :Data;
+  # Empty: not known, because the node had lost its database when it collected.
+  invoiceId @3 :Data;
+  # Empty: a gift, or not known.
+  currency @4 :Text;
+  amount @5 :Text;
   timeMs @6 :UInt64;
 }
 

@@ -15,6 +15,16 @@ struct FriendMessage {
     # What proves where an account stands, for a friend that has lost its own state.
     evidenceStatements @5 :List(Data);
     # The statements that belong to it, in an order in which each can be checked, in one frame or more.
+    backup @6 :Data;
+    # A sealed peer backup of the sender's, at most 64 KiB, to be kept in place of the one before.
+    recall @7 :Void;
+    # Asks for the peer backup that the receiver keeps for the sender.
+    recalled @8 :Data;
+    # The answer; empty when there is none.
+    resolve @9 :List(Data);
+    # Asks how requests of the sender's ended, by their ids, at most 128.
+    resolved @10 :List(End);
+    # The answer.
   }
 }
 
@@ -57,4 +67,17 @@ struct Evidence {
   # No Opening that the sender knows is for a later epoch.
   recovering @7 :Bool;
   # The sender does not trust its own state either.
+}
+
+struct End {
+  # How a request ended between the two.
+  requestId @0 :Data;
+  union {
+    collected @1 :Data;
+    # The receiver has collected it from the sender of the question; the preimage.
+    pending @2 :Void;
+    # It has not ended, or the receiver cannot say yet.
+    unknown @3 :Void;
+    # It is not pending, and was not collected in the last 30 days.
+  }
 }

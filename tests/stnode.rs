@@ -401,6 +401,41 @@ fn one_node_at_a_time_uses_a_folder() {
     running.stop();
 }
 
+/// Also while the node runs; nothing half-made has the backup's name, and no passphrase is asked for.
+#[test]
+fn a_backup_is_made_beside_a_running_node() {
+    let place = Place::with_node();
+    place.done("backup --dir node0 --output stopped.db");
+    let node = place.start("run --dir node0 --listen 127.0.0.1:0");
+    place.done("trust --dir node0 --app app1.ticket --permissions buyer");
+    place.done("backup --dir node0 --output running.db");
+    place.refused(
+        "backup --dir node0 --output running.db",
+        2,
+        &["running.db exists already: give --force to overwrite it"],
+    );
+    place.done("backup --dir node0 --output running.db --force");
+    node.stop();
+    let ticket = Ticket::from_toml(&place.text("node0/node0.ticket")).unwrap().into_node().unwrap();
+    for file in ["stopped.db", "running.db"] {
+        assert_eq!(mode(&place.path(file)), 0o600);
+        Store::open(&place.path(file), ticket.public_key).unwrap().load().unwrap();
+    }
+    let before = place.files();
+    for (line, code, parts) in [
+        ("backup --dir node1 --output x.db", 2, ["there is no node in the folder node1", ""]),
+        ("backup --dir node0 --output nowhere/x.db", 1, ["the backup nowhere/x.db was not made", ""]),
+        ("backup --dir node0 --output node0/node0.db --force", 2, ["is the node's own database", ""]),
+    ] {
+        place.refused(line, code, &parts);
+    }
+    assert_eq!(place.files(), before);
+    place.done("init --dir node1");
+    std::fs::copy(place.path("node1/node1.db"), place.path("node0/node0.db")).unwrap();
+    place.refused("backup --dir node0 --output x.db", 2, &["the files of two nodes are mixed"]);
+    assert!(!place.path("x.db").exists());
+}
+
 #[test]
 fn damaged_files_are_named() {
     let other = Place::with_node();

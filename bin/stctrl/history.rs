@@ -7,10 +7,12 @@ use super::{Voice, json, text};
 use crate::files::{self, Readers};
 use crate::outcome::Outcome;
 use offst_app::{App, AppError};
+use offst_proto::InvoiceId;
 use offst_proto::report::{
     ForwardReport, InvoiceReport, InvoiceStatus, PAGE_MAX, Page, PaymentKind, PaymentReport, PaymentStatus,
 };
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Entries of a list when no limit is given.
@@ -89,12 +91,20 @@ pub(super) fn run(History { csv, force, limit }: History, connection: &Connectio
 
 async fn entries(app: &App, limit: usize) -> Result<Vec<Entry>, AppError> {
     let is_paid = |payment: &PaymentReport| payment.status == PaymentStatus::Paid;
-    let is_sold = |invoice: &InvoiceReport| invoice.status == InvoiceStatus::Paid;
     let paid = chosen_pages(limit, is_paid, async |cursor, limit| app.payments(cursor, limit).await).await?;
-    let sold = chosen_pages(limit, is_sold, async |cursor, limit| app.invoices(cursor, limit).await).await?;
+    let parts = all_pages(limit, async |cursor, limit| app.received(cursor, limit).await).await?;
+    let sold: BTreeSet<_> = parts.iter().filter_map(|part| part.invoice_id).collect();
+    let is_sold = |invoice: &offst_proto::report::InvoiceReport| sold.contains(&invoice.invoice_id);
+    let invoices = if sold.is_empty() {
+        vec![]
+    } else {
+        chosen_pages(limit, is_sold, async |cursor, limit| app.invoices(cursor, limit).await).await?
+    };
+    let descriptions = invoices.into_iter().map(|invoice| (invoice.invoice_id, invoice.description)).collect();
     let forwards = all_pages(limit, async |cursor, limit| app.forwards(cursor, limit).await).await?;
-    let (paid, sold) = (paid.iter().map(of_payment), sold.iter().map(of_invoice));
-    let mut entries: Vec<_> = paid.chain(sold).chain(forwards.iter().map(of_forward)).collect();
+    let paid = paid.iter().map(of_payment);
+    let mut entries: Vec<_> =
+        paid.chain(of_received(&parts, &descriptions)).chain(forwards.iter().map(of_forward)).collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.time_ms));
     Ok(entries)
 }
@@ -122,16 +132,31 @@ fn of_payment(payment: &PaymentReport) -> Entry {
     }
 }
 
-fn of_invoice(invoice: &InvoiceReport) -> Entry {
-    Entry {
-        time_ms: invoice.created_ms,
-        kind: "invoice",
-        id: invoice.invoice_id.to_string(),
-        currency: invoice.currency.to_string(),
-        change: signed(invoice.amount),
-        fees: 0,
-        description: invoice.description.clone(),
-    }
+/// The parts of one payment, which were collected together, make one entry.
+fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, String>) -> Vec<Entry> {
+    let is_same = |one: &ReceivedReport, next: &ReceivedReport| {
+        one.payment_id.is_some() && (one.payment_id, one.invoice_id) == (next.payment_id, next.invoice_id)
+    };
+    let entry = |parts: &[ReceivedReport]| {
+        let part = &parts[0];
+        let (kind, id, description) = match (part.invoice_id, part.payment_id) {
+            (Some(invoice), _) => {
+                ("invoice", invoice.to_string(), descriptions.get(&invoice).cloned().unwrap_or_default())
+            }
+            (None, Some(payment)) => ("gift", payment.to_string(), format!("through {}", part.from)),
+            (None, None) => ("recovered", part.request_id.to_string(), format!("through {}", part.from)),
+        };
+        Entry {
+            time_ms: part.time_ms,
+            kind,
+            id,
+            currency: part.currency.to_string(),
+            change: parts.iter().map(|part| signed(part.amount)).sum(),
+            fees: 0,
+            description,
+        }
+    };
+    parts.chunk_by(is_same).map(entry).collect()
 }
 
 fn of_forward(forward: &ForwardReport) -> Entry {

@@ -95,7 +95,7 @@ pub(super) fn init(Init { dir, address, relay, index, app, force }: Init) -> Out
 }
 
 /// The servers of the tickets, by the names that the owner will see: those of the files, up to their first dot.
-fn servers(
+pub(super) fn servers(
     paths: &[PathBuf],
     kind: fn(Ticket) -> Result<ServerTicket, TicketError>,
 ) -> Outcome<BTreeMap<String, ServerTicket>> {
@@ -105,7 +105,7 @@ fn servers(
         if servers.values().any(|known: &ServerTicket| known.public_key == ticket.public_key) {
             return Err(Failure::input(format!("the server of {} was given twice: name it once", path.display())));
         }
-        let name = server_name(path);
+        let name = stem(path, "server");
         let names = std::iter::once(name.clone()).chain((2_usize..).map(|number| format!("{name}-{number}")));
         let free = names.into_iter().find(|name| !servers.contains_key(name)).unwrap_or(name);
         servers.insert(free, ticket);
@@ -113,13 +113,14 @@ fn servers(
     Ok(servers)
 }
 
-fn server_name(path: &Path) -> String {
+/// The name of a file up to its first dot; `otherwise` when that is no name.
+pub(super) fn stem(path: &Path, otherwise: &str) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let name = file.split('.').next().unwrap_or_default().trim();
     let is_wrong = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
     // Room for "-2".
     if name.is_empty() || name.len() > NAME_BYTES_MAX - 8 || name.chars().any(is_wrong) {
-        return "server".into();
+        return otherwise.into();
     }
     name.into()
 }

@@ -7,19 +7,28 @@
 //! | `settings` | its file of settings |
 //! | `trusted` | the folder of the applications that may use it, watched while it runs |
 //! | `apps` | the commands that change that folder |
+//! | `restore` | puts a copy back, or makes a new database for what friends remember |
+//! | `backup` | copies its database while it runs |
+//! | `check` | audits its database |
 //! | `passphrase` | sets, changes and removes the passphrase of its identity file |
 
 mod apps;
+mod backup;
+mod check;
 mod init;
 mod passphrase;
+mod restore;
 mod run;
 mod settings;
 mod trusted;
 
+use crate::files;
 use crate::folder::Folder;
 use crate::manual::Manual;
 use crate::outcome::{self, Failure, Outcome};
 use clap::{Parser, Subcommand};
+use offst_crypto::PublicKey;
+use offst_proto::ticket::Ticket;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -43,6 +52,14 @@ enum Command {
     Apps(apps::Apps),
     /// Run the node until SIGTERM or SIGINT
     Run(run::Run),
+    /// Copy the node's database into one file; works while the node runs
+    Backup(backup::Backup),
+    /// Put a copy of the database back; the next run catches up with the friends
+    Restore(restore::Restore),
+    /// Make a new database from the identity and the friends, after the old one was lost
+    Recover(restore::Recover),
+    /// Check the node's database while the node does not run: every row, and every balance against the signatures
+    Check(check::Check),
     /// Set, change or remove the passphrase of the node's identity file
     Passphrase(passphrase::Passphrase),
     #[command(flatten)]
@@ -57,6 +74,10 @@ pub fn main() -> ExitCode {
         Command::Untrust(arguments) => apps::untrust(&arguments),
         Command::Apps(arguments) => apps::list(arguments),
         Command::Run(arguments) => run::run(arguments),
+        Command::Backup(arguments) => backup::backup(arguments),
+        Command::Restore(arguments) => restore::restore(arguments),
+        Command::Recover(arguments) => restore::recover(arguments),
+        Command::Check(arguments) => check::check(arguments),
         Command::Passphrase(arguments) => passphrase::passphrase(arguments),
         Command::Manual(manual) => manual.print::<Arguments>(),
     })
@@ -75,4 +96,12 @@ fn existing(dir: Option<PathBuf>) -> Outcome<Folder> {
         "there is no node in the folder {}: make one with the command \"init\", or name its folder with --dir",
         folder.path().display()
     )))
+}
+
+/// Whose folder it is: from its ticket, which needs no passphrase.
+///
+/// # Errors
+/// The ticket is missing or damaged (exit code 2).
+fn public_key(folder: &Folder) -> Outcome<PublicKey> {
+    Ok(files::load_ticket(&folder.file("ticket"), Ticket::into_node)?.public_key)
 }

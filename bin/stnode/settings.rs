@@ -45,6 +45,8 @@ crate::settings! {
         clear_interval_ms: u64 = defaults().timing.clear_ms,
         /// A friend may be away so long before the uncommitted payments that it has are given up, milliseconds.
         offline_ms: u64 = defaults().timing.offline_ms,
+        /// The shortest time between two peer backups, milliseconds.
+        peer_backup_ms: u64 = defaults().timing.backup_ms,
         /// Most messages that are written to the disk together.
         batch_max: usize = defaults().batch_max,
         /// Longest wait before a relay or a friend is called again, milliseconds.
@@ -143,6 +145,8 @@ impl NodeFile {
                 refusal_ms: self.refusal_ms,
                 clear_ms: self.clear_interval_ms,
                 offline_ms: self.offline_ms,
+                backup_ms: self.peer_backup_ms,
+                ..defaults().timing
             },
             friend_keepalive: KeepaliveConfig {
                 keepalive_ms: self.friend_keepalive_ms,

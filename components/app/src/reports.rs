@@ -4,11 +4,12 @@ use crate::connect::App;
 use crate::error::AppError;
 use offst_proto::PaymentId;
 use offst_proto::app::{
-    read_contact, read_event, read_forward, read_friend, read_invoice, read_payment, read_server, read_text,
+    read_contact, read_event, read_forward, read_friend, read_invoice, read_payment, read_received, read_server,
+    read_text,
 };
 use offst_proto::encoding::DecodeError;
 use offst_proto::report::{
-    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, Page, PaymentReport, ServerReport,
+    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, Page, PaymentReport, ReceivedReport, ServerReport,
 };
 use offst_proto::wire::app_capnp as wire;
 
@@ -136,6 +137,14 @@ impl App {
     /// See [`App::friends`].
     pub async fn invoices(&self, cursor: Option<u64>, limit: usize) -> Result<Page<InvoiceReport>, AppError> {
         page!(self, invoices_request, get_invoices, read_invoice, cursor, limit)
+    }
+
+    /// Parts of payments to this node that it has collected, newest first; see [`App::payments`].
+    ///
+    /// # Errors
+    /// See [`App::friends`].
+    pub async fn received(&self, cursor: Option<u64>, limit: usize) -> Result<Page<ReceivedReport>, AppError> {
+        page!(self, received_request, get_received, read_received, cursor, limit)
     }
 
     /// One payment with its receipt.

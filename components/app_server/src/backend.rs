@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use offst_funder::{Command, Reply};
-use offst_proto::report::{Event, ForwardReport, InvoiceReport, Page, PaymentReport};
+use offst_proto::report::{Event, ForwardReport, InvoiceReport, Page, PaymentReport, ReceivedReport};
 use offst_proto::{InvoiceId, PaymentId};
 use tokio::sync::broadcast;
 
@@ -40,6 +40,8 @@ pub enum HistoryKind {
     Forwards,
     /// Its invoices.
     Invoices,
+    /// What it was paid, part by part.
+    Received,
 }
 
 /// Asks for a page of history.
@@ -62,4 +64,6 @@ pub enum HistoryPage {
     Forwards(Page<ForwardReport>),
     /// Of [`HistoryKind::Invoices`].
     Invoices(Page<InvoiceReport>),
+    /// Of [`HistoryKind::Received`].
+    Received(Page<ReceivedReport>),
 }

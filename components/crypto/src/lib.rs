@@ -1,4 +1,4 @@
-//! Keys, signatures, hash locks, MACs, randomness and identity files.
+//! Keys, signatures, hash locks, MACs, randomness, sealed bytes and identity files.
 //!
 //! The only crate that sees `ring`. Everything above it speaks of [`PublicKey`], [`Signature`], [`struct@Hash`],
 //! [`Preimage`] and of the three capabilities a deterministic core takes as arguments: [`Signer`],
@@ -10,6 +10,7 @@ mod identity;
 mod identity_file;
 mod key;
 mod random;
+mod sealed;
 
 pub use bytes::ParseBytesError;
 pub use hash::{Hash, HashLock, Mac, Nonce, Preimage, Secret, mac, sha256, sha256_parts};
@@ -17,6 +18,7 @@ pub use identity::{Ed25519Verifier, Identity, IdentityError, Signer, Verifier};
 pub use identity_file::IdentityFileError;
 pub use key::{PublicKey, PublicKeyError, Signature};
 pub use random::{Random, RandomExt, SystemRandom};
+pub use sealed::{SEAL_BYTES, seal, unseal};
 
 /// URL-safe base64 without padding, as keys and ids are shown everywhere.
 pub fn base64_text(bytes: &[u8]) -> String {

@@ -311,15 +311,29 @@ impl Batch<'_> {
             let friend = self.state.friends.remove(&key).expect("looked above");
             self.state.names.remove(&friend.record.name);
             self.changed.friends.insert(key);
+            self.changed.peer_backups.insert(key, Vec::new());
+            if let Some(recovery) = &mut self.state.recovery {
+                recovery.is_stirred = true;
+            }
+            self.give_out_contact(key);
         } else {
-            friend.record.standing = Standing::Disabled;
-            friend.connection = None;
-            self.changed.friends.insert(key);
+            self.disable_at_once(key);
         }
-        self.give_out_contact(key);
         for id in self.state.drain_waiters.remove(&key).unwrap_or_default() {
             self.reply(id, Reply::Done);
         }
+    }
+
+    /// Drops the connection to a friend, and makes none any more.
+    pub(crate) fn disable_at_once(&mut self, key: PublicKey) {
+        let friend = self.state.friends.get_mut(&key).expect("the caller has looked");
+        friend.record.standing = Standing::Disabled;
+        friend.connection = None;
+        for account in friend.accounts.values_mut() {
+            account.disconnected();
+        }
+        self.changed.friends.insert(key);
+        self.give_out_contact(key);
     }
 
     /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.

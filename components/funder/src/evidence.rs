@@ -4,8 +4,9 @@
 use crate::io::{ConnectionId, Output};
 use crate::machine::{Batch, line};
 use crate::records::LineKey;
+use crate::recovery::{Signed, signed};
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, EvidenceOutcome, EvidenceRows};
+use offst_ledger::{Account, EvidenceRows};
 use offst_proto::Verified;
 use offst_proto::friend::Evidence;
 use offst_proto::statement::Statement;
@@ -17,9 +18,9 @@ impl Batch<'_> {
         let shown = self.with_account(line, connection, |account, environment| {
             account.evidence(rows, now_ms, &*environment.signer)
         });
-        if let Some((frames, outcome)) = shown {
+        if let Some((before, (frames, outcome))) = shown {
             self.outputs.extend(frames.into_iter().map(|frame| Output::Send(line.friend, connection, frame)));
-            self.evidence_came(line, connection, outcome);
+            self.evidence_came(line, before, outcome);
         }
     }
 
@@ -28,8 +29,8 @@ impl Batch<'_> {
         let outcome = self.with_account(&line, connection, |account, environment| {
             account.take_evidence(evidence, now_ms, &*environment.signer, &*environment.verifier)
         });
-        if let Some(outcome) = outcome {
-            self.evidence_came(&line, connection, outcome);
+        if let Some((before, outcome)) = outcome {
+            self.evidence_came(&line, before, outcome);
         }
     }
 
@@ -44,41 +45,23 @@ impl Batch<'_> {
         let outcome = self.with_account(&line, connection, |account, environment| {
             account.take_evidence_statements(statements, now_ms, &*environment.signer)
         });
-        if let Some(outcome) = outcome {
-            self.evidence_came(&line, connection, outcome);
+        if let Some((before, outcome)) = outcome {
+            self.evidence_came(&line, before, outcome);
         }
     }
 
+    /// Takes a step on an account. Also says how much this node remembered to have signed before it.
     fn with_account<T>(
         &mut self,
         line: &LineKey,
         connection: ConnectionId,
         step: impl FnOnce(&mut Account, &crate::io::Environment) -> T,
-    ) -> Option<T> {
+    ) -> Option<(Signed, T)> {
         if !self.is_current(line.friend, connection) {
             return None;
         }
         self.touched.insert(line.clone());
         let account = self.state.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)?;
-        Some(step(account, self.environment))
-    }
-
-    fn evidence_came(&mut self, line: &LineKey, connection: ConnectionId, outcome: EvidenceOutcome) {
-        if let Some(refused) = outcome.refused {
-            let name =
-                self.state.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
-            log::warn!("what \"{name}\" shows of the account in {} is not believed: {refused}", line.currency);
-        }
-        if let Some(reason) = outcome.stopped {
-            self.account_stopped(line, reason);
-        }
-        if outcome.reply
-            && let Some(account) = self.account(line)
-        {
-            let frame = account.resume_frame();
-            self.outputs.push(Output::Send(line.friend, connection, frame));
-        }
-        self.account_events(line, outcome.events);
-        self.friend_changed(line.friend);
+        Some((signed(account), step(account, self.environment)))
     }
 }

@@ -1,5 +1,6 @@
 //! Friends: connections, what their accounts report, and where it goes.
 
+use crate::archive::Allowance;
 use crate::clearing::clearable;
 use crate::guard::Strikes;
 use crate::io::{ConnectionId, Output};
@@ -8,7 +9,7 @@ use crate::records::{Friend, FriendRecord, HopKey, LineKey, Standing};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
-use offst_proto::friend::Resume;
+use offst_proto::friend::{FriendMessage, Resume};
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
@@ -26,6 +27,8 @@ impl Friend {
             strikes: Strikes::default(),
             silences: BTreeMap::new(),
             overdue: BTreeSet::new(),
+            allowance: Allowance::default(),
+            was_recalled: false,
         }
     }
 
@@ -69,6 +72,31 @@ impl Batch<'_> {
         }
         let name = friend.record.name.clone();
         self.event(Event::FriendChanged { name });
+        self.recall_backup(key, connection);
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.questions.ask_friend_again(key);
+            recovery.is_stirred = true;
+        }
+    }
+
+    /// A friend speaks of lost state.
+    pub(crate) fn heard(&mut self, key: PublicKey, connection: ConnectionId, message: FriendMessage) {
+        if !self.is_current(key, connection) {
+            return;
+        }
+        match message {
+            FriendMessage::Backup(sealed) => self.keep_backup(key, sealed),
+            FriendMessage::Recall => self.give_backup_back(key, connection),
+            FriendMessage::Recalled(sealed) => self.recalled(key, &sealed),
+            FriendMessage::Resolve(ids) => self.asked_how_they_ended(key, connection, ids),
+            FriendMessage::Resolved(ends) => self.resolved(key, &ends),
+            FriendMessage::Hello { .. }
+            | FriendMessage::Resume(_)
+            | FriendMessage::Statement(_)
+            | FriendMessage::Evidence(_)
+            | FriendMessage::EvidenceStatements(_)
+            | FriendMessage::Keepalive => {}
+        }
     }
 
     pub(crate) fn disconnected(&mut self, key: PublicKey, connection: ConnectionId) {
@@ -82,8 +110,12 @@ impl Batch<'_> {
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
             let line = line(key, currency);
+            self.touched.insert(line.clone());
+            // An account that may be old says nothing about others.
+            if account.is_recovering() {
+                continue;
+            }
             unsent.extend(account.unsigned_requests().into_iter().map(|id| line.hop(id)));
-            self.touched.insert(line);
         }
         // The friend never saw these, so they need not wait for it.
         for outgoing in unsent {
@@ -102,7 +134,8 @@ impl Batch<'_> {
     pub(crate) fn friend_is_gone(&mut self, key: PublicKey) {
         let Some(friend) = self.state.friends.get(&key) else { return };
         let mut waiting = Vec::new();
-        for (currency, account) in &friend.accounts {
+        let known = friend.accounts.iter().filter(|(_, account)| !account.is_recovering());
+        for (currency, account) in known {
             let outgoing = uncommitted(account).into_iter().filter(|(direction, _)| *direction == Direction::Outgoing);
             waiting.extend(outgoing.map(|(_, id)| line(key, currency).hop(id)));
         }
@@ -120,6 +153,7 @@ impl Batch<'_> {
         if !self.is_current(key, connection) {
             return;
         }
+        self.remember_account(key, &resume);
         let line = line(key, &resume.currency);
         let Some(account) = self.state.friends.get_mut(&key).and_then(|friend| friend.accounts.get_mut(&line.currency))
         else {
@@ -144,10 +178,11 @@ impl Batch<'_> {
         }
         self.account_events(&line, outcome.events);
         self.friend_changed(key);
+        self.resend_backup();
     }
 
     /// After an account stopped, and what ended with it: our terms go out as they are now.
-    fn show_terms(&mut self, line: &LineKey, connection: ConnectionId) {
+    pub(crate) fn show_terms(&mut self, line: &LineKey, connection: ConnectionId) {
         let Some(friend) = self.state.friends.get_mut(&line.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
         account.repropose(&*self.environment.signer);
@@ -217,6 +252,7 @@ impl Batch<'_> {
         for id in dropped {
             self.forget_incoming(&line.hop(*id));
         }
+        let is_recovering = self.is_recovering();
         let Some(account) = self.account(line) else { return };
         let incoming: Vec<_> = account
             .epoch()
@@ -225,8 +261,12 @@ impl Batch<'_> {
             .filter(|(direction, ..)| *direction == Direction::Incoming)
             .map(|(_, id, _)| line.hop(id))
             .collect();
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.inherited.extend(incoming.iter().cloned());
+            recovery.is_stirred = true;
+        }
         for key in incoming {
-            if !restored && !self.is_collectable(&key) {
+            if !is_recovering && !self.is_collectable(&key) {
                 self.forget_incoming(&key);
                 self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
             }
@@ -239,7 +279,8 @@ impl Batch<'_> {
         let name = self.state.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
         log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
         let Some(account) = self.account(line) else { return };
-        let uncommitted = uncommitted(account);
+        // One that may be old says nothing about others.
+        let uncommitted = if account.is_recovering() { Vec::new() } else { uncommitted(account) };
         for (direction, id) in uncommitted {
             let key = line.hop(id);
             match direction {

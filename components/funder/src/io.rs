@@ -1,10 +1,11 @@
 //! What goes into a funder and what comes out: the only way in and out of the machine.
 
+use crate::archive::{Found, Inquiry};
 use crate::command::{Command, CommandId, Reply};
 use crate::records::LineKey;
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
 use offst_ledger::EvidenceRows;
-use offst_proto::friend::{Evidence, Resume};
+use offst_proto::friend::{Evidence, FriendMessage, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
 use offst_proto::route::Way;
@@ -59,6 +60,12 @@ pub struct Timing {
     pub clear_ms: u64,
     /// How long a friend may be gone before the requests that it has, and that are not committed, are given up.
     pub offline_ms: u64,
+    /// The shortest time between two peer backups.
+    pub backup_ms: u64,
+    /// How long after a change the first peer backup is made.
+    pub backup_delay_ms: u64,
+    /// How long a friend has to answer what is asked in a recovery, before it is asked again.
+    pub recovery_ms: u64,
 }
 
 impl Default for Timing {
@@ -74,6 +81,9 @@ impl Default for Timing {
             refusal_ms: 60_000,
             clear_ms: 10_000,
             offline_ms: 5_000,
+            backup_ms: 60_000,
+            backup_delay_ms: 2_000,
+            recovery_ms: 10_000,
         }
     }
 }
@@ -97,6 +107,10 @@ pub enum Input {
     EvidenceStatements(PublicKey, ConnectionId, Vec<Verified<Statement>>),
     /// The rows that [`Output::ReadEvidence`] asked for.
     EvidenceRows(LineKey, ConnectionId, EvidenceRows),
+    /// A friend speaks of state that one of both has lost: every message but those above, which are ignored here.
+    Message(PublicKey, ConnectionId, Box<FriendMessage>),
+    /// What an [`Output::LookUp`] has found.
+    Found(PublicKey, ConnectionId, Found),
     /// An application asks for something.
     Command(CommandId, Command),
     /// Ways to pay, cheapest first; or why there are none. Answers [`Output::FindWays`].
@@ -113,6 +127,9 @@ pub enum Output {
     /// Read the rows of this account that prove where it stands, as they are now, and bring them as [`Input::EvidenceRows`]. Lost
     /// in a crash: the friend asks again when it connects.
     ReadEvidence(LineKey, ConnectionId),
+    /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a crash:
+    /// whoever wants to know asks again.
+    LookUp(PublicKey, ConnectionId, Inquiry),
     /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
     Reply(CommandId, Reply),
     /// Ask the index servers, for a payment or for a question of the owner's. Lost in a crash: the payment was not committed

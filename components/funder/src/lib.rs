@@ -19,10 +19,16 @@
 //! | `clearing` | rings of debts |
 //! | `refusals`, `reasons` | what did not work lately, and why in words |
 //! | `config`, `reports` | the owner's commands and what he is told |
+//! | `peer_backup` | what friends keep for each other |
+//! | `resolve` | telling a friend how its requests ended |
+//! | `recovery` | after this node has lost a part of its state |
+//! | `relink` | its requests find each other again |
+//! | `archive` | what is looked up in the database beside everything else |
 //! | `reset` | accepting a friend's terms |
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
 
+mod archive;
 mod buyer;
 mod clearing;
 mod command;
@@ -33,20 +39,26 @@ mod guard;
 mod io;
 mod machine;
 mod mediator;
+mod peer_backup;
 mod quote;
 mod reasons;
 mod records;
+mod recovery;
 mod refusals;
+mod relink;
 mod reports;
 mod reset;
+mod resolve;
 mod seller;
 mod settlement;
 mod start;
 mod timers;
 
+pub use archive::{Archive, Found, Inquiry};
 pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
 pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};
 pub use records::{
     Arrival, Circle, Forward, FriendRecord, HopKey, InvoiceRecord, LineKey, Part, Payment, Progress, Promise, Standing,
 };
+pub use recovery::{RecoveryRecord, lost_friend};

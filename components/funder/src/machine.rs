@@ -6,18 +6,20 @@
 
 use crate::command::{CommandId, Reply};
 use crate::io::{Environment, Input, Moment, Output};
+use crate::peer_backup::Backups;
 use crate::quote::Question;
 use crate::records::{
     Arrival, Forward, Friend, FriendRecord, HopKey, InvoiceRecord, LineKey, Origin, Payment, Progress,
 };
+use crate::recovery::{Recovery, RecoveryRecord};
 use crate::refusals::Refusals;
 use crate::seller::{Group, GroupKey};
 use crate::timers::{Timer, Timers};
-use offst_crypto::PublicKey;
+use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Account, AccountChange, AccountImage, SignOutcome};
 use offst_proto::friend::statement_frame;
 use offst_proto::index::{Clearable, Edge};
-use offst_proto::report::{Event, ForwardReport, InvoiceStatus};
+use offst_proto::report::{Event, ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -74,6 +76,10 @@ pub(crate) struct State {
     pub(crate) refusals: Refusals,
     /// The same for rings of debts, where more is a reason to refuse.
     pub(crate) clearing_refusals: Refusals,
+    /// This node recovers what it has lost.
+    pub(crate) recovery: Option<Recovery>,
+    /// What friends keep for us.
+    pub(crate) backups: Backups,
     /// The edges as they were last given out.
     pub(crate) published: BTreeMap<LineKey, Edge>,
 }
@@ -101,6 +107,8 @@ pub struct FunderImage {
     pub payments: Vec<Payment>,
     /// Whether rings of debts are cleared without asking the owner.
     pub auto_clear: bool,
+    /// The node recovers what it has lost.
+    pub recovery: Option<RecoveryRecord>,
 }
 
 /// One row that a transaction has to write. `None` deletes.
@@ -128,8 +136,14 @@ pub enum Change {
     Invoice(InvoiceRecord),
     /// A payment; it stays for ever.
     Payment(Payment),
-    /// A payment that was carried on for others and collected; it stays for ever.
-    Forwarded(ForwardReport),
+    /// A payment that was carried on for others and collected, and what opened its lock; it stays for ever.
+    Forwarded(ForwardReport, Preimage),
+    /// A part of a payment to us that we collected, and what opened its lock; it stays for ever.
+    Received(ReceivedReport, Preimage),
+    /// The mark that this node recovers what it has lost.
+    Recovery(Option<RecoveryRecord>),
+    /// The sealed peer backup that we keep for a friend.
+    PeerBackup(PublicKey, Option<Vec<u8>>),
 }
 
 /// Writes a batch's changes in one transaction.
@@ -156,7 +170,11 @@ pub(crate) struct Changed {
     pub(crate) arrivals: BTreeSet<HopKey>,
     pub(crate) invoices: BTreeSet<InvoiceId>,
     pub(crate) payments: BTreeSet<PaymentId>,
-    pub(crate) forwarded: Vec<ForwardReport>,
+    pub(crate) forwarded: Vec<(ForwardReport, Preimage)>,
+    pub(crate) received: Vec<(ReceivedReport, Preimage)>,
+    /// Backups that friends gave us to keep; empty: the friend is gone.
+    pub(crate) peer_backups: BTreeMap<PublicKey, Vec<u8>>,
+    pub(crate) recovery: bool,
 }
 
 /// A machine in the middle of a batch.
@@ -211,6 +229,8 @@ impl Funder {
             questions: BTreeMap::new(),
             refusals: Refusals::default(),
             clearing_refusals: Refusals::default(),
+            recovery: image.recovery.map(Recovery::new),
+            backups: Backups::default(),
             published: BTreeMap::new(),
         };
         for (key, record) in image.friends {
@@ -268,6 +288,8 @@ impl Batch<'_> {
                 self.evidence_continues(friend, connection, statements);
             }
             Input::EvidenceRows(line, connection, rows) => self.show_evidence(&line, connection, rows),
+            Input::Message(friend, connection, message) => self.heard(friend, connection, *message),
+            Input::Found(friend, connection, found) => self.found(friend, connection, found),
             Input::Command(id, command) => self.command(id, command),
             Input::Ways(payment, ways) => self.found_ways(payment, ways),
             Input::Tick => {}
@@ -278,6 +300,7 @@ impl Batch<'_> {
     pub fn finish(mut self) -> Effects {
         self.run_timers();
         self.end_drains();
+        self.go_on_recovering();
         self.sign_touched();
         self.publish_touched();
         let changes = self.take_changes();
@@ -301,6 +324,8 @@ impl Batch<'_> {
             Timer::Invoice(id) => self.invoice_expired(id),
             Timer::Clear => self.clear_on_our_own(),
             Timer::Gone(friend) => self.friend_is_gone(friend),
+            Timer::Backup => self.send_backups(),
+            Timer::Recovery => self.ask_again(),
             Timer::Idle(line) => {
                 self.idle.insert(line.clone());
                 self.touched.insert(line);
@@ -326,6 +351,7 @@ impl Batch<'_> {
     /// Signs what was written to the touched accounts and sends it.
     fn sign_touched(&mut self) {
         let Batch { state, environment, now, outputs, touched, idle, .. } = self;
+        let mut moved = Vec::new();
         let signer = &*environment.signer;
         for line in touched.iter() {
             let Some(friend) = state.friends.get_mut(&line.friend) else { continue };
@@ -337,12 +363,20 @@ impl Batch<'_> {
                 outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
             }
             let Some(connection) = connection else { continue };
+            let mut has_signed = false;
             while let SignOutcome::Signed(wire) = account.sign(signer, idle.contains(line)) {
                 outputs.push(Output::Send(line.friend, connection, statement_frame(&wire)));
+                has_signed = true;
+            }
+            if has_signed {
+                moved.push(line.clone());
             }
             if account.is_unsettled() {
                 state.timers.set_if_none(Timer::Idle(line.clone()), now.uptime_ms + environment.timing.idle_ms);
             }
+        }
+        for line in moved {
+            self.backup_is_due(line);
         }
         let of_line = |line: &LineKey| {
             let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
@@ -469,7 +503,14 @@ impl Batch<'_> {
             }
             changes.push(Change::Payment(payment));
         }
-        changes.extend(changed.forwarded.into_iter().map(Change::Forwarded));
+        changes.extend(changed.forwarded.into_iter().map(|(report, preimage)| Change::Forwarded(report, preimage)));
+        changes.extend(changed.received.into_iter().map(|(report, preimage)| Change::Received(report, preimage)));
+        if changed.recovery {
+            changes.push(Change::Recovery(state.recovery.as_ref().map(|recovery| recovery.record.clone())));
+        }
+        for (key, sealed) in changed.peer_backups {
+            changes.push(Change::PeerBackup(key, Some(sealed).filter(|sealed| !sealed.is_empty())));
+        }
         changes
     }
 }

@@ -160,6 +160,10 @@ impl Batch<'_> {
 
     /// The upstream promises to pay.
     pub(crate) fn committed(&mut self, incoming: &HopKey) {
+        if self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(incoming)) {
+            // It continues from an epoch of which a part was lost: see relink.rs.
+            return;
+        }
         if self.state.arrivals.contains_key(incoming) {
             return self.arrival_committed(incoming);
         }
@@ -202,7 +206,7 @@ impl Batch<'_> {
                     );
                     return self.cancel_incoming(&incoming, CancelReason::Aborted, self.state.local);
                 }
-                self.changed.forwarded.push(ForwardReport {
+                let report = ForwardReport {
                     request_id: incoming.id,
                     from,
                     to: forward.to,
@@ -210,7 +214,8 @@ impl Batch<'_> {
                     amount: forward.amount,
                     fee: forward.fee,
                     time_ms: self.now.unix_ms,
-                });
+                };
+                self.changed.forwarded.push((report, preimage));
             }
             None => log::error!(
                 "a friend collected {} after its account was opened anew without it: these credits are lost",
@@ -241,6 +246,11 @@ impl Batch<'_> {
     }
 
     pub(crate) fn forward_timed_out(&mut self, incoming: &HopKey) {
+        let Some(forward) = self.state.forwards.get(incoming) else { return };
+        let outgoing = line(forward.to, &incoming.line.currency);
+        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing]) {
+            return;
+        }
         self.judge_forward(incoming);
         self.give_up_forward(incoming, CancelReason::Timeout);
     }

@@ -1,5 +1,6 @@
 //! What a funder keeps, and how it lies in a database.
 
+use crate::archive::Allowance;
 use crate::guard::Strikes;
 use offst_crypto::{HashLock, Nonce, Preimage, PublicKey, Secret, Signature};
 use offst_ledger::Account;
@@ -80,6 +81,10 @@ pub(crate) struct Friend {
     pub(crate) silences: BTreeMap<PublicKey, Strikes>,
     /// Committed requests that it has held for too long.
     pub(crate) overdue: BTreeSet<(Currency, RequestId)>,
+    /// How often it may still have the database read.
+    pub(crate) allowance: Allowance,
+    /// It was asked in this run for the backup that it keeps.
+    pub(crate) was_recalled: bool,
 }
 
 /// A request that we carry on for others.

@@ -20,7 +20,9 @@ impl Batch<'_> {
                 return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
             }
             // Whoever has lost its own state cannot compare: it has to believe its friend.
-            Status::Inconsistent { theirs: Some(theirs), reason, .. } if reason != Some(StopReason::OwnStateLost) => {
+            Status::Inconsistent { theirs: Some(theirs), reason, .. }
+                if !matches!(reason, Some(StopReason::OwnStateLost | StopReason::FriendWithholds)) =>
+            {
                 self.check_terms(name, &line, &theirs)?;
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}

@@ -13,7 +13,7 @@ use offst_ledger::Direction;
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::PARTS_MAX;
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, preimage, verify_proof};
-use offst_proto::report::{Event, InvoiceStatus};
+use offst_proto::report::{Event, InvoiceStatus, ReceivedReport};
 use offst_proto::statement::{Answer, Request};
 use offst_proto::{Currency, InvoiceId, PaymentId, Verified};
 use std::collections::BTreeSet;
@@ -144,7 +144,7 @@ impl Batch<'_> {
         }
     }
 
-    fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
+    pub(crate) fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
         let record = self.state.invoices.get_mut(&id).expect("the caller has looked");
         record.status = status;
         self.changed.invoices.insert(id);
@@ -199,6 +199,9 @@ impl Batch<'_> {
                     InvoiceStatus::Expired => return Err(CancelReason::InvoiceExpired),
                     InvoiceStatus::Open if record.invoice.is_expired(self.now.unix_ms) => {
                         return Err(CancelReason::InvoiceExpired);
+                    }
+                    InvoiceStatus::Open if self.may_be_paid_already(record.created_ms) => {
+                        return Err(CancelReason::Busy);
                     }
                     InvoiceStatus::Open => {}
                 }
@@ -301,6 +304,7 @@ impl Batch<'_> {
             let preimage = self.arrival_preimage(incoming, &arrival);
             let account = self.account(&incoming.line).expect("an arrival's account exists");
             account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
+            self.note_received(incoming, preimage, arrival.amount, Some((arrival.payment_id, arrival.invoice_id)));
         }
         // Parts that were responded to but are not needed any more.
         let surplus: Vec<_> =
@@ -316,9 +320,34 @@ impl Batch<'_> {
         }
     }
 
+    /// A part was collected: it is kept for the history, and for the friend, should that forget it. `of`: its payment and
+    /// invoice, where they are known.
+    pub(crate) fn note_received(
+        &mut self,
+        incoming: &HopKey,
+        preimage: Preimage,
+        amount: u128,
+        of: Option<(PaymentId, Option<InvoiceId>)>,
+    ) {
+        let report = ReceivedReport {
+            request_id: incoming.id,
+            from: incoming.line.friend,
+            payment_id: of.map(|(payment_id, _)| payment_id),
+            invoice_id: of.and_then(|(_, invoice_id)| invoice_id),
+            currency: incoming.line.currency.clone(),
+            amount,
+            time_ms: self.now.unix_ms,
+        };
+        self.changed.received.push((report, preimage));
+    }
+
     pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
         let parts: Vec<_> =
             self.state.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+        let lines: Vec<_> = parts.iter().map(|incoming| &incoming.line).collect();
+        if self.is_patient(Timer::Group(key.clone()), &lines) {
+            return;
+        }
         for incoming in parts {
             self.remove_arrival(&incoming);
             self.cancel_incoming(&incoming, CancelReason::Timeout, self.state.local);

@@ -223,13 +223,18 @@ impl Batch<'_> {
     /// The patience with a part ends: if it is not committed by now, nobody on the way waits for it any more.
     pub(crate) fn part_timed_out(&mut self, outgoing: &HopKey) {
         let Some(Origin::Payment(id)) = self.state.origins.get(outgoing).cloned() else { return };
-        if self.is_bound(outgoing) {
+        if self.is_bound(outgoing) || self.is_patient(Timer::Part(outgoing.clone()), &[&outgoing.line]) {
             return;
         }
         let local = self.state.local;
         self.abort_outgoing(outgoing);
         self.cancelled(outgoing, CancelReason::Timeout, local);
         log::debug!("a part of payment {id} got no answer in time");
+    }
+
+    /// No other way is looked for any more.
+    pub(crate) fn stop_searching(&mut self, id: PaymentId) {
+        self.state.searches.entry(id).or_default().is_over = true;
     }
 
     /// The time to look for ways is over: what is not committed fails, what is committed is still under way.

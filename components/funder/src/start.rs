@@ -7,9 +7,14 @@ use crate::timers::Timer;
 use offst_ledger::Direction;
 use offst_proto::payment::CancelReason;
 
+/// Of a payment before the commit, in a database that was put back.
+const NOT_KNOWN: &str = "the database was put back from a copy, and whether this payment was made after that is not known: ask \
+                         the seller before you pay again";
+
 impl Batch<'_> {
     /// Handles [`crate::Input::Start`].
     pub(crate) fn start(&mut self) {
+        self.take_up_recovery();
         self.take_up_forwards();
         self.take_up_payments();
         self.take_up_arrivals();
@@ -72,7 +77,9 @@ impl Batch<'_> {
             if payment.progress == Progress::Searching {
                 let stored = self.state.payments.get_mut(&payment.id).expect("listed above");
                 stored.parts.clear();
-                if stored.reason.is_empty() {
+                if self.state.recovery.is_some() {
+                    stored.reason = NOT_KNOWN.into();
+                } else if stored.reason.is_empty() {
                     stored.reason = "the node was restarted before the payment was committed".into();
                 }
                 stored.progress = Progress::Failed;
@@ -81,6 +88,9 @@ impl Batch<'_> {
                 continue;
             }
             self.state.searches.insert(payment.id, Search::taken_up(&payment));
+            if self.is_recovering() {
+                self.stop_searching(payment.id);
+            }
             self.state.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
             if let Some((invoice, _)) = &payment.invoice {
                 self.state.paying.insert(*invoice, payment.id);
@@ -121,11 +131,20 @@ impl Batch<'_> {
     /// Requests on the accounts that nothing above accounts for: parts of payments that were not committed.
     fn give_up_orphans(&mut self) {
         let mut orphans = Vec::new();
+        let mut continuing = Vec::new();
+        let is_recovering = self.is_recovering();
         for (key, friend) in &self.state.friends {
             for (currency, account) in &friend.accounts {
                 let line = line(*key, currency);
+                if account.is_recovering() {
+                    continue;
+                }
                 for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
                     let hop = line.hop(id);
+                    if is_recovering && direction == Direction::Incoming && pending.stage.is_committed() {
+                        continuing.push(hop);
+                        continue;
+                    }
                     let is_known = match direction {
                         Direction::Outgoing => self.state.origins.contains_key(&hop),
                         // What is committed and unknown has come back with a lost state: it may be carried on.
@@ -140,6 +159,9 @@ impl Batch<'_> {
                     }
                 }
             }
+        }
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.inherited.extend(continuing);
         }
         for (direction, hop) in orphans {
             match direction {

@@ -25,6 +25,10 @@ pub(crate) enum Timer {
     Gone(PublicKey),
     /// An account falls idle.
     Idle(LineKey),
+    /// A peer backup is due.
+    Backup,
+    /// What is asked in a recovery is asked again.
+    Recovery,
     /// An invoice's time.
     Invoice(InvoiceId),
     /// Looking for a ring of debts.

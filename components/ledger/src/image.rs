@@ -39,6 +39,17 @@ pub struct AccountImage {
     pub statements: Vec<Arc<[u8]>>,
 }
 
+impl AccountImage {
+    /// The Openings on the table, and those that the epoch rests on, if one has begun.
+    pub(crate) fn openings(&self) -> Result<(Negotiation, Option<Agreement>), DecodeError> {
+        let mut decoder = Decoder::new(&self.negotiation);
+        let negotiation = decode_negotiation(&mut decoder)?;
+        decoder.finish()?;
+        let agreement = if self.openings.is_empty() { None } else { Some(decode_openings(&self.openings)?) };
+        Ok((negotiation, agreement))
+    }
+}
+
 impl Account {
     /// What the next transaction has to write for this account, and nothing twice.
     ///

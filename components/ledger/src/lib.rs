@@ -19,10 +19,12 @@
 //! | `replay` | an epoch again, from nothing but what both sides have signed |
 //! | `recovery` | when one side has lost its state, or may have: what is not signed any more, what waits for the next epoch |
 //! | `evidence` | showing what both have signed, and taking what a friend shows |
+//! | `audit` | an account's rows against the signatures that are kept with them |
 //! | `changes`, `image` | the account as it lies in a database |
 //! | `mutant` | deliberate bugs that the simulator must catch; in no program |
 
 mod account;
+mod audit;
 mod author;
 mod changes;
 mod epoch;
@@ -43,6 +45,7 @@ mod stop;
 mod view;
 
 pub use account::Account;
+pub use audit::{Proof, Proven, Unproven, audit};
 pub use author::{AbortOutcome, NotAllowed, SignOutcome};
 pub use changes::{AccountChange, QueuedOperation};
 pub use epoch::Epoch;

@@ -69,6 +69,11 @@ impl Agreement {
         Some(Agreement { mine, theirs, number, agreed })
     }
 
+    /// Both Openings.
+    pub(crate) fn openings(&self) -> [&Verified<Opening>; 2] {
+        [&self.mine, &self.theirs]
+    }
+
     /// Our side of the terms.
     pub fn terms(&self) -> Terms {
         Terms { balance: self.mine.balance, continuing: self.mine.continuing.clone() }
@@ -89,6 +94,11 @@ pub(crate) enum Verdict {
 }
 
 impl Negotiation {
+    /// All Openings that are kept.
+    pub(crate) fn openings(&self) -> Vec<&Verified<Opening>> {
+        [&self.mine, &self.theirs, &self.mine_previous, &self.theirs_previous].into_iter().flatten().collect()
+    }
+
     /// The first epoch for which we may still sign an Opening.
     pub(crate) fn next_epoch(&self) -> u64 {
         let signed = self.mine.as_ref().map(|opening| opening.epoch);

@@ -120,6 +120,14 @@ impl View {
         self.iter().filter(|((direction, _), _)| *direction == wanted).map(|(_, pending)| pending.amount).sum()
     }
 
+    /// A request that is not the same in both views.
+    pub(crate) fn difference(&self, other: &View) -> Option<PendingKey> {
+        let of = |one: &View, other: &View| {
+            one.pendings.iter().find(|(key, pending)| other.pendings.get(key) != Some(pending)).map(|(key, _)| *key)
+        };
+        of(self, other).or_else(|| of(other, self))
+    }
+
     /// Puts a request in its place, or takes it away. Says what was there.
     pub(crate) fn set(&mut self, key: PendingKey, pending: Option<Pending>) -> Option<Pending> {
         let count = &mut self.counts[key.0 as usize];

@@ -79,6 +79,7 @@ impl Backend for NodeBackend {
                     HistoryPage::Payments(map(history.payments(cursor, limit)?, |payment| payment.report(now)))
                 }
                 HistoryKind::Forwards => HistoryPage::Forwards(history.forwards(cursor, limit)?),
+                HistoryKind::Received => HistoryPage::Received(history.received(cursor, limit)?),
                 HistoryKind::Invoices => {
                     HistoryPage::Invoices(map(history.invoices(cursor, limit)?, |invoice| invoice.report()))
                 }

@@ -10,7 +10,8 @@ use crate::network::NetworkOrder;
 use crate::routes::{Lookup, Question, Routes};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signature, Signer, SystemRandom};
 use offst_funder::{
-    Command, CommandId, ConnectionId, Environment, Funder, Input, Moment, Output, Progress, Reply, Timing,
+    Command, CommandId, ConnectionId, Environment, Found, Funder, Input, Inquiry, Moment, Output, Progress, Reply,
+    Timing,
 };
 use offst_index_client::IndexClient;
 use offst_proto::PaymentId;
@@ -20,7 +21,7 @@ use offst_proto::route::Way;
 use offst_store::{History, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -85,6 +86,8 @@ pub(crate) struct Core {
     funder: Funder,
     store: Store,
     history: History,
+    /// For what is looked up beside everything else.
+    archive: Arc<Mutex<History>>,
     environment: Environment,
     outside: Outside,
     started: Instant,
@@ -119,6 +122,7 @@ impl Core {
             funder,
             store,
             history: History::open(database)?,
+            archive: Arc::new(Mutex::new(History::open(database)?)),
             environment,
             outside,
             started: Instant::now(),
@@ -238,6 +242,7 @@ impl Core {
                 }
             }
             Output::FindWays(payment, query) => self.find_ways(payment, *query),
+            Output::LookUp(friend, connection, inquiry) => self.look_up(friend, connection, inquiry),
             Output::Edges(edges) => self.outside.index.set_edges(edges),
             Output::IndexServers(servers) => self.outside.index.set_servers(servers),
             Output::Contact(friend, contact) => self.order(NetworkOrder::Contact(friend, contact)),
@@ -263,6 +268,25 @@ impl Core {
             if let Some(jobs) = jobs.upgrade() {
                 // A node that is stopping has no use for ways.
                 drop(jobs.send(Job::Routes(question, ways)).await);
+            }
+        });
+    }
+
+    /// Reads on a thread that may wait for the disk, one question at a time.
+    fn look_up(&self, friend: PublicKey, connection: ConnectionId, inquiry: Inquiry) {
+        let (archive, jobs) = (self.archive.clone(), self.outside.jobs.clone());
+        self.outside.runtime.spawn(async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
+                inquiry.look_up(friend, &*archive).unwrap_or_else(|error| {
+                    log::error!("the history cannot be read for a friend: {error}");
+                    Found::Nothing
+                })
+            });
+            let found = read.await.unwrap_or(Found::Nothing);
+            if let Some(jobs) = jobs.upgrade() {
+                // A node that is stopping answers nobody.
+                drop(jobs.send(Job::Input(Input::Found(friend, connection, found))).await);
             }
         });
     }

@@ -107,6 +107,7 @@ async fn read<R: AsyncRead + Unpin>(
                 }
             }
             Ok(FriendMessage::Hello { .. }) => return faulty(context, "a second hello"),
+            Ok(message) => Input::Message(context.friend, context.connection, Box::new(message)),
             Err(error) => return faulty(context, &error.to_string()),
         };
         // Waiting here slows this friend down, and nobody else.

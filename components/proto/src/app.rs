@@ -9,7 +9,7 @@ pub use friend::{read_contact, read_friend, read_server, write_contact, write_fr
 pub use quote::{read_clearing, read_quote, write_clearing, write_quote};
 pub use record::{
     invoice_status_from_wire, invoice_status_to_wire, read_event, read_forward, read_invoice, read_payment,
-    write_event, write_forward, write_invoice, write_payment,
+    read_received, write_event, write_forward, write_invoice, write_payment, write_received,
 };
 
 use crate::encoding::DecodeError;

@@ -3,9 +3,10 @@
 use crate::encoding::DecodeError;
 use crate::limits::{CHECKPOINT_BYTES_MAX, EVIDENCE_STATEMENTS_MAX};
 use crate::opening::Opening;
+use crate::resolve::{End, read_backup, read_resolve, read_resolved};
 use crate::statement::Statement;
 use crate::wire::friend_capnp;
-use crate::{Currency, Unverified, frame};
+use crate::{Currency, RequestId, Unverified, frame};
 use capnp::message::Builder;
 use offst_crypto::Hash;
 use std::sync::Arc;
@@ -31,6 +32,16 @@ pub enum FriendMessage {
     EvidenceStatements(Vec<Unverified<Statement>>),
     /// Nothing to say, still here.
     Keepalive,
+    /// A sealed peer backup of the sender's, to be kept in place of the one before.
+    Backup(Vec<u8>),
+    /// Asks for the peer backup that is kept for the sender.
+    Recall,
+    /// The answer. Empty: there is none.
+    Recalled(Vec<u8>),
+    /// Asks how requests ended that the sender made, or may have made.
+    Resolve(Vec<RequestId>),
+    /// The answer.
+    Resolved(Vec<(RequestId, End)>),
 }
 
 /// Where an account stands: sent for each account when friends connect and whenever an Opening was signed.
@@ -196,6 +207,11 @@ impl FriendMessage {
                 wires?.iter().map(|wire| Unverified::from_wire(wire?)).collect::<Result<_, DecodeError>>()?,
             ),
             Which::Keepalive(()) => FriendMessage::Keepalive,
+            Which::Backup(sealed) => FriendMessage::Backup(read_backup(sealed?)?),
+            Which::Recall(()) => FriendMessage::Recall,
+            Which::Recalled(sealed) => FriendMessage::Recalled(read_backup(sealed?)?),
+            Which::Resolve(ids) => FriendMessage::Resolve(read_resolve(ids?)?),
+            Which::Resolved(ends) => FriendMessage::Resolved(read_resolved(ends?)?),
         })
     }
 }

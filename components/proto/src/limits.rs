@@ -39,3 +39,7 @@ pub const CHECKPOINT_BYTES_MAX: usize = 128 + 4 * PENDING_MAX * 97;
 pub const EVIDENCE_STATEMENTS_MAX: u32 = 16 * 1024;
 /// Largest frame on a link between friends, bytes.
 pub const FRIEND_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Largest sealed peer backup, bytes.
+pub const PEER_BACKUP_BYTES_MAX: usize = 64 * 1024;
+/// Most requests that one message asks the end of, and that one answers.
+pub const RESOLVE_MAX: usize = 128;

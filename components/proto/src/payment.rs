@@ -87,7 +87,12 @@ pub fn verify_proof(invoice_secret: &Secret, terms: &PartTerms, shown: &Mac) -> 
 /// whoever pays. If the id alone made the preimage, a stranger who saw one collected could send a request with the same
 /// id for another payment, take the signed [`Response`] from it, and hold a complete receipt for something nobody paid.
 pub fn preimage(signer: &dyn Signer, terms: &PartTerms) -> Preimage {
-    Preimage::from_bytes(signer.derive(PREIMAGE_LABEL, terms.hash().as_bytes()))
+    preimage_of(signer, &terms.hash())
+}
+
+/// The same, of the hash of the terms alone: what is left of a part whose destination has lost its disk.
+pub fn preimage_of(signer: &dyn Signer, terms: &Hash) -> Preimage {
+    Preimage::from_bytes(signer.derive(PREIMAGE_LABEL, terms.as_bytes()))
 }
 
 /// The destination's signed promise: whoever holds this and the lock's preimage has paid this part. Between friends only

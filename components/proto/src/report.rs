@@ -228,6 +228,25 @@ pub struct ForwardReport {
     pub time_ms: u64,
 }
 
+/// A part of a payment to this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedReport {
+    /// The request.
+    pub request_id: RequestId,
+    /// The friend it came from.
+    pub from: PublicKey,
+    /// The payment; not known when it was collected after the node had lost its database.
+    pub payment_id: Option<PaymentId>,
+    /// The invoice that it paid; none for a gift.
+    pub invoice_id: Option<InvoiceId>,
+    /// The currency.
+    pub currency: Currency,
+    /// What we got, credits.
+    pub amount: u128,
+    /// When it was collected, unix ms.
+    pub time_ms: u64,
+}
+
 /// How friends reach this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContactReport {

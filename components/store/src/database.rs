@@ -1,9 +1,11 @@
 //! Opening and creating the file.
 
+use crate::checksum::{self, NODE};
 use crate::error::StoreError;
 use offst_crypto::PublicKey;
 use offst_funder::LineKey;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, params};
 use rusqlite_migration::{M, Migrations};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +14,7 @@ use std::path::Path;
 const APPLICATION_ID: i32 = 0x4f46_5354;
 
 const STEPS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
-const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+pub(crate) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 /// A node's database, open for the one thread that writes.
 #[derive(Debug)]
@@ -27,9 +29,8 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     // FULL: a transaction is on the disk when `commit` returns. WAL: readers of the history do not stop the writer.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
+    checksum::install(connection)
 }
 
 impl Store {
@@ -38,20 +39,13 @@ impl Store {
     /// # Errors
     /// The file exists, or the disk failed.
     pub fn create(path: &Path, node: PublicKey) -> Result<(), StoreError> {
-        let shown = path.display().to_string();
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => StoreError::Exists(shown),
-            _ => StoreError::Create { path: shown, error },
-        })?;
+        create_file(path)?;
         let mut connection = Connection::open(path)?;
         configure(&connection)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         MIGRATIONS.to_latest(&mut connection)?;
-        connection.execute("INSERT INTO node (public_key) VALUES (?1)", [node.as_bytes()])?;
+        let checksum = NODE.checksum(&[ValueRef::Blob(node.as_bytes())]);
+        connection.execute(NODE.put, params![node.as_bytes(), checksum])?;
         connection.close().map_err(|(_, error)| StoreError::Sqlite(error))
     }
 
@@ -63,10 +57,7 @@ impl Store {
         let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection)?;
         MIGRATIONS.to_latest(&mut connection)?;
-        let found: Vec<u8> = connection.query_row("SELECT public_key FROM node", [], |row| row.get(0))?;
-        if found != node.as_bytes() {
-            return Err(StoreError::OtherNode { expected: node, found: offst_crypto::base64_text(&found) });
-        }
+        check_owner(&connection, node)?;
         Ok(Store { connection, accounts: BTreeMap::new() })
     }
 }
@@ -82,6 +73,28 @@ impl Store {
     }
 }
 
+/// Makes an empty file that its owner alone can read.
+pub(crate) fn create_file(path: &Path) -> Result<(), StoreError> {
+    let shown = path.display().to_string();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => StoreError::Exists(shown),
+        _ => StoreError::Create { path: shown, error },
+    })
+}
+
+/// Refuses the database of another node.
+pub(crate) fn check_owner(connection: &Connection, node: PublicKey) -> Result<(), StoreError> {
+    let found: Vec<u8> = connection.query_row("SELECT public_key FROM node", [], |row| row.get(0))?;
+    if found == node.as_bytes() {
+        return Ok(());
+    }
+    Err(StoreError::OtherNode { expected: node, found: offst_crypto::base64_text(&found) })
+}
+
 /// Opens an existing file and checks that it is ours.
 pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let shown = path.display().to_string();
@@ -90,6 +103,9 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     }
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    // The file may be anybody's.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
     match id {
         Ok(APPLICATION_ID) => Ok(connection),

@@ -13,7 +13,9 @@ pub enum StoreError {
     #[error("the database could not be brought to this version: {0}")]
     Migration(#[from] rusqlite_migration::Error),
     /// The file does not exist.
-    #[error("there is no database at {0}: `stnode init` makes one")]
+    #[error(
+        "there is no database at {0}: `stnode restore` puts a copy back, `stnode recover` asks the friends, `stnode init` makes a new node"
+    )]
     Missing(String),
     /// The file exists already.
     #[error("there is a database at {0} already")]
@@ -47,6 +49,17 @@ pub enum StoreError {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// Rows that hold valid values, and not those that were written.
+    #[error("the database is damaged: rows of the table {what} are not what was written ({count})")]
+    DamagedRows {
+        /// The rows' table.
+        what: &'static str,
+        /// How many.
+        count: i64,
+    },
+    /// The file or its rows are not what was written.
+    #[error("the database is damaged: {}", .0.join("; "))]
+    Unsound(Vec<String>),
     /// A number does not fit the database. No honest peer brings this about.
     #[error("a number is too large for the database")]
     TooLarge,

@@ -1,19 +1,20 @@
 //! Payments, invoices and forwards that have ended: read beside the writer, page by page, newest first.
 
+use crate::checksum::{self, FORWARDED, INVOICE, PAYMENT, RECEIVED, Table};
 use crate::database::open;
 use crate::error::StoreError;
-use crate::load::{currency, public_key, request_id, value};
+use crate::load::{Bytes, currency, public_key, request_id, value};
 use offst_funder::{InvoiceRecord, Payment};
 use offst_proto::encoding::{Canonical, DecodeError};
-use offst_proto::report::{ForwardReport, PAGE_MAX, Page};
+use offst_proto::report::{ForwardReport, PAGE_MAX, Page, ReceivedReport};
 use offst_proto::{InvoiceId, PaymentId};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 use std::path::Path;
 
 /// A reader's connection to the database.
 #[derive(Debug)]
 pub struct History {
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl History {
@@ -22,7 +23,9 @@ impl History {
     /// # Errors
     /// It is missing or not ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(History { connection: open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)? })
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        checksum::install(&connection)?;
+        Ok(History { connection })
     }
 
     /// One payment of ours, ended or not.
@@ -30,7 +33,7 @@ impl History {
     /// # Errors
     /// The disk failed or the row is damaged, as for all of these.
     pub fn payment(&self, id: PaymentId) -> Result<Option<Payment>, StoreError> {
-        self.one("SELECT value FROM payment WHERE id = ?1", id.as_bytes(), "a payment")
+        self.one(&PAYMENT, id.as_bytes(), "a payment")
     }
 
     /// One invoice of ours, open or not.
@@ -38,13 +41,16 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn invoice(&self, id: InvoiceId) -> Result<Option<InvoiceRecord>, StoreError> {
-        self.one("SELECT value FROM invoice WHERE id = ?1", id.as_bytes(), "an invoice")
+        self.one(&INVOICE, id.as_bytes(), "an invoice")
     }
 
-    fn one<T: Canonical>(&self, sql: &str, id: &[u8; 16], what: &str) -> Result<Option<T>, StoreError> {
-        let bytes: Option<Vec<u8>> =
-            self.connection.prepare_cached(sql)?.query_row(params![id], |row| row.get(0)).optional()?;
-        bytes.map(|bytes| value(what, &bytes)).transpose()
+    fn one<T: Canonical>(&self, table: &Table, id: &[u8; 16], what: &str) -> Result<Option<T>, StoreError> {
+        let sql = format!("SELECT {}, value FROM {} WHERE id = ?1", table.is_whole(), table.name);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![id])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        check(table, row)?;
+        value(what, &row.get::<_, Bytes>(1)?).map(Some)
     }
 
     /// Payments of ours. `before`: the cursor of the page before.
@@ -52,11 +58,7 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn payments(&self, before: Option<u64>, limit: usize) -> Result<Page<Payment>, StoreError> {
-        let sql = "SELECT number, value FROM payment WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
-        self.page(sql, before, limit, |row| {
-            let bytes: Vec<u8> = row.get(1)?;
-            Ok(value("a payment", &bytes))
-        })
+        self.page(&PAYMENT, "value", before, limit, |row| value("a payment", &row.get::<_, Bytes>(2)?))
     }
 
     /// Invoices of ours.
@@ -64,11 +66,7 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn invoices(&self, before: Option<u64>, limit: usize) -> Result<Page<InvoiceRecord>, StoreError> {
-        let sql = "SELECT number, value FROM invoice WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
-        self.page(sql, before, limit, |row| {
-            let bytes: Vec<u8> = row.get(1)?;
-            Ok(value("an invoice", &bytes))
-        })
+        self.page(&INVOICE, "value", before, limit, |row| value("an invoice", &row.get::<_, Bytes>(2)?))
     }
 
     /// Payments that we carried on for others.
@@ -76,47 +74,85 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn forwards(&self, before: Option<u64>, limit: usize) -> Result<Page<ForwardReport>, StoreError> {
-        let sql = "SELECT number, request, from_friend, to_friend, currency, amount, fee, time_ms
-                   FROM forwarded WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
-        self.page(sql, before, limit, |row| Ok(read_forward(row)))
+        let columns = "request, from_friend, to_friend, currency, amount, fee, time_ms";
+        self.page(&FORWARDED, columns, before, limit, read_forward)
     }
 
+    /// Parts of payments to us that were collected.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn received(&self, before: Option<u64>, limit: usize) -> Result<Page<ReceivedReport>, StoreError> {
+        let columns = "request, from_friend, payment, invoice, currency, amount, time_ms";
+        self.page(&RECEIVED, columns, before, limit, read_received)
+    }
+
+    /// `read` finds the columns behind whether the row is whole, and its number.
     fn page<T>(
         &self,
-        sql: &str,
+        table: &Table,
+        columns: &str,
         before: Option<u64>,
         limit: usize,
-        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<Result<T, StoreError>>,
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Page<T>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
         let before = i64::try_from(before.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows: Vec<(i64, T)> = statement
-            .query_map(params![before, limit as i64], |row| Ok((row.get::<_, i64>(0)?, read(row)?)))?
-            .map(|row| {
-                let (number, item) = row?;
-                Ok((number, item?))
-            })
-            .collect::<Result<_, StoreError>>()?;
-        let next = if rows.len() == limit { rows.last().map(|(number, _)| number.unsigned_abs()) } else { None };
-        Ok(Page { items: rows.into_iter().map(|(_, item)| item).collect(), next })
+        let sql = format!(
+            "SELECT {}, number, {columns} FROM {} WHERE number < ?1 ORDER BY number DESC LIMIT ?2",
+            table.is_whole(),
+            table.name
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![before, limit as i64])?;
+        let mut items = Vec::new();
+        let mut last: Option<i64> = None;
+        while let Some(row) = rows.next()? {
+            check(table, row)?;
+            last = Some(row.get(1)?);
+            items.push(read(row)?);
+        }
+        let next = last.filter(|_| items.len() == limit).map(i64::unsigned_abs);
+        Ok(Page { items, next })
     }
 }
 
-fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
-    let amount = |index: usize| -> Result<u128, StoreError> {
-        let bytes: Vec<u8> = row.get(index)?;
-        let bytes: [u8; 16] =
-            bytes.try_into().map_err(|_| StoreError::damaged("a forward")(DecodeError::invalid("an amount")))?;
-        Ok(u128::from_be_bytes(bytes))
-    };
+/// Refuses a row whose first column says that it is not what was written.
+pub(crate) fn check(table: &Table, row: &Row<'_>) -> Result<(), StoreError> {
+    if row.get(0)? { Ok(()) } else { Err(StoreError::DamagedRows { what: table.name, count: 1 }) }
+}
+
+fn amount(row: &Row<'_>, index: usize) -> Result<u128, StoreError> {
+    let bytes: Bytes = row.get(index)?;
+    let bytes: [u8; 16] =
+        bytes.try_into().map_err(|_| StoreError::damaged("the history")(DecodeError::invalid("an amount")))?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+pub(crate) fn read_received(row: &Row<'_>) -> Result<ReceivedReport, StoreError> {
+    let wrong = || StoreError::damaged("the history")(DecodeError::invalid("an id"));
+    let (payment, invoice) = (row.get::<_, Bytes>(4)?, row.get::<_, Bytes>(5)?);
+    let payment_id = (!payment.is_empty()).then(|| PaymentId::from_slice(&payment).ok_or_else(wrong));
+    let invoice_id = (!invoice.is_empty()).then(|| InvoiceId::from_slice(&invoice).ok_or_else(wrong));
+    Ok(ReceivedReport {
+        request_id: request_id(&row.get::<_, Bytes>(2)?)?,
+        from: public_key(&row.get::<_, Bytes>(3)?)?,
+        payment_id: payment_id.transpose()?,
+        invoice_id: invoice_id.transpose()?,
+        currency: currency(&row.get::<_, String>(6)?)?,
+        amount: amount(row, 7)?,
+        time_ms: row.get::<_, i64>(8)?.unsigned_abs(),
+    })
+}
+
+pub(crate) fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
     Ok(ForwardReport {
-        request_id: request_id(&row.get::<_, Vec<u8>>(1)?)?,
-        from: public_key(&row.get::<_, Vec<u8>>(2)?)?,
-        to: public_key(&row.get::<_, Vec<u8>>(3)?)?,
-        currency: currency(&row.get::<_, String>(4)?)?,
-        amount: amount(5)?,
-        fee: amount(6)?,
-        time_ms: row.get::<_, i64>(7)?.unsigned_abs(),
+        request_id: request_id(&row.get::<_, Bytes>(2)?)?,
+        from: public_key(&row.get::<_, Bytes>(3)?)?,
+        to: public_key(&row.get::<_, Bytes>(4)?)?,
+        currency: currency(&row.get::<_, String>(5)?)?,
+        amount: amount(row, 6)?,
+        fee: amount(row, 7)?,
+        time_ms: row.get::<_, i64>(8)?.unsigned_abs(),
     })
 }

@@ -4,17 +4,31 @@
 //! |---|---|
 //! | `schema.sql` | the tables |
 //! | `database` | opening and creating the file, and its settings |
+//! | `checksum` | the checksum at the end of every row |
 //! | `load` | all rows that a running node needs |
 //! | `write` | one batch in one transaction |
 //! | `history` | payments, invoices and forwards that have ended, page by page |
+//! | `archive` | what is looked up for friends who have forgotten it |
+//! | `structure` | whether file and rows are what was written |
+//! | `log_file` | whether the log beside the file is what was written |
+//! | `audit` | whether what the rows say follows from what was signed |
+//! | `copy` | backups, and putting one in the place of a database |
 //! | `error` | what can go wrong, in sentences |
 
+mod archive;
+mod audit;
+mod checksum;
+mod copy;
 mod database;
 mod error;
 mod history;
 mod load;
+mod log_file;
+mod structure;
 mod write;
 
+pub use audit::{Audit, AuditedAccount};
 pub use database::Store;
 pub use error::StoreError;
 pub use history::History;
+pub use offst_ledger::{Proof, Proven};

@@ -1,5 +1,6 @@
 //! All rows that a running node needs. What has ended stays in the database only.
 
+use crate::checksum::TABLES;
 use crate::database::Store;
 use crate::error::StoreError;
 use offst_crypto::PublicKey;
@@ -11,7 +12,7 @@ use offst_proto::{Currency, RequestId};
 use rusqlite::{OptionalExtension, Row};
 use std::collections::BTreeMap;
 
-type Bytes = Vec<u8>;
+pub(crate) type Bytes = Vec<u8>;
 
 pub(crate) fn public_key(bytes: &[u8]) -> Result<PublicKey, StoreError> {
     PublicKey::from_slice(bytes).map_err(|_| StoreError::damaged("a key")(DecodeError::invalid("a public key")))
@@ -45,6 +46,17 @@ impl Store {
     /// # Errors
     /// The disk failed or the database is damaged.
     pub fn load(&mut self) -> Result<FunderImage, StoreError> {
+        for table in TABLES {
+            match table.damaged_rows(&self.connection, false)? {
+                0 => {}
+                count => return Err(StoreError::DamagedRows { what: table.name, count }),
+            }
+        }
+        self.read()
+    }
+
+    /// The same without a look at the checksums.
+    pub(crate) fn read(&mut self) -> Result<FunderImage, StoreError> {
         let mut image = FunderImage::default();
         for (key, record) in self.rows("SELECT public_key, record FROM friend", |row| {
             Ok((row.get::<_, Bytes>(0)?, row.get::<_, Bytes>(1)?))
@@ -75,16 +87,20 @@ impl Store {
         let auto_clear =
             self.rows("SELECT value FROM setting WHERE name = 'auto_clear'", |row| row.get::<_, bool>(0))?;
         image.auto_clear = auto_clear == [true];
+        for bytes in self.rows("SELECT value FROM recovery", |row| row.get::<_, Bytes>(0))? {
+            image.recovery = Some(value("the mark of a recovery", &bytes)?);
+        }
         Ok(image)
     }
 
     fn load_accounts(&self) -> Result<Vec<(i64, LineKey, AccountImage)>, StoreError> {
         let mut accounts = BTreeMap::new();
-        let sql = "SELECT id, friend, currency, head, negotiation, openings.value, checkpoint.value FROM account
-                   LEFT JOIN openings ON openings.account = id LEFT JOIN checkpoint ON checkpoint.account = id";
+        let sql = "SELECT id, friend, currency, head.value, negotiation, openings.value, checkpoint.value FROM account
+                   LEFT JOIN head ON head.account = id LEFT JOIN openings ON openings.account = id
+                   LEFT JOIN checkpoint ON checkpoint.account = id";
         for (id, friend, text, image) in self.rows(sql, |row| {
             let image = AccountImage {
-                head: row.get(3)?,
+                head: row.get::<_, Option<Bytes>>(3)?.unwrap_or_default(),
                 negotiation: row.get(4)?,
                 openings: row.get::<_, Option<Bytes>>(5)?.unwrap_or_default(),
                 checkpoint: row.get::<_, Option<Bytes>>(6)?.unwrap_or_default(),

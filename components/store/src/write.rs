@@ -1,13 +1,20 @@
 //! One batch in one transaction.
 
+use crate::checksum::{
+    ACCOUNT, ARRIVAL, CHECKPOINT, FORWARD, FORWARDED, FRIEND, HEAD, INDEX_SERVER, INVOICE, OPENINGS, PAYMENT,
+    PEER_BACKUP, PENDING, QUEUED, RECEIVED, RECOVERY, RELAY, SETTING, STATEMENT, TOMBSTONE, Table,
+};
 use crate::database::Store;
 use crate::error::StoreError;
+use offst_crypto::Preimage;
 use offst_funder::{Change, Commit, HopKey, LineKey, Progress};
 use offst_ledger::{AccountChange, Direction};
 use offst_proto::encoding::Canonical;
-use offst_proto::report::{ForwardReport, InvoiceStatus};
+use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
-use rusqlite::{CachedStatement, Connection, Params, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::types::ValueRef::{self, Blob, Integer};
+use rusqlite::{Connection, Params, params, params_from_iter};
 use std::collections::BTreeMap;
 
 /// SQLite's integers are signed.
@@ -42,13 +49,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn statement(&self, sql: &'static str) -> Result<CachedStatement<'_>, StoreError> {
-        Ok(self.connection.prepare_cached(sql)?)
+    fn execute(&self, sql: &'static str, params: impl Params) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute(params)?;
+        Ok(())
     }
 
-    fn execute(&self, sql: &'static str, params: impl Params) -> Result<(), StoreError> {
-        self.statement(sql)?.execute(params)?;
-        Ok(())
+    /// Writes a row, in the place of one with the same key.
+    fn put<const N: usize>(&self, table: &Table, values: [ValueRef<'_>; N]) -> Result<(), StoreError> {
+        let checksum = ValueRef::Integer(table.checksum(&values));
+        let values = values.into_iter().chain([checksum]).map(ToSqlOutput::Borrowed);
+        self.execute(table.put, params_from_iter(values))
     }
 
     /// The account's id; a new account gets one.
@@ -56,140 +66,121 @@ impl Writer<'_> {
         if let Some(id) = self.accounts.get(line) {
             return Ok(*id);
         }
-        self.execute(
-            "INSERT INTO account (friend, currency) VALUES (?1, ?2)",
-            params![line.friend.as_bytes(), line.currency.as_str()],
-        )?;
-        let id = self.connection.last_insert_rowid();
+        let newest: i64 = self
+            .connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM account")?
+            .query_row([], |row| row.get(0))?;
+        let id = newest + 1;
+        self.put_account(id, line, &[])?;
         self.accounts.insert(line.clone(), id);
         Ok(id)
     }
 
+    fn put_account(&self, id: i64, line: &LineKey, negotiation: &[u8]) -> Result<(), StoreError> {
+        let LineKey { friend, currency } = line;
+        self.put(&ACCOUNT, [Integer(id), Blob(friend.as_bytes()), text(currency.as_str()), Blob(negotiation)])
+    }
+
     fn write(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
-            Change::Friend(key, Some(record)) => self.execute(
-                "INSERT INTO friend (public_key, record) VALUES (?1, ?2)
-                 ON CONFLICT (public_key) DO UPDATE SET record = excluded.record",
-                params![key.as_bytes(), record.to_canonical_bytes()],
-            ),
+            Change::Friend(key, Some(record)) => {
+                self.put(&FRIEND, [Blob(key.as_bytes()), Blob(&record.to_canonical_bytes())])
+            }
             Change::Friend(key, None) => {
                 self.execute("DELETE FROM friend WHERE public_key = ?1", params![key.as_bytes()])
             }
             Change::Account(line, changes) => {
                 let account = self.account(line)?;
-                changes.iter().try_for_each(|change| self.write_account(account, change))
+                changes.iter().try_for_each(|change| self.write_account(account, line, change))
             }
             Change::DropAccount(line) => {
                 let account = self.account(line)?;
                 self.clear_account(account)?;
                 // The end of a request in the same batch finds no account any more; its row must not stay behind, where it
                 // would belong to no account, or to the next that gets this id.
-                self.execute("DELETE FROM forward WHERE account = ?1", params![account])?;
-                self.execute("DELETE FROM arrival WHERE account = ?1", params![account])?;
-                self.execute("DELETE FROM account WHERE id = ?1", params![account])?;
+                for sql in [
+                    "DELETE FROM forward WHERE account = ?1",
+                    "DELETE FROM arrival WHERE account = ?1",
+                    "DELETE FROM head WHERE account = ?1",
+                    "DELETE FROM account WHERE id = ?1",
+                ] {
+                    self.execute(sql, params![account])?;
+                }
                 self.accounts.remove(line);
                 Ok(())
             }
-            Change::Tombstone(line, epoch) => self.execute(
-                "INSERT INTO tombstone (friend, currency, epoch) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (friend, currency) DO UPDATE SET epoch = excluded.epoch",
-                params![line.friend.as_bytes(), line.currency.as_str(), integer(*epoch)?],
-            ),
-            Change::Relay(name, ticket) => self.write_server(
-                name,
-                ticket.as_ref(),
-                "INSERT INTO relay (name, public_key, address) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (name) DO UPDATE SET public_key = excluded.public_key, address = excluded.address",
-                "DELETE FROM relay WHERE name = ?1",
-            ),
-            Change::IndexServer(name, ticket) => self.write_server(
-                name,
-                ticket.as_ref(),
-                "INSERT INTO index_server (name, public_key, address) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (name) DO UPDATE SET public_key = excluded.public_key, address = excluded.address",
-                "DELETE FROM index_server WHERE name = ?1",
-            ),
-            Change::AutoClear(on) => self.execute(
-                "INSERT INTO setting (name, value) VALUES ('auto_clear', ?1)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                params![on],
-            ),
+            Change::Tombstone(line, epoch) => {
+                let LineKey { friend, currency } = line;
+                self.put(&TOMBSTONE, [Blob(friend.as_bytes()), text(currency.as_str()), Integer(integer(*epoch)?)])
+            }
+            Change::Relay(name, ticket) => {
+                self.write_server(&RELAY, name, ticket.as_ref(), "DELETE FROM relay WHERE name = ?1")
+            }
+            Change::IndexServer(name, ticket) => {
+                self.write_server(&INDEX_SERVER, name, ticket.as_ref(), "DELETE FROM index_server WHERE name = ?1")
+            }
+            Change::AutoClear(on) => self.put(&SETTING, [text("auto_clear"), Integer(i64::from(*on))]),
             Change::Forward(key, forward) => self.write_hop(
+                &FORWARD,
                 key,
                 forward.as_ref(),
-                "INSERT INTO forward (account, request, value) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (account, request) DO UPDATE SET value = excluded.value",
                 "DELETE FROM forward WHERE account = ?1 AND request = ?2",
             ),
             Change::Arrival(key, arrival) => self.write_hop(
+                &ARRIVAL,
                 key,
                 arrival.as_ref(),
-                "INSERT INTO arrival (account, request, value) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (account, request) DO UPDATE SET value = excluded.value",
                 "DELETE FROM arrival WHERE account = ?1 AND request = ?2",
             ),
-            Change::Invoice(record) => self.execute(
-                "INSERT INTO invoice (id, is_open, value) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (id) DO UPDATE SET is_open = excluded.is_open, value = excluded.value",
-                params![
-                    record.invoice.id.as_bytes(),
-                    record.status == InvoiceStatus::Open,
-                    record.to_canonical_bytes()
-                ],
+            Change::Invoice(record) => self.write_numbered(
+                &INVOICE,
+                "SELECT coalesce((SELECT number FROM invoice WHERE id = ?1), (SELECT max(number) FROM invoice) + 1, 1)",
+                record.invoice.id.as_bytes(),
+                record.status == InvoiceStatus::Open,
+                &record.to_canonical_bytes(),
             ),
-            Change::Payment(payment) => self.execute(
-                "INSERT INTO payment (id, is_open, value) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (id) DO UPDATE SET is_open = excluded.is_open, value = excluded.value",
-                params![
-                    payment.id.as_bytes(),
-                    matches!(payment.progress, Progress::Searching | Progress::Committed),
-                    payment.to_canonical_bytes()
-                ],
+            Change::Payment(payment) => self.write_numbered(
+                &PAYMENT,
+                "SELECT coalesce((SELECT number FROM payment WHERE id = ?1), (SELECT max(number) FROM payment) + 1, 1)",
+                payment.id.as_bytes(),
+                matches!(payment.progress, Progress::Searching | Progress::Committed),
+                &payment.to_canonical_bytes(),
             ),
-            Change::Forwarded(forward) => self.write_forwarded(forward),
+            Change::Forwarded(forward, preimage) => self.write_forwarded(forward, *preimage),
+            Change::Received(received, preimage) => self.write_received(received, *preimage),
+            Change::PeerBackup(key, Some(sealed)) => self.put(&PEER_BACKUP, [Blob(key.as_bytes()), Blob(sealed)]),
+            Change::PeerBackup(key, None) => {
+                self.execute("DELETE FROM peer_backup WHERE friend = ?1", params![key.as_bytes()])
+            }
+            Change::Recovery(Some(recovery)) => self.put(&RECOVERY, [Integer(1), Blob(&recovery.to_canonical_bytes())]),
+            Change::Recovery(None) => self.execute("DELETE FROM recovery", []),
         }
     }
 
-    fn write_account(&self, account: i64, change: &AccountChange) -> Result<(), StoreError> {
+    fn write_account(&self, account: i64, line: &LineKey, change: &AccountChange) -> Result<(), StoreError> {
         match change {
             AccountChange::Clear => self.clear_account(account),
-            AccountChange::Head(head) => {
-                self.execute("UPDATE account SET head = ?2 WHERE id = ?1", params![account, head])
+            AccountChange::Head(head) => self.put(&HEAD, [Integer(account), Blob(head)]),
+            AccountChange::Negotiation(negotiation) => self.put_account(account, line, negotiation),
+            AccountChange::Pending(direction, id, Some(pending)) => {
+                let code = Integer(direction_code(*direction));
+                self.put(&PENDING, [Integer(account), code, Blob(id.as_bytes()), Blob(&pending.to_canonical_bytes())])
             }
-            AccountChange::Negotiation(negotiation) => {
-                self.execute("UPDATE account SET negotiation = ?2 WHERE id = ?1", params![account, negotiation])
-            }
-            AccountChange::Openings(openings) => self.execute(
-                "INSERT INTO openings (account, value) VALUES (?1, ?2)
-                 ON CONFLICT (account) DO UPDATE SET value = excluded.value",
-                params![account, openings],
-            ),
-            AccountChange::Checkpoint(set) => self.execute(
-                "INSERT INTO checkpoint (account, value) VALUES (?1, ?2)
-                 ON CONFLICT (account) DO UPDATE SET value = excluded.value",
-                params![account, set],
-            ),
-            AccountChange::Pending(direction, id, Some(pending)) => self.execute(
-                "INSERT INTO pending (account, direction, request, value) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (account, direction, request) DO UPDATE SET value = excluded.value",
-                params![account, direction_code(*direction), id.as_bytes(), pending.to_canonical_bytes()],
-            ),
+            AccountChange::Openings(openings) => self.put(&OPENINGS, [Integer(account), Blob(openings)]),
+            AccountChange::Checkpoint(set) => self.put(&CHECKPOINT, [Integer(account), Blob(set)]),
             AccountChange::Pending(direction, id, None) => self.execute(
                 "DELETE FROM pending WHERE account = ?1 AND direction = ?2 AND request = ?3",
                 params![account, direction_code(*direction), id.as_bytes()],
             ),
-            AccountChange::Queued(counter, Some(operation)) => self.execute(
-                "INSERT INTO queued (account, counter, value) VALUES (?1, ?2, ?3)",
-                params![account, integer(*counter)?, operation.to_canonical_bytes()],
-            ),
+            AccountChange::Queued(counter, Some(operation)) => self
+                .put(&QUEUED, [Integer(account), Integer(integer(*counter)?), Blob(&operation.to_canonical_bytes())]),
             AccountChange::Queued(counter, None) => self.execute(
                 "DELETE FROM queued WHERE account = ?1 AND counter = ?2",
                 params![account, integer(*counter)?],
             ),
-            AccountChange::Statement(mine, seq, wire) => self.execute(
-                "INSERT INTO statement (account, mine, seq, wire) VALUES (?1, ?2, ?3, ?4)",
-                params![account, mine, integer(*seq)?, &wire[..]],
-            ),
+            AccountChange::Statement(mine, seq, wire) => {
+                self.put(&STATEMENT, [Integer(account), Integer((*mine).into()), Integer(integer(*seq)?), Blob(wire)])
+            }
             AccountChange::DropStatements(mine, below) => self.execute(
                 "DELETE FROM statement WHERE account = ?1 AND mine = ?2 AND seq < ?3",
                 params![account, mine, integer(*below)?],
@@ -212,9 +203,9 @@ impl Writer<'_> {
 
     fn write_hop(
         &mut self,
+        table: &Table,
         key: &HopKey,
         value: Option<&impl Canonical>,
-        put: &'static str,
         delete: &'static str,
     ) -> Result<(), StoreError> {
         // A request's end may be written after its account has gone.
@@ -224,37 +215,83 @@ impl Writer<'_> {
             (None, None) => return Ok(()),
         };
         match value {
-            Some(value) => self.execute(put, params![account, key.id.as_bytes(), value.to_canonical_bytes()]),
+            Some(value) => {
+                self.put(table, [Integer(account), Blob(key.id.as_bytes()), Blob(&value.to_canonical_bytes())])
+            }
             None => self.execute(delete, params![account, key.id.as_bytes()]),
         }
     }
 
     fn write_server(
         &self,
+        table: &Table,
         name: &str,
         ticket: Option<&ServerTicket>,
-        put: &'static str,
         delete: &'static str,
     ) -> Result<(), StoreError> {
         match ticket {
-            Some(ticket) => self.execute(put, params![name, ticket.public_key.as_bytes(), ticket.address.as_str()]),
+            Some(ticket) => {
+                self.put(table, [text(name), Blob(ticket.public_key.as_bytes()), text(ticket.address.as_str())])
+            }
             None => self.execute(delete, params![name]),
         }
     }
 
-    fn write_forwarded(&self, forward: &ForwardReport) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO forwarded (request, from_friend, to_friend, currency, amount, fee, time_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                forward.request_id.as_bytes(),
-                forward.from.as_bytes(),
-                forward.to.as_bytes(),
-                forward.currency.as_str(),
-                forward.amount.to_be_bytes(),
-                forward.fee.to_be_bytes(),
-                integer(forward.time_ms)?,
+    /// Rows that are listed by age keep their number, which `number` asks for.
+    fn write_numbered(
+        &self,
+        table: &Table,
+        number: &'static str,
+        id: &[u8; 16],
+        is_open: bool,
+        value: &[u8],
+    ) -> Result<(), StoreError> {
+        let number = self.connection.prepare_cached(number)?.query_row(params![id], |row| row.get(0))?;
+        self.put(table, [Integer(number), Blob(id), Integer(is_open.into()), Blob(value)])
+    }
+
+    /// The newest of the rows that are listed by age; 0: there are none.
+    fn newest(&self, sql: &'static str) -> Result<i64, StoreError> {
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
+    fn write_received(&self, received: &ReceivedReport, preimage: Preimage) -> Result<(), StoreError> {
+        let newest = self.newest("SELECT coalesce(max(number), 0) FROM received")?;
+        self.put(
+            &RECEIVED,
+            [
+                Integer(newest + 1),
+                Blob(received.request_id.as_bytes()),
+                Blob(received.from.as_bytes()),
+                Blob(received.payment_id.as_ref().map_or(&[], |id| id.as_bytes())),
+                Blob(received.invoice_id.as_ref().map_or(&[], |id| id.as_bytes())),
+                text(received.currency.as_str()),
+                Blob(&received.amount.to_be_bytes()),
+                Integer(integer(received.time_ms)?),
+                Blob(preimage.as_bytes()),
             ],
         )
     }
+
+    fn write_forwarded(&self, forward: &ForwardReport, preimage: Preimage) -> Result<(), StoreError> {
+        let newest = self.newest("SELECT coalesce(max(number), 0) FROM forwarded")?;
+        self.put(
+            &FORWARDED,
+            [
+                Integer(newest + 1),
+                Blob(forward.request_id.as_bytes()),
+                Blob(forward.from.as_bytes()),
+                Blob(forward.to.as_bytes()),
+                text(forward.currency.as_str()),
+                Blob(&forward.amount.to_be_bytes()),
+                Blob(&forward.fee.to_be_bytes()),
+                Integer(integer(forward.time_ms)?),
+                Blob(preimage.as_bytes()),
+            ],
+        )
+    }
+}
+
+fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
 }

@@ -1,153 +1,13 @@
 //! Two machines with real databases: what is committed is what is loaded, and damaged files are refused in a sentence.
 
-use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
-use offst_funder::{
-    Arrival, Change, Command, Commit, Environment, Forward, Funder, Input, LineKey, Moment, Output, Reply, Timing,
-};
-use offst_proto::friend::FriendMessage;
-use offst_proto::order::{Destination, NewFriend, Order, Purpose};
+mod machines;
+
+use machines::{Machine, connect, pair, pay};
+use offst_crypto::{Ed25519Verifier, Identity};
+use offst_funder::{Archive, Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, RecoveryRecord, Reply};
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
-use offst_proto::route::{PartPlan, Way};
-use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, RequestId};
 use offst_store::{History, Store, StoreError};
-use std::path::PathBuf;
-
-struct Machine {
-    key: PublicKey,
-    path: PathBuf,
-    store: Store,
-    funder: Option<Funder>,
-    environment: Environment,
-    clock: u64,
-}
-
-impl Machine {
-    fn new(folder: &std::path::Path, seed: u8) -> Self {
-        let identity = Identity::from_seed([seed; 32]);
-        let key = identity.public_key();
-        let path = folder.join(format!("{seed}.db"));
-        Store::create(&path, key).unwrap();
-        let mut store = Store::open(&path, key).unwrap();
-        let funder = Funder::restore(key, store.load().unwrap()).unwrap();
-        let environment = Environment {
-            signer: Box::new(identity),
-            verifier: Box::new(Ed25519Verifier),
-            random: Box::new(SystemRandom::new()),
-            timing: Timing::default(),
-        };
-        Machine { key, path, store, funder: Some(funder), environment, clock: 0 }
-    }
-
-    fn handle(&mut self, input: Input) -> Vec<Output> {
-        self.clock += 1;
-        let now = Moment { uptime_ms: self.clock, unix_ms: 1_000_000 + self.clock };
-        let mut batch = self.funder.take().unwrap().batch(&mut self.environment, now);
-        batch.handle(input);
-        let (funder, outputs) = batch.finish().commit(&mut self.store).unwrap();
-        self.funder = Some(funder);
-        outputs
-    }
-
-    fn command(&mut self, command: Command) -> Vec<Output> {
-        self.handle(Input::Command(1, command))
-    }
-
-    /// Loads the database again, as after a kill.
-    fn reload(&mut self) {
-        self.store = Store::open(&self.path, self.key).unwrap();
-        self.funder = Some(Funder::restore(self.key, self.store.load().unwrap()).unwrap());
-    }
-
-    fn balances(&self) -> Vec<i128> {
-        let accounts = self.funder.as_ref().unwrap().accounts();
-        accounts.filter_map(|(_, account)| Some(account.epoch()?.balance())).collect()
-    }
-}
-
-/// Carries frames between the two until neither has anything to say, and answers questions for ways.
-fn settle(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Output)>) -> Vec<Reply> {
-    let mut replies = Vec::new();
-    while let Some((from, output)) = (!outputs.is_empty()).then(|| outputs.remove(0)) {
-        let more = match output {
-            Output::Send(_, connection, frame) => {
-                let author = machines[from].key;
-                let input = match FriendMessage::from_frame(&frame).unwrap() {
-                    FriendMessage::Resume(resume) => Input::Resume(author, connection, resume),
-                    FriendMessage::Statement(statement) => {
-                        Input::Statement(author, connection, Box::new(statement.verify(&Ed25519Verifier).unwrap()))
-                    }
-                    FriendMessage::Evidence(evidence) => Input::Evidence(author, connection, evidence),
-                    FriendMessage::EvidenceStatements(statements) => {
-                        let verified = statements.into_iter().map(|statement| statement.verify(&Ed25519Verifier));
-                        Input::EvidenceStatements(author, connection, verified.collect::<Result<_, _>>().unwrap())
-                    }
-                    other => panic!("{other:?}"),
-                };
-                (1 - from, machines[1 - from].handle(input))
-            }
-            Output::ReadEvidence(line, connection) => {
-                let rows = machines[from].store.evidence(&line).unwrap();
-                (from, machines[from].handle(Input::EvidenceRows(line, connection, rows)))
-            }
-            Output::FindWays(payment, query) => {
-                let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };
-                (from, machines[from].handle(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }]))))
-            }
-            Output::Reply(_, reply) => {
-                replies.push(reply);
-                continue;
-            }
-            _ => continue,
-        };
-        outputs.extend(more.1.into_iter().map(|output| (more.0, output)));
-    }
-    replies
-}
-
-fn connect(machines: &mut [Machine; 2], connection: u64) {
-    let mut outputs = Vec::new();
-    for side in [0, 1] {
-        let friend = machines[1 - side].key;
-        let more = machines[side].handle(Input::Connected(friend, connection));
-        outputs.extend(more.into_iter().map(|output| (side, output)));
-    }
-    settle(machines, outputs);
-}
-
-fn pair(folder: &std::path::Path) -> [Machine; 2] {
-    let mut machines = [Machine::new(folder, 1), Machine::new(folder, 2)];
-    for side in [0, 1] {
-        let ticket = FriendTicket { public_key: machines[1 - side].key, relays: vec![], address: None };
-        machines[side].handle(Input::Start);
-        let new = NewFriend {
-            name: format!("friend{side}"),
-            ticket,
-            balance: 0,
-            currency: Currency::default(),
-            max_debt: 1000,
-            open: true,
-        };
-        machines[side].command(Command::AddFriend(Box::new(new)));
-    }
-    connect(&mut machines, 1);
-    machines
-}
-
-fn pay(machines: &mut [Machine; 2], id: u8, amount: u128) -> Vec<Reply> {
-    let order = Order {
-        payment_id: PaymentId::from_bytes([id; 16]),
-        purpose: Purpose::Spontaneous {
-            destination: Destination::Key(machines[1].key),
-            currency: Currency::default(),
-            amount,
-        },
-        max_fee: None,
-        timeout_ms: 10_000,
-    };
-    let outputs = machines[0].command(Command::Pay(Box::new(order)));
-    settle(machines, outputs.into_iter().map(|output| (0, output)).collect())
-}
 
 #[test]
 fn what_is_committed_is_what_is_loaded() {
@@ -356,6 +216,8 @@ fn every_kind_of_row_is_written_and_deleted() {
         Change::IndexServer("i".into(), Some(server.clone())),
         Change::Tombstone(line.clone(), 12),
         Change::AutoClear(true),
+        Change::PeerBackup(line.friend, Some(vec![1, 2])),
+        Change::Recovery(Some(RecoveryRecord::new(13, true))),
     ];
     // Twice: the second time every row is there already.
     for _ in 0..2 {
@@ -368,6 +230,9 @@ fn every_kind_of_row_is_written_and_deleted() {
         assert_eq!(image.tombstones, [(line.clone(), 12)]);
         assert!(image.auto_clear);
         assert_eq!((image.friends.len(), image.accounts.len()), (1, 1));
+        assert_eq!(image.recovery, Some(RecoveryRecord::new(13, true)));
+        let history = History::open(&machine.path).unwrap();
+        assert_eq!(history.peer_backup(line.friend).unwrap(), Some(vec![1, 2]));
     }
     // An account that goes in the batch in which its last requests end: the machine names the account first.
     let delete = [
@@ -378,11 +243,80 @@ fn every_kind_of_row_is_written_and_deleted() {
         Change::IndexServer("i".into(), None),
         Change::Friend(line.friend, None),
         Change::AutoClear(false),
+        Change::PeerBackup(line.friend, None),
+        Change::Recovery(None),
     ];
     machine.store.commit(&delete).unwrap();
     let image = machine.store.load().unwrap();
     assert_eq!((image.forwards.len(), image.arrivals.len()), (0, 0));
     assert_eq!((image.relays.len(), image.index_servers.len()), (0, 0));
     assert_eq!((image.friends.len(), image.accounts.len(), image.auto_clear), (0, 0, false));
+    assert_eq!((image.friends.len(), image.accounts.len()), (0, 0));
+    assert_eq!(image.recovery, None);
+    assert_eq!(History::open(&machine.path).unwrap().peer_backup(line.friend).unwrap(), None);
     assert_eq!(image.tombstones, [(line, 12)]);
+}
+
+/// A copy is the database as of one moment, whole, and nobody else's; what stands at its place is kept.
+#[test]
+fn a_copy_beside_a_running_node_takes_the_place_of_its_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 300);
+    let [mut machine, other] = machines;
+    let copy = folder.path().join("copy.db");
+    // The machine's own connection is open, and what is newest stands in the file beside the database.
+    assert!(folder.path().join("1.db-wal").metadata().unwrap().len() > 0);
+    assert!(matches!(Store::copy(&machine.path, other.key, &copy), Err(StoreError::OtherNode { .. })));
+    assert!(!copy.exists());
+    Store::copy(&machine.path, machine.key, &copy).unwrap();
+    assert!(matches!(Store::copy(&machine.path, machine.key, &copy), Err(StoreError::Exists(_))));
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions()) & 0o777, 0o600);
+    assert!(!folder.path().join("copy.db-wal").exists());
+    let image = machine.store.load().unwrap();
+    machine.command(Command::CancelInvoice(offst_proto::InvoiceId::from_bytes([1; 16])));
+
+    // A node that was killed leaves its log beside the database.
+    let place = folder.path().join("place.db");
+    for ending in ["", "-wal"] {
+        std::fs::copy(folder.path().join(format!("1.db{ending}")), folder.path().join(format!("place.db{ending}")))
+            .unwrap();
+    }
+    let aside = Store::put_in_place(&copy, &place).unwrap().unwrap();
+    assert_eq!(aside, folder.path().join("place.db.replaced"));
+    for (name, exists) in [("place.db-wal", false), ("place.db.replaced-wal", true), ("copy.db", false)] {
+        assert_eq!(folder.path().join(name).exists(), exists, "{name}");
+    }
+    for path in [&place, &aside] {
+        let mut store = Store::open(path, machine.key).unwrap();
+        assert_eq!(store.load().unwrap().accounts, image.accounts);
+    }
+    // A log whose database has gone is no part of the next one.
+    std::fs::rename(&place, &copy).unwrap();
+    std::fs::write(folder.path().join("place.db-wal"), "old").unwrap();
+    let aside = Store::put_in_place(&copy, &place).unwrap();
+    assert_eq!(aside, Some(folder.path().join("place.db.replaced-2")));
+    assert!(!folder.path().join("place.db-wal").exists());
+}
+
+#[test]
+fn a_damaged_row_is_neither_loaded_nor_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 300);
+    let [machine, _] = machines;
+    let Machine { key, path, store, .. } = machine;
+    store.close().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let copy = folder.path().join("copy.db");
+    // The friend's name is in no signature.
+    let place = bytes.windows(7).position(|window| window == b"friend0").unwrap();
+    let mut damaged = bytes.clone();
+    damaged[place] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    let error = Store::open(&path, key).unwrap().load().unwrap_err();
+    assert_eq!(error.to_string(), "the database is damaged: rows of the table friend are not what was written (1)");
+    assert!(matches!(Store::copy(&path, key, &copy), Err(StoreError::Unsound(faults)) if faults.len() == 1));
+    assert!(!copy.exists());
 }

@@ -49,6 +49,11 @@ impl World {
             Input::EvidenceRows(line, ..) => {
                 format!("node {index} has read what node {} asked for", self.index(line.friend))
             }
+            Input::Message(key, _, message) => {
+                let text: String = format!("{message:?}").chars().take(80).collect();
+                format!("node {index} hears from node {}: {text}", self.index(*key))
+            }
+            Input::Found(..) => format!("node {index} has looked something up"),
             Input::Command(_, command) => {
                 let text: String = format!("{command:?}").chars().take(120).collect();
                 format!("node {index} is told: {text}")

@@ -7,7 +7,8 @@ use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};
 use offst_proto::app::{
-    read_payment_id, write_contact, write_forward, write_friend, write_invoice, write_payment, write_server,
+    read_payment_id, write_contact, write_forward, write_friend, write_invoice, write_payment, write_received,
+    write_server,
 };
 use offst_proto::report::{PAGE_MAX, PaymentReport, ServerReport};
 use offst_proto::wire::app_capnp::{self as wire, reports};
@@ -164,6 +165,23 @@ impl reports::Server for Reports {
         let mut list = answer.init_invoices(length(&page.items)?);
         for (position, invoice) in (0..).zip(&page.items) {
             write_invoice(invoice, list.reborrow().get(position));
+        }
+        Ok(())
+    }
+
+    async fn received(
+        self: Rc<Self>,
+        params: reports::ReceivedParams,
+        mut results: reports::ReceivedResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let query = read_query(HistoryKind::Received, params.get()?.get_cursor(), params.get()?.get_limit())?;
+        let HistoryPage::Received(page) = self.history(query).await? else { return Err(other_kind()) };
+        let mut answer = results.get();
+        answer.set_next(write_cursor(page.next));
+        let mut list = answer.init_received(length(&page.items)?);
+        for (position, received) in (0..).zip(&page.items) {
+            write_received(received, list.reborrow().get(position));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use offst_funder::{Command, Reply};
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{
     ClearingReport, ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, Page,
-    PaymentReport, PaymentStatus, QuoteReport, ServerReport, ServerState,
+    PaymentReport, PaymentStatus, QuoteReport, ReceivedReport, ServerReport, ServerState,
 };
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
@@ -164,9 +164,19 @@ impl Backend for Fake {
             fee: 1,
             time_ms: 1,
         };
+        let received = |number| ReceivedReport {
+            request_id: RequestId::from_bytes([number; 16]),
+            from: identity(3).public_key(),
+            payment_id: None,
+            invoice_id: None,
+            currency: Currency::default(),
+            amount: 10,
+            time_ms: 1,
+        };
         let page = match query.kind {
             HistoryKind::Payments => HistoryPage::Payments(page(query, |number| payment(number, PaymentStatus::Paid))),
             HistoryKind::Forwards => HistoryPage::Forwards(page(query, forward)),
+            HistoryKind::Received => HistoryPage::Received(page(query, received)),
             HistoryKind::Invoices => {
                 HistoryPage::Invoices(page(query, |number| invoice_report(number, InvoiceStatus::Paid)))
             }

@@ -6,3 +6,4 @@ mod failures;
 mod friends;
 mod hostile;
 mod payments;
+mod recovery;

@@ -5,7 +5,9 @@ use super::{
     wire,
 };
 use crate::encoding::DecodeError;
-use crate::report::{Event, ForwardReport, InvoiceReport, InvoiceStatus, PaymentKind, PaymentReport, PaymentStatus};
+use crate::report::{
+    Event, ForwardReport, InvoiceReport, InvoiceStatus, PaymentKind, PaymentReport, PaymentStatus, ReceivedReport,
+};
 
 fn payment_status_to_wire(status: PaymentStatus) -> wire::PaymentStatus {
     match status {
@@ -154,6 +156,38 @@ pub fn read_forward(reader: wire::forward::Reader<'_>) -> Result<ForwardReport, 
         currency: read_currency(reader.get_currency())?,
         amount: read_amount(reader.get_amount())?,
         fee: read_amount(reader.get_fee())?,
+        time_ms: reader.get_time_ms(),
+    })
+}
+
+/// Fills in a part that was received.
+pub fn write_received(received: &ReceivedReport, mut builder: wire::received::Builder<'_>) {
+    builder.set_request_id(received.request_id.as_bytes());
+    builder.set_from(received.from.as_bytes());
+    if let Some(payment_id) = &received.payment_id {
+        builder.set_payment_id(payment_id.as_bytes());
+    }
+    if let Some(invoice_id) = &received.invoice_id {
+        builder.set_invoice_id(invoice_id.as_bytes());
+    }
+    builder.set_currency(received.currency.as_str());
+    builder.set_amount(received.amount.to_string());
+    builder.set_time_ms(received.time_ms);
+}
+
+/// Reads a part that was received.
+///
+/// # Errors
+/// A field is not valid.
+pub fn read_received(reader: wire::received::Reader<'_>) -> Result<ReceivedReport, DecodeError> {
+    let (payment, invoice) = (reader.get_payment_id()?, reader.get_invoice_id()?);
+    Ok(ReceivedReport {
+        request_id: read_request_id(reader.get_request_id())?,
+        from: read_key(reader.get_from())?,
+        payment_id: if payment.is_empty() { None } else { Some(read_payment_id(Ok(payment))?) },
+        invoice_id: if invoice.is_empty() { None } else { Some(read_invoice_id(Ok(invoice))?) },
+        currency: read_currency(reader.get_currency())?,
+        amount: read_amount(reader.get_amount())?,
         time_ms: reader.get_time_ms(),
     })
 }

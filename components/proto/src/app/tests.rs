@@ -139,6 +139,14 @@ fn records_round_trip() {
         time_ms: 11,
     };
     round_trip!(forward, forward, write_forward, read_forward);
+    for (payment_id, invoice_id) in
+        [(None, None), (Some(PaymentId::from_bytes([4; 16])), Some(InvoiceId::from_bytes([5; 16])))]
+    {
+        let request_id = RequestId::from_bytes([8; 16]);
+        let (currency, from) = ("hours".parse().unwrap(), key(1));
+        let received = ReceivedReport { request_id, from, payment_id, invoice_id, currency, amount: 10, time_ms: 11 };
+        round_trip!(received, received, write_received, read_received);
+    }
     for event in [
         Event::FriendChanged { name: "node1".into() },
         Event::PaymentChanged { payment_id: PaymentId::from_bytes([4; 16]), status: PaymentStatus::Paid },

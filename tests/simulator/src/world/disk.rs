@@ -1,17 +1,19 @@
 //! A database in memory: rows as bytes, written as a real one writes them.
 
 use crate::trace::Trace;
-use offst_crypto::PublicKey;
+use offst_crypto::{Preimage, PublicKey};
 use offst_funder::{
-    Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment, Progress,
+    Archive, Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment,
+    Progress,
 };
 use offst_ledger::{AccountChange, AccountImage, Direction, EvidenceRows, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
-use offst_proto::report::{ForwardReport, InvoiceStatus};
+use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::statement::Operation;
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{InvoiceId, PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default)]
@@ -42,6 +44,12 @@ pub struct Disk {
     auto_clear: bool,
     /// What the node has earned as a mediator.
     pub forwarded: Vec<ForwardReport>,
+    /// What the node has been paid.
+    pub received: Vec<ReceivedReport>,
+    /// What it has collected: the request, the friend it came from, when, and what opened the lock.
+    preimages: Vec<(RequestId, PublicKey, u64, Preimage)>,
+    peer_backups: BTreeMap<PublicKey, Vec<u8>>,
+    recovery: Option<Vec<u8>>,
     /// Every request that ever ended here, also those that are over: for checks from outside.
     pub(crate) arrived: BTreeMap<HopKey, Arrival>,
     /// Accounts that were written since somebody looked.
@@ -217,10 +225,42 @@ impl Commit for Disk {
                     keep(&mut self.open_payments, payment.id, is_open);
                     put(&mut self.payments, payment.id, Some(payment));
                 }
-                Change::Forwarded(report) => self.forwarded.push(report.clone()),
+                Change::Forwarded(report, preimage) => {
+                    self.preimages.push((report.request_id, report.from, report.time_ms, *preimage));
+                    self.forwarded.push(report.clone());
+                }
+                Change::Received(report, preimage) => {
+                    self.preimages.push((report.request_id, report.from, report.time_ms, *preimage));
+                    self.received.push(report.clone());
+                }
+                Change::Recovery(record) => self.recovery = record.as_ref().map(Canonical::to_canonical_bytes),
+                Change::PeerBackup(key, sealed) => match sealed {
+                    Some(sealed) => drop(self.peer_backups.insert(*key, sealed.clone())),
+                    None => drop(self.peer_backups.remove(key)),
+                },
             }
         }
         Ok(())
+    }
+}
+
+impl Archive for Disk {
+    type Error = Infallible;
+
+    fn peer_backup(&self, friend: PublicKey) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(self.peer_backups.get(&friend).cloned())
+    }
+
+    fn preimages(
+        &self,
+        from: Option<PublicKey>,
+        ids: &BTreeSet<RequestId>,
+        since_ms: u64,
+    ) -> Result<BTreeMap<RequestId, Preimage>, Infallible> {
+        let is_wanted = |(id, friend, time, _): &&(RequestId, PublicKey, u64, Preimage)| {
+            ids.contains(id) && *time >= since_ms && from.is_none_or(|from| from == *friend)
+        };
+        Ok(self.preimages.iter().filter(is_wanted).map(|(id, _, _, preimage)| (*id, *preimage)).collect())
     }
 }
 
@@ -238,6 +278,7 @@ impl Disk {
             invoices: self.open_invoices.iter().map(|id| read(&self.invoices[id])).collect(),
             payments: self.open_payments.iter().map(|id| read(&self.payments[id])).collect(),
             auto_clear: self.auto_clear,
+            recovery: self.recovery.as_deref().map(read),
         }
     }
 

@@ -203,7 +203,8 @@ impl World {
                     let verified = verified.collect::<Result<_, _>>().expect("signatures that are on a node's disk");
                     Input::EvidenceStatements(key, connection, verified)
                 }
-                message => panic!("a funder does not send {message:?}"),
+                FriendMessage::Hello { .. } | FriendMessage::Keepalive => panic!("a funder does not send this"),
+                message => Input::Message(key, connection, Box::new(message)),
             },
         }
     }

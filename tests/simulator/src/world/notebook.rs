@@ -52,6 +52,11 @@ impl Notebook {
         self.pages(|pages| pages.collects.clone())
     }
 
+    /// Somebody has put an old disk back by hand, and said nothing: whatever nobody has received may be signed again.
+    pub(super) fn torn_out(&self) {
+        self.pages(|pages| *pages = Pages::default());
+    }
+
     fn sign(&self, message: &[u8]) {
         let wire = [message, &[0; Signature::LEN]].concat();
         let Ok(statement) = Unverified::<Statement>::from_wire(&wire) else { return };

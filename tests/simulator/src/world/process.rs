@@ -1,5 +1,6 @@
 //! What a process does: it starts, runs batches, and dies in them.
 
+use super::disk::Disk;
 use super::{Crash, Deed, EPOCH_MS, Fault, Packet, World, checks, pair};
 use offst_funder::{Effects, Funder, Input, Moment, Output};
 
@@ -46,6 +47,16 @@ impl World {
             self.faults.add(Fault::Killed);
         }
         self.down(index);
+    }
+
+    /// The node goes on with another disk. `is_told`: it will know that its disk is not the newest.
+    pub fn replace_disk(&mut self, index: usize, disk: Disk, is_told: bool) {
+        self.kill(index);
+        self.nodes[index].disk = disk;
+        if !is_told {
+            self.nodes[index].notebook.torn_out();
+        }
+        self.start(index);
     }
 
     /// The process starts again from its disk.
@@ -239,6 +250,10 @@ impl World {
                     self.disconnect(index, other);
                 }
                 self.wants_friend(index, key, relays);
+            }
+            Output::LookUp(key, connection, question) => {
+                let found = question.look_up(key, &self.nodes[index].disk).unwrap_or_else(|never| match never {});
+                self.nodes[index].inbox.push_back(Input::Found(key, connection, found));
             }
             Output::Event(event) => self.nodes[index].events.push(event),
             Output::Relays(tickets) => self.wants_relays(index, tickets),

@@ -1,0 +1,148 @@
+//! The commands `restore` and `recover`: a database that is older than what friends have seen, or a new one. Both only prepare
+//! it; the next run catches up with the friends.
+
+use super::init::{servers, stem};
+use super::{existing, public_key};
+use crate::files;
+use crate::folder::Folder;
+use crate::outcome::{Explain, Failure, Outcome, say};
+use offst_crypto::PublicKey;
+use offst_funder::{Change, Commit, RecoveryRecord, lost_friend};
+use offst_proto::report::parse_amount;
+use offst_proto::ticket::Ticket;
+use offst_store::{Store, StoreError};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Restore {
+    /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The copy, as `backup` has made it
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Put it in the place of the database that is there, which is kept under another name
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Recover {
+    /// The node's folder, with its identity [default: node in $OFFST_HOME or ~/.offst]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The ticket of a friend, as its `info export-ticket` writes it; one for each friend. The friend is called like the file
+    #[arg(long, value_name = "FILE", required = true)]
+    friend: Vec<PathBuf>,
+    /// The ticket of a relay; may be given several times
+    #[arg(long, value_name = "FILE")]
+    relay: Vec<PathBuf>,
+    /// The ticket of an index server; may be given several times
+    #[arg(long, value_name = "FILE")]
+    index: Vec<PathBuf>,
+    /// What every friend may owe from now on: limits were in the database, and are set anew
+    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_amount)]
+    max_debt: u128,
+    /// Put the new database in the place of the one that is there, which is kept under another name
+    #[arg(long)]
+    force: bool,
+}
+
+/// Checks the copy, marks it, and puts it in its place.
+pub(super) fn restore(Restore { dir, input, force }: Restore) -> Outcome {
+    let folder = existing(dir)?;
+    let node = public_key(&folder)?;
+    check_place(&folder, force)?;
+    let _lock = folder.lock()?;
+    let what = format!("{} was not put back", input.display());
+    put_in_place(&folder, &what, |made| {
+        Store::copy(&input, node, made).map_err(|error| match error {
+            StoreError::Sqlite(_) => Failure::failed(format_args!("{what}: {error}")),
+            error => Failure::input(format_args!("{what}: {error}")),
+        })?;
+        mark(made, node, RecoveryRecord::new(now_ms(), false), Vec::new()).or_failed(&what)
+    })?;
+    say("The copy is in place. When the node runs again, it catches up with each friend that is online.")
+}
+
+/// Makes a database in which nothing stands but who the friends are.
+pub(super) fn recover(arguments: Recover) -> Outcome {
+    let Recover { dir, friend, relay, index, max_debt, force } = arguments;
+    let folder = existing(dir)?;
+    let node = public_key(&folder)?;
+    check_place(&folder, force)?;
+    let mut changes = Vec::new();
+    for (name, ticket) in servers(&relay, Ticket::into_relay)? {
+        changes.push(Change::Relay(name, Some(ticket)));
+    }
+    for (name, ticket) in servers(&index, Ticket::into_index_client)? {
+        changes.push(Change::IndexServer(name, Some(ticket)));
+    }
+    let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for path in &friend {
+        let ticket = files::load_ticket(path, Ticket::into_friend)?;
+        if ticket.public_key == node {
+            return Err(Failure::input(format!(
+                "{} is the node's own ticket: a friend is somebody else",
+                path.display()
+            )));
+        }
+        if !keys.insert(ticket.public_key) {
+            return Err(Failure::input(format!("the friend of {} was given twice: name it once", path.display())));
+        }
+        let name = stem(path, "friend");
+        if !names.insert(name.clone()) {
+            return Err(Failure::input(format!(
+                "two friends would be called \"{name}\", like their files: rename {}",
+                path.display()
+            )));
+        }
+        changes.extend(lost_friend(node, name, ticket, max_debt));
+    }
+    let _lock = folder.lock()?;
+    let what = "the new database was not made";
+    put_in_place(&folder, what, |made| {
+        Store::create(made, node).or_failed(what)?;
+        mark(made, node, RecoveryRecord::new(now_ms(), true), changes).or_failed(what)
+    })?;
+    say("The new database is in place. When the node runs, each friend that is online shows what both have signed.")
+}
+
+fn now_ms() -> u64 {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn check_place(folder: &Folder, force: bool) -> Outcome {
+    let place = folder.file("db");
+    if force || !place.exists() {
+        return Ok(());
+    }
+    Err(Failure::input(format!(
+        "there is a database at {} already: stop the node, and give --force to put another in its place; it is kept under \
+         another name",
+        place.display()
+    )))
+}
+
+/// Half a database never has the name.
+fn put_in_place(folder: &Folder, what: &str, make: impl FnOnce(&Path) -> Outcome) -> Outcome {
+    let workshop = tempfile::Builder::new().prefix(".offst-").tempdir_in(folder.path()).or_failed(what)?;
+    let made = workshop.path().join("new.db");
+    make(&made)?;
+    let aside = Store::put_in_place(&made, &folder.file("db")).or_failed(what)?;
+    match aside {
+        Some(aside) => say(format_args!("The database that was there is kept as {}.", aside.display())),
+        None => Ok(()),
+    }
+}
+
+/// Tells the next run that friends may know more than this database.
+fn mark(path: &Path, node: PublicKey, record: RecoveryRecord, mut changes: Vec<Change>) -> Result<(), StoreError> {
+    changes.push(Change::Recovery(Some(record)));
+    let mut store = Store::open(path, node)?;
+    store.commit(&changes)?;
+    store.close()
+}

@@ -1,0 +1,480 @@
+//! After this node has lost a part of its state (protocol section 1).
+//!
+//! Losing state is a property of the node, not of an account: what was forgotten on one account may have bound another. So all
+//! accounts are distrusted in one transaction, nothing is signed in their epochs again, and each goes on with a new epoch that
+//! rests on what its friend can prove.
+//!
+//! ```text
+//! restored or new database, proof by a friend, or our own peer backup
+//!     -> all accounts distrusted -> each friend shows evidence -> new epochs with the committed requests
+//!     -> these requests find each other again (relink.rs) -> the mark goes
+//! ```
+//!
+//! The mark lies in the database: a process that dies in the middle goes on where it was.
+
+use crate::io::Output;
+use crate::machine::{Batch, Change, line};
+use crate::peer_backup::position;
+use crate::records::{FriendRecord, HopKey, LineKey, Progress, Standing};
+use crate::relink::Questions;
+use crate::timers::Timer;
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, AccountKey, EvidenceOutcome, Head, StopReason};
+use offst_proto::Currency;
+use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_proto::friend::Resume;
+use offst_proto::limits::CURRENCIES_MAX;
+use offst_proto::peer_backup::AccountHead;
+use offst_proto::report::InvoiceStatus;
+use offst_proto::ticket::FriendTicket;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most accounts of which a recovery remembers what their friends have shown.
+const SHOWN_MAX: usize = 1 << 20;
+/// After so many rounds without an answer a friend that is connected is not waited for any more.
+const ROUNDS_MAX: u32 = 3;
+
+/// The mark that a node recovers what it has lost. It outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryRecord {
+    /// When it began, unix ms.
+    pub started_ms: u64,
+    /// The accounts are distrusted already.
+    pub has_begun: bool,
+    /// Some state was really lost: a friend, or a peer backup, has shown more than this node remembered.
+    pub is_old: bool,
+    /// How far accounts had come by what their friends have shown and new epochs rest on.
+    pub shown: Vec<AccountHead>,
+}
+
+impl RecoveryRecord {
+    /// The mark of a database that was put back (`is_old` is found out), or made anew (`is_old`). `now_ms`: unix.
+    pub fn new(now_ms: u64, is_old: bool) -> Self {
+        RecoveryRecord { started_ms: now_ms, has_begun: false, is_old, shown: Vec::new() }
+    }
+}
+
+impl Canonical for RecoveryRecord {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.u64(self.started_ms);
+        encoder.bool(self.has_begun);
+        encoder.bool(self.is_old);
+        encoder.list(&self.shown);
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(RecoveryRecord {
+            started_ms: decoder.u64()?,
+            has_begun: decoder.bool()?,
+            is_old: decoder.bool()?,
+            shown: decoder.list(SHOWN_MAX, "accounts")?,
+        })
+    }
+}
+
+/// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else. `max_debt`: what
+/// it may owe from now on, credits.
+pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_debt: u128) -> Vec<Change> {
+    let currency = Currency::default();
+    let line = line(ticket.public_key, &currency);
+    let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true);
+    let record = FriendRecord {
+        name,
+        relays: ticket.relays,
+        address: ticket.address,
+        standing: Standing::Enabled,
+        rates: BTreeMap::new(),
+    };
+    let rows = account.take_changes();
+    vec![Change::Friend(ticket.public_key, Some(record)), Change::Account(line, rows)]
+}
+
+/// A recovery while the process runs.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    pub(crate) record: RecoveryRecord,
+    /// Requests of friends' that continue in a new epoch, and of which is not known yet how they go on.
+    pub(crate) inherited: BTreeSet<HopKey>,
+    /// What is asked, and what was answered.
+    pub(crate) questions: Questions,
+    /// Something has changed that may tie requests together again.
+    pub(crate) is_stirred: bool,
+    /// Friends that have given back our backup, or said that they have none.
+    recalled: BTreeSet<PublicKey>,
+    /// Keys in backups that are no friends' of ours: told once.
+    strangers: BTreeSet<PublicKey>,
+    rounds: u32,
+}
+
+impl Recovery {
+    pub(crate) fn new(record: RecoveryRecord) -> Self {
+        Recovery {
+            record,
+            inherited: BTreeSet::new(),
+            questions: Questions::default(),
+            is_stirred: true,
+            recalled: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            rounds: 0,
+        }
+    }
+}
+
+/// How much this node remembers to have signed on an account: the epoch, and the newest statement in it.
+pub(crate) type Signed = (u64, u64);
+
+/// See [`Signed`].
+pub(crate) fn signed(account: &Account) -> Signed {
+    account.epoch().map_or((0, 0), |epoch| (epoch.number, epoch.mine.seq))
+}
+
+/// Whether `head` tells of more than `other`, for the same account.
+fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
+    if head.epoch != other.epoch {
+        return head.epoch > other.epoch;
+    }
+    let differs = head.own_seq == other.own_seq && head.own_hash != other.own_hash
+        || head.other_seq == other.other_seq && head.other_hash != other.other_hash;
+    head.own_seq > other.own_seq || head.other_seq > other.other_seq || differs
+}
+
+impl Batch<'_> {
+    /// Whether this node recovers what it has lost.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.state.recovery.is_some()
+    }
+
+    /// Whether an account waits for its friend's evidence: its own view says nothing about other accounts.
+    pub(crate) fn is_distrusted(&self, line: &LineKey) -> bool {
+        let account = self.state.friends.get(&line.friend).and_then(|friend| friend.accounts.get(&line.currency));
+        account.is_some_and(Account::is_recovering)
+    }
+
+    fn all_lines(&self) -> Vec<LineKey> {
+        let friends = self.state.friends.iter();
+        friends.flat_map(|(key, friend)| friend.accounts.keys().map(|currency| line(*key, currency))).collect()
+    }
+
+    /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes on.
+    pub(crate) fn take_up_recovery(&mut self) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        if recovery.record.has_begun {
+            self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+            return;
+        }
+        log::warn!("the database was put back or is new: every account goes on from what its friend can prove");
+        self.distrust_all();
+    }
+
+    /// This node's disk is old: that is certain.
+    pub(crate) fn own_state_is_old(&mut self, why: &str) {
+        match &mut self.state.recovery {
+            Some(recovery) => {
+                if !recovery.record.is_old {
+                    recovery.record.is_old = true;
+                    self.changed.recovery = true;
+                }
+            }
+            None => {
+                log::error!(
+                    "this node's database is an old copy: {why}; all accounts are recovered from their friends"
+                );
+                self.state.recovery = Some(Recovery::new(RecoveryRecord::new(self.now.unix_ms, true)));
+                self.distrust_all();
+            }
+        }
+    }
+
+    /// All accounts in one transaction.
+    fn distrust_all(&mut self) {
+        let recovery = self.state.recovery.as_mut().expect("the caller has set the mark");
+        recovery.record.has_begun = true;
+        self.changed.recovery = true;
+        self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+        self.give_up_searching();
+        for line in self.all_lines() {
+            let friend = self.state.friends.get_mut(&line.friend).expect("listed above");
+            let connection = friend.connection;
+            let account = friend.accounts.get_mut(&line.currency).expect("listed above");
+            account.distrust();
+            if let Some(connection) = connection {
+                self.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+            }
+            self.touched.insert(line);
+        }
+        let friends: Vec<_> =
+            self.state.friends.iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+        for (key, connection) in friends {
+            self.recall_backup(key, connection);
+        }
+    }
+
+    /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
+    /// collected is not known for certain any more.
+    fn give_up_searching(&mut self) {
+        let payments: Vec<_> = self.state.payments.values().map(|payment| (payment.id, payment.progress)).collect();
+        for (id, progress) in payments {
+            match progress {
+                Progress::Searching => {
+                    let payment = self.state.payments.get_mut(&id).expect("listed above");
+                    payment.reason = "the node found out that its database is an old copy".into();
+                    self.fail_payment(id);
+                }
+                Progress::Committed => self.stop_searching(id),
+                Progress::Paid | Progress::Failed => {}
+            }
+        }
+    }
+
+    /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten.
+    pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
+        let line = line(key, &resume.currency);
+        if !self.is_recovering() || resume.epoch.is_none() || self.state.tombstones.contains_key(&line) {
+            return;
+        }
+        let Some(friend) = self.state.friends.get_mut(&key) else { return };
+        if friend.accounts.contains_key(&line.currency) || friend.accounts.len() >= CURRENCIES_MAX {
+            return;
+        }
+        let name = AccountKey { local: self.state.local, remote: key, currency: line.currency.clone() };
+        friend.accounts.insert(line.currency.clone(), Account::lost(name, 0, true));
+        log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
+        if let Some(connection) = friend.connection {
+            let frame = friend.accounts[&line.currency].resume_frame();
+            self.outputs.push(Output::Send(key, connection, frame));
+        }
+        self.touched.insert(line);
+    }
+
+    /// What came of a friend's evidence. `before`: what this node remembered to have signed.
+    pub(crate) fn evidence_came(&mut self, line: &LineKey, before: Signed, outcome: EvidenceOutcome) {
+        let Some(friend) = self.state.friends.get(&line.friend) else { return };
+        let (name, connection) = (friend.record.name.clone(), friend.connection);
+        let account = &friend.accounts[&line.currency];
+        let (reply, remembered) = (account.resume_frame(), signed(account));
+        let shown = position(account);
+        self.touched.insert(line.clone());
+        if let Some(refused) = outcome.refused {
+            log::warn!("what \"{name}\" shows of the account in {} is of no use: {refused}", line.currency);
+        }
+        if outcome.own_state_is_old {
+            self.own_state_is_old(&format!("\"{name}\" holds what it has signed and does not know"));
+        } else if let Some(reason) = outcome.stopped {
+            log::error!("the account with \"{name}\" in {} does not go on: {reason}", line.currency);
+        }
+        if outcome.reply
+            && let Some(connection) = connection
+        {
+            self.outputs.push(Output::Send(line.friend, connection, reply));
+        }
+        if outcome.restored {
+            if remembered > before {
+                self.own_state_is_old("a friend has shown what it had forgotten");
+            }
+            if let Some(head) = shown {
+                self.note_shown(head);
+            }
+        }
+        self.account_events(line, outcome.events);
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.is_stirred = true;
+        }
+        self.friend_changed(line.friend);
+    }
+
+    /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
+    fn note_shown(&mut self, head: AccountHead) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        let shown = &mut recovery.record.shown;
+        shown.retain(|known| (known.friend, &known.currency) != (head.friend, &head.currency));
+        shown.push(head);
+        self.changed.recovery = true;
+    }
+
+    /// One head of a backup of ours that `keeper` has kept: does it tell of more than this node, or its friend, knows?
+    pub(crate) fn compare_with_backup(&mut self, keeper: PublicKey, head: &AccountHead) {
+        let at = line(head.friend, &head.currency);
+        let known = |batch: &Self| {
+            let friend = batch.state.friends.get(&at.friend);
+            friend
+                .and_then(|friend| friend.accounts.get(&at.currency))
+                .map(|account| (account.is_recovering(), position(account), account.newest_epoch()))
+        };
+        let expected =
+            Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) };
+        match known(self) {
+            None => {
+                let was_removed = self.state.tombstones.get(&at).is_some_and(|epoch| *epoch >= head.epoch);
+                if !was_removed {
+                    self.own_state_is_old("a peer backup knows an account that it does not");
+                    self.tell_of_stranger(at.friend);
+                }
+                return;
+            }
+            Some((false, Some(ours), _)) if ours.epoch == head.epoch && is_newer(head, &ours) => {
+                self.own_state_is_old("a peer backup knows of statements that it does not");
+            }
+            Some((false, _, newest)) if newest.is_none_or(|newest| newest < head.epoch) => {
+                self.own_state_is_old("a peer backup knows of an epoch that it does not");
+            }
+            Some(_) => {}
+        }
+        if self.is_distrusted(&at) {
+            let account = self.account(&at).expect("looked above");
+            if !account.expect_at_least(expected) {
+                let name = &self.state.friends[&at.friend].record.name;
+                log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
+                self.friend_changed(at.friend);
+            }
+            return;
+        }
+        let recovery = self.state.recovery.as_ref();
+        let shown = recovery.and_then(|recovery| {
+            recovery.record.shown.iter().find(|shown| (shown.friend, &shown.currency) == (at.friend, &at.currency))
+        });
+        if shown.is_some_and(|shown| is_newer(head, shown)) {
+            self.expose(&at, keeper);
+        }
+    }
+
+    fn tell_of_stranger(&mut self, key: PublicKey) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        if !self.state.friends.contains_key(&key) && recovery.strangers.insert(key) {
+            log::warn!(
+                "a peer backup knows of an account with {key}, who is no friend of this node any more: whoever it is, add it \
+                 with `stnode recover`"
+            );
+        }
+    }
+
+    /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
+    /// decided. Left alone both sides would agree at once, on the lie.
+    fn expose(&mut self, at: &LineKey, keeper: PublicKey) {
+        let name = |key: &PublicKey| self.state.friends.get(key).map(|friend| friend.record.name.clone());
+        let (liar, keeper) = (name(&at.friend).unwrap_or_default(), name(&keeper).unwrap_or_default());
+        log::error!(
+            "\"{liar}\" has shown less of the account in {} than the peer backup tells that \"{keeper}\" kept: it is disabled; \
+             speak with its owner, then enable it again to go on from what it has shown, or remove it",
+            at.currency
+        );
+        let signer = &*self.environment.signer;
+        let Some(friend) = self.state.friends.get_mut(&at.friend) else { return };
+        let Some(account) = friend.accounts.get_mut(&at.currency) else { return };
+        account.stop(StopReason::FriendWithholds, signer);
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.record.shown.retain(|known| (known.friend, &known.currency) != (at.friend, &at.currency));
+            self.changed.recovery = true;
+        }
+        self.account_stopped(at, StopReason::FriendWithholds);
+        self.disable_at_once(at.friend);
+    }
+
+    /// A friend has said what it keeps for us.
+    pub(crate) fn was_recalled(&mut self, key: PublicKey) {
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.recalled.insert(key);
+            recovery.is_stirred = true;
+        }
+    }
+
+    /// Time has passed: whoever has not answered is asked again.
+    pub(crate) fn ask_again(&mut self) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        recovery.rounds = recovery.rounds.saturating_add(1);
+        recovery.questions.ask_again();
+        recovery.is_stirred = true;
+        let recalled = recovery.recalled.clone();
+        let friends = self.state.friends.iter().filter(|(key, _)| !recalled.contains(key));
+        let silent: Vec<_> = friends.filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+        for (key, connection) in silent {
+            self.recall_backup(key, connection);
+        }
+        self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+    }
+
+    /// Whether every account goes on from a new epoch.
+    pub(crate) fn all_accounts_are_back(&self) -> bool {
+        self.state.friends.values().flat_map(|friend| friend.accounts.values()).all(|account| !account.is_recovering())
+    }
+
+    /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.
+    pub(crate) fn go_on_recovering(&mut self) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        if !std::mem::take(&mut recovery.is_stirred) {
+            return;
+        }
+        let is_settled = self.relink();
+        let recovery = self.state.recovery.as_ref().expect("looked above");
+        let has_heard_all = recovery.rounds >= ROUNDS_MAX
+            || self
+                .state
+                .friends
+                .iter()
+                .all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key));
+        if is_settled && has_heard_all && self.all_accounts_are_back() {
+            self.end_recovery();
+        }
+    }
+
+    fn end_recovery(&mut self) {
+        let recovery = self.state.recovery.take().expect("the caller has looked");
+        self.changed.recovery = true;
+        self.state.timers.clear(&Timer::Recovery);
+        log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
+        if recovery.record.is_old {
+            // What the lost part knew of them is lost: an invoice is paid once, for ever.
+            let invoices = self.state.invoices.values();
+            let old = invoices.filter(|invoice| invoice.created_ms <= recovery.record.started_ms);
+            let old: Vec<_> = old.map(|record| record.invoice.id).collect();
+            if !old.is_empty() {
+                log::warn!("{} open invoices are cancelled, because they may have been paid after the copy", old.len());
+            }
+            for id in old {
+                self.close_invoice(id, InvoiceStatus::Cancelled);
+            }
+        }
+        for line in self.all_lines() {
+            self.backup_is_due(line);
+        }
+    }
+
+    /// Whether an invoice may have been paid in what was lost.
+    pub(crate) fn may_be_paid_already(&self, created_ms: u64) -> bool {
+        self.state.recovery.as_ref().is_some_and(|recovery| created_ms <= recovery.record.started_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::{Identity, sha256};
+
+    fn head(epoch: u64, own: u64, other: u64) -> AccountHead {
+        AccountHead {
+            friend: Identity::from_seed([1; 32]).public_key(),
+            currency: offst_proto::Currency::default(),
+            epoch,
+            own_seq: own,
+            own_hash: sha256(&[1]),
+            other_seq: other,
+            other_hash: sha256(&[2]),
+        }
+    }
+
+    #[test]
+    fn a_head_is_newer_by_epoch_then_by_either_log() {
+        let ours = head(5, 10, 20);
+        assert!(!is_newer(&ours, &ours));
+        assert!(is_newer(&head(6, 0, 0), &ours) && !is_newer(&head(4, 99, 99), &ours));
+        assert!(is_newer(&head(5, 11, 0), &ours) && is_newer(&head(5, 0, 21), &ours));
+        assert!(!is_newer(&head(5, 9, 19), &ours));
+        let other = AccountHead { own_hash: sha256(b"other"), ..ours.clone() };
+        assert!(is_newer(&other, &ours));
+    }
+
+    #[test]
+    fn the_mark_comes_back_as_it_was_written() {
+        let record = RecoveryRecord { shown: vec![head(1, 2, 3)], ..RecoveryRecord::new(7, true) };
+        assert_eq!(RecoveryRecord::from_canonical_bytes(&record.to_canonical_bytes()), Ok(record));
+    }
+}

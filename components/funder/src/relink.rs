@@ -1,0 +1,454 @@
+//! Requests that continue in the new epochs find each other again (protocol section 1).
+//!
+//! | a friend's committed request | what follows |
+//! |---|---|
+//! | its lock opens with a preimage of ours | it was for us: collected |
+//! | the same id under the same lock goes on, committed, to another friend | it is carried on again |
+//! | it was carried on to a friend we remember, and is not pending there | that friend is asked how it ended |
+//! | nothing is known of it | our own history is read, and all other friends are asked |
+//!
+//! Whoever shows the preimage makes it collected. It is cancelled only when the friend it went to, or after all accounts are
+//! back every other friend, knows nothing of it. A lie costs what silence costs: whoever collected a request from us and hides
+//! it has been paid, and keeps from us what the one before us would have paid.
+//!
+//! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
+
+use crate::archive::Inquiry;
+use crate::io::Output;
+use crate::machine::{Batch, line};
+use crate::records::{Forward, HopKey, LineKey, Origin, Progress};
+use crate::resolve::ANSWERED_MS;
+use crate::timers::Timer;
+use offst_crypto::{HashLock, Preimage, PublicKey};
+use offst_ledger::{Account, Direction, Pending};
+use offst_proto::limits::RESOLVE_MAX;
+use offst_proto::payment::{CancelReason, preimage_of};
+use offst_proto::report::ForwardReport;
+use offst_proto::resolve::{End, resolve_frame};
+use offst_proto::{PaymentId, RequestId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is asked, and what was answered.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    /// Friends that know nothing of a request.
+    unknown: BTreeMap<RequestId, BTreeSet<PublicKey>>,
+    /// Under way to a friend.
+    asked: BTreeMap<PublicKey, BTreeSet<RequestId>>,
+    /// Answered that it is pending: asked again only after a while.
+    later: BTreeSet<(PublicKey, RequestId)>,
+    /// Looked up in our own history.
+    looked_up: BTreeSet<RequestId>,
+    /// Of those, the ones whose answer has come.
+    looked_through: BTreeSet<RequestId>,
+}
+
+impl Questions {
+    /// Whatever has no answer is asked again.
+    pub(crate) fn ask_again(&mut self) {
+        self.asked.clear();
+        self.later.clear();
+        self.looked_up.clone_from(&self.looked_through);
+    }
+
+    /// A friend's connection is new: what was under way is lost.
+    pub(crate) fn ask_friend_again(&mut self, key: PublicKey) {
+        self.asked.remove(&key);
+        self.later.retain(|(friend, _)| *friend != key);
+    }
+
+    fn knows_nothing(&self, key: PublicKey, id: RequestId) -> bool {
+        self.unknown.get(&id).is_some_and(|friends| friends.contains(&key))
+    }
+}
+
+/// What is to be asked of whom.
+#[derive(Default)]
+struct Wanted {
+    of_friends: BTreeMap<PublicKey, BTreeSet<RequestId>>,
+    of_ourselves: BTreeSet<RequestId>,
+    /// Something waits for an account, or for an answer.
+    is_open: bool,
+}
+
+impl Wanted {
+    fn ask(&mut self, friend: PublicKey, id: RequestId) {
+        self.of_friends.entry(friend).or_default().insert(id);
+        self.is_open = true;
+    }
+}
+
+impl Batch<'_> {
+    fn any_account(&self, line: &LineKey) -> Option<&Account> {
+        self.state.friends.get(&line.friend)?.accounts.get(&line.currency)
+    }
+
+    fn pending_at(&self, hop: &HopKey, direction: Direction) -> Option<Pending> {
+        self.any_account(&hop.line)?.pending(direction, hop.id).copied()
+    }
+
+    /// Ties requests together again. Says whether nothing is open any more.
+    pub(crate) fn relink(&mut self) -> bool {
+        let mut wanted = Wanted::default();
+        self.drop_ended_rows(&mut wanted);
+        self.relink_incoming(&mut wanted);
+        self.resolve_payments(&mut wanted);
+        let is_settled = !wanted.is_open;
+        self.ask(wanted);
+        is_settled
+    }
+
+    /// Rows of requests that did not come back with their accounts.
+    fn drop_ended_rows(&mut self, wanted: &mut Wanted) {
+        let arrivals: Vec<_> = self.state.arrivals.keys().cloned().collect();
+        for incoming in arrivals {
+            if self.is_distrusted(&incoming.line) {
+                wanted.is_open = true;
+            } else if self.pending_at(&incoming, Direction::Incoming).is_none() {
+                self.remove_arrival(&incoming);
+            }
+        }
+        let forwards: Vec<_> = self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.to)).collect();
+        for (incoming, to) in forwards {
+            let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
+            if self.is_distrusted(&incoming.line) || self.is_distrusted(&outgoing.line) {
+                wanted.is_open = true;
+                continue;
+            }
+            let is_gone = self.pending_at(&outgoing, Direction::Outgoing).is_none();
+            match self.pending_at(&incoming, Direction::Incoming) {
+                None => self.forget_incoming(&incoming),
+                // It was never committed to us, so nobody can collect it from us.
+                Some(pending) if is_gone && !pending.stage.is_committed() => {
+                    self.give_up_forward(&incoming, CancelReason::AccountStopped);
+                }
+                Some(pending) if is_gone && pending.stage.is_committed() => {
+                    let recovery = self.state.recovery.as_mut().expect("only in a recovery");
+                    recovery.inherited.insert(incoming);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn relink_incoming(&mut self, wanted: &mut Wanted) {
+        let inherited = &self.state.recovery.as_ref().expect("only in a recovery").inherited;
+        for incoming in inherited.clone() {
+            let is_done = match self.pending_at(&incoming, Direction::Incoming) {
+                _ if self.is_distrusted(&incoming.line) => false,
+                Some(pending) if pending.stage.is_committed() => self.relink_one(&incoming, pending, wanted),
+                // It has ended, or it is no business of a recovery.
+                Some(_) | None => true,
+            };
+            if is_done {
+                let recovery = self.state.recovery.as_mut().expect("only in a recovery");
+                recovery.inherited.remove(&incoming);
+                recovery.questions.unknown.remove(&incoming.id);
+            } else {
+                wanted.is_open = true;
+            }
+        }
+    }
+
+    /// Says whether it is known now how the request goes on.
+    fn relink_one(&mut self, incoming: &HopKey, pending: Pending, wanted: &mut Wanted) -> bool {
+        let Some(lock) = pending.stage.lock() else { return true };
+        let preimage = preimage_of(&*self.environment.signer, &pending.terms);
+        if preimage.lock() == lock {
+            return self.collect_our_own(incoming, pending.amount, preimage);
+        }
+        let forward = self.state.forwards.get(incoming).cloned();
+        if let Some(Forward { to, .. }) = forward {
+            let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
+            return match self.pending_at(&outgoing, Direction::Outgoing) {
+                _ if self.is_distrusted(&outgoing.line) => false,
+                Some(onward) if onward.stage.lock() == Some(lock) => {
+                    self.commit_was_signed(&outgoing);
+                    true
+                }
+                _ if self.any_account(&outgoing.line).is_none() => {
+                    self.forget_incoming(incoming);
+                    false
+                }
+                _ => self.ask_downstream(incoming, to, wanted),
+            };
+        }
+        if let Some(to) = self.carried_on_to(incoming, pending.amount, lock) {
+            self.carry_on_again(incoming, to, pending.amount);
+            return true;
+        }
+        self.ask_everybody(incoming, wanted)
+    }
+
+    /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has committed
+    /// all of them.
+    fn collect_our_own(&mut self, incoming: &HopKey, amount: u128, preimage: Preimage) -> bool {
+        let Some(arrival) = self.state.arrivals.get(incoming).cloned() else {
+            let account = self.account(&incoming.line).expect("the request is pending there");
+            if account.collect(incoming.id, preimage).is_ok() {
+                self.note_received(incoming, preimage, amount, None);
+            }
+            return true;
+        };
+        let group = arrival.group(&incoming.line.currency);
+        self.arrival_committed(incoming);
+        if !self.state.arrivals.contains_key(incoming) {
+            return true;
+        }
+        // Other parts may come back with their accounts, and then all are collected at once.
+        if !self.all_accounts_are_back() {
+            return false;
+        }
+        self.remove_arrival(incoming);
+        let account = self.account(&incoming.line).expect("the request is pending there");
+        if account.collect(incoming.id, preimage).is_ok() {
+            self.note_received(incoming, preimage, amount, Some((group.payment_id, group.invoice_id)));
+        }
+        true
+    }
+
+    /// The friend to whom a request with the same id and lock goes on, and of which nobody is known to be the origin.
+    fn carried_on_to(&self, incoming: &HopKey, amount: u128, lock: HashLock) -> Option<PublicKey> {
+        let friends = self.state.friends.keys().filter(|key| **key != incoming.line.friend);
+        friends.copied().find(|key| {
+            let outgoing = line(*key, &incoming.line.currency).hop(incoming.id);
+            let pending =
+                self.pending_at(&outgoing, Direction::Outgoing).filter(|_| !self.is_distrusted(&outgoing.line));
+            !self.state.origins.contains_key(&outgoing)
+                && pending.is_some_and(|onward| {
+                    onward.stage.is_committed() && onward.stage.lock() == Some(lock) && onward.amount <= amount
+                })
+        })
+    }
+
+    fn carry_on_again(&mut self, incoming: &HopKey, to: PublicKey, amount: u128) {
+        let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
+        let onward = self.pending_at(&outgoing, Direction::Outgoing).expect("it was just found");
+        let now = self.now.uptime_ms;
+        let forward = Forward {
+            to,
+            amount: onward.amount,
+            fee: amount - onward.amount,
+            patience_ms: self.environment.timing.patience_ms,
+            arrived_ms: now,
+            responded_ms: Some(now),
+        };
+        self.load_lane(Self::lane(incoming, to), forward.amount);
+        self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.line.friend));
+        self.state.forwards.insert(incoming.clone(), forward);
+        self.changed.forwards.insert(incoming.clone());
+        self.commit_was_signed(&outgoing);
+    }
+
+    /// The friend it went to is asked; when that knows nothing of it, it is cancelled.
+    fn ask_downstream(&mut self, incoming: &HopKey, to: PublicKey, wanted: &mut Wanted) -> bool {
+        if self.look_up_own(incoming.id, wanted) {
+            return false;
+        }
+        let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
+        if !questions.knows_nothing(to, incoming.id) {
+            wanted.ask(to, incoming.id);
+            return false;
+        }
+        self.forget_incoming(incoming);
+        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.state.local);
+        true
+    }
+
+    /// All others are asked; when all accounts are back and nobody knows of it, it is cancelled.
+    fn ask_everybody(&mut self, incoming: &HopKey, wanted: &mut Wanted) -> bool {
+        if self.look_up_own(incoming.id, wanted) {
+            return false;
+        }
+        let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
+        let others = self.state.friends.iter().filter(|(key, friend)| {
+            **key != incoming.line.friend && friend.accounts.contains_key(&incoming.line.currency)
+        });
+        let mut knows_nobody = true;
+        for (key, _) in others {
+            if !questions.knows_nothing(*key, incoming.id) {
+                wanted.ask(*key, incoming.id);
+                knows_nobody = false;
+            }
+        }
+        if !knows_nobody || !self.all_accounts_are_back() {
+            return false;
+        }
+        log::warn!("no friend knows of the request {}, which continues: it is cancelled", incoming.id);
+        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.state.local);
+        true
+    }
+
+    /// Our own history comes first. Says whether its answer is still awaited.
+    fn look_up_own(&self, id: RequestId, wanted: &mut Wanted) -> bool {
+        let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
+        if questions.looked_through.contains(&id) {
+            return false;
+        }
+        wanted.of_ourselves.insert(id);
+        wanted.is_open = true;
+        true
+    }
+
+    /// Parts of our payments that are not pending any more: the friend they went to is asked.
+    fn resolve_payments(&mut self, wanted: &mut Wanted) {
+        let committed = self.state.payments.values().filter(|payment| payment.progress == Progress::Committed);
+        let parts: Vec<(PaymentId, HopKey)> = committed
+            .flat_map(|payment| {
+                let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
+                waiting.map(|(id, part)| (payment.id, line(part.route[0], &payment.currency).hop(*id)))
+            })
+            .collect();
+        for (payment, outgoing) in parts {
+            if self.is_distrusted(&outgoing.line) {
+                wanted.is_open = true;
+                continue;
+            }
+            let is_pending = self.pending_at(&outgoing, Direction::Outgoing).is_some();
+            let to = outgoing.line.friend;
+            if is_pending || !self.state.origins.contains_key(&outgoing) {
+                continue;
+            }
+            let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
+            let is_answered = questions.knows_nothing(to, outgoing.id) || self.any_account(&outgoing.line).is_none();
+            if !is_answered {
+                wanted.ask(to, outgoing.id);
+                continue;
+            }
+            let local = self.state.local;
+            self.cancelled(&outgoing, CancelReason::AccountStopped, local);
+            if let Some(payment) = self.state.payments.get_mut(&payment) {
+                payment.reason =
+                    "the node had lost a part of its state, and the friend that a part went to has not collected \
+                                  it: ask the seller before you pay again"
+                        .into();
+            }
+        }
+    }
+
+    /// Sends what is not under way yet.
+    fn ask(&mut self, wanted: Wanted) {
+        let recovery = self.state.recovery.as_mut().expect("only in a recovery");
+        let questions = &mut recovery.questions;
+        let new: BTreeSet<_> = wanted.of_ourselves.difference(&questions.looked_up).copied().collect();
+        if !new.is_empty() {
+            questions.looked_up.extend(&new);
+            let since_ms = self.now.unix_ms.saturating_sub(ANSWERED_MS);
+            let inquiry = Inquiry::Own { ids: new, since_ms };
+            self.outputs.push(Output::LookUp(self.state.local, 0, inquiry));
+        }
+        for (key, ids) in wanted.of_friends {
+            let connection = self.state.friends.get(&key).and_then(|friend| friend.connection);
+            let Some(connection) = connection else { continue };
+            // One question at a time: the next goes out with the answer.
+            if questions.asked.get(&key).is_some_and(|asked| !asked.is_empty()) {
+                continue;
+            }
+            let new = ids.into_iter().filter(|id| !questions.later.contains(&(key, *id)));
+            let new: Vec<_> = new.take(RESOLVE_MAX).collect();
+            if !new.is_empty() {
+                self.outputs.push(Output::Send(key, connection, resolve_frame(&new)));
+                questions.asked.insert(key, new.into_iter().collect());
+            }
+        }
+    }
+
+    /// A friend says how requests ended.
+    pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        recovery.is_stirred = true;
+        let asked = recovery.questions.asked.remove(&key).unwrap_or_default();
+        for (id, end) in ends.iter().filter(|(id, _)| asked.contains(id)) {
+            let is_collected = match end {
+                End::Collected(preimage) => self.was_collected(key, *id, *preimage),
+                End::Pending | End::Unknown => false,
+            };
+            let Some(recovery) = &mut self.state.recovery else { return };
+            match end {
+                _ if is_collected => {}
+                End::Pending => {
+                    recovery.questions.later.insert((key, *id));
+                }
+                // A preimage that opens nothing is no answer but a lie.
+                End::Unknown | End::Collected(_) => {
+                    recovery.questions.unknown.entry(*id).or_default().insert(key);
+                }
+            }
+        }
+    }
+
+    /// Our own history knows preimages.
+    pub(crate) fn found_own(&mut self, ids: &BTreeSet<RequestId>, preimages: &BTreeMap<RequestId, Preimage>) {
+        let local = self.state.local;
+        for (id, preimage) in preimages {
+            self.was_collected(local, *id, *preimage);
+        }
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.questions.looked_through.extend(ids);
+            recovery.is_stirred = true;
+        }
+    }
+
+    /// `by` has collected a request and shows the preimage. Says whether that opens anything.
+    fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
+        let mut is_of_use = self.part_was_collected(by, id, preimage);
+        let Some(recovery) = &self.state.recovery else { return is_of_use };
+        let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
+        for incoming in inherited {
+            let Some(pending) = self.pending_at(&incoming, Direction::Incoming) else { continue };
+            let account = self.account(&incoming.line).expect("the request is pending there");
+            if account.collect(id, preimage).is_err() {
+                continue;
+            }
+            is_of_use = true;
+            // What we have noted ourselves is in the history already.
+            let is_known = by == self.state.local;
+            self.note_carried_on(&incoming, pending.amount, (!is_known).then_some(by), preimage);
+        }
+        is_of_use
+    }
+
+    fn note_carried_on(&mut self, incoming: &HopKey, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
+        let forward = self.state.forwards.get(incoming).cloned();
+        self.forget_incoming(incoming);
+        let Some(to) = to else { return };
+        // What went on is not remembered any more: it was what our rate leaves.
+        let rates = self.state.friends.get(&incoming.line.friend).map(|friend| &friend.record.rates);
+        let rate = rates.and_then(|rates| rates.get(&incoming.line.currency)).copied().unwrap_or_default();
+        let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.amount);
+        let report = ForwardReport {
+            request_id: incoming.id,
+            from: incoming.line.friend,
+            to,
+            currency: incoming.line.currency.clone(),
+            amount: onward,
+            fee: amount.saturating_sub(onward),
+            time_ms: self.now.unix_ms,
+        };
+        self.changed.forwarded.push((report, preimage));
+    }
+
+    /// A part of a payment of ours that was collected by the friend it went to.
+    fn part_was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
+        let part = self.state.payments.values().find_map(|payment| {
+            let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
+            let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
+            opens.then(|| line(by, &payment.currency).hop(id))
+        });
+        let Some(outgoing) = part.filter(|outgoing| self.pending_at(outgoing, Direction::Outgoing).is_none()) else {
+            return false;
+        };
+        self.collected(&outgoing, preimage);
+        true
+    }
+
+    /// While an account waits for its evidence, no patience ends: what was committed may not be remembered.
+    pub(crate) fn is_patient(&mut self, timer: Timer, lines: &[&LineKey]) -> bool {
+        let waits = self.is_recovering() && lines.iter().any(|line| self.is_distrusted(line));
+        if waits {
+            let deadline = self.now.uptime_ms + self.environment.timing.recovery_ms;
+            self.state.timers.set(timer, deadline);
+        }
+        waits
+    }
+}

@@ -1,0 +1,273 @@
+//! Disks that are lost, or put back from an old copy: every account comes back to the newest state that its friend can prove,
+//! and every payment that was under way ends.
+
+use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, Reply, lost_friend};
+use offst_ledger::{Status, StopReason};
+use offst_proto::PaymentId;
+use offst_proto::order::Purpose;
+use offst_proto::ticket::FriendTicket;
+use offst_simulator::{CRASHES, Disk, World, name};
+
+/// The node's disk is gone; its owner knows the friends.
+fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
+    world.kill(index);
+    let mut disk = Disk::default();
+    for friend in friends {
+        let ticket = FriendTicket { public_key: world.key(*friend), relays: vec![], address: None };
+        disk.commit(&lost_friend(world.key(index), name(*friend), ticket, 1000)).unwrap();
+    }
+    disk.commit(&[Change::Recovery(Some(RecoveryRecord::new(world.now(index).unix_ms, true)))]).unwrap();
+    world.replace_disk(index, disk, true);
+}
+
+/// The node goes on with an old copy of its disk. `is_marked`: the owner says so.
+fn put_back(world: &mut World, index: usize, mut copy: Disk, is_marked: bool) {
+    if is_marked {
+        let mark = RecoveryRecord::new(world.now(index).unix_ms, false);
+        copy.commit(&[Change::Recovery(Some(mark))]).unwrap();
+    }
+    world.replace_disk(index, copy, is_marked);
+}
+
+fn friends_of(index: usize, count: usize) -> Vec<usize> {
+    (0..count).filter(|other| other.abs_diff(index) == 1).collect()
+}
+
+fn is_recovering(world: &World, index: usize) -> bool {
+    world.nodes[index].disk.image().recovery.is_some()
+}
+
+/// Whoever pays in a row of three has paid, or nobody has; the mediator has its fee or nothing.
+fn assert_all_or_nothing(world: &World, note: &str) -> bool {
+    world.assert_quiet();
+    let wealth: Vec<_> = world.nodes.iter().map(|node| node.wealth()).collect();
+    let is_paid = wealth[2] != 0;
+    assert_eq!(wealth, if is_paid { [-101, 1, 100] } else { [0, 0, 0] }, "{note}");
+    is_paid
+}
+
+fn end(world: &mut World) {
+    for _ in 0..3 {
+        world.connect_all();
+        world.advance(40_000);
+    }
+}
+
+/// A payment under way along 0, 1, 2, after so many steps.
+fn under_way(steps: usize) -> (World, PaymentId, bool) {
+    let mut world = World::row(3, 1000);
+    let invoice = world.invoice(2, 100);
+    // With no time for a second try.
+    let mut order = world.order(Purpose::Invoice(invoice));
+    order.timeout_ms = 900;
+    let id = order.payment_id;
+    world.command(0, Command::Pay(Box::new(order)));
+    let is_over = !(0..steps).all(|_| world.step());
+    (world, id, is_over)
+}
+
+#[test]
+fn a_disk_that_is_lost_at_any_moment_of_a_payment() {
+    for victim in 0..3 {
+        let mut ends = [0, 0];
+        for steps in 0..200 {
+            let (mut world, id, is_over) = under_way(steps);
+            lose_disk(&mut world, victim, &friends_of(victim, 3));
+            end(&mut world);
+            let note = format!("victim {victim}, {steps} steps");
+            assert!(!is_recovering(&world, victim), "{note}");
+            let is_paid = assert_all_or_nothing(&world, &note);
+            if victim != 0 {
+                let expected = if is_paid { Progress::Paid } else { Progress::Failed };
+                assert_eq!(world.payment(0, id).progress, expected, "{note}");
+            }
+            ends[usize::from(is_paid)] += 1;
+            if is_over {
+                break;
+            }
+        }
+        assert!(ends.iter().all(|count| *count > 0), "{ends:?}");
+    }
+}
+
+#[test]
+fn an_old_disk_at_any_moment_of_a_payment() {
+    for victim in 0..3 {
+        for is_marked in [false, true] {
+            for steps in 0..200 {
+                let (mut world, id, is_over) = under_way(steps);
+                let copy = world.nodes[victim].disk.clone();
+                // Some go on for a while, some to the end.
+                let more = [1, 3, 7, 20, 200][steps % 5];
+                for _ in 0..more {
+                    world.step();
+                }
+                put_back(&mut world, victim, copy, is_marked);
+                end(&mut world);
+                let note = format!("victim {victim}, {steps} steps, marked {is_marked}");
+                assert!(!is_recovering(&world, victim), "{note}");
+                let is_paid = assert_all_or_nothing(&world, &note);
+                let progress = world.payment(0, id).progress;
+                // A buyer whose copy was made before the commit does not know how it went on.
+                if victim != 0 || is_paid && progress != Progress::Failed {
+                    assert_eq!(progress == Progress::Paid, is_paid, "{note}");
+                }
+                if is_over {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_many_payments_old() {
+    for is_marked in [false, true] {
+        for victim in 0..3 {
+            let mut world = World::row(3, 1_000_000);
+            let copy = world.nodes[victim].disk.clone();
+            for round in 0..70 {
+                let (id, _) = if round % 3 == 0 { world.send(2, 0, 3) } else { world.send(0, 2, 5) };
+                world.settle();
+                let buyer = if round % 3 == 0 { 2 } else { 0 };
+                assert_eq!(world.payment(buyer, id).progress, Progress::Paid);
+            }
+            let before: Vec<_> = world.nodes.iter().map(|node| node.wealth()).collect();
+            put_back(&mut world, victim, copy, is_marked);
+            end(&mut world);
+            assert!(!is_recovering(&world, victim));
+            world.assert_quiet();
+            let after: Vec<_> = world.nodes.iter().map(|node| node.wealth()).collect();
+            assert_eq!(before, after);
+            let (id, _) = world.send(0, 2, 5);
+            world.advance(5_000);
+            assert_eq!(world.payment(0, id).progress, Progress::Paid);
+        }
+    }
+}
+
+/// Killed in every batch of its recovery, in every way a process can die.
+#[test]
+fn a_recovery_that_is_killed_goes_on() {
+    for victim in 0..3 {
+        for steps in [4, 7, 9] {
+            for at in 0..20 {
+                let (mut world, _, _) = under_way(steps);
+                lose_disk(&mut world, victim, &friends_of(victim, 3));
+                world.nodes[victim].crash = Some((at, CRASHES[at % CRASHES.len()]));
+                world.connect_all();
+                world.settle();
+                world.nodes[victim].crash = None;
+                world.start(victim);
+                end(&mut world);
+                let note = format!("victim {victim}, {steps} steps, batch {at}");
+                assert!(!is_recovering(&world, victim), "{note}");
+                assert_all_or_nothing(&world, &note);
+            }
+        }
+    }
+}
+
+/// The invoices of a copy may have been paid after it was made: they cannot be paid again.
+#[test]
+fn an_invoice_is_paid_once_also_by_an_old_disk() {
+    let mut world = World::row(2, 1000);
+    let (paid, open) = (world.invoice(1, 100), world.invoice(1, 50));
+    let copy = world.nodes[1].disk.clone();
+    let (id, _) = world.pay(0, &paid);
+    world.settle();
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    put_back(&mut world, 1, copy, false);
+    end(&mut world);
+    for invoice in [paid, open] {
+        let (id, _) = world.pay(0, &invoice);
+        world.advance(100_000);
+        assert_eq!(world.payment(0, id).progress, Progress::Failed);
+    }
+    assert_eq!(world.nodes[1].wealth(), 100);
+    // A copy in which nothing is missing cancels nothing.
+    let open = world.invoice(1, 50);
+    let copy = world.nodes[1].disk.clone();
+    put_back(&mut world, 1, copy, true);
+    end(&mut world);
+    let (id, _) = world.pay(0, &open);
+    world.advance(5_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+}
+
+/// 0 - 1 - 2; what 0 owes to 1 is known to the backup that 2 keeps for 1. Then 0 shows less.
+fn liar() -> World {
+    let mut world = World::row(3, 1000);
+    let early = world.nodes[0].disk.clone();
+    world.send(0, 1, 500);
+    world.advance(100_000);
+    assert_eq!(world.balance(1, 0), 500);
+    world.kill(1);
+    world.replace_disk(0, early, false);
+    lose_disk(&mut world, 1, &[0, 2]);
+    world
+}
+
+fn is_exposed(world: &World) -> bool {
+    let status = world.nodes[1].account(world.key(0)).status();
+    matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. })
+}
+
+#[test]
+fn a_friend_who_shows_less_than_another_has_kept_is_found_out() {
+    let mut world = liar();
+    world.connect(1, 2);
+    world.advance(5_000);
+    world.connect(0, 1);
+    world.advance(60_000);
+    assert!(is_exposed(&world));
+    // The honest friend's account goes on.
+    assert!(world.is_consistent(1, 2));
+    // The owner may take what there is.
+    assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
+    end(&mut world);
+    assert!(world.is_consistent(0, 1) && !is_recovering(&world, 1));
+    assert_eq!(world.balance(1, 0), 0);
+}
+
+#[test]
+fn a_liar_who_comes_first_is_found_out_later() {
+    let mut world = liar();
+    world.connect(0, 1);
+    world.advance(5_000);
+    assert!(!is_exposed(&world));
+    world.connect(1, 2);
+    world.advance(60_000);
+    assert!(is_exposed(&world), "{:?}", world.nodes[1].account(world.key(0)).status());
+    assert!(world.is_consistent(1, 2));
+}
+
+/// The friend on whose account nothing has happened knows all the same that the disk is old.
+#[test]
+fn an_old_disk_is_found_out_by_a_backup() {
+    let mut world = World::row(3, 1000);
+    world.send(1, 2, 10);
+    world.advance(100_000);
+    let copy = world.nodes[1].disk.clone();
+    world.send(0, 1, 500);
+    world.advance(100_000);
+    put_back(&mut world, 1, copy, false);
+    world.connect(1, 2);
+    world.advance(1_000);
+    assert!(is_recovering(&world, 1));
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    assert_eq!((world.balance(1, 0), world.balance(1, 2)), (500, -10));
+}
+
+#[test]
+fn backups_cost_nothing_while_nothing_happens() {
+    let mut world = World::row(3, 1000);
+    world.send(0, 2, 10);
+    world.advance(200_000);
+    let before: Vec<_> = world.nodes.iter().map(|node| node.batches).collect();
+    world.advance(3_600_000);
+    let after: Vec<_> = world.nodes.iter().map(|node| node.batches).collect();
+    assert_eq!(before, after);
+}

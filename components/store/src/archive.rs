@@ -1,0 +1,77 @@
+//! What a running node looks up for friends who have forgotten it. There is no index for it, because one would have to be kept
+//! with every payment: rows are read from the newest back, until all are found or they are too old.
+
+use crate::checksum::{FORWARDED, PEER_BACKUP, RECEIVED, Table};
+use crate::error::StoreError;
+use crate::history::{History, check};
+use crate::load::request_id;
+use crate::write::integer;
+use offst_crypto::{Preimage, PublicKey};
+use offst_funder::Archive;
+use offst_proto::RequestId;
+use offst_proto::encoding::DecodeError;
+use rusqlite::{OptionalExtension, params};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Archive for History {
+    type Error = StoreError;
+
+    fn peer_backup(&self, friend: PublicKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = format!("SELECT {}, sealed FROM peer_backup WHERE friend = ?1", PEER_BACKUP.is_whole());
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(check(&PEER_BACKUP, row).and_then(|()| Ok(row.get(1)?)));
+        statement.query_row(params![friend.as_bytes()], read).optional()?.transpose()
+    }
+
+    fn preimages(
+        &self,
+        from: Option<PublicKey>,
+        ids: &BTreeSet<RequestId>,
+        since_ms: u64,
+    ) -> Result<BTreeMap<RequestId, Preimage>, StoreError> {
+        let mut found = BTreeMap::new();
+        for table in [FORWARDED, RECEIVED] {
+            self.collected(&table, from, ids, integer(since_ms)?, &mut found)?;
+        }
+        Ok(found)
+    }
+}
+
+impl History {
+    fn collected(
+        &self,
+        table: &Table,
+        from: Option<PublicKey>,
+        ids: &BTreeSet<RequestId>,
+        since_ms: i64,
+        found: &mut BTreeMap<RequestId, Preimage>,
+    ) -> Result<(), StoreError> {
+        let sql = format!(
+            "SELECT {}, request, from_friend, preimage, time_ms FROM {} ORDER BY number DESC",
+            table.is_whole(),
+            table.name
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([])?;
+        while found.len() < ids.len()
+            && let Some(row) = rows.next()?
+        {
+            // Only the clock of this node is in these rows; one that was set back is no reason to read everything.
+            if row.get::<_, i64>(4)? < since_ms {
+                break;
+            }
+            let id = request_id(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            let friend = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+            if !ids.contains(&id) || from.is_some_and(|from| from.as_bytes() != friend) {
+                continue;
+            }
+            check(table, row)?;
+            let preimage: [u8; 32] = row
+                .get::<_, Vec<u8>>(3)?
+                .try_into()
+                .map_err(|_| StoreError::damaged("the history")(DecodeError::invalid("a preimage")))?;
+            found.insert(id, Preimage::from_bytes(preimage));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! A whole database, offline: what its file and rows are, and whether what they say follows from what was signed.
+
+use crate::checksum::{self, TABLES};
+use crate::database::{Store, check_owner, open};
+use crate::error::StoreError;
+use crate::history::read_forward;
+use crate::load::{Bytes, value};
+use crate::{log_file, structure};
+use offst_crypto::{Ed25519Verifier, PublicKey};
+use offst_funder::{Funder, FunderImage, InvoiceRecord, LineKey, Payment, Progress};
+use offst_ledger::{AccountKey, Proven};
+use offst_proto::Unverified;
+use offst_proto::invoice::Invoice;
+use offst_proto::report::InvoiceStatus;
+use rusqlite::{Connection, OpenFlags};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What an audit found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// What is wrong with the database, a sentence each.
+    pub faults: Vec<String>,
+    /// Every account that could be read.
+    pub accounts: Vec<AuditedAccount>,
+    /// How many rows all tables have.
+    pub rows: u64,
+}
+
+/// What an audit found of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedAccount {
+    /// The friend.
+    pub friend: PublicKey,
+    /// The owner's name for the friend.
+    pub name: String,
+    /// The currency.
+    pub currency: String,
+    /// What the signatures prove (none: no epoch has begun), or what is wrong.
+    pub finding: Result<Option<Proven>, String>,
+}
+
+impl Audit {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty() && self.accounts.iter().all(|account| account.finding.is_ok())
+    }
+}
+
+impl Store {
+    /// Audits the database of `node`, which nobody may be using. Nothing is changed.
+    ///
+    /// # Errors
+    /// The database is missing, not one of Offst's, or another node's. Whatever is wrong inside it is a finding.
+    pub fn audit(path: &Path, node: PublicKey) -> Result<Audit, StoreError> {
+        // Before SQLite opens the file: it would drop what it cannot read.
+        let mut faults = log_file::faults(path);
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        checksum::install(&connection)?;
+        match check_owner(&connection, node) {
+            Err(error @ StoreError::OtherNode { .. }) => return Err(error),
+            Err(error) => faults.push(format!("the database does not name its owner: {error}")),
+            Ok(()) => {}
+        }
+        faults.extend(structure::faults(path, &connection));
+        let rows = count(&connection).unwrap_or_default();
+        note(&mut faults, "payments", audit_payments(&connection));
+        note(&mut faults, "invoices", audit_invoices(&connection, node));
+        note(&mut faults, "forwards", audit_forwards(&connection));
+        let mut store = Store { connection, accounts: BTreeMap::new() };
+        let accounts = match store.read() {
+            Ok(image) => {
+                let accounts = audit_accounts(&image, node);
+                if accounts.iter().all(|account| account.finding.is_ok())
+                    && let Err(error) = Funder::restore(node, image)
+                {
+                    faults.push(format!("the rows do not fit together: {error}"));
+                }
+                accounts
+            }
+            Err(error) => {
+                faults.push(error.to_string());
+                Vec::new()
+            }
+        };
+        Ok(Audit { faults, accounts, rows })
+    }
+}
+
+fn note(faults: &mut Vec<String>, what: &str, outcome: Result<Vec<String>, StoreError>) {
+    match outcome {
+        Ok(found) => faults.extend(found),
+        Err(error) => faults.push(format!("the {what} cannot be read: {error}")),
+    }
+}
+
+fn count(connection: &Connection) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    for table in TABLES {
+        let sql = format!("SELECT count(*) FROM {}", table.name);
+        rows += connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+    }
+    Ok(rows)
+}
+
+/// Receipts are signed by who was paid.
+fn audit_payments(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut faults = Vec::new();
+    let mut statement = connection.prepare("SELECT id, is_open, value FROM payment")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: Bytes = row.get(0)?;
+        let payment: Payment = value("a payment", &row.get::<_, Bytes>(2)?)?;
+        let is_open = matches!(payment.progress, Progress::Searching | Progress::Committed);
+        if id != payment.id.as_bytes() || row.get::<_, bool>(1)? != is_open {
+            faults.push(format!("the payment {} does not stand where it belongs", payment.id));
+        }
+        if payment.progress == Progress::Paid && !has_receipt(&payment) {
+            faults.push(format!("the payment {} is paid, and no signature of its destination proves it", payment.id));
+        }
+    }
+    Ok(faults)
+}
+
+fn has_receipt(payment: &Payment) -> bool {
+    // What a receipt is compared with; the rest of the invoice is the seller's.
+    let invoice = payment.invoice.as_ref().map(|(id, secret)| Invoice {
+        id: *id,
+        destination: payment.destination,
+        currency: payment.currency.clone(),
+        amount: payment.total,
+        description: String::new(),
+        expires_ms: None,
+        secret: secret.clone(),
+    });
+    payment.receipt().is_some_and(|receipt| receipt.verify(&Ed25519Verifier, invoice.as_ref()).is_ok())
+}
+
+/// Invoices are signed by ourselves.
+fn audit_invoices(connection: &Connection, node: PublicKey) -> Result<Vec<String>, StoreError> {
+    let mut faults = Vec::new();
+    let mut statement = connection.prepare("SELECT id, is_open, value FROM invoice")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: Bytes = row.get(0)?;
+        let record: InvoiceRecord = value("an invoice", &row.get::<_, Bytes>(2)?)?;
+        let invoice = &record.invoice;
+        if id != invoice.id.as_bytes() || row.get::<_, bool>(1)? != (record.status == InvoiceStatus::Open) {
+            faults.push(format!("the invoice {} does not stand where it belongs", invoice.id));
+        }
+        let again = Unverified::<Invoice>::from_wire(invoice.wire()).map_err(StoreError::damaged("an invoice"))?;
+        if invoice.destination != node || again.verify(&Ed25519Verifier).is_err() {
+            faults.push(format!("the invoice {} does not bear our signature", invoice.id));
+        }
+    }
+    Ok(faults)
+}
+
+fn audit_forwards(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT 1, number, request, from_friend, to_friend, currency, amount, fee, time_ms FROM forwarded";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        read_forward(row)?;
+    }
+    Ok(Vec::new())
+}
+
+fn audit_accounts(image: &FunderImage, node: PublicKey) -> Vec<AuditedAccount> {
+    let name_of = |friend: &PublicKey| {
+        let known = image.friends.iter().find(|(key, _)| key == friend);
+        known.map_or_else(|| friend.to_string(), |(_, record)| record.name.clone())
+    };
+    let audited = |(LineKey { friend, currency }, rows): &(LineKey, _)| {
+        let key = AccountKey { local: node, remote: *friend, currency: currency.clone() };
+        AuditedAccount {
+            friend: *friend,
+            name: name_of(friend),
+            currency: currency.to_string(),
+            finding: offst_ledger::audit(&key, rows, &Ed25519Verifier).map_err(|error| error.to_string()),
+        }
+    };
+    image.accounts.iter().map(audited).collect()
+}

@@ -1,0 +1,100 @@
+//! Whole copies of a database: backups, and putting one in the place of a database.
+
+use crate::checksum;
+use crate::database::{Store, check_owner, create_file, open};
+use crate::error::StoreError;
+use crate::structure;
+use offst_crypto::PublicKey;
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, OpenFlags};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long to wait before a page that somebody holds is asked for again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Store {
+    /// Writes a copy of the database `from` of `node` to the new file `to`, readable by its owner alone. The copy is the
+    /// database as of one moment, also while a node writes to it, and one whole file. It is checked before this returns:
+    /// page by page and row by row.
+    ///
+    /// # Errors
+    /// `from` is missing, damaged or another node's, `to` exists, or the disk failed. What was begun of `to` is removed.
+    pub fn copy(from: &Path, node: PublicKey, to: &Path) -> Result<(), StoreError> {
+        let source = open(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        check_owner(&source, node)?;
+        create_file(to)?;
+        let written = write_copy(&source, to);
+        if written.is_err() {
+            // The first error counts.
+            drop(std::fs::remove_file(to));
+        }
+        written
+    }
+
+    /// Moves the closed database `made` to `place`, in the same folder's file system. One that is there is kept: its file, and
+    /// what SQLite keeps beside it, are moved aside first, and its new name is returned. A crash in between leaves `place`
+    /// without a database, never with half of one or with one that goes on from another's log.
+    ///
+    /// # Errors
+    /// The disk or the permissions do not allow it.
+    pub fn put_in_place(made: &Path, place: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let wrong = |error| StoreError::Create { path: place.display().to_string(), error };
+        let aside = move_aside(place).map_err(wrong)?;
+        std::fs::rename(made, place).map_err(wrong)?;
+        sync_folder(place).map_err(wrong)?;
+        Ok(aside)
+    }
+}
+
+fn write_copy(source: &Connection, to: &Path) -> Result<(), StoreError> {
+    let mut copy = Connection::open(to)?;
+    Backup::new(source, &mut copy)?.run_to_completion(i32::MAX, PAUSE, None)?;
+    // One file that can be read anywhere, also where no other can be made beside it.
+    copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    checksum::install(&copy)?;
+    let faults = structure::faults(to, &copy);
+    if !faults.is_empty() {
+        return Err(StoreError::Unsound(faults));
+    }
+    copy.close().map_err(|(_, error)| StoreError::Sqlite(error))?;
+    File::open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| StoreError::Create { path: to.display().to_string(), error })
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+fn move_aside(place: &Path) -> std::io::Result<Option<PathBuf>> {
+    let exists = |path: &Path, ending| with_ending(path, ending).symlink_metadata().is_ok();
+    let numbers = std::iter::once(".replaced".to_owned()).chain((2..).map(|number| format!(".replaced-{number}")));
+    let mut aside = numbers.map(|ending| with_ending(place, &ending));
+    let aside = aside.find(|path| !exists(path, "") && !exists(path, "-wal")).expect("numbers do not end");
+    let mut is_moved = false;
+    // First the database: without its log it is an old one, and must not be found at its place.
+    for ending in ["", "-wal"] {
+        match std::fs::rename(with_ending(place, ending), with_ending(&aside, ending)) {
+            Ok(()) => is_moved = true,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        sync_folder(place)?;
+    }
+    match std::fs::remove_file(with_ending(place, "-shm")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(is_moved.then_some(aside)),
+    }
+}
+
+/// A name is durable only once the folder is.
+fn sync_folder(of: &Path) -> std::io::Result<()> {
+    let folder = of.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,80 @@
+//! What is looked up for friends who have forgotten it: by request, only for the friend it came from, only for a while.
+
+use offst_crypto::{Identity, Preimage, PublicKey};
+use offst_funder::{Archive, Change, Commit};
+use offst_proto::report::{ForwardReport, ReceivedReport};
+use offst_proto::{InvoiceId, PaymentId, RequestId};
+use offst_store::{History, Store};
+use std::collections::BTreeSet;
+
+fn key(seed: u8) -> PublicKey {
+    Identity::from_seed([seed; 32]).public_key()
+}
+
+fn id(byte: u8) -> RequestId {
+    RequestId::from_bytes([byte; 16])
+}
+
+fn forwarded(byte: u8, from: u8, time_ms: u64) -> Change {
+    let (from, to) = (key(from), key(9));
+    let currency = "hours".parse().unwrap();
+    let report = ForwardReport { request_id: id(byte), from, to, currency, amount: 10, fee: 1, time_ms };
+    Change::Forwarded(report, Preimage::from_bytes([byte; 32]))
+}
+
+fn part(byte: u8, from: u8, time_ms: u64, invoice: Option<u8>) -> ReceivedReport {
+    ReceivedReport {
+        request_id: id(byte),
+        from: key(from),
+        payment_id: (byte != 0).then_some(PaymentId::from_bytes([byte; 16])),
+        invoice_id: invoice.map(|byte| InvoiceId::from_bytes([byte; 16])),
+        currency: "hours".parse().unwrap(),
+        amount: 1 << 90,
+        time_ms,
+    }
+}
+
+fn received(byte: u8, from: u8, time_ms: u64) -> Change {
+    Change::Received(part(byte, from, time_ms, Some(7)), Preimage::from_bytes([byte; 32]))
+}
+
+#[test]
+fn preimages_are_found_for_the_friend_they_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.db");
+    Store::create(&path, key(1)).unwrap();
+    let mut store = Store::open(&path, key(1)).unwrap();
+    let changes =
+        [forwarded(1, 2, 100), received(2, 2, 100), forwarded(3, 3, 100), forwarded(4, 2, 200), received(5, 3, 200)];
+    store.commit(&changes).unwrap();
+    let history = History::open(&path).unwrap();
+    let all: BTreeSet<_> = (1..=6).map(id).collect();
+    let found = |from: Option<u8>, since_ms| -> Vec<u8> {
+        let found = history.preimages(from.map(key), &all, since_ms).unwrap();
+        assert!(found.iter().all(|(id, preimage)| preimage.as_bytes()[..16] == id.as_bytes()[..]));
+        found.keys().map(|id| id.as_bytes()[0]).collect()
+    };
+    assert_eq!(found(Some(2), 0), [1, 2, 4]);
+    assert_eq!(found(Some(3), 0), [3, 5]);
+    assert_eq!(found(Some(4), 0), [0; 0]);
+    assert_eq!(found(None, 0), [1, 2, 3, 4, 5]);
+    assert_eq!(found(Some(2), 150), [4]);
+    assert_eq!(found(None, 201), [0; 0]);
+    assert!(history.preimages(None, &BTreeSet::new(), 0).unwrap().is_empty());
+}
+
+#[test]
+fn received_parts_are_listed_from_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.db");
+    Store::create(&path, key(1)).unwrap();
+    let mut store = Store::open(&path, key(1)).unwrap();
+    let parts = [part(0, 2, 5, None), part(1, 2, 6, None), part(2, 3, 7, Some(8))];
+    let change = |part: &ReceivedReport| Change::Received(part.clone(), Preimage::from_bytes([1; 32]));
+    store.commit(&parts.each_ref().map(change)).unwrap();
+    let history = History::open(&path).unwrap();
+    let first = history.received(None, 2).unwrap();
+    assert_eq!(first.items, [parts[2].clone(), parts[1].clone()]);
+    let second = history.received(first.next, 2).unwrap();
+    assert_eq!((second.items, second.next), (vec![parts[0].clone()], None));
+}

@@ -1,0 +1,177 @@
+//! Two machines with real databases that talk to each other directly.
+
+// Each user of this module needs another part of it.
+#![allow(dead_code)]
+
+use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
+use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
+use offst_proto::friend::FriendMessage;
+use offst_proto::order::{Destination, NewFriend, Order, Purpose};
+use offst_proto::route::{PartPlan, Way};
+use offst_proto::ticket::FriendTicket;
+use offst_proto::{Currency, PaymentId};
+use offst_store::{History, Store};
+use std::path::PathBuf;
+
+pub(crate) struct Machine {
+    pub(crate) key: PublicKey,
+    pub(crate) path: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) funder: Option<Funder>,
+    environment: Environment,
+    clock: u64,
+}
+
+impl Machine {
+    pub(crate) fn new(folder: &std::path::Path, seed: u8) -> Self {
+        let identity = Identity::from_seed([seed; 32]);
+        let key = identity.public_key();
+        let path = folder.join(format!("{seed}.db"));
+        Store::create(&path, key).unwrap();
+        let mut store = Store::open(&path, key).unwrap();
+        let funder = Funder::restore(key, store.load().unwrap()).unwrap();
+        let environment = Environment {
+            signer: Box::new(identity),
+            verifier: Box::new(Ed25519Verifier),
+            random: Box::new(SystemRandom::new()),
+            timing: Timing::default(),
+        };
+        Machine { key, path, store, funder: Some(funder), environment, clock: 0 }
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) -> Vec<Output> {
+        self.clock += 1;
+        let now = Moment { uptime_ms: self.clock, unix_ms: 1_000_000 + self.clock };
+        let mut batch = self.funder.take().unwrap().batch(&mut self.environment, now);
+        batch.handle(input);
+        let (funder, outputs) = batch.finish().commit(&mut self.store).unwrap();
+        self.funder = Some(funder);
+        outputs
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Vec<Output> {
+        self.handle(Input::Command(1, command))
+    }
+
+    /// Loads the database again, as after a kill.
+    pub(crate) fn reload(&mut self) {
+        self.store = Store::open(&self.path, self.key).unwrap();
+        self.funder = Some(Funder::restore(self.key, self.store.load().unwrap()).unwrap());
+    }
+
+    pub(crate) fn balances(&self) -> Vec<i128> {
+        let accounts = self.funder.as_ref().unwrap().accounts();
+        accounts.filter_map(|(_, account)| Some(account.epoch()?.balance())).collect()
+    }
+}
+
+/// Carries frames between the two until neither has anything to say, and answers questions for ways.
+pub(crate) fn settle(machines: &mut [Machine; 2], outputs: Vec<(usize, Output)>) -> Vec<Reply> {
+    settle_in(machines, outputs, usize::MAX)
+}
+
+/// The same, but loses everything after so many outputs.
+pub(crate) fn settle_in(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Output)>, steps: usize) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    for _ in 0..steps {
+        let Some((from, output)) = (!outputs.is_empty()).then(|| outputs.remove(0)) else { break };
+        let more = match output {
+            Output::Send(_, connection, frame) => {
+                let author = machines[from].key;
+                let input = match FriendMessage::from_frame(&frame).unwrap() {
+                    FriendMessage::Resume(resume) => Input::Resume(author, connection, resume),
+                    FriendMessage::Statement(statement) => {
+                        Input::Statement(author, connection, Box::new(statement.verify(&Ed25519Verifier).unwrap()))
+                    }
+                    FriendMessage::Evidence(evidence) => Input::Evidence(author, connection, evidence),
+                    FriendMessage::EvidenceStatements(statements) => {
+                        let verified = statements.into_iter().map(|statement| statement.verify(&Ed25519Verifier));
+                        Input::EvidenceStatements(author, connection, verified.collect::<Result<_, _>>().unwrap())
+                    }
+                    message => Input::Message(author, connection, Box::new(message)),
+                };
+                (1 - from, machines[1 - from].handle(input))
+            }
+            Output::ReadEvidence(line, connection) => {
+                let rows = machines[from].store.evidence(&line).unwrap();
+                (from, machines[from].handle(Input::EvidenceRows(line, connection, rows)))
+            }
+            Output::LookUp(friend, connection, inquiry) => {
+                let found = inquiry.look_up(friend, &History::open(&machines[from].path).unwrap()).unwrap();
+                (from, machines[from].handle(Input::Found(friend, connection, found)))
+            }
+            Output::FindWays(payment, query) => {
+                let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };
+                (from, machines[from].handle(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }]))))
+            }
+            Output::Reply(_, reply) => {
+                replies.push(reply);
+                continue;
+            }
+            _ => continue,
+        };
+        outputs.extend(more.1.into_iter().map(|output| (more.0, output)));
+    }
+    replies
+}
+
+pub(crate) fn connect(machines: &mut [Machine; 2], connection: u64) {
+    let mut outputs = Vec::new();
+    for side in [0, 1] {
+        let friend = machines[1 - side].key;
+        let more = machines[side].handle(Input::Connected(friend, connection));
+        outputs.extend(more.into_iter().map(|output| (side, output)));
+    }
+    settle(machines, outputs);
+}
+
+pub(crate) fn pair(folder: &std::path::Path) -> [Machine; 2] {
+    let mut machines = [Machine::new(folder, 1), Machine::new(folder, 2)];
+    for side in [0, 1] {
+        let ticket = FriendTicket { public_key: machines[1 - side].key, relays: vec![], address: None };
+        machines[side].handle(Input::Start);
+        let new = NewFriend {
+            name: format!("friend{side}"),
+            ticket,
+            balance: 0,
+            currency: Currency::default(),
+            max_debt: 1000,
+            open: true,
+        };
+        machines[side].command(Command::AddFriend(Box::new(new)));
+    }
+    connect(&mut machines, 1);
+    machines
+}
+
+pub(crate) fn pay(machines: &mut [Machine; 2], id: u8, amount: u128) -> Vec<Reply> {
+    let outputs = order(machines, 0, id, amount);
+    settle(machines, outputs)
+}
+
+/// One of the two orders a payment to the other; nothing is carried yet.
+pub(crate) fn order(machines: &mut [Machine; 2], buyer: usize, id: u8, amount: u128) -> Vec<(usize, Output)> {
+    let order = Order {
+        payment_id: PaymentId::from_bytes([id; 16]),
+        purpose: Purpose::Spontaneous {
+            destination: Destination::Key(machines[1 - buyer].key),
+            currency: Currency::default(),
+            amount,
+        },
+        max_fee: None,
+        timeout_ms: 10_000,
+    };
+    let outputs = machines[buyer].command(Command::Pay(Box::new(order)));
+    outputs.into_iter().map(|output| (buyer, output)).collect()
+}
+
+/// Both are quiet for a second: they acknowledge, and show each other what is pending.
+pub(crate) fn rest(machines: &mut [Machine; 2]) {
+    let mut outputs = Vec::new();
+    for side in [0, 1] {
+        machines[side].clock += 1000;
+        let more = machines[side].handle(Input::Tick);
+        outputs.extend(more.into_iter().map(|output| (side, output)));
+    }
+    settle(machines, outputs);
+}

@@ -1,0 +1,150 @@
+//! Frames, and the messages of every link.
+
+use capnp::message::{Builder, HeapAllocator, ReaderOptions};
+use capnp::serialize::write_message_to_words;
+use offst_proto::Unverified;
+use offst_proto::encoding::DecodeError;
+use offst_proto::friend::{FriendMessage, evidence_statement_frames, resume_frame, statement_frame};
+use offst_proto::index::{IndexToNode, NodeToIndex};
+use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
+use offst_proto::resolve::{backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
+use offst_proto::statement::Statement;
+use offst_proto::wire::app_capnp as wire;
+use offst_secure_channel::{FrameReader, FrameWriter};
+
+/// Largest frame of the link that [`frames`] reads.
+const FRAME_BYTES_MAX: usize = 4096;
+
+/// A stream of frames; the ones before an error come out again.
+pub(crate) fn frames(bytes: &[u8]) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without threads");
+    runtime.block_on(async {
+        let mut reader = FrameReader::new(bytes, FRAME_BYTES_MAX);
+        let mut frames = Vec::new();
+        let ended_well = loop {
+            match reader.next().await {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
+        };
+        let mut written = Vec::new();
+        FrameWriter::new(&mut written, FRAME_BYTES_MAX).send_all(&frames).await.expect("memory takes everything");
+        assert!(bytes.starts_with(&written));
+        assert!(!ended_well || bytes == written);
+        ended_well
+    })
+}
+
+/// What was read is written and read again as the same message.
+fn again<T: PartialEq + std::fmt::Debug>(
+    bytes: &[u8],
+    read: fn(&[u8]) -> Result<T, DecodeError>,
+    write: impl Fn(&T) -> Vec<u8>,
+) -> bool {
+    let Ok(message) = read(bytes) else { return false };
+    let written = write(&message);
+    assert_eq!(read(&written).as_ref(), Ok(&message));
+    true
+}
+
+/// A frame between friends.
+pub(crate) fn friend(bytes: &[u8]) -> bool {
+    if let Ok(FriendMessage::EvidenceStatements(statements)) = FriendMessage::from_frame(bytes) {
+        return evidence_statements(&statements);
+    }
+    again(bytes, FriendMessage::from_frame, |message| match message {
+        FriendMessage::Hello { incarnation } => FriendMessage::hello_frame(*incarnation),
+        FriendMessage::Keepalive => FriendMessage::keepalive_frame(),
+        FriendMessage::Statement(statement) => statement_frame(statement.wire()),
+        FriendMessage::Evidence(evidence) => evidence.frame(),
+        FriendMessage::EvidenceStatements(_) => unreachable!("handled above"),
+        FriendMessage::Resume(resume) => {
+            let opening = resume.opening.as_ref().map(|opening| opening.wire());
+            resume_frame(&resume.currency, opening, resume.epoch.as_ref(), resume.recovering)
+        }
+        FriendMessage::Backup(sealed) => backup_frame(sealed),
+        FriendMessage::Recall => recall_frame(),
+        FriendMessage::Recalled(sealed) => recalled_frame(sealed),
+        FriendMessage::Resolve(ids) => resolve_frame(ids),
+        FriendMessage::Resolved(ends) => resolved_frame(ends),
+    })
+}
+
+/// They may need several frames.
+fn evidence_statements(statements: &[Unverified<Statement>]) -> bool {
+    let wires: Vec<_> = statements.iter().map(|statement| statement.wire().clone()).collect();
+    let read = |frame: Vec<u8>| match FriendMessage::from_frame(&frame) {
+        Ok(FriendMessage::EvidenceStatements(statements)) => statements,
+        other => panic!("{other:?}"),
+    };
+    let again: Vec<_> = evidence_statement_frames(&wires).into_iter().flat_map(read).collect();
+    assert_eq!(again, statements);
+    true
+}
+
+/// A frame between a node and a relay, in either direction, or the first of a substream.
+pub(crate) fn relay(bytes: &[u8]) -> bool {
+    again(bytes, NodeToRelay::from_frame, NodeToRelay::to_frame)
+        | again(bytes, RelayToNode::from_frame, RelayToNode::to_frame)
+        | again(bytes, SubstreamMessage::from_frame, SubstreamMessage::to_frame)
+}
+
+/// A frame between a node and an index server, in either direction.
+pub(crate) fn index(bytes: &[u8]) -> bool {
+    again(bytes, NodeToIndex::from_frame, NodeToIndex::to_frame)
+        | again(bytes, IndexToNode::from_frame, IndexToNode::to_frame)
+}
+
+/// A value of the application interface.
+pub(crate) fn app(bytes: &[u8]) -> bool {
+    macro_rules! value {
+        ($kind:ident, $read:ident, $write:ident) => {
+            again(
+                bytes,
+                |bytes| {
+                    let message = app_message(bytes)?;
+                    offst_proto::app::$read(message.get_root::<wire::$kind::Reader<'_>>()?)
+                },
+                |value| {
+                    let mut message = Builder::new_default();
+                    offst_proto::app::$write(value, message.init_root::<wire::$kind::Builder<'_>>());
+                    app_bytes(&message)
+                },
+            )
+        };
+    }
+    value!(friend, read_friend, write_friend)
+        | value!(server, read_server, write_server)
+        | value!(friend_ticket, read_contact, write_contact)
+        | value!(payment, read_payment, write_payment)
+        | value!(invoice, read_invoice, write_invoice)
+        | value!(forward, read_forward, write_forward)
+        | event(bytes)
+}
+
+fn event(bytes: &[u8]) -> bool {
+    let read = |bytes: &[u8]| {
+        let message = app_message(bytes)?;
+        offst_proto::app::read_event(message.get_root::<wire::event::Reader<'_>>()?)
+    };
+    let Ok(Some(event)) = read(bytes) else { return false };
+    let mut message = Builder::new_default();
+    offst_proto::app::write_event(&event, message.init_root::<wire::event::Builder<'_>>());
+    assert_eq!(read(&app_bytes(&message)), Ok(Some(event)));
+    true
+}
+
+type AppReader<'a> = capnp::message::Reader<capnp::serialize::NoAllocSliceSegments<'a>>;
+
+/// With the bounds that the two ends set.
+fn app_message(mut bytes: &[u8]) -> Result<AppReader<'_>, DecodeError> {
+    let mut options = ReaderOptions::new();
+    options.traversal_limit_in_words(Some(offst_proto::app::APP_MESSAGE_BYTES_MAX / 8));
+    options.nesting_limit(offst_proto::app::APP_NESTING_MAX);
+    Ok(capnp::serialize::read_message_from_flat_slice_no_alloc(&mut bytes, options)?)
+}
+
+pub(crate) fn app_bytes(message: &Builder<HeapAllocator>) -> Vec<u8> {
+    write_message_to_words(message)
+}

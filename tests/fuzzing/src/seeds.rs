@@ -1,0 +1,482 @@
+//! Valid inputs for every target: what fuzzing begins with. `cargo run -p offst-fuzzing` writes them to `corpus/`.
+
+use crate::links::app_bytes;
+use crate::rows::{account_key, write_image};
+use capnp::message::Builder;
+use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret, Signature, sha256};
+use offst_funder::{Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, Standing};
+use offst_ledger::{AccountImage, Pending, QueuedOperation, Stage};
+use offst_proto::encoding::Canonical;
+use offst_proto::friend::{
+    EpochPosition, Evidence, EvidenceCheckpoint, FriendMessage, evidence_statement_frames, resume_frame,
+    statement_frame,
+};
+use offst_proto::index::{
+    Answer as WaysAnswer, Edge, Hop, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome, UpdateResult,
+};
+use offst_proto::invoice::Invoice;
+use offst_proto::opening::{Continuing, Opening};
+use offst_proto::payment::CancelReason;
+use offst_proto::receipt::{Receipt, ReceiptPart};
+use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
+use offst_proto::report::{
+    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus,
+    OverdueReport, PaymentReport, PaymentStatus, ServerReport, ServerState,
+};
+use offst_proto::route::{PartPlan, Way};
+use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
+use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
+use offst_proto::wire::app_capnp as wire;
+use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Unverified, Verified};
+use offst_simulator::World;
+use std::collections::BTreeMap;
+
+type Seeds = Vec<Vec<u8>>;
+
+fn identity(seed: u8) -> Identity {
+    Identity::from_seed([seed; 32])
+}
+
+fn key(seed: u8) -> PublicKey {
+    identity(seed).public_key()
+}
+
+fn server(seed: u8) -> ServerTicket {
+    ServerTicket { public_key: key(seed), address: "relay.example.org:8000".parse().expect("an address") }
+}
+
+fn id(byte: u8) -> RequestId {
+    RequestId::from_bytes([byte; 16])
+}
+
+pub(crate) fn frames() -> Seeds {
+    let frame = |length: usize| [&(length as u32).to_be_bytes()[..], &vec![7; length]].concat();
+    vec![vec![], frame(0), frame(5), [frame(100), frame(0), frame(3)].concat(), frame(1500)]
+}
+
+fn request() -> Request {
+    Request {
+        id: id(5),
+        payment_id: PaymentId::from_bytes([6; 16]),
+        invoice_id: Some(InvoiceId::from_bytes([7; 16])),
+        amount: 90,
+        total: 100,
+        fees_left: 1,
+        patience_ms: 20_000,
+        route: vec![key(3), key(4)],
+        proof: offst_crypto::mac(&Secret::from_bytes([8; 32]), b"terms"),
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    let signature = Signature::from_bytes([9; 64]);
+    vec![
+        Operation::Request(Box::new(request())),
+        Operation::Response(Answer {
+            id: id(1),
+            lock: HashLock::from_bytes([2; 32]),
+            nonce: Nonce::from_bytes([3; 16]),
+            signature,
+        }),
+        Operation::Commit { id: id(2) },
+        Operation::Abort { id: id(3) },
+        Operation::Collect { id: id(4), preimage: Preimage::from_bytes([5; 32]) },
+        Operation::Cancel { id: id(6), reason: CancelReason::NoCapacity, hop: key(3) },
+        Operation::SetLimit(1 << 96),
+        Operation::SetOpen(true),
+    ]
+}
+
+fn statements() -> Vec<Verified<Statement>> {
+    let lists = std::iter::once(vec![]).chain(operations().into_iter().map(|one| vec![one])).chain([operations()]);
+    let statement = |(seq, operations): (u64, Vec<Operation>)| {
+        let statement = Statement {
+            author: key(1),
+            other: key(2),
+            currency: Currency::default(),
+            epoch: 1,
+            seq,
+            prev_hash: sha256(b"before"),
+            ack_seq: seq / 2,
+            ack_hash: sha256(b"other"),
+            pending_hash: seq.is_multiple_of(2).then(|| sha256(b"pendings")),
+            operations,
+            totals: Totals { requested: 300, collected: 200, cancelled: 1 },
+        };
+        Verified::sign(statement, &identity(1))
+    };
+    (1..).zip(lists).map(statement).collect()
+}
+
+pub(crate) fn statement() -> Seeds {
+    statements().iter().map(|statement| statement.wire().to_vec()).collect()
+}
+
+fn openings() -> Vec<Verified<Opening>> {
+    let continuing = |byte, author_pays| Continuing {
+        author_pays,
+        id: id(byte),
+        amount: 7,
+        lock: HashLock::from_bytes([byte; 32]),
+        terms: Hash::from_bytes([byte; 32]),
+    };
+    let list = |mut list: Vec<Continuing>| {
+        list.sort_unstable();
+        list
+    };
+    [(vec![], None), (list(vec![continuing(1, true), continuing(2, false)]), Some(sha256(b"theirs")))]
+        .map(|(continuing, accepts)| {
+            let opening = Opening {
+                author: key(1),
+                other: key(2),
+                currency: Currency::default(),
+                epoch: 3,
+                balance: -5,
+                continuing,
+                accepts,
+            };
+            Verified::sign(opening, &identity(1))
+        })
+        .into()
+}
+
+pub(crate) fn opening() -> Seeds {
+    openings().iter().map(|opening| opening.wire().to_vec()).collect()
+}
+
+pub(crate) fn friend() -> Seeds {
+    let position = EpochPosition {
+        agreed: sha256(b"agreed"),
+        number: 2,
+        own_seq: 3,
+        own_hash: sha256(b"own"),
+        other_seq: 5,
+        other_hash: sha256(b"other"),
+    };
+    let currency = Currency::default();
+    let mut seeds = vec![
+        FriendMessage::hello_frame(7),
+        FriendMessage::keepalive_frame(),
+        resume_frame(&currency, None, None, false),
+        resume_frame(&currency, None, Some(&position), true),
+    ];
+    seeds
+        .extend(openings().iter().map(|opening| resume_frame(&currency, Some(opening.wire()), Some(&position), false)));
+    seeds.extend(statements().iter().map(|statement| statement_frame(statement.wire())));
+    let opening = || Unverified::from_wire(openings()[0].wire()).expect("our own opening");
+    let checkpoint = EvidenceCheckpoint { by_sender: true, set: vec![7; 100] };
+    for (openings, checkpoint) in [(None, None), (Some([opening(), opening()]), Some(checkpoint))] {
+        let currency = currency.clone();
+        let evidence = Evidence { currency, openings, checkpoint, statements: 2, newest_epoch: 3, recovering: false };
+        seeds.push(evidence.frame());
+    }
+    let wires: Vec<_> = statements().iter().take(3).map(|statement| statement.wire().clone()).collect();
+    seeds.extend(evidence_statement_frames(&wires));
+    seeds
+}
+
+pub(crate) fn relay() -> Seeds {
+    let keys = vec![key(1), key(2), key(3)];
+    let mut seeds: Seeds = [NodeToRelay::Watch(keys.clone()), NodeToRelay::Unwatch(keys), NodeToRelay::Keepalive]
+        .map(|message| message.to_frame())
+        .into();
+    let from_relay =
+        [RelayToNode::Registered, RelayToNode::Present(key(1)), RelayToNode::Absent(key(1)), RelayToNode::Displaced];
+    seeds.extend(from_relay.map(|message| message.to_frame()));
+    let first = [
+        SubstreamMessage::Connect(key(1)),
+        SubstreamMessage::Incoming(key(2)),
+        SubstreamMessage::Accepted,
+        SubstreamMessage::Refused(offst_proto::relay::Refusal::Absent),
+    ];
+    seeds.extend(first.map(|message| message.to_frame()));
+    seeds
+}
+
+fn updates() -> Vec<Verified<Update>> {
+    let mut edges: Vec<_> = (2..6)
+        .map(|friend| Edge {
+            friend: key(friend),
+            currency: Currency::default(),
+            send_capacity: 100,
+            receive_capacity: 200,
+            rate: Rate { mul: 3, add: 1 },
+        })
+        .collect();
+    edges.sort_unstable();
+    [vec![], edges]
+        .map(|edges| Verified::sign(Update { node: key(1), sequence: 7, expires_ms: 8, edges }, &identity(1)))
+        .into()
+}
+
+pub(crate) fn update() -> Seeds {
+    updates().iter().map(|update| update.wire().to_vec()).collect()
+}
+
+fn ways() -> Vec<Way> {
+    let part = |route, amount| PartPlan { route, amount, fees: 2 };
+    vec![
+        Way { parts: vec![part(vec![key(2), key(3)], 100)] },
+        Way { parts: vec![part(vec![key(2), key(3)], 40), part(vec![key(4), key(3)], 60)] },
+    ]
+}
+
+pub(crate) fn index() -> Seeds {
+    let query = Query {
+        id: 1,
+        currency: Currency::default(),
+        amount: 100,
+        source: key(1),
+        destination: key(3),
+        via: Some(key(2)),
+        excluded_edges: vec![Hop { from: key(4), to: key(5) }],
+        excluded_nodes: vec![key(6)],
+    };
+    let mut seeds: Seeds =
+        updates().iter().map(|update| NodeToIndex::Update(update.wire().to_vec()).to_frame()).collect();
+    seeds.extend([NodeToIndex::Query(query), NodeToIndex::Keepalive].map(|message| message.to_frame()));
+    let accepted = UpdateResult { sequence: 7, outcome: UpdateOutcome::Accepted { newest: 7 } };
+    let answers = [
+        IndexToNode::UpdateResult(accepted),
+        IndexToNode::Answer(WaysAnswer { id: 1, ways: ways(), cut: true }),
+        IndexToNode::Busy(3),
+        IndexToNode::Keepalive,
+    ];
+    seeds.extend(answers.map(|message| message.to_frame()));
+    seeds
+}
+
+pub(crate) fn app() -> Seeds {
+    let mut seeds = Vec::new();
+    macro_rules! value {
+        ($kind:ident, $write:ident, $value:expr) => {{
+            let mut message = Builder::new_default();
+            offst_proto::app::$write(&$value, message.init_root::<wire::$kind::Builder<'_>>());
+            seeds.push(app_bytes(&message));
+        }};
+    }
+    let status = LineStatus::Inconsistent { local_balance: 5, remote_balance: Some(-6), reason: "lost".into() };
+    let line = LineReport {
+        currency: Currency::default(),
+        status,
+        balance: -5,
+        local_max_debt: 100,
+        remote_max_debt: 150,
+        local_pending_debt: 7,
+        remote_pending_debt: 0,
+        local_open: true,
+        remote_open: false,
+        rate: Rate { mul: 3, add: 1 },
+        overdue: vec![OverdueReport { request_id: id(9), amount: 7 }],
+    };
+    let friend = FriendReport {
+        name: "bob".into(),
+        public_key: key(1),
+        enabled: true,
+        online: false,
+        relays: vec![server(2)],
+        lines: vec![line],
+    };
+    value!(friend, write_friend, friend);
+    let state = ServerState::Disconnected { reason: "no answer".into() };
+    value!(server, write_server, ServerReport { name: "relay0".into(), ticket: server(1), state });
+    let contact = ContactReport { public_key: key(1), relays: vec![server(2)], address: Some(server(3).address) };
+    value!(friend_ticket, write_contact, contact);
+    let payment = PaymentReport {
+        payment_id: PaymentId::from_bytes([4; 16]),
+        status: PaymentStatus::Pending,
+        destination: key(5),
+        invoice_id: Some(InvoiceId::from_bytes([6; 16])),
+        currency: Currency::default(),
+        amount: 120,
+        fees: 3,
+        parts: 2,
+        reason: "waiting for bob".into(),
+        created_ms: 1,
+        duration_ms: 2,
+        receipt: None,
+    };
+    value!(payment, write_payment, payment);
+    let invoice = InvoiceReport {
+        invoice_id: InvoiceId::from_bytes([6; 16]),
+        status: InvoiceStatus::Open,
+        currency: Currency::default(),
+        amount: 120,
+        description: "bread".into(),
+        created_ms: 7,
+        expires_ms: Some(9),
+    };
+    value!(invoice, write_invoice, invoice);
+    let forward = ForwardReport {
+        request_id: id(8),
+        from: key(1),
+        to: key(2),
+        currency: Currency::default(),
+        amount: 10,
+        fee: 1,
+        time_ms: 11,
+    };
+    value!(forward, write_forward, forward);
+    for event in [
+        Event::FriendChanged { name: "bob".into() },
+        Event::PaymentChanged { payment_id: PaymentId::from_bytes([4; 16]), status: PaymentStatus::Paid },
+        Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([5; 16]), status: InvoiceStatus::Paid },
+        Event::Overdue { name: "bob".into(), request_id: id(6), amount: 9 },
+    ] {
+        value!(event, write_event, event);
+    }
+    seeds
+}
+
+fn invoices() -> Vec<Verified<Invoice>> {
+    [("", None), ("Two loaves of bread", Some(1_800_000_000_000))]
+        .map(|(description, expires_ms)| {
+            let invoice = Invoice {
+                id: InvoiceId::from_bytes([7; 16]),
+                destination: key(1),
+                currency: Currency::default(),
+                amount: 100,
+                description: description.into(),
+                expires_ms,
+                secret: Secret::from_bytes([9; 32]),
+            };
+            Verified::sign(invoice, &identity(1))
+        })
+        .into()
+}
+
+pub(crate) fn invoice() -> Seeds {
+    invoices().iter().map(|invoice| invoice.wire().to_vec()).collect()
+}
+
+pub(crate) fn invoice_text() -> Seeds {
+    invoices().iter().flat_map(|invoice| [invoice.to_text(), invoice.to_toml()]).map(String::into_bytes).collect()
+}
+
+pub(crate) fn ticket() -> Seeds {
+    let friend = |address| FriendTicket { public_key: key(1), relays: vec![server(2), server(3)], address };
+    [
+        Ticket::Relay(server(1)),
+        Ticket::IndexClient(server(1)),
+        Ticket::IndexServer(server(1)),
+        Ticket::Node(server(1)),
+        Ticket::App(key(1)),
+        Ticket::Friend(friend(None)),
+        Ticket::Friend(friend(Some(server(1).address))),
+    ]
+    .map(|ticket| ticket.to_toml().into_bytes())
+    .into()
+}
+
+pub(crate) fn receipt() -> Seeds {
+    let part = ReceiptPart {
+        request_id: id(1),
+        amount: 100,
+        nonce: Nonce::from_bytes([3; 16]),
+        lock: Preimage::from_bytes([5; 32]).lock(),
+        signature: Signature::from_bytes([9; 64]),
+        preimage: Preimage::from_bytes([5; 32]),
+    };
+    [None, Some(InvoiceId::from_bytes([7; 16]))]
+        .map(|invoice_id| Receipt {
+            destination: key(1),
+            invoice_id,
+            payment_id: PaymentId::from_bytes([6; 16]),
+            currency: Currency::default(),
+            total: 100,
+            parts: vec![part.clone()],
+        })
+        .map(|receipt| receipt.to_toml().into_bytes())
+        .into()
+}
+
+pub(crate) fn words() -> Seeds {
+    let texts = [key(1).to_string(), id(1).to_string(), "credit".into(), "[::1]:9000".into(), "79228162514".into()];
+    texts.map(String::into_bytes).into()
+}
+
+pub(crate) fn row() -> Seeds {
+    let friend = FriendRecord {
+        name: "bob".into(),
+        relays: vec![server(2)],
+        address: Some(server(3).address),
+        standing: Standing::Enabled,
+        rates: BTreeMap::from([(Currency::default(), Rate { mul: 3, add: 1 })]),
+    };
+    let forward = Forward { to: key(2), amount: 7, fee: 1, patience_ms: 9_000, arrived_ms: 0, responded_ms: None };
+    let arrival = Arrival {
+        payment_id: PaymentId::from_bytes([6; 16]),
+        invoice_id: None,
+        amount: 7,
+        total: 9,
+        patience_ms: 9_000,
+    };
+    let invoice = InvoiceRecord { invoice: invoices()[1].clone(), status: InvoiceStatus::Paid, created_ms: 5 };
+    let payment = Payment {
+        id: PaymentId::from_bytes([6; 16]),
+        destination: key(3),
+        invoice: Some((InvoiceId::from_bytes([7; 16]), Secret::from_bytes([9; 32]))),
+        currency: Currency::default(),
+        total: 100,
+        max_fee: Some(3),
+        timeout_ms: 60_000,
+        created_ms: 4,
+        ended_ms: Some(9),
+        progress: Progress::Failed,
+        reason: "no route".into(),
+        parts: BTreeMap::new(),
+    };
+    let pending = |stage| Pending { amount: 7, terms: sha256(b"terms"), stage };
+    let lock = HashLock::from_bytes([2; 32]);
+    let mut seeds = vec![
+        (0, friend.to_canonical_bytes()),
+        (1, forward.to_canonical_bytes()),
+        (2, arrival.to_canonical_bytes()),
+        (3, invoice.to_canonical_bytes()),
+        (4, payment.to_canonical_bytes()),
+    ];
+    for stage in [Stage::Requested, Stage::Responded(lock), Stage::Committed(lock), Stage::Aborted] {
+        seeds.push((5, pending(stage).to_canonical_bytes()));
+    }
+    for operation in operations() {
+        seeds.push((6, QueuedOperation { operation, amount: 7 }.to_canonical_bytes()));
+    }
+    seeds.into_iter().map(|(kind, bytes)| [&[kind][..], &bytes].concat()).collect()
+}
+
+/// An account at every stage of a payment between two friends.
+pub(crate) fn account() -> Seeds {
+    let mut world = World::row(2, 1000);
+    let mut images: Vec<AccountImage> = Vec::new();
+    world.send(0, 1, 100);
+    world.send(1, 0, 30);
+    for round in 0..60 {
+        let image = world.nodes[0].disk.image();
+        let line = image.accounts.into_iter().find(|(line, _)| line.friend == account_key().remote);
+        images.extend(line.map(|(_, image)| image));
+        if round == 30 {
+            world.disconnect(0, 1);
+            world.ask(0, Command::SetFriendMaxDebt("node1".into(), Currency::default(), 2000));
+        }
+        if !world.step() {
+            world.connect_all();
+            world.advance(300);
+        }
+    }
+    images.dedup();
+    images.iter().map(write_image).collect()
+}
+
+/// What a person would try first.
+pub(crate) fn node() -> Seeds {
+    vec![
+        vec![],
+        vec![4, 2, 50, 0, 40],
+        vec![5, 0, 2, 90, 0, 80, 6, 0, 11, 2],
+        vec![4, 2, 50, 0, 9, 7, 1, 0, 9, 8, 0, 40, 11, 3, 0, 40],
+        vec![4, 2, 50, 9, 1, 2, 1, 0, 60, 8, 0, 60, 11, 4, 5, 0, 2, 9, 0, 60],
+        vec![4, 2, 50, 0, 12, 10, 1, 0, 20, 8, 0, 30, 12, 1, 0, 2, 0, 30],
+        vec![5, 0, 2, 90, 0, 20, 13, 1, 0, 1, 2, 7, 0, 1, 0, 50],
+        vec![4, 2, 50, 0, 20, 14, 1, 2, 3, 4, 0, 50, 15, 2, 0, 0, 40],
+    ]
+}
