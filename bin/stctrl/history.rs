@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 use offst_app::{App, AppError};
 use offst_proto::InvoiceId;
 use offst_proto::report::{
-    ForwardReport, InvoiceReport, InvoiceStatus, PAGE_MAX, Page, PaymentKind, PaymentReport, PaymentStatus,
+    ForwardReport, PAGE_MAX, Page, PaymentKind, PaymentReport, PaymentStatus, ReceivedReport,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

@@ -172,6 +172,7 @@ impl Play<'_> {
                 fees_left: u128::from(self.choices.byte() % 4),
                 patience_ms: u64::from(self.choices.byte()) * 100,
                 route: (0..self.choices.below(3)).map(|_| self.world.key(self.choices.below(NODES))).collect(),
+                clearing: self.choices.byte() < 16,
                 proof: offst_crypto::Mac::from_bytes(self.choices.bytes()),
             })),
             1 => Operation::Response(Answer {

@@ -64,6 +64,7 @@ fn request() -> Request {
         fees_left: 1,
         patience_ms: 20_000,
         route: vec![key(3), key(4)],
+        clearing: false,
         proof: offst_crypto::mac(&Secret::from_bytes([8; 32]), b"terms"),
     }
 }
@@ -201,6 +202,7 @@ fn updates() -> Vec<Verified<Update>> {
             send_capacity: 100,
             receive_capacity: 200,
             rate: Rate { mul: 3, add: 1 },
+            clearable: offst_proto::index::Clearable::None,
         })
         .collect();
     edges.sort_unstable();
@@ -231,6 +233,7 @@ pub(crate) fn index() -> Seeds {
         via: Some(key(2)),
         excluded_edges: vec![Hop { from: key(4), to: key(5) }],
         excluded_nodes: vec![key(6)],
+        clearing: false,
     };
     let mut seeds: Seeds =
         updates().iter().map(|update| NodeToIndex::Update(update.wire().to_vec()).to_frame()).collect();
@@ -291,6 +294,7 @@ pub(crate) fn app() -> Seeds {
         amount: 120,
         fees: 3,
         parts: 2,
+        kind: offst_proto::report::PaymentKind::Payment,
         reason: "waiting for bob".into(),
         created_ms: 1,
         duration_ms: 2,
@@ -425,6 +429,7 @@ pub(crate) fn row() -> Seeds {
         progress: Progress::Failed,
         reason: "no route".into(),
         parts: BTreeMap::new(),
+        circle: None,
     };
     let pending = |stage| Pending { amount: 7, terms: sha256(b"terms"), stage };
     let lock = HashLock::from_bytes([2; 32]);

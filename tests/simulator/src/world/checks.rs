@@ -107,15 +107,20 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
     if is_stored {
         return;
     }
-    // Evidence is what was stored, read from the disk.
-    let FriendMessage::Statement(statement) = FriendMessage::from_frame(frame).expect("a node's own frame") else {
-        return;
+    let statements = match FriendMessage::from_frame(frame) {
+        Ok(FriendMessage::Statement(statement)) => vec![*statement],
+        // What both have signed, for a friend that has lost it.
+        Ok(FriendMessage::EvidenceStatements(statements)) => statements,
+        message => panic!("a statement stands in {message:?}"),
     };
-    let statement = statement.trust_own_database();
-    // One that was stored before, and whose epoch has ended in the very batch that sent it once more.
-    let epoch = node.find(friend, &statement.currency).and_then(Account::epoch);
-    let has_ended = epoch.is_some_and(|epoch| epoch.number > statement.epoch);
-    assert!(has_ended, "a statement is sent that is not on the disk: {:?}", *statement);
+    for statement in statements.iter().filter(|statement| statement.peek().author == node.key) {
+        let is_stored = node.disk.own_statements(friend).any(|wire| wire == &**statement.wire());
+        // One that was stored before, and whose epoch has ended in the very batch that sent it once more.
+        let statement = statement.peek();
+        let epoch = node.find(friend, &statement.currency).and_then(Account::epoch);
+        let has_ended = epoch.is_some_and(|epoch| epoch.number > statement.epoch);
+        assert!(is_stored || has_ended, "a statement is sent that is not on the disk: {statement:?}");
+    }
 }
 
 /// What is told to applications is on the disk.
