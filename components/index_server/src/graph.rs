@@ -8,6 +8,7 @@ mod arc;
 mod capacity;
 mod layer;
 mod lists;
+mod numbers;
 mod rates;
 
 pub(crate) use arc::Direction;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct CapacityGraph {
     currencies: BTreeMap<Currency, Layer>,
+    seed: u64,
 }
 
 /// What a graph takes.
@@ -37,9 +39,14 @@ pub struct Memory {
 }
 
 impl CapacityGraph {
-    /// An empty graph.
+    /// An empty graph for tests. A server takes [`CapacityGraph::seeded`].
     pub fn new() -> Self {
         CapacityGraph::default()
+    }
+
+    /// An empty graph. With a random seed nobody can choose keys that slow it down; no answer depends on the seed.
+    pub fn seeded(seed: u64) -> Self {
+        CapacityGraph { seed, ..CapacityGraph::default() }
     }
 
     /// Takes `node`'s word about `edge`, instead of an earlier one.
@@ -50,7 +57,7 @@ impl CapacityGraph {
         match self.currencies.get_mut(&edge.currency) {
             Some(layer) => layer.set(node, edge, expires_ms),
             None => {
-                let mut layer = Layer::new();
+                let mut layer = Layer::new(self.seed);
                 layer.set(node, edge, expires_ms);
                 self.currencies.insert(edge.currency.clone(), layer);
             }

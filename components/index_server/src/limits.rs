@@ -39,7 +39,7 @@ impl Default for Limits {
             nodes: 200_000,
             updates_per_second: 10,
             queries_per_second: 20,
-            search_work: 200_000,
+            search_work: 500_000,
             searches: 4,
             connections: 10_000,
             connections_per_address: 256,

@@ -11,16 +11,16 @@ mod different;
 mod flow;
 mod marks;
 mod overlay;
+mod short;
 mod split;
 mod task;
 
 use crate::graph::Layer;
-use bounded_hops::cheapest_bounded;
-use cheapest::{Outcome, cheapest};
 use offst_proto::index::Query;
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::route::{PartPlan, Way};
 use overlay::Overlay;
+use short::cheapest_short_enough;
 use task::{Budget, Friends, Route, Task};
 
 /// Where a search ends.
@@ -154,9 +154,9 @@ impl Search<'_> {
                 overlay,
                 hops: self.bounds.hops,
                 below: best.as_ref().map(|best| (best.fees, best.nodes.len())),
-                hop_price: 0,
+                hop_price: None,
             };
-            best = cheapest_of_any_length(&task, &mut self.budget, self.scratch).or(best);
+            best = cheapest_short_enough(&task, &mut self.budget, self.scratch).or(best);
         }
         best
     }
@@ -194,7 +194,7 @@ impl Search<'_> {
             overlay,
             hops: self.bounds.hops,
             below: None,
-            hop_price: 0,
+            hop_price: None,
         };
         task.total(nodes, amount)
     }
@@ -211,34 +211,6 @@ impl Search<'_> {
             fees: part.route.fees,
         };
         Way { parts: parts.iter().map(plan).collect() }
-    }
-}
-
-/// Prices of a hop that are tried until a route is short enough, credits.
-const HOP_PRICES: [u128; 4] = [1, 4, 32, 1 << 20];
-
-/// The cheapest route with an eye on the bound on hops where it matters.
-fn cheapest_of_any_length(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
-    let route = cheapest_of_any_width(task, budget, scratch)?;
-    if route.nodes.len() <= task.hops {
-        return Some(route);
-    }
-    // First one that is short enough and hardly dearer: the exact search has to beat it.
-    let priced = HOP_PRICES.into_iter().find_map(|hop_price| {
-        let route = cheapest_of_any_width(&Task { hop_price, below: None, ..task.clone() }, budget, scratch)?;
-        (route.nodes.len() <= task.hops).then_some(route)
-    });
-    let priced = priced.filter(|priced| task.below.is_none_or(|below| (priced.fees, priced.nodes.len()) < below));
-    let below = priced.as_ref().map(|priced| (priced.fees, priced.nodes.len())).or(task.below);
-    cheapest_bounded(&Task { below, ..task.clone() }, route.fees, budget, &mut scratch.bounded).or(priced)
-}
-
-/// In costs of 64 bits where they are enough.
-fn cheapest_of_any_width(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
-    let Outcome { route, is_too_narrow } = cheapest(task, budget, &mut scratch.narrow);
-    match route {
-        None if is_too_narrow => cheapest(task, budget, &mut scratch.wide).route,
-        route => route,
     }
 }
 

@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 /// When everything is published, unix ms.
 const NOW_MS: u64 = 1_700_000_000_000;
 const EXPIRES_MS: u64 = NOW_MS + TIME_TO_LIVE_MS_MAX;
-/// Arcs that one query may look at.
-const WORK: usize = 1_000_000;
 /// Changes for which the writer takes the lock once.
 const BATCH: usize = 1000;
 /// Pause between two batches: what an index server gathers in that time it takes at once.
@@ -43,7 +41,7 @@ pub(crate) const LOADS: &[Load] = &[
 pub(crate) fn load(network: &Network) -> (CapacityGraph, Value) {
     let currency = Currency::default();
     let clock = Clock::start();
-    let mut graph = CapacityGraph::new();
+    let mut graph = CapacityGraph::seeded(5);
     for friendship in &network.friendships {
         for end in [0, 1] {
             let (node, edge) = network.edge(friendship, end, &currency);
@@ -69,7 +67,8 @@ fn queries(network: &Network, amount: u128, count: usize) -> Vec<Query> {
 }
 
 fn search(graph: &CapacityGraph, query: &Query, load: &Load, scratch: &mut Scratch) -> Found {
-    let bounds = SearchBounds { ways: load.ways, parts: load.parts, ..SearchBounds::new(WORK) };
+    let bounds =
+        SearchBounds { ways: load.ways, parts: load.parts, ..SearchBounds::new(Limits::default().search_work) };
     graph.search(query, NOW_MS, bounds, scratch)
 }
 

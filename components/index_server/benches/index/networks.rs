@@ -104,9 +104,9 @@ fn capacity(numbers: &mut Numbers) -> u128 {
     10f64.powf(3.0 + 4.0 * numbers.share()) as u128
 }
 
-/// One of a thousand: 0 to 20 credits and 0 to 0.47 percent.
+/// One of a thousand: 1 to 21 credits and 0 to 0.47 percent. One credit is what nodes take that set no rate.
 fn rate(numbers: &mut Numbers) -> Rate {
-    let add = numbers.below(21) as u128;
+    let add = 1 + numbers.below(21) as u128;
     let mul = (numbers.below(48) * 429_497) as u32;
     Rate { mul, add }
 }

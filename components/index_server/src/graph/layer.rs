@@ -3,27 +3,22 @@
 use super::arc::{Arc, Direction};
 use super::capacity::pack_down;
 use super::lists::Lists;
+use super::numbers::Numbers;
 use super::rates::{PackedRate, Rates};
 use offst_crypto::PublicKey;
 use offst_proto::index::Edge;
-use std::collections::BTreeMap;
 
 /// One currency.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    numbers: BTreeMap<PublicKey, u32>,
-    /// By number. Numbers without a use are given to the next new node.
-    keys: Vec<PublicKey>,
+    numbers: Numbers,
     /// How many claims a node has made, and others have made about it.
     uses: Vec<u32>,
-    free: Vec<u32>,
-    /// What each node says, by friend.
+    /// What each node says, by friend. The note of a list: changes of the node's arcs since their note was reckoned.
     claims: Lists<Claim>,
     /// Where both ends agree, by friend. Claims of strangers about a node never get here, so they cannot make a search
     /// through this node longer. The note of a list: none of its arcs expires before this second (unix time).
     arcs: Lists<Arc>,
-    /// Changes of a node's arcs since its note was reckoned anew.
-    changes: Vec<u32>,
     rates: Rates,
 }
 
@@ -39,15 +34,13 @@ struct Claim {
 }
 
 impl Layer {
-    pub(super) fn new() -> Self {
+    /// Nobody says anything yet. For `seed` see [`Numbers`].
+    pub(super) fn new(seed: u64) -> Self {
         Layer {
-            numbers: BTreeMap::new(),
-            keys: vec![],
+            numbers: Numbers::new(seed),
             uses: vec![],
-            free: vec![],
             claims: Lists::new(),
             arcs: Lists::new(),
-            changes: vec![],
             rates: Rates::default(),
         }
     }
@@ -89,19 +82,18 @@ impl Layer {
         for number in [number, friend] {
             self.uses[number as usize] -= 1;
             if self.uses[number as usize] == 0 {
-                self.numbers.remove(&self.keys[number as usize]);
-                self.free.push(number);
+                self.numbers.remove(number);
             }
         }
     }
 
     /// The number of a node that somebody speaks of.
     pub(crate) fn number(&self, key: &PublicKey) -> Option<u32> {
-        self.numbers.get(key).copied()
+        self.numbers.find(key)
     }
 
     pub(crate) fn key(&self, number: u32) -> PublicKey {
-        self.keys[number as usize]
+        self.numbers.key(number)
     }
 
     /// What leads from and to a node, in the order of the friends' numbers.
@@ -137,32 +129,17 @@ impl Layer {
 
     /// Bytes of the rest, as good as can be told.
     pub(super) fn other_bytes(&self) -> usize {
-        // A B-tree's leaves are two thirds full.
-        let names = self.numbers.len() * (size_of::<PublicKey>() + 4) * 3 / 2;
-        let per_node = size_of::<PublicKey>() + 4 + 4;
-        self.claims.bytes() + self.rates.other_bytes() + names + self.keys.len() * per_node + self.free.len() * 4
+        self.claims.bytes() + self.rates.other_bytes() + self.numbers.bytes() + self.uses.len() * 4
     }
 
     fn number_of(&mut self, key: PublicKey) -> u32 {
-        if let Some(number) = self.numbers.get(&key) {
-            return *number;
+        let number = self.numbers.find_or_add(key);
+        let count = self.numbers.end();
+        if self.uses.len() < count {
+            self.uses.resize(count, 0);
+            self.claims.grow(count);
+            self.arcs.grow(count);
         }
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.keys[number as usize] = key;
-                number
-            }
-            None => {
-                let number = u32::try_from(self.keys.len()).expect("an index server holds at most 2^32 nodes");
-                self.keys.push(key);
-                self.uses.push(0);
-                self.changes.push(0);
-                self.claims.grow(self.keys.len());
-                self.arcs.grow(self.keys.len());
-                number
-            }
-        };
-        self.numbers.insert(key, number);
         number
     }
 
@@ -210,26 +187,27 @@ impl Layer {
         }
         let note = if is_first { second } else { second.min(self.arcs.note(number)) };
         self.arcs.set_note(number, note);
-        self.count_change(number);
+        self.count_change(number, second);
     }
 
     fn drop_arc(&mut self, number: u32, friend: u32) {
         if let Ok(position) = self.arcs.list(number).binary_search_by_key(&friend, |arc| arc.friend()) {
             self.arcs.remove(number, position);
-            self.count_change(number);
+            self.count_change(number, u32::MAX);
         }
     }
 
     /// After as many changes as a node has arcs its note is reckoned anew: until then it only shrinks. Nodes say all
-    /// their edges again long before they expire, so it is in the future nearly always.
-    fn count_change(&mut self, number: u32) {
+    /// their edges again long before they expire, so it is in the future nearly always. `second` is when what was changed
+    /// expires.
+    fn count_change(&mut self, number: u32, second: u32) {
         let length = self.arcs.list(number).len();
-        let changes = &mut self.changes[number as usize];
-        *changes += 1;
-        if (*changes as usize) < length {
+        let changes = self.claims.note(number).saturating_add(1);
+        self.claims.set_note(number, changes);
+        if (changes as usize) < length || second <= self.arcs.note(number) {
             return;
         }
-        *changes = 0;
+        self.claims.set_note(number, 0);
         let arcs = self.arcs.list(number).iter();
         let soonest_ms = arcs.map(|arc| self.expires_ms(number, arc.friend())).min().unwrap_or(0);
         self.arcs.set_note(number, u32::try_from(soonest_ms / 1000).unwrap_or(u32::MAX));

@@ -11,8 +11,8 @@
 //! 2. Otherwise the backward search goes on alone. What the forward search knows tells it the least that is missing
 //!    (A*), and the best exact route what need not be looked at, until that route is the cheapest for certain.
 //!
-//! The bound on hops is not looked at; [`super::bounded_hops`] does when it matters. With a price on each hop, which
-//! nobody takes, costs hold that price too: then short routes are found, which need not be the cheapest.
+//! The bound on hops is not looked at; [`super::bounded_hops`] does when it matters. It may have a price set
+//! on each hop; then all fees are those of the bare amount, and no route with fees and hops together is less.
 
 use super::cost::Cost;
 use super::marks::{Marks, NOBODY, Queue};
@@ -37,7 +37,8 @@ impl<K: Cost> Default for Memory<K> {
 /// What came of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// The cheapest route. When the budget is cut, the best that was seen.
+    /// The cheapest route. When the budget is cut, the best that was seen. With a price on hops the fees are the whole
+    /// that was made least, in the unit of that price.
     pub(crate) route: Option<Route>,
     /// Routes were left out because their fees are too large for the width of the costs.
     pub(crate) is_too_narrow: bool,
@@ -86,7 +87,7 @@ pub(crate) fn cheapest<K: Cost>(task: &Task<'_>, budget: &mut Budget, memory: &m
     };
     search.run();
     let Search { best, best_nodes, is_too_narrow, .. } = search;
-    let route = (!best_nodes.is_empty()).then(|| Route { fees: task.fees(best), nodes: best_nodes });
+    let route = (!best_nodes.is_empty()).then(|| Route { fees: best.fees(), nodes: best_nodes });
     Outcome { route, is_too_narrow }
 }
 
@@ -107,7 +108,7 @@ impl<K: Cost> Search<'_, K> {
     fn find_direct(&mut self) -> bool {
         let Task { source, destination, amount, .. } = *self.task;
         let is_allowed = !self.task.is_cycle() && self.task.may_be_first(destination) && self.task.may_be_last(source);
-        let cost = hop_cost(self.task, 0).unwrap_or_default();
+        let cost = self.task.hop_cost(0).unwrap_or_default();
         if !is_allowed
             || cost >= self.best
             || self.task.hop(source, destination).is_none_or(|(capacity, _)| capacity < amount)
@@ -200,7 +201,7 @@ impl<K: Cost> Search<'_, K> {
         if !self.budget.take(arcs.len()) {
             return false;
         }
-        let leaving = task.amount + task.fees(cost);
+        let leaving = task.leaving(cost);
         let is_destination = cost == K::default();
         let needed = pack_up(leaving);
         let look = Look::new(task, node);
@@ -217,7 +218,7 @@ impl<K: Cost> Search<'_, K> {
             if (unpack(inward.capacity) < arriving && !needs_look) || arriving > AMOUNT_MAX {
                 continue;
             }
-            let Some(hop) = hop_cost(task, fee) else {
+            let Some(hop) = task.hop_cost(fee) else {
                 self.is_too_narrow = true;
                 continue;
             };
@@ -278,7 +279,7 @@ impl<K: Cost> Search<'_, K> {
                 continue;
             }
             // Too narrow: the backward search finds the same.
-            let Some(hop) = hop_cost(task, fee) else {
+            let Some(hop) = task.hop_cost(fee) else {
                 self.is_too_narrow = true;
                 continue;
             };
@@ -327,13 +328,13 @@ impl<K: Cost> Search<'_, K> {
         let mut total = mark.back;
         for (position, to) in before.iter().enumerate() {
             let from = before.get(position + 1).copied().unwrap_or(self.task.source);
-            let leaving = self.task.amount + self.task.fees(total);
+            let leaving = self.task.leaving(total);
             let Some((capacity, rate)) = self.task.hop(from, *to) else { return };
             let fee = rate.fee(leaving);
             if leaving + fee > capacity.min(AMOUNT_MAX) {
                 return;
             }
-            let Some(hop) = hop_cost(self.task, fee) else { return };
+            let Some(hop) = self.task.hop_cost(fee) else { return };
             total = total.plus(hop);
         }
         before.reverse();
@@ -366,12 +367,6 @@ impl<K: Cost> Search<'_, K> {
         }
         (self.best, self.best_nodes) = (total, nodes);
     }
-}
-
-/// What one hop for which a mediator takes `fee` adds.
-#[inline]
-fn hop_cost<K: Cost>(task: &Task<'_>, fee: u128) -> Option<K> {
-    K::new(fee + task.hop_price, 1)
 }
 
 /// Which arcs of a node have to be looked at more closely than what is in them.

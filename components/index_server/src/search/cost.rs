@@ -16,9 +16,6 @@ pub(crate) trait Cost: Copy + Ord + Debug + Default {
     /// Credits.
     fn fees(self) -> u128;
 
-    /// As long as there are fewer than 64.
-    fn hops(self) -> u32;
-
     /// [`Cost::UNKNOWN`] when it has no place in this width.
     fn plus(self, other: Self) -> Self;
 }
@@ -34,11 +31,6 @@ impl Cost for u64 {
     #[inline]
     fn fees(self) -> u128 {
         u128::from(self >> HOPS_BITS)
-    }
-
-    #[inline]
-    fn hops(self) -> u32 {
-        (self % (1 << HOPS_BITS)) as u32
     }
 
     #[inline]
@@ -61,11 +53,6 @@ impl Cost for u128 {
     }
 
     #[inline]
-    fn hops(self) -> u32 {
-        (self % (1 << HOPS_BITS)) as u32
-    }
-
-    #[inline]
     fn plus(self, other: Self) -> Self {
         self.saturating_add(other)
     }
@@ -79,7 +66,6 @@ mod tests {
     fn fees_first_then_hops() {
         let cost = |fees, hops| u64::new(fees, hops).unwrap();
         assert!(cost(1, 0) > cost(0, 32) && cost(1, 2) > cost(1, 1));
-        assert_eq!(cost(7, 32).hops(), 32);
         assert_eq!((cost(7, 32).fees(), cost(3, 1).plus(cost(4, 1))), (7, cost(7, 2)));
         assert_eq!(u64::new(1 << 57, 1), None);
         assert_eq!(u128::new(1 << 97, 1).map(Cost::fees), Some(1 << 97));

@@ -49,7 +49,7 @@ impl Search<'_> {
         while left > 0 {
             let amount = step.min(left);
             let Some(route) = self.route(amount, &residual) else {
-                if step == step_min || self.budget.cut {
+                if step == step_min || self.budget.is_used_up() {
                     return None;
                 }
                 step = (step / 2).max(step_min);

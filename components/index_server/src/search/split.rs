@@ -17,7 +17,7 @@ impl Search<'_> {
         let mut parts = ways[0].clone();
         parts.sort_by_key(|part| std::cmp::Reverse(part.amount));
         for part in parts {
-            if ways.len() == self.bounds.ways || self.budget.cut {
+            if ways.len() == self.bounds.ways || self.budget.is_used_up() {
                 break;
             }
             let mut overlay = exclusions.clone();

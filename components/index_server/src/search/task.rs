@@ -5,6 +5,9 @@ use super::overlay::Overlay;
 use crate::graph::{Direction, Layer, PackedRate, unpack};
 use offst_proto::limits::AMOUNT_MAX;
 
+/// Prices of hops are so many parts of a credit.
+pub(crate) const PRICE_UNIT: u128 = 64;
+
 /// Asks for the cheapest route.
 #[derive(Debug, Clone)]
 pub(crate) struct Task<'a> {
@@ -26,8 +29,9 @@ pub(crate) struct Task<'a> {
     pub(crate) hops: usize,
     /// Only routes with lower fees, or as low and fewer hops, are of interest.
     pub(crate) below: Option<(u128, usize)>,
-    /// What each hop counts beside its fee, credits: 0 for the cheapest route.
-    pub(crate) hop_price: u128,
+    /// None for the cheapest route. Otherwise the fees are those of the bare amount, and each hop counts so many
+    /// [`PRICE_UNIT`]ths of a credit beside its fee: then short routes are found.
+    pub(crate) hop_price: Option<u128>,
 }
 
 /// Some friends of one node.
@@ -57,7 +61,7 @@ pub(crate) struct Route {
 pub(crate) struct Budget {
     /// Arcs that may still be looked at.
     pub(crate) left: usize,
-    /// There was not enough.
+    /// A search ended before it was done.
     pub(crate) cut: bool,
 }
 
@@ -66,23 +70,53 @@ impl Budget {
         Budget { left: work, cut: false }
     }
 
-    /// Takes `work` for looking at so many arcs. False when there is not enough.
+    /// Takes `work` for looking at so many arcs. False when there is not enough; then nothing is left.
     pub(crate) fn take(&mut self, work: usize) -> bool {
         match self.left.checked_sub(work) {
             Some(left) => self.left = left,
-            None => self.cut = true,
+            None => {
+                (self.left, self.cut) = (0, true);
+                return false;
+            }
         }
-        !self.cut
+        true
+    }
+
+    /// Nothing more can be looked for.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.left == 0
+    }
+
+    /// At most `work` of what is left, for a search that must not take more. It ends with [`Budget::give_back`].
+    pub(crate) fn share(&mut self, work: usize) -> Budget {
+        let share = self.left.min(work);
+        self.left -= share;
+        Budget { left: share, cut: false }
+    }
+
+    /// What a share has left, and whether it was enough.
+    pub(crate) fn give_back(&mut self, share: Budget) {
+        self.left += share.left;
+        self.cut |= share.cut;
     }
 }
 
 impl Task<'_> {
-    /// The fees in a cost, which holds the price of hops too.
+    /// What leaves a node that is `cost` away from the destination, credits.
     #[inline]
-    pub(crate) fn fees<K: Cost>(&self, cost: K) -> u128 {
+    pub(crate) fn leaving<K: Cost>(&self, cost: K) -> u128 {
         match self.hop_price {
-            0 => cost.fees(),
-            price => cost.fees().saturating_sub(price * u128::from(cost.hops())),
+            None => self.amount + cost.fees(),
+            Some(_) => self.amount,
+        }
+    }
+
+    /// What one hop for which a mediator takes `fee` adds. None when there is no place for it.
+    #[inline]
+    pub(crate) fn hop_cost<K: Cost>(&self, fee: u128) -> Option<K> {
+        match self.hop_price {
+            None => K::new(fee, 1),
+            Some(price) => K::new(fee * PRICE_UNIT + price, 1),
         }
     }
 
