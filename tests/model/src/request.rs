@@ -1,0 +1,149 @@
+//! A request's life on one account (protocol section 1, "Operations").
+
+/// Requests are numbered. Every model has this many.
+pub const REQUESTS: usize = 2;
+
+/// Names a request.
+pub type Id = u8;
+
+/// Names a hash lock, and the one preimage that opens it. The destination's lock for request `id` is `id`.
+pub type Lock = u8;
+
+/// Which side of a request an end is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Upstream: it asked, and will pay.
+    Outgoing,
+    /// Downstream: it was asked, and will be paid.
+    Incoming,
+}
+
+/// Both, to go through.
+pub const DIRECTIONS: [Direction; 2] = [Direction::Outgoing, Direction::Incoming];
+
+impl Direction {
+    /// The same request seen from the other end.
+    pub fn mirrored(self) -> Self {
+        match self {
+            Direction::Outgoing => Direction::Incoming,
+            Direction::Incoming => Direction::Outgoing,
+        }
+    }
+}
+
+/// How far a request has come on one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Nothing came back yet.
+    Requested,
+    /// The destination is willing.
+    Responded(Lock),
+    /// The upstream has promised to pay for the preimage.
+    Committed(Lock),
+    /// The upstream has given up; the downstream has still to cancel.
+    Aborted,
+}
+
+/// A step that the stage forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misstep;
+
+impl Stage {
+    /// The downstream's Response. `Ok(None)`: it crossed with an Abort and is ignored.
+    ///
+    /// # Errors
+    /// [`Misstep`], as for all that follow.
+    pub fn respond(self, lock: Lock) -> Result<Option<Stage>, Misstep> {
+        match self {
+            Stage::Requested => Ok(Some(Stage::Responded(lock))),
+            Stage::Aborted => Ok(None),
+            Stage::Responded(_) | Stage::Committed(_) => Err(Misstep),
+        }
+    }
+
+    /// The upstream's Commit.
+    ///
+    /// # Errors
+    /// [`Misstep`].
+    pub fn commit(self) -> Result<Stage, Misstep> {
+        match self {
+            Stage::Responded(lock) => Ok(Stage::Committed(lock)),
+            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+        }
+    }
+
+    /// The upstream's Abort: not after its Commit, and not twice.
+    ///
+    /// # Errors
+    /// [`Misstep`].
+    pub fn abort(self) -> Result<Stage, Misstep> {
+        match self {
+            Stage::Requested | Stage::Responded(_) => Ok(Stage::Aborted),
+            Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+        }
+    }
+
+    /// The downstream's Collect: only what was committed, only for the preimage.
+    ///
+    /// # Errors
+    /// [`Misstep`].
+    pub fn collect(self, preimage: Lock) -> Result<(), Misstep> {
+        if self == Stage::Committed(preimage) { Ok(()) } else { Err(Misstep) }
+    }
+
+    /// Whether the upstream has promised to pay.
+    pub fn is_committed(self) -> bool {
+        matches!(self, Stage::Committed(_))
+    }
+}
+
+/// A request that freezes credits on one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pending {
+    /// Credits frozen.
+    pub amount: u8,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// All requests that are pending on an account, seen from one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Pendings([[Option<Pending>; REQUESTS]; 2]);
+
+impl Pendings {
+    /// One request, if it is pending.
+    pub fn find(&self, direction: Direction, id: Id) -> Option<Pending> {
+        self.0[direction as usize][usize::from(id)]
+    }
+
+    /// Changes, adds or ends a request.
+    pub fn place(&mut self, direction: Direction, id: Id, pending: Option<Pending>) {
+        self.0[direction as usize][usize::from(id)] = pending;
+    }
+
+    /// All that are pending.
+    pub fn list(&self) -> impl Iterator<Item = (Direction, Id, Pending)> {
+        DIRECTIONS.into_iter().flat_map(move |direction| {
+            (0..REQUESTS as Id).filter_map(move |id| self.find(direction, id).map(|pending| (direction, id, pending)))
+        })
+    }
+
+    /// Seen from the other end.
+    pub fn mirrored(self) -> Self {
+        Pendings([self.0[1], self.0[0]])
+    }
+
+    /// Credits frozen in one direction.
+    pub fn sum(&self, wanted: Direction) -> u8 {
+        self.list().filter(|(direction, ..)| *direction == wanted).map(|(.., pending)| pending.amount).sum()
+    }
+
+    /// Only the committed ones: what an Opening lets continue.
+    pub fn committed(self) -> Self {
+        let mut kept = Pendings::default();
+        for (direction, id, pending) in self.list().filter(|(.., pending)| pending.stage.is_committed()) {
+            kept.place(direction, id, Some(pending));
+        }
+        kept
+    }
+}
