@@ -2,8 +2,9 @@
 
 use crate::epoch::{Epoch, Event, Fault};
 use crate::log::{Agreed, Opening, OpeningName, Operation, Position, Resume, Side, Statement, Terms};
-use crate::request::{Direction, Id, Lock, Misstep};
+use crate::request::{Direction, Id, Lock, Misstep, REQUESTS};
 use crate::rules::Rules;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Why an account is not used until a new epoch begins.
@@ -34,7 +35,7 @@ pub struct Account {
     pub theirs: Option<Opening>,
     /// The one before it.
     pub mine_previous: Option<Opening>,
-    theirs_previous: Option<OpeningName>,
+    theirs_previous: Option<Opening>,
     /// The epoch, also of a stopped account.
     pub epoch: Option<Epoch>,
     /// Why it is stopped.
@@ -43,6 +44,14 @@ pub struct Account {
     pub limit: u8,
     /// The friend has shown on this connection that it is in our epoch.
     pub resumed: bool,
+    /// The friend has lost its state, and was shown what both have signed: the epoch's terms stay as they are.
+    pub has_shown: bool,
+    /// How a request ended meanwhile: written in the next epoch.
+    pub claims: [Option<Operation>; REQUESTS],
+    /// On this connection: the friend claims to hold what we do not know, and is asked to show it.
+    pub asks: bool,
+    /// On this connection: the friend was shown what both have signed.
+    shown_here: bool,
 }
 
 /// What came of a [`Resume`].
@@ -80,6 +89,10 @@ impl Account {
             stopped: None,
             limit,
             resumed: false,
+            has_shown: false,
+            claims: [None; REQUESTS],
+            asks: false,
+            shown_here: false,
         }
     }
 
@@ -139,36 +152,41 @@ impl Account {
         let (mine, Some(theirs)) = (self.mine, self.theirs) else {
             return Verdict::Open;
         };
-        let do_mirror = mine.terms == theirs.terms.mirrored();
-        let i_accept = Verdict::Agreed(Agreed::Accepted(mine.name), mine.terms);
-        let they_accept = Verdict::Agreed(Agreed::Accepted(theirs.name), theirs.terms.mirrored());
-        if mine.accepts == Some(theirs.name) && do_mirror {
-            return i_accept;
+        if let Some(crossed) = self.crossed_acceptance() {
+            return crossed;
         }
-        let is_higher = theirs.name.epoch > mine.name.epoch;
-        if theirs.accepts == Some(mine.name) && is_higher && do_mirror {
-            return they_accept;
+        if mine.terms != theirs.terms.mirrored() {
+            return Verdict::Open;
         }
-        let is_same = theirs.name.epoch == mine.name.epoch;
-        let have_crossed = is_same
-            && mine.accepts.is_some()
-            && theirs.accepts.is_some()
-            && mine.accepts == self.theirs_previous
-            && theirs.accepts == self.mine_previous.map(|previous| previous.name);
-        if have_crossed {
-            return if self.side == self.smaller_key { i_accept } else { they_accept };
+        if mine.accepts == Some(theirs.name) && mine.name.epoch > theirs.name.epoch {
+            return Verdict::Agreed(Agreed::Accepted(mine.name), mine.terms);
         }
-        if !do_mirror {
-            Verdict::Open
-        } else if is_same {
-            let (first, second) =
-                if self.side == 0 { (mine.name, theirs.name) } else { (theirs.name, mine.name) };
-            Verdict::Agreed(Agreed::Both(first, second), mine.terms)
-        } else if is_higher {
-            Verdict::Repeat(theirs.name.epoch)
-        } else {
-            Verdict::Open
+        if theirs.accepts == Some(mine.name) && theirs.name.epoch > mine.name.epoch {
+            return Verdict::Agreed(Agreed::Accepted(theirs.name), mine.terms);
         }
+        match mine.name.epoch.cmp(&theirs.name.epoch) {
+            Ordering::Equal => {
+                let names = [mine.name, theirs.name];
+                let [first, second] = if self.side == 0 { names } else { [theirs.name, mine.name] };
+                Verdict::Agreed(Agreed::Both(first, second), mine.terms)
+            }
+            Ordering::Less => Verdict::Repeat(theirs.name.epoch),
+            Ordering::Greater => Verdict::Open,
+        }
+    }
+
+    /// Each side has accepted the Opening that the other had before: the acceptance of the smaller key stands.
+    fn crossed_acceptance(&self) -> Option<Verdict> {
+        let (mine, theirs) = (self.mine, self.theirs?);
+        let (mine_previous, theirs_previous) = (self.mine_previous?, self.theirs_previous?);
+        let have_crossed = mine.name.epoch == theirs.name.epoch
+            && mine.accepts == Some(theirs_previous.name)
+            && theirs.accepts == Some(mine_previous.name);
+        let (stands, accepted) =
+            if self.side == self.smaller_key { (mine, theirs_previous) } else { (theirs, mine_previous) };
+        let is_whole = stands.terms == accepted.terms.mirrored() && stands.name.epoch > accepted.name.epoch;
+        let terms = if self.side == self.smaller_key { mine.terms } else { mine_previous.terms };
+        (have_crossed && is_whole).then_some(Verdict::Agreed(Agreed::Accepted(stands.name), terms))
     }
 
     /// Begins an epoch that both sides agree on; signs our terms again when the friend says the same for a higher epoch.
@@ -211,12 +229,15 @@ impl Account {
         let old = self.epoch.take();
         self.stopped = None;
         self.resumed = false;
+        self.has_shown = false;
+        let claims = std::mem::take(&mut self.claims);
         let mut events = vec![Event::Began];
         if let Some(old) = &old {
             // What we released and the friend had not seen when the terms were agreed is released again.
             let signed = old.unacknowledged.iter().flat_map(|statement| statement.operations.iter().copied());
             let waiting = old.queue.iter().map(|(operation, _)| *operation);
-            for operation in signed.chain(waiting).filter(|_| rules != Rules::NewEpochForgetsCollects) {
+            let released = signed.chain(waiting).chain(claims.into_iter().flatten());
+            for operation in released.filter(|_| rules != Rules::NewEpochForgetsCollects) {
                 let _ = match operation {
                     Operation::Collect(id, preimage) => epoch.collect(id, preimage),
                     Operation::Cancel(id) => epoch.cancel(id),
@@ -270,44 +291,58 @@ impl Account {
         if self.mine.name.epoch > epoch.agreed.epoch() && self.mine.terms == terms {
             return false;
         }
-        self.propose(terms, self.theirs.map_or(0, |theirs| theirs.name.epoch), None);
+        // Who has lost its state may have forgotten its newest Opening, and must not sign another one for the same epoch.
+        let at_least = self.theirs.map_or(0, |theirs| theirs.name.epoch) + u8::from(self.has_shown);
+        self.propose(terms, at_least, None);
         true
     }
 
     /// Where we stand.
     pub fn resume(&self) -> Resume {
         let position = |epoch: &Epoch| Position { agreed: epoch.agreed, own: epoch.mine.newest, other: epoch.theirs.newest };
-        Resume { opening: self.mine, position: self.active().map(position) }
+        Resume { opening: self.mine, position: self.active().map(position), recovering: self.asks }
+    }
+
+    /// The connection is gone.
+    pub fn disconnected(&mut self) {
+        self.resumed = false;
+        self.asks = false;
+        self.shown_here = false;
     }
 
     /// The friend says where it stands.
     pub fn handle_resume(&mut self, resume: Resume, rules: Rules) -> ResumeOutcome {
         let mut outcome = ResumeOutcome::default();
-        let shown = |account: &Account| (account.mine.name, account.active().map(|epoch| epoch.agreed));
+        let shown = |account: &Account| (account.mine.name, account.active().map(|epoch| epoch.agreed), account.asks);
         let before = shown(self);
-        let taken = self.take_opening(resume.opening);
-        if let Some(newest) = self.forgotten_epoch(resume.position) {
-            // Our disk is old, or the friend lies: nothing is signed again for an epoch that we may have signed for.
-            outcome.stopped = self.stop(StopReason::OwnStateLost);
-            if self.stopped.is_some_and(|reason| reason != StopReason::OwnStateLost) {
-                self.stopped = Some(StopReason::OwnStateLost);
-                outcome.stopped = true;
-            }
-            self.propose(self.current_terms(), newest + 1, None);
-            self.resumed = false;
-        } else {
-            match taken {
-                Ok(true) => self.answer_opening(&mut outcome, rules),
-                Ok(false) => {}
-                Err(fault) => outcome.stopped |= self.stop(StopReason::Fault(fault)),
-            }
-            if rules == Rules::AcceptanceWaits && self.active().is_none() {
-                outcome.events.extend(self.settle(resume.position.map(|position| position.agreed), rules));
-            }
+        match self.take_opening(resume.opening) {
+            Ok(true) => self.answer_opening(&mut outcome, rules),
+            Ok(false) => {}
+            Err(fault) => outcome.stopped |= self.stop(StopReason::Fault(fault)),
+        }
+        if rules == Rules::AcceptanceWaits && self.active().is_none() {
+            outcome.events.extend(self.settle(resume.position.map(|position| position.agreed), rules));
+        }
+        if !resume.recovering {
             self.compare_positions(resume.position, &mut outcome, rules);
+        }
+        if outcome.events.is_empty() && (resume.recovering || self.has_shown) {
+            self.show_evidence(&mut outcome);
         }
         outcome.reply = shown(self) != before;
         outcome
+    }
+
+    /// The friend has lost its state, or says so: it is shown what both have signed, and nothing more is signed in this epoch.
+    fn show_evidence(&mut self, outcome: &mut ResumeOutcome) {
+        if std::mem::replace(&mut self.shown_here, true) || self.has_shown {
+            return;
+        }
+        let Some(epoch) = &mut self.epoch else { return };
+        epoch.last_words();
+        self.has_shown = true;
+        outcome.stopped |= self.stop(StopReason::FriendStateLost);
+        self.repropose(Rules::Kept);
     }
 
     fn take_opening(&mut self, opening: Opening) -> Result<bool, Fault> {
@@ -317,19 +352,24 @@ impl Account {
                 if opening.name == known.name { Ok(false) } else { Err(Fault::TwoOpenings) }
             }
             _ => {
-                self.theirs_previous = self.theirs.replace(opening).map(|previous| previous.name);
+                self.theirs_previous = self.theirs.replace(opening);
                 Ok(true)
             }
         }
     }
 
-    /// An epoch in which the friend says we both are, that began with an Opening of ours, and that we do not know.
-    fn forgotten_epoch(&self, position: Option<Position>) -> Option<u8> {
-        let number = position?.agreed.epoch();
+    /// Whether the friend says that we both are in an epoch that began with an Opening of ours, and that we do not know.
+    fn is_said_to_be_in(&self, position: Position) -> bool {
+        let number = position.agreed.epoch();
         let is_acceptance =
             self.theirs.is_some_and(|theirs| theirs.name.epoch == number && theirs.accepts.is_some());
-        let is_forgotten = number >= self.next_epoch() && !is_acceptance;
-        is_forgotten.then(|| self.theirs.map_or(number, |theirs| theirs.name.epoch.max(number)))
+        number >= self.next_epoch() && !is_acceptance
+    }
+
+    /// The friend is asked to show what it claims to hold, and nothing is signed meanwhile.
+    fn ask(&mut self) {
+        self.asks = true;
+        self.resumed = false;
     }
 
     /// A new Opening is on the table. One that is not what we are in already ends our epoch.
@@ -353,6 +393,9 @@ impl Account {
     }
 
     fn compare_positions(&mut self, position: Option<Position>, outcome: &mut ResumeOutcome, rules: Rules) {
+        if position.is_some_and(|position| self.is_said_to_be_in(position)) {
+            return self.ask();
+        }
         let Some(epoch) = self.active() else {
             return;
         };
@@ -363,7 +406,10 @@ impl Account {
                 Ok(resend) => {
                     outcome.resend = if rules == Rules::NothingIsResent { Vec::new() } else { resend };
                     self.resumed = true;
+                    self.asks = false;
                 }
+                Err(StopReason::OwnStateLost) => self.ask(),
+                Err(StopReason::FriendStateLost) => self.show_evidence(outcome),
                 Err(reason) => outcome.stopped |= self.stop(reason),
             }
             return;
@@ -376,7 +422,7 @@ impl Account {
         let was_confirmed = !epoch.is_untouched();
         self.resumed = false;
         if was_confirmed && !has_reopened || knows_not_its_own {
-            outcome.stopped |= self.stop(StopReason::FriendStateLost);
+            self.show_evidence(outcome);
         }
     }
 
@@ -455,6 +501,9 @@ impl Account {
         if self.stopped.is_some() && rules == Rules::StoppedAccountTakesNoClaims {
             return Err(Misstep);
         }
+        if self.has_shown {
+            return self.claim(id, Operation::Collect(id, preimage));
+        }
         self.epoch.as_mut().ok_or(Misstep)?.collect(id, preimage)
     }
 
@@ -463,7 +512,24 @@ impl Account {
     /// # Errors
     /// [`Misstep`].
     pub fn cancel(&mut self, id: Id) -> Result<(), Misstep> {
+        if self.has_shown {
+            return self.claim(id, Operation::Cancel(id));
+        }
         self.epoch.as_mut().ok_or(Misstep)?.cancel(id)
+    }
+
+    /// Remembers how a request of the friend's ended, for the next epoch. What is not committed does not continue.
+    fn claim(&mut self, id: Id, operation: Operation) -> Result<(), Misstep> {
+        let pending = self.epoch.as_ref().and_then(|epoch| epoch.pendings.find(Direction::Incoming, id)).ok_or(Misstep)?;
+        if let Operation::Collect(_, preimage) = operation {
+            pending.stage.collect(preimage)?;
+        }
+        let claim = &mut self.claims[usize::from(id)];
+        if claim.is_some() {
+            return Err(Misstep);
+        }
+        *claim = pending.stage.is_committed().then_some(operation);
+        Ok(())
     }
 
     /// Sets what the friend may owe.

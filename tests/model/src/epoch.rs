@@ -1,7 +1,7 @@
 //! An epoch seen from one end: both logs, what is frozen, what may be written, what is believed (protocol section 1).
 
 use crate::log::{Agreed, Link, Operation, Statement, Totals};
-use crate::request::{Direction, Id, Lock, Misstep, Pending, Pendings, Stage};
+use crate::request::{Direction, Id, Lock, Misstep, Pending, Pendings, Side, Stage};
 use crate::rules::Rules;
 use std::sync::Arc;
 
@@ -33,8 +33,10 @@ pub struct Epoch {
     pub acknowledged: Link,
     /// The friend has sent operations that no statement of ours acknowledges.
     pub owes_acknowledgement: bool,
-    /// Requests that freeze credits.
+    /// Requests that freeze credits, as this end sees them.
     pub pendings: Pendings,
+    /// The same as the friend sees them: its own log, and ours as far as it has acknowledged it.
+    pub seen: Pendings,
     /// Operations that are durable and not signed, with the credits they move.
     pub queue: Vec<(Operation, u8)>,
     /// Statements of ours that the friend has not acknowledged.
@@ -113,6 +115,7 @@ impl Epoch {
             acknowledged: Link::default(),
             owes_acknowledgement: false,
             pendings: continuing,
+            seen: continuing,
             queue: Vec::new(),
             unacknowledged: Vec::new(),
         }
@@ -155,13 +158,6 @@ impl Epoch {
     pub fn is_bound(&self, id: Id) -> bool {
         let pending = self.pendings.find(Direction::Outgoing, id);
         pending.is_some_and(|pending| pending.stage.is_committed()) && !self.queue.contains(&(Operation::Commit(id), 0))
-    }
-
-    /// Whether the friend may not know yet that we have cancelled this request.
-    fn has_crossed(&self, id: Id) -> bool {
-        let cancel = Operation::Cancel(id);
-        self.queue.iter().any(|(operation, _)| *operation == cancel)
-            || self.unacknowledged.iter().any(|statement| statement.operations.contains(&cancel))
     }
 
     fn write(&mut self, operation: Operation, amount: u8) {
@@ -293,6 +289,9 @@ impl Epoch {
     }
 
     /// Takes the next statement of the friend's log, or says what is wrong with it; then nothing has changed.
+    ///
+    /// What the friend may write is decided in its own view. What is not possible any more in ours has crossed with something
+    /// that we wrote, and is ignored.
     pub fn receive(&self, statement: &Statement, rules: Rules) -> Result<(Epoch, Vec<Event>), Fault> {
         let newest = self.theirs.newest;
         if statement.agreed == self.agreed && statement.link.seq == newest.seq && statement.link != newest {
@@ -303,16 +302,26 @@ impl Epoch {
         }
         let mut after = self.clone();
         after.acknowledge(statement.acknowledged)?;
-        let mut events = Vec::new();
+        if rules == Rules::UnsignedCommitBinds {
+            after.seen = self.pendings;
+        }
+        let mut moved = Vec::new();
         for operation in &statement.operations {
-            after.apply(*operation, &mut events, rules)?;
+            let amount = after.seen.act(*operation, Side::Friend, rules)?;
+            after.theirs.totals = after.theirs.totals.advanced(*operation, amount);
+            moved.push((*operation, amount));
         }
         if after.theirs.totals != statement.totals {
             return Err(Fault::WrongTotals);
         }
-        let both_have_seen_all = statement.acknowledged == self.mine.newest && self.queue.is_empty();
-        if both_have_seen_all && statement.checkpoint.is_some_and(|theirs| theirs.mirrored() != after.pendings) {
+        if statement.checkpoint.is_some_and(|theirs| theirs.mirrored() != after.seen) {
             return Err(Fault::OtherPendings);
+        }
+        let mut events = Vec::new();
+        let mut totals = self.theirs.totals;
+        for (operation, amount) in moved {
+            after.hear(operation, totals, &mut events, rules)?;
+            totals = totals.advanced(operation, amount);
         }
         after.theirs.newest = statement.link;
         after.owes_acknowledgement |= !statement.operations.is_empty();
@@ -325,102 +334,77 @@ impl Epoch {
         Ok((after, events))
     }
 
+    /// The friend has seen our log up to here: its view follows.
     fn acknowledge(&mut self, link: Link) -> Result<(), Fault> {
         if link == self.acknowledged {
             return Ok(());
         }
         let place = self.unacknowledged.iter().position(|sent| sent.link == link).ok_or(Fault::WrongAcknowledgement)?;
-        self.unacknowledged.drain(..=place);
+        for statement in self.unacknowledged.drain(..=place) {
+            for operation in &statement.operations {
+                let _ = self.seen.act(*operation, Side::Us, Rules::Kept);
+            }
+        }
         self.acknowledged = link;
         Ok(())
     }
 
-    /// A request of ours that the friend can know: what waits to be signed can be neither answered nor released.
-    fn signed_request(&self, id: Id) -> Result<Pending, Fault> {
-        let pending = self.pendings.find(Direction::Outgoing, id).ok_or(Fault::WrongStage)?;
-        let waits = self.queue.contains(&(Operation::Request(id, pending.amount), pending.amount));
-        if waits { Err(Fault::WrongStage) } else { Ok(pending) }
-    }
-
-    /// One operation of the friend's.
-    fn apply(&mut self, operation: Operation, events: &mut Vec<Event>, rules: Rules) -> Result<(), Fault> {
-        use Direction::{Incoming, Outgoing};
-        let mut moved = 0;
-        match operation {
-            Operation::Request(id, amount) => {
-                // While the friend does not know of our Cancel, the old request is still pending in its own log.
-                if self.pendings.find(Incoming, id).is_some() || self.has_crossed(id) {
-                    return Err(Fault::WrongStage);
-                }
-                moved = amount;
+    /// An operation that the friend may write, in our view. `theirs`: its totals before.
+    fn hear(
+        &mut self,
+        operation: Operation,
+        theirs: Totals,
+        events: &mut Vec<Event>,
+        rules: Rules,
+    ) -> Result<(), Fault> {
+        let refused = match operation {
+            Operation::Request(_, amount) => {
                 // A limit may have changed while the request was on its way, so this is no fault.
-                let frozen = self.remote_pending().max(0).unsigned_abs();
-                let room = room(self.mine.limit, -self.balance(), frozen);
-                let fits = amount <= room || rules == Rules::LimitIsNotCheckedOnReceipt;
-                self.pendings.place(Incoming, id, Some(Pending { amount, stage: Stage::Requested }));
-                events.push(Event::Requested(id, !self.mine.open || !fits));
+                let mine = self.written();
+                let frozen = credits(theirs.requested) - credits(mine.collected) - credits(mine.cancelled);
+                let balance = self.opening_balance + credits(mine.collected) - credits(theirs.collected);
+                let room = room(self.mine.limit, -balance, frozen.max(0).unsigned_abs());
+                !self.mine.open || amount > room && rules != Rules::LimitIsNotCheckedOnReceipt
             }
-            Operation::Response(id, lock) => {
-                let pending = self.signed_request(id)?;
-                if let Some(stage) = pending.stage.respond(lock)? {
-                    self.pendings.place(Outgoing, id, Some(Pending { stage, ..pending }));
-                    events.push(Event::Responded(id));
-                }
+            _ => false,
+        };
+        let is_aborted = |pendings: &Pendings, id| {
+            pendings.find(Direction::Outgoing, id).is_some_and(|pending| pending.stage == Stage::Aborted)
+        };
+        let event = match operation {
+            Operation::Request(id, _) => Event::Requested(id, refused),
+            Operation::Response(id, _) if is_aborted(&self.pendings, id) => return Ok(()),
+            Operation::Response(id, _) => Event::Responded(id),
+            Operation::Commit(id) => Event::Committed(id),
+            Operation::Abort(id) => Event::Aborted(id),
+            Operation::Collect(id, preimage) => Event::Collected(id, preimage),
+            Operation::Cancel(id) => Event::Cancelled(id),
+            Operation::SetLimit(limit) => {
+                self.theirs.limit = limit;
+                return Ok(());
             }
-            Operation::Commit(id) => {
-                if self.upstream_step(id, Stage::commit, rules)? {
-                    events.push(Event::Committed(id));
-                }
+            Operation::SetOpen(open) => {
+                self.theirs.open = open;
+                return Ok(());
             }
-            Operation::Abort(id) => {
-                if self.upstream_step(id, Stage::abort, rules)? {
-                    events.push(Event::Aborted(id));
-                }
-            }
-            Operation::Collect(id, preimage) => {
-                let pending = self.pendings.find(Outgoing, id).ok_or(Fault::WrongStage)?;
-                if rules == Rules::CollectNeedsNoCommit {
-                    let locked = matches!(pending.stage, Stage::Responded(lock) | Stage::Committed(lock) if lock == preimage);
-                    locked.then_some(()).ok_or(Fault::WrongStage)?;
-                } else {
-                    pending.stage.collect(preimage)?;
-                    // A Commit that is not signed yet gives the friend nothing to collect.
-                    if !self.is_bound(id) && rules != Rules::UnsignedCommitBinds {
-                        return Err(Fault::WrongStage);
-                    }
-                }
-                moved = pending.amount;
-                self.pendings.place(Outgoing, id, None);
-                events.push(Event::Collected(id, preimage));
-            }
-            Operation::Cancel(id) => {
-                let pending = self.signed_request(id)?;
-                moved = pending.amount;
-                self.pendings.place(Outgoing, id, None);
-                events.push(Event::Cancelled(id));
-            }
-            Operation::SetLimit(limit) => self.theirs.limit = limit,
-            Operation::SetOpen(open) => self.theirs.open = open,
+        };
+        match self.pendings.act(operation, Side::Friend, rules) {
+            Ok(_) => events.push(event),
+            Err(Misstep) if rules == Rules::CrossedCommitIsAFault => return Err(Fault::WrongStage),
+            Err(Misstep) => {}
         }
-        self.theirs.totals = self.theirs.totals.advanced(operation, moved);
         Ok(())
     }
 
-    /// A Commit or Abort of the friend's: the stage changes, or it has crossed our Cancel and is ignored (`false`).
-    fn upstream_step(
-        &mut self,
-        id: Id,
-        step: impl FnOnce(Stage) -> Result<Stage, Misstep>,
-        rules: Rules,
-    ) -> Result<bool, Fault> {
-        match self.pendings.find(Direction::Incoming, id) {
-            Some(pending) => {
-                let stage = step(pending.stage)?;
-                self.pendings.place(Direction::Incoming, id, Some(Pending { stage, ..pending }));
-                Ok(true)
-            }
-            None if self.has_crossed(id) && rules != Rules::CrossedCommitIsAFault => Ok(false),
-            None => Err(Fault::WrongStage),
+    /// Signs what waits of Collects and Cancels, as the last words of an epoch: they are shown, not sent.
+    pub fn last_words(&mut self) {
+        let is_release = |operation: &Operation| matches!(operation, Operation::Collect(..) | Operation::Cancel(_));
+        let (released, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.queue).into_iter().partition(|(operation, _)| is_release(operation));
+        self.queue = released;
+        if !self.queue.is_empty() {
+            self.sign();
         }
+        self.queue = left;
     }
 }

@@ -133,7 +133,9 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
     let author = 1 - honest.side;
     let known = honest.theirs;
     let mut frames = Vec::new();
-    let mut add = |opening: Opening, position: Option<Position>| frames.push(Frame::Resume(Resume { opening, position }));
+    let mut add = |opening: Opening, position: Option<Position>| {
+        frames.push(Frame::Resume(Resume { opening, position, recovering: false }));
+    };
     let current = honest.current_terms().mirrored();
     let next = known.map_or(0, |known| known.name.epoch + 1).max(honest.mine.name.epoch);
     let name = |epoch, variant| OpeningName { author, epoch, variant };
@@ -188,22 +190,26 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
     let (Some(epoch), Some(truth), Some(opening)) = (honest.active(), truth, known) else {
         return frames;
     };
+    let add_position = |position: Position, frames: &mut Vec<Frame>| {
+        frames.push(Frame::Resume(Resume { opening, position: Some(position), recovering: false }));
+    };
+    frames.push(Frame::Resume(Resume { opening, position: None, recovering: true }));
     // Positions: knows less or more of either log than it can, another log, another epoch.
     let shifted = |link: Link, by: i8| link.seq.checked_add_signed(by).map(|seq| Link { seq, ..link });
     let forked = |link: Link| (link.seq > 0).then_some(Link { is_fork: true, ..link });
     let own = truth.own;
     let other = truth.other;
     for own in [shifted(own, -1), shifted(own, 1), forked(own)].into_iter().flatten() {
-        add(opening, Some(Position { own, ..truth }));
+        add_position(Position { own, ..truth }, &mut frames);
     }
     let acknowledged = epoch.acknowledged;
     let olds = [Some(acknowledged), shifted(acknowledged, -1), shifted(other, 1), forked(other)];
     for other in olds.into_iter().flatten() {
-        add(opening, Some(Position { other, ..truth }));
+        add_position(Position { other, ..truth }, &mut frames);
     }
     let elsewhere = |epoch| Agreed::Accepted(name(epoch, 64));
     for agreed in [elsewhere(epoch.agreed.epoch()), elsewhere(honest.mine.name.epoch + 1)] {
-        add(opening, Some(Position { agreed, own: Link::default(), other: Link::default() }));
+        add_position(Position { agreed, own: Link::default(), other: Link::default() }, &mut frames);
     }
     frames
 }
@@ -213,7 +219,7 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
 pub fn greeting(honest: &Account, limit: u8) -> Option<Frame> {
     let name = OpeningName { author: 1 - honest.side, epoch: 0, variant: 0 };
     let opening = Opening { name, terms: honest.mine.terms.mirrored(), accepts: None };
-    let resume = |position| Some(Frame::Resume(Resume { opening, position }));
+    let resume = |position| Some(Frame::Resume(Resume { opening, position, recovering: false }));
     let Some(epoch) = honest.active() else { return resume(None) };
     if !honest.resumed {
         return resume(Some(Position { agreed: epoch.agreed, own: Link::default(), other: Link::default() }));

@@ -211,7 +211,7 @@ impl Line {
                 self.connected = false;
                 self.wire = Default::default();
                 for end in self.ends.iter_mut().flatten() {
-                    end.resumed = false;
+                    end.disconnected();
                 }
                 done(true)
             }

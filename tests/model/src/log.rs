@@ -164,4 +164,6 @@ pub struct Resume {
     pub opening: Opening,
     /// The epoch that it has adopted.
     pub position: Option<Position>,
+    /// The sender does not trust its own state, and asks to be shown what both have signed.
+    pub recovering: bool,
 }

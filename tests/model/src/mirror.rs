@@ -29,6 +29,8 @@ use std::sync::Arc;
 struct Rows {
     head: Vec<u8>,
     negotiation: Vec<u8>,
+    openings: Vec<u8>,
+    checkpoint: Vec<u8>,
     pendings: BTreeMap<(RealDirection, RequestId), RealPending>,
     queue: BTreeMap<u64, QueuedOperation>,
     statements: BTreeMap<(bool, u64), Arc<[u8]>>,
@@ -42,7 +44,11 @@ impl Rows {
                     self.pendings.clear();
                     self.queue.clear();
                     self.statements.clear();
+                    self.openings.clear();
+                    self.checkpoint.clear();
                 }
+                AccountChange::Openings(bytes) => self.openings = bytes,
+                AccountChange::Checkpoint(bytes) => self.checkpoint = bytes,
                 AccountChange::Head(bytes) => self.head = bytes,
                 AccountChange::Negotiation(bytes) => self.negotiation = bytes,
                 AccountChange::Pending(direction, id, Some(pending)) => {
@@ -71,9 +77,11 @@ impl Rows {
         AccountImage {
             head: self.head.clone(),
             negotiation: self.negotiation.clone(),
+            openings: self.openings.clone(),
+            checkpoint: self.checkpoint.clone(),
             pendings: self.pendings.iter().map(|((direction, id), pending)| (*direction, *id, *pending)).collect(),
             queue: self.queue.iter().map(|(counter, queued)| (*counter, queued.clone())).collect(),
-            statements: self.statements.iter().filter(|((mine, _), _)| *mine).map(|(_, wire)| wire.clone()).collect(),
+            statements: self.statements.values().cloned().collect(),
         }
     }
 }
@@ -325,7 +333,10 @@ impl MirrorLine {
                     },
                 }
             }
-            FriendMessage::Hello { .. } | FriendMessage::Keepalive => unreachable!("nobody sends these here"),
+            FriendMessage::Hello { .. }
+            | FriendMessage::Evidence(_)
+            | FriendMessage::EvidenceStatements(_)
+            | FriendMessage::Keepalive => unreachable!("nobody sends these here"),
         }
     }
 
@@ -384,7 +395,7 @@ impl MirrorLine {
             EpochPosition { agreed, number, own_seq, own_hash, other_seq, other_hash }
         });
         let opening = Unverified::from_wire(opening.wire()).expect("it was signed here");
-        RealResume { currency: key.currency, opening: Some(opening), epoch: position }
+        RealResume { currency: key.currency, opening: Some(opening), epoch: position, recovering: resume.recovering }
     }
 
     fn real_opening(&mut self, liar: Side, opening: &Opening, model: &Line) -> Verified<RealOpening> {

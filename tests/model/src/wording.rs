@@ -180,6 +180,6 @@ pub fn model_fault(fault: offst_ledger::Fault) -> Option<Fault> {
         Real::WrongTotals => Fault::WrongTotals,
         Real::OtherPendings => Fault::OtherPendings,
         Real::TwoOpenings => Fault::TwoOpenings,
-        Real::OutOfRange | Real::WindowPassed => return None,
+        Real::OutOfRange | Real::WindowPassed | Real::NoCheckpoint | Real::TooManyRequests => return None,
     })
 }
