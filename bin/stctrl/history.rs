@@ -8,9 +8,7 @@ use crate::files::{self, Readers};
 use crate::outcome::Outcome;
 use offst_app::{App, AppError};
 use offst_proto::InvoiceId;
-use offst_proto::report::{
-    ForwardReport, PAGE_MAX, Page, PaymentKind, PaymentReport, PaymentStatus, ReceivedReport,
-};
+use offst_proto::report::{ForwardReport, PAGE_MAX, Page, PaymentKind, PaymentReport, PaymentStatus, ReceivedReport};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

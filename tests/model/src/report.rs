@@ -1,0 +1,91 @@
+//! Runs a model and says what was seen.
+
+use stateright::{Checker, Expectation, Model};
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::time::Instant;
+
+/// What came of one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// States reached, counted once for each way into them.
+    pub states: usize,
+    /// Different states.
+    pub unique: usize,
+    /// Most steps from the beginning.
+    pub depth: usize,
+    /// Properties that do not hold, each with the steps that show it.
+    pub failures: Vec<(String, Vec<String>)>,
+    /// Properties that hold.
+    pub holding: Vec<&'static str>,
+}
+
+impl Report {
+    /// Every property holds.
+    pub fn is_good(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// Whether the property of this name fails.
+    pub fn violates(&self, name: &str) -> bool {
+        self.failures.iter().any(|(failed, _)| failed == name)
+    }
+}
+
+/// Visits every state of the model.
+pub fn explore<M>(model: M, threads: usize) -> Report
+where
+    M: Model<State: Clone + Hash + PartialEq + Send + Sync + Debug + 'static, Action: Clone + PartialEq + Debug>
+        + Send
+        + Sync
+        + 'static,
+{
+    let checker = model.checker().threads(threads).spawn_bfs().join();
+    let discoveries = checker.discoveries();
+    let mut report = Report {
+        states: checker.state_count(),
+        unique: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        failures: Vec::new(),
+        holding: Vec::new(),
+    };
+    for property in checker.model().properties() {
+        let found = discoveries.get(property.name);
+        let holds = (property.expectation == Expectation::Sometimes) == found.is_some();
+        if holds {
+            report.holding.push(property.name);
+        } else {
+            let steps = found.map_or_else(Vec::new, |path| {
+                path.clone().into_actions().iter().map(|action| format!("{action:?}")).collect()
+            });
+            report.failures.push((property.name.to_owned(), steps));
+        }
+    }
+    report
+}
+
+/// Explores a model and prints it.
+pub fn run<M>(name: &str, model: M, threads: usize) -> Report
+where
+    M: Model<State: Clone + Hash + PartialEq + Send + Sync + Debug + 'static, Action: Clone + PartialEq + Debug>
+        + Send
+        + Sync
+        + Debug
+        + 'static,
+{
+    println!("{name}\n  {model:?}");
+    let begun = Instant::now();
+    let report = explore(model, threads);
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("  {} states, {} of them different, depth {}, {seconds:.1} s", report.states, report.unique, report.depth);
+    for name in &report.holding {
+        println!("  holds: {name}");
+    }
+    for (name, steps) in &report.failures {
+        println!("  FAILS: {name}");
+        for step in steps {
+            println!("         {step}");
+        }
+    }
+    report
+}

@@ -1,0 +1,202 @@
+//! A request's life on one account (protocol section 1, "Operations").
+
+use crate::log::Operation;
+use crate::rules::Rules;
+
+/// Requests are numbered. Every model has this many.
+pub const REQUESTS: usize = 2;
+
+/// Names a request.
+pub type Id = u8;
+
+/// Names a hash lock, and the one preimage that opens it. The destination's lock for request `id` is `id`.
+pub type Lock = u8;
+
+/// Which side of a request an end is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Upstream: it asked, and will pay.
+    Outgoing,
+    /// Downstream: it was asked, and will be paid.
+    Incoming,
+}
+
+/// The author of an operation, seen from one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This end.
+    Us,
+    /// The other.
+    Friend,
+}
+
+/// Both, to go through.
+pub const DIRECTIONS: [Direction; 2] = [Direction::Outgoing, Direction::Incoming];
+
+impl Direction {
+    /// The same request seen from the other end.
+    pub fn mirrored(self) -> Self {
+        match self {
+            Direction::Outgoing => Direction::Incoming,
+            Direction::Incoming => Direction::Outgoing,
+        }
+    }
+}
+
+/// How far a request has come on one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Nothing came back yet.
+    Requested,
+    /// The destination is willing.
+    Responded(Lock),
+    /// The upstream has promised to pay for the preimage.
+    Committed(Lock),
+    /// The upstream has given up; the downstream has still to cancel.
+    Aborted,
+}
+
+/// A step that the stage forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misstep;
+
+impl Stage {
+    /// The downstream's Response. `Ok(None)`: it crossed with an Abort and is ignored.
+    ///
+    /// # Errors
+    /// [`Misstep`], as for all that follow.
+    pub fn respond(self, lock: Lock) -> Result<Option<Stage>, Misstep> {
+        match self {
+            Stage::Requested => Ok(Some(Stage::Responded(lock))),
+            Stage::Aborted => Ok(None),
+            Stage::Responded(_) | Stage::Committed(_) => Err(Misstep),
+        }
+    }
+
+    /// The upstream's Commit.
+    ///
+    /// # Errors
+    /// [`Misstep`].
+    pub fn commit(self) -> Result<Stage, Misstep> {
+        match self {
+            Stage::Responded(lock) => Ok(Stage::Committed(lock)),
+            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+        }
+    }
+
+    /// The upstream's Abort: not after its Commit, and not twice.
+    ///
+    /// # Errors
+    /// [`Misstep`].
+    pub fn abort(self) -> Result<Stage, Misstep> {
+        match self {
+            Stage::Requested | Stage::Responded(_) => Ok(Stage::Aborted),
+            Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+        }
+    }
+
+    /// The downstream's Collect: only what was committed, only for the preimage.
+    ///
+    /// # Errors
+    /// [`Misstep`].
+    pub fn collect(self, preimage: Lock) -> Result<(), Misstep> {
+        if self == Stage::Committed(preimage) { Ok(()) } else { Err(Misstep) }
+    }
+
+    /// Whether the upstream has promised to pay.
+    pub fn is_committed(self) -> bool {
+        matches!(self, Stage::Committed(_))
+    }
+}
+
+/// A request that freezes credits on one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pending {
+    /// Credits frozen.
+    pub amount: u8,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// All requests that are pending on an account, seen from one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Pendings([[Option<Pending>; REQUESTS]; 2]);
+
+impl Pendings {
+    /// One request, if it is pending.
+    pub fn find(&self, direction: Direction, id: Id) -> Option<Pending> {
+        self.0[direction as usize][usize::from(id)]
+    }
+
+    /// Changes, adds or ends a request.
+    pub fn place(&mut self, direction: Direction, id: Id, pending: Option<Pending>) {
+        self.0[direction as usize][usize::from(id)] = pending;
+    }
+
+    /// All that are pending.
+    pub fn list(&self) -> impl Iterator<Item = (Direction, Id, Pending)> {
+        DIRECTIONS.into_iter().flat_map(move |direction| {
+            (0..REQUESTS as Id).filter_map(move |id| self.find(direction, id).map(|pending| (direction, id, pending)))
+        })
+    }
+
+    /// An operation of one of the two sides, in a view of ours or in the friend's. Says how much it moves.
+    ///
+    /// # Errors
+    /// [`Misstep`]: the stage forbids it. In the author's own view that is a fault; in the other side's view the operation has
+    /// crossed, and is ignored.
+    pub fn act(&mut self, operation: Operation, author: Side, rules: Rules) -> Result<u8, Misstep> {
+        let (pays, is_paid) = match author {
+            Side::Us => (Direction::Outgoing, Direction::Incoming),
+            Side::Friend => (Direction::Incoming, Direction::Outgoing),
+        };
+        let (direction, id) = match operation {
+            Operation::Request(id, amount) => {
+                if self.find(pays, id).is_some() {
+                    return Err(Misstep);
+                }
+                self.place(pays, id, Some(Pending { amount, stage: Stage::Requested }));
+                return Ok(amount);
+            }
+            Operation::Commit(id) | Operation::Abort(id) => (pays, id),
+            Operation::Response(id, _) | Operation::Collect(id, _) | Operation::Cancel(id) => (is_paid, id),
+            Operation::SetLimit(_) | Operation::SetOpen(_) => return Ok(0),
+        };
+        let pending = self.find(direction, id).ok_or(Misstep)?;
+        let stage = match operation {
+            Operation::Response(_, lock) => Some(pending.stage.respond(lock)?.unwrap_or(pending.stage)),
+            Operation::Commit(_) => Some(pending.stage.commit()?),
+            Operation::Abort(_) if rules == Rules::AbortReleases => None,
+            Operation::Abort(_) => Some(pending.stage.abort()?),
+            Operation::Collect(_, preimage) => {
+                let is_locked = pending.stage == Stage::Responded(preimage);
+                if !(rules == Rules::CollectNeedsNoCommit && is_locked) {
+                    pending.stage.collect(preimage)?;
+                }
+                None
+            }
+            _ => None,
+        };
+        self.place(direction, id, stage.map(|stage| Pending { stage, ..pending }));
+        Ok(pending.amount)
+    }
+
+    /// Seen from the other end.
+    pub fn mirrored(self) -> Self {
+        Pendings([self.0[1], self.0[0]])
+    }
+
+    /// Credits frozen in one direction.
+    pub fn sum(&self, wanted: Direction) -> u8 {
+        self.list().filter(|(direction, ..)| *direction == wanted).map(|(.., pending)| pending.amount).sum()
+    }
+
+    /// Only the committed ones: what an Opening lets continue.
+    pub fn committed(self) -> Self {
+        let mut kept = Pendings::default();
+        for (direction, id, pending) in self.list().filter(|(.., pending)| pending.stage.is_committed()) {
+            kept.place(direction, id, Some(pending));
+        }
+        kept
+    }
+}
