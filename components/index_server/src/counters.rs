@@ -76,7 +76,9 @@ impl Counters {
             UpdateOutcome::Refused { reason, .. } => match reason {
                 UpdateRefusal::Signature | UpdateRefusal::OtherNode => &self.updates_forged,
                 UpdateRefusal::Expired | UpdateRefusal::TooFarAhead => &self.updates_expired,
-                UpdateRefusal::Quota | UpdateRefusal::Full | UpdateRefusal::TooOften => &self.updates_over_quota,
+                UpdateRefusal::Quota | UpdateRefusal::AddressQuota | UpdateRefusal::Full | UpdateRefusal::TooOften => {
+                    &self.updates_over_quota
+                }
             },
         });
     }

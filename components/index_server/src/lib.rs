@@ -1,12 +1,14 @@
 //! The index server: signed edges of the nodes, a graph of capacities, searches, and the server around them
 //! (protocol section 5).
 //!
-//! Decisions without IO: [`admit`] checks an update, [`Index`] holds what nodes published and searches it. The socket
-//! half is [`serve`].
+//! Decisions without IO: [`admit`] checks an update, [`Core`] holds what nodes published and keeps neighbours equal,
+//! [`CapacityGraph`] searches. The socket half is [`serve`].
 
 mod admission;
+mod book;
 mod clearing;
 mod connections;
+mod core;
 mod counters;
 mod graph;
 mod index;
@@ -14,8 +16,11 @@ mod limits;
 mod quota;
 mod search;
 mod server;
+mod shares;
 
-pub use admission::admit;
+pub use admission::{admit, admit_from_neighbour};
+pub use book::{Book, GraphChange, Merged};
+pub use core::{Core, Notice, Received};
 pub use counters::{Counters, Snapshot};
 pub use graph::{CapacityGraph, Memory};
 pub use index::Index;

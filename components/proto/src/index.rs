@@ -318,6 +318,9 @@ pub enum UpdateRefusal {
     /// More updates a second than the server takes from one node.
     #[error("the node publishes more often than the index server takes")]
     TooOften,
+    /// All nodes that publish from the same network address are together above what the server takes from one.
+    #[error("the nodes at this node's network address publish more than the index server takes from one address")]
+    AddressQuota,
 }
 
 impl UpdateRefusal {

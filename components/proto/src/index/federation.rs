@@ -3,10 +3,10 @@
 use super::{UPDATE_BYTES_MAX, Update};
 use crate::encoding::DecodeError;
 use crate::frame;
-use crate::signed::Verified;
+use crate::signed::{Unverified, Verified};
 use crate::wire::federation_capnp as wire;
 use capnp::message::Builder;
-use offst_crypto::PublicKey;
+use offst_crypto::{Hash, PublicKey};
 
 /// Nodes are divided into so many buckets, by the first 12 bits of their keys. One digest each is what two servers
 /// compare: of a hundred thousand nodes some twenty-four are in a bucket, and all digests together have 32 kB.
@@ -35,8 +35,17 @@ pub struct UpdateName {
 impl UpdateName {
     /// The name of an update.
     pub fn of(update: &Verified<Update>) -> Self {
+        UpdateName::new(update, update.hash())
+    }
+
+    /// The name that an update has if its signature is valid.
+    pub fn claimed_by(update: &Unverified<Update>) -> Self {
+        UpdateName::new(update.peek(), update.hash())
+    }
+
+    fn new(update: &Update, hash: Hash) -> Self {
         let mut tag = [0; 8];
-        tag.copy_from_slice(&update.hash().as_bytes()[..8]);
+        tag.copy_from_slice(&hash.as_bytes()[..8]);
         UpdateName { node: update.node, sequence: update.sequence, tag: u64::from_be_bytes(tag) }
     }
 
