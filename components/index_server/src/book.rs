@@ -55,6 +55,15 @@ pub enum Merged {
     Refused(UpdateRefusal),
 }
 
+/// Who brings an update.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// The node that signed it, from this address.
+    Node(Option<IpAddr>),
+    /// A neighbour, or a file.
+    Elsewhere,
+}
+
 /// An update's place among those of its node: sequence number, then tag.
 type Version = (u64, u64);
 
@@ -132,15 +141,15 @@ impl Book {
     }
 
     /// Takes an update from the node itself, which is connected from `address` (an [address
-    /// group](offst_secure_channel::address_group)) and speaks in order: every update has to be newer than all before.
-    /// All of its edges are taken, or none.
-    pub fn publish(&mut self, update: &Verified<Update>, address: IpAddr, now_ms: u64) -> UpdateOutcome {
+    /// group](offst_secure_channel::address_group); none where there are no addresses, and so no shares of them) and
+    /// speaks in order: every update has to be newer than all before. All of its edges are taken, or none.
+    pub fn publish(&mut self, update: &Verified<Update>, address: Option<IpAddr>, now_ms: u64) -> UpdateOutcome {
         if let Some(node) = self.node(&update.node)
             && update.sequence <= node.newest
         {
             return UpdateOutcome::Stale { newest: node.newest };
         }
-        match self.merge_from(update, Some(address)) {
+        match self.merge_from(update, Source::Node(address)) {
             Merged::Refused(reason) => UpdateOutcome::Refused { reason, server_ms: now_ms },
             Merged::News | Merged::Old => UpdateOutcome::Accepted { newest: update.sequence },
         }
@@ -148,7 +157,7 @@ impl Book {
 
     /// Takes what is new in an update from a neighbour or a file, which may come in any order and again.
     pub fn merge(&mut self, update: &Verified<Update>) -> Merged {
-        self.merge_from(update, None)
+        self.merge_from(update, Source::Elsewhere)
     }
 
     /// Whether an update of this name says something new: only then its signature is worth a check.
@@ -255,14 +264,18 @@ impl Book {
         self.buckets[usize::from(bucket_of(key))].nodes.get(key)
     }
 
-    fn merge_from(&mut self, update: &Verified<Update>, address: Option<IpAddr>) -> Merged {
+    fn merge_from(&mut self, update: &Verified<Update>, source: Source) -> Merged {
+        let address = match source {
+            Source::Node(address) => address,
+            Source::Elsewhere => None,
+        };
         let name = UpdateName::of(update);
         let version = version(&name);
         let known = self.node(&update.node);
         let is_news = |edge: &&Edge| known.is_none_or(|node| node.is_news(edge, version));
         let wins: Vec<&Edge> = update.edges.iter().filter(is_news).collect();
         // Only the node itself is believed that it lives without saying anything.
-        if wins.is_empty() && address.is_none() {
+        if wins.is_empty() && matches!(source, Source::Elsewhere) {
             return Merged::Old;
         }
         let is_added = |edge: &&&Edge| known.is_none_or(|node| node.word(edge).is_none());

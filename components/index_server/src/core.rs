@@ -110,7 +110,7 @@ impl Core {
 
     /// A node publishes over its own connection from `address` an update that [`admit`](crate::admit) let through.
     pub fn publish(&mut self, update: &Verified<Update>, address: IpAddr, now_ms: u64) -> UpdateOutcome {
-        let outcome = self.book.publish(update, address, now_ms);
+        let outcome = self.book.publish(update, Some(address), now_ms);
         if matches!(outcome, UpdateOutcome::Accepted { .. }) {
             self.tell_others(UpdateName::of(update), None);
         }
@@ -136,6 +136,16 @@ impl Core {
     /// The neighbours that there is something to say to: [`Core::next_message`].
     pub fn links_with_news(&self) -> Vec<PublicKey> {
         self.links.iter().filter(|(_, link)| !link.is_idle()).map(|(key, _)| *key).collect()
+    }
+
+    /// Whether an update that comes from a neighbour says something new: only then its signature is worth a check.
+    /// Whatever it says, the neighbour need not be told.
+    pub fn hears(&mut self, neighbour: &PublicKey, name: &UpdateName, update: &Update) -> bool {
+        if let Some(link) = self.links.get_mut(neighbour) {
+            link.updates.remove(name);
+            link.wants.remove(name);
+        }
+        self.book.is_news(name, update)
     }
 
     /// Updates that came from a neighbour, which the checks of [`admit_from_neighbour`](crate::admit_from_neighbour) let

@@ -249,7 +249,8 @@ pub(crate) fn signed(nodes: usize) -> Value {
         })
         .collect();
     let before = resident_bytes();
-    let mut index = Index::new(Limits { nodes, edges: nodes * FRIENDS * 2, ..Limits::default() });
+    let limits = Limits { nodes, edges: nodes * FRIENDS * 2, update_bytes: 1 << 40, ..Limits::default() };
+    let mut index = Index::new(limits);
     let clock = Clock::start();
     for (wire, key) in wires.iter().zip(&keys) {
         let update = Unverified::from_wire(wire).expect("what was signed can be read");

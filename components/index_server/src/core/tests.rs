@@ -1,11 +1,14 @@
 use super::*;
 use offst_crypto::{Ed25519Verifier, Identity};
-use offst_proto::index::Edge;
+use offst_proto::index::{Clearable, Edge};
 use offst_proto::{Currency, Rate, Unverified};
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 const NOW: u64 = 1_700_000_000_000;
 const DAY_END: u64 = NOW + 3_000_000;
+
+static FRIEND: LazyLock<Identity> = LazyLock::new(|| Identity::from_seed([8; 32]));
 
 fn node(number: u64) -> Identity {
     let mut seed = [9; 32];
@@ -16,11 +19,12 @@ fn node(number: u64) -> Identity {
 fn update(number: u64, sequence: u64, capacity: u128) -> Verified<Update> {
     let identity = node(number);
     let edge = Edge {
-        friend: node(number + 1).public_key(),
+        friend: FRIEND.public_key(),
         currency: Currency::default(),
         send_capacity: capacity,
         receive_capacity: capacity,
         rate: Rate::default(),
+        clearable: Clearable::None,
     };
     let node = identity.public_key();
     Verified::sign(Update { node, sequence, expires_ms: DAY_END, edges: vec![edge] }, &identity)
@@ -142,7 +146,7 @@ fn an_update_reaches_all_and_does_not_circle() {
 fn only_what_differs_is_exchanged() {
     let (mut world, keys) = World::new(2);
     let (one, other) = (keys[0], keys[1]);
-    for number in 0..300 {
+    for number in 0..100 {
         world.publish(one, number, 1, 5);
         world.publish(other, number, 1, 5);
     }
@@ -158,7 +162,7 @@ fn only_what_differs_is_exchanged() {
     world.publish(other, 1001, 1, 6);
     world.connect(one, other);
     world.settle();
-    world.assert_equal(302);
+    world.assert_equal(102);
     assert_eq!(world.updates_sent, 4, "no word that the other's newer one supersedes");
     assert!(world.bytes_sent < 40_000, "{}", world.bytes_sent);
 }
@@ -166,13 +170,13 @@ fn only_what_differs_is_exchanged() {
 #[test]
 fn two_halves_of_a_network_become_equal() {
     let (mut world, keys) = World::new(2);
-    for number in 0..2000 {
+    for number in 0..1000 {
         world.publish(keys[number as usize % 2], number, 1, 5);
     }
     world.connect(keys[0], keys[1]);
     world.settle();
-    world.assert_equal(2000);
-    assert_eq!(world.updates_sent, 2000);
+    world.assert_equal(1000);
+    assert_eq!(world.updates_sent, 1000);
 }
 
 #[test]
@@ -232,7 +236,7 @@ fn neighbours_that_stay_connected_compare_from_time_to_time() {
 /// Links that come and go at any moment; in the end everybody knows everything.
 #[test]
 fn random_partitions_heal() {
-    for seed in 0..20u64 {
+    for seed in 0..10u64 {
         let (mut world, keys) = World::new(4);
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut random = |below: usize| {
