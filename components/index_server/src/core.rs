@@ -160,7 +160,7 @@ impl Core {
                 link.wants.remove(&name);
                 let first = UpdateName { sequence: 0, tag: 0, ..name };
                 let last = UpdateName { sequence: u64::MAX, tag: u64::MAX, ..name };
-                released.extend(link.held_back.extract_if(first..=last, |_| true));
+                released.extend(link.held_back.range(first..=last));
             }
             match self.book.merge(update) {
                 Merged::News => {
@@ -172,7 +172,12 @@ impl Core {
             }
         }
         if let Some(link) = self.links.get_mut(neighbour) {
-            link.updates.extend(released.into_iter().filter(|name| self.book.holds(name)));
+            for name in released {
+                // Of those that are gone by now nothing has to be said.
+                if link.held_back.remove(&name) && self.book.holds(&name) {
+                    link.updates.insert(name);
+                }
+            }
         }
         received
     }

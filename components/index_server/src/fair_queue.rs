@@ -100,7 +100,7 @@ mod tests {
                     queue.push(address(100 + attacker), false);
                 }
                 if waiting.is_none() && round % 3 == 0 {
-                    assert_eq!(queue.push(address(200 - hostile), true).is_some_and(|job| job), false);
+                    assert!(!queue.push(address(200 - hostile), true).is_some_and(|job| job));
                     waiting = Some(0);
                 }
                 for _ in 0..hostile {
