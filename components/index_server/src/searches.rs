@@ -125,3 +125,37 @@ impl Shared {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_servers::key;
+    use offst_proto::Currency;
+
+    #[tokio::test]
+    async fn whoever_asks_too_much_is_told_so_and_delays_others_by_one_search() {
+        let graph = Arc::new(RwLock::new(CapacityGraph::new()));
+        let limits = Limits { searches: 1, queries_waiting: 12, queries_waiting_per_address: 6, ..Limits::default() };
+        let counters = Arc::new(Counters::default());
+        // Searches stand still until this is dropped.
+        let standstill = graph.write().unwrap();
+        let searches = Searches::start(&limits, graph.clone(), counters.clone(), || 0).unwrap();
+        let ask = |address: u8, id: u64| {
+            let query = Query { id, ..Query::new(Currency::default(), 1, key(1), key(2)) };
+            searches.ask(IpAddr::from([10, 0, 0, address]), query)
+        };
+        let hostile: Vec<_> = (0..1000).map(|id| ask(1 + (id % 2) as u8, id)).collect();
+        let honest: Vec<_> = (0..3).map(|id| ask(100, id)).collect();
+        drop(standstill);
+        for (id, answer) in (0..).zip(honest) {
+            assert_eq!(answer.await.map(|answer| answer.id), Ok(id));
+        }
+        // One was being searched already; of each address one came before each honest query.
+        assert!(counters.snapshot().queries <= 1 + 3 * 3 + 1, "{:?}", counters.snapshot());
+        let mut answered = 0;
+        for answer in hostile {
+            answered += usize::from(answer.await.is_ok());
+        }
+        assert!(answered <= 1 + limits.queries_waiting, "{answered}");
+    }
+}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_servers::{Running, key};
+use crate::test_servers::{Running, edge, key, signed, soon};
 use offst_proto::Currency;
 use offst_proto::index::Answer;
 use offst_secure_channel::KeepaliveConfig;
@@ -99,5 +99,59 @@ async fn silence_is_answered_with_keepalives_and_then_ended() {
         assert_eq!(message, IndexToNode::Keepalive);
     }
     assert_eq!(server.counters.snapshot().garbage, 0);
+    server.stop().await;
+}
+
+/// Many connections of one address get no more than one.
+#[tokio::test]
+async fn a_thousand_hostile_queries_are_refused_and_an_honest_one_is_answered() {
+    let limits = Limits { queries_per_second: 1000, queries_per_second_per_address: 2, ..Limits::default() };
+    let server = Running::start(limits).await;
+    let mut honest = server.node(1).await;
+    let started = std::time::Instant::now();
+    let mut hostile = Vec::new();
+    for seed in 10..20 {
+        hostile.push(server.node_at(seed, "127.0.0.2").await);
+    }
+    let mut answered = 0;
+    for round in 0..100 {
+        for node in &mut hostile {
+            answered += u64::from(node.ask(1, 2).await.is_some());
+        }
+        if round == 50 {
+            assert!(honest.ask(1, 2).await.is_some());
+        }
+    }
+    let allowed = 2 * (started.elapsed().as_secs() + 1) + 4;
+    assert!(answered <= allowed, "{answered} instead of {allowed}");
+    let counted = server.counters.snapshot();
+    assert_eq!((counted.queries, counted.queries_busy), (answered + 1, 1000 - answered));
+    server.stop().await;
+}
+
+/// Keys cost nothing, so they count by the address they come from; and nobody can lead others over edges that the other
+/// end does not publish.
+#[tokio::test]
+async fn edges_of_fresh_keys_are_bounded_and_lead_nowhere() {
+    let limits = Limits { nodes_per_address: 10, edges_per_address: 50, ..Limits::default() };
+    let server = Running::start(limits).await;
+    let (mut one, mut two) = (server.node(1).await, server.node(2).await);
+    one.befriend(1, &[2]).await;
+    let mut refused = 0;
+    for seed in 100..140 {
+        let mut fresh = server.node_at(seed, "127.0.0.2").await;
+        let edges: Vec<_> = (1..10).map(|friend| edge(friend, 1000)).collect();
+        match fresh.publish(signed(seed, 1, soon(), edges).wire()).await {
+            UpdateOutcome::Refused { reason: UpdateRefusal::AddressQuota, .. } => refused += 1,
+            outcome => assert_eq!(outcome, UpdateOutcome::Accepted { newest: 1 }),
+        }
+    }
+    // Five with nine edges each fill the share of 50.
+    assert_eq!(refused, 35);
+    assert_eq!(server.counters.snapshot().updates_over_quota, 35);
+    two.befriend(1, &[1, 3]).await;
+    assert_eq!(server.counters.snapshot().edges, 45 + 3);
+    assert_eq!(one.ask(1, 100).await.map(|answer| answer.ways), Some(vec![]));
+    assert_eq!(one.ask(1, 2).await.map(|answer| answer.ways.len()), Some(1));
     server.stop().await;
 }
