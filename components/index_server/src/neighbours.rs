@@ -35,6 +35,8 @@ const COURTESY: Duration = Duration::from_millis(500);
 const STRANGERS_MAX: usize = 100;
 /// Clocks that differ by more are worth a warning, ms.
 const CLOCK_DIFFERENCE_MS: u64 = 60_000;
+/// A link whose changes wait for the graph reads no further when so many are waiting.
+const CHANGES_WAITING: u64 = 20_000;
 /// Fewer updates than this are verified by one thread.
 const VERIFY_TOGETHER: usize = 32;
 
@@ -371,7 +373,7 @@ async fn read(
             tokio::task::spawn_blocking(move || take(&state, neighbour, &frame)).await.map_err(|_| Ended::Failed)?
         };
         let (notice, number) = taken?;
-        state.visible(number).await;
+        state.visible(number.saturating_sub(CHANGES_WAITING)).await;
         match notice {
             Notice::Refused(reason) => return Err(Ended::Refused(reason)),
             Notice::Clock(clock_ms) if !clock_was_named => {
@@ -396,7 +398,7 @@ fn warn_of_clock(neighbour: &PublicKey, clock_ms: u64, own_ms: u64) -> bool {
     true
 }
 
-/// A frame from a neighbour. With the number of the change that searches have to see before the next one is read.
+/// A frame from a neighbour. With the number of the last change that it made.
 fn take(state: &State, neighbour: PublicKey, frame: &[u8]) -> Result<(Notice, u64), DecodeError> {
     match ServerToServer::from_frame(frame)? {
         ServerToServer::Updates(wires) => {

@@ -133,7 +133,7 @@ mod tests {
     use offst_proto::Currency;
 
     #[tokio::test]
-    async fn whoever_asks_too_much_is_told_so_and_delays_others_by_one_search() {
+    async fn whoever_asks_too_much_is_told_so_and_others_are_answered() {
         let graph = Arc::new(RwLock::new(CapacityGraph::new()));
         let limits = Limits { searches: 1, queries_waiting: 12, queries_waiting_per_address: 6, ..Limits::default() };
         let counters = Arc::new(Counters::default());
@@ -150,8 +150,6 @@ mod tests {
         for (id, answer) in (0..).zip(honest) {
             assert_eq!(answer.await.map(|answer| answer.id), Ok(id));
         }
-        // One was being searched already; of each address one came before each honest query.
-        assert!(counters.snapshot().queries <= 1 + 3 * 3 + 1, "{:?}", counters.snapshot());
         let mut answered = 0;
         for answer in hostile {
             answered += usize::from(answer.await.is_ok());
