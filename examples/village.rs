@@ -1,9 +1,9 @@
 //! The demonstration: a village on loopback, with real processes, sockets, encryption and databases.
 //!
-//! `cargo run --release --example village` starts two relays, two federated index servers and five
-//! nodes in a temporary folder, makes
-//! friends, pays invoices over one, two and three hops, kills a mediator in the middle of a payment and brings it back, and
-//! shows that all balances add up to 0. `--serve` leaves the village running and prints commands to try.
+//! `cargo run --release --example village` starts two relays, two federated index servers and five nodes in a
+//! temporary folder, makes friends, pays invoices over one, two and three hops, kills a mediator in the middle of a payment
+//! and brings it back, and shows that all balances add up to 0. `--serve` leaves the village running and prints commands
+//! to try.
 //!
 //! cargo does not build the four programs for an example, so this one starts itself again in the role of each program.
 
