@@ -2,7 +2,8 @@
 //!
 //! Honest nodes ask at a steady rate, first alone, then beside a client at another address that asks 1000 queries a
 //! second over many connections, sends garbage, frames that claim to be huge and the longest lists, and publishes 10,000
-//! edges signed by fresh keys. Everything runs on this machine, so the attacker's own work counts against the server.
+//! edges signed by fresh keys. Server, honest nodes and attacker have threads of their own, but share this machine: the
+//! attacker's own work, and whatever else runs here, counts against the server.
 
 use offst_crypto::{Identity, PublicKey};
 use offst_index_server::{Counters, Limits, Snapshot, serve};
@@ -16,6 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +30,7 @@ const HOSTILE: u64 = 50;
 /// 50 connections, each 20 times a second.
 const HOSTILE_PAUSE: Duration = Duration::from_millis(50);
 const FRESH_KEYS: u64 = 1000;
+const FRESH_PAUSE: Duration = Duration::from_millis(5);
 const EDGES_OF_FRESH_KEY: u64 = 10;
 const HONEST_ADDRESS: &str = "127.0.0.1:0";
 const HOSTILE_ADDRESS: &str = "127.0.0.2:0";
@@ -49,6 +53,11 @@ fn unix_ms() -> u64 {
 fn edge(friend: PublicKey) -> Edge {
     let (currency, rate) = (Currency::default(), Rate::default());
     Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate }
+}
+
+fn friends(number: u64) -> impl Iterator<Item = u64> {
+    let both_ways = move |step: u64| [(number + step.pow(3)) % NODES, (number + NODES - step.pow(3)) % NODES];
+    (1..=FRIENDS).flat_map(both_ways)
 }
 
 fn query(id: u64) -> Query {
@@ -140,7 +149,9 @@ async fn honest(place: &Place, seconds: u64) -> (Vec<f64>, usize) {
     (times, busy)
 }
 
-fn attack(place: &Place, stop: &CancellationToken) {
+/// The attacker's tasks, which end when `stop` says so.
+fn attack(threads: &Runtime, place: &Place, stop: &CancellationToken) -> Vec<JoinHandle<Option<()>>> {
+    let mut tasks = Vec::new();
     for number in 0..HOSTILE {
         let place = place.clone();
         let queries = async move {
@@ -149,11 +160,13 @@ fn attack(place: &Place, stop: &CancellationToken) {
             for id in number * 1_000_000.. {
                 timer.tick().await;
                 let excluded_edges = vec![Hop { from: key(1), to: key(2) }; EXCLUDED_MAX];
-                // More than anybody can carry: the search has to look everywhere.
-                node.ask(Query { amount: 1_000_000, excluded_edges, ..query(id) }).await;
+                // No way leads past the friends of the source, which a search from the other end finds out last.
+                let excluded_nodes = friends(id * 7919 % NODES).map(key).chain([key(0); EXCLUDED_MAX]);
+                let excluded_nodes = excluded_nodes.take(EXCLUDED_MAX).collect();
+                node.ask(Query { excluded_edges, excluded_nodes, ..query(id) }).await;
             }
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(queries));
+        tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(queries)));
     }
     let garbage_place = place.clone();
     let garbage = async move {
@@ -169,16 +182,18 @@ fn attack(place: &Place, stop: &CancellationToken) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::spawn(stop.clone().run_until_cancelled_owned(garbage));
+    tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(garbage)));
     let fresh_place = place.clone();
     let fresh = async move {
         for number in 0..FRESH_KEYS {
             let number = 1_000_000 + number;
             let mut node = Node::connect(&fresh_place, HOSTILE_ADDRESS, number).await;
             node.publish(number, (0..EDGES_OF_FRESH_KEY).map(key)).await;
+            tokio::time::sleep(FRESH_PAUSE).await;
         }
     };
-    tokio::spawn(stop.clone().run_until_cancelled_owned(fresh));
+    tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(fresh)));
+    tasks
 }
 
 fn percentile(times: &[f64], percent: usize) -> f64 {
@@ -202,27 +217,32 @@ fn show(what: &str, (times, busy): &(Vec<f64>, usize)) {
     );
 }
 
-async fn measure(seconds: u64) {
+async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runtime) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Arc::new(identity(u64::MAX));
     let place = Place { server: server.public_key(), address: listener.local_addr().unwrap() };
     let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
-    let task = tokio::spawn(serve(listener, server, Limits::default(), counters.clone(), stop.clone()));
+    let listener = listener.into_std().unwrap();
+    let task = server_threads.spawn({
+        let (counters, stop) = (counters.clone(), stop.clone());
+        // A socket belongs to the runtime that it was made in.
+        async move { serve(TcpListener::from_std(listener)?, server, Limits::default(), counters, stop).await }
+    });
     for number in 0..NODES {
         let mut node = Node::connect(&place, HONEST_ADDRESS, number).await;
-        let friends = (1..=FRIENDS).flat_map(|step| {
-            let step = step.pow(3);
-            [(number + step) % NODES, (number + NODES - step) % NODES]
-        });
-        assert!(node.publish(number, friends.map(key)).await);
+        assert!(node.publish(number, friends(number).map(key)).await);
     }
     let quiet = honest(&place, seconds).await;
     show("alone", &quiet);
     let attacked = stop.child_token();
-    attack(&place, &attacked);
+    let attackers = attack(hostile_threads, &place, &attacked);
     let beside = honest(&place, seconds).await;
     show("beside the attack", &beside);
     attacked.cancel();
+    // Before the server stops, which would be an error for them.
+    for attacker in attackers {
+        attacker.await.unwrap();
+    }
     println!("p99 ratio: {:.2}", percentile(&beside.0, 99) / percentile(&quiet.0, 99));
     let Snapshot { queries, queries_busy, queries_overload, garbage, edges, updates_over_quota, .. } =
         counters.snapshot();
@@ -240,6 +260,9 @@ fn main() {
         eprintln!("hostile: the argument is a number of seconds from 1 to 600");
         std::process::exit(2);
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
-    runtime.block_on(measure(seconds));
+    let threads = |count| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(count).enable_all().build().expect("threads")
+    };
+    let (server, honest, hostile) = (threads(2), threads(1), threads(1));
+    honest.block_on(measure(seconds, &server, &hostile));
 }

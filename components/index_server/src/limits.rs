@@ -64,7 +64,7 @@ impl Default for Limits {
             updates_per_second: 10,
             queries_per_second: 20,
             updates_per_second_per_address: 1_000,
-            queries_per_second_per_address: 500,
+            queries_per_second_per_address: 200,
             search_work: 500_000,
             searches: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             queries_waiting: 1024,

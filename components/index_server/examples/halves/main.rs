@@ -14,8 +14,9 @@ fn main() {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     println!("{} nodes, {} edges at each of two servers", report.nodes, report.edges);
     println!(
-        "equal after {:.2} s; {} updates, {:.1} MB on the wire in both directions, of which {:.1} MB are the updates",
+        "equal after {:.2} s, which took {:.2} s of a core; {} updates, {:.1} MB on the wire in both directions, of which {:.1} MB are the updates",
         report.seconds,
+        report.cpu_seconds,
         report.updates,
         megabytes(report.bytes),
         megabytes(report.bytes_missing),

@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) edges: u64,
     /// From the moment of trust until both knew everything.
     pub(crate) seconds: f64,
+    /// Time of a core that both servers together took until then; 0 where the system does not say it.
+    pub(crate) cpu_seconds: f64,
     /// Bytes of frames in both directions until then.
     pub(crate) bytes: u64,
     /// Updates in both directions until then.
@@ -45,6 +47,15 @@ fn identity(number: u64) -> Identity {
     let mut seed = [5; 32];
     seed[..8].copy_from_slice(&number.to_be_bytes());
     Identity::from_seed(seed)
+}
+
+/// What this process has used of all cores so far.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // User and system time in hundredths of a second, behind the name in brackets.
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = [11, 12].map(|field| fields.get(field).and_then(|ticks| ticks.parse().ok()).unwrap_or(0.0));
+    (ticks[0] + ticks[1]) / 100.0
 }
 
 fn unix_ms() -> u64 {
@@ -197,13 +208,13 @@ pub(crate) async fn run(nodes: usize) -> Report {
     servers[1].teach(second, second.len() as u64 * per_node).await;
 
     let before = sent(&servers);
-    let started = Instant::now();
+    let (started, cpu_before) = (Instant::now(), cpu_seconds());
     link(&servers).await;
     let edges = nodes as u64 * per_node;
     for server in &servers {
         server.wait("both know everything", |counted| counted.edges == edges).await;
     }
-    let seconds = started.elapsed().as_secs_f64();
+    let (seconds, cpu_seconds) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
     let after = sent(&servers);
 
     // Parted, one node changes at one of them, linked again.
@@ -237,6 +248,7 @@ pub(crate) async fn run(nodes: usize) -> Report {
         nodes: counted.nodes,
         edges: counted.edges,
         seconds,
+        cpu_seconds,
         bytes: after.0 - before.0,
         updates: after.1 - before.1,
         bytes_missing: wires.iter().map(|wire| wire.len() as u64).sum(),
