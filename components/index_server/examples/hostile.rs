@@ -8,7 +8,7 @@
 use offst_crypto::{Identity, PublicKey};
 use offst_index_server::{Counters, Limits, Snapshot, serve};
 use offst_proto::index::{
-    EXCLUDED_MAX, Edge, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome,
+    Clearable, EXCLUDED_MAX, Edge, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome,
 };
 use offst_proto::{Currency, Rate, Verified};
 use offst_secure_channel::{Authenticator, FrameReader, FrameWriter, SecureStream};
@@ -52,7 +52,7 @@ fn unix_ms() -> u64 {
 
 fn edge(friend: PublicKey) -> Edge {
     let (currency, rate) = (Currency::default(), Rate::default());
-    Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate }
+    Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
 }
 
 fn friends(number: u64) -> impl Iterator<Item = u64> {

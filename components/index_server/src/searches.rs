@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_asks_too_much_is_told_so_and_others_are_answered() {
-        let graph = Arc::new(RwLock::new(CapacityGraph::new()));
+        let graph = Arc::new(RwLock::new(Graphs::default()));
         let limits = Limits { searches: 1, queries_waiting: 12, queries_waiting_per_address: 6, ..Limits::default() };
         let counters = Arc::new(Counters::default());
         // Searches stand still until this is dropped.

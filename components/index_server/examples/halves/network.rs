@@ -3,7 +3,7 @@
 use offst_crypto::{Identity, PublicKey};
 use offst_index_server::{Counters, Federation, IndexServer, Limits};
 use offst_proto::index::{
-    EDGES_MAX, Edge, FEDERATION_FRAME_BYTES_MAX, ServerToServer, UPDATES_BYTES_FULL, UPDATES_MAX, Update,
+    Clearable, EDGES_MAX, Edge, FEDERATION_FRAME_BYTES_MAX, ServerToServer, UPDATES_BYTES_FULL, UPDATES_MAX, Update,
 };
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, Rate, Verified};
@@ -81,7 +81,7 @@ fn updates(nodes: usize) -> Vec<Vec<u8>> {
 
 fn edge(friend: PublicKey) -> Edge {
     let (currency, rate) = (Currency::default(), Rate::default());
-    Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate }
+    Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
 }
 
 fn signed(identity: &Identity, sequence: u64, expires_ms: u64, edges: Vec<Edge>) -> Vec<u8> {
