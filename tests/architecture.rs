@@ -70,6 +70,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["proto", BIN]),
     ("serde_json", &[BIN]),
     ("anyhow", &[BIN]),
+    // Every order of events in the model of the account protocol.
+    ("stateright", &[BIN]),
     // Plots of the load program.
     ("plotters", &[BIN]),
     ("clap", &[BIN]),

@@ -37,6 +37,12 @@ fn a_node_that_was_stopped_or_killed_is_sound_and_says_what_proves_its_balances(
     stnode(&town, &["backup", "--dir", "b", "--output", "b.backup"]).expect();
     let refused = stnode(&town, &["check", "--dir", "b"]);
     assert_eq!((refused.code, refused.err.contains("another server is running")), (1, true), "{refused:?}");
+    // What was paid last is proven once the friend has acknowledged it.
+    town.wait_until("a has signed for what was paid", |town| {
+        stnode(town, &["backup", "--dir", "b", "--output", "b.backup", "--force"]).expect();
+        let text = stnode(town, &["check", "--dir", "b", "--input", "b.backup"]).expect();
+        text.contains("proves the balance 12, with 0 frozen by us and 0 by a")
+    });
     // A backup can be checked beside the running node.
     let text = stnode(&town, &["check", "--dir", "b", "--input", "b.backup"]).expect();
     assert!(text.contains("a (credit): balance 12\n"), "{text}");
