@@ -75,6 +75,11 @@ impl Life {
                 }
             }
         }
+        for node in 0..mix.nodes {
+            if dice.chance(50) {
+                world.ask(node, Command::SetAutoClear(true));
+            }
+        }
         world.connect_all();
         world.advance(3_000);
         world.is_wild = true;
@@ -95,6 +100,7 @@ impl Life {
                 }
             }
             58..60 => self.order_again(),
+            60..63 => self.move_around(),
             _ => {
                 let kind = self.drawn.get(self.world.dice.below(self.drawn.len().max(1))).copied();
                 if let Some(kind) = kind.filter(|kind| self.mix.has(*kind)) {
@@ -165,6 +171,24 @@ impl Life {
         order.max_fee = cheap.then_some(limit);
         self.orders.push((buyer, order.clone()));
         world.command(buyer, Command::Pay(Box::new(order)));
+    }
+
+    /// An owner moves credit around a cycle of friends, or clears a ring of debts.
+    fn move_around(&mut self) {
+        let currency = self.pick_currency();
+        let (node, friend) = self.pick_friendship();
+        let world = &mut self.world;
+        let (is_clearing, amount) = (world.dice.chance(30), 1 + world.dice.below(60) as u128);
+        if !world.nodes[node].is_up() {
+            return;
+        }
+        if is_clearing {
+            world.command(node, Command::Clear { currency, perform: true });
+            return;
+        }
+        let order = world.order(Purpose::Rebalance { friend: name(friend), currency, amount });
+        self.orders.push((node, order.clone()));
+        world.command(node, Command::Pay(Box::new(order)));
     }
 
     /// An application that does not know what became of its order asks again: history first, then the node.

@@ -76,7 +76,7 @@ impl Mix {
             real_keys,
             relays: [0, 1, 2, 3][dice.below(4)],
             real_index: dice.chance(50),
-            compare_every: [1, 4, 16, 16, 16, 16, 16, 16][dice.below(8)],
+            compare_every: if dice.chance(6) { 1 } else { 32 },
         }
     }
 

@@ -1,11 +1,10 @@
 //! A friend that lies. What it says is made and signed here, outside of the ledger; the honest machine that runs under the
 //! same key does not know of it, so that its own log becomes one of two.
 
-use super::{Fault, World};
+use super::{Fault, Packet, World};
 use offst_crypto::{Hash, HashLock, Nonce, Preimage, RandomExt, Signature};
-use offst_funder::Input;
 use offst_ledger::Direction;
-use offst_proto::friend::{EpochPosition, FriendMessage, Resume};
+use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::opening::Opening;
 use offst_proto::payment::{CancelReason, NO_PROOF};
 use offst_proto::statement::{Answer, Operation, Request};
@@ -64,15 +63,7 @@ impl World {
         let Some((_, frame)) = self.dice.pick(&said) else { return };
         self.count_lie(liar, victim, Fault::OldStatement);
         let connection = self.connections[&super::pair(liar, victim)];
-        let key = self.key(liar);
-        let input = match FriendMessage::from_frame(&frame).expect("it was sent before") {
-            FriendMessage::Resume(resume) => Input::Resume(key, connection, resume),
-            FriendMessage::Statement(statement) => {
-                let statement = statement.verify(&*self.verifier).expect("it was signed before");
-                Input::Statement(key, connection, Box::new(statement))
-            }
-            message => panic!("a funder does not send {message:?}"),
-        };
+        let input = self.input(liar, Packet::Frame(connection, frame));
         self.batch(victim, vec![input]);
     }
 

@@ -186,7 +186,7 @@ impl World {
     }
 
     /// What arrives when a packet does. Nothing, when a real node would close the connection over it.
-    fn input(&self, from: usize, packet: Packet) -> Input {
+    pub(super) fn input(&self, from: usize, packet: Packet) -> Input {
         let key = self.nodes[from].key;
         match packet {
             Packet::Opened(connection) => Input::Connected(key, connection),
