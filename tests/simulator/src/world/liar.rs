@@ -71,7 +71,14 @@ impl World {
                 let statement = statement.verify(&*self.verifier).expect("it was signed before");
                 Input::Statement(key, connection, Box::new(statement))
             }
-            message => panic!("a funder does not send {message:?}"),
+            FriendMessage::Hello { .. } | FriendMessage::Keepalive => panic!("a funder does not send this"),
+            FriendMessage::Evidence(evidence) => Input::Evidence(key, connection, evidence),
+            FriendMessage::EvidenceStatements(statements) => {
+                let verified = statements.into_iter().map(|statement| statement.verify(&*self.verifier));
+                let verified = verified.collect::<Result<_, _>>().expect("signatures that were sent before");
+                Input::EvidenceStatements(key, connection, verified)
+            }
+            message => Input::Message(key, connection, Box::new(message)),
         };
         self.batch(victim, vec![input]);
     }
