@@ -92,6 +92,14 @@ pub fn announce_ready() -> Outcome {
 /// # Errors
 /// The address is taken or not ours (exit code 1).
 pub async fn listen(wanted: Option<SocketAddr>, address: &Address) -> Outcome<TcpListener> {
+    listen_for("", wanted, address).await
+}
+
+/// As [`listen`], for whom the log says: `for others `, with a space at the end.
+///
+/// # Errors
+/// As for [`listen`].
+pub async fn listen_for(whom: &str, wanted: Option<SocketAddr>, address: &Address) -> Outcome<TcpListener> {
     let (first, second) = places(wanted, address);
     let bound = match (TcpListener::bind(first).await, second) {
         // A system without IPv6 has no such address family.
@@ -99,7 +107,7 @@ pub async fn listen(wanted: Option<SocketAddr>, address: &Address) -> Outcome<Tc
         (bound, _) => bound,
     };
     let listener = bound.or_failed(format_args!("cannot listen at {first}"))?;
-    log::info!("listening at {}", listener.local_addr()?);
+    log::info!("listening {whom}at {}", listener.local_addr()?);
     Ok(listener)
 }
 

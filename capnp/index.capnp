@@ -19,7 +19,7 @@ struct IndexToNode {
     updateResult @0 :UpdateResult;
     answer @1 :Answer;
     busy @2 :UInt64;
-    # The query of this id was not searched: this connection asks too often.
+    # The query of this id was not searched: this connection asks too often, or the server has too much to do.
     keepalive @3 :Void;
   }
 }
@@ -56,6 +56,8 @@ struct Refusal {
     # The server is full.
     tooOften @6;
     # The node publishes too often.
+    addressQuota @7;
+    # The nodes at one address publish more than the server takes from it.
   }
 }
 

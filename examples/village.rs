@@ -1,8 +1,9 @@
 //! The demonstration: a village on loopback, with real processes, sockets, encryption and databases.
 //!
-//! `cargo run --release --example village` starts two relays, an index server and five nodes in a temporary folder, makes
-//! friends, pays invoices over one, two and three hops, kills a mediator in the middle of a payment and brings it back, and
-//! shows that all balances add up to 0. `--serve` leaves the village running and prints commands to try.
+//! `cargo run --release --example village` starts two relays, two federated index servers and five nodes in a
+//! temporary folder, makes friends, pays invoices over one, two and three hops, kills a mediator in the middle of a payment
+//! and brings it back, and shows that all balances add up to 0. `--serve` leaves the village running and prints commands
+//! to try.
 //!
 //! cargo does not build the four programs for an example, so this one starts itself again in the role of each program.
 
@@ -51,17 +52,23 @@ fn show(town: &Town, person: &str, arguments: &[&str]) -> String {
 }
 
 fn build() -> Town {
-    heading("Two relays, an index server, and the nodes of five people");
+    heading("Two relays, two index servers that trust each other, and the nodes of five people");
     let mut town = Town::new(town::itself);
     for relay in ["relay0", "relay1"] {
         town.relay(relay);
     }
-    town.index("index0");
+    for index in ["index0", "index1"] {
+        town.index(index);
+    }
+    town.trust("index0", "index1");
+    town.trust("index1", "index0");
     for (number, person) in PEOPLE.into_iter().enumerate() {
         // The first three meet at one relay and the others at the other; friends find each other all the same.
         let relay = if number < 3 { "relay0" } else { "relay1" };
-        town.node(person, &[relay], &["index0"], "");
-        println!("{person}'s node runs and listens at {relay}");
+        // What one publishes at one index server is found at the other.
+        let index = ["index0", "index1"][number % 2];
+        town.node(person, &[relay], &[index], "");
+        println!("{person}'s node runs, listens at {relay} and asks {index}");
     }
     heading("Friends: each lets the other owe up to 1000 credits");
     for (one, other) in FRIENDS {

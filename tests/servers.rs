@@ -11,6 +11,8 @@ struct Program {
     executable: &'static str,
     folder: &'static str,
     init: &'static [&'static str],
+    /// Arguments of `run` that have it listen where nobody else does.
+    listen: &'static [&'static str],
     /// Files that `init` makes, by their endings, with whether they are private.
     files: &'static [(&'static str, bool)],
     ticket: &'static str,
@@ -20,6 +22,7 @@ const RELAY: Program = Program {
     executable: env!("CARGO_BIN_EXE_strelay"),
     folder: "relay0",
     init: &["init", "--address", "127.0.0.1:8000", "--dir"],
+    listen: &["--listen", "127.0.0.1:0"],
     files: &[("ident", true), ("ticket", false), ("toml", false)],
     ticket: "ticket",
 };
@@ -28,6 +31,7 @@ const INDEX: Program = Program {
     executable: env!("CARGO_BIN_EXE_stindex"),
     folder: "index0",
     init: &["init", "--address", "127.0.0.1:8100", "--federation-address", "127.0.0.1:8200", "--dir"],
+    listen: &["--listen", "127.0.0.1:0", "--listen-federation", "127.0.0.1:0"],
     files: &[("ident", true), ("client.ticket", false), ("server.ticket", false), ("toml", false)],
     ticket: "client.ticket",
 };
@@ -69,7 +73,7 @@ impl Installed<'_> {
 
     fn run_command(&self) -> Command {
         let mut command = self.program.command();
-        command.args(["run", "--listen", "127.0.0.1:0", "--dir"]).arg(&self.folder);
+        command.arg("run").args(self.program.listen).arg("--dir").arg(&self.folder);
         command
     }
 
@@ -222,7 +226,9 @@ fn a_connection_that_says_nothing_does_not_delay_the_end() {
 fn settings_count_where_no_flag_is_given() {
     for program in PROGRAMS {
         let installed = program.initialised();
-        std::fs::write(installed.file("toml"), "listen = \"127.0.0.2:0\"").unwrap();
+        let federation = if program.folder == INDEX.folder { "listen_federation = \"127.0.0.2:0\"" } else { "" };
+        let text = format!("listen = \"127.0.0.2:0\"\n{federation}");
+        std::fs::write(installed.file("toml"), text).unwrap();
         let mut command = program.command();
         command.args(["run", "--dir"]).arg(&installed.folder);
         for (command, ip) in [(command, [127, 0, 0, 2]), (installed.run_command(), [127, 0, 0, 1])] {
@@ -352,7 +358,7 @@ fn wrong_command_lines_are_refused_in_a_sentence() {
             (&["fly"], "unrecognized subcommand 'fly'"),
             (&["run", "--colour"], "unexpected argument '--colour'"),
             (&["run", "--listen", "here"], "invalid value 'here' for '--listen <ADDR:PORT>'"),
-            (&["run", "--listen-federation", "127.0.0.1:0"], "unexpected argument '--listen-federation'"),
+            (&["run", "--metrics", "here"], "invalid value 'here' for '--metrics <ADDR:PORT>'"),
             (&["init", "--dir", "x"], "--address <HOST:PORT>"),
             (&["init", "--dir", "x", "--address", "nowhere"], "is not an address of the form HOST:PORT"),
             (&["completions", "noshell"], "possible values: bash"),

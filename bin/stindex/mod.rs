@@ -1,8 +1,10 @@
 //! `stindex`: an index server, which knows who can pay whom and finds ways through the network.
 //!
-//! One server answers for itself: an index server with friends among the others is not offered yet, though `init` makes the
-//! ticket and the folder `trusted` for it.
+//! Servers that trust each other are linked, and know what nodes publish at any of them.
 
+mod trusted;
+
+use self::trusted::TrustedFolder;
 use crate::files::Readers;
 use crate::folder::Folder;
 use crate::manual::Manual;
@@ -11,13 +13,14 @@ use crate::serving;
 use crate::settings::{self, Settings};
 use clap::{Parser, Subcommand};
 use offst_crypto::{Identity, SystemRandom};
-use offst_index_server::{Counters, Limits};
+use offst_index_server::{Counters, Federation, IndexServer, Limits};
 use offst_proto::ticket::{Address, ServerTicket, Ticket};
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// An index server of Offst: knows who can pay whom and finds ways through the network
 #[derive(Debug, Parser)]
@@ -61,6 +64,9 @@ struct Run {
     /// Where to listen [default: the port of its address on all interfaces, or a loopback address itself]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Where other index servers connect [default: the port of the federation address, as for --listen]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen_federation: Option<SocketAddr>,
     /// Publish counters over HTTP, in Prometheus' format
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
@@ -99,22 +105,40 @@ crate::settings! {
     pub struct IndexSettings {
         /// Where to listen. Without this: the port of the server's address on all interfaces, or a loopback address itself.
         listen: Option<SocketAddr> = None => "0.0.0.0:8100",
+        /// Where other index servers connect. Without this: the port of the federation address, in the same way.
+        listen_federation: Option<SocketAddr> = None => "0.0.0.0:8200",
         /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
         metrics: Option<SocketAddr> = None => "127.0.0.1:9101",
-        /// Most friendships of one node.
+        /// Most friendships of one node; one that was taken back counts for some more minutes.
         edges_per_node: usize = Limits::default().edges_per_node,
+        /// Most bytes that are kept of what one node has signed.
+        update_bytes_per_node: usize = Limits::default().update_bytes_per_node,
         /// Most friendships of all nodes together.
         edges: usize = Limits::default().edges,
         /// Most nodes that are remembered.
         nodes: usize = Limits::default().nodes,
+        /// Most bytes that are kept of what all nodes have signed.
+        update_bytes: usize = Limits::default().update_bytes,
+        /// Most nodes that have published from one address.
+        nodes_per_address: usize = Limits::default().nodes_per_address,
+        /// Most friendships of all nodes that have published from one address.
+        edges_per_address: usize = Limits::default().edges_per_address,
         /// Updates a second that one connection may publish; twice as many at once.
         updates_per_second: u32 = Limits::default().updates_per_second,
         /// Queries a second that one connection may ask; twice as many at once.
         queries_per_second: u32 = Limits::default().queries_per_second,
+        /// Updates a second that all connections of one address may publish together; twice as many at once.
+        updates_per_second_per_address: u32 = Limits::default().updates_per_second_per_address,
+        /// Queries a second that all connections of one address may ask together; twice as many at once.
+        queries_per_second_per_address: u32 = Limits::default().queries_per_second_per_address,
         /// Friendships that one search looks at before it is cut.
         search_work: usize = Limits::default().search_work,
-        /// Searches that run at the same time.
+        /// Threads that search. The default is the number of this machine's cores.
         searches: usize = Limits::default().searches,
+        /// Queries that wait for a thread. One more takes the place of one of the address that has most.
+        queries_waiting: usize = Limits::default().queries_waiting,
+        /// Queries of one address that wait for a thread.
+        queries_waiting_per_address: usize = Limits::default().queries_waiting_per_address,
         /// Most connections at the same time.
         connections: usize = Limits::default().connections,
         /// Most connections of one address at the same time.
@@ -131,6 +155,10 @@ crate::settings! {
         idle_timeout_ms: u64 = KeepaliveConfig::default().idle_timeout_ms,
         /// How often the memory of expired friendships is given back, milliseconds.
         sweep_ms: u64 = Limits::default().sweep_ms,
+        /// How often linked index servers compare what they know, milliseconds, beside what they tell each other at once.
+        compare_ms: u64 = Limits::default().compare_ms,
+        /// How often what is known is written to the file NAME.updates, milliseconds.
+        save_ms: u64 = Limits::default().save_ms,
     }
 }
 
@@ -138,12 +166,20 @@ impl IndexSettings {
     fn limits(&self) -> Limits {
         Limits {
             edges_per_node: self.edges_per_node,
+            update_bytes_per_node: self.update_bytes_per_node,
             edges: self.edges,
             nodes: self.nodes,
+            update_bytes: self.update_bytes,
+            nodes_per_address: self.nodes_per_address,
+            edges_per_address: self.edges_per_address,
             updates_per_second: self.updates_per_second,
             queries_per_second: self.queries_per_second,
+            updates_per_second_per_address: self.updates_per_second_per_address,
+            queries_per_second_per_address: self.queries_per_second_per_address,
             search_work: self.search_work,
             searches: self.searches,
+            queries_waiting: self.queries_waiting,
+            queries_waiting_per_address: self.queries_waiting_per_address,
             connections: self.connections,
             connections_per_address: self.connections_per_address,
             handshakes: HandshakeLimits {
@@ -153,24 +189,36 @@ impl IndexSettings {
             },
             keepalive: KeepaliveConfig { keepalive_ms: self.keepalive_ms, idle_timeout_ms: self.idle_timeout_ms },
             sweep_ms: self.sweep_ms,
+            compare_ms: self.compare_ms,
+            save_ms: self.save_ms,
         }
     }
 }
 
-fn run(Run { dir, listen, metrics }: Run) -> Outcome {
+fn run(Run { dir, listen, listen_federation, metrics }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "index")?;
     let _lock = folder.lock()?;
     let settings: IndexSettings = settings::load(&folder.file("toml"))?;
     let (identity, ticket) = serving::load_server(&folder, "client.ticket", Ticket::into_index_client)?;
+    let (_, federation_ticket) = serving::load_server(&folder, "server.ticket", Ticket::into_index_server)?;
+    let limits = settings.limits();
     serving::run(async |stop| {
         let listener = serving::listen(listen.or(settings.listen), &ticket.address).await?;
+        let federation_place = listen_federation.or(settings.listen_federation);
+        let federation_listener =
+            serving::listen_for("for other index servers ", federation_place, &federation_ticket.address).await?;
         let counters = Arc::new(Counters::default());
         let counted = counters.clone();
         let samples = move || counted.snapshot().entries();
         serving::publish_metrics(metrics.or(settings.metrics), "offst_index", samples, &stop).await?;
+        let trusted_folder = TrustedFolder::of(&folder);
+        let (publish, trusted) = watch::channel(trusted_folder.read().tickets());
+        tokio::spawn(trusted_folder.watch(publish, stop.clone()));
         serving::announce_ready()?;
-        offst_index_server::serve(listener, identity, settings.limits(), counters, stop).await?;
+        let federation = Some(Federation { listener: federation_listener, trusted });
+        let file = Some(folder.file("updates"));
+        IndexServer { listener, identity, limits, counters, federation, file }.serve(stop).await?;
         Ok(())
     })
 }

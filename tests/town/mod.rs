@@ -5,8 +5,8 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -202,6 +202,34 @@ impl Town {
     /// The process of a server that runs.
     pub(crate) fn process_id(&self, name: &str) -> u32 {
         self.servers[name].child.as_ref().unwrap().id()
+    }
+
+    /// Has an index server trust another one: puts the other's server ticket into its folder `trusted`.
+    pub(crate) fn trust(&self, index: &str, other: &str) {
+        let ticket = self.trusted_ticket(index, other);
+        let new = ticket.with_extension("new");
+        std::fs::copy(self.file(other).join(format!("{other}.server.ticket")), &new).unwrap();
+        std::fs::rename(new, ticket).unwrap();
+    }
+
+    /// Takes the other's ticket away.
+    pub(crate) fn distrust(&self, index: &str, other: &str) {
+        std::fs::remove_file(self.trusted_ticket(index, other)).unwrap();
+    }
+
+    fn trusted_ticket(&self, index: &str, other: &str) -> PathBuf {
+        self.file(index).join("trusted").join(format!("{other}.server.ticket"))
+    }
+
+    /// A counter of an index server that runs.
+    pub(crate) fn counter(&self, index: &str, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics_port(index))).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let prefix = format!("offst_index_{name} ");
+        let value = answer.lines().find_map(|line| line.strip_prefix(&prefix));
+        value.unwrap_or_else(|| panic!("no counter {name} in {answer}")).parse().unwrap()
     }
 
     /// Where a server that runs publishes its counters.

@@ -14,14 +14,26 @@ pub fn admit(
     verifier: &dyn Verifier,
     now_ms: u64,
 ) -> Result<Verified<Update>, UpdateRefusal> {
-    let claimed = update.peek();
-    if claimed.node != *peer {
+    if update.peek().node != *peer {
         return Err(UpdateRefusal::OtherNode);
     }
-    if claimed.expires_ms <= now_ms {
+    admit_from_neighbour(update, verifier, now_ms)
+}
+
+/// Checks expiry and signature of an update that another index server has passed on: its author is anybody.
+///
+/// # Errors
+/// As for [`admit`].
+pub fn admit_from_neighbour(
+    update: Unverified<Update>,
+    verifier: &dyn Verifier,
+    now_ms: u64,
+) -> Result<Verified<Update>, UpdateRefusal> {
+    let expires_ms = update.peek().expires_ms;
+    if expires_ms <= now_ms {
         return Err(UpdateRefusal::Expired);
     }
-    if claimed.expires_ms - now_ms > TIME_TO_LIVE_MS_MAX {
+    if expires_ms - now_ms > TIME_TO_LIVE_MS_MAX {
         return Err(UpdateRefusal::TooFarAhead);
     }
     update.verify(verifier).map_err(|_| UpdateRefusal::Signature)

@@ -38,6 +38,8 @@ counters! {
     connections,
     /// Connections that are open now.
     connections_open,
+    /// Connections closed because there were too many, or too many of one address.
+    connections_refused,
     /// Connections closed because of bytes that are no message.
     garbage,
     /// Updates taken.
@@ -56,17 +58,49 @@ counters! {
     queries_without_way,
     /// Queries whose search was cut.
     queries_cut,
-    /// Queries not searched because the connection asked too often.
+    /// Queries not searched because the connection or its address asked too often.
     queries_busy,
+    /// Queries not searched because there was too much to do.
+    queries_overload,
+    /// Queries that wait for a thread now.
+    queries_waiting,
     /// Nodes remembered now.
     nodes,
     /// Edges held now.
     edges,
+    /// Bytes of signed updates held now.
+    update_bytes,
+    /// Index servers that are linked now.
+    neighbours_connected,
+    /// Calls of index servers that are not trusted.
+    federation_untrusted,
+    /// Links closed because of bytes that are no message.
+    federation_garbage,
+    /// Updates from neighbours that were new.
+    federation_news,
+    /// Updates from neighbours that were not newer than what is known.
+    federation_old,
+    /// Updates from neighbours with a signature that is not valid.
+    federation_forged,
+    /// Updates from neighbours whose expiry is in the past or too far ahead.
+    federation_expired,
+    /// Updates from neighbours above a quota.
+    federation_over_quota,
+    /// Updates sent to neighbours.
+    federation_sent,
+    /// Bytes of frames from neighbours.
+    federation_bytes_received,
+    /// Bytes of frames to neighbours.
+    federation_bytes_sent,
 }
 
 impl Counters {
     pub(crate) fn add(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
+        Counters::add_many(counter, 1);
+    }
+
+    pub(crate) fn add_many(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn count_update(&self, outcome: &UpdateOutcome) {
@@ -76,7 +110,9 @@ impl Counters {
             UpdateOutcome::Refused { reason, .. } => match reason {
                 UpdateRefusal::Signature | UpdateRefusal::OtherNode => &self.updates_forged,
                 UpdateRefusal::Expired | UpdateRefusal::TooFarAhead => &self.updates_expired,
-                UpdateRefusal::Quota | UpdateRefusal::Full | UpdateRefusal::TooOften => &self.updates_over_quota,
+                UpdateRefusal::Quota | UpdateRefusal::AddressQuota | UpdateRefusal::Full | UpdateRefusal::TooOften => {
+                    &self.updates_over_quota
+                }
             },
         });
     }

@@ -5,20 +5,36 @@ use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 /// Bounds of an index server. Every one protects the server and the other nodes from one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most edges of one node.
+    /// Most edges of one node; one that was taken back counts until no older word about it can come back.
     pub edges_per_node: usize,
+    /// Most bytes of one node's signed updates that are kept.
+    pub update_bytes_per_node: usize,
     /// Most edges of all nodes together.
     pub edges: usize,
     /// Most nodes that are remembered.
     pub nodes: usize,
+    /// Most bytes of signed updates that are kept.
+    pub update_bytes: usize,
+    /// Most nodes that have published from one address.
+    pub nodes_per_address: usize,
+    /// Most edges of all nodes that have published from one address.
+    pub edges_per_address: usize,
     /// Updates a second that one connection may publish; twice as many at once.
     pub updates_per_second: u32,
     /// Queries a second that one connection may ask; twice as many at once.
     pub queries_per_second: u32,
+    /// Updates a second that all connections of one address may publish together; twice as many at once.
+    pub updates_per_second_per_address: u32,
+    /// Queries a second that all connections of one address may ask together; twice as many at once.
+    pub queries_per_second_per_address: u32,
     /// Edges that one search looks at before it is cut.
     pub search_work: usize,
-    /// Searches that run at the same time.
+    /// Threads that search.
     pub searches: usize,
+    /// Queries that wait for a thread. One more takes the place of one of the address that has most.
+    pub queries_waiting: usize,
+    /// Queries of one address that wait for a thread.
+    pub queries_waiting_per_address: usize,
     /// Connections at the same time.
     pub connections: usize,
     /// Connections of one address at the same time.
@@ -29,23 +45,37 @@ pub struct Limits {
     pub keepalive: KeepaliveConfig,
     /// How often memory of expired edges is given back, ms. (Expired edges are never used, however long that takes.)
     pub sweep_ms: u64,
+    /// How often neighbours compare what they know, ms, also when they stay connected.
+    pub compare_ms: u64,
+    /// How often what is known is written to the file, ms.
+    pub save_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             edges_per_node: 4096,
-            edges: 1_000_000,
+            update_bytes_per_node: 2 << 20,
+            edges: 2_000_000,
             nodes: 200_000,
+            update_bytes: 512 << 20,
+            nodes_per_address: 2_000,
+            edges_per_address: 40_000,
             updates_per_second: 10,
             queries_per_second: 20,
+            updates_per_second_per_address: 1_000,
+            queries_per_second_per_address: 200,
             search_work: 500_000,
-            searches: 4,
+            searches: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            queries_waiting: 1024,
+            queries_waiting_per_address: 64,
             connections: 10_000,
             connections_per_address: 256,
             handshakes: HandshakeLimits::default(),
             keepalive: KeepaliveConfig::default(),
             sweep_ms: 1000,
+            compare_ms: 60_000,
+            save_ms: 60_000,
         }
     }
 }

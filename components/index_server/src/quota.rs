@@ -1,5 +1,8 @@
 //! How often somebody may do something.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 /// A bucket that fills with time; every use takes one token. No clock of its own.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
@@ -18,16 +21,52 @@ impl TokenBucket {
         TokenBucket { per_second: per_second.into(), burst, level: burst, filled_ms: now_ms }
     }
 
-    /// Takes a token; false when there is none.
-    pub fn take(&mut self, now_ms: u64) -> bool {
+    /// Whether it holds as much as it can.
+    pub fn is_full(&mut self, now_ms: u64) -> bool {
+        self.fill(now_ms);
+        self.level == self.burst
+    }
+
+    fn fill(&mut self, now_ms: u64) {
         let elapsed = now_ms.saturating_sub(self.filled_ms);
         self.filled_ms = self.filled_ms.max(now_ms);
         self.level = self.burst.min(self.level.saturating_add(elapsed.saturating_mul(self.per_second)));
+    }
+
+    /// Takes a token; false when there is none.
+    pub fn take(&mut self, now_ms: u64) -> bool {
+        self.fill(now_ms);
         let taken = self.level >= 1000;
         if taken {
             self.level -= 1000;
         }
         taken
+    }
+}
+
+/// A bucket for each network address that was active not long ago; so many connections, or so quickly new ones, do not
+/// get more.
+#[derive(Debug)]
+pub(crate) struct AddressBuckets {
+    per_second: u32,
+    buckets: BTreeMap<IpAddr, TokenBucket>,
+}
+
+impl AddressBuckets {
+    /// Each address may do something `per_second` times a second, and twice as often at once.
+    pub(crate) fn new(per_second: u32) -> Self {
+        AddressBuckets { per_second, buckets: BTreeMap::new() }
+    }
+
+    /// Takes a token of an address; false when there is none.
+    pub(crate) fn take(&mut self, address: IpAddr, now_ms: u64) -> bool {
+        let full = || TokenBucket::new(self.per_second, self.per_second.saturating_mul(2), now_ms);
+        self.buckets.entry(address).or_insert_with(full).take(now_ms)
+    }
+
+    /// Forgets the addresses that have waited until their bucket was full.
+    pub(crate) fn sweep(&mut self, now_ms: u64) {
+        self.buckets.retain(|_, bucket| !bucket.is_full(now_ms));
     }
 }
 
@@ -45,5 +84,18 @@ mod tests {
         assert_eq!((0..5).filter(|_| bucket.take(1_000_000)).count(), 3);
         assert!(!bucket.take(0), "a clock that runs backwards fills nothing");
         assert!(!TokenBucket::new(u32::MAX, 0, 0).take(u64::MAX));
+    }
+
+    #[test]
+    fn addresses_are_counted_apart_and_forgotten_when_they_rest() {
+        let [one, two] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
+        let mut buckets = AddressBuckets::new(5);
+        assert_eq!((0..20).filter(|_| buckets.take(one, 0)).count(), 10);
+        assert!(buckets.take(two, 0));
+        buckets.sweep(1000);
+        assert_eq!(buckets.buckets.len(), 1, "the other one is not full yet");
+        assert_eq!((0..20).filter(|_| buckets.take(one, 1000)).count(), 5);
+        buckets.sweep(3000);
+        assert!(buckets.buckets.is_empty());
     }
 }

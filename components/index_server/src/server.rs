@@ -1,35 +1,51 @@
-//! Sockets around the index: one task a connection, searches on threads of their own.
+//! The server: its listening sockets, and one task for the connection of each node.
 
-use crate::connections::Connections;
-use crate::{Counters, Index, Limits, TokenBucket, admit};
+use crate::neighbours::{Federation, Neighbours};
+use crate::saved;
+use crate::state::{State, unix_ms};
+use crate::{Counters, Limits, TokenBucket, admit};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey};
 use offst_proto::Unverified;
 use offst_proto::index::{
-    Answer, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome, UpdateRefusal, UpdateResult,
+    INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome, UpdateRefusal, UpdateResult,
 };
 use offst_secure_channel::{
     Accepted, Acceptor, Authenticator, FrameError, FrameReader, FrameWriter, Keepalive, KeepaliveStep, SecureStream,
+    address_group,
 };
 use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// One sweep looks at this share of all nodes.
-const SWEEP_SHARE: usize = 60;
-/// One sweep looks at no fewer nodes than this.
-const SWEEP_NODES_MIN: usize = 100;
+/// An index server before it is started.
+#[derive(Debug)]
+pub struct IndexServer {
+    /// Where nodes connect.
+    pub listener: TcpListener,
+    /// The server's key.
+    pub identity: Arc<Identity>,
+    /// What one node may cost the others.
+    pub limits: Limits,
+    /// Where everything is counted.
+    pub counters: Arc<Counters>,
+    /// Where other index servers connect, and which; a server on its own has none.
+    pub federation: Option<Federation>,
+    /// Where what is known is kept over a restart, if anywhere.
+    pub file: Option<PathBuf>,
+}
 
-/// Serves nodes until `shutdown`. What was published is kept in memory only: after a restart nodes publish again.
+/// Serves nodes until `shutdown`, alone, and forgets everything at the end.
 ///
 /// # Errors
-/// The listening socket has no address.
+/// As for [`IndexServer::serve`].
 pub async fn serve(
     listener: TcpListener,
     identity: Arc<Identity>,
@@ -37,44 +53,93 @@ pub async fn serve(
     counters: Arc<Counters>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let mut acceptor = Acceptor::new(listener, Authenticator::new(&identity), limits.handshakes)?;
-    let server = Arc::new(Server {
-        index: RwLock::new(Index::new(limits)),
-        connections: Mutex::new(Connections::new(limits.connections, limits.connections_per_address)),
-        searches: Arc::new(Semaphore::new(limits.searches.clamp(1, Semaphore::MAX_PERMITS))),
-        limits,
-        counters,
-        started: Instant::now(),
-    });
-    let tasks = TaskTracker::new();
-    let mut sweeps = tokio::time::interval(Duration::from_millis(limits.sweep_ms.max(1)));
-    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = acceptor.accept() => {
-                tasks.spawn(server.clone().connection(accepted, shutdown.child_token()));
-            }
-            _ = sweeps.tick() => { tasks.spawn_blocking({ let server = server.clone(); move || server.sweep() }); }
-        }
-    }
-    drop(acceptor);
-    tasks.close();
-    tasks.wait().await;
-    Ok(())
+    IndexServer { listener, identity, limits, counters, federation: None, file: None }.serve(shutdown).await
 }
 
-/// What all connections share.
-struct Server {
-    index: RwLock<Index>,
-    /// The handle ends the connection's task.
-    connections: Mutex<Connections<CancellationToken>>,
-    /// First come, first served, and each connection asks one thing at a time: nobody keeps the others waiting for
-    /// long.
-    searches: Arc<Semaphore>,
-    limits: Limits,
-    counters: Arc<Counters>,
-    started: Instant,
+impl IndexServer {
+    /// Serves nodes, and other index servers, until `shutdown`.
+    ///
+    /// # Errors
+    /// A listening socket has no address, or the system has no threads left.
+    pub async fn serve(self, shutdown: CancellationToken) -> io::Result<()> {
+        let IndexServer { listener, identity, limits, counters, federation, file } = self;
+        let state = Arc::new(State::start(identity.public_key(), limits, counters)?);
+        if let Some(file) = file.clone() {
+            let state = state.clone();
+            tokio::task::spawn_blocking(move || remember(&state, file)).await.map_err(io::Error::other)?;
+        }
+        let mut acceptor = Acceptor::new(listener, Authenticator::new(&identity), limits.handshakes)?;
+        let tasks = TaskTracker::new();
+        if let Some(federation) = federation {
+            let neighbours = Neighbours::start(federation, &identity, state.clone(), tasks.clone())?;
+            tasks.spawn(neighbours.run(shutdown.child_token()));
+        }
+        let mut saves = timer(limits.save_ms);
+        saves.reset();
+        let mut sweeps = timer(limits.sweep_ms);
+        let mut saved_digest = None;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = acceptor.accept() => {
+                    tasks.spawn(connection(state.clone(), accepted, shutdown.child_token()));
+                }
+                _ = sweeps.tick() => {
+                    tasks.spawn_blocking({ let state = state.clone(); move || state.sweep() });
+                }
+                _ = saves.tick(), if file.is_some() => saved_digest = save(&state, file.clone(), saved_digest).await,
+            }
+        }
+        drop(acceptor);
+        tasks.close();
+        tasks.wait().await;
+        save(&state, file, saved_digest).await;
+        Ok(())
+    }
+}
+
+fn timer(period_ms: u64) -> tokio::time::Interval {
+    let mut timer = tokio::time::interval(Duration::from_millis(period_ms.max(1)));
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}
+
+fn remember(state: &State, file: PathBuf) {
+    let bytes_max = saved::file_bytes_max(state.limits.update_bytes);
+    let (loaded, _) = state.decide(|core| {
+        let loaded = saved::load(&file, core, bytes_max);
+        core.tick(unix_ms());
+        loaded
+    });
+    match loaded {
+        Ok(0) => {}
+        Ok(count) => log::info!("{count} updates of nodes are remembered from {}", file.display()),
+        Err(error) => log::warn!(
+            "{} is not used: {error}; nodes and other index servers will say everything again",
+            file.display()
+        ),
+    }
+}
+
+/// Writes what is known if it is not what was written before, as `saved_digest` says. Gives the digest of what the file
+/// holds now.
+async fn save(state: &Arc<State>, file: Option<PathBuf>, saved_digest: Option<u64>) -> Option<u64> {
+    let file = file?;
+    let state = state.clone();
+    let write = move || {
+        let (digest, updates) = state.with_core(|core| (core.digest(), core.book().all(unix_ms())));
+        if Some(digest) == saved_digest {
+            return Some(digest);
+        }
+        match saved::save(&file, &updates) {
+            Ok(()) => Some(digest),
+            Err(error) => {
+                log::error!("{} cannot be written: {error}; without it a restart forgets", file.display());
+                saved_digest
+            }
+        }
+    };
+    tokio::task::spawn_blocking(write).await.ok().flatten()
 }
 
 /// Why a connection ended.
@@ -96,98 +161,62 @@ enum Ended {
     Failed,
 }
 
-impl Server {
-    async fn connection(self: Arc<Self>, accepted: Accepted, stop: CancellationToken) {
-        let Accepted { public_key, address, stream } = accepted;
-        let opened = self.connections().open(public_key, address.ip(), stop.clone());
-        let number = match opened {
-            Ok((number, displaced)) => {
-                if let Some(displaced) = displaced {
-                    displaced.cancel();
-                }
-                number
+async fn connection(state: Arc<State>, accepted: Accepted, stop: CancellationToken) {
+    let Accepted { public_key, address, stream } = accepted;
+    let opened = state.connections().open(public_key, address.ip(), stop.clone());
+    let number = match opened {
+        Ok((number, displaced)) => {
+            if let Some(displaced) = displaced {
+                displaced.cancel();
             }
-            Err(surplus) => {
-                log::info!("closed the connection of {public_key} from {address}: {surplus}");
-                return;
-            }
-        };
-        Counters::add(&self.counters.connections);
-        self.count_open();
-        log::debug!("{public_key} connected from {address}");
-        let ended = match stop.run_until_cancelled(Connection::new(self.clone(), public_key, stream).run()).await {
-            Some(Err(ended)) => ended,
-            Some(Ok(never)) => match never {},
-            None => Ended::Stopped,
-        };
-        if matches!(ended, Ended::Garbage(_) | Ended::Frame(FrameError::TooLarge { .. })) {
-            Counters::add(&self.counters.garbage);
-            log::info!("closed the connection of {public_key} from {address}: {ended}");
-        } else {
-            log::debug!("the connection of {public_key} from {address} ended: {ended}");
+            number
         }
-        self.connections().close(&public_key, number);
-        self.count_open();
-    }
-
-    fn connections(&self) -> MutexGuard<'_, Connections<CancellationToken>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count_open(&self) {
-        self.counters.connections_open.store(self.connections().len() as u64, Ordering::Relaxed);
-    }
-
-    /// For waiting: never set back.
-    fn steady_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn publish(&self, node: &PublicKey, update: Unverified<Update>) -> UpdateOutcome {
-        let now_ms = unix_ms();
-        let outcome = match admit(update, node, &Ed25519Verifier, now_ms) {
-            Ok(update) => {
-                let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-                let outcome = index.apply(&update, now_ms);
-                self.count_index(&index);
-                outcome
-            }
-            Err(reason) => UpdateOutcome::Refused { reason, server_ms: now_ms },
-        };
-        self.counters.count_update(&outcome);
-        outcome
-    }
-
-    fn search(&self, query: &Query) -> Answer {
-        let answer = self.index.read().unwrap_or_else(PoisonError::into_inner).answer(query, unix_ms());
-        Counters::add(&self.counters.queries);
-        if answer.ways.is_empty() {
-            Counters::add(&self.counters.queries_without_way);
+        Err(surplus) => {
+            Counters::add(&state.counters.connections_refused);
+            log::debug!("closed the connection of {public_key} from {address}: {surplus}");
+            return;
         }
-        if answer.cut {
-            Counters::add(&self.counters.queries_cut);
-        }
-        answer
+    };
+    Counters::add(&state.counters.connections);
+    count_open(&state);
+    log::debug!("{public_key} connected from {address}");
+    let connection = Connection::new(state.clone(), public_key, address_group(address.ip()), stream);
+    let ended = match stop.run_until_cancelled(connection.run()).await {
+        Some(Err(ended)) => ended,
+        Some(Ok(never)) => match never {},
+        None => Ended::Stopped,
+    };
+    if matches!(ended, Ended::Garbage(_) | Ended::Frame(FrameError::TooLarge { .. })) {
+        Counters::add(&state.counters.garbage);
+        log::info!("closed the connection of {public_key} from {address}: {ended}");
+    } else {
+        log::debug!("the connection of {public_key} from {address} ended: {ended}");
     }
+    state.connections().close(&public_key, number);
+    count_open(&state);
+}
 
-    fn sweep(&self) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let count = (index.node_count() / SWEEP_SHARE).max(SWEEP_NODES_MIN);
-        index.sweep(unix_ms(), count);
-        self.count_index(&index);
-    }
+fn count_open(state: &State) {
+    state.counters.connections_open.store(state.connections().len() as u64, Ordering::Relaxed);
+}
 
-    fn count_index(&self, index: &Index) {
-        self.counters.nodes.store(index.node_count() as u64, Ordering::Relaxed);
-        self.counters.edges.store(index.edge_count() as u64, Ordering::Relaxed);
+/// Gives what became of the update, and the number of the change that searches have to see.
+fn publish(state: &State, node: &PublicKey, address: IpAddr, update: Unverified<Update>) -> (UpdateOutcome, u64) {
+    let now_ms = unix_ms();
+    match admit(update, node, &Ed25519Verifier, now_ms) {
+        Ok(update) => state.decide(|core| core.publish(&update, address, now_ms)),
+        Err(reason) => (UpdateOutcome::Refused { reason, server_ms: now_ms }, 0),
     }
 }
 
 /// One node's connection. It is served one frame at a time: a node that asks faster than it is answered waits in its
 /// own socket.
 struct Connection {
-    server: Arc<Server>,
+    state: Arc<State>,
     node: PublicKey,
+    /// Whose quotas it shares.
+    address: IpAddr,
+    clock_was_named: bool,
     reader: FrameReader<ReadHalf<SecureStream<TcpStream>>>,
     writer: FrameWriter<WriteHalf<SecureStream<TcpStream>>>,
     keepalive: Keepalive,
@@ -196,26 +225,28 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(server: Arc<Server>, node: PublicKey, stream: SecureStream<TcpStream>) -> Self {
+    fn new(state: Arc<State>, node: PublicKey, address: IpAddr, stream: SecureStream<TcpStream>) -> Self {
         let (reader, writer) = tokio::io::split(stream);
-        let now_ms = server.steady_ms();
-        let limits = server.limits;
+        let now_ms = state.steady_ms();
+        let limits = state.limits;
         let bucket = |per_second: u32| TokenBucket::new(per_second, per_second.saturating_mul(2), now_ms);
         Connection {
             node,
+            address,
+            clock_was_named: false,
             reader: FrameReader::new(reader, INDEX_FRAME_BYTES_MAX),
             writer: FrameWriter::new(writer, INDEX_FRAME_BYTES_MAX),
             keepalive: Keepalive::new(limits.keepalive, now_ms),
             updates: bucket(limits.updates_per_second),
             queries: bucket(limits.queries_per_second),
-            server,
+            state,
         }
     }
 
     /// Ends with the reason only.
     async fn run(mut self) -> Result<std::convert::Infallible, Ended> {
         loop {
-            let wait_ms = match self.keepalive.step(self.server.steady_ms()) {
+            let wait_ms = match self.keepalive.step(self.state.steady_ms()) {
                 KeepaliveStep::Send => {
                     self.send(IndexToNode::Keepalive).await?;
                     continue;
@@ -227,7 +258,7 @@ impl Connection {
                 Ok(frame) => frame?.ok_or(Ended::Closed)?,
                 Err(_) => continue,
             };
-            let now_ms = self.server.steady_ms();
+            let now_ms = self.state.steady_ms();
             self.keepalive.received(now_ms);
             match NodeToIndex::from_frame(&frame)? {
                 NodeToIndex::Update(wire) => {
@@ -245,47 +276,58 @@ impl Connection {
 
     async fn publish(&mut self, wire: &[u8], now_ms: u64) -> Result<UpdateResult, Ended> {
         let update = Unverified::<Update>::from_wire(wire)?;
-        let sequence = update.peek().sequence;
-        let outcome = if self.updates.take(now_ms) {
-            let (server, node) = (self.server.clone(), self.node);
-            tokio::task::spawn_blocking(move || server.publish(&node, update)).await.map_err(|_| Ended::Failed)?
-        } else {
-            let outcome = UpdateOutcome::Refused { reason: UpdateRefusal::TooOften, server_ms: unix_ms() };
-            self.server.counters.count_update(&outcome);
+        let (sequence, expires_ms) = (update.peek().sequence, update.peek().expires_ms);
+        let is_allowed = self.updates.take(now_ms) && self.state.updates_of_addresses().take(self.address, now_ms);
+        let outcome = if is_allowed {
+            let (state, node, address) = (self.state.clone(), self.node, self.address);
+            let published = tokio::task::spawn_blocking(move || publish(&state, &node, address, update));
+            let (outcome, number) = published.await.map_err(|_| Ended::Failed)?;
+            self.state.visible(number).await;
             outcome
+        } else {
+            UpdateOutcome::Refused { reason: UpdateRefusal::TooOften, server_ms: unix_ms() }
         };
+        self.state.counters.count_update(&outcome);
+        self.name_clock(&outcome, expires_ms);
         Ok(UpdateResult { sequence, outcome })
     }
 
-    async fn search(&mut self, query: Query, now_ms: u64) -> Result<IndexToNode, Ended> {
-        if !self.queries.take(now_ms) {
-            Counters::add(&self.server.counters.queries_busy);
-            return Ok(IndexToNode::Busy(query.id));
+    /// The node itself is told by the refusal; this is for whoever looks for the reason here.
+    fn name_clock(&mut self, outcome: &UpdateOutcome, expires_ms: u64) {
+        let UpdateOutcome::Refused { reason, server_ms } = outcome else { return };
+        if reason.is_clock() && !self.clock_was_named {
+            self.clock_was_named = true;
+            let seconds = expires_ms.abs_diff(*server_ms) / 1000;
+            let side = if expires_ms > *server_ms { "from now" } else { "ago" };
+            log::info!(
+                "updates of the node {} are refused: they expire {seconds} s {side}, so its clock or this one is wrong",
+                self.node
+            );
         }
-        let permit = self.server.searches.clone().acquire_owned().await.map_err(|_| Ended::Stopped)?;
-        let server = self.server.clone();
-        // The permit lasts as long as the search, also when the connection ends before.
-        let search = move || {
-            let _permit = permit;
-            server.search(&query)
-        };
-        let answer = tokio::task::spawn_blocking(search).await.map_err(|_| Ended::Failed)?;
-        Ok(IndexToNode::Answer(answer))
+    }
+
+    async fn search(&mut self, query: Query, now_ms: u64) -> Result<IndexToNode, Ended> {
+        let id = query.id;
+        if !self.queries.take(now_ms) || !self.state.queries_of_addresses().take(self.address, now_ms) {
+            Counters::add(&self.state.counters.queries_busy);
+            return Ok(IndexToNode::Busy(id));
+        }
+        match self.state.searches.ask(self.address, query).await {
+            Ok(answer) => Ok(IndexToNode::Answer(answer)),
+            Err(_) => {
+                Counters::add(&self.state.counters.queries_overload);
+                Ok(IndexToNode::Busy(id))
+            }
+        }
     }
 
     async fn send(&mut self, message: IndexToNode) -> Result<(), Ended> {
-        let patience = Duration::from_millis(self.server.limits.keepalive.idle_timeout_ms);
+        let patience = Duration::from_millis(self.state.limits.keepalive.idle_timeout_ms);
         let frame = message.to_frame();
         tokio::time::timeout(patience, self.writer.send(&frame)).await.map_err(|_| Ended::NotReading)??;
-        self.keepalive.sent(self.server.steady_ms());
+        self.keepalive.sent(self.state.steady_ms());
         Ok(())
     }
-}
-
-/// The time of the world. Before 1970 counts as 1970: then every update is refused, and says why.
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,10 +1,15 @@
 //! What nodes publish at index servers and what they ask (protocol section 5).
 //!
 //! An [`Update`] is signed by the node it speaks of and holds the edges that changed. The messages of the link are in
-//! [`NodeToIndex`] and [`IndexToNode`].
+//! [`NodeToIndex`] and [`IndexToNode`], those between index servers in [`ServerToServer`].
 
+mod federation;
 mod message;
 
+pub use federation::{
+    BUCKETS, FEDERATION_FRAME_BYTES_MAX, FederationRefusal, Listing, NAMES_MAX, ServerToServer, UPDATES_BYTES_FULL,
+    UPDATES_MAX, UpdateName, bucket_of,
+};
 pub use message::{IndexToNode, NodeToIndex};
 
 use crate::amount::{Currency, Rate};
@@ -313,6 +318,9 @@ pub enum UpdateRefusal {
     /// More updates a second than the server takes from one node.
     #[error("the node publishes more often than the index server takes")]
     TooOften,
+    /// All nodes that publish from the same network address are together above what the server takes from one.
+    #[error("the nodes at this node's network address publish more than the index server takes from one address")]
+    AddressQuota,
 }
 
 impl UpdateRefusal {

@@ -62,6 +62,11 @@ impl<T: Signable> Unverified<T> {
         &self.0.wire
     }
 
+    /// The hash of the bytes that are said to be signed, without the signature.
+    pub fn hash(&self) -> Hash {
+        self.0.hash()
+    }
+
     /// Checks the signature of the author.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ macro_rules! generated {
 
 generated! {
     app_capnp, "app_capnp.rs";
+    federation_capnp, "federation_capnp.rs";
     friend_capnp, "friend_capnp.rs";
     index_capnp, "index_capnp.rs";
     relay_capnp, "relay_capnp.rs";

@@ -2,7 +2,7 @@
 
 mod machines;
 
-use machines::{Machine, connect, pair, pay};
+use machines::{Machine, connect, pair, pay, rest};
 use offst_crypto::{Ed25519Verifier, Identity};
 use offst_funder::{Archive, Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, RecoveryRecord, Reply};
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
@@ -65,11 +65,7 @@ fn an_old_copy_of_the_file_is_brought_up_to_date_by_the_friend() {
         pay(&mut machines, id, 10);
         if id == 3 {
             // Both fall idle: their last statements carry checkpoints.
-            for side in [0, 1] {
-                machines[side].clock += 1000;
-                let outputs = machines[side].handle(Input::Tick);
-                settle(&mut machines, outputs.into_iter().map(|output| (side, output)).collect());
-            }
+            rest(&mut machines);
         }
     }
     let line = LineKey { friend: machines[0].key, currency: Currency::default() };

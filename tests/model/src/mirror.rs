@@ -342,6 +342,11 @@ impl MirrorLine {
             FriendMessage::Hello { .. }
             | FriendMessage::Evidence(_)
             | FriendMessage::EvidenceStatements(_)
+            | FriendMessage::Backup(_)
+            | FriendMessage::Recall
+            | FriendMessage::Recalled(_)
+            | FriendMessage::Resolve(_)
+            | FriendMessage::Resolved(_)
             | FriendMessage::Keepalive => unreachable!("nobody sends these here"),
         }
     }

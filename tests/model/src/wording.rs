@@ -73,6 +73,7 @@ pub fn real_request(id: Id, amount: u8) -> Request {
         fees_left: 0,
         patience_ms: 1000,
         route: Vec::new(),
+        clearing: false,
         proof: Mac::from_bytes([0; 32]),
     }
 }
@@ -161,7 +162,7 @@ pub fn model_events(events: &[offst_ledger::Event]) -> Vec<Event> {
             Real::Collected { id, preimage } => list.push(Event::Collected(model_id(*id), model_preimage(preimage))),
             Real::Cancelled { id, .. } => list.push(Event::Cancelled(model_id(*id))),
             Real::LineChanged => {}
-            Real::EpochBegan { released, dropped } => {
+            Real::EpochBegan { released, dropped, .. } => {
                 list.push(Event::Began);
                 list.extend(released.iter().map(|id| Event::Released(model_id(*id))));
                 list.extend(dropped.iter().map(|id| Event::Dropped(model_id(*id))));

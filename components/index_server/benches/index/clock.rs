@@ -1,30 +1,27 @@
 //! Time on a machine that others use too.
 
-use std::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
-/// Since it was started: time of the world, and of this thread on a processor.
+/// How long this thread has been on a processor since it was started. On an idle machine that is the time that passes;
+/// on a busy one the time of others does not count, but what they do to the caches does.
 pub(crate) struct Clock {
-    started: Instant,
-    processor_ns: Option<u64>,
+    started: Duration,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Clock { started: Instant::now(), processor_ns: processor_ns() }
+        Clock { started: processor() }
     }
 
-    /// What this thread has used. Where the system does not tell, what has passed.
-    pub(crate) fn processor(&self) -> Duration {
-        match (self.processor_ns, processor_ns()) {
-            (Some(before), Some(now)) if now > before => Duration::from_nanos(now - before),
-            _ => self.started.elapsed(),
-        }
+    pub(crate) fn elapsed(&self) -> Duration {
+        processor().saturating_sub(self.started)
     }
 }
 
-/// Linux tells in the first number of this file.
-fn processor_ns() -> Option<u64> {
-    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split_whitespace().next()?.parse().ok()
+fn processor() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Bytes of memory that this process has in use, where the system tells.
@@ -38,14 +35,14 @@ pub(crate) fn resident_bytes() -> Option<usize> {
 pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// `rounds` times everything, so that a moment in which the machine was busy with others hits one run only.
+    /// `rounds` times everything, so that a moment in which others have emptied the caches hits one run only.
     pub(crate) fn fastest_of(rounds: usize, count: usize, mut run: impl FnMut(usize)) -> Self {
         let mut fastest = vec![Duration::MAX; count];
         for _ in 0..rounds {
             for (position, known) in fastest.iter_mut().enumerate() {
-                let started = Instant::now();
+                let clock = Clock::start();
                 run(position);
-                *known = started.elapsed().min(*known);
+                *known = clock.elapsed().min(*known);
             }
         }
         Latencies::new(fastest)

@@ -1,8 +1,8 @@
 //! How fast the index server finds ways in large networks, how much memory it needs, and what updates cost.
 //!
-//! `cargo bench -p offst-index-server` takes some minutes; `-- --short` a few seconds. One core answers, on one thread;
-//! rates count the time that this thread had on a processor, latencies are the fastest of several runs of each query, so
-//! that other programs on the machine disturb little.
+//! `cargo bench -p offst-index-server` takes some minutes; `-- --short` a few seconds. One thread asks. Rates and latencies
+//! count the time that this thread had on a processor, latencies the fastest of several runs of each query, so that
+//! other programs on the machine disturb little. Only queries beside updates are measured by the time that passes.
 
 mod clock;
 mod measure;

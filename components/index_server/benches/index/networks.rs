@@ -18,7 +18,7 @@ impl Numbers {
 
     /// Below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (u128::from(self.next()) * bound as u128 >> 64) as usize
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
     fn share(&mut self) -> f64 {

@@ -78,7 +78,7 @@ pub(crate) fn cheapest_bounded(
         let needed = pack_up(leaving);
         for arc in arcs {
             let (inward, sender) = (arc.inward(), arc.friend());
-            let is_passed = sender == task.destination && !(task.is_cycle() && !is_destination);
+            let is_passed = sender == task.destination && (is_destination || !task.is_cycle());
             let is_wrong_end =
                 (is_destination && !task.may_be_last(sender)) || (sender == task.source && !task.may_be_first(node));
             if inward.capacity < needed || is_passed || is_wrong_end {

@@ -1,100 +1,8 @@
 use super::*;
-use offst_proto::index::Edge;
-use offst_proto::{Currency, Rate, Verified};
+use crate::test_servers::{Running, edge, key, signed, soon};
+use offst_proto::Currency;
+use offst_proto::index::Answer;
 use offst_secure_channel::KeepaliveConfig;
-use tokio::task::JoinHandle;
-
-/// Nothing here takes so long; a test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn identity(seed: u8) -> Identity {
-    Identity::from_seed([seed; 32])
-}
-
-fn key(seed: u8) -> PublicKey {
-    identity(seed).public_key()
-}
-
-struct Running {
-    address: std::net::SocketAddr,
-    counters: Arc<Counters>,
-    stop: CancellationToken,
-    task: JoinHandle<io::Result<()>>,
-}
-
-impl Running {
-    async fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
-        let task = tokio::spawn(serve(listener, Arc::new(identity(100)), limits, counters.clone(), stop.clone()));
-        Running { address, counters, stop, task }
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
-        assert_eq!(self.counters.snapshot().connections_open, 0);
-    }
-
-    async fn node(&self, seed: u8) -> Node {
-        let address = self.address.to_string().parse().unwrap();
-        let stream = Authenticator::new(&identity(seed)).connect_tcp(&address, key(100), PATIENCE).await.unwrap();
-        let (reader, writer) = tokio::io::split(stream);
-        Node {
-            seed,
-            reader: FrameReader::new(reader, INDEX_FRAME_BYTES_MAX),
-            writer: FrameWriter::new(writer, INDEX_FRAME_BYTES_MAX),
-        }
-    }
-}
-
-/// A node that may misbehave.
-struct Node {
-    seed: u8,
-    reader: FrameReader<ReadHalf<SecureStream<TcpStream>>>,
-    writer: FrameWriter<WriteHalf<SecureStream<TcpStream>>>,
-}
-
-impl Node {
-    async fn send(&mut self, message: NodeToIndex) {
-        self.writer.send(&message.to_frame()).await.unwrap();
-    }
-
-    /// What the server says next; none when it has closed the connection.
-    async fn hear(&mut self) -> Option<IndexToNode> {
-        let frame = tokio::time::timeout(PATIENCE, self.reader.next()).await.expect("the server does something");
-        frame.ok().flatten().map(|frame| IndexToNode::from_frame(&frame).unwrap())
-    }
-
-    fn update(&self, sequence: u64, expires_ms: u64) -> Verified<Update> {
-        let edge = Edge {
-            friend: key(99),
-            currency: Currency::default(),
-            send_capacity: 5,
-            receive_capacity: 5,
-            rate: Rate::default(),
-            clearable: offst_proto::index::Clearable::None,
-        };
-        let update = Update { node: key(self.seed), sequence, expires_ms, edges: vec![edge] };
-        Verified::sign(update, &identity(self.seed))
-    }
-
-    async fn publish(&mut self, wire: &[u8]) -> UpdateOutcome {
-        self.send(NodeToIndex::Update(wire.to_vec())).await;
-        match self.hear().await {
-            Some(IndexToNode::UpdateResult(result)) => result.outcome,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn refusal(&mut self, wire: &[u8]) -> UpdateRefusal {
-        match self.publish(wire).await {
-            UpdateOutcome::Refused { reason, .. } => reason,
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[tokio::test]
 async fn updates_that_are_not_taken_are_answered_and_counted() {
@@ -191,5 +99,59 @@ async fn silence_is_answered_with_keepalives_and_then_ended() {
         assert_eq!(message, IndexToNode::Keepalive);
     }
     assert_eq!(server.counters.snapshot().garbage, 0);
+    server.stop().await;
+}
+
+/// Many connections of one address get no more than one.
+#[tokio::test]
+async fn a_thousand_hostile_queries_are_refused_and_an_honest_one_is_answered() {
+    let limits = Limits { queries_per_second: 1000, queries_per_second_per_address: 2, ..Limits::default() };
+    let server = Running::start(limits).await;
+    let mut honest = server.node(1).await;
+    let started = std::time::Instant::now();
+    let mut hostile = Vec::new();
+    for seed in 10..20 {
+        hostile.push(server.node_at(seed, "127.0.0.2").await);
+    }
+    let mut answered = 0;
+    for round in 0..100 {
+        for node in &mut hostile {
+            answered += u64::from(node.ask(1, 2).await.is_some());
+        }
+        if round == 50 {
+            assert!(honest.ask(1, 2).await.is_some());
+        }
+    }
+    let allowed = 2 * (started.elapsed().as_secs() + 1) + 4;
+    assert!(answered <= allowed, "{answered} instead of {allowed}");
+    let counted = server.counters.snapshot();
+    assert_eq!((counted.queries, counted.queries_busy), (answered + 1, 1000 - answered));
+    server.stop().await;
+}
+
+/// Keys cost nothing, so they count by the address they come from; and nobody can lead others over edges that the other
+/// end does not publish.
+#[tokio::test]
+async fn edges_of_fresh_keys_are_bounded_and_lead_nowhere() {
+    let limits = Limits { nodes_per_address: 10, edges_per_address: 50, ..Limits::default() };
+    let server = Running::start(limits).await;
+    let (mut one, mut two) = (server.node(1).await, server.node(2).await);
+    one.befriend(1, &[2]).await;
+    let mut refused = 0;
+    for seed in 100..140 {
+        let mut fresh = server.node_at(seed, "127.0.0.2").await;
+        let edges: Vec<_> = (1..10).map(|friend| edge(friend, 1000)).collect();
+        match fresh.publish(signed(seed, 1, soon(), edges).wire()).await {
+            UpdateOutcome::Refused { reason: UpdateRefusal::AddressQuota, .. } => refused += 1,
+            outcome => assert_eq!(outcome, UpdateOutcome::Accepted { newest: 1 }),
+        }
+    }
+    // Five with nine edges each fill the share of 50.
+    assert_eq!(refused, 35);
+    assert_eq!(server.counters.snapshot().updates_over_quota, 35);
+    two.befriend(1, &[1, 3]).await;
+    assert_eq!(server.counters.snapshot().edges, 45 + 3);
+    assert_eq!(one.ask(1, 100).await.map(|answer| answer.ways), Some(vec![]));
+    assert_eq!(one.ask(1, 2).await.map(|answer| answer.ways.len()), Some(1));
     server.stop().await;
 }

@@ -27,7 +27,7 @@ pub enum IndexToNode {
     UpdateResult(UpdateResult),
     /// Ways.
     Answer(Answer),
-    /// The query of this id was not searched: the connection asks too often.
+    /// The query of this id was not searched: the connection asks too often, or the server has too much to do.
     Busy(u64),
     /// Nothing to say, still there.
     Keepalive,
@@ -222,6 +222,7 @@ fn write_result(result: &UpdateResult, mut builder: wire::update_result::Builder
                 UpdateRefusal::Quota => wire::refusal::Reason::Quota,
                 UpdateRefusal::Full => wire::refusal::Reason::Full,
                 UpdateRefusal::TooOften => wire::refusal::Reason::TooOften,
+                UpdateRefusal::AddressQuota => wire::refusal::Reason::AddressQuota,
             });
         }
     }
@@ -241,6 +242,7 @@ fn read_result(reader: wire::update_result::Reader<'_>) -> Result<UpdateResult, 
                 wire::refusal::Reason::Quota => UpdateRefusal::Quota,
                 wire::refusal::Reason::Full => UpdateRefusal::Full,
                 wire::refusal::Reason::TooOften => UpdateRefusal::TooOften,
+                wire::refusal::Reason::AddressQuota => UpdateRefusal::AddressQuota,
             };
             UpdateOutcome::Refused { reason, server_ms: refusal.get_server_ms() }
         }
@@ -289,6 +291,7 @@ mod tests {
             UpdateRefusal::Quota,
             UpdateRefusal::Full,
             UpdateRefusal::TooOften,
+            UpdateRefusal::AddressQuota,
         ];
         let refused = refusals.map(|reason| UpdateOutcome::Refused { reason, server_ms: 1_700_000_000_000 });
         let outcomes = [UpdateOutcome::Accepted { newest: 7 }, UpdateOutcome::Stale { newest: 8 }];

@@ -69,10 +69,11 @@ impl World {
             self.faults.add(Fault::FalseAnswer);
             return self.falsify(ways);
         }
-        if self.split_percent > 0 && self.dice.chance(self.split_percent) {
-            if let Some(split) = index::split(&self.edges, query, 2 + self.dice.below(3)) {
-                ways.insert(0, split);
-            }
+        if self.split_percent > 0
+            && self.dice.chance(self.split_percent)
+            && let Some(split) = index::split(&self.edges, query, 2 + self.dice.below(3))
+        {
+            ways.insert(0, split);
         }
         Ok(ways)
     }

@@ -1,0 +1,268 @@
+//! Measures what a hostile client costs others: `cargo run --release -p offst-index-server --example hostile -- 10`.
+//!
+//! Honest nodes ask at a steady rate, first alone, then beside a client at another address that asks 1000 queries a
+//! second over many connections, sends garbage, frames that claim to be huge and the longest lists, and publishes 10,000
+//! edges signed by fresh keys. Server, honest nodes and attacker have threads of their own, but share this machine: the
+//! attacker's own work, and whatever else runs here, counts against the server.
+
+use offst_crypto::{Identity, PublicKey};
+use offst_index_server::{Counters, Limits, Snapshot, serve};
+use offst_proto::index::{
+    Clearable, EXCLUDED_MAX, Edge, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome,
+};
+use offst_proto::{Currency, Rate, Verified};
+use offst_secure_channel::{Authenticator, FrameReader, FrameWriter, SecureStream};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const NODES: u64 = 1000;
+const FRIENDS: u64 = 4;
+const HONEST: u64 = 10;
+const HONEST_PAUSE: Duration = Duration::from_millis(100);
+const HOSTILE: u64 = 50;
+/// 50 connections, each 20 times a second.
+const HOSTILE_PAUSE: Duration = Duration::from_millis(50);
+const FRESH_KEYS: u64 = 1000;
+const FRESH_PAUSE: Duration = Duration::from_millis(5);
+const EDGES_OF_FRESH_KEY: u64 = 10;
+const HONEST_ADDRESS: &str = "127.0.0.1:0";
+const HOSTILE_ADDRESS: &str = "127.0.0.2:0";
+
+fn identity(number: u64) -> Identity {
+    let mut seed = [6; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    Identity::from_seed(seed)
+}
+
+fn key(number: u64) -> PublicKey {
+    identity(number).public_key()
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn edge(friend: PublicKey) -> Edge {
+    let (currency, rate) = (Currency::default(), Rate::default());
+    Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
+}
+
+fn friends(number: u64) -> impl Iterator<Item = u64> {
+    let both_ways = move |step: u64| [(number + step.pow(3)) % NODES, (number + NODES - step.pow(3)) % NODES];
+    (1..=FRIENDS).flat_map(both_ways)
+}
+
+fn query(id: u64) -> Query {
+    // Steps over the whole network, different for each id.
+    let (source, destination) = (id * 7919 % NODES, id * 104_729 % NODES);
+    Query { id, ..Query::new(Currency::default(), 10, key(source), key((destination + 1) % NODES)) }
+}
+
+#[derive(Clone)]
+struct Place {
+    server: PublicKey,
+    address: SocketAddr,
+}
+
+struct Node {
+    reader: FrameReader<ReadHalf<SecureStream<TcpStream>>>,
+    writer: FrameWriter<WriteHalf<SecureStream<TcpStream>>>,
+}
+
+impl Node {
+    async fn connect(place: &Place, own_address: &str, number: u64) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(own_address.parse().unwrap()).unwrap();
+        let stream = socket.connect(place.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let authenticator = Authenticator::new(&identity(number));
+        let stream = authenticator.connect_over(stream, place.server, PATIENCE).await.unwrap();
+        let (reader, writer) = tokio::io::split(stream);
+        // The attacker may send frames that are too large.
+        Node { reader: FrameReader::new(reader, INDEX_FRAME_BYTES_MAX), writer: FrameWriter::new(writer, usize::MAX) }
+    }
+
+    async fn hear(&mut self) -> Option<IndexToNode> {
+        let frame = tokio::time::timeout(PATIENCE, self.reader.next()).await.expect("the server answers");
+        frame.ok().flatten().map(|frame| IndexToNode::from_frame(&frame).unwrap())
+    }
+
+    /// Whether it was answered with more than "busy".
+    async fn ask(&mut self, query: Query) -> bool {
+        self.writer.send(&NodeToIndex::Query(query).to_frame()).await.unwrap();
+        matches!(self.hear().await, Some(IndexToNode::Answer(_)))
+    }
+
+    async fn publish(&mut self, number: u64, friends: impl IntoIterator<Item = PublicKey>) -> bool {
+        let mut edges: Vec<_> = friends.into_iter().map(edge).collect();
+        edges.sort();
+        let identity = identity(number);
+        let update =
+            Update { node: identity.public_key(), sequence: unix_ms(), expires_ms: unix_ms() + 3_000_000, edges };
+        let update = Verified::sign(update, &identity);
+        self.writer.send(&NodeToIndex::Update(update.wire().to_vec()).to_frame()).await.unwrap();
+        let accepted = |outcome| matches!(outcome, UpdateOutcome::Accepted { .. });
+        matches!(self.hear().await, Some(IndexToNode::UpdateResult(result)) if accepted(result.outcome))
+    }
+}
+
+/// Honest nodes ask for `seconds`; how long each answer took, in ms, and how often they were told "busy".
+async fn honest(place: &Place, seconds: u64) -> (Vec<f64>, usize) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut tasks = Vec::new();
+    for number in 0..HONEST {
+        let place = place.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut node = Node::connect(&place, HONEST_ADDRESS, number).await;
+            let mut timer = tokio::time::interval(HONEST_PAUSE);
+            let (mut times, mut busy) = (Vec::new(), 0);
+            for id in (number * 1_000_000).. {
+                timer.tick().await;
+                if Instant::now() >= end {
+                    break;
+                }
+                let started = Instant::now();
+                if node.ask(query(id)).await {
+                    times.push(started.elapsed().as_secs_f64() * 1000.0);
+                } else {
+                    busy += 1;
+                }
+            }
+            (times, busy)
+        }));
+    }
+    let (mut times, mut busy) = (Vec::new(), 0);
+    for task in tasks {
+        let (of_one, busy_of_one) = task.await.unwrap();
+        times.extend(of_one);
+        busy += busy_of_one;
+    }
+    times.sort_by(f64::total_cmp);
+    (times, busy)
+}
+
+/// The attacker's tasks, which end when `stop` says so.
+fn attack(threads: &Runtime, place: &Place, stop: &CancellationToken) -> Vec<JoinHandle<Option<()>>> {
+    let mut tasks = Vec::new();
+    for number in 0..HOSTILE {
+        let place = place.clone();
+        let queries = async move {
+            let mut node = Node::connect(&place, HOSTILE_ADDRESS, NODES + number).await;
+            let mut timer = tokio::time::interval(HOSTILE_PAUSE);
+            for id in number * 1_000_000.. {
+                timer.tick().await;
+                let excluded_edges = vec![Hop { from: key(1), to: key(2) }; EXCLUDED_MAX];
+                // No way leads past the friends of the source, which a search from the other end finds out last.
+                let excluded_nodes = friends(id * 7919 % NODES).map(key).chain([key(0); EXCLUDED_MAX]);
+                let excluded_nodes = excluded_nodes.take(EXCLUDED_MAX).collect();
+                node.ask(Query { excluded_edges, excluded_nodes, ..query(id) }).await;
+            }
+        };
+        tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(queries)));
+    }
+    let garbage_place = place.clone();
+    let garbage = async move {
+        for number in 0.. {
+            let mut node = Node::connect(&garbage_place, HOSTILE_ADDRESS, NODES + HOSTILE).await;
+            let frame = match number % 3 {
+                0 => vec![0xa5; 1000],
+                1 => NodeToIndex::Update(vec![1; 90]).to_frame(),
+                _ => vec![0; INDEX_FRAME_BYTES_MAX + 1],
+            };
+            let _ = node.writer.send(&frame).await;
+            assert!(node.hear().await.is_none(), "garbage ends the connection");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(garbage)));
+    let fresh_place = place.clone();
+    let fresh = async move {
+        for number in 0..FRESH_KEYS {
+            let number = 1_000_000 + number;
+            let mut node = Node::connect(&fresh_place, HOSTILE_ADDRESS, number).await;
+            node.publish(number, (0..EDGES_OF_FRESH_KEY).map(key)).await;
+            tokio::time::sleep(FRESH_PAUSE).await;
+        }
+    };
+    tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(fresh)));
+    tasks
+}
+
+fn percentile(times: &[f64], percent: usize) -> f64 {
+    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+/// Memory of this process, MB: the server and everybody who talks to it.
+fn resident_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+fn show(what: &str, (times, busy): &(Vec<f64>, usize)) {
+    println!(
+        "{what}: {} answers, p50 {:.1} ms, p99 {:.1} ms, {busy} times busy; {} MB",
+        times.len(),
+        percentile(times, 50),
+        percentile(times, 99),
+        resident_mb()
+    );
+}
+
+async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runtime) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Arc::new(identity(u64::MAX));
+    let place = Place { server: server.public_key(), address: listener.local_addr().unwrap() };
+    let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
+    let listener = listener.into_std().unwrap();
+    let task = server_threads.spawn({
+        let (counters, stop) = (counters.clone(), stop.clone());
+        // A socket belongs to the runtime that it was made in.
+        async move { serve(TcpListener::from_std(listener)?, server, Limits::default(), counters, stop).await }
+    });
+    for number in 0..NODES {
+        let mut node = Node::connect(&place, HONEST_ADDRESS, number).await;
+        assert!(node.publish(number, friends(number).map(key)).await);
+    }
+    let quiet = honest(&place, seconds).await;
+    show("alone", &quiet);
+    let attacked = stop.child_token();
+    let attackers = attack(hostile_threads, &place, &attacked);
+    let beside = honest(&place, seconds).await;
+    show("beside the attack", &beside);
+    attacked.cancel();
+    // Before the server stops, which would be an error for them.
+    for attacker in attackers {
+        attacker.await.unwrap();
+    }
+    println!("p99 ratio: {:.2}", percentile(&beside.0, 99) / percentile(&quiet.0, 99));
+    let Snapshot { queries, queries_busy, queries_overload, garbage, edges, updates_over_quota, .. } =
+        counters.snapshot();
+    println!(
+        "searched {queries}, refused {queries_busy} for coming too often and {queries_overload} for too much to do; \
+         {garbage} connections ended for garbage; {edges} edges held, {updates_over_quota} updates above a quota"
+    );
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+fn main() {
+    let seconds = std::env::args().nth(1).map_or(Ok(10), |seconds| seconds.parse());
+    let Some(seconds) = seconds.ok().filter(|seconds| (1..=600).contains(seconds)) else {
+        eprintln!("hostile: the argument is a number of seconds from 1 to 600");
+        std::process::exit(2);
+    };
+    let threads = |count| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(count).enable_all().build().expect("threads")
+    };
+    let (server, honest, hostile) = (threads(2), threads(1), threads(1));
+    honest.block_on(measure(seconds, &server, &hostile));
+}

@@ -1,0 +1,228 @@
+use super::*;
+use offst_crypto::Identity;
+use offst_proto::Rate;
+use offst_proto::index::Clearable;
+use proptest::prelude::*;
+use std::sync::LazyLock;
+
+const NOW: u64 = 1_700_000_000_000;
+
+/// Made once: this takes longer than everything else here.
+static IDENTITIES: LazyLock<Vec<Identity>> =
+    LazyLock::new(|| (0..16).map(|seed| Identity::from_seed([seed; 32])).collect());
+
+fn identity(seed: u8) -> &'static Identity {
+    &IDENTITIES[usize::from(seed)]
+}
+
+fn key(seed: u8) -> PublicKey {
+    identity(seed).public_key()
+}
+
+fn here() -> IpAddr {
+    "10.0.0.1".parse().unwrap()
+}
+
+fn edge(friend: u8, capacity: u128) -> Edge {
+    Edge {
+        friend: key(friend),
+        currency: Currency::default(),
+        send_capacity: capacity,
+        receive_capacity: capacity,
+        rate: Rate::default(),
+        clearable: Clearable::None,
+    }
+}
+
+fn update(node: u8, sequence: u64, time_to_live_ms: u64, mut edges: Vec<Edge>) -> Verified<Update> {
+    edges.sort();
+    Verified::sign(Update { node: key(node), sequence, expires_ms: NOW + time_to_live_ms, edges }, identity(node))
+}
+
+fn publish(book: &mut Book, node: u8, sequence: u64, time_to_live_ms: u64, edges: Vec<Edge>) -> UpdateOutcome {
+    book.publish(&update(node, sequence, time_to_live_ms, edges), Some(here()), NOW)
+}
+
+fn accepted(newest: u64) -> UpdateOutcome {
+    UpdateOutcome::Accepted { newest }
+}
+
+fn refused(reason: UpdateRefusal) -> UpdateOutcome {
+    UpdateOutcome::Refused { reason, server_ms: NOW }
+}
+
+/// Open edges by node and friend with their capacity: what the changes of the graph add up to.
+fn graph(changes: Vec<GraphChange>) -> BTreeMap<(PublicKey, PublicKey), u128> {
+    let mut graph = BTreeMap::new();
+    for change in changes {
+        match change {
+            GraphChange::Set { node, edge, .. } => drop(graph.insert((node, edge.friend), edge.send_capacity)),
+            GraphChange::Remove { node, friend, .. } => {
+                assert!(graph.remove(&(node, friend)).is_some(), "only what is there is removed");
+            }
+        }
+    }
+    graph
+}
+
+fn names(book: &Book) -> Vec<UpdateName> {
+    let listings = (0..BUCKETS as u16).map(|bucket| book.listing(bucket, None, NOW));
+    listings.flat_map(|listing| listing.names).collect()
+}
+
+#[test]
+fn a_node_is_told_when_it_is_not_newer() {
+    let mut book = Book::new(Limits::default());
+    assert_eq!(publish(&mut book, 1, 5, 1000, vec![edge(2, 100)]), accepted(5));
+    assert_eq!(publish(&mut book, 1, 5, 1000, vec![edge(2, 9)]), UpdateOutcome::Stale { newest: 5 });
+    // Also when it names an edge that is new: its other words would be lost.
+    assert_eq!(publish(&mut book, 1, 4, 1000, vec![edge(3, 9)]), UpdateOutcome::Stale { newest: 5 });
+    assert_eq!(publish(&mut book, 1, 6, 1000, vec![edge(2, 0), edge(3, 7)]), accepted(6));
+    assert_eq!(graph(book.take_changes()), BTreeMap::from([((key(1), key(3)), 7)]));
+    assert_eq!(publish(&mut book, 1, 7, 1000, vec![]), accepted(7));
+    assert_eq!((book.node_count(), book.edge_count(), names(&book).len()), (1, 2, 1));
+}
+
+#[test]
+fn an_update_is_kept_as_long_as_it_is_the_newest_word_about_an_edge() {
+    let mut book = Book::new(Limits::default());
+    publish(&mut book, 1, 1, 1000, vec![edge(2, 1), edge(3, 1)]);
+    publish(&mut book, 1, 2, 1000, vec![edge(2, 2)]);
+    assert_eq!(names(&book).iter().map(|name| name.sequence).collect::<Vec<_>>(), [1, 2]);
+    publish(&mut book, 1, 3, 1000, vec![edge(3, 0)]);
+    assert_eq!(names(&book).iter().map(|name| name.sequence).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(book.take_dropped().iter().map(|name| name.sequence).collect::<Vec<_>>(), [1]);
+    assert!(book.update_bytes() > 0);
+    let name = names(&book)[0];
+    assert_eq!(&**book.wire(&name, NOW).unwrap(), &**update(1, 2, 1000, vec![edge(2, 2)]).wire());
+    assert_eq!(book.wire(&name, NOW + 1000), None, "nothing that has expired is passed on");
+}
+
+#[test]
+fn what_has_expired_is_given_back_and_cannot_be_replayed_before() {
+    let mut book = Book::new(Limits::default());
+    let long = update(1, 1, 2000, vec![edge(2, 100)]);
+    assert_eq!(book.merge(&long), Merged::News);
+    assert_eq!(book.merge(&update(1, 2, 500, vec![edge(2, 0)])), Merged::News);
+    book.sweep(NOW + 500, BUCKETS);
+    assert_eq!(book.update_bytes(), 0);
+    // The word that took the edge back has expired, the one that opened it has not: it does not count again.
+    assert_eq!(book.merge(&long), Merged::Old);
+    book.sweep(NOW + 1999, BUCKETS);
+    assert_eq!((book.node_count(), book.edge_count()), (1, 1));
+    book.sweep(NOW + 2000, BUCKETS);
+    assert_eq!((book.node_count(), book.edge_count()), (0, 0));
+    assert!(graph(book.take_changes()).is_empty());
+    publish(&mut book, 3, 1, 1000, vec![edge(2, 5)]);
+    publish(&mut book, 4, 1, 1000, vec![]);
+    for _ in 0..BUCKETS {
+        book.sweep(NOW + 1000, 1);
+    }
+    assert_eq!((book.node_count(), book.edge_count(), book.update_bytes(), book.shares.len()), (0, 0, 0, 0));
+    assert!(graph(book.take_changes()).is_empty());
+    assert_eq!(publish(&mut book, 3, 1, 1000, vec![]), accepted(1));
+}
+
+#[test]
+fn quotas() {
+    let limits = Limits { edges_per_node: 2, edges: 3, nodes: 2, ..Limits::default() };
+    let mut book = Book::new(limits);
+    let three = || vec![edge(2, 1), edge(3, 1), edge(4, 1)];
+    assert_eq!(publish(&mut book, 1, 1, 9, three()), refused(UpdateRefusal::Quota));
+    assert_eq!(book.node_count(), 0, "nothing is remembered of a refused update");
+    publish(&mut book, 1, 2, 9, vec![edge(2, 1), edge(3, 1)]);
+    assert_eq!(publish(&mut book, 1, 3, 9, vec![edge(4, 1)]), refused(UpdateRefusal::Quota));
+    assert_eq!(publish(&mut book, 1, 3, 9, vec![edge(3, 0)]), accepted(3), "what adds nothing is always taken");
+    assert_eq!(publish(&mut book, 2, 1, 9, vec![edge(4, 1), edge(1, 1)]), refused(UpdateRefusal::Full));
+    assert_eq!(publish(&mut book, 2, 1, 9, vec![edge(4, 1)]), accepted(1));
+    assert_eq!(publish(&mut book, 3, 1, 9, vec![]), refused(UpdateRefusal::Full));
+    assert_eq!(book.merge(&update(3, 1, 9, vec![edge(1, 1)])), Merged::Refused(UpdateRefusal::Full));
+    assert_eq!(book.edge_count(), 3);
+}
+
+#[test]
+fn bytes_are_bounded_too() {
+    let wire_len = update(1, 1, 9, vec![edge(2, 1)]).wire().len() + UPDATE_OVERHEAD_BYTES;
+    let limits = Limits { update_bytes_per_node: 2 * wire_len, update_bytes: 3 * wire_len, ..Limits::default() };
+    let mut book = Book::new(limits);
+    publish(&mut book, 1, 1, 9, vec![edge(2, 1)]);
+    assert_eq!(publish(&mut book, 1, 2, 9, vec![edge(3, 1)]), accepted(2));
+    assert_eq!(publish(&mut book, 1, 3, 9, vec![edge(4, 1)]), refused(UpdateRefusal::Quota));
+    assert_eq!(publish(&mut book, 2, 1, 9, vec![edge(3, 1)]), accepted(1));
+    assert_eq!(publish(&mut book, 3, 1, 9, vec![edge(4, 1)]), refused(UpdateRefusal::Full));
+    assert_eq!(book.update_bytes(), 3 * wire_len);
+}
+
+#[test]
+fn fresh_keys_share_what_their_address_may_hold() {
+    let limits = Limits { nodes_per_address: 3, edges_per_address: 4, ..Limits::default() };
+    let mut book = Book::new(limits);
+    publish(&mut book, 1, 1, 9, vec![edge(2, 1)]);
+    publish(&mut book, 2, 1, 9, vec![edge(1, 1), edge(3, 1)]);
+    assert_eq!(publish(&mut book, 3, 1, 9, vec![edge(1, 1), edge(2, 1)]), refused(UpdateRefusal::AddressQuota));
+    assert_eq!(publish(&mut book, 3, 1, 9, vec![edge(1, 1)]), accepted(1));
+    assert_eq!(publish(&mut book, 3, 2, 9, vec![edge(2, 1)]), refused(UpdateRefusal::AddressQuota));
+    assert_eq!(publish(&mut book, 4, 1, 9, vec![]), refused(UpdateRefusal::AddressQuota));
+    // Another address, and what neighbours tell, is not concerned; a node that moves takes its edges along.
+    let there = Some("10.0.0.2".parse().unwrap());
+    assert_eq!(book.publish(&update(4, 1, 9, vec![edge(1, 1)]), there, NOW), accepted(1));
+    assert_eq!(book.publish(&update(2, 2, 9, vec![edge(1, 2)]), there, NOW), accepted(2));
+    assert_eq!(book.merge(&update(5, 1, 9, vec![edge(1, 1)])), Merged::News);
+    assert_eq!(publish(&mut book, 3, 2, 9, vec![edge(2, 1)]), accepted(2));
+}
+
+#[test]
+fn long_listings_come_in_parts() {
+    let mut book = Book::new(Limits { edges_per_node: 2 * NAMES_MAX, ..Limits::default() });
+    let count = NAMES_MAX as u64 + 3;
+    // Keys of friends need not be anybody's.
+    let friend = |number: u64| {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        PublicKey::from_bytes(bytes).unwrap()
+    };
+    for number in 0..count {
+        let edges = vec![Edge { friend: friend(number), ..edge(2, 1) }];
+        book.merge(&update(1, number + 1, 9, edges));
+    }
+    let bucket = bucket_of(&key(1));
+    let first = book.listing(bucket, None, NOW);
+    assert_eq!((first.names.len(), first.is_last), (NAMES_MAX, false));
+    let rest = book.listing(bucket, first.names.last().copied(), NOW);
+    assert_eq!((rest.names.len(), rest.is_last), (3, true));
+    assert!(book.listing(bucket, rest.names.last().copied(), NOW).names.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever the order and however often: servers that have seen the same hold the same.
+    #[test]
+    fn the_order_does_not_matter(
+        words in proptest::collection::vec((1..4u8, 1..6u64, proptest::collection::btree_map(10..14u8, 0..3u128, 1..4)), 1..12),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 0..30),
+    ) {
+        let updates: Vec<_> = words
+            .into_iter()
+            .map(|(node, sequence, edges)| {
+                let edges = edges.into_iter().map(|(friend, capacity)| edge(friend, capacity)).collect();
+                update(node, sequence, 1000, edges)
+            })
+            .collect();
+        let (mut one, mut other) = (Book::new(Limits::default()), Book::new(Limits::default()));
+        for update in &updates {
+            one.merge(update);
+        }
+        for index in &order {
+            other.merge(index.get(&updates));
+        }
+        for update in updates.iter().rev() {
+            prop_assert_eq!(other.is_news(&UpdateName::of(update), update), other.merge(update) == Merged::News);
+        }
+        prop_assert_eq!(names(&one), names(&other));
+        prop_assert_eq!(one.digests(), other.digests());
+        prop_assert_eq!(graph(one.take_changes()), graph(other.take_changes()));
+        prop_assert_eq!(one.update_bytes(), other.update_bytes());
+        one.sweep(NOW + 1000, BUCKETS);
+        prop_assert_eq!((one.node_count(), one.edge_count(), one.update_bytes(), one.digest()), (0, 0, 0, Book::new(Limits::default()).digest()));
+    }
+}

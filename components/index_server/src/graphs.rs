@@ -1,0 +1,42 @@
+//! Everything that queries are answered from.
+
+use crate::book::GraphChange;
+use crate::clearing::ClearingGraph;
+use crate::graph::CapacityGraph;
+use crate::search::{Found, Scratch, SearchBounds};
+use offst_proto::index::{Answer, Query};
+
+/// What can be sent, and which debts can be cleared, by the changes that a [`Book`](crate::Book) has decided.
+#[derive(Debug, Default)]
+pub(crate) struct Graphs {
+    capacities: CapacityGraph,
+    clearing: ClearingGraph,
+}
+
+impl Graphs {
+    /// Takes a change.
+    pub(crate) fn change(&mut self, change: GraphChange) {
+        match change {
+            GraphChange::Set { node, edge, expires_ms } => {
+                self.capacities.set(node, &edge, expires_ms);
+                self.clearing.set(node, &edge, expires_ms);
+            }
+            GraphChange::Remove { node, friend, currency } => {
+                self.capacities.remove(node, friend, &currency);
+                self.clearing.remove(node, friend, &currency);
+            }
+        }
+    }
+
+    /// Answers a query, looking at `work` hops at most.
+    pub(crate) fn answer(&self, query: &Query, now_ms: u64, work: usize, scratch: &mut Scratch) -> Answer {
+        let (ways, cut) = if query.clearing {
+            let (ring, cut) = self.clearing.search(query, now_ms, work);
+            (ring.into_iter().collect(), cut)
+        } else {
+            let Found { ways, cut, .. } = self.capacities.search(query, now_ms, SearchBounds::new(work), scratch);
+            (ways, cut)
+        };
+        Answer { id: query.id, ways, cut }
+    }
+}

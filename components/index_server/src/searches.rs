@@ -1,0 +1,159 @@
+//! Threads that search. The queue before them is bounded: a server that has too much to do says so at once.
+
+use crate::fair_queue::FairQueue;
+use crate::graphs::Graphs;
+use crate::search::Scratch;
+use crate::{Counters, Limits};
+use offst_proto::index::{Answer, Query};
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::oneshot;
+
+/// Searches that wait, and the threads that take them. Dropping it ends the threads.
+pub(crate) struct Searches {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    news: Condvar,
+    graph: Arc<RwLock<Graphs>>,
+    counters: Arc<Counters>,
+    work: usize,
+    now_ms: fn() -> u64,
+}
+
+struct Waiting {
+    queue: FairQueue<Job>,
+    is_stopped: bool,
+}
+
+struct Job {
+    query: Query,
+    reply: oneshot::Sender<Answer>,
+}
+
+impl Searches {
+    /// Starts the threads. They read the world's time, unix ms, from `now_ms`.
+    ///
+    /// # Errors
+    /// The system has no threads left.
+    pub(crate) fn start(
+        limits: &Limits,
+        graph: Arc<RwLock<Graphs>>,
+        counters: Arc<Counters>,
+        now_ms: fn() -> u64,
+    ) -> io::Result<Self> {
+        let queue = FairQueue::new(limits.queries_waiting, limits.queries_waiting_per_address);
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(Waiting { queue, is_stopped: false }),
+            news: Condvar::new(),
+            graph,
+            counters,
+            work: limits.search_work,
+            now_ms,
+        });
+        let searches = Searches { shared };
+        for number in 0..limits.searches.max(1) {
+            let shared = searches.shared.clone();
+            std::thread::Builder::new().name(format!("search {number}")).spawn(move || shared.run())?;
+        }
+        Ok(searches)
+    }
+
+    /// Searches for somebody at `address`. The receiver fails when the server has too much to do.
+    pub(crate) fn ask(&self, address: IpAddr, query: Query) -> oneshot::Receiver<Answer> {
+        let (reply, answer) = oneshot::channel();
+        // Whoever is displaced hears of it because the sender goes.
+        drop(self.shared.waiting().queue.push(address, Job { query, reply }));
+        self.shared.news.notify_one();
+        answer
+    }
+}
+
+impl Drop for Searches {
+    fn drop(&mut self) {
+        self.shared.waiting().is_stopped = true;
+        self.shared.news.notify_all();
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.waiting();
+        loop {
+            if waiting.is_stopped {
+                return None;
+            }
+            if let Some(job) = waiting.queue.pop() {
+                self.counters.queries_waiting.store(waiting.queue.len() as u64, Ordering::Relaxed);
+                return Some(job);
+            }
+            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn run(&self) {
+        let mut scratch = Scratch::default();
+        while let Some(Job { query, reply }) = self.next() {
+            // Nobody waits for the answer any more.
+            if reply.is_closed() {
+                continue;
+            }
+            let answer = self.search(&query, &mut scratch);
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn search(&self, query: &Query, scratch: &mut Scratch) -> Answer {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        let answer = graph.answer(query, (self.now_ms)(), self.work, scratch);
+        drop(graph);
+        Counters::add(&self.counters.queries);
+        if answer.ways.is_empty() {
+            Counters::add(&self.counters.queries_without_way);
+        }
+        if answer.cut {
+            Counters::add(&self.counters.queries_cut);
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_servers::key;
+    use offst_proto::Currency;
+
+    #[tokio::test]
+    async fn whoever_asks_too_much_is_told_so_and_others_are_answered() {
+        let graph = Arc::new(RwLock::new(Graphs::default()));
+        let limits = Limits { searches: 1, queries_waiting: 12, queries_waiting_per_address: 6, ..Limits::default() };
+        let counters = Arc::new(Counters::default());
+        // Searches stand still until this is dropped.
+        let standstill = graph.write().unwrap();
+        let searches = Searches::start(&limits, graph.clone(), counters.clone(), || 0).unwrap();
+        let ask = |address: u8, id: u64| {
+            let query = Query { id, ..Query::new(Currency::default(), 1, key(1), key(2)) };
+            searches.ask(IpAddr::from([10, 0, 0, address]), query)
+        };
+        let hostile: Vec<_> = (0..1000).map(|id| ask(1 + (id % 2) as u8, id)).collect();
+        let honest: Vec<_> = (0..3).map(|id| ask(100, id)).collect();
+        drop(standstill);
+        for (id, answer) in (0..).zip(honest) {
+            assert_eq!(answer.await.map(|answer| answer.id), Ok(id));
+        }
+        let mut answered = 0;
+        for answer in hostile {
+            answered += usize::from(answer.await.is_ok());
+        }
+        assert!(answered <= 1 + limits.queries_waiting, "{answered}");
+    }
+}
