@@ -229,22 +229,14 @@ impl Batch<'_> {
                 AccountEvent::Collected { id, preimage } => self.collected(&line.hop(id), preimage),
                 AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.hop(id), reason, hop),
                 AccountEvent::LineChanged => self.friend_changed(line.friend),
-                AccountEvent::EpochBegan { released, dropped, restored } => {
-                    self.epoch_began(line, &released, &dropped, restored);
-                }
+                AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(line, &released, &dropped),
             }
         }
     }
 
-    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. After our own state was lost
-    /// it may be ours, or carried on, and waits.
-    pub(crate) fn epoch_began(
-        &mut self,
-        line: &LineKey,
-        released: &[RequestId],
-        dropped: &[RequestId],
-        restored: bool,
-    ) {
+    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. While this node recovers what
+    /// it has lost, it may be ours, or carried on, and waits: see relink.rs.
+    pub(crate) fn epoch_began(&mut self, line: &LineKey, released: &[RequestId], dropped: &[RequestId]) {
         for id in released {
             let local = self.state.local;
             self.cancelled(&line.hop(*id), CancelReason::AccountStopped, local);
