@@ -7,7 +7,7 @@
 //! | file | what it drives |
 //! |---|---|
 //! | `links` | frames, and the messages of every link |
-//! | `signed` | what is signed: statements, openings, invoices, updates, responses |
+//! | `signed` | what is signed or sealed: statements, openings, invoices, updates, peer backups |
 //! | `texts` | what people copy and paste: invoices, tickets, receipts, addresses |
 //! | `rows` | what lies in a database |
 //! | `node` | three whole nodes: payments, crashes, broken connections, lies |
@@ -52,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "opening", drive: signed::opening, seeds: seeds::opening },
     Target { name: "invoice", drive: signed::invoice, seeds: seeds::invoice },
     Target { name: "update", drive: signed::update, seeds: seeds::update },
+    Target { name: "peer_backup", drive: signed::peer_backup, seeds: seeds::peer_backup },
     Target { name: "invoice_text", drive: texts::invoice, seeds: seeds::invoice_text },
     Target { name: "ticket", drive: texts::ticket, seeds: seeds::ticket },
     Target { name: "receipt", drive: texts::receipt, seeds: seeds::receipt },

@@ -1,7 +1,7 @@
 //! What lies in a database: a row that is damaged is refused, it ends no process.
 
 use offst_crypto::Identity;
-use offst_funder::{Arrival, Forward, FriendRecord, InvoiceRecord, Payment};
+use offst_funder::{Arrival, Forward, FriendRecord, InvoiceRecord, Payment, RecoveryRecord};
 use offst_ledger::{Account, AccountImage, AccountKey, Pending, QueuedOperation};
 use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
@@ -10,14 +10,15 @@ use offst_simulator::keys::FakeVerifier;
 /// The first byte says which kind of row the rest is.
 pub(crate) fn row(bytes: &[u8]) -> bool {
     let Some((kind, bytes)) = bytes.split_first() else { return false };
-    match kind % 7 {
+    match kind % 8 {
         0 => again::<FriendRecord>(bytes),
         1 => again::<Forward>(bytes),
         2 => again::<Arrival>(bytes),
         3 => again::<InvoiceRecord>(bytes),
         4 => again::<Payment>(bytes),
         5 => again::<Pending>(bytes),
-        _ => again::<QueuedOperation>(bytes),
+        6 => again::<QueuedOperation>(bytes),
+        _ => again::<RecoveryRecord>(bytes),
     }
 }
 

@@ -4,7 +4,9 @@ use crate::links::app_bytes;
 use crate::rows::{account_key, write_image};
 use capnp::message::Builder;
 use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret, Signature, sha256};
-use offst_funder::{Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, Standing};
+use offst_funder::{
+    Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, RecoveryRecord, Standing,
+};
 use offst_ledger::{AccountImage, Pending, QueuedOperation, Stage};
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::{
@@ -17,18 +19,21 @@ use offst_proto::index::{
 use offst_proto::invoice::Invoice;
 use offst_proto::opening::{Continuing, Opening};
 use offst_proto::payment::CancelReason;
+use offst_proto::peer_backup::{AccountHead, PeerBackup};
 use offst_proto::receipt::{Receipt, ReceiptPart};
 use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
 use offst_proto::report::{
     ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus,
     OverdueReport, PaymentReport, PaymentStatus, ServerReport, ServerState,
 };
+use offst_proto::resolve::{End, backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::wire::app_capnp as wire;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Unverified, Verified};
 use offst_simulator::World;
+use offst_simulator::keys::Dice;
 use std::collections::BTreeMap;
 
 type Seeds = Vec<Vec<u8>>;
@@ -173,6 +178,10 @@ pub(crate) fn friend() -> Seeds {
     }
     let wires: Vec<_> = statements().iter().take(3).map(|statement| statement.wire().clone()).collect();
     seeds.extend(evidence_statement_frames(&wires));
+    let ends = [(id(1), End::Collected(Preimage::from_bytes([5; 32]))), (id(2), End::Pending), (id(3), End::Unknown)];
+    let sealed = peer_backup().swap_remove(1);
+    seeds.extend([backup_frame(&sealed), recall_frame(), recalled_frame(&sealed), recalled_frame(&[])]);
+    seeds.extend([resolve_frame(&[id(1), id(2)]), resolved_frame(&ends)]);
     seeds
 }
 
@@ -213,6 +222,25 @@ fn updates() -> Vec<Verified<Update>> {
 
 pub(crate) fn update() -> Seeds {
     updates().iter().map(|update| update.wire().to_vec()).collect()
+}
+
+fn peer_backups() -> Vec<PeerBackup> {
+    let head = |friend| AccountHead {
+        friend: key(friend),
+        currency: Currency::default(),
+        epoch: 3,
+        own_seq: 7,
+        own_hash: sha256(b"own"),
+        other_seq: 8,
+        other_hash: sha256(b"other"),
+    };
+    [vec![], vec![head(2), head(3)]].map(|heads| PeerBackup { made_ms: 5, heads }).into()
+}
+
+pub(crate) fn peer_backup() -> Seeds {
+    let backups = peer_backups();
+    let sealed = backups.iter().map(|backup| backup.seal(&identity(1), &mut Dice::new(3)));
+    sealed.chain(backups.iter().map(Canonical::to_canonical_bytes)).collect()
 }
 
 fn ways() -> Vec<Way> {
@@ -443,6 +471,11 @@ pub(crate) fn row() -> Seeds {
     for stage in [Stage::Requested, Stage::Responded(lock), Stage::Committed(lock), Stage::Aborted] {
         seeds.push((5, pending(stage).to_canonical_bytes()));
     }
+    seeds.push((
+        7,
+        RecoveryRecord { has_begun: true, shown: peer_backups()[1].heads.clone(), ..RecoveryRecord::new(7, true) }
+            .to_canonical_bytes(),
+    ));
     for operation in operations() {
         seeds.push((6, QueuedOperation { operation, amount: 7 }.to_canonical_bytes()));
     }

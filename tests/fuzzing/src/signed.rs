@@ -1,9 +1,11 @@
-//! What is signed, as bytes.
+//! What is signed or sealed, as bytes.
 
-use offst_crypto::{Ed25519Verifier, Signature};
+use offst_crypto::{Ed25519Verifier, Identity, Signature};
+use offst_proto::encoding::Canonical;
 use offst_proto::index::Update;
 use offst_proto::invoice::Invoice;
 use offst_proto::opening::Opening;
+use offst_proto::peer_backup::PeerBackup;
 use offst_proto::statement::Statement;
 use offst_proto::{Signable, Unverified};
 
@@ -43,4 +45,14 @@ pub(crate) fn invoice(bytes: &[u8]) -> bool {
 /// What a node publishes at index servers.
 pub(crate) fn update(bytes: &[u8]) -> bool {
     again::<Update>(bytes)
+}
+
+/// What a friend gives back that it should have kept: as it lies there, and what is inside.
+pub(crate) fn peer_backup(bytes: &[u8]) -> bool {
+    let owner = Identity::from_seed([1; 32]);
+    let inside = PeerBackup::from_canonical_bytes(bytes);
+    if let Ok(backup) = &inside {
+        assert_eq!(backup.to_canonical_bytes(), bytes);
+    }
+    PeerBackup::unseal(&owner, bytes).is_some() || inside.is_ok()
 }

@@ -73,6 +73,7 @@ targets! {
     opening, 1000;
     invoice, 1000;
     update, 1000;
+    peer_backup, 1000;
     invoice_text, 1000;
     ticket, 1000;
     receipt, 1000;
