@@ -258,7 +258,7 @@ impl Batch<'_> {
             recovery.is_stirred = true;
         }
         for key in incoming {
-            if !restored && !is_recovering && !self.is_collectable(&key) {
+            if !is_recovering && !self.is_collectable(&key) {
                 self.forget_incoming(&key);
                 self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
             }
