@@ -177,7 +177,7 @@ fn ring(settings: &str) -> Town {
     for (debtor, creditor) in [("a", "b"), ("b", "c"), ("c", "a")] {
         // Over their own line: an index server that knows only of the longer way yet must not add a fee to a debt.
         let arguments = ["funds", "send-funds", "--amount", "50", "--dest", creditor, "--max-fee", "0"];
-        town.stctrl(debtor, &arguments).expect();
+        town.wait_until("the line is known", |town| town.stctrl(debtor, &arguments).succeeded());
     }
     town.wait_settled(&["a", "b", "c"]);
     town
