@@ -1,7 +1,7 @@
 //! Deliberate bugs, each of which the simulator must catch: they show that its checkers see what they are there for.
 //!
 //! They exist only where the compiler is called with `--cfg mutant`, which nothing but a test of the simulator does, in a target
-//! folder of its own. Otherwise [`crate::mutant`] is `false`, and nothing of this is in a program.
+//! folder of its own. Otherwise [`crate::mutant!`] is `false`, and nothing of this is in a program.
 
 /// Stands before the name of each in a program that has them, so that it is found there.
 #[cfg(mutant)]
