@@ -44,6 +44,8 @@ interface Reports {
   # Subscribe first, then read: what happens after `subscribe` is told by `next`. At most 16 at a time.
   received @9 (cursor :Text, limit :UInt32) -> (received :List(Received), next :Text);
   # What the node was paid, part by part.
+  keyReplacements @10 () -> (records :List(Data));
+  # What the node has signed when friends lost their keys: canonical bytes of key replacements (docs/protocol.md), oldest first.
 }
 
 interface Subscription {
@@ -96,6 +98,8 @@ interface Config {
   setAutoClear @14 (on :Bool) -> (result :Result);
   # Clear rings of debts on one's own, and let others clear them through this node without a fee. Index servers are then told
   # how much is owed.
+  replaceFriendKey @15 (name :Text, ticket :FriendTicket) -> (result :Result);
+  # The friend has lost its key: its accounts go on with that of the ticket.
 }
 
 struct Result {

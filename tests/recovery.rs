@@ -195,3 +195,41 @@ fn a_friend_who_shows_less_than_a_peer_backup_knows_is_named() {
     // Nothing that it has shown is adopted, and the others are not concerned.
     assert_eq!(amount(&town.account("b", "c")["balance"]), -5);
 }
+
+/// `c` has lost its identity file, and goes on as `d`: `b` agrees, and nothing is lost. Whoever finds the old disk has nothing.
+#[test]
+fn a_lost_key_is_replaced_by_that_of_a_new_node() {
+    let mut town = chain();
+    send_many(&town, "a", "c", 40);
+    let owed = town.balance("c", "b");
+    town.kill("c");
+    town.node("d", &["relay0"], &["index0"], SETTINGS);
+    town.stctrl("d", &["info", "export-ticket", "-o", "d.friend"]).expect();
+    let wrong = town.stctrl("b", &["config", "replace-friend-key", "-n", "c", "-f", "a.friend"]);
+    assert!(wrong.code == 1 && wrong.err.contains("another friend"), "{wrong:?}");
+    town.stctrl("b", &["config", "replace-friend-key", "-n", "c", "-f", "d.friend"]).expect();
+    let owed_text = owed.to_string();
+    let add = ["config", "add-friend", "-n", "b", "-f", "b.friend", "--balance", &owed_text, "--max-debt", "1000000"];
+    town.stctrl("d", &[&add[..], &["--open"]].concat()).expect();
+    town.wait_online(&["a", "b", "d"]);
+    town.wait_until("both agree", |town| town.account("b", "c")["status"] == "consistent");
+    assert_eq!(town.balance("d", "b"), owed);
+    let invoice = town.invoice("d", 5, "new.invoice");
+    town.pay_when_routed("a", &invoice, "new.receipt");
+    town.wait_settled(&["a", "b", "d"]);
+    assert_eq!((town.balance("d", "b"), town.balance("b", "c")), (owed + 5, -owed - 5));
+
+    let lost = key_of(&town, "c").to_string();
+    let keys = town.stctrl("b", &["info", "replaced-keys", "--json"]).json();
+    assert_eq!(
+        (&keys[0]["lost_key"], &keys[0]["public_key"]),
+        (&lost.clone().into(), &key_of(&town, "d").to_string().into())
+    );
+    assert!(town.stctrl("b", &["info", "replaced-keys"]).expect().contains(&lost));
+    town.start("c");
+    let thief = town.stctrl("b", &["config", "add-friend", "-n", "thief", "-f", "c.friend", "--balance", "0"]);
+    assert!(thief.code == 1 && thief.err.contains("was lost"), "{thief:?}");
+    assert_eq!(town.stop("b"), 0);
+    let text = town.run("stnode", &["check", "--dir", "b"]).expect();
+    assert!(text.contains("c (lost key) (credit): balance") && text.contains("sound: 3 accounts"), "{text}");
+}

@@ -44,6 +44,9 @@ pub(super) enum Config {
     SetFriendRelays(Contact),
     /// Accept a friend's terms for an account on which the two of you do not agree
     ResetFriend(Account),
+    /// Go on with a friend who has lost its key, under the key of its new ticket: the accounts keep their balances, the lost key
+    /// is never accepted again
+    ReplaceFriendKey(Contact),
     /// Clear rings in which everybody owes the next on your own, without a fee, and let others clear theirs through this node;
     /// index servers are told how much is owed
     SetAutoClear(AutoClear),
@@ -181,9 +184,9 @@ pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outc
     let tickets = match &config {
         Config::AddRelay(AddRelay { relay, .. }) => Tickets::Server(load_ticket(relay, Ticket::into_relay)?),
         Config::AddIndex(AddIndex { index, .. }) => Tickets::Server(load_ticket(index, Ticket::into_index_client)?),
-        Config::AddFriend(AddFriend { contact, .. }) | Config::SetFriendRelays(contact) => {
-            Tickets::Friend(load_ticket(&contact.friend, Ticket::into_friend)?)
-        }
+        Config::AddFriend(AddFriend { contact, .. })
+        | Config::SetFriendRelays(contact)
+        | Config::ReplaceFriendKey(contact) => Tickets::Friend(load_ticket(&contact.friend, Ticket::into_friend)?),
         _ => Tickets::None,
     };
     connection.run(async |app| {
@@ -223,9 +226,19 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
         (Config::SetFriendRelays(call), Tickets::Friend(ticket)) => {
             app.set_friend_contact(&call.named.name, &ticket).await
         }
+        (Config::ReplaceFriendKey(call), Tickets::Friend(ticket)) => {
+            app.replace_friend_key(&call.named.name, &ticket).await
+        }
         (Config::SetAutoClear(call), _) => app.set_auto_clear(call.switch == Switch::On).await,
         (Config::ResetFriend(call), _) => app.reset_friend(&call.named.name, &call.currency).await,
-        (Config::AddRelay(_) | Config::AddIndex(_) | Config::AddFriend(_) | Config::SetFriendRelays(_), _) => {
+        (
+            Config::AddRelay(_)
+            | Config::AddIndex(_)
+            | Config::AddFriend(_)
+            | Config::SetFriendRelays(_)
+            | Config::ReplaceFriendKey(_),
+            _,
+        ) => {
             unreachable!("the ticket of this command was read before")
         }
     }

@@ -8,9 +8,10 @@ use super::{Voice, json, watch};
 use crate::files::Readers;
 use crate::outcome::Outcome;
 use clap::Subcommand;
-use offst_proto::Currency;
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{FriendReport, ServerReport, ServerState};
 use offst_proto::ticket::{FriendTicket, Ticket};
+use offst_proto::{Currency, Verified};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ pub(super) enum Info {
     Balance,
     /// The node's key
     PublicKey,
+    /// The keys that friends have lost, and what this node has agreed to when they went on under others
+    ReplacedKeys,
     /// Write the ticket that friends need to add this node
     ExportTicket(Output),
     /// Show the friends again whenever something changes, until interrupted
@@ -57,6 +60,10 @@ pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome 
             let public_key = app.node().to_string();
             voice.say(json!({ "public_key": public_key }), || format!("{public_key}\n"))
         }
+        Info::ReplacedKeys => {
+            let replacements = app.key_replacements().await?;
+            voice.say(replacements.iter().map(json::key_replacement).collect(), || replaced_keys_table(&replacements))
+        }
         Info::ExportTicket(output) => {
             let contact = app.contact().await?;
             let ticket =
@@ -79,6 +86,17 @@ fn servers_table(servers: &[ServerReport]) -> String {
         };
         let key = server.ticket.public_key.to_string();
         table.row([star, &server.name, server.ticket.address.as_str(), &key, &state]);
+    }
+    table.to_text()
+}
+
+fn replaced_keys_table(replacements: &[Verified<KeyReplacement>]) -> String {
+    let mut table = Table::new(["lost key", "goes on as", "balance"]);
+    for replacement in replacements {
+        let (lost, successor) = (replacement.lost.to_string(), replacement.successor.to_string());
+        let balances: Vec<_> =
+            replacement.accounts.iter().map(|account| format!("{} {}", account.balance, account.currency)).collect();
+        table.row([lost.as_str(), successor.as_str(), &balances.join(", ")]);
     }
     table.to_text()
 }

@@ -1,11 +1,12 @@
 //! Reports as JSON documents: amounts are decimal strings, keys and ids their texts, times unix milliseconds.
 
-use offst_proto::Rate;
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{
     Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus, PaymentKind,
     PaymentReport, PaymentStatus, ServerReport, ServerState,
 };
 use offst_proto::ticket::ServerTicket;
+use offst_proto::{Rate, Verified};
 use serde_json::{Value, json};
 
 pub(super) fn friend(friend: &FriendReport) -> Value {
@@ -16,6 +17,19 @@ pub(super) fn friend(friend: &FriendReport) -> Value {
         "online": friend.online,
         "relays": friend.relays.iter().map(server_ticket).collect::<Vec<_>>(),
         "currencies": friend.lines.iter().map(line).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn key_replacement(replacement: &Verified<KeyReplacement>) -> Value {
+    json!({
+        "lost_key": replacement.lost.to_string(),
+        "public_key": replacement.successor.to_string(),
+        "time_ms": replacement.time_ms,
+        "balances": replacement.accounts.iter().map(|account| json!({
+            "currency": account.currency.as_str(),
+            "balance": account.balance.to_string(),
+        })).collect::<Vec<_>>(),
+        "record": replacement.wire().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     })
 }
 

@@ -117,6 +117,11 @@ commands! {
         call.set_name(name);
         call.set_currency(currency.as_str());
     }
+    /// The friend has lost its key: its accounts go on with that of the ticket.
+    replace_friend_key(name: &str, ticket: &FriendTicket), replace_friend_key_request: |call| {
+        call.set_name(name);
+        write_friend_ticket(ticket, call.init_ticket());
+    }
     /// Clears rings of debts on the node's own from now on, and lets others clear them through it without a fee; or not.
     set_auto_clear(on: bool), set_auto_clear_request: |call| {
         call.set_on(on);

@@ -2,16 +2,18 @@
 
 use crate::connect::App;
 use crate::error::AppError;
-use offst_proto::PaymentId;
+use offst_crypto::Ed25519Verifier;
 use offst_proto::app::{
     read_contact, read_event, read_forward, read_friend, read_invoice, read_payment, read_received, read_server,
     read_text,
 };
 use offst_proto::encoding::DecodeError;
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{
     ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, Page, PaymentReport, ReceivedReport, ServerReport,
 };
 use offst_proto::wire::app_capnp as wire;
+use offst_proto::{PaymentId, Unverified, Verified};
 
 /// What happened since the last time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +114,22 @@ impl App {
     pub async fn contact(&self) -> Result<ContactReport, AppError> {
         let response = self.reports_client().contact_request().send().promise.await?;
         Ok(read_contact(response.get()?.get_contact()?)?)
+    }
+
+    /// What the node has signed when friends lost their keys, oldest first.
+    ///
+    /// # Errors
+    /// See [`App::friends`]; [`AppError`] also when a record does not bear the node's signature.
+    pub async fn key_replacements(&self) -> Result<Vec<Verified<KeyReplacement>>, AppError> {
+        let response = self.reports_client().key_replacements_request().send().promise.await?;
+        let mut replacements = Vec::new();
+        for record in response.get()?.get_records()?.iter() {
+            let record = Unverified::<KeyReplacement>::from_wire(record?)?;
+            let is_ours = record.peek().author == self.node();
+            let record = record.verify(&Ed25519Verifier).ok().filter(|_| is_ours);
+            replacements.push(record.ok_or(DecodeError::invalid("the signature of a key's replacement"))?);
+        }
+        Ok(replacements)
     }
 
     /// Payments of this node, under way or ended, newest first, without receipts. `limit` is at most

@@ -55,6 +55,7 @@ async fn reports() {
         let index = app.index_servers().await.unwrap();
         assert_eq!(index, [fake::server_report(ServerState::Disconnected { reason: "no answer".into() })]);
         assert_eq!(app.contact().await.unwrap().public_key, running.ticket.public_key);
+        assert_eq!(app.key_replacements().await.unwrap(), [fake::key_replacement()]);
         assert_eq!(app.payment(PaymentId::from_bytes([4; 16])).await.unwrap(), payment(4, PaymentStatus::Paid));
         let unknown = app.payment(PaymentId::from_bytes([99; 16])).await.unwrap_err();
         assert_eq!(unknown.to_string(), "the node knows no payment of this id");
@@ -230,6 +231,7 @@ async fn configuring() {
         app.set_friend_rate("node1", &credit, &rate).await.unwrap();
         app.set_friend_contact("node1", &ticket).await.unwrap();
         app.set_auto_clear(true).await.unwrap();
+        app.replace_friend_key("node1", &ticket).await.unwrap();
         let refused = app.reset_friend("node1", &credit).await.unwrap_err();
         assert_eq!(refused.to_string(), "there is nothing to reset");
         let too_much = app.set_friend_max_debt("node1", &credit, u128::MAX).await.unwrap_err();
@@ -255,8 +257,9 @@ async fn configuring() {
             Command::SetFriendOpen(name(), credit.clone(), true),
             Command::SetFriendMaxDebt(name(), credit.clone(), 1 << 96),
             Command::SetFriendRate(name(), credit.clone(), rate),
-            Command::SetFriendContact(name(), ticket),
+            Command::SetFriendContact(name(), ticket.clone()),
             Command::SetAutoClear(true),
+            Command::ReplaceFriendKey(name(), ticket),
             Command::ResetFriend(name(), credit),
         ];
         assert_eq!(running.fake.commands.lock().unwrap()[..], expected);

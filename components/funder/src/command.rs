@@ -1,6 +1,7 @@
 //! What applications ask of a node, and what they get back.
 
 use offst_proto::invoice::Invoice;
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::order::{NewFriend, Order};
 use offst_proto::report::{
     ClearingReport, ContactReport, FriendReport, InvoiceStatus, PaymentReport, QuoteReport, ServerReport,
@@ -54,6 +55,8 @@ pub enum Command {
     SetFriendContact(String, FriendTicket),
     /// Accepts a friend's terms.
     ResetFriend(String, Currency),
+    /// A friend has lost its key: its accounts go on with that of the ticket.
+    ReplaceFriendKey(String, FriendTicket),
     /// Makes an invoice.
     CreateInvoice {
         /// Credits asked for.
@@ -95,6 +98,8 @@ pub enum Command {
     IndexServers,
     /// How friends reach us.
     Contact,
+    /// The keys that friends have lost, and what took their place.
+    KeyReplacements,
 }
 
 /// What came of a command. Visible only after everything the command changed is durable.
@@ -122,4 +127,6 @@ pub enum Reply {
     Servers(Vec<ServerReport>),
     /// How friends reach us.
     Contact(ContactReport),
+    /// What this node has agreed to when friends lost their keys, oldest first.
+    KeyReplacements(Vec<Verified<KeyReplacement>>),
 }

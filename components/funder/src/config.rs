@@ -33,7 +33,8 @@ impl Batch<'_> {
             | Command::Friends
             | Command::Relays
             | Command::IndexServers
-            | Command::Contact => {
+            | Command::Contact
+            | Command::KeyReplacements => {
                 let reply = self.report(&command);
                 self.reply(id, reply);
             }
@@ -88,6 +89,7 @@ impl Batch<'_> {
             }
             Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
             Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,
+            Command::ReplaceFriendKey(name, ticket) => self.replace_friend_key(&name, ticket)?,
             Command::SetAutoClear(on) => self.set_auto_clear(on),
             _ => unreachable!("handled by its own function"),
         }
@@ -127,6 +129,7 @@ impl Batch<'_> {
         if key == self.state.local {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
+        self.check_not_replaced(&key)?;
         if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
             return Err("balance and max debt must be at most 2^96".into());
         }
@@ -270,7 +273,7 @@ impl Batch<'_> {
     }
 
     /// Answers commands whose drain was called off.
-    fn refuse_drain_waiters(&mut self, key: PublicKey, sentence: &str) {
+    pub(crate) fn refuse_drain_waiters(&mut self, key: PublicKey, sentence: &str) {
         for id in self.state.drain_waiters.remove(&key).unwrap_or_default() {
             self.reply(id, Reply::Refused(sentence.to_owned()));
         }
@@ -360,6 +363,7 @@ impl Batch<'_> {
                 Direction::Incoming => self.forget_incoming(key),
             }
         }
+        self.release_left_out(line);
         pendings.len()
     }
 }

@@ -245,6 +245,9 @@ impl Batch<'_> {
             self.forget_incoming(&line.hop(*id));
         }
         let is_recovering = self.is_recovering();
+        if !is_recovering {
+            self.release_left_out(line);
+        }
         let Some(account) = self.account(line) else { return };
         let incoming: Vec<_> = account
             .epoch()

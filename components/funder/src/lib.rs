@@ -52,6 +52,7 @@ mod resolve;
 mod seller;
 mod settlement;
 mod start;
+mod succession;
 mod timers;
 
 pub use archive::{Archive, Found, Inquiry};

@@ -19,9 +19,10 @@ use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Account, AccountChange, AccountImage, SignOutcome};
 use offst_proto::friend::statement_frame;
 use offst_proto::index::{Clearable, Edge};
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{Event, ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, InvoiceId, PaymentId, RequestId};
+use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many invoices that ended are remembered.
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) names: BTreeMap<String, PublicKey>,
     /// The last epoch of accounts that were removed.
     pub(crate) tombstones: BTreeMap<LineKey, u64>,
+    /// What we have agreed to when friends lost their keys, by the lost key.
+    pub(crate) replacements: BTreeMap<PublicKey, Verified<KeyReplacement>>,
     pub(crate) relays: BTreeMap<String, ServerTicket>,
     pub(crate) index_servers: BTreeMap<String, ServerTicket>,
     /// Requests that we carry on, by their incoming side.
@@ -93,6 +96,8 @@ pub struct FunderImage {
     pub accounts: Vec<(LineKey, AccountImage)>,
     /// The last epochs of removed accounts.
     pub tombstones: Vec<(LineKey, u64)>,
+    /// What the node has agreed to when friends lost their keys.
+    pub replacements: Vec<Verified<KeyReplacement>>,
     /// Relays by name.
     pub relays: Vec<(String, ServerTicket)>,
     /// Index servers by name.
@@ -122,6 +127,9 @@ pub enum Change {
     DropAccount(LineKey),
     /// The last epoch of a removed account.
     Tombstone(LineKey, u64),
+    /// A friend has lost its key. The rows of its accounts, which are dropped in the same transaction, stay as evidence where no
+    /// running node sees them.
+    KeyReplacement(Verified<KeyReplacement>),
     /// A relay.
     Relay(String, Option<ServerTicket>),
     /// An index server.
@@ -163,6 +171,7 @@ pub trait Commit {
 pub(crate) struct Changed {
     pub(crate) friends: BTreeSet<PublicKey>,
     pub(crate) dropped_accounts: BTreeSet<LineKey>,
+    pub(crate) replacements: BTreeSet<PublicKey>,
     pub(crate) relays: BTreeSet<String>,
     pub(crate) index_servers: BTreeSet<String>,
     pub(crate) auto_clear: bool,
@@ -208,6 +217,7 @@ impl Funder {
             friends: BTreeMap::new(),
             names: BTreeMap::new(),
             tombstones: image.tombstones.into_iter().collect(),
+            replacements: image.replacements.into_iter().map(|replacement| (replacement.lost, replacement)).collect(),
             relays: image.relays.into_iter().collect(),
             index_servers: image.index_servers.into_iter().collect(),
             forwards: image.forwards.into_iter().collect(),
@@ -447,6 +457,10 @@ impl Batch<'_> {
         let mut changes = Vec::new();
         for key in changed.friends {
             changes.push(Change::Friend(key, state.friends.get(&key).map(|friend| friend.record.clone())));
+        }
+        // Before the accounts that go with it.
+        for lost in changed.replacements {
+            changes.push(Change::KeyReplacement(state.replacements[&lost].clone()));
         }
         for line in changed.dropped_accounts {
             changes.push(Change::DropAccount(line.clone()));

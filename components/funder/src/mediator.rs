@@ -324,12 +324,20 @@ impl Batch<'_> {
 
     /// A committed request has waited too long: nothing new goes to this friend until it is settled.
     pub(crate) fn became_overdue(&mut self, outgoing: &HopKey) {
-        let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend) else { return };
+        let Some(friend) = self.state.friends.get(&outgoing.line.friend) else { return };
         let pending = friend
             .accounts
             .get(&outgoing.line.currency)
             .and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
-        let Some(amount) = pending.map(|pending| pending.amount) else { return };
+        let Some(amount) = pending.map(|pending| pending.amount) else {
+            // It waits for the first epoch with a friend's new key.
+            if self.is_bound(outgoing) {
+                let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
+                self.state.timers.set(Timer::Overdue(outgoing.clone()), deadline);
+            }
+            return;
+        };
+        let friend = self.state.friends.get_mut(&outgoing.line.friend).expect("looked above");
         friend.overdue.insert((outgoing.line.currency.clone(), outgoing.id));
         let name = friend.record.name.clone();
         log::warn!("\"{name}\" is overdue: it holds {amount} committed credits of request {}", outgoing.id);

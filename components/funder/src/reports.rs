@@ -29,6 +29,11 @@ impl Batch<'_> {
                 relays: self.state.relays.values().cloned().collect(),
                 address: None,
             }),
+            Command::KeyReplacements => {
+                let mut replacements: Vec<_> = self.state.replacements.values().cloned().collect();
+                replacements.sort_by_key(|replacement| replacement.time_ms);
+                Reply::KeyReplacements(replacements)
+            }
             _ => unreachable!("only commands that ask are reported on"),
         }
     }

@@ -49,18 +49,41 @@ impl Account {
         signer: &dyn Signer,
     ) -> Self {
         assert!(balance.unsigned_abs() <= AMOUNT_MAX, "an opening balance is at most 2^96");
-        let mut account = Account {
+        let mut account = Account::unopened(key, limit.min(AMOUNT_MAX), open, epoch_floor);
+        account.propose(Terms { balance, continuing: Vec::new() }, 0, None, signer);
+        account
+    }
+
+    fn unopened(key: AccountKey, wanted_limit: u128, wanted_open: bool, epoch_floor: Option<u64>) -> Self {
+        Account {
             key,
             negotiation: Negotiation { epoch_floor, ..Negotiation::default() },
             epoch: None,
             stopped: None,
-            wanted_limit: limit.min(AMOUNT_MAX),
-            wanted_open: open,
+            wanted_limit,
+            wanted_open,
             resumed: false,
             recovery: Recovery::default(),
             marks: Marks::everything(),
-        };
-        account.propose(Terms { balance, continuing: Vec::new() }, 0, None, signer);
+        }
+    }
+
+    /// This account as it goes on with another key of the friend's: an account of its own, whose first Opening proposes what
+    /// this one has come to. This one must have stopped, and nothing that the friend has committed may be pending on it: we
+    /// could not collect that any more. What *we* have committed continues, and binds us as before.
+    ///
+    /// # Panics
+    /// When it has not stopped, or a request of the friend's is pending.
+    pub fn continued_with(&self, successor: PublicKey, epoch_floor: Option<u64>, signer: &dyn Signer) -> Self {
+        let terms = self.last_known_terms();
+        assert!(self.active().is_none(), "only an account that has stopped goes on with another key");
+        assert!(
+            terms.continuing.iter().all(|request| request.author_pays),
+            "a committed request could not be collected"
+        );
+        let key = AccountKey { remote: successor, ..self.key.clone() };
+        let mut account = Account::unopened(key, self.wanted_limit, self.wanted_open, epoch_floor);
+        account.propose(terms, 0, None, signer);
         account
     }
 
@@ -448,12 +471,15 @@ impl Account {
         })
     }
 
-    /// Whether a `Commit` of ours for this request is signed, so that it cannot be taken back.
+    /// Whether a `Commit` of ours for this request is signed, so that it cannot be taken back. Before the first epoch our
+    /// Opening takes its place: the friend may accept it at any time.
     pub fn is_bound(&self, id: RequestId) -> bool {
-        self.epoch.as_ref().is_some_and(|epoch| {
-            epoch.pending(Direction::Outgoing, id).is_some_and(|pending| pending.stage.is_committed())
-                && !epoch.commit_is_unsigned(id)
-        })
+        let Some(epoch) = &self.epoch else {
+            let offered = self.negotiation.mine.iter().flat_map(|mine| &mine.continuing);
+            return offered.into_iter().any(|request| request.author_pays && request.id == id);
+        };
+        epoch.pending(Direction::Outgoing, id).is_some_and(|pending| pending.stage.is_committed())
+            && !epoch.commit_is_unsigned(id)
     }
 
     /// The request's state on this account.

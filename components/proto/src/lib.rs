@@ -12,6 +12,7 @@ pub mod friend;
 pub mod id;
 pub mod index;
 pub mod invoice;
+pub mod key_replacement;
 pub mod limits;
 pub mod opening;
 pub mod order;

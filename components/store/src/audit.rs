@@ -8,9 +8,10 @@ use crate::load::{Bytes, value};
 use crate::{log_file, structure};
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_funder::{Funder, FunderImage, InvoiceRecord, LineKey, Payment, Progress};
-use offst_ledger::{AccountKey, Proven};
+use offst_ledger::{AccountImage, AccountKey, Proven};
 use offst_proto::Unverified;
 use offst_proto::invoice::Invoice;
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::InvoiceStatus;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
@@ -69,8 +70,9 @@ impl Store {
         note(&mut faults, "forwards", audit_forwards(&connection));
         let mut store = Store { connection, accounts: BTreeMap::new() };
         let accounts = match store.read() {
-            Ok(image) => {
-                let accounts = audit_accounts(&image, node);
+            Ok((image, lost)) => {
+                faults.extend(audit_replacements(&image, node));
+                let accounts = audit_accounts(&image, &lost, node);
                 if accounts.iter().all(|account| account.finding.is_ok())
                     && let Err(error) = Funder::restore(node, image)
                 {
@@ -166,10 +168,28 @@ fn audit_forwards(connection: &Connection) -> Result<Vec<String>, StoreError> {
     Ok(Vec::new())
 }
 
-fn audit_accounts(image: &FunderImage, node: PublicKey) -> Vec<AuditedAccount> {
-    let name_of = |friend: &PublicKey| {
+/// What was agreed to when friends lost their keys is signed by ourselves.
+fn audit_replacements(image: &FunderImage, node: PublicKey) -> Vec<String> {
+    let is_ours = |wire: &[u8]| {
+        let signed = Unverified::<KeyReplacement>::from_wire(wire).ok();
+        signed.is_some_and(|signed| signed.peek().author == node && signed.verify(&Ed25519Verifier).is_ok())
+    };
+    let foreign = image.replacements.iter().filter(|replacement| !is_ours(replacement.wire()));
+    foreign
+        .map(|replacement| format!("the replacement of the key {} does not bear our signature", replacement.lost))
+        .collect()
+}
+
+/// `lost`: the accounts with keys that friends have lost.
+fn audit_accounts(image: &FunderImage, lost: &[(LineKey, AccountImage)], node: PublicKey) -> Vec<AuditedAccount> {
+    let known = |friend: &PublicKey| {
         let known = image.friends.iter().find(|(key, _)| key == friend);
-        known.map_or_else(|| friend.to_string(), |(_, record)| record.name.clone())
+        known.map(|(_, record)| record.name.clone())
+    };
+    let name_of = |friend: &PublicKey| {
+        let replacement = image.replacements.iter().find(|replacement| replacement.lost == *friend);
+        let lost_name = || Some(format!("{} (lost key)", known(&replacement?.successor)?));
+        known(friend).or_else(lost_name).unwrap_or_else(|| friend.to_string())
     };
     let audited = |(LineKey { friend, currency }, rows): &(LineKey, _)| {
         let key = AccountKey { local: node, remote: *friend, currency: currency.clone() };
@@ -180,5 +200,5 @@ fn audit_accounts(image: &FunderImage, node: PublicKey) -> Vec<AuditedAccount> {
             finding: offst_ledger::audit(&key, rows, &Ed25519Verifier).map_err(|error| error.to_string()),
         }
     };
-    image.accounts.iter().map(audited).collect()
+    image.accounts.iter().chain(lost).map(audited).collect()
 }

@@ -52,6 +52,7 @@ pub(crate) const PENDING: Table =
 pub(crate) const QUEUED: Table = table!("INSERT" "queued", "account, counter, value", "?1, ?2, ?3, ?4");
 pub(crate) const STATEMENT: Table = table!("INSERT" "statement", "account, mine, seq, wire", "?1, ?2, ?3, ?4, ?5");
 pub(crate) const TOMBSTONE: Table = table!("REPLACE" "tombstone", "friend, currency, epoch", "?1, ?2, ?3, ?4");
+pub(crate) const KEY_REPLACEMENT: Table = table!("REPLACE" "key_replacement", "lost, wire", "?1, ?2, ?3");
 pub(crate) const RELAY: Table = table!("REPLACE" "relay", "name, public_key, address", "?1, ?2, ?3, ?4");
 pub(crate) const INDEX_SERVER: Table = table!("REPLACE" "index_server", "name, public_key, address", "?1, ?2, ?3, ?4");
 pub(crate) const SETTING: Table = table!("REPLACE" "setting", "name, value", "?1, ?2, ?3");
@@ -77,7 +78,7 @@ pub(crate) const PEER_BACKUP: Table = table!("REPLACE" "peer_backup", "friend, s
 pub(crate) const RECOVERY: Table = table!("REPLACE" "recovery", "id, value", "?1, ?2, ?3");
 
 /// All tables, in the schema's order.
-pub(crate) const TABLES: [Table; 21] = [
+pub(crate) const TABLES: [Table; 22] = [
     NODE,
     FRIEND,
     ACCOUNT,
@@ -88,6 +89,7 @@ pub(crate) const TABLES: [Table; 21] = [
     QUEUED,
     STATEMENT,
     TOMBSTONE,
+    KEY_REPLACEMENT,
     RELAY,
     INDEX_SERVER,
     SETTING,

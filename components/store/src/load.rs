@@ -7,8 +7,9 @@ use offst_crypto::PublicKey;
 use offst_funder::{FunderImage, HopKey, LineKey};
 use offst_ledger::{AccountImage, Direction, EvidenceRows};
 use offst_proto::encoding::{Canonical, DecodeError};
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, RequestId};
+use offst_proto::{Currency, RequestId, Unverified};
 use rusqlite::{OptionalExtension, Row};
 use std::collections::BTreeMap;
 
@@ -52,18 +53,25 @@ impl Store {
                 count => return Err(StoreError::DamagedRows { what: table.name, count }),
             }
         }
-        self.read()
+        Ok(self.read()?.0)
     }
 
-    /// The same without a look at the checksums.
-    pub(crate) fn read(&mut self) -> Result<FunderImage, StoreError> {
+    /// The same without a look at the checksums; and the accounts with keys that friends have lost.
+    pub(crate) fn read(&mut self) -> Result<(FunderImage, Vec<(LineKey, AccountImage)>), StoreError> {
         let mut image = FunderImage::default();
         for (key, record) in self.rows("SELECT public_key, record FROM friend", |row| {
             Ok((row.get::<_, Bytes>(0)?, row.get::<_, Bytes>(1)?))
         })? {
             image.friends.push((public_key(&key)?, value("a friend", &record)?));
         }
-        let accounts = self.load_accounts()?;
+        for wire in self.rows("SELECT wire FROM key_replacement", |row| row.get::<_, Bytes>(0))? {
+            let replacement =
+                Unverified::<KeyReplacement>::from_wire(&wire).map_err(StoreError::damaged("a friend's lost key"))?;
+            image.replacements.push(replacement.trust_own_database());
+        }
+        let is_lost = |key: &PublicKey| image.replacements.iter().any(|replacement| replacement.lost == *key);
+        let (lost, accounts): (Vec<_>, Vec<_>) =
+            self.load_accounts()?.into_iter().partition(|(_, line, _)| is_lost(&line.friend));
         let lines: BTreeMap<i64, LineKey> = accounts.iter().map(|(id, line, _)| (*id, line.clone())).collect();
         self.accounts = accounts.iter().map(|(id, line, _)| (line.clone(), *id)).collect();
         image.accounts = accounts.into_iter().map(|(_, line, account)| (line, account)).collect();
@@ -90,7 +98,7 @@ impl Store {
         for bytes in self.rows("SELECT value FROM recovery", |row| row.get::<_, Bytes>(0))? {
             image.recovery = Some(value("the mark of a recovery", &bytes)?);
         }
-        Ok(image)
+        Ok((image, lost.into_iter().map(|(_, line, account)| (line, account)).collect()))
     }
 
     fn load_accounts(&self) -> Result<Vec<(i64, LineKey, AccountImage)>, StoreError> {

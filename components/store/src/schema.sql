@@ -82,6 +82,14 @@ CREATE TABLE tombstone (
     PRIMARY KEY (friend, currency)
 ) STRICT, WITHOUT ROWID;
 
+-- Friends who have lost their keys, and what the node has signed when their accounts went on with others. The accounts of a lost
+-- key stay as evidence; no running node sees them.
+CREATE TABLE key_replacement (
+    lost BLOB PRIMARY KEY NOT NULL,
+    wire BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE relay (
     name TEXT PRIMARY KEY NOT NULL,
     public_key BLOB NOT NULL,

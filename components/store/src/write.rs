@@ -1,8 +1,8 @@
 //! One batch in one transaction.
 
 use crate::checksum::{
-    ACCOUNT, ARRIVAL, CHECKPOINT, FORWARD, FORWARDED, FRIEND, HEAD, INDEX_SERVER, INVOICE, OPENINGS, PAYMENT,
-    PEER_BACKUP, PENDING, QUEUED, RECEIVED, RECOVERY, RELAY, SETTING, STATEMENT, TOMBSTONE, Table,
+    ACCOUNT, ARRIVAL, CHECKPOINT, FORWARD, FORWARDED, FRIEND, HEAD, INDEX_SERVER, INVOICE, KEY_REPLACEMENT, OPENINGS,
+    PAYMENT, PEER_BACKUP, PENDING, QUEUED, RECEIVED, RECOVERY, RELAY, SETTING, STATEMENT, TOMBSTONE, Table,
 };
 use crate::database::Store;
 use crate::error::StoreError;
@@ -81,6 +81,12 @@ impl Writer<'_> {
         self.put(&ACCOUNT, [Integer(id), Blob(friend.as_bytes()), text(currency.as_str()), Blob(negotiation)])
     }
 
+    /// Whether the friend's key was lost and replaced: then the account's rows stay.
+    fn is_evidence(&self, line: &LineKey) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM key_replacement WHERE lost = ?1)";
+        Ok(self.connection.prepare_cached(sql)?.query_row(params![line.friend.as_bytes()], |row| row.get(0))?)
+    }
+
     fn write(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Friend(key, Some(record)) => {
@@ -95,19 +101,21 @@ impl Writer<'_> {
             }
             Change::DropAccount(line) => {
                 let account = self.account(line)?;
-                self.clear_account(account)?;
                 // The end of a request in the same batch finds no account any more; its row must not stay behind, where it
                 // would belong to no account, or to the next that gets this id.
-                for sql in [
-                    "DELETE FROM forward WHERE account = ?1",
-                    "DELETE FROM arrival WHERE account = ?1",
-                    "DELETE FROM head WHERE account = ?1",
-                    "DELETE FROM account WHERE id = ?1",
-                ] {
+                for sql in ["DELETE FROM forward WHERE account = ?1", "DELETE FROM arrival WHERE account = ?1"] {
                     self.execute(sql, params![account])?;
                 }
                 self.accounts.remove(line);
-                Ok(())
+                if self.is_evidence(line)? {
+                    return Ok(());
+                }
+                self.clear_account(account)?;
+                self.execute("DELETE FROM head WHERE account = ?1", params![account])?;
+                self.execute("DELETE FROM account WHERE id = ?1", params![account])
+            }
+            Change::KeyReplacement(replacement) => {
+                self.put(&KEY_REPLACEMENT, [Blob(replacement.lost.as_bytes()), Blob(replacement.wire())])
             }
             Change::Tombstone(line, epoch) => {
                 let LineKey { friend, currency } = line;

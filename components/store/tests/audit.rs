@@ -2,7 +2,7 @@
 
 mod machines;
 
-use machines::{Machine, order, pair, pay, rest, settle_in};
+use machines::{Machine, order, pair, pay, replacement, rest, settle_in};
 use offst_crypto::{Identity, Preimage};
 use offst_funder::{Arrival, Change, Command, Commit, Forward, Input, LineKey, RecoveryRecord};
 use offst_ledger::{AccountChange, AccountImage};
@@ -81,6 +81,7 @@ fn full(folder: &Path) -> Machine {
         Change::Forward(hop.clone(), Some(forward)),
         Change::Arrival(hop, Some(Arrival { payment_id, invoice_id: None, amount: 7, total: 7, patience_ms: 9 })),
         Change::Tombstone(LineKey { friend: server(9).public_key, currency: Currency::default() }, 12),
+        Change::KeyReplacement(replacement(1, server(9).public_key)),
         Change::Forwarded(forwarded, Preimage::from_bytes([1; 32])),
         Change::Received(received, Preimage::from_bytes([2; 32])),
         Change::PeerBackup(other.key, Some(vec![7; 40])),
@@ -98,7 +99,7 @@ fn full_file(folder: &Path) -> (PathBuf, offst_crypto::PublicKey, Vec<u8>) {
     (path, key, bytes)
 }
 
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "node",
     "friend",
     "account",
@@ -109,6 +110,7 @@ const TABLES: [&str; 20] = [
     "queued",
     "statement",
     "tombstone",
+    "key_replacement",
     "relay",
     "index_server",
     "forward",
@@ -241,6 +243,7 @@ fn an_edited_row_is_reported() {
         "UPDATE pending SET direction = 1 - direction",
         "UPDATE pending SET value = CAST(x'0000000000000000000000000000000b' || substr(value, 17) AS BLOB)",
         "UPDATE tombstone SET epoch = epoch + 1",
+        "UPDATE key_replacement SET lost = zeroblob(32)",
         "UPDATE relay SET name = 'relay1'",
         "UPDATE relay SET address = 'evil:1'",
         "UPDATE payment SET is_open = 1 - is_open",

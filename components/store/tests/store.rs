@@ -253,6 +253,42 @@ fn every_kind_of_row_is_written_and_deleted() {
     assert_eq!(image.tombstones, [(line, 12)]);
 }
 
+/// The rows of a friend whose key was lost stay as evidence, and only an audit sees them.
+#[test]
+fn accounts_with_a_lost_key_are_kept_as_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    machines::pay(&mut machines, 1, 30);
+    machines::rest(&mut machines);
+    let [mut machine, other] = machines;
+    let line = LineKey { friend: other.key, currency: Currency::default() };
+    let forward = Forward { to: other.key, amount: 7, fee: 1, patience_ms: 9, arrived_ms: 0, responded_ms: None };
+    let replacement = machines::replacement(1, other.key);
+    let changes = [
+        Change::Forward(line.hop(RequestId::from_bytes([5; 16])), Some(forward)),
+        Change::Friend(other.key, None),
+        Change::KeyReplacement(replacement.clone()),
+        Change::DropAccount(line.clone()),
+        Change::Tombstone(line, 12),
+    ];
+    machine.store.commit(&changes).unwrap();
+    let image = machine.store.load().unwrap();
+    assert_eq!((image.accounts.len(), image.forwards.len(), image.friends.len()), (0, 0, 0));
+    assert_eq!(image.replacements, [replacement]);
+    let (path, key) = (machine.path, machine.key);
+    machine.store.close().unwrap();
+    let audit = Store::audit(&path, key).unwrap();
+    assert!(audit.is_sound(), "{audit:?}");
+    let [account] = &audit.accounts[..] else { panic!("{audit:?}") };
+    assert_eq!((account.friend, account.finding.as_ref().unwrap().as_ref().unwrap().balance), (other.key, -30));
+    // Another node's signature proves nothing.
+    let mut store = Store::open(&path, key).unwrap();
+    store.commit(&[Change::KeyReplacement(machines::replacement(2, other.key))]).unwrap();
+    store.close().unwrap();
+    let audit = Store::audit(&path, key).unwrap();
+    assert!(audit.faults.iter().any(|fault| fault.contains("our signature")), "{audit:?}");
+}
+
 /// A copy is the database as of one moment, whole, and nobody else's; what stands at its place is kept.
 #[test]
 fn a_copy_beside_a_running_node_takes_the_place_of_its_database() {

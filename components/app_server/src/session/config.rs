@@ -130,6 +130,8 @@ commands! {
         Command::SetFriendContact(read_name(call.get_name())?, read_friend_ticket(call.get_ticket()?)?);
     reset_friend, ResetFriendParams, ResetFriendResults: |call|
         Command::ResetFriend(read_name(call.get_name())?, read_currency(call.get_currency())?);
+    replace_friend_key, ReplaceFriendKeyParams, ReplaceFriendKeyResults: |call|
+        Command::ReplaceFriendKey(read_name(call.get_name())?, read_friend_ticket(call.get_ticket()?)?);
     set_auto_clear, SetAutoClearParams, SetAutoClearResults: |call|
         Command::SetAutoClear(call.get_on());
 }

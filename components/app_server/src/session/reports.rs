@@ -118,6 +118,23 @@ impl reports::Server for Reports {
         Ok(())
     }
 
+    async fn key_replacements(
+        self: Rc<Self>,
+        _: reports::KeyReplacementsParams,
+        mut results: reports::KeyReplacementsResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let replacements = match self.context.command(Command::KeyReplacements).await? {
+            Reply::KeyReplacements(replacements) => replacements,
+            reply => return Err(unexpected(&reply)),
+        };
+        let mut list = results.get().init_records(length(&replacements)?);
+        for (position, replacement) in (0..).zip(&replacements) {
+            list.set(position, replacement.wire());
+        }
+        Ok(())
+    }
+
     async fn payments(
         self: Rc<Self>,
         params: reports::PaymentsParams,

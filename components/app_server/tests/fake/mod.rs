@@ -8,6 +8,7 @@ use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQu
 use offst_crypto::{Identity, PublicKey, Secret};
 use offst_funder::{Command, Reply};
 use offst_proto::invoice::Invoice;
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{
     ClearingReport, ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, Page,
     PaymentReport, PaymentStatus, QuoteReport, ReceivedReport, ServerReport, ServerState,
@@ -94,6 +95,17 @@ pub struct Fake {
     pub events: broadcast::Sender<Event>,
 }
 
+pub fn key_replacement() -> Verified<KeyReplacement> {
+    let replacement = KeyReplacement {
+        author: identity(NODE).public_key(),
+        lost: identity(20).public_key(),
+        successor: identity(21).public_key(),
+        time_ms: 1,
+        accounts: vec![],
+    };
+    Verified::sign(replacement, &identity(NODE))
+}
+
 impl Fake {
     pub fn new(friends: Vec<FriendReport>) -> Arc<Self> {
         Arc::new(Fake {
@@ -114,6 +126,7 @@ impl Fake {
             Command::Contact => {
                 Reply::Contact(ContactReport { public_key: identity(NODE).public_key(), relays: vec![], address: None })
             }
+            Command::KeyReplacements => Reply::KeyReplacements(vec![key_replacement()]),
             Command::Pay(order) => Reply::Payment(Box::new(PaymentReport {
                 payment_id: order.payment_id,
                 ..payment(1, PaymentStatus::Paid)

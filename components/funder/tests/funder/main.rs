@@ -7,3 +7,4 @@ mod friends;
 mod hostile;
 mod payments;
 mod recovery;
+mod succession;

@@ -6,10 +6,11 @@
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
 use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
 use offst_proto::friend::FriendMessage;
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::FriendTicket;
-use offst_proto::{Currency, PaymentId};
+use offst_proto::{Currency, PaymentId, Verified};
 use offst_store::{History, Store};
 use std::path::PathBuf;
 
@@ -20,6 +21,14 @@ pub(crate) struct Machine {
     pub(crate) funder: Option<Funder>,
     environment: Environment,
     clock: u64,
+}
+
+/// What a node signs when a friend has lost its key.
+pub(crate) fn replacement(seed: u8, lost: PublicKey) -> Verified<KeyReplacement> {
+    let identity = Identity::from_seed([seed; 32]);
+    let successor = Identity::from_seed([seed + 100; 32]).public_key();
+    let replacement = KeyReplacement { author: identity.public_key(), lost, successor, time_ms: 5, accounts: vec![] };
+    Verified::sign(replacement, &identity)
 }
 
 impl Machine {

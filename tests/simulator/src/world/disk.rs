@@ -8,10 +8,11 @@ use offst_funder::{
 };
 use offst_ledger::{AccountChange, AccountImage, Direction, EvidenceRows, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
+use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::statement::Operation;
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{InvoiceId, PaymentId, RequestId};
+use offst_proto::{InvoiceId, PaymentId, RequestId, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub struct Disk {
     friends: BTreeMap<PublicKey, Vec<u8>>,
     accounts: BTreeMap<LineKey, AccountRows>,
     tombstones: BTreeMap<LineKey, u64>,
+    replacements: Vec<Verified<KeyReplacement>>,
     relays: BTreeMap<String, ServerTicket>,
     index_servers: BTreeMap<String, ServerTicket>,
     forwards: BTreeMap<HopKey, Vec<u8>>,
@@ -199,6 +201,7 @@ impl Commit for Disk {
                 Change::Tombstone(line, epoch) => {
                     self.tombstones.insert(line.clone(), *epoch);
                 }
+                Change::KeyReplacement(replacement) => self.replacements.push(replacement.clone()),
                 Change::Relay(name, ticket) => match ticket {
                     Some(ticket) => drop(self.relays.insert(name.clone(), ticket.clone())),
                     None => drop(self.relays.remove(name)),
@@ -271,6 +274,7 @@ impl Disk {
             friends: self.friends.iter().map(|(key, row)| (*key, read::<FriendRecord>(row))).collect(),
             accounts: self.accounts.iter().map(|(line, rows)| (line.clone(), rows.image())).collect(),
             tombstones: self.tombstones.iter().map(|(line, epoch)| (line.clone(), *epoch)).collect(),
+            replacements: self.replacements.clone(),
             relays: self.relays.clone().into_iter().collect(),
             index_servers: self.index_servers.clone().into_iter().collect(),
             forwards: self.forwards.iter().map(|(key, row)| (key.clone(), read::<Forward>(row))).collect(),

@@ -1,0 +1,196 @@
+//! A friend who has lost its key goes on under another one (`replace-friend-key`, protocol section 1).
+//!
+//! ```text
+//! accounts with the lost key:  stopped -> uncommitted requests given up -> closed for ever; their rows stay as evidence
+//! accounts with the successor: first Opening = balance, and the requests that we have committed
+//! ```
+//!
+//! All of it is one transaction, together with a record that we sign. The friend agrees by its own Opening; until then nothing
+//! that we have committed is released, because the friend may accept our Opening at any time. What the *friend* has committed
+//! and is still on its way could not be collected under the lost key any more: the owner has to wait for it.
+
+use crate::machine::{Batch, line};
+use crate::records::{Circle, Friend, FriendRecord, HopKey, LineKey, Origin, Standing};
+use crate::timers::Timer;
+use offst_crypto::PublicKey;
+use offst_ledger::{Direction, StopReason};
+use offst_proto::key_replacement::{KeyReplacement, ReplacedAccount};
+use offst_proto::limits::RELAYS_MAX;
+use offst_proto::payment::CancelReason;
+use offst_proto::ticket::FriendTicket;
+use offst_proto::{RequestId, Verified};
+
+impl Batch<'_> {
+    pub(crate) fn replace_friend_key(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
+        let lost = self.friend_key(name)?;
+        let successor = ticket.public_key;
+        self.check_succession(name, lost, &ticket)?;
+        let lines: Vec<_> = self.state.friends[&lost].accounts.keys().map(|currency| line(lost, currency)).collect();
+        for line in &lines {
+            let friend = self.state.friends.get_mut(&lost).expect("looked above");
+            friend
+                .accounts
+                .get_mut(&line.currency)
+                .expect("listed above")
+                .stop(StopReason::Owner, &*self.environment.signer);
+            self.account_stopped(line, StopReason::Owner);
+        }
+        let record = &self.state.friends[&lost].record;
+        let record = FriendRecord { relays: ticket.relays, address: ticket.address, ..record.clone() };
+        self.state.names.insert(name.to_owned(), successor);
+        self.state.friends.insert(successor, Friend::new(record));
+        let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
+        self.state.friends.remove(&lost);
+        self.state.timers.clear(&Timer::Gone(lost));
+        self.changed.friends.extend([lost, successor]);
+        self.changed.peer_backups.insert(lost, Vec::new());
+        self.refuse_drain_waiters(lost, &format!("the key of \"{name}\" was replaced in the meantime"));
+        let replacement =
+            KeyReplacement { author: self.state.local, lost, successor, time_ms: self.now.unix_ms, accounts };
+        log::warn!("\"{name}\" goes on under the key {successor}; {lost} is never accepted again");
+        let replacement = Verified::sign(replacement, &*self.environment.signer);
+        self.state.replacements.insert(lost, replacement);
+        self.changed.replacements.insert(lost);
+        self.give_out_contact(lost);
+        self.give_out_contact(successor);
+        self.friend_changed(successor);
+        Ok(())
+    }
+
+    fn check_succession(&self, name: &str, lost: PublicKey, ticket: &FriendTicket) -> Result<(), String> {
+        let successor = ticket.public_key;
+        if successor == lost {
+            return Err(format!(
+                "the ticket has the key that \"{name}\" has already: `set-friend-relays` tells where it is reached"
+            ));
+        }
+        if successor == self.state.local {
+            return Err("this is the node's own ticket: a friend is somebody else".into());
+        }
+        if let Some(other) = self.state.friends.get(&successor) {
+            return Err(format!("the ticket is that of another friend, \"{}\"", other.record.name));
+        }
+        self.check_not_replaced(&successor)?;
+        if ticket.relays.len() > RELAYS_MAX {
+            return Err(format!("a friend has at most {RELAYS_MAX} relays"));
+        }
+        let friend = &self.state.friends[&lost];
+        if matches!(friend.record.standing, Standing::Disabling | Standing::Removing) {
+            return Err(format!(
+                "\"{name}\" is just being disabled or removed: wait until it is done, or give --force there"
+            ));
+        }
+        for account in friend.accounts.values() {
+            if account.is_recovering() {
+                return Err(format!(
+                    "this node recovers what it has lost, and only the lost key of \"{name}\" could show the account: remove \
+                     \"{name}\" and add the new ticket, with the balance that both of you know"
+                ));
+            }
+            let underway = account
+                .epoch()
+                .into_iter()
+                .flat_map(|epoch| epoch.pendings())
+                .filter(|(direction, _, pending)| *direction == Direction::Incoming && pending.stage.is_committed())
+                .count();
+            if underway > 0 {
+                return Err(format!(
+                    "{underway} payments that \"{name}\" has committed are still on their way to their sellers: try again \
+                     when they have ended (see `info friends`: RPD is 0 then)"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that was lost may be in anybody's hands.
+    pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
+        let Some(replacement) = self.state.replacements.get(key) else {
+            return Ok(());
+        };
+        let friend = self.state.friends.get(&replacement.successor);
+        let successor = friend.map_or_else(|| replacement.successor.to_string(), |friend| friend.record.name.clone());
+        Err(format!("this key was lost, and was replaced by that of \"{successor}\": it cannot be used again"))
+    }
+
+    /// Opens the account with the successor, and hands over what continues on it.
+    fn carry_over(&mut self, from: &LineKey, successor: PublicKey) -> ReplacedAccount {
+        let to = line(successor, &from.currency);
+        let friend = self.state.friends.get_mut(&from.friend).expect("the caller has looked");
+        let account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
+        let floor = self.state.tombstones.get(&to).copied();
+        let successor_account = account.continued_with(successor, floor, &*self.environment.signer);
+        if let Some(epoch) = account.newest_epoch() {
+            self.state.tombstones.insert(from.clone(), epoch);
+        }
+        self.changed.dropped_accounts.insert(from.clone());
+        let mine = successor_account.negotiation().mine.as_ref().expect("it opens with one");
+        let (balance, opening) = (mine.balance, mine.hash());
+        let continuing: Vec<_> = mine.continuing.iter().map(|request| request.id).collect();
+        let heir = self.state.friends.get_mut(&successor).expect("the caller has made it");
+        heir.accounts.insert(from.currency.clone(), successor_account);
+        self.touched.extend([from.clone(), to.clone()]);
+        for id in continuing {
+            self.hand_over(from, &to, id);
+        }
+        let epoch = account.epoch();
+        ReplacedAccount {
+            currency: from.currency.clone(),
+            balance,
+            epoch: epoch.map(|epoch| epoch.number),
+            own_seq: epoch.map_or(0, |epoch| epoch.mine.seq),
+            other_seq: epoch.map_or(0, |epoch| epoch.theirs.seq),
+            opening,
+        }
+    }
+
+    /// A request that we have committed goes on over the successor's account.
+    fn hand_over(&mut self, from: &LineKey, to: &LineKey, id: RequestId) {
+        let (old, new) = (from.hop(id), to.hop(id));
+        let Some(origin) = self.state.origins.remove(&old) else { return };
+        match &origin {
+            Origin::Forward(upstream) => {
+                let incoming = line(*upstream, &from.currency).hop(id);
+                let forward = self.state.forwards.get_mut(&incoming).expect("its origin names it");
+                forward.to = to.friend;
+                let amount = forward.amount;
+                self.changed.forwards.insert(incoming.clone());
+                self.unload_lane(&Self::lane(&incoming, from.friend), amount);
+                self.load_lane(Self::lane(&incoming, to.friend), amount);
+            }
+            Origin::Payment(payment) => {
+                let record = self.state.payments.get_mut(payment).expect("its origin names it");
+                if let Some(first) = record.parts.get_mut(&id).and_then(|part| part.route.first_mut()) {
+                    *first = to.friend;
+                }
+                if record.circle == Some(Circle::Rebalance(from.friend)) {
+                    record.circle = Some(Circle::Rebalance(to.friend));
+                }
+                self.changed.payments.insert(*payment);
+            }
+        }
+        self.state.timers.clear(&Timer::Overdue(old));
+        self.state.origins.insert(new.clone(), origin);
+        self.commit_was_signed(&new);
+    }
+
+    /// Requests of ours that bound us on an account, and that are not on it any more: terms were agreed on that leave them out,
+    /// or the account is gone.
+    pub(crate) fn release_left_out(&mut self, line: &LineKey) {
+        let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
+        let of_line: Vec<_> =
+            self.state.origins.range(end(0)..=end(0xff)).map(|(outgoing, _)| outgoing.clone()).collect();
+        let local = self.state.local;
+        for outgoing in of_line {
+            if !self.is_pending(&outgoing) && !self.is_bound(&outgoing) {
+                self.cancelled(&outgoing, CancelReason::AccountStopped, local);
+            }
+        }
+    }
+
+    fn is_pending(&self, outgoing: &HopKey) -> bool {
+        let friend = self.state.friends.get(&outgoing.line.friend);
+        let account = friend.and_then(|friend| friend.accounts.get(&outgoing.line.currency));
+        account.is_some_and(|account| account.pending(Direction::Outgoing, outgoing.id).is_some())
+    }
+}

@@ -1,0 +1,213 @@
+//! A friend has lost its key and goes on under another one.
+
+use offst_funder::{Command, Progress, Reply};
+use offst_ledger::{Direction, Status};
+use offst_proto::Currency;
+use offst_proto::order::NewFriend;
+use offst_proto::ticket::FriendTicket;
+use offst_simulator::{World, name};
+
+fn ticket(world: &World, node: usize) -> FriendTicket {
+    FriendTicket { public_key: world.key(node), relays: vec![], address: None }
+}
+
+/// `node` agrees that its friend `lost` goes on as `successor`.
+fn replace(world: &mut World, node: usize, lost: usize, successor: usize) -> Reply {
+    let ticket = ticket(world, successor);
+    world.ask(node, Command::ReplaceFriendKey(name(lost), ticket))
+}
+
+fn refusal(reply: Reply) -> String {
+    match reply {
+        Reply::Refused(sentence) => sentence,
+        reply => panic!("not refused: {reply:?}"),
+    }
+}
+
+/// Whether a signed commit binds `node` to `friend`.
+fn is_bound(world: &World, node: usize, friend: usize) -> bool {
+    let account = world.nodes[node].account(world.key(friend));
+    let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
+    pendings.any(|(direction, id, _)| direction == Direction::Outgoing && account.is_bound(id))
+}
+
+/// The successor adds `friend` with this balance.
+fn add(world: &mut World, successor: usize, friend: usize, balance: i128) {
+    let new = NewFriend {
+        name: name(friend),
+        ticket: ticket(world, friend),
+        balance,
+        currency: Currency::default(),
+        max_debt: 1000,
+        open: true,
+    };
+    assert_eq!(world.ask(successor, Command::AddFriend(Box::new(new))), Reply::Done);
+    world.connect_all();
+    world.advance(1000);
+}
+
+/// 0 - 1 - 2, where 2 is owed 100; 3 is whoever 2 becomes.
+fn indebted() -> World {
+    let mut world = World::new(4, 11);
+    world.befriend(0, 1, 1000, 1000);
+    world.befriend(1, 2, 1000, 1000);
+    world.connect_all();
+    world.settle();
+    let (id, _) = world.send(0, 2, 100);
+    world.settle();
+    world.advance(2000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    assert_eq!(world.balance(1, 2), -100);
+    world
+}
+
+#[test]
+fn the_account_goes_on_with_the_new_key() {
+    let mut world = indebted();
+    world.kill(2);
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    add(&mut world, 3, 1, 100);
+    assert!(world.is_consistent(1, 3));
+    assert_eq!(world.balance(1, 3), -100);
+    // The limits and the name are those that the owner has set for the friend.
+    let (id, _) = world.send(0, 3, 50);
+    world.settle();
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+    assert_eq!(world.balance(3, 1), 150);
+    let Reply::KeyReplacements(replacements) = world.ask(1, Command::KeyReplacements) else { panic!() };
+    let [replacement] = &replacements[..] else { panic!("{replacements:?}") };
+    assert_eq!((replacement.lost, replacement.successor), (world.key(2), world.key(3)));
+    assert_eq!(replacement.accounts.iter().map(|account| account.balance).collect::<Vec<_>>(), [-100]);
+    let again = offst_proto::Unverified::<offst_proto::key_replacement::KeyReplacement>::from_wire(replacement.wire());
+    assert!(again.unwrap().verify(world.verifier()).is_ok());
+}
+
+/// Whoever finds the old disk cannot use it: the key is no friend's any more, and never again.
+#[test]
+fn the_lost_key_is_worth_nothing() {
+    let mut world = indebted();
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    world.connect_all();
+    world.advance(5000);
+    assert!(!world.is_connected(1, 2));
+    let new = NewFriend {
+        name: "thief".into(),
+        ticket: ticket(&world, 2),
+        balance: 0,
+        currency: Currency::default(),
+        max_debt: 0,
+        open: false,
+    };
+    let sentence = refusal(world.ask(1, Command::AddFriend(Box::new(new))));
+    assert!(sentence.contains("was lost"), "{sentence}");
+    let sentence = refusal(replace(&mut world, 1, 0, 2));
+    assert!(sentence.contains("was lost"), "{sentence}");
+    // The same after a restart.
+    world.kill(1);
+    world.start(1);
+    let sentence = refusal(replace(&mut world, 1, 0, 2));
+    assert!(sentence.contains("was lost"), "{sentence}");
+}
+
+#[test]
+fn other_keys_are_not_taken_by_mistake() {
+    let mut world = indebted();
+    assert!(refusal(replace(&mut world, 1, 2, 2)).contains("already"));
+    assert!(refusal(replace(&mut world, 1, 2, 1)).contains("own ticket"));
+    assert!(refusal(replace(&mut world, 1, 2, 0)).contains("another friend"));
+    assert!(refusal(replace(&mut world, 1, 3, 2)).contains("no friend"));
+    assert!(world.is_consistent(1, 2));
+}
+
+/// Different opinions of the balance are settled by people, as always.
+#[test]
+fn a_successor_that_remembers_another_balance_may_accept_ours() {
+    let mut world = indebted();
+    world.kill(2);
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    add(&mut world, 3, 1, 500);
+    assert!(matches!(world.nodes[1].account(world.key(3)).status(), Status::Inconsistent { .. }));
+    assert_eq!(world.ask(3, world.reset(1)), Reply::Done);
+    world.advance(1000);
+    assert!(world.is_consistent(1, 3));
+    assert_eq!(world.balance(3, 1), 100);
+}
+
+/// 0 pays 2 over 1 and has committed; 2 dies before it collects.
+fn committed_and_lost() -> (World, offst_proto::PaymentId) {
+    let mut world = indebted();
+    let invoice = world.invoice(2, 70);
+    let (id, _) = world.pay(0, &invoice);
+    while world.payment(0, id).progress != Progress::Committed || !is_bound(&world, 1, 2) {
+        assert!(world.step());
+    }
+    world.kill(2);
+    world.advance(500);
+    (world, id)
+}
+
+#[test]
+fn what_we_have_committed_binds_us_until_the_friend_has_agreed_without_it() {
+    let (mut world, id) = committed_and_lost();
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    // No timer, no restart and no broken connection releases it: our Opening offers it.
+    world.advance(200_000);
+    world.kill(1);
+    world.start(1);
+    world.connect_all();
+    world.advance(200_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Committed);
+    // The successor has lost everything, and settles for the balance alone; both owners agree.
+    add(&mut world, 3, 1, 100);
+    assert!(matches!(world.nodes[1].account(world.key(3)).status(), Status::Inconsistent { .. }));
+    let command = Command::ResetFriend(name(2), Currency::default());
+    assert_eq!(world.ask(1, command), Reply::Done);
+    world.advance(5000);
+    assert_eq!(world.payment(0, id).progress, Progress::Failed);
+    assert_eq!((world.balance(1, 3), world.balance(0, 1)), (-100, -101));
+    world.advance(10_000);
+    world.kill(2);
+    world.assert_quiet();
+}
+
+#[test]
+fn a_successor_that_accepts_what_continues_and_cannot_collect_it_releases_it() {
+    let (mut world, id) = committed_and_lost();
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    add(&mut world, 3, 1, 100);
+    assert_eq!(world.ask(3, world.reset(1)), Reply::Done);
+    world.advance(5000);
+    assert!(world.is_consistent(1, 3));
+    assert_eq!(world.payment(0, id).progress, Progress::Failed);
+    assert_eq!(world.balance(1, 3), -100);
+    world.assert_quiet();
+}
+
+/// What a friend has committed can be collected under its old key only: losing sight of it would cost us.
+#[test]
+fn what_the_friend_has_committed_is_waited_for() {
+    let mut world = indebted();
+    let invoice = world.invoice(0, 30);
+    let (id, _) = world.pay(2, &invoice);
+    while !is_bound(&world, 1, 0) {
+        assert!(world.step());
+    }
+    let sentence = refusal(replace(&mut world, 1, 2, 3));
+    assert!(sentence.contains("still on their way"), "{sentence}");
+    world.settle();
+    assert_eq!(world.payment(2, id).progress, Progress::Paid);
+    let before = world.balance(1, 2);
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    add(&mut world, 3, 1, -before);
+    assert_eq!(world.balance(1, 3), before);
+}
+
+#[test]
+fn what_was_agreed_outlives_the_process() {
+    let mut world = indebted();
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    world.kill(1);
+    world.start(1);
+    add(&mut world, 3, 1, 100);
+    assert_eq!(world.balance(3, 1), 100);
+}
