@@ -109,6 +109,10 @@ pub struct Channeler {
     own: BTreeMap<PublicKey, ServerTicket>,
     relays: BTreeMap<PublicKey, Relay>,
     friends: BTreeMap<PublicKey, Friend>,
+    /// Which friends listen at each relay.
+    users: BTreeMap<PublicKey, BTreeSet<PublicKey>>,
+    /// When friends are dialled: the time, ms, and the friend. Who is away is not in it.
+    due: BTreeSet<(u64, PublicKey)>,
     /// Where another node with our key took our place: whatever is configured later, this run does not go there again.
     displaced: BTreeSet<PublicKey>,
 }
@@ -122,81 +126,118 @@ impl Channeler {
             own: BTreeMap::new(),
             relays: BTreeMap::new(),
             friends: BTreeMap::new(),
+            users: BTreeMap::new(),
+            due: BTreeSet::new(),
             displaced: BTreeSet::new(),
         }
     }
 
     /// Sets the relays that this node listens at.
     pub fn set_relays(&mut self, relays: Vec<ServerTicket>, now_ms: u64) -> Vec<Action> {
-        self.own = relays.into_iter().map(|ticket| (ticket.public_key, ticket)).collect();
-        self.arrange(now_ms)
-    }
-
-    /// Sets where a friend is reached; none: the friend is not wanted any more.
-    pub fn set_contact(&mut self, key: PublicKey, contact: Option<Contact>, now_ms: u64) -> Vec<Action> {
+        let own = relays.into_iter().map(|ticket| (ticket.public_key, ticket)).collect();
+        let before = std::mem::replace(&mut self.own, own);
+        let concerned: BTreeSet<_> = before.keys().chain(self.own.keys()).copied().collect();
         let mut actions = Vec::new();
-        match contact {
-            Some(contact) => self.friends.entry(key).or_default().contact = contact,
-            None => {
-                if let Some((link, _)) = self.friends.remove(&key).and_then(|friend| friend.link) {
-                    actions.push(Action::Close(link.id));
-                }
-            }
-        }
-        actions.extend(self.arrange(now_ms));
-        actions
-    }
-
-    /// Brings relays and watches in line with what is wanted.
-    fn arrange(&mut self, now_ms: u64) -> Vec<Action> {
-        let mut actions = Vec::new();
-        let mut wanted = BTreeMap::new();
-        for friend in self.friends.values() {
-            for ticket in &friend.contact.relays {
-                wanted.insert(ticket.public_key, ticket);
-            }
-        }
-        // Our own ticket of a relay is the one we know best.
-        wanted.extend(self.own.iter().map(|(key, ticket)| (*key, ticket)));
-        self.relays.retain(|key, relay| {
-            let stays = wanted.get(key).is_some_and(|ticket| **ticket == relay.ticket);
-            if !stays && relay.state != RelayState::Displaced {
-                actions.push(Action::DropRelay(*key));
-            }
-            stays
-        });
-        for (key, ticket) in wanted {
-            self.relays.entry(key).or_insert_with(|| Relay {
-                ticket: ticket.clone(),
-                state: match self.displaced.contains(&key) {
-                    true => RelayState::Displaced,
-                    false => RelayState::Waiting(now_ms),
-                },
-                backoff: Backoff::default(),
-                present: BTreeSet::new(),
-                watched: BTreeSet::new(),
-            });
-        }
-        let keys: Vec<_> = self.relays.keys().copied().collect();
-        for key in keys {
+        for key in concerned {
+            actions.extend(self.arrange_relay(key, now_ms));
             actions.extend(self.arrange_watches(key));
         }
         actions.extend(self.tick(now_ms));
         actions
     }
 
-    /// At our own relays any friend may turn up, at another relay only those who listen there.
+    /// Sets where a friend is reached; none: the friend is not wanted any more. What it costs does not depend on how many
+    /// friends there are.
+    pub fn set_contact(&mut self, key: PublicKey, contact: Option<Contact>, now_ms: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let relays_of = |contact: &Contact| -> BTreeSet<PublicKey> {
+            contact.relays.iter().map(|ticket| ticket.public_key).collect()
+        };
+        let before = self.friends.get(&key).map(|friend| relays_of(&friend.contact)).unwrap_or_default();
+        let after = contact.as_ref().map(relays_of).unwrap_or_default();
+        match contact {
+            Some(contact) => self.friends.entry(key).or_default().contact = contact,
+            None => {
+                if let Some(friend) = self.friends.remove(&key) {
+                    self.due.remove(&(friend.dial_at.unwrap_or_default(), key));
+                    actions.extend(friend.link.map(|(link, _)| Action::Close(link.id)));
+                }
+            }
+        }
+        for relay in &before - &after {
+            let users = self.users.get_mut(&relay).expect("a friend is noted at its relays");
+            users.remove(&key);
+            if users.is_empty() {
+                self.users.remove(&relay);
+            }
+        }
+        for relay in &after {
+            self.users.entry(*relay).or_default().insert(key);
+        }
+        for relay in &before | &after {
+            actions.extend(self.arrange_relay(relay, now_ms));
+        }
+        let own: BTreeSet<_> = self.own.keys().copied().collect();
+        for relay in &(&own | &before) | &after {
+            actions.extend(self.arrange_watch(relay, key));
+        }
+        actions.extend(self.tick(now_ms));
+        actions
+    }
+
+    /// The ticket under which a relay is wanted now. Our own is the one we know best.
+    fn wanted_ticket(&self, relay: PublicKey) -> Option<&ServerTicket> {
+        self.own.get(&relay).or_else(|| {
+            let user = self.users.get(&relay)?.last().expect("relays without users are not kept");
+            self.friends[user].contact.relays.iter().rev().find(|ticket| ticket.public_key == relay)
+        })
+    }
+
+    /// Brings one relay in line with what is wanted.
+    fn arrange_relay(&mut self, key: PublicKey, now_ms: u64) -> Option<Action> {
+        let wanted = self.wanted_ticket(key).cloned();
+        let known = self.relays.get(&key);
+        if known.map(|relay| &relay.ticket) == wanted.as_ref() {
+            return None;
+        }
+        let dropped = self.relays.remove(&key).filter(|relay| relay.state != RelayState::Displaced);
+        if let Some(ticket) = wanted {
+            let state = match self.displaced.contains(&key) {
+                true => RelayState::Displaced,
+                false => RelayState::Waiting(now_ms),
+            };
+            let (present, watched) = (BTreeSet::new(), BTreeSet::new());
+            self.relays.insert(key, Relay { ticket, state, backoff: Backoff::default(), present, watched });
+        }
+        dropped.map(|_| Action::DropRelay(key))
+    }
+
+    /// Whether a friend may turn up at a relay: at our own anybody, elsewhere only who listens there.
+    fn is_awaited(&self, relay: PublicKey, friend: PublicKey) -> bool {
+        let listens_there = self.users.get(&relay).is_some_and(|users| users.contains(&friend));
+        self.friends.contains_key(&friend) && (self.own.contains_key(&relay) || listens_there)
+    }
+
+    /// Asks a relay for one friend, or no longer.
+    fn arrange_watch(&mut self, key: PublicKey, friend: PublicKey) -> Option<Action> {
+        let is_awaited = self.is_awaited(key, friend);
+        let relay = self.relays.get_mut(&key).filter(|relay| relay.state == RelayState::Connected)?;
+        if is_awaited {
+            return relay.watched.insert(friend).then(|| Action::Watch(key, vec![friend]));
+        }
+        relay.present.remove(&friend);
+        relay.watched.remove(&friend).then(|| Action::Unwatch(key, vec![friend]))
+    }
+
+    /// The same for all friends.
     fn arrange_watches(&mut self, key: PublicKey) -> Vec<Action> {
-        let is_own = self.own.contains_key(&key);
-        let friends = &self.friends;
+        let wanted: BTreeSet<PublicKey> = match self.own.contains_key(&key) {
+            true => self.friends.keys().copied().collect(),
+            false => self.users.get(&key).cloned().unwrap_or_default(),
+        };
         let Some(relay) = self.relays.get_mut(&key).filter(|relay| relay.state == RelayState::Connected) else {
             return Vec::new();
         };
-        let wanted: BTreeSet<PublicKey> = friends
-            .iter()
-            .filter(|(_, friend)| is_own || friend.contact.relays.iter().any(|ticket| ticket.public_key == key))
-            .map(|(friend, _)| *friend)
-            .collect();
         let more: Vec<_> = wanted.difference(&relay.watched).copied().collect();
         let less: Vec<_> = relay.watched.difference(&wanted).copied().collect();
         relay.present.retain(|friend| wanted.contains(friend));
@@ -251,7 +292,16 @@ impl Channeler {
         } else {
             entry.present.remove(&friend);
         }
-        self.tick(now_ms)
+        self.dial_due(now_ms)
+    }
+
+    /// Sets when a friend is dialled.
+    fn set_dial(&mut self, key: PublicKey, at: Option<u64>) {
+        let Some(friend) = self.friends.get_mut(&key) else { return };
+        if let Some(planned) = std::mem::replace(&mut friend.dial_at, at) {
+            self.due.remove(&(planned, key));
+        }
+        self.due.extend(at.map(|at| (at, key)));
     }
 
     /// A friend has just turned up: it is dialled, by us now or a little later.
@@ -262,7 +312,8 @@ impl Channeler {
             friend.backoff.reset();
             // A relay that says so again and again does not put the dial off.
             let at = now_ms.saturating_add(courtesy);
-            friend.dial_at = Some(friend.dial_at.map_or(at, |planned| planned.min(at)));
+            let at = friend.dial_at.map_or(at, |planned| planned.min(at));
+            self.set_dial(key, Some(at));
         }
     }
 
@@ -272,7 +323,7 @@ impl Channeler {
         friend.dialling = false;
         if friend.link.is_none() {
             let pause = friend.backoff.fail(self.timing.retry_first_ms, self.timing.retry_max_ms, random);
-            friend.dial_at = Some(now_ms.saturating_add(pause));
+            self.set_dial(key, Some(now_ms.saturating_add(pause)));
         }
     }
 
@@ -301,7 +352,7 @@ impl Channeler {
             }
         };
         friend.link = Some((link, now_ms));
-        friend.dial_at = None;
+        self.set_dial(key, None);
         Verdict::Use { replaces }
     }
 
@@ -317,7 +368,9 @@ impl Channeler {
         }
         let courtesy = if self.local < key { 0 } else { self.timing.courtesy_ms };
         let pause = friend.backoff.fail(self.timing.retry_first_ms, self.timing.retry_max_ms, random);
-        friend.dial_at = Some(now_ms.saturating_add(courtesy).saturating_add(pause));
+        // A dial that is on its way decides first.
+        let at = (!friend.dialling).then(|| now_ms.saturating_add(courtesy).saturating_add(pause));
+        self.set_dial(key, at);
     }
 
     /// Does what is due.
@@ -329,20 +382,24 @@ impl Channeler {
                 actions.push(Action::ConnectRelay(relay.ticket.clone()));
             }
         }
-        for (key, friend) in &mut self.friends {
-            if friend.link.is_some() || friend.dialling || friend.dial_at.is_none_or(|at| at > now_ms) {
-                continue;
-            }
-            friend.dial_at = None;
+        actions.extend(self.dial_due(now_ms));
+        actions
+    }
+
+    fn dial_due(&mut self, now_ms: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while let Some((_, key)) = self.due.first().copied().filter(|(at, _)| *at <= now_ms) {
+            self.set_dial(key, None);
+            let friend = self.friends.get_mut(&key).expect("only friends are due");
             // In turn: a relay that says a friend is there and then does not connect must not keep us from the others.
             let mut meetings =
-                self.relays.iter().filter(|(_, relay)| relay.present.contains(key)).map(|(relay, _)| *relay);
+                self.relays.iter().filter(|(_, relay)| relay.present.contains(&key)).map(|(relay, _)| *relay);
             let first = meetings.next();
             let next = first.into_iter().chain(meetings).find(|relay| Some(*relay) > friend.dialled_at);
             if let Some(relay) = next.or(first) {
                 friend.dialling = true;
                 friend.dialled_at = Some(relay);
-                actions.push(Action::Dial(*key, relay));
+                actions.push(Action::Dial(key, relay));
             }
         }
         actions
@@ -354,11 +411,6 @@ impl Channeler {
             RelayState::Waiting(at) => Some(at),
             _ => None,
         });
-        let friends = self
-            .friends
-            .values()
-            .filter(|friend| friend.link.is_none() && !friend.dialling)
-            .filter_map(|friend| friend.dial_at);
-        relays.chain(friends).min()
+        relays.chain(self.due.first().map(|(at, _)| *at)).min()
     }
 }

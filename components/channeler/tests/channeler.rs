@@ -237,3 +237,24 @@ fn only_friends_are_wanted() {
     channeler.set_contact(large, None, 0);
     assert!(!channeler.is_wanted(&large));
 }
+
+/// What is told to relays about one friend does not repeat what they know of the others, and a friend who is away is no reason
+/// to wake up.
+#[test]
+fn a_relay_is_told_only_of_the_friend_that_changes() {
+    let (local, friend) = two_keys();
+    let mut channeler = waiting(local, friend);
+    channeler.set_relays(vec![relay(0)], 0);
+    for seed in 3..50 {
+        let told = channeler.set_contact(key(seed), contact(&[0]), 0);
+        assert_eq!(told, [Action::Watch(relay(0).public_key, vec![key(seed)])]);
+        assert_eq!(channeler.presence(relay(0).public_key, key(seed), false, 0), []);
+    }
+    assert_eq!(channeler.set_contact(key(7), contact(&[0]), 0), []);
+    assert_eq!(channeler.set_contact(key(7), None, 0), [Action::Unwatch(relay(0).public_key, vec![key(7)])]);
+    assert_eq!(channeler.next_deadline(), None);
+    // A relay of our own that is so no longer is asked only for those who listen there.
+    channeler.set_contact(key(3), contact(&[1]), 0);
+    let told = channeler.set_relays(vec![], 0);
+    assert_eq!(told, [Action::Unwatch(relay(0).public_key, vec![key(3)])]);
+}
