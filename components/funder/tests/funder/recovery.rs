@@ -168,6 +168,26 @@ fn a_recovery_that_is_killed_goes_on() {
     }
 }
 
+/// The friend had disabled the node before its disk was lost, so that none of their accounts is in an epoch.
+#[test]
+fn accounts_in_all_currencies_come_back_also_when_the_friend_had_stopped_them() {
+    let mut world = World::row(2, 1000);
+    let eggs = "eggs".parse().unwrap();
+    for (node, friend, balance) in [(0, 1, 7), (1, 0, -7)] {
+        assert_eq!(world.ask(node, world.friendship(friend, &eggs, balance, 500)), Reply::Done);
+    }
+    world.advance(1_000);
+    assert_eq!(world.ask(0, Command::DisableFriend { name: name(1), force: false }), Reply::Done);
+    world.advance(1_000);
+    lose_disk(&mut world, 1, &[0]);
+    assert_eq!(world.ask(0, Command::EnableFriend(name(1))), Reply::Done);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    let account = world.nodes[1].account_in(world.key(0), &eggs);
+    assert_eq!((account.status(), account.epoch().unwrap().balance()), (Status::Consistent, -7));
+}
+
 /// The invoices of a copy may have been paid after it was made: they cannot be paid again.
 #[test]
 fn an_invoice_is_paid_once_also_by_an_old_disk() {
