@@ -2,13 +2,13 @@
 
 use super::disk::Disk;
 use super::{Node, World};
-use offst_crypto::PublicKey;
+use offst_crypto::{PublicKey, Signature};
 use offst_funder::{Funder, LineKey, Reply};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
 use offst_proto::report::PaymentStatus;
 use offst_proto::statement::Statement;
-use offst_proto::{RequestId, Signable};
+use offst_proto::{RequestId, Signable, Unverified};
 
 impl World {
     /// Whether both sides of an account say that they agree.
@@ -127,8 +127,15 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
     }
     let statements = match FriendMessage::from_frame(frame) {
         Ok(FriendMessage::Statement(statement)) => vec![*statement],
-        // What both have signed, for a friend that has lost it.
-        Ok(FriendMessage::EvidenceStatements(statements)) => statements,
+        // What both have signed, for a friend that has lost it. It was read before the batch that sends it, which may have
+        // learned of more.
+        Ok(FriendMessage::EvidenceStatements(statements)) => {
+            let is_new = |statement: &Unverified<Statement>| {
+                let wire = statement.wire();
+                !node.notebook.knows(statement.peek(), &wire[..wire.len() - Signature::LEN])
+            };
+            statements.into_iter().filter(is_new).collect()
+        }
         message => panic!("a statement stands in {message:?}"),
     };
     for statement in statements.iter().filter(|statement| statement.peek().author == node.key) {

@@ -58,6 +58,14 @@ impl Notebook {
         });
     }
 
+    /// Whether these words were signed once, and the transaction was written.
+    pub(super) fn knows(&self, statement: &Statement, message: &[u8]) -> bool {
+        let place = (statement.other, statement.currency.to_string(), statement.epoch, statement.seq);
+        self.pages(|pages| {
+            [pages.durable.get(&place), pages.torn.get(&place)].into_iter().flatten().any(|known| known == message)
+        })
+    }
+
     /// All requests that were collected in statements.
     pub(super) fn collects(&self) -> BTreeSet<HopKey> {
         self.pages(|pages| pages.collects.clone())
