@@ -226,10 +226,13 @@ impl Batch<'_> {
         }
     }
 
-    /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten.
+    /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
+    /// epoch, or was in one that has stopped, and proposes the next.
     pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
         let line = line(key, &resume.currency);
-        if !self.is_recovering() || resume.epoch.is_none() || self.state.tombstones.contains_key(&line) {
+        let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
+        let has_begun = resume.epoch.is_some() || proposes_next;
+        if !self.is_recovering() || !has_begun || self.state.tombstones.contains_key(&line) {
             return;
         }
         let Some(friend) = self.state.friends.get_mut(&key) else { return };

@@ -58,6 +58,9 @@ impl Account {
             Some(opening) => self.take_opening(opening, farthest, verifier),
             None => Ok(false),
         };
+        // Our old terms on the table may have begun an epoch for the friend before it heard of our doubt. Then it has shown
+        // nothing yet, and is asked again.
+        let is_answered_in_doubt = self.recovery.trust == Trust::Doubtful && taken == Ok(true);
         // While our own state is in doubt, the friend's terms wait for its evidence.
         if self.recovery.trust != Trust::Doubtful {
             match taken {
@@ -74,7 +77,7 @@ impl Account {
         if !has_begun && (resume.recovering || self.recovery.trust == Trust::Shown) {
             self.show_evidence(&mut outcome, signer);
         }
-        outcome.reply = shown(self) != shown_before;
+        outcome.reply = shown(self) != shown_before || is_answered_in_doubt;
         outcome
     }
 

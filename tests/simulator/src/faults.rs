@@ -37,6 +37,8 @@ named! {
         Crashes = "crashes",
         /// Processes are killed between batches.
         Kills = "kills",
+        /// Disks are lost, or replaced by an older copy.
+        Disks = "lost-disks",
         /// Processes stand still.
         Freezes = "freezes",
         /// Owners change limits, rates and who may send.
@@ -85,6 +87,14 @@ named! {
         Killed = "processes killed",
         /// A process stood still while time went on.
         Frozen = "processes frozen",
+        /// A node went on with an older copy of its disk, and its owner said so (`stnode restore`).
+        RestoredDisk = "older copies of a disk restored",
+        /// An older copy of a node's disk was put back by hand, and nobody said so.
+        OldDisk = "older copies of a disk put back in silence",
+        /// A disk was lost: its owner remembered the identity and the friends' tickets (`stnode recover`).
+        LostDisk = "disks lost with everything on them",
+        /// One of these three while requests were pending at the node.
+        LostUnderWay = "disks lost or replaced with payments under way",
         /// An owner changed a rate, or whether requests are taken.
         Changed = "settings changed",
         /// An owner lowered a limit below what was owed and frozen, or while requests were pending.
@@ -125,6 +135,8 @@ named! {
         Flood = "lies: floods",
         /// A liar signed steps and terms that make no sense.
         Nonsense = "lies: signed nonsense",
+        /// A liar showed a friend, which had lost its disk, an account as it had been before.
+        OlderState = "lies: an older state shown after a loss",
         /// A liar fell silent.
         Silence = "lies: silences",
     }
@@ -133,6 +145,8 @@ named! {
 named! {
     /// Something that was tried, besides faults: that it happened often enough is part of what a run shows.
     Deed {
+        /// A payment was made of one part.
+        Single = "single payments paid",
         /// A payment was made of several parts.
         Split = "split payments paid",
         /// A payment went over several hops.
@@ -147,6 +161,10 @@ named! {
         Repeated = "orders repeated",
         /// A process started again from its disk.
         Restarted = "restarts",
+        /// A node that had lost state got back all accounts with friends that do not lie.
+        Recovered = "recoveries that ended",
+        /// Liars that had shown less than another friend kept were found out, and their accounts stopped.
+        FoundOut = "liars found out by what others had kept",
         /// An account was begun anew on terms that an owner accepted.
         Reset = "accounts reset",
         /// Memory was compared with the disk.

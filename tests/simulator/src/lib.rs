@@ -14,6 +14,7 @@ pub mod seed;
 pub mod shrink;
 mod story;
 pub mod trace;
+mod truth;
 mod verdict;
 mod world;
 

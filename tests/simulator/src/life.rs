@@ -6,7 +6,7 @@ use crate::faults::{Deed, Fault, Kind};
 use crate::keys::Dice;
 use crate::mix::Mix;
 use crate::seed::Options;
-use crate::world::{CRASHES, World, name};
+use crate::world::{CRASHES, Loss, World, name};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
 use offst_proto::index::Query;
@@ -117,6 +117,7 @@ impl Life {
             self.world.advance(ms);
         }
         self.world.check_mirrors();
+        self.world.note_found_out();
     }
 
     fn pick_currency(&mut self) -> Currency {
@@ -240,6 +241,7 @@ impl Life {
                 }
             }
             Kind::Kills => world.kill(node),
+            Kind::Disks => self.lose_disk(),
             Kind::Freezes => world.freeze(node, ms),
             Kind::Settings => {
                 let (from, to) = self.pick_busy();
@@ -286,12 +288,49 @@ impl Life {
                     if !busy.is_empty() {
                         friends = busy;
                     }
-                    if let Some(friend) = self.world.dice.pick(&friends) {
+                    let Some(friend) = self.world.dice.pick(&friends) else { continue };
+                    if self.mix.has(Kind::Disks) && self.world.dice.chance(30) {
+                        self.deny(liar, friend);
+                    } else {
                         self.world.lie(liar, friend, &currency);
                     }
                 }
             }
         }
+    }
+
+    fn friends_of(&self, node: usize) -> Vec<usize> {
+        let ends = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+        ends.filter(|(a, _)| *a == node).map(|(_, b)| b).collect()
+    }
+
+    /// An owner copies a disk, or goes on without the newest one.
+    fn lose_disk(&mut self) {
+        let count = self.world.nodes.len();
+        for _ in 0..2 {
+            let copied = self.world.dice.below(count);
+            self.world.copy_disk(copied);
+        }
+        let (node, _) = self.pick_busy();
+        let friends = self.friends_of(node);
+        if self.world.liars.contains(&node) || !self.world.may_lose(node, &friends) {
+            return;
+        }
+        let loss = match self.world.dice.below(3) {
+            0 => Loss::Everything,
+            _ if self.mix.silent_copies => Loss::Silent,
+            _ => Loss::Restored,
+        };
+        self.world.lose(node, &friends, loss);
+    }
+
+    /// A liar denies what has happened to a friend that has just lost everything.
+    fn deny(&mut self, liar: usize, victim: usize) {
+        let friends = self.friends_of(victim);
+        if !self.world.liars.contains(&victim) && self.world.may_lose(victim, &friends) {
+            self.world.show_older_state(liar, victim, &friends);
+        }
+        self.world.copy_disk(liar);
     }
 
     /// A friendship over which payments are just under way, if there is any.
@@ -360,7 +399,7 @@ impl Life {
         }
         let is_pending = world.is_pending(from, to);
         // With a liar, or where accounts have stopped, a removal would take money away: that is the owners' affair.
-        let is_safe = !self.mix.has(Kind::Slander) && !self.mix.has(Kind::Liars);
+        let is_safe = ![Kind::Slander, Kind::Liars, Kind::Disks].iter().any(|kind| self.mix.has(*kind));
         match world.dice.below(if force { 2 } else { 4 }) {
             0 => {
                 let fault = if force { Fault::Forced } else { Fault::Disabled };
@@ -402,6 +441,7 @@ impl Life {
         self.world.tell(|| "everything is healed".into());
         self.world.calm();
         self.world.advance(40_000);
+        self.world.note_found_out();
         self.leave_liars();
         let ends = self.honest_ends();
         for (from, to) in ends.iter().copied() {

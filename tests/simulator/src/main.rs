@@ -49,7 +49,7 @@ struct Arguments {
     #[cfg(mutant)]
     #[arg(long)]
     mutants: bool,
-    /// Tell what happens in each world
+    /// Tell all that happens in each world, and look for no shorter way
     #[arg(long)]
     trace: bool,
 }
@@ -96,7 +96,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let sum = live_all(&arguments, &options, started)?;
     if let Some(seed) = sum.broken {
-        return explain(seed, &options, arguments.brief);
+        return explain(seed, &options, &arguments);
     }
     sum.print(started);
     Ok(ExitCode::SUCCESS)
@@ -143,7 +143,7 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
 }
 
 /// Says how a seed fails, and looks for the shortest way there.
-fn explain(seed: u64, options: &Options, brief: bool) -> anyhow::Result<ExitCode> {
+fn explain(seed: u64, options: &Options, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let command = format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}");
     let Err(failure) = live_with(seed, options) else {
         println!(
@@ -154,7 +154,10 @@ fn explain(seed: u64, options: &Options, brief: bool) -> anyhow::Result<ExitCode
     println!("seed {seed} did not come right: {failure}");
     println!("repeat it: {command}{}", options.arguments());
     std::io::stdout().flush()?;
-    if !brief && let Some((smallest, failure)) = shrink(seed, options) {
+    if arguments.trace {
+        failure.story.iter().for_each(|line| println!("{line}"));
+        println!("{failure}");
+    } else if !arguments.brief && let Some((smallest, failure)) = shrink(seed, options) {
         println!("the shortest way there: {command}{} --trace", smallest.arguments());
         for line in &failure.story[failure.story.len().saturating_sub(STORY_LINES)..] {
             println!("{line}");

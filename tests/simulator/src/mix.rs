@@ -38,6 +38,8 @@ pub struct Mix {
     pub relays: usize,
     /// Ways are asked of a real index server.
     pub real_index: bool,
+    /// Where disks are replaced, nobody tells the node.
+    pub silent_copies: bool,
     /// How often memory is compared with the disk: every so many transactions.
     pub compare_every: usize,
 }
@@ -48,7 +50,7 @@ fn percent(kind: Kind) -> usize {
         Kind::Delays | Kind::Index => 50,
         Kind::Resets | Kind::Cancels | Kind::Settings => 60,
         Kind::HalfOpen | Kind::Partitions | Kind::SlowDisks | Kind::Kills | Kind::Crashes | Kind::Removals => 40,
-        Kind::Freezes => 30,
+        Kind::Freezes | Kind::Disks => 30,
         Kind::Relays => 60,
         Kind::Slander => 15,
         Kind::Liars => 25,
@@ -66,6 +68,10 @@ impl Mix {
             // With a liar nobody can say who is to blame for the rest.
             kinds.remove(&Kind::Slander);
         }
+        if kinds.contains(&Kind::Disks) {
+            // Who lost state and meets a quarrel has to ask people: what must come right by itself is tried here.
+            kinds.remove(&Kind::Slander);
+        }
         let real_keys = dice.below(10) == 0;
         Mix {
             nodes,
@@ -76,6 +82,7 @@ impl Mix {
             real_keys,
             relays: [0, 1, 2, 3][dice.below(4)],
             real_index: dice.chance(50),
+            silent_copies: dice.chance(40),
             compare_every: if dice.chance(6) { 1 } else { 32 },
         }
     }

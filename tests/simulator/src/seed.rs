@@ -3,6 +3,7 @@
 use crate::faults::{Counts, Kind};
 use crate::life::Life;
 use crate::mix::Mix;
+use crate::world::Node;
 use offst_crypto::Hash;
 use offst_funder::Progress;
 use std::collections::BTreeSet;
@@ -119,7 +120,7 @@ pub fn live_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
 
 fn outcome(life: Life) -> Outcome {
     let payments = |wanted: Progress| {
-        let all = life.world.nodes.iter().flat_map(|node| node.disk.payments());
+        let all = life.world.nodes.iter().flat_map(Node::all_payments);
         all.filter(|payment| payment.progress == wanted).count() as u64
     };
     Outcome {

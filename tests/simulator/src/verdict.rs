@@ -3,8 +3,9 @@
 use crate::faults::{Deed, Kind};
 use crate::life::Life;
 use crate::reference::{Model, Paid, signed};
+use crate::truth::Truth;
 use crate::world::Node;
-use offst_funder::{Command, Payment, Progress, Reply};
+use offst_funder::{Command, LineKey, Part, Payment, Progress, Reply};
 use offst_proto::report::{ForwardReport, InvoiceStatus, PaymentStatus};
 use offst_proto::{Currency, InvoiceId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,11 @@ impl Life {
         let paid = self.check_receipts();
         if self.mix.has(Kind::Liars) {
             self.check_losses();
+        } else if self.has_losses() {
+            self.world.assert_quiet();
+            self.check_truth();
         } else {
+            self.check_truth();
             self.world.assert_quiet();
             self.check_wealth(&paid);
         }
@@ -35,11 +40,45 @@ impl Life {
         (0..self.world.nodes.len()).filter(|index| !self.world.liars.contains(index)).collect()
     }
 
+    /// Whether any node has lost a part of its state.
+    fn has_losses(&self) -> bool {
+        !self.world.replaced.is_empty()
+    }
+
+    /// Every account holds what was paid over it, whoever has lost what. Where an older disk was put back in silence, its owner
+    /// may lose something, and nobody else.
+    fn check_truth(&self) {
+        let (world, truth) = (&self.world, Truth::of(&self.world));
+        for index in 0..world.nodes.len() {
+            for currency in &self.currencies {
+                let (has, must) = (world.nodes[index].wealth_in(currency), truth.wealth(index, currency));
+                let may_differ = has > must || world.careless.contains(&index);
+                if world.careless.is_empty() || !may_differ {
+                    assert_eq!(has, must, "what node {index} has in {currency}, and what it was paid and has paid");
+                }
+            }
+            for (friend, account) in world.nodes[index].accounts().filter(|_| world.careless.is_empty()) {
+                let (friend, currency) = (world.index(friend), &account.key().currency);
+                let balance = account.epoch().map_or(0, |epoch| epoch.balance());
+                let must = truth.balance(index, friend, currency);
+                assert_eq!(balance, must, "what node {friend} owes node {index} in {currency}, and what was paid there");
+            }
+            if world.replaced.contains(&index) || !world.careless.is_empty() {
+                continue;
+            }
+            for payment in world.nodes[index].disk.payments() {
+                let delivered = payment.parts.keys().filter(|id| truth.delivered.contains(id)).count();
+                let is_told = if payment.progress == Progress::Paid { payment.parts.len() } else { 0 };
+                assert_eq!(delivered, is_told, "parts of {payment:?} of node {index} that were collected");
+            }
+        }
+    }
+
     /// Nobody waits for an answer any more, and nothing is said twice.
     fn check_answers(&mut self) {
         for index in self.honest() {
+            let is_vague = self.has_losses() || !self.world.liars.is_empty();
             let world = &mut self.world;
-            let has_liars = !world.liars.is_empty();
             let payments: Vec<_> = world.nodes[index].disk.payments().map(|payment| payment.id).collect();
             for id in payments {
                 let status = world.ask(index, Command::PaymentStatus(id));
@@ -58,7 +97,7 @@ impl Life {
             }
             for reply in node.replies.values() {
                 if let Reply::Payment(report) = reply {
-                    let has_proof = report.receipt.is_some() || has_liars;
+                    let has_proof = report.receipt.is_some() || is_vague;
                     assert!(has_proof || report.status != PaymentStatus::Paid, "node {index} has no receipt");
                     assert!(report.receipt.is_none() || report.status == PaymentStatus::Paid);
                 }
@@ -70,43 +109,49 @@ impl Life {
     fn check_receipts(&self) -> Vec<(Payment, Paid)> {
         let world = &self.world;
         let has_liars = !world.liars.is_empty();
+        // Somebody does not know any more what it did.
+        let is_vague = has_liars || self.has_losses();
         let mut carried = Carried::new();
         for (index, node) in world.nodes.iter().enumerate() {
             for report in &node.disk.forwarded {
                 carried.entry(report.request_id).or_default().push((index, report.clone()));
             }
         }
-        let arrived = |node: &Node| -> BTreeSet<RequestId> {
-            let collected = node.collected().into_iter().filter(|key| node.disk.arrived.contains_key(key));
-            collected.map(|key| key.id).collect()
-        };
-        let collected: Vec<BTreeSet<RequestId>> = world.nodes.iter().map(arrived).collect();
+        let sold = |node: &Node| -> BTreeSet<RequestId> { node.sold().into_keys().map(|key| key.id).collect() };
+        let collected: Vec<BTreeSet<RequestId>> = world.nodes.iter().map(sold).collect();
         let mut paid = Vec::new();
         let mut paid_invoices: BTreeSet<InvoiceId> = BTreeSet::new();
         for index in self.honest() {
-            for payment in world.nodes[index].disk.payments() {
+            for payment in world.nodes[index].all_payments() {
                 match payment.progress {
                     Progress::Paid => {}
                     Progress::Failed => {
                         assert_eq!(payment.receipt(), None, "a payment that failed has a receipt");
                         continue;
                     }
+                    // Whoever lost it does not pay it any more.
+                    _ if world.nodes[index].disk.payment(payment.id).is_none() => continue,
                     progress => panic!("a payment of node {index} is {progress:?}: {}", payment.reason),
                 }
                 let seller = world.index(payment.destination);
                 let Some(receipt) = payment.receipt() else {
-                    assert!(has_liars, "node {index} has no receipt: {payment:?}");
+                    // A seller without its disk takes each part that was committed to it: it knows no total any more.
+                    let is_short = has_liars || world.replaced.contains(&seller) || !world.careless.is_empty();
+                    assert!(is_short, "node {index} has no receipt: {payment:?}");
                     continue;
                 };
                 let invoice = payment.invoice.as_ref().map(|(id, _)| {
-                    assert!(paid_invoices.insert(*id), "an invoice is paid once");
-                    world.nodes[seller].disk.invoice(*id).expect("the seller made it")
+                    let is_first = paid_invoices.insert(*id);
+                    assert!(is_first || world.careless.contains(&seller), "an invoice is paid once");
+                    let records = world.nodes[seller].disks().filter_map(|disk| disk.invoice(*id));
+                    records.last().expect("the seller made it")
                 });
                 let verified = receipt.verify(world.verifier(), invoice.as_ref().map(|record| &*record.invoice));
                 assert_eq!(verified, Ok(()), "the receipt of node {index}");
                 if !world.liars.contains(&seller) {
                     let status = invoice.map_or(InvoiceStatus::Paid, |record| record.status);
-                    assert_eq!(status, InvoiceStatus::Paid, "node {index} has a receipt for what was not credited");
+                    let is_sure = status == InvoiceStatus::Paid || world.replaced.contains(&seller);
+                    assert!(is_sure, "node {index} has a receipt for what was not credited");
                     for part in payment.parts.keys() {
                         assert!(collected[seller].contains(part), "part {part} was collected by the seller");
                     }
@@ -115,7 +160,7 @@ impl Life {
                     let carried = carried.remove(id).unwrap_or_default();
                     let nodes: BTreeSet<_> = carried.iter().map(|(node, _)| world.key(*node)).collect();
                     let route: BTreeSet<_> = part.route[..part.route.len() - 1].iter().copied().collect();
-                    assert!(has_liars || nodes == route, "request {id} was carried by others than were asked");
+                    assert!(is_vague || nodes == route, "request {id} was carried by others than were asked");
                     carried.into_iter().map(|(node, report)| (node, report.fee))
                 });
                 let mediators = mediators.collect();
@@ -130,7 +175,7 @@ impl Life {
                 paid.push((payment, paid_by_it));
             }
         }
-        if !has_liars {
+        if !is_vague {
             assert!(carried.is_empty(), "mediators collected for payments that were not paid: {carried:?}");
             for (index, node) in world.nodes.iter().enumerate() {
                 for record in node.disk.invoices() {
@@ -162,12 +207,25 @@ impl Life {
 
     /// An honest node has what its own records say, less at most what it let liars owe.
     fn check_losses(&self) {
+        let world = &self.world;
         for index in self.honest() {
+            if world.careless.contains(&index) {
+                continue;
+            }
             for currency in &self.currencies {
-                let expected = self.world.nodes[index].records(currency);
-                let loss = expected - self.world.nodes[index].wealth_in(currency);
-                let liars = self.world.liars.iter();
-                let allowed: u128 = liars.map(|liar| self.world.ceiling(index, *liar, currency)).sum();
+                // A liar may keep to itself what became of a part that its friend has forgotten.
+                let is_paid = |id: RequestId, part: &Part| {
+                    let first = world.index(part.route[0]);
+                    let hop = LineKey { friend: world.key(index), currency: currency.clone() }.hop(id);
+                    world.replaced.contains(&index)
+                        && (world.liars.contains(&first) || world.nodes[first].collected().contains(&hop))
+                };
+                let expected = world.nodes[index].records(currency, is_paid) - self.misjudged_fees(index, currency);
+                let loss = expected - world.nodes[index].wealth_in(currency);
+                // Whoever has lost everything can be told by a liar that it still owes what it has paid back.
+                let was_owed = |liar: usize| if world.replaced.contains(&index) { world.debt(index, liar, currency) } else { 0 };
+                let liars = world.liars.iter();
+                let allowed: u128 = liars.map(|liar| world.ceiling(index, *liar, currency) + was_owed(*liar)).sum();
                 assert!(
                     loss <= signed(allowed),
                     "node {index} loses {loss} {currency} to liars that it let owe {allowed}"
@@ -176,9 +234,30 @@ impl Life {
         }
     }
 
+    /// Fees that a node has noted without knowing any more what it had passed on, over what it really kept.
+    fn misjudged_fees(&self, index: usize, currency: &Currency) -> i128 {
+        let world = &self.world;
+        if !world.replaced.contains(&index) {
+            return 0;
+        }
+        let own = world.nodes[index].requests();
+        let reports = world.nodes[index].disks().flat_map(|disk| &disk.forwarded);
+        let reports = reports.filter(|report| report.currency == *currency);
+        let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
+        let misjudged = reports.into_iter().filter_map(|((id, from), report)| {
+            let line = |friend| LineKey { friend, currency: currency.clone() };
+            let came = *world.nodes[world.index(from)].requests().get(&line(world.key(index)).hop(id))?;
+            let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.line.currency == *currency);
+            let (_, went) = onward.next()?;
+            Some(signed(report.fee) - (signed(came) - signed(*went)))
+        });
+        misjudged.sum()
+    }
+
     fn count_deeds(&mut self, paid: &[(Payment, Paid)]) {
         for (payment, paid) in paid {
             let deeds = [
+                (payment.parts.len() == 1, Deed::Single),
                 (payment.parts.len() > 1, Deed::Split),
                 (!paid.mediators.is_empty(), Deed::Mediated),
                 (payment.invoice.is_none(), Deed::Gift),

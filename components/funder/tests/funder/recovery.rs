@@ -168,6 +168,45 @@ fn a_recovery_that_is_killed_goes_on() {
     }
 }
 
+/// The friend had disabled the node before its disk was lost, so that none of their accounts is in an epoch.
+#[test]
+fn accounts_in_all_currencies_come_back_also_when_the_friend_had_stopped_them() {
+    let mut world = World::row(2, 1000);
+    let eggs = "eggs".parse().unwrap();
+    for (node, friend, balance) in [(0, 1, 7), (1, 0, -7)] {
+        assert_eq!(world.ask(node, world.friendship(friend, &eggs, balance, 500)), Reply::Done);
+    }
+    world.advance(1_000);
+    assert_eq!(world.ask(0, Command::DisableFriend { name: name(1), force: false }), Reply::Done);
+    world.advance(1_000);
+    lose_disk(&mut world, 1, &[0]);
+    assert_eq!(world.ask(0, Command::EnableFriend(name(1))), Reply::Done);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    let account = world.nodes[1].account_in(world.key(0), &eggs);
+    assert_eq!((account.status(), account.epoch().unwrap().balance()), (Status::Consistent, -7));
+}
+
+/// The copy was made when the node had stopped the account and its friend did not know yet: the friend agrees to the terms that
+/// lie on the table, before it hears that they are not relied on any more.
+#[test]
+fn an_old_disk_with_terms_that_the_friend_has_not_seen() {
+    let mut world = World::row(2, 1000);
+    world.send(0, 1, 100);
+    world.settle();
+    world.disconnect(0, 1);
+    assert_eq!(world.ask(1, Command::DisableFriend { name: name(0), force: true }), Reply::Done);
+    assert_eq!(world.ask(1, Command::EnableFriend(name(0))), Reply::Done);
+    let copy = world.nodes[1].disk.clone();
+    put_back(&mut world, 1, copy, true);
+    world.connect(0, 1);
+    world.advance(5_000);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    assert_eq!(world.balance(1, 0), 100);
+}
+
 /// The invoices of a copy may have been paid after it was made: they cannot be paid again.
 #[test]
 fn an_invoice_is_paid_once_also_by_an_old_disk() {

@@ -2,13 +2,13 @@
 
 use super::disk::Disk;
 use super::{Node, World};
-use offst_crypto::PublicKey;
+use offst_crypto::{PublicKey, Signature};
 use offst_funder::{Funder, LineKey, Reply};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
 use offst_proto::report::PaymentStatus;
 use offst_proto::statement::Statement;
-use offst_proto::{RequestId, Signable};
+use offst_proto::{RequestId, Signable, Unverified};
 
 impl World {
     /// Whether both sides of an account say that they agree.
@@ -30,11 +30,29 @@ impl World {
             let key = (index, friend, account.key().currency.clone());
             // What the owners agreed on when the account began is no debt that a request made.
             let agreed = u128::try_from(epoch.opening_balance).unwrap_or(0);
+            let debt = u128::try_from(-epoch.balance()).unwrap_or(0);
+            let most = self.debts.entry(key.clone()).or_default();
+            *most = (*most).max(debt);
             let ceiling = self.ceilings.entry(key).or_default();
             *ceiling = (*ceiling).max(account.limit()).max(agreed);
             let owed = epoch.balance() + i128::try_from(epoch.remote_pending()).expect("bounded");
             let is_within = u128::try_from(owed).unwrap_or(0) <= *ceiling;
             assert!(is_within, "node {index} is owed {owed} and allowed {ceiling}");
+        }
+    }
+
+    /// After an older disk was put back in silence, nothing is said again in other words that an honest friend has received:
+    /// such a friend is heard before anything is signed for it.
+    pub(super) fn check_second_statements(&mut self, index: usize) {
+        for (friend, currency, number, seq) in self.nodes[index].notebook.signed_again() {
+            let other = self.index(friend);
+            if self.liars.contains(&other) || self.liars.contains(&index) {
+                continue;
+            }
+            let Ok(currency) = currency.parse() else { continue };
+            let known = self.nodes[other].find(self.nodes[index].key, &currency).and_then(Account::epoch);
+            let has_it = known.is_some_and(|epoch| epoch.number == number && epoch.theirs.seq >= seq);
+            assert!(!has_it, "node {index} signs its statement {seq} again, which node {other} has received");
         }
     }
 
@@ -109,8 +127,15 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
     }
     let statements = match FriendMessage::from_frame(frame) {
         Ok(FriendMessage::Statement(statement)) => vec![*statement],
-        // What both have signed, for a friend that has lost it.
-        Ok(FriendMessage::EvidenceStatements(statements)) => statements,
+        // What both have signed, for a friend that has lost it. It was read before the batch that sends it, which may have
+        // learned of more.
+        Ok(FriendMessage::EvidenceStatements(statements)) => {
+            let is_new = |statement: &Unverified<Statement>| {
+                let wire = statement.wire();
+                !node.notebook.knows(statement.peek(), &wire[..wire.len() - Signature::LEN])
+            };
+            statements.into_iter().filter(is_new).collect()
+        }
         message => panic!("a statement stands in {message:?}"),
     };
     for statement in statements.iter().filter(|statement| statement.peek().author == node.key) {

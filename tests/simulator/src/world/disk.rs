@@ -324,6 +324,11 @@ impl Disk {
         forwards.chain(self.arrivals.keys().map(|key| (key, "the arrival")))
     }
 
+    /// Whether the node recovers what it has lost.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// The rows that prove where an account stands.
     pub(super) fn evidence(&self, line: &LineKey) -> EvidenceRows {
         let rows = self.accounts.get(line);

@@ -9,6 +9,7 @@ pub(crate) mod disk;
 mod liar;
 mod lies;
 mod link;
+mod loss;
 mod meeting;
 mod notebook;
 mod process;
@@ -23,6 +24,7 @@ use crate::trace::Trace;
 use agenda::Agenda;
 use disk::Disk;
 use link::{Links, pair};
+pub(crate) use loss::Loss;
 use meeting::Meeting;
 use notebook::{CarefulSigner, Notebook};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
@@ -79,6 +81,10 @@ pub struct Node {
     notebook: Notebook,
     /// Survives the node.
     pub disk: Disk,
+    /// Disks that it does not have any more: for checks from outside.
+    past: Vec<Disk>,
+    /// A copy of its disk that its owner has made.
+    copy: Option<Box<Disk>>,
     inbox: VecDeque<Input>,
     booted: u64,
     /// It runs, but does nothing.
@@ -142,6 +148,11 @@ impl Node {
         accounts.any(|(_, account)| account.epoch().is_some())
     }
 
+    /// Its accounts, and with whom. None when it is down.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (PublicKey, &Account)> {
+        self.funder.iter().flat_map(Funder::accounts)
+    }
+
     /// What all friends owe, credits of all currencies.
     pub fn wealth(&self) -> i128 {
         let accounts = self.funder.as_ref().expect("the node is up").accounts();
@@ -175,6 +186,14 @@ pub struct World {
     /// What liars owed when they were given up.
     pub(crate) written_off: BTreeMap<(usize, Currency), i128>,
     liars_are_gone: bool,
+    /// Nodes that have lost state and have not got everything back yet.
+    lost: BTreeSet<usize>,
+    /// Nodes whose disk was replaced and that were told: they lose nothing.
+    pub(crate) replaced: BTreeSet<usize>,
+    /// Nodes whose disk was once replaced in silence.
+    pub(crate) careless: BTreeSet<usize>,
+    /// Who found out which liar.
+    found_out: BTreeSet<(usize, usize)>,
     /// Nodes that lie.
     pub(crate) liars: BTreeSet<usize>,
     /// How many answers of a hundred are stale, and how many are false.
@@ -200,6 +219,8 @@ pub struct World {
     signers: Vec<Box<dyn Signer>>,
     /// The most that each node ever let a friend owe, credits.
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
+    /// The most that each node ever owed a friend, credits.
+    debts: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
     pub faults: Counts,
     /// What happened so far.
@@ -259,6 +280,8 @@ impl World {
                     environment: Environment { signer, verifier, random, timing: Timing::default() },
                     notebook,
                     disk: Disk::default(),
+                    past: Vec::new(),
+                    copy: None,
                     inbox: VecDeque::new(),
                     booted: 0,
                     is_frozen: false,
@@ -290,6 +313,10 @@ impl World {
             gone: BTreeMap::new(),
             written_off: BTreeMap::new(),
             liars_are_gone: false,
+            lost: BTreeSet::new(),
+            replaced: BTreeSet::new(),
+            careless: BTreeSet::new(),
+            found_out: BTreeSet::new(),
             liars: BTreeSet::new(),
             wrong_answers: [0, 0],
             split_percent: 0,
@@ -304,6 +331,7 @@ impl World {
             verifier: keys(1).1,
             signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
+            debts: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),
             story: None,

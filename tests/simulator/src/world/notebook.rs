@@ -8,13 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The place of a statement: the friend, the currency, the epoch and the number in it.
-type Place = (PublicKey, String, u64, u64);
+pub(super) type Place = (PublicKey, String, u64, u64);
 
 #[derive(Default)]
 struct Pages {
     /// Signed by a batch that is not on the disk yet: when the process dies, nobody has seen it.
     fresh: BTreeMap<Place, Vec<u8>>,
     durable: BTreeMap<Place, Vec<u8>>,
+    /// Signed before somebody put an older disk back in silence. What no friend has received may be signed again.
+    torn: BTreeMap<Place, Vec<u8>>,
+    /// Places of these that were signed again with other words: not on the disk yet.
+    again: Vec<Place>,
+    /// What the signed requests freeze, credits: not on the disk yet, and on it.
+    fresh_requests: Vec<(HopKey, u128)>,
+    requests: BTreeMap<HopKey, u128>,
     /// Requests that statements collect: not on the disk yet, and on it.
     fresh_collects: Vec<HopKey>,
     collects: BTreeSet<HopKey>,
@@ -36,6 +43,8 @@ impl Notebook {
             pages.durable.extend(fresh);
             let fresh = std::mem::take(&mut pages.fresh_collects);
             pages.collects.extend(fresh);
+            let fresh = std::mem::take(&mut pages.fresh_requests);
+            pages.requests.extend(fresh);
         });
     }
 
@@ -44,7 +53,17 @@ impl Notebook {
         self.pages(|pages| {
             pages.fresh.clear();
             pages.fresh_collects.clear();
+            pages.fresh_requests.clear();
+            pages.again.clear();
         });
+    }
+
+    /// Whether these words were signed once, and the transaction was written.
+    pub(super) fn knows(&self, statement: &Statement, message: &[u8]) -> bool {
+        let place = (statement.other, statement.currency.to_string(), statement.epoch, statement.seq);
+        self.pages(|pages| {
+            [pages.durable.get(&place), pages.torn.get(&place)].into_iter().flatten().any(|known| known == message)
+        })
     }
 
     /// All requests that were collected in statements.
@@ -52,9 +71,22 @@ impl Notebook {
         self.pages(|pages| pages.collects.clone())
     }
 
+    /// What each request freezes that was signed, credits.
+    pub(super) fn requests(&self) -> BTreeMap<HopKey, u128> {
+        self.pages(|pages| pages.requests.clone())
+    }
+
     /// Somebody has put an old disk back by hand, and said nothing: whatever nobody has received may be signed again.
     pub(super) fn torn_out(&self) {
-        self.pages(|pages| *pages = Pages::default());
+        self.pages(|pages| {
+            let torn = std::mem::take(&mut pages.durable);
+            pages.torn.extend(torn);
+        });
+    }
+
+    /// Places at which a second statement was signed since an older disk was put back in silence, each told once.
+    pub(super) fn signed_again(&self) -> Vec<Place> {
+        self.pages(|pages| std::mem::take(&mut pages.again))
     }
 
     fn sign(&self, message: &[u8]) {
@@ -66,11 +98,16 @@ impl Notebook {
             for known in [pages.fresh.get(&place), pages.durable.get(&place)].into_iter().flatten() {
                 assert!(known == message, "a second statement is signed for one number: {statement:?}");
             }
+            if pages.torn.get(&place).is_some_and(|known| known != message) {
+                pages.again.push(place.clone());
+            }
             pages.fresh.insert(place, message.to_vec());
             for operation in &statement.operations {
-                if let Operation::Collect { id, .. } = operation {
-                    let line = LineKey { friend: statement.other, currency: statement.currency.clone() };
-                    pages.fresh_collects.push(line.hop(*id));
+                let line = LineKey { friend: statement.other, currency: statement.currency.clone() };
+                match operation {
+                    Operation::Collect { id, .. } => pages.fresh_collects.push(line.hop(*id)),
+                    Operation::Request(request) => pages.fresh_requests.push((line.hop(request.id), request.frozen())),
+                    _ => {}
                 }
             }
         });

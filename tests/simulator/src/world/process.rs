@@ -51,12 +51,18 @@ impl World {
 
     /// The node goes on with another disk. `is_told`: it will know that its disk is not the newest.
     pub fn replace_disk(&mut self, index: usize, disk: Disk, is_told: bool) {
-        self.kill(index);
-        self.nodes[index].disk = disk;
-        if !is_told {
-            self.nodes[index].notebook.torn_out();
-        }
+        self.change_disk(index, disk, is_told);
         self.start(index);
+    }
+
+    /// The same, and the process has not started again.
+    pub(super) fn change_disk(&mut self, index: usize, disk: Disk, is_told: bool) {
+        self.kill(index);
+        let node = &mut self.nodes[index];
+        node.past.push(std::mem::replace(&mut node.disk, disk));
+        if !is_told {
+            node.notebook.torn_out();
+        }
     }
 
     /// The process starts again from its disk.
@@ -184,6 +190,7 @@ impl World {
             self.dropped(index, line.friend, &line.currency);
         }
         self.check_limits(index);
+        self.check_second_statements(index);
         match crash {
             Some(Crash::BeforeOutputs) => outputs.clear(),
             Some(Crash::BetweenOutputs) => outputs.truncate(outputs.len() / 2),

@@ -16,6 +16,9 @@ impl World {
                 lines.push(format!("node {index} is down"));
                 continue;
             };
+            if node.disk.is_recovering() {
+                lines.push(format!("node {index} still recovers what it has lost"));
+            }
             for (friend, account) in funder.accounts() {
                 let other = self.index(friend);
                 if self.liars.contains(&other) {

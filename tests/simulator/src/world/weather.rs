@@ -1,14 +1,15 @@
 //! What life needs to know and do besides commands: who stands still, who is gone, what is pending.
 
 use super::agenda::Plan;
+use super::disk::Disk;
 use super::{Fault, Node, World};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
-use offst_funder::{Funder, HopKey, Progress};
+use offst_funder::{Funder, HopKey, Part, Progress};
 use offst_ledger::{Account, AccountKey, Direction, Status};
-use offst_proto::Currency;
 use offst_proto::order::Order;
-use std::collections::BTreeSet;
+use offst_proto::{Currency, RequestId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a friend owes; before an account has begun, what its owner says.
 fn balance_of(account: &Account) -> i128 {
@@ -39,21 +40,35 @@ impl Node {
     /// Every request of a friend's that was collected.
     pub(crate) fn collected(&self) -> BTreeSet<HopKey> {
         let mut collected = self.notebook.collects();
-        collected.extend(self.disk.collected.iter().cloned());
+        collected.extend(self.disks().flat_map(|disk| disk.collected.iter().cloned()));
         collected
     }
 
-    /// What the node must have in a currency by its own records: what it collected as a seller, took as a mediator, and paid.
-    pub(crate) fn records(&self, currency: &Currency) -> i128 {
-        let disk = &self.disk;
+    /// Requests that ended at this node and that it has collected, by all disks it ever had.
+    pub(crate) fn sold(&self) -> BTreeMap<HopKey, u128> {
         let collected = self.collected();
-        let of_currency = collected.iter().filter(|key| key.line.currency == *currency);
-        let sold = of_currency.filter_map(|key| disk.arrived.get(key)).map(|arrival| arrival.amount);
-        let took = disk.forwarded.iter().filter(|report| report.currency == *currency).map(|report| report.fee);
-        let paid = disk.payments().filter(|payment| payment.currency == *currency);
-        let parts = paid.flat_map(|payment| payment.parts.into_values());
-        let paid = parts.filter(|part| part.preimage.is_some()).map(|part| part.amount + part.fees);
-        signed(sold.chain(took).sum()) - signed(paid.sum())
+        let arrived = self.disks().flat_map(|disk| &disk.arrived).filter(|(key, _)| collected.contains(key));
+        arrived.map(|(key, arrival)| (key.clone(), arrival.amount)).collect()
+    }
+
+    /// What the node must have in a currency by its own records, on all disks it ever had: what it collected as a seller, took
+    /// as a mediator, and paid. `is_paid`: of a part that was promised, and that the node does not know to be paid.
+    pub(crate) fn records(&self, currency: &Currency, is_paid: impl Fn(RequestId, &Part) -> bool) -> i128 {
+        let sold = self.sold();
+        let sold = sold.iter().filter(|(key, _)| key.line.currency == *currency).map(|(_, amount)| *amount);
+        let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
+        let took: BTreeMap<_, u128> = reports.map(|report| ((report.request_id, report.from), report.fee)).collect();
+        let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
+        let parts = payments.flat_map(|payment| payment.parts);
+        let is_paid = |id, part: &Part| part.preimage.is_some() || part.promise.is_some() && is_paid(id, part);
+        let paid = parts.filter(|(id, part)| is_paid(*id, part)).map(|(id, part)| (id, part.amount + part.fees));
+        let paid: BTreeMap<_, u128> = paid.collect();
+        signed(sold.chain(took.into_values()).sum()) - signed(paid.into_values().sum())
+    }
+
+    /// What each request freezes that the node has signed, credits.
+    pub(crate) fn requests(&self) -> BTreeMap<HopKey, u128> {
+        self.notebook.requests()
     }
 
     /// What a friend owes as the node or, if it is down, its disk sees it.
@@ -192,6 +207,11 @@ impl World {
         for liar in self.liars.clone() {
             self.kill(liar);
         }
+    }
+
+    /// The most that a node ever owed this friend, credits.
+    pub(crate) fn debt(&self, index: usize, friend: usize, currency: &Currency) -> u128 {
+        self.debts.get(&(index, self.key(friend), currency.clone())).copied().unwrap_or(0)
     }
 
     /// The most that a node ever let this friend owe, credits.

@@ -1,0 +1,185 @@
+//! Disks that are lost, or replaced by an older copy, while everything else goes on.
+//!
+//! What a loss may cost is known, and nothing else may be missing afterwards. Of one that its owner tells of, nothing: every
+//! account goes on from the newest that friends prove. It is tried where no friend of the node has just lost state too: what
+//! neither side of an account remembers is gone. Of a copy that is put back in silence, what the node itself gives up before
+//! the friend that knows better is heard; nobody else pays for that.
+
+use super::disk::Disk;
+use super::{Fault, Node, Payment, World, name, pair};
+use crate::faults::Deed;
+use offst_funder::{Change, Commit, Funder, RecoveryRecord, lost_friend};
+use offst_ledger::{Account, AccountKey, Status, StopReason};
+use offst_proto::PaymentId;
+use offst_proto::ticket::FriendTicket;
+use std::collections::BTreeMap;
+
+/// How long a liar that shows an older state keeps away from everybody else, ms.
+const APART_MS: u64 = 25_000;
+
+/// How an owner goes on without the newest disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// With an older copy, and says so.
+    Restored,
+    /// With an older copy, and says nothing.
+    Silent,
+    /// With the identity and the friends' tickets.
+    Everything,
+}
+
+impl Node {
+    /// All disks that it ever had, the present one last.
+    pub(crate) fn disks(&self) -> impl Iterator<Item = &Disk> {
+        self.past.iter().chain([&self.disk])
+    }
+
+    /// All payments that it ever knew: as its newest disk has them.
+    pub(crate) fn all_payments(&self) -> Vec<Payment> {
+        let all = self.disks().flat_map(Disk::payments);
+        all.map(|payment| (payment.id, payment)).collect::<BTreeMap<PaymentId, _>>().into_values().collect()
+    }
+}
+
+impl World {
+    /// An owner copies the disk.
+    pub(crate) fn copy_disk(&mut self, index: usize) {
+        self.nodes[index].copy = Some(Box::new(self.nodes[index].disk.clone()));
+    }
+
+    /// Whether a loss can be made good: nobody next to the node has lost state and not got it back.
+    pub(crate) fn may_lose(&mut self, index: usize, friends: &[usize]) -> bool {
+        let back: Vec<usize> = self.lost.iter().copied().filter(|lost| self.has_recovered(*lost)).collect();
+        for index in back {
+            self.lost.remove(&index);
+            self.faults.did(Deed::Recovered);
+        }
+        !self.lost.contains(&index) && !friends.iter().any(|friend| self.lost.contains(friend))
+    }
+
+    /// Whether all accounts with honest friends go on, as both sides see them.
+    fn has_recovered(&self, index: usize) -> bool {
+        let node = &self.nodes[index];
+        let goes_on = |account: &Account| account.status() == Status::Consistent && account.is_resumed();
+        let others = self.nodes.iter().enumerate();
+        let mut honest = others.filter(|(other, _)| *other != index && !self.liars.contains(other));
+        node.funder.is_some()
+            && !node.disk.is_recovering()
+            && honest.all(|(_, friend)| {
+                let Some(funder) = &friend.funder else { return false };
+                let mut accounts = funder.accounts().filter(|(key, _)| *key == node.key);
+                accounts.all(|(_, theirs)| {
+                    let ours = node.find(friend.key, &theirs.key().currency);
+                    goes_on(theirs) && ours.is_some_and(goes_on)
+                })
+            })
+    }
+
+    /// A node goes on without its newest disk. `friends`: whose tickets its owner has.
+    pub(crate) fn lose(&mut self, index: usize, friends: &[usize], loss: Loss) {
+        let Some(copy) = self.nodes[index].copy.as_deref().cloned().or((loss == Loss::Everything).then(Disk::default))
+        else {
+            return;
+        };
+        let accounts = self.nodes[index].funder.iter().flat_map(Funder::accounts);
+        if accounts.filter_map(|(_, account)| account.epoch()).any(|epoch| epoch.pendings().next().is_some()) {
+            self.faults.add(Fault::LostUnderWay);
+        }
+        let now_ms = self.now(index).unix_ms;
+        let disk = match loss {
+            Loss::Restored => {
+                self.faults.add(Fault::RestoredDisk);
+                let mut disk = copy;
+                disk.commit(&[Change::Recovery(Some(RecoveryRecord::new(now_ms, false)))]).expect("it writes");
+                disk
+            }
+            Loss::Silent => {
+                self.faults.add(Fault::OldDisk);
+                self.careless.insert(index);
+                copy
+            }
+            Loss::Everything => {
+                self.faults.add(Fault::LostDisk);
+                self.nodes[index].copy = None;
+                self.empty_disk(index, friends)
+            }
+        };
+        self.tell(|| format!("node {index} goes on without its newest disk: {loss:?}"));
+        self.lost.insert(index);
+        self.replaced.insert(index);
+        self.change_disk(index, disk, loss != Loss::Silent);
+    }
+
+    /// What `stnode recover` makes.
+    fn empty_disk(&self, index: usize, friends: &[usize]) -> Disk {
+        let mut disk = Disk::default();
+        let relays = self.relays_of(index).into_iter().enumerate();
+        let mut changes: Vec<_> =
+            relays.map(|(number, ticket)| Change::Relay(format!("relay{number}"), Some(ticket))).collect();
+        for friend in friends {
+            let relays = self.relays_of(*friend);
+            let ticket = FriendTicket { public_key: self.key(*friend), relays, address: None };
+            changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000));
+        }
+        changes.push(Change::Recovery(Some(RecoveryRecord::new(self.now(index).unix_ms, true))));
+        disk.commit(&changes).expect("it writes");
+        disk
+    }
+
+    /// A friend's disk is lost, and a liar goes back to where it was once: for a while it speaks only with that friend, so that
+    /// nobody shows it that more has happened.
+    pub(crate) fn show_older_state(&mut self, liar: usize, victim: usize, friends: &[usize]) {
+        let Some(copy) = self.nodes[liar].copy.as_deref().cloned() else { return };
+        if !self.nodes[liar].is_up() || !self.knows_more(victim, liar, &copy) {
+            return;
+        }
+        self.faults.add(Fault::OlderState);
+        self.tell(|| format!("node {liar} shows node {victim} an older state"));
+        self.lose(victim, friends, Loss::Everything);
+        self.change_disk(liar, copy, false);
+        for other in (0..self.nodes.len()).filter(|other| ![liar, victim].contains(other)) {
+            if self.cut.insert(pair(liar, other)) {
+                self.plan(APART_MS, super::agenda::Plan::Rejoin(liar, other));
+            }
+        }
+        self.start(liar);
+        self.start(victim);
+    }
+
+    /// Whether a node has received more of a friend's log than this old copy of the friend's disk knows of.
+    fn knows_more(&self, index: usize, friend: usize, copy: &Disk) -> bool {
+        let accounts = self.nodes[index].funder.iter().flat_map(Funder::accounts);
+        let with_friend = accounts.filter(|(key, _)| *key == self.key(friend));
+        let mut newer = with_friend.filter_map(|(_, account)| {
+            let epoch = account.epoch()?;
+            let line = account.key();
+            let rows = copy.account(&offst_funder::LineKey { friend: line.local, currency: line.currency.clone() })?;
+            let name = AccountKey { local: line.remote, remote: line.local, currency: line.currency.clone() };
+            let old = Account::restore(name, rows).expect("the disk can be read");
+            let old = old.epoch()?;
+            Some((epoch.number, epoch.theirs.seq) > (old.number, old.mine.seq))
+        });
+        newer.any(|is_newer| is_newer)
+    }
+
+    /// Counts who was found out since somebody looked.
+    pub(crate) fn note_found_out(&mut self) {
+        let mut found = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| !self.liars.contains(index)) {
+            for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
+                let status = account.status();
+                let withholds =
+                    matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. });
+                let friend = self.index(friend);
+                if withholds && self.liars.contains(&friend) {
+                    found.push((index, friend));
+                }
+            }
+        }
+        for pair in found {
+            if self.found_out.insert(pair) {
+                self.faults.did(Deed::FoundOut);
+            }
+        }
+    }
+}
