@@ -11,8 +11,8 @@ mod networks;
 use networks::{Kind, Network};
 use serde_json::{Value, json};
 
-const USAGE: &str =
-    "options: --short (small networks, a few seconds), --json, --nodes NUMBER (instead of 100000 and 1000000)";
+const USAGE: &str = "options: --short (small networks, a few seconds), --json, --nodes NUMBER (instead of 100000 and 1000000), \
+     --updates (nothing else)";
 
 struct Options {
     nodes: Vec<usize>,
@@ -21,6 +21,7 @@ struct Options {
     seconds: f64,
     signed_nodes: usize,
     json: bool,
+    only_updates: bool,
 }
 
 impl Options {
@@ -32,6 +33,7 @@ impl Options {
             seconds: 5.0,
             signed_nodes: 50_000,
             json: false,
+            only_updates: false,
         };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -40,6 +42,7 @@ impl Options {
                     options = Options { nodes, queries: 100, rounds: 2, seconds: 0.2, signed_nodes: 500, ..options };
                 }
                 "--json" => options.json = true,
+                "--updates" => options.only_updates = true,
                 "--nodes" => {
                     let number = arguments.next().and_then(|number| number.parse().ok());
                     options.nodes = vec![number.filter(|number| *number >= 100).ok_or("--nodes wants 100 or more")?];
@@ -82,6 +85,11 @@ fn main() {
 fn network(kind: Kind, name: &str, nodes: usize, options: &Options) -> Value {
     let network = Network::draw(kind, nodes, 7);
     let (graph, loaded) = measure::load(&network);
+    if options.only_updates {
+        let (_, updates) = measure::updates(&network, graph, options.seconds);
+        let friendships = network.friendships.len();
+        return json!({ "network": name, "nodes": nodes, "friendships": friendships, "loading": loaded, "updates": updates });
+    }
     let searches: Vec<_> = measure::LOADS
         .iter()
         .map(|load| {
