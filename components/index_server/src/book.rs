@@ -44,6 +44,16 @@ pub enum GraphChange {
     },
 }
 
+impl GraphChange {
+    /// Whose word about which edge it changes.
+    pub(crate) fn place(&self) -> (&PublicKey, &PublicKey, &Currency) {
+        match self {
+            GraphChange::Set { node, edge, .. } => (node, &edge.friend, &edge.currency),
+            GraphChange::Remove { node, friend, currency } => (node, friend, currency),
+        }
+    }
+}
+
 /// What became of an update from a neighbour or a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merged {

@@ -1,9 +1,10 @@
 //! The graph of capacities: which hops both ends publish, what they hold and what they cost.
 //!
-//! The interface is small on purpose: [`CapacityGraph::set`], [`CapacityGraph::remove`], [`CapacityGraph::search`]. A
-//! search reads flat arrays: nodes are numbers, a friendship is 16 bytes in the list of each end, a rate that many use is
+//! The interface is small on purpose: [`CapacityGraph::set`], [`CapacityGraph::remove`], both for many changes
+//! at a time as [`CapacityGraph::apply`], and [`CapacityGraph::search`]. A search reads flat arrays: nodes are numbers, a friendship is 16 bytes in the list of each end, a rate that many use is
 //! held once. Capacities are rounded down to 18 significant bits.
 
+mod ahead;
 mod arc;
 mod capacity;
 mod layer;
@@ -16,6 +17,7 @@ pub(crate) use capacity::{pack_up, unpack};
 pub(crate) use layer::Layer;
 pub(crate) use rates::PackedRate;
 
+use crate::book::GraphChange;
 use crate::search::{Found, Scratch, SearchBounds, search};
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
@@ -70,6 +72,19 @@ impl CapacityGraph {
         layer.remove(&node, &friend);
         if layer.is_empty() {
             self.currencies.remove(currency);
+        }
+    }
+
+    /// Makes changes in order: as [`CapacityGraph::set`] and [`CapacityGraph::remove`], but faster in a large graph.
+    pub fn apply(&mut self, changes: &[GraphChange]) {
+        for together in changes.chunks(ahead::TOGETHER) {
+            self.read_ahead(together);
+            for change in together {
+                match change {
+                    GraphChange::Set { node, edge, expires_ms } => self.set(*node, edge, *expires_ms),
+                    GraphChange::Remove { node, friend, currency } => self.remove(*node, *friend, currency),
+                }
+            }
         }
     }
 

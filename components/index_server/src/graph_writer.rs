@@ -93,7 +93,7 @@ impl Shared {
             let count = changes.len();
             {
                 let mut graph = graph.write().unwrap_or_else(PoisonError::into_inner);
-                changes.into_iter().for_each(|change| graph.change(change));
+                graph.apply(&changes);
             }
             applied.send_modify(|applied| *applied += count as u64);
             if count < BATCH_MAX {

@@ -14,16 +14,13 @@ pub(crate) struct Graphs {
 }
 
 impl Graphs {
-    /// Takes a change.
-    pub(crate) fn change(&mut self, change: GraphChange) {
-        match change {
-            GraphChange::Set { node, edge, expires_ms } => {
-                self.capacities.set(node, &edge, expires_ms);
-                self.clearing.set(node, &edge, expires_ms);
-            }
-            GraphChange::Remove { node, friend, currency } => {
-                self.capacities.remove(node, friend, &currency);
-                self.clearing.remove(node, friend, &currency);
+    /// Makes changes, in order.
+    pub(crate) fn apply(&mut self, changes: &[GraphChange]) {
+        self.capacities.apply(changes);
+        for change in changes {
+            match change {
+                GraphChange::Set { node, edge, expires_ms } => self.clearing.set(*node, edge, *expires_ms),
+                GraphChange::Remove { node, friend, currency } => self.clearing.remove(*node, *friend, currency),
             }
         }
     }

@@ -51,9 +51,7 @@ impl Index {
     }
 
     fn follow(&mut self) {
-        for change in self.book.take_changes() {
-            self.graphs.change(change);
-        }
+        self.graphs.apply(&self.book.take_changes());
         self.book.take_dropped();
     }
 }

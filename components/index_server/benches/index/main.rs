@@ -7,18 +7,18 @@
 mod clock;
 mod measure;
 mod networks;
+mod whole;
 
-use networks::{Kind, Network};
+use networks::Kind;
 use serde_json::{Value, json};
+use whole::Extent;
 
-const USAGE: &str =
-    "options: --short (small networks, a few seconds), --json, --nodes NUMBER (instead of 100000 and 1000000)";
+const USAGE: &str = "options: --short (small networks, a few seconds), --json, --nodes NUMBER (instead of 100000 and 1000000), \
+     --updates (nothing else)";
 
 struct Options {
     nodes: Vec<usize>,
-    queries: usize,
-    rounds: usize,
-    seconds: f64,
+    extent: Extent,
     signed_nodes: usize,
     json: bool,
 }
@@ -27,19 +27,19 @@ impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Options {
             nodes: vec![100_000, 1_000_000],
-            queries: 1000,
-            rounds: 5,
-            seconds: 5.0,
+            extent: Extent { queries: 1000, rounds: 5, seconds: 5.0, only_updates: false },
             signed_nodes: 50_000,
             json: false,
         };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--short" => {
-                    let nodes = vec![5_000];
-                    options = Options { nodes, queries: 100, rounds: 2, seconds: 0.2, signed_nodes: 500, ..options };
+                    options.nodes = vec![5_000];
+                    options.extent = Extent { queries: 100, rounds: 2, seconds: 0.2, ..options.extent };
+                    options.signed_nodes = 500;
                 }
                 "--json" => options.json = true,
+                "--updates" => options.extent.only_updates = true,
                 "--nodes" => {
                     let number = arguments.next().and_then(|number| number.parse().ok());
                     options.nodes = vec![number.filter(|number| *number >= 100).ok_or("--nodes wants 100 or more")?];
@@ -64,7 +64,7 @@ fn main() {
     let mut networks = vec![];
     for nodes in &options.nodes {
         for (kind, name) in [(Kind::ScaleFree, "scale-free"), (Kind::SmallWorld, "small-world")] {
-            let report = network(kind, name, *nodes, &options);
+            let report = whole::network(kind, name, *nodes, &options.extent);
             if !options.json {
                 show(&report, 0);
             }
@@ -77,34 +77,6 @@ fn main() {
     } else {
         show(&json!({ "signed": signed }), 0);
     }
-}
-
-fn network(kind: Kind, name: &str, nodes: usize, options: &Options) -> Value {
-    let network = Network::draw(kind, nodes, 7);
-    let (graph, loaded) = measure::load(&network);
-    let searches: Vec<_> = measure::LOADS
-        .iter()
-        .map(|load| {
-            // An answer with 5 ways is several searches.
-            let count = if load.ways > 1 { options.queries / 5 } else { options.queries };
-            let report = measure::searches(&network, &graph, load, count, options.rounds);
-            if !options.json {
-                eprintln!("{name} {nodes}: {report}");
-            }
-            report
-        })
-        .collect();
-    let petgraph = measure::petgraph(&network, &graph, (2_000_000 / nodes).clamp(3, 20));
-    let (_, updates) = measure::updates(&network, graph, options.seconds);
-    json!({
-        "network": name,
-        "nodes": nodes,
-        "friendships": network.friendships.len(),
-        "loading": loaded,
-        "searches": searches,
-        "dijkstra": petgraph,
-        "updates": updates,
-    })
 }
 
 /// A report as lines: fields of one kind of measurement on one line.

@@ -21,6 +21,13 @@ fn main() {
         megabytes(report.bytes),
         megabytes(report.bytes_missing),
     );
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    println!(
+        "the floor: {} signatures take {:.2} s of a core, so {:.2} s on the {cores} cores here",
+        report.updates,
+        report.signatures_cpu_seconds,
+        report.signatures_cpu_seconds / cores as f64,
+    );
     println!(
         "after a reconnect with one change: {:.3} s, {} bytes in both directions",
         report.seconds_for_one_change, report.bytes_for_one_change

@@ -1,12 +1,12 @@
 //! Two index servers that each have seen one half of a network, over real sockets, and what it takes until they are equal.
 
-use offst_crypto::{Identity, PublicKey};
+use offst_crypto::{Ed25519Verifier, Identity, PublicKey};
 use offst_index_server::{Counters, Federation, IndexServer, Limits};
 use offst_proto::index::{
     Clearable, EDGES_MAX, Edge, FEDERATION_FRAME_BYTES_MAX, ServerToServer, UPDATES_BYTES_FULL, UPDATES_MAX, Update,
 };
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, Rate, Verified};
+use offst_proto::{Currency, Rate, Unverified, Verified};
 use offst_secure_channel::{Authenticator, FrameReader, FrameWriter, SecureStream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const FRIENDS: usize = 5;
+/// Enough to tell what one takes, with a clock that counts hundredths of a second.
+const SIGNATURES_TRIED: usize = 10_000;
 
 /// What it took.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// Time of a core that both servers together took until then; 0 where the system does not say it.
     pub(crate) cpu_seconds: f64,
+    /// Time of a core that checking the signatures alone takes: one for each update, at the server that did not have it.
+    pub(crate) signatures_cpu_seconds: f64,
     /// Bytes of frames in both directions until then.
     pub(crate) bytes: u64,
     /// Updates in both directions until then.
@@ -61,6 +65,17 @@ fn cpu_seconds() -> f64 {
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What it takes to check the signatures of all of these, by the time that some of them take.
+fn signatures_cpu_seconds(wires: &[Vec<u8>]) -> f64 {
+    let some = &wires[..wires.len().min(SIGNATURES_TRIED)];
+    let before = cpu_seconds();
+    for wire in some {
+        let update = Unverified::<Update>::from_wire(wire).unwrap();
+        assert!(update.verify(&Ed25519Verifier).is_ok());
+    }
+    (cpu_seconds() - before) * wires.len() as f64 / some.len() as f64
 }
 
 /// The updates of a network: each node is a friend of the next few.
@@ -201,6 +216,7 @@ async fn link(servers: &[Server; 2]) {
 /// The servers do not become equal.
 pub(crate) async fn run(nodes: usize) -> Report {
     let wires = updates(nodes);
+    let signatures_cpu_seconds = signatures_cpu_seconds(&wires);
     let per_node = (2 * FRIENDS) as u64;
     let servers = [Server::start(u64::MAX - 1).await, Server::start(u64::MAX - 2).await];
     let (first, second) = wires.split_at(nodes / 2);
@@ -249,6 +265,7 @@ pub(crate) async fn run(nodes: usize) -> Report {
         edges: counted.edges,
         seconds,
         cpu_seconds,
+        signatures_cpu_seconds,
         bytes: after.0 - before.0,
         updates: after.1 - before.1,
         bytes_missing: wires.iter().map(|wire| wire.len() as u64).sum(),

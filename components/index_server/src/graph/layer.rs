@@ -52,22 +52,26 @@ impl Layer {
 
     /// Takes `node`'s word about `edge`, instead of an earlier one. Is forgotten when 2^24 other rates are in use.
     pub(super) fn set(&mut self, node: PublicKey, edge: &Edge, expires_ms: u64) {
-        let Some(rate) = self.rates.take(edge.rate) else { return self.remove(&node, &edge.friend) };
+        let known = self.number(&node).zip(self.number(&edge.friend));
+        let known =
+            known.and_then(|(number, friend)| Some((number, friend, self.claim_position(number, friend).ok()?)));
+        let rate = match known {
+            // Most words say only that capacities have changed.
+            Some((number, _, position)) => self.rates.exchange(self.claims.list(number)[position].rate, edge.rate),
+            None => self.rates.take(edge.rate),
+        };
+        let Some(rate) = rate else { return self.remove(&node, &edge.friend) };
+        let (send, receive) = (pack_down(edge.send_capacity), pack_down(edge.receive_capacity));
+        if let Some((number, friend, position)) = known {
+            self.claims.list_mut(number)[position] = Claim { friend, send, receive, rate, expires_ms };
+            return self.connect(number, friend);
+        }
         let number = self.number_of(node);
         let friend = self.number_of(edge.friend);
-        let (send, receive) = (pack_down(edge.send_capacity), pack_down(edge.receive_capacity));
-        let claim = Claim { friend, send, receive, rate, expires_ms };
-        match self.claim_position(number, friend) {
-            Ok(position) => {
-                let known = &mut self.claims.list_mut(number)[position];
-                self.rates.give_back(known.rate);
-                *known = claim;
-            }
-            Err(position) => {
-                self.claims.insert(number, position, claim);
-                self.uses[number as usize] += 1;
-                self.uses[friend as usize] += 1;
-            }
+        if let Err(position) = self.claim_position(number, friend) {
+            self.claims.insert(number, position, Claim { friend, send, receive, rate, expires_ms });
+            self.uses[number as usize] += 1;
+            self.uses[friend as usize] += 1;
         }
         self.connect(number, friend);
     }
@@ -94,6 +98,23 @@ impl Layer {
 
     pub(crate) fn key(&self, number: u32) -> PublicKey {
         self.numbers.key(number)
+    }
+
+    /// The table of numbers, for looking up many nodes at a time.
+    pub(super) fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    /// Reads where the lists of a node lie; see [`super::ahead`].
+    pub(super) fn read_places(&self, number: u32) {
+        self.claims.read_place(number);
+        self.arcs.read_place(number);
+    }
+
+    /// Reads the lists of a node; see [`super::ahead`].
+    pub(super) fn read_lists(&self, number: u32) {
+        self.claims.read_list(number);
+        self.arcs.read_list(number);
     }
 
     /// What leads from and to a node, in the order of the friends' numbers.

@@ -3,6 +3,12 @@
 //! A list that outgrows its room moves to the array's end and leaves a hole. When holes are a quarter of everything, the
 //! lists move to a second array, a few with every change, so that no single change takes long; a search reads either.
 
+use std::hint::black_box;
+
+/// What a processor reads from memory at once.
+const CACHE_LINE_BYTES: usize = 64;
+/// Most values of a list that are read ahead.
+const READ_MAX: usize = 32;
 /// Lists moved with every change while the arrays are exchanged.
 const MOVED_AT_ONCE: usize = 16;
 /// Below this many holes nothing is moved.
@@ -56,6 +62,21 @@ impl<T: Copy + Default> Lists<T> {
         let head = self.heads[number as usize];
         let (array, start) = place(head.start);
         &mut self.arrays[array][start..start + head.length as usize]
+    }
+
+    /// Reads where a list lies, so that it is in the processor's cache.
+    pub(crate) fn read_place(&self, number: u32) {
+        black_box(self.heads[number as usize].length);
+    }
+
+    /// Reads a list, so that it is in the processor's cache. Of a long one the part that a search for a value begins with.
+    pub(crate) fn read_list(&self, number: u32) {
+        let list = self.list(number);
+        let step = (CACHE_LINE_BYTES / size_of::<T>()).max(1);
+        let step = step.max(list.len() / READ_MAX);
+        list.iter().step_by(step).chain(list.last()).for_each(|value| {
+            black_box(*value);
+        });
     }
 
     /// A number kept beside the list, 0 at first.

@@ -4,6 +4,7 @@
 //! otherwise some thousand keys chosen to collide would make every look-up slow. No answer depends on the seed.
 
 use offst_crypto::PublicKey;
+use std::hint::black_box;
 
 const EMPTY: u32 = u32::MAX;
 const FIRST_SLOTS: usize = 8;
@@ -40,6 +41,16 @@ impl Numbers {
     pub(crate) fn find(&self, key: &PublicKey) -> Option<u32> {
         let number = self.slots[self.slot_of(key)];
         (number != EMPTY).then_some(number)
+    }
+
+    /// Reads the place where the search for a key begins; comes back with the number that is there.
+    pub(super) fn read_slot(&self, key: &PublicKey) -> u32 {
+        black_box(self.slots[self.home(key)])
+    }
+
+    /// Reads the key that has a number, if one has.
+    pub(super) fn read_key(&self, number: u32) {
+        black_box(self.keys.get(number as usize).map(|key| key.as_bytes()[0]));
     }
 
     /// The number of a node, a new one if it has none.

@@ -64,6 +64,17 @@ impl Rates {
         Some(number)
     }
 
+    /// The number of `new`, which is used once more instead of the rate `old`. None, and nothing has changed, when all
+    /// numbers are taken.
+    pub(crate) fn exchange(&mut self, old: u32, new: Rate) -> Option<u32> {
+        if self.names[old as usize] == new {
+            return Some(old);
+        }
+        let number = self.take(new)?;
+        self.give_back(old);
+        Some(number)
+    }
+
     /// Used once less.
     pub(crate) fn give_back(&mut self, number: u32) {
         let uses = &mut self.uses[number as usize];
@@ -104,6 +115,8 @@ mod tests {
         rates.give_back(0);
         assert_eq!(rates.take(rate(4)), Some(0));
         assert_eq!(rates.table()[0].fee(0), 4);
+        assert_eq!((rates.exchange(0, rate(4)), rates.exchange(0, rate(3))), (Some(0), Some(2)));
+        assert_eq!(rates.take(rate(5)), Some(0), "nobody uses 4 any more");
     }
 
     #[test]

@@ -93,6 +93,19 @@ enum Change {
     Remove { node: u8, friend: u8 },
 }
 
+impl Change {
+    fn of_graph(&self) -> GraphChange {
+        match *self {
+            Change::Set { node, friend, send, receive, expires_ms } => {
+                GraphChange::Set { node: key(node), edge: edge(friend, send, receive), expires_ms }
+            }
+            Change::Remove { node, friend } => {
+                GraphChange::Remove { node: key(node), friend: key(friend), currency: Currency::default() }
+            }
+        }
+    }
+}
+
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     let change = (0..6u8, 0..6u8, 0..4u128, 0..4u128, 0..30_000u64, 0..4u8).prop_map(
         |(node, friend, send, receive, expires_ms, kind)| match kind {
@@ -110,6 +123,7 @@ proptest! {
     fn like_a_map_of_what_everybody_said_last(changes in changes()) {
         let mut graph = CapacityGraph::new();
         let mut said = BTreeMap::new();
+        let all: Vec<_> = changes.iter().map(Change::of_graph).collect();
         for change in changes {
             match change {
                 Change::Set { node, friend, send, receive, expires_ms } => {
@@ -134,6 +148,11 @@ proptest! {
                 .collect();
             expected.sort();
             prop_assert_eq!(hops(&graph, node), expected);
+        }
+        let mut together = CapacityGraph::new();
+        together.apply(&all);
+        for node in 0..6 {
+            prop_assert_eq!(hops(&together, node), hops(&graph, node), "together or one after the other");
         }
         for (node, friend) in said.into_keys() {
             graph.remove(key(node), key(friend), &Currency::default());
