@@ -74,12 +74,7 @@ impl Routes {
     }
 
     /// The answer to a question: the payments that wait for it. Only an answer that holds ways is used again.
-    pub fn answered(
-        &mut self,
-        question: Question,
-        ways: &Result<Vec<Way>, String>,
-        now_ms: u64,
-    ) -> Vec<PaymentId> {
+    pub fn answered(&mut self, question: Question, ways: &Result<Vec<Way>, String>, now_ms: u64) -> Vec<PaymentId> {
         let waiting = self.asked.remove(&question).unwrap_or_default();
         self.known.remove(&question);
         if let Ok(ways) = ways

@@ -14,12 +14,11 @@ use offst_index_server::{CapacityGraph, Index, Limits, Scratch, SearchBounds, ad
 use offst_proto::friend::FriendMessage;
 use offst_proto::index::{Edge, Query, Update, UpdateOutcome, UpdateResult};
 use offst_proto::invoice::Invoice;
-use offst_proto::limits::PARTS_MAX;
 use offst_proto::order::{NewFriend, Order, Purpose};
 use offst_proto::report::{PaymentReport, PaymentStatus};
 use offst_proto::route::Way;
 use offst_proto::ticket::FriendTicket;
-use offst_proto::{Currency, PaymentId, Unverified, Verified};
+use offst_proto::{Currency, PaymentId, Rate, Unverified, Verified};
 use std::collections::BTreeMap;
 
 /// The unix time at which the economy begins, ms.
@@ -36,8 +35,19 @@ const GRAPH_PAUSE_MS: u64 = 10;
 const SWEEP_MS: u64 = 10_000;
 /// How long everything takes to come to rest at the end, ms.
 const CLOSING_MS: u64 = 600_000;
+/// Parts of a way that an index server offers.
+const PARTS_OFFERED: usize = 8;
+/// More than any payment of this economy needs.
+const PARTS_MANY: usize = 64;
 /// Work of a search that is not to be cut: every direction many times.
 const WORK_ENOUGH: usize = 100_000_000;
+
+/// Whether mediators take what they take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fees {
+    Taken,
+    None,
+}
 
 /// Whom a reply is for.
 #[derive(Debug)]
@@ -100,6 +110,8 @@ pub(super) struct Market {
     flow: Flow,
     /// The same for a search that finds routes with fees.
     truth: CapacityGraph,
+    /// The same if nobody took a fee: tells what fees prevent.
+    free: CapacityGraph,
     awaited: BTreeMap<CommandId, Awaited>,
     /// The payments that are under way.
     underway: BTreeMap<PaymentId, usize>,
@@ -161,6 +173,7 @@ impl Market {
             server: public_key(1),
             flow,
             truth: CapacityGraph::new(),
+            free: CapacityGraph::new(),
             awaited: BTreeMap::new(),
             underway: BTreeMap::new(),
             sampled: 0,
@@ -409,6 +422,8 @@ impl Market {
             let friend = person.friends[&edge.friend];
             self.flow.set(friend.direction, u64::try_from(edge.send_capacity).unwrap_or(u64::MAX));
             self.truth.set(person.key, &edge, u64::MAX);
+            let free = Edge { rate: Rate { mul: 0, add: 0 }, ..edge.clone() };
+            self.free.set(person.key, &free, u64::MAX);
             person.publisher.set_edge(edge, now);
         }
         self.publish(place);
@@ -438,7 +453,8 @@ impl Market {
         self.outcome.index_load[0] += 1;
         let sequence = update.sequence;
         let update = Unverified::from_wire(update.wire()).expect("a node's own update");
-        let update = admit(update, &self.people[place].key, &FakeVerifier, self.unix_ms()).expect("a node's own update");
+        let update =
+            admit(update, &self.people[place].key, &FakeVerifier, self.unix_ms()).expect("a node's own update");
         let outcome = self.index.apply(&update, self.unix_ms());
         assert!(matches!(outcome, UpdateOutcome::Accepted { .. }), "the index server refuses: {outcome:?}");
         self.plan(self.people[place].index_delay_ms, Event::UpdateResult(place, UpdateResult { sequence, outcome }));
@@ -457,7 +473,7 @@ impl Market {
         let [least, most] = AMOUNTS.map(|amount| amount as f64);
         let amount = (least * (most / least).powf(self.dice.fraction())).round() as u64;
         let possible = self.flow.carries(buyer, seller, amount);
-        let findable = possible && self.finds(buyer, seller, amount, SearchBounds::new(WORK_ENOUGH));
+        let findable = possible && self.finds(buyer, seller, amount, PARTS_OFFERED, Fees::Taken);
         self.outcome.deals.push(Deal {
             began_ms: self.time_ms - OPENING_MS,
             buyer,
@@ -482,13 +498,17 @@ impl Market {
         self.command(seller, command, Awaited::Invoice(self.outcome.deals.len() - 1));
     }
 
-    /// Whether a search that knows all lines as they are now finds a way with its fees.
-    fn finds(&mut self, buyer: usize, seller: usize, amount: u64, bounds: SearchBounds) -> bool {
+    /// Whether a search that knows all lines as they are now finds a way of so many parts at most.
+    fn finds(&mut self, buyer: usize, seller: usize, amount: u64, parts: usize, fees: Fees) -> bool {
         let (source, destination) = (self.people[buyer].key, self.people[seller].key);
         let query = Query::new(Currency::default(), u128::from(amount), source, destination);
         // One way is enough.
-        let bounds = SearchBounds { ways: 1, ..bounds };
-        !self.truth.search(&query, self.unix_ms(), bounds, &mut self.scratch).ways.is_empty()
+        let bounds = SearchBounds { ways: 1, parts, ..SearchBounds::new(WORK_ENOUGH) };
+        let graph = match fees {
+            Fees::Taken => &self.truth,
+            Fees::None => &self.free,
+        };
+        !graph.search(&query, self.unix_ms(), bounds, &mut self.scratch).ways.is_empty()
     }
 
     fn replied(&mut self, place: usize, id: CommandId, reply: Reply) {
@@ -538,9 +558,12 @@ impl Market {
             Failure::Impossible
         } else if !self.flow.carries(buyer, seller, amount) {
             Failure::Used
+        } else if !findable && self.finds(buyer, seller, amount, PARTS_OFFERED, Fees::None) {
+            Failure::Fees
+        } else if !findable && self.finds(buyer, seller, amount, PARTS_MANY, Fees::None) {
+            Failure::Parts
         } else if !findable {
-            let bounds = SearchBounds { parts: PARTS_MAX * 4, ..SearchBounds::new(WORK_ENOUGH) };
-            if self.finds(buyer, seller, amount, bounds) { Failure::Parts } else { Failure::NotFound }
+            Failure::NotFound
         } else if attempts == 0 {
             Failure::Unknown
         } else {

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 pub enum Failure {
     /// The lines did not hold the amount when it began.
     Impossible,
-    /// Only more than the 8 parts that an index server offers could have carried it when it began.
+    /// The lines held the amount, but not the fees beside it.
+    Fees,
+    /// Only more than the 8 parts that an index server offers could have carried it.
     Parts,
-    /// Even a search that knows every line as it was when the payment began found no way for amount and fees, whatever the parts.
+    /// There is a flow, but the index server's search finds no routes in it even when it knows everything.
     NotFound,
     /// The lines held the amount when it began and did not when it was given up: others had used them.
     Used,
@@ -22,8 +24,9 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Failure; 6] = [
+    pub const ALL: [Failure; 7] = [
         Failure::Impossible,
+        Failure::Fees,
         Failure::Parts,
         Failure::NotFound,
         Failure::Used,
@@ -36,7 +39,8 @@ impl Failure {
         match self {
             Failure::Impossible => "the lines did not hold the amount",
             Failure::Parts => "more than 8 parts were needed",
-            Failure::NotFound => "no way for the amount with its fees",
+            Failure::Fees => "the lines did not hold the fees beside the amount",
+            Failure::NotFound => "the search found no routes for a flow that there was",
             Failure::Used => "others had used the lines meanwhile",
             Failure::Unknown => "the index server knew no way",
             Failure::Refused => "all ways were refused",

@@ -99,10 +99,7 @@ impl TrustNetwork {
         }
         Ok(TrustNetwork {
             names: people.into_iter().map(str::to_owned).collect(),
-            friendships: friendships
-                .into_iter()
-                .map(|(people, ratings)| Friendship { people, ratings })
-                .collect(),
+            friendships: friendships.into_iter().map(|(people, ratings)| Friendship { people, ratings }).collect(),
         })
     }
 
@@ -152,10 +149,8 @@ mod tests {
         let text = "from,to,rating,time\nb,a,3,100\na,b,10,100\nc,a,-5,7\n\na,c,1,0\nd,d,9\nb,d,-1\nb,a,4,200\n";
         let network = TrustNetwork::parse(text).unwrap();
         assert_eq!(network.names(), ["a", "b", "c"]);
-        let expected = [
-            Friendship { people: [0, 1], ratings: [10, 4] },
-            Friendship { people: [0, 2], ratings: [1, 0] },
-        ];
+        let expected =
+            [Friendship { people: [0, 1], ratings: [10, 4] }, Friendship { people: [0, 2], ratings: [1, 0] }];
         assert_eq!((network.friendships(), network.lines()), (&expected[..], 3));
     }
 
