@@ -90,6 +90,7 @@ const DECISIONS: &[&str] = &[
     "index_client/src/moment.rs",
     "index_client/src/publisher.rs",
     "index_client/src/queries.rs",
+    "index_client/src/routes.rs",
     "index_server/src/admission.rs",
     "index_server/src/book.rs",
     "index_server/src/clearing.rs",

@@ -8,7 +8,6 @@ mod delay;
 mod floor;
 mod growth;
 mod load;
-mod plot;
 mod processes;
 mod report;
 mod shapes;
@@ -17,7 +16,7 @@ mod town;
 
 use clap::{Parser, Subcommand};
 use load::Until;
-use plot::Curve;
+use offst_plots::{Curve, draw};
 use shapes::Shape;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -203,7 +202,7 @@ fn sweep(in_flight: &[u16], seconds: u16, plots: Option<PathBuf>, json: bool) ->
     }
     if let Some(folder) = plots {
         let throughput = reports.iter().map(|(count, report)| (*count, report.payments_per_second())).collect();
-        plot::draw(
+        draw(
             &folder.join("throughput.svg"),
             "Payments a second over two friendships",
             "payments under way",
@@ -214,7 +213,7 @@ fn sweep(in_flight: &[u16], seconds: u16, plots: Option<PathBuf>, json: bool) ->
             name,
             points: reports.iter().map(|(count, report)| (*count, report.latency_ms[percentile])).collect(),
         };
-        plot::draw(
+        draw(
             &folder.join("latency.svg"),
             "Latency over two friendships",
             "payments under way",
@@ -252,7 +251,7 @@ fn distance(hops: &[u8], delay_ms: u16, seconds: u16, plots: Option<PathBuf>, js
         let trips = lines.iter().map(|(hops, _, trips)| (*hops, *trips)).collect();
         let title = format!("One payment, {delay_ms} ms one way on each friendship");
         let curves = [Curve { name: "median", points: measured }, Curve { name: "four trips", points: trips }];
-        plot::draw(&folder.join("distance.svg"), &title, "friendships", "ms", &curves)?;
+        draw(&folder.join("distance.svg"), &title, "friendships", "ms", &curves)?;
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 /// One moment on both clocks, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
+pub struct Moment {
     /// A clock that nobody sets: for waiting.
-    pub(crate) steady_ms: u64,
+    pub steady_ms: u64,
     /// Since 1970, as others see it: for sequence numbers and expiry.
-    pub(crate) unix_ms: u64,
+    pub unix_ms: u64,
 }

@@ -13,7 +13,7 @@ type Name = (PublicKey, Currency);
 
 /// The node's edges, and what each connected server knows of them.
 #[derive(Debug)]
-pub(crate) struct Publisher {
+pub struct Publisher {
     config: Config,
     node: PublicKey,
     last_sequence: u64,
@@ -46,7 +46,7 @@ struct InFlight {
 
 /// What the publisher wants.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Publication {
+pub enum Publication {
     /// Send this update to this server.
     Update(PublicKey, Verified<Update>),
     /// This server does not answer updates: disconnect.
@@ -55,7 +55,7 @@ pub(crate) enum Publication {
 
 /// What a server's result means beyond the publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Nothing is wrong.
     Fine,
     /// The update was not taken; it will be tried again.
@@ -71,7 +71,7 @@ pub(crate) enum Verdict {
 
 impl Publisher {
     /// Knows no edges and no servers.
-    pub(crate) fn new(node: PublicKey, config: Config) -> Self {
+    pub fn new(node: PublicKey, config: Config) -> Self {
         Publisher {
             config,
             node,
@@ -83,7 +83,7 @@ impl Publisher {
     }
 
     /// Takes the newest word about an edge. Capacities above the bound of the protocol are published as the bound.
-    pub(crate) fn set_edge(&mut self, mut edge: Edge, now: Moment) {
+    pub fn set_edge(&mut self, mut edge: Edge, now: Moment) {
         edge.send_capacity = edge.send_capacity.min(AMOUNT_MAX);
         edge.receive_capacity = edge.receive_capacity.min(AMOUNT_MAX);
         edge.clearable = match edge.clearable {
@@ -110,7 +110,7 @@ impl Publisher {
     }
 
     /// A server is connected: it is told everything, because it may be new, restarted or behind.
-    pub(crate) fn connected(&mut self, server: PublicKey, now: Moment) {
+    pub fn connected(&mut self, server: PublicKey, now: Moment) {
         self.closed.retain(|_, forget_ms| *forget_ms > now.steady_ms);
         let changed = self.open.keys().chain(self.closed.keys()).cloned().collect();
         let republish_ms = now.steady_ms + self.config.time_to_live_ms() / 2;
@@ -118,12 +118,12 @@ impl Publisher {
     }
 
     /// A server is gone.
-    pub(crate) fn disconnected(&mut self, server: &PublicKey) {
+    pub fn disconnected(&mut self, server: &PublicKey) {
         self.servers.remove(server);
     }
 
     /// A server answered an update.
-    pub(crate) fn result(&mut self, key: &PublicKey, result: UpdateResult, now: Moment) -> Verdict {
+    pub fn result(&mut self, key: &PublicKey, result: UpdateResult, now: Moment) -> Verdict {
         let Some(server) = self.servers.get_mut(key) else { return Verdict::Unasked };
         let Some(in_flight) = server.in_flight.take_if(|in_flight| in_flight.sequence == result.sequence) else {
             return Verdict::Unasked;
@@ -148,7 +148,7 @@ impl Publisher {
     }
 
     /// What is to be done now.
-    pub(crate) fn poll(&mut self, now: Moment, signer: &dyn Signer) -> Vec<Publication> {
+    pub fn poll(&mut self, now: Moment, signer: &dyn Signer) -> Vec<Publication> {
         let mut publications = Vec::new();
         for (key, server) in &mut self.servers {
             if server.republish_ms <= now.steady_ms {
@@ -183,12 +183,12 @@ impl Publisher {
     }
 
     /// Whether a server has accepted everything there is to say.
-    pub(crate) fn is_up_to_date(&self, server: &PublicKey) -> bool {
+    pub fn is_up_to_date(&self, server: &PublicKey) -> bool {
         self.servers.get(server).is_some_and(|server| server.changed.is_empty() && server.in_flight.is_none())
     }
 
     /// The steady time at which [`Publisher::poll`] has something to do even when nothing happens until then.
-    pub(crate) fn next_wake_ms(&self) -> Option<u64> {
+    pub fn next_wake_ms(&self) -> Option<u64> {
         let wakes = self.servers.values().map(|server| {
             let publish_ms = match &server.in_flight {
                 Some(in_flight) => in_flight.sent_ms.saturating_add(self.config.update_timeout_ms),

@@ -7,13 +7,12 @@
 use crate::counters::Counters;
 use crate::error::NodeError;
 use crate::network::NetworkOrder;
-use crate::routes::{Lookup, Question, Routes};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signature, Signer, SystemRandom};
 use offst_funder::{
     Command, CommandId, ConnectionId, Environment, Found, Funder, Input, Inquiry, Moment, Output, Progress, Reply,
     Timing,
 };
-use offst_index_client::IndexClient;
+use offst_index_client::{IndexClient, Lookup, Question, Routes};
 use offst_proto::PaymentId;
 use offst_proto::index::Query;
 use offst_proto::report::Event;

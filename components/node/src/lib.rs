@@ -8,7 +8,6 @@
 //! | `relay_task` | one connection to a relay |
 //! | `friend_link` | one connection to a friend |
 //! | `backend` | what applications see |
-//! | `routes` | asking the index servers no more than needed |
 //! | `settings`, `counters`, `error` | durations and bounds, numbers for the operator, what can go wrong |
 
 mod backend;
@@ -19,7 +18,6 @@ mod friend_link;
 mod network;
 mod node;
 mod relay_task;
-mod routes;
 mod settings;
 
 pub use counters::Counters;

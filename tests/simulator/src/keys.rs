@@ -11,7 +11,18 @@ pub struct FakeSigner {
 impl FakeSigner {
     /// The keys that grow from this seed.
     pub fn new(seed: u8) -> Self {
-        FakeSigner { key: public_key(seed), seed: Secret::from_bytes([seed; 32]) }
+        Self::from_bytes([seed; 32])
+    }
+
+    /// The keys of one of many nodes.
+    pub fn numbered(number: usize) -> Self {
+        let mut bytes = [0xee; 32];
+        bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
+        Self::from_bytes(bytes)
+    }
+
+    fn from_bytes(bytes: [u8; 32]) -> Self {
+        FakeSigner { key: Identity::from_seed(bytes).public_key(), seed: Secret::from_bytes(bytes) }
     }
 }
 
@@ -70,6 +81,12 @@ impl Dice {
     /// 0 to `bound` - 1.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.throw() % bound as u64) as usize
+    }
+
+    /// A number from 0 up to, not including, 1.
+    pub fn fraction(&mut self) -> f64 {
+        // As many bits as the number holds.
+        (self.throw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// True in `percent` of a hundred throws.

@@ -1,19 +1,26 @@
-//! Plots of the runs, as SVG.
+//! Plots of measurements, as SVG: what the load programs and the economy of the simulator draw.
 
 use plotters::prelude::*;
 use std::path::Path;
 
 /// One line of a plot.
-pub(crate) struct Curve {
-    pub(crate) name: &'static str,
-    pub(crate) points: Vec<(f64, f64)>,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// What the legend calls it.
+    pub name: &'static str,
+    /// x and y; none negative.
+    pub points: Vec<(f64, f64)>,
 }
 
 const SIZE: (u32, u32) = (720, 420);
-const COLOURS: [RGBColor; 3] = [RGBColor(0x1f, 0x77, 0xb4), RGBColor(0xd6, 0x27, 0x28), RGBColor(0x2c, 0xa0, 0x2c)];
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(0x1f, 0x77, 0xb4), RGBColor(0xd6, 0x27, 0x28), RGBColor(0x2c, 0xa0, 0x2c), RGBColor(0x94, 0x67, 0xbd)];
 
-/// Draws curves over one axis; both axes start at 0.
-pub(crate) fn draw(file: &Path, title: &str, x: &str, y: &str, curves: &[Curve]) -> anyhow::Result<()> {
+/// Draws curves over one axis into a file; both axes start at 0.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn draw(file: &Path, title: &str, x: &str, y: &str, curves: &[Curve]) -> anyhow::Result<()> {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let x_max = points().map(|(x, _)| *x).fold(1.0, f64::max) * 1.05;
     let y_max = points().map(|(_, y)| *y).fold(1.0, f64::max) * 1.1;

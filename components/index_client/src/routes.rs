@@ -13,7 +13,7 @@ const KNOWN_MAX: usize = 1024;
 
 /// What makes two queries the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Question {
+pub struct Question {
     currency: Currency,
     destination: PublicKey,
     via: Option<PublicKey>,
@@ -37,7 +37,7 @@ impl Question {
 
 /// What a payment that asks for ways has to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Lookup {
+pub enum Lookup {
     /// Use these.
     Known(Vec<Way>),
     /// The answer is on its way.
@@ -48,7 +48,7 @@ pub(crate) enum Lookup {
 
 /// Questions under way and fresh answers.
 #[derive(Debug, Default)]
-pub(crate) struct Routes {
+pub struct Routes {
     asked: BTreeMap<Question, Vec<PaymentId>>,
     known: BTreeMap<Question, (u64, Vec<Way>)>,
     reuse_ms: u64,
@@ -56,12 +56,12 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// `reuse_ms`: how long an answer is fresh.
-    pub(crate) fn new(reuse_ms: u64) -> Self {
+    pub fn new(reuse_ms: u64) -> Self {
         Routes { reuse_ms, ..Routes::default() }
     }
 
     /// A payment asks.
-    pub(crate) fn look_up(&mut self, payment: PaymentId, query: &Query, now_ms: u64) -> Lookup {
+    pub fn look_up(&mut self, payment: PaymentId, query: &Query, now_ms: u64) -> Lookup {
         let question = Question::of(query);
         if let Some((at, ways)) = self.known.get(&question)
             && now_ms.saturating_sub(*at) < self.reuse_ms
@@ -74,12 +74,7 @@ impl Routes {
     }
 
     /// The answer to a question: the payments that wait for it. Only an answer that holds ways is used again.
-    pub(crate) fn answered(
-        &mut self,
-        question: Question,
-        ways: &Result<Vec<Way>, String>,
-        now_ms: u64,
-    ) -> Vec<PaymentId> {
+    pub fn answered(&mut self, question: Question, ways: &Result<Vec<Way>, String>, now_ms: u64) -> Vec<PaymentId> {
         let waiting = self.asked.remove(&question).unwrap_or_default();
         self.known.remove(&question);
         if let Ok(ways) = ways
