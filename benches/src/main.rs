@@ -7,6 +7,7 @@
 mod delay;
 mod floor;
 mod growth;
+mod idle;
 mod load;
 mod processes;
 mod report;
@@ -91,6 +92,18 @@ enum Mode {
         #[arg(long)]
         json: bool,
     },
+    /// Watch a node whose friends are all online, and that has nothing to do
+    Idle {
+        /// Friends, a process each
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u8).range(2..=200))]
+        friends: u8,
+        /// How long it is watched
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
+        seconds: u16,
+        /// One JSON document instead of a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Watch a mediator as its friends and its history grow
     Growth {
         /// Friends, one step each
@@ -148,6 +161,7 @@ fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::Village { nodes, run } => under_load(&shapes::village(nodes, usize::from(run.in_flight))?, &run),
         Mode::Sweep { in_flight, seconds, plots, json } => sweep(&in_flight, seconds, plots, json),
         Mode::Distance { hops, delay_ms, seconds, plots, json } => distance(&hops, delay_ms, seconds, plots, json),
+        Mode::Idle { friends, seconds, json } => idle::run(friends, Duration::from_secs(seconds.into()), json),
         Mode::Growth { friends, payments, seconds, idle_seconds, json } => {
             let growth = growth::Growth {
                 friends: friends.into_iter().map(|count| count as usize).collect(),

@@ -52,6 +52,16 @@ fn what_friends_send_takes_the_time_it_should() {
 }
 
 #[test]
+fn an_idle_node_is_watched() {
+    let idle = bench(&["idle", "--friends", "2", "--seconds", "1"]);
+    assert_eq!(idle["friends_online"], 2);
+    assert!(
+        idle["resident_mib"].as_f64().unwrap() > 1.0 && idle["idle_cpu_percent"].as_f64().unwrap() >= 0.0,
+        "{idle}"
+    );
+}
+
+#[test]
 fn a_mediator_grows() {
     let sizes = bench(&["growth", "--friends", "5", "--payments", "20", "--seconds", "1", "--idle-seconds", "1"]);
     let sizes = sizes.as_array().unwrap();
