@@ -157,7 +157,9 @@ fn explain(seed: u64, options: &Options, arguments: &Arguments) -> anyhow::Resul
     if arguments.trace {
         failure.story.iter().for_each(|line| println!("{line}"));
         println!("{failure}");
-    } else if !arguments.brief && let Some((smallest, failure)) = shrink(seed, options) {
+    } else if !arguments.brief
+        && let Some((smallest, failure)) = shrink(seed, options)
+    {
         println!("the shortest way there: {command}{} --trace", smallest.arguments());
         for line in &failure.story[failure.story.len().saturating_sub(STORY_LINES)..] {
             println!("{line}");

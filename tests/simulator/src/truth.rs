@@ -19,7 +19,8 @@ pub(crate) struct Truth {
 impl Truth {
     /// Of a world in which nobody lies, and which began with nothing.
     pub(crate) fn of(world: &World) -> Self {
-        let delivered: BTreeSet<_> = world.nodes.iter().flat_map(|node| node.sold().into_keys()).map(|key| key.id).collect();
+        let delivered: BTreeSet<_> =
+            world.nodes.iter().flat_map(|node| node.sold().into_keys()).map(|key| key.id).collect();
         let mut balances: BTreeMap<_, i128> = BTreeMap::new();
         for (index, node) in world.nodes.iter().enumerate() {
             for (hop, frozen) in node.requests() {

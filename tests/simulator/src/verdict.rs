@@ -61,7 +61,10 @@ impl Life {
                 let (friend, currency) = (world.index(friend), &account.key().currency);
                 let balance = account.epoch().map_or(0, |epoch| epoch.balance());
                 let must = truth.balance(index, friend, currency);
-                assert_eq!(balance, must, "what node {friend} owes node {index} in {currency}, and what was paid there");
+                assert_eq!(
+                    balance, must,
+                    "what node {friend} owes node {index} in {currency}, and what was paid there"
+                );
             }
             if world.replaced.contains(&index) || !world.careless.is_empty() {
                 continue;
@@ -223,7 +226,8 @@ impl Life {
                 let expected = world.nodes[index].records(currency, is_paid) - self.misjudged_fees(index, currency);
                 let loss = expected - world.nodes[index].wealth_in(currency);
                 // Whoever has lost everything can be told by a liar that it still owes what it has paid back.
-                let was_owed = |liar: usize| if world.replaced.contains(&index) { world.debt(index, liar, currency) } else { 0 };
+                let was_owed =
+                    |liar: usize| if world.replaced.contains(&index) { world.debt(index, liar, currency) } else { 0 };
                 let liars = world.liars.iter();
                 let allowed: u128 = liars.map(|liar| world.ceiling(index, *liar, currency) + was_owed(*liar)).sum();
                 assert!(
