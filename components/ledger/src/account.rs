@@ -195,8 +195,12 @@ impl Account {
                     let begins = self.epoch.as_ref().is_none_or(|epoch| match epoch.number.cmp(&agreement.number) {
                         Ordering::Less => true,
                         // Two acceptances crossed. Where statements were signed the friend had confirmed ours: what has
-                        // happened since cannot be undone by an Opening that it held back.
-                        Ordering::Equal => epoch.agreed != agreement.agreed && epoch.is_untouched(),
+                        // happened since cannot be undone by an Opening that it held back. Nor what our owner's acceptance
+                        // has released upstream: then the friend has opened the account anew, and people settle it.
+                        Ordering::Equal => {
+                            let is_other = epoch.agreed != agreement.agreed && epoch.is_untouched();
+                            is_other && !epoch.has_released(&agreement.mine.continuing)
+                        }
                         Ordering::Greater => false,
                     });
                     return if begins { self.begin(*agreement) } else { Vec::new() };

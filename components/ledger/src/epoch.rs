@@ -108,6 +108,12 @@ impl Epoch {
         self.mine.seq == 0 && self.theirs.seq == 0
     }
 
+    /// Whether terms bind us to a request that this epoch has left out. Whoever had asked us for it has been released since.
+    pub(crate) fn has_released(&self, continuing: &[Continuing]) -> bool {
+        let bound = continuing.iter().filter(|request| request.author_pays);
+        bound.map(|request| (Direction::Outgoing, request.id)).any(|key| self.pendings.get(key).is_none())
+    }
+
     /// Writes what we released in an `old` epoch once more, for requests that the new one lets continue all the same: the
     /// friend had not seen it when the terms were agreed. Nobody else remembers the preimage of a `Collect`.
     pub(crate) fn release_again(&mut self, old: &Epoch) {

@@ -206,8 +206,12 @@ impl Account {
                     let begins = self.epoch.as_ref().is_none_or(|epoch| {
                         let ours = epoch.agreed.epoch();
                         // Two acceptances crossed: only while nothing was signed can one take the other's place.
+                        // And only as long as it binds us to no request that ours has left out: it is released upstream.
+                        let mut bound = terms.continuing.list().filter(|(way, ..)| *way == Direction::Outgoing);
+                        let revives = bound.any(|(way, id, _)| epoch.pendings.find(way, id).is_none());
+                        let is_safe = !revives || rules == Rules::CrossedAcceptanceRevives;
                         agreed.epoch() > ours
-                            || agreed.epoch() == ours && epoch.agreed != agreed && epoch.is_untouched()
+                            || agreed.epoch() == ours && epoch.agreed != agreed && epoch.is_untouched() && is_safe
                     });
                     return if begins { self.begin(agreed, terms, rules) } else { Vec::new() };
                 }

@@ -9,7 +9,7 @@ use crate::epoch::{Event, Fault};
 use crate::friends::{is_seen_alike, is_sound, may_accept};
 use crate::liar::{Repertoire, greeting, lies, resumes};
 use crate::line::{Command, Ending, Frame, Line, Noted, Outcome, small};
-use crate::log::Side;
+use crate::log::{Operation, Side};
 use crate::play::{Move, Notes, Play, Staged, noted_properties};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
@@ -40,6 +40,8 @@ pub struct Chain {
     pub limit: u8,
     /// An end signs only while fewer frames than this are on their way from it; 0: it signs at once.
     pub in_flight: usize,
+    /// The mediator may set the limit of its friend on this line to so much, once.
+    pub lowered: Option<(usize, u8)>,
     /// How often a process may die.
     pub crashes: u8,
     /// How often the mediator's owner may accept a friend's terms.
@@ -62,6 +64,7 @@ impl Default for Chain {
             smaller_keys: [0, 0],
             limit: 2 * (PRICE + FEE),
             in_flight: usize::MAX,
+            lowered: None,
             crashes: 0,
             accepts: 0,
             statements: 0,
@@ -83,6 +86,7 @@ pub struct ChainState {
     /// The two accounts.
     pub lines: Vec<Line>,
     begun: [bool; REQUESTS],
+    is_lowered: bool,
     crashes: u8,
     accepts: u8,
     statements: u8,
@@ -118,6 +122,8 @@ pub enum ChainAction {
     Deliver(usize, Side),
     /// Two friends connect.
     Connect(usize),
+    /// The mediator lowers the limit of its friend on this line.
+    Lower(usize, u8),
     /// A node dies, and starts again.
     Crash(usize),
     /// A liar says something to the honest end of a line.
@@ -256,9 +262,10 @@ impl Chain {
         }
     }
 
-    /// The preimages that liars have: those of a lying seller, and those that an honest one has shown to a lying mediator.
+    /// The preimages that liars have: those of locks that they make themselves, those of a lying seller, and those that an honest
+    /// one has shown to a lying mediator.
     fn knows(&self, state: &ChainState, id: Id) -> bool {
-        if !self.is_honest(SELLER) {
+        if !self.is_honest(SELLER) || usize::from(id) >= self.payments {
             return true;
         }
         if self.is_honest(MEDIATOR) {
@@ -310,6 +317,7 @@ impl Staged for Chain {
         let state = ChainState {
             lines: play.lines,
             begun: [false; REQUESTS],
+            is_lowered: false,
             crashes: self.crashes,
             accepts: self.accepts,
             statements: self.statements,
@@ -364,6 +372,10 @@ impl Staged for Chain {
             }
             ChainAction::Connect(line) => {
                 play.tell(*line, 0, Command::Connect);
+            }
+            ChainAction::Lower(line, limit) => {
+                after.is_lowered = true;
+                play.tell(*line, Self::side(*line, MEDIATOR), Command::SetLimit(*limit));
             }
             ChainAction::Crash(node) => {
                 after.crashes -= 1;
@@ -514,10 +526,17 @@ fn is_covered(model: &Chain, state: &ChainState) -> bool {
     })
 }
 
-/// What the mediator has of both accounts together.
+/// What the mediator has of both accounts together: also what its upstream has committed, and what it holds the preimage for
+/// until the next epoch begins.
 fn worth(state: &ChainState) -> i8 {
     let balance = |account: &Account| account.epoch.as_ref().map_or(0, |epoch| epoch.balance());
-    balance(state.lines[0].end(1)) + balance(state.lines[1].end(0))
+    let upstream = state.lines[0].end(1);
+    let claims = upstream.claims.into_iter().flatten();
+    let claimed = claims.filter_map(|claim| match claim {
+        Operation::Collect(id, _) => upstream.epoch.as_ref()?.pendings.find(Direction::Incoming, id),
+        _ => None,
+    });
+    balance(upstream) + balance(state.lines[1].end(0)) + claimed.map(|pending| small(pending.amount)).sum::<i8>()
 }
 
 /// The seller's credits for this request are in its log, or in the log of the epoch before, whose sum the balance holds. A liar may
@@ -543,6 +562,10 @@ impl Model for Chain {
             let room = state.lines[0].end(0).active().map_or(0, crate::epoch::Epoch::send_room);
             let ids = (0..self.payments).filter(|id| !state.begun[*id] && room >= PRICE + FEE);
             actions.extend(ids.map(|id| ChainAction::Ask(id as Id)));
+        }
+        let is_open = |line: usize| state.lines[line].end(Self::side(line, MEDIATOR)).active().is_some();
+        if let Some((line, limit)) = self.lowered.filter(|(line, _)| !state.is_lowered && is_open(*line)) {
+            actions.push(ChainAction::Lower(line, limit));
         }
         if state.crashes > 0 {
             actions.extend((0..3).filter(|node| self.is_honest(*node)).map(ChainAction::Crash));
@@ -627,7 +650,9 @@ impl Model for Chain {
 fn may_mediator_accept(state: &ChainState, line: usize) -> bool {
     let account = state.lines[line].end(Chain::side(line, MEDIATOR));
     let Some(terms) = account.acceptable_terms() else { return false };
-    let is_promised = |id: Id| line == 0 && is_bound(state.lines[1].end(0), id);
+    // Or is paid already, and claimed.
+    let is_claimed = |id: Id| account.claims[usize::from(id)].is_some();
+    let is_promised = |id: Id| line == 0 && (is_bound(state.lines[1].end(0), id) || is_claimed(id));
     let keeps = |id: Id| {
         let ours = account.epoch.as_ref().and_then(|epoch| epoch.pendings.committed().find(Direction::Incoming, id));
         ours == terms.continuing.find(Direction::Incoming, id)

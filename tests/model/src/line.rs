@@ -280,8 +280,15 @@ impl Line {
                     (terms.balance, sum(Direction::Outgoing), sum(Direction::Incoming))
                 };
                 // When two acceptances cross, that of the smaller key stands: the terms that the other had proposed before.
-                let signed =
-                    [Some(before.current_terms()), Some(before.mine.terms), before.mine_previous.map(|o| o.terms)];
+                // What waited to be committed and was never signed is no part of our view when the account stops.
+                let mut unbound = before.clone();
+                unbound.epoch.iter_mut().for_each(|epoch| epoch.take_commits_back());
+                let signed = [
+                    Some(before.current_terms()),
+                    Some(unbound.current_terms()),
+                    Some(before.mine.terms),
+                    before.mine_previous.map(|opening| opening.terms),
+                ];
                 noted.foreign_terms |= !signed.into_iter().flatten().any(|terms| begun == says(terms));
             }
             if outcome.fault.is_some() {

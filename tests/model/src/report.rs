@@ -3,7 +3,7 @@
 use stateright::{Checker, Expectation, Model};
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::Duration;
 
 /// What came of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,19 +64,9 @@ where
     report
 }
 
-/// Explores a model and prints it.
-pub fn run<M>(name: &str, model: M, threads: usize) -> Report
-where
-    M: Model<State: Clone + Hash + PartialEq + Send + Sync + Debug + 'static, Action: Clone + PartialEq + Debug>
-        + Send
-        + Sync
-        + Debug
-        + 'static,
-{
-    println!("{name}\n  {model:?}");
-    let begun = Instant::now();
-    let report = explore(model, threads);
-    let seconds = begun.elapsed().as_secs_f64();
+/// Prints what was seen. `took`: for how long.
+pub fn print(report: &Report, took: Duration) {
+    let seconds = took.as_secs_f64();
     println!("  {} states, {} of them different, depth {}, {seconds:.1} s", report.states, report.unique, report.depth);
     for name in &report.holding {
         println!("  holds: {name}");
@@ -87,5 +77,4 @@ where
             println!("         {step}");
         }
     }
-    report
 }

@@ -8,6 +8,8 @@ pub enum Rules {
     Kept,
     /// Not broken, but tightened: an acceptance of ours begins its epoch when the friend shows that it is in it.
     AcceptanceWaits,
+    /// An acceptance of the friend's that has crossed ours binds us again to what ours had released.
+    CrossedAcceptanceRevives,
     /// A statement leaves before it is on the disk.
     SentBeforeDurable,
     /// A Commit or Abort that has crossed a Cancel is a fault.

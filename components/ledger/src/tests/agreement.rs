@@ -169,6 +169,38 @@ fn an_acceptance_that_was_held_back_undoes_nothing() {
     pair.settle();
 }
 
+/// The larger key pays. Its owner accepts terms that leave a committed request out, and whoever had asked for it is released;
+/// then the smaller key's acceptance crosses, of the terms in which it continues.
+#[test]
+fn an_acceptance_that_crosses_ours_binds_us_to_nothing_that_ours_has_released() {
+    let mut pair = Pair::new();
+    let id = pair.request(1, 20).unwrap();
+    pair.settle();
+    pair.respond(0, id).unwrap();
+    pair.settle();
+    pair.commit(1, id).unwrap();
+    pair.sign(1, false);
+    pair.disconnect();
+    pair.stop(0);
+    pair.stop(1);
+    pair.settle();
+    assert_eq!(pair.ends[1].account.negotiation().mine.as_ref().unwrap().continuing.len(), 1);
+    assert_eq!(pair.ends[0].account.negotiation().mine.as_ref().unwrap().continuing.len(), 0);
+    pair.disconnect();
+    assert!(pair.accept(0) && pair.accept(1));
+    assert_eq!(pair.pendings(1, Outgoing), [], "it is released");
+    pair.settle();
+    assert_eq!(pair.pendings(1, Outgoing), []);
+    assert!(!pair.is_active());
+    // One of the two owners has to give in.
+    assert!(pair.accept(0));
+    pair.settle();
+    assert!(pair.is_active());
+    assert_eq!((pair.balances(), pair.pendings(0, Incoming)), ([0, 0], vec![]));
+    pair.committed(3);
+    pair.check();
+}
+
 #[test]
 fn a_claim_on_a_stopped_account_enters_the_next_terms() {
     let mut pair = Pair::new();

@@ -142,8 +142,10 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
         let is_stored = node.disk.own_statements(friend).any(|wire| wire == &**statement.wire());
         // One that was stored before, and whose epoch has ended in the very batch that sent it once more.
         let statement = statement.peek();
-        let epoch = node.find(friend, &statement.currency).and_then(Account::epoch);
-        let has_ended = epoch.is_some_and(|epoch| epoch.number > statement.epoch);
+        // Or whose friend was removed in it, when nothing was pending any more.
+        let account = node.find(friend, &statement.currency);
+        let has_ended =
+            account.is_none_or(|account| account.epoch().is_some_and(|epoch| epoch.number > statement.epoch));
         assert!(is_stored || has_ended, "a statement is sent that is not on the disk: {statement:?}");
     }
 }

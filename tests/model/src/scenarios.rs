@@ -1,0 +1,274 @@
+//! What is visited: small worlds, each with one more thing that may go wrong.
+
+use crate::chain::{BUYER, Chain, MEDIATOR, SELLER};
+use crate::distrust::Distrust;
+use crate::friends::Friends;
+use crate::liar::Repertoire;
+use crate::replay::{Difference, Replayed, replay_all, replay_walks};
+use crate::report::{Report, explore};
+use crate::rules::Rules;
+
+/// A world of the model.
+#[derive(Debug, Clone)]
+pub enum World {
+    /// Two honest friends.
+    Friends(Friends),
+    /// An honest end and a liar.
+    Distrust(Distrust),
+    /// Buyer, mediator and seller.
+    Chain(Chain),
+}
+
+/// A world, by name.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// As it is called on the command line.
+    pub name: &'static str,
+    /// What may happen in it, for people.
+    pub about: &'static str,
+    /// It.
+    pub world: World,
+    /// It takes more than a minute.
+    pub is_long: bool,
+}
+
+impl Scenario {
+    /// The same with a rule broken.
+    #[must_use]
+    pub fn with_rules(mut self, broken: Rules) -> Self {
+        match &mut self.world {
+            World::Friends(Friends { rules, .. })
+            | World::Distrust(Distrust { rules, .. })
+            | World::Chain(Chain { rules, .. }) => *rules = broken,
+        }
+        self
+    }
+
+    /// Visits every state.
+    pub fn explore(&self, threads: usize) -> Report {
+        match self.world.clone() {
+            World::Friends(model) => explore(model, threads),
+            World::Distrust(model) => explore(model, threads),
+            World::Chain(model) => explore(model, threads),
+        }
+    }
+
+    /// Carries every step between the first so many states out on the ledger.
+    ///
+    /// # Errors
+    /// Where model and ledger part.
+    pub fn replay(&self, states_max: usize) -> Result<Replayed, Box<Difference>> {
+        match &self.world {
+            World::Friends(model) => replay_all(model, states_max),
+            World::Distrust(model) => replay_all(model, states_max),
+            World::Chain(model) => replay_all(model, states_max),
+        }
+        .map_err(Box::new)
+    }
+
+    /// Carries long ways through the model, drawn at random, out on the ledger.
+    ///
+    /// # Errors
+    /// Where model and ledger part.
+    pub fn walk(&self, walks: u64, steps_max: usize) -> Result<Replayed, Box<Difference>> {
+        match &self.world {
+            World::Friends(model) => replay_walks(model, walks, steps_max),
+            World::Distrust(model) => replay_walks(model, walks, steps_max),
+            World::Chain(model) => replay_walks(model, walks, steps_max),
+        }
+        .map_err(Box::new)
+    }
+}
+
+fn friends(name: &'static str, about: &'static str, is_long: bool, model: Friends) -> Scenario {
+    Scenario { name, about, world: World::Friends(model), is_long }
+}
+
+fn distrust(name: &'static str, about: &'static str, is_long: bool, model: Distrust) -> Scenario {
+    Scenario { name, about, world: World::Distrust(model), is_long }
+}
+
+fn chain(name: &'static str, about: &'static str, is_long: bool, model: Chain) -> Scenario {
+    Scenario { name, about, world: World::Chain(model), is_long }
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut scenarios = of_friends();
+    scenarios.extend(of_liars());
+    scenarios.extend(of_chains());
+    scenarios
+}
+
+/// Two honest friends that pay each other. `in_flight: 1` keeps as many orders of events and fewer equal ones: what a side has
+/// to say waits until the friend has taken what is under way.
+fn of_friends() -> Vec<Scenario> {
+    let base = Friends::default();
+    let one = vec![(0, 2)];
+    vec![
+        friends("pay-one", "one payment", false, Friends { payments: one.clone(), ..base.clone() }),
+        friends(
+            "pay-one-crash",
+            "one payment, and a process dies at any point",
+            false,
+            Friends { payments: one.clone(), crashes: 1, ..base.clone() },
+        ),
+        friends("pay-both", "two payments cross", false, Friends { in_flight: 1, ..base.clone() }),
+        friends(
+            "pay-both-crash",
+            "two payments cross, and a process dies at any point",
+            true,
+            Friends { in_flight: 1, crashes: 1, ..base.clone() },
+        ),
+        friends(
+            "pay-both-limit",
+            "two payments cross, and a limit is lowered under them",
+            false,
+            Friends { in_flight: 1, lowered: Some((1, 1)), ..base.clone() },
+        ),
+        friends(
+            "pay-twice-limit",
+            "two payments in one direction, and the limit that both need is lowered",
+            false,
+            Friends {
+                in_flight: 1,
+                payments: vec![(0, 2), (0, 1)],
+                lowered: Some((1, 1)),
+                limits: [2, 3],
+                ..base.clone()
+            },
+        ),
+        friends(
+            "stop",
+            "the account stops under a payment, and begins again on accepted terms",
+            false,
+            Friends { payments: one.clone(), stops: 1, accepts: 1, ..base.clone() },
+        ),
+        friends(
+            "resets-cross",
+            "the account stops twice under a payment, and both owners accept each other's terms",
+            false,
+            Friends { payments: one.clone(), stops: 2, accepts: 2, ..base.clone() },
+        ),
+        friends(
+            "resets-cross-other-key",
+            "the same when the other end has the smaller key",
+            false,
+            Friends { payments: one, stops: 2, accepts: 2, smaller_key: 1, ..base.clone() },
+        ),
+        friends(
+            "meet",
+            "the first balances do not agree, both owners accept, and a process dies at any point",
+            false,
+            Friends {
+                payments: vec![(0, 1)],
+                balances: [1, 1],
+                have_met: false,
+                accepts: 2,
+                crashes: 1,
+                ..base.clone()
+            },
+        ),
+        friends(
+            "pay-both-stop",
+            "two payments cross, and the account stops and begins again under them",
+            true,
+            Friends { in_flight: 1, stops: 1, accepts: 1, ..base },
+        ),
+    ]
+}
+
+/// One end is honest, the other says anything in any order.
+fn of_liars() -> Vec<Scenario> {
+    let words = Repertoire { requests: vec![0], amounts: vec![1, 3], limits: vec![], forges: false };
+    let base = Distrust {
+        honest: 0,
+        pays: [Some(1), None],
+        limits: [2, 2],
+        signs_at_once: true,
+        statements: 3,
+        resumes: 0,
+        repertoire: words.clone(),
+        rules: Rules::Kept,
+    };
+    vec![
+        distrust("liar", "a friend says anything about one request", false, base.clone()),
+        distrust(
+            "liar-reopens",
+            "and proposes terms, and says where the account stands",
+            false,
+            Distrust { statements: 2, resumes: 2, ..base.clone() },
+        ),
+        distrust(
+            "liar-forges",
+            "and forges totals, acknowledgements, checkpoints, gaps and forks",
+            false,
+            Distrust {
+                statements: 3,
+                resumes: 1,
+                repertoire: Repertoire { forges: true, ..words.clone() },
+                ..base.clone()
+            },
+        ),
+        distrust(
+            "liar-two-requests",
+            "about two requests, and lowers its limit",
+            true,
+            Distrust {
+                statements: 3,
+                resumes: 1,
+                repertoire: Repertoire { requests: vec![0, 1], limits: vec![0], ..words },
+                ..base
+            },
+        ),
+    ]
+}
+
+/// Buyer, mediator and seller.
+fn of_chains() -> Vec<Scenario> {
+    let base = Chain { in_flight: 0, ..Chain::default() };
+    let whole = Chain::default();
+    let ends = vec![BUYER, SELLER];
+    vec![
+        chain("chain", "one payment over a mediator", false, whole.clone()),
+        chain(
+            "chain-crash",
+            "and one of the three dies at any point",
+            true,
+            Chain { in_flight: 1, crashes: 1, ..whole.clone() },
+        ),
+        chain(
+            "chain-limit",
+            "one payment over a mediator, which lowers the buyer's limit below it under way",
+            false,
+            Chain { in_flight: 1, lowered: Some((0, 1)), ..whole },
+        ),
+        chain("chain-two", "two payments over a mediator", true, Chain { payments: 2, ..base.clone() }),
+        chain("buyer-lies", "the buyer lies", false, Chain { liars: vec![BUYER], statements: 3, ..base.clone() }),
+        chain("seller-lies", "the seller lies", false, Chain { liars: vec![SELLER], statements: 3, ..base.clone() }),
+        chain(
+            "mediator-lies",
+            "the mediator lies",
+            false,
+            Chain { liars: vec![MEDIATOR], statements: 4, ..base.clone() },
+        ),
+        chain(
+            "ends-lie",
+            "buyer and seller lie together",
+            false,
+            Chain { liars: ends.clone(), statements: 4, ..base.clone() },
+        ),
+        chain(
+            "ends-lie-reset",
+            "buyer and seller lie together, propose terms, and the mediator's owner accepts",
+            true,
+            Chain { liars: ends.clone(), statements: 4, resumes: 1, accepts: 1, ..base.clone() },
+        ),
+        chain(
+            "ends-lie-cross",
+            "the same when the seller has the smaller key and proposes twice: its acceptance crosses the mediator's",
+            true,
+            Chain { smaller_keys: [0, 1], liars: ends, statements: 4, resumes: 2, accepts: 1, ..base },
+        ),
+    ]
+}
