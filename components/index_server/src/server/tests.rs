@@ -2,7 +2,7 @@ use super::*;
 use crate::test_servers::{Running, edge, key, signed, soon};
 use offst_proto::Currency;
 use offst_proto::index::{Answer, EXCLUDED_MAX, Hop};
-use offst_secure_channel::KeepaliveConfig;
+use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 
 #[tokio::test]
 async fn updates_that_are_not_taken_are_answered_and_counted() {
@@ -221,4 +221,18 @@ async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answer
     }
     hostile.shutdown().await;
     Arc::into_inner(server).unwrap().stop().await;
+}
+
+/// The bound on handshakes counts by address, so those who say nothing do not keep others out, and the operator sees it.
+#[tokio::test]
+async fn silent_strangers_are_counted_and_keep_nobody_out() {
+    let handshakes = HandshakeLimits { handshakes_per_address_max: 3, ..HandshakeLimits::default() };
+    let server = Running::start(Limits { handshakes, ..Limits::default() }).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    assert!(server.node(1).await.ask(1, 2).await.is_some());
+    assert_eq!(server.counters.snapshot().handshakes_surplus, 8);
+    server.stop().await;
 }
