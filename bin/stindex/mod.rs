@@ -133,7 +133,10 @@ crate::settings! {
         queries_per_second_per_address: u32 = Limits::default().queries_per_second_per_address,
         /// Friendships that one search looks at before it is cut.
         search_work: usize = Limits::default().search_work,
-        /// Threads that search. The default is the number of this machine's cores.
+        /// Friendships a second that searches for one address may look at before those for others come first.
+        search_work_per_second_per_address: u64 = Limits::default().search_work_per_second_per_address,
+        /// Threads that search; with one, whoever asks for much delays others. The default is the number of this machine's
+        /// cores, at least 2.
         searches: usize = Limits::default().searches,
         /// Queries that wait for a thread. One more takes the place of one of the address that has most.
         queries_waiting: usize = Limits::default().queries_waiting,
@@ -177,6 +180,7 @@ impl IndexSettings {
             updates_per_second_per_address: self.updates_per_second_per_address,
             queries_per_second_per_address: self.queries_per_second_per_address,
             search_work: self.search_work,
+            search_work_per_second_per_address: self.search_work_per_second_per_address,
             searches: self.searches,
             queries_waiting: self.queries_waiting,
             queries_waiting_per_address: self.queries_waiting_per_address,

@@ -1,34 +1,42 @@
 //! Measures what a hostile client costs others: `cargo run --release -p offst-index-server --example hostile -- 10`.
 //!
-//! Honest nodes ask at a steady rate, first alone, then beside a client at another address that asks 1000 queries a
-//! second over many connections, sends garbage, frames that claim to be huge and the longest lists, and publishes 10,000
-//! edges signed by fresh keys. Server, honest nodes and attacker have threads of their own, but share this machine: the
-//! attacker's own work, and whatever else runs here, counts against the server.
+//! The server knows a large network. Honest nodes ask at a steady rate, first alone, then beside a client at another
+//! address that asks 1000 queries a second over many connections, each of which takes many times as long as an honest one,
+//! sends garbage, frames that claim to be huge and the longest lists, and publishes 10,000 edges signed by fresh keys.
+//! Server, honest nodes and attacker have threads of their own, but share this machine: the attacker's own work, and
+//! whatever else runs here, counts against the server.
 
 use offst_crypto::{Identity, PublicKey};
-use offst_index_server::{Counters, Limits, Snapshot, serve};
+use offst_index_server::{Counters, Federation, IndexServer, Limits, Snapshot};
 use offst_proto::index::{
-    Clearable, EXCLUDED_MAX, Edge, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome,
+    Clearable, EXCLUDED_MAX, Edge, FEDERATION_FRAME_BYTES_MAX, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex,
+    Query, ServerToServer, UPDATES_MAX, Update, UpdateOutcome,
 };
+use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, Rate, Verified};
 use offst_secure_channel::{Authenticator, FrameReader, FrameWriter, SecureStream};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const NODES: u64 = 1000;
-const FRIENDS: u64 = 4;
+/// A prime number.
+const NODES: u64 = 60_013;
+const WAYS: [(u64, u64); 5] = [(17_389, 1), (41_201, 5), (30_011, 77), (9_973, 4_001), (52_361, 20_011)];
 const HONEST: u64 = 10;
 const HONEST_PAUSE: Duration = Duration::from_millis(100);
 const HOSTILE: u64 = 50;
 /// 50 connections, each 20 times a second.
 const HOSTILE_PAUSE: Duration = Duration::from_millis(50);
+/// A line carries 1000.
+const HOSTILE_AMOUNT: u128 = 7_900;
 const FRESH_KEYS: u64 = 1000;
 const FRESH_PAUSE: Duration = Duration::from_millis(5);
 const EDGES_OF_FRESH_KEY: u64 = 10;
@@ -41,8 +49,11 @@ fn identity(number: u64) -> Identity {
     Identity::from_seed(seed)
 }
 
+/// The key of a node of the network.
 fn key(number: u64) -> PublicKey {
-    identity(number).public_key()
+    static KEYS: LazyLock<Vec<PublicKey>> =
+        LazyLock::new(|| (0..NODES).map(|number| identity(number).public_key()).collect());
+    KEYS[number as usize]
 }
 
 fn unix_ms() -> u64 {
@@ -55,9 +66,23 @@ fn edge(friend: PublicKey) -> Edge {
     Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
 }
 
+/// A network without neighbourhoods: each node is linked with those that its number leads to in a few random ways, and with
+/// those that it is led to from.
 fn friends(number: u64) -> impl Iterator<Item = u64> {
-    let both_ways = move |step: u64| [(number + step.pow(3)) % NODES, (number + NODES - step.pow(3)) % NODES];
-    (1..=FRIENDS).flat_map(both_ways)
+    static FRIENDS: LazyLock<Vec<BTreeSet<u64>>> = LazyLock::new(|| {
+        let mut friends = vec![BTreeSet::new(); NODES as usize];
+        for number in 0..NODES {
+            for (factor, summand) in WAYS {
+                let friend = (number * factor + summand) % NODES;
+                if friend != number {
+                    friends[number as usize].insert(friend);
+                    friends[friend as usize].insert(number);
+                }
+            }
+        }
+        friends
+    });
+    FRIENDS[number as usize].iter().copied()
 }
 
 fn query(id: u64) -> Query {
@@ -102,16 +127,40 @@ impl Node {
     }
 
     async fn publish(&mut self, number: u64, friends: impl IntoIterator<Item = PublicKey>) -> bool {
-        let mut edges: Vec<_> = friends.into_iter().map(edge).collect();
-        edges.sort();
-        let identity = identity(number);
-        let update =
-            Update { node: identity.public_key(), sequence: unix_ms(), expires_ms: unix_ms() + 3_000_000, edges };
-        let update = Verified::sign(update, &identity);
-        self.writer.send(&NodeToIndex::Update(update.wire().to_vec()).to_frame()).await.unwrap();
+        self.writer.send(&NodeToIndex::Update(signed(number, friends)).to_frame()).await.unwrap();
         let accepted = |outcome| matches!(outcome, UpdateOutcome::Accepted { .. });
         matches!(self.hear().await, Some(IndexToNode::UpdateResult(result)) if accepted(result.outcome))
     }
+}
+
+/// What a node publishes.
+fn signed(number: u64, friends: impl IntoIterator<Item = PublicKey>) -> Vec<u8> {
+    let mut edges: Vec<_> = friends.into_iter().map(edge).collect();
+    edges.sort();
+    let identity = identity(number);
+    let update = Update { node: identity.public_key(), sequence: unix_ms(), expires_ms: unix_ms() + 3_000_000, edges };
+    Verified::sign(update, &identity).wire().to_vec()
+}
+
+/// Tells the server of the whole network, as a neighbour that has learned of it before.
+async fn teach(server: PublicKey, address: SocketAddr, neighbour: &Identity, counters: &Counters) {
+    let socket = TcpStream::connect(address).await.unwrap();
+    let stream = Authenticator::new(neighbour).connect_over(socket, server, PATIENCE).await.unwrap();
+    let (mut reader, writer) = tokio::io::split(stream);
+    let mut writer = FrameWriter::new(writer, FEDERATION_FRAME_BYTES_MAX);
+    // What the server says back does not matter here.
+    let hearing = tokio::spawn(async move {
+        while tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.is_ok_and(|bytes| bytes > 0) {}
+    });
+    let numbers: Vec<_> = (0..NODES).collect();
+    for numbers in numbers.chunks(UPDATES_MAX.min(64)) {
+        let wires = numbers.iter().map(|number| signed(*number, friends(*number).map(key))).collect();
+        writer.send(&ServerToServer::Updates(wires).to_frame()).await.unwrap();
+    }
+    while counters.snapshot().nodes < NODES {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    hearing.abort();
 }
 
 /// Honest nodes ask for `seconds`; how long each answer took, in ms, and how often they were told "busy".
@@ -160,10 +209,10 @@ fn attack(threads: &Runtime, place: &Place, stop: &CancellationToken) -> Vec<Joi
             for id in number * 1_000_000.. {
                 timer.tick().await;
                 let excluded_edges = vec![Hop { from: key(1), to: key(2) }; EXCLUDED_MAX];
-                // No way leads past the friends of the source, which a search from the other end finds out last.
-                let excluded_nodes = friends(id * 7919 % NODES).map(key).chain([key(0); EXCLUDED_MAX]);
-                let excluded_nodes = excluded_nodes.take(EXCLUDED_MAX).collect();
-                node.ask(Query { excluded_edges, excluded_nodes, ..query(id) }).await;
+                let excluded_nodes = vec![key(0); EXCLUDED_MAX];
+                // No route carries so much, and hardly as many routes as a way may have: a long search.
+                let amount = HOSTILE_AMOUNT;
+                node.ask(Query { amount, excluded_edges, excluded_nodes, ..query(id) }).await;
             }
         };
         tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(queries)));
@@ -218,20 +267,26 @@ fn show(what: &str, (times, busy): &(Vec<f64>, usize)) {
 }
 
 async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runtime) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Arc::new(identity(u64::MAX));
+    let (listener, federation) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (server, neighbour) = (Arc::new(identity(u64::MAX)), identity(u64::MAX - 1));
     let place = Place { server: server.public_key(), address: listener.local_addr().unwrap() };
+    let federation_address = federation.local_addr().unwrap();
     let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
-    let listener = listener.into_std().unwrap();
+    let nowhere = ServerTicket { public_key: neighbour.public_key(), address: "127.0.0.1:1".parse().unwrap() };
+    let (_trusted, trusted) = watch::channel(BTreeMap::from([(nowhere.public_key, nowhere)]));
+    let [listener, federation] = [listener, federation].map(|listener| listener.into_std().unwrap());
     let task = server_threads.spawn({
         let (counters, stop) = (counters.clone(), stop.clone());
-        // A socket belongs to the runtime that it was made in.
-        async move { serve(TcpListener::from_std(listener)?, server, Limits::default(), counters, stop).await }
+        async move {
+            // A socket belongs to the runtime that it was made in.
+            let listener = TcpListener::from_std(listener)?;
+            let federation = Some(Federation { listener: TcpListener::from_std(federation)?, trusted });
+            let limits = Limits::default();
+            IndexServer { listener, identity: server, limits, counters, federation, file: None }.serve(stop).await
+        }
     });
-    for number in 0..NODES {
-        let mut node = Node::connect(&place, HONEST_ADDRESS, number).await;
-        assert!(node.publish(number, friends(number).map(key)).await);
-    }
+    teach(place.server, federation_address, &neighbour, &counters).await;
     let quiet = honest(&place, seconds).await;
     show("alone", &quiet);
     let attacked = stop.child_token();
@@ -244,10 +299,10 @@ async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runti
         attacker.await.unwrap();
     }
     println!("p99 ratio: {:.2}", percentile(&beside.0, 99) / percentile(&quiet.0, 99));
-    let Snapshot { queries, queries_busy, queries_overload, garbage, edges, updates_over_quota, .. } =
+    let Snapshot { queries, queries_cut, queries_busy, queries_overload, garbage, edges, updates_over_quota, .. } =
         counters.snapshot();
     println!(
-        "searched {queries}, refused {queries_busy} for coming too often and {queries_overload} for too much to do; \
+        "searched {queries}, {queries_cut} of them cut at the bound of work, refused {queries_busy} for coming too often and {queries_overload} for too much to do; \
          {garbage} connections ended for garbage; {edges} edges held, {updates_over_quota} updates above a quota"
     );
     stop.cancel();

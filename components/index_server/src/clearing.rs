@@ -4,6 +4,7 @@
 //! of one length to a node it keeps the one that carries most. No node can be on it twice: what lies between would be left out
 //! by a shorter one. And no ring has two nodes only, because a debt has one direction.
 
+use crate::search::Found;
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
 use offst_proto::index::{Clearable, Edge, Hop, Query};
@@ -58,9 +59,9 @@ impl ClearingGraph {
         }
     }
 
-    /// The shortest ring through the source of `query`, looking at `work_max` hops at most; and whether the search was cut there.
-    pub(crate) fn search(&self, query: &Query, now_ms: u64, work_max: usize) -> (Option<Way>, bool) {
-        let Some(claims) = self.currencies.get(&query.currency) else { return (None, false) };
+    /// The shortest ring through the source of `query`, if there is one, looking at `work_max` hops at most.
+    pub(crate) fn search(&self, query: &Query, now_ms: u64, work_max: usize) -> Found {
+        let Some(claims) = self.currencies.get(&query.currency) else { return Found::default() };
         let excluded_edges: BTreeSet<Hop> = query.excluded_edges.iter().copied().collect();
         let source = query.source;
         let mut steps: BTreeMap<PublicKey, Step> = BTreeMap::new();
@@ -71,7 +72,7 @@ impl ClearingGraph {
             for (node, carries) in front {
                 for (friend, capacity) in debtors(claims, &node, query, now_ms) {
                     if work == work_max {
-                        return (None, true);
+                        return Found { ways: vec![], cut: true, work };
                     }
                     work += 1;
                     let is_source = friend == source;
@@ -85,7 +86,7 @@ impl ClearingGraph {
                 }
             }
             if let Some(last) = next.get(&source) {
-                return (Some(ring(&source, last, &steps)), false);
+                return Found { ways: vec![ring(&source, last, &steps)], cut: false, work };
             }
             if next.is_empty() {
                 break;
@@ -93,7 +94,7 @@ impl ClearingGraph {
             front = next.iter().map(|(node, step)| (*node, step.carries)).collect();
             steps.extend(next);
         }
-        (None, false)
+        Found { ways: vec![], cut: false, work }
     }
 }
 
@@ -164,7 +165,7 @@ mod tests {
     }
 
     fn found(graph: &ClearingGraph, query: &Query) -> Option<(Vec<PublicKey>, u128)> {
-        let way = graph.search(query, 0, 1000).0?;
+        let way = graph.search(query, 0, 1000).ways.pop()?;
         assert_eq!((way.check(), way.parts.len(), way.fees()), (Ok(()), 1, 0));
         Some((way.parts[0].route.clone(), way.amount()))
     }
@@ -223,8 +224,8 @@ mod tests {
     #[test]
     fn bounds_expiry_and_nothing_stays_behind() {
         let graph = three();
-        assert_eq!(graph.search(&query(9), 100, 1000), (None, false), "all has expired");
-        assert_eq!(graph.search(&query(9), 0, 2), (None, true));
+        assert_eq!(graph.search(&query(9), 100, 1000), Found::default(), "all has expired");
+        assert_eq!(graph.search(&query(9), 0, 2), Found { ways: vec![], cut: true, work: 2 });
         let mut graph = graph;
         for (node, friend) in [(1, 2), (1, 3), (2, 3), (2, 1), (3, 1), (3, 2)] {
             graph.remove(key(node), key(friend), &Currency::default());

@@ -1,6 +1,8 @@
 //! What an index server counts for its operator.
 
 use offst_proto::index::{UpdateOutcome, UpdateRefusal};
+use offst_secure_channel::HandshakeCounters;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
@@ -9,25 +11,39 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$meta])* pub(crate) $name: AtomicU64,)*
+            /// At all listening sockets.
+            pub(crate) handshakes: Arc<HandshakeCounters>,
         }
 
         /// The values of [`Counters`] at one moment.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub struct Snapshot {
             $($(#[$meta])* pub $name: u64,)*
+            /// Handshakes that failed or took too long.
+            pub handshakes_failed: u64,
+            /// Handshakes that were ended for newer ones, because there were too many, or too many of one address.
+            pub handshakes_surplus: u64,
         }
 
         impl Counters {
             /// The values now.
             pub fn snapshot(&self) -> Snapshot {
-                Snapshot { $($name: self.$name.load(Ordering::Relaxed),)* }
+                Snapshot {
+                    $($name: self.$name.load(Ordering::Relaxed),)*
+                    handshakes_failed: self.handshakes.failed.load(Ordering::Relaxed),
+                    handshakes_surplus: self.handshakes.surplus.load(Ordering::Relaxed),
+                }
             }
         }
 
         impl Snapshot {
             /// Names and values, as metrics show them.
             pub fn entries(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name),)*]
+                vec![
+                    $((stringify!($name), self.$name),)*
+                    ("handshakes_failed", self.handshakes_failed),
+                    ("handshakes_surplus", self.handshakes_surplus),
+                ]
             }
         }
     };

@@ -42,19 +42,20 @@ impl<J> FairQueue<J> {
         displaced
     }
 
-    /// The next job: the first one of the address that comes after the one served last.
-    pub(crate) fn pop(&mut self) -> Option<J> {
+    /// The next job and its address: of those addresses that may be served, the first one that comes after the one served
+    /// last.
+    pub(crate) fn pop(&mut self, may_be_served: impl Fn(&IpAddr) -> bool) -> Option<(IpAddr, J)> {
         let behind = self.served.map_or(Bound::Unbounded, Bound::Excluded);
         let mut in_turn = self.jobs.range((behind, Bound::Unbounded)).chain(&self.jobs);
-        let address = in_turn.next().map(|(address, _)| *address)?;
+        let address = in_turn.find(|(address, _)| may_be_served(address)).map(|(address, _)| *address)?;
         let jobs = self.jobs.get_mut(&address)?;
-        let job = jobs.pop_front();
+        let job = jobs.pop_front()?;
         if jobs.is_empty() {
             self.jobs.remove(&address);
         }
         self.served = Some(address);
         self.len -= 1;
-        job
+        Some((address, job))
     }
 
     /// How many wait.
@@ -71,6 +72,10 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
+    fn next<J>(queue: &mut FairQueue<J>) -> Option<J> {
+        queue.pop(|_| true).map(|(_, job)| job)
+    }
+
     #[test]
     fn one_that_asks_much_delays_the_others_by_one_job_each() {
         let mut queue = FairQueue::new(1000, 100);
@@ -79,11 +84,11 @@ mod tests {
         }
         // Its first one is being served when the others come; wherever they stand in the order, each is served within
         // one turn of all addresses.
-        assert_eq!(queue.pop(), Some((7, 0)));
+        assert_eq!(next(&mut queue), Some((7, 0)));
         queue.push(address(1), (1, 0));
         queue.push(address(9), (9, 0));
         queue.push(address(1), (1, 1));
-        let served: Vec<_> = std::iter::from_fn(|| queue.pop()).take(6).collect();
+        let served: Vec<_> = std::iter::from_fn(|| next(&mut queue)).take(6).collect();
         assert_eq!(served, [(9, 0), (1, 0), (7, 1), (1, 1), (7, 2), (7, 3)]);
     }
 
@@ -104,7 +109,7 @@ mod tests {
                     waiting = Some(0);
                 }
                 for _ in 0..hostile {
-                    match queue.pop() {
+                    match next(&mut queue) {
                         Some(true) => honest_waited.extend(waiting.take()),
                         _ => waiting = waiting.map(|waited| waited + 1),
                     }
@@ -114,6 +119,18 @@ mod tests {
             assert!(honest_waited.len() > 100);
             assert!(honest_waited.iter().all(|waited| *waited <= hostile), "{hostile}: {honest_waited:?}");
         }
+    }
+
+    #[test]
+    fn who_may_not_be_served_is_passed_over() {
+        let mut queue = FairQueue::new(10, 10);
+        for last in [1, 2, 1, 3] {
+            queue.push(address(last), last);
+        }
+        assert_eq!(queue.pop(|other| *other != address(1)), Some((address(2), 2)));
+        assert_eq!(queue.pop(|other| *other == address(1)), Some((address(1), 1)));
+        assert_eq!(queue.pop(|other| *other == address(2)), None);
+        assert_eq!((next(&mut queue), next(&mut queue), next(&mut queue)), (Some(3), Some(1), None));
     }
 
     #[test]
@@ -128,7 +145,7 @@ mod tests {
         assert_eq!(queue.push(address(4), (4, 0)), Some((1, 1)));
         assert_eq!(queue.push(address(5), (5, 0)), Some((5, 0)), "everybody has one");
         assert_eq!(queue.len(), 4);
-        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 4);
+        assert_eq!(std::iter::from_fn(|| next(&mut queue)).count(), 4);
         assert_eq!((queue.len(), queue.jobs.len()), (0, 0));
     }
 }

@@ -5,7 +5,7 @@ use crate::book::GraphChange;
 use crate::graphs::Graphs;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -13,6 +13,10 @@ use tokio::sync::watch;
 const BATCH_MAX: usize = 1000;
 /// The graph is locked no more often than this; what comes in between is changed together.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// So often, and with these pauses between, the writer tries to find the graph unused before it makes new searches wait.
+const TRIES: usize = 250;
+const PAUSE_BETWEEN_TRIES: Duration = Duration::from_micros(200);
 
 /// Takes changes in order and says when they count. Dropping it ends the thread.
 ///
@@ -36,15 +40,15 @@ struct Waiting {
 }
 
 impl GraphWriter {
-    /// Starts the thread.
+    /// Starts the thread. It calls `announce` with true when it begins to wait for the graph, and with false when it has it.
     ///
     /// # Errors
     /// The system has no threads left.
-    pub(crate) fn start(graph: Arc<RwLock<Graphs>>) -> io::Result<Self> {
+    pub(crate) fn start(graph: Arc<RwLock<Graphs>>, announce: impl Fn(bool) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { waiting: Mutex::default(), news: Condvar::new() });
         let (sender, applied) = watch::channel(0);
         let writer = GraphWriter { shared: shared.clone(), applied };
-        std::thread::Builder::new().name("graph".into()).spawn(move || shared.run(&graph, &sender))?;
+        std::thread::Builder::new().name("graph".into()).spawn(move || shared.run(&graph, announce, &sender))?;
         Ok(writer)
     }
 
@@ -88,11 +92,19 @@ impl Shared {
         Some(waiting.changes.drain(..count).collect())
     }
 
-    fn run(&self, graph: &RwLock<Graphs>, applied: &watch::Sender<u64>) {
+    fn run(&self, graph: &RwLock<Graphs>, announce: impl Fn(bool), applied: &watch::Sender<u64>) {
         while let Some(changes) = self.next() {
             let count = changes.len();
             {
-                let mut graph = graph.write().unwrap_or_else(PoisonError::into_inner);
+                let mut graph = match try_write(graph) {
+                    Some(graph) => graph,
+                    None => {
+                        announce(true);
+                        let graph = write_politely(graph);
+                        announce(false);
+                        graph
+                    }
+                };
                 graph.apply(&changes);
             }
             applied.send_modify(|applied| *applied += count as u64);
@@ -100,5 +112,25 @@ impl Shared {
                 std::thread::sleep(PAUSE);
             }
         }
+    }
+}
+
+/// A lock that waits keeps new readers out. So for a while it is only tried: searches that are short run meanwhile, and
+/// long ones end.
+fn write_politely(graph: &RwLock<Graphs>) -> RwLockWriteGuard<'_, Graphs> {
+    for _ in 0..TRIES {
+        std::thread::sleep(PAUSE_BETWEEN_TRIES);
+        if let Some(graph) = try_write(graph) {
+            return graph;
+        }
+    }
+    graph.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn try_write(graph: &RwLock<Graphs>) -> Option<RwLockWriteGuard<'_, Graphs>> {
+    match graph.try_write() {
+        Ok(graph) => Some(graph),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }

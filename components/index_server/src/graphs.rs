@@ -25,15 +25,13 @@ impl Graphs {
         }
     }
 
-    /// Answers a query, looking at `work` hops at most.
-    pub(crate) fn answer(&self, query: &Query, now_ms: u64, work: usize, scratch: &mut Scratch) -> Answer {
-        let (ways, cut) = if query.clearing {
-            let (ring, cut) = self.clearing.search(query, now_ms, work);
-            (ring.into_iter().collect(), cut)
+    /// Answers a query, looking at `work_max` hops at most; and says at how many it looked.
+    pub(crate) fn answer(&self, query: &Query, now_ms: u64, work_max: usize, scratch: &mut Scratch) -> (Answer, usize) {
+        let Found { ways, cut, work } = if query.clearing {
+            self.clearing.search(query, now_ms, work_max)
         } else {
-            let Found { ways, cut, .. } = self.capacities.search(query, now_ms, SearchBounds::new(work), scratch);
-            (ways, cut)
+            self.capacities.search(query, now_ms, SearchBounds::new(work_max), scratch)
         };
-        Answer { id: query.id, ways, cut }
+        (Answer { id: query.id, ways, cut }, work)
     }
 }

@@ -36,7 +36,7 @@ impl Index {
 
     /// Answers a query with memory that is used again.
     pub fn answer_with(&self, query: &Query, now_ms: u64, scratch: &mut Scratch) -> Answer {
-        self.graphs.answer(query, now_ms, self.search_work, scratch)
+        self.graphs.answer(query, now_ms, self.search_work, scratch).0
     }
 
     /// Gives back the memory of everything that has expired. Searches never use an expired edge, swept or not.

@@ -27,6 +27,7 @@ mod shares;
 mod state;
 #[cfg(test)]
 mod test_servers;
+mod turns;
 
 pub use admission::{admit, admit_from_neighbour};
 pub use book::{Book, GraphChange, Merged};

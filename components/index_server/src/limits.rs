@@ -29,7 +29,9 @@ pub struct Limits {
     pub queries_per_second_per_address: u32,
     /// Edges that one search looks at before it is cut.
     pub search_work: usize,
-    /// Threads that search.
+    /// Edges a second that searches for one address may look at before others come first; once as many as one search may.
+    pub search_work_per_second_per_address: u64,
+    /// Threads that search. With two or more, whoever asks too much never gets all of them.
     pub searches: usize,
     /// Queries that wait for a thread. One more takes the place of one of the address that has most.
     pub queries_waiting: usize,
@@ -66,7 +68,8 @@ impl Default for Limits {
             updates_per_second_per_address: 1_000,
             queries_per_second_per_address: 200,
             search_work: 500_000,
-            searches: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            search_work_per_second_per_address: 5_000_000,
+            searches: std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)),
             queries_waiting: 1024,
             queries_waiting_per_address: 64,
             connections: 10_000,

@@ -109,7 +109,8 @@ impl Neighbours {
         tasks: TaskTracker,
     ) -> io::Result<Self> {
         let authenticator = Authenticator::new(identity);
-        let acceptor = Acceptor::new(federation.listener, authenticator.clone(), state.limits.handshakes)?;
+        let (limits, handshakes) = (state.limits.handshakes, state.counters.handshakes.clone());
+        let acceptor = Acceptor::with_counters(federation.listener, authenticator.clone(), limits, handshakes)?;
         Ok(Neighbours {
             own: identity.public_key(),
             state,

@@ -3,6 +3,7 @@
 use crate::fair_queue::FairQueue;
 use crate::graphs::Graphs;
 use crate::search::Scratch;
+use crate::turns::{Turn, Turns};
 use crate::{Counters, Limits};
 use offst_proto::index::{Answer, Query};
 use std::io;
@@ -26,7 +27,7 @@ struct Shared {
 }
 
 struct Waiting {
-    queue: FairQueue<Job>,
+    turns: Turns<Job>,
     is_stopped: bool,
 }
 
@@ -47,8 +48,10 @@ impl Searches {
         now_ms: fn() -> u64,
     ) -> io::Result<Self> {
         let queue = FairQueue::new(limits.queries_waiting, limits.queries_waiting_per_address);
+        let threads = limits.searches.max(1);
+        let turns = Turns::new(queue, threads, limits.search_work_per_second_per_address, limits.search_work as u64);
         let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting { queue, is_stopped: false }),
+            waiting: Mutex::new(Waiting { turns, is_stopped: false }),
             news: Condvar::new(),
             graph,
             counters,
@@ -56,7 +59,7 @@ impl Searches {
             now_ms,
         });
         let searches = Searches { shared };
-        for number in 0..limits.searches.max(1) {
+        for number in 0..threads {
             let shared = searches.shared.clone();
             std::thread::Builder::new().name(format!("search {number}")).spawn(move || shared.run())?;
         }
@@ -67,9 +70,28 @@ impl Searches {
     pub(crate) fn ask(&self, address: IpAddr, query: Query) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
         // Whoever is displaced hears of it because the sender goes.
-        drop(self.shared.waiting().queue.push(address, Job { query, reply }));
+        drop(self.shared.waiting().turns.push(address, Job { query, reply }));
         self.shared.news.notify_one();
         answer
+    }
+}
+
+impl Searches {
+    /// To tell the threads that a change of the graph waits, or does not any more.
+    pub(crate) fn announcer(&self) -> impl Fn(bool) + Send + 'static {
+        let shared = self.shared.clone();
+        move |is_waiting| {
+            shared.waiting().turns.set_change_waiting(is_waiting);
+            if !is_waiting {
+                shared.news.notify_all();
+            }
+        }
+    }
+
+    /// Gives back memory.
+    pub(crate) fn sweep(&self) {
+        let now_ms = (self.shared.now_ms)();
+        self.shared.waiting().turns.sweep(now_ms);
     }
 }
 
@@ -85,15 +107,15 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<Turn<Job>> {
         let mut waiting = self.waiting();
         loop {
             if waiting.is_stopped {
                 return None;
             }
-            if let Some(job) = waiting.queue.pop() {
-                self.counters.queries_waiting.store(waiting.queue.len() as u64, Ordering::Relaxed);
-                return Some(job);
+            if let Some(turn) = waiting.turns.next((self.now_ms)()) {
+                self.counters.queries_waiting.store(waiting.turns.waiting() as u64, Ordering::Relaxed);
+                return Some(turn);
             }
             waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
@@ -101,19 +123,22 @@ impl Shared {
 
     fn run(&self) {
         let mut scratch = Scratch::default();
-        while let Some(Job { query, reply }) = self.next() {
-            // Nobody waits for the answer any more.
-            if reply.is_closed() {
-                continue;
+        while let Some(Turn { job: Job { query, reply }, ticket }) = self.next() {
+            let mut work = 0;
+            // Otherwise nobody waits for the answer any more.
+            if !reply.is_closed() {
+                let answer;
+                (answer, work) = self.search(&query, &mut scratch);
+                let _ = reply.send(answer);
             }
-            let answer = self.search(&query, &mut scratch);
-            let _ = reply.send(answer);
+            self.waiting().turns.ended(ticket, work as u64, (self.now_ms)());
         }
     }
 
-    fn search(&self, query: &Query, scratch: &mut Scratch) -> Answer {
+    /// The answer, and how many arcs were looked at.
+    fn search(&self, query: &Query, scratch: &mut Scratch) -> (Answer, usize) {
         let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
-        let answer = graph.answer(query, (self.now_ms)(), self.work, scratch);
+        let (answer, work) = graph.answer(query, (self.now_ms)(), self.work, scratch);
         drop(graph);
         Counters::add(&self.counters.queries);
         if answer.ways.is_empty() {
@@ -122,7 +147,7 @@ impl Shared {
         if answer.cut {
             Counters::add(&self.counters.queries_cut);
         }
-        answer
+        (answer, work)
     }
 }
 

@@ -68,7 +68,9 @@ impl IndexServer {
             let state = state.clone();
             tokio::task::spawn_blocking(move || remember(&state, file)).await.map_err(io::Error::other)?;
         }
-        let mut acceptor = Acceptor::new(listener, Authenticator::new(&identity), limits.handshakes)?;
+        let authenticator = Authenticator::new(&identity);
+        let handshakes = state.counters.handshakes.clone();
+        let mut acceptor = Acceptor::with_counters(listener, authenticator, limits.handshakes, handshakes)?;
         let tasks = TaskTracker::new();
         if let Some(federation) = federation {
             let neighbours = Neighbours::start(federation, &identity, state.clone(), tasks.clone())?;

@@ -48,10 +48,11 @@ impl State {
     /// The system has no threads left.
     pub(crate) fn start(own: PublicKey, limits: Limits, counters: Arc<Counters>) -> io::Result<Self> {
         let graph = Arc::new(RwLock::new(Graphs::default()));
+        let searches = Searches::start(&limits, graph.clone(), counters.clone(), unix_ms)?;
         Ok(State {
             core: Mutex::new(Core::new(own, limits)),
-            graph_writer: GraphWriter::start(graph.clone())?,
-            searches: Searches::start(&limits, graph, counters.clone(), unix_ms)?,
+            graph_writer: GraphWriter::start(graph, searches.announcer())?,
+            searches,
             connections: Mutex::new(Connections::new(limits.connections, limits.connections_per_address)),
             updates_of_addresses: Mutex::new(AddressBuckets::new(limits.updates_per_second_per_address)),
             queries_of_addresses: Mutex::new(AddressBuckets::new(limits.queries_per_second_per_address)),
@@ -164,6 +165,7 @@ impl State {
         let now_ms = self.steady_ms();
         self.updates_of_addresses().sweep(now_ms);
         self.queries_of_addresses().sweep(now_ms);
+        self.searches.sweep();
     }
 }
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::test_servers::{Running, edge, key, signed, soon};
 use offst_proto::Currency;
-use offst_proto::index::Answer;
-use offst_secure_channel::KeepaliveConfig;
+use offst_proto::index::{Answer, EXCLUDED_MAX, Hop};
+use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 
 #[tokio::test]
 async fn updates_that_are_not_taken_are_answered_and_counted() {
@@ -153,5 +153,86 @@ async fn edges_of_fresh_keys_are_bounded_and_lead_nowhere() {
     assert_eq!(server.counters.snapshot().edges, 45 + 3);
     assert_eq!(one.ask(1, 100).await.map(|answer| answer.ways), Some(vec![]));
     assert_eq!(one.ask(1, 2).await.map(|answer| answer.ways.len()), Some(1));
+    server.stop().await;
+}
+
+/// Everything at once from one address: the longest queries sent without reading an answer, garbage, frames that claim to
+/// be huge, and edges signed by fresh keys. What is kept of it stays within the shares of one address, and whoever asks
+/// from another one is answered every time.
+#[tokio::test]
+async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answered() {
+    let limits = Limits {
+        connections_per_address: 12,
+        nodes_per_address: 5,
+        edges_per_address: 30,
+        queries_per_second: 10_000,
+        queries_per_second_per_address: 10_000,
+        queries_waiting: 8,
+        queries_waiting_per_address: 4,
+        ..Limits::default()
+    };
+    let server = Arc::new(Running::start(limits).await);
+    let mut honest = server.node(1).await;
+    honest.befriend(1, &[2]).await;
+    server.node(2).await.befriend(1, &[1, 3]).await;
+    server.node(3).await.befriend(1, &[2]).await;
+    let mut hostile = tokio::task::JoinSet::new();
+    for seed in 10..14 {
+        let mut node = server.node_at(seed, "127.0.0.2").await;
+        let longest = Query {
+            excluded_edges: vec![Hop { from: key(1), to: key(3) }; EXCLUDED_MAX],
+            excluded_nodes: vec![key(4); EXCLUDED_MAX],
+            ..Query::new(Currency::default(), u128::MAX >> 32, key(1), key(3))
+        };
+        hostile.spawn(async move {
+            loop {
+                // Ends when the server stops.
+                node.send(NodeToIndex::Query(longest.clone())).await;
+            }
+        });
+    }
+    let place = server.clone();
+    hostile.spawn(async move {
+        for seed in (100..=250).cycle() {
+            let mut fresh = place.node_at(seed, "127.0.0.2").await;
+            if seed % 5 == 0 {
+                fresh.writer = FrameWriter::new(fresh.writer.into_inner(), usize::MAX);
+                let _ = fresh.writer.send(&vec![seed; INDEX_FRAME_BYTES_MAX + usize::from(seed % 2)]).await;
+            } else {
+                let edges = (1..10).map(|friend| edge(friend, 1000)).collect();
+                let update = signed(seed, unix_ms(), soon(), edges);
+                fresh.send(NodeToIndex::Update(update.wire().to_vec())).await;
+            }
+            // Its end, or what became of the update.
+            fresh.hear().await;
+        }
+    });
+    let is_under_attack = || {
+        let counted = server.counters.snapshot();
+        counted.garbage >= 2 && counted.updates_over_quota >= 3 && counted.queries > 50
+    };
+    let mut asked = 0;
+    while asked < 20 || !is_under_attack() {
+        assert_eq!(honest.ask(1, 3).await.map(|answer| answer.ways.len()), Some(1), "query {asked}");
+        asked += 1;
+        let counted = server.counters.snapshot();
+        assert!(counted.queries_waiting <= 8 && counted.connections_open <= 1 + 2 + 12, "{counted:?}");
+        assert!(counted.nodes <= 3 + 5 && counted.edges <= 4 + 30, "{counted:?}");
+    }
+    hostile.shutdown().await;
+    Arc::into_inner(server).unwrap().stop().await;
+}
+
+/// The bound on handshakes counts by address, so those who say nothing do not keep others out, and the operator sees it.
+#[tokio::test]
+async fn silent_strangers_are_counted_and_keep_nobody_out() {
+    let handshakes = HandshakeLimits { handshakes_per_address_max: 3, ..HandshakeLimits::default() };
+    let server = Running::start(Limits { handshakes, ..Limits::default() }).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    assert!(server.node(1).await.ask(1, 2).await.is_some());
+    assert_eq!(server.counters.snapshot().handshakes_surplus, 8);
     server.stop().await;
 }
