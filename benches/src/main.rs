@@ -14,6 +14,7 @@ mod report;
 mod shapes;
 #[path = "../../tests/town/mod.rs"]
 mod town;
+mod trade;
 
 use clap::{Parser, Subcommand};
 use load::Until;
@@ -51,11 +52,18 @@ enum Mode {
         #[command(flatten)]
         run: Run,
     },
-    /// Pay in a village: a ring in which everybody knows the next two and pays the fourth
+    /// Pay in a village: a ring in which everybody knows the next two and pays the fourth. Or, with --trust, among people who trust each
+    /// other as in a file: random buyers pay random sellers amounts of 1 to 1000, over lines of 100 credits times the rating
     Village {
         /// Nodes
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(5..=50))]
         nodes: u8,
+        /// Who trusts whom: lines "from,to,rating" with ratings of -10 to 10
+        #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
+        trust: Option<PathBuf>,
+        /// The best connected people of the file, each a node
+        #[arg(long, default_value_t = 12, requires = "trust", value_parser = clap::value_parser!(u8).range(2..=50))]
+        people: u8,
         #[command(flatten)]
         run: Run,
     },
@@ -158,7 +166,8 @@ fn run(mode: Mode) -> anyhow::Result<()> {
             under_load(&distant_chain(hops, delay, usize::from(run.in_flight))?, &run)
         }
         Mode::Star { spokes, run } => under_load(&shapes::star(spokes, usize::from(run.in_flight))?, &run),
-        Mode::Village { nodes, run } => under_load(&shapes::village(nodes, usize::from(run.in_flight))?, &run),
+        Mode::Village { trust: Some(file), people, run, .. } => trade::run(&file, usize::from(people), &run),
+        Mode::Village { nodes, run, .. } => under_load(&shapes::village(nodes, usize::from(run.in_flight))?, &run),
         Mode::Sweep { in_flight, seconds, plots, json } => sweep(&in_flight, seconds, plots, json),
         Mode::Distance { hops, delay_ms, seconds, plots, json } => distance(&hops, delay_ms, seconds, plots, json),
         Mode::Idle { friends, seconds, json } => idle::run(friends, Duration::from_secs(seconds.into()), json),

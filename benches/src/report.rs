@@ -25,9 +25,18 @@ pub(crate) struct Report {
 
 /// Pays and measures what it cost the `nodes` of the town and its relay and index server.
 pub(crate) fn measure(town: &Town, nodes: &[&str], streams: &[Stream], until: Until) -> anyhow::Result<Report> {
+    measure_while(town, nodes, || crate::load::pay(town, streams, until))
+}
+
+/// The same for other payments than those of streams.
+pub(crate) fn measure_while(
+    town: &Town,
+    nodes: &[&str],
+    pay: impl FnOnce() -> anyhow::Result<Load>,
+) -> anyhow::Result<Report> {
     let servers = ["relay0", "index0"];
     let before = (Usage::of_nodes(town, nodes)?, Usage::cpu_ms(town, &servers)?);
-    let load = crate::load::pay(town, streams, until)?;
+    let load = pay()?;
     let after = (Usage::of_nodes(town, nodes)?, Usage::cpu_ms(town, &servers)?);
     Report::new(&load, &before.0, &after.0, after.1 - before.1)
 }

@@ -2,6 +2,7 @@
 
 use crate::load::{Stream, public_key, wait_for_route};
 use crate::town::{self, Town};
+use offst_simulator::economy::{CREDITS_PER_RATING, Friendship, TrustNetwork};
 
 /// A line that no load uses up.
 const LIMIT: u128 = 1_000_000_000_000;
@@ -22,11 +23,17 @@ impl Shape {
     }
 }
 
-/// Nodes with a relay and an index server, and the friendships among them. `prepare` says by which ticket the nodes reach the
+/// A friendship with a line that no load uses up.
+fn endless(one: usize, other: usize) -> ([usize; 2], [u128; 2]) {
+    ([one, other], [LIMIT; 2])
+}
+
+/// Nodes with a relay and an index server, and the friendships among them, each with what the first lets the second owe and the
+/// other way around. `prepare` says by which ticket the nodes reach the
 /// relay.
 fn settle(
     count: usize,
-    friendships: &[(usize, usize)],
+    friendships: &[([usize; 2], [u128; 2])],
     prepare: impl FnOnce(&mut Town) -> anyhow::Result<&'static str>,
 ) -> anyhow::Result<(Town, Vec<String>)> {
     let mut town = Town::new(town::itself);
@@ -37,8 +44,8 @@ fn settle(
     for node in &nodes {
         town.node(node, &[relay], &["index0"], "");
     }
-    for (one, other) in friendships {
-        town.befriend(&nodes[*one], &nodes[*other], LIMIT);
+    for ([one, other], limits) in friendships {
+        town.befriend_within(&nodes[*one], &nodes[*other], *limits);
     }
     let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
     town.wait_online(&names);
@@ -72,7 +79,7 @@ pub(crate) fn chain_over(
     prepare: impl FnOnce(&mut Town) -> anyhow::Result<&'static str>,
 ) -> anyhow::Result<Shape> {
     let hops = usize::from(hops);
-    let friendships: Vec<_> = (0..hops).map(|number| (number, number + 1)).collect();
+    let friendships: Vec<_> = (0..hops).map(|number| endless(number, number + 1)).collect();
     let (town, nodes) = settle(hops + 1, &friendships, prepare)?;
     let streams = streams(&town, &nodes, &[(0, hops)], in_flight)?;
     Ok(Shape { town, nodes, hops: hops as u32, streams })
@@ -81,7 +88,7 @@ pub(crate) fn chain_over(
 /// A star: every spoke pays the next one through the hub.
 pub(crate) fn star(spokes: u8, in_flight: usize) -> anyhow::Result<Shape> {
     let spokes = usize::from(spokes);
-    let friendships: Vec<_> = (1..=spokes).map(|spoke| (0, spoke)).collect();
+    let friendships: Vec<_> = (1..=spokes).map(|spoke| endless(0, spoke)).collect();
     let pairs: Vec<_> = (1..=spokes).map(|spoke| (spoke, spoke % spokes + 1)).collect();
     let (town, nodes) = settle(spokes + 1, &friendships, |_| Ok("relay0"))?;
     let streams = streams(&town, &nodes, &pairs, in_flight)?;
@@ -91,10 +98,20 @@ pub(crate) fn star(spokes: u8, in_flight: usize) -> anyhow::Result<Shape> {
 /// A village: a ring in which everybody knows the next two, and pays the fourth, over two friendships.
 pub(crate) fn village(count: u8, in_flight: usize) -> anyhow::Result<Shape> {
     let count = usize::from(count);
-    let friendships: Vec<_> =
-        (0..count).flat_map(|number| [(number, (number + 1) % count), (number, (number + 2) % count)]).collect();
+    let friendships: Vec<_> = (0..count)
+        .flat_map(|number| [endless(number, (number + 1) % count), endless(number, (number + 2) % count)])
+        .collect();
     let pairs: Vec<_> = (0..count).map(|number| (number, (number + 4) % count)).collect();
     let (town, nodes) = settle(count, &friendships, |_| Ok("relay0"))?;
     let streams = streams(&town, &nodes, &pairs, in_flight)?;
     Ok(Shape { town, nodes, hops: 2, streams })
+}
+
+/// People who trust each other as in a network of ratings. Nobody has paid yet.
+pub(crate) fn people(network: &TrustNetwork) -> anyhow::Result<(Town, Vec<String>)> {
+    let limits = |friendship: &Friendship| {
+        (friendship.people, friendship.ratings.map(|rating| u128::from(rating) * u128::from(CREDITS_PER_RATING)))
+    };
+    let friendships: Vec<_> = network.friendships().iter().map(limits).collect();
+    settle(network.names().len(), &friendships, |_| Ok("relay0"))
 }

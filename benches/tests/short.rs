@@ -31,6 +31,21 @@ fn a_second_of_load_in_each_shape() {
 }
 
 #[test]
+fn people_of_a_file_trade() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = folder.path().join("trust.csv");
+    // The last one trusts nobody, and is not trusted.
+    std::fs::write(&trust, "from,to,rating\na,b,10\nb,a,10\nb,c,8\nc,b,9\na,c,5\nd,c,-3\nc,d,-10\n").unwrap();
+    let trust = trust.to_str().unwrap();
+    let run = ["village", "--trust", trust, "--people", "3", "--in-flight", "2", "--seconds", "2"];
+    let document = bench(&run);
+    assert_eq!((&document["people"], &document["friendships"]), (&3.into(), &3.into()), "{document}");
+    let count = |field: &str| document[field].as_u64().unwrap();
+    assert!(count("paid_of_possible") > 0 && count("paid_of_possible") <= count("possible"), "{document}");
+    assert!(count("possible") <= count("began") && count("payments") + count("failed") == count("began"), "{document}");
+}
+
+#[test]
 fn more_and_more_payments_are_plotted() {
     let folder = tempfile::tempdir().unwrap();
     let plots = folder.path().to_str().unwrap();

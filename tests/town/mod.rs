@@ -280,7 +280,13 @@ impl Town {
 
     /// Makes two nodes friends. Each lets the other owe `limit`; both start at 0.
     pub(crate) fn befriend(&self, one: &str, other: &str, limit: u128) {
-        for (node, friend) in [(one, other), (other, one)] {
+        self.befriend_within(one, other, [limit, limit]);
+    }
+
+    /// Makes two nodes friends. The limits are what `one` lets `other` owe, and the other way around.
+    #[track_caller]
+    pub(crate) fn befriend_within(&self, one: &str, other: &str, limits: [u128; 2]) {
+        for ((node, friend), limit) in [(one, other), (other, one)].into_iter().zip(limits) {
             let ticket = format!("{friend}.friend");
             if !self.file(&ticket).exists() {
                 self.stctrl(friend, &["info", "export-ticket", "-o", &ticket]).expect();

@@ -5,7 +5,7 @@
 /// Both directions of all friendships. A direction and its opposite are neighbours: `2 * friendship` is what the first of the
 /// two can send to the second, `2 * friendship + 1` what comes back.
 #[derive(Debug, Clone)]
-pub(crate) struct Flow {
+pub struct Flow {
     /// By person: the directions that begin there, and where they lead.
     leaving: Vec<Vec<(u32, u32)>>,
     /// Credits that each direction can carry now.
@@ -20,7 +20,7 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// All lines between these people, without room.
-    pub(crate) fn new(people: usize, friendships: impl Iterator<Item = [usize; 2]>) -> Self {
+    pub fn new(people: usize, friendships: impl Iterator<Item = [usize; 2]>) -> Self {
         let mut leaving = vec![Vec::new(); people];
         let mut count = 0;
         for [a, b] in friendships {
@@ -40,12 +40,12 @@ impl Flow {
     }
 
     /// What a direction can carry from now on, credits.
-    pub(crate) fn set(&mut self, direction: u32, room: u64) {
+    pub fn set(&mut self, direction: u32, room: u64) {
         self.room[direction as usize] = room;
     }
 
     /// Whether `amount` credits can get from one person to another.
-    pub(crate) fn carries(&mut self, from: usize, to: usize, amount: u64) -> bool {
+    pub fn carries(&mut self, from: usize, to: usize, amount: u64) -> bool {
         let out: u64 = self.leaving[from].iter().map(|(direction, _)| self.room[*direction as usize]).sum();
         let into: u64 = self.leaving[to].iter().map(|(direction, _)| self.room[(*direction ^ 1) as usize]).sum();
         if out.min(into) < amount {

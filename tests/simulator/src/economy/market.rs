@@ -4,7 +4,7 @@ use super::flow::Flow;
 use super::measure::{Deal, Failure, Outcome, Sample};
 use super::person::{Friend, Person};
 use super::trust::TrustNetwork;
-use super::{AMOUNTS, CREDITS_PER_RATING, Options};
+use super::{CREDITS_PER_RATING, Options};
 use crate::keys::{Dice, FakeVerifier, public_key};
 use crate::trace::Trace;
 use offst_crypto::PublicKey;
@@ -467,11 +467,8 @@ impl Market {
         let mean_ms = 3_600_000.0 / self.options.payments_per_hour as f64;
         let pause = (-mean_ms * (1.0 - self.dice.fraction()).ln()).round();
         self.plan(pause as u64, Event::Deal);
-        let count = self.people.len();
-        let buyer = self.dice.below(count);
-        let seller = (buyer + 1 + self.dice.below(count - 1)) % count;
-        let [least, most] = AMOUNTS.map(|amount| amount as f64);
-        let amount = (least * (most / least).powf(self.dice.fraction())).round() as u64;
+        let [buyer, seller] = super::buyer_and_seller(&mut self.dice, self.people.len());
+        let amount = super::amount(&mut self.dice);
         let possible = self.flow.carries(buyer, seller, amount);
         let findable = possible && self.finds(buyer, seller, amount, PARTS_OFFERED, Fees::Taken);
         self.outcome.deals.push(Deal {

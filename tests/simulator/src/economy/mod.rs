@@ -26,15 +26,29 @@ mod owner;
 mod person;
 mod trust;
 
+pub use flow::Flow;
 pub use measure::{Deal, Failure, Outcome, Sample, Spread};
 pub use trust::{Friendship, TrustError, TrustNetwork};
 
+use crate::keys::Dice;
 use market::Market;
 
 /// What a rating of 1 is worth: credits that whoever trusts lets the other owe.
 pub const CREDITS_PER_RATING: u64 = 100;
 /// The smallest and the largest amount that is paid, credits. Amounts are drawn so that their logarithms are evenly spread.
 pub const AMOUNTS: [u64; 2] = [1, 1000];
+
+/// An amount that somebody pays.
+pub fn amount(dice: &mut Dice) -> u64 {
+    let [least, most] = AMOUNTS.map(|amount| amount as f64);
+    (least * (most / least).powf(dice.fraction())).round() as u64
+}
+
+/// Somebody who pays and somebody else who is paid, out of so many people, two at least.
+pub fn buyer_and_seller(dice: &mut Dice, people: usize) -> [usize; 2] {
+    let buyer = dice.below(people);
+    [buyer, (buyer + 1 + dice.below(people - 1)) % people]
+}
 
 /// How people live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
