@@ -1,6 +1,6 @@
-//! Measures what a hostile client costs others: `cargo run --release -p offst-index-server --example hostile -- 10`.
+//! Measures what a hostile client costs others: `cargo run --release -p offst-index-server --example hostile -- 4`.
 //!
-//! The server knows a large network. Honest nodes ask at a steady rate, first alone, then beside a client at another
+//! The server knows a large network. Honest nodes ask at a steady rate, in turns alone and beside a client at another
 //! address that asks 1000 queries a second over many connections, each of which takes many times as long as an honest one,
 //! sends garbage, frames that claim to be huge and the longest lists, and publishes 10,000 edges signed by fresh keys.
 //! Server, honest nodes and attacker have threads of their own, but share this machine: the attacker's own work, and
@@ -17,6 +17,7 @@ use offst_proto::{Currency, Rate, Verified};
 use offst_secure_channel::{Authenticator, FrameReader, FrameWriter, SecureStream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{ReadHalf, WriteHalf};
@@ -37,8 +38,9 @@ const HOSTILE: u64 = 50;
 const HOSTILE_PAUSE: Duration = Duration::from_millis(50);
 /// A line carries 1000.
 const HOSTILE_AMOUNT: u128 = 7_900;
+const ROUNDS: usize = 5;
 const FRESH_KEYS: u64 = 1000;
-const FRESH_PAUSE: Duration = Duration::from_millis(5);
+const FRESH_PAUSE: Duration = Duration::from_millis(20);
 const EDGES_OF_FRESH_KEY: u64 = 10;
 const HONEST_ADDRESS: &str = "127.0.0.1:0";
 const HOSTILE_ADDRESS: &str = "127.0.0.2:0";
@@ -163,8 +165,33 @@ async fn teach(server: PublicKey, address: SocketAddr, neighbour: &Identity, cou
     hearing.abort();
 }
 
-/// Honest nodes ask for `seconds`; how long each answer took, in ms, and how often they were told "busy".
-async fn honest(place: &Place, seconds: u64) -> (Vec<f64>, usize) {
+/// How long each answer took, in ms, and how often the server said "busy".
+#[derive(Default)]
+struct Heard {
+    times: Vec<f64>,
+    busy: usize,
+}
+
+impl Heard {
+    fn add(&mut self, more: Heard) {
+        self.times.extend(more.times);
+        self.times.sort_by(f64::total_cmp);
+        self.busy += more.busy;
+    }
+
+    fn percentile(&self, percent: usize) -> f64 {
+        let position = (self.times.len() * percent / 100).min(self.times.len().saturating_sub(1));
+        self.times.get(position).copied().unwrap_or(f64::NAN)
+    }
+
+    fn show(&self, what: &str) {
+        let [half, most] = [50, 99].map(|percent| self.percentile(percent));
+        println!("{what}: {} answers, p50 {half:.1} ms, p99 {most:.1} ms, {} times busy", self.times.len(), self.busy);
+    }
+}
+
+/// Honest nodes ask for `seconds`.
+async fn honest(place: &Place, seconds: u64) -> Heard {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut tasks = Vec::new();
     for number in 0..HONEST {
@@ -172,7 +199,7 @@ async fn honest(place: &Place, seconds: u64) -> (Vec<f64>, usize) {
         tasks.push(tokio::spawn(async move {
             let mut node = Node::connect(&place, HONEST_ADDRESS, number).await;
             let mut timer = tokio::time::interval(HONEST_PAUSE);
-            let (mut times, mut busy) = (Vec::new(), 0);
+            let mut heard = Heard::default();
             for id in (number * 1_000_000).. {
                 timer.tick().await;
                 if Instant::now() >= end {
@@ -180,26 +207,28 @@ async fn honest(place: &Place, seconds: u64) -> (Vec<f64>, usize) {
                 }
                 let started = Instant::now();
                 if node.ask(query(id)).await {
-                    times.push(started.elapsed().as_secs_f64() * 1000.0);
+                    heard.times.push(started.elapsed().as_secs_f64() * 1000.0);
                 } else {
-                    busy += 1;
+                    heard.busy += 1;
                 }
             }
-            (times, busy)
+            heard
         }));
     }
-    let (mut times, mut busy) = (Vec::new(), 0);
+    let mut heard = Heard::default();
     for task in tasks {
-        let (of_one, busy_of_one) = task.await.unwrap();
-        times.extend(of_one);
-        busy += busy_of_one;
+        heard.add(task.await.unwrap());
     }
-    times.sort_by(f64::total_cmp);
-    (times, busy)
+    heard
 }
 
-/// The attacker's tasks, which end when `stop` says so.
-fn attack(threads: &Runtime, place: &Place, stop: &CancellationToken) -> Vec<JoinHandle<Option<()>>> {
+/// The attacker's tasks, which end when `stop` says so. So many fresh keys have been used.
+fn attack(
+    threads: &Runtime,
+    place: &Place,
+    fresh_keys: &Arc<AtomicU64>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<Option<()>>> {
     let mut tasks = Vec::new();
     for number in 0..HOSTILE {
         let place = place.clone();
@@ -232,9 +261,13 @@ fn attack(threads: &Runtime, place: &Place, stop: &CancellationToken) -> Vec<Joi
         }
     };
     tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(garbage)));
-    let fresh_place = place.clone();
+    let (fresh_place, fresh_keys) = (place.clone(), fresh_keys.clone());
     let fresh = async move {
-        for number in 0..FRESH_KEYS {
+        loop {
+            let number = fresh_keys.fetch_add(1, Ordering::Relaxed);
+            if number >= FRESH_KEYS {
+                return;
+            }
             let number = 1_000_000 + number;
             let mut node = Node::connect(&fresh_place, HOSTILE_ADDRESS, number).await;
             node.publish(number, (0..EDGES_OF_FRESH_KEY).map(key)).await;
@@ -245,25 +278,11 @@ fn attack(threads: &Runtime, place: &Place, stop: &CancellationToken) -> Vec<Joi
     tasks
 }
 
-fn percentile(times: &[f64], percent: usize) -> f64 {
-    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
-}
-
 /// Memory of this process, MB: the server and everybody who talks to it.
 fn resident_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
-}
-
-fn show(what: &str, (times, busy): &(Vec<f64>, usize)) {
-    println!(
-        "{what}: {} answers, p50 {:.1} ms, p99 {:.1} ms, {busy} times busy; {} MB",
-        times.len(),
-        percentile(times, 50),
-        percentile(times, 99),
-        resident_mb()
-    );
 }
 
 async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runtime) {
@@ -287,18 +306,24 @@ async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runti
         }
     });
     teach(place.server, federation_address, &neighbour, &counters).await;
-    let quiet = honest(&place, seconds).await;
-    show("alone", &quiet);
-    let attacked = stop.child_token();
-    let attackers = attack(hostile_threads, &place, &attacked);
-    let beside = honest(&place, seconds).await;
-    show("beside the attack", &beside);
-    attacked.cancel();
-    // Before the server stops, which would be an error for them.
-    for attacker in attackers {
-        attacker.await.unwrap();
+    let (mut alone, mut beside) = (Heard::default(), Heard::default());
+    let fresh = Arc::new(AtomicU64::new(0));
+    // In turns, because what else runs on this machine changes.
+    for _ in 0..ROUNDS {
+        alone.add(honest(&place, seconds).await);
+        let attacked = stop.child_token();
+        let attackers = attack(hostile_threads, &place, &fresh, &attacked);
+        beside.add(honest(&place, seconds).await);
+        attacked.cancel();
+        // Before the server stops, which would be an error for them.
+        for attacker in attackers {
+            attacker.await.unwrap();
+        }
     }
-    println!("p99 ratio: {:.2}", percentile(&beside.0, 99) / percentile(&quiet.0, 99));
+    alone.show("alone");
+    beside.show("beside the attack");
+    println!("{} MB in use", resident_mb());
+    println!("p99 ratio: {:.2}", beside.percentile(99) / alone.percentile(99));
     let Snapshot { queries, queries_cut, queries_busy, queries_overload, garbage, edges, updates_over_quota, .. } =
         counters.snapshot();
     println!(
@@ -310,9 +335,9 @@ async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runti
 }
 
 fn main() {
-    let seconds = std::env::args().nth(1).map_or(Ok(10), |seconds| seconds.parse());
+    let seconds = std::env::args().nth(1).map_or(Ok(4), |seconds| seconds.parse());
     let Some(seconds) = seconds.ok().filter(|seconds| (1..=600).contains(seconds)) else {
-        eprintln!("hostile: the argument is a number of seconds from 1 to 600");
+        eprintln!("hostile: the argument is a number of seconds for each of ten phases, from 1 to 600");
         std::process::exit(2);
     };
     let threads = |count| {

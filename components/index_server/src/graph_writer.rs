@@ -3,6 +3,7 @@
 
 use crate::book::GraphChange;
 use crate::graphs::Graphs;
+use crate::searches::Courtesy;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
@@ -16,6 +17,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// So often, and with these pauses between, the writer tries to find the graph unused before it makes new searches wait.
 const TRIES: usize = 250;
+/// So often when it waits for the search of somebody who has much searched.
+const TRIES_MAX: usize = 5_000;
 const PAUSE_BETWEEN_TRIES: Duration = Duration::from_micros(200);
 
 /// Takes changes in order and says when they count. Dropping it ends the thread.
@@ -40,15 +43,15 @@ struct Waiting {
 }
 
 impl GraphWriter {
-    /// Starts the thread. It calls `announce` with true when it begins to wait for the graph, and with false when it has it.
+    /// Starts the thread. It says with `courtesy` when it waits for the graph.
     ///
     /// # Errors
     /// The system has no threads left.
-    pub(crate) fn start(graph: Arc<RwLock<Graphs>>, announce: impl Fn(bool) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(graph: Arc<RwLock<Graphs>>, courtesy: Courtesy) -> io::Result<Self> {
         let shared = Arc::new(Shared { waiting: Mutex::default(), news: Condvar::new() });
         let (sender, applied) = watch::channel(0);
         let writer = GraphWriter { shared: shared.clone(), applied };
-        std::thread::Builder::new().name("graph".into()).spawn(move || shared.run(&graph, announce, &sender))?;
+        std::thread::Builder::new().name("graph".into()).spawn(move || shared.run(&graph, &courtesy, &sender))?;
         Ok(writer)
     }
 
@@ -92,19 +95,11 @@ impl Shared {
         Some(waiting.changes.drain(..count).collect())
     }
 
-    fn run(&self, graph: &RwLock<Graphs>, announce: impl Fn(bool), applied: &watch::Sender<u64>) {
+    fn run(&self, graph: &RwLock<Graphs>, courtesy: &Courtesy, applied: &watch::Sender<u64>) {
         while let Some(changes) = self.next() {
             let count = changes.len();
             {
-                let mut graph = match try_write(graph) {
-                    Some(graph) => graph,
-                    None => {
-                        announce(true);
-                        let graph = write_politely(graph);
-                        announce(false);
-                        graph
-                    }
-                };
+                let mut graph = try_write(graph).unwrap_or_else(|| write_politely(graph, courtesy));
                 graph.apply(&changes);
             }
             applied.send_modify(|applied| *applied += count as u64);
@@ -117,14 +112,21 @@ impl Shared {
 
 /// A lock that waits keeps new readers out. So for a while it is only tried: searches that are short run meanwhile, and
 /// long ones end.
-fn write_politely(graph: &RwLock<Graphs>) -> RwLockWriteGuard<'_, Graphs> {
-    for _ in 0..TRIES {
+fn write_politely<'a>(graph: &'a RwLock<Graphs>, courtesy: &Courtesy) -> RwLockWriteGuard<'a, Graphs> {
+    courtesy.set_change_waiting(true);
+    let mut tries = 0;
+    let locked = loop {
         std::thread::sleep(PAUSE_BETWEEN_TRIES);
-        if let Some(graph) = try_write(graph) {
-            return graph;
+        if let Some(locked) = try_write(graph) {
+            break locked;
         }
-    }
-    graph.write().unwrap_or_else(PoisonError::into_inner)
+        tries += 1;
+        if tries >= TRIES && (tries >= TRIES_MAX || !courtesy.is_heavy_running()) {
+            break graph.write().unwrap_or_else(PoisonError::into_inner);
+        }
+    };
+    courtesy.set_change_waiting(false);
+    locked
 }
 
 fn try_write(graph: &RwLock<Graphs>) -> Option<RwLockWriteGuard<'_, Graphs>> {

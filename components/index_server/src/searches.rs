@@ -17,6 +17,11 @@ pub(crate) struct Searches {
     shared: Arc<Shared>,
 }
 
+/// Between the threads that search and the one that changes the graph.
+pub(crate) struct Courtesy {
+    shared: Arc<Shared>,
+}
+
 struct Shared {
     waiting: Mutex<Waiting>,
     news: Condvar,
@@ -77,21 +82,30 @@ impl Searches {
 }
 
 impl Searches {
-    /// To tell the threads that a change of the graph waits, or does not any more.
-    pub(crate) fn announcer(&self) -> impl Fn(bool) + Send + 'static {
-        let shared = self.shared.clone();
-        move |is_waiting| {
-            shared.waiting().turns.set_change_waiting(is_waiting);
-            if !is_waiting {
-                shared.news.notify_all();
-            }
-        }
+    /// For whoever changes the graph.
+    pub(crate) fn courtesy(&self) -> Courtesy {
+        Courtesy { shared: self.shared.clone() }
     }
 
     /// Gives back memory.
     pub(crate) fn sweep(&self) {
         let now_ms = (self.shared.now_ms)();
         self.shared.waiting().turns.sweep(now_ms);
+    }
+}
+
+impl Courtesy {
+    /// A change of the graph waits, or does not any more.
+    pub(crate) fn set_change_waiting(&self, is_waiting: bool) {
+        self.shared.waiting().turns.set_change_waiting(is_waiting);
+        if !is_waiting {
+            self.shared.news.notify_all();
+        }
+    }
+
+    /// Whether a search runs that may take long, while no other of its kind begins.
+    pub(crate) fn is_heavy_running(&self) -> bool {
+        self.shared.waiting().turns.is_heavy_running()
     }
 }
 

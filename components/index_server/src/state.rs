@@ -51,7 +51,7 @@ impl State {
         let searches = Searches::start(&limits, graph.clone(), counters.clone(), unix_ms)?;
         Ok(State {
             core: Mutex::new(Core::new(own, limits)),
-            graph_writer: GraphWriter::start(graph, searches.announcer())?,
+            graph_writer: GraphWriter::start(graph, searches.courtesy())?,
             searches,
             connections: Mutex::new(Connections::new(limits.connections, limits.connections_per_address)),
             updates_of_addresses: Mutex::new(AddressBuckets::new(limits.updates_per_second_per_address)),

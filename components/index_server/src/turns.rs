@@ -72,6 +72,11 @@ impl<J> Turns<J> {
         self.is_change_waiting = is_waiting;
     }
 
+    /// Whether a search for a heavy address runs.
+    pub(crate) fn is_heavy_running(&self) -> bool {
+        self.heavy_running > 0
+    }
+
     /// Forgets those who have had no more than their share.
     pub(crate) fn sweep(&mut self, now_ms: u64) {
         self.usage.sweep(now_ms);
@@ -184,8 +189,10 @@ mod tests {
         assert_eq!(begin(&mut turns, 0), None);
         turns.push(address(2), 2);
         assert!(begin(&mut turns, 0).is_some_and(|(job, _)| job == 2));
+        assert!(!turns.is_heavy_running());
         turns.set_change_waiting(false);
         assert!(begin(&mut turns, 0).is_some_and(|(job, _)| job == 1));
+        assert!(turns.is_heavy_running());
     }
 
     #[test]
