@@ -10,6 +10,7 @@
 //! | `signed` | what is signed or sealed: statements, openings, invoices, updates, peer backups |
 //! | `texts` | what people copy and paste: invoices, tickets, receipts, addresses |
 //! | `rows` | what lies in a database |
+//! | `recovery` | what a friend shows to a node that has lost its disk |
 //! | `node` | three whole nodes: payments, crashes, broken connections, lies |
 //! | `seeds` | valid inputs to begin with |
 //! | `change` | seeded changes of an input |
@@ -17,6 +18,7 @@
 mod change;
 mod links;
 mod node;
+mod recovery;
 mod rows;
 mod seeds;
 mod signed;
@@ -47,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "friend", drive: links::friend, seeds: seeds::friend },
     Target { name: "relay", drive: links::relay, seeds: seeds::relay },
     Target { name: "index", drive: links::index, seeds: seeds::index },
+    Target { name: "federation", drive: links::federation, seeds: seeds::federation },
     Target { name: "app", drive: links::app, seeds: seeds::app },
     Target { name: "statement", drive: signed::statement, seeds: seeds::statement },
     Target { name: "opening", drive: signed::opening, seeds: seeds::opening },
@@ -59,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "words", drive: texts::words, seeds: seeds::words },
     Target { name: "row", drive: rows::row, seeds: seeds::row },
     Target { name: "account", drive: rows::account, seeds: seeds::account },
+    Target { name: "evidence", drive: recovery::evidence, seeds: seeds::evidence },
     Target { name: "node", drive: node::node, seeds: seeds::node },
 ];
 

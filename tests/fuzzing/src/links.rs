@@ -5,7 +5,7 @@ use capnp::serialize::write_message_to_words;
 use offst_proto::Unverified;
 use offst_proto::encoding::DecodeError;
 use offst_proto::friend::{FriendMessage, evidence_statement_frames, resume_frame, statement_frame};
-use offst_proto::index::{IndexToNode, NodeToIndex};
+use offst_proto::index::{IndexToNode, NodeToIndex, ServerToServer};
 use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
 use offst_proto::resolve::{backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
 use offst_proto::statement::Statement;
@@ -94,6 +94,11 @@ pub(crate) fn relay(bytes: &[u8]) -> bool {
 pub(crate) fn index(bytes: &[u8]) -> bool {
     again(bytes, NodeToIndex::from_frame, NodeToIndex::to_frame)
         | again(bytes, IndexToNode::from_frame, IndexToNode::to_frame)
+}
+
+/// A frame between two index servers.
+pub(crate) fn federation(bytes: &[u8]) -> bool {
+    again(bytes, ServerToServer::from_frame, ServerToServer::to_frame)
 }
 
 /// A value of the application interface.

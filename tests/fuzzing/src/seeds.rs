@@ -1,20 +1,22 @@
 //! Valid inputs for every target: what fuzzing begins with. `cargo run -p offst-fuzzing` writes them to `corpus/`.
 
 use crate::links::app_bytes;
+use crate::recovery::write_frames;
 use crate::rows::{account_key, write_image};
 use capnp::message::Builder;
 use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret, Signature, sha256};
 use offst_funder::{
     Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, RecoveryRecord, Standing,
 };
-use offst_ledger::{AccountImage, Pending, QueuedOperation, Stage};
+use offst_ledger::{Account, AccountImage, AccountKey, EvidenceRows, Pending, QueuedOperation, Stage};
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::{
     EpochPosition, Evidence, EvidenceCheckpoint, FriendMessage, evidence_statement_frames, resume_frame,
     statement_frame,
 };
 use offst_proto::index::{
-    Answer as WaysAnswer, Edge, Hop, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome, UpdateResult,
+    Answer as WaysAnswer, BUCKETS, Edge, FederationRefusal, Hop, IndexToNode, Listing, NodeToIndex, Query,
+    ServerToServer, Update, UpdateName, UpdateOutcome, UpdateResult,
 };
 use offst_proto::invoice::Invoice;
 use offst_proto::opening::{Continuing, Opening};
@@ -33,7 +35,7 @@ use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::wire::app_capnp as wire;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Unverified, Verified};
 use offst_simulator::World;
-use offst_simulator::keys::Dice;
+use offst_simulator::keys::{Dice, FakeSigner};
 use std::collections::BTreeMap;
 
 type Seeds = Vec<Vec<u8>>;
@@ -218,6 +220,25 @@ fn updates() -> Vec<Verified<Update>> {
     [vec![], edges]
         .map(|edges| Verified::sign(Update { node: key(1), sequence: 7, expires_ms: 8, edges }, &identity(1)))
         .into()
+}
+
+pub(crate) fn federation() -> Seeds {
+    let names: Vec<_> = updates().iter().map(UpdateName::of).collect();
+    let mut of_bucket: Vec<_> = names.iter().filter(|name| name.bucket() == names[0].bucket()).cloned().collect();
+    of_bucket.sort();
+    of_bucket.dedup();
+    let listing = Listing { bucket: names[0].bucket(), after: None, names: of_bucket, is_last: true };
+    let messages = [
+        ServerToServer::Refused(FederationRefusal::NotTrusted),
+        ServerToServer::Refused(FederationRefusal::Crossed),
+        ServerToServer::Summary { digest: 7, clock_ms: 1_700_000_000_000 },
+        ServerToServer::Buckets(vec![3; BUCKETS]),
+        ServerToServer::List(listing),
+        ServerToServer::Wants(names),
+        ServerToServer::Updates(updates().iter().map(|update| update.wire().to_vec()).collect()),
+        ServerToServer::Keepalive,
+    ];
+    messages.iter().map(ServerToServer::to_frame).collect()
 }
 
 pub(crate) fn update() -> Seeds {
@@ -503,6 +524,31 @@ pub(crate) fn account() -> Seeds {
     }
     images.dedup();
     images.iter().map(write_image).collect()
+}
+
+/// What a friend shows at some moments of a life.
+pub(crate) fn evidence() -> Seeds {
+    let mut world = World::row(2, 1000);
+    let mut seeds = Seeds::new();
+    world.send(0, 1, 100);
+    world.send(1, 0, 30);
+    for round in 0..40 {
+        if round % 8 == 0 {
+            let (line, rows) = world.nodes[1].disk.image().accounts.swap_remove(0);
+            let name = AccountKey { local: world.key(1), remote: line.friend, currency: line.currency };
+            let evidence = EvidenceRows { checkpoint: rows.checkpoint.clone(), statements: rows.statements.clone() };
+            let mut account = Account::restore(name, rows).expect("the disk can be read");
+            let resume = account.resume_frame();
+            let (mut frames, _) = account.evidence(evidence, 1_700_000_000_000, &FakeSigner::new(2));
+            frames.insert(0, resume);
+            seeds.push(write_frames(&frames));
+        }
+        if !world.step() {
+            world.advance(300);
+        }
+    }
+    seeds.dedup();
+    seeds
 }
 
 /// What a person would try first.

@@ -68,6 +68,7 @@ targets! {
     friend, 2000;
     relay, 2000;
     index, 2000;
+    federation, 1000;
     app, 2000;
     statement, 1000;
     opening, 1000;
@@ -80,6 +81,7 @@ targets! {
     words, 2000;
     row, 3000;
     account, 1000;
+    evidence, 500;
     node, 150;
 }
 

@@ -289,7 +289,7 @@ impl Life {
                         friends = busy;
                     }
                     let Some(friend) = self.world.dice.pick(&friends) else { continue };
-                    if self.mix.has(Kind::Disks) && self.world.dice.chance(30) {
+                    if self.mix.has(Kind::Disks) && self.world.dice.chance(50) {
                         self.deny(liar, friend);
                     } else {
                         self.world.lie(liar, friend, &currency);
@@ -327,10 +327,11 @@ impl Life {
     /// A liar denies what has happened to a friend that has just lost everything.
     fn deny(&mut self, liar: usize, victim: usize) {
         let friends = self.friends_of(victim);
-        if !self.world.liars.contains(&victim) && self.world.may_lose(victim, &friends) {
+        if !self.world.has_copy(liar) {
+            self.world.copy_disk(liar);
+        } else if !self.world.liars.contains(&victim) && self.world.may_lose(victim, &friends) {
             self.world.show_older_state(liar, victim, &friends);
         }
-        self.world.copy_disk(liar);
     }
 
     /// A friendship over which payments are just under way, if there is any.

@@ -49,10 +49,11 @@ fn percent(kind: Kind) -> usize {
     match kind {
         Kind::Delays | Kind::Index => 50,
         Kind::Resets | Kind::Cancels | Kind::Settings => 60,
-        Kind::HalfOpen | Kind::Partitions | Kind::SlowDisks | Kind::Kills | Kind::Crashes | Kind::Removals => 40,
+        Kind::HalfOpen | Kind::Partitions | Kind::SlowDisks | Kind::Kills | Kind::Crashes => 40,
+        Kind::Removals => 50,
         Kind::Freezes | Kind::Disks => 30,
         Kind::Relays => 60,
-        Kind::Slander => 15,
+        Kind::Slander => 20,
         Kind::Liars => 25,
     }
 }

@@ -68,8 +68,8 @@ fn under_way(steps: usize) -> (World, PaymentId, bool) {
 
 #[test]
 fn a_disk_that_is_lost_at_any_moment_of_a_payment() {
+    let mut ends = [0, 0];
     for victim in 0..3 {
-        let mut ends = [0, 0];
         for steps in 0..200 {
             let (mut world, id, is_over) = under_way(steps);
             lose_disk(&mut world, victim, &friends_of(victim, 3));
@@ -86,8 +86,8 @@ fn a_disk_that_is_lost_at_any_moment_of_a_payment() {
                 break;
             }
         }
-        assert!(ends.iter().all(|count| *count > 0), "{ends:?}");
     }
+    assert!(ends.iter().all(|count| *count > 5), "{ends:?}");
 }
 
 #[test]

@@ -47,6 +47,11 @@ impl World {
         self.nodes[index].copy = Some(Box::new(self.nodes[index].disk.clone()));
     }
 
+    /// Whether there is a copy of a node's disk.
+    pub(crate) fn has_copy(&self, index: usize) -> bool {
+        self.nodes[index].copy.is_some()
+    }
+
     /// Whether a loss can be made good: nobody next to the node has lost state and not got it back.
     pub(crate) fn may_lose(&mut self, index: usize, friends: &[usize]) -> bool {
         let back: Vec<usize> = self.lost.iter().copied().filter(|lost| self.has_recovered(*lost)).collect();
