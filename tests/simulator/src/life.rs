@@ -401,7 +401,7 @@ impl Life {
         let is_pending = world.is_pending(from, to);
         // With a liar, or where accounts have stopped, a removal would take money away: that is the owners' affair.
         let is_safe = ![Kind::Slander, Kind::Liars, Kind::Disks].iter().any(|kind| self.mix.has(*kind));
-        match world.dice.below(if force { 2 } else { 4 }) {
+        match world.dice.below(if force { 2 } else { 5 }) {
             0 => {
                 let fault = if force { Fault::Forced } else { Fault::Disabled };
                 if force || is_pending {
@@ -409,7 +409,7 @@ impl Life {
                 }
                 world.command(from, Command::DisableFriend { name: name(to), force });
             }
-            1 if is_safe => {
+            1..3 if is_safe => {
                 if is_pending {
                     world.faults.add(Fault::Removed);
                 }
