@@ -14,6 +14,7 @@ use offst_index_server::{CapacityGraph, Index, Limits, Scratch, SearchBounds, ad
 use offst_proto::friend::FriendMessage;
 use offst_proto::index::{Edge, Query, Update, UpdateOutcome, UpdateResult};
 use offst_proto::invoice::Invoice;
+use offst_proto::limits::PARTS_MAX;
 use offst_proto::order::{NewFriend, Order, Purpose};
 use offst_proto::report::{PaymentReport, PaymentStatus};
 use offst_proto::route::Way;
@@ -35,8 +36,6 @@ const GRAPH_PAUSE_MS: u64 = 10;
 const SWEEP_MS: u64 = 10_000;
 /// How long everything takes to come to rest at the end, ms.
 const CLOSING_MS: u64 = 600_000;
-/// Parts of a way that an index server offers.
-const PARTS_OFFERED: usize = 8;
 /// More than any payment of this economy needs.
 const PARTS_MANY: usize = 64;
 /// Work of a search that is not to be cut: every direction many times.
@@ -470,7 +469,7 @@ impl Market {
         let [buyer, seller] = super::buyer_and_seller(&mut self.dice, self.people.len());
         let amount = super::amount(&mut self.dice);
         let possible = self.flow.carries(buyer, seller, amount);
-        let findable = possible && self.finds(buyer, seller, amount, PARTS_OFFERED, Fees::Taken);
+        let findable = possible && self.finds(buyer, seller, amount, PARTS_MAX, Fees::Taken);
         self.outcome.deals.push(Deal {
             began_ms: self.time_ms - OPENING_MS,
             buyer,
@@ -555,7 +554,7 @@ impl Market {
             Failure::Impossible
         } else if !self.flow.carries(buyer, seller, amount) {
             Failure::Used
-        } else if !findable && self.finds(buyer, seller, amount, PARTS_OFFERED, Fees::None) {
+        } else if !findable && self.finds(buyer, seller, amount, PARTS_MAX, Fees::None) {
             Failure::Fees
         } else if !findable && self.finds(buyer, seller, amount, PARTS_MANY, Fees::None) {
             Failure::Parts
