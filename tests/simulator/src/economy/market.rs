@@ -101,7 +101,10 @@ pub(super) struct Market {
     time_ms: u64,
     agenda: BTreeMap<(u64, u64), Event>,
     number: u64,
-    pub(super) dice: Dice,
+    /// Links and payments: the same in all lives of a seed.
+    dice: Dice,
+    /// What owners do besides.
+    pub(super) owners: Dice,
     index: Index,
     scratch: Scratch,
     server: PublicKey,
@@ -167,6 +170,7 @@ impl Market {
             agenda: BTreeMap::new(),
             number: 0,
             dice,
+            owners: Dice::new(options.seed ^ u64::MAX),
             index: Index::new(Limits::default()),
             scratch: Scratch::default(),
             server: public_key(1),
@@ -220,7 +224,7 @@ impl Market {
         self.plan_at(SWEEP_MS, Event::Sweep);
         if self.options.rebalancing {
             for place in 0..self.people.len() {
-                let first = OPENING_MS + self.dice.below(2 * self.options.look_ms as usize) as u64;
+                let first = OPENING_MS + self.owners.below(2 * self.options.look_ms as usize) as u64;
                 self.plan_at(first, Event::Look(place));
             }
         }
@@ -320,7 +324,7 @@ impl Market {
             Event::Deal => self.deal(),
             Event::Look(place) => {
                 self.look(place);
-                let pause = self.options.look_ms + self.dice.below(self.options.look_ms as usize) as u64;
+                let pause = self.options.look_ms + self.owners.below(self.options.look_ms as usize) as u64;
                 self.plan(pause, Event::Look(place));
             }
             Event::Sample => {
