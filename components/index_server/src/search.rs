@@ -17,7 +17,7 @@ mod task;
 
 use crate::graph::Layer;
 use offst_proto::index::Query;
-use offst_proto::limits::HOPS_MAX;
+use offst_proto::limits::{HOPS_MAX, PARTS_MAX};
 use offst_proto::route::{PartPlan, Way};
 use overlay::Overlay;
 use short::cheapest_short_enough;
@@ -37,9 +37,9 @@ pub struct SearchBounds {
 }
 
 impl SearchBounds {
-    /// What an index server answers: up to 5 ways of up to 8 parts.
+    /// What an index server answers: up to 5 ways, each of as many parts as a payment may have.
     pub fn new(work: usize) -> Self {
-        SearchBounds { work, hops: HOPS_MAX, ways: 5, parts: 8 }
+        SearchBounds { work, hops: HOPS_MAX, ways: 5, parts: PARTS_MAX }
     }
 }
 

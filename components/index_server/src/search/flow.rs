@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 /// The flow's steps are at least this share of the amount: less could not be one of few parts, or would take too long.
 const STEPS: u128 = 256;
 
+/// The first of them are such a share, so that a few wide routes are found before many narrow ones.
+const FIRST_STEPS: usize = 8;
+
 /// Credits that flow, by sender and receiver.
 #[derive(Debug, Default)]
 struct Flow {
@@ -44,7 +47,7 @@ impl Search<'_> {
         let mut residual = overlay.clone();
         let mut flow = Flow::default();
         let mut left = self.amount;
-        let mut step = self.amount.div_ceil(self.bounds.parts as u128);
+        let mut step = self.amount.div_ceil(self.bounds.parts.min(FIRST_STEPS) as u128);
         let step_min = (self.amount / STEPS).max(1);
         while left > 0 {
             let amount = step.min(left);

@@ -56,7 +56,7 @@ impl Search<'_> {
 
     fn greedy_split(&mut self, overlay: &Overlay) -> Option<Vec<Part>> {
         let parts_max = self.bounds.parts;
-        let mut counts = vec![2, 4, parts_max];
+        let mut counts = vec![2, 4, 8, parts_max];
         counts.retain(|count| (2..=parts_max).contains(count));
         counts.dedup();
         counts.into_iter().find_map(|count| self.greedy_split_of(count, overlay))

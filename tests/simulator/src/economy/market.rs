@@ -14,6 +14,7 @@ use offst_index_server::{CapacityGraph, Index, Limits, Scratch, SearchBounds, ad
 use offst_proto::friend::FriendMessage;
 use offst_proto::index::{Edge, Query, Update, UpdateOutcome, UpdateResult};
 use offst_proto::invoice::Invoice;
+use offst_proto::limits::PARTS_MAX;
 use offst_proto::order::{NewFriend, Order, Purpose};
 use offst_proto::report::{PaymentReport, PaymentStatus};
 use offst_proto::route::Way;
@@ -35,8 +36,6 @@ const GRAPH_PAUSE_MS: u64 = 10;
 const SWEEP_MS: u64 = 10_000;
 /// How long everything takes to come to rest at the end, ms.
 const CLOSING_MS: u64 = 600_000;
-/// Parts of a way that an index server offers.
-const PARTS_OFFERED: usize = 8;
 /// More than any payment of this economy needs.
 const PARTS_MANY: usize = 64;
 /// Work of a search that is not to be cut: every direction many times.
@@ -102,7 +101,10 @@ pub(super) struct Market {
     time_ms: u64,
     agenda: BTreeMap<(u64, u64), Event>,
     number: u64,
-    pub(super) dice: Dice,
+    /// Links and payments: the same in all lives of a seed.
+    dice: Dice,
+    /// What owners do besides.
+    pub(super) owners: Dice,
     index: Index,
     scratch: Scratch,
     server: PublicKey,
@@ -168,6 +170,7 @@ impl Market {
             agenda: BTreeMap::new(),
             number: 0,
             dice,
+            owners: Dice::new(options.seed ^ u64::MAX),
             index: Index::new(Limits::default()),
             scratch: Scratch::default(),
             server: public_key(1),
@@ -221,7 +224,7 @@ impl Market {
         self.plan_at(SWEEP_MS, Event::Sweep);
         if self.options.rebalancing {
             for place in 0..self.people.len() {
-                let first = OPENING_MS + self.dice.below(2 * self.options.look_ms as usize) as u64;
+                let first = OPENING_MS + self.owners.below(2 * self.options.look_ms as usize) as u64;
                 self.plan_at(first, Event::Look(place));
             }
         }
@@ -321,7 +324,7 @@ impl Market {
             Event::Deal => self.deal(),
             Event::Look(place) => {
                 self.look(place);
-                let pause = self.options.look_ms + self.dice.below(self.options.look_ms as usize) as u64;
+                let pause = self.options.look_ms + self.owners.below(self.options.look_ms as usize) as u64;
                 self.plan(pause, Event::Look(place));
             }
             Event::Sample => {
@@ -470,7 +473,7 @@ impl Market {
         let [buyer, seller] = super::buyer_and_seller(&mut self.dice, self.people.len());
         let amount = super::amount(&mut self.dice);
         let possible = self.flow.carries(buyer, seller, amount);
-        let findable = possible && self.finds(buyer, seller, amount, PARTS_OFFERED, Fees::Taken);
+        let findable = possible && self.finds(buyer, seller, amount, PARTS_MAX, Fees::Taken);
         self.outcome.deals.push(Deal {
             began_ms: self.time_ms - OPENING_MS,
             buyer,
@@ -555,7 +558,7 @@ impl Market {
             Failure::Impossible
         } else if !self.flow.carries(buyer, seller, amount) {
             Failure::Used
-        } else if !findable && self.finds(buyer, seller, amount, PARTS_OFFERED, Fees::None) {
+        } else if !findable && self.finds(buyer, seller, amount, PARTS_MAX, Fees::None) {
             Failure::Fees
         } else if !findable && self.finds(buyer, seller, amount, PARTS_MANY, Fees::None) {
             Failure::Parts

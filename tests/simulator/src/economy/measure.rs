@@ -10,7 +10,7 @@ pub enum Failure {
     Impossible,
     /// The lines held the amount, but not the fees beside it.
     Fees,
-    /// Only more than the 8 parts that an index server offers could have carried it.
+    /// Only more parts than a payment may have could have carried it.
     Parts,
     /// There is a flow, but the index server's search finds no routes in it even when it knows everything.
     NotFound,
@@ -38,7 +38,7 @@ impl Failure {
     pub fn name(self) -> &'static str {
         match self {
             Failure::Impossible => "the lines did not hold the amount",
-            Failure::Parts => "more than 8 parts were needed",
+            Failure::Parts => "more than 16 parts were needed",
             Failure::Fees => "the lines did not hold the fees beside the amount",
             Failure::NotFound => "the search found no routes for a flow that there was",
             Failure::Used => "others had used the lines meanwhile",

@@ -38,7 +38,7 @@ impl Market {
             return;
         }
         let order = Order {
-            payment_id: PaymentId::random(&mut self.dice),
+            payment_id: PaymentId::random(&mut self.owners),
             purpose: Purpose::Rebalance { friend: super::market::name(friend), currency: Currency::default(), amount },
             max_fee: Some(FEE_MIN + amount / FEE_SHARE),
             timeout_ms: super::market::PATIENCE_MS,

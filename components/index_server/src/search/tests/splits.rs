@@ -204,7 +204,7 @@ fn a_split_that_is_cheaper_comes_first() {
 }
 
 #[test]
-fn eight_parts_and_not_nine() {
+fn sixteen_parts_and_not_seventeen() {
     let free = Rate { mul: 0, add: 0 };
     let friendships = |count: u8| -> Vec<Friendship> {
         let middle = (1..=count)
@@ -215,5 +215,6 @@ fn eight_parts_and_not_nine() {
         let ways = ask(&graph(&friendships(count)), &query(amount, 0, 39), SearchBounds::new(1_000_000)).ways;
         ways.first().map(|way| way.parts.len())
     };
-    assert_eq!((parts(8, 80), parts(8, 81), parts(9, 81), parts(9, 20)), (Some(8), None, None, Some(2)));
+    assert_eq!((parts(9, 81), parts(8, 81), parts(9, 20)), (Some(9), None, Some(2)));
+    assert_eq!((parts(16, 160), parts(17, 161)), (Some(16), None));
 }
