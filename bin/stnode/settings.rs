@@ -252,7 +252,7 @@ mod tests {
         );
         assert_eq!(
             refused(|file| file.friend_keepalive_ms = file.friend_idle_timeout_ms),
-            "friend_idle_timeout_ms is at least twice friend_keepalive_ms (60000)"
+            "friend_idle_timeout_ms is at least twice friend_keepalive_ms (180000)"
         );
         assert_eq!(
             refused(|file| file.app_waits_max = file.app_calls_max),

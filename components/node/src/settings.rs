@@ -28,7 +28,9 @@ impl Default for NodeSettings {
     fn default() -> Self {
         NodeSettings {
             timing: offst_funder::Timing::default(),
-            friend_keepalive: KeepaliveConfig::default(),
+            // NATs see the connection to the relay only, and the relay notices first when a node is gone: between friends it is
+            // enough to find out now and then that somebody is there who does not answer.
+            friend_keepalive: KeepaliveConfig { keepalive_ms: 60_000, idle_timeout_ms: 180_000 },
             relay: ClientConfig::default(),
             index: offst_index_client::Config::default(),
             apps: offst_app_server::Limits::default(),

@@ -30,7 +30,9 @@ impl World {
             let key = (index, friend, account.key().currency.clone());
             // What the owners agreed on when the account began is no debt that a request made.
             let agreed = u128::try_from(epoch.opening_balance).unwrap_or(0);
-            let debt = u128::try_from(-epoch.balance()).unwrap_or(0);
+            // What is frozen counts: a friend that has it committed may still collect it.
+            let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
+            let debt = u128::try_from(frozen - epoch.balance()).unwrap_or(0);
             let most = self.debts.entry(key.clone()).or_default();
             *most = (*most).max(debt);
             let ceiling = self.ceilings.entry(key).or_default();

@@ -219,7 +219,7 @@ pub struct World {
     signers: Vec<Box<dyn Signer>>,
     /// The most that each node ever let a friend owe, credits.
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
-    /// The most that each node ever owed a friend, credits.
+    /// The most that each node ever owed a friend, what was frozen for it included, credits.
     debts: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
     pub faults: Counts,
