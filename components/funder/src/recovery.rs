@@ -18,7 +18,7 @@ use crate::peer_backup::position;
 use crate::records::{FriendRecord, HopKey, LineKey, Progress, Standing};
 use crate::relink::Questions;
 use crate::timers::Timer;
-use offst_crypto::PublicKey;
+use offst_crypto::{Hash, PublicKey};
 use offst_ledger::{Account, AccountKey, EvidenceOutcome, Head, StopReason};
 use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
@@ -274,9 +274,16 @@ impl Batch<'_> {
             if remembered > before {
                 self.own_state_is_old("a friend has shown what it had forgotten");
             }
-            if let Some(head) = shown {
-                self.note_shown(head);
-            }
+            // Who has shown nothing at all is exposed by any head.
+            self.note_shown(shown.unwrap_or_else(|| AccountHead {
+                friend: line.friend,
+                currency: line.currency.clone(),
+                epoch: 0,
+                own_seq: 0,
+                own_hash: Hash::from_bytes([0; 32]),
+                other_seq: 0,
+                other_hash: Hash::from_bytes([0; 32]),
+            }));
         }
         self.account_events(line, outcome.events);
         if let Some(recovery) = &mut self.state.recovery {

@@ -284,7 +284,12 @@ impl Account {
             return;
         }
         let may_be_so = self.recovery.link.friend_recovers || self.epoch.is_none();
-        if may_be_so && self.negotiation.mine.is_some() && self.holds_enough() {
+        // Of a lost account we know no terms. A friend that has opened it anew, with nothing at stake, is believed as much as
+        // one that shows its very first Opening; anything else is for people to decide.
+        let offers_nothing =
+            self.negotiation.theirs.as_ref().is_some_and(|theirs| theirs.balance == 0 && theirs.continuing.is_empty());
+        let has_terms = self.negotiation.mine.is_some() || self.epoch.is_none() && offers_nothing;
+        if may_be_so && has_terms && self.holds_enough() {
             self.propose_restored(outcome, now_ms, signer);
         } else if self.epoch.is_some() || self.recovery.at_least.is_some() {
             self.friend_withholds(outcome);

@@ -310,3 +310,34 @@ fn backups_cost_nothing_while_nothing_happens() {
     let after: Vec<_> = world.nodes.iter().map(|node| node.batches).collect();
     assert_eq!(before, after);
 }
+
+/// The friend had removed the node and added it anew when the disk was lost: it has no epoch to show, and nothing is at stake.
+#[test]
+fn a_friend_that_has_opened_the_account_anew_has_nothing_to_show() {
+    let mut world = World::row(2, 1000);
+    world.disconnect(0, 1);
+    assert_eq!(world.ask(0, Command::RemoveFriend { name: name(1), force: true, forgive: true }), Reply::Done);
+    assert_eq!(world.ask(0, world.friendship(1, &offst_proto::Currency::default(), 0, 1000)), Reply::Done);
+    lose_disk(&mut world, 1, &[0]);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    assert!(world.is_consistent(0, 1));
+}
+
+/// A balance that no signature of the node's proves is for people to decide.
+#[test]
+fn a_friend_that_shows_nothing_and_claims_something_is_not_believed() {
+    let mut world = World::row(2, 1000);
+    world.disconnect(0, 1);
+    assert_eq!(world.ask(0, Command::RemoveFriend { name: name(1), force: true, forgive: true }), Reply::Done);
+    assert_eq!(world.ask(0, world.friendship(1, &offst_proto::Currency::default(), 700, 1000)), Reply::Done);
+    lose_disk(&mut world, 1, &[0]);
+    end(&mut world);
+    assert!(is_recovering(&world, 1));
+    assert!(!world.is_consistent(0, 1));
+    assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
+    world.advance(10_000);
+    assert!(!is_recovering(&world, 1));
+    assert_eq!(world.balance(0, 1), 700);
+}
