@@ -114,12 +114,19 @@ impl Account {
         if position.is_some_and(|position| self.is_said_to_be_in(position, farthest)) {
             return self.ask();
         }
-        let Some(epoch) = self.active() else {
+        let Some(epoch) = &self.epoch else {
             return;
         };
-        if let Some(position) = position
-            && (position.number, position.agreed) == (epoch.number, epoch.agreed)
-        {
+        let in_ours = position.filter(|position| (position.number, position.agreed) == (epoch.number, epoch.agreed));
+        if self.stopped.is_some() {
+            // A friend that is still in the epoch hears of the stop by our Opening. One that has fallen back in it would take the
+            // terms for a mere opinion: it is shown what it has forgotten.
+            if in_ours.is_some_and(|position| resend_from(epoch, position) == Err(StopReason::FriendStateLost)) {
+                self.show_evidence(outcome, signer);
+            }
+            return;
+        }
+        if let Some(position) = in_ours {
             match resend_from(epoch, position) {
                 Ok(resend) => {
                     outcome.resend = resend;

@@ -341,3 +341,23 @@ fn a_friend_that_shows_nothing_and_claims_something_is_not_believed() {
     assert!(!is_recovering(&world, 1));
     assert_eq!(world.balance(0, 1), 700);
 }
+
+/// The friend had disabled the node, whose owner then puts an old copy back and says nothing: the stopped account still shows
+/// what the copy does not know.
+#[test]
+fn an_old_disk_is_found_out_by_a_friend_that_had_stopped_the_account() {
+    let mut world = World::row(2, 1000);
+    let copy = world.nodes[1].disk.clone();
+    world.send(0, 1, 100);
+    world.settle();
+    world.advance(1_000);
+    assert_eq!(world.ask(0, Command::DisableFriend { name: name(1), force: false }), Reply::Done);
+    world.advance(1_000);
+    world.kill(1);
+    put_back(&mut world, 1, copy, false);
+    assert_eq!(world.ask(0, Command::EnableFriend(name(1))), Reply::Done);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    assert_eq!(world.balance(1, 0), 100);
+}
