@@ -138,8 +138,10 @@ impl Life {
                 }
                 let seller = world.index(payment.destination);
                 let Some(receipt) = payment.receipt() else {
-                    // A seller without its disk takes each part that was committed to it: it knows no total any more.
-                    let is_short = has_liars || world.replaced.contains(&seller) || !world.careless.is_empty();
+                    // A seller without its disk takes each part that was committed to it: it knows no total any more. A buyer
+                    // with an older disk has forgotten the parts that it had put in the place of others.
+                    let is_replaced = [seller, index].iter().any(|node| world.replaced.contains(node));
+                    let is_short = has_liars || is_replaced || !world.careless.is_empty();
                     assert!(is_short, "node {index} has no receipt: {payment:?}");
                     continue;
                 };
