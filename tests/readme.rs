@@ -1,7 +1,9 @@
 //! The section "By hand" of the README, pasted into a shell: real programs, and what they print is what the README shows.
 
+#[path = "town/ports.rs"]
+mod ports;
+
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,17 +31,16 @@ fn blocks(readme: &str, heading: &str, language: &str) -> Vec<String> {
 /// The script with ports that nobody uses, in place of those that the README names.
 fn with_free_ports(script: &str) -> String {
     let host = "127.0.0.1:";
-    let named: BTreeMap<String, TcpListener> = script
-        .split(host)
-        .skip(1)
-        .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect())
-        .map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()))
-        .collect();
-    assert!(!named.is_empty(), "the README names addresses");
-    // All are held until all are chosen, so that they differ.
-    named.iter().fold(script.to_owned(), |script, (port, free)| {
-        script.replace(&format!("{host}{port}"), &free.local_addr().unwrap().to_string())
-    })
+    let mut free: BTreeMap<&str, u16> = BTreeMap::new();
+    let mut pieces = script.split(host);
+    let mut replaced = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (port, rest) = piece.split_at(piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len()));
+        let port = free.entry(port).or_insert_with(ports::free_port);
+        replaced += &format!("{host}{port}{rest}");
+    }
+    assert!(!free.is_empty(), "the README names addresses");
+    replaced
 }
 
 /// A shell and everything it has started.

@@ -4,12 +4,16 @@
 // Each user of this module needs another part of it.
 #![allow(dead_code)]
 
+mod ports;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+pub(crate) use ports::free_port;
 
 /// Nothing in a town takes so long unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -87,11 +91,6 @@ impl Said {
         let out = self.expect();
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error} in {out}"))
     }
-}
-
-/// A port that nobody uses now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Town {
