@@ -72,16 +72,18 @@ struct Query {
   # The source itself: asks for cycles.
   via @5 :Data;
   # The first node after the source, or empty for any.
-  excludedEdges @6 :List(Hop);
+  excludedEdges @6 :List(Exclusion);
   excludedNodes @7 :List(Data);
   clearing @8 :Bool;
   # Asks for a ring of debts that can be cleared, of at most this amount; source and destination are one.
 }
 
-struct Hop {
-  # One direction of a friendship.
+struct Exclusion {
+  # One direction of a friendship that has refused more than this.
   from @0 :Data;
   to @1 :Data;
+  left @2 :Data;
+  # What it may still be used for, fees included; 0: it must not be used.
 }
 
 struct Answer {

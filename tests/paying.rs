@@ -145,6 +145,28 @@ fn the_cheaper_mediator_is_paid_and_every_failure_says_who() {
     assert_eq!(refused.err.lines().count(), 1);
 }
 
+/// What index servers say may be old: b's line to d, of 60, is full but for 12.
+#[test]
+fn a_line_that_is_fuller_than_the_index_servers_know_says_what_it_has_left() {
+    let town = diamond();
+    let small = town.invoice("d", 55, "small.invoice");
+    quote(&town, &["-i", &small], |offer| offer["ways"].as_array().is_some_and(|ways| ways.len() == 2));
+    for node in ["b", "d"] {
+        for index in ["index0", "index1"] {
+            town.stctrl(node, &["config", "remove-index", "-n", index]).expect();
+        }
+    }
+    town.stctrl("b", &["funds", "send-funds", "--amount", "48", "--dest", "d"]).expect();
+    let large = town.invoice("d", 100, "large.invoice");
+    let refused = town.stctrl("a", &["funds", "pay-invoice", "-i", &large, "-r", "large.receipt", "--timeout", "5"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("b's line to the seller has only 12 left"), "{refused:?}");
+    // c's line holds 60, and so needs some of the 12.
+    town.pay_when_routed("a", &town.invoice("d", 70, "middle.invoice"), "middle.receipt");
+    town.wait_settled(&["a", "b", "c", "d"]);
+    assert_eq!(wealth(&town, "d"), 48 + 70);
+}
+
 #[test]
 fn credit_moves_around_a_cycle() {
     let town = diamond();

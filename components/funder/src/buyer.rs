@@ -18,14 +18,14 @@ use crate::records::{Circle, HopKey, Origin, Part, Payment, Progress};
 use crate::seller::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
-use offst_proto::index::{EXCLUDED_MAX, Hop, Query};
+use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
 use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, proof};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What is known of a payment only while this process runs.
 #[derive(Debug, Default)]
@@ -36,16 +36,16 @@ pub(crate) struct Search {
     pub(crate) ring: Option<PartPlan>,
     /// Why it was refused last.
     pub(crate) refusal: Option<CancelReason>,
-    /// Hops that have refused this payment.
-    excluded: BTreeSet<Hop>,
+    /// Hops that have refused this payment, and what each carries at most, credits.
+    excluded: BTreeMap<Hop, u128>,
     /// Hops that have refused other payments were excluded when the index servers were asked last.
     avoided_others: bool,
     /// There is no way without them.
     needs_others: bool,
     /// An answer of the index servers is awaited.
     asking: bool,
-    /// How many edges were excluded when the index servers were asked last.
-    excluded_then: usize,
+    /// A hop has refused since the index servers were asked last.
+    has_learned: bool,
     /// How often no way was left although some had been tried.
     rounds: u32,
     /// Ways are not looked for (any more).
@@ -87,7 +87,8 @@ pub(crate) fn is_final(reason: CancelReason) -> bool {
 fn is_of_the_hop(reason: CancelReason) -> bool {
     matches!(
         reason,
-        CancelReason::Closed
+        CancelReason::NoCapacity { .. }
+            | CancelReason::Closed
             | CancelReason::Offline
             | CancelReason::Timeout
             | CancelReason::Busy
@@ -206,15 +207,15 @@ impl Batch<'_> {
             return;
         }
         search.asking = true;
-        search.excluded_then = search.excluded.len();
+        search.has_learned = false;
         let mut query = self.way_query(&self.state.payments[&id], missing);
         let since = self.now.uptime_ms.saturating_sub(self.environment.timing.refusal_ms);
         let search = self.state.searches.get_mut(&id).expect("looked above");
-        query.excluded_edges.extend(search.excluded.iter().take(EXCLUDED_MAX));
+        query.excluded_edges.extend(search.excluded.iter().map(|(hop, left)| Exclusion { hop: *hop, left: *left }));
         search.avoided_others = false;
         if !search.needs_others {
-            let mut others = self.state.refusals.hops(&query.currency, missing, since);
-            others.retain(|hop| !search.excluded.contains(hop));
+            let mut others = self.state.refusals.exclusions(&query.currency, missing, since);
+            others.retain(|other| !search.excluded.contains_key(&other.hop));
             others.truncate(EXCLUDED_MAX - query.excluded_edges.len());
             search.avoided_others = !others.is_empty();
             query.excluded_edges.extend(others);
@@ -286,7 +287,8 @@ impl Batch<'_> {
     fn unrefused_direct_way(&self, id: PaymentId, amount: u128) -> Option<Way> {
         let payment = self.state.payments.get(&id)?;
         let hop = Hop { from: self.state.local, to: payment.destination };
-        self.direct_way(payment, amount).filter(|_| !self.state.searches[&id].excluded.contains(&hop))
+        let has_refused = self.state.searches[&id].excluded.contains_key(&hop);
+        self.direct_way(payment, amount).filter(|_| !has_refused)
     }
 
     /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have published, so
@@ -311,11 +313,12 @@ impl Batch<'_> {
             return self.end_payment(id, Progress::Failed);
         }
         let pause = retry_ms << search.rounds;
-        search.rounds = (search.rounds + 1).min(ROUNDS_MAX);
-        if search.excluded.len() == search.excluded_then {
-            // The servers knew all refusals and found nothing else: the same edges get another chance.
+        if !search.has_learned && search.rounds % 2 == 1 {
+            // The servers knew all refusals and found nothing else, also when they had had time to learn what our own lines
+            // have left without the parts that were refused: the same edges get another chance.
             search.excluded.clear();
         }
+        search.rounds = (search.rounds + 1).min(ROUNDS_MAX);
         self.state.timers.set(Timer::Retry(id), self.now.uptime_ms + pause);
     }
 
@@ -369,8 +372,9 @@ impl Batch<'_> {
         };
         let outgoing = line(*first, &terms.currency).hop(terms.request_id);
         self.line_room(&outgoing.line).map_err(refused)?;
-        if request.clearing && !self.may_clear(&outgoing.line, request.frozen()) {
-            return Err(refused(CancelReason::NoCapacity));
+        let clearable = self.clearable(&outgoing.line).send();
+        if request.clearing && clearable < request.frozen() {
+            return Err(refused(CancelReason::no_capacity(clearable)));
         }
         let account = self.account(&outgoing.line).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
@@ -392,26 +396,35 @@ impl Batch<'_> {
         }
     }
 
-    /// `hop` did not carry `amount`: it is told to the owner, and avoided.
+    /// `hop` did not carry `amount`, fees included: it is told to the owner, and avoided.
     pub(crate) fn note_refusal(&mut self, id: PaymentId, hop: Hop, amount: u128, reason: CancelReason) {
         let Some(payment) = self.state.payments.get(&id) else { return };
         let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason));
         let currency = payment.currency.clone();
-        if payment.circle == Some(Circle::Clearing) {
-            self.note_ring_refusal(&currency, hop, amount);
-        } else if hop.from != self.state.local {
-            let now = self.now.uptime_ms;
-            match reason {
-                CancelReason::NoCapacity => self.state.refusals.note(&currency, hop, amount, now),
-                reason if is_of_the_hop(reason) => self.state.refusals.note(&currency, hop, 0, now),
-                _ => {}
-            }
+        let left = match reason {
+            // Whoever says that it has room for what it refuses is not believed.
+            CancelReason::NoCapacity { left } => left.min(amount.saturating_sub(1)),
+            // The debts of a ring change with every attempt of its members; a smaller one may fit.
+            _ if payment.circle == Some(Circle::Clearing) => amount.saturating_sub(1),
+            _ => 0,
+        };
+        let now = self.now.uptime_ms;
+        if hop.from == self.state.local {
+            // Our own lines are known at any time.
+        } else if payment.circle == Some(Circle::Clearing) {
+            self.state.clearing_refusals.note(&currency, hop, left, now);
+        } else if is_of_the_hop(reason) {
+            self.state.refusals.note(&currency, hop, left, now);
         }
         self.state.payments.get_mut(&id).expect("looked above").reason = sentence;
         if let Some(search) = self.state.searches.get_mut(&id) {
             search.refusal = Some(reason);
-            if search.excluded.len() < EXCLUDED_MAX {
-                search.excluded.insert(hop);
+            search.has_learned = true;
+            if let Some(known) = search.excluded.get_mut(&hop) {
+                // It was asked for no more than it had left, and refuses again: that could go on for long.
+                *known = 0;
+            } else if search.excluded.len() < EXCLUDED_MAX {
+                search.excluded.insert(hop, left);
             }
         }
     }

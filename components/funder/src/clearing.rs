@@ -20,7 +20,7 @@ use offst_crypto::{PublicKey, RandomExt};
 use offst_ledger::Epoch;
 use offst_proto::Currency;
 use offst_proto::PaymentId;
-use offst_proto::index::{Clearable, EXCLUDED_MAX, Hop, Query};
+use offst_proto::index::{Clearable, EXCLUDED_MAX, Query};
 use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::ClearingReport;
@@ -65,7 +65,7 @@ impl Batch<'_> {
     }
 
     /// What may be cleared on one of our accounts now.
-    fn clearable(&self, line: &LineKey) -> Clearable {
+    pub(crate) fn clearable(&self, line: &LineKey) -> Clearable {
         match self.line_room(line) {
             Ok(_) => self.active(line).map_or(Clearable::None, clearable),
             Err(_) => Clearable::None,
@@ -85,11 +85,6 @@ impl Batch<'_> {
         self.state.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
     }
 
-    /// Whether the first hop of a ring of ours may freeze so much.
-    pub(crate) fn may_clear(&self, outgoing: &LineKey, amount: u128) -> bool {
-        self.clearable(outgoing).send() >= amount
-    }
-
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
     /// ids of our payments and could bring a part back over the account by which it left.
     pub(crate) fn check_homecoming(&self, incoming: &HopKey, request: &Request) -> Result<(), CancelReason> {
@@ -106,7 +101,7 @@ impl Batch<'_> {
             return Err(CancelReason::Amount);
         }
         if payment.circle == Some(Circle::Clearing) && !self.lowers_our_debt(&incoming.line) {
-            return Err(CancelReason::NoCapacity);
+            return Err(CancelReason::no_capacity(0));
         }
         Ok(())
     }
@@ -184,7 +179,7 @@ impl Batch<'_> {
         let [avoids] = self.environment.random.array();
         if ring.command.is_none() && avoids % 2 == 0 {
             let since = self.now.uptime_ms.saturating_sub(self.environment.timing.refusal_ms);
-            query.excluded_edges = self.state.clearing_refusals.hops(&ring.currency, amount, since);
+            query.excluded_edges = self.state.clearing_refusals.exclusions(&ring.currency, amount, since);
             query.excluded_edges.truncate(EXCLUDED_MAX);
         }
         let command = ring.command;
@@ -270,13 +265,6 @@ impl Batch<'_> {
     pub(crate) fn clearing_ended(&mut self, progress: Progress) {
         if progress == Progress::Paid && self.state.auto_clear {
             self.plan_clearing_after(self.environment.timing.clear_ms / 10);
-        }
-    }
-
-    /// What did not let a ring's request through.
-    pub(crate) fn note_ring_refusal(&mut self, currency: &Currency, hop: Hop, amount: u128) {
-        if hop.from != self.state.local {
-            self.state.clearing_refusals.note(currency, hop, amount, self.now.uptime_ms);
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
     match refusal {
         NotAllowed::NotActive => CancelReason::AccountStopped,
         NotAllowed::Closed => CancelReason::Closed,
-        NotAllowed::NoCapacity { .. } => CancelReason::NoCapacity,
+        NotAllowed::NoCapacity { room } => CancelReason::no_capacity(room),
         NotAllowed::Busy => CancelReason::Busy,
         NotAllowed::Duplicate => CancelReason::Duplicate,
         NotAllowed::WrongStage => CancelReason::Aborted,
@@ -43,12 +43,15 @@ impl Batch<'_> {
             return;
         }
         if self.state.friends.get(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
-            return self.cancel_incoming(&incoming, CancelReason::Closed, self.state.local);
+            return self.cancel_incoming(&incoming, CancelReason::Closed, from.friend);
         }
-        let taken = match (refusal, request.route.split_first()) {
-            (Some(reason), _) => Err(reason),
-            (None, None) => self.arrived(&incoming, &request),
-            (None, Some((next, rest))) => self.forward(&incoming, &request, *next, rest),
+        if let Some(reason) = refusal {
+            // It is the friend's line to us that does not carry it.
+            return self.cancel_incoming(&incoming, reason, from.friend);
+        }
+        let taken = match request.route.split_first() {
+            None => self.arrived(&incoming, &request),
+            Some((next, rest)) => self.forward(&incoming, &request, *next, rest),
         };
         if let Err(reason) = taken {
             self.cancel_incoming(&incoming, reason, self.state.local);

@@ -1,6 +1,6 @@
 //! Why a payment did not go on, as a sentence that its owner understands: nodes by the names that he has given them.
 
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::records::{Payment, REASON_BYTES_MAX};
 use offst_crypto::PublicKey;
 use offst_proto::index::Hop;
@@ -21,11 +21,11 @@ impl Batch<'_> {
     pub(crate) fn refusal_sentence(&self, payment: &Payment, hop: Hop, amount: u128, reason: CancelReason) -> String {
         let to = self.node_name(payment, &hop.to);
         if hop.from == self.state.local {
-            return self.own_refusal_sentence(payment, &hop.to, &to, amount, reason);
+            return own_refusal_sentence(&to, amount, reason);
         }
         let from = self.node_name(payment, &hop.from);
         match reason {
-            CancelReason::NoCapacity => format!("{from}'s line to {to} has no room for {amount}"),
+            CancelReason::NoCapacity { left } => no_room(&format!("{from}'s"), &to, left, amount),
             CancelReason::Closed => format!("{from}'s line to {to} is closed for payments"),
             CancelReason::Offline => format!("{to} is offline, {from} says"),
             CancelReason::Timeout => format!("{from} got no answer from {to} in time"),
@@ -33,34 +33,6 @@ impl Batch<'_> {
             CancelReason::UnknownFriend => format!("{from} is no friend of {to}"),
             CancelReason::Overdue => format!("{to} still owes {from} an answer to earlier payments"),
             CancelReason::AccountStopped => format!("the line between {from} and {to} was stopped or reset"),
-            reason => reason.to_string(),
-        }
-    }
-
-    fn own_refusal_sentence(
-        &self,
-        payment: &Payment,
-        friend: &PublicKey,
-        name: &str,
-        amount: u128,
-        reason: CancelReason,
-    ) -> String {
-        match reason {
-            CancelReason::NoCapacity => {
-                let left = self.send_room(&line(*friend, &payment.currency));
-                // It may have changed since.
-                if left < amount {
-                    format!("your line to {name} has only {left} left")
-                } else {
-                    format!("your line to {name} had no room for {amount}")
-                }
-            }
-            CancelReason::Closed => format!("{name} takes no payments from you now"),
-            CancelReason::Offline => format!("{name} is offline"),
-            CancelReason::Timeout => format!("{name} did not answer in time"),
-            CancelReason::UnknownFriend => "the route begins with a node that is no friend of yours".into(),
-            CancelReason::Overdue => format!("{name} still owes you an answer to earlier payments"),
-            CancelReason::AccountStopped => format!("your line to {name} was stopped or reset"),
             reason => reason.to_string(),
         }
     }
@@ -76,6 +48,29 @@ impl Batch<'_> {
     }
 }
 
+/// Why our own line to a friend did not carry `amount`.
+fn own_refusal_sentence(name: &str, amount: u128, reason: CancelReason) -> String {
+    match reason {
+        CancelReason::NoCapacity { left } => no_room("your", name, left, amount),
+        CancelReason::Closed => format!("{name} takes no payments from you now"),
+        CancelReason::Offline => format!("{name} is offline"),
+        CancelReason::Timeout => format!("{name} did not answer in time"),
+        CancelReason::UnknownFriend => "the route begins with a node that is no friend of yours".into(),
+        CancelReason::Overdue => format!("{name} still owes you an answer to earlier payments"),
+        CancelReason::AccountStopped => format!("your line to {name} was stopped or reset"),
+        reason => reason.to_string(),
+    }
+}
+
+fn no_room(whose: &str, to: &str, left: u128, amount: u128) -> String {
+    // Who says that it has room for what it refuses is not to be quoted.
+    if left < amount {
+        format!("{whose} line to {to} has only {left} left")
+    } else {
+        format!("{whose} line to {to} had no room for {amount}")
+    }
+}
+
 /// The last hop of a route.
 pub(crate) fn last_hop(local: PublicKey, route: &[PublicKey]) -> Hop {
     let to = route[route.len() - 1];
@@ -88,8 +83,10 @@ pub(crate) fn last_hop(local: PublicKey, route: &[PublicKey]) -> Hop {
 pub(crate) fn refusing_hop(local: PublicKey, route: &[PublicKey], node: PublicKey, reason: CancelReason) -> Hop {
     let first = Hop { from: local, to: route[0] };
     // A route around a cycle ends at this node too: what came back is refused for other reasons than what did not leave.
-    let came_back =
-        matches!(reason, CancelReason::Loop | CancelReason::NoCapacity | CancelReason::Fee | CancelReason::Amount);
+    let came_back = matches!(
+        reason,
+        CancelReason::Loop | CancelReason::NoCapacity { .. } | CancelReason::Fee | CancelReason::Amount
+    );
     if node == local && !came_back {
         return first;
     }

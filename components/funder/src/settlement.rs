@@ -90,8 +90,11 @@ impl Batch<'_> {
         if payment.is_stored() {
             self.changed.payments.insert(id);
         }
-        let hop = refusing_hop(local, &part.route, hop, reason);
-        self.note_refusal(id, hop, part.amount, reason);
+        // A part that was answered has waited for our commit, so nobody on its way is to blame.
+        if part.promise.is_none() || reason != CancelReason::Timeout {
+            let hop = refusing_hop(local, &part.route, hop, reason);
+            self.note_refusal(id, hop, part.amount + part.fees, reason);
+        }
         self.part_failed(id, Some(reason));
     }
 

@@ -7,7 +7,7 @@
 use crate::config::Config;
 use crate::error::IndexError;
 use offst_crypto::PublicKey;
-use offst_proto::index::{Answer, Hop, Query, WAYS_MAX};
+use offst_proto::index::{Answer, Exclusion, Hop, Query, WAYS_MAX};
 use offst_proto::route::{PartPlan, Way};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -232,6 +232,8 @@ fn part_fits(part: &PartPlan, query: &Query) -> bool {
     let is_cycle = query.source == query.destination;
     let from = std::iter::once(&query.source).chain(&part.route);
     let mut hops = from.zip(&part.route).map(|(from, to)| Hop { from: *from, to: *to });
+    // What the fees downstream come to is not known here.
+    let is_excluded = |exclusion: &Exclusion, hop: Hop| exclusion.hop == hop && part.amount > exclusion.left;
     *last == query.destination
         && part.amount > 0
         // Nobody takes a fee on the way to a friend.
@@ -240,7 +242,7 @@ fn part_fits(part: &PartPlan, query: &Query) -> bool {
         && !mediators.contains(&query.source)
         && (!is_cycle || mediators.len() > 1)
         && !mediators.iter().any(|mediator| query.excluded_nodes.contains(mediator))
-        && !hops.any(|hop| query.excluded_edges.contains(&hop))
+        && !hops.any(|hop| query.excluded_edges.iter().any(|exclusion| is_excluded(exclusion, hop)))
 }
 
 #[cfg(test)]
@@ -395,7 +397,7 @@ mod tests {
         let query = Query {
             via: Some(key(3)),
             excluded_nodes: vec![key(5)],
-            excluded_edges: vec![Hop { from: key(3), to: key(6) }],
+            excluded_edges: vec![Exclusion::whole(Hop { from: key(3), to: key(6) })],
             ..query()
         };
         for (good, route) in [

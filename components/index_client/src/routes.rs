@@ -3,7 +3,7 @@
 //! that was found is about to be cleared, so such an answer is not used again.
 
 use offst_crypto::PublicKey;
-use offst_proto::index::{Hop, Query};
+use offst_proto::index::{Exclusion, Query};
 use offst_proto::route::Way;
 use offst_proto::{Currency, PaymentId};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct Question {
     destination: PublicKey,
     via: Option<PublicKey>,
     amount: u128,
-    excluded: Vec<Hop>,
+    excluded: Vec<Exclusion>,
     clearing: bool,
 }
 
@@ -98,6 +98,7 @@ impl Routes {
 mod tests {
     use super::*;
     use offst_crypto::Identity;
+    use offst_proto::index::Hop;
     use offst_proto::route::PartPlan;
 
     fn query(amount: u128) -> Query {
@@ -135,7 +136,8 @@ mod tests {
             assert_eq!(routes.answered(question, &answer, 0), [payment(1)]);
         }
         let mut narrowed = query(5);
-        narrowed.excluded_edges = vec![Hop { from: narrowed.source, to: narrowed.destination }];
+        let hop = Hop { from: narrowed.source, to: narrowed.destination };
+        narrowed.excluded_edges = vec![Exclusion::whole(hop)];
         let Lookup::Ask(question) = routes.look_up(payment(1), &narrowed, 0) else { panic!() };
         routes.answered(question, &ways(), 0);
         assert!(matches!(routes.look_up(payment(1), &narrowed, 1), Lookup::Ask(_)));

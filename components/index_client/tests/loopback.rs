@@ -3,7 +3,7 @@
 use offst_crypto::{Identity, PublicKey};
 use offst_index_client::{Config, IndexClient, IndexError, ServerStatus};
 use offst_index_server::{Counters, Limits, serve};
-use offst_proto::index::{Answer, Edge, Hop, Query};
+use offst_proto::index::{Answer, Edge, Exclusion, Hop, Query};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, Rate};
 use std::net::SocketAddr;
@@ -134,7 +134,10 @@ async fn excluded_edges_and_nodes_and_named_friends_are_respected() {
     let server = Server::start(101).await;
     let clients = village(&server).await;
     let dearer = Some((51, vec![key(4), key(3)]));
-    let without = |from, to| Query { excluded_edges: vec![Hop { from: key(from), to: key(to) }], ..query(10, 1, 3) };
+    let without = |from, to| {
+        let hop = Hop { from: key(from), to: key(to) };
+        Query { excluded_edges: vec![Exclusion::whole(hop)], ..query(10, 1, 3) }
+    };
     assert_eq!(route(&clients[0], without(2, 3)).await, dearer);
     assert_eq!(route(&clients[0], without(3, 2)).await, Some((1, vec![key(2), key(3)])), "edges have a direction");
     let without = Query { excluded_nodes: vec![key(2)], ..query(10, 1, 3) };

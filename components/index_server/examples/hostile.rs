@@ -9,8 +9,8 @@
 use offst_crypto::{Identity, PublicKey};
 use offst_index_server::{Counters, Federation, IndexServer, Limits, Snapshot};
 use offst_proto::index::{
-    Clearable, EXCLUDED_MAX, Edge, FEDERATION_FRAME_BYTES_MAX, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex,
-    Query, ServerToServer, UPDATES_MAX, Update, UpdateOutcome,
+    Clearable, EXCLUDED_MAX, Edge, Exclusion, FEDERATION_FRAME_BYTES_MAX, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode,
+    NodeToIndex, Query, ServerToServer, UPDATES_MAX, Update, UpdateOutcome,
 };
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, Rate, Verified};
@@ -237,7 +237,7 @@ fn attack(
             let mut timer = tokio::time::interval(HOSTILE_PAUSE);
             for id in number * 1_000_000.. {
                 timer.tick().await;
-                let excluded_edges = vec![Hop { from: key(1), to: key(2) }; EXCLUDED_MAX];
+                let excluded_edges = vec![Exclusion::whole(Hop { from: key(1), to: key(2) }); EXCLUDED_MAX];
                 let excluded_nodes = vec![key(0); EXCLUDED_MAX];
                 // No route carries so much, and hardly as many routes as a way may have: a long search.
                 let amount = HOSTILE_AMOUNT;

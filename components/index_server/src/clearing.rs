@@ -10,7 +10,7 @@ use offst_proto::Currency;
 use offst_proto::index::{Clearable, Edge, Hop, Query};
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::route::{PartPlan, Way};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What nodes let others clear, by currency, node and friend.
 #[derive(Debug, Default)]
@@ -62,7 +62,8 @@ impl ClearingGraph {
     /// The shortest ring through the source of `query`, if there is one, looking at `work_max` hops at most.
     pub(crate) fn search(&self, query: &Query, now_ms: u64, work_max: usize) -> Found {
         let Some(claims) = self.currencies.get(&query.currency) else { return Found::default() };
-        let excluded_edges: BTreeSet<Hop> = query.excluded_edges.iter().copied().collect();
+        let excluded_edges: BTreeMap<Hop, u128> =
+            query.excluded_edges.iter().map(|exclusion| (exclusion.hop, exclusion.left)).collect();
         let source = query.source;
         let mut steps: BTreeMap<PublicKey, Step> = BTreeMap::new();
         let mut front = vec![(source, query.amount)];
@@ -76,9 +77,9 @@ impl ClearingGraph {
                     }
                     work += 1;
                     let is_source = friend == source;
-                    let is_allowed = !excluded_edges.contains(&Hop { from: node, to: friend })
-                        && (is_source || !query.excluded_nodes.contains(&friend));
-                    let carries = carries.min(capacity);
+                    let is_allowed = is_source || !query.excluded_nodes.contains(&friend);
+                    let limit = excluded_edges.get(&Hop { from: node, to: friend }).copied().unwrap_or(u128::MAX);
+                    let carries = carries.min(capacity).min(limit);
                     let is_better = next.get(&friend).is_none_or(|known| known.carries < carries);
                     if is_allowed && carries > 0 && is_better && !steps.contains_key(&friend) {
                         next.insert(friend, Step { from: node, carries });
@@ -137,6 +138,7 @@ mod tests {
     use super::*;
     use offst_crypto::Identity;
     use offst_proto::Rate;
+    use offst_proto::index::Exclusion;
 
     fn key(seed: u8) -> PublicKey {
         Identity::from_seed([seed; 32]).public_key()
@@ -214,9 +216,12 @@ mod tests {
         debt(&mut graph, 3, 1, 90);
         debt(&mut graph, 1, 2, 90);
         assert_eq!(found(&graph, &query(100)), Some((vec![key(3), key(5), key(2), key(1)], 30)));
-        let excluded_edges = vec![Hop { from: key(3), to: key(5) }];
-        let excluding = Query { excluded_edges, excluded_nodes: vec![key(6)], ..query(100) };
+        let hop = Hop { from: key(3), to: key(5) };
+        let excluding = Query { excluded_edges: vec![Exclusion::whole(hop)], ..query(100) };
+        let excluding = Query { excluded_nodes: vec![key(6)], ..excluding };
         assert_eq!(found(&graph, &excluding), Some((vec![key(3), key(4), key(2), key(1)], 10)));
+        let limiting = Query { excluded_edges: vec![Exclusion { hop, left: 21 }], ..query(100) };
+        assert_eq!(found(&graph, &limiting), Some((vec![key(3), key(5), key(2), key(1)], 21)));
         debt(&mut graph, 1, 3, 5);
         assert_eq!(found(&graph, &query(100)), None, "3 says now that it is owed something");
     }

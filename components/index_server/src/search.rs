@@ -16,7 +16,7 @@ mod split;
 mod task;
 
 use crate::graph::Layer;
-use offst_proto::index::Query;
+use offst_proto::index::{Exclusion, Query};
 use offst_proto::limits::{HOPS_MAX, PARTS_MAX};
 use offst_proto::route::{PartPlan, Way};
 use overlay::Overlay;
@@ -98,9 +98,9 @@ pub(crate) fn search(layer: &Layer, query: &Query, now_ms: u64, bounds: SearchBo
     }
     let is_between = |node: &u32| *node != source && *node != destination;
     let mut exclusions = Overlay::default();
-    for hop in &query.excluded_edges {
+    for Exclusion { hop, left } in &query.excluded_edges {
         if let (Some(from), Some(to)) = (layer.number(&hop.from), layer.number(&hop.to)) {
-            exclusions.exclude(from, to);
+            exclusions.limit(from, to, *left);
         }
     }
     let mut search = Search {

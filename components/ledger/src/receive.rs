@@ -106,7 +106,7 @@ impl Epoch {
         } else if self.pendings.count(Direction::Incoming) >= PENDING_MAX {
             Some(CancelReason::Busy)
         } else if request.frozen() > room && !crate::mutant!(SkipLimitCheck) {
-            Some(CancelReason::NoCapacity)
+            Some(CancelReason::no_capacity(room))
         } else {
             None
         }

@@ -189,6 +189,22 @@ pub struct Hop {
     pub to: PublicKey,
 }
 
+/// One direction of a friendship that has refused more than some amount, whatever its nodes publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exclusion {
+    /// The direction.
+    pub hop: Hop,
+    /// What it may still be used for, credits, fees included; 0: it must not be used. At most [`AMOUNT_MAX`].
+    pub left: u128,
+}
+
+impl Exclusion {
+    /// It must not be used.
+    pub fn whole(hop: Hop) -> Self {
+        Exclusion { hop, left: 0 }
+    }
+}
+
 /// Asks for ways to pay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
@@ -204,8 +220,8 @@ pub struct Query {
     pub destination: PublicKey,
     /// The first node after the source, when it matters: a cycle through a named friend moves debt with this friend.
     pub via: Option<PublicKey>,
-    /// Directed edges that must not be used, at most [`EXCLUDED_MAX`].
-    pub excluded_edges: Vec<Hop>,
+    /// Directed edges that must not be used, or not for much, at most [`EXCLUDED_MAX`].
+    pub excluded_edges: Vec<Exclusion>,
     /// Nodes that must not be passed, at most [`EXCLUDED_MAX`]. Source and destination are never excluded.
     pub excluded_nodes: Vec<PublicKey>,
     /// Asks for a ring of debts: a cycle in which each owes the node before it, all of whom allow clearing. The answer is one
@@ -244,6 +260,9 @@ impl Query {
         }
         if self.excluded_edges.len() > EXCLUDED_MAX || self.excluded_nodes.len() > EXCLUDED_MAX {
             return Err(DecodeError::too_large("the number of exclusions"));
+        }
+        if self.excluded_edges.iter().any(|exclusion| exclusion.left > AMOUNT_MAX) {
+            return Err(DecodeError::too_large("an amount"));
         }
         if self.clearing && self.source != self.destination {
             return Err(DecodeError::invalid("clearing that ends elsewhere"));

@@ -2,6 +2,7 @@
 //! the preimage (protocol section 2).
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use crate::limits::AMOUNT_MAX;
 use crate::{Currency, InvoiceId, PaymentId, RequestId, Signable};
 use offst_crypto::{Hash, HashLock, Mac, Nonce, Preimage, PublicKey, Secret, Signer, mac, sha256};
 
@@ -128,32 +129,48 @@ impl Signable for Response {
     }
 }
 
+const NO_CAPACITY: u8 = 1;
+
 macro_rules! cancel_reasons {
     ($($(#[$meta:meta])* $name:ident = $code:literal, $sentence:literal;)*) => {
-        /// Why a part of a payment was cancelled or aborted. On the wire one byte. A code of a later version is content and
-        /// no fault: it is kept as it came.
+        /// Why a part of a payment was cancelled or aborted. On the wire one byte, and after the first one an amount. A code of
+        /// a later version is content and no fault: it is kept as it came.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum CancelReason {
+            /// The friend's limit leaves no room for the amount.
+            NoCapacity {
+                /// What it has room for, credits, fees included; at most [`AMOUNT_MAX`]. A hint like the rest: index servers are
+                /// told as much, a moment later.
+                left: u128,
+            },
             $($(#[$meta])* $name,)*
             /// A code that this version does not know. [`CancelReason::from_code`] never puts a known one here.
             Other(u8),
         }
 
         impl CancelReason {
-            /// Every reason that has a name.
+            /// Every reason that is a code and nothing else, and has a name.
             pub const NAMED: &'static [CancelReason] = &[$(CancelReason::$name),*];
 
-            /// The byte on the wire.
+            /// A line that has room for `left` credits has none for this request.
+            pub fn no_capacity(left: u128) -> Self {
+                CancelReason::NoCapacity { left: left.min(AMOUNT_MAX) }
+            }
+
+            /// The first byte on the wire.
             pub const fn code(self) -> u8 {
                 match self {
+                    CancelReason::NoCapacity { .. } => NO_CAPACITY,
                     $(CancelReason::$name => $code,)*
                     CancelReason::Other(code) => code,
                 }
             }
 
-            /// The reason that a byte on the wire means.
+            /// The reason that a byte on the wire means, when it needs nothing after it. Of a missing room nothing is
+            /// known but that.
             pub const fn from_code(code: u8) -> Self {
                 match code {
+                    NO_CAPACITY => CancelReason::NoCapacity { left: 0 },
                     $($code => CancelReason::$name,)*
                     other => CancelReason::Other(other),
                 }
@@ -163,6 +180,9 @@ macro_rules! cancel_reasons {
         impl std::fmt::Display for CancelReason {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 match self {
+                    CancelReason::NoCapacity { .. } => {
+                        f.write_str("a friendship on the way has too little room for this amount")
+                    }
                     $(CancelReason::$name => f.write_str($sentence),)*
                     CancelReason::Other(code) => write!(f, "the payment was refused for a reason this version does not know (code {code})"),
                 }
@@ -172,8 +192,6 @@ macro_rules! cancel_reasons {
 }
 
 cancel_reasons! {
-    /// The friend's limit leaves no room for the amount.
-    NoCapacity = 1, "a friendship on the way has too little room for this amount";
     /// The account takes no requests.
     Closed = 2, "a friendship on the way is closed for payments";
     /// The next node is not connected.
@@ -213,17 +231,22 @@ cancel_reasons! {
 impl Canonical for CancelReason {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.u8(self.code());
+        if let CancelReason::NoCapacity { left } = self {
+            encoder.u128(*left);
+        }
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(CancelReason::from_code(decoder.u8()?))
+        Ok(match decoder.u8()? {
+            NO_CAPACITY => CancelReason::NoCapacity { left: decoder.amount()? },
+            code => CancelReason::from_code(code),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::AMOUNT_MAX;
     use crate::{Unverified, Verified};
     use offst_crypto::{Ed25519Verifier, Identity, sha256};
     use proptest::prelude::*;
@@ -351,10 +374,20 @@ mod tests {
             let reason = CancelReason::from_code(code);
             assert_eq!(reason.code(), code);
             assert_eq!(CancelReason::from_canonical_bytes(&reason.to_canonical_bytes()), Ok(reason));
-            assert_eq!(matches!(reason, CancelReason::Other(_)), !CancelReason::NAMED.contains(&reason));
+            let has_name = code == NO_CAPACITY || CancelReason::NAMED.contains(&reason);
+            assert_eq!(matches!(reason, CancelReason::Other(_)), !has_name);
             assert!(sentences.insert(reason.to_string()), "{reason}");
         }
-        assert_eq!(CancelReason::NAMED.len(), 18);
+        assert_eq!(CancelReason::NAMED.len(), 17);
+    }
+
+    #[test]
+    fn what_is_left_is_bounded() {
+        let reason = CancelReason::no_capacity(u128::MAX);
+        assert_eq!(CancelReason::from_canonical_bytes(&reason.to_canonical_bytes()), Ok(reason));
+        let bytes = CancelReason::NoCapacity { left: AMOUNT_MAX + 1 }.to_canonical_bytes();
+        assert_eq!(CancelReason::from_canonical_bytes(&bytes), Err(DecodeError::too_large("an amount")));
+        assert!(CancelReason::from_canonical_bytes(&bytes[..16]).is_err());
     }
 
     proptest! {

@@ -75,7 +75,8 @@ pub enum Operation {
         id: RequestId,
         /// Why.
         reason: CancelReason,
-        /// Which node refused: a hint for the buyer's next route, signed by nobody but the friend who passed it on.
+        /// The node whose line to the next one did not take the request, or the destination: a hint for the buyer's next
+        /// route, signed by nobody but the friend who passed it on.
         hop: PublicKey,
     },
     /// What the author lets the other side owe, credits.
@@ -457,9 +458,14 @@ mod tests {
             id.clone().prop_map(|id| Operation::Abort { id }),
             (id.clone(), any::<[u8; 32]>())
                 .prop_map(|(id, bytes)| Operation::Collect { id, preimage: Preimage::from_bytes(bytes) }),
-            (id, any::<u8>()).prop_map(|(id, code)| Operation::Cancel {
+            (id.clone(), any::<u8>()).prop_map(|(id, code)| Operation::Cancel {
                 id,
                 reason: CancelReason::from_code(code),
+                hop: key(2)
+            }),
+            (id, 0..=AMOUNT_MAX).prop_map(|(id, left)| Operation::Cancel {
+                id,
+                reason: CancelReason::NoCapacity { left },
                 hop: key(2)
             }),
             (0..=AMOUNT_MAX).prop_map(Operation::SetLimit),

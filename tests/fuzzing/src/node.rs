@@ -184,7 +184,7 @@ impl Play<'_> {
             2 => Operation::Commit { id },
             3 => Operation::Abort { id },
             4 => Operation::Collect { id, preimage: Preimage::from_bytes(self.choices.bytes()) },
-            5 => Operation::Cancel { id, reason: CancelReason::NoCapacity, hop: self.world.key(from) },
+            5 => Operation::Cancel { id, reason: CancelReason::NoCapacity { left: 3 }, hop: self.world.key(from) },
             6 => Operation::SetLimit(u128::from(self.choices.byte()) << self.choices.below(97)),
             _ => Operation::SetOpen(self.choices.below(2) == 1),
         }

@@ -15,7 +15,7 @@ use offst_proto::friend::{
     statement_frame,
 };
 use offst_proto::index::{
-    Answer as WaysAnswer, BUCKETS, Edge, FederationRefusal, Hop, IndexToNode, Listing, NodeToIndex, Query,
+    Answer as WaysAnswer, BUCKETS, Edge, Exclusion, FederationRefusal, Hop, IndexToNode, Listing, NodeToIndex, Query,
     ServerToServer, Update, UpdateName, UpdateOutcome, UpdateResult,
 };
 use offst_proto::invoice::Invoice;
@@ -89,7 +89,7 @@ fn operations() -> Vec<Operation> {
         Operation::Commit { id: id(2) },
         Operation::Abort { id: id(3) },
         Operation::Collect { id: id(4), preimage: Preimage::from_bytes([5; 32]) },
-        Operation::Cancel { id: id(6), reason: CancelReason::NoCapacity, hop: key(3) },
+        Operation::Cancel { id: id(6), reason: CancelReason::NoCapacity { left: 12 }, hop: key(3) },
         Operation::SetLimit(1 << 96),
         Operation::SetOpen(true),
     ]
@@ -280,7 +280,7 @@ pub(crate) fn index() -> Seeds {
         source: key(1),
         destination: key(3),
         via: Some(key(2)),
-        excluded_edges: vec![Hop { from: key(4), to: key(5) }],
+        excluded_edges: vec![Exclusion { hop: Hop { from: key(4), to: key(5) }, left: 12 }],
         excluded_nodes: vec![key(6)],
         clearing: false,
     };

@@ -2,7 +2,7 @@
 
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
-use offst_proto::index::{Clearable, Edge, Query};
+use offst_proto::index::{Clearable, Edge, Hop, Query};
 use offst_proto::route::{PartPlan, Way};
 use std::collections::BTreeMap;
 
@@ -85,6 +85,12 @@ fn routes(network: &Network<'_>, query: &Query) -> Vec<Vec<PublicKey>> {
     found
 }
 
+/// What the query allows a direction to be used for.
+fn left(query: &Query, from: PublicKey, to: PublicKey) -> u128 {
+    let of = query.excluded_edges.iter().filter(|exclusion| exclusion.hop == Hop { from, to });
+    of.map(|exclusion| exclusion.left).min().unwrap_or(u128::MAX)
+}
+
 /// Routes of exactly so many hops.
 fn extend(
     network: &Network<'_>,
@@ -99,7 +105,7 @@ fn extend(
         if found.len() >= 2 * ROUTES || edge.send_capacity == 0 || is_end != (*friend == query.destination) {
             continue;
         }
-        let is_excluded = query.excluded_edges.iter().any(|hop| hop.from == at && hop.to == *friend);
+        let is_excluded = left(query, at, *friend) == 0;
         let goes_back = query.source == query.destination && is_end && route.first() == Some(&at) && hops == 2;
         let is_via = !route.is_empty() || query.via.is_none_or(|via| via == *friend);
         if !is_via || is_excluded || goes_back || route.contains(friend) || (*friend == query.source && !is_end) {
@@ -127,7 +133,7 @@ fn rings(network: &Network<'_>, query: &Query) -> Vec<Way> {
     };
     let ring = |route: Vec<PublicKey>| {
         let nodes = std::iter::once(&query.source).chain(&route);
-        let least = nodes.zip(&route).map(|(from, to)| clearable(*from, *to)).min()?;
+        let least = nodes.zip(&route).map(|(from, to)| clearable(*from, *to).min(left(query, *from, *to))).min()?;
         let amount = least.min(query.amount);
         (amount > 0).then_some(Way { parts: vec![PartPlan { route, amount, fees: 0 }] })
     };
@@ -147,6 +153,7 @@ fn plan(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey]
         let to = &route[index];
         let used = taken.get(&(*from, *to)).copied().unwrap_or(0);
         let capacity = edge(from, to)?.send_capacity.min(edge(to, from)?.receive_capacity);
+        let capacity = capacity.min(left(query, *from, *to));
         if capacity < carried + used {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use offst_funder::{Command, Input, Progress, Reply};
 use offst_proto::Currency;
-use offst_proto::index::{Edge, Hop};
+use offst_proto::index::Edge;
 use offst_proto::order::{Destination, Purpose};
 use offst_proto::report::QuoteReport;
 use offst_simulator::{Paths, World, name};
@@ -118,30 +118,53 @@ fn what_is_avoided_is_tried_when_there_is_no_other_way() {
     assert_eq!(world.payment(0, id).progress, Progress::Paid);
 }
 
+/// 1 and 3 have used 60 of their line, which the index servers have not heard of.
+fn with_a_fuller_line() -> World {
+    let mut world = diamond(100);
+    with_stale_edges(&mut world, |world| {
+        let (id, _) = world.send(1, 3, 60);
+        world.settle();
+        assert_eq!(world.payment(1, id).progress, Progress::Paid);
+    });
+    world
+}
+
+/// A line that refuses says what it has left, and a part that fits goes over it.
+#[test]
+fn what_a_line_that_refused_has_left_is_used() {
+    let mut world = with_a_fuller_line();
+    let (id, _) = world.send(0, 3, 120);
+    // The servers learn that our own line is free again when they are asked for the second time.
+    world.advance(1000);
+    let payment = world.payment(0, id);
+    assert_eq!(payment.progress, Progress::Paid, "{}", payment.reason);
+    let over_1 = payment.parts.values().filter(|part| part.route[0] == world.key(1));
+    assert!((1..=40u128).contains(&over_1.map(|part| part.amount).sum()), "{payment:?}");
+    world.assert_quiet();
+}
+
 #[test]
 fn a_smaller_amount_does_not_avoid_what_was_too_large() {
-    let mut world = diamond(100);
-    let (id, _) = world.send(1, 3, 60);
+    let mut world = with_a_fuller_line();
+    world.send(0, 3, 50);
     world.settle();
-    assert_eq!(world.payment(1, id).progress, Progress::Paid);
-    // Nobody else knows that 1's line to 3 has only 40 left.
-    for key in [(1, 3), (3, 1)] {
-        let edge = world.edges.get_mut(&(world.nodes[key.0].key, world.nodes[key.1].key, Currency::default())).unwrap();
-        (edge.send_capacity, edge.receive_capacity) = (100, 100);
-    }
-    let (_, command) = world.send(0, 3, 50);
-    world.settle();
-    assert!(world.payment_reply(0, command).is_some());
-    let key = |index: usize| world.nodes[index].key;
-    let hop = Hop { from: key(1), to: key(3) };
-    let asked = |world: &mut World, amount| {
+    let goes_over_1 = |world: &mut World, amount| {
         let (id, _) = world.send(0, 3, amount);
         world.settle();
-        let parts = world.payment(0, id).parts;
-        parts.values().any(|part| part.route == [hop.from, hop.to])
+        world.payment(0, id).parts.values().any(|part| part.route[0] == world.key(1))
     };
-    assert!(!asked(&mut world, 50), "it refused 50");
-    assert!(asked(&mut world, 30), "30 may fit");
+    assert!(!goes_over_1(&mut world, 45), "it had 40 left");
+    assert!(goes_over_1(&mut world, 30), "30 may fit");
+}
+
+#[test]
+fn the_owner_is_told_how_much_a_line_of_others_has_left() {
+    let mut world = with_a_fuller_line();
+    let (_, command) = world.send(0, 3, 150);
+    world.advance(20_000);
+    let report = world.payment_reply(0, command).unwrap();
+    assert_eq!(report.reason, "node1's line to the destination has only 40 left");
+    world.assert_quiet();
 }
 
 /// Answers to nobody's question do nothing.

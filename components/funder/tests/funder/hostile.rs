@@ -328,7 +328,10 @@ fn lies(
                 },
                 _ => Operation::Cancel {
                     id,
-                    reason: CancelReason::from_code(dice.below(30) as u8),
+                    reason: match dice.below(30) as u8 {
+                        0 => CancelReason::NoCapacity { left: dice.below(2000) as u128 },
+                        code => CancelReason::from_code(code),
+                    },
                     hop: world.key([liar, victim][dice.below(2)]),
                 },
             }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::test_servers::{Running, edge, key, signed, soon};
 use offst_proto::Currency;
-use offst_proto::index::{Answer, EXCLUDED_MAX, Hop};
+use offst_proto::index::{Answer, EXCLUDED_MAX, Exclusion, Hop};
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answer
     for seed in 10..14 {
         let mut node = server.node_at(seed, "127.0.0.2").await;
         let longest = Query {
-            excluded_edges: vec![Hop { from: key(1), to: key(3) }; EXCLUDED_MAX],
+            excluded_edges: vec![Exclusion::whole(Hop { from: key(1), to: key(3) }); EXCLUDED_MAX],
             excluded_nodes: vec![key(4); EXCLUDED_MAX],
             ..Query::new(Currency::default(), u128::MAX >> 32, key(1), key(3))
         };

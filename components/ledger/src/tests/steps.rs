@@ -152,7 +152,7 @@ fn a_lowered_limit_and_a_closed_account_refuse_what_has_crossed() {
         pair.sign(0, false);
         pair.sign(1, false);
         ends_with_nothing(&mut pair);
-        let expected = if close { CancelReason::Closed } else { CancelReason::NoCapacity };
+        let expected = if close { CancelReason::Closed } else { CancelReason::NoCapacity { left: 500 } };
         assert!(
             pair.take_events(1)
                 .iter()

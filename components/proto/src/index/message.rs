@@ -1,6 +1,8 @@
 //! The frames between a node and an index server.
 
-use super::{Answer, EXCLUDED_MAX, Hop, Query, UPDATE_BYTES_MAX, UpdateOutcome, UpdateRefusal, UpdateResult, WAYS_MAX};
+use super::{
+    Answer, EXCLUDED_MAX, Exclusion, Hop, Query, UPDATE_BYTES_MAX, UpdateOutcome, UpdateRefusal, UpdateResult, WAYS_MAX,
+};
 use crate::encoding::DecodeError;
 use crate::frame;
 use crate::limits::{AMOUNT_MAX, HOPS_MAX, PARTS_MAX};
@@ -140,10 +142,11 @@ fn write_query(query: &Query, mut builder: wire::query::Builder<'_>) {
         builder.set_via(via.as_bytes());
     }
     let mut edges = builder.reborrow().init_excluded_edges(count(&query.excluded_edges));
-    for (position, edge) in (0..).zip(&query.excluded_edges) {
-        let mut hop = edges.reborrow().get(position);
-        hop.set_from(edge.from.as_bytes());
-        hop.set_to(edge.to.as_bytes());
+    for (position, Exclusion { hop, left }) in (0..).zip(&query.excluded_edges) {
+        let mut edge = edges.reborrow().get(position);
+        edge.set_from(hop.from.as_bytes());
+        edge.set_to(hop.to.as_bytes());
+        edge.set_left(&left.to_be_bytes());
     }
     builder.set_clearing(query.clearing);
     write_keys(&query.excluded_nodes, builder.init_excluded_nodes(count(&query.excluded_nodes)));
@@ -160,15 +163,17 @@ fn read_query(reader: wire::query::Reader<'_>) -> Result<Query, DecodeError> {
         source: read_key(reader.get_source()?)?,
         destination: read_key(reader.get_destination()?)?,
         via: if via.is_empty() { None } else { Some(read_key(via)?) },
-        excluded_edges: edges
-            .iter()
-            .map(|hop| Ok(Hop { from: read_key(hop.get_from()?)?, to: read_key(hop.get_to()?)? }))
-            .collect::<Result<_, DecodeError>>()?,
+        excluded_edges: edges.iter().map(read_exclusion).collect::<Result<_, _>>()?,
         excluded_nodes: read_keys(reader.get_excluded_nodes()?, EXCLUDED_MAX, "the number of exclusions")?,
         clearing: reader.get_clearing(),
     };
     query.check()?;
     Ok(query)
+}
+
+fn read_exclusion(reader: wire::exclusion::Reader<'_>) -> Result<Exclusion, DecodeError> {
+    let hop = Hop { from: read_key(reader.get_from()?)?, to: read_key(reader.get_to()?)? };
+    Ok(Exclusion { hop, left: read_amount(reader.get_left()?)? })
 }
 
 fn write_answer(answer: &Answer, mut builder: wire::answer::Builder<'_>) {
@@ -265,7 +270,7 @@ mod tests {
         Query {
             id: 9,
             via: Some(key(3)),
-            excluded_edges: vec![Hop { from: key(4), to: key(5) }],
+            excluded_edges: vec![Exclusion { hop: Hop { from: key(4), to: key(5) }, left: 12 }],
             excluded_nodes: vec![key(6), key(7)],
             ..Query::new("hours".parse().unwrap(), 1000, key(1), key(2))
         }
@@ -315,7 +320,7 @@ mod tests {
     #[test]
     fn frames_are_fixed() {
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        insta::assert_snapshot!(hex(NodeToIndex::Query(query()).to_frame()), @"000000003000000000000000010001000100000000000000000000000200070009000000000000000000000000000000190000003200000019000000820000001d000000020100002900000002010000350000000201000041000000170000006900000016000000686f757273000000000000000000000000000000000003e88a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394ed4928c628d1c2c6eae90338905995612959273a5c63f93636c14614ac8737d1040000000000020005000000020100001100000002010000ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c6e7a1cdd29b0b78fd13af4c5598feff4ef2a97166e3ca6f2e4fbfccd80505bf1050000000201000011000000020100008a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c");
+        insta::assert_snapshot!(hex(NodeToIndex::Query(query()).to_frame()), @"000000003300000000000000010001000100000000000000000000000200070009000000000000000000000000000000190000003200000019000000820000001d0000000201000029000000020100003500000002010000410000001f0000007500000016000000686f757273000000000000000000000000000000000003e88a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394ed4928c628d1c2c6eae90338905995612959273a5c63f93636c14614ac8737d10400000000000300090000000201000015000000020100002100000082000000ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c6e7a1cdd29b0b78fd13af4c5598feff4ef2a97166e3ca6f2e4fbfccd80505bf10000000000000000000000000000000c050000000201000011000000020100008a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c");
         insta::assert_snapshot!(hex(NodeToIndex::Update(vec![1, 2, 3]).to_frame()), @"000000000400000000000000010001000000000000000000010000001a0000000102030000000000");
         insta::assert_snapshot!(hex(IndexToNode::Answer(answer()).to_frame()), @"0000000035000000000000000200010001000000000000000000000000000000000000000200010009000000000000000100000000000000010000001700000008000000000001000500000037000000790000001f0000000800000000000300250000001600000011000000820000001500000082000000510000000e0000003d000000820000004100000082000000000000000000000000000000000002580000000000000000000000000000000105000000020100001100000002010000ed4928c628d1c2c6eae90338905995612959273a5c63f93636c14614ac8737d18139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000000000000000000000000001900000000000000000000000000000000001000000020100008139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b3940400000000000300190000000e00000005000000820000000900000082000000000000000000000000000000000001900000000000000000000000000000000001000000020100008139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394");
         let outcome = UpdateOutcome::Refused { reason: UpdateRefusal::TooFarAhead, server_ms: 1 << 40 };
@@ -365,7 +370,8 @@ mod tests {
         let frame = IndexToNode::Answer(answer.clone()).to_frame();
         assert!(frame.len() <= INDEX_FRAME_BYTES_MAX, "{}", frame.len());
         assert_eq!(IndexToNode::from_frame(&frame), Ok(IndexToNode::Answer(answer)));
-        let excluded_edges = vec![Hop { from: key(1), to: key(2) }; EXCLUDED_MAX];
+        let hop = Hop { from: key(1), to: key(2) };
+        let excluded_edges = vec![Exclusion { hop, left: AMOUNT_MAX }; EXCLUDED_MAX];
         let query = Query { excluded_edges, excluded_nodes: vec![key(1); EXCLUDED_MAX], ..query() };
         let frame = NodeToIndex::Query(query.clone()).to_frame();
         assert!(frame.len() <= INDEX_FRAME_BYTES_MAX);
