@@ -124,7 +124,7 @@ impl World {
         for friend in friends {
             let relays = self.relays_of(*friend);
             let ticket = FriendTicket { public_key: self.key(*friend), relays, address: None };
-            changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000));
+            changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000, self.now(index).unix_ms));
         }
         changes.push(Change::Recovery(Some(RecoveryRecord::new(self.now(index).unix_ms, true))));
         disk.commit(&changes).expect("it writes");
