@@ -242,11 +242,11 @@ impl Batch<'_> {
     }
 
     /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
-    /// epoch, or was in one that has stopped, and proposes the next.
+    /// epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
     pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
         let line = line(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
-        let has_begun = resume.epoch.is_some() || proposes_next;
+        let has_begun = resume.epoch.is_some() || proposes_next || resume.recovering;
         if !self.is_recovering() || !has_begun || self.state.tombstones.contains_key(&line) {
             return;
         }

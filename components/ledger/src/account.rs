@@ -145,7 +145,7 @@ impl Account {
                 .as_ref()
                 .is_none_or(|epoch| theirs.epoch > epoch.number || theirs.epoch == epoch.number && epoch.is_untouched())
         });
-        let is_for_people = self.stopped == Some(StopReason::BothStatesLost);
+        let is_for_people = matches!(self.stopped, Some(StopReason::BothStatesLost | StopReason::FriendWithholds));
         if theirs.is_none() && self.epoch.is_none() && !is_for_people {
             return Status::Waiting { mine };
         }

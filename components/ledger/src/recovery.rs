@@ -158,9 +158,12 @@ impl Account {
             self.recovery.at_least = Some(head);
             self.marks.head = true;
         }
-        if self.recovery.trust == Trust::Restored && !self.holds_enough() {
+        // Where both sides have lost their state, people have decided without it.
+        let is_decided = self.stopped == Some(StopReason::BothStatesLost);
+        if self.recovery.trust == Trust::Restored && !is_decided && !self.holds_enough() {
             self.recovery.trust = Trust::Doubtful;
             self.stopped = Some(StopReason::FriendWithholds);
+            self.marks.head = true;
             return false;
         }
         true

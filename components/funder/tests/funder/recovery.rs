@@ -282,6 +282,24 @@ fn both_ends_that_have_lost_everything_say_so_and_their_owners_settle_it() {
     }
 }
 
+/// The friend has an older copy, and says so: it knows of an account that was lost here.
+#[test]
+fn an_account_that_only_an_older_copy_of_the_friends_knows_comes_back() {
+    let mut world = World::row(2, 1000);
+    let eggs = "eggs".parse().unwrap();
+    for (node, friend, balance) in [(0, 1, 7), (1, 0, -7)] {
+        assert_eq!(world.ask(node, world.friendship(friend, &eggs, balance, 500)), Reply::Done);
+    }
+    world.advance(1_000);
+    let copy = world.nodes[0].disk.clone();
+    lose_disk(&mut world, 1, &[0]);
+    put_back(&mut world, 0, copy, true);
+    end(&mut world);
+    assert!(!is_recovering(&world, 0) && !is_recovering(&world, 1));
+    world.assert_quiet();
+    assert_eq!(world.nodes[1].account_in(world.key(0), &eggs).epoch().unwrap().balance(), -7);
+}
+
 /// What is left at one end is older than what a third friend's backup tells: nobody can show the newest.
 #[test]
 fn an_older_copy_and_a_lost_disk_are_settled_by_their_owners() {

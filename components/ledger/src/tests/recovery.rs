@@ -656,6 +656,12 @@ fn a_head_that_comes_late_puts_a_restored_account_in_doubt_again() {
     assert_eq!(believes(&pair, &mut account, shown), Ok(()));
     assert!(!account.expect_at_least(head));
     assert_eq!(account.stopped, Some(StopReason::FriendWithholds));
+    // The doubt outlives the process, also when the head itself is known already.
+    let mut accepted = account.clone();
+    accepted.recovery.trust = Trust::Restored;
+    accepted.take_changes();
+    assert!(!accepted.expect_at_least(head));
+    assert!(!accepted.take_changes().is_empty());
     // Then the friend shows the rest.
     assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
     assert_eq!(account.epoch().unwrap().balance(), 25);
