@@ -99,7 +99,7 @@ pub(super) fn recover(arguments: Recover) -> Outcome {
                 path.display()
             )));
         }
-        changes.extend(lost_friend(node, name, ticket, max_debt));
+        changes.extend(lost_friend(node, name, ticket, max_debt, now_ms()));
     }
     let _lock = folder.lock()?;
     let what = "the new database was not made";

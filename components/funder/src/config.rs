@@ -130,6 +130,7 @@ impl Batch<'_> {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
         self.check_not_replaced(&key)?;
+        let floor = self.forgotten_epoch(&line(key, &new.currency));
         if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
             return Err("balance and max debt must be at most 2^96".into());
         }
@@ -171,7 +172,6 @@ impl Batch<'_> {
         };
         let line = line(key, &new.currency);
         let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
-        let floor = self.state.tombstones.get(&line).copied();
         let signer = &*self.environment.signer;
         let account = Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer);
         if let Some(connection) = friend.connection {

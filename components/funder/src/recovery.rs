@@ -73,11 +73,11 @@ impl Canonical for RecoveryRecord {
 }
 
 /// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else. `max_debt`: what
-/// it may owe from now on, credits.
-pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_debt: u128) -> Vec<Change> {
+/// it may owe from now on, credits. `now_ms`: unix.
+pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_debt: u128, now_ms: u64) -> Vec<Change> {
     let currency = Currency::default();
     let line = line(ticket.public_key, &currency);
-    let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true);
+    let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true, now_ms);
     let record = FriendRecord {
         name,
         relays: ticket.relays,
@@ -196,7 +196,7 @@ impl Batch<'_> {
             let friend = self.state.friends.get_mut(&line.friend).expect("listed above");
             let connection = friend.connection;
             let account = friend.accounts.get_mut(&line.currency).expect("listed above");
-            account.distrust();
+            account.distrust(self.now.unix_ms);
             if let Some(connection) = connection {
                 self.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
             }
@@ -226,12 +226,27 @@ impl Batch<'_> {
         }
     }
 
+    /// The newest epoch for which this node may have signed an Opening on an account that it does not know: none after it was
+    /// removed, and, as long as nobody has shown what was lost, any of the past.
+    pub(crate) fn forgotten_epoch(&self, line: &LineKey) -> Option<u64> {
+        let floor = self.state.tombstones.get(line).copied();
+        if self.is_recovering() { floor.max(self.now.unix_ms.checked_sub(1)) } else { floor }
+    }
+
+    /// People have decided how an account goes on: what its friend had shown before counts no more.
+    pub(crate) fn forget_shown(&mut self, line: &LineKey) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        recovery.record.shown.retain(|known| (known.friend, &known.currency) != (line.friend, &line.currency));
+        recovery.is_stirred = true;
+        self.changed.recovery = true;
+    }
+
     /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
-    /// epoch, or was in one that has stopped, and proposes the next.
+    /// epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
     pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
         let line = line(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
-        let has_begun = resume.epoch.is_some() || proposes_next;
+        let has_begun = resume.epoch.is_some() || proposes_next || resume.recovering;
         if !self.is_recovering() || !has_begun || self.state.tombstones.contains_key(&line) {
             return;
         }
@@ -240,7 +255,7 @@ impl Batch<'_> {
             return;
         }
         let name = AccountKey { local: self.state.local, remote: key, currency: line.currency.clone() };
-        friend.accounts.insert(line.currency.clone(), Account::lost(name, 0, true));
+        friend.accounts.insert(line.currency.clone(), Account::lost(name, 0, true, self.now.unix_ms));
         log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
         if let Some(connection) = friend.connection {
             let frame = friend.accounts[&line.currency].resume_frame();
@@ -371,10 +386,7 @@ impl Batch<'_> {
         let Some(friend) = self.state.friends.get_mut(&at.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&at.currency) else { return };
         account.stop(StopReason::FriendWithholds, signer);
-        if let Some(recovery) = &mut self.state.recovery {
-            recovery.record.shown.retain(|known| (known.friend, &known.currency) != (at.friend, &at.currency));
-            self.changed.recovery = true;
-        }
+        self.forget_shown(at);
         self.account_stopped(at, StopReason::FriendWithholds);
         self.disable_at_once(at.friend);
     }

@@ -21,7 +21,10 @@ impl Batch<'_> {
             }
             // Whoever has lost its own state cannot compare: it has to believe its friend.
             Status::Inconsistent { theirs: Some(theirs), reason, .. }
-                if !matches!(reason, Some(StopReason::OwnStateLost | StopReason::FriendWithholds)) =>
+                if !matches!(
+                    reason,
+                    Some(StopReason::OwnStateLost | StopReason::FriendWithholds | StopReason::BothStatesLost)
+                ) =>
             {
                 self.check_terms(name, &line, &theirs)?;
             }
@@ -29,13 +32,18 @@ impl Batch<'_> {
         }
         let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
         let account = friend.accounts.get_mut(currency).expect("looked above");
-        let events = account
-            .accept_theirs(&*self.environment.signer)
-            .map_err(|_| format!("\"{name}\" has not shown its terms yet: try again when it is online"))?;
+        let signer = &*self.environment.signer;
+        let events = match account.accept_theirs(signer) {
+            Ok(events) => events,
+            // Neither side can show anything: what is left here is offered to the friend.
+            Err(_) if account.offer_what_is_left(self.now.unix_ms, signer) => Vec::new(),
+            Err(_) => return Err(format!("\"{name}\" has not shown its terms yet: try again when it is online")),
+        };
         if let Some(connection) = friend.connection {
             let frame = account.resume_frame();
             self.outputs.push(Output::Send(key, connection, frame));
         }
+        self.forget_shown(&line);
         self.account_events(&line, events);
         Ok(())
     }

@@ -41,6 +41,8 @@ impl Batch<'_> {
         self.state.friends.insert(successor, Friend::new(record));
         let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
         self.state.friends.remove(&lost);
+        let is_loaded = self.state.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
+        assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
         self.state.timers.clear(&Timer::Gone(lost));
         self.changed.friends.extend([lost, successor]);
         self.changed.peer_backups.insert(lost, Vec::new());
@@ -116,9 +118,9 @@ impl Batch<'_> {
     /// Opens the account with the successor, and hands over what continues on it.
     fn carry_over(&mut self, from: &LineKey, successor: PublicKey) -> ReplacedAccount {
         let to = line(successor, &from.currency);
+        let floor = self.forgotten_epoch(&to);
         let friend = self.state.friends.get_mut(&from.friend).expect("the caller has looked");
         let account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
-        let floor = self.state.tombstones.get(&to).copied();
         let successor_account = account.continued_with(successor, floor, &*self.environment.signer);
         if let Some(epoch) = account.newest_epoch() {
             self.state.tombstones.insert(from.clone(), epoch);

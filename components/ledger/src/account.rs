@@ -145,7 +145,8 @@ impl Account {
                 .as_ref()
                 .is_none_or(|epoch| theirs.epoch > epoch.number || theirs.epoch == epoch.number && epoch.is_untouched())
         });
-        if theirs.is_none() && self.epoch.is_none() {
+        let is_for_people = matches!(self.stopped, Some(StopReason::BothStatesLost | StopReason::FriendWithholds));
+        if theirs.is_none() && self.epoch.is_none() && !is_for_people {
             return Status::Waiting { mine };
         }
         let theirs = theirs.map(|o| Terms { balance: -o.balance, continuing: o.mirrored_continuing() });
@@ -323,7 +324,9 @@ impl Account {
             other_seq: epoch.theirs.seq,
             other_hash: epoch.theirs.hash,
         });
-        let opening = self.negotiation.mine.as_ref().map(Verified::wire);
+        // Whoever does not trust its own state proposes nothing: an Opening that is used up would be taken for a proposal.
+        let is_proposed = self.recovery.trust != Trust::Doubtful || self.offer_stands();
+        let opening = self.negotiation.mine.as_ref().filter(|_| is_proposed).map(Verified::wire);
         resume_frame(&self.key.currency, opening, position.as_ref(), self.asks_for_evidence())
     }
 

@@ -176,7 +176,7 @@ impl Account {
             return outcome;
         };
         if agreement.mine.epoch >= self.next_epoch() {
-            self.own_state_is_old(&mut outcome);
+            self.own_state_is_old(&mut outcome, now_ms);
         }
         let base = evidence.checkpoint.as_ref().map(|checkpoint| {
             let side = if checkpoint.by_sender { Side::Remote } else { Side::Local };
@@ -228,7 +228,7 @@ impl Account {
             transfer.is_forked |= self.is_forked(&statement);
             // A signature of ours is one, whatever is wrong with the rest.
             if self.is_unknown(&statement, &transfer) {
-                self.own_state_is_old(&mut outcome);
+                self.own_state_is_old(&mut outcome, now_ms);
             }
             match transfer.take(statement) {
                 Ok(()) => self.recovery.link.transfer = Some(transfer),
@@ -239,9 +239,9 @@ impl Account {
         outcome
     }
 
-    fn own_state_is_old(&mut self, outcome: &mut EvidenceOutcome) {
+    fn own_state_is_old(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64) {
         if !self.is_recovering() {
-            self.distrust();
+            self.distrust(now_ms);
             outcome.own_state_is_old = true;
             outcome.stopped = self.stopped;
             outcome.reply = true;
@@ -288,17 +288,22 @@ impl Account {
         // one that shows its very first Opening; anything else is for people to decide.
         let offers_nothing =
             self.negotiation.theirs.as_ref().is_some_and(|theirs| theirs.balance == 0 && theirs.continuing.is_empty());
-        let has_terms = self.negotiation.mine.is_some() || self.epoch.is_none() && offers_nothing;
+        // After both have lost their state each owner decides.
+        let is_for_people = self.stopped == Some(StopReason::BothStatesLost);
+        let has_terms = self.negotiation.mine.is_some() || self.epoch.is_none() && offers_nothing && !is_for_people;
         if may_be_so && has_terms && self.holds_enough() {
             self.propose_restored(outcome, now_ms, signer);
+        } else if self.recovery.link.friend_recovers {
+            self.stop_for(StopReason::BothStatesLost, outcome);
         } else if self.epoch.is_some() || self.recovery.at_least.is_some() {
-            self.friend_withholds(outcome);
+            self.stop_for(StopReason::FriendWithholds, outcome);
         }
     }
 
-    fn friend_withholds(&mut self, outcome: &mut EvidenceOutcome) {
-        if self.stopped != Some(StopReason::FriendWithholds) {
-            self.stopped = Some(StopReason::FriendWithholds);
+    /// The account does not go on by itself: people settle it.
+    fn stop_for(&mut self, reason: StopReason, outcome: &mut EvidenceOutcome) {
+        if self.stopped != Some(reason) {
+            self.stopped = Some(reason);
             self.marks.head = true;
             outcome.stopped = self.stopped;
         }
@@ -332,8 +337,10 @@ impl Account {
         } else if self.recovery.link.friend_recovers && self.epoch.is_some() && self.holds_enough() {
             // It will learn the rest from us.
             self.propose_restored(outcome, now_ms, signer);
+        } else if self.recovery.link.friend_recovers && !transfer.is_forked {
+            self.stop_for(StopReason::BothStatesLost, outcome);
         } else {
-            self.friend_withholds(outcome);
+            self.stop_for(StopReason::FriendWithholds, outcome);
         }
     }
 

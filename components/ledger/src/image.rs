@@ -330,7 +330,7 @@ fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeEr
     Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, epoch_floor: has_floor.then_some(floor) })
 }
 
-const STOP_REASONS: [StopReason; 16] = [
+const STOP_REASONS: [StopReason; 17] = [
     StopReason::FriendReopened,
     StopReason::OwnStateLost,
     StopReason::FriendStateLost,
@@ -347,6 +347,7 @@ const STOP_REASONS: [StopReason; 16] = [
     StopReason::Fault(Fault::NoCheckpoint),
     StopReason::Fault(Fault::TooManyRequests),
     StopReason::FriendWithholds,
+    StopReason::BothStatesLost,
 ];
 
 /// 0 for none, else one more than the place in [`STOP_REASONS`], which only grows at its end.

@@ -22,7 +22,7 @@ use crate::log::advance;
 use crate::negotiation::{Negotiation, Terms};
 use crate::pending::Direction;
 use crate::stop::StopReason;
-use offst_crypto::{Hash, Preimage, PublicKey};
+use offst_crypto::{Hash, Preimage, PublicKey, Signer};
 use offst_proto::RequestId;
 use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
@@ -92,11 +92,11 @@ pub(crate) struct Link {
 
 impl Account {
     /// An account of which nothing is left but its name: the friend is asked to show what both have signed. A limit above 2^96 is
-    /// stored as 2^96.
-    pub fn lost(key: AccountKey, limit: u128, open: bool) -> Account {
+    /// stored as 2^96. `now_ms` (unix): which Openings were signed before is forgotten, so none is signed for an epoch below it.
+    pub fn lost(key: AccountKey, limit: u128, open: bool, now_ms: u64) -> Account {
         Account {
             key,
-            negotiation: Negotiation::default(),
+            negotiation: Negotiation { epoch_floor: now_ms.checked_sub(1), ..Negotiation::default() },
             epoch: None,
             stopped: Some(StopReason::OwnStateLost),
             wanted_limit: limit.min(AMOUNT_MAX),
@@ -107,11 +107,11 @@ impl Account {
         }
     }
 
-    /// Our database may be old: the account stops, and nothing is signed in its epoch again. Whatever was not committed on it has
-    /// to be given up by the caller as after every stop.
+    /// Our database may be old: the account stops, and nothing is signed in its epoch again, nor an Opening for an epoch below
+    /// `now_ms` (unix). Whatever was not committed on it has to be given up by the caller as after every stop.
     ///
     /// Without effect where that is settled already.
-    pub fn distrust(&mut self) {
+    pub fn distrust(&mut self, now_ms: u64) {
         if matches!(self.recovery.trust, Trust::Doubtful | Trust::Restored) {
             return;
         }
@@ -119,6 +119,8 @@ impl Account {
         self.stopped = Some(StopReason::OwnStateLost);
         self.resumed = false;
         self.marks.head = true;
+        self.negotiation.epoch_floor = self.negotiation.epoch_floor.max(now_ms.checked_sub(1));
+        self.marks.negotiation = true;
         let Some(epoch) = &mut self.epoch else { return };
         for id in epoch.take_back_commits() {
             self.marks.pendings.insert((Direction::Outgoing, id));
@@ -156,11 +158,28 @@ impl Account {
             self.recovery.at_least = Some(head);
             self.marks.head = true;
         }
-        if self.recovery.trust == Trust::Restored && !self.holds_enough() {
+        // Where both sides have lost their state, people have decided without it.
+        let is_decided = self.stopped == Some(StopReason::BothStatesLost);
+        if self.recovery.trust == Trust::Restored && !is_decided && !self.holds_enough() {
             self.recovery.trust = Trust::Doubtful;
             self.stopped = Some(StopReason::FriendWithholds);
+            self.marks.head = true;
             return false;
         }
+        true
+    }
+
+    /// People have decided (`reset-friend`) to go on from what is left, after both sides have lost a part of their state and the
+    /// friend has put no terms on the table: ours are what we have last known, a balance of 0 if that is nothing. The friend's
+    /// owner decides too. False: that is not how the account stands.
+    pub fn offer_what_is_left(&mut self, now_ms: u64, signer: &dyn Signer) -> bool {
+        if self.recovery.trust != Trust::Doubtful || self.stopped != Some(StopReason::BothStatesLost) {
+            return false;
+        }
+        self.recovery.trust = Trust::Restored;
+        self.marks.head = true;
+        let at_least = now_ms.max(self.recovery.link.newest_shown.saturating_add(1));
+        self.propose(self.last_known_terms(), at_least, None, signer);
         true
     }
 

@@ -16,6 +16,8 @@ pub enum StopReason {
     FriendStateLost,
     /// We have lost our own state, and the friend shows less than it has signed or acknowledged.
     FriendWithholds,
+    /// Both sides have lost a part of their state, and what is left does not show where the account stood.
+    BothStatesLost,
     /// The owner removed or disabled the friend.
     Owner,
 }
@@ -34,6 +36,11 @@ impl std::fmt::Display for StopReason {
             StopReason::FriendWithholds => {
                 f.write_str("the friend does not show everything that it has signed or acknowledged before")
             }
+            StopReason::BothStatesLost => f.write_str(
+                "both sides have lost a part of their state, and nobody can show where the account stood: agree with the \
+                 friend's owner on the balance. `reset-friend` goes on from what is left, which is 0 if nothing is; for any \
+                 other balance remove the friend on one side and add it again with `--balance`",
+            ),
             StopReason::Owner => f.write_str("it was closed by its owner"),
         }
     }

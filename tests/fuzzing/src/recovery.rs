@@ -25,7 +25,7 @@ impl Verifier for Credulous {
 /// was adopted.
 pub(crate) fn evidence(bytes: &[u8]) -> bool {
     let Ok(frames) = read_frames(bytes) else { return false };
-    let (signer, mut account) = (FakeSigner::new(1), Account::lost(account_key(), 1_000, true));
+    let (signer, mut account) = (FakeSigner::new(1), Account::lost(account_key(), 1_000, true, 0));
     let mut is_adopted = false;
     for frame in frames {
         match FriendMessage::from_frame(&frame) {

@@ -93,6 +93,8 @@ named! {
         OldDisk = "older copies of a disk put back in silence",
         /// A disk was lost: its owner remembered the identity and the friends' tickets (`stnode recover`).
         LostDisk = "disks lost with everything on them",
+        /// Both ends of an account lost their disks, or went on with older copies, one after the other.
+        BothEnds = "accounts of which both ends lost a disk or went on with an older one",
         /// One of these three while requests were pending at the node.
         LostUnderWay = "disks lost or replaced with payments under way",
         /// An owner changed a rate, or whether requests are taken.
@@ -167,6 +169,8 @@ named! {
         FoundOut = "liars found out by what others had kept",
         /// An account was begun anew on terms that an owner accepted.
         Reset = "accounts reset",
+        /// An account of which neither side could show enough was settled by an owner.
+        SettledByPeople = "accounts settled by people after both ends had lost something",
         /// Memory was compared with the disk.
         Compared = "comparisons of memory with disk",
     }

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod index;
 pub mod keys;
 mod life;
+mod losses;
 pub mod mix;
 mod reference;
 pub mod seed;

@@ -6,7 +6,7 @@ use crate::faults::{Deed, Fault, Kind};
 use crate::keys::Dice;
 use crate::mix::Mix;
 use crate::seed::Options;
-use crate::world::{CRASHES, Loss, World, name};
+use crate::world::{CRASHES, World, name};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
 use offst_proto::index::Query;
@@ -31,7 +31,7 @@ pub(crate) struct Life {
     pub(crate) currencies: Vec<Currency>,
     /// What may go wrong, and what was left out of it: leaving something out does not make the rest happen more often.
     drawn: Vec<Kind>,
-    friendships: Vec<(usize, usize)>,
+    pub(crate) friendships: Vec<(usize, usize)>,
     invoices: Vec<(usize, Verified<Invoice>)>,
     orders: Vec<(usize, Order)>,
 }
@@ -92,6 +92,9 @@ impl Life {
         self.world.dice = Dice::new(self.seed.wrapping_mul(0x1_0001).wrapping_add(number as u64).rotate_left(17));
         if self.mix.has(Kind::Liars) && self.world.dice.chance(8) {
             self.go_wrong(Kind::Liars);
+        }
+        if !self.world.torn.is_empty() && self.world.dice.chance(20) {
+            self.settle_some();
         }
         match self.world.dice.below(100) {
             0..58 => {
@@ -299,43 +302,13 @@ impl Life {
         }
     }
 
-    fn friends_of(&self, node: usize) -> Vec<usize> {
+    pub(crate) fn friends_of(&self, node: usize) -> Vec<usize> {
         let ends = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
         ends.filter(|(a, _)| *a == node).map(|(_, b)| b).collect()
     }
 
-    /// An owner copies a disk, or goes on without the newest one.
-    fn lose_disk(&mut self) {
-        let count = self.world.nodes.len();
-        for _ in 0..2 {
-            let copied = self.world.dice.below(count);
-            self.world.copy_disk(copied);
-        }
-        let (node, _) = self.pick_busy();
-        let friends = self.friends_of(node);
-        if self.world.liars.contains(&node) || !self.world.may_lose(node, &friends) {
-            return;
-        }
-        let loss = match self.world.dice.below(3) {
-            0 => Loss::Everything,
-            _ if self.mix.silent_copies => Loss::Silent,
-            _ => Loss::Restored,
-        };
-        self.world.lose(node, &friends, loss);
-    }
-
-    /// A liar denies what has happened to a friend that has just lost everything.
-    fn deny(&mut self, liar: usize, victim: usize) {
-        let friends = self.friends_of(victim);
-        if !self.world.has_copy(liar) {
-            self.world.copy_disk(liar);
-        } else if !self.world.liars.contains(&victim) && self.world.may_lose(victim, &friends) {
-            self.world.show_older_state(liar, victim, &friends);
-        }
-    }
-
     /// A friendship over which payments are just under way, if there is any.
-    fn pick_busy(&mut self) -> (usize, usize) {
+    pub(crate) fn pick_busy(&mut self) -> (usize, usize) {
         for _ in 0..3 {
             self.pay();
         }
@@ -462,6 +435,7 @@ impl Life {
                     self.settle_account(from, to);
                 }
             }
+            self.settle_what_both_lost();
             if self.world.stuck().is_empty() {
                 break;
             }

@@ -54,6 +54,24 @@ struct Arguments {
     trace: bool,
 }
 
+impl Arguments {
+    /// How this program is called for one seed, up to what is left out of its world.
+    #[cfg(not(mutant))]
+    fn command(&self, seed: u64) -> String {
+        format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}")
+    }
+
+    /// The same, in the build that has deliberate bugs, with the one that was on.
+    #[cfg(mutant)]
+    fn command(&self, seed: u64) -> String {
+        let bug = self.mutant.as_ref().map(|name| format!(" --mutant {name}")).unwrap_or_default();
+        format!(
+            "RUSTFLAGS=\"--cfg mutant\" cargo run --release --target-dir target/mutants -p offst-simulator -- --seeds 1 \
+             --from {seed}{bug}"
+        )
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Actions(BTreeSet<usize>);
 
@@ -144,7 +162,7 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
 
 /// Says how a seed fails, and looks for the shortest way there.
 fn explain(seed: u64, options: &Options, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let command = format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}");
+    let command = arguments.command(seed);
     let Err(failure) = live_with(seed, options) else {
         println!(
             "seed {seed} did not come right once and came right when it was repeated: a world is not deterministic"

@@ -6,6 +6,7 @@
 
 use crate::reference::signed;
 use crate::world::World;
+use offst_funder::LineKey;
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,23 @@ pub(crate) struct Truth {
     balances: BTreeMap<(usize, usize, Currency), i128>,
     /// Requests that their destinations have collected.
     pub(crate) delivered: BTreeSet<RequestId>,
+    /// Requests that had not ended when both ends of an account on their way forgot them: each account beside may hold them or
+    /// not, and whoever stands between two such accounts holds both or neither.
+    pub(crate) uncertain: BTreeSet<RequestId>,
+}
+
+/// By how many credits less, and more, something may differ from what it must be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Room {
+    pub(crate) below: i128,
+    pub(crate) above: i128,
+}
+
+impl Room {
+    fn widen(&mut self, below: i128, above: i128) {
+        self.below += below;
+        self.above += above;
+    }
 }
 
 impl Truth {
@@ -31,7 +49,61 @@ impl Truth {
                 }
             }
         }
-        Truth { balances, delivered }
+        let uncertain = world.torn.values().flatten().copied().collect();
+        Truth { balances, delivered, uncertain }
+    }
+
+    /// By how much one account may differ: not at all, unless requests on it are uncertain, or both its ends have forgotten.
+    pub(crate) fn room_of_account(&self, world: &World, node: usize, friend: usize, currency: &Currency) -> Room {
+        let mut room = Room::default();
+        if world.torn.contains_key(&(node.min(friend), node.max(friend))) {
+            // Whatever it comes back to was, or could have been, once.
+            let most = signed(world.ceiling(node, friend, currency) + world.debt(node, friend, currency));
+            room.widen(most, most);
+        }
+        let made = |by: usize, to: usize| -> i128 {
+            let line = LineKey { friend: world.key(to), currency: currency.clone() };
+            let requests = world.nodes[by].requests().into_iter();
+            let uncertain = requests.filter(|(hop, _)| hop.line == line && self.uncertain.contains(&hop.id));
+            uncertain.map(|(_, frozen)| signed(frozen)).sum()
+        };
+        let (out, back) = (made(node, friend), made(friend, node));
+        room.widen(out.max(back), out.max(back));
+        room
+    }
+
+    /// By how much what a node has in all may differ. Who has forgotten nothing together with a friend loses nothing: at most it
+    /// does not earn the fee of a request that did not come to its end behind it, or keeps what it would have paid.
+    pub(crate) fn room(&self, world: &World, node: usize, currency: &Currency) -> Room {
+        let mut room = Room::default();
+        let torn = world.torn.keys().filter(|(a, b)| [a, b].contains(&&node));
+        let friends: Vec<_> = torn.map(|(a, b)| if *a == node { *b } else { *a }).collect();
+        for friend in &friends {
+            let most = signed(world.ceiling(node, *friend, currency) + world.debt(node, *friend, currency));
+            room.widen(most, most);
+        }
+        let mut by_request: BTreeMap<RequestId, [i128; 2]> = BTreeMap::new();
+        for (maker, other) in world.nodes.iter().enumerate() {
+            for (hop, frozen) in other.requests() {
+                let place = if maker == node {
+                    0
+                } else if hop.line.friend == world.key(node) {
+                    1
+                } else {
+                    continue;
+                };
+                if hop.line.currency == *currency && self.uncertain.contains(&hop.id) {
+                    by_request.entry(hop.id).or_default()[place] += signed(frozen);
+                }
+            }
+        }
+        for [out, back] in by_request.into_values() {
+            let is_between = out > 0 && back > 0;
+            let fee = if is_between { (back - out).max(0) } else { 0 };
+            // What came in over an account that is not torn may be missing where it went on over one that is.
+            room.widen(if friends.is_empty() { fee } else { back }, out);
+        }
+        room
     }
 
     /// What a friend owes a node.

@@ -36,6 +36,33 @@ fn run(program: &Path, arguments: &[&str]) -> (Output, String) {
     (output, text)
 }
 
+/// What follows the program's name in a line that begins so.
+fn command<'a>(text: &'a str, line: &str) -> &'a str {
+    let found = text.lines().find_map(|found| found.strip_prefix(line));
+    let command = found.unwrap_or_else(|| panic!("no \"{line}\" in {text}"));
+    assert!(command.starts_with("RUSTFLAGS=\"--cfg mutant\" cargo run"), "{command}");
+    command.split_once(" -- ").expect("the simulator's own arguments").1
+}
+
+/// Both commands that a failure prints lead back to it: nothing that matters is missing in them.
+fn failures_are_repeated_by_their_commands(program: &Path) {
+    let without = ["--mutant", "forget-cancel", "--without", "slow-disks,delays", "--nodes", "5"];
+    let (output, text) = run(program, &[&["--seeds", SEEDS, "--threads", "1"][..], &without].concat());
+    assert!(!output.status.success(), "{text}");
+    let first = text.lines().next().expect("it says what is wrong");
+    for line in ["repeat it: ", "the shortest way there: "] {
+        let repeated: Vec<&str> = command(&text, line).split(' ').chain(["--brief"]).collect();
+        for argument in ["--mutant", "forget-cancel", "--nodes", "--without"] {
+            assert!(repeated.contains(&argument), "{argument} is missing: {repeated:?}");
+        }
+        let (output, again) = run(program, &repeated);
+        assert!(!output.status.success(), "{repeated:?} came right: {again}");
+        if line == "repeat it: " {
+            assert_eq!(again.lines().next(), Some(first), "{repeated:?} fails in another way");
+        }
+    }
+}
+
 #[test]
 fn every_deliberate_bug_is_caught() {
     let program = build();
@@ -52,8 +79,12 @@ fn every_deliberate_bug_is_caught() {
             missed.push(name);
         }
         println!("{name}: {}", text.lines().next().unwrap_or_default());
+        if !output.status.success() {
+            assert!(command(&text, "repeat it: ").ends_with(&format!(" --mutant {name}")), "{text}");
+        }
     }
     assert!(missed.is_empty(), "no checker saw {missed:?} in {SEEDS} worlds");
     let (output, text) = run(&program, &["--seeds", "5"]);
     assert!(output.status.success(), "without a bug all is well: {text}");
+    failures_are_repeated_by_their_commands(&program);
 }

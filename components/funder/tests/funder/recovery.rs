@@ -14,7 +14,8 @@ fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
     let mut disk = Disk::default();
     for friend in friends {
         let ticket = FriendTicket { public_key: world.key(*friend), relays: vec![], address: None };
-        disk.commit(&lost_friend(world.key(index), name(*friend), ticket, 1000)).unwrap();
+        let now_ms = world.now(index).unix_ms;
+        disk.commit(&lost_friend(world.key(index), name(*friend), ticket, 1000, now_ms)).unwrap();
     }
     disk.commit(&[Change::Recovery(Some(RecoveryRecord::new(world.now(index).unix_ms, true)))]).unwrap();
     world.replace_disk(index, disk, true);
@@ -232,6 +233,105 @@ fn an_invoice_is_paid_once_also_by_an_old_disk() {
     let (id, _) = world.pay(0, &open);
     world.advance(5_000);
     assert_eq!(world.payment(0, id).progress, Progress::Paid);
+}
+
+/// What each end of an account has to say to its owner when neither can show where it stood.
+fn is_for_people(world: &World, index: usize, friend: usize) -> bool {
+    let status = world.nodes[index].account(world.key(friend)).status();
+    matches!(status, Status::Inconsistent { reason: Some(StopReason::BothStatesLost), .. })
+}
+
+/// Neither end has anything left: nothing is agreed on before their owners say so, and nothing is signed twice.
+#[test]
+fn both_ends_that_have_lost_everything_say_so_and_their_owners_settle_it() {
+    for balance in [None, Some(500)] {
+        let mut world = World::row(3, 1000);
+        world.send(0, 1, 500);
+        world.send(1, 2, 20);
+        world.advance(1_000);
+        lose_disk(&mut world, 0, &[1]);
+        lose_disk(&mut world, 1, &[0, 2]);
+        end(&mut world);
+        assert!(is_for_people(&world, 0, 1) && is_for_people(&world, 1, 0));
+        // What the third friend knows is back.
+        assert_eq!((world.is_consistent(1, 2), world.balance(1, 2)), (true, -20));
+        match balance {
+            None => {
+                assert_eq!(world.ask(0, world.reset(1)), Reply::Done);
+                // Nobody has to believe that nothing was owed.
+                world.disconnect(0, 1);
+                end(&mut world);
+                assert!(!world.is_consistent(0, 1));
+                assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
+            }
+            Some(balance) => {
+                let remove = Command::RemoveFriend { name: name(1), force: true, forgive: true };
+                assert_eq!(world.ask(0, remove), Reply::Done);
+                let add = world.friendship(1, &offst_proto::Currency::default(), -balance, 1000);
+                assert_eq!(world.ask(0, add), Reply::Done);
+                world.connect_all();
+                world.advance(5_000);
+                assert!(!world.is_consistent(0, 1));
+                assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
+            }
+        }
+        end(&mut world);
+        assert!(!is_recovering(&world, 0) && !is_recovering(&world, 1));
+        world.assert_quiet();
+        assert_eq!(world.balance(1, 0), balance.unwrap_or(0));
+    }
+}
+
+/// The friend has an older copy, and says so: it knows of an account that was lost here.
+#[test]
+fn an_account_that_only_an_older_copy_of_the_friends_knows_comes_back() {
+    let mut world = World::row(2, 1000);
+    let eggs = "eggs".parse().unwrap();
+    for (node, friend, balance) in [(0, 1, 7), (1, 0, -7)] {
+        assert_eq!(world.ask(node, world.friendship(friend, &eggs, balance, 500)), Reply::Done);
+    }
+    world.advance(1_000);
+    let copy = world.nodes[0].disk.clone();
+    lose_disk(&mut world, 1, &[0]);
+    put_back(&mut world, 0, copy, true);
+    end(&mut world);
+    assert!(!is_recovering(&world, 0) && !is_recovering(&world, 1));
+    world.assert_quiet();
+    assert_eq!(world.nodes[1].account_in(world.key(0), &eggs).epoch().unwrap().balance(), -7);
+}
+
+/// What is left at one end is older than what a third friend's backup tells: nobody can show the newest.
+#[test]
+fn an_older_copy_and_a_lost_disk_are_settled_by_their_owners() {
+    for first in [0, 1] {
+        let mut world = World::row(3, 1000);
+        world.send(0, 1, 100);
+        world.advance(100_000);
+        let copy = world.nodes[0].disk.clone();
+        world.send(0, 1, 400);
+        world.advance(100_000);
+        world.kill(0);
+        lose_disk(&mut world, 1, &[0, 2]);
+        world.connect_all();
+        world.advance(5_000);
+        put_back(&mut world, 0, copy, true);
+        end(&mut world);
+        assert!(is_for_people(&world, 1, 0), "{:?}", world.nodes[1].account(world.key(0)).status());
+        assert!(!world.is_consistent(0, 1) && world.is_consistent(1, 2));
+        for node in [first, 1 - first] {
+            // The owner of 0 has nothing to accept: what is left has been offered to the other already.
+            if !world.is_consistent(0, 1) {
+                let is_done = world.ask(node, world.reset(1 - node)) == Reply::Done;
+                assert_eq!(is_done, node == 1);
+                world.advance(5_000);
+            }
+        }
+        end(&mut world);
+        world.assert_quiet();
+        assert!(!is_recovering(&world, 0) && !is_recovering(&world, 1));
+        assert_eq!(world.balance(1, 0), -world.balance(0, 1));
+        assert!([0, 100].contains(&world.balance(1, 0)), "{}", world.balance(1, 0));
+    }
 }
 
 /// 0 - 1 - 2; what 0 owes to 1 is known to the backup that 2 keeps for 1. Then 0 shows less.

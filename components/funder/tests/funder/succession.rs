@@ -4,8 +4,11 @@ use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Status};
 use offst_proto::Currency;
 use offst_proto::order::NewFriend;
+use offst_proto::payment::CancelReason;
+use offst_proto::route::{PartPlan, Way};
+use offst_proto::statement::Operation;
 use offst_proto::ticket::FriendTicket;
-use offst_simulator::{World, name};
+use offst_simulator::{Paths, World, name};
 
 fn ticket(world: &World, node: usize) -> FriendTicket {
     FriendTicket { public_key: world.key(node), relays: vec![], address: None }
@@ -210,4 +213,72 @@ fn what_was_agreed_outlives_the_process() {
     world.start(1);
     add(&mut world, 3, 1, 100);
     assert_eq!(world.balance(3, 1), 100);
+}
+
+/// 0 pays `to` over 1, in one part.
+fn ask_for(world: &mut World, to: usize, amount: u128) -> offst_proto::PaymentId {
+    let route = vec![world.key(1), world.key(to)];
+    world.paths = Paths::Given([vec![Way { parts: vec![PartPlan { route, amount, fees: 1 }] }]].into());
+    world.send(0, to, amount).0
+}
+
+/// The only part of a payment of 0.
+fn committed(world: &World, id: offst_proto::PaymentId) -> offst_proto::RequestId {
+    *world.payment(0, id).parts.keys().next().expect("it has a part")
+}
+
+fn frozen(world: &World, friend: usize) -> u128 {
+    world.nodes[1].account(world.key(friend)).epoch().map_or(0, |epoch| epoch.local_pending())
+}
+
+/// How much one friend may freeze at another is bounded; what is frozen when the other's key is replaced still counts.
+#[test]
+fn what_is_frozen_counts_against_the_same_bound_under_the_new_key() {
+    let mut world = World::new(4, 11);
+    world.befriend(0, 1, 10_000, 10_000);
+    world.befriend(1, 2, 1000, 1000);
+    world.connect_all();
+    world.settle();
+    // Twice 0 lets a response wait: from now on it may freeze half of a line.
+    for _ in 0..2 {
+        let id = ask_for(&mut world, 2, 300);
+        while frozen(&world, 2) == 0 {
+            assert!(world.step());
+        }
+        world.settle_but(0);
+        world.advance(30_000);
+        world.nodes[0].is_frozen = false;
+        world.command(0, Command::CancelPayment(id));
+        world.advance(10_000);
+    }
+    assert_eq!(frozen(&world, 2), 0);
+    let id = ask_for(&mut world, 2, 400);
+    while world.payment(0, id).progress != Progress::Committed || !is_bound(&world, 1, 2) {
+        assert!(world.step());
+    }
+    world.kill(2);
+    world.settle();
+    assert_eq!(frozen(&world, 2), 400);
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    add(&mut world, 3, 1, 0);
+    assert_eq!(world.ask(3, world.reset(1)), Reply::Done);
+    // 3 has accepted what continues, lets 1 owe it as much as 2 did, and says nothing else.
+    world.make_puppet(3);
+    world.settle();
+    let limit = world.statement(3, 1, vec![Operation::SetLimit(1000), Operation::SetOpen(true)]);
+    world.state(3, 1, limit);
+    world.settle();
+    assert_eq!(frozen(&world, 3), 400);
+    ask_for(&mut world, 3, 200);
+    world.settle();
+    assert_eq!(frozen(&world, 3), 400, "600 are more than half of 1000");
+    let small = ask_for(&mut world, 3, 50);
+    world.settle();
+    assert_eq!(frozen(&world, 3), 450, "{}", world.payment(0, small).reason);
+    // When it ends, what is frozen under the new key has ended.
+    let cancel = Operation::Cancel { id: committed(&world, id), reason: CancelReason::Offline, hop: world.key(3) };
+    let statement = world.statement(3, 1, vec![cancel]);
+    world.state(3, 1, statement);
+    world.settle();
+    assert_eq!(frozen(&world, 3), 50);
 }

@@ -65,12 +65,13 @@ fn lose(pair: &mut Pair, end: usize) {
     pair.now_ms += 1000;
     let key = pair.ends[end].account.key().clone();
     pair.ends[end].rows = Rows::default();
-    pair.ends[end].account = Account::lost(key, 1000, true);
+    pair.ends[end].account = Account::lost(key, 1000, true, pair.now_ms);
     pair.ends[end].persist();
 }
 
 fn distrust(pair: &mut Pair, end: usize) {
-    pair.account(end).distrust();
+    let now_ms = pair.now_ms;
+    pair.account(end).distrust(now_ms);
     pair.ends[end].persist();
 }
 
@@ -401,7 +402,7 @@ fn before_the_lie() -> (Pair, Head) {
 }
 
 fn lost(pair: &Pair) -> Account {
-    let mut account = Account::lost(pair.ends[0].account.key().clone(), 1000, true);
+    let mut account = Account::lost(pair.ends[0].account.key().clone(), 1000, true, NOW_MS);
     account.take_changes();
     account
 }
@@ -414,7 +415,7 @@ fn honest_evidence_is_believed() {
     assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
     assert_eq!(account.epoch().unwrap().balance(), 25);
     let mut doubtful = pair.ends[0].account.clone();
-    doubtful.distrust();
+    doubtful.distrust(NOW_MS);
     assert_eq!(believes(&pair, &mut doubtful, shown_by(&pair, 1)), Ok(()));
     assert_eq!(doubtful.epoch().unwrap().balance(), 25);
     assert!(doubtful.negotiation().mine.as_ref().unwrap().epoch >= NOW_MS);
@@ -435,7 +436,7 @@ fn evidence_that_leaves_something_out_is_found_out() {
         account.expect_at_least(head);
         let (_, stopped) = believes(&pair, &mut account, cut()).unwrap_err();
         let mut doubtful = pair.ends[0].account.clone();
-        doubtful.distrust();
+        doubtful.distrust(NOW_MS);
         let (_, stopped_too) = believes(&pair, &mut doubtful, cut()).unwrap_err();
         // The first ones alone are not even evidence.
         if kept >= 2 {
@@ -456,7 +457,7 @@ fn evidence_that_leaves_something_out_is_found_out() {
         shown
     };
     let mut doubtful = pair.ends[0].account.clone();
-    doubtful.distrust();
+    doubtful.distrust(NOW_MS);
     assert_eq!(believes(&pair, &mut doubtful, nothing()), Err((None, Some(StopReason::FriendWithholds))));
     assert!(believes(&pair, &mut lost(&pair), nothing()).is_err());
 }
@@ -470,7 +471,7 @@ fn is_refused_with(change: impl Fn(&Pair, &mut Shown)) -> Option<EvidenceRefused
         shown
     };
     let mut doubtful = pair.ends[0].account.clone();
-    doubtful.distrust();
+    doubtful.distrust(NOW_MS);
     assert!(believes(&pair, &mut doubtful, shown()).is_err());
     believes(&pair, &mut lost(&pair), shown()).unwrap_err().0
 }
@@ -613,7 +614,7 @@ fn a_fork_of_the_friends_log_is_found_out() {
     account.expect_at_least(head);
     assert_eq!(believes(&pair, &mut account, shown()), Err((None, Some(StopReason::FriendWithholds))));
     let mut doubtful = pair.ends[0].account.clone();
-    doubtful.distrust();
+    doubtful.distrust(NOW_MS);
     assert_eq!(believes(&pair, &mut doubtful, shown()), Err((None, Some(StopReason::FriendWithholds))));
 }
 
@@ -655,6 +656,12 @@ fn a_head_that_comes_late_puts_a_restored_account_in_doubt_again() {
     assert_eq!(believes(&pair, &mut account, shown), Ok(()));
     assert!(!account.expect_at_least(head));
     assert_eq!(account.stopped, Some(StopReason::FriendWithholds));
+    // The doubt outlives the process, also when the head itself is known already.
+    let mut accepted = account.clone();
+    accepted.recovery.trust = Trust::Restored;
+    accepted.take_changes();
+    assert!(!accepted.expect_at_least(head));
+    assert!(!accepted.take_changes().is_empty());
     // Then the friend shows the rest.
     assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
     assert_eq!(account.epoch().unwrap().balance(), 25);

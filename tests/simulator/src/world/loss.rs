@@ -1,18 +1,20 @@
 //! Disks that are lost, or replaced by an older copy, while everything else goes on.
 //!
 //! What a loss may cost is known, and nothing else may be missing afterwards. Of one that its owner tells of, nothing: every
-//! account goes on from the newest that friends prove. It is tried where no friend of the node has just lost state too: what
-//! neither side of an account remembers is gone. Of a copy that is put back in silence, what the node itself gives up before
-//! the friend that knows better is heard; nobody else pays for that.
+//! account goes on from the newest that friends prove. Of a copy that is put back in silence, what the node itself gives up
+//! before the friend that knows better is heard; nobody else pays for that. Where both ends of an account have lost state, what
+//! neither of them remembers is gone: the account comes back to the newest that is left, or its owners settle it, and each of
+//! them may lose what the other could ever owe it or was owed. Otherwise a loss is tried where no friend has just lost state
+//! too.
 
 use super::disk::Disk;
 use super::{Fault, Node, Payment, World, name, pair};
 use crate::faults::Deed;
 use offst_funder::{Change, Commit, Funder, RecoveryRecord, lost_friend};
 use offst_ledger::{Account, AccountKey, Status, StopReason};
-use offst_proto::PaymentId;
+use offst_proto::{PaymentId, RequestId};
 use offst_proto::ticket::FriendTicket;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a liar that shows an older state keeps away from everybody else, ms.
 const APART_MS: u64 = 25_000;
@@ -32,6 +34,22 @@ impl Node {
     /// All disks that it ever had, the present one last.
     pub(crate) fn disks(&self) -> impl Iterator<Item = &Disk> {
         self.past.iter().chain([&self.disk])
+    }
+
+    /// All requests that are pending, as the node or, if it is down, its disk sees it.
+    fn pending_ids(&self) -> BTreeSet<RequestId> {
+        let of_account = |account: &Account| -> Vec<RequestId> {
+            account.epoch().into_iter().flat_map(|epoch| epoch.pendings()).map(|(_, id, _)| id).collect()
+        };
+        if let Some(funder) = &self.funder {
+            return funder.accounts().flat_map(|(_, account)| of_account(account)).collect();
+        }
+        let rows = self.disk.image().accounts.into_iter();
+        rows.flat_map(|(line, image)| {
+            let key = AccountKey { local: self.key, remote: line.friend, currency: line.currency };
+            of_account(&Account::restore(key, image).expect("the disk can be read"))
+        })
+        .collect()
     }
 
     /// All payments that it ever knew: as its newest disk has them.
@@ -115,6 +133,34 @@ impl World {
         self.change_disk(index, disk, loss != Loss::Silent);
     }
 
+    /// Both ends of an account go on without their newest disks: what neither of them, nor anybody else, remembers is gone.
+    ///
+    /// It is counted once both have really lost something: an owner without a copy loses nothing.
+    pub(crate) fn lose_both(&mut self, ends: [usize; 2], friends: &[Vec<usize>; 2], losses: [Loss; 2]) {
+        let may = |end: usize, loss| loss == Loss::Everything || self.has_copy(end);
+        if !may(ends[0], losses[0]) || !may(ends[1], losses[1]) {
+            return;
+        }
+        self.faults.add(Fault::BothEnds);
+        let between = self.unsettled_between(ends);
+        let (a, b) = pair(ends[0], ends[1]);
+        self.torn.entry((a, b)).or_default().extend(between);
+        for (number, end) in ends.into_iter().enumerate() {
+            self.lose(end, &friends[number], losses[number]);
+        }
+    }
+
+    /// Requests that were made between these two and have not ended everywhere: on the accounts around them they may end in
+    /// either way when what they came to is forgotten here.
+    fn unsettled_between(&self, [a, b]: [usize; 2]) -> BTreeSet<RequestId> {
+        let made = |by: usize, to: usize| {
+            let requests = self.nodes[by].requests().into_keys();
+            requests.filter(move |hop| hop.line.friend == self.key(to)).map(|hop| hop.id)
+        };
+        let pending: BTreeSet<_> = self.nodes.iter().flat_map(Node::pending_ids).collect();
+        made(a, b).chain(made(b, a)).filter(|id| pending.contains(id)).collect()
+    }
+
     /// What `stnode recover` makes.
     fn empty_disk(&self, index: usize, friends: &[usize]) -> Disk {
         let mut disk = Disk::default();
@@ -124,7 +170,7 @@ impl World {
         for friend in friends {
             let relays = self.relays_of(*friend);
             let ticket = FriendTicket { public_key: self.key(*friend), relays, address: None };
-            changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000));
+            changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000, self.now(index).unix_ms));
         }
         changes.push(Change::Recovery(Some(RecoveryRecord::new(self.now(index).unix_ms, true))));
         disk.commit(&changes).expect("it writes");

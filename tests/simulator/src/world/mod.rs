@@ -35,7 +35,7 @@ use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{Event, PaymentReport};
 use offst_proto::route::Way;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
-use offst_proto::{Currency, PaymentId, Verified};
+use offst_proto::{Currency, PaymentId, RequestId, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The unix time at which every world begins, ms.
@@ -190,6 +190,8 @@ pub struct World {
     lost: BTreeSet<usize>,
     /// Nodes whose disk was replaced and that were told: they lose nothing.
     pub(crate) replaced: BTreeSet<usize>,
+    /// Accounts of which both ends have lost state, by their ends, and the requests that had not ended everywhere then.
+    pub(crate) torn: BTreeMap<(usize, usize), BTreeSet<RequestId>>,
     /// Nodes whose disk was once replaced in silence.
     pub(crate) careless: BTreeSet<usize>,
     /// Who found out which liar.
@@ -315,6 +317,7 @@ impl World {
             liars_are_gone: false,
             lost: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            torn: BTreeMap::new(),
             careless: BTreeSet::new(),
             found_out: BTreeSet::new(),
             liars: BTreeSet::new(),

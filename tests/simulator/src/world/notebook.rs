@@ -1,13 +1,14 @@
-//! A signer that refuses what nobody may ever sign: two statements with one number.
+//! A signer that refuses what nobody may ever sign: two statements with one number, or two Openings for one epoch.
 
 use offst_crypto::{PublicKey, Signature, Signer};
 use offst_funder::{HopKey, LineKey};
 use offst_proto::Unverified;
+use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The place of a statement: the friend, the currency, the epoch and the number in it.
+/// The place of a statement: the friend, the currency, the epoch and the number in it. An Opening stands before the first.
 pub(super) type Place = (PublicKey, String, u64, u64);
 
 #[derive(Default)]
@@ -89,8 +90,23 @@ impl Notebook {
         self.pages(|pages| std::mem::take(&mut pages.again))
     }
 
+    /// An Opening may stand beside one that was signed before somebody put an older disk back in silence: whether the friend has
+    /// received that, its owner has to know.
+    fn open(&self, opening: &Opening, message: &[u8]) {
+        let place = (opening.other, opening.currency.to_string(), opening.epoch, 0);
+        self.pages(|pages| {
+            for known in [pages.fresh.get(&place), pages.durable.get(&place)].into_iter().flatten() {
+                assert!(known == message, "a second opening is signed for one epoch: {opening:?}");
+            }
+            pages.fresh.insert(place, message.to_vec());
+        });
+    }
+
     fn sign(&self, message: &[u8]) {
         let wire = [message, &[0; Signature::LEN]].concat();
+        if let Ok(opening) = Unverified::<Opening>::from_wire(&wire) {
+            return self.open(opening.peek(), message);
+        }
         let Ok(statement) = Unverified::<Statement>::from_wire(&wire) else { return };
         let statement = statement.peek();
         let place = (statement.other, statement.currency.to_string(), statement.epoch, statement.seq);
