@@ -1,19 +1,24 @@
 //! Files that people name on the command line: read with a bound, written whole or not at all, never overwritten unasked.
 
-use crate::outcome::{Explain, Failure, Outcome};
+use crate::outcome::{Explain, Failure, Outcome, plain};
 use offst_crypto::{Identity, IdentityFileError};
 use offst_proto::ticket::{TICKET_BYTES_MAX, Ticket, TicketError};
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::{File, Permissions};
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use tempfile::TempDir;
 
 /// Holds the passphrase of encrypted identity files where nobody can be asked.
 pub const PASSPHRASE_VARIABLE: &str = "OFFST_PASSPHRASE";
 
 /// An identity file has under 1 kB.
 const IDENTITY_BYTES_MAX: usize = 8 * 1024;
+
+/// How the names begin under which something is made, until it is whole and gets its own.
+pub(crate) const TEMPORARY_PREFIX: &str = ".offst-";
 
 /// Who may read a file that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,29 @@ pub fn check_absent(path: &Path, force: bool) -> Outcome {
     Ok(())
 }
 
+/// Refuses an output file that exists, unless `force`, or that cannot be made in its folder.
+///
+/// # Errors
+/// Its name is that of a file or folder that is there, or its folder is missing or takes no file (exit code 2).
+pub fn check_output(path: &Path, force: bool) -> Outcome {
+    check_absent(path, force)?;
+    let wrong = |why: String| Failure::input(format!("{} cannot be written: {why}", path.display()));
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir() {
+        return Err(wrong("it names a folder, and a file is needed".into()));
+    }
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        return Err(wrong(format!("there is no folder {}", folder.display())));
+    }
+    // Whether a file can be made is known only when one was: it is gone again at once.
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| wrong(plain(&error)))
+}
+
+/// The folder that a file lies in, or would.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The failure of whoever would overwrite a file unasked.
 pub(crate) fn exists(path: &Path) -> Failure {
     Failure::input(format!("{} exists already: give --force to overwrite it", path.display()))
@@ -46,31 +74,39 @@ pub(crate) fn exists(path: &Path) -> Failure {
 /// # Errors
 /// The file exists (exit code 2), or the folder or disk does not take it (exit code 1).
 pub fn write(path: &Path, content: &[u8], readers: Readers, force: bool) -> Outcome {
-    let what = || format!("{} could not be written", path.display());
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let failure =
+        |error: std::io::Error| Failure::failed(format!("{} could not be written: {}", path.display(), plain(&error)));
+    let folder = folder_of(path);
     let mode = match readers {
         Readers::Owner => 0o600,
         Readers::Anyone => 0o666,
     };
     let mut temporary = tempfile::Builder::new()
-        .prefix(".offst-")
+        .prefix(TEMPORARY_PREFIX)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)
-        .map_err(|error| Failure::failed(format!("{}: {}", what(), plain(&error))))?;
-    temporary.write_all(content).and_then(|()| temporary.as_file().sync_all()).or_failed(what())?;
+        .map_err(failure)?;
+    temporary.write_all(content).and_then(|()| temporary.as_file().sync_all()).map_err(failure)?;
     if force {
-        temporary.persist(path).map_err(|error| error.error).or_failed(what())?;
+        temporary.persist(path).map_err(|error| failure(error.error))?;
     } else {
         temporary.persist_noclobber(path).map_err(|error| match error.error.kind() {
             std::io::ErrorKind::AlreadyExists => exists(path),
-            _ => Failure::failed(format!("{}: {}", what(), error.error)),
+            _ => failure(error.error),
         })?;
     }
     // The name itself is durable only once the folder is.
-    File::open(folder).and_then(|folder| folder.sync_all()).or_failed(what())
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failure)
+}
+
+/// A folder of a temporary name, in which something is made that then moves to its place beside it. `what` says what is not
+/// done when there is none.
+///
+/// # Errors
+/// The disk or the permissions do not allow it (exit code 1).
+pub(crate) fn workshop(folder: &Path, what: impl Display) -> Outcome<TempDir> {
+    let made = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(folder);
+    made.map_err(|error| Failure::failed(format!("{what}: {}", plain(&error))))
 }
 
 /// The text of a file of at most `bytes_max` bytes.
@@ -78,6 +114,9 @@ pub fn write(path: &Path, content: &[u8], readers: Readers, force: bool) -> Outc
 /// # Errors
 /// It is missing, too large, not a text, or cannot be read (exit code 2).
 pub fn read_text(path: &Path, bytes_max: usize) -> Outcome<String> {
+    if path.as_os_str().is_empty() {
+        return Err(Failure::input("the name of a file is needed, and an empty one was given"));
+    }
     let shown = path.display();
     let failure = |error: std::io::Error| Failure::input(format!("{shown} cannot be read: {}", plain(&error)));
     let file = File::open(path).map_err(failure)?;
@@ -87,16 +126,6 @@ pub fn read_text(path: &Path, bytes_max: usize) -> Outcome<String> {
         return Err(Failure::input(format!("{shown} is too large to be what it should be (over {bytes_max} bytes)")));
     }
     String::from_utf8(bytes).map_err(|_| Failure::input(format!("{shown} is not a text file")))
-}
-
-/// An error of the operating system without its number.
-fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file or folder".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        std::io::ErrorKind::IsADirectory => "it is a folder".into(),
-        _ => error.to_string(),
-    }
 }
 
 /// Reads an identity file. The passphrase of an encrypted one comes from `OFFST_PASSPHRASE`, otherwise it is asked for on
@@ -193,8 +222,33 @@ mod tests {
             assert!(failure.sentence().contains(message), "{}", failure.sentence());
             assert!(failure.sentence().contains(name), "{}", failure.sentence());
         }
+        assert_eq!(read_text(Path::new(""), 4).unwrap_err().exit_code(), 2);
         let failure = write(&path("no/such/file"), b"", Readers::Anyone, false).unwrap_err();
         assert_eq!(failure.exit_code(), 1);
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_is_known_before_one_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("inner")).unwrap();
+        std::fs::write(path("file"), "").unwrap();
+        for (name, force, message) in [
+            ("inner", false, "exists already"),
+            ("inner", true, "it names a folder"),
+            (".", true, "it names a folder"),
+            ("new/", false, "it names a folder"),
+            ("no/file", false, "there is no folder"),
+            ("file/file", false, "there is no folder"),
+            ("file", false, "exists already"),
+        ] {
+            let failure = check_output(&path(name), force).unwrap_err();
+            assert_eq!(failure.exit_code(), 2);
+            assert!(failure.sentence().contains(message), "{}", failure.sentence());
+        }
+        check_output(&path("file"), true).unwrap();
+        check_output(&path("new"), false).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 2);
     }
 
     #[test]

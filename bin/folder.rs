@@ -1,7 +1,9 @@
 //! The folder of a server or an app: where it is, how its files are called, and that one process at a time uses it.
 
 use crate::files::{self, Readers};
-use crate::outcome::{Explain, Failure, Outcome};
+use crate::outcome::{Failure, Outcome, plain};
+use offst_crypto::{Identity, PublicKey, SystemRandom};
+use offst_proto::ticket::Ticket;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
@@ -63,7 +65,7 @@ impl Folder {
     /// Makes the folder and those above it, for its owner alone. One that is there stays as it is.
     ///
     /// # Errors
-    /// The disk or the permissions do not allow it (exit code 1).
+    /// There is a file in its place (exit code 2), or the disk or the permissions do not allow it (exit code 1).
     pub fn create(&self) -> Outcome {
         create_private(&self.path)
     }
@@ -78,14 +80,39 @@ impl Folder {
         Ok(path)
     }
 
+    /// Makes the folder of a new server with its files, while nobody else uses it.
+    ///
+    /// # Errors
+    /// As for [`Folder::create`], [`Folder::lock`] and [`Folder::write_new`].
+    pub fn initialise(&self, files: &[(&str, &str, Readers)], force: bool) -> Outcome {
+        self.check_absent(files, force)?;
+        self.create()?;
+        let _lock = self.lock()?;
+        self.write_new(files, force)
+    }
+
+    /// Writes the files of a new application, which it makes, and gives its key.
+    ///
+    /// # Errors
+    /// As for [`Folder::write_new`].
+    pub fn write_new_app(&self, force: bool) -> Outcome<PublicKey> {
+        let identity = Identity::generate(&mut SystemRandom::new());
+        let public_key = identity.public_key();
+        let (pem, ticket) = (identity.to_pem(), Ticket::App(public_key).to_toml());
+        self.write_new(&[("ident", &pem, Readers::Owner), ("ticket", &ticket, Readers::Anyone)], force)?;
+        Ok(public_key)
+    }
+
+    fn check_absent(&self, files: &[(&str, &str, Readers)], force: bool) -> Outcome {
+        files.iter().try_for_each(|(ending, _, _)| files::check_absent(&self.file(ending), force))
+    }
+
     /// Writes the files that an `init` makes, named by their endings. All are checked before the first is written.
     ///
     /// # Errors
     /// One of them exists and `force` is not given (exit code 2), or the disk does not take them (exit code 1).
     pub fn write_new(&self, files: &[(&str, &str, Readers)], force: bool) -> Outcome {
-        for (ending, _, _) in files {
-            files::check_absent(&self.file(ending), force)?;
-        }
+        self.check_absent(files, force)?;
         for (ending, content, readers) in files {
             files::write(&self.file(ending), content.as_bytes(), *readers, force)?;
         }
@@ -104,17 +131,17 @@ impl Folder {
             )));
         }
         let path = self.file("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path).or_failed(path.display())?;
+        let unlocked =
+            |why: String| Failure::failed(format!("the folder {} cannot be locked: {why}", self.path.display()));
+        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = opened.map_err(|error| unlocked(plain(&error)))?;
         match file.try_lock() {
             Ok(()) => Ok(FolderLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Failure::failed(format!(
                 "another server is running on the folder {}: stop it first",
                 self.path.display()
             ))),
-            Err(TryLockError::Error(error)) => Err(Failure::failed(format!(
-                "the folder {} cannot be locked: {error}; use one on a local disk",
-                self.path.display()
-            ))),
+            Err(TryLockError::Error(error)) => Err(unlocked(format!("{error}; use one on a local disk"))),
         }
     }
 }
@@ -131,11 +158,11 @@ pub fn home() -> Outcome<PathBuf> {
 }
 
 fn create_private(path: &Path) -> Outcome {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .or_failed(format_args!("the folder {} cannot be made", path.display()))
+    if path.exists() && !path.is_dir() {
+        return Err(Failure::input(format!("{} is a file, and a folder is needed: name another", path.display())));
+    }
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Failure::failed(format!("the folder {} cannot be made: {}", path.display(), plain(&error))))
 }
 
 #[cfg(test)]
@@ -165,6 +192,10 @@ mod tests {
         assert!(!folder.file("a").exists());
         folder.write_new(&files, true).unwrap();
         assert_eq!(std::fs::read_to_string(folder.file("b")).unwrap(), "new");
+        let file = Folder::new(Some(folder.file("b")), "relay").unwrap();
+        let failure = file.create().unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        assert!(failure.sentence().ends_with("relay0.b is a file, and a folder is needed: name another"));
     }
 
     #[test]

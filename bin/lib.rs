@@ -4,6 +4,7 @@
 pub mod command_line;
 pub mod files;
 pub mod folder;
+mod leftovers;
 pub mod manual;
 pub mod metrics;
 pub mod outcome;
@@ -13,3 +14,4 @@ pub mod stctrl;
 pub mod stindex;
 pub mod stnode;
 pub mod strelay;
+mod trusted;

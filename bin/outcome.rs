@@ -1,10 +1,14 @@
 //! How a program ends: exit code 0, 1 or 2, and when it is not 0 one readable sentence on stderr.
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
+
+/// Longer values are shown by their beginning.
+const SHOWN_CHARS_MAX: usize = 60;
 
 /// Why a program ended without doing what it was asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,12 +36,12 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// It was tried and failed: exit code 1. The sentence says what happened and what to do.
     pub fn failed(sentence: impl Display) -> Self {
-        Failure { fault: Fault::Attempt, sentence: one_line(sentence), document: None }
+        Failure { fault: Fault::Attempt, sentence: without_numbers(&one_line(sentence)), document: None }
     }
 
     /// The command line or an input file is wrong: exit code 2. The sentence says what to change.
     pub fn input(sentence: impl Display) -> Self {
-        Failure { fault: Fault::Input, sentence: one_line(sentence), document: None }
+        Failure { fault: Fault::Input, sentence: without_numbers(&one_line(sentence)), document: None }
     }
 
     /// With `--json`, prints this instead of the sentence alone; it should hold the sentence as `error`.
@@ -108,6 +112,34 @@ pub(crate) fn one_line(text: impl Display) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// Without the numbers of the operating system's errors, which say nothing to most people: their words stand before them.
+fn without_numbers(sentence: &str) -> String {
+    let mut kept = String::with_capacity(sentence.len());
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once(" (os error ") {
+        let Some((number, behind)) = after.split_once(')') else { break };
+        kept.push_str(before);
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            kept.push_str(&format!(" (os error {number})"));
+        }
+        rest = behind;
+    }
+    kept + rest
+}
+
+/// An error of the operating system in plain words.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".into(),
+        std::io::ErrorKind::NotADirectory => "a part of its path is not a folder".into(),
+        std::io::ErrorKind::StorageFull => "the disk is full".into(),
+        std::io::ErrorKind::ReadOnlyFilesystem => "the disk can only be read".into(),
+        _ => error.to_string(),
+    }
+}
+
 /// Prints a line on stdout.
 ///
 /// # Errors
@@ -137,7 +169,7 @@ fn json_is_wanted() -> bool {
 /// Parses the command line, runs the program, and reports its failure.
 pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -> Outcome) -> ExitCode {
     let name = Arguments::command().get_name().to_owned();
-    let outcome = match Arguments::try_parse_from(crate::command_line::arguments()) {
+    let outcome = match parse(crate::command_line::arguments()) {
         Ok(arguments) => program(arguments),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -159,9 +191,32 @@ pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -
     }
 }
 
+/// The arguments. Whatever takes a value takes a negative number, too: then it is told why that number is wrong, and not
+/// that it is no flag.
+pub(crate) fn parse<Arguments: Parser>(line: Vec<OsString>) -> Result<Arguments, clap::Error> {
+    let mut command = with_negative_numbers(Arguments::command());
+    let mut matches = command.try_get_matches_from_mut(line)?;
+    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|argument| {
+            let takes_value = argument.get_action().takes_values();
+            argument.allow_negative_numbers(takes_value)
+        })
+        .mut_subcommands(with_negative_numbers)
+}
+
 /// clap's message without the usage block, on one line.
 fn command_line_failure(name: &str, error: &clap::Error) -> Failure {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && value.chars().count() > SHOWN_CHARS_MAX
+    {
+        let shown: String = value.chars().take(SHOWN_CHARS_MAX).collect();
+        text = text.replace(value, &format!("{shown}..."));
+    }
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let text = text.split("\n\nUsage:").next().unwrap_or(text);
     let text = text.split("\n\nFor more information").next().unwrap_or(text);
@@ -189,6 +244,19 @@ mod tests {
     fn a_sentence_is_one_line_and_commands_no_terminal() {
         let failure = Failure::failed("line one\n  line two\u{1b}[31m\r\n");
         assert_eq!(failure.sentence(), "line one line two [31m");
+    }
+
+    #[test]
+    fn errors_of_the_system_are_told_in_words() {
+        for (sentence, expected) in [
+            ("no answer: Connection refused (os error 111)", "no answer: Connection refused"),
+            ("a: b (os error 2); c: d (os error 13), e", "a: b; c: d, e"),
+            ("friend (os error x) is (os error 7", "friend (os error x) is (os error 7"),
+        ] {
+            assert_eq!(Failure::failed(sentence).sentence(), expected);
+            assert_eq!(Failure::input(sentence).sentence(), expected);
+        }
+        assert_eq!(plain(&std::io::ErrorKind::StorageFull.into()), "the disk is full");
     }
 
     #[test]
@@ -230,6 +298,14 @@ mod tests {
             #[arg(long)]
             count: u8,
         }
+        let negative = ["program", "--count", "-1"].map(OsString::from).to_vec();
+        let failure = command_line_failure("program", &parse::<Arguments>(negative).unwrap_err());
+        assert!(failure.sentence().starts_with("invalid value '-1' for '--count <COUNT>': "), "{}", failure.sentence());
+        let long = "9".repeat(5000);
+        let failure =
+            command_line_failure("program", &Arguments::try_parse_from(["program", "--count", &long]).unwrap_err());
+        assert!(failure.sentence().contains("999...' for '--count <COUNT>'"), "{}", failure.sentence());
+        assert!(failure.sentence().len() < 300, "{}", failure.sentence());
         for (arguments, message) in [
             (vec!["program"], "the following required arguments were not provided: --count <COUNT>"),
             (vec!["program", "--count", "x"], "invalid value 'x' for '--count <COUNT>'"),

@@ -16,6 +16,17 @@ use tokio_util::sync::CancellationToken;
 /// How long tasks may take to end after the server itself has ended.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 
+/// Where a server is reached, as its command line says it.
+#[derive(Debug, clap::Args)]
+pub struct Places {
+    /// Where to listen [default: the port of its address on all interfaces, or a loopback address itself]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Publish counters over HTTP, in Prometheus' format
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+}
+
 /// Logs to stderr: `info` and worse, or what `RUST_LOG` says.
 pub fn start_logging() {
     let environment = env_logger::Env::default().default_filter_or("info");

@@ -2,6 +2,7 @@
 
 use crate::files::read_text;
 use crate::outcome::{Failure, Outcome};
+use offst_secure_channel::KeepaliveConfig;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -40,6 +41,18 @@ pub fn load<S: Settings>(path: &Path) -> Outcome<S> {
         }
         None => Ok(settings),
     }
+}
+
+/// Refuses a link that would be taken for dead between two signs of life. The names of its settings begin with `prefix`.
+///
+/// # Errors
+/// A sentence that names the setting.
+pub(crate) fn check_keepalive(prefix: &str, config: KeepaliveConfig) -> Result<(), String> {
+    let KeepaliveConfig { keepalive_ms, idle_timeout_ms } = config;
+    if idle_timeout_ms / 2 < keepalive_ms {
+        return Err(format!("{prefix}idle_timeout_ms is at least twice {prefix}keepalive_ms ({keepalive_ms})"));
+    }
+    Ok(())
 }
 
 /// One setting in [`Settings::commented_defaults`].

@@ -1,10 +1,14 @@
 //! The servers as their operators meet them: real programs, real folders, real signals.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+mod town;
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+use town::{Running, Said, scrape};
 
 /// A server program and how its `init` is called.
 struct Program {
@@ -46,16 +50,15 @@ impl Program {
     }
 
     /// Runs to its end.
-    fn output(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).output().unwrap()
+    fn output(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command().args(arguments))
     }
 
     /// A fresh folder that `init` has filled.
     fn initialised(&self) -> Installed<'_> {
         let outer = tempfile::tempdir().unwrap();
         let folder = outer.path().join(self.folder);
-        let output = self.command().args(self.init).arg(&folder).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        Said::of(self.command().args(self.init).arg(&folder)).expect();
         Installed { program: self, folder, _outer: outer }
     }
 }
@@ -85,70 +88,6 @@ impl Installed<'_> {
     }
 }
 
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    stderr: BufReader<ChildStderr>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let running = Running { child, stdout, stderr };
-        if line != "ready\n" {
-            panic!("{line} {:?}", running.end());
-        }
-        running
-    }
-
-    /// The address that the server logged behind `phrase`, before it was ready.
-    fn logged_address(&mut self, phrase: &str) -> SocketAddr {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "never logged: {phrase}");
-            if let Some((_, rest)) = line.trim_end().split_once(phrase) {
-                return rest.split('/').next().unwrap().parse().unwrap();
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for the end: exit code, what came on stdout after `ready`, and stderr.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut stdout).unwrap();
-        self.stderr.read_to_string(&mut stderr).unwrap();
-        (self.child.wait().unwrap().code(), stdout, stderr)
-    }
-}
-
-impl Drop for Running {
-    /// A test that fails leaves no server behind.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-    }
-}
-
-/// The program refused: this exit code, nothing on stdout, one sentence on stderr that holds all of `parts`.
-fn assert_refused(output: &Output, code: i32, parts: &[&str]) {
-    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for part in parts {
-        assert!(stderr.contains(part), "{part}: {stderr}");
-    }
-}
-
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
@@ -166,10 +105,10 @@ fn init_makes_the_files_and_overwrites_none() {
             );
         }
         let identity = std::fs::read(installed.file("ident")).unwrap();
-        let again = |force: &[&str]| program.command().args(program.init).arg(&installed.folder).args(force).output();
-        assert_refused(&again(&[]).unwrap(), 2, &["ident exists already: give --force to overwrite it"]);
+        let again = |force: &[&str]| Said::of(program.command().args(program.init).arg(&installed.folder).args(force));
+        again(&[]).assert_refused(2, &["ident exists already: give --force to overwrite it"]);
         assert_eq!(std::fs::read(installed.file("ident")).unwrap(), identity);
-        assert_eq!(again(&["--force"]).unwrap().status.code(), Some(0));
+        again(&["--force"]).expect();
         assert_ne!(std::fs::read(installed.file("ident")).unwrap(), identity);
         assert_eq!(mode(&installed.file("ident")), 0o600);
     }
@@ -202,11 +141,7 @@ fn a_server_says_ready_and_stops_in_order() {
         let installed = program.initialised();
         for signal in ["-TERM", "-INT"] {
             let running = installed.start(&[]);
-            running.signal(signal);
-            let (code, stdout, stderr) = running.end();
-            assert_eq!(code, Some(0), "{stderr}");
-            assert_eq!(stdout, "", "ready is the only line");
-            assert!(!stderr.contains("panicked"), "{stderr}");
+            running.stop_by(signal);
         }
     }
 }
@@ -216,9 +151,8 @@ fn a_connection_that_says_nothing_does_not_delay_the_end() {
     for program in PROGRAMS {
         let installed = program.initialised();
         let mut running = installed.start(&[]);
-        let _silent = TcpStream::connect(running.logged_address("listening at ")).unwrap();
-        running.signal("-TERM");
-        assert_eq!(running.end().0, Some(0));
+        let _silent = TcpStream::connect(running.logged("listening at ")).unwrap();
+        running.stop();
     }
 }
 
@@ -231,11 +165,10 @@ fn settings_count_where_no_flag_is_given() {
         std::fs::write(installed.file("toml"), text).unwrap();
         let mut command = program.command();
         command.args(["run", "--dir"]).arg(&installed.folder);
-        for (command, ip) in [(command, [127, 0, 0, 2]), (installed.run_command(), [127, 0, 0, 1])] {
+        for (command, ip) in [(command, "127.0.0.2:"), (installed.run_command(), "127.0.0.1:")] {
             let mut running = Running::start(command);
-            assert_eq!(running.logged_address("listening at ").ip(), IpAddr::from(ip));
-            running.signal("-TERM");
-            assert_eq!(running.end().0, Some(0));
+            assert!(running.logged("listening at ").starts_with(ip));
+            running.stop();
         }
     }
 }
@@ -251,8 +184,7 @@ fn every_commented_setting_is_valid() {
         assert!(settings.len() > 10, "{text}");
         std::fs::write(installed.file("toml"), settings.join("\n")).unwrap();
         let running = installed.start(&["--metrics", "127.0.0.1:0"]);
-        running.signal("-TERM");
-        assert_eq!(running.end().0, Some(0));
+        running.stop();
     }
 }
 
@@ -261,14 +193,9 @@ fn counters_are_published() {
     for (program, prefix) in [(&RELAY, "offst_relay_"), (&INDEX, "offst_index_")] {
         let installed = program.initialised();
         let mut running = installed.start(&["--metrics", "127.0.0.1:0"]);
-        let mut stream = TcpStream::connect(running.logged_address("metrics at http://")).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        let answer = scrape(running.logged("metrics at http://").split('/').next().unwrap());
         assert!(answer.contains(&format!("\n{prefix}")), "{answer}");
-        running.signal("-TERM");
-        assert_eq!(running.end().0, Some(0));
+        running.stop();
     }
 }
 
@@ -277,16 +204,15 @@ fn a_second_server_on_a_folder_is_refused() {
     for program in PROGRAMS {
         let installed = program.initialised();
         let running = installed.start(&[]);
-        let second = installed.run_command().output().unwrap();
-        assert_refused(&second, 1, &["another server is running on the folder", program.folder]);
-        let init = program.command().args(program.init).arg(&installed.folder).arg("--force").output().unwrap();
-        assert_refused(&init, 1, &["another server is running on the folder"]);
+        Said::of(&mut installed.run_command())
+            .assert_refused(1, &["another server is running on the folder", program.folder]);
+        let init = Said::of(program.command().args(program.init).arg(&installed.folder).arg("--force"));
+        init.assert_refused(1, &["another server is running on the folder"]);
         // The lock ends with its holder, even when that is killed.
         running.signal("-KILL");
-        assert_eq!(running.end().0, None);
+        assert_eq!(running.end().code, -1);
         let running = installed.start(&[]);
-        running.signal("-TERM");
-        assert_eq!(running.end().0, Some(0));
+        running.stop();
     }
 }
 
@@ -296,8 +222,8 @@ fn a_taken_port_is_a_failure_in_one_sentence() {
         let installed = program.initialised();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let place = taken.local_addr().unwrap().to_string();
-        let output = program.command().args(["run", "--listen", &place, "--dir"]).arg(&installed.folder).output();
-        assert_refused(&output.unwrap(), 1, &["cannot listen at", &place]);
+        let said = Said::of(program.command().args(["run", "--listen", &place, "--dir"]).arg(&installed.folder));
+        said.assert_refused(1, &["cannot listen at", &place]);
     }
 }
 
@@ -305,7 +231,7 @@ fn a_taken_port_is_a_failure_in_one_sentence() {
 fn damaged_files_are_named() {
     for program in PROGRAMS {
         let other = program.initialised();
-        let cases: [(&str, Option<&[u8]>, &str); 9] = [
+        let cases: [(&str, Option<&[u8]>, &str); 10] = [
             ("ident", Some(b"-----BEGIN PRIVATE KEY-----\nAAAA\n"), "this is not an identity file"),
             ("ident", Some(&[0xff, 0xfe]), "not a text file"),
             ("ident", Some(&[b'x'; 1 << 20]), "too large"),
@@ -315,6 +241,7 @@ fn damaged_files_are_named() {
             ("toml", Some(b"\ncolour = \"red\"\n"), "line 2: unknown field `colour`"),
             ("toml", Some(b"handshake_timeout_ms = 0\n"), "handshake_timeout_ms is a number from 1 to"),
             ("toml", Some(b"listen = \"everywhere\"\n"), "line 1: invalid socket address syntax"),
+            ("toml", Some(b"keepalive_ms = 40000\n"), "idle_timeout_ms is at least twice keepalive_ms (40000)"),
         ];
         for (ending, content, message) in cases {
             let installed = program.initialised();
@@ -323,13 +250,42 @@ fn damaged_files_are_named() {
                 None => std::fs::remove_file(installed.file(ending)).unwrap(),
             }
             let name = format!("{}.{ending}", program.folder);
-            assert_refused(&installed.run_command().output().unwrap(), 2, &[&name, message]);
+            Said::of(&mut installed.run_command()).assert_refused(2, &[&name, message]);
         }
         let installed = program.initialised();
+        let init = Said::of(program.command().args(program.init).arg(installed.file("ident")));
+        init.assert_refused(2, &["ident is a file, and a folder is needed: name another"]);
         std::fs::copy(other.file("ident"), installed.file("ident")).unwrap();
-        assert_refused(&installed.run_command().output().unwrap(), 2, &["belong to different identities"]);
+        Said::of(&mut installed.run_command()).assert_refused(2, &["belong to different identities"]);
         let missing = program.output(&["run", "--dir", "no-such-folder"]);
-        assert_refused(&missing, 2, &["there is no folder no-such-folder: make it with the command \"init\""]);
+        missing.assert_refused(2, &["there is no folder no-such-folder: make it with the command \"init\""]);
+    }
+}
+
+#[test]
+fn an_index_server_has_two_addresses_and_as_many_threads_as_can_be() {
+    let twice = ["--address", "127.0.0.1:8100", "--federation-address", "127.0.0.1:8100"];
+    let said = Said::of(INDEX.command().arg("init").args(twice));
+    said.assert_refused(2, &["127.0.0.1:8100 was given for both: choose another port"]);
+    let installed = INDEX.initialised();
+    std::fs::write(installed.file("toml"), "searches = 1000000").unwrap();
+    Said::of(&mut installed.run_command()).assert_refused(2, &["index0.toml: searches is at most 4096"]);
+}
+
+#[test]
+fn what_a_killed_program_has_left_is_removed_a_day_later() {
+    for program in PROGRAMS {
+        let installed = program.initialised();
+        let put = |name: &str, age: Duration| {
+            std::fs::write(installed.folder.join(name), "half").unwrap();
+            let file = File::open(installed.folder.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        };
+        put(".offst-aaaaaa", Duration::from_secs(25 * 60 * 60));
+        put(".offst-bbbbbb", Duration::ZERO);
+        installed.start(&[]).stop();
+        assert!(!installed.folder.join(".offst-aaaaaa").exists());
+        assert!(installed.folder.join(".offst-bbbbbb").exists());
     }
 }
 
@@ -340,14 +296,13 @@ fn an_encrypted_identity_opens_with_its_passphrase() {
     let identity = offst_crypto::Identity::from_pem(&std::fs::read_to_string(&path).unwrap(), None).unwrap();
     let pem = identity.to_encrypted_pem("correct horse", &mut offst_crypto::SystemRandom::new());
     std::fs::write(&path, pem.as_bytes()).unwrap();
-    let refused = installed.run_command().output().unwrap();
-    assert_refused(&refused, 2, &["relay0.ident is encrypted: put its passphrase into OFFST_PASSPHRASE"]);
-    let refused = installed.run_command().env("OFFST_PASSPHRASE", "wrong").output().unwrap();
-    assert_refused(&refused, 2, &["the passphrase is wrong"]);
+    Said::of(&mut installed.run_command())
+        .assert_refused(2, &["relay0.ident is encrypted: put its passphrase into OFFST_PASSPHRASE"]);
+    let with = |passphrase: &str| Said::of(installed.run_command().env("OFFST_PASSPHRASE", passphrase));
+    with("wrong").assert_refused(2, &["the passphrase is wrong"]);
     // The right one comes as far as the next wrong file.
     std::fs::write(installed.file("ticket"), "").unwrap();
-    let refused = installed.run_command().env("OFFST_PASSPHRASE", "correct horse").output().unwrap();
-    assert_refused(&refused, 2, &["relay0.ticket: this is not a ticket"]);
+    with("correct horse").assert_refused(2, &["relay0.ticket: this is not a ticket"]);
 }
 
 #[test]
@@ -364,7 +319,7 @@ fn wrong_command_lines_are_refused_in_a_sentence() {
             (&["completions", "noshell"], "possible values: bash"),
         ];
         for (arguments, message) in cases {
-            assert_refused(&program.output(arguments), 2, &[message]);
+            program.output(arguments).assert_refused(2, &[message]);
         }
     }
 }
@@ -385,13 +340,11 @@ fn help_version_completions_and_manual() {
             (vec!["completions", "fish"], name),
             (vec!["man"], ".TH"),
         ] {
-            let output = program.output(&arguments);
-            let stdout = String::from_utf8(output.stdout).unwrap();
-            assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-            assert!(stdout.contains(message), "{arguments:?}: {stdout}");
-            assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+            let said = program.output(&arguments);
+            assert_eq!((said.code, said.err.as_str()), (0, ""), "{arguments:?}");
+            assert!(said.out.contains(message), "{arguments:?}: {said:?}");
         }
-        let manual = String::from_utf8(program.output(&["man"]).stdout).unwrap();
+        let manual = program.output(&["man"]).out;
         assert!(manual.contains(&format!("{name}-run")) && manual.contains("\\-\\-listen"), "{manual}");
     }
 }

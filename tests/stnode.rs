@@ -1,14 +1,16 @@
 //! The node as its owner meets it: the real program, real folders, real signals.
 
+mod town;
+
 use offst_crypto::Identity;
 use offst_proto::ticket::{ServerTicket, Ticket};
 use offst_store::Store;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Stdio};
+use town::{Running, Said, scrape};
 
 /// The program, with only what a test says in its environment.
 fn stnode() -> Command {
@@ -64,20 +66,19 @@ impl Place {
         command
     }
 
-    fn output(&self, line: &str) -> Output {
-        self.command(line).output().unwrap()
+    fn output(&self, line: &str) -> Said {
+        Said::of(&mut self.command(line))
     }
 
     /// What a command prints that succeeds.
     fn done(&self, line: &str) -> String {
-        let output = self.output(line);
-        assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line}");
-        String::from_utf8(output.stdout).unwrap()
+        let said = self.output(line);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{line}");
+        said.out
     }
 
     fn refused(&self, line: &str, code: i32, parts: &[&str]) {
-        assert_refused(&self.output(line), code, parts);
+        self.output(line).assert_refused(code, parts);
     }
 
     /// Starts the node and waits for its `ready`.
@@ -108,77 +109,6 @@ fn key(seed: u8) -> offst_crypto::PublicKey {
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
-}
-
-/// The program refused: this exit code, nothing on stdout, one sentence on stderr that holds all of `parts`.
-fn assert_refused(output: &Output, code: i32, parts: &[&str]) {
-    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for part in parts {
-        assert!(stderr.contains(part), "{part}: {stderr}");
-    }
-}
-
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    stderr: BufReader<ChildStderr>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut running = Running { child, stdout, stderr };
-        let mut line = String::new();
-        running.stdout.read_line(&mut line).unwrap();
-        if line != "ready\n" {
-            panic!("{line} {:?}", running.end());
-        }
-        running
-    }
-
-    /// What the node logged behind `phrase`, waiting for it.
-    fn logged(&mut self, phrase: &str) -> String {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "never logged: {phrase}");
-            if let Some((_, rest)) = line.trim_end().split_once(phrase) {
-                return rest.to_owned();
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for the end: exit code, what came on stdout after `ready`, and stderr.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut stdout).unwrap();
-        self.stderr.read_to_string(&mut stderr).unwrap();
-        (self.child.wait().unwrap().code(), stdout, stderr)
-    }
-
-    fn stop(self) {
-        self.signal("-TERM");
-        let (code, stdout, stderr) = self.end();
-        assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
-        assert!(!stderr.contains("panicked"), "{stderr}");
-    }
-}
-
-impl Drop for Running {
-    /// A test that fails leaves no node behind.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-    }
 }
 
 const RUN: &str = "run --dir node0 --listen 127.0.0.1:0";
@@ -371,10 +301,7 @@ fn a_node_says_ready_and_stops_in_order() {
         assert!(address.ip().is_loopback());
         // One that says nothing does not delay the end.
         let _silent = TcpStream::connect(address).unwrap();
-        running.signal(signal);
-        let (code, stdout, stderr) = running.end();
-        assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
-        assert!(!stderr.contains("panicked"), "{stderr}");
+        running.stop_by(signal);
     }
     // Relays and index servers that cannot be reached hinder nobody.
     place.done("init --dir node1 --relay relay0.ticket --relay relay1.ticket --index index0.client.ticket");
@@ -386,7 +313,7 @@ fn a_killed_node_starts_again() {
     let place = Place::with_node();
     let running = place.start(RUN);
     running.signal("-KILL");
-    assert_eq!(running.end().0, None);
+    assert_eq!(running.end().code, -1);
     place.start(RUN).stop();
 }
 
@@ -424,7 +351,11 @@ fn a_backup_is_made_beside_a_running_node() {
     let before = place.files();
     for (line, code, parts) in [
         ("backup --dir node1 --output x.db", 2, ["there is no node in the folder node1", ""]),
-        ("backup --dir node0 --output nowhere/x.db", 1, ["the backup nowhere/x.db was not made", ""]),
+        (
+            "backup --dir node0 --output nowhere/x.db",
+            2,
+            ["nowhere/x.db cannot be written: there is no folder nowhere", ""],
+        ),
         ("backup --dir node0 --output node0/node0.db --force", 2, ["is the node's own database", ""]),
     ] {
         place.refused(line, code, &parts);
@@ -449,7 +380,7 @@ fn damaged_files_are_named() {
         ("db", Some(b"not a database at all, but long enough to be looked at"), "is not the database of an Offst node"),
         ("db", Some(b""), "is not the database of an Offst node"),
         ("db", Some(&database), "the files of two nodes are mixed"),
-        ("db", Some(&database[..database.len() / 2]), "the database failed: "),
+        ("db", Some(&database[..database.len() / 2]), "the database is damaged: "),
         ("db", None, "there is no database at"),
         ("toml", Some(b"\ncolour = \"red\"\n"), "line 2: unknown field `colour`"),
         ("toml", Some(b"batch_max = 9223372036854775807\n"), "batch_max is a number from 1 to 281474976710656"),
@@ -474,6 +405,37 @@ fn damaged_files_are_named() {
     place.put("node0/node0.ticket", place.text("relay0.ticket"));
     place.refused(RUN, 2, &["node0.ticket: this is the ticket of a relay, not of a node for its applications"]);
     place.refused("run --dir nowhere", 2, &["there is no node in the folder nowhere: make one with the command"]);
+}
+
+#[test]
+fn files_that_are_no_databases_are_named() {
+    let place = Place::with_node();
+    std::fs::create_dir(place.path("folder")).unwrap();
+    place.put("empty", "");
+    place.done("backup --dir node0 --output good.db");
+    let database = std::fs::read(place.path("good.db")).unwrap();
+    place.put("half.db", &database[..database.len() / 2]);
+    let before = place.text("node0/node0.ident");
+    for (line, code, message) in [
+        ("restore --dir node0 --force --input folder", 2, "folder is not the database of an Offst node"),
+        ("restore --dir node0 --force --input empty", 2, "empty is not the database of an Offst node"),
+        ("restore --dir node0 --force --input half.db", 2, "half.db was not put back: the database is damaged: "),
+        ("check --dir node0 --input folder", 2, "folder is not the database of an Offst node"),
+        ("check --dir node0 --input half.db", 1, "half.db cannot be checked: the database is damaged: "),
+        ("backup --dir node0 --output folder --force", 2, "folder cannot be written: it names a folder"),
+        ("init --dir empty", 2, "empty is a file, and a folder is needed"),
+        ("init --dir node1 --app empty", 2, "empty is a file, and a folder is needed"),
+    ] {
+        place.refused(line, code, &[message]);
+    }
+    assert_eq!(place.text("node0/node0.ident"), before);
+    let left = place
+        .path("")
+        .read_dir()
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(left.count(), 0);
+    place.done("check --dir node0 --input good.db");
 }
 
 /// The file that `init` writes holds every default: without the comment marks it is read, and changes only the addresses.
@@ -504,11 +466,8 @@ fn counters_are_published() {
     let place = Place::with_node();
     let mut running = place.start(&format!("{RUN} --metrics 127.0.0.1:0"));
     let address = running.logged("metrics at http://");
-    let mut stream = TcpStream::connect(address.split('/').next().unwrap()).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\noffst_node_"), "{answer}");
+    let answer = scrape(address.split('/').next().unwrap());
+    assert!(answer.contains("\noffst_node_"), "{answer}");
     running.stop();
 }
 
@@ -519,24 +478,24 @@ fn a_passphrase_is_set_changed_and_removed() {
         let mut command = place.command(line);
         old.map(|old| command.env("OFFST_PASSPHRASE", old));
         new.map(|new| command.env("OFFST_NEW_PASSPHRASE", new));
-        command.output().unwrap()
+        Said::of(&mut command)
     };
     let change = "passphrase --dir node0";
     let identity = place.text("node0/node0.ident");
-    assert_refused(&with(change, None, None), 2, &["put the new passphrase into OFFST_NEW_PASSPHRASE"]);
-    assert_refused(&with(change, None, Some("")), 2, &["an empty passphrase protects nothing"]);
+    with(change, None, None).assert_refused(2, &["put the new passphrase into OFFST_NEW_PASSPHRASE"]);
+    with(change, None, Some("")).assert_refused(2, &["an empty passphrase protects nothing"]);
     assert_eq!(place.text("node0/node0.ident"), identity);
-    assert_eq!(with(change, None, Some("horse")).status.code(), Some(0));
+    with(change, None, Some("horse")).expect();
     assert!(place.text("node0/node0.ident").starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
     assert_eq!(mode(&place.path("node0/node0.ident")), 0o600);
-    assert_refused(&with(RUN, None, None), 2, &["node0.ident is encrypted: put its passphrase into OFFST_PASSPHRASE"]);
-    assert_refused(&with(change, Some("wrong"), Some("cow")), 2, &["the passphrase is wrong"]);
-    assert_eq!(with(change, Some("horse"), Some("cow")).status.code(), Some(0));
-    assert_refused(&with(RUN, Some("horse"), None), 2, &["the passphrase is wrong"]);
+    with(RUN, None, None).assert_refused(2, &["node0.ident is encrypted: put its passphrase into OFFST_PASSPHRASE"]);
+    with(change, Some("wrong"), Some("cow")).assert_refused(2, &["the passphrase is wrong"]);
+    with(change, Some("horse"), Some("cow")).expect();
+    with(RUN, Some("horse"), None).assert_refused(2, &["the passphrase is wrong"]);
     let mut command = place.command(RUN);
     command.env("OFFST_PASSPHRASE", "cow");
     Running::start(command).stop();
-    assert_eq!(with(&format!("{change} --remove"), Some("cow"), None).status.code(), Some(0));
+    with(&format!("{change} --remove"), Some("cow"), None).expect();
     assert_eq!(place.text("node0/node0.ident"), identity);
 }
 
@@ -556,7 +515,7 @@ fn wrong_command_lines_are_refused_in_a_sentence() {
     }
     let mut homeless = place.command("run");
     homeless.env_remove("HOME");
-    assert_refused(&homeless.output().unwrap(), 2, &["there is no home folder: give --dir, or set OFFST_HOME"]);
+    Said::of(&mut homeless).assert_refused(2, &["there is no home folder: give --dir, or set OFFST_HOME"]);
 }
 
 #[test]

@@ -2,14 +2,19 @@
 
 use super::text::is_unreadable;
 use crate::files::{self, Readers};
-use crate::outcome::{Explain, Failure, Outcome};
+use crate::outcome::{Explain, Outcome};
 use offst_crypto::{Ed25519Verifier, PublicKey};
-use offst_proto::invoice::{INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice};
+use offst_proto::invoice::{
+    INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice, InvoiceFieldError, check_description,
+};
 use offst_proto::limits::{AMOUNT_MAX, NAME_BYTES_MAX};
 use offst_proto::report::parse_amount;
 use offst_proto::{InvoiceId, Verified};
+use std::fmt::Display;
 use std::num::IntErrorKind;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Credits, 0 to 2^96.
 pub(super) fn amount(text: &str) -> Result<u128, String> {
@@ -32,6 +37,21 @@ pub(super) fn balance(text: &str) -> Result<i128, String> {
         _ => "it is not a whole number of credits".to_owned(),
     })?;
     if balance.unsigned_abs() > AMOUNT_MAX { Err(is_outside()) } else { Ok(balance) }
+}
+
+/// A number between bounds, whatever it counts.
+pub(super) fn whole_number<N: FromStr + PartialOrd + Display + Clone>(
+    range: RangeInclusive<N>,
+) -> impl Fn(&str) -> Result<N, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("a whole number from {} to {} is needed", range.start(), range.end()))
+    }
+}
+
+/// What an invoice is for.
+pub(super) fn description(text: &str) -> Result<String, InvoiceFieldError> {
+    check_description(text).map(|()| text.to_owned())
 }
 
 /// A name that the owner gives.
@@ -67,28 +87,13 @@ pub(super) struct Output {
 impl Output {
     /// Before anything else is done: whether the file can be written.
     pub(super) fn check(&self) -> Outcome {
-        check_output(&self.output, self.force)
+        files::check_output(&self.output, self.force)
     }
 
     /// Writes the file.
     pub(super) fn write(&self, content: &str, readers: Readers) -> Outcome {
         files::write(&self.output, content.as_bytes(), readers, self.force)
     }
-}
-
-/// Refuses an output file that exists, or that cannot be made in its folder.
-pub(super) fn check_output(path: &Path, force: bool) -> Outcome {
-    files::check_absent(path, force)?;
-    let wrong = |why: String| Failure::input(format!("{} cannot be written: {why}", path.display()));
-    if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir() {
-        return Err(wrong("it names a folder, and a file is needed".into()));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(wrong(format!("there is no folder {}", folder.display())));
-    }
-    // Whether a file can be made is known only when one was: it is gone again at once.
-    tempfile::tempfile_in(folder).map(drop).map_err(|error| wrong(error.to_string()))
 }
 
 /// Reads an invoice that is given as a file or as its line of text.
@@ -154,6 +159,17 @@ mod tests {
         assert_eq!(amount(&large).unwrap_err(), "the amount is above the largest one possible, 2^96");
         assert_eq!((positive_amount("1"), amount("0")), (Ok(1), Ok(0)));
         assert!(positive_amount("0").is_err() && amount("-1").is_err());
+        assert_eq!((whole_number(1..=60)("1"), whole_number(1..=60)("60")), (Ok(1), Ok(60)));
+        for text in ["0", "61", "-1", "1.5", "", "ten", &large] {
+            assert_eq!(whole_number(1..=60)(text).unwrap_err(), "a whole number from 1 to 60 is needed");
+        }
+    }
+
+    #[test]
+    fn a_description_is_one_line_that_fits() {
+        assert_eq!(description("Two loaves of bread"), Ok("Two loaves of bread".into()));
+        assert_eq!(description(&"x".repeat(257)), Err(InvoiceFieldError::DescriptionLength));
+        assert_eq!(description("two\nlines"), Err(InvoiceFieldError::DescriptionCharacter));
     }
 
     #[test]
@@ -197,22 +213,6 @@ mod tests {
             assert_eq!(failure.exit_code(), 2);
             assert!(failure.sentence().contains(message), "{}", failure.sentence());
         }
-    }
-
-    #[test]
-    fn outputs_are_checked_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        check_output(&path, false).unwrap();
-        std::fs::write(&path, "precious").unwrap();
-        assert_eq!(check_output(&path, false).unwrap_err().exit_code(), 2);
-        check_output(&path, true).unwrap();
-        for wrong in ["no/a", "a/b", "b/", "."] {
-            let failure = check_output(&folder.path().join(wrong), true).unwrap_err();
-            assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().contains(" cannot be written: "), "{}", failure.sentence());
-        }
-        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 
     #[test]

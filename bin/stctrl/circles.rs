@@ -1,8 +1,8 @@
 //! The commands `funds rebalance` and `funds clear`: credit that comes back.
 
-use super::arguments::{Named, amount, positive_amount};
+use super::arguments::{Named, positive_amount};
 use super::connection::Connection;
-use super::funds::{How, failure_with_payment, pay};
+use super::funds::{Search, failure_with_payment, pay};
 use super::progress::with_progress;
 use super::quote::Names;
 use super::{Voice, json};
@@ -10,7 +10,6 @@ use crate::outcome::Outcome;
 use clap::Args;
 use offst_app::Purpose;
 use offst_proto::Currency;
-use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::report::{ClearingReport, PaymentStatus};
 use serde_json::{Value, json};
 
@@ -27,17 +26,8 @@ pub(super) struct Rebalance {
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,
-    /// The most that may be taken for carrying it on [default: whatever the cheapest way costs]
-    #[arg(long, value_name = "M", value_parser = amount)]
-    max_fee: Option<u128>,
-    /// How long to look for a cycle
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 60,
-        value_parser = clap::value_parser!(u64).range(1..=PATIENCE_MS_MAX / 1000)
-    )]
-    timeout: u64,
+    #[command(flatten)]
+    search: Search,
 }
 
 #[derive(Debug, Args)]
@@ -51,9 +41,9 @@ pub(super) struct Clear {
 }
 
 pub(super) fn rebalance(arguments: Rebalance, connection: &Connection, voice: Voice) -> Outcome {
-    let Rebalance { named, amount, currency, max_fee, timeout } = arguments;
+    let Rebalance { named, amount, currency, search } = arguments;
     let purpose = Purpose::Rebalance { friend: named.name, currency, amount };
-    pay(purpose, How::without_receipt(max_fee, timeout), connection, voice)
+    pay(purpose, search.without_receipt(), connection, voice)
 }
 
 pub(super) fn clear(Clear { perform, currency }: Clear, connection: &Connection, voice: Voice) -> Outcome {

@@ -1,7 +1,7 @@
 //! The group `config`: friends, relays and index servers.
 
 use super::Voice;
-use super::arguments::{Named, amount, balance, name};
+use super::arguments::{Named, amount, balance, name, whole_number};
 use super::connection::Connection;
 use super::progress::with_progress;
 use crate::files::load_ticket;
@@ -90,7 +90,7 @@ pub(super) struct AddFriend {
     #[command(flatten)]
     contact: Contact,
     /// What the friend owes you now; negative: what you owe
-    #[arg(long, value_parser = balance, allow_negative_numbers = true)]
+    #[arg(long, value_parser = balance)]
     balance: i128,
     /// The currency
     #[arg(long, default_value_t)]
@@ -157,7 +157,7 @@ pub(super) struct FriendRate {
     #[command(flatten)]
     account: Account,
     /// The share of the amount, in units of 1/2^32
-    #[arg(long)]
+    #[arg(long, value_parser = whole_number(0..=u32::MAX))]
     mul: u32,
     /// The flat part, credits
     #[arg(long, value_parser = amount)]

@@ -1,6 +1,6 @@
 //! The group `funds`: paying, and payments.
 
-use super::arguments::{self, Destination, check_output, load_invoice, positive_amount};
+use super::arguments::{self, Destination, load_invoice, positive_amount, whole_number};
 use super::circles::{self, Clear, Rebalance};
 use super::connection::Connection;
 use super::history::{self, History, all_pages, forwards_table, payments_table, rows_max};
@@ -77,23 +77,25 @@ pub(super) struct SendFunds {
 pub(super) struct How {
     #[command(flatten)]
     receipt: ReceiptFile,
+    #[command(flatten)]
+    pub(super) search: Search,
+}
+
+/// How a way is looked for.
+#[derive(Debug, clap::Args)]
+pub(super) struct Search {
     /// The most that may be taken for carrying it on [default: whatever the cheapest way costs]
     #[arg(long, value_name = "N", value_parser = arguments::amount)]
     pub(super) max_fee: Option<u128>,
     /// How long to look for a way
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 60,
-        value_parser = clap::value_parser!(u64).range(1..=PATIENCE_MS_MAX / 1000)
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = whole_number(1..=PATIENCE_MS_MAX / 1000))]
     timeout: u64,
 }
 
-impl How {
+impl Search {
     /// For credit that comes back: its receipt is of no use.
-    pub(super) fn without_receipt(max_fee: Option<u128>, timeout: u64) -> Self {
-        How { receipt: ReceiptFile { receipt: None, force: false }, max_fee, timeout }
+    pub(super) fn without_receipt(self) -> How {
+        How { receipt: ReceiptFile { receipt: None, force: false }, search: self }
     }
 
     /// The order under a fresh id.
@@ -115,7 +117,7 @@ pub(super) struct ReceiptFile {
 
 impl ReceiptFile {
     fn check(&self) -> Outcome {
-        self.receipt.as_ref().map_or(Ok(()), |path| check_output(path, self.force))
+        self.receipt.as_ref().map_or(Ok(()), |path| files::check_output(path, self.force))
     }
 
     /// Writes the receipt of a payment that was paid.
@@ -154,7 +156,7 @@ pub(super) struct OnePayment {
 #[derive(Debug, clap::Args)]
 pub(super) struct List {
     /// Most entries
-    #[arg(long, value_name = "N", default_value_t = rows_max())]
+    #[arg(long, value_name = "N", default_value_t = rows_max(), value_parser = whole_number(0..=usize::MAX))]
     limit: usize,
 }
 
@@ -199,7 +201,7 @@ pub(super) fn run(funds: Funds, connection: &Connection, voice: Voice) -> Outcom
 
 pub(super) fn pay(purpose: Purpose, how: How, connection: &Connection, voice: Voice) -> Outcome {
     how.receipt.check()?;
-    let order = how.order(purpose);
+    let order = how.search.order(purpose);
     connection.run(async |app| {
         let payment = carry_out(&app, &order).await?;
         how.receipt.write(&payment)?;

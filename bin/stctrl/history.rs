@@ -1,6 +1,6 @@
 //! Long lists: fetched page by page, shown as tables, written as CSV.
 
-use super::arguments::check_output;
+use super::arguments::whole_number;
 use super::connection::Connection;
 use super::table::Table;
 use super::{Voice, json, text};
@@ -53,7 +53,7 @@ pub(super) struct History {
     #[arg(long)]
     force: bool,
     /// Most entries of each kind [default: 1000, with --csv all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number(0..=usize::MAX))]
     limit: Option<usize>,
 }
 
@@ -72,7 +72,7 @@ struct Entry {
 
 pub(super) fn run(History { csv, force, limit }: History, connection: &Connection, voice: Voice) -> Outcome {
     if let Some(path) = &csv {
-        check_output(path, force)?;
+        files::check_output(path, force)?;
     }
     let limit = limit.unwrap_or(if csv.is_some() { usize::MAX } else { rows_max() });
     connection.run(async |app| {

@@ -85,8 +85,8 @@ pub(super) fn run(Quote { invoice, gift, how }: Quote, connection: &Connection, 
         }
         (None, ..) => return Err(Failure::input("give an invoice, or --amount and --dest")),
     };
-    let max_fee = how.max_fee;
-    let order = how.order(purpose);
+    let max_fee = how.search.max_fee;
+    let order = how.search.order(purpose);
     connection.run(async |app| {
         let quote = with_progress("Looking for ways", app.quote(&order)).await?;
         let names = Names::of(&app).await?;

@@ -1,6 +1,6 @@
 //! The group `seller`: invoices.
 
-use super::arguments::{Output, load_invoice_id, positive_amount};
+use super::arguments::{Output, description, load_invoice_id, positive_amount, whole_number};
 use super::connection::Connection;
 use super::history::{all_pages, rows_max};
 use super::progress::with_progress;
@@ -39,10 +39,10 @@ pub(super) struct CreateInvoice {
     #[arg(long, default_value_t)]
     currency: Currency,
     /// What it is for, one line
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = description)]
     description: String,
     /// How long it can be paid [default: until it is cancelled]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=EXPIRY_SECONDS_MAX))]
+    #[arg(long, value_name = "SECONDS", value_parser = whole_number(1..=EXPIRY_SECONDS_MAX))]
     expiry: Option<u64>,
     #[command(flatten)]
     output: Output,
@@ -65,7 +65,7 @@ pub(super) struct Given {
 #[derive(Debug, clap::Args)]
 pub(super) struct List {
     /// Most entries
-    #[arg(long, value_name = "N", default_value_t = rows_max())]
+    #[arg(long, value_name = "N", default_value_t = rows_max(), value_parser = whole_number(0..=usize::MAX))]
     limit: usize,
 }
 

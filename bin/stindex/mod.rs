@@ -4,13 +4,15 @@
 
 mod trusted;
 
-use self::trusted::TrustedFolder;
+use self::trusted::TrustedServer;
 use crate::files::Readers;
 use crate::folder::Folder;
+use crate::leftovers;
 use crate::manual::Manual;
-use crate::outcome::{self, Outcome};
-use crate::serving;
-use crate::settings::{self, Settings};
+use crate::outcome::{self, Explain, Failure, Outcome};
+use crate::serving::{self, Places};
+use crate::settings::{self, Settings, check_keepalive};
+use crate::trusted::{Reading, TrustedFolder};
 use clap::{Parser, Subcommand};
 use offst_crypto::{Identity, SystemRandom};
 use offst_index_server::{Counters, Federation, IndexServer, Limits};
@@ -61,15 +63,11 @@ struct Run {
     /// The index server's folder [default: index in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Where to listen [default: the port of its address on all interfaces, or a loopback address itself]
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    places: Places,
     /// Where other index servers connect [default: the port of the federation address, as for --listen]
     #[arg(long, value_name = "ADDR:PORT")]
     listen_federation: Option<SocketAddr>,
-    /// Publish counters over HTTP, in Prometheus' format
-    #[arg(long, value_name = "ADDR:PORT")]
-    metrics: Option<SocketAddr>,
 }
 
 /// The program.
@@ -82,12 +80,15 @@ pub fn main() -> ExitCode {
 }
 
 fn init(Init { dir, address, federation_address, force }: Init) -> Outcome {
+    if address == federation_address {
+        return Err(Failure::input(format!(
+            "nodes and other index servers need an address each, and {address} was given for both: choose another port"
+        )));
+    }
     let folder = Folder::new(dir, "index")?;
-    folder.create()?;
-    let _lock = folder.lock()?;
     let identity = Identity::generate(&mut SystemRandom::new());
     let server = |address| ServerTicket { public_key: identity.public_key(), address };
-    folder.write_new(
+    folder.initialise(
         &[
             ("ident", &identity.to_pem(), Readers::Owner),
             ("client.ticket", &Ticket::IndexClient(server(address)).to_toml(), Readers::Anyone),
@@ -136,7 +137,7 @@ crate::settings! {
         /// Friendships a second that searches for one address may look at before those for others come first.
         search_work_per_second_per_address: u64 = Limits::default().search_work_per_second_per_address,
         /// Threads that search; with one, whoever asks for much delays others. The default is the number of this machine's
-        /// cores, at least 2.
+        /// cores, at least 2; at most 4096.
         searches: usize = Limits::default().searches,
         /// Queries that wait for a thread. One more takes the place of one of the address that has most.
         queries_waiting: usize = Limits::default().queries_waiting,
@@ -165,9 +166,16 @@ crate::settings! {
     }
 }
 
+/// Most threads that search.
+const SEARCHES_MAX: usize = 4096;
+
 impl IndexSettings {
-    fn limits(&self) -> Limits {
-        Limits {
+    /// What the server is given.
+    ///
+    /// # Errors
+    /// Two settings do not go together, or one asks for more than a machine has: a sentence that names it.
+    fn limits(&self) -> Result<Limits, String> {
+        let limits = Limits {
             edges_per_node: self.edges_per_node,
             update_bytes_per_node: self.update_bytes_per_node,
             edges: self.edges,
@@ -195,30 +203,37 @@ impl IndexSettings {
             sweep_ms: self.sweep_ms,
             compare_ms: self.compare_ms,
             save_ms: self.save_ms,
+        };
+        check_keepalive("", limits.keepalive)?;
+        if limits.searches > SEARCHES_MAX {
+            return Err(format!("searches is at most {SEARCHES_MAX}"));
         }
+        Ok(limits)
     }
 }
 
-fn run(Run { dir, listen, listen_federation, metrics }: Run) -> Outcome {
+fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "index")?;
     let _lock = folder.lock()?;
-    let settings: IndexSettings = settings::load(&folder.file("toml"))?;
+    leftovers::sweep(&folder);
+    let path = folder.file("toml");
+    let settings: IndexSettings = settings::load(&path)?;
+    let limits = settings.limits().or_input(path.display())?;
     let (identity, ticket) = serving::load_server(&folder, "client.ticket", Ticket::into_index_client)?;
     let (_, federation_ticket) = serving::load_server(&folder, "server.ticket", Ticket::into_index_server)?;
-    let limits = settings.limits();
     serving::run(async |stop| {
-        let listener = serving::listen(listen.or(settings.listen), &ticket.address).await?;
+        let listener = serving::listen(places.listen.or(settings.listen), &ticket.address).await?;
         let federation_place = listen_federation.or(settings.listen_federation);
         let federation_listener =
             serving::listen_for("for other index servers ", federation_place, &federation_ticket.address).await?;
         let counters = Arc::new(Counters::default());
         let counted = counters.clone();
         let samples = move || counted.snapshot().entries();
-        serving::publish_metrics(metrics.or(settings.metrics), "offst_index", samples, &stop).await?;
-        let trusted_folder = TrustedFolder::of(&folder);
-        let (publish, trusted) = watch::channel(trusted_folder.read().tickets());
-        tokio::spawn(trusted_folder.watch(publish, stop.clone()));
+        serving::publish_metrics(places.metrics.or(settings.metrics), "offst_index", samples, &stop).await?;
+        let trusted_folder = TrustedFolder::<TrustedServer>::of(&folder);
+        let (published, trusted) = watch::channel(trusted_folder.read().by_key());
+        tokio::spawn(trusted_folder.watch(Reading::default(), published, stop.clone()));
         serving::announce_ready()?;
         let federation = Some(Federation { listener: federation_listener, trusted });
         let file = Some(folder.file("updates"));

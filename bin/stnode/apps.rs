@@ -1,7 +1,7 @@
 //! Which applications may use the node: the commands `trust`, `untrust` and `apps`.
 
 use super::existing;
-use super::trusted::{TrustedApp, TrustedFolder, name_from};
+use super::trusted::{TrustedApp, TrustedApps, name_from};
 use crate::files;
 use crate::outcome::{Failure, Outcome, say};
 use offst_node::Permissions;
@@ -50,7 +50,7 @@ pub(super) fn trust(Trust { dir, app, permissions, force }: Trust) -> Outcome {
     let folder = existing(dir)?;
     let public_key = files::load_ticket(&app, Ticket::into_app)?;
     let name = name_from(&app)?;
-    let trusted = TrustedFolder::of(&folder);
+    let trusted = TrustedApps::of(&folder);
     let reading = trusted.read();
     match reading.name_of(public_key) {
         Some(other) if other != name => {
@@ -68,7 +68,7 @@ pub(super) fn trust(Trust { dir, app, permissions, force }: Trust) -> Outcome {
 
 /// Removes the file of an application.
 pub(super) fn untrust(Untrust { dir, app }: &Untrust) -> Outcome {
-    let trusted = TrustedFolder::of(&existing(dir.clone())?);
+    let trusted = TrustedApps::of(&existing(dir.clone())?);
     let path = Path::new(app);
     if path.is_file() {
         let public_key = files::load_ticket(path, Ticket::into_app)?;
@@ -82,7 +82,7 @@ pub(super) fn untrust(Untrust { dir, app }: &Untrust) -> Outcome {
     let is_there = name_from(path).is_ok() && !app.contains('/') && trusted.file(app).symlink_metadata().is_ok();
     if !is_there {
         return Err(Failure::input(format!(
-            "there is no ticket {app}, and no trusted app of this name: \"stnode apps\" lists them"
+            "there is no ticket \"{app}\", and no trusted app of this name: \"stnode apps\" lists them"
         )));
     }
     trusted.remove(app)
@@ -90,12 +90,12 @@ pub(super) fn untrust(Untrust { dir, app }: &Untrust) -> Outcome {
 
 /// Prints every file of the folder, those that cannot be used with the reason.
 pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
-    let reading = TrustedFolder::of(&existing(dir)?).read();
+    let reading = TrustedApps::of(&existing(dir)?).read();
     if json {
         let words = |permissions: Permissions| -> Vec<String> {
             permissions.to_string().split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
         };
-        let apps = reading.apps.iter().map(|(name, app)| {
+        let apps = reading.trusted.iter().map(|(name, app)| {
             serde_json::json!({
                 "name": name,
                 "public_key": app.public_key.to_string(),
@@ -108,8 +108,8 @@ pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
             .map(|(name, sentence)| serde_json::json!({ "name": name, "error": Failure::input(sentence).sentence() }));
         return say(serde_json::Value::Array(apps.chain(faults).collect()));
     }
-    let width = reading.apps.keys().map(|name| name.chars().count()).max().unwrap_or(0);
-    for (name, app) in &reading.apps {
+    let width = reading.trusted.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (name, app) in &reading.trusted {
         let permissions = match app.permissions.to_string() {
             none if none.is_empty() => "reading only".to_owned(),
             some => some,

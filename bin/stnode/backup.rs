@@ -1,12 +1,12 @@
 //! The command `backup`.
 
-use super::{existing, public_key};
+use super::{database_failure, existing, public_key};
 use crate::files;
 use crate::outcome::{Explain, Failure, Outcome};
-use offst_store::{Store, StoreError};
+use offst_store::Store;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Backup {
@@ -25,26 +25,18 @@ pub(super) struct Backup {
 pub(super) fn backup(Backup { dir, output, force }: Backup) -> Outcome {
     let folder = existing(dir)?;
     let node = public_key(&folder)?;
-    files::check_absent(&output, force)?;
     let database = folder.file("db");
     if let (Ok(there), Ok(ours)) = (output.canonicalize(), database.canonicalize())
         && there == ours
     {
         return Err(Failure::input(format!("{} is the node's own database: name another file", output.display())));
     }
+    files::check_output(&output, force)?;
     let what = format!("the backup {} was not made", output.display());
-    let beside = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let workshop = tempfile::Builder::new().prefix(".offst-").tempdir_in(beside).or_failed(&what)?;
+    let beside = files::folder_of(&output);
+    let workshop = files::workshop(beside, &what)?;
     let made = workshop.path().join("backup.db");
-    Store::copy(&database, node, &made).map_err(|error| match error {
-        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::OtherNode { .. } => {
-            Failure::input(format_args!("{what}: {error}"))
-        }
-        error => Failure::failed(format_args!("{what}: {error}")),
-    })?;
+    Store::copy(&database, node, &made).map_err(|error| database_failure(format!("{what}: {error}"), &error))?;
     if force {
         std::fs::rename(&made, &output).or_failed(&what)?;
     } else {

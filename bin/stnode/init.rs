@@ -2,7 +2,7 @@
 //! everything.
 
 use super::settings::NodeFile;
-use super::trusted::{TrustedApp, TrustedFolder, name_from};
+use super::trusted::{TrustedApp, TrustedApps, name_from};
 use crate::files::{self, Readers};
 use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome};
@@ -55,7 +55,7 @@ pub(super) fn init(Init { dir, address, relay, index, app, force }: Init) -> Out
         changes.push(Change::IndexServer(name, Some(ticket)));
     }
     let app_name = app.as_ref().map(|app| name_from(&app.file("ticket"))).transpose()?;
-    let trusted = TrustedFolder::of(&folder);
+    let trusted = TrustedApps::of(&folder);
     for ending in ["ident", "ticket", "db", "toml"] {
         files::check_absent(&folder.file(ending), force)?;
     }
@@ -88,7 +88,7 @@ pub(super) fn init(Init { dir, address, relay, index, app, force }: Init) -> Out
         force,
     )?;
     if let (Some(app), Some(name)) = (&app, &app_name) {
-        let public_key = make_app(app, force)?;
+        let public_key = app.write_new_app(force)?;
         trusted.put(name, TrustedApp { public_key, permissions: Permissions::ALL })?;
     }
     Ok(())
@@ -129,7 +129,7 @@ pub(super) fn stem(path: &Path, otherwise: &str) -> String {
 fn make_database(folder: &Folder, node: PublicKey, changes: &[Change]) -> Outcome {
     let place = folder.file("db");
     let what = format!("the database {} cannot be made", place.display());
-    let workshop = tempfile::Builder::new().prefix(".offst-").tempdir_in(folder.path()).or_failed(&what)?;
+    let workshop = files::workshop(folder.path(), &what)?;
     let made = workshop.path().join("new.db");
     Store::create(&made, node).or_failed(&what)?;
     let mut store = Store::open(&made, node).or_failed(&what)?;
@@ -142,19 +142,6 @@ fn make_database(folder: &Folder, node: PublicKey, changes: &[Change]) -> Outcom
         }
     }
     std::fs::rename(&made, &place).or_failed(&what)
-}
-
-fn make_app(app: &Folder, force: bool) -> Outcome<PublicKey> {
-    let identity = Identity::generate(&mut SystemRandom::new());
-    let public_key = identity.public_key();
-    app.write_new(
-        &[
-            ("ident", &identity.to_pem(), Readers::Owner),
-            ("ticket", &Ticket::App(public_key).to_toml(), Readers::Anyone),
-        ],
-        force,
-    )?;
-    Ok(public_key)
 }
 
 #[cfg(test)]

@@ -25,10 +25,11 @@ mod trusted;
 use crate::files;
 use crate::folder::Folder;
 use crate::manual::Manual;
-use crate::outcome::{self, Failure, Outcome};
+use crate::outcome::{self, Failure, Outcome, plain};
 use clap::{Parser, Subcommand};
 use offst_crypto::PublicKey;
 use offst_proto::ticket::Ticket;
+use offst_store::StoreError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -89,13 +90,26 @@ pub fn main() -> ExitCode {
 /// There is none (exit code 2).
 fn existing(dir: Option<PathBuf>) -> Outcome<Folder> {
     let folder = Folder::new(dir, "node")?;
-    if folder.file("ident").is_file() {
-        return Ok(folder);
-    }
+    let missing = match folder.file("ident").metadata() {
+        Ok(metadata) if metadata.is_file() => return Ok(folder),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Err(Failure::input(format!("{} cannot be read: {}", folder.path().display(), plain(&error))));
+        }
+        _ => folder.path().display(),
+    };
     Err(Failure::input(format!(
-        "there is no node in the folder {}: make one with the command \"init\", or name its folder with --dir",
-        folder.path().display()
+        "there is no node in the folder {missing}: make one with the command \"init\", or name its folder with --dir"
     )))
+}
+
+/// The failure of a command that found no use for a database: the file is wrong (exit code 2), or the disk failed.
+fn database_failure(sentence: String, error: &StoreError) -> Failure {
+    match error {
+        StoreError::Sqlite(_) | StoreError::Create { .. } | StoreError::Exists(_) | StoreError::TooLarge => {
+            Failure::failed(sentence)
+        }
+        _ => Failure::input(sentence),
+    }
 }
 
 /// Whose folder it is: from its ticket, which needs no passphrase.

@@ -2,7 +2,7 @@
 //! it; the next run catches up with the friends.
 
 use super::init::{servers, stem};
-use super::{existing, public_key};
+use super::{database_failure, existing, public_key};
 use crate::files;
 use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome, say};
@@ -58,10 +58,7 @@ pub(super) fn restore(Restore { dir, input, force }: Restore) -> Outcome {
     let _lock = folder.lock()?;
     let what = format!("{} was not put back", input.display());
     put_in_place(&folder, &what, |made| {
-        Store::copy(&input, node, made).map_err(|error| match error {
-            StoreError::Sqlite(_) => Failure::failed(format_args!("{what}: {error}")),
-            error => Failure::input(format_args!("{what}: {error}")),
-        })?;
+        Store::copy(&input, node, made).map_err(|error| database_failure(format!("{what}: {error}"), &error))?;
         mark(made, node, RecoveryRecord::new(now_ms(), false), Vec::new()).or_failed(&what)
     })?;
     say("The copy is in place. When the node runs again, it catches up with each friend that is online.")
@@ -129,7 +126,7 @@ fn check_place(folder: &Folder, force: bool) -> Outcome {
 
 /// Half a database never has the name.
 fn put_in_place(folder: &Folder, what: &str, make: impl FnOnce(&Path) -> Outcome) -> Outcome {
-    let workshop = tempfile::Builder::new().prefix(".offst-").tempdir_in(folder.path()).or_failed(what)?;
+    let workshop = files::workshop(folder.path(), what)?;
     let made = workshop.path().join("new.db");
     make(&made)?;
     let aside = Store::put_in_place(&made, &folder.file("db")).or_failed(what)?;

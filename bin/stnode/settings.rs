@@ -1,5 +1,6 @@
 //! A node's file of settings.
 
+use crate::settings::check_keepalive;
 use offst_app_server::Limits;
 use offst_funder::Timing;
 use offst_index_client::Config;
@@ -133,7 +134,7 @@ impl NodeFile {
     /// Two settings do not go together, or one is beyond what the protocol allows: a sentence that names it.
     pub(super) fn node_settings(&self) -> Result<NodeSettings, String> {
         self.check()?;
-        Ok(NodeSettings {
+        let settings = NodeSettings {
             timing: Timing {
                 patience_ms: self.patience_ms,
                 patience_step_ms: self.patience_step_ms,
@@ -200,7 +201,11 @@ impl NodeFile {
             batch_max: self.batch_max,
             reconnect_max_ms: self.reconnect_max_ms,
             route_reuse_ms: self.route_reuse_ms,
-        })
+        };
+        check_keepalive("friend_", settings.friend_keepalive)?;
+        check_keepalive("relay_", settings.relay.keepalive)?;
+        check_keepalive("index_", settings.index.keepalive)?;
+        Ok(settings)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -212,15 +217,6 @@ impl NodeFile {
         ] {
             if value > most {
                 return Err(format!("{name} is at most {most}"));
-            }
-        }
-        for (whom, keepalive_ms, idle_timeout_ms) in [
-            ("friend", self.friend_keepalive_ms, self.friend_idle_timeout_ms),
-            ("relay", self.relay_keepalive_ms, self.relay_idle_timeout_ms),
-            ("index", self.index_keepalive_ms, self.index_idle_timeout_ms),
-        ] {
-            if idle_timeout_ms / 2 < keepalive_ms {
-                return Err(format!("{whom}_idle_timeout_ms is at least twice {whom}_keepalive_ms ({keepalive_ms})"));
             }
         }
         if self.app_waits_max >= self.app_calls_max {

@@ -1,25 +1,16 @@
-//! The folder `trusted`: one small file for each application that may use the node, with what it may do.
+//! The files of the folder `trusted`: the applications that may use the node, with what each may do.
 
 use crate::files::{self, Readers};
-use crate::folder::Folder;
-use crate::outcome::{Explain, Failure, Outcome};
+use crate::outcome::{Explain, Outcome};
+use crate::trusted::{Trusted, TrustedFolder};
 use offst_crypto::PublicKey;
 use offst_node::Permissions;
 use offst_proto::limits::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
+use std::path::Path;
 
-/// Most applications of one node.
-const APPS_MAX: usize = 1024;
 /// A file has some 150 bytes.
 const FILE_BYTES_MAX: usize = 4 * 1024;
-/// How often a running node looks at the folder.
-const WATCH_PERIOD: Duration = Duration::from_millis(500);
 
 /// An application that may use the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,44 +27,40 @@ struct File {
     permissions: String,
 }
 
-/// What the folder holds, by the names of its files without their ending.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// The applications.
-    pub(super) apps: BTreeMap<String, TrustedApp>,
-    /// The files that cannot be used, each with a sentence. Whoever they speak of is not trusted.
-    pub(super) faults: BTreeMap<String, String>,
+impl Trusted for TrustedApp {
+    type Use = Permissions;
+    const ENDING: &'static str = "toml";
+    const FILES_MAX: usize = 1024;
+    const KIND: &'static str = "app";
+
+    fn read(path: &Path, name: &str) -> Result<Self, String> {
+        let wrong = |reason: String| format!("{}: {reason}", path.display());
+        check_name(name).map_err(wrong)?;
+        let text = files::read_text(path, FILE_BYTES_MAX).map_err(|failure| failure.sentence().to_owned())?;
+        app_from(&text).map_err(wrong)
+    }
+
+    fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    fn to_use(&self) -> Permissions {
+        self.permissions
+    }
+
+    fn who(&self, name: &str) -> String {
+        format!("the app \"{name}\"")
+    }
+
+    fn how(&self) -> String {
+        format!("with the permissions \"{}\"", self.permissions)
+    }
 }
 
-impl Reading {
-    /// What each application may do.
-    pub(super) fn permissions(&self) -> BTreeMap<PublicKey, Permissions> {
-        self.apps.values().map(|app| (app.public_key, app.permissions)).collect()
-    }
+/// The applications of a node.
+pub(super) type TrustedApps = TrustedFolder<TrustedApp>;
 
-    /// The name of the application with this key.
-    pub(super) fn name_of(&self, key: PublicKey) -> Option<&str> {
-        self.apps.iter().find(|(_, app)| app.public_key == key).map(|(name, _)| name.as_str())
-    }
-}
-
-/// The folder `trusted` of a node.
-#[derive(Debug, Clone)]
-pub(super) struct TrustedFolder {
-    path: PathBuf,
-}
-
-impl TrustedFolder {
-    /// That of the node in `folder`. It need not exist: then nobody is trusted.
-    pub(super) fn of(folder: &Folder) -> Self {
-        TrustedFolder { path: folder.path().join("trusted") }
-    }
-
-    /// The file of the application `name`.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.path.join(format!("{name}.toml"))
-    }
-
+impl TrustedApps {
     /// Writes the file of an application, in place of the one that is there.
     ///
     /// # Errors
@@ -89,112 +76,6 @@ impl TrustedFolder {
     pub(super) fn remove(&self, name: &str) -> Outcome {
         let path = self.file(name);
         std::fs::remove_file(&path).or_failed(format_args!("{} cannot be removed", path.display()))
-    }
-
-    /// Reads every file. What cannot be read trusts nobody.
-    pub(super) fn read(&self) -> Reading {
-        let mut reading = Reading::default();
-        let names = match self.names() {
-            Ok(names) => names,
-            Err(sentence) => {
-                reading.faults.insert("trusted".into(), sentence);
-                return reading;
-            }
-        };
-        for name in names {
-            match self.read_one(&name, &reading) {
-                Ok(app) => {
-                    reading.apps.insert(name, app);
-                }
-                Err(sentence) => {
-                    reading.faults.insert(name, sentence);
-                }
-            }
-        }
-        reading
-    }
-
-    /// Names of the files, in order. Hidden files and those that do not end in `.toml` are an editor's, or being written.
-    fn names(&self) -> Result<BTreeSet<String>, String> {
-        let shown = self.path.display();
-        let wrong = |error: std::io::Error| format!("the folder {shown} cannot be read: {error}");
-        let entries = match std::fs::read_dir(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            entries => entries.map_err(wrong)?,
-        };
-        let mut names = BTreeSet::new();
-        for entry in entries {
-            let file = PathBuf::from(entry.map_err(wrong)?.file_name());
-            let is_ours = file.extension().is_some_and(|ending| ending == "toml");
-            let Some(stem) = file.file_stem().filter(|_| is_ours) else { continue };
-            let name = stem.to_string_lossy().into_owned();
-            if name.starts_with('.') {
-                continue;
-            }
-            if names.len() == APPS_MAX {
-                return Err(format!("the folder {shown} holds more than {APPS_MAX} files: so many apps are too many"));
-            }
-            names.insert(name);
-        }
-        Ok(names)
-    }
-
-    fn read_one(&self, name: &str, before: &Reading) -> Result<TrustedApp, String> {
-        let path = self.file(name);
-        let wrong = |reason: &str| format!("{}: {reason}", path.display());
-        check_name(name).map_err(|reason| wrong(&reason))?;
-        // Opening a pipe would wait for its writer.
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(wrong("this is not a file"));
-        }
-        let text = files::read_text(&path, FILE_BYTES_MAX).map_err(|failure| failure.sentence().to_owned())?;
-        let app = app_from(&text).map_err(|reason| wrong(&reason))?;
-        match before.name_of(app.public_key) {
-            Some(other) => {
-                Err(wrong(&format!("this is the same app as {other}.toml, which counts: remove one of the two")))
-            }
-            None => Ok(app),
-        }
-    }
-
-    /// Keeps `published` in step with the folder until `stop`. `known` is what was published.
-    pub(super) async fn watch(
-        self,
-        mut known: Reading,
-        published: watch::Sender<BTreeMap<PublicKey, Permissions>>,
-        stop: CancellationToken,
-    ) {
-        let mut period = tokio::time::interval(WATCH_PERIOD);
-        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = period.tick() => {}
-            }
-            let folder = self.clone();
-            let Ok(now) = tokio::task::spawn_blocking(move || folder.read()).await else { continue };
-            if now != known {
-                log_changes(&known, &now);
-                published.send_replace(now.permissions());
-                known = now;
-            }
-        }
-    }
-}
-
-fn log_changes(before: &Reading, now: &Reading) {
-    for (name, sentence) in &now.faults {
-        if before.faults.get(name) != Some(sentence) {
-            log::error!("{}; until it is repaired its app is not trusted", Failure::input(sentence).sentence());
-        }
-    }
-    for (name, app) in &now.apps {
-        if before.apps.get(name) != Some(app) {
-            log::info!("the app \"{name}\" is trusted with the permissions \"{}\"", app.permissions);
-        }
-    }
-    for name in before.apps.keys().filter(|name| !now.apps.contains_key(*name)) {
-        log::info!("the app \"{name}\" is no longer trusted");
     }
 }
 
@@ -235,19 +116,15 @@ fn check_name(name: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::Folder;
     use offst_crypto::Identity;
+    use std::collections::BTreeMap;
 
     fn app(seed: u8, permissions: &str) -> TrustedApp {
         TrustedApp {
             public_key: Identity::from_seed([seed; 32]).public_key(),
             permissions: permissions.parse().unwrap(),
         }
-    }
-
-    fn folder() -> (tempfile::TempDir, TrustedFolder) {
-        let outer = tempfile::tempdir().unwrap();
-        let trusted = TrustedFolder::of(&Folder::new(Some(outer.path().to_owned()), "node").unwrap());
-        (outer, trusted)
     }
 
     #[test]
@@ -266,12 +143,13 @@ mod tests {
 
     #[test]
     fn reading_gives_every_app_and_every_fault() {
-        let (_outer, trusted) = folder();
-        assert_eq!(trusted.read(), Reading::default(), "a folder that is not there trusts nobody");
-        std::fs::create_dir(&trusted.path).unwrap();
+        let outer = tempfile::tempdir().unwrap();
+        let folder = Folder::new(Some(outer.path().to_owned()), "node").unwrap();
+        let inner = folder.create_inner("trusted").unwrap();
+        let trusted = TrustedApps::of(&folder);
         trusted.put("good", app(1, "routes")).unwrap();
         trusted.put("good", app(1, "buyer")).unwrap();
-        let put = |file: &str, content: &[u8]| std::fs::write(trusted.path.join(file), content).unwrap();
+        let put = |file: &str, content: &[u8]| std::fs::write(inner.join(file), content).unwrap();
         put("again.toml", text_of(app(1, "config")).as_bytes());
         put(".hidden.toml", b"");
         put("note.txt", b"");
@@ -281,11 +159,11 @@ mod tests {
         put("key.toml", b"public_key = \"x\"\npermissions = \"\"");
         put("root.toml", text_of(app(2, "")).replace("\"\"", "\"root\"").as_bytes());
         put("\u{1b}[31m.toml", text_of(app(3, "config")).as_bytes());
-        std::fs::create_dir(trusted.path.join("inner.toml")).unwrap();
-        std::os::unix::fs::symlink("nowhere", trusted.path.join("link.toml")).unwrap();
+        std::fs::create_dir(inner.join("inner.toml")).unwrap();
+        std::os::unix::fs::symlink("nowhere", inner.join("link.toml")).unwrap();
         let reading = trusted.read();
-        assert_eq!(reading.apps, BTreeMap::from([("again".to_owned(), app(1, "config"))]));
-        assert_eq!(reading.permissions(), BTreeMap::from([(app(1, "").public_key, "config".parse().unwrap())]));
+        assert_eq!(reading.trusted, BTreeMap::from([("again".to_owned(), app(1, "config"))]));
+        assert_eq!(reading.by_key(), BTreeMap::from([(app(1, "").public_key, "config".parse().unwrap())]));
         let faults = [
             ("\u{1b}[31m", "control characters"),
             ("binary", "not a text file"),
@@ -310,27 +188,5 @@ mod tests {
         for wrong in ["", "a/..", ".ticket", "a\nb.ticket", &format!("{}.ticket", "x".repeat(65))] {
             assert_eq!(name_from(Path::new(wrong)).unwrap_err().exit_code(), 2, "{wrong}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_change_is_published() {
-        let (_outer, trusted) = folder();
-        std::fs::create_dir(&trusted.path).unwrap();
-        let (sender, mut receiver) = watch::channel(BTreeMap::new());
-        let stop = CancellationToken::new();
-        let watching = tokio::spawn(trusted.clone().watch(Reading::default(), sender, stop.clone()));
-        let key = app(1, "").public_key;
-        trusted.put("app", app(1, "buyer")).unwrap();
-        receiver.wait_for(|map| map.get(&key).is_some_and(|granted| granted.buyer)).await.unwrap();
-        trusted.put("app", app(1, "config")).unwrap();
-        receiver.wait_for(|map| map.get(&key).is_some_and(|granted| granted.config && !granted.buyer)).await.unwrap();
-        std::fs::write(trusted.file("app"), "damaged").unwrap();
-        receiver.wait_for(BTreeMap::is_empty).await.unwrap();
-        trusted.put("app", app(1, "config")).unwrap();
-        receiver.wait_for(|map| map.len() == 1).await.unwrap();
-        trusted.remove("app").unwrap();
-        receiver.wait_for(BTreeMap::is_empty).await.unwrap();
-        stop.cancel();
-        watching.await.unwrap();
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::files::Readers;
 use crate::folder::Folder;
+use crate::leftovers;
 use crate::manual::Manual;
 use crate::metrics::Samples;
-use crate::outcome::{self, Outcome};
-use crate::serving;
-use crate::settings::{self, Settings};
+use crate::outcome::{self, Explain, Outcome};
+use crate::serving::{self, Places};
+use crate::settings::{self, Settings, check_keepalive};
 use clap::{Parser, Subcommand};
 use offst_crypto::{Identity, SystemRandom};
 use offst_proto::ticket::{Address, ServerTicket, Ticket};
@@ -54,12 +55,8 @@ struct Run {
     /// The relay's folder [default: relay in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Where to listen [default: the port of its address on all interfaces, or a loopback address itself]
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<SocketAddr>,
-    /// Publish counters over HTTP, in Prometheus' format
-    #[arg(long, value_name = "ADDR:PORT")]
-    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    places: Places,
 }
 
 /// The program.
@@ -73,11 +70,9 @@ pub fn main() -> ExitCode {
 
 fn init(Init { dir, address, force }: Init) -> Outcome {
     let folder = Folder::new(dir, "relay")?;
-    folder.create()?;
-    let _lock = folder.lock()?;
     let identity = Identity::generate(&mut SystemRandom::new());
     let ticket = Ticket::Relay(ServerTicket { public_key: identity.public_key(), address });
-    folder.write_new(
+    folder.initialise(
         &[
             ("ident", &identity.to_pem(), Readers::Owner),
             ("ticket", &ticket.to_toml(), Readers::Anyone),
@@ -126,8 +121,12 @@ crate::settings! {
 }
 
 impl RelaySettings {
-    fn limits(&self) -> Limits {
-        Limits {
+    /// What the relay is given.
+    ///
+    /// # Errors
+    /// Two settings do not go together: a sentence that names them.
+    fn limits(&self) -> Result<Limits, String> {
+        let limits = Limits {
             handshake: HandshakeLimits {
                 handshakes_max: self.handshakes_max,
                 handshakes_per_address_max: self.handshakes_per_address_max,
@@ -143,7 +142,9 @@ impl RelaySettings {
             in_flight_per_node_bytes_max: self.in_flight_per_node_bytes_max,
             in_flight_bytes_max: self.in_flight_bytes_max,
             bytes_per_second_per_node: self.bytes_per_second_per_node,
-        }
+        };
+        check_keepalive("", limits.keepalive)?;
+        Ok(limits)
     }
 }
 
@@ -169,20 +170,23 @@ fn samples(counters: &Counters) -> Samples {
     .collect()
 }
 
-fn run(Run { dir, listen, metrics }: Run) -> Outcome {
+fn run(Run { dir, places }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "relay")?;
     let _lock = folder.lock()?;
-    let settings: RelaySettings = settings::load(&folder.file("toml"))?;
+    leftovers::sweep(&folder);
+    let path = folder.file("toml");
+    let settings: RelaySettings = settings::load(&path)?;
+    let limits = settings.limits().or_input(path.display())?;
     let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_relay)?;
     serving::run(async |stop| {
-        let listener = serving::listen(listen.or(settings.listen), &ticket.address).await?;
+        let listener = serving::listen(places.listen.or(settings.listen), &ticket.address).await?;
         let counters = Arc::new(Counters::default());
         let counted = counters.clone();
         let samples = move || samples(&counted);
-        serving::publish_metrics(metrics.or(settings.metrics), "offst_relay", samples, &stop).await?;
+        serving::publish_metrics(places.metrics.or(settings.metrics), "offst_relay", samples, &stop).await?;
         serving::announce_ready()?;
-        offst_relay::serve(listener, identity, settings.limits(), counters, stop).await?;
+        offst_relay::serve(listener, identity, limits, counters, stop).await?;
         Ok(())
     })
 }

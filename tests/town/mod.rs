@@ -2,18 +2,19 @@
 //! driven through `stctrl` as a person would. Used by the tests and by the demonstration.
 
 // Each user of this module needs another part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod ports;
+mod running;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) use ports::free_port;
+pub(crate) use running::{Running, scrape};
 
 /// Nothing in a town takes so long unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,13 +65,33 @@ pub(crate) struct Said {
     pub(crate) err: String,
 }
 
-impl Said {
+impl From<Output> for Said {
     fn from(output: Output) -> Self {
         Said {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+}
+
+impl Said {
+    /// Runs a command to its end.
+    #[track_caller]
+    pub(crate) fn of(command: &mut Command) -> Self {
+        command.output().unwrap().into()
+    }
+
+    /// Refused: this exit code, and one sentence that holds all of `parts`; on stdout nothing, or the sentence as JSON.
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        assert!(!self.err.contains("panicked"), "{self:?}");
+        for part in parts {
+            assert!(self.err.contains(part), "\"{part}\" is not in {self:?}");
+        }
+        assert!(self.out.is_empty() || self.document()["error"].is_string(), "{self:?}");
     }
 
     /// The output of a command that must succeed.
@@ -85,11 +106,17 @@ impl Said {
         self.code == 0
     }
 
-    /// The JSON document it printed.
+    /// The JSON document of a command that must succeed.
     #[track_caller]
     pub(crate) fn json(self) -> serde_json::Value {
-        let out = self.expect();
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error} in {out}"))
+        assert_eq!(self.code, 0, "the command failed: {}{}", self.out, self.err);
+        self.document()
+    }
+
+    /// The JSON document it printed, however it ended.
+    #[track_caller]
+    pub(crate) fn document(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
     }
 }
 
@@ -119,7 +146,7 @@ impl Town {
 
     /// Runs a command of one of the programs to its end.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Said {
-        Said::from(self.command(program, arguments).output().unwrap())
+        Said::of(&mut self.command(program, arguments))
     }
 
     /// Makes and starts a relay.
@@ -222,10 +249,7 @@ impl Town {
 
     /// A counter of an index server that runs.
     pub(crate) fn counter(&self, index: &str, name: &str) -> u64 {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics_port(index))).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = scrape(("127.0.0.1", self.metrics_port(index)));
         let prefix = format!("offst_index_{name} ");
         let value = answer.lines().find_map(|line| line.strip_prefix(&prefix));
         value.unwrap_or_else(|| panic!("no counter {name} in {answer}")).parse().unwrap()
@@ -274,7 +298,7 @@ impl Town {
 
     /// Runs an `stctrl` command to a node.
     pub(crate) fn stctrl(&self, node: &str, arguments: &[&str]) -> Said {
-        Said::from(self.control(node, arguments).output().unwrap())
+        Said::of(&mut self.control(node, arguments))
     }
 
     /// Makes two nodes friends. Each lets the other owe `limit`; both start at 0.

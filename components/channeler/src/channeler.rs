@@ -1,17 +1,17 @@
 //! The decisions. Every method takes what happened and the time, and gives back what to do.
 
-use crate::backoff::Backoff;
 use offst_crypto::PublicKey;
 use offst_proto::ticket::ServerTicket;
+use offst_secure_channel::Backoff;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Durations, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// The first pause after a failed attempt.
-    pub retry_first_ms: u64,
+    pub reconnect_min_ms: u64,
     /// The longest pause.
-    pub retry_max_ms: u64,
+    pub reconnect_max_ms: u64,
     /// How long the side with the larger key leaves the dialling to the other.
     pub courtesy_ms: u64,
     /// Two connections that come up within this time have crossed.
@@ -20,7 +20,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Timing { retry_first_ms: 200, retry_max_ms: 30_000, courtesy_ms: 2_000, crossing_ms: 5_000 }
+        Timing { reconnect_min_ms: 200, reconnect_max_ms: 30_000, courtesy_ms: 2_000, crossing_ms: 5_000 }
     }
 }
 
@@ -275,7 +275,7 @@ impl Channeler {
             self.displaced.insert(key);
             RelayState::Displaced
         } else {
-            let pause = relay.backoff.fail(self.timing.retry_first_ms, self.timing.retry_max_ms, random);
+            let pause = relay.backoff.fail(self.timing.reconnect_min_ms, self.timing.reconnect_max_ms, random);
             RelayState::Waiting(now_ms.saturating_add(pause))
         };
     }
@@ -322,7 +322,7 @@ impl Channeler {
         let Some(friend) = self.friends.get_mut(&key) else { return };
         friend.dialling = false;
         if friend.link.is_none() {
-            let pause = friend.backoff.fail(self.timing.retry_first_ms, self.timing.retry_max_ms, random);
+            let pause = friend.backoff.fail(self.timing.reconnect_min_ms, self.timing.reconnect_max_ms, random);
             self.set_dial(key, Some(now_ms.saturating_add(pause)));
         }
     }
@@ -367,7 +367,7 @@ impl Channeler {
             friend.backoff.reset();
         }
         let courtesy = if self.local < key { 0 } else { self.timing.courtesy_ms };
-        let pause = friend.backoff.fail(self.timing.retry_first_ms, self.timing.retry_max_ms, random);
+        let pause = friend.backoff.fail(self.timing.reconnect_min_ms, self.timing.reconnect_max_ms, random);
         // A dial that is on its way decides first.
         let at = (!friend.dialling).then(|| now_ms.saturating_add(courtesy).saturating_add(pause));
         self.set_dial(key, at);

@@ -7,7 +7,6 @@
 //!
 //! A node that was displaced at a relay does not go there again by itself: two copies of one folder must not sign twice.
 
-mod backoff;
 mod channeler;
 
 pub use channeler::{Action, Channeler, Contact, Link, Timing, Verdict};

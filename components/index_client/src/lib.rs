@@ -3,7 +3,6 @@
 //! Decisions without IO: what to publish and when ([`Publisher`]), whom to ask, and what need not be asked ([`Routes`]).
 //! [`IndexClient`] puts sockets around them.
 
-mod backoff;
 mod client;
 mod config;
 mod error;

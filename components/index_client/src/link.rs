@@ -1,12 +1,11 @@
 //! Keeps one connection to one index server: dials, speaks, dials again.
 
-use crate::backoff::Backoff;
 use crate::config::Config;
-use offst_crypto::SystemRandom;
+use offst_crypto::{RandomExt, SystemRandom};
 use offst_proto::index::{INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex};
 use offst_proto::ticket::ServerTicket;
 use offst_secure_channel::{
-    Authenticator, ConnectError, FrameError, FrameReader, FrameWriter, Keepalive, KeepaliveStep, SecureStream,
+    Authenticator, Backoff, ConnectError, FrameError, FrameReader, FrameWriter, Keepalive, KeepaliveStep, SecureStream,
 };
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -63,11 +62,12 @@ pub(crate) struct Link<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> {
 impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
     /// Runs for ever.
     pub(crate) async fn run(self) {
-        let mut backoff = Backoff::new(self.config.reconnect_min_ms, self.config.reconnect_max_ms);
+        let mut backoff = Backoff::default();
         let mut random = SystemRandom::new();
         loop {
             let Err(ended) = self.connection(&mut backoff).await;
-            let wait_ms = backoff.next_wait(&mut random);
+            let random = u64::from_be_bytes(random.array());
+            let wait_ms = backoff.fail(self.config.reconnect_min_ms, self.config.reconnect_max_ms, random);
             log::debug!("index server {}: {ended}; dialling again in {wait_ms} ms", self.ticket.address);
             // Who closed the connection knows why.
             if !matches!(ended, LinkError::GivenUp) {

@@ -4,9 +4,10 @@
 use crate::book::GraphChange;
 use crate::graphs::Graphs;
 use crate::searches::Courtesy;
+use crate::waiting::Waiting;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -25,21 +26,15 @@ const PAUSE_BETWEEN_TRIES: Duration = Duration::from_micros(200);
 ///
 /// What waits is bounded by whoever sends: each waits until its last changes count before it takes more from its socket.
 pub(crate) struct GraphWriter {
-    shared: Arc<Shared>,
+    queue: Arc<Waiting<Queue>>,
     applied: watch::Receiver<u64>,
 }
 
-struct Shared {
-    waiting: Mutex<Waiting>,
-    news: Condvar,
-}
-
 #[derive(Default)]
-struct Waiting {
+struct Queue {
     changes: VecDeque<GraphChange>,
     /// All that ever were taken.
     taken: u64,
-    is_stopped: bool,
 }
 
 impl GraphWriter {
@@ -48,20 +43,22 @@ impl GraphWriter {
     /// # Errors
     /// The system has no threads left.
     pub(crate) fn start(graph: Arc<RwLock<Graphs>>, courtesy: Courtesy) -> io::Result<Self> {
-        let shared = Arc::new(Shared { waiting: Mutex::default(), news: Condvar::new() });
+        let queue = Arc::new(Waiting::new(Queue::default()));
         let (sender, applied) = watch::channel(0);
-        let writer = GraphWriter { shared: shared.clone(), applied };
-        std::thread::Builder::new().name("graph".into()).spawn(move || shared.run(&graph, &courtesy, &sender))?;
+        let writer = GraphWriter { queue: queue.clone(), applied };
+        std::thread::Builder::new().name("graph".into()).spawn(move || run(&queue, &graph, &courtesy, &sender))?;
         Ok(writer)
     }
 
     /// Takes changes; gives the number to [wait](GraphWriter::applied) for.
     pub(crate) fn push(&self, changes: Vec<GraphChange>) -> u64 {
-        let mut waiting = self.shared.waiting();
-        waiting.taken += changes.len() as u64;
-        waiting.changes.extend(changes);
-        self.shared.news.notify_one();
-        waiting.taken
+        let number = self.queue.with(|queue| {
+            queue.taken += changes.len() as u64;
+            queue.changes.extend(changes);
+            queue.taken
+        });
+        self.queue.wake_one();
+        number
     }
 
     /// Waits until all changes up to this number count for searches.
@@ -73,39 +70,28 @@ impl GraphWriter {
 
 impl Drop for GraphWriter {
     fn drop(&mut self) {
-        self.shared.waiting().is_stopped = true;
-        self.shared.news.notify_all();
+        self.queue.stop();
     }
 }
 
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Queue {
+    /// The next changes under one lock.
+    fn batch(&mut self) -> Option<Vec<GraphChange>> {
+        let count = self.changes.len().min(BATCH_MAX);
+        (count > 0).then(|| self.changes.drain(..count).collect())
     }
+}
 
-    fn next(&self) -> Option<Vec<GraphChange>> {
-        let mut waiting = self.waiting();
-        while waiting.changes.is_empty() && !waiting.is_stopped {
-            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+fn run(queue: &Waiting<Queue>, graph: &RwLock<Graphs>, courtesy: &Courtesy, applied: &watch::Sender<u64>) {
+    while let Some(changes) = queue.take(Queue::batch) {
+        let count = changes.len();
+        {
+            let mut graph = try_write(graph).unwrap_or_else(|| write_politely(graph, courtesy));
+            graph.apply(&changes);
         }
-        if waiting.is_stopped {
-            return None;
-        }
-        let count = waiting.changes.len().min(BATCH_MAX);
-        Some(waiting.changes.drain(..count).collect())
-    }
-
-    fn run(&self, graph: &RwLock<Graphs>, courtesy: &Courtesy, applied: &watch::Sender<u64>) {
-        while let Some(changes) = self.next() {
-            let count = changes.len();
-            {
-                let mut graph = try_write(graph).unwrap_or_else(|| write_politely(graph, courtesy));
-                graph.apply(&changes);
-            }
-            applied.send_modify(|applied| *applied += count as u64);
-            if count < BATCH_MAX {
-                std::thread::sleep(PAUSE);
-            }
+        applied.send_modify(|applied| *applied += count as u64);
+        if count < BATCH_MAX {
+            std::thread::sleep(PAUSE);
         }
     }
 }

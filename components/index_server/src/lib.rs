@@ -28,6 +28,7 @@ mod state;
 #[cfg(test)]
 mod test_servers;
 mod turns;
+mod waiting;
 
 pub use admission::{admit, admit_from_neighbour};
 pub use book::{Book, GraphChange, Merged};

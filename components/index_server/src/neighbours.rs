@@ -2,7 +2,7 @@
 
 use crate::state::{LinkHandle, State, unix_ms};
 use crate::{Counters, Notice, Received, admit_from_neighbour};
-use offst_crypto::{Ed25519Verifier, Identity, PublicKey};
+use offst_crypto::{Ed25519Verifier, Identity, PublicKey, RandomExt, SystemRandom};
 use offst_proto::encoding::DecodeError;
 use offst_proto::index::{
     FEDERATION_FRAME_BYTES_MAX, FederationRefusal, ServerToServer, Update, UpdateName, UpdateRefusal,
@@ -10,7 +10,7 @@ use offst_proto::index::{
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_proto::{Unverified, Verified};
 use offst_secure_channel::{
-    Accepted, Acceptor, Authenticator, ConnectError, FrameError, FrameReader, FrameWriter, SecureStream,
+    Accepted, Acceptor, Authenticator, Backoff, ConnectError, FrameError, FrameReader, FrameWriter, SecureStream,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -26,9 +26,9 @@ use tokio_util::task::TaskTracker;
 /// Longest time for dialling, the handshake and the first word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// First wait before a neighbour is called again; doubled after each failure.
-const RETRY_MIN: Duration = Duration::from_millis(200);
+const RECONNECT_MIN_MS: u64 = 200;
 /// Longest wait before a neighbour is called again.
-const RETRY_MAX: Duration = Duration::from_secs(10);
+const RECONNECT_MAX_MS: u64 = 10_000;
 /// The larger key waits before it calls, so that calls seldom cross.
 const COURTESY: Duration = Duration::from_millis(500);
 /// Most strangers that are remembered so that each is logged once.
@@ -234,7 +234,7 @@ struct Dialler {
 impl Dialler {
     async fn run(self) {
         let ServerTicket { public_key, address } = &self.ticket;
-        let mut wait = RETRY_MIN;
+        let (mut backoff, mut random) = (Backoff::default(), SystemRandom::new());
         let mut said = String::new();
         loop {
             self.state.unlinked(public_key).await;
@@ -244,7 +244,8 @@ impl Dialler {
             }
             match self.call().await {
                 Ok((first, reader, writer)) => {
-                    (wait, said) = (RETRY_MIN, String::new());
+                    backoff.reset();
+                    said.clear();
                     let Some((number, handle)) = self.state.open_link(*public_key, true, &self.stop) else { continue };
                     log::info!("linked with the index server {public_key} at {address}");
                     let (state, neighbour) = (self.state.clone(), *public_key);
@@ -262,8 +263,8 @@ impl Dialler {
                     }
                 }
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY_MAX);
+            let wait_ms = backoff.fail(RECONNECT_MIN_MS, RECONNECT_MAX_MS, u64::from_be_bytes(random.array()));
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         }
     }
 

@@ -4,12 +4,13 @@ use crate::fair_queue::FairQueue;
 use crate::graphs::Graphs;
 use crate::search::Scratch;
 use crate::turns::{Turn, Turns};
+use crate::waiting::Waiting;
 use crate::{Counters, Limits};
 use offst_proto::index::{Answer, Query};
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::oneshot;
 
 /// Searches that wait, and the threads that take them. Dropping it ends the threads.
@@ -23,17 +24,11 @@ pub(crate) struct Courtesy {
 }
 
 struct Shared {
-    waiting: Mutex<Waiting>,
-    news: Condvar,
+    turns: Waiting<Turns<Job>>,
     graph: Arc<RwLock<Graphs>>,
     counters: Arc<Counters>,
     work: usize,
     now_ms: fn() -> u64,
-}
-
-struct Waiting {
-    turns: Turns<Job>,
-    is_stopped: bool,
 }
 
 struct Job {
@@ -55,14 +50,7 @@ impl Searches {
         let queue = FairQueue::new(limits.queries_waiting, limits.queries_waiting_per_address);
         let threads = limits.searches.max(1);
         let turns = Turns::new(queue, threads, limits.search_work_per_second_per_address, limits.search_work as u64);
-        let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting { turns, is_stopped: false }),
-            news: Condvar::new(),
-            graph,
-            counters,
-            work: limits.search_work,
-            now_ms,
-        });
+        let shared = Arc::new(Shared { turns: Waiting::new(turns), graph, counters, work: limits.search_work, now_ms });
         let searches = Searches { shared };
         for number in 0..threads {
             let shared = searches.shared.clone();
@@ -75,13 +63,11 @@ impl Searches {
     pub(crate) fn ask(&self, address: IpAddr, query: Query) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
         // Whoever is displaced hears of it because the sender goes.
-        drop(self.shared.waiting().turns.push(address, Job { query, reply }));
-        self.shared.news.notify_one();
+        drop(self.shared.turns.with(|turns| turns.push(address, Job { query, reply })));
+        self.shared.turns.wake_one();
         answer
     }
-}
 
-impl Searches {
     /// For whoever changes the graph.
     pub(crate) fn courtesy(&self) -> Courtesy {
         Courtesy { shared: self.shared.clone() }
@@ -90,49 +76,38 @@ impl Searches {
     /// Gives back memory.
     pub(crate) fn sweep(&self) {
         let now_ms = (self.shared.now_ms)();
-        self.shared.waiting().turns.sweep(now_ms);
+        self.shared.turns.with(|turns| turns.sweep(now_ms));
     }
 }
 
 impl Courtesy {
     /// A change of the graph waits, or does not any more.
     pub(crate) fn set_change_waiting(&self, is_waiting: bool) {
-        self.shared.waiting().turns.set_change_waiting(is_waiting);
+        self.shared.turns.with(|turns| turns.set_change_waiting(is_waiting));
         if !is_waiting {
-            self.shared.news.notify_all();
+            self.shared.turns.wake_all();
         }
     }
 
     /// Whether a search runs that may take long, while no other of its kind begins.
     pub(crate) fn is_heavy_running(&self) -> bool {
-        self.shared.waiting().turns.is_heavy_running()
+        self.shared.turns.with(|turns| turns.is_heavy_running())
     }
 }
 
 impl Drop for Searches {
     fn drop(&mut self) {
-        self.shared.waiting().is_stopped = true;
-        self.shared.news.notify_all();
+        self.shared.turns.stop();
     }
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn next(&self) -> Option<Turn<Job>> {
-        let mut waiting = self.waiting();
-        loop {
-            if waiting.is_stopped {
-                return None;
-            }
-            if let Some(turn) = waiting.turns.next((self.now_ms)()) {
-                self.counters.queries_waiting.store(waiting.turns.waiting() as u64, Ordering::Relaxed);
-                return Some(turn);
-            }
-            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.turns.take(|turns| {
+            let turn = turns.next((self.now_ms)())?;
+            self.counters.queries_waiting.store(turns.waiting() as u64, Ordering::Relaxed);
+            Some(turn)
+        })
     }
 
     fn run(&self) {
@@ -145,7 +120,7 @@ impl Shared {
                 (answer, work) = self.search(&query, &mut scratch);
                 let _ = reply.send(answer);
             }
-            self.waiting().turns.ended(ticket, work as u64, (self.now_ms)());
+            self.turns.with(|turns| turns.ended(ticket, work as u64, (self.now_ms)()));
         }
     }
 

@@ -102,7 +102,7 @@ impl Network {
     ) -> (Self, mpsc::Receiver<NetworkEvent>) {
         let (events, heard) = mpsc::channel(256);
         let mut random = SystemRandom::new();
-        let timing = Timing { retry_max_ms: settings.reconnect_max_ms, ..Timing::default() };
+        let timing = Timing { reconnect_max_ms: settings.reconnect_max_ms, ..Timing::default() };
         let network = Network {
             channeler: Channeler::new(authenticator.public_key(), timing),
             authenticator,

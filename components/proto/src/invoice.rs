@@ -77,6 +77,20 @@ fn is_unreadable(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether an invoice can have this description.
+///
+/// # Errors
+/// It is too long, or has a character that could show people another text than the one that is signed.
+pub fn check_description(description: &str) -> Result<(), InvoiceFieldError> {
+    if description.len() > DESCRIPTION_BYTES_MAX {
+        return Err(InvoiceFieldError::DescriptionLength);
+    }
+    if description.chars().any(is_unreadable) {
+        return Err(InvoiceFieldError::DescriptionCharacter);
+    }
+    Ok(())
+}
+
 impl Invoice {
     /// Checks every field's bounds. Decoding does so itself; a seller calls this before it signs.
     ///
@@ -86,12 +100,7 @@ impl Invoice {
         if !(1..=AMOUNT_MAX).contains(&self.amount) {
             return Err(InvoiceFieldError::Amount);
         }
-        if self.description.len() > DESCRIPTION_BYTES_MAX {
-            return Err(InvoiceFieldError::DescriptionLength);
-        }
-        if self.description.chars().any(is_unreadable) {
-            return Err(InvoiceFieldError::DescriptionCharacter);
-        }
+        check_description(&self.description)?;
         if self.expires_ms.is_some_and(|at| !(1..=EXPIRES_MS_MAX).contains(&at)) {
             return Err(InvoiceFieldError::Expiry);
         }

@@ -4,7 +4,9 @@
 //! - [`Acceptor`]: a listening socket with bounds on strangers.
 //! - [`FrameReader`], [`FrameWriter`]: messages instead of bytes.
 //! - [`Keepalive`]: when to speak and when to give a peer up.
+//! - [`Backoff`]: when to call again.
 
+mod backoff;
 mod certificate;
 mod connect;
 mod frame;
@@ -12,6 +14,7 @@ mod keepalive;
 mod listen;
 mod tls;
 
+pub use backoff::Backoff;
 pub use certificate::CertificateError;
 pub use connect::ConnectError;
 pub use frame::{FrameError, FrameReader, FrameWriter};

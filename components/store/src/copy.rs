@@ -60,7 +60,7 @@ fn write_copy(source: &Connection, to: &Path) -> Result<(), StoreError> {
     if !faults.is_empty() {
         return Err(StoreError::Unsound(faults));
     }
-    copy.close().map_err(|(_, error)| StoreError::Sqlite(error))?;
+    copy.close().map_err(|(_, error)| StoreError::from(error))?;
     File::open(to)
         .and_then(|file| file.sync_all())
         .map_err(|error| StoreError::Create { path: to.display().to_string(), error })

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use offst_crypto::PublicKey;
 use offst_funder::LineKey;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use rusqlite_migration::{M, Migrations};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Store {
         MIGRATIONS.to_latest(&mut connection)?;
         let checksum = NODE.checksum(&[ValueRef::Blob(node.as_bytes())]);
         connection.execute(NODE.put, params![node.as_bytes(), checksum])?;
-        connection.close().map_err(|(_, error)| StoreError::Sqlite(error))
+        connection.close().map_err(|(_, error)| error.into())
     }
 
     /// Opens the database of `node`, bringing an older one to this version.
@@ -69,7 +69,7 @@ impl Store {
     /// The disk failed. Nothing is lost: the next start finds what is missing beside the file.
     pub fn close(self) -> Result<(), StoreError> {
         self.connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))?;
-        self.connection.close().map_err(|(_, error)| StoreError::Sqlite(error))
+        self.connection.close().map_err(|(_, error)| error.into())
     }
 }
 
@@ -101,7 +101,15 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     if !path.exists() {
         return Err(StoreError::Missing(shown));
     }
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // SQLite opens it, and fails only when it reads.
+    if path.is_dir() {
+        return Err(StoreError::Foreign(shown));
+    }
+    let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let connection = opened.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => StoreError::Unopened(shown.clone()),
+        _ => error.into(),
+    })?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     // The file may be anybody's.
     connection.pragma_update(None, "trusted_schema", false)?;
@@ -110,9 +118,7 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     match id {
         Ok(APPLICATION_ID) => Ok(connection),
         Ok(_) => Err(StoreError::Foreign(shown)),
-        Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::NotADatabase => {
-            Err(StoreError::Foreign(shown))
-        }
-        Err(error) => Err(StoreError::Sqlite(error)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Err(StoreError::Foreign(shown)),
+        Err(error) => Err(error.into()),
     }
 }

@@ -8,7 +8,7 @@ use offst_proto::encoding::DecodeError;
 pub enum StoreError {
     /// SQLite or the disk failed.
     #[error("the database failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// A migration failed.
     #[error("the database could not be brought to this version: {0}")]
     Migration(#[from] rusqlite_migration::Error),
@@ -17,6 +17,9 @@ pub enum StoreError {
         "there is no database at {0}: `stnode restore` puts a copy back, `stnode recover` asks the friends, `stnode init` makes a new node"
     )]
     Missing(String),
+    /// The file is there, and the system does not let us open it.
+    #[error("{0} cannot be opened: look at the permissions of the file and its folder")]
+    Unopened(String),
     /// The file exists already.
     #[error("there is a database at {0} already")]
     Exists(String),
@@ -63,6 +66,16 @@ pub enum StoreError {
     /// A number does not fit the database. No honest peer brings this about.
     #[error("a number is too large for the database")]
     TooLarge,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            // SQLite itself has seen that a page is not what it wrote.
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => StoreError::Unsound(vec![error.to_string()]),
+            _ => StoreError::Sqlite(error),
+        }
+    }
 }
 
 impl StoreError {

@@ -145,6 +145,9 @@ fn other_files_are_refused_in_a_sentence() {
     let empty = folder.path().join("empty.db");
     std::fs::write(&empty, "").unwrap();
     assert!(matches!(Store::open(&empty, key), Err(StoreError::Foreign(_))));
+    let folder = path.parent().unwrap();
+    assert!(matches!(Store::open(folder, key), Err(StoreError::Foreign(_))));
+    assert!(matches!(Store::audit(folder, key), Err(StoreError::Foreign(_))));
     for error in [Store::open(&text, key).unwrap_err(), Store::open(&path, other).unwrap_err()] {
         assert!(!error.to_string().contains('\n'));
     }
