@@ -106,6 +106,12 @@ impl Account {
         self.epoch.as_ref().filter(|_| self.stopped.is_none())
     }
 
+    /// A request of ours waits, and the friend knows nothing of it.
+    pub fn has_unsigned_request(&self, id: Id) -> bool {
+        let asks = |operation: &Operation| matches!(operation, Operation::Request(asked, _) if *asked == id);
+        self.epoch.as_ref().is_some_and(|epoch| epoch.queue.iter().any(|(operation, _)| asks(operation)))
+    }
+
     /// The first epoch that nobody can have seen us in.
     fn next_epoch(&self) -> u8 {
         let above = self.epoch.as_ref().map_or(0, |epoch| epoch.agreed.epoch() + 1);

@@ -5,6 +5,7 @@ use crate::epoch::Event;
 use crate::line::{Command, Ending, Line, Noted, small};
 use crate::log::Side;
 use crate::play::{Move, Notes, Play, Staged, noted_properties, steps};
+use crate::reduction::{Group, Reduced};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
 use stateright::{Model, Property};
@@ -226,9 +227,7 @@ pub fn is_sound(line: &Line) -> bool {
 }
 
 fn nothing_is_stuck(model: &Friends, state: &FriendsState) -> bool {
-    let mut due = Vec::new();
-    model.due(state, &mut due);
-    if !due.is_empty() {
+    if !is_at_rest(model, state) {
         return true;
     }
     if !state.line.is_consistent() {
@@ -241,9 +240,7 @@ fn nothing_is_stuck(model: &Friends, state: &FriendsState) -> bool {
 
 /// Where the two are at rest, the balance is the sum of what was paid, and both ends say the same about each payment.
 fn what_was_paid_is_owed(model: &Friends, state: &FriendsState) -> bool {
-    let mut due = Vec::new();
-    model.due(state, &mut due);
-    if !due.is_empty() || !state.line.is_consistent() {
+    if !is_at_rest(model, state) || !state.line.is_consistent() {
         return true;
     }
     let Some(epoch) = state.line.end(0).active() else { return true };
@@ -359,5 +356,53 @@ impl Model for Friends {
 impl Notes for FriendsState {
     fn has(&self, happened: fn(&Noted) -> bool) -> bool {
         happened(&self.line.noted)
+    }
+}
+
+impl Reduced for Friends {
+    fn nodes(&self) -> usize {
+        2
+    }
+
+    fn actor(&self, (side, command): &FriendsAction) -> Option<usize> {
+        (*command != Command::Connect).then_some(usize::from(*side))
+    }
+
+    fn is_silent(&self, state: &FriendsState, (side, command): &FriendsAction) -> bool {
+        let account = state.line.end(*side);
+        let takes_back = matches!(command, Command::Abort(id) if account.has_unsigned_request(*id));
+        account.active().is_some() && command.is_written_only() && !takes_back
+    }
+
+    fn groups(&self, state: &FriendsState) -> Vec<Group> {
+        let story = &state.story;
+        if story.crashes > 0 || story.stops > 0 || story.accepts > 0 {
+            return Vec::new();
+        }
+        (0..2).filter(|side| state.line.goes_alone(*side, self.in_flight)).map(|side| 1 << side).collect()
+    }
+
+    fn canonical(&self, mut state: FriendsState) -> FriendsState {
+        if self.rules == Rules::SentBeforeDurable {
+            return state;
+        }
+        state.line.order_queues();
+        if self.stops == 0 && self.accepts == 0 {
+            state.line.hear_acknowledgements();
+        }
+        state.line.renumber();
+        state
+    }
+
+    fn is_at_rest(&self, state: &FriendsState) -> bool {
+        is_at_rest(self, state)
+    }
+}
+
+fn is_at_rest(model: &Friends, state: &FriendsState) -> bool {
+    let mut due = Vec::new();
+    state.line.is_still() && {
+        model.due(state, &mut due);
+        due.is_empty()
     }
 }

@@ -7,6 +7,7 @@ use crate::liar::Repertoire;
 use crate::replay::{Difference, Replayed, replay_all, replay_walks};
 use crate::report::{Report, explore};
 use crate::rules::Rules;
+use crate::search::{Reduction, search};
 
 /// A world of the model.
 #[derive(Debug, Clone)]
@@ -44,7 +45,16 @@ impl Scenario {
         self
     }
 
-    /// Visits every state.
+    /// Visits every state, or what is left of them.
+    pub fn search(&self, reduction: Reduction) -> Report {
+        match &self.world {
+            World::Friends(model) => search(model, reduction),
+            World::Distrust(model) => search(model, reduction),
+            World::Chain(model) => search(model, reduction),
+        }
+    }
+
+    /// Visits every state, with another program than [`Scenario::search`].
     pub fn explore(&self, threads: usize) -> Report {
         match self.world.clone() {
             World::Friends(model) => explore(model, threads),
