@@ -2,7 +2,8 @@
 
 use crate::epoch::Epoch;
 use crate::line::{Frame, Line};
-use crate::log::{Operation, Side};
+use crate::log::{Operation, Side, Statement};
+use std::sync::Arc;
 
 impl Line {
     /// Takes every acknowledgement as heard that the friend cannot but give with its next frame.
@@ -45,18 +46,35 @@ impl Line {
         (epoch.agreed == friend.agreed).then_some((epoch, friend))
     }
 
-    /// Puts what waits to be signed in order where the order makes no difference: operations on two requests do not touch each
-    /// other, but for a Request, whose room another Request or a Collect before it changes.
-    pub fn order_queues(&mut self) {
+    /// Puts operations in order where the order makes no difference, those that wait and those that are signed: two requests do
+    /// not touch each other, but for a Request, whose room another Request or a Collect before it changes.
+    pub fn order_operations(&mut self) {
         for epoch in self.ends.iter_mut().flatten().filter_map(|end| end.epoch.as_mut()) {
-            let queue = &mut epoch.queue;
-            for end in (1..queue.len()).rev() {
-                for place in 0..end {
-                    let (first, second) = (queue[place].0, queue[place + 1].0);
-                    if order(second) < order(first) && !depend(first, second) {
-                        queue.swap(place, place + 1);
-                    }
-                }
+            sort(&mut epoch.queue, |(operation, _)| *operation);
+            epoch.unacknowledged.iter_mut().for_each(sort_statement);
+        }
+        for frame in self.wire.iter_mut().flatten() {
+            if let Frame::Statement(statement) = frame {
+                sort_statement(statement);
+            }
+        }
+    }
+}
+
+fn sort_statement(statement: &mut Arc<Statement>) {
+    let pairs = statement.operations.windows(2);
+    if pairs.into_iter().any(|pair| order(pair[1]) < order(pair[0])) {
+        sort(&mut Arc::make_mut(statement).operations, |operation| *operation);
+    }
+}
+
+/// Exchanges neighbours.
+fn sort<T>(all: &mut [T], operation: impl Fn(&T) -> Operation) {
+    for end in (1..all.len()).rev() {
+        for place in 0..end {
+            let (first, second) = (operation(&all[place]), operation(&all[place + 1]));
+            if order(second) < order(first) && !depend(first, second) {
+                all.swap(place, place + 1);
             }
         }
     }

@@ -772,7 +772,7 @@ impl Reduced for Chain {
             return state;
         }
         for line in &mut state.lines {
-            line.order_queues();
+            line.order_operations();
             line.hear_acknowledgements();
             line.renumber();
         }

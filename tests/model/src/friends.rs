@@ -81,16 +81,36 @@ pub struct Story {
 pub type FriendsAction = (Side, Command);
 
 /// Whether an owner who is asked should accept: not when the terms let the friend collect what was never committed, nor when
-/// they take credits for a payment that this end has no proof of.
+/// they take credits for a payment that this end has no proof of: its node would call the payment cancelled. What this end
+/// has collected and the terms let continue is not lost: it is collected again as the epoch begins.
 pub fn may_accept(account: &Account) -> bool {
     let Some(theirs) = account.acceptable_terms() else { return false };
     let Some(epoch) = &account.epoch else { return true };
     let committed = epoch.pendings.committed();
     let is_kept = |direction, id| committed.find(direction, id) == theirs.continuing.find(direction, id);
+    let collected_again: u8 = (theirs.continuing.list())
+        .filter(|(direction, id, _)| *direction == Direction::Incoming && account.has_collected(*id))
+        .map(|(.., pending)| pending.amount)
+        .sum();
+    let costs_nothing = theirs.balance + small(collected_again) >= epoch.balance();
     theirs.continuing.list().all(|(direction, id, _)| direction == Direction::Incoming || is_kept(direction, id))
         && committed.list().all(|(direction, id, _)| {
-            direction == Direction::Incoming || is_kept(direction, id) || theirs.balance >= epoch.balance()
+            direction == Direction::Incoming || is_kept(direction, id) || costs_nothing
         })
+}
+
+/// Each end has collected a payment, and the account stopped before the other heard of it. The balance is right whichever terms
+/// are accepted; but who accepts finds a payment of its own left out that it has paid, and calls it cancelled. People have
+/// to know.
+fn have_collects_crossed(line: &Line) -> bool {
+    [0u8, 1].into_iter().all(|side| {
+        let taken = line.taken[usize::from(1 - side)];
+        line.end(side).epoch.as_ref().is_some_and(|epoch| {
+            let committed = epoch.pendings.committed();
+            let mut bound = committed.list().filter(|(way, ..)| *way == Direction::Outgoing);
+            bound.any(|(_, id, _)| taken[usize::from(id)])
+        })
+    })
 }
 
 /// What no signed Commit binds on an account that stops is over.
@@ -232,7 +252,7 @@ fn nothing_is_stuck(model: &Friends, state: &FriendsState) -> bool {
     }
     if !state.line.is_consistent() {
         // People have to settle it: at least one of them can.
-        return [0, 1].into_iter().any(|side| may_accept(state.line.end(side)));
+        return [0, 1].into_iter().any(|side| may_accept(state.line.end(side))) || have_collects_crossed(&state.line);
     }
     let ends = [state.line.end(0), state.line.end(1)];
     ends.iter().all(|end| end.active().is_some_and(|epoch| epoch.pendings.list().next().is_none()))
@@ -386,7 +406,7 @@ impl Reduced for Friends {
         if self.rules == Rules::SentBeforeDurable {
             return state;
         }
-        state.line.order_queues();
+        state.line.order_operations();
         if self.stops == 0 && self.accepts == 0 {
             state.line.hear_acknowledgements();
         }

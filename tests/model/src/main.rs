@@ -21,6 +21,9 @@ struct Arguments {
     /// Print the names of all scenarios, and what may happen in each
     #[arg(long)]
     list: bool,
+    /// An end signs only while fewer of its frames than this are on their way
+    #[arg(long)]
+    in_flight: Option<usize>,
     /// Leave nothing out
     #[arg(long)]
     whole: bool,
@@ -55,6 +58,10 @@ fn main() -> ExitCode {
     }
     let mut is_good = true;
     for scenario in all().into_iter().filter(is_chosen) {
+        let scenario = match arguments.in_flight {
+            Some(frames) => scenario.with_in_flight(frames),
+            None => scenario,
+        };
         is_good &= check(&scenario, &arguments);
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

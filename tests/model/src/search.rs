@@ -114,6 +114,8 @@ struct Level<M: Model> {
     /// The steps that led here from the state before.
     steps: Vec<M::Action>,
     name: Fingerprint,
+    /// Only some of the nodes were followed.
+    goes_alone: bool,
     open: Vec<Way<M>>,
 }
 
@@ -130,7 +132,7 @@ struct Search<'a, M: Reduced> {
 /// Visits every state of a world.
 ///
 /// # Panics
-/// When a reduced search runs in a cycle, where it could leave something out.
+/// When a reduced search runs in a cycle in which one node is left out.
 pub fn search<M: Reduced>(model: &M, reduction: Reduction) -> Report {
     let properties = model.properties();
     let decided = vec![None; properties.len()];
@@ -154,7 +156,7 @@ impl<M: Reduced> Search<'_, M> {
         let mut on_the_way = BTreeSet::new();
         let mut levels: Vec<Level<M>> = Vec::new();
         let first = self.model.init_states().into_iter().map(|state| (Vec::new(), self.canonical(state))).collect();
-        levels.push(Level { steps: Vec::new(), name: 0, open: first });
+        levels.push(Level { steps: Vec::new(), name: 0, goes_alone: false, open: first });
         while let Some(level) = levels.last_mut() {
             let Some((steps, state)) = level.open.pop() else {
                 on_the_way.remove(&level.name);
@@ -164,18 +166,19 @@ impl<M: Reduced> Search<'_, M> {
             self.report.states += 1;
             let name = self.names.name(&state);
             if !visited.insert(name) {
-                assert!(
-                    self.reduction == Reduction::Whole || !on_the_way.contains(&name),
-                    "a reduced search must have no cycles"
-                );
+                if on_the_way.contains(&name) {
+                    let mut cycle = levels.iter().skip_while(|level| level.name != name);
+                    assert!(cycle.any(|level| !level.goes_alone), "a node would be left out for ever");
+                }
                 continue;
             }
-            levels.push(Level { steps, name, open: Vec::new() });
+            levels.push(Level { steps, name, goes_alone: false, open: Vec::new() });
             on_the_way.insert(name);
             self.report.depth = self.report.depth.max(levels.len() - 1);
             self.look(&state, &levels, &[]);
-            let open = self.ways(&state, &levels);
-            levels.last_mut().expect("it was just added").open = open;
+            let (goes_alone, open) = self.ways(&state, &levels);
+            let level = levels.last_mut().expect("it was just added");
+            (level.goes_alone, level.open) = (goes_alone, open);
         }
         self.report.unique = visited.len();
     }
@@ -209,12 +212,13 @@ impl<M: Reduced> Search<'_, M> {
         }
     }
 
-    /// All ways on that have to be followed.
-    fn ways(&mut self, state: &M::State, levels: &[Level<M>]) -> Vec<Way<M>> {
+    /// All ways on that have to be followed, and whether they are those of a group alone.
+    fn ways(&mut self, state: &M::State, levels: &[Level<M>]) -> (bool, Vec<Way<M>>) {
         let mut actions = Vec::new();
         self.model.actions(state, &mut actions);
         if self.reduction == Reduction::Whole {
-            return actions.into_iter().map(|action| (vec![action.clone()], self.after(state, &action))).collect();
+            let way = |action: M::Action| (vec![action.clone()], self.after(state, &action));
+            return (false, actions.into_iter().map(way).collect());
         }
         let mut of_nodes: Vec<Option<Vec<Way<M>>>> = (0..self.model.nodes()).map(|_| None).collect();
         let is_in = |node: usize, group: Group| group & (1 << node) != 0;
@@ -230,7 +234,7 @@ impl<M: Reduced> Search<'_, M> {
             }
             if !changes && !is_idle {
                 let all = of_nodes.into_iter().enumerate().filter(|(node, _)| is_in(*node, group));
-                return all.flat_map(|(_, ways)| ways.unwrap_or_default()).collect();
+                return (true, all.flat_map(|(_, ways)| ways.unwrap_or_default()).collect());
             }
         }
         let mut all = Vec::new();
@@ -241,7 +245,7 @@ impl<M: Reduced> Search<'_, M> {
             let after = self.after(state, &action);
             all.push((vec![action], after));
         }
-        all
+        (false, all)
     }
 
     /// What one node may do: silent steps, and then one that others can notice and that cannot be exchanged with the last of
