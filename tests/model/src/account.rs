@@ -106,6 +106,23 @@ impl Account {
         self.epoch.as_ref().filter(|_| self.stopped.is_none())
     }
 
+    /// A request of ours waits, and the friend knows nothing of it.
+    pub fn has_unsigned_request(&self, id: Id) -> bool {
+        let asks = |operation: &Operation| matches!(operation, Operation::Request(asked, _) if *asked == id);
+        self.epoch.as_ref().is_some_and(|epoch| epoch.queue.iter().any(|(operation, _)| asks(operation)))
+    }
+
+    /// We have taken the credits of this request, and the friend has not acknowledged it: if it continues in the next epoch, we
+    /// take them again.
+    pub fn has_collected(&self, id: Id) -> bool {
+        let is_collect = |operation: &Operation| matches!(operation, Operation::Collect(taken, _) if *taken == id);
+        self.claims[usize::from(id)].as_ref().is_some_and(is_collect)
+            || self.epoch.as_ref().is_some_and(|epoch| {
+                let signed = epoch.unacknowledged.iter().flat_map(|statement| &statement.operations);
+                signed.chain(epoch.queue.iter().map(|(operation, _)| operation)).any(is_collect)
+            })
+    }
+
     /// The first epoch that nobody can have seen us in.
     fn next_epoch(&self) -> u8 {
         let above = self.epoch.as_ref().map_or(0, |epoch| epoch.agreed.epoch() + 1);

@@ -5,12 +5,13 @@
 //! is end 0.
 
 use crate::account::{Account, StopReason};
-use crate::epoch::{Event, Fault};
+use crate::epoch::{Epoch, Event, Fault};
 use crate::friends::{is_seen_alike, is_sound, may_accept};
 use crate::liar::{Repertoire, greeting, lies, resumes};
 use crate::line::{Command, Ending, Frame, Line, Noted, Outcome, small};
 use crate::log::{Operation, Side};
 use crate::play::{Move, Notes, Play, Staged, noted_properties};
+use crate::reduction::{Group, Reduced};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
 use stateright::{Model, Property};
@@ -666,9 +667,7 @@ fn may_mediator_accept(state: &ChainState, line: usize) -> bool {
 /// When nothing is left to do, no credits are frozen, and the payments are paid by the buyer, earned by the mediator, taken
 /// by the seller, each the same.
 fn is_settled(model: &Chain, state: &ChainState) -> bool {
-    let mut due = Vec::new();
-    model.due(state, &mut due);
-    if !due.is_empty() {
+    if !is_at_rest(model, state) {
         return true;
     }
     let [above, below] = &state.lines[..] else { return false };
@@ -686,4 +685,101 @@ fn is_settled(model: &Chain, state: &ChainState) -> bool {
     });
     let paid = above.taken[1].iter().filter(|taken| **taken).count();
     nothing_pending && same && worth(state) == small(FEE) * i8::try_from(paid).expect("few payments")
+}
+
+/// Nothing is left to do or to say.
+fn is_at_rest(model: &Chain, state: &ChainState) -> bool {
+    let mut due = Vec::new();
+    state.lines.iter().all(Line::is_still) && {
+        model.due(state, &mut due);
+        due.is_empty()
+    }
+}
+
+impl Reduced for Chain {
+    fn nodes(&self) -> usize {
+        3
+    }
+
+    fn actor(&self, action: &ChainAction) -> Option<usize> {
+        match action {
+            ChainAction::Ask(_) | ChainAction::Commit(_) | ChainAction::GiveUp(_) => Some(BUYER),
+            ChainAction::TimeOut(_) | ChainAction::Accept(_) | ChainAction::Lower(..) => Some(MEDIATOR),
+            ChainAction::Respond(_) | ChainAction::Refuse(_) | ChainAction::Collect(_) => Some(SELLER),
+            ChainAction::Sign(line, side) | ChainAction::Deliver(line, side) => Some(line + usize::from(*side)),
+            ChainAction::Crash(node) => Some(*node),
+            ChainAction::Connect(_) | ChainAction::Lie(..) => None,
+        }
+    }
+
+    fn is_silent(&self, state: &ChainState, action: &ChainAction) -> bool {
+        let works = |line: usize, side: Side| state.lines[line].end(side).active().is_some();
+        // Who signs at once does not wait.
+        self.liars.is_empty()
+            && self.in_flight > 0
+            && match action {
+                ChainAction::GiveUp(id) if state.lines[0].end(0).has_unsigned_request(*id) => false,
+                ChainAction::Ask(_) | ChainAction::Commit(_) | ChainAction::GiveUp(_) => works(0, 0),
+                ChainAction::TimeOut(_) | ChainAction::Lower(..) => works(0, 1) && works(1, 0),
+                ChainAction::Respond(_) | ChainAction::Refuse(_) | ChainAction::Collect(_) => works(1, 1),
+                _ => false,
+            }
+    }
+
+    fn groups(&self, state: &ChainState) -> Vec<Group> {
+        if state.crashes > 0 || !self.liars.is_empty() {
+            return Vec::new();
+        }
+        let alone = |line: usize, side: Side| state.lines[line].goes_alone(side, self.in_flight.max(1));
+        // Who needs another node with it, over which line.
+        let needs = [
+            (BUYER, MEDIATOR, !alone(0, 0)),
+            (MEDIATOR, BUYER, !alone(0, 1)),
+            (MEDIATOR, SELLER, !alone(1, 0)),
+            (SELLER, MEDIATOR, !alone(1, 1)),
+        ];
+        let mut groups: Vec<Group> = Vec::new();
+        for first in [BUYER, SELLER, MEDIATOR] {
+            let mut group: Group = 1 << first;
+            for _ in 0..2 {
+                for (node, other, is_needed) in needs {
+                    if is_needed && group & (1 << node) != 0 {
+                        group |= 1 << other;
+                    }
+                }
+            }
+            if group != 0b111 && !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        groups.sort_by_key(|group| group.count_ones());
+        groups
+    }
+
+    fn watched(&self, state: &ChainState) -> u64 {
+        if !self.liars.is_empty() {
+            return 0;
+        }
+        let [above, below] = &state.lines[..] else { return 0 };
+        let paid = above.endings[0].map(|ending| ending == Some(Ending::Paid));
+        let owed = below.end(1).epoch.as_ref().map_or(0, Epoch::balance);
+        let bits = paid.into_iter().chain(below.taken[1]).fold(0, |bits, bit| 2 * bits + u64::from(bit));
+        256 * bits + u64::from(owed.unsigned_abs())
+    }
+
+    fn canonical(&self, mut state: ChainState) -> ChainState {
+        if !self.liars.is_empty() || self.rules == Rules::SentBeforeDurable {
+            return state;
+        }
+        for line in &mut state.lines {
+            line.order_operations();
+            line.hear_acknowledgements();
+            line.renumber();
+        }
+        state
+    }
+
+    fn is_at_rest(&self, state: &ChainState) -> bool {
+        self.liars.is_empty() && is_at_rest(self, state)
+    }
 }

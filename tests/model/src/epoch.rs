@@ -342,7 +342,7 @@ impl Epoch {
     }
 
     /// The friend has seen our log up to here: its view follows.
-    fn acknowledge(&mut self, link: Link) -> Result<(), Fault> {
+    pub(crate) fn acknowledge(&mut self, link: Link) -> Result<(), Fault> {
         if link == self.acknowledged {
             return Ok(());
         }

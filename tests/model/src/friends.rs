@@ -5,6 +5,7 @@ use crate::epoch::Event;
 use crate::line::{Command, Ending, Line, Noted, small};
 use crate::log::Side;
 use crate::play::{Move, Notes, Play, Staged, noted_properties, steps};
+use crate::reduction::{Group, Reduced};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
 use stateright::{Model, Property};
@@ -80,16 +81,36 @@ pub struct Story {
 pub type FriendsAction = (Side, Command);
 
 /// Whether an owner who is asked should accept: not when the terms let the friend collect what was never committed, nor when
-/// they take credits for a payment that this end has no proof of.
+/// they take credits for a payment that this end has no proof of: its node would call the payment cancelled. What this end
+/// has collected and the terms let continue is not lost: it is collected again as the epoch begins.
 pub fn may_accept(account: &Account) -> bool {
     let Some(theirs) = account.acceptable_terms() else { return false };
     let Some(epoch) = &account.epoch else { return true };
     let committed = epoch.pendings.committed();
     let is_kept = |direction, id| committed.find(direction, id) == theirs.continuing.find(direction, id);
+    let collected_again: u8 = (theirs.continuing.list())
+        .filter(|(direction, id, _)| *direction == Direction::Incoming && account.has_collected(*id))
+        .map(|(.., pending)| pending.amount)
+        .sum();
+    let costs_nothing = theirs.balance + small(collected_again) >= epoch.balance();
     theirs.continuing.list().all(|(direction, id, _)| direction == Direction::Incoming || is_kept(direction, id))
         && committed.list().all(|(direction, id, _)| {
-            direction == Direction::Incoming || is_kept(direction, id) || theirs.balance >= epoch.balance()
+            direction == Direction::Incoming || is_kept(direction, id) || costs_nothing
         })
+}
+
+/// Each end has collected a payment, and the account stopped before the other heard of it. The balance is right whichever terms
+/// are accepted; but who accepts finds a payment of its own left out that it has paid, and calls it cancelled. People have
+/// to know.
+fn have_collects_crossed(line: &Line) -> bool {
+    [0u8, 1].into_iter().all(|side| {
+        let taken = line.taken[usize::from(1 - side)];
+        line.end(side).epoch.as_ref().is_some_and(|epoch| {
+            let committed = epoch.pendings.committed();
+            let mut bound = committed.list().filter(|(way, ..)| *way == Direction::Outgoing);
+            bound.any(|(_, id, _)| taken[usize::from(id)])
+        })
+    })
 }
 
 /// What no signed Commit binds on an account that stops is over.
@@ -226,14 +247,12 @@ pub fn is_sound(line: &Line) -> bool {
 }
 
 fn nothing_is_stuck(model: &Friends, state: &FriendsState) -> bool {
-    let mut due = Vec::new();
-    model.due(state, &mut due);
-    if !due.is_empty() {
+    if !is_at_rest(model, state) {
         return true;
     }
     if !state.line.is_consistent() {
         // People have to settle it: at least one of them can.
-        return [0, 1].into_iter().any(|side| may_accept(state.line.end(side)));
+        return [0, 1].into_iter().any(|side| may_accept(state.line.end(side))) || have_collects_crossed(&state.line);
     }
     let ends = [state.line.end(0), state.line.end(1)];
     ends.iter().all(|end| end.active().is_some_and(|epoch| epoch.pendings.list().next().is_none()))
@@ -241,9 +260,7 @@ fn nothing_is_stuck(model: &Friends, state: &FriendsState) -> bool {
 
 /// Where the two are at rest, the balance is the sum of what was paid, and both ends say the same about each payment.
 fn what_was_paid_is_owed(model: &Friends, state: &FriendsState) -> bool {
-    let mut due = Vec::new();
-    model.due(state, &mut due);
-    if !due.is_empty() || !state.line.is_consistent() {
+    if !is_at_rest(model, state) || !state.line.is_consistent() {
         return true;
     }
     let Some(epoch) = state.line.end(0).active() else { return true };
@@ -359,5 +376,53 @@ impl Model for Friends {
 impl Notes for FriendsState {
     fn has(&self, happened: fn(&Noted) -> bool) -> bool {
         happened(&self.line.noted)
+    }
+}
+
+impl Reduced for Friends {
+    fn nodes(&self) -> usize {
+        2
+    }
+
+    fn actor(&self, (side, command): &FriendsAction) -> Option<usize> {
+        (*command != Command::Connect).then_some(usize::from(*side))
+    }
+
+    fn is_silent(&self, state: &FriendsState, (side, command): &FriendsAction) -> bool {
+        let account = state.line.end(*side);
+        let takes_back = matches!(command, Command::Abort(id) if account.has_unsigned_request(*id));
+        account.active().is_some() && command.is_written_only() && !takes_back
+    }
+
+    fn groups(&self, state: &FriendsState) -> Vec<Group> {
+        let story = &state.story;
+        if story.crashes > 0 || story.stops > 0 || story.accepts > 0 {
+            return Vec::new();
+        }
+        (0..2).filter(|side| state.line.goes_alone(*side, self.in_flight)).map(|side| 1 << side).collect()
+    }
+
+    fn canonical(&self, mut state: FriendsState) -> FriendsState {
+        if self.rules == Rules::SentBeforeDurable {
+            return state;
+        }
+        state.line.order_operations();
+        if self.stops == 0 && self.accepts == 0 {
+            state.line.hear_acknowledgements();
+        }
+        state.line.renumber();
+        state
+    }
+
+    fn is_at_rest(&self, state: &FriendsState) -> bool {
+        is_at_rest(self, state)
+    }
+}
+
+fn is_at_rest(model: &Friends, state: &FriendsState) -> bool {
+    let mut due = Vec::new();
+    state.line.is_still() && {
+        model.due(state, &mut due);
+        due.is_empty()
     }
 }

@@ -6,6 +6,7 @@
 //! properties notice it.
 
 pub mod account;
+pub mod canonical;
 pub mod chain;
 pub mod distrust;
 pub mod epoch;
@@ -15,9 +16,11 @@ pub mod line;
 pub mod log;
 pub mod mirror;
 pub mod play;
+pub mod reduction;
 pub mod replay;
 pub mod report;
 pub mod request;
 pub mod rules;
 pub mod scenarios;
+pub mod search;
 pub mod wording;

@@ -54,6 +54,17 @@ pub enum Command {
     Hear(Frame),
 }
 
+impl Command {
+    /// Whether an account that works only writes it down, to be signed later.
+    pub fn is_written_only(&self) -> bool {
+        use Command::{Abort, Cancel, Collect, Commit, Request, Respond, SetLimit};
+        matches!(
+            self,
+            Request(..) | Respond(..) | Commit(_) | Abort(_) | Collect(..) | Cancel(_) | SetLimit(_)
+        )
+    }
+}
+
 /// What came of a [`Command`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
@@ -341,12 +352,26 @@ impl Line {
         }
     }
 
+    /// Nothing is on its way.
+    pub fn is_still(&self) -> bool {
+        self.wire.iter().all(Vec::is_empty)
+    }
+
     /// Both ends have shown each other everything, and nothing waits.
     pub fn is_quiet(&self) -> bool {
         let has_said_all = |account: &Account| {
             account.active().is_none_or(|epoch| epoch.queue.is_empty() && !epoch.owes_acknowledgement)
         };
         self.connected && self.wire.iter().all(Vec::is_empty) && self.ends.iter().flatten().all(has_said_all)
+    }
+
+    /// Whether nothing that the other end may do can add to what this one can do now: a frame waits for it, and its way is
+    /// free, or it has nothing to say.
+    pub fn goes_alone(&self, side: Side, in_flight: usize) -> bool {
+        let has_words =
+            self.end(side).active().is_some_and(|epoch| !epoch.queue.is_empty() || epoch.owes_acknowledgement);
+        let has_way = self.wire[usize::from(1 - side)].len() < in_flight;
+        self.connected && !self.wire[usize::from(side)].is_empty() && (has_way || !has_words)
     }
 
     /// Both ends are in the same epoch.

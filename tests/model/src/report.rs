@@ -1,12 +1,14 @@
 //! Runs a model and says what was seen.
 
+use crate::search::Fingerprint;
 use stateright::{Checker, Expectation, Model};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::time::Duration;
 
 /// What came of one model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// States reached, counted once for each way into them.
     pub states: usize,
@@ -14,6 +16,8 @@ pub struct Report {
     pub unique: usize,
     /// Most steps from the beginning.
     pub depth: usize,
+    /// The names of the different states in which nothing is left to do or to say.
+    pub at_rest: BTreeSet<Fingerprint>,
     /// Properties that do not hold, each with the steps that show it.
     pub failures: Vec<(String, Vec<String>)>,
     /// Properties that hold.
@@ -46,6 +50,7 @@ where
         states: checker.state_count(),
         unique: checker.unique_state_count(),
         depth: checker.max_depth(),
+        at_rest: BTreeSet::new(),
         failures: Vec::new(),
         holding: Vec::new(),
     };
@@ -67,7 +72,7 @@ where
 /// Prints what was seen. `took`: for how long.
 pub fn print(report: &Report, took: Duration) {
     let seconds = took.as_secs_f64();
-    println!("  {} states, {} of them different, depth {}, {seconds:.1} s", report.states, report.unique, report.depth);
+    println!("  {} states, {} of them different, depth {}, {} at rest, {seconds:.1} s", report.states, report.unique, report.depth, report.at_rest.len());
     for name in &report.holding {
         println!("  holds: {name}");
     }

@@ -7,6 +7,7 @@ use crate::liar::Repertoire;
 use crate::replay::{Difference, Replayed, replay_all, replay_walks};
 use crate::report::{Report, explore};
 use crate::rules::Rules;
+use crate::search::{Reduction, search};
 
 /// A world of the model.
 #[derive(Debug, Clone)]
@@ -44,7 +45,26 @@ impl Scenario {
         self
     }
 
-    /// Visits every state.
+    /// The same where so many frames of one end may be on their way before it signs again.
+    #[must_use]
+    pub fn with_in_flight(mut self, frames: usize) -> Self {
+        match &mut self.world {
+            World::Friends(Friends { in_flight, .. }) | World::Chain(Chain { in_flight, .. }) => *in_flight = frames,
+            World::Distrust(_) => {}
+        }
+        self
+    }
+
+    /// Visits every state, or what is left of them.
+    pub fn search(&self, reduction: Reduction) -> Report {
+        match &self.world {
+            World::Friends(model) => search(model, reduction),
+            World::Distrust(model) => search(model, reduction),
+            World::Chain(model) => search(model, reduction),
+        }
+    }
+
+    /// Visits every state, with another program than [`Scenario::search`].
     pub fn explore(&self, threads: usize) -> Report {
         match self.world.clone() {
             World::Friends(model) => explore(model, threads),
@@ -243,7 +263,7 @@ fn of_chains() -> Vec<Scenario> {
             false,
             Chain { in_flight: 1, lowered: Some((0, 1)), ..whole },
         ),
-        chain("chain-two", "two payments over a mediator", true, Chain { payments: 2, ..base.clone() }),
+        chain("chain-two", "two payments over a mediator", true, Chain { payments: 2, in_flight: 1, ..base.clone() }),
         chain("buyer-lies", "the buyer lies", false, Chain { liars: vec![BUYER], statements: 3, ..base.clone() }),
         chain("seller-lies", "the seller lies", false, Chain { liars: vec![SELLER], statements: 3, ..base.clone() }),
         chain(

@@ -1,0 +1,103 @@
+//! States of a line that nobody can tell apart, and the one that stands for them.
+
+use crate::epoch::Epoch;
+use crate::line::{Frame, Line};
+use crate::log::{Operation, Side, Statement};
+use std::sync::Arc;
+
+impl Line {
+    /// Takes every acknowledgement as heard that the friend cannot but give with its next frame.
+    ///
+    /// An end looks at its view of the friend's view (`seen`) only when it takes a statement, and first follows what that
+    /// statement acknowledges. What it keeps to send again, it sends from what a Resume lacks, which is what the friend has
+    /// not received. So where no frame that is on its way, or may be sent again, acknowledges less than the friend has by now,
+    /// it makes no difference whether the acknowledgement has come. Only for accounts whose epoch cannot end: a new one
+    /// looks at what was not acknowledged in the old one.
+    pub fn hear_acknowledgements(&mut self) {
+        for side in 0..2u8 {
+            let Some((epoch, friend)) = self.common_epoch(side) else { continue };
+            let received = epoch.theirs.newest.seq;
+            let sent_again = friend.unacknowledged.iter().filter(|statement| statement.link.seq > received);
+            let mut least = friend.theirs.newest;
+            for statement in sent_again {
+                least = least.min(statement.acknowledged);
+            }
+            for frame in &self.wire[usize::from(side)] {
+                match frame {
+                    Frame::Statement(statement) if statement.agreed == epoch.agreed => {
+                        least = least.min(statement.acknowledged);
+                    }
+                    Frame::Resume(resume) => {
+                        let position = resume.position.filter(|position| position.agreed == epoch.agreed);
+                        least = position.map_or(least, |position| least.min(position.other));
+                    }
+                    Frame::Statement(_) => {}
+                }
+            }
+            let epoch = self.ends[usize::from(side)].as_mut().and_then(|end| end.epoch.as_mut());
+            let _ = epoch.expect("it was just there").acknowledge(least);
+        }
+    }
+
+    /// This end's epoch and the other's, while both are at work in the same one.
+    fn common_epoch(&self, side: Side) -> Option<(&Epoch, &Epoch)> {
+        let epoch = self.ends[usize::from(side)].as_ref()?.active()?;
+        let friend = self.ends[usize::from(1 - side)].as_ref()?.active()?;
+        (epoch.agreed == friend.agreed).then_some((epoch, friend))
+    }
+
+    /// Puts operations in order where the order makes no difference, those that wait and those that are signed: two requests do
+    /// not touch each other, but for a Request, whose room another Request or a Collect before it changes.
+    pub fn order_operations(&mut self) {
+        for epoch in self.ends.iter_mut().flatten().filter_map(|end| end.epoch.as_mut()) {
+            sort(&mut epoch.queue, |(operation, _)| *operation);
+            epoch.unacknowledged.iter_mut().for_each(sort_statement);
+        }
+        for frame in self.wire.iter_mut().flatten() {
+            if let Frame::Statement(statement) = frame {
+                sort_statement(statement);
+            }
+        }
+    }
+}
+
+fn sort_statement(statement: &mut Arc<Statement>) {
+    let pairs = statement.operations.windows(2);
+    if pairs.into_iter().any(|pair| order(pair[1]) < order(pair[0])) {
+        sort(&mut Arc::make_mut(statement).operations, |operation| *operation);
+    }
+}
+
+/// Exchanges neighbours.
+fn sort<T>(all: &mut [T], operation: impl Fn(&T) -> Operation) {
+    for end in (1..all.len()).rev() {
+        for place in 0..end {
+            let (first, second) = (operation(&all[place]), operation(&all[place + 1]));
+            if order(second) < order(first) && !depend(first, second) {
+                all.swap(place, place + 1);
+            }
+        }
+    }
+}
+
+/// The request of an operation. Two that differ in this do not touch the same request.
+fn order(operation: Operation) -> u8 {
+    match operation {
+        Operation::SetLimit(_) => 0,
+        Operation::SetOpen(_) => 1,
+        Operation::Request(id, _)
+        | Operation::Response(id, _)
+        | Operation::Commit(id)
+        | Operation::Abort(id)
+        | Operation::Collect(id, _)
+        | Operation::Cancel(id) => 2 + id,
+    }
+}
+
+fn depend(first: Operation, second: Operation) -> bool {
+    let moves_room = |operation| matches!(operation, Operation::Request(..) | Operation::Collect(..));
+    let asks = |operation| matches!(operation, Operation::Request(..));
+    order(first) == order(second)
+        || (asks(first) && moves_room(second))
+        || (moves_room(first) && asks(second))
+}

@@ -1,0 +1,67 @@
+//! What a search need not visit, and why nothing is hidden by that.
+//!
+//! A world is made of nodes (the two friends; buyer, mediator, seller). A node's steps read and change its own accounts, take
+//! the first frame that is on its way to it, and add frames behind those that it has sent. So steps of two nodes can be
+//! exchanged, and neither makes the other possible or impossible, but for two things: a frame that arrives where none was makes
+//! [`Deliver`](crate::line::Command::Deliver) possible, and a frame that is taken gives way to a next
+//! [`Sign`](crate::line::Command::Sign). Only a crash and a new connection touch two nodes at once. Three reductions rest on
+//! this; all are made by [`crate::search`], and `tests/reduction.rs` holds each against the whole model.
+//!
+//! **Silent steps wait.** To ask, answer, commit, give up, collect, cancel or set a limit on an account that works changes
+//! nothing but that account and what waits to be signed there ([`Reduced::is_silent`]). No other node sees it, and a crash or a
+//! new connection neither reads nor loses it, so such a step can be moved behind everything that others do, until its own
+//! node does something that tells it apart: signs, or takes a frame whose effect depends on it. Therefore silent steps are
+//! taken only directly before a step of the same node with which they cannot be exchanged; whether they can is not claimed
+//! but tried, each time. Properties are checked between silent steps, too. A state left out differs from one that is visited
+//! by silent steps alone: every property speaks of one end (and so sees the same there), of something noted for good, of
+//! states in which nothing waits to be signed, or of states at rest, in which no silent step is due.
+//!
+//! **A node goes alone.** When nothing that other nodes may do before it can make a new step of a node possible (frames wait for
+//! it on each of its lines, and its way is free, or it has nothing to say), then all that others do can be exchanged with
+//! its next step, and only its steps are followed ([`Reduced::groups`]; a line that lacks one of both adds its other end to
+//! the group). This is a persistent set. It keeps every state in which no frames are on their way: the group's first step
+//! cannot be missing on the way to such a state. Properties of both ends of a line are about these. A property of nodes
+//! that share no line is watched by [`Reduced::watched`]: a group whose steps change it does not go alone. Nobody goes
+//! alone while a crash or a choice of which there is only one for several nodes (stopping, accepting) is left. In a cycle
+//! the others must have their turn somewhere; that they do is checked as the search runs.
+//!
+//! **States that nobody can tell apart are one** ([`Reduced::canonical`], see [`crate::canonical`]).
+
+use crate::play::Staged;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+/// Which nodes: one bit for each.
+pub type Group = u8;
+
+/// A world that can be searched, with what is known of its steps.
+pub trait Reduced: Staged<State: Clone + Eq + Hash + Debug, Action: Clone + PartialEq + Debug> {
+    /// How many nodes there are.
+    fn nodes(&self) -> usize;
+
+    /// Whose step this is. `None`: it touches several nodes.
+    fn actor(&self, action: &Self::Action) -> Option<usize>;
+
+    /// Whether the step changes nothing but accounts of its node that work, and what waits to be signed there.
+    fn is_silent(&self, _state: &Self::State, _action: &Self::Action) -> bool {
+        false
+    }
+
+    /// Groups of nodes whose steps no step of another node can add to, smallest first, and never all of them.
+    fn groups(&self, _state: &Self::State) -> Vec<Group> {
+        Vec::new()
+    }
+
+    /// What properties see that are about nodes without a common line.
+    fn watched(&self, _state: &Self::State) -> u64 {
+        0
+    }
+
+    /// One of the states that cannot be told apart from this one.
+    fn canonical(&self, state: Self::State) -> Self::State {
+        state
+    }
+
+    /// Nothing must be done or said any more.
+    fn is_at_rest(&self, state: &Self::State) -> bool;
+}

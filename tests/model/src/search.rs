@@ -1,0 +1,302 @@
+//! Visits every state of a world, depth first. Of a state only a fingerprint is kept, so that memory is no bound: 128 bits
+//! leave no room for two states to be taken for one (one chance in 10^20 among a hundred million).
+
+use crate::reduction::{Group, Reduced};
+use crate::report::Report;
+use stateright::{Expectation, Model, Property};
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+
+/// How much of a world is visited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// All of it.
+    Whole,
+    /// What is left by [`crate::reduction`].
+    Reduced,
+}
+
+/// A state's name.
+pub type Fingerprint = u128;
+
+/// Fingerprints are random already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, fingerprint: u128) {
+        self.0 = (fingerprint >> 64) as u64;
+    }
+}
+
+type Visited = HashSet<Fingerprint, BuildHasherDefault<AsIs>>;
+
+/// The fields of a state, one byte for a small one.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn add(&mut self, value: u64) {
+        match u8::try_from(value) {
+            Ok(byte) if byte < u8::MAX => self.0.push(byte),
+            _ => {
+                self.0.push(u8::MAX);
+                self.0.extend(value.to_le_bytes());
+            }
+        }
+    }
+}
+
+impl Hasher for Bytes {
+    fn finish(&self) -> u64 {
+        unreachable!("it only collects")
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.add(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.add(value);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.add(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.add(value as u64);
+    }
+}
+
+/// Names states.
+#[derive(Default)]
+pub struct Names(Bytes);
+
+impl Names {
+    /// The name of a state.
+    pub fn name(&mut self, state: &impl Hash) -> Fingerprint {
+        self.0.0.clear();
+        state.hash(&mut self.0);
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u8(salt);
+            hasher.write(&self.0.0);
+            u128::from(hasher.finish())
+        };
+        half(0) << 64 | half(1)
+    }
+}
+
+/// A way on from a state: the steps, and where they lead.
+type Way<M> = (Vec<<M as Model>::Action>, <M as Model>::State);
+
+/// A state on the way to where the search is.
+struct Level<M: Model> {
+    /// The steps that led here from the state before.
+    steps: Vec<M::Action>,
+    name: Fingerprint,
+    /// Only some of the nodes were followed.
+    goes_alone: bool,
+    open: Vec<Way<M>>,
+}
+
+struct Search<'a, M: Reduced> {
+    model: &'a M,
+    reduction: Reduction,
+    properties: Vec<Property<M>>,
+    /// For each property the steps that decide it.
+    decided: Vec<Option<Vec<String>>>,
+    names: Names,
+    report: Report,
+}
+
+/// Visits every state of a world.
+///
+/// # Panics
+/// When a reduced search runs in a cycle in which one node is left out.
+pub fn search<M: Reduced>(model: &M, reduction: Reduction) -> Report {
+    let properties = model.properties();
+    let decided = vec![None; properties.len()];
+    let mut search =
+        Search { model, reduction, properties, decided, names: Names::default(), report: Report::default() };
+    search.run();
+    let Search { properties, decided, mut report, .. } = search;
+    for (property, steps) in properties.iter().zip(decided) {
+        if (property.expectation == Expectation::Sometimes) == steps.is_some() {
+            report.holding.push(property.name);
+        } else {
+            report.failures.push((property.name.to_owned(), steps.unwrap_or_default()));
+        }
+    }
+    report
+}
+
+impl<M: Reduced> Search<'_, M> {
+    fn run(&mut self) {
+        let mut visited = Visited::default();
+        let mut on_the_way = BTreeSet::new();
+        let mut levels: Vec<Level<M>> = Vec::new();
+        let first = self.model.init_states().into_iter().map(|state| (Vec::new(), self.canonical(state))).collect();
+        levels.push(Level { steps: Vec::new(), name: 0, goes_alone: false, open: first });
+        while let Some(level) = levels.last_mut() {
+            let Some((steps, state)) = level.open.pop() else {
+                on_the_way.remove(&level.name);
+                levels.pop();
+                continue;
+            };
+            self.report.states += 1;
+            let name = self.names.name(&state);
+            if !visited.insert(name) {
+                if on_the_way.contains(&name) {
+                    let mut cycle = levels.iter().skip_while(|level| level.name != name);
+                    assert!(cycle.any(|level| !level.goes_alone), "a node would be left out for ever");
+                }
+                continue;
+            }
+            levels.push(Level { steps, name, goes_alone: false, open: Vec::new() });
+            on_the_way.insert(name);
+            self.report.depth = self.report.depth.max(levels.len() - 1);
+            self.look(&state, &levels, &[]);
+            let (goes_alone, open) = self.ways(&state, &levels);
+            let level = levels.last_mut().expect("it was just added");
+            (level.goes_alone, level.open) = (goes_alone, open);
+        }
+        self.report.unique = visited.len();
+    }
+
+    fn canonical(&self, state: M::State) -> M::State {
+        match self.reduction {
+            Reduction::Whole => state,
+            Reduction::Reduced => self.model.canonical(state),
+        }
+    }
+
+    fn after(&self, state: &M::State, action: &M::Action) -> M::State {
+        self.canonical(self.model.next_state(state, action.clone()).expect("the step is possible"))
+    }
+
+    /// Checks the properties of a state, `steps` after the last of the levels.
+    fn look(&mut self, state: &M::State, levels: &[Level<M>], steps: &[M::Action]) {
+        for (property, decided) in self.properties.iter().zip(&mut self.decided) {
+            let decides = match property.expectation {
+                Expectation::Always => false,
+                Expectation::Sometimes => true,
+                Expectation::Eventually => unreachable!("no model has one"),
+            };
+            if decided.is_none() && (property.condition)(self.model, state) == decides {
+                let all = levels.iter().flat_map(|level| &level.steps).chain(steps);
+                *decided = Some(all.map(|step| format!("{step:?}")).collect());
+            }
+        }
+        if self.model.is_at_rest(state) {
+            self.report.at_rest.insert(self.names.name(&self.model.canonical(state.clone())));
+        }
+    }
+
+    /// All ways on that have to be followed, and whether they are those of a group alone.
+    fn ways(&mut self, state: &M::State, levels: &[Level<M>]) -> (bool, Vec<Way<M>>) {
+        let mut actions = Vec::new();
+        self.model.actions(state, &mut actions);
+        if self.reduction == Reduction::Whole {
+            let way = |action: M::Action| (vec![action.clone()], self.after(state, &action));
+            return (false, actions.into_iter().map(way).collect());
+        }
+        let mut of_nodes: Vec<Option<Vec<Way<M>>>> = (0..self.model.nodes()).map(|_| None).collect();
+        let is_in = |node: usize, group: Group| group & (1 << node) != 0;
+        let watched = self.model.watched(state);
+        for group in self.model.groups(state) {
+            let mut changes = false;
+            let mut is_idle = true;
+            for node in (0..self.model.nodes()).filter(|node| is_in(*node, group)) {
+                let ways =
+                    of_nodes[node].get_or_insert_with(|| self.ways_of(node, state, &actions, levels));
+                is_idle &= ways.is_empty();
+                changes |= ways.iter().any(|(_, after)| self.model.watched(after) != watched);
+            }
+            if !changes && !is_idle {
+                let all = of_nodes.into_iter().enumerate().filter(|(node, _)| is_in(*node, group));
+                return (true, all.flat_map(|(_, ways)| ways.unwrap_or_default()).collect());
+            }
+        }
+        let mut all = Vec::new();
+        for (node, ways) in of_nodes.into_iter().enumerate() {
+            all.extend(ways.unwrap_or_else(|| self.ways_of(node, state, &actions, levels)));
+        }
+        for action in actions.into_iter().filter(|action| self.model.actor(action).is_none()) {
+            let after = self.after(state, &action);
+            all.push((vec![action], after));
+        }
+        (false, all)
+    }
+
+    /// What one node may do: silent steps, and then one that others can notice and that cannot be exchanged with the last of
+    /// them.
+    fn ways_of(
+        &mut self,
+        node: usize,
+        state: &M::State,
+        actions: &[M::Action],
+        levels: &[Level<M>],
+    ) -> Vec<Way<M>> {
+        let mut ways = Vec::new();
+        let mut seen: Vec<M::State> = Vec::new();
+        let mut waiting: Vec<(Vec<M::Action>, M::State, Option<M::State>)> = vec![(Vec::new(), state.clone(), None)];
+        while let Some((steps, between, before)) = waiting.pop() {
+            let mut possible = Vec::new();
+            if steps.is_empty() {
+                possible.extend_from_slice(actions);
+            } else {
+                self.model.actions(&between, &mut possible);
+            }
+            for action in possible.into_iter().filter(|action| self.model.actor(action) == Some(node)) {
+                let after = self.after(&between, &action);
+                let mut longer = steps.clone();
+                longer.push(action);
+                if self.model.is_silent(&between, longer.last().expect("just added")) {
+                    if !seen.contains(&after) {
+                        self.look(&after, levels, &longer);
+                        seen.push(after.clone());
+                        waiting.push((longer, after, Some(between.clone())));
+                    }
+                } else if !before.as_ref().is_some_and(|before| self.is_exchangeable(before, &longer, &after)) {
+                    ways.push((longer, after));
+                }
+            }
+        }
+        ways
+    }
+
+    /// Whether the last two of these steps could be taken in the other order.
+    fn is_exchangeable(&self, before: &M::State, steps: &[M::Action], after: &M::State) -> bool {
+        let [.., silent, last] = steps else { return false };
+        let is_possible = |state: &M::State, action: &M::Action| {
+            let mut possible = Vec::new();
+            self.model.actions(state, &mut possible);
+            possible.contains(action)
+        };
+        if !is_possible(before, last) {
+            return false;
+        }
+        let between = self.after(before, last);
+        is_possible(&between, silent) && self.after(&between, silent) == *after
+    }
+}
