@@ -130,7 +130,7 @@ impl Batch<'_> {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
         self.check_not_replaced(&key)?;
-        let floor = self.forgotten_epoch(&line(key, &new.currency));
+        let floor = self.floor(&line(key, &new.currency));
         if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
             return Err("balance and max debt must be at most 2^96".into());
         }

@@ -19,7 +19,7 @@ use crate::records::{FriendRecord, HopKey, LineKey, Progress, Standing};
 use crate::relink::Questions;
 use crate::timers::Timer;
 use offst_crypto::{Hash, PublicKey};
-use offst_ledger::{Account, AccountKey, EvidenceOutcome, Head, StopReason};
+use offst_ledger::{Account, AccountKey, EvidenceOutcome, Floor, Head, StopReason};
 use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::friend::Resume;
@@ -226,11 +226,11 @@ impl Batch<'_> {
         }
     }
 
-    /// The newest epoch for which this node may have signed an Opening on an account that it does not know: none after it was
-    /// removed, and, as long as nobody has shown what was lost, any of the past.
-    pub(crate) fn forgotten_epoch(&self, line: &LineKey) -> Option<u64> {
-        let floor = self.state.tombstones.get(line).copied();
-        if self.is_recovering() { floor.max(self.now.unix_ms.checked_sub(1)) } else { floor }
+    /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and, as long as
+    /// nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
+    pub(crate) fn floor(&self, line: &LineKey) -> Floor {
+        let forgotten = if self.is_recovering() { self.now.unix_ms.checked_sub(1) } else { None };
+        Floor { ended: self.state.tombstones.get(line).copied(), forgotten }
     }
 
     /// People have decided how an account goes on: what its friend had shown before counts no more.

@@ -118,7 +118,7 @@ impl Batch<'_> {
     /// Opens the account with the successor, and hands over what continues on it.
     fn carry_over(&mut self, from: &LineKey, successor: PublicKey) -> ReplacedAccount {
         let to = line(successor, &from.currency);
-        let floor = self.forgotten_epoch(&to);
+        let floor = self.floor(&to);
         let friend = self.state.friends.get_mut(&from.friend).expect("the caller has looked");
         let account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
         let successor_account = account.continued_with(successor, floor, &*self.environment.signer);

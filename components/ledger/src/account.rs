@@ -6,7 +6,7 @@ use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::key::AccountKey;
-use crate::negotiation::{Agreement, Negotiation, Terms, Verdict, opening};
+use crate::negotiation::{Agreement, Floor, Negotiation, Terms, Verdict, opening};
 use crate::pending::{Direction, Pending};
 use crate::recovery::{Link, Recovery, Trust};
 use crate::stop::{Status, StopReason};
@@ -35,29 +35,22 @@ pub struct Account {
 }
 
 impl Account {
-    /// A new account whose first Opening proposes `balance`. `epoch_floor`: the last epoch of an account with the same friend
-    /// that was removed. A limit above 2^96 is stored as 2^96.
+    /// A new account whose first Opening proposes `balance`. `floor`: what was before. A limit above 2^96 is stored
+    /// as 2^96.
     ///
     /// # Panics
     /// When the balance is out of its bound of 2^96 either way: whoever reads it from a person checks it.
-    pub fn open(
-        key: AccountKey,
-        balance: i128,
-        limit: u128,
-        open: bool,
-        epoch_floor: Option<u64>,
-        signer: &dyn Signer,
-    ) -> Self {
+    pub fn open(key: AccountKey, balance: i128, limit: u128, open: bool, floor: Floor, signer: &dyn Signer) -> Self {
         assert!(balance.unsigned_abs() <= AMOUNT_MAX, "an opening balance is at most 2^96");
-        let mut account = Account::unopened(key, limit.min(AMOUNT_MAX), open, epoch_floor);
+        let mut account = Account::unopened(key, limit.min(AMOUNT_MAX), open, floor);
         account.propose(Terms { balance, continuing: Vec::new() }, 0, None, signer);
         account
     }
 
-    fn unopened(key: AccountKey, wanted_limit: u128, wanted_open: bool, epoch_floor: Option<u64>) -> Self {
+    fn unopened(key: AccountKey, wanted_limit: u128, wanted_open: bool, floor: Floor) -> Self {
         Account {
             key,
-            negotiation: Negotiation { epoch_floor, ..Negotiation::default() },
+            negotiation: Negotiation { floor, ..Negotiation::default() },
             epoch: None,
             stopped: None,
             wanted_limit,
@@ -74,7 +67,7 @@ impl Account {
     ///
     /// # Panics
     /// When it has not stopped, or a request of the friend's is pending.
-    pub fn continued_with(&self, successor: PublicKey, epoch_floor: Option<u64>, signer: &dyn Signer) -> Self {
+    pub fn continued_with(&self, successor: PublicKey, floor: Floor, signer: &dyn Signer) -> Self {
         let terms = self.last_known_terms();
         assert!(self.active().is_none(), "only an account that has stopped goes on with another key");
         assert!(
@@ -82,7 +75,7 @@ impl Account {
             "a committed request could not be collected"
         );
         let key = AccountKey { remote: successor, ..self.key.clone() };
-        let mut account = Account::unopened(key, self.wanted_limit, self.wanted_open, epoch_floor);
+        let mut account = Account::unopened(key, self.wanted_limit, self.wanted_open, floor);
         account.propose(terms, 0, None, signer);
         account
     }

@@ -2,7 +2,8 @@
 //!
 //! Evidence is an epoch's Openings, the set at a checkpoint and the statements since ([`crate::replay`]). It is believed as far as
 //! signatures go: each of our own binds us, and of the friend's nothing that we have seen may be missing. A mere claim moves
-//! nothing.
+//! nothing: not what belongs to an account that was removed since, and not a checkpoint of the friend's that we have never
+//! accepted, since its totals could say anything.
 
 use crate::account::Account;
 use crate::changes::Marks;
@@ -15,7 +16,7 @@ use crate::resume::ResumeOutcome;
 use crate::stop::StopReason;
 use offst_crypto::{Signer, Verifier};
 use offst_proto::friend::{Evidence, EvidenceCheckpoint, evidence_statement_frames};
-use offst_proto::statement::Statement;
+use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Unverified, Verified};
 use std::sync::Arc;
 
@@ -175,6 +176,11 @@ impl Account {
             outcome.refused = Some(EvidenceRefused::Openings);
             return outcome;
         };
+        if self.negotiation.floor.has_ended(agreement.number) {
+            // It has no epoch of this account to show.
+            self.nothing_is_shown(&mut outcome, now_ms, signer);
+            return outcome;
+        }
         if agreement.mine.epoch >= self.next_epoch() {
             self.own_state_is_old(&mut outcome, now_ms);
         }
@@ -227,7 +233,7 @@ impl Account {
             let Some(mut transfer) = self.recovery.link.transfer.take() else { break };
             transfer.is_forked |= self.is_forked(&statement);
             // A signature of ours is one, whatever is wrong with the rest.
-            if self.is_unknown(&statement, &transfer) {
+            if self.is_unknown(&statement) {
                 self.own_state_is_old(&mut outcome, now_ms);
             }
             match transfer.take(statement) {
@@ -248,16 +254,21 @@ impl Account {
         }
     }
 
-    /// Whether we have signed a statement without knowing of it.
-    fn is_unknown(&self, statement: &Verified<Statement>, transfer: &Transfer) -> bool {
-        if statement.author != self.key.local || statement.other != self.key.remote {
+    /// Whether we have signed a statement of this account without knowing of it. Under which Openings the friend shows it says
+    /// nothing: it can sign some that fit at any time. Our log of an epoch is one, whatever the epoch began with, for an epoch
+    /// in which something was signed is never replaced under its own number.
+    fn is_unknown(&self, statement: &Verified<Statement>) -> bool {
+        let is_of_us = statement.author == self.key.local
+            && statement.other == self.key.remote
+            && statement.currency == self.key.currency;
+        if !is_of_us || self.negotiation.floor.has_ended(statement.epoch) {
             return false;
         }
         let Some(epoch) = &self.epoch else { return true };
-        if statement.currency != self.key.currency || statement.epoch < epoch.number {
+        if statement.epoch < epoch.number {
             return false;
         }
-        let is_same = statement.epoch == epoch.number && transfer.replay.agreement().agreed == epoch.agreed;
+        let is_same = statement.epoch == epoch.number;
         let known = epoch.unacknowledged.iter().map(|said| (said.seq, said.hash));
         let known = known.chain([epoch.acknowledged, (epoch.mine.seq, epoch.mine.hash)]);
         let differs = |(seq, hash)| seq == statement.seq && hash != statement.hash();
@@ -321,7 +332,8 @@ impl Account {
             return;
         }
         let (number, reached) = (transfer.replay.agreement().number, transfer.replay.reached());
-        let is_enough = !transfer.is_forked
+        let is_enough = self.is_proven(&transfer.replay)
+            && !transfer.is_forked
             && self.recovery.at_least.is_none_or(|head| head.is_within(number, reached))
             && self.epoch.as_ref().is_none_or(|epoch| {
                 let is_same = number == epoch.number && transfer.replay.agreement().agreed == epoch.agreed;
@@ -344,6 +356,21 @@ impl Account {
         }
     }
 
+    /// Whether we have ever accepted what the evidence begins with. Openings need both signatures, and a checkpoint of ours could
+    /// only be signed after all that came before. Of a checkpoint of the friend's we have to have acknowledged it, or something
+    /// behind it in the same log: in the evidence itself, or as far as we, or others for us, remember. What was remembered is
+    /// compared with each statement that is shown, see [`Account::is_forked`].
+    fn is_proven(&self, replay: &Replay) -> bool {
+        let agreement = replay.agreement();
+        replay.unacknowledged_checkpoint().is_none_or(|seq| {
+            let remembers_own =
+                self.epoch.as_ref().is_some_and(|epoch| epoch.agreed == agreement.agreed && epoch.theirs.seq >= seq);
+            let remembers_other =
+                self.recovery.at_least.is_some_and(|head| head.epoch == agreement.number && head.other.0 >= seq);
+            remembers_own || remembers_other
+        })
+    }
+
     /// What the friend has shown takes the place of what we held.
     fn adopt(&mut self, mut transfer: Transfer) -> Result<(), EvidenceRefused> {
         let agreement = transfer.replay.agreement();
@@ -363,9 +390,14 @@ impl Account {
                     transfer.left += 1;
                     transfer.take(statement)?;
                 }
-            } else {
+            } else if is_same {
                 // They never arrived, and are written again.
-                claims = own.unacknowledged_releases(if is_same { reached[0] } else { 0 });
+                claims = own.unacknowledged_releases(reached[0]);
+            } else {
+                // The same. But in an epoch that we have forgotten, what we had given up may be another request with the same
+                // id, which we have promised onwards. A preimage fits or does not.
+                claims = own.unacknowledged_releases(0);
+                claims.retain(|operation| matches!(operation, Operation::Collect { .. }));
             }
         }
         let Transfer { replay, set, taken, .. } = transfer;

@@ -6,7 +6,7 @@ use crate::epoch::{Epoch, Kept, Queued};
 use crate::fault::Fault;
 use crate::key::{AccountKey, Side};
 use crate::log::Log;
-use crate::negotiation::{Agreement, Negotiation};
+use crate::negotiation::{Agreement, Floor, Negotiation};
 use crate::pending::{Direction, Pending};
 use crate::recovery::{Head, Link, Recovery, Trust};
 use crate::replay::{Checkpoint, Replay};
@@ -307,12 +307,14 @@ fn decode_openings(bytes: &[u8]) -> Result<Agreement, DecodeError> {
 
 fn encode_negotiation(negotiation: &Negotiation) -> Vec<u8> {
     let mut encoder = Encoder::new();
-    let Negotiation { mine, theirs, mine_previous, theirs_previous, epoch_floor } = negotiation;
+    let Negotiation { mine, theirs, mine_previous, theirs_previous, floor } = negotiation;
     for opening in [mine, theirs, mine_previous, theirs_previous] {
         encoder.bytes(opening.as_ref().map_or(&[], |opening| opening.wire()));
     }
-    encoder.bool(epoch_floor.is_some());
-    encoder.u64(epoch_floor.unwrap_or(0));
+    for epoch in [floor.ended, floor.forgotten] {
+        encoder.bool(epoch.is_some());
+        encoder.u64(epoch.unwrap_or(0));
+    }
     encoder.finish()
 }
 
@@ -325,9 +327,13 @@ fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeEr
         Ok(Some(Unverified::<Opening>::from_wire(wire)?.trust_own_database()))
     };
     let (mine, theirs, mine_previous, theirs_previous) = (opening()?, opening()?, opening()?, opening()?);
-    let has_floor = decoder.bool()?;
-    let floor = decoder.u64()?;
-    Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, epoch_floor: has_floor.then_some(floor) })
+    let mut epoch = || -> Result<Option<u64>, DecodeError> {
+        let is_some = decoder.bool()?;
+        let epoch = decoder.u64()?;
+        Ok(is_some.then_some(epoch))
+    };
+    let floor = Floor { ended: epoch()?, forgotten: epoch()? };
+    Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, floor })
 }
 
 const STOP_REASONS: [StopReason; 17] = [

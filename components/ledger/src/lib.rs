@@ -55,7 +55,7 @@ pub use fault::Fault;
 pub use image::AccountImage;
 pub use key::AccountKey;
 pub use log::Log;
-pub use negotiation::{Agreement, Negotiation, Terms};
+pub use negotiation::{Agreement, Floor, Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};
 pub use recovery::Head;
 pub use replay::{Checkpoint, Contradiction, Replay};

@@ -21,6 +21,27 @@ pub struct Terms {
     pub continuing: Vec<Continuing>,
 }
 
+/// Up to which epoch what was signed before is over, or forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Floor {
+    /// The last epoch of an account with the same friend that its owner removed: signatures up to there prove nothing any more.
+    pub ended: Option<u64>,
+    /// The last epoch for which we may have signed an Opening that we have forgotten.
+    pub forgotten: Option<u64>,
+}
+
+impl Floor {
+    /// No Opening of ours is for this epoch or an earlier one.
+    fn newest(self) -> Option<u64> {
+        self.ended.max(self.forgotten)
+    }
+
+    /// Whether the epoch belongs to an account that was removed.
+    pub(crate) fn has_ended(self, epoch: u64) -> bool {
+        self.ended.is_some_and(|ended| epoch <= ended)
+    }
+}
+
 /// Both sides' newest Openings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Negotiation {
@@ -31,8 +52,8 @@ pub struct Negotiation {
     /// The Openings before these: two acceptances cross when each names the other side's previous one.
     pub(crate) mine_previous: Option<Verified<Opening>>,
     pub(crate) theirs_previous: Option<Verified<Opening>>,
-    /// No Opening of ours is for this epoch or an earlier one: what a removed friend leaves behind.
-    pub(crate) epoch_floor: Option<u64>,
+    /// What was before.
+    pub(crate) floor: Floor,
 }
 
 /// Two Openings that agree: what an epoch rests on, and what proves how it began.
@@ -102,7 +123,7 @@ impl Negotiation {
     /// The first epoch for which we may still sign an Opening.
     pub(crate) fn next_epoch(&self) -> u64 {
         let signed = self.mine.as_ref().map(|opening| opening.epoch);
-        signed.max(self.epoch_floor).map_or(0, |epoch| epoch + 1)
+        signed.max(self.floor.newest()).map_or(0, |epoch| epoch + 1)
     }
 
     /// Puts a new Opening of ours on the table.

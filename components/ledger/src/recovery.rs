@@ -19,7 +19,7 @@ use crate::epoch::Epoch;
 use crate::evidence::Transfer;
 use crate::key::AccountKey;
 use crate::log::advance;
-use crate::negotiation::{Negotiation, Terms};
+use crate::negotiation::{Floor, Negotiation, Terms};
 use crate::pending::Direction;
 use crate::stop::StopReason;
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
@@ -96,7 +96,10 @@ impl Account {
     pub fn lost(key: AccountKey, limit: u128, open: bool, now_ms: u64) -> Account {
         Account {
             key,
-            negotiation: Negotiation { epoch_floor: now_ms.checked_sub(1), ..Negotiation::default() },
+            negotiation: Negotiation {
+                floor: Floor { ended: None, forgotten: now_ms.checked_sub(1) },
+                ..Negotiation::default()
+            },
             epoch: None,
             stopped: Some(StopReason::OwnStateLost),
             wanted_limit: limit.min(AMOUNT_MAX),
@@ -119,7 +122,8 @@ impl Account {
         self.stopped = Some(StopReason::OwnStateLost);
         self.resumed = false;
         self.marks.head = true;
-        self.negotiation.epoch_floor = self.negotiation.epoch_floor.max(now_ms.checked_sub(1));
+        let floor = &mut self.negotiation.floor;
+        floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
         self.marks.negotiation = true;
         let Some(epoch) = &mut self.epoch else { return };
         for id in epoch.take_back_commits() {
@@ -206,7 +210,12 @@ impl Account {
             // Who does not know its own state cannot give anything up.
             _ => !self.is_recovering(),
         };
-        if !is_allowed || self.recovery.claims.contains_key(&id) {
+        // Another request may have had this id in an epoch that an old database has not heard the end of.
+        let fits = |known: &Operation| match known {
+            Operation::Collect { preimage, .. } => pending.stage.collect(preimage).is_ok(),
+            _ => true,
+        };
+        if !is_allowed || self.recovery.claims.get(&id).is_some_and(fits) {
             return false;
         }
         // What is not committed does not continue.

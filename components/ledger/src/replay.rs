@@ -121,6 +121,15 @@ impl Replay {
         }
     }
 
+    /// The place of the friend's checkpoint that all rests on, unless a statement of ours that was followed acknowledges it or
+    /// one behind it. None, too, without a checkpoint of the friend's.
+    pub(crate) fn unacknowledged_checkpoint(&self) -> Option<u64> {
+        let Stage::Running(tracks) = &self.stage else { return None };
+        let seq = self.base.from[Side::Remote as usize];
+        let is_theirs = self.base.checkpoint_of == Some(Side::Remote);
+        (is_theirs && tracks[Side::Local as usize].acknowledged.0 < seq).then_some(seq)
+    }
+
     /// What the epoch rests on.
     pub fn agreement(&self) -> &Agreement {
         &self.agreement
@@ -180,7 +189,8 @@ impl Replay {
             let is_meant = statement.author == self.key.of(side.other())
                 && statement.epoch == self.agreement.number
                 && (statement.seq, statement.hash()) == (checkpoint.ack_seq, checkpoint.ack_hash)
-                && statement.ack_seq <= checkpoint.seq;
+                // It was there before the checkpoint, so it cannot acknowledge it.
+                && statement.ack_seq < checkpoint.seq;
             if !is_meant {
                 return Err(Contradiction::Missing { author: self.key.of(side.other()) });
             }

@@ -63,7 +63,10 @@ impl Account {
         let is_answered_in_doubt = self.recovery.trust == Trust::Doubtful && taken == Ok(true);
         // While our own state is in doubt, the friend's terms wait for its evidence.
         if self.recovery.trust != Trust::Doubtful {
+            let says = |position: &EpochPosition| !resume.recovering && self.is_said_to_be_in(position, farthest);
             match taken {
+                // What we would sign now may have been signed already, and differently. First it is shown.
+                Ok(true) if resume.epoch.as_ref().is_some_and(says) => {}
                 Ok(true) => self.answer_opening(&mut outcome, signer),
                 Ok(false) => {}
                 Err(fault) => self.stop_in(&mut outcome, StopReason::Fault(fault), signer),

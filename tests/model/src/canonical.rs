@@ -97,7 +97,5 @@ fn order(operation: Operation) -> u8 {
 fn depend(first: Operation, second: Operation) -> bool {
     let moves_room = |operation| matches!(operation, Operation::Request(..) | Operation::Collect(..));
     let asks = |operation| matches!(operation, Operation::Request(..));
-    order(first) == order(second)
-        || (asks(first) && moves_room(second))
-        || (moves_room(first) && asks(second))
+    order(first) == order(second) || (asks(first) && moves_room(second)) || (moves_room(first) && asks(second))
 }

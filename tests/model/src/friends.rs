@@ -94,9 +94,9 @@ pub fn may_accept(account: &Account) -> bool {
         .sum();
     let costs_nothing = theirs.balance + small(collected_again) >= epoch.balance();
     theirs.continuing.list().all(|(direction, id, _)| direction == Direction::Incoming || is_kept(direction, id))
-        && committed.list().all(|(direction, id, _)| {
-            direction == Direction::Incoming || is_kept(direction, id) || costs_nothing
-        })
+        && committed
+            .list()
+            .all(|(direction, id, _)| direction == Direction::Incoming || is_kept(direction, id) || costs_nothing)
 }
 
 /// Each end has collected a payment, and the account stopped before the other heard of it. The balance is right whichever terms

@@ -58,10 +58,7 @@ impl Command {
     /// Whether an account that works only writes it down, to be signed later.
     pub fn is_written_only(&self) -> bool {
         use Command::{Abort, Cancel, Collect, Commit, Request, Respond, SetLimit};
-        matches!(
-            self,
-            Request(..) | Respond(..) | Commit(_) | Abort(_) | Collect(..) | Cancel(_) | SetLimit(_)
-        )
+        matches!(self, Request(..) | Respond(..) | Commit(_) | Abort(_) | Collect(..) | Cancel(_) | SetLimit(_))
     }
 }
 

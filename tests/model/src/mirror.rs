@@ -13,7 +13,7 @@ use crate::wording::{
 };
 use offst_crypto::{Hash, Identity, PublicKey};
 use offst_ledger::{
-    Account as RealAccount, AccountChange, AccountImage, AccountKey, Direction as RealDirection,
+    Account as RealAccount, AccountChange, AccountImage, AccountKey, Direction as RealDirection, Floor,
     Pending as RealPending, QueuedOperation, SignOutcome, Stage as RealStage, Status, StopReason as RealReason,
 };
 use offst_proto::friend::{EpochPosition, FriendMessage, Resume as RealResume, statement_frame};
@@ -172,7 +172,7 @@ impl MirrorLine {
                 end.mine.terms.balance.into(),
                 end.limit.into(),
                 true,
-                None,
+                Floor::default(),
                 &mirror.signer(side),
             );
             mirror.accounts[usize::from(side)] = Some(account);

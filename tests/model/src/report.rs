@@ -72,7 +72,13 @@ where
 /// Prints what was seen. `took`: for how long.
 pub fn print(report: &Report, took: Duration) {
     let seconds = took.as_secs_f64();
-    println!("  {} states, {} of them different, depth {}, {} at rest, {seconds:.1} s", report.states, report.unique, report.depth, report.at_rest.len());
+    println!(
+        "  {} states, {} of them different, depth {}, {} at rest, {seconds:.1} s",
+        report.states,
+        report.unique,
+        report.depth,
+        report.at_rest.len()
+    );
     for name in &report.holding {
         println!("  holds: {name}");
     }

@@ -227,8 +227,7 @@ impl<M: Reduced> Search<'_, M> {
             let mut changes = false;
             let mut is_idle = true;
             for node in (0..self.model.nodes()).filter(|node| is_in(*node, group)) {
-                let ways =
-                    of_nodes[node].get_or_insert_with(|| self.ways_of(node, state, &actions, levels));
+                let ways = of_nodes[node].get_or_insert_with(|| self.ways_of(node, state, &actions, levels));
                 is_idle &= ways.is_empty();
                 changes |= ways.iter().any(|(_, after)| self.model.watched(after) != watched);
             }
@@ -250,13 +249,7 @@ impl<M: Reduced> Search<'_, M> {
 
     /// What one node may do: silent steps, and then one that others can notice and that cannot be exchanged with the last of
     /// them.
-    fn ways_of(
-        &mut self,
-        node: usize,
-        state: &M::State,
-        actions: &[M::Action],
-        levels: &[Level<M>],
-    ) -> Vec<Way<M>> {
+    fn ways_of(&mut self, node: usize, state: &M::State, actions: &[M::Action], levels: &[Level<M>]) -> Vec<Way<M>> {
         let mut ways = Vec::new();
         let mut seen: Vec<M::State> = Vec::new();
         let mut waiting: Vec<(Vec<M::Action>, M::State, Option<M::State>)> = vec![(Vec::new(), state.clone(), None)];

@@ -2,13 +2,15 @@
 
 mod agreement;
 mod faults;
+mod liars;
 mod random;
 mod recovery;
 mod steps;
 
 use crate::{
     Account, AccountChange, AccountImage, AccountKey, Agreement, Checkpoint, Contradiction, Direction, Event,
-    EvidenceOutcome, EvidenceRefused, EvidenceRows, Fault, Pending, QueuedOperation, Replay, SignOutcome, StopReason,
+    EvidenceOutcome, EvidenceRefused, EvidenceRows, Fault, Floor, Pending, QueuedOperation, Replay, SignOutcome,
+    StopReason,
 };
 use offst_crypto::{
     Ed25519Verifier, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts,
@@ -203,18 +205,19 @@ fn answer_with(id: RequestId) -> Answer {
     }
 }
 
-/// Two ends of one account before they have met: `balances` and epoch floors as given.
+/// Two ends of one account before they have met: `balances` and the last epochs of removed accounts as given.
 fn strangers(
     signers: [Box<dyn Signer>; 2],
     verifier: Box<dyn Verifier>,
     balances: [i128; 2],
-    floors: [Option<u64>; 2],
+    ended: [Option<u64>; 2],
 ) -> Pair {
     let keys = [signers[0].public_key(), signers[1].public_key()];
     let mut index = 0;
     let ends = signers.map(|signer| {
         let key = AccountKey { local: keys[index], remote: keys[1 - index], currency: Default::default() };
-        let account = Account::open(key, balances[index], 1000, true, floors[index], &*signer);
+        let floor = Floor { ended: ended[index], forgotten: None };
+        let account = Account::open(key, balances[index], 1000, true, floor, &*signer);
         index += 1;
         let mut end = End {
             account,

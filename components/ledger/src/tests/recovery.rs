@@ -666,3 +666,22 @@ fn a_head_that_comes_late_puts_a_restored_account_in_doubt_again() {
     assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
     assert_eq!(account.epoch().unwrap().balance(), 25);
 }
+
+/// Nobody has said that the disk of end 0 is old. The epoch that end 1 shows began with an Opening of end 0's, which it has
+/// forgotten: it asks before it signs another one.
+#[test]
+fn an_old_disk_signs_no_second_opening_for_an_epoch() {
+    let mut pair = careful();
+    let id = pair.committed(15);
+    let copy = pair.ends[0].rows.clone();
+    pair.collect(1, id).unwrap();
+    pair.settle();
+    pair.stop(0);
+    pair.settle();
+    assert!(pair.is_active());
+    assert_eq!((pair.ends[0].account.epoch().unwrap().number, pair.balances()), (1, [-15, 15]));
+    pair.roll_back(0, copy);
+    pair.settle();
+    assert!(pair.is_active());
+    assert_eq!(pair.balances(), [-15, 15]);
+}
