@@ -441,6 +441,7 @@ impl Life {
             }
         }
         self.world.assert_finished();
+        self.world.expire_edges();
         self.probe();
         self.world.assert_finished();
     }

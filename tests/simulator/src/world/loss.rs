@@ -12,8 +12,8 @@ use super::{Fault, Node, Payment, World, name, pair};
 use crate::faults::Deed;
 use offst_funder::{Change, Commit, Funder, RecoveryRecord, lost_friend};
 use offst_ledger::{Account, AccountKey, Status, StopReason};
-use offst_proto::{PaymentId, RequestId};
 use offst_proto::ticket::FriendTicket;
+use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a liar that shows an older state keeps away from everybody else, ms.
