@@ -152,7 +152,7 @@ impl World {
 
     /// Requests that were made between these two and have not ended everywhere: on the accounts around them they may end in
     /// either way when what they came to is forgotten here.
-    fn unsettled_between(&self, [a, b]: [usize; 2]) -> BTreeSet<RequestId> {
+    pub(super) fn unsettled_between(&self, [a, b]: [usize; 2]) -> BTreeSet<RequestId> {
         let made = |by: usize, to: usize| {
             let requests = self.nodes[by].requests().into_keys();
             requests.filter(move |hop| hop.line.friend == self.key(to)).map(|hop| hop.id)
