@@ -166,23 +166,21 @@ impl Batch<'_> {
         self.distrust_all();
     }
 
-    /// This node's disk is old: that is certain.
-    pub(crate) fn own_state_is_old(&mut self, why: &str) {
-        match &mut self.state.recovery {
-            Some(recovery) => {
-                if !recovery.record.is_old {
-                    recovery.record.is_old = true;
-                    self.changed.recovery = true;
-                }
-            }
-            None => {
-                log::error!(
-                    "this node's database is an old copy: {why}; all accounts are recovered from their friends"
-                );
-                self.state.recovery = Some(Recovery::new(RecoveryRecord::new(self.now.unix_ms, true)));
-                self.distrust_all();
-            }
+    /// Something was really lost before the recovery began.
+    fn something_was_lost(&mut self) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        if !recovery.record.is_old {
+            recovery.record.is_old = true;
+            self.changed.recovery = true;
         }
+    }
+
+    /// This node's disk is old, as an account shows that was not in doubt: that is certain. A recovery begins, also when the
+    /// disk is a copy that was made in the middle of another one, where accounts were back that have moved since.
+    fn own_state_is_old(&mut self, why: &str) {
+        log::error!("this node's database is an old copy: {why}; all accounts are recovered from their friends");
+        self.state.recovery = Some(Recovery::new(RecoveryRecord::new(self.now.unix_ms, true)));
+        self.distrust_all();
     }
 
     /// All accounts in one transaction.
@@ -287,7 +285,7 @@ impl Batch<'_> {
         }
         if outcome.restored {
             if remembered > before {
-                self.own_state_is_old("a friend has shown what it had forgotten");
+                self.something_was_lost();
             }
             // Who has shown nothing at all is exposed by any head.
             self.note_shown(shown.unwrap_or_else(|| AccountHead {
@@ -331,7 +329,11 @@ impl Batch<'_> {
             None => {
                 let was_removed = self.state.tombstones.get(&at).is_some_and(|epoch| *epoch >= head.epoch);
                 if !was_removed {
-                    self.own_state_is_old("a peer backup knows an account that it does not");
+                    if self.is_recovering() {
+                        self.something_was_lost();
+                    } else {
+                        self.own_state_is_old("a peer backup knows an account that it does not");
+                    }
                     self.tell_of_stranger(at.friend);
                 }
                 return;

@@ -8,7 +8,7 @@ use crate::archive::{Found, Inquiry};
 use crate::io::{ConnectionId, Output};
 use crate::machine::Batch;
 use offst_crypto::PublicKey;
-use offst_ledger::Direction;
+use offst_ledger::{Account, Direction};
 use offst_proto::RequestId;
 use offst_proto::resolve::{End, recalled_frame, resolved_frame};
 
@@ -34,8 +34,11 @@ impl Batch<'_> {
         };
         let pending = ids.iter().copied().filter(is_pending).collect();
         let since_ms = self.now.unix_ms.saturating_sub(ANSWERED_MS);
-        // A node that has lost state itself may have forgotten what it has collected.
-        let otherwise = if self.is_recovering() { End::Pending } else { End::Unknown };
+        // Whoever has lost state itself does not know what it has collected before the accounts with this friend are back. Then
+        // what is not pending on them, and not in the history, is remembered by neither. Other accounts are not waited for: the
+        // friend that asks may be the one that they wait for.
+        let is_in_doubt = friend.accounts.values().any(Account::is_recovering);
+        let otherwise = if is_in_doubt { End::Pending } else { End::Unknown };
         self.look_up_for(key, connection, Inquiry::Ends { ids, pending, otherwise, since_ms });
     }
 

@@ -55,6 +55,8 @@ named! {
         Slander = "slander",
         /// Some nodes lie.
         Liars = "liars",
+        /// Nodes lose their keys with all they have, and their owners go on as others.
+        Keys = "lost-keys",
     }
 }
 
@@ -141,6 +143,10 @@ named! {
         OlderState = "lies: an older state shown after a loss",
         /// A liar fell silent.
         Silence = "lies: silences",
+        /// A node's identity was lost with its disk: its owner goes on under another key.
+        LostKey = "keys lost for good",
+        /// Whoever has found a lost key speaks with it to a friend that has replaced it.
+        OldKey = "lost keys that turned up again",
     }
 }
 
@@ -171,6 +177,10 @@ named! {
         Reset = "accounts reset",
         /// An account of which neither side could show enough was settled by an owner.
         SettledByPeople = "accounts settled by people after both ends had lost something",
+        /// An account was handed over from a lost key to the one that came after it.
+        HandedOver = "accounts handed over to a new key",
+        /// The same while requests that the friend had committed were pending on it.
+        HandedOverBound = "accounts handed over with committed requests on them",
         /// Memory was compared with the disk.
         Compared = "comparisons of memory with disk",
     }

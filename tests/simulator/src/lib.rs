@@ -7,6 +7,7 @@
 
 pub mod economy;
 pub mod faults;
+mod heirs;
 pub mod index;
 pub mod keys;
 mod life;

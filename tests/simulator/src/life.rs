@@ -3,6 +3,7 @@
 //! Each action throws its own dice, so that leaving one out does not change what the others want to do.
 
 use crate::faults::{Deed, Fault, Kind};
+use crate::heirs::Handover;
 use crate::keys::Dice;
 use crate::mix::Mix;
 use crate::seed::Options;
@@ -32,6 +33,8 @@ pub(crate) struct Life {
     /// What may go wrong, and what was left out of it: leaving something out does not make the rest happen more often.
     drawn: Vec<Kind>,
     pub(crate) friendships: Vec<(usize, usize)>,
+    /// Accounts with keys that were lost.
+    pub(crate) handovers: Vec<Handover>,
     invoices: Vec<(usize, Verified<Invoice>)>,
     orders: Vec<(usize, Order)>,
 }
@@ -84,7 +87,17 @@ impl Life {
         world.advance(3_000);
         world.is_wild = true;
         world.reconnects = true;
-        Life { mix, world, seed, currencies, drawn: kinds, friendships, invoices: vec![], orders: vec![] }
+        Life {
+            mix,
+            world,
+            seed,
+            currencies,
+            drawn: kinds,
+            friendships,
+            handovers: vec![],
+            invoices: vec![],
+            orders: vec![],
+        }
     }
 
     /// Does one thing, and lets some of what follows happen.
@@ -95,6 +108,9 @@ impl Life {
         }
         if !self.world.torn.is_empty() && self.world.dice.chance(20) {
             self.settle_some();
+        }
+        if !self.handovers.is_empty() && self.world.dice.chance(30) {
+            self.hand_over(true);
         }
         match self.world.dice.below(100) {
             0..58 => {
@@ -123,7 +139,7 @@ impl Life {
         self.world.note_found_out();
     }
 
-    fn pick_currency(&mut self) -> Currency {
+    pub(crate) fn pick_currency(&mut self) -> Currency {
         self.currencies[self.world.dice.below(self.currencies.len())].clone()
     }
 
@@ -137,8 +153,9 @@ impl Life {
     fn pay(&mut self) {
         let currency = self.pick_currency();
         let world = &mut self.world;
-        let count = world.nodes.len();
+        let count = self.mix.nodes;
         let (buyer, seller) = (world.dice.below(count), world.dice.below(count));
+        let (buyer, seller) = (world.person(buyer), world.person(seller));
         let amount = 1 + world.dice.below_one_of([30, 30, 30, 120, 700]) as u128;
         let (kind, short, cheap) = (world.dice.below(100), world.dice.chance(4), world.dice.chance(6));
         let expiry_ms = (self.mix.has(Kind::Cancels) && world.dice.chance(6)).then(|| world.dice.below(20_000) as u64);
@@ -245,6 +262,7 @@ impl Life {
             }
             Kind::Kills => world.kill(node),
             Kind::Disks => self.lose_disk(),
+            Kind::Keys => self.lose_key(),
             Kind::Freezes => world.freeze(node, ms),
             Kind::Settings => {
                 let (from, to) = self.pick_busy();
@@ -436,11 +454,14 @@ impl Life {
                 }
             }
             self.settle_what_both_lost();
-            if self.world.stuck().is_empty() {
+            self.hand_over(false);
+            if self.world.stuck().is_empty() && self.handovers.is_empty() {
                 break;
             }
         }
+        assert!(self.handovers.is_empty(), "accounts with lost keys cannot be handed over: {:?}", self.handovers);
         self.world.assert_finished();
+        self.world.expire_edges();
         self.probe();
         self.world.assert_finished();
     }

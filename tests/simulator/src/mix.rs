@@ -55,6 +55,7 @@ fn percent(kind: Kind) -> usize {
         Kind::Relays => 60,
         Kind::Slander => 20,
         Kind::Liars => 25,
+        Kind::Keys => 60,
     }
 }
 
@@ -73,6 +74,10 @@ impl Mix {
             // Who lost state and meets a quarrel has to ask people: what must come right by itself is tried here.
             kinds.remove(&Kind::Slander);
         }
+        if [Kind::Slander, Kind::Liars, Kind::Disks, Kind::Removals].iter().any(|kind| kinds.contains(kind)) {
+            // An account that is handed over must have come to rest by itself, and its friend must know it.
+            kinds.remove(&Kind::Keys);
+        }
         let real_keys = dice.below(10) == 0;
         Mix {
             nodes,
@@ -86,6 +91,11 @@ impl Mix {
             silent_copies: dice.chance(40),
             compare_every: if dice.chance(6) { 1 } else { 32 },
         }
+    }
+
+    /// How many keys wait for the owners of others that lose theirs.
+    pub fn spares(&self) -> usize {
+        if self.has(Kind::Keys) { 2 } else { 0 }
     }
 
     /// Whether this may go wrong.

@@ -6,7 +6,6 @@
 
 use crate::reference::signed;
 use crate::world::World;
-use offst_funder::LineKey;
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,16 +40,16 @@ impl Truth {
             world.nodes.iter().flat_map(|node| node.sold().into_keys()).map(|key| key.id).collect();
         let mut balances: BTreeMap<_, i128> = BTreeMap::new();
         for (index, node) in world.nodes.iter().enumerate() {
+            let index = world.person(index);
             for (hop, frozen) in node.requests() {
                 if delivered.contains(&hop.id) {
-                    let (to, currency) = (world.index(hop.line.friend), hop.line.currency);
+                    let (to, currency) = (world.person(world.index(hop.line.friend)), hop.line.currency);
                     *balances.entry((index, to, currency.clone())).or_default() -= signed(frozen);
                     *balances.entry((to, index, currency)).or_default() += signed(frozen);
                 }
             }
         }
-        let uncertain = world.torn.values().flatten().copied().collect();
-        Truth { balances, delivered, uncertain }
+        Truth { balances, delivered, uncertain: world.uncertain() }
     }
 
     /// By how much one account may differ: not at all, unless requests on it are uncertain, or both its ends have forgotten.
@@ -62,10 +61,12 @@ impl Truth {
             room.widen(most, most);
         }
         let made = |by: usize, to: usize| -> i128 {
-            let line = LineKey { friend: world.key(to), currency: currency.clone() };
-            let requests = world.nodes[by].requests().into_iter();
-            let uncertain = requests.filter(|(hop, _)| hop.line == line && self.uncertain.contains(&hop.id));
-            uncertain.map(|(_, frozen)| signed(frozen)).sum()
+            let makers = world.nodes.iter().enumerate().filter(|(maker, _)| world.person(*maker) == by);
+            let requests = makers.flat_map(|(_, node)| node.requests());
+            let uncertain =
+                requests.filter(|(hop, _)| hop.line.currency == *currency && self.uncertain.contains(&hop.id));
+            let between = uncertain.filter(|(hop, _)| world.person(world.index(hop.line.friend)) == to);
+            between.map(|(_, frozen)| signed(frozen)).sum()
         };
         let (out, back) = (made(node, friend), made(friend, node));
         room.widen(out.max(back), out.max(back));
@@ -82,12 +83,13 @@ impl Truth {
             let most = signed(world.ceiling(node, *friend, currency) + world.debt(node, *friend, currency));
             room.widen(most, most);
         }
+        let is_heir = world.heirs.values().any(|heir| *heir == node);
         let mut by_request: BTreeMap<RequestId, [i128; 2]> = BTreeMap::new();
         for (maker, other) in world.nodes.iter().enumerate() {
             for (hop, frozen) in other.requests() {
-                let place = if maker == node {
+                let place = if world.person(maker) == node {
                     0
-                } else if hop.line.friend == world.key(node) {
+                } else if world.person(world.index(hop.line.friend)) == node {
                     1
                 } else {
                     continue;
@@ -100,8 +102,9 @@ impl Truth {
         for [out, back] in by_request.into_values() {
             let is_between = out > 0 && back > 0;
             let fee = if is_between { (back - out).max(0) } else { 0 };
-            // What came in over an account that is not torn may be missing where it went on over one that is.
-            room.widen(if friends.is_empty() { fee } else { back }, out);
+            // What came in over an account that is not torn may be missing where it went on over one that is; and whoever has
+            // lost its key cannot collect under it.
+            room.widen(if friends.is_empty() && !is_heir { fee } else { back }, out);
         }
         room
     }

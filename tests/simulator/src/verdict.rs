@@ -37,19 +37,20 @@ impl Life {
 
     /// The nodes that are honest, or just all of them.
     fn honest(&self) -> Vec<usize> {
-        (0..self.world.nodes.len()).filter(|index| !self.world.liars.contains(index)).collect()
+        let is_honest = |index: &usize| !self.world.liars.contains(index) && !self.world.is_retired(*index);
+        (0..self.world.nodes.len()).filter(is_honest).collect()
     }
 
     /// Whether any node has lost a part of its state.
     fn has_losses(&self) -> bool {
-        !self.world.replaced.is_empty()
+        !self.world.replaced.is_empty() || !self.world.heirs.is_empty()
     }
 
     /// Every account holds what was paid over it, whoever has lost what. Where an older disk was put back in silence, its owner
     /// may lose something, and nobody else.
     fn check_truth(&self) {
         let (world, truth) = (&self.world, Truth::of(&self.world));
-        for index in 0..world.nodes.len() {
+        for index in self.honest() {
             for currency in &self.currencies {
                 let (has, must) = (world.nodes[index].wealth_in(currency), truth.wealth(index, currency));
                 let may_differ = has > must || world.careless.contains(&index);
@@ -121,6 +122,7 @@ impl Life {
         let has_liars = !world.liars.is_empty();
         // Somebody does not know any more what it did.
         let is_vague = has_liars || self.has_losses();
+        let uncertain = world.uncertain();
         let mut carried = Carried::new();
         for (index, node) in world.nodes.iter().enumerate() {
             for report in &node.disk.forwarded {
@@ -148,7 +150,9 @@ impl Life {
                     // A seller without its disk takes each part that was committed to it: it knows no total any more. A buyer
                     // with an older disk has forgotten the parts that it had put in the place of others.
                     let is_replaced = [seller, index].iter().any(|node| world.replaced.contains(node));
-                    let is_short = has_liars || is_replaced || !world.careless.is_empty();
+                    // So does one of whom a part was released where its way was forgotten.
+                    let is_uncertain = payment.parts.keys().any(|id| uncertain.contains(id));
+                    let is_short = has_liars || is_replaced || is_uncertain || !world.careless.is_empty();
                     assert!(is_short, "node {index} has no receipt: {payment:?}");
                     continue;
                 };

@@ -282,6 +282,60 @@ fn both_ends_that_have_lost_everything_say_so_and_their_owners_settle_it() {
     }
 }
 
+/// Each of two friends that have both lost their disks has been promised something that it does not know to have passed on to
+/// the other: they ask each other, and neither waits for the other's recovery to end.
+#[test]
+fn two_friends_that_have_both_lost_state_do_not_wait_for_each_other() {
+    let mut world = World::row(4, 1000);
+    let (ahead, back) = (world.send(0, 3, 30).0, world.send(3, 0, 40).0);
+    let is_bound = |world: &World, buyer: usize, id, mediator: usize| {
+        let account = world.nodes[mediator].account(world.key(buyer));
+        let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
+        world.payment(buyer, id).progress == Progress::Committed && pendings.any(|(.., p)| p.stage.is_committed())
+    };
+    while !is_bound(&world, 0, ahead, 1) || !is_bound(&world, 3, back, 2) {
+        assert!(world.step());
+    }
+    lose_disk(&mut world, 1, &[0, 2]);
+    lose_disk(&mut world, 2, &[1, 3]);
+    end(&mut world);
+    assert_eq!((world.ask(1, world.reset(2)), world.ask(2, world.reset(1))), (Reply::Done, Reply::Done));
+    end(&mut world);
+    assert!(!is_recovering(&world, 1) && !is_recovering(&world, 2));
+    world.assert_quiet();
+    assert_eq!((world.balance(0, 1), world.balance(3, 2)), (0, 0));
+}
+
+/// The copy was made in the middle of a recovery, when an account was back already: what is found out to be missing on it since
+/// is no friend's fault.
+#[test]
+fn an_old_copy_of_a_recovery_accuses_nobody() {
+    let mut world = World::row(3, 1000);
+    world.send(0, 1, 100);
+    world.send(1, 2, 10);
+    world.advance(100_000);
+    world.kill(2);
+    lose_disk(&mut world, 1, &[0, 2]);
+    world.connect(0, 1);
+    world.advance(5_000);
+    assert!(is_recovering(&world, 1) && world.is_consistent(0, 1));
+    let copy = world.nodes[1].disk.clone();
+    world.start(2);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.send(0, 1, 300);
+    world.advance(200_000);
+    assert_eq!(world.balance(1, 0), 400);
+    put_back(&mut world, 1, copy, false);
+    // The friend that has kept a backup is heard first.
+    world.connect(1, 2);
+    world.advance(5_000);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1), "{:?}", world.nodes[1].account(world.key(0)).status());
+    world.assert_quiet();
+    assert_eq!((world.balance(1, 0), world.balance(1, 2)), (400, -10));
+}
+
 /// The friend has an older copy, and says so: it knows of an account that was lost here.
 #[test]
 fn an_account_that_only_an_older_copy_of_the_friends_knows_comes_back() {

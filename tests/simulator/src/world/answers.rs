@@ -44,6 +44,18 @@ impl World {
         server.index.apply(&update, now);
     }
 
+    /// Edges of accounts that no disk holds any more run out.
+    pub(crate) fn expire_edges(&mut self) {
+        let is_gone = |node: usize, edge: &Edge| {
+            self.nodes[node].is_up() && self.nodes[node].find(edge.friend, &edge.currency).is_none()
+        };
+        let published = self.edges.iter().map(|((key, ..), edge)| (self.index(*key), edge));
+        let gone: Vec<_> = published.filter(|(node, edge)| is_gone(*node, edge)).map(|(n, e)| (n, e.clone())).collect();
+        for (node, edge) in gone {
+            self.publish(node, vec![Edge { send_capacity: 0, receive_capacity: 0, ..edge }]);
+        }
+    }
+
     /// The ways that the real index server knows, or else those that are found here, which may be split.
     fn search(&self, query: &Query) -> Vec<Way> {
         let server = self.server.as_ref();

@@ -338,6 +338,11 @@ impl Disk {
         })
     }
 
+    /// Whether its owner has agreed that this lost key has a successor.
+    pub(super) fn has_replaced(&self, lost: PublicKey) -> bool {
+        self.replacements.iter().any(|replacement| replacement.lost == lost)
+    }
+
     /// Requests that are carried on or end here.
     pub fn underway(&self) -> usize {
         self.forwards.len() + self.arrivals.len()

@@ -12,8 +12,8 @@ use super::{Fault, Node, Payment, World, name, pair};
 use crate::faults::Deed;
 use offst_funder::{Change, Commit, Funder, RecoveryRecord, lost_friend};
 use offst_ledger::{Account, AccountKey, Status, StopReason};
-use offst_proto::{PaymentId, RequestId};
 use offst_proto::ticket::FriendTicket;
+use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a liar that shows an older state keeps away from everybody else, ms.
@@ -152,7 +152,7 @@ impl World {
 
     /// Requests that were made between these two and have not ended everywhere: on the accounts around them they may end in
     /// either way when what they came to is forgotten here.
-    fn unsettled_between(&self, [a, b]: [usize; 2]) -> BTreeSet<RequestId> {
+    pub(super) fn unsettled_between(&self, [a, b]: [usize; 2]) -> BTreeSet<RequestId> {
         let made = |by: usize, to: usize| {
             let requests = self.nodes[by].requests().into_keys();
             requests.filter(move |hop| hop.line.friend == self.key(to)).map(|hop| hop.id)

@@ -6,6 +6,7 @@ mod agenda;
 mod answers;
 mod checks;
 pub(crate) mod disk;
+mod heirs;
 mod liar;
 mod lies;
 mod link;
@@ -192,6 +193,12 @@ pub struct World {
     pub(crate) replaced: BTreeSet<usize>,
     /// Accounts of which both ends have lost state, by their ends, and the requests that had not ended everywhere then.
     pub(crate) torn: BTreeMap<(usize, usize), BTreeSet<RequestId>>,
+    /// Nodes whose key was lost, and who their owners have become.
+    pub(crate) heirs: BTreeMap<usize, usize>,
+    /// Who has agreed that which lost key was replaced.
+    replaced_keys: BTreeSet<(usize, PublicKey)>,
+    /// Requests that were on accounts when these were handed over, and had not ended everywhere.
+    handed_over: BTreeSet<RequestId>,
     /// Nodes whose disk was once replaced in silence.
     pub(crate) careless: BTreeSet<usize>,
     /// Who found out which liar.
@@ -249,15 +256,16 @@ impl World {
 
     /// The nodes of a mix, without friends.
     pub(crate) fn of_mix(mix: &Mix, seed: u64) -> Self {
-        let mut world = if mix.real_keys { Self::real(mix.nodes, seed) } else { Self::new(mix.nodes, seed) };
+        let count = mix.nodes + mix.spares();
+        let mut world = if mix.real_keys { Self::real(count, seed) } else { Self::new(count, seed) };
         world.compare_every = mix.compare_every;
         world.server = mix.real_index.then(answers::Server::new);
         let has = |kind| if mix.has(kind) { 1 } else { 0 };
         world.wrong_answers = [10 * has(Kind::Index), 5 * has(Kind::Index)];
         world.split_percent = 15;
         if mix.relays > 0 {
-            world.meeting = Meeting::new(mix.relays, mix.nodes, 20 * has(Kind::Relays));
-            for index in 0..mix.nodes {
+            world.meeting = Meeting::new(mix.relays, count, 20 * has(Kind::Relays));
+            for index in 0..count {
                 world.meeting_started(index);
                 for (number, ticket) in world.meeting.tickets(index).into_iter().enumerate() {
                     world.ask(index, Command::AddRelay(format!("relay{number}"), ticket));
@@ -318,6 +326,9 @@ impl World {
             lost: BTreeSet::new(),
             replaced: BTreeSet::new(),
             torn: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+            replaced_keys: BTreeSet::new(),
+            handed_over: BTreeSet::new(),
             careless: BTreeSet::new(),
             found_out: BTreeSet::new(),
             liars: BTreeSet::new(),

@@ -68,7 +68,11 @@ impl World {
     /// The process starts again from its disk.
     pub fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        if node.is_up() || node.is_puppet || (self.liars_are_gone && self.liars.contains(&index)) {
+        if node.is_up()
+            || node.is_puppet
+            || self.heirs.contains_key(&index)
+            || (self.liars_are_gone && self.liars.contains(&index))
+        {
             return;
         }
         node.funder = Some(Funder::restore(node.key, node.disk.image()).expect("the disk can be read"));
@@ -191,6 +195,7 @@ impl World {
         }
         self.check_limits(index);
         self.check_second_statements(index);
+        self.check_lost_keys(index);
         match crash {
             Some(Crash::BeforeOutputs) => outputs.clear(),
             Some(Crash::BetweenOutputs) => outputs.truncate(outputs.len() / 2),
@@ -205,6 +210,7 @@ impl World {
     }
 
     fn output(&mut self, index: usize, output: Output) {
+        self.check_not_lost(index, &output);
         match &output {
             Output::Send(key, connection, frame) => {
                 self.trace.bytes("to", key.as_bytes());

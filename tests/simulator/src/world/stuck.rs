@@ -11,7 +11,7 @@ impl World {
     /// Everything that has not finished among honest nodes: one line each, with node, account, request, stage and payment.
     pub(crate) fn stuck(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| !self.liars.contains(index)) {
+        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| self.is_waited_for(*index)) {
             let Some(funder) = &node.funder else {
                 lines.push(format!("node {index} is down"));
                 continue;
@@ -47,6 +47,11 @@ impl World {
             }
         }
         lines
+    }
+
+    /// Liars, and keys that were lost, finish nothing.
+    fn is_waited_for(&self, index: usize) -> bool {
+        !self.liars.contains(&index) && !self.is_retired(index)
     }
 
     /// The payment that a request belongs to, as its buyer has stored it.

@@ -165,6 +165,9 @@ impl World {
     /// An account is gone with its friend. What its owner remembers is what the other side remembers: nothing was pending.
     pub(super) fn dropped(&mut self, index: usize, friend: PublicKey, currency: &Currency) {
         let (other, key) = (self.index(friend), self.key(index));
+        if self.is_retired(other) {
+            return;
+        }
         let theirs = self.nodes[other].balance(key, currency);
         let theirs = theirs.or_else(|| self.gone.get(&(other, index, currency.clone())).copied()).unwrap_or(0);
         self.gone.insert((index, other, currency.clone()), -theirs);

@@ -1,0 +1,108 @@
+//! Owners lose their keys, and their friends hand the accounts over to new ones.
+
+use crate::faults::{Deed, Kind};
+use crate::life::Life;
+use crate::world::{CRASHES, name};
+use offst_funder::{Command, Reply};
+use offst_ledger::Status;
+
+/// An account that has to be handed over: the friend that keeps it, the lost node, and the one that comes after it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handover {
+    friend: usize,
+    lost: usize,
+    heir: usize,
+    /// The successor's owner remembers what was owed.
+    remembers: bool,
+}
+
+impl Life {
+    /// A key is lost while payments are under way, or one that was lost turns up again.
+    pub(crate) fn lose_key(&mut self) {
+        self.hand_over(true);
+        let lost: Vec<usize> = self.world.heirs.keys().copied().collect();
+        if !self.handovers.is_empty() || lost.len() >= self.mix.spares() || self.world.dice.chance(20) {
+            return self.speak_with_a_lost_key();
+        }
+        let (node, _) = self.pick_busy();
+        let heir = self.mix.nodes + lost.len();
+        if !self.world.nodes[heir].is_up() {
+            return;
+        }
+        self.world.lose_key(node, heir);
+        for friend in self.friends_of(node) {
+            let remembers = self.world.dice.chance(50);
+            self.handovers.push(Handover { friend, lost: node, heir, remembers });
+        }
+        for pair in &mut self.friendships {
+            let goes_on = |end: usize| if end == node { heir } else { end };
+            *pair = (goes_on(pair.0), goes_on(pair.1));
+        }
+    }
+
+    fn speak_with_a_lost_key(&mut self) {
+        let lost: Vec<usize> = self.world.heirs.keys().copied().collect();
+        let Some(lost) = self.world.dice.pick(&lost) else { return };
+        let currency = self.pick_currency();
+        for friend in self.friends_of(self.world.person(lost)) {
+            self.world.haunt(lost, friend, &currency);
+        }
+    }
+
+    /// Friends that can agree to a new key, and successors that can take the account up, do so.
+    /// `may_die`: in the middle of it, as in the rest of a life.
+    pub(crate) fn hand_over(&mut self, may_die: bool) {
+        for handover in std::mem::take(&mut self.handovers) {
+            if !self.hand_over_one(handover, may_die && self.mix.has(Kind::Crashes)) {
+                self.handovers.push(handover);
+            }
+        }
+    }
+
+    /// Says whether all accounts go on under the new key, as both sides see them.
+    fn hand_over_one(&mut self, handover: Handover, may_die: bool) -> bool {
+        let Handover { friend, lost, heir, remembers } = handover;
+        if may_die {
+            for index in [friend, heir] {
+                if self.world.nodes[index].is_up() && self.world.dice.chance(15) {
+                    let crash = CRASHES[self.world.dice.below(CRASHES.len())];
+                    self.world.nodes[index].crash = Some((self.world.dice.below(3), crash));
+                }
+            }
+        }
+        let has_agreed = self.world.note_replaced(friend, lost);
+        if !has_agreed && (!self.world.nodes[friend].is_up() || !self.world.replace_key(friend, lost, heir)) {
+            return false;
+        }
+        self.world.command(friend, Command::RenameFriend(name(lost), name(heir)));
+        let mut is_done = self.world.knows(friend, heir);
+        for (currency, balance) in self.world.offered_to(friend, heir) {
+            let (owner, key) = (self.world.key(heir), self.world.key(friend));
+            let status = self.world.nodes[heir].status(key, &currency);
+            let theirs = self.world.nodes[friend].status(owner, &currency);
+            match (status, theirs) {
+                (Some(Status::Consistent), Some(Status::Consistent)) => continue,
+                (None, _) => {
+                    let balance = if remembers { balance } else { 0 };
+                    self.world.command(heir, self.world.friendship(friend, &currency, balance, 2_000));
+                }
+                // Whoever has lost everything believes what it is shown; where requests are left that it could never collect, its
+                // friend may agree without them as well.
+                (Some(Status::Inconsistent { theirs: Some(_), .. }), Some(Status::Inconsistent { .. })) => {
+                    let by_friend = remembers && self.world.dice.chance(50);
+                    let (from, to) = if by_friend { (friend, heir) } else { (heir, friend) };
+                    let id = self.world.command(from, Command::ResetFriend(name(to), currency.clone()));
+                    if self.world.reply(from, id) == Some(Reply::Done) {
+                        self.world.faults.did(Deed::Reset);
+                    }
+                }
+                _ => {}
+            }
+            is_done = false;
+        }
+        if is_done {
+            self.world.faults.did(Deed::HandedOver);
+        }
+        is_done
+    }
+}
