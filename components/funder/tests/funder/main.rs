@@ -4,6 +4,7 @@ mod asking;
 mod circles;
 mod failures;
 mod friends;
+mod handover;
 mod hostile;
 mod payments;
 mod recovery;
