@@ -6,7 +6,7 @@
 use crate::io::Output;
 use crate::machine::{Batch, line};
 use crate::records::LineKey;
-use offst_ledger::{Account, Direction, Pending, Stage, Status, StopReason, Terms};
+use offst_ledger::{Account, Direction, Stage, Status, StopReason, Terms};
 use offst_proto::Currency;
 use offst_proto::opening::Continuing;
 
@@ -20,10 +20,10 @@ impl Batch<'_> {
                 return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
             }
             // Whoever has lost its own state cannot compare: it has to believe its friend.
-            Status::Inconsistent { theirs: Some(theirs), reason, .. }
+            Status::Inconsistent { mine, theirs: Some(theirs), reason }
                 if !matches!(reason, Some(StopReason::OwnStateLost | StopReason::FriendWithholds)) =>
             {
-                self.check_terms(name, &line, &theirs)?;
+                self.check_terms(name, &line, &mine, &theirs)?;
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
@@ -41,7 +41,7 @@ impl Batch<'_> {
     }
 
     /// Whether a friend's terms would cost more than their balance says.
-    fn check_terms(&self, name: &str, line: &LineKey, theirs: &Terms) -> Result<(), String> {
+    fn check_terms(&self, name: &str, line: &LineKey, ours: &Terms, theirs: &Terms) -> Result<(), String> {
         let account = &self.state.friends[&line.friend].accounts[&line.currency];
         let listed = |direction: Direction| {
             let is_outgoing = direction == Direction::Outgoing;
@@ -53,14 +53,14 @@ impl Batch<'_> {
                  owner, or remove the friend"
             ));
         }
-        let Some(epoch) = account.epoch() else {
-            return Ok(());
-        };
-        for (direction, id, pending) in epoch.pendings().filter(|(.., pending)| pending.stage.is_committed()) {
-            let is_kept = listed(direction).any(|continuing| continuing.id == id && is_same(pending, continuing));
+        // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old
+        // one.
+        for continuing in &ours.continuing {
+            let (direction, id) = (direction_of(continuing), continuing.id);
+            let is_kept = listed(direction).any(|kept| kept.id == id && is_like(kept, continuing));
             match direction {
                 // The friend may have collected it, and what proves the payment went with its log.
-                Direction::Outgoing if !is_kept && theirs.balance < epoch.balance() => {
+                Direction::Outgoing if !is_kept && theirs.balance < ours.balance => {
                     return Err(format!(
                         "\"{name}\" has taken payments that this node has no proof of yet: the owner of \"{name}\" \
                          should accept this node's terms instead, which keeps them"
@@ -86,11 +86,17 @@ impl Batch<'_> {
     }
 }
 
-fn is_same(pending: &Pending, continuing: &Continuing) -> bool {
-    pending.amount == continuing.amount && pending.stage == Stage::Committed(continuing.lock)
+fn direction_of(ours: &Continuing) -> Direction {
+    if ours.author_pays { Direction::Outgoing } else { Direction::Incoming }
+}
+
+fn is_like(one: &Continuing, other: &Continuing) -> bool {
+    (one.amount, one.lock) == (other.amount, other.lock)
 }
 
 /// Whether we have committed what the friend says it may still collect.
 fn is_promised(account: &Account, claim: &Continuing) -> bool {
-    account.pending(Direction::Outgoing, claim.id).is_some_and(|pending| is_same(pending, claim))
+    account
+        .outgoing(claim.id)
+        .is_some_and(|pending| pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock))
 }

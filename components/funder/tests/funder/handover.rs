@@ -1,7 +1,7 @@
 //! What goes over to a friend's new key has not ended: the successor may accept our Opening at any time, and collect.
 
 use super::recovery::{end, lose_disk, put_back};
-use super::succession::{add, committed_and_lost, is_bound, replace};
+use super::succession::{add, committed_and_lost, is_bound, refusal, replace};
 use offst_funder::{Progress, Reply};
 use offst_ledger::Direction;
 use offst_proto::PaymentId;
@@ -86,4 +86,24 @@ fn a_recovery_does_not_call_a_payment_failed_that_is_offered_to_a_new_key() {
     assert_eq!(world.ask(1, world.reset(2)), Reply::Done);
     end(&mut world);
     assert_eq!(world.payment(1, id).progress, Progress::Failed);
+}
+
+/// The same check as on an account that has begun: the friend says that it has taken the payment under its old key.
+#[test]
+fn terms_of_a_new_key_that_count_what_it_is_offered_as_collected_are_refused() {
+    for (claimed, is_refused) in [(170, true), (101, true), (100, false), (30, false)] {
+        let (mut world, id) = committed_and_lost();
+        assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+        add(&mut world, 3, 1, claimed);
+        let reply = world.ask(1, world.reset(2));
+        if is_refused {
+            assert!(refusal(reply).contains("no proof of yet"));
+            assert_eq!((offered(&world, 1, 3), incoming(&world, 1, 0)), (1, 1));
+        } else {
+            assert_eq!(reply, Reply::Done);
+            world.advance(5000);
+            assert_eq!(world.payment(0, id).progress, Progress::Failed);
+            assert_eq!(world.balance(1, 3), -claimed);
+        }
+    }
 }
