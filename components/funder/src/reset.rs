@@ -9,6 +9,7 @@ use crate::records::LineKey;
 use offst_ledger::{Account, Direction, Stage, Status, StopReason, Terms};
 use offst_proto::Currency;
 use offst_proto::opening::Continuing;
+use std::collections::BTreeMap;
 
 impl Batch<'_> {
     pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
@@ -55,6 +56,8 @@ impl Batch<'_> {
         }
         // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old
         // one.
+        let claimed: BTreeMap<_, _> = account.claimed().collect();
+        let mut left_out = 0;
         for continuing in &ours.continuing {
             let (direction, id) = (direction_of(continuing), continuing.id);
             let is_kept = listed(direction).any(|kept| kept.id == id && is_like(kept, continuing));
@@ -66,6 +69,8 @@ impl Batch<'_> {
                          should accept this node's terms instead, which keeps them"
                     ));
                 }
+                // We have collected it since: that is in neither balance, and will be written when the epoch lists it.
+                Direction::Incoming if !is_kept && claimed.contains_key(&id) => left_out += claimed[&id].cast_signed(),
                 // We have promised it onwards, and would pay it out of our own pocket.
                 Direction::Incoming if !is_kept && self.is_carried_on(line, id) => {
                     return Err(format!(
@@ -75,6 +80,12 @@ impl Batch<'_> {
                 }
                 Direction::Outgoing | Direction::Incoming => {}
             }
+        }
+        if left_out > 0 && theirs.balance < ours.balance + left_out {
+            return Err(format!(
+                "payments of {left_out} credits that came from \"{name}\" were collected since its node lost its state, and \
+                 its terms leave them out: the owner of \"{name}\" should accept this node's terms instead, which keep them"
+            ));
         }
         Ok(())
     }

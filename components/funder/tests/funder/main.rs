@@ -8,4 +8,5 @@ mod handover;
 mod hostile;
 mod payments;
 mod recovery;
+mod resets;
 mod succession;
