@@ -281,7 +281,7 @@ impl Batch<'_> {
         }
         self.state.forwards.get(incoming).is_some_and(|forward| {
             let outgoing = line(forward.to, &incoming.line.currency);
-            let outgoing = account(&outgoing).and_then(|account| account.pending(Direction::Outgoing, incoming.id));
+            let outgoing = account(&outgoing).and_then(|account| account.outgoing(incoming.id));
             outgoing.and_then(|pending| pending.stage.lock()) == Some(lock)
         })
     }

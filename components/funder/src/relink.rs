@@ -83,8 +83,13 @@ impl Batch<'_> {
         self.state.friends.get(&line.friend)?.accounts.get(&line.currency)
     }
 
-    fn pending_at(&self, hop: &HopKey, direction: Direction) -> Option<Pending> {
-        self.any_account(&hop.line)?.pending(direction, hop.id).copied()
+    fn incoming_at(&self, hop: &HopKey) -> Option<Pending> {
+        self.any_account(&hop.line)?.pending(Direction::Incoming, hop.id).copied()
+    }
+
+    /// A request of ours that has not ended: pending, or offered to a friend's new key.
+    pub(crate) fn outgoing_at(&self, hop: &HopKey) -> Option<Pending> {
+        self.any_account(&hop.line)?.outgoing(hop.id)
     }
 
     /// Ties requests together again. Says whether nothing is open any more.
@@ -104,7 +109,7 @@ impl Batch<'_> {
         for incoming in arrivals {
             if self.is_distrusted(&incoming.line) {
                 wanted.is_open = true;
-            } else if self.pending_at(&incoming, Direction::Incoming).is_none() {
+            } else if self.incoming_at(&incoming).is_none() {
                 self.remove_arrival(&incoming);
             }
         }
@@ -115,8 +120,8 @@ impl Batch<'_> {
                 wanted.is_open = true;
                 continue;
             }
-            let is_gone = self.pending_at(&outgoing, Direction::Outgoing).is_none();
-            match self.pending_at(&incoming, Direction::Incoming) {
+            let is_gone = self.outgoing_at(&outgoing).is_none();
+            match self.incoming_at(&incoming) {
                 None => self.forget_incoming(&incoming),
                 // It was never committed to us, so nobody can collect it from us.
                 Some(pending) if is_gone && !pending.stage.is_committed() => {
@@ -134,7 +139,7 @@ impl Batch<'_> {
     fn relink_incoming(&mut self, wanted: &mut Wanted) {
         let inherited = &self.state.recovery.as_ref().expect("only in a recovery").inherited;
         for incoming in inherited.clone() {
-            let is_done = match self.pending_at(&incoming, Direction::Incoming) {
+            let is_done = match self.incoming_at(&incoming) {
                 _ if self.is_distrusted(&incoming.line) => false,
                 Some(pending) if pending.stage.is_committed() => self.relink_one(&incoming, pending, wanted),
                 // It has ended, or it is no business of a recovery.
@@ -160,7 +165,7 @@ impl Batch<'_> {
         let forward = self.state.forwards.get(incoming).cloned();
         if let Some(Forward { to, .. }) = forward {
             let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
-            return match self.pending_at(&outgoing, Direction::Outgoing) {
+            return match self.outgoing_at(&outgoing) {
                 _ if self.is_distrusted(&outgoing.line) => false,
                 Some(onward) if onward.stage.lock() == Some(lock) => {
                     self.commit_was_signed(&outgoing);
@@ -212,8 +217,7 @@ impl Batch<'_> {
         let friends = self.state.friends.keys().filter(|key| **key != incoming.line.friend);
         friends.copied().find(|key| {
             let outgoing = line(*key, &incoming.line.currency).hop(incoming.id);
-            let pending =
-                self.pending_at(&outgoing, Direction::Outgoing).filter(|_| !self.is_distrusted(&outgoing.line));
+            let pending = self.outgoing_at(&outgoing).filter(|_| !self.is_distrusted(&outgoing.line));
             !self.state.origins.contains_key(&outgoing)
                 && pending.is_some_and(|onward| {
                     onward.stage.is_committed() && onward.stage.lock() == Some(lock) && onward.amount <= amount
@@ -223,7 +227,7 @@ impl Batch<'_> {
 
     fn carry_on_again(&mut self, incoming: &HopKey, to: PublicKey, amount: u128) {
         let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
-        let onward = self.pending_at(&outgoing, Direction::Outgoing).expect("it was just found");
+        let onward = self.outgoing_at(&outgoing).expect("it was just found");
         let now = self.now.uptime_ms;
         let forward = Forward {
             to,
@@ -304,7 +308,7 @@ impl Batch<'_> {
                 wanted.is_open = true;
                 continue;
             }
-            let is_pending = self.pending_at(&outgoing, Direction::Outgoing).is_some();
+            let is_pending = self.outgoing_at(&outgoing).is_some();
             let to = outgoing.line.friend;
             if is_pending || !self.state.origins.contains_key(&outgoing) {
                 continue;
@@ -395,7 +399,7 @@ impl Batch<'_> {
         let Some(recovery) = &self.state.recovery else { return is_of_use };
         let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
         for incoming in inherited {
-            let Some(pending) = self.pending_at(&incoming, Direction::Incoming) else { continue };
+            let Some(pending) = self.incoming_at(&incoming) else { continue };
             let account = self.account(&incoming.line).expect("the request is pending there");
             if account.collect(id, preimage).is_err() {
                 continue;
@@ -435,7 +439,7 @@ impl Batch<'_> {
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
             opens.then(|| line(by, &payment.currency).hop(id))
         });
-        let Some(outgoing) = part.filter(|outgoing| self.pending_at(outgoing, Direction::Outgoing).is_none()) else {
+        let Some(outgoing) = part.filter(|outgoing| self.outgoing_at(outgoing).is_none()) else {
             return false;
         };
         self.collected(&outgoing, preimage);

@@ -6,9 +6,10 @@
 use crate::io::Output;
 use crate::machine::{Batch, line};
 use crate::records::LineKey;
-use offst_ledger::{Account, Direction, Pending, Stage, Status, StopReason, Terms};
+use offst_ledger::{Account, Direction, Stage, Status, StopReason, Terms};
 use offst_proto::Currency;
 use offst_proto::opening::Continuing;
+use std::collections::BTreeMap;
 
 impl Batch<'_> {
     pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
@@ -20,13 +21,13 @@ impl Batch<'_> {
                 return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
             }
             // Whoever has lost its own state cannot compare: it has to believe its friend.
-            Status::Inconsistent { theirs: Some(theirs), reason, .. }
+            Status::Inconsistent { mine, theirs: Some(theirs), reason }
                 if !matches!(
                     reason,
                     Some(StopReason::OwnStateLost | StopReason::FriendWithholds | StopReason::BothStatesLost)
                 ) =>
             {
-                self.check_terms(name, &line, &theirs)?;
+                self.check_terms(name, &line, &mine, &theirs)?;
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
@@ -49,7 +50,7 @@ impl Batch<'_> {
     }
 
     /// Whether a friend's terms would cost more than their balance says.
-    fn check_terms(&self, name: &str, line: &LineKey, theirs: &Terms) -> Result<(), String> {
+    fn check_terms(&self, name: &str, line: &LineKey, ours: &Terms, theirs: &Terms) -> Result<(), String> {
         let account = &self.state.friends[&line.friend].accounts[&line.currency];
         let listed = |direction: Direction| {
             let is_outgoing = direction == Direction::Outgoing;
@@ -61,19 +62,23 @@ impl Batch<'_> {
                  owner, or remove the friend"
             ));
         }
-        let Some(epoch) = account.epoch() else {
-            return Ok(());
-        };
-        for (direction, id, pending) in epoch.pendings().filter(|(.., pending)| pending.stage.is_committed()) {
-            let is_kept = listed(direction).any(|continuing| continuing.id == id && is_same(pending, continuing));
+        // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old
+        // one.
+        let claimed: BTreeMap<_, _> = account.claimed().collect();
+        let mut left_out = 0;
+        for continuing in &ours.continuing {
+            let (direction, id) = (direction_of(continuing), continuing.id);
+            let is_kept = listed(direction).any(|kept| kept.id == id && is_like(kept, continuing));
             match direction {
                 // The friend may have collected it, and what proves the payment went with its log.
-                Direction::Outgoing if !is_kept && theirs.balance < epoch.balance() => {
+                Direction::Outgoing if !is_kept && theirs.balance < ours.balance => {
                     return Err(format!(
                         "\"{name}\" has taken payments that this node has no proof of yet: the owner of \"{name}\" \
                          should accept this node's terms instead, which keeps them"
                     ));
                 }
+                // We have collected it since: that is in neither balance, and will be written when the epoch lists it.
+                Direction::Incoming if !is_kept && claimed.contains_key(&id) => left_out += claimed[&id].cast_signed(),
                 // We have promised it onwards, and would pay it out of our own pocket.
                 Direction::Incoming if !is_kept && self.is_carried_on(line, id) => {
                     return Err(format!(
@@ -83,6 +88,12 @@ impl Batch<'_> {
                 }
                 Direction::Outgoing | Direction::Incoming => {}
             }
+        }
+        if left_out > 0 && theirs.balance < ours.balance + left_out {
+            return Err(format!(
+                "payments of {left_out} credits that came from \"{name}\" were collected since its node lost its state, and \
+                 its terms leave them out: the owner of \"{name}\" should accept this node's terms instead, which keep them"
+            ));
         }
         Ok(())
     }
@@ -94,11 +105,17 @@ impl Batch<'_> {
     }
 }
 
-fn is_same(pending: &Pending, continuing: &Continuing) -> bool {
-    pending.amount == continuing.amount && pending.stage == Stage::Committed(continuing.lock)
+fn direction_of(ours: &Continuing) -> Direction {
+    if ours.author_pays { Direction::Outgoing } else { Direction::Incoming }
+}
+
+fn is_like(one: &Continuing, other: &Continuing) -> bool {
+    (one.amount, one.lock) == (other.amount, other.lock)
 }
 
 /// Whether we have committed what the friend says it may still collect.
 fn is_promised(account: &Account, claim: &Continuing) -> bool {
-    account.pending(Direction::Outgoing, claim.id).is_some_and(|pending| is_same(pending, claim))
+    account
+        .outgoing(claim.id)
+        .is_some_and(|pending| pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock))
 }

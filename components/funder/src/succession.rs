@@ -10,7 +10,7 @@
 //! and is still on its way could not be collected under the lost key any more: the owner has to wait for it.
 
 use crate::machine::{Batch, line};
-use crate::records::{Circle, Friend, FriendRecord, HopKey, LineKey, Origin, Standing};
+use crate::records::{Circle, Friend, FriendRecord, LineKey, Origin, Standing};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Direction, StopReason};
@@ -184,15 +184,9 @@ impl Batch<'_> {
             self.state.origins.range(end(0)..=end(0xff)).map(|(outgoing, _)| outgoing.clone()).collect();
         let local = self.state.local;
         for outgoing in of_line {
-            if !self.is_pending(&outgoing) && !self.is_bound(&outgoing) {
+            if self.outgoing_at(&outgoing).is_none() {
                 self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             }
         }
-    }
-
-    fn is_pending(&self, outgoing: &HopKey) -> bool {
-        let friend = self.state.friends.get(&outgoing.line.friend);
-        let account = friend.and_then(|friend| friend.accounts.get(&outgoing.line.currency));
-        account.is_some_and(|account| account.pending(Direction::Outgoing, outgoing.id).is_some())
     }
 }

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::fault::Fault;
 use crate::key::AccountKey;
 use crate::negotiation::{Agreement, Floor, Negotiation, Terms, Verdict, opening};
-use crate::pending::{Direction, Pending};
+use crate::pending::{Direction, Pending, Stage};
 use crate::recovery::{Link, Recovery, Trust};
 use crate::stop::{Status, StopReason};
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
@@ -474,12 +474,20 @@ impl Account {
     /// Whether a `Commit` of ours for this request is signed, so that it cannot be taken back. Before the first epoch our
     /// Opening takes its place: the friend may accept it at any time.
     pub fn is_bound(&self, id: RequestId) -> bool {
-        let Some(epoch) = &self.epoch else {
-            let offered = self.negotiation.mine.iter().flat_map(|mine| &mine.continuing);
-            return offered.into_iter().any(|request| request.author_pays && request.id == id);
-        };
-        epoch.pending(Direction::Outgoing, id).is_some_and(|pending| pending.stage.is_committed())
-            && !epoch.commit_is_unsigned(id)
+        self.outgoing(id).is_some_and(|pending| pending.stage.is_committed())
+            && !self.epoch.as_ref().is_some_and(|epoch| epoch.commit_is_unsigned(id))
+    }
+
+    /// What the friend may still collect from us, or release: a request of ours that is pending. Before the first epoch that is
+    /// what our Opening offers: a request that went over to a friend's new key has not ended, and nobody who waits for it is
+    /// released before an epoch has begun without it.
+    pub fn outgoing(&self, id: RequestId) -> Option<Pending> {
+        if let Some(epoch) = &self.epoch {
+            return epoch.pending(Direction::Outgoing, id).copied();
+        }
+        let mut offered = self.negotiation.mine.iter().flat_map(|mine| &mine.continuing);
+        let request = offered.find(|request| request.author_pays && request.id == id)?;
+        Some(Pending { amount: request.amount, terms: request.terms, stage: Stage::Committed(request.lock) })
     }
 
     /// The request's state on this account.

@@ -226,6 +226,16 @@ impl Account {
         true
     }
 
+    /// Requests of the friend's that we have collected since the terms are frozen, and their credits: the epoch's terms and
+    /// balance do not show it yet.
+    pub fn claimed(&self) -> impl Iterator<Item = (RequestId, u128)> {
+        let collected = self.recovery.claims.values().filter_map(|claim| match claim {
+            Operation::Collect { id, .. } => Some(*id),
+            _ => None,
+        });
+        collected.filter_map(|id| Some((id, self.pending(Direction::Incoming, id)?.amount)))
+    }
+
     pub(crate) fn claim_collect(&mut self, id: RequestId, preimage: Preimage) -> bool {
         self.claim(Operation::Collect { id, preimage })
     }

@@ -9,7 +9,7 @@ use offst_proto::ticket::FriendTicket;
 use offst_simulator::{CRASHES, Disk, World, name};
 
 /// The node's disk is gone; its owner knows the friends.
-fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
+pub(crate) fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
     world.kill(index);
     let mut disk = Disk::default();
     for friend in friends {
@@ -22,7 +22,7 @@ fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
 }
 
 /// The node goes on with an old copy of its disk. `is_marked`: the owner says so.
-fn put_back(world: &mut World, index: usize, mut copy: Disk, is_marked: bool) {
+pub(crate) fn put_back(world: &mut World, index: usize, mut copy: Disk, is_marked: bool) {
     if is_marked {
         let mark = RecoveryRecord::new(world.now(index).unix_ms, false);
         copy.commit(&[Change::Recovery(Some(mark))]).unwrap();
@@ -34,7 +34,7 @@ fn friends_of(index: usize, count: usize) -> Vec<usize> {
     (0..count).filter(|other| other.abs_diff(index) == 1).collect()
 }
 
-fn is_recovering(world: &World, index: usize) -> bool {
+pub(crate) fn is_recovering(world: &World, index: usize) -> bool {
     world.nodes[index].disk.image().recovery.is_some()
 }
 
@@ -47,7 +47,7 @@ fn assert_all_or_nothing(world: &World, note: &str) -> bool {
     is_paid
 }
 
-fn end(world: &mut World) {
+pub(crate) fn end(world: &mut World) {
     for _ in 0..3 {
         world.connect_all();
         world.advance(40_000);

@@ -15,12 +15,12 @@ fn ticket(world: &World, node: usize) -> FriendTicket {
 }
 
 /// `node` agrees that its friend `lost` goes on as `successor`.
-fn replace(world: &mut World, node: usize, lost: usize, successor: usize) -> Reply {
+pub(crate) fn replace(world: &mut World, node: usize, lost: usize, successor: usize) -> Reply {
     let ticket = ticket(world, successor);
     world.ask(node, Command::ReplaceFriendKey(name(lost), ticket))
 }
 
-fn refusal(reply: Reply) -> String {
+pub(crate) fn refusal(reply: Reply) -> String {
     match reply {
         Reply::Refused(sentence) => sentence,
         reply => panic!("not refused: {reply:?}"),
@@ -28,14 +28,14 @@ fn refusal(reply: Reply) -> String {
 }
 
 /// Whether a signed commit binds `node` to `friend`.
-fn is_bound(world: &World, node: usize, friend: usize) -> bool {
+pub(crate) fn is_bound(world: &World, node: usize, friend: usize) -> bool {
     let account = world.nodes[node].account(world.key(friend));
     let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
     pendings.any(|(direction, id, _)| direction == Direction::Outgoing && account.is_bound(id))
 }
 
 /// The successor adds `friend` with this balance.
-fn add(world: &mut World, successor: usize, friend: usize, balance: i128) {
+pub(crate) fn add(world: &mut World, successor: usize, friend: usize, balance: i128) {
     let new = NewFriend {
         name: name(friend),
         ticket: ticket(world, friend),
@@ -50,7 +50,7 @@ fn add(world: &mut World, successor: usize, friend: usize, balance: i128) {
 }
 
 /// 0 - 1 - 2, where 2 is owed 100; 3 is whoever 2 becomes.
-fn indebted() -> World {
+pub(crate) fn indebted() -> World {
     let mut world = World::new(4, 11);
     world.befriend(0, 1, 1000, 1000);
     world.befriend(1, 2, 1000, 1000);
@@ -137,7 +137,7 @@ fn a_successor_that_remembers_another_balance_may_accept_ours() {
 }
 
 /// 0 pays 2 over 1 and has committed; 2 dies before it collects.
-fn committed_and_lost() -> (World, offst_proto::PaymentId) {
+pub(crate) fn committed_and_lost() -> (World, offst_proto::PaymentId) {
     let mut world = indebted();
     let invoice = world.invoice(2, 70);
     let (id, _) = world.pay(0, &invoice);

@@ -66,7 +66,7 @@ impl World {
     }
 
     /// What a node signs with, outside of its notebook.
-    pub(super) fn signer(&self, index: usize) -> &dyn Signer {
+    pub fn signer(&self, index: usize) -> &dyn Signer {
         &*self.signers[index]
     }
 
