@@ -73,7 +73,11 @@ fn check(scenario: &Scenario, arguments: &Arguments) -> bool {
     println!("{}: {}", scenario.name, scenario.about);
     let begun = Instant::now();
     let _ = threads;
-    let report = scenario.search(if arguments.whole { offst_model::search::Reduction::Whole } else { offst_model::search::Reduction::Reduced });
+    let report = scenario.search(if arguments.whole {
+        offst_model::search::Reduction::Whole
+    } else {
+        offst_model::search::Reduction::Reduced
+    });
     print(&report, begun.elapsed());
     let mut is_good = report.is_good();
     let replayed = scenario.replay(arguments.replayed).map(|all| ("every step between the first states", all));
