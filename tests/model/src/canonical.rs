@@ -14,6 +14,7 @@ impl Line {
     /// it makes no difference whether the acknowledgement has come. Only for accounts whose epoch cannot end: a new one
     /// looks at what was not acknowledged in the old one.
     pub fn hear_acknowledgements(&mut self) {
+        let mut heard = false;
         for side in 0..2u8 {
             let Some((epoch, friend)) = self.common_epoch(side) else { continue };
             let received = epoch.theirs.newest.seq;
@@ -34,8 +35,13 @@ impl Line {
                     Frame::Statement(_) => {}
                 }
             }
-            let epoch = self.ends[usize::from(side)].as_mut().and_then(|end| end.epoch.as_mut());
-            let _ = epoch.expect("it was just there").acknowledge(least);
+            if least != epoch.acknowledged {
+                let epoch = self.ends[usize::from(side)].as_mut().and_then(|end| end.epoch.as_mut());
+                heard |= epoch.expect("it was just there").acknowledge(least).is_ok();
+            }
+        }
+        if heard {
+            self.renumber();
         }
     }
 

@@ -329,7 +329,7 @@ impl Staged for Chain {
         (state, play.moves)
     }
 
-    fn play(&self, state: &ChainState, action: &ChainAction) -> (ChainState, Play) {
+    fn play(&self, state: &ChainState, action: &ChainAction) -> (ChainState, Vec<Move>) {
         let mut after = state.clone();
         let mut play = Play::new(std::mem::take(&mut after.lines), self.rules);
         match action {
@@ -418,8 +418,8 @@ impl Staged for Chain {
         for line in &mut play.lines {
             line.renumber();
         }
-        after.lines.clone_from(&play.lines);
-        (after, play)
+        after.lines = play.lines;
+        (after, play.moves)
     }
 
     fn lines<'a>(&self, state: &'a ChainState) -> &'a [Line] {
@@ -774,7 +774,6 @@ impl Reduced for Chain {
         for line in &mut state.lines {
             line.order_operations();
             line.hear_acknowledgements();
-            line.renumber();
         }
         state
     }

@@ -70,7 +70,7 @@ impl Staged for Distrust {
         (state, play.moves)
     }
 
-    fn play(&self, state: &DistrustState, command: &Command) -> (DistrustState, Play) {
+    fn play(&self, state: &DistrustState, command: &Command) -> (DistrustState, Vec<Move>) {
         let mut play = Play::new(vec![state.line.clone()], self.rules);
         let outcome = play.tell(0, self.honest, command.clone());
         play.refuse(0, self.honest, &outcome.events);
@@ -78,7 +78,7 @@ impl Staged for Distrust {
         if self.signs_at_once {
             play.sign_what_waits(0, self.honest);
         }
-        let mut after = DistrustState { line: play.lines[0].clone(), ..*state };
+        let mut after = DistrustState { line: play.lines.swap_remove(0), ..*state };
         match command {
             Command::Request(id, _) => after.begun[usize::from(*id)] = true,
             Command::Hear(Frame::Statement(_)) => after.statements -= 1,
@@ -87,7 +87,7 @@ impl Staged for Distrust {
         }
         after.has_faulted |= outcome.fault.is_some();
         after.line.renumber();
-        (after, play)
+        (after, play.moves)
     }
 
     fn lines<'a>(&self, state: &'a DistrustState) -> &'a [Line] {

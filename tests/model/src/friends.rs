@@ -179,7 +179,7 @@ impl Staged for Friends {
         (FriendsState { line, story }, play.moves)
     }
 
-    fn play(&self, state: &FriendsState, action: &FriendsAction) -> (FriendsState, Play) {
+    fn play(&self, state: &FriendsState, action: &FriendsAction) -> (FriendsState, Vec<Move>) {
         let (side, command) = action;
         let side = *side;
         let mut story = state.story;
@@ -211,9 +211,9 @@ impl Staged for Friends {
             }
         }
         play.show_terms(0, side, outcome.stopped || *command == Command::Accept);
-        let mut line = play.lines[0].clone();
+        let mut line = play.lines.swap_remove(0);
         line.renumber();
-        (FriendsState { line, story }, play)
+        (FriendsState { line, story }, play.moves)
     }
 
     fn lines<'a>(&self, state: &'a FriendsState) -> &'a [Line] {
@@ -410,7 +410,6 @@ impl Reduced for Friends {
         if self.stops == 0 && self.accepts == 0 {
             state.line.hear_acknowledgements();
         }
-        state.line.renumber();
         state
     }
 

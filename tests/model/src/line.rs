@@ -380,8 +380,8 @@ impl Line {
     /// Numbers statements anew from 1. Nothing but "none yet" depends on how many there were, so states that differ only in
     /// numbers that nobody will compare any more become one.
     pub fn renumber(&mut self) {
-        let agreements = [0, 1].map(|side: usize| Some(self.ends[side].as_ref()?.epoch.as_ref()?.agreed));
-        for agreed in agreements.into_iter().flatten() {
+        let [first, second] = [0, 1].map(|side: usize| Some(self.ends[side].as_ref()?.epoch.as_ref()?.agreed));
+        for agreed in [first, second.filter(|_| second != first)].into_iter().flatten() {
             for author in 0..2 {
                 let shift = self.shift(agreed, author, 0).max(1) - 1;
                 if shift > 0 && shift < u8::MAX - 1 {

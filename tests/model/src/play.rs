@@ -126,7 +126,7 @@ pub trait Staged: Model {
     /// The state in which the model begins, and the moves that lead there.
     fn beginning(&self) -> (Self::State, Vec<Move>);
     /// One step, with its moves.
-    fn play(&self, state: &Self::State, action: &Self::Action) -> (Self::State, Play);
+    fn play(&self, state: &Self::State, action: &Self::Action) -> (Self::State, Vec<Move>);
     /// The lines of a state.
     fn lines<'a>(&self, state: &'a Self::State) -> &'a [Line];
     /// The rules that honest ends follow.

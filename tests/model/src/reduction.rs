@@ -22,8 +22,8 @@
 //! the group). This is a persistent set. It keeps every state in which no frames are on their way: the group's first step
 //! cannot be missing on the way to such a state. Properties of both ends of a line are about these. A property of nodes
 //! that share no line is watched by [`Reduced::watched`]: a group whose steps change it does not go alone. Nobody goes
-//! alone while a crash or a choice of which there is only one for several nodes (stopping, accepting) is left. In a cycle
-//! the others must have their turn somewhere; that they do is checked as the search runs.
+//! alone while a crash or a choice of which there is only one for several nodes (stopping, accepting) is left. Where
+//! the search comes back to a state on its way, the others have their turn, too, so that none is put off for ever.
 //!
 //! **States that nobody can tell apart are one** ([`Reduced::canonical`], see [`crate::canonical`]).
 

@@ -62,15 +62,15 @@ pub fn replay_all<M: Staged<State: Clone + Eq + Hash, Action: Clone + Debug>>(
     while let Some((state, mirror, path)) = waiting.pop_front() {
         model.actions(&state, &mut actions);
         for action in actions.drain(..) {
-            let (after, play) = model.play(&state, &action);
+            let (after, moves) = model.play(&state, &action);
             let mut path: Vec<M::Action> = path.clone();
             path.push(action);
             let mut mirror = mirror.clone();
             mirror
-                .follow(model.lines(&state), &play.moves, model.rules())
+                .follow(model.lines(&state), &moves, model.rules())
                 .map_err(|mismatch| difference(mismatch, &path))?;
             replayed.steps += 1;
-            replayed.commands += play.moves.len();
+            replayed.commands += moves.len();
             if known.len() < states_max && known.insert(after.clone()) {
                 waiting.push_back((after, mirror, path));
             }
@@ -104,13 +104,13 @@ pub fn replay_walks<M: Staged<Action: Clone + Debug>>(
             }
             let action = actions.swap_remove(dice.below(actions.len()));
             actions.clear();
-            let (after, play) = model.play(&state, &action);
+            let (after, moves) = model.play(&state, &action);
             path.push(action);
             mirror
-                .follow(model.lines(&state), &play.moves, model.rules())
+                .follow(model.lines(&state), &moves, model.rules())
                 .map_err(|mismatch| difference(mismatch, &path))?;
             replayed.steps += 1;
-            replayed.commands += play.moves.len();
+            replayed.commands += moves.len();
             state = after;
         }
     }

@@ -16,6 +16,8 @@ pub struct Report {
     pub unique: usize,
     /// Most steps from the beginning.
     pub depth: usize,
+    /// How long it took one processor, where the system tells.
+    pub processor: Option<Duration>,
     /// The names of the different states in which nothing is left to do or to say.
     pub at_rest: BTreeSet<Fingerprint>,
     /// Properties that do not hold, each with the steps that show it.
@@ -50,6 +52,7 @@ where
         states: checker.state_count(),
         unique: checker.unique_state_count(),
         depth: checker.max_depth(),
+        processor: None,
         at_rest: BTreeSet::new(),
         failures: Vec::new(),
         holding: Vec::new(),
@@ -69,15 +72,21 @@ where
     report
 }
 
+/// How long this thread has been on a processor, where the system tells.
+pub fn processor_time() -> Option<Duration> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(told.split_whitespace().next()?.parse().ok()?))
+}
+
 /// Prints what was seen. `took`: for how long.
 pub fn print(report: &Report, took: Duration) {
-    let seconds = took.as_secs_f64();
+    let Report { states, unique, depth, at_rest, .. } = report;
+    let processor = report.processor.map(|time| format!(", {:.1} s of a processor", time.as_secs_f64()));
     println!(
-        "  {} states, {} of them different, depth {}, {} at rest, {seconds:.1} s",
-        report.states,
-        report.unique,
-        report.depth,
-        report.at_rest.len()
+        "  {states} states, {unique} of them different, {} at rest, depth {depth}, {:.1} s{}",
+        at_rest.len(),
+        took.as_secs_f64(),
+        processor.unwrap_or_default()
     );
     for name in &report.holding {
         println!("  holds: {name}");

@@ -120,80 +120,72 @@ pub fn all() -> Vec<Scenario> {
     scenarios
 }
 
-/// Two honest friends that pay each other. `in_flight: 1` keeps as many orders of events and fewer equal ones: what a side has
-/// to say waits until the friend has taken what is under way.
+/// Two honest friends that pay each other. `in_flight: 1` keeps an end from signing before the friend has taken what is under
+/// way; what it has to say meanwhile waits. The scenarios of the name with `-pipelined` let any number of statements be
+/// under way.
 fn of_friends() -> Vec<Scenario> {
     let base = Friends::default();
     let one = vec![(0, 2)];
+    let crash = Friends { crashes: 1, ..base.clone() };
+    let limit = Friends { lowered: Some((1, 1)), ..base.clone() };
+    let twice = Friends { payments: vec![(0, 2), (0, 1)], limits: [2, 3], ..base.clone() };
+    let twice_crash = Friends { crashes: 1, ..twice.clone() };
+    let twice_limit = Friends { lowered: Some((1, 1)), ..twice };
+    let stop = Friends { payments: one.clone(), stops: 1, accepts: 1, ..base.clone() };
+    let resets = Friends { payments: one.clone(), stops: 2, accepts: 2, ..base.clone() };
+    let both_stop = Friends { stops: 1, accepts: 1, ..base.clone() };
+    let singly = |model: &Friends| Friends { in_flight: 1, ..model.clone() };
     vec![
         friends("pay-one", "one payment", false, Friends { payments: one.clone(), ..base.clone() }),
         friends(
             "pay-one-crash",
             "one payment, and a process dies at any point",
             false,
-            Friends { payments: one.clone(), crashes: 1, ..base.clone() },
+            Friends { payments: one, crashes: 1, ..base.clone() },
         ),
-        friends("pay-both", "two payments cross", false, Friends { in_flight: 1, ..base.clone() }),
+        friends("pay-both", "two payments cross", false, base.clone()),
+        friends("pay-both-crash", "two payments cross, and a process dies at any point", false, singly(&crash)),
+        friends("pay-both-crash-pipelined", "the same with any number of statements under way", true, crash),
+        friends("pay-both-limit", "two payments cross, and a limit is lowered under them", false, singly(&limit)),
+        friends("pay-both-limit-pipelined", "the same with any number of statements under way", true, limit),
         friends(
-            "pay-both-crash",
-            "two payments cross, and a process dies at any point",
-            true,
-            Friends { in_flight: 1, crashes: 1, ..base.clone() },
-        ),
-        friends(
-            "pay-both-limit",
-            "two payments cross, and a limit is lowered under them",
+            "pay-twice-crash",
+            "two payments in one direction, and a process dies at any point",
             false,
-            Friends { in_flight: 1, lowered: Some((1, 1)), ..base.clone() },
+            singly(&twice_crash),
         ),
+        friends("pay-twice-crash-pipelined", "the same with any number of statements under way", true, twice_crash),
         friends(
             "pay-twice-limit",
             "two payments in one direction, and the limit that both need is lowered",
             false,
-            Friends {
-                in_flight: 1,
-                payments: vec![(0, 2), (0, 1)],
-                lowered: Some((1, 1)),
-                limits: [2, 3],
-                ..base.clone()
-            },
+            singly(&twice_limit),
         ),
-        friends(
-            "stop",
-            "the account stops under a payment, and begins again on accepted terms",
-            false,
-            Friends { payments: one.clone(), stops: 1, accepts: 1, ..base.clone() },
-        ),
+        friends("pay-twice-limit-pipelined", "the same with any number of statements under way", true, twice_limit),
+        friends("stop", "the account stops under a payment, and begins again on accepted terms", false, stop),
         friends(
             "resets-cross",
             "the account stops twice under a payment, and both owners accept each other's terms",
             false,
-            Friends { payments: one.clone(), stops: 2, accepts: 2, ..base.clone() },
+            resets.clone(),
         ),
         friends(
             "resets-cross-other-key",
             "the same when the other end has the smaller key",
             false,
-            Friends { payments: one, stops: 2, accepts: 2, smaller_key: 1, ..base.clone() },
+            Friends { smaller_key: 1, ..resets },
         ),
         friends(
             "meet",
             "the first balances do not agree, both owners accept, and a process dies at any point",
             false,
-            Friends {
-                payments: vec![(0, 1)],
-                balances: [1, 1],
-                have_met: false,
-                accepts: 2,
-                crashes: 1,
-                ..base.clone()
-            },
+            Friends { payments: vec![(0, 1)], balances: [1, 1], have_met: false, accepts: 2, crashes: 1, ..base },
         ),
         friends(
             "pay-both-stop",
             "two payments cross, and the account stops and begins again under them",
             true,
-            Friends { in_flight: 1, stops: 1, accepts: 1, ..base },
+            singly(&both_stop),
         ),
     ]
 }
@@ -251,19 +243,26 @@ fn of_chains() -> Vec<Scenario> {
     let ends = vec![BUYER, SELLER];
     vec![
         chain("chain", "one payment over a mediator", false, whole.clone()),
-        chain(
-            "chain-crash",
-            "and one of the three dies at any point",
-            true,
-            Chain { in_flight: 1, crashes: 1, ..whole.clone() },
-        ),
+        chain("chain-crash", "and one of the three dies at any point", false, Chain { crashes: 1, ..whole.clone() }),
         chain(
             "chain-limit",
             "one payment over a mediator, which lowers the buyer's limit below it under way",
             false,
-            Chain { in_flight: 1, lowered: Some((0, 1)), ..whole },
+            Chain { lowered: Some((0, 1)), ..whole },
         ),
         chain("chain-two", "two payments over a mediator", true, Chain { payments: 2, in_flight: 1, ..base.clone() }),
+        chain(
+            "chain-two-at-once",
+            "two payments over a mediator, each step signed at once",
+            true,
+            Chain { payments: 2, ..base.clone() },
+        ),
+        chain(
+            "chain-two-crash",
+            "two payments over a mediator, and one of the three dies at any point",
+            true,
+            Chain { payments: 2, in_flight: 1, crashes: 1, ..base.clone() },
+        ),
         chain("buyer-lies", "the buyer lies", false, Chain { liars: vec![BUYER], statements: 3, ..base.clone() }),
         chain("seller-lies", "the seller lies", false, Chain { liars: vec![SELLER], statements: 3, ..base.clone() }),
         chain(

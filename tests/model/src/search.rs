@@ -2,7 +2,7 @@
 //! leave no room for two states to be taken for one (one chance in 10^20 among a hundred million).
 
 use crate::reduction::{Group, Reduced};
-use crate::report::Report;
+use crate::report::{Report, processor_time};
 use stateright::{Expectation, Model, Property};
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
@@ -114,6 +114,8 @@ struct Level<M: Model> {
     /// The steps that led here from the state before.
     steps: Vec<M::Action>,
     name: Fingerprint,
+    /// None for what is before the beginning.
+    state: Option<M::State>,
     /// Only some of the nodes were followed.
     goes_alone: bool,
     open: Vec<Way<M>>,
@@ -130,16 +132,15 @@ struct Search<'a, M: Reduced> {
 }
 
 /// Visits every state of a world.
-///
-/// # Panics
-/// When a reduced search runs in a cycle in which one node is left out.
 pub fn search<M: Reduced>(model: &M, reduction: Reduction) -> Report {
     let properties = model.properties();
     let decided = vec![None; properties.len()];
     let mut search =
         Search { model, reduction, properties, decided, names: Names::default(), report: Report::default() };
+    let begun = processor_time();
     search.run();
     let Search { properties, decided, mut report, .. } = search;
+    report.processor = processor_time().zip(begun).map(|(now, begun)| now.saturating_sub(begun));
     for (property, steps) in properties.iter().zip(decided) {
         if (property.expectation == Expectation::Sometimes) == steps.is_some() {
             report.holding.push(property.name);
@@ -156,7 +157,7 @@ impl<M: Reduced> Search<'_, M> {
         let mut on_the_way = BTreeSet::new();
         let mut levels: Vec<Level<M>> = Vec::new();
         let first = self.model.init_states().into_iter().map(|state| (Vec::new(), self.canonical(state))).collect();
-        levels.push(Level { steps: Vec::new(), name: 0, goes_alone: false, open: first });
+        levels.push(Level { steps: Vec::new(), name: 0, state: None, goes_alone: false, open: first });
         while let Some(level) = levels.last_mut() {
             let Some((steps, state)) = level.open.pop() else {
                 on_the_way.remove(&level.name);
@@ -168,17 +169,19 @@ impl<M: Reduced> Search<'_, M> {
             if !visited.insert(name) {
                 if on_the_way.contains(&name) {
                     let mut cycle = levels.iter().skip_while(|level| level.name != name);
-                    assert!(cycle.any(|level| !level.goes_alone), "a node would be left out for ever");
+                    if cycle.all(|level| level.goes_alone) {
+                        self.follow_all(&mut levels);
+                    }
                 }
                 continue;
             }
-            levels.push(Level { steps, name, goes_alone: false, open: Vec::new() });
+            levels.push(Level { steps, name, state: None, goes_alone: false, open: Vec::new() });
             on_the_way.insert(name);
             self.report.depth = self.report.depth.max(levels.len() - 1);
             self.look(&state, &levels, &[]);
-            let (goes_alone, open) = self.ways(&state, &levels);
+            let (goes_alone, open) = self.ways(&state, &levels, true);
             let level = levels.last_mut().expect("it was just added");
-            (level.goes_alone, level.open) = (goes_alone, open);
+            (level.goes_alone, level.open, level.state) = (goes_alone, open, Some(state));
         }
         self.report.unique = visited.len();
     }
@@ -192,6 +195,15 @@ impl<M: Reduced> Search<'_, M> {
 
     fn after(&self, state: &M::State, action: &M::Action) -> M::State {
         self.canonical(self.model.next_state(state, action.clone()).expect("the step is possible"))
+    }
+
+    /// In the state where the search is, the other nodes have their turn, too.
+    fn follow_all(&mut self, levels: &mut [Level<M>]) {
+        let Some(state) = levels.last().and_then(|level| level.state.clone()) else { return };
+        let (_, all) = self.ways(&state, levels, false);
+        let level = levels.last_mut().expect("there is one");
+        level.goes_alone = false;
+        level.open.extend(all);
     }
 
     /// Checks the properties of a state, `steps` after the last of the levels.
@@ -213,7 +225,7 @@ impl<M: Reduced> Search<'_, M> {
     }
 
     /// All ways on that have to be followed, and whether they are those of a group alone.
-    fn ways(&mut self, state: &M::State, levels: &[Level<M>]) -> (bool, Vec<Way<M>>) {
+    fn ways(&mut self, state: &M::State, levels: &[Level<M>], may_go_alone: bool) -> (bool, Vec<Way<M>>) {
         let mut actions = Vec::new();
         self.model.actions(state, &mut actions);
         if self.reduction == Reduction::Whole {
@@ -223,7 +235,8 @@ impl<M: Reduced> Search<'_, M> {
         let mut of_nodes: Vec<Option<Vec<Way<M>>>> = (0..self.model.nodes()).map(|_| None).collect();
         let is_in = |node: usize, group: Group| group & (1 << node) != 0;
         let watched = self.model.watched(state);
-        for group in self.model.groups(state) {
+        let groups = if may_go_alone { self.model.groups(state) } else { Vec::new() };
+        for group in groups {
             let mut changes = false;
             let mut is_idle = true;
             for node in (0..self.model.nodes()).filter(|node| is_in(*node, group)) {

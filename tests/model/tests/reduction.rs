@@ -27,6 +27,34 @@ fn both_searches_come_to_the_same() {
     }
 }
 
+/// Every rule that can be broken without a liar.
+const RULES: &[Rules] = &[
+    Rules::SentBeforeDurable,
+    Rules::CrossedCommitIsAFault,
+    Rules::UnsignedCommitBinds,
+    Rules::LimitIsNotCheckedOnReceipt,
+    Rules::AbortReleases,
+    Rules::NewEpochForgetsCollects,
+    Rules::NothingIsResent,
+    Rules::CommitsBeforeItsUpstream,
+    Rules::TimerEndsCommitted,
+];
+
+/// With a broken rule, too: what fails in the whole world fails in what is left of it.
+#[test]
+fn both_searches_see_the_same_fail() {
+    for (name, rules) in
+        ["pay-one-crash", "stop", "chain"].into_iter().flat_map(|name| RULES.iter().map(move |rules| (name, *rules)))
+    {
+        let scenario = scenario(name).with_rules(rules);
+        let failed = |reduction| {
+            let failures = scenario.search(reduction).failures;
+            failures.into_iter().map(|(property, _)| property).collect::<Vec<_>>()
+        };
+        assert_eq!(failed(Reduction::Whole), failed(Reduction::Reduced), "{rules:?} in {name}");
+    }
+}
+
 #[test]
 fn another_program_counts_the_same_states() {
     for name in ["pay-one", "pay-one-crash", "stop", "liar", "ends-lie"] {
