@@ -181,7 +181,7 @@ fn shows_what_was_before(is_recovering: bool) {
         .checkpoint
         .as_ref()
         .map(|c| Checkpoint { author: if c.by_sender { key.remote } else { key.local }, set: &c.set });
-    let own = Agreement::of((*agreement).theirs.clone(), (*agreement).mine.clone()).unwrap();
+    let own = Agreement::of(agreement.theirs.clone(), agreement.mine.clone()).unwrap();
     let ordered = Replay::begin(&key, own, base).in_order(all).unwrap();
     let signer = &*pair.ends[0].signer;
     if is_recovering {
