@@ -185,6 +185,9 @@ impl Batch<'_> {
             );
             return;
         };
+        if offst_ledger::mutant!(IgnoreBackups) {
+            return;
+        }
         for head in backup.heads {
             self.compare_with_backup(key, &head);
         }

@@ -101,6 +101,9 @@ pub(crate) struct Recovery {
     pub(crate) is_stirred: bool,
     /// Friends that have given back our backup, or said that they have none.
     recalled: BTreeSet<PublicKey>,
+    /// What others remember of accounts that this node has forgotten, until their friends show them. Not stored: after a start
+    /// everybody is asked again.
+    forgotten: BTreeMap<LineKey, Head>,
     /// Keys in backups that are no friends' of ours: told once.
     strangers: BTreeSet<PublicKey>,
     rounds: u32,
@@ -114,6 +117,7 @@ impl Recovery {
             questions: Questions::default(),
             is_stirred: true,
             recalled: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             strangers: BTreeSet::new(),
             rounds: 0,
         }
@@ -163,7 +167,7 @@ impl Batch<'_> {
             return;
         }
         log::warn!("the database was put back or is new: every account goes on from what its friend can prove");
-        self.distrust_all();
+        self.distrust_all(true);
     }
 
     /// Something was really lost before the recovery began.
@@ -180,11 +184,12 @@ impl Batch<'_> {
     fn own_state_is_old(&mut self, why: &str) {
         log::error!("this node's database is an old copy: {why}; all accounts are recovered from their friends");
         self.state.recovery = Some(Recovery::new(RecoveryRecord::new(self.now.unix_ms, true)));
-        self.distrust_all();
+        self.distrust_all(false);
     }
 
-    /// All accounts in one transaction.
-    fn distrust_all(&mut self) {
+    /// All accounts in one transaction. `has_started`: the process has just begun, and what was compared before on accounts that
+    /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
+    fn distrust_all(&mut self, has_started: bool) {
         let recovery = self.state.recovery.as_mut().expect("the caller has set the mark");
         recovery.record.has_begun = true;
         self.changed.recovery = true;
@@ -194,7 +199,9 @@ impl Batch<'_> {
             let friend = self.state.friends.get_mut(&line.friend).expect("listed above");
             let connection = friend.connection;
             let account = friend.accounts.get_mut(&line.currency).expect("listed above");
-            account.distrust(self.now.unix_ms);
+            if has_started || !account.is_recovering() {
+                account.distrust(self.now.unix_ms);
+            }
             if let Some(connection) = connection {
                 self.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
             }
@@ -253,7 +260,12 @@ impl Batch<'_> {
             return;
         }
         let name = AccountKey { local: self.state.local, remote: key, currency: line.currency.clone() };
-        friend.accounts.insert(line.currency.clone(), Account::lost(name, 0, true, self.now.unix_ms));
+        let mut account = Account::lost(name, 0, true, self.now.unix_ms);
+        let remembered = self.state.recovery.as_ref().and_then(|recovery| recovery.forgotten.get(&line));
+        if let Some(head) = remembered {
+            account.expect_at_least(*head);
+        }
+        friend.accounts.insert(line.currency.clone(), account);
         log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
         if let Some(connection) = friend.connection {
             let frame = friend.accounts[&line.currency].resume_frame();
@@ -335,6 +347,7 @@ impl Batch<'_> {
                         self.own_state_is_old("a peer backup knows an account that it does not");
                     }
                     self.tell_of_stranger(at.friend);
+                    self.remember_head(at, expected);
                 }
                 return;
             }
@@ -361,6 +374,17 @@ impl Batch<'_> {
         });
         if shown.is_some_and(|shown| is_newer(head, shown)) {
             self.expose(&at, keeper);
+        }
+    }
+
+    /// The account comes back when its friend speaks of it, and then this is what it must show.
+    fn remember_head(&mut self, at: LineKey, head: Head) {
+        let Some(recovery) = &mut self.state.recovery else { return };
+        if self.state.friends.contains_key(&at.friend) {
+            let known = recovery.forgotten.entry(at).or_insert(head);
+            if (known.epoch, known.other.0, known.own.0) < (head.epoch, head.other.0, head.own.0) {
+                *known = head;
+            }
         }
     }
 

@@ -164,9 +164,6 @@ impl Account {
         if evidence.newest_epoch <= farthest {
             self.recovery.link.newest_shown = evidence.newest_epoch;
         }
-        if self.recovery.trust == Trust::Restored {
-            return outcome;
-        }
         let Some([theirs, mine]) = evidence.openings else {
             self.nothing_is_shown(&mut outcome, now_ms, signer);
             return outcome;
@@ -246,7 +243,11 @@ impl Account {
     }
 
     fn own_state_is_old(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64) {
-        if !self.is_recovering() {
+        if self.recovery.trust == Trust::Restored {
+            // It was compared with less, or our disk is a copy from before the friend showed this: it is compared again.
+            self.distrust(now_ms);
+            outcome.reply = true;
+        } else if !self.is_recovering() {
             self.distrust(now_ms);
             outcome.own_state_is_old = true;
             outcome.stopped = self.stopped;

@@ -59,6 +59,10 @@ mutants! {
     ForgetForward = "forget-forward",
     /// When the downstream is gone the upstream is released, committed or not.
     ReleaseBound = "release-bound",
+    /// A key that was lost and replaced is taken as a friend's again.
+    AcceptLostKey = "accept-lost-key",
+    /// Nobody looks at what other friends have kept.
+    IgnoreBackups = "ignore-backups",
     /// The row of a request that ended here is left on the disk.
     KeepArrival = "keep-arrival",
 }

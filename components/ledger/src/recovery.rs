@@ -7,6 +7,8 @@
 //!    | distrust                  | distrust     evidence was adopted, or what we hold stands
 //!    +-------> Doubtful <--------+                   |
 //!                 +----------------------------> Restored -----> Sound, with the next epoch
+//!                 ^                                  |
+//!                 +--- others, or the friend, show more; the disk is put back
 //! ```
 //!
 //! In all states but `Sound` nothing more is signed in the epoch, and its terms stay as they are, so that both sides come to the
@@ -113,9 +115,10 @@ impl Account {
     /// Our database may be old: the account stops, and nothing is signed in its epoch again, nor an Opening for an epoch below
     /// `now_ms` (unix). Whatever was not committed on it has to be given up by the caller as after every stop.
     ///
-    /// Without effect where that is settled already.
+    /// Without effect on an account that is in doubt already. One that was compared with its friend is in doubt again: the caller
+    /// says so of a disk that is put back, which may be a copy from the middle of a recovery.
     pub fn distrust(&mut self, now_ms: u64) {
-        if matches!(self.recovery.trust, Trust::Doubtful | Trust::Restored) {
+        if self.recovery.trust == Trust::Doubtful {
             return;
         }
         self.recovery.trust = Trust::Doubtful;

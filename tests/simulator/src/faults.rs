@@ -173,6 +173,8 @@ named! {
         Recovered = "recoveries that ended",
         /// Liars that had shown less than another friend kept were found out, and their accounts stopped.
         FoundOut = "liars found out by what others had kept",
+        /// A liar has shown less than there was, and nobody had told the recovering node of more: see `world/denial.rs`.
+        NotFoundOut = "accounts with liars of which nobody else could tell more",
         /// An account was begun anew on terms that an owner accepted.
         Reset = "accounts reset",
         /// An account of which neither side could show enough was settled by an owner.

@@ -434,6 +434,7 @@ impl Life {
         self.world.calm();
         self.world.advance(40_000);
         self.world.note_found_out();
+        self.world.check_found_out();
         self.leave_liars();
         let ends = self.honest_ends();
         for (from, to) in ends.iter().copied() {

@@ -423,6 +423,36 @@ fn a_friend_who_shows_less_than_another_has_kept_is_found_out() {
     assert_eq!(world.balance(1, 0), 0);
 }
 
+/// The account is one that the node has forgotten with its disk: the friend's word of it comes before the liar's.
+#[test]
+fn a_friend_who_shows_less_of_a_forgotten_account_is_found_out() {
+    let mut world = World::row(3, 1000);
+    let eggs: offst_proto::Currency = "eggs".parse().unwrap();
+    for (node, friend) in [(0, 1), (1, 0)] {
+        assert_eq!(world.ask(node, world.friendship(friend, &eggs, 0, 500)), Reply::Done);
+    }
+    world.advance(100_000);
+    let early = world.nodes[0].disk.clone();
+    let order = world.order(Purpose::Spontaneous {
+        destination: offst_proto::order::Destination::Key(world.key(1)),
+        currency: eggs.clone(),
+        amount: 300,
+    });
+    world.command(0, Command::Pay(Box::new(order)));
+    world.advance(100_000);
+    assert_eq!(world.nodes[1].account_in(world.key(0), &eggs).epoch().unwrap().balance(), 300);
+    world.kill(1);
+    world.replace_disk(0, early, false);
+    lose_disk(&mut world, 1, &[0, 2]);
+    world.connect(1, 2);
+    world.advance(5_000);
+    world.connect(0, 1);
+    world.advance(60_000);
+    let status = world.nodes[1].account_in(world.key(0), &eggs).status();
+    let is_named = matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. });
+    assert!(is_named, "{status:?}");
+}
+
 #[test]
 fn a_liar_who_comes_first_is_found_out_later() {
     let mut world = liar();

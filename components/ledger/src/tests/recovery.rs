@@ -647,6 +647,26 @@ fn a_signature_that_a_node_does_not_know_proves_that_its_database_is_old() {
     assert_eq!((known.stopped, account.is_recovering()), (None, false));
 }
 
+/// A copy of the disk was made when an account had been compared already, and is put back later.
+#[test]
+fn an_old_copy_of_a_comparison_is_in_doubt_again() {
+    let (mut pair, _) = before_the_lie();
+    let mut account = lost(&pair);
+    assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
+    let before = account.negotiation().mine.as_ref().unwrap().epoch;
+    let mut told = account.clone();
+    told.distrust(before + 7);
+    assert_eq!(told.recovery.trust, Trust::Doubtful);
+    assert!(!told.take_changes().is_empty());
+    // Nobody says so: what the node has signed since, and the friend shows, does.
+    pair.committed(15);
+    assert!(believes(&pair, &mut account, shown_by(&pair, 1)).is_ok());
+    assert_eq!(account.epoch().unwrap().balance(), pair.ends[0].account.epoch().unwrap().balance());
+    // For an epoch that may have been forgotten no Opening is signed.
+    assert_eq!(believes(&pair, &mut told, shown_by(&pair, 1)), Ok(()));
+    assert!(told.negotiation().mine.as_ref().unwrap().epoch >= before + 7);
+}
+
 #[test]
 fn a_head_that_comes_late_puts_a_restored_account_in_doubt_again() {
     let (pair, head) = before_the_lie();

@@ -338,6 +338,11 @@ impl Disk {
         })
     }
 
+    /// The sealed backup that is kept for a friend.
+    pub(super) fn backup_of(&self, friend: PublicKey) -> Option<&[u8]> {
+        self.peer_backups.get(&friend).map(Vec::as_slice)
+    }
+
     /// Whether its owner has agreed that this lost key has a successor.
     pub(super) fn has_replaced(&self, lost: PublicKey) -> bool {
         self.replacements.iter().any(|replacement| replacement.lost == lost)

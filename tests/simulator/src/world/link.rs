@@ -254,7 +254,12 @@ impl World {
             }
             inputs.push(self.input(from, packet));
         }
+        let is_recalled = |input: &Input| matches!(input, Input::Message(_, _, message) if matches!(**message, FriendMessage::Recalled(_)));
+        let gives_back = !self.denials.is_empty() && inputs.iter().any(is_recalled);
         self.batch(to, inputs);
+        if gives_back {
+            self.note_recalled(to, from);
+        }
         true
     }
 

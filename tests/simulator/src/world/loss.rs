@@ -11,13 +11,10 @@ use super::disk::Disk;
 use super::{Fault, Node, Payment, World, name, pair};
 use crate::faults::Deed;
 use offst_funder::{Change, Commit, Funder, RecoveryRecord, lost_friend};
-use offst_ledger::{Account, AccountKey, Status, StopReason};
+use offst_ledger::{Account, AccountKey, Status};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How long a liar that shows an older state keeps away from everybody else, ms.
-const APART_MS: u64 = 25_000;
 
 /// How an owner goes on without the newest disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +125,7 @@ impl World {
             }
         };
         self.tell(|| format!("node {index} goes on without its newest disk: {loss:?}"));
+        self.forget_denials(index);
         self.lost.insert(index);
         self.replaced.insert(index);
         self.change_disk(index, disk, loss != Loss::Silent);
@@ -175,62 +173,5 @@ impl World {
         changes.push(Change::Recovery(Some(RecoveryRecord::new(self.now(index).unix_ms, true))));
         disk.commit(&changes).expect("it writes");
         disk
-    }
-
-    /// A friend's disk is lost, and a liar goes back to where it was once: for a while it speaks only with that friend, so that
-    /// nobody shows it that more has happened.
-    pub(crate) fn show_older_state(&mut self, liar: usize, victim: usize, friends: &[usize]) {
-        let Some(copy) = self.nodes[liar].copy.as_deref().cloned() else { return };
-        if !self.nodes[liar].is_up() || !self.knows_more(victim, liar, &copy) {
-            return;
-        }
-        self.faults.add(Fault::OlderState);
-        self.tell(|| format!("node {liar} shows node {victim} an older state"));
-        self.lose(victim, friends, Loss::Everything);
-        self.change_disk(liar, copy, false);
-        for other in (0..self.nodes.len()).filter(|other| ![liar, victim].contains(other)) {
-            if self.cut.insert(pair(liar, other)) {
-                self.plan(APART_MS, super::agenda::Plan::Rejoin(liar, other));
-            }
-        }
-        self.start(liar);
-        self.start(victim);
-    }
-
-    /// Whether a node has received more of a friend's log than this old copy of the friend's disk knows of.
-    fn knows_more(&self, index: usize, friend: usize, copy: &Disk) -> bool {
-        let accounts = self.nodes[index].funder.iter().flat_map(Funder::accounts);
-        let with_friend = accounts.filter(|(key, _)| *key == self.key(friend));
-        let mut newer = with_friend.filter_map(|(_, account)| {
-            let epoch = account.epoch()?;
-            let line = account.key();
-            let rows = copy.account(&offst_funder::LineKey { friend: line.local, currency: line.currency.clone() })?;
-            let name = AccountKey { local: line.remote, remote: line.local, currency: line.currency.clone() };
-            let old = Account::restore(name, rows).expect("the disk can be read");
-            let old = old.epoch()?;
-            Some((epoch.number, epoch.theirs.seq) > (old.number, old.mine.seq))
-        });
-        newer.any(|is_newer| is_newer)
-    }
-
-    /// Counts who was found out since somebody looked.
-    pub(crate) fn note_found_out(&mut self) {
-        let mut found = Vec::new();
-        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| !self.liars.contains(index)) {
-            for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
-                let status = account.status();
-                let withholds =
-                    matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. });
-                let friend = self.index(friend);
-                if withholds && self.liars.contains(&friend) {
-                    found.push((index, friend));
-                }
-            }
-        }
-        for pair in found {
-            if self.found_out.insert(pair) {
-                self.faults.did(Deed::FoundOut);
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@
 mod agenda;
 mod answers;
 mod checks;
+mod denial;
 pub(crate) mod disk;
 mod heirs;
 mod liar;
@@ -203,6 +204,8 @@ pub struct World {
     pub(crate) careless: BTreeSet<usize>,
     /// Who found out which liar.
     found_out: BTreeSet<(usize, usize)>,
+    /// What liars deny that have gone back to an older state.
+    denials: Vec<denial::Denial>,
     /// Nodes that lie.
     pub(crate) liars: BTreeSet<usize>,
     /// How many answers of a hundred are stale, and how many are false.
@@ -331,6 +334,7 @@ impl World {
             handed_over: BTreeSet::new(),
             careless: BTreeSet::new(),
             found_out: BTreeSet::new(),
+            denials: Vec::new(),
             liars: BTreeSet::new(),
             wrong_answers: [0, 0],
             split_percent: 0,
@@ -413,6 +417,7 @@ impl World {
     pub fn command(&mut self, index: usize, command: Command) -> CommandId {
         self.counter += 1;
         let id = self.counter;
+        self.note_decision(index, &command);
         if self.nodes[index].is_up() {
             self.nodes[index].commands_of_this_run.push(id);
         }

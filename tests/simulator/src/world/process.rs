@@ -196,6 +196,7 @@ impl World {
         self.check_limits(index);
         self.check_second_statements(index);
         self.check_lost_keys(index);
+        self.check_denials(index);
         match crash {
             Some(Crash::BeforeOutputs) => outputs.clear(),
             Some(Crash::BetweenOutputs) => outputs.truncate(outputs.len() / 2),

@@ -1,0 +1,186 @@
+//! A liar that shows less than there was to a friend that has lost its disk, and what must come of it.
+//!
+//! Other friends keep, sealed, how far each account had come ([`PeerBackup`]). Where such a head tells of more than the liar
+//! shows, and is given back to the victim while it recovers, the account may never go on from what the liar shows unless its
+//! owner says so, and the liar is named ([`StopReason::FriendWithholds`]). That is demanded after every transaction of the
+//! victim's from then on, and once more at the end. It cannot be demanded
+//!
+//! * when no honest friend keeps a head that is newer than what the liar shows: a head tells only what both sides surely know,
+//!   and a backup is made a while after an account has moved;
+//! * when no such friend has given it back before the recovery ended: one that has gone away, or has not answered three times,
+//!   is not waited for, once its own account is back;
+//! * when the friend that kept it has lost its own disk in the meantime, or the victim has lost its own once more;
+//! * when the liar says that it has lost its state too: then the account waits for people, and nobody is accused;
+//! * when the victim's owner goes on with the liar all the same (`enable-friend`, `reset-friend`).
+
+use super::disk::Disk;
+use super::{Deed, Fault, World, name, pair};
+use crate::world::Loss;
+use offst_funder::{Command, Funder, LineKey};
+use offst_ledger::{Account, AccountKey, Status, StopReason};
+use offst_proto::Currency;
+use offst_proto::peer_backup::{AccountHead, PeerBackup};
+use std::collections::BTreeSet;
+
+/// How long a liar that shows an older state keeps away from everybody else, ms.
+const APART_MS: u64 = 25_000;
+
+/// What a liar denies, and who could tell.
+#[derive(Debug, Clone)]
+pub(super) struct Denial {
+    victim: usize,
+    liar: usize,
+    currency: Currency,
+    /// Honest friends that keep a head which tells of more than the liar shows.
+    keepers: BTreeSet<usize>,
+    /// One of them has said so to the victim, which recovers.
+    is_heard: bool,
+}
+
+impl World {
+    /// A friend's disk is lost, and a liar goes back to where it was once: for a while it speaks only with that friend, so that
+    /// nobody shows it that more has happened.
+    pub(crate) fn show_older_state(&mut self, liar: usize, victim: usize, friends: &[usize]) {
+        let Some(copy) = self.nodes[liar].copy.as_deref().cloned() else { return };
+        if !self.nodes[liar].is_up() || !self.knows_more(victim, liar, &copy) {
+            return;
+        }
+        self.faults.add(Fault::OlderState);
+        let denials = self.denials_of(liar, victim, friends, &copy);
+        self.tell(|| format!("node {liar} shows node {victim} an older state"));
+        self.lose(victim, friends, Loss::Everything);
+        self.change_disk(liar, copy, false);
+        self.denials.extend(denials);
+        for other in (0..self.nodes.len()).filter(|other| ![liar, victim].contains(other)) {
+            if self.cut.insert(pair(liar, other)) {
+                self.plan(APART_MS, super::agenda::Plan::Rejoin(liar, other));
+            }
+        }
+        self.start(liar);
+        self.start(victim);
+    }
+
+    /// Whether a node has received more of a friend's log than this old copy of the friend's disk knows of.
+    fn knows_more(&self, index: usize, friend: usize, copy: &Disk) -> bool {
+        let accounts = self.nodes[index].funder.iter().flat_map(Funder::accounts);
+        let with_friend = accounts.filter(|(key, _)| *key == self.key(friend));
+        let mut newer = with_friend.filter_map(|(_, account)| {
+            let epoch = account.epoch()?;
+            let line = account.key();
+            let rows = copy.account(&offst_funder::LineKey { friend: line.local, currency: line.currency.clone() })?;
+            let name = AccountKey { local: line.remote, remote: line.local, currency: line.currency.clone() };
+            let old = Account::restore(name, rows).expect("the disk can be read");
+            let old = old.epoch()?;
+            Some((epoch.number, epoch.theirs.seq) > (old.number, old.mine.seq))
+        });
+        newer.any(|is_newer| is_newer)
+    }
+
+    /// What this older copy of a liar's disk denies, and which honest friends keep for the victim what tells of more.
+    fn denials_of(&self, liar: usize, victim: usize, friends: &[usize], copy: &Disk) -> Vec<Denial> {
+        let accounts = self.nodes[victim].accounts().filter(|(key, _)| *key == self.key(liar));
+        let currencies: Vec<_> = accounts.map(|(_, account)| account.key().currency.clone()).collect();
+        let tells_more = |keeper: usize, currency: &Currency, shown: (u64, u64, u64)| {
+            let sealed = self.nodes[keeper].disk.backup_of(self.key(victim));
+            let backup = sealed.and_then(|sealed| PeerBackup::unseal(self.signer(victim), sealed));
+            let mut heads = backup.into_iter().flat_map(|backup| backup.heads);
+            heads.any(|head| {
+                let AccountHead { epoch, own_seq, other_seq, .. } = head;
+                let is_newer = epoch > shown.0 || epoch == shown.0 && (own_seq > shown.1 || other_seq > shown.2);
+                head.friend == self.key(liar) && head.currency == *currency && is_newer
+            })
+        };
+        let denials = currencies.into_iter().map(|currency| {
+            let rows = copy.account(&LineKey { friend: self.key(victim), currency: currency.clone() });
+            let shown = rows.map_or((0, 0, 0), |rows| {
+                let key = AccountKey { local: self.key(liar), remote: self.key(victim), currency: currency.clone() };
+                let old = Account::restore(key, rows).expect("the disk can be read");
+                old.epoch().map_or((0, 0, 0), |epoch| (epoch.number, epoch.theirs.seq, epoch.mine.seq))
+            });
+            let honest = friends.iter().copied().filter(|keeper| !self.liars.contains(keeper));
+            let keepers = honest.filter(|keeper| tells_more(*keeper, &currency, shown)).collect();
+            Denial { victim, liar, currency, keepers, is_heard: false }
+        });
+        denials.collect()
+    }
+
+    /// A node has lost its disk: what it was told is forgotten, and what it keeps for others.
+    pub(super) fn forget_denials(&mut self, index: usize) {
+        self.denials.retain(|denial| denial.victim != index && denial.liar != index);
+        for denial in &mut self.denials {
+            denial.keepers.remove(&index);
+        }
+    }
+
+    /// The owner of `index` may go on with a liar all the same.
+    pub(super) fn note_decision(&mut self, index: usize, command: &Command) {
+        let (Command::EnableFriend(friend) | Command::ResetFriend(friend, _)) = command else { return };
+        self.denials.retain(|denial| denial.victim != index || name(denial.liar) != *friend);
+    }
+
+    /// `keeper` gives a node its backup back, in a batch that is on the disk now.
+    pub(super) fn note_recalled(&mut self, index: usize, keeper: usize) {
+        let recovers = self.nodes[index].disk.is_recovering() && self.nodes[index].funder.is_some();
+        for denial in self.denials.iter_mut().filter(|denial| denial.victim == index && recovers) {
+            denial.is_heard |= denial.keepers.contains(&keeper);
+        }
+    }
+
+    /// What another friend has told is not forgotten: no account goes on from what a liar shows.
+    pub(super) fn check_denials(&self, index: usize) {
+        for denial in self.denials.iter().filter(|denial| denial.victim == index && denial.is_heard) {
+            let status = self.nodes[index].status(self.key(denial.liar), &denial.currency);
+            assert_ne!(
+                status,
+                Some(Status::Consistent),
+                "node {} shows node {index} less of their account in {} than others keep, and it goes on from that",
+                denial.liar,
+                denial.currency
+            );
+        }
+    }
+
+    /// Everybody has been together for a while: whoever could be found out was, and is named.
+    pub(crate) fn check_found_out(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.check_denials(index);
+        }
+        for Denial { victim, liar, currency, is_heard, .. } in self.denials.clone() {
+            let status = self.nodes[victim].status(self.key(liar), &currency);
+            let reason = match &status {
+                Some(Status::Inconsistent { reason, .. }) => *reason,
+                _ => None,
+            };
+            if !is_heard {
+                self.faults.did(Deed::NotFoundOut);
+                continue;
+            }
+            assert!(
+                matches!(reason, Some(StopReason::FriendWithholds | StopReason::BothStatesLost)),
+                "node {liar} has shown node {victim} less of their account in {currency} than others keep, and is not named: \
+                 {status:?}"
+            );
+        }
+    }
+
+    /// Counts who was found out since somebody looked.
+    pub(crate) fn note_found_out(&mut self) {
+        let mut found = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| !self.liars.contains(index)) {
+            for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
+                let status = account.status();
+                let withholds =
+                    matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. });
+                let friend = self.index(friend);
+                if withholds && self.liars.contains(&friend) {
+                    found.push((index, friend));
+                }
+            }
+        }
+        for pair in found {
+            if self.found_out.insert(pair) {
+                self.faults.did(Deed::FoundOut);
+            }
+        }
+    }
+}
