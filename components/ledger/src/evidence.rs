@@ -333,9 +333,18 @@ impl Account {
             return;
         }
         let (number, reached) = (transfer.replay.agreement().number, transfer.replay.reached());
+        // An Opening that we have signed since our state is in doubt rests on what we held then, and so does an epoch that the
+        // friend has begun with it: that it is newer than what others remember proves nothing. One above all that we remember was
+        // signed by a newer disk.
+        let offered = self.negotiation.mine.as_ref().map_or(0, |mine| mine.epoch);
+        let offers = self.negotiation.floor.forgotten.map(|floor| floor.saturating_add(1)..=offered);
+        let rests_on_offer = offers.is_some_and(|offers| offers.contains(&transfer.replay.agreement().mine.epoch));
+        let is_as_told = |head: crate::recovery::Head| {
+            if rests_on_offer { self.holds_enough() } else { head.is_within(number, reached) }
+        };
         let is_enough = self.is_proven(&transfer.replay)
             && !transfer.is_forked
-            && self.recovery.at_least.is_none_or(|head| head.is_within(number, reached))
+            && self.recovery.at_least.is_none_or(is_as_told)
             && self.epoch.as_ref().is_none_or(|epoch| {
                 let is_same = number == epoch.number && transfer.replay.agreement().agreed == epoch.agreed;
                 let is_later = is_same && reached[0] >= epoch.acknowledged.0 && reached[1] >= epoch.theirs.seq;

@@ -647,6 +647,31 @@ fn a_signature_that_a_node_does_not_know_proves_that_its_database_is_old() {
     assert_eq!((known.stopped, account.is_recovering()), (None, false));
 }
 
+/// The friend agrees quickly to what rests on too little: an epoch that we have offered ourselves proves nothing.
+#[test]
+fn an_offer_that_rested_on_too_little_is_no_evidence() {
+    let (pair, head) = before_the_lie();
+    let mut account = lost(&pair);
+    let mut shown = shown_by(&pair, 1);
+    shown.statements.truncate(3);
+    assert_eq!(believes(&pair, &mut account, shown), Ok(()));
+    let mine = account.negotiation().mine.clone().unwrap();
+    assert!(!account.expect_at_least(head));
+    let mirrored = Opening { author: mine.other, other: mine.author, balance: -mine.balance, ..(*mine).clone() };
+    assert!(mirrored.continuing.is_empty());
+    let theirs = Verified::sign(mirrored, &CheapSigner(mine.other));
+    let mut shown = shown_by(&pair, 1);
+    shown.statements.clear();
+    let opening = |opening: &Verified<Opening>| Unverified::from_wire(opening.wire()).unwrap();
+    (shown.evidence.openings, shown.evidence.checkpoint) = (Some([opening(&theirs), opening(&mine)]), None);
+    shown.evidence.newest_epoch = mine.epoch;
+    let (refused, stopped) = believes(&pair, &mut account, shown).unwrap_err();
+    assert_eq!((refused, stopped, account.stopped), (None, None, Some(StopReason::FriendWithholds)));
+    assert_eq!(account.recovery.trust, Trust::Doubtful);
+    assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
+    assert_eq!(account.epoch().unwrap().balance(), 25);
+}
+
 /// A copy of the disk was made when an account had been compared already, and is put back later.
 #[test]
 fn an_old_copy_of_a_comparison_is_in_doubt_again() {
