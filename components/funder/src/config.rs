@@ -142,6 +142,14 @@ impl Batch<'_> {
         {
             return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
         }
+        let is_forgotten = self.is_forgotten(&line(key, &new.currency));
+        if is_forgotten && new.balance != 0 {
+            return Err(
+                "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
+                        balance of 0"
+                    .into(),
+            );
+        }
         let friend = match self.state.friends.get_mut(&key) {
             Some(friend) => {
                 if friend.record.name != new.name {
@@ -173,7 +181,12 @@ impl Batch<'_> {
         let line = line(key, &new.currency);
         let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
         let signer = &*self.environment.signer;
-        let account = Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer);
+        // Its node shows what both have signed. An Opening would contradict it.
+        let account = if is_forgotten {
+            Account::lost(account_key, new.max_debt, new.open, self.now.unix_ms)
+        } else {
+            Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer)
+        };
         if let Some(connection) = friend.connection {
             self.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }
@@ -343,7 +356,9 @@ impl Batch<'_> {
     fn forget_account(&mut self, line: &crate::records::LineKey) -> usize {
         let friend = self.state.friends.get_mut(&line.friend).expect("the caller has looked");
         let account = friend.accounts.remove(&line.currency).expect("the caller has looked");
-        if let Some(epoch) = account.newest_epoch() {
+        // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is over.
+        let epoch = if account.is_recovering() { Some(self.now.unix_ms) } else { None };
+        if let Some(epoch) = epoch.max(account.newest_epoch()) {
             self.state.tombstones.insert(line.clone(), epoch);
         }
         self.changed.dropped_accounts.insert(line.clone());

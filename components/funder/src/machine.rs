@@ -171,6 +171,8 @@ pub trait Commit {
 pub(crate) struct Changed {
     pub(crate) friends: BTreeSet<PublicKey>,
     pub(crate) dropped_accounts: BTreeSet<LineKey>,
+    /// Accounts that never were in this database, and are over all the same.
+    pub(crate) tombstones: BTreeSet<LineKey>,
     pub(crate) replacements: BTreeSet<PublicKey>,
     pub(crate) relays: BTreeSet<String>,
     pub(crate) index_servers: BTreeSet<String>,
@@ -467,6 +469,10 @@ impl Batch<'_> {
             if let Some(epoch) = state.tombstones.get(&line) {
                 changes.push(Change::Tombstone(line, *epoch));
             }
+        }
+        for line in changed.tombstones {
+            let epoch = state.tombstones[&line];
+            changes.push(Change::Tombstone(line, epoch));
         }
         for line in &self.touched {
             let account =

@@ -185,8 +185,9 @@ impl Batch<'_> {
             );
             return;
         };
-        for head in backup.heads {
-            self.compare_with_backup(key, &head);
+        for head in &backup.heads {
+            self.compare_with_backup(key, head);
         }
+        self.note_forgotten(&backup);
     }
 }

@@ -24,7 +24,7 @@ use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::friend::Resume;
 use offst_proto::limits::CURRENCIES_MAX;
-use offst_proto::peer_backup::AccountHead;
+use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,8 +101,12 @@ pub(crate) struct Recovery {
     pub(crate) is_stirred: bool,
     /// Friends that have given back our backup, or said that they have none.
     recalled: BTreeSet<PublicKey>,
-    /// Keys in backups that are no friends' of ours: told once.
-    strangers: BTreeSet<PublicKey>,
+    /// Accounts in backups that this node does not know.
+    forgotten: BTreeSet<LineKey>,
+    /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
+    strangers: BTreeSet<LineKey>,
+    /// When the newest backup that has come back was made, unix ms.
+    newest_backup_ms: u64,
     rounds: u32,
 }
 
@@ -114,7 +118,9 @@ impl Recovery {
             questions: Questions::default(),
             is_stirred: true,
             recalled: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             strangers: BTreeSet::new(),
+            newest_backup_ms: 0,
             rounds: 0,
         }
     }
@@ -334,7 +340,6 @@ impl Batch<'_> {
                     } else {
                         self.own_state_is_old("a peer backup knows an account that it does not");
                     }
-                    self.tell_of_stranger(at.friend);
                 }
                 return;
             }
@@ -364,14 +369,54 @@ impl Batch<'_> {
         }
     }
 
-    fn tell_of_stranger(&mut self, key: PublicKey) {
+    /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was full.
+    pub(crate) fn note_forgotten(&mut self, backup: &PeerBackup) {
         let Some(recovery) = &mut self.state.recovery else { return };
-        if !self.state.friends.contains_key(&key) && recovery.strangers.insert(key) {
-            log::warn!(
-                "a peer backup knows of an account with {key}, who is no friend of this node any more: whoever it is, add it \
-                 with `stnode recover`"
-            );
+        let state = (&self.state.friends, &self.state.tombstones);
+        let is_unknown = |at: &LineKey, epoch: u64| {
+            !state.0.contains_key(&at.friend) && state.1.get(at).is_none_or(|removed| *removed < epoch)
+        };
+        let heads = backup.heads.iter().map(|head| (line(head.friend, &head.currency), head.epoch));
+        let unknown: Vec<_> = heads.filter(|(at, epoch)| is_unknown(at, *epoch)).map(|(at, _)| at).collect();
+        recovery.forgotten.extend(unknown.iter().cloned());
+        if backup.made_ms < recovery.newest_backup_ms {
+            return;
         }
+        recovery.newest_backup_ms = backup.made_ms;
+        if backup.heads.len() < HEADS_MAX {
+            recovery.strangers.clear();
+        }
+        for at in unknown {
+            if recovery.strangers.insert(at.clone()) {
+                log::warn!(
+                    "a peer backup knows of an account in {} with {}, who is no friend of this node: whoever it is, add it \
+                     with `add-friend`, and its node shows what both have signed; payments that may have gone to it wait",
+                    at.currency,
+                    at.friend
+                );
+            }
+        }
+    }
+
+    /// Whether a newest backup names this account, and nobody has shown what was signed on it.
+    pub(crate) fn is_forgotten(&self, at: &LineKey) -> bool {
+        self.state.recovery.as_ref().is_some_and(|recovery| recovery.strangers.contains(at))
+    }
+
+    /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
+    pub(crate) fn knows_whom_to_ask(&self) -> bool {
+        let Some(recovery) = &self.state.recovery else { return true };
+        let is_here =
+            |at: &LineKey| self.state.friends.contains_key(&at.friend) || self.state.tombstones.contains_key(at);
+        self.has_heard_all() && recovery.strangers.iter().all(is_here)
+    }
+
+    /// Whether every friend that is connected has given back our backup, or left the question without an answer for long.
+    fn has_heard_all(&self) -> bool {
+        let Some(recovery) = &self.state.recovery else { return true };
+        let mut friends = self.state.friends.iter();
+        recovery.rounds >= ROUNDS_MAX
+            || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
     }
 
     /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
@@ -393,7 +438,7 @@ impl Batch<'_> {
         self.disable_at_once(at.friend);
     }
 
-    /// A friend has said what it keeps for us.
+    /// A friend has said what it keeps for us, as it was asked to.
     pub(crate) fn was_recalled(&mut self, key: PublicKey) {
         if let Some(recovery) = &mut self.state.recovery {
             recovery.recalled.insert(key);
@@ -428,14 +473,7 @@ impl Batch<'_> {
             return;
         }
         let is_settled = self.relink();
-        let recovery = self.state.recovery.as_ref().expect("looked above");
-        let has_heard_all = recovery.rounds >= ROUNDS_MAX
-            || self
-                .state
-                .friends
-                .iter()
-                .all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key));
-        if is_settled && has_heard_all && self.all_accounts_are_back() {
+        if is_settled && self.has_heard_all() && self.all_accounts_are_back() {
             self.end_recovery();
         }
     }
@@ -456,6 +494,11 @@ impl Batch<'_> {
             for id in old {
                 self.close_invoice(id, InvoiceStatus::Cancelled);
             }
+        }
+        // The node goes on without them: a backup that still names them starts no other recovery.
+        for line in recovery.forgotten.into_iter().filter(|line| !self.state.friends.contains_key(&line.friend)) {
+            self.state.tombstones.insert(line.clone(), self.now.unix_ms);
+            self.changed.tombstones.insert(line);
         }
         for line in self.all_lines() {
             self.backup_is_due(line);

@@ -8,7 +8,7 @@
 //! | nothing is known of it | our own history is read, and all other friends are asked |
 //!
 //! Whoever shows the preimage makes it collected. It is cancelled only when the friend it went to, or after all accounts are
-//! back every other friend, knows nothing of it. A lie costs what silence costs: whoever collected a request from us and hides
+//! back every other friend, knows nothing of it; and not while a friend's backup names an account that nobody has shown. A lie costs what silence costs: whoever collected a request from us and hides
 //! it has been paid, and keeps from us what the one before us would have paid.
 //!
 //! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
@@ -83,7 +83,7 @@ impl Batch<'_> {
         self.state.friends.get(&line.friend)?.accounts.get(&line.currency)
     }
 
-    fn incoming_at(&self, hop: &HopKey) -> Option<Pending> {
+    pub(crate) fn incoming_at(&self, hop: &HopKey) -> Option<Pending> {
         self.any_account(&hop.line)?.pending(Direction::Incoming, hop.id).copied()
     }
 
@@ -109,7 +109,7 @@ impl Batch<'_> {
         for incoming in arrivals {
             if self.is_distrusted(&incoming.line) {
                 wanted.is_open = true;
-            } else if self.incoming_at(&incoming).is_none() {
+            } else if self.pending_arrival(&incoming).is_none() {
                 self.remove_arrival(&incoming);
             }
         }
@@ -259,7 +259,7 @@ impl Batch<'_> {
         true
     }
 
-    /// All others are asked; when all accounts are back and nobody knows of it, it is cancelled.
+    /// All others are asked; when all accounts are back, nobody knows of it, and no backup names anybody else, it is cancelled.
     fn ask_everybody(&mut self, incoming: &HopKey, wanted: &mut Wanted) -> bool {
         if self.look_up_own(incoming.id, wanted) {
             return false;
@@ -275,7 +275,8 @@ impl Batch<'_> {
                 knows_nobody = false;
             }
         }
-        if !knows_nobody || !self.all_accounts_are_back() {
+        // Somebody whom the owner has not named again may have collected it already, or may do so later.
+        if !knows_nobody || !self.all_accounts_are_back() || !self.knows_whom_to_ask() {
             return false;
         }
         log::warn!("no friend knows of the request {}, which continues: it is cancelled", incoming.id);
