@@ -101,8 +101,8 @@ pub(crate) struct Recovery {
     pub(crate) is_stirred: bool,
     /// Friends that have given back our backup, or said that they have none.
     recalled: BTreeSet<PublicKey>,
-    /// Accounts in backups that this node does not know.
-    forgotten: BTreeSet<LineKey>,
+    /// Accounts in backups that this node does not know, and the newest epoch of each.
+    forgotten: BTreeMap<LineKey, u64>,
     /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
     strangers: BTreeSet<LineKey>,
     /// When the newest backup that has come back was made, unix ms.
@@ -118,7 +118,7 @@ impl Recovery {
             questions: Questions::default(),
             is_stirred: true,
             recalled: BTreeSet::new(),
-            forgotten: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             strangers: BTreeSet::new(),
             newest_backup_ms: 0,
             rounds: 0,
@@ -377,8 +377,11 @@ impl Batch<'_> {
             !state.0.contains_key(&at.friend) && state.1.get(at).is_none_or(|removed| *removed < epoch)
         };
         let heads = backup.heads.iter().map(|head| (line(head.friend, &head.currency), head.epoch));
-        let unknown: Vec<_> = heads.filter(|(at, epoch)| is_unknown(at, *epoch)).map(|(at, _)| at).collect();
-        recovery.forgotten.extend(unknown.iter().cloned());
+        let unknown: Vec<_> = heads.filter(|(at, epoch)| is_unknown(at, *epoch)).collect();
+        for (at, epoch) in &unknown {
+            let known = recovery.forgotten.entry(at.clone()).or_default();
+            *known = (*known).max(*epoch);
+        }
         if backup.made_ms < recovery.newest_backup_ms {
             return;
         }
@@ -386,7 +389,7 @@ impl Batch<'_> {
         if backup.heads.len() < HEADS_MAX {
             recovery.strangers.clear();
         }
-        for at in unknown {
+        for (at, _) in unknown {
             if recovery.strangers.insert(at.clone()) {
                 log::warn!(
                     "a peer backup knows of an account in {} with {}, who is no friend of this node: whoever it is, add it \
@@ -406,8 +409,11 @@ impl Batch<'_> {
     /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
     pub(crate) fn knows_whom_to_ask(&self) -> bool {
         let Some(recovery) = &self.state.recovery else { return true };
-        let is_here =
-            |at: &LineKey| self.state.friends.contains_key(&at.friend) || self.state.tombstones.contains_key(at);
+        let friends = &self.state.friends;
+        let is_here = |at: &LineKey| {
+            let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
+            is_added || self.state.tombstones.contains_key(at)
+        };
         self.has_heard_all() && recovery.strangers.iter().all(is_here)
     }
 
@@ -496,8 +502,10 @@ impl Batch<'_> {
             }
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
-        for line in recovery.forgotten.into_iter().filter(|line| !self.state.friends.contains_key(&line.friend)) {
-            self.state.tombstones.insert(line.clone(), self.now.unix_ms);
+        let unknown = recovery.forgotten.into_iter().filter(|(line, _)| !self.state.friends.contains_key(&line.friend));
+        for (line, epoch) in unknown {
+            let removed = self.state.tombstones.entry(line.clone()).or_default();
+            *removed = (*removed).max(epoch).max(self.now.unix_ms);
             self.changed.tombstones.insert(line);
         }
         for line in self.all_lines() {
