@@ -259,10 +259,8 @@ impl Batch<'_> {
             Ok(key) => key,
             Err(sentence) => return self.reply(id, Reply::Refused(sentence)),
         };
-        let owes = self.state.friends[&key]
-            .accounts
-            .values()
-            .any(|account| account.epoch().is_some_and(|epoch| epoch.balance() != 0));
+        // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each other.
+        let owes = self.state.friends[&key].accounts.values().any(|account| account.settled_terms().balance != 0);
         if owes && !forgive {
             let sentence = format!("the balance with \"{name}\" is not 0: settle it first, or give --forgive");
             return self.reply(id, Reply::Refused(sentence));
@@ -299,8 +297,12 @@ impl Batch<'_> {
             let Some(friend) = self.state.friends.get(&key) else { continue };
             let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing);
             let is_drained = friend.accounts.values().all(|account| {
+                let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
+                // What has ended here waits only for the next epoch; what our first Opening offers has not ended.
+                let is_empty = pendings
+                    .all(|(direction, id, _)| direction == Direction::Incoming && account.has_claimed(id))
+                    && (account.epoch().is_some() || account.settled_terms().continuing.is_empty());
                 // On an account that has stopped already nobody acknowledges anything any more.
-                let is_empty = account.epoch().is_none_or(|epoch| epoch.pendings().next().is_none());
                 is_empty && (account.ends_are_known() || account.active().is_none())
             });
             if is_draining && is_drained {

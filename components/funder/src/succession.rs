@@ -93,7 +93,11 @@ impl Batch<'_> {
                 .epoch()
                 .into_iter()
                 .flat_map(|epoch| epoch.pendings())
-                .filter(|(direction, _, pending)| *direction == Direction::Incoming && pending.stage.is_committed())
+                .filter(|(direction, id, pending)| {
+                    // What has ended here since the friend lost its disk goes over as a part of the balance.
+                    let is_open = pending.stage.is_committed() && !account.has_claimed(*id);
+                    *direction == Direction::Incoming && is_open
+                })
                 .count();
             if underway > 0 {
                 return Err(format!(
