@@ -216,6 +216,7 @@ impl Batch<'_> {
             return Ok(());
         }
         self.set_standing(key, Standing::Enabled);
+        self.recover_enabled(key);
         self.give_out_contact(key);
         self.refuse_drain_waiters(key, &format!("\"{name}\" was enabled again in the meantime"));
         Ok(())
@@ -347,6 +348,9 @@ impl Batch<'_> {
         let friend = self.state.friends.get_mut(&key).expect("the caller has looked");
         friend.record.standing = Standing::Disabled;
         friend.connection = None;
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.is_stirred = true;
+        }
         for account in friend.accounts.values_mut() {
             account.disconnected();
         }

@@ -467,9 +467,23 @@ impl Batch<'_> {
         self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
     }
 
-    /// Whether every account goes on from a new epoch.
+    /// Whether every account goes on from a new epoch. A disabled friend never comes, and is not waited for: its accounts stay in
+    /// doubt until it is enabled. What may still be under way over them keeps a recovery open all the same.
     pub(crate) fn all_accounts_are_back(&self) -> bool {
-        self.state.friends.values().flat_map(|friend| friend.accounts.values()).all(|account| !account.is_recovering())
+        let expected = self.state.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
+        expected.flat_map(|friend| friend.accounts.values()).all(|account| !account.is_recovering())
+    }
+
+    /// A friend is enabled that a recovery has not waited for: what continues on its accounts has still to find its other side,
+    /// and open invoices may have been paid over them. All other accounts are as they were.
+    pub(crate) fn recover_enabled(&mut self, key: PublicKey) {
+        let is_left = self.state.friends[&key].accounts.values().any(Account::is_recovering);
+        if is_left && !self.is_recovering() {
+            let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.now.unix_ms, false) };
+            self.state.recovery = Some(Recovery::new(record));
+            self.changed.recovery = true;
+            self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+        }
     }
 
     /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.

@@ -597,3 +597,60 @@ fn a_backup_that_nobody_has_asked_for_is_not_looked_at() {
     world.batch(1, vec![answer(&sealed)]);
     assert!(!is_recovering(&world, 1));
 }
+
+/// A friend that is disabled never comes, so nobody waits for it.
+#[test]
+fn a_disabled_friend_does_not_keep_a_recovery_open() {
+    let mut world = World::row(3, 1000);
+    world.send(0, 2, 10);
+    world.settle();
+    world.advance(5_000);
+    let invoice = world.invoice(1, 5);
+    assert_eq!(world.ask(1, Command::DisableFriend { name: name(2), force: true }), Reply::Done);
+    world.kill(1);
+    let copy = world.nodes[1].disk.clone();
+    put_back(&mut world, 1, copy, true);
+    end(&mut world);
+    assert!(world.is_consistent(0, 1) && !is_recovering(&world, 1));
+    let (id, _) = world.pay(0, &invoice);
+    world.advance(60_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid, "{}", world.payment(0, id).reason);
+    // It comes back as any other account when it is enabled, also after a restart.
+    world.kill(1);
+    world.start(1);
+    assert_eq!(world.ask(1, Command::EnableFriend(name(2))), Reply::Done);
+    assert!(is_recovering(&world, 1));
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    assert_eq!(world.balance(1, 2), -10);
+    let (id, _) = world.send(0, 2, 10);
+    world.advance(5_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+}
+
+/// 0 has committed a payment to 2 over 1, which loses its disk, and disables 2 or 0 before that has shown anything. Nothing is
+/// released before it is known how it ended.
+#[test]
+fn what_may_be_under_way_over_a_disabled_friend_waits_until_it_is_enabled() {
+    for disabled in [0, 2] {
+        let mut world = World::row(3, 1000);
+        let invoice = world.invoice(2, 70);
+        let (id, _) = world.pay(0, &invoice);
+        while world.nodes[1].account(world.key(2)).epoch().unwrap().pendings().all(|(.., p)| !p.stage.is_committed()) {
+            assert!(world.step());
+        }
+        world.settle_but(1);
+        world.nodes[1].is_frozen = false;
+        lose_disk(&mut world, 1, &[0, 2]);
+        assert_eq!(world.ask(1, Command::DisableFriend { name: name(disabled), force: true }), Reply::Done);
+        end(&mut world);
+        assert_eq!(world.payment(0, id).progress, Progress::Committed);
+        assert_eq!(world.ask(1, Command::EnableFriend(name(disabled))), Reply::Done);
+        end(&mut world);
+        assert_eq!(world.payment(0, id).progress, Progress::Paid, "{disabled}");
+        assert!(!is_recovering(&world, 1));
+        let wealth: Vec<_> = world.nodes.iter().map(|node| node.wealth()).collect();
+        assert_eq!(wealth, [-71, 1, 70]);
+    }
+}
