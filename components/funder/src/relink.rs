@@ -35,7 +35,7 @@ pub(crate) struct Questions {
     unknown: BTreeMap<RequestId, BTreeSet<PublicKey>>,
     /// Under way to a friend.
     asked: BTreeMap<PublicKey, BTreeSet<RequestId>>,
-    /// Answered that it is pending: asked again only after a while.
+    /// Answered that it is pending, or not at all: asked again only after a while.
     later: BTreeSet<(PublicKey, RequestId)>,
     /// Looked up in our own history.
     looked_up: BTreeSet<RequestId>,
@@ -358,7 +358,8 @@ impl Batch<'_> {
         }
     }
 
-    /// A friend says how requests ended.
+    /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the same
+    /// question at once.
     pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
         let Some(recovery) = &mut self.state.recovery else { return };
         recovery.is_stirred = true;
@@ -379,6 +380,11 @@ impl Batch<'_> {
                     recovery.questions.unknown.entry(*id).or_default().insert(key);
                 }
             }
+        }
+        let answered: BTreeSet<_> = ends.iter().map(|(id, _)| *id).collect();
+        if let Some(recovery) = &mut self.state.recovery {
+            let left_out = asked.difference(&answered).map(|id| (key, *id));
+            recovery.questions.later.extend(left_out);
         }
     }
 

@@ -3,8 +3,9 @@
 use super::handover::incoming;
 use super::recovery::{end, is_recovering, lose_disk};
 use super::succession::{is_bound, refusal};
-use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, Reply};
+use offst_funder::{Change, Command, Commit, Input, Progress, RecoveryRecord, Reply};
 use offst_ledger::Direction;
+use offst_proto::friend::FriendMessage;
 use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::{Operation, Request};
 use offst_proto::{Currency, PaymentId, RequestId};
@@ -133,4 +134,48 @@ fn a_friend_that_a_backup_names_and_its_owner_gives_up_is_not_waited_for() {
     end(&mut world);
     assert!(!is_recovering(&world, 1));
     assert_eq!(incoming(&world, 1, 0), 0);
+}
+
+/// The questions that 1 asks 2, each with its connection.
+fn questions(world: &mut World) -> Vec<(u64, Vec<RequestId>)> {
+    let inputs = world.take_inputs(1, 2).into_iter();
+    let questions = inputs.filter_map(|input| match input {
+        Input::Message(_, connection, message) => match *message {
+            FriendMessage::Resolve(ids) => Some((connection, ids)),
+            _ => None,
+        },
+        _ => None,
+    });
+    questions.collect()
+}
+
+/// A friend that leaves a question out of its answer is asked again only after a while: two nodes never keep each other busy.
+#[test]
+fn who_answers_nothing_is_not_asked_again_at_once() {
+    let mut world = World::row(3, 1000);
+    let invoice = world.invoice(2, 70);
+    world.pay(0, &invoice);
+    while !is_bound(&world, 1, 2) {
+        assert!(world.step());
+    }
+    // 2 collects from 1, which loses its disk.
+    world.settle_but(1);
+    world.nodes[1].is_frozen = false;
+    lose_disk(&mut world, 1, &[0, 2]);
+    world.connect_all();
+    while !(world.is_consistent(0, 1) && world.is_consistent(1, 2)) {
+        assert!(world.step());
+    }
+    world.make_puppet(2);
+    let mut asked = questions(&mut world);
+    while asked.is_empty() {
+        assert!(world.step());
+        asked = questions(&mut world);
+    }
+    let [(connection, ids)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!(ids.len(), 1);
+    let answer = FriendMessage::Resolved(vec![]);
+    world.batch(1, vec![Input::Message(world.key(2), *connection, Box::new(answer))]);
+    assert_eq!(questions(&mut world), []);
+    assert_eq!(incoming(&world, 1, 0), 1);
 }
