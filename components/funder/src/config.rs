@@ -142,13 +142,12 @@ impl Batch<'_> {
         {
             return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
         }
-        let is_forgotten = self.is_forgotten(&line(key, &new.currency));
-        if is_forgotten && new.balance != 0 {
-            return Err(
-                "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
-                        balance of 0"
-                    .into(),
-            );
+        // Its node shows what both have signed. An Opening would contradict it.
+        let forgotten = self.forgotten_account(&line(key, &new.currency), new.max_debt, new.open);
+        if forgotten.is_some() && new.balance != 0 {
+            let sentence = "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
+                            balance of 0";
+            return Err(sentence.into());
         }
         let friend = match self.state.friends.get_mut(&key) {
             Some(friend) => {
@@ -181,12 +180,8 @@ impl Batch<'_> {
         let line = line(key, &new.currency);
         let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
         let signer = &*self.environment.signer;
-        // Its node shows what both have signed. An Opening would contradict it.
-        let account = if is_forgotten {
-            Account::lost(account_key, new.max_debt, new.open, self.now.unix_ms)
-        } else {
-            Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer)
-        };
+        let account =
+            forgotten.unwrap_or_else(|| Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer));
         if let Some(connection) = friend.connection {
             self.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }

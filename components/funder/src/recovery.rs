@@ -101,8 +101,8 @@ pub(crate) struct Recovery {
     pub(crate) is_stirred: bool,
     /// Friends that have given back our backup, or said that they have none.
     recalled: BTreeSet<PublicKey>,
-    /// Accounts in backups that this node does not know, and the newest epoch of each.
-    forgotten: BTreeMap<LineKey, u64>,
+    /// Accounts in backups that this node does not know, and the newest that is told of each.
+    forgotten: BTreeMap<LineKey, AccountHead>,
     /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
     strangers: BTreeSet<LineKey>,
     /// When the newest backup that has come back was made, unix ms.
@@ -142,6 +142,11 @@ fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
     let differs = head.own_seq == other.own_seq && head.own_hash != other.own_hash
         || head.other_seq == other.other_seq && head.other_hash != other.other_hash;
     head.own_seq > other.own_seq || head.other_seq > other.other_seq || differs
+}
+
+/// What a head says that was kept elsewhere, for the account itself.
+fn expected(head: &AccountHead) -> Head {
+    Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) }
 }
 
 impl Batch<'_> {
@@ -254,12 +259,12 @@ impl Batch<'_> {
         if !self.is_recovering() || !has_begun || self.state.tombstones.contains_key(&line) {
             return;
         }
+        let account = self.forgotten_account(&line, 0, true).unwrap_or_else(|| self.lost_account(&line, 0, true));
         let Some(friend) = self.state.friends.get_mut(&key) else { return };
         if friend.accounts.contains_key(&line.currency) || friend.accounts.len() >= CURRENCIES_MAX {
             return;
         }
-        let name = AccountKey { local: self.state.local, remote: key, currency: line.currency.clone() };
-        friend.accounts.insert(line.currency.clone(), Account::lost(name, 0, true, self.now.unix_ms));
+        friend.accounts.insert(line.currency.clone(), account);
         log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
         if let Some(connection) = friend.connection {
             let frame = friend.accounts[&line.currency].resume_frame();
@@ -329,8 +334,6 @@ impl Batch<'_> {
                 .and_then(|friend| friend.accounts.get(&at.currency))
                 .map(|account| (account.is_recovering(), position(account), account.newest_epoch()))
         };
-        let expected =
-            Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) };
         match known(self) {
             None => {
                 let was_removed = self.state.tombstones.get(&at).is_some_and(|epoch| *epoch >= head.epoch);
@@ -353,7 +356,7 @@ impl Batch<'_> {
         }
         if self.is_distrusted(&at) {
             let account = self.account(&at).expect("looked above");
-            if !account.expect_at_least(expected) {
+            if !account.expect_at_least(expected(head)) {
                 let name = &self.state.friends[&at.friend].record.name;
                 log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
                 self.friend_changed(at.friend);
@@ -372,15 +375,21 @@ impl Batch<'_> {
     /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was full.
     pub(crate) fn note_forgotten(&mut self, backup: &PeerBackup) {
         let Some(recovery) = &mut self.state.recovery else { return };
-        let state = (&self.state.friends, &self.state.tombstones);
+        let (friends, tombstones) = (&self.state.friends, &self.state.tombstones);
         let is_unknown = |at: &LineKey, epoch: u64| {
-            !state.0.contains_key(&at.friend) && state.1.get(at).is_none_or(|removed| *removed < epoch)
+            let is_known = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
+            !is_known && tombstones.get(at).is_none_or(|removed| *removed < epoch)
         };
-        let heads = backup.heads.iter().map(|head| (line(head.friend, &head.currency), head.epoch));
-        let unknown: Vec<_> = heads.filter(|(at, epoch)| is_unknown(at, *epoch)).collect();
-        for (at, epoch) in &unknown {
-            let known = recovery.forgotten.entry(at.clone()).or_default();
-            *known = (*known).max(*epoch);
+        let heads = backup.heads.iter().map(|head| (line(head.friend, &head.currency), head));
+        let mut strangers = Vec::new();
+        for (at, head) in heads.filter(|(at, head)| is_unknown(at, head.epoch)) {
+            let known = recovery.forgotten.entry(at.clone()).or_insert_with(|| head.clone());
+            if is_newer(head, known) {
+                *known = head.clone();
+            }
+            if !friends.contains_key(&at.friend) {
+                strangers.push(at);
+            }
         }
         if backup.made_ms < recovery.newest_backup_ms {
             return;
@@ -389,7 +398,7 @@ impl Batch<'_> {
         if backup.heads.len() < HEADS_MAX {
             recovery.strangers.clear();
         }
-        for (at, _) in unknown {
+        for at in strangers {
             if recovery.strangers.insert(at.clone()) {
                 log::warn!(
                     "a peer backup knows of an account in {} with {}, who is no friend of this node: whoever it is, add it \
@@ -401,9 +410,21 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether a newest backup names this account, and nobody has shown what was signed on it.
-    pub(crate) fn is_forgotten(&self, at: &LineKey) -> bool {
-        self.state.recovery.as_ref().is_some_and(|recovery| recovery.strangers.contains(at))
+    /// An account that this node does not know.
+    fn lost_account(&self, at: &LineKey, max_debt: u128, open: bool) -> Account {
+        let name = AccountKey { local: self.state.local, remote: at.friend, currency: at.currency.clone() };
+        Account::lost(name, max_debt, open, self.now.unix_ms)
+    }
+
+    /// The same, if a backup knows it: its friend must show no less.
+    pub(crate) fn forgotten_account(&self, at: &LineKey, max_debt: u128, open: bool) -> Option<Account> {
+        let head = self.state.recovery.as_ref()?.forgotten.get(at)?;
+        if self.state.tombstones.get(at).is_some_and(|removed| *removed >= head.epoch) {
+            return None;
+        }
+        let mut account = self.lost_account(at, max_debt, open);
+        account.expect_at_least(expected(head));
+        Some(account)
     }
 
     /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
@@ -516,10 +537,16 @@ impl Batch<'_> {
             }
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
-        let unknown = recovery.forgotten.into_iter().filter(|(line, _)| !self.state.friends.contains_key(&line.friend));
-        for (line, epoch) in unknown {
+        let friends = &self.state.friends;
+        let is_over = |line: &LineKey| {
+            let friend = friends.get(&line.friend);
+            friend.is_none_or(|friend| {
+                friend.record.standing != Standing::Disabled && !friend.accounts.contains_key(&line.currency)
+            })
+        };
+        for (line, head) in recovery.forgotten.into_iter().filter(|(line, _)| is_over(line)) {
             let removed = self.state.tombstones.entry(line.clone()).or_default();
-            *removed = (*removed).max(epoch).max(self.now.unix_ms);
+            *removed = (*removed).max(head.epoch).max(self.now.unix_ms);
             self.changed.tombstones.insert(line);
         }
         for line in self.all_lines() {

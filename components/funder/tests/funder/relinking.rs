@@ -4,7 +4,7 @@ use super::handover::incoming;
 use super::recovery::{end, is_recovering, lose_disk};
 use super::succession::{is_bound, refusal};
 use offst_funder::{Change, Command, Commit, Input, Progress, RecoveryRecord, Reply};
-use offst_ledger::Direction;
+use offst_ledger::{Direction, Status, StopReason};
 use offst_proto::friend::FriendMessage;
 use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::{Operation, Request};
@@ -121,6 +121,21 @@ fn a_request_is_not_released_while_a_backup_names_a_friend_that_nobody_has_asked
     assert!(!is_recovering(&world, 1));
     assert_eq!((world.balance(1, 0), world.balance(1, 2)), (82, -80));
     world.assert_quiet();
+}
+
+/// What the backup tells of the friend that was forgotten counts when it comes back.
+#[test]
+fn a_friend_that_was_forgotten_shows_no_less_than_the_backup_tells() {
+    let mut world = a_friend_was_forgotten();
+    let fresh = World::new(4, 11).nodes[2].disk.clone();
+    world.replace_disk(2, fresh, true);
+    assert_eq!(world.ask(2, world.friendship(1, &Currency::default(), 0, 1000)), Reply::Done);
+    assert_eq!(world.ask(1, world.friendship(2, &Currency::default(), 0, 1000)), Reply::Done);
+    world.nodes[2].is_frozen = false;
+    end(&mut world);
+    let status = world.nodes[1].account(world.key(2)).status();
+    assert!(matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. }), "{status:?}");
+    assert!(is_recovering(&world, 1) && incoming(&world, 1, 0) == 1);
 }
 
 /// Whom a backup names may be gone for ever: the owner says so by adding and removing it.
