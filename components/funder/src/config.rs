@@ -142,6 +142,13 @@ impl Batch<'_> {
         {
             return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
         }
+        // Its node shows what both have signed. An Opening would contradict it.
+        let forgotten = self.forgotten_account(&line(key, &new.currency), new.max_debt, new.open);
+        if forgotten.is_some() && new.balance != 0 {
+            let sentence = "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
+                            balance of 0";
+            return Err(sentence.into());
+        }
         let friend = match self.state.friends.get_mut(&key) {
             Some(friend) => {
                 if friend.record.name != new.name {
@@ -173,7 +180,8 @@ impl Batch<'_> {
         let line = line(key, &new.currency);
         let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
         let signer = &*self.environment.signer;
-        let account = Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer);
+        let account =
+            forgotten.unwrap_or_else(|| Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer));
         if let Some(connection) = friend.connection {
             self.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }
@@ -203,6 +211,7 @@ impl Batch<'_> {
             return Ok(());
         }
         self.set_standing(key, Standing::Enabled);
+        self.recover_enabled(key);
         self.give_out_contact(key);
         self.refuse_drain_waiters(key, &format!("\"{name}\" was enabled again in the meantime"));
         Ok(())
@@ -246,10 +255,8 @@ impl Batch<'_> {
             Ok(key) => key,
             Err(sentence) => return self.reply(id, Reply::Refused(sentence)),
         };
-        let owes = self.state.friends[&key]
-            .accounts
-            .values()
-            .any(|account| account.epoch().is_some_and(|epoch| epoch.balance() != 0));
+        // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each other.
+        let owes = self.state.friends[&key].accounts.values().any(|account| account.settled_terms().balance != 0);
         if owes && !forgive {
             let sentence = format!("the balance with \"{name}\" is not 0: settle it first, or give --forgive");
             return self.reply(id, Reply::Refused(sentence));
@@ -286,8 +293,12 @@ impl Batch<'_> {
             let Some(friend) = self.state.friends.get(&key) else { continue };
             let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing);
             let is_drained = friend.accounts.values().all(|account| {
+                let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
+                // What has ended here waits only for the next epoch; what our first Opening offers has not ended.
+                let is_empty = pendings
+                    .all(|(direction, id, _)| direction == Direction::Incoming && account.has_claimed(id))
+                    && (account.epoch().is_some() || account.settled_terms().continuing.is_empty());
                 // On an account that has stopped already nobody acknowledges anything any more.
-                let is_empty = account.epoch().is_none_or(|epoch| epoch.pendings().next().is_none());
                 is_empty && (account.ends_are_known() || account.active().is_none())
             });
             if is_draining && is_drained {
@@ -332,6 +343,9 @@ impl Batch<'_> {
         let friend = self.state.friends.get_mut(&key).expect("the caller has looked");
         friend.record.standing = Standing::Disabled;
         friend.connection = None;
+        if let Some(recovery) = &mut self.state.recovery {
+            recovery.is_stirred = true;
+        }
         for account in friend.accounts.values_mut() {
             account.disconnected();
         }
@@ -343,7 +357,9 @@ impl Batch<'_> {
     fn forget_account(&mut self, line: &crate::records::LineKey) -> usize {
         let friend = self.state.friends.get_mut(&line.friend).expect("the caller has looked");
         let account = friend.accounts.remove(&line.currency).expect("the caller has looked");
-        if let Some(epoch) = account.newest_epoch() {
+        // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is over.
+        let epoch = if account.is_recovering() { Some(self.now.unix_ms) } else { None };
+        if let Some(epoch) = epoch.max(account.newest_epoch()) {
             self.state.tombstones.insert(line.clone(), epoch);
         }
         self.changed.dropped_accounts.insert(line.clone());

@@ -29,6 +29,7 @@ impl Friend {
             overdue: BTreeSet::new(),
             allowance: Allowance::default(),
             was_recalled: false,
+            owes_backup: false,
         }
     }
 
@@ -64,6 +65,7 @@ impl Batch<'_> {
         }
         friend.connection = Some(connection);
         friend.connected_ms = now;
+        friend.owes_backup = false;
         self.state.timers.clear(&Timer::Gone(key));
         for (currency, account) in &mut friend.accounts {
             account.disconnected();

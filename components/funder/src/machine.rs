@@ -171,6 +171,10 @@ pub trait Commit {
 pub(crate) struct Changed {
     pub(crate) friends: BTreeSet<PublicKey>,
     pub(crate) dropped_accounts: BTreeSet<LineKey>,
+    /// What happened in this batch to accounts whose rows stay as evidence.
+    pub(crate) last_rows: BTreeMap<LineKey, Vec<AccountChange>>,
+    /// Accounts that never were in this database, and are over all the same.
+    pub(crate) tombstones: BTreeSet<LineKey>,
     pub(crate) replacements: BTreeSet<PublicKey>,
     pub(crate) relays: BTreeSet<String>,
     pub(crate) index_servers: BTreeSet<String>,
@@ -452,7 +456,7 @@ impl Batch<'_> {
     }
 
     fn take_changes(&mut self) -> Vec<Change> {
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
         let state = &mut self.state;
         let mut changes = Vec::new();
         for key in changed.friends {
@@ -463,10 +467,17 @@ impl Batch<'_> {
             changes.push(Change::KeyReplacement(state.replacements[&lost].clone()));
         }
         for line in changed.dropped_accounts {
+            if let Some(rows) = changed.last_rows.remove(&line) {
+                changes.push(Change::Account(line.clone(), rows));
+            }
             changes.push(Change::DropAccount(line.clone()));
             if let Some(epoch) = state.tombstones.get(&line) {
                 changes.push(Change::Tombstone(line, *epoch));
             }
+        }
+        for line in changed.tombstones {
+            let epoch = state.tombstones[&line];
+            changes.push(Change::Tombstone(line, epoch));
         }
         for line in &self.touched {
             let account =

@@ -273,11 +273,11 @@ impl Batch<'_> {
     pub(crate) fn is_collectable(&self, incoming: &HopKey) -> bool {
         let account = |line: &LineKey| self.state.friends.get(&line.friend)?.accounts.get(&line.currency);
         let pending = account(&incoming.line).and_then(|account| account.pending(Direction::Incoming, incoming.id));
-        let Some((amount, lock)) = pending.and_then(|pending| Some((pending.amount, pending.stage.lock()?))) else {
+        let Some(lock) = pending.and_then(|pending| pending.stage.lock()) else {
             return false;
         };
-        if let Some(arrival) = self.state.arrivals.get(incoming) {
-            return amount == arrival.amount && lock == self.arrival_preimage(incoming, arrival).lock();
+        if self.state.arrivals.contains_key(incoming) {
+            return self.pending_arrival(incoming).is_some();
         }
         self.state.forwards.get(incoming).is_some_and(|forward| {
             let outgoing = line(forward.to, &incoming.line.currency);

@@ -168,12 +168,18 @@ impl Batch<'_> {
             return;
         }
         friend.was_recalled = true;
+        friend.owes_backup = true;
         backups.witnesses += 1;
         self.outputs.push(Output::Send(key, connection, recall_frame()));
     }
 
-    /// A friend gives back what it has kept for us.
+    /// A friend gives back what it has kept for us. Only once for each question: an old backup proves nothing more by being shown
+    /// again, and weighing it is work.
     pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
+        let friend = self.state.friends.get_mut(&key).expect("only friends are heard");
+        if !std::mem::take(&mut friend.owes_backup) {
+            return;
+        }
         self.was_recalled(key);
         if sealed.is_empty() {
             return;
@@ -188,8 +194,9 @@ impl Batch<'_> {
         if offst_ledger::mutant!(IgnoreBackups) {
             return;
         }
-        for head in backup.heads {
-            self.compare_with_backup(key, &head);
+        for head in &backup.heads {
+            self.compare_with_backup(key, head);
         }
+        self.note_forgotten(&backup);
     }
 }

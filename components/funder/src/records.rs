@@ -85,6 +85,8 @@ pub(crate) struct Friend {
     pub(crate) allowance: Allowance,
     /// It was asked in this run for the backup that it keeps.
     pub(crate) was_recalled: bool,
+    /// It was asked for it on this connection, and has not answered yet.
+    pub(crate) owes_backup: bool,
 }
 
 /// A request that we carry on for others.

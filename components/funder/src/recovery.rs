@@ -24,7 +24,7 @@ use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::friend::Resume;
 use offst_proto::limits::CURRENCIES_MAX;
-use offst_proto::peer_backup::AccountHead;
+use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,11 +101,12 @@ pub(crate) struct Recovery {
     pub(crate) is_stirred: bool,
     /// Friends that have given back our backup, or said that they have none.
     recalled: BTreeSet<PublicKey>,
-    /// What others remember of accounts that this node has forgotten, until their friends show them. Not stored: after a start
-    /// everybody is asked again.
-    forgotten: BTreeMap<LineKey, Head>,
-    /// Keys in backups that are no friends' of ours: told once.
-    strangers: BTreeSet<PublicKey>,
+    /// Accounts in backups that this node does not know, and the newest that is told of each.
+    forgotten: BTreeMap<LineKey, AccountHead>,
+    /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
+    strangers: BTreeSet<LineKey>,
+    /// When the newest backup that has come back was made, unix ms.
+    newest_backup_ms: u64,
     rounds: u32,
 }
 
@@ -119,6 +120,7 @@ impl Recovery {
             recalled: BTreeSet::new(),
             forgotten: BTreeMap::new(),
             strangers: BTreeSet::new(),
+            newest_backup_ms: 0,
             rounds: 0,
         }
     }
@@ -140,6 +142,11 @@ fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
     let differs = head.own_seq == other.own_seq && head.own_hash != other.own_hash
         || head.other_seq == other.other_seq && head.other_hash != other.other_hash;
     head.own_seq > other.own_seq || head.other_seq > other.other_seq || differs
+}
+
+/// What a head says that was kept elsewhere, for the account itself.
+fn expected(head: &AccountHead) -> Head {
+    Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) }
 }
 
 impl Batch<'_> {
@@ -255,15 +262,10 @@ impl Batch<'_> {
         if !self.is_recovering() || !has_begun || self.state.tombstones.contains_key(&line) {
             return;
         }
+        let account = self.forgotten_account(&line, 0, true).unwrap_or_else(|| self.lost_account(&line, 0, true));
         let Some(friend) = self.state.friends.get_mut(&key) else { return };
         if friend.accounts.contains_key(&line.currency) || friend.accounts.len() >= CURRENCIES_MAX {
             return;
-        }
-        let name = AccountKey { local: self.state.local, remote: key, currency: line.currency.clone() };
-        let mut account = Account::lost(name, 0, true, self.now.unix_ms);
-        let remembered = self.state.recovery.as_ref().and_then(|recovery| recovery.forgotten.get(&line));
-        if let Some(head) = remembered {
-            account.expect_at_least(*head);
         }
         friend.accounts.insert(line.currency.clone(), account);
         log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
@@ -335,8 +337,6 @@ impl Batch<'_> {
                 .and_then(|friend| friend.accounts.get(&at.currency))
                 .map(|account| (account.is_recovering(), position(account), account.newest_epoch()))
         };
-        let expected =
-            Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) };
         match known(self) {
             None => {
                 let was_removed = self.state.tombstones.get(&at).is_some_and(|epoch| *epoch >= head.epoch);
@@ -346,8 +346,6 @@ impl Batch<'_> {
                     } else {
                         self.own_state_is_old("a peer backup knows an account that it does not");
                     }
-                    self.tell_of_stranger(at.friend);
-                    self.remember_head(at, expected);
                 }
                 return;
             }
@@ -361,7 +359,7 @@ impl Batch<'_> {
         }
         if self.is_distrusted(&at) {
             let account = self.account(&at).expect("looked above");
-            if !account.expect_at_least(expected) {
+            if !account.expect_at_least(expected(head)) {
                 let name = &self.state.friends[&at.friend].record.name;
                 log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
                 self.friend_changed(at.friend);
@@ -377,25 +375,78 @@ impl Batch<'_> {
         }
     }
 
-    /// The account comes back when its friend speaks of it, and then this is what it must show.
-    fn remember_head(&mut self, at: LineKey, head: Head) {
+    /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was full.
+    pub(crate) fn note_forgotten(&mut self, backup: &PeerBackup) {
         let Some(recovery) = &mut self.state.recovery else { return };
-        if self.state.friends.contains_key(&at.friend) {
-            let known = recovery.forgotten.entry(at).or_insert(head);
-            if (known.epoch, known.other.0, known.own.0) < (head.epoch, head.other.0, head.own.0) {
-                *known = head;
+        let (friends, tombstones) = (&self.state.friends, &self.state.tombstones);
+        let is_unknown = |at: &LineKey, epoch: u64| {
+            let is_known = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
+            !is_known && tombstones.get(at).is_none_or(|removed| *removed < epoch)
+        };
+        let heads = backup.heads.iter().map(|head| (line(head.friend, &head.currency), head));
+        let mut strangers = Vec::new();
+        for (at, head) in heads.filter(|(at, head)| is_unknown(at, head.epoch)) {
+            let known = recovery.forgotten.entry(at.clone()).or_insert_with(|| head.clone());
+            if is_newer(head, known) {
+                *known = head.clone();
+            }
+            if !friends.contains_key(&at.friend) {
+                strangers.push(at);
+            }
+        }
+        if backup.made_ms < recovery.newest_backup_ms {
+            return;
+        }
+        recovery.newest_backup_ms = backup.made_ms;
+        if backup.heads.len() < HEADS_MAX {
+            recovery.strangers.clear();
+        }
+        for at in strangers {
+            if recovery.strangers.insert(at.clone()) {
+                log::warn!(
+                    "a peer backup knows of an account in {} with {}, who is no friend of this node: whoever it is, add it \
+                     with `add-friend`, and its node shows what both have signed; payments that may have gone to it wait",
+                    at.currency,
+                    at.friend
+                );
             }
         }
     }
 
-    fn tell_of_stranger(&mut self, key: PublicKey) {
-        let Some(recovery) = &mut self.state.recovery else { return };
-        if !self.state.friends.contains_key(&key) && recovery.strangers.insert(key) {
-            log::warn!(
-                "a peer backup knows of an account with {key}, who is no friend of this node any more: whoever it is, add it \
-                 with `stnode recover`"
-            );
+    /// An account that this node does not know.
+    fn lost_account(&self, at: &LineKey, max_debt: u128, open: bool) -> Account {
+        let name = AccountKey { local: self.state.local, remote: at.friend, currency: at.currency.clone() };
+        Account::lost(name, max_debt, open, self.now.unix_ms)
+    }
+
+    /// The same, if a backup knows it: its friend must show no less.
+    pub(crate) fn forgotten_account(&self, at: &LineKey, max_debt: u128, open: bool) -> Option<Account> {
+        let head = self.state.recovery.as_ref()?.forgotten.get(at)?;
+        if self.state.tombstones.get(at).is_some_and(|removed| *removed >= head.epoch) {
+            return None;
         }
+        let mut account = self.lost_account(at, max_debt, open);
+        account.expect_at_least(expected(head));
+        Some(account)
+    }
+
+    /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
+    pub(crate) fn knows_whom_to_ask(&self) -> bool {
+        let Some(recovery) = &self.state.recovery else { return true };
+        let friends = &self.state.friends;
+        let is_here = |at: &LineKey| {
+            let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
+            is_added || self.state.tombstones.contains_key(at)
+        };
+        self.has_heard_all() && recovery.strangers.iter().all(is_here)
+    }
+
+    /// Whether every friend that is connected has given back our backup, or left the question without an answer for long.
+    fn has_heard_all(&self) -> bool {
+        let Some(recovery) = &self.state.recovery else { return true };
+        let mut friends = self.state.friends.iter();
+        recovery.rounds >= ROUNDS_MAX
+            || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
     }
 
     /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
@@ -417,7 +468,7 @@ impl Batch<'_> {
         self.disable_at_once(at.friend);
     }
 
-    /// A friend has said what it keeps for us.
+    /// A friend has said what it keeps for us, as it was asked to.
     pub(crate) fn was_recalled(&mut self, key: PublicKey) {
         if let Some(recovery) = &mut self.state.recovery {
             recovery.recalled.insert(key);
@@ -440,9 +491,23 @@ impl Batch<'_> {
         self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
     }
 
-    /// Whether every account goes on from a new epoch.
+    /// Whether every account goes on from a new epoch. A disabled friend never comes, and is not waited for: its accounts stay in
+    /// doubt until it is enabled. What may still be under way over them keeps a recovery open all the same.
     pub(crate) fn all_accounts_are_back(&self) -> bool {
-        self.state.friends.values().flat_map(|friend| friend.accounts.values()).all(|account| !account.is_recovering())
+        let expected = self.state.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
+        expected.flat_map(|friend| friend.accounts.values()).all(|account| !account.is_recovering())
+    }
+
+    /// A friend is enabled that a recovery has not waited for: what continues on its accounts has still to find its other side,
+    /// and open invoices may have been paid over them. All other accounts are as they were.
+    pub(crate) fn recover_enabled(&mut self, key: PublicKey) {
+        let is_left = self.state.friends[&key].accounts.values().any(Account::is_recovering);
+        if is_left && !self.is_recovering() {
+            let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.now.unix_ms, false) };
+            self.state.recovery = Some(Recovery::new(record));
+            self.changed.recovery = true;
+            self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+        }
     }
 
     /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.
@@ -452,14 +517,7 @@ impl Batch<'_> {
             return;
         }
         let is_settled = self.relink();
-        let recovery = self.state.recovery.as_ref().expect("looked above");
-        let has_heard_all = recovery.rounds >= ROUNDS_MAX
-            || self
-                .state
-                .friends
-                .iter()
-                .all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key));
-        if is_settled && has_heard_all && self.all_accounts_are_back() {
+        if is_settled && self.has_heard_all() && self.all_accounts_are_back() {
             self.end_recovery();
         }
     }
@@ -480,6 +538,19 @@ impl Batch<'_> {
             for id in old {
                 self.close_invoice(id, InvoiceStatus::Cancelled);
             }
+        }
+        // The node goes on without them: a backup that still names them starts no other recovery.
+        let friends = &self.state.friends;
+        let is_over = |line: &LineKey| {
+            let friend = friends.get(&line.friend);
+            friend.is_none_or(|friend| {
+                friend.record.standing != Standing::Disabled && !friend.accounts.contains_key(&line.currency)
+            })
+        };
+        for (line, head) in recovery.forgotten.into_iter().filter(|(line, _)| is_over(line)) {
+            let removed = self.state.tombstones.entry(line.clone()).or_default();
+            *removed = (*removed).max(head.epoch).max(self.now.unix_ms);
+            self.changed.tombstones.insert(line);
         }
         for line in self.all_lines() {
             self.backup_is_due(line);

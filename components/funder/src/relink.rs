@@ -8,7 +8,7 @@
 //! | nothing is known of it | our own history is read, and all other friends are asked |
 //!
 //! Whoever shows the preimage makes it collected. It is cancelled only when the friend it went to, or after all accounts are
-//! back every other friend, knows nothing of it. A lie costs what silence costs: whoever collected a request from us and hides
+//! back every other friend, knows nothing of it; and not while a friend's backup names an account that nobody has shown. A lie costs what silence costs: whoever collected a request from us and hides
 //! it has been paid, and keeps from us what the one before us would have paid.
 //!
 //! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
@@ -35,7 +35,7 @@ pub(crate) struct Questions {
     unknown: BTreeMap<RequestId, BTreeSet<PublicKey>>,
     /// Under way to a friend.
     asked: BTreeMap<PublicKey, BTreeSet<RequestId>>,
-    /// Answered that it is pending: asked again only after a while.
+    /// Answered that it is pending, or not at all: asked again only after a while.
     later: BTreeSet<(PublicKey, RequestId)>,
     /// Looked up in our own history.
     looked_up: BTreeSet<RequestId>,
@@ -83,7 +83,7 @@ impl Batch<'_> {
         self.state.friends.get(&line.friend)?.accounts.get(&line.currency)
     }
 
-    fn incoming_at(&self, hop: &HopKey) -> Option<Pending> {
+    pub(crate) fn incoming_at(&self, hop: &HopKey) -> Option<Pending> {
         self.any_account(&hop.line)?.pending(Direction::Incoming, hop.id).copied()
     }
 
@@ -109,7 +109,7 @@ impl Batch<'_> {
         for incoming in arrivals {
             if self.is_distrusted(&incoming.line) {
                 wanted.is_open = true;
-            } else if self.incoming_at(&incoming).is_none() {
+            } else if self.pending_arrival(&incoming).is_none() {
                 self.remove_arrival(&incoming);
             }
         }
@@ -259,7 +259,7 @@ impl Batch<'_> {
         true
     }
 
-    /// All others are asked; when all accounts are back and nobody knows of it, it is cancelled.
+    /// All others are asked; when all accounts are back, nobody knows of it, and no backup names anybody else, it is cancelled.
     fn ask_everybody(&mut self, incoming: &HopKey, wanted: &mut Wanted) -> bool {
         if self.look_up_own(incoming.id, wanted) {
             return false;
@@ -275,7 +275,8 @@ impl Batch<'_> {
                 knows_nobody = false;
             }
         }
-        if !knows_nobody || !self.all_accounts_are_back() {
+        // Somebody whom the owner has not named again may have collected it already, or may do so later.
+        if !knows_nobody || !self.all_accounts_are_back() || !self.knows_whom_to_ask() {
             return false;
         }
         log::warn!("no friend knows of the request {}, which continues: it is cancelled", incoming.id);
@@ -357,7 +358,8 @@ impl Batch<'_> {
         }
     }
 
-    /// A friend says how requests ended.
+    /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the same
+    /// question at once.
     pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
         let Some(recovery) = &mut self.state.recovery else { return };
         recovery.is_stirred = true;
@@ -378,6 +380,11 @@ impl Batch<'_> {
                     recovery.questions.unknown.entry(*id).or_default().insert(key);
                 }
             }
+        }
+        let answered: BTreeSet<_> = ends.iter().map(|(id, _)| *id).collect();
+        if let Some(recovery) = &mut self.state.recovery {
+            let left_out = asked.difference(&answered).map(|id| (key, *id));
+            recovery.questions.later.extend(left_out);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::machine::Batch;
 use crate::records::{Arrival, HopKey, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Nonce, Preimage, RandomExt, Secret};
-use offst_ledger::Direction;
+use offst_ledger::Pending;
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::PARTS_MAX;
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, preimage, verify_proof};
@@ -289,13 +289,17 @@ impl Batch<'_> {
         preimage(&*self.environment.signer, &arrival.terms(incoming, self.state.local))
     }
 
+    /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the ids, so an
+    /// account that came back from its friend may have another request in this place.
+    pub(crate) fn pending_arrival(&self, incoming: &HopKey) -> Option<Pending> {
+        let arrival = self.state.arrivals.get(incoming)?;
+        let pending = self.incoming_at(incoming)?;
+        let lock = self.arrival_preimage(incoming, arrival).lock();
+        (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
+    }
+
     fn is_committed_to_us(&self, incoming: &HopKey) -> bool {
-        self.state
-            .friends
-            .get(&incoming.line.friend)
-            .and_then(|friend| friend.accounts.get(&incoming.line.currency))
-            .and_then(|account| account.pending(Direction::Incoming, incoming.id))
-            .is_some_and(|pending| pending.stage.is_committed())
+        self.pending_arrival(incoming).is_some_and(|pending| pending.stage.is_committed())
     }
 
     fn collect_group(&mut self, key: &GroupKey, committed: &[HopKey]) {

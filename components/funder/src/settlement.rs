@@ -40,8 +40,15 @@ impl Batch<'_> {
             return self.part_failed(id, None);
         }
         part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
+        let payment = &self.state.payments[&id];
         let is_covered = payment.underway() == payment.total;
-        if is_covered && payment.parts.values().all(|part| part.promise.is_some()) {
+        // What the same statement has ended already is not under way any more, although its event comes only now.
+        let mut parts = payment.parts.iter();
+        if is_covered
+            && parts.all(|(request, part)| {
+                part.promise.is_some() && self.outgoing_at(&Self::outgoing(payment, *request, part)).is_some()
+            })
+        {
             self.commit_payment(id);
         }
     }

@@ -93,7 +93,11 @@ impl Batch<'_> {
                 .epoch()
                 .into_iter()
                 .flat_map(|epoch| epoch.pendings())
-                .filter(|(direction, _, pending)| *direction == Direction::Incoming && pending.stage.is_committed())
+                .filter(|(direction, id, pending)| {
+                    // What has ended here since the friend lost its disk goes over as a part of the balance.
+                    let is_open = pending.stage.is_committed() && !account.has_claimed(*id);
+                    *direction == Direction::Incoming && is_open
+                })
                 .count();
             if underway > 0 {
                 return Err(format!(
@@ -123,12 +127,14 @@ impl Batch<'_> {
         let to = line(successor, &from.currency);
         let floor = self.floor(&to);
         let friend = self.state.friends.get_mut(&from.friend).expect("the caller has looked");
-        let account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
+        let mut account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
         let successor_account = account.continued_with(successor, floor, &*self.environment.signer);
         if let Some(epoch) = account.newest_epoch() {
             self.state.tombstones.insert(from.clone(), epoch);
         }
         self.changed.dropped_accounts.insert(from.clone());
+        // The newest that the lost key has signed may have come in this very batch.
+        self.changed.last_rows.insert(from.clone(), account.take_changes());
         let mine = successor_account.negotiation().mine.as_ref().expect("it opens with one");
         let (balance, opening) = (mine.balance, mine.hash());
         let continuing: Vec<_> = mine.continuing.iter().map(|request| request.id).collect();

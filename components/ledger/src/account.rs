@@ -62,13 +62,14 @@ impl Account {
     }
 
     /// This account as it goes on with another key of the friend's: an account of its own, whose first Opening proposes what
-    /// this one has come to. This one must have stopped, and nothing that the friend has committed may be pending on it: we
-    /// could not collect that any more. What *we* have committed continues, and binds us as before.
+    /// this one has come to, and what we have collected meanwhile. This one must have stopped, and nothing that the friend has
+    /// committed and that has not ended here may be pending on it: we could not collect that any more. What *we* have committed
+    /// continues, and binds us as before.
     ///
     /// # Panics
     /// When it has not stopped, or a request of the friend's is pending.
     pub fn continued_with(&self, successor: PublicKey, floor: Floor, signer: &dyn Signer) -> Self {
-        let terms = self.last_known_terms();
+        let terms = self.settled_terms();
         assert!(self.active().is_none(), "only an account that has stopped goes on with another key");
         assert!(
             terms.continuing.iter().all(|request| request.author_pays),

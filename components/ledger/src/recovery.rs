@@ -239,6 +239,22 @@ impl Account {
         collected.filter_map(|id| Some((id, self.pending(Direction::Incoming, id)?.amount)))
     }
 
+    /// Whether a request of the friend's has ended here, and waits only for the next epoch to say so.
+    pub fn has_claimed(&self, id: RequestId) -> bool {
+        self.recovery.claims.contains_key(&id)
+    }
+
+    /// What the account comes to when all that waits for the next epoch is said: what we have collected is ours, and nothing of it
+    /// continues. Another epoch need not come, because a lost key never signs again.
+    pub fn settled_terms(&self) -> Terms {
+        let mut terms = self.last_known_terms();
+        for (_, amount) in self.claimed() {
+            terms.balance += amount.cast_signed();
+        }
+        terms.continuing.retain(|request| request.author_pays || !self.has_claimed(request.id));
+        terms
+    }
+
     pub(crate) fn claim_collect(&mut self, id: RequestId, preimage: Preimage) -> bool {
         self.claim(Operation::Collect { id, preimage })
     }

@@ -1,5 +1,6 @@
 //! What a running node looks up for friends who have forgotten it. There is no index for it, because one would have to be kept
-//! with every payment: rows are read from the newest back, until all are found or they are too old.
+//! with every payment: rows are read from the newest back, until all are found or they are too old. What is too old is only a
+//! bound of the work: whoever is told that nothing is known of a request may release it.
 
 use crate::checksum::{FORWARDED, PEER_BACKUP, RECEIVED, Table};
 use crate::error::StoreError;
@@ -37,6 +38,10 @@ impl Archive for History {
     }
 }
 
+/// After so many rows in a row that are too old, nothing newer is expected. Only the clock of this node is in these rows, and it
+/// may have been far in the past for a while.
+const OLD_ROWS_MAX: usize = 20_000;
+
 impl History {
     fn collected(
         &self,
@@ -53,11 +58,12 @@ impl History {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query([])?;
+        let mut old_rows = 0;
         while found.len() < ids.len()
             && let Some(row) = rows.next()?
         {
-            // Only the clock of this node is in these rows; one that was set back is no reason to read everything.
-            if row.get::<_, i64>(4)? < since_ms {
+            old_rows = if row.get::<_, i64>(4)? < since_ms { old_rows + 1 } else { 0 };
+            if old_rows > OLD_ROWS_MAX {
                 break;
             }
             let id = request_id(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;

@@ -7,12 +7,13 @@ use crate::history::read_forward;
 use crate::load::{Bytes, value};
 use crate::{log_file, structure};
 use offst_crypto::{Ed25519Verifier, PublicKey};
-use offst_funder::{Funder, FunderImage, InvoiceRecord, LineKey, Payment, Progress};
+use offst_funder::{Funder, FunderImage, InvoiceRecord, LineKey, Part, Payment, Progress};
 use offst_ledger::{AccountImage, AccountKey, Proven};
-use offst_proto::Unverified;
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
+use offst_proto::payment::{PartTerms, Response};
 use offst_proto::report::InvoiceStatus;
+use offst_proto::{RequestId, Unverified, Verified};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -117,11 +118,34 @@ fn audit_payments(connection: &Connection) -> Result<Vec<String>, StoreError> {
         if id != payment.id.as_bytes() || row.get::<_, bool>(1)? != is_open {
             faults.push(format!("the payment {} does not stand where it belongs", payment.id));
         }
-        if payment.progress == Progress::Paid && !has_receipt(&payment) {
+        if payment.progress == Progress::Paid && !is_proven(&payment) {
             faults.push(format!("the payment {} is paid, and no signature of its destination proves it", payment.id));
         }
     }
     Ok(faults)
+}
+
+/// Whether its destination has signed for all of a payment that is paid: by a receipt or, when a part was released on the way that
+/// it did not wait for, for each of the others. The owner was told then that there is no receipt.
+fn is_proven(payment: &Payment) -> bool {
+    if payment.underway() >= payment.total {
+        return has_receipt(payment);
+    }
+    let is_collected = |(id, part): (&RequestId, &Part)| {
+        let (Some(promise), Some(preimage)) = (part.promise, part.preimage) else { return false };
+        let terms = PartTerms {
+            request_id: *id,
+            payment_id: payment.id,
+            invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
+            destination: payment.destination,
+            currency: payment.currency.clone(),
+            amount: part.amount,
+            total: payment.total,
+        };
+        let response = Response { terms, nonce: promise.nonce, lock: promise.lock };
+        preimage.lock() == promise.lock && Verified::assemble(response, &promise.signature, &Ed25519Verifier).is_ok()
+    };
+    !payment.parts.is_empty() && payment.parts.iter().all(is_collected)
 }
 
 fn has_receipt(payment: &Payment) -> bool {

@@ -2,14 +2,15 @@
 
 mod machines;
 
-use machines::{Machine, order, pair, pay, replacement, rest, settle_in};
+use machines::{Machine, order, pair, pay, replacement, rest, settle, settle_in};
 use offst_crypto::{Identity, Preimage};
-use offst_funder::{Arrival, Change, Command, Commit, Forward, Input, LineKey, RecoveryRecord};
+use offst_funder::{Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, Progress, RecoveryRecord};
 use offst_ledger::{AccountChange, AccountImage};
 use offst_proto::report::{ForwardReport, ReceivedReport};
+use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, PaymentId, RequestId};
-use offst_store::{Audit, Store, StoreError};
+use offst_store::{Audit, History, Store, StoreError};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use std::path::{Path, PathBuf};
@@ -334,4 +335,41 @@ fn changed_rows_with_right_checksums_prove_nothing_else() {
         }
     }
     assert!(unseen < 30, "{unseen} changes were taken");
+}
+
+/// A mediator may have given a part away that the seller did not wait for: the payment is paid, and there is no receipt.
+#[test]
+fn a_payment_that_is_paid_without_a_receipt_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    let outputs = order(&mut machines, 0, 1, 300);
+    let ways = outputs.into_iter().find_map(|(_, output)| match output {
+        Output::FindWays(payment, query) => {
+            let part = PartPlan { route: vec![query.destination], amount: query.amount / 2, fees: 0 };
+            Some(Input::Ways(payment, Ok(vec![Way { parts: vec![part.clone(), part] }])))
+        }
+        _ => None,
+    });
+    let outputs = machines[0].handle(ways.unwrap());
+    settle(&mut machines, outputs.into_iter().map(|output| (0, output)).collect());
+    let [Machine { key, path, mut store, .. }, _] = machines;
+    let mut payment = History::open(&path).unwrap().payment(PaymentId::from_bytes([1; 16])).unwrap().unwrap();
+    assert_eq!((payment.progress, payment.parts.len()), (Progress::Paid, 2));
+    let mut finds = |payment: &offst_funder::Payment| {
+        store.commit(&[Change::Payment(payment.clone())]).unwrap();
+        Store::audit(&path, key).unwrap().faults
+    };
+    assert_eq!(finds(&payment), [""; 0]);
+    let (released, _) = payment.parts.pop_first().unwrap();
+    assert_eq!(finds(&payment), [""; 0]);
+    // What is left has to be collected, and signed for.
+    let id = *payment.parts.keys().next().unwrap();
+    let mut foreign = payment.clone();
+    foreign.parts = [(released, payment.parts[&id].clone())].into();
+    assert_eq!(finds(&foreign).len(), 1);
+    let mut open = payment.clone();
+    open.parts.get_mut(&id).unwrap().preimage = None;
+    assert_eq!(finds(&open).len(), 1);
+    payment.parts.clear();
+    assert_eq!(finds(&payment).len(), 1);
 }

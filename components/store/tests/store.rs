@@ -5,7 +5,10 @@ mod machines;
 use machines::{Machine, connect, pair, pay, rest};
 use offst_crypto::{Ed25519Verifier, Identity};
 use offst_funder::{Archive, Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, RecoveryRecord, Reply};
+use offst_proto::friend::FriendMessage;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
+use offst_proto::route::{PartPlan, Way};
+use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, RequestId};
 use offst_store::{History, Store, StoreError};
 
@@ -290,6 +293,67 @@ fn accounts_with_a_lost_key_are_kept_as_evidence() {
     store.close().unwrap();
     let audit = Store::audit(&path, key).unwrap();
     assert!(audit.faults.iter().any(|fault| fault.contains("our signature")), "{audit:?}");
+}
+
+/// The successor with this seed takes the place of "friend0".
+fn replace_key(seed: u8) -> Input {
+    let public_key = Identity::from_seed([seed; 32]).public_key();
+    let ticket = FriendTicket { public_key, relays: vec![], address: None };
+    Input::Command(1, Command::ReplaceFriendKey("friend0".into(), ticket))
+}
+
+/// What came from a lost key in the very transaction that replaces it is evidence, too.
+#[test]
+fn the_evidence_of_a_lost_key_goes_as_far_as_the_record_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 30);
+    let outputs = machines::order(&mut machines, 1, 2, 50);
+    let ways = outputs.into_iter().find_map(|(_, output)| match output {
+        Output::FindWays(payment, query) => {
+            let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };
+            Some(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }])))
+        }
+        _ => None,
+    });
+    let outputs = machines[1].handle(ways.unwrap());
+    let lost = machines[1].key;
+    let statement = outputs.into_iter().find_map(|output| match output {
+        Output::Send(_, connection, frame) => match FriendMessage::from_frame(&frame).unwrap() {
+            FriendMessage::Statement(statement) => {
+                let statement = statement.verify(&Ed25519Verifier).unwrap();
+                Some(Input::Statement(lost, connection, Box::new(statement)))
+            }
+            _ => None,
+        },
+        _ => None,
+    });
+    let [mut machine, _] = machines;
+    machine.handle_all(vec![statement.unwrap(), replace_key(7)]);
+    let image = machine.store.load().unwrap();
+    let record = &image.replacements[0].accounts[0];
+    let (path, key) = (machine.path, machine.key);
+    machine.store.close().unwrap();
+    let audit = Store::audit(&path, key).unwrap();
+    assert!(audit.is_sound(), "{audit:?}");
+    let account = audit.accounts.iter().find(|account| account.friend == lost).unwrap();
+    let proven = account.finding.clone().unwrap().unwrap();
+    assert_eq!((proven.own_seq, proven.friend.unwrap().seq), (record.own_seq, record.other_seq));
+}
+
+#[test]
+fn two_replacements_in_one_transaction_leave_a_sound_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 30);
+    let [mut machine, _] = machines;
+    machine.handle_all(vec![replace_key(7), replace_key(8)]);
+    let image = machine.store.load().unwrap();
+    assert_eq!((image.replacements.len(), image.accounts.len()), (2, 1));
+    let (path, key) = (machine.path, machine.key);
+    machine.store.close().unwrap();
+    let audit = Store::audit(&path, key).unwrap();
+    assert!(audit.is_sound(), "{audit:?}");
 }
 
 /// A copy is the database as of one moment, whole, and nobody else's; what stands at its place is kept.

@@ -1,10 +1,15 @@
 //! Nodes that are silent, gone or killed while a payment is under way.
 
-use offst_funder::{Command, Progress, Reply};
+use offst_crypto::{Nonce, Preimage};
+use offst_funder::{Command, Input, Progress, Reply};
+use offst_ledger::Direction;
 use offst_proto::order::{Order, Purpose};
+use offst_proto::payment::{CancelReason, Response};
 use offst_proto::report::{Event, InvoiceStatus, LineStatus, PaymentStatus};
-use offst_proto::{Currency, PaymentId};
-use offst_simulator::{CRASHES, Crash, World};
+use offst_proto::route::{PartPlan, Way};
+use offst_proto::statement::{Answer, Operation};
+use offst_proto::{Currency, PaymentId, Verified};
+use offst_simulator::{CRASHES, Crash, Paths, World};
 
 /// Steps until the payment is committed by its buyer, node 0.
 fn until_committed(world: &mut World, id: PaymentId) {
@@ -321,4 +326,47 @@ fn an_account_stops_at_each_stage_of_a_payment() {
         }
     }
     assert!(runs > 40, "{runs}");
+}
+
+/// Whoever answers two parts, and gives one of them back in the same breath, is not promised the other.
+#[test]
+fn nothing_is_committed_when_a_part_ends_in_the_statement_that_answers_the_last_one() {
+    for answered_before in [false, true] {
+        let mut world = World::row(2, 1000);
+        world.make_puppet(1);
+        let part = PartPlan { route: vec![world.key(1)], amount: 10, fees: 0 };
+        world.paths = Paths::Given([vec![Way { parts: vec![part.clone(), part] }]].into());
+        let (payment, _) = world.send(0, 1, 20);
+        let mut requests = Vec::new();
+        while requests.len() < 2 {
+            for input in world.take_inputs(0, 1) {
+                let Input::Statement(_, _, statement) = input else { continue };
+                requests.extend(statement.operations.iter().filter_map(|operation| match operation {
+                    Operation::Request(request) => Some(request.clone()),
+                    _ => None,
+                }));
+            }
+            assert!(requests.len() == 2 || world.step());
+        }
+        let answer = |world: &World, part: usize| {
+            let terms = requests[part].terms(world.key(1), &Currency::default());
+            let lock = Preimage::from_bytes([7; 32]).lock();
+            let response = Response { terms, nonce: Nonce::from_bytes([part as u8; 16]), lock };
+            let (nonce, response) = (response.nonce, Verified::sign(response, world.signer(1)));
+            Operation::Response(Answer { id: requests[part].id, lock, nonce, signature: response.signature() })
+        };
+        let cancel = Operation::Cancel { id: requests[1].id, reason: CancelReason::Busy, hop: world.key(1) };
+        let mut operations = vec![answer(&world, 1), answer(&world, 0), cancel];
+        if answered_before {
+            let first = world.statement(1, 0, vec![operations.remove(0)]);
+            world.state(1, 0, first);
+        }
+        let statement = world.statement(1, 0, operations);
+        world.state(1, 0, statement);
+        let account = world.nodes[0].account(world.key(1));
+        let stage = account.pending(Direction::Outgoing, requests[0].id).map(|pending| pending.stage);
+        assert!(!stage.is_some_and(|stage| stage.is_committed()), "{stage:?}");
+        world.advance(60_000);
+        assert_eq!(world.payment(0, payment).progress, Progress::Failed);
+    }
 }

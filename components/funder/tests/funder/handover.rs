@@ -1,11 +1,11 @@
 //! What goes over to a friend's new key has not ended: the successor may accept our Opening at any time, and collect.
 
 use super::recovery::{end, lose_disk, put_back};
-use super::succession::{add, committed_and_lost, is_bound, refusal, replace};
-use offst_funder::{Progress, Reply};
+use super::succession::{add, committed_and_lost, indebted, is_bound, refusal, replace};
+use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Direction;
 use offst_proto::PaymentId;
-use offst_simulator::World;
+use offst_simulator::{World, name};
 
 /// How many requests our first Opening to `friend` lets it collect.
 fn offered(world: &World, node: usize, friend: usize) -> usize {
@@ -106,4 +106,86 @@ fn terms_of_a_new_key_that_count_what_it_is_offered_as_collected_are_refused() {
             assert_eq!(world.balance(1, 3), -claimed);
         }
     }
+}
+
+/// 2 has committed 30 to 1, which has carried them on. It comes back without its disk for a moment, and 0 collects when it is
+/// gone. `is_collected`: otherwise 0 gives the payment back.
+fn ended_while_lost(is_collected: bool) -> World {
+    let mut world = indebted();
+    let invoice = world.invoice(0, 30);
+    world.pay(2, &invoice);
+    while !is_bound(&world, 1, 0) {
+        assert!(world.step());
+    }
+    lose_disk(&mut world, 2, &[1]);
+    world.nodes[0].is_frozen = true;
+    world.connect_all();
+    while world.nodes[1].account(world.key(2)).active().is_some() {
+        assert!(world.step());
+    }
+    world.kill(2);
+    assert_eq!(incoming(&world, 1, 2), 1);
+    if is_collected {
+        world.nodes[0].is_frozen = false;
+        world.connect_all();
+        world.advance(5000);
+        assert_eq!(world.nodes[1].account(world.key(0)).epoch().unwrap().pendings().count(), 0, "0 has collected");
+    } else {
+        let command = Command::RemoveFriend { name: name(0), force: true, forgive: true };
+        assert_eq!(world.ask(1, command), Reply::Done);
+    }
+    world
+}
+
+/// The friend loses its disk first, and its key then: what ended meanwhile is a part of the balance, or is over.
+#[test]
+fn a_payment_that_ended_while_the_friend_was_lost_does_not_block_its_new_key() {
+    for (is_collected, balance) in [(true, -69), (false, -100)] {
+        let mut world = ended_while_lost(is_collected);
+        assert_eq!(world.balance(1, 2), -100);
+        assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+        add(&mut world, 3, 1, -balance);
+        assert!(world.is_consistent(1, 3));
+        assert_eq!((world.balance(1, 3), world.nodes[1].pendings()), (balance, 0));
+    }
+}
+
+#[test]
+fn a_payment_that_ended_while_the_friend_was_lost_does_not_keep_it_from_being_disabled_or_removed() {
+    for is_collected in [true, false] {
+        for is_removed in [false, true] {
+            let mut world = ended_while_lost(is_collected);
+            let command = if is_removed {
+                Command::RemoveFriend { name: name(2), force: false, forgive: true }
+            } else {
+                Command::DisableFriend { name: name(2), force: false }
+            };
+            assert_eq!(world.ask(1, command), Reply::Done);
+        }
+    }
+}
+
+/// The guard against giving a debt away by mistake.
+#[test]
+fn a_friend_whose_new_key_has_not_agreed_yet_is_not_removed_with_its_debt() {
+    let mut world = indebted();
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    let remove = |forgive| Command::RemoveFriend { name: name(2), force: false, forgive };
+    assert!(refusal(world.ask(1, remove(false))).contains("not 0"));
+    assert_eq!(world.ask(1, remove(true)), Reply::Done);
+}
+
+/// Without force a friend is kept until what it was offered has ended.
+#[test]
+fn a_friend_that_is_offered_a_payment_is_not_removed_before_that_has_ended() {
+    let (mut world, id) = committed_and_lost();
+    assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
+    let command = world.command(1, Command::RemoveFriend { name: name(2), force: false, forgive: true });
+    world.advance(10_000);
+    assert_eq!((world.reply(1, command), offered(&world, 1, 3)), (None, 1));
+    add(&mut world, 3, 1, 100);
+    assert_eq!(world.ask(3, world.reset(1)), Reply::Done);
+    world.advance(5000);
+    assert_eq!(world.reply(1, command), Some(Reply::Done));
+    assert_eq!(world.payment(0, id).progress, Progress::Failed);
 }

@@ -8,5 +8,6 @@ mod handover;
 mod hostile;
 mod payments;
 mod recovery;
+mod relinking;
 mod resets;
 mod succession;

@@ -1,10 +1,12 @@
 //! Disks that are lost, or put back from an old copy: every account comes back to the newest state that its friend can prove,
 //! and every payment that was under way ends.
 
-use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, Reply, lost_friend};
+use offst_funder::{Archive, Change, Command, Commit, Input, Progress, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::{Status, StopReason};
 use offst_proto::PaymentId;
+use offst_proto::friend::FriendMessage;
 use offst_proto::order::Purpose;
+use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
 use offst_simulator::{CRASHES, Disk, World, name};
 
@@ -544,4 +546,141 @@ fn an_old_disk_is_found_out_by_a_friend_that_had_stopped_the_account() {
     assert!(!is_recovering(&world, 1));
     world.assert_quiet();
     assert_eq!(world.balance(1, 0), 100);
+}
+
+/// 0, 2 and 3 are friends of 1, and 2 keeps a backup of 1 that names all of them. Then 1 loses its disk, 3 does not come back,
+/// and the recovery ends without it. `is_named`: the owner had named 3 again. Says what 2 still keeps.
+fn given_up(is_named: bool) -> World {
+    let mut world = World::new(4, 11);
+    for (a, b) in [(0, 1), (1, 2), (1, 3)] {
+        world.befriend(a, b, 1000, 1000);
+    }
+    world.connect_all();
+    world.settle();
+    let (paid, _) = world.send(1, 3, 10);
+    world.settle();
+    assert_eq!(world.payment(1, paid).progress, Progress::Paid);
+    world.advance(200_000);
+    let kept = |world: &World| world.nodes[2].disk.peer_backup(world.key(1)).unwrap();
+    let before = kept(&world);
+    assert!(before.is_some());
+    world.kill(3);
+    lose_disk(&mut world, 1, if is_named { &[0, 2, 3] } else { &[0, 2] });
+    world.connect_all();
+    if is_named {
+        world.advance(5_000);
+        let command = Command::RemoveFriend { name: name(3), force: true, forgive: true };
+        assert_eq!(world.ask(1, command), Reply::Done);
+    }
+    while is_recovering(&world, 1) {
+        if !world.step() {
+            world.advance(100);
+        }
+    }
+    // 2 is away before it gets a newer backup.
+    world.kill(2);
+    assert_eq!(kept(&world), before);
+    world.advance(100_000);
+    world
+}
+
+#[test]
+fn an_account_that_was_given_up_in_a_recovery_does_not_start_another_one() {
+    for is_named in [true, false] {
+        let mut world = given_up(is_named);
+        let invoice = world.invoice(1, 5);
+        world.advance(100_000);
+        world.start(2);
+        world.kill(1);
+        world.start(1);
+        world.connect_all();
+        world.advance(10_000);
+        let status = world.nodes[1].disk.invoice(invoice.id).unwrap().status;
+        assert_eq!(status, InvoiceStatus::Open, "nothing is old but the backup ({is_named})");
+    }
+}
+
+/// Showing an old backup again costs a node nothing: it is looked at only when it was asked for.
+#[test]
+fn a_backup_that_nobody_has_asked_for_is_not_looked_at() {
+    let mut world = World::row(3, 1000);
+    world.send(1, 2, 10);
+    world.advance(200_000);
+    let sealed = world.nodes[0].disk.peer_backup(world.key(1)).unwrap().unwrap();
+    // The node goes on with a disk that this backup knows more than, and has asked 0 already.
+    world.make_puppet(0);
+    let fresh = World::row(3, 1000).nodes[1].disk.clone();
+    world.disconnect(0, 1);
+    world.disconnect(1, 2);
+    world.settle();
+    put_back(&mut world, 1, fresh, false);
+    world.connect(0, 1);
+    let inputs = world.take_inputs(0, 1);
+    let connection = inputs.iter().find_map(|input| match input {
+        Input::Connected(_, connection) => Some(*connection),
+        _ => None,
+    });
+    let (key, connection) = (world.key(0), connection.unwrap());
+    let answer = |sealed: &[u8]| Input::Message(key, connection, Box::new(FriendMessage::Recalled(sealed.to_vec())));
+    world.batch(1, inputs);
+    world.batch(1, vec![answer(&[])]);
+    world.batch(1, vec![answer(&sealed)]);
+    assert!(!is_recovering(&world, 1));
+}
+
+/// A friend that is disabled never comes, so nobody waits for it.
+#[test]
+fn a_disabled_friend_does_not_keep_a_recovery_open() {
+    let mut world = World::row(3, 1000);
+    world.send(0, 2, 10);
+    world.settle();
+    world.advance(5_000);
+    let invoice = world.invoice(1, 5);
+    assert_eq!(world.ask(1, Command::DisableFriend { name: name(2), force: true }), Reply::Done);
+    world.kill(1);
+    let copy = world.nodes[1].disk.clone();
+    put_back(&mut world, 1, copy, true);
+    end(&mut world);
+    assert!(world.is_consistent(0, 1) && !is_recovering(&world, 1));
+    let (id, _) = world.pay(0, &invoice);
+    world.advance(60_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid, "{}", world.payment(0, id).reason);
+    // It comes back as any other account when it is enabled, also after a restart.
+    world.kill(1);
+    world.start(1);
+    assert_eq!(world.ask(1, Command::EnableFriend(name(2))), Reply::Done);
+    assert!(is_recovering(&world, 1));
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    world.assert_quiet();
+    assert_eq!(world.balance(1, 2), -10);
+    let (id, _) = world.send(0, 2, 10);
+    world.advance(5_000);
+    assert_eq!(world.payment(0, id).progress, Progress::Paid);
+}
+
+/// 0 has committed a payment to 2 over 1, which loses its disk, and disables 2 or 0 before that has shown anything. Nothing is
+/// released before it is known how it ended.
+#[test]
+fn what_may_be_under_way_over_a_disabled_friend_waits_until_it_is_enabled() {
+    for disabled in [0, 2] {
+        let mut world = World::row(3, 1000);
+        let invoice = world.invoice(2, 70);
+        let (id, _) = world.pay(0, &invoice);
+        while world.nodes[1].account(world.key(2)).epoch().unwrap().pendings().all(|(.., p)| !p.stage.is_committed()) {
+            assert!(world.step());
+        }
+        world.settle_but(1);
+        world.nodes[1].is_frozen = false;
+        lose_disk(&mut world, 1, &[0, 2]);
+        assert_eq!(world.ask(1, Command::DisableFriend { name: name(disabled), force: true }), Reply::Done);
+        end(&mut world);
+        assert_eq!(world.payment(0, id).progress, Progress::Committed);
+        assert_eq!(world.ask(1, Command::EnableFriend(name(disabled))), Reply::Done);
+        end(&mut world);
+        assert_eq!(world.payment(0, id).progress, Progress::Paid, "{disabled}");
+        assert!(!is_recovering(&world, 1));
+        let wealth: Vec<_> = world.nodes.iter().map(|node| node.wealth()).collect();
+        assert_eq!(wealth, [-71, 1, 70]);
+    }
 }

@@ -49,10 +49,15 @@ impl Machine {
     }
 
     pub(crate) fn handle(&mut self, input: Input) -> Vec<Output> {
+        self.handle_all(vec![input])
+    }
+
+    /// All of them in one transaction.
+    pub(crate) fn handle_all(&mut self, inputs: Vec<Input>) -> Vec<Output> {
         self.clock += 1;
         let now = Moment { uptime_ms: self.clock, unix_ms: 1_000_000 + self.clock };
         let mut batch = self.funder.take().unwrap().batch(&mut self.environment, now);
-        batch.handle(input);
+        inputs.into_iter().for_each(|input| batch.handle(input));
         let (funder, outputs) = batch.finish().commit(&mut self.store).unwrap();
         self.funder = Some(funder);
         outputs
