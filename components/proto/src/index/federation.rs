@@ -245,12 +245,8 @@ fn read_names(list: Names<'_>, max: usize) -> Result<Vec<UpdateName>, DecodeErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offst_crypto::Identity;
+    use crate::test_values::{hex, key};
     use proptest::prelude::*;
-
-    fn key(seed: u8) -> PublicKey {
-        Identity::from_seed([seed; 32]).public_key()
-    }
 
     fn name(seed: u8, sequence: u64) -> UpdateName {
         UpdateName { node: key(seed), sequence, tag: 9 }
@@ -273,10 +269,6 @@ mod tests {
             ServerToServer::Updates(vec![vec![1, 2, 3], vec![]]),
             ServerToServer::Keepalive,
         ]
-    }
-
-    fn hex(bytes: Vec<u8>) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]
