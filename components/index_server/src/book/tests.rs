@@ -1,7 +1,6 @@
 use super::*;
+use crate::test_servers::edge;
 use offst_crypto::Identity;
-use offst_proto::Rate;
-use offst_proto::index::Clearable;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -21,17 +20,6 @@ fn key(seed: u8) -> PublicKey {
 
 fn here() -> IpAddr {
     "10.0.0.1".parse().unwrap()
-}
-
-fn edge(friend: u8, capacity: u128) -> Edge {
-    Edge {
-        friend: key(friend),
-        currency: Currency::default(),
-        send_capacity: capacity,
-        receive_capacity: capacity,
-        rate: Rate::default(),
-        clearable: Clearable::None,
-    }
 }
 
 fn update(node: u8, sequence: u64, time_to_live_ms: u64, mut edges: Vec<Edge>) -> Verified<Update> {
