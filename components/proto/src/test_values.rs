@@ -3,8 +3,8 @@
 use offst_crypto::{Identity, PublicKey};
 
 /// Bytes as a snapshot shows them.
-pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One of 256 identities.
