@@ -3,6 +3,7 @@
 mod buyer;
 mod config;
 mod reports;
+mod routes;
 mod seller;
 mod subscription;
 
@@ -20,6 +21,7 @@ use offst_proto::encoding::DecodeError;
 use offst_proto::limits::NAME_BYTES_MAX;
 use offst_proto::wire::app_capnp as wire;
 use reports::Reports;
+use routes::Routes;
 use seller::Seller;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,6 +105,7 @@ pub(crate) struct Session {
     buyer: wire::buyer::Client,
     seller: wire::seller::Client,
     config: wire::config::Client,
+    routes: wire::routes::Client,
 }
 
 impl Session {
@@ -120,7 +123,8 @@ impl Session {
             reports: capnp_rpc::new_client(Reports { context: context.clone() }),
             buyer: capnp_rpc::new_client(Buyer { context: context.clone() }),
             seller: capnp_rpc::new_client(Seller { context: context.clone() }),
-            config: capnp_rpc::new_client(Config { context }),
+            config: capnp_rpc::new_client(Config { context: context.clone() }),
+            routes: capnp_rpc::new_client(Routes { context }),
         }
     }
 }
@@ -143,6 +147,9 @@ impl wire::node::Server for Session {
         }
         if permissions.config {
             answer.set_config(self.config.clone());
+        }
+        if permissions.routes {
+            answer.set_routes(self.routes.clone());
         }
         Ok(())
     }

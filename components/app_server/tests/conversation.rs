@@ -36,6 +36,10 @@ fn friend() -> FriendReport {
     }
 }
 
+fn order(purpose: Purpose) -> Order {
+    Order { payment_id: PaymentId::from_bytes([50; 16]), purpose, max_fee: Some(5), timeout_ms: u64::MAX }
+}
+
 async fn with_node<T>(granted: &str, limits: Limits, test: impl AsyncFnOnce(Running) -> T) -> T {
     let test = async { test(start(Fake::new(vec![friend()]), granted, limits).await).await };
     LocalSet::new().run_until(async { tokio::time::timeout(Duration::from_secs(60), test).await.unwrap() }).await
@@ -91,12 +95,6 @@ async fn pages_keep_their_limit_and_repeat_nothing() {
 async fn paying() {
     with_node("buyer", Limits::default(), async |running| {
         let app = app(&running).await;
-        let order = |purpose| Order {
-            payment_id: PaymentId::from_bytes([50; 16]),
-            purpose,
-            max_fee: Some(5),
-            timeout_ms: u64::MAX,
-        };
         let invoice = signed_invoice(100, "Bread");
         let paid = app.pay(&order(Purpose::Invoice(invoice.clone()))).await.unwrap();
         assert_eq!((paid.status, paid.payment_id), (PaymentStatus::Paid, PaymentId::from_bytes([50; 16])));
@@ -299,6 +297,25 @@ async fn what_was_not_granted_is_denied() {
         assert_eq!(app.enable_friend("node1").await.unwrap_err().to_string(), "permission denied: config");
         let denied = app.wait_invoice(InvoiceId::from_bytes([1; 16])).await.unwrap_err();
         assert_eq!(denied.to_string(), "permission denied: seller");
+        assert!(running.fake.commands.lock().unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_may_ask_for_routes_may_not_pay() {
+    let cycle = || order(Purpose::Rebalance { friend: "node1".into(), currency: Currency::default(), amount: 7 });
+    with_node("routes", Limits::default(), async |running| {
+        let app = app(&running).await;
+        assert_eq!(app.quote(&cycle()).await.unwrap().amount, 100);
+        assert_eq!(app.pay(&cycle()).await.unwrap_err().to_string(), "permission denied: buyer");
+        let refused = app.quote(&Order { max_fee: Some(0), ..cycle() }).await.unwrap_err();
+        assert_eq!(refused.to_string(), "there is no way");
+    })
+    .await;
+    with_node("seller,config", Limits::default(), async |running| {
+        let app = app(&running).await;
+        assert_eq!(app.quote(&cycle()).await.unwrap_err().to_string(), "permission denied: routes");
         assert!(running.fake.commands.lock().unwrap().is_empty());
     })
     .await;
