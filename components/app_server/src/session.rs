@@ -114,9 +114,9 @@ impl Session {
             backend,
             load,
             long_answer: Mutex::new(()),
-            waits: Semaphore::new(limits.waits),
+            waits: Semaphore::new(limits.waits_max),
             wait_time: Duration::from_millis(limits.wait_ms),
-            subscriptions: Arc::new(Semaphore::new(limits.subscriptions)),
+            subscriptions: Arc::new(Semaphore::new(limits.subscriptions_max)),
         });
         Session {
             app,

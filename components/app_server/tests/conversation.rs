@@ -267,7 +267,7 @@ async fn configuring() {
 
 #[tokio::test]
 async fn events() {
-    with_node("", Limits { subscriptions: 2, ..Limits::default() }, async |running| {
+    with_node("", Limits { subscriptions_max: 2, ..Limits::default() }, async |running| {
         let app = app(&running).await;
         let subscription = app.subscribe().await.unwrap();
         let event = |number: u32| Event::FriendChanged { name: number.to_string() };
@@ -379,7 +379,7 @@ async fn a_permission_that_is_taken_away_closes_the_connection() {
 
 #[tokio::test]
 async fn calls_that_wait_keep_nobody_out() {
-    with_node("seller", Limits { calls: 8, waits: 5, ..Limits::default() }, async |running| {
+    with_node("seller", Limits { calls_max: 8, waits_max: 5, ..Limits::default() }, async |running| {
         let app = app(&running).await;
         let never = InvoiceId::from_bytes([OPEN_INVOICE; 16]);
         let waiting = futures::future::join_all((0..5).map(|_| app.wait_invoice(never)));
@@ -395,7 +395,7 @@ async fn calls_that_wait_keep_nobody_out() {
 
 #[tokio::test]
 async fn an_app_that_reads_may_ask_a_lot_at_once() {
-    with_node("", Limits { calls: 8, unsent_bytes: 5000, ..Limits::default() }, async |running| {
+    with_node("", Limits { calls_max: 8, unsent_bytes_max: 5000, ..Limits::default() }, async |running| {
         let app = app(&running).await;
         let answers = futures::future::join_all((0..2000).map(|_| app.friends())).await;
         assert!(answers.into_iter().all(|friends| friends.unwrap() == [friend()]));
@@ -406,7 +406,7 @@ async fn an_app_that_reads_may_ask_a_lot_at_once() {
 #[tokio::test]
 async fn calls_can_be_given_up() {
     // Far more than may be unanswered or unfinished at a time.
-    let limits = Limits { calls: 8, waits: 5, wait_ms: 1, unfinished_calls: 8, ..Limits::default() };
+    let limits = Limits { calls_max: 8, waits_max: 5, wait_ms: 1, unfinished_calls_max: 8, ..Limits::default() };
     with_node("seller", limits, async |running| {
         let app = app(&running).await;
         for _ in 0..200 {
@@ -421,7 +421,7 @@ async fn calls_can_be_given_up() {
 
 #[tokio::test]
 async fn the_newest_connections_of_an_app_stay() {
-    with_node("", Limits { connections_per_app: 2, ..Limits::default() }, async |running| {
+    with_node("", Limits { connections_per_app_max: 2, ..Limits::default() }, async |running| {
         let first = app(&running).await;
         let news = first.subscribe().await.unwrap();
         let second = app(&running).await;

@@ -72,7 +72,7 @@ impl IndexClient {
         let (statuses, _) = watch::channel(Statuses::new());
         let wanted = Arc::new(Wanted { news: Mutex::default(), notify: Notify::new(), statuses });
         let statuses = wanted.statuses.subscribe();
-        let (queries, asked) = mpsc::channel(config.queries.clamp(1, ASKED_MAX));
+        let (queries, asked) = mpsc::channel(config.queries_max.clamp(1, ASKED_MAX));
         let stop = CancellationToken::new();
         let (events, incoming) = mpsc::channel(EVENTS);
         let task = Task {
