@@ -18,7 +18,7 @@ use config::Config;
 use offst_crypto::PublicKey;
 use offst_funder::{Command, Reply};
 use offst_proto::encoding::DecodeError;
-use offst_proto::limits::NAME_BYTES_MAX;
+use offst_proto::order::check_name;
 use offst_proto::wire::app_capnp as wire;
 use reports::Reports;
 use routes::Routes;
@@ -79,9 +79,7 @@ fn unexpected(reply: &Reply) -> Error {
 fn read_name(text: capnp::Result<capnp::text::Reader<'_>>) -> Result<String, String> {
     let name =
         text.map_err(DecodeError::from).and_then(|text| Ok(text.to_str()?.to_owned())).map_err(|e| e.to_string())?;
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
-    }
+    check_name(&name)?;
     Ok(name)
 }
 

@@ -20,7 +20,7 @@ pub struct Config {
     pub second_answer_ms: u64,
     /// Queries under way at the same time.
     pub queries_max: usize,
-    /// First wait before a server is dialled again, doubled after each failure.
+    /// First wait before a server is dialled again, doubled after each failure; each wait is between half and all of it.
     pub reconnect_min_ms: u64,
     /// Longest wait before a server is dialled again.
     pub reconnect_max_ms: u64,
