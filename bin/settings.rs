@@ -67,7 +67,8 @@ pub fn commented(explanation: &[&str], (name, value): &(&str, Option<toml::Value
 }
 
 /// Defines a struct of settings: each field with its explanation, type and default. A field of type `Option` has no
-/// default but an example, a text, behind `=>`, that `init` writes in its place.
+/// default but an example, a text, behind `=>`, that `init` writes in its place. A field may have an earlier name behind `|`,
+/// which files may go on using.
 ///
 /// ```
 /// offst::settings! {
@@ -87,14 +88,14 @@ macro_rules! settings {
     (
         $(#[$meta:meta])*
         $visible:vis struct $name:ident {
-            $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:expr $(=> $example:literal)?,)*
+            $($(#[doc = $doc:literal])* $field:ident $(| $earlier:literal)?: $type:ty = $default:expr $(=> $example:literal)?,)*
         }
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, ::serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         $visible struct $name {
-            $($(#[doc = $doc])* $visible $field: $type,)*
+            $($(#[doc = $doc])* $(#[serde(alias = $earlier)])? $visible $field: $type,)*
         }
 
         impl Default for $name {
@@ -132,7 +133,7 @@ mod tests {
             /// and no other.
             listen: Option<std::net::SocketAddr> = None => "127.0.0.1:1",
             /// Most connections.
-            connections_max: u32 = 7,
+            connections_max | "connections": u32 = 7,
             /// Most bytes.
             bytes_max: usize = 9,
             /// What to say.
@@ -190,5 +191,6 @@ mod tests {
             assert!(failure.sentence().contains(message), "{}", failure.sentence());
         }
         assert_eq!(load::<TestSettings>(Path::new("/no/such/file")).unwrap(), TestSettings::default());
+        assert_eq!(load_text("connections = 3").unwrap().connections_max, 3, "an earlier name counts");
     }
 }

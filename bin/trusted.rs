@@ -176,8 +176,7 @@ impl<T: Trusted> TrustedFolder<T> {
 fn log_changes<T: Trusted>(before: &Reading<T>, now: &Reading<T>) {
     for (name, sentence) in &now.faults {
         if before.faults.get(name) != Some(sentence) {
-            let sentence = Failure::input(sentence);
-            log::error!("{}; until it is repaired its {} is not trusted", sentence.sentence(), T::KIND);
+            log::error!("{}; until it is repaired it trusts nobody", Failure::input(sentence).sentence());
         }
     }
     for (name, trusted) in &now.trusted {

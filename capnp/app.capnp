@@ -17,7 +17,7 @@ const notTrusted :Text = "this app is not trusted by the node";
 interface Node {
   # What an app meets first.
 
-  open @0 () -> (version :Text, reports :Reports, buyer :Buyer, seller :Seller, config :Config);
+  open @0 () -> (version :Text, reports :Reports, buyer :Buyer, seller :Seller, config :Config, routes :Routes);
   # The node's version, and a capability for every permission; null for those that the app does not have. `reports` is for
   # every app that the node trusts. A connection is closed when one of its permissions is taken away.
 }
@@ -53,13 +53,18 @@ interface Subscription {
   # Waits for at least one event, at most 20 seconds; then `events` is empty: ask again. `lost`: more happened than is kept for an app that does not ask; read everything again.
 }
 
+interface Routes {
+  quote @0 (order :Order) -> (result :QuoteResult);
+  # What a payment would cost now. Pays nothing; maxFee, timeoutMs and paymentId do not matter.
+}
+
 interface Buyer {
   pay @0 (order :Order) -> (result :PaymentResult);
   # Answers when the payment has ended or its time is over. The same paymentId pays once, however often it is ordered.
   cancelPayment @1 (paymentId :Data) -> (result :PaymentResult);
   # Gives a payment up that is not committed.
   quote @2 (order :Order) -> (result :QuoteResult);
-  # What the payment would cost now. Pays nothing; maxFee, timeoutMs and paymentId do not matter.
+  # As in `Routes`: who may pay may ask what it costs.
   clear @3 (currency :Text, perform :Bool) -> (result :ClearingResult);
   # Looks for a ring in which everybody owes the next, and clears it: all debts in it become smaller, nobody pays a fee.
   # Otherwise only says which ring there is. Without `perform` it is cleared only when the owner has allowed it for good.

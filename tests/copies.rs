@@ -6,14 +6,7 @@ use town::Town;
 
 #[test]
 fn a_displaced_node_stops_using_the_relay_and_says_so() {
-    let mut town = Town::new(town::built);
-    town.relay("relay0");
-    town.index("index0");
-    for node in ["a", "b"] {
-        town.node(node, &["relay0"], &["index0"], "reconnect_max_ms = 500");
-    }
-    town.befriend("a", "b", 100);
-    town.wait_online(&["a", "b"]);
+    let mut town = Town::row(&["a", "b"], 100, "reconnect_max_ms = 500");
 
     // The copy has its own port for applications; everything else is the same.
     assert_eq!(town.stop("a"), 0);

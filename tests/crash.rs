@@ -9,15 +9,7 @@ const NODES: [&str; 3] = ["a", "b", "c"];
 const SETTINGS: &str = "patience_ms = 3000\npatience_step_ms = 200\nreconnect_max_ms = 500\nroute_retry_ms = 100\nindex_reconnect_max_ms = 500\n";
 
 fn chain() -> Town {
-    let mut town = Town::new(town::built);
-    town.relay("relay0");
-    town.index("index0");
-    for node in NODES {
-        town.node(node, &["relay0"], &["index0"], SETTINGS);
-    }
-    town.befriend("a", "b", 1_000_000);
-    town.befriend("b", "c", 1_000_000);
-    town.wait_online(&NODES);
+    let town = Town::row(&NODES, 1_000_000, SETTINGS);
     let invoice = town.invoice("c", 1, "first.invoice");
     town.pay_when_routed("a", &invoice, "first.receipt");
     town

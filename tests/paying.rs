@@ -186,15 +186,8 @@ fn credit_moves_around_a_cycle() {
 
 /// Three who owe each other in a ring, as after an evening in a pub.
 fn ring(settings: &str) -> Town {
-    let mut town = Town::new(town::built);
-    town.relay("relay0");
-    town.index("index0");
-    for node in ["a", "b", "c"] {
-        town.node(node, &["relay0"], &["index0"], settings);
-    }
-    for (one, other) in [("a", "b"), ("b", "c"), ("c", "a")] {
-        town.befriend(one, other, 100);
-    }
+    let town = Town::row(&["a", "b", "c"], 100, settings);
+    town.befriend("c", "a", 100);
     town.wait_online(&["a", "b", "c"]);
     for (debtor, creditor) in [("a", "b"), ("b", "c"), ("c", "a")] {
         // Over their own line: an index server that knows only of the longer way yet must not add a fee to a debt.

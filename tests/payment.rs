@@ -10,16 +10,7 @@ use town::Town;
 
 /// a - b - c, each account with a limit of 100.
 fn chain() -> Town {
-    let mut town = Town::new(town::built);
-    town.relay("relay0");
-    town.index("index0");
-    for node in ["a", "b", "c"] {
-        town.node(node, &["relay0"], &["index0"], "");
-    }
-    town.befriend("a", "b", 100);
-    town.befriend("b", "c", 100);
-    town.wait_online(&["a", "b", "c"]);
-    town
+    Town::row(&["a", "b", "c"], 100, "")
 }
 
 #[test]
@@ -66,14 +57,7 @@ fn a_pays_c_through_b_and_the_limit_holds() {
 /// The example program for shops: an application of its own beside `stctrl`.
 #[test]
 fn the_shop_example_sells() {
-    let mut town = Town::new(town::built);
-    town.relay("relay0");
-    town.index("index0");
-    for node in ["a", "b"] {
-        town.node(node, &["relay0"], &["index0"], "");
-    }
-    town.befriend("a", "b", 100);
-    town.wait_online(&["a", "b"]);
+    let town = Town::row(&["a", "b"], 100, "");
     let [identity, ticket] = ["b-app/b-app.ident", "b/b.ticket"].map(|file| town.file(file).display().to_string());
     let (lines, said) = std::sync::mpsc::channel();
     let till = std::thread::spawn(move || {

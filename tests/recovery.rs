@@ -21,15 +21,7 @@ const IN_FLIGHT: usize = 32;
 
 /// `a` and `c` are friends of `b`.
 fn chain() -> Town {
-    let mut town = Town::new(town::built);
-    town.relay("relay0");
-    town.index("index0");
-    for node in NODES {
-        town.node(node, &["relay0"], &["index0"], SETTINGS);
-    }
-    town.befriend("a", "b", LIMIT);
-    town.befriend("b", "c", LIMIT);
-    town.wait_online(&NODES);
+    let town = Town::row(&NODES, LIMIT, SETTINGS);
     pay(&town, "first");
     town
 }

@@ -284,7 +284,7 @@ fn a_running_node_sees_who_is_trusted() {
     place.done("trust --dir node0 --app app1.ticket --permissions buyer");
     assert_eq!(running.logged("the app \"app1\" is trusted with the permissions "), "\"buyer\"");
     place.put("node0/trusted/app1.toml", "damaged");
-    assert!(running.logged("app1.toml: ").ends_with("until it is repaired its app is not trusted"));
+    assert!(running.logged("app1.toml: ").ends_with("until it is repaired it trusts nobody"));
     place.done("trust --dir node0 --app app1.ticket --permissions config --force");
     assert_eq!(running.logged("the app \"app1\" is trusted with the permissions "), "\"config\"");
     place.done("untrust --dir node0 --app app1.ticket");

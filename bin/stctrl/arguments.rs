@@ -7,7 +7,8 @@ use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_proto::invoice::{
     INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice, InvoiceFieldError, check_description,
 };
-use offst_proto::limits::{AMOUNT_MAX, NAME_BYTES_MAX};
+use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::order::check_name;
 use offst_proto::report::parse_amount;
 use offst_proto::{InvoiceId, Verified};
 use std::fmt::Display;
@@ -54,10 +55,11 @@ pub(super) fn description(text: &str) -> Result<String, InvoiceFieldError> {
     check_description(text).map(|()| text.to_owned())
 }
 
-/// A name that the owner gives.
+/// A name that the owner gives, and can see.
 pub(super) fn name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(is_unreadable) {
-        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
+    check_name(text)?;
+    if text.chars().any(is_unreadable) {
+        return Err("a name has no characters that change how their neighbours are shown".to_owned());
     }
     if text.trim() != text {
         return Err("a name neither begins nor ends with a space".to_owned());

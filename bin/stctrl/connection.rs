@@ -3,9 +3,10 @@
 use super::progress::with_progress;
 use crate::files::{load_identity, load_ticket};
 use crate::folder::Folder;
-use crate::outcome::{Explain, Outcome};
-use offst_app::App;
+use crate::outcome::{Explain, Failure, Outcome};
+use offst_app::{App, AppError};
 use offst_proto::ticket::Ticket;
+use offst_secure_channel::ConnectError;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -36,9 +37,19 @@ impl Connection {
         let identity = load_identity(&idfile)?;
         let ticket = load_ticket(&ticket, Ticket::into_node)?;
         offst_app::block_on(async {
-            let app = with_progress("Connecting", offst_app::connect(&ticket, &identity)).await?;
+            let app = with_progress("Connecting", offst_app::connect(&ticket, &identity)).await.map_err(explained)?;
             command(app).await
         })
         .or_failed("no connection can be made")?
+    }
+}
+
+/// Why there is no connection, and what to look at where the error does not say it itself.
+fn explained(error: AppError) -> Failure {
+    match error {
+        AppError::Connect(ConnectError::Unreachable { .. } | ConnectError::Timeout { .. }) | AppError::Timeout(_) => {
+            Failure::failed(format!("{error}: does the node run (`stnode run`), and is its ticket the one of today?"))
+        }
+        error => error.into(),
     }
 }

@@ -8,7 +8,8 @@
 //! | `info`, `watch`, `events` | what the node reports |
 //! | `config` | friends, relays and index servers |
 //! | `seller` | invoices |
-//! | `funds`, `history` | payments |
+//! | `funds`, `quote`, `circles` | payments, what they would cost, and credit that comes back |
+//! | `history` | long lists |
 //! | `verify` | checks of files, without a node |
 //! | `friends_table`, `table` | tables for people |
 //! | `json` | the same for programs |

@@ -1,9 +1,11 @@
 //! What is safe and readable on a terminal.
 
-/// Whether a character commands the terminal, or changes how its neighbours are shown.
+use offst_proto::invoice;
+
+/// Whether a character commands the terminal, or changes how its neighbours are shown: what an invoice's description may not
+/// hold, and two marks that nobody sees, by which two names would look the same.
 pub(super) fn is_unreadable(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    invoice::is_unreadable(character) || matches!(character, '\u{200e}' | '\u{200f}')
 }
 
 /// A text that somebody else wrote, such as a name or a description: on one line and without commands to the terminal.

@@ -111,19 +111,19 @@ crate::settings! {
         /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
         metrics: Option<SocketAddr> = None => "127.0.0.1:9101",
         /// Most friendships of one node; one that was taken back counts for some more minutes.
-        edges_per_node: usize = Limits::default().edges_per_node,
+        edges_per_node_max | "edges_per_node": usize = Limits::default().edges_per_node_max,
         /// Most bytes that are kept of what one node has signed.
-        update_bytes_per_node: usize = Limits::default().update_bytes_per_node,
+        update_bytes_per_node_max | "update_bytes_per_node": usize = Limits::default().update_bytes_per_node_max,
         /// Most friendships of all nodes together.
-        edges: usize = Limits::default().edges,
+        edges_max | "edges": usize = Limits::default().edges_max,
         /// Most nodes that are remembered.
-        nodes: usize = Limits::default().nodes,
+        nodes_max | "nodes": usize = Limits::default().nodes_max,
         /// Most bytes that are kept of what all nodes have signed.
-        update_bytes: usize = Limits::default().update_bytes,
+        update_bytes_max | "update_bytes": usize = Limits::default().update_bytes_max,
         /// Most nodes that have published from one address.
-        nodes_per_address: usize = Limits::default().nodes_per_address,
+        nodes_per_address_max | "nodes_per_address": usize = Limits::default().nodes_per_address_max,
         /// Most friendships of all nodes that have published from one address.
-        edges_per_address: usize = Limits::default().edges_per_address,
+        edges_per_address_max | "edges_per_address": usize = Limits::default().edges_per_address_max,
         /// Updates a second that one connection may publish; twice as many at once.
         updates_per_second: u32 = Limits::default().updates_per_second,
         /// Queries a second that one connection may ask; twice as many at once.
@@ -133,20 +133,20 @@ crate::settings! {
         /// Queries a second that all connections of one address may ask together; twice as many at once.
         queries_per_second_per_address: u32 = Limits::default().queries_per_second_per_address,
         /// Friendships that one search looks at before it is cut.
-        search_work: usize = Limits::default().search_work,
+        search_work_max | "search_work": usize = Limits::default().search_work_max,
         /// Friendships a second that searches for one address may look at before those for others come first.
         search_work_per_second_per_address: u64 = Limits::default().search_work_per_second_per_address,
         /// Threads that search; with one, whoever asks for much delays others. The default is the number of this machine's
         /// cores, at least 2; at most 4096.
         searches: usize = Limits::default().searches,
         /// Queries that wait for a thread. One more takes the place of one of the address that has most.
-        queries_waiting: usize = Limits::default().queries_waiting,
+        queries_waiting_max | "queries_waiting": usize = Limits::default().queries_waiting_max,
         /// Queries of one address that wait for a thread.
-        queries_waiting_per_address: usize = Limits::default().queries_waiting_per_address,
+        queries_waiting_per_address_max | "queries_waiting_per_address": usize = Limits::default().queries_waiting_per_address_max,
         /// Most connections at the same time.
-        connections: usize = Limits::default().connections,
+        connections_max | "connections": usize = Limits::default().connections_max,
         /// Most connections of one address at the same time.
-        connections_per_address: usize = Limits::default().connections_per_address,
+        connections_per_address_max | "connections_per_address": usize = Limits::default().connections_per_address_max,
         /// Most connections at the same time that have not shown their key yet.
         handshakes_max: usize = HandshakeLimits::default().handshakes_max,
         /// Most of them from one address.
@@ -176,24 +176,24 @@ impl IndexSettings {
     /// Two settings do not go together, or one asks for more than a machine has: a sentence that names it.
     fn limits(&self) -> Result<Limits, String> {
         let limits = Limits {
-            edges_per_node: self.edges_per_node,
-            update_bytes_per_node: self.update_bytes_per_node,
-            edges: self.edges,
-            nodes: self.nodes,
-            update_bytes: self.update_bytes,
-            nodes_per_address: self.nodes_per_address,
-            edges_per_address: self.edges_per_address,
+            edges_per_node_max: self.edges_per_node_max,
+            update_bytes_per_node_max: self.update_bytes_per_node_max,
+            edges_max: self.edges_max,
+            nodes_max: self.nodes_max,
+            update_bytes_max: self.update_bytes_max,
+            nodes_per_address_max: self.nodes_per_address_max,
+            edges_per_address_max: self.edges_per_address_max,
             updates_per_second: self.updates_per_second,
             queries_per_second: self.queries_per_second,
             updates_per_second_per_address: self.updates_per_second_per_address,
             queries_per_second_per_address: self.queries_per_second_per_address,
-            search_work: self.search_work,
+            search_work_max: self.search_work_max,
             search_work_per_second_per_address: self.search_work_per_second_per_address,
             searches: self.searches,
-            queries_waiting: self.queries_waiting,
-            queries_waiting_per_address: self.queries_waiting_per_address,
-            connections: self.connections,
-            connections_per_address: self.connections_per_address,
+            queries_waiting_max: self.queries_waiting_max,
+            queries_waiting_per_address_max: self.queries_waiting_per_address_max,
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
             handshakes: HandshakeLimits {
                 handshakes_max: self.handshakes_max,
                 handshakes_per_address_max: self.handshakes_per_address_max,

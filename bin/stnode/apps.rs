@@ -16,8 +16,8 @@ pub(super) struct Trust {
     /// The application's ticket; the application is called like this file
     #[arg(long, value_name = "FILE")]
     app: PathBuf,
-    /// What it may do, with commas between: routes (ask for routes), buyer (pay), seller (make invoices), config (friends,
-    /// relays, index servers); "" lets it only read
+    /// What it may do, with commas between: routes (ask what a payment would cost), buyer (pay), seller (make invoices), config
+    /// (friends, relays, index servers); "" lets it only read
     #[arg(long)]
     permissions: Permissions,
     /// Overwrite the file of another application of the same name

@@ -85,7 +85,7 @@ crate::settings! {
         /// How long a payment that has a route waits for a second index server's answer, milliseconds.
         index_second_answer_ms: u64 = defaults().index.second_answer_ms,
         /// Most questions to index servers at the same time.
-        index_queries_max: usize = defaults().index.queries,
+        index_queries_max: usize = defaults().index.queries_max,
         /// First wait before an index server is called again, doubled after each failure, milliseconds.
         index_reconnect_min_ms: u64 = defaults().index.reconnect_min_ms,
         /// Longest wait before an index server is called again, milliseconds.
@@ -97,9 +97,9 @@ crate::settings! {
         /// An index server of which nothing came for this long is left, milliseconds; at least twice index_keepalive_ms.
         index_idle_timeout_ms: u64 = defaults().index.keepalive.idle_timeout_ms,
         /// Most connections of all applications together.
-        app_connections_max: usize = defaults().apps.connections,
+        app_connections_max: usize = defaults().apps.connections_max,
         /// Most connections of one application; one more closes its oldest.
-        connections_per_app_max: usize = defaults().apps.connections_per_app,
+        connections_per_app_max: usize = defaults().apps.connections_per_app_max,
         /// Most connections at the same time that have not shown their key yet.
         app_handshakes_max: usize = defaults().apps.handshakes.handshakes_max,
         /// Most of them from one address.
@@ -107,21 +107,21 @@ crate::settings! {
         /// A connection that takes longer to show its key is closed, milliseconds.
         app_handshake_timeout_ms: u64 = defaults().apps.handshakes.handshake_timeout_ms,
         /// Most bytes of one message from an application.
-        app_message_bytes_max: usize = defaults().apps.message_bytes,
+        app_message_bytes_max: usize = defaults().apps.message_bytes_max,
         /// Most unanswered calls of one connection.
-        app_calls_max: usize = defaults().apps.calls,
+        app_calls_max: usize = defaults().apps.calls_max,
         /// Most bytes of the unanswered calls of one connection.
-        app_call_bytes_max: usize = defaults().apps.call_bytes,
+        app_call_bytes_max: usize = defaults().apps.call_bytes_max,
         /// Most bytes of answers that a connection has not taken.
-        app_unsent_bytes_max: usize = defaults().apps.unsent_bytes,
+        app_unsent_bytes_max: usize = defaults().apps.unsent_bytes_max,
         /// Most answered calls of a connection that the application has not finished.
-        app_unfinished_calls_max: usize = defaults().apps.unfinished_calls,
+        app_unfinished_calls_max: usize = defaults().apps.unfinished_calls_max,
         /// Most calls of a connection that wait for something to happen; fewer than app_calls_max.
-        app_waits_max: usize = defaults().apps.waits,
+        app_waits_max: usize = defaults().apps.waits_max,
         /// How long such a call waits before it is answered that nothing happened, milliseconds.
         app_wait_ms: u64 = defaults().apps.wait_ms,
         /// Most subscriptions of one connection.
-        app_subscriptions_max: usize = defaults().apps.subscriptions,
+        app_subscriptions_max: usize = defaults().apps.subscriptions_max,
         /// A connection that takes nothing of what is written to it for so long is closed, milliseconds.
         app_write_timeout_ms: u64 = defaults().apps.write_timeout_ms,
     }
@@ -171,7 +171,7 @@ impl NodeFile {
                 refused_wait_ms: self.index_refused_wait_ms,
                 query_timeout_ms: self.index_query_timeout_ms,
                 second_answer_ms: self.index_second_answer_ms,
-                queries: self.index_queries_max,
+                queries_max: self.index_queries_max,
                 reconnect_min_ms: self.index_reconnect_min_ms,
                 reconnect_max_ms: self.index_reconnect_max_ms,
                 connect_timeout_ms: self.index_connect_timeout_ms,
@@ -186,16 +186,16 @@ impl NodeFile {
                     handshakes_per_address_max: self.app_handshakes_per_address_max,
                     handshake_timeout_ms: self.app_handshake_timeout_ms,
                 },
-                connections: self.app_connections_max,
-                connections_per_app: self.connections_per_app_max,
-                message_bytes: self.app_message_bytes_max,
-                calls: self.app_calls_max,
-                call_bytes: self.app_call_bytes_max,
-                unsent_bytes: self.app_unsent_bytes_max,
-                unfinished_calls: self.app_unfinished_calls_max,
-                waits: self.app_waits_max,
+                connections_max: self.app_connections_max,
+                connections_per_app_max: self.connections_per_app_max,
+                message_bytes_max: self.app_message_bytes_max,
+                calls_max: self.app_calls_max,
+                call_bytes_max: self.app_call_bytes_max,
+                unsent_bytes_max: self.app_unsent_bytes_max,
+                unfinished_calls_max: self.app_unfinished_calls_max,
+                waits_max: self.app_waits_max,
                 wait_ms: self.app_wait_ms,
-                subscriptions: self.app_subscriptions_max,
+                subscriptions_max: self.app_subscriptions_max,
                 write_timeout_ms: self.app_write_timeout_ms,
             },
             batch_max: self.batch_max,

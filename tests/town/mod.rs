@@ -127,6 +127,23 @@ impl Town {
         Town { folder, launcher, servers: BTreeMap::new() }
     }
 
+    /// A town with one relay, one index server, and nodes in a row: each is a friend of the next one, and they let each other
+    /// owe `limit`. All are online. `settings` is appended to each node's settings file.
+    #[track_caller]
+    pub(crate) fn row(nodes: &[&str], limit: u128, settings: &str) -> Self {
+        let mut town = Town::new(built);
+        town.relay("relay0");
+        town.index("index0");
+        for node in nodes {
+            town.node(node, &["relay0"], &["index0"], settings);
+        }
+        for pair in nodes.windows(2) {
+            town.befriend(pair[0], pair[1], limit);
+        }
+        town.wait_online(nodes);
+        town
+    }
+
     /// Where the folders of all programs are.
     pub(crate) fn root(&self) -> &Path {
         self.folder.path()

@@ -1,4 +1,4 @@
-//! Paying, with the permission `buyer`.
+//! Paying, with the permission `buyer`, and asking what it would cost, for which `routes` is enough.
 
 use crate::connect::App;
 use crate::error::AppError;
@@ -37,6 +37,13 @@ fn write_order(order: &Order, mut builder: wire::order::Builder<'_>) {
     }
 }
 
+fn read_quote_result(result: wire::quote_result::Reader<'_>) -> Result<QuoteReport, AppError> {
+    match result.which()? {
+        wire::quote_result::Quote(quote) => Ok(read_quote(quote?)?),
+        wire::quote_result::Refused(sentence) => Err(AppError::Refused(read_text(sentence)?)),
+    }
+}
+
 impl App {
     /// Pays. Returns when the payment has ended or its time is over: look at the status, a payment that failed or is pending
     /// is no error. The same id pays once, however often it is ordered.
@@ -50,18 +57,20 @@ impl App {
         read_payment_result(response.get()?.get_result()?)
     }
 
-    /// What paying would cost now, over which ways. Pays nothing; id, largest fee and time of the order do not matter.
+    /// What paying would cost now, over which ways. Pays nothing; id, largest fee and time of the order do not matter. Either
+    /// of the permissions `buyer` and `routes` will do.
     ///
     /// # Errors
     /// [`AppError::Refused`] when there is no way; see [`App::pay`].
     pub async fn quote(&self, order: &Order) -> Result<QuoteReport, AppError> {
-        let mut request = self.buyer_client()?.quote_request();
+        let Ok(buyer) = self.buyer_client() else {
+            let mut request = self.routes_client()?.quote_request();
+            write_order(order, request.get().init_order());
+            return read_quote_result(request.send().promise.await?.get()?.get_result()?);
+        };
+        let mut request = buyer.quote_request();
         write_order(order, request.get().init_order());
-        let response = request.send().promise.await?;
-        match response.get()?.get_result()?.which()? {
-            wire::quote_result::Quote(quote) => Ok(read_quote(quote?)?),
-            wire::quote_result::Refused(sentence) => Err(AppError::Refused(read_text(sentence)?)),
-        }
+        read_quote_result(request.send().promise.await?.get()?.get_result()?)
     }
 
     /// Looks for a ring in which everybody owes the next, and clears it if `perform` is given or the owner has allowed it for

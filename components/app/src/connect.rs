@@ -29,6 +29,7 @@ pub struct App {
     buyer: Option<wire::buyer::Client>,
     seller: Option<wire::seller::Client>,
     config: Option<wire::config::Client>,
+    routes: Option<wire::routes::Client>,
     connection: AbortHandle,
 }
 
@@ -115,6 +116,7 @@ impl App {
             buyer: opened.has_buyer().then(|| opened.get_buyer()).transpose()?,
             seller: opened.has_seller().then(|| opened.get_seller()).transpose()?,
             config: opened.has_config().then(|| opened.get_config()).transpose()?,
+            routes: opened.has_routes().then(|| opened.get_routes()).transpose()?,
             connection,
         })
     }
@@ -143,5 +145,9 @@ impl App {
 
     pub(crate) fn config_client(&self) -> Result<&wire::config::Client, AppError> {
         self.config.as_ref().ok_or(AppError::PermissionDenied(Permission::Config))
+    }
+
+    pub(crate) fn routes_client(&self) -> Result<&wire::routes::Client, AppError> {
+        self.routes.as_ref().ok_or(AppError::PermissionDenied(Permission::Routes))
     }
 }

@@ -15,6 +15,8 @@ pub enum Permission {
     Seller,
     /// Friends, relays and index servers.
     Config,
+    /// Asking for routes.
+    Routes,
 }
 
 impl std::fmt::Display for Permission {
@@ -23,6 +25,7 @@ impl std::fmt::Display for Permission {
             Permission::Buyer => "buyer",
             Permission::Seller => "seller",
             Permission::Config => "config",
+            Permission::Routes => "routes",
         })
     }
 }

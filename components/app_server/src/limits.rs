@@ -9,27 +9,27 @@ pub struct Limits {
     /// Bounds on connections that have not shown a key yet.
     pub handshakes: HandshakeLimits,
     /// Most connections of all applications together; further ones are closed at once.
-    pub connections: usize,
+    pub connections_max: usize,
     /// Most connections of one application; one more closes its oldest.
-    pub connections_per_app: usize,
+    pub connections_per_app_max: usize,
     /// Most bytes of one message from an application; a larger one closes the connection.
-    pub message_bytes: usize,
+    pub message_bytes_max: usize,
     /// Most unanswered calls of a connection; then no more of its messages are read.
-    pub calls: usize,
+    pub calls_max: usize,
     /// Most bytes of the unanswered calls of a connection; then no more of its messages are read.
-    pub call_bytes: usize,
+    pub call_bytes_max: usize,
     /// Most bytes of answers that a connection has not taken; then no more of its messages are read.
-    pub unsent_bytes: usize,
+    pub unsent_bytes_max: usize,
     /// Most answered calls that the application has not finished, as the RPC protocol asks of it; one more closes the
     /// connection.
-    pub unfinished_calls: usize,
+    pub unfinished_calls_max: usize,
     /// Most calls of a connection that wait for something to happen (`pay`, `waitInvoice`, `next`); further ones are
-    /// refused. Below `calls`, so that waiting calls never keep the others out.
-    pub waits: usize,
+    /// refused. Below `calls_max`, so that waiting calls never keep the others out.
+    pub waits_max: usize,
     /// How long a call waits for something to happen before it is answered that nothing has, in milliseconds.
     pub wait_ms: u64,
     /// Most subscriptions of a connection.
-    pub subscriptions: usize,
+    pub subscriptions_max: usize,
     /// A connection that takes nothing of what is written to it for so long is closed, in milliseconds.
     pub write_timeout_ms: u64,
 }
@@ -38,16 +38,16 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             handshakes: HandshakeLimits::default(),
-            connections: 256,
-            connections_per_app: 16,
-            message_bytes: APP_MESSAGE_BYTES_MAX,
-            calls: 256,
-            call_bytes: 1024 * 1024,
-            unsent_bytes: 1024 * 1024,
-            unfinished_calls: 1024,
-            waits: 192,
+            connections_max: 256,
+            connections_per_app_max: 16,
+            message_bytes_max: APP_MESSAGE_BYTES_MAX,
+            calls_max: 256,
+            call_bytes_max: 1024 * 1024,
+            unsent_bytes_max: 1024 * 1024,
+            unfinished_calls_max: 1024,
+            waits_max: 192,
             wait_ms: 20_000,
-            subscriptions: 16,
+            subscriptions_max: 16,
             write_timeout_ms: 60_000,
         }
     }

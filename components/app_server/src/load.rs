@@ -29,7 +29,7 @@ pub(crate) enum Refusal {
     /// Two calls under one id.
     #[error("the id of a call is still in use")]
     RepeatedId,
-    /// See [`Limits::unfinished_calls`].
+    /// See [`Limits::unfinished_calls_max`].
     #[error("too many calls are answered but not finished")]
     Unfinished,
 }
@@ -92,12 +92,14 @@ impl Load {
 
     /// Whether the next message may be read.
     pub(crate) fn may_read(&self) -> bool {
-        self.unanswered < self.limits.calls && self.unanswered_bytes < self.limits.call_bytes && self.may_answer()
+        self.unanswered < self.limits.calls_max
+            && self.unanswered_bytes < self.limits.call_bytes_max
+            && self.may_answer()
     }
 
     /// Whether a long answer may be made.
     pub(crate) fn may_answer(&self) -> bool {
-        self.unsent_bytes < self.limits.unsent_bytes
+        self.unsent_bytes < self.limits.unsent_bytes_max
     }
 
     /// Counts a message of `bytes` that has come in.
@@ -127,7 +129,7 @@ impl Load {
     }
 
     fn begin(&mut self, id: u32, bytes: usize) -> Result<Disposition, Refusal> {
-        if self.calls.len() >= self.limits.calls + self.limits.unfinished_calls {
+        if self.calls.len() >= self.limits.calls_max + self.limits.unfinished_calls_max {
             return Err(Refusal::Unfinished);
         }
         let call = Call { bytes: bytes + MESSAGE_OVERHEAD, is_answered: false, finish: None };
@@ -197,7 +199,13 @@ mod tests {
     use capnp::message::Builder;
 
     fn limits() -> Limits {
-        Limits { calls: 2, call_bytes: 10_000, unsent_bytes: 1000, unfinished_calls: 2, ..Limits::default() }
+        Limits {
+            calls_max: 2,
+            call_bytes_max: 10_000,
+            unsent_bytes_max: 1000,
+            unfinished_calls_max: 2,
+            ..Limits::default()
+        }
     }
 
     fn message(fill: impl FnOnce(message::Builder<'_>)) -> Builder<capnp::message::HeapAllocator> {

@@ -75,7 +75,7 @@ pub(crate) fn network<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         reader: Rc::new(RefCell::new(Some(Incoming { reader: BufReader::new(reader), held: None }))),
         sender,
         load: load.clone(),
-        message_bytes_max: limits.message_bytes,
+        message_bytes_max: limits.message_bytes_max,
     };
     let patience = Duration::from_millis(limits.write_timeout_ms);
     let writing = write_messages(BufWriter::new(writer), queue, load.clone(), patience);

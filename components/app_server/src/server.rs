@@ -74,14 +74,14 @@ struct Connections {
 impl Connections {
     /// Counts a connection in, and ends the oldest of the application when it has too many. None when all are too many.
     fn open(&mut self, app: PublicKey, stop: CancellationToken, limits: &Limits) -> Option<u64> {
-        if self.open >= limits.connections {
+        if self.open >= limits.connections_max {
             return None;
         }
         self.open += 1;
         self.opened += 1;
         let of_app = self.of_apps.entry(app).or_default();
         of_app.push_back((self.opened, stop));
-        if of_app.len() > limits.connections_per_app
+        if of_app.len() > limits.connections_per_app_max
             && let Some((_, oldest)) = of_app.front()
         {
             oldest.cancel();
@@ -151,7 +151,7 @@ impl Server {
         let Some(granted) = app.permissions() else {
             log::info!("refused the app {public_key} at {address}: it is not trusted");
             // Strangers get an explanation while there are few of them.
-            if refusals.len() < self.limits.connections_per_app {
+            if refusals.len() < self.limits.connections_per_app_max {
                 refusals.spawn_local(async move {
                     // Whether it listens or not, the connection ends.
                     let _ = tokio::time::timeout(REFUSAL_TIME, refuse(stream)).await;
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn connections_are_counted() {
-        let limits = Limits { connections: 3, connections_per_app: 2, ..Limits::default() };
+        let limits = Limits { connections_max: 3, connections_per_app_max: 2, ..Limits::default() };
         let [one, two] = [1, 2].map(|seed| Identity::from_seed([seed; 32]).public_key());
         let mut connections = Connections::default();
         let first = CancellationToken::new();

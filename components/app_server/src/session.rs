@@ -3,6 +3,7 @@
 mod buyer;
 mod config;
 mod reports;
+mod routes;
 mod seller;
 mod subscription;
 
@@ -17,9 +18,10 @@ use config::Config;
 use offst_crypto::PublicKey;
 use offst_funder::{Command, Reply};
 use offst_proto::encoding::DecodeError;
-use offst_proto::limits::NAME_BYTES_MAX;
+use offst_proto::order::check_name;
 use offst_proto::wire::app_capnp as wire;
 use reports::Reports;
+use routes::Routes;
 use seller::Seller;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,9 +79,7 @@ fn unexpected(reply: &Reply) -> Error {
 fn read_name(text: capnp::Result<capnp::text::Reader<'_>>) -> Result<String, String> {
     let name =
         text.map_err(DecodeError::from).and_then(|text| Ok(text.to_str()?.to_owned())).map_err(|e| e.to_string())?;
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
-    }
+    check_name(&name)?;
     Ok(name)
 }
 
@@ -103,6 +103,7 @@ pub(crate) struct Session {
     buyer: wire::buyer::Client,
     seller: wire::seller::Client,
     config: wire::config::Client,
+    routes: wire::routes::Client,
 }
 
 impl Session {
@@ -111,16 +112,17 @@ impl Session {
             backend,
             load,
             long_answer: Mutex::new(()),
-            waits: Semaphore::new(limits.waits),
+            waits: Semaphore::new(limits.waits_max),
             wait_time: Duration::from_millis(limits.wait_ms),
-            subscriptions: Arc::new(Semaphore::new(limits.subscriptions)),
+            subscriptions: Arc::new(Semaphore::new(limits.subscriptions_max)),
         });
         Session {
             app,
             reports: capnp_rpc::new_client(Reports { context: context.clone() }),
             buyer: capnp_rpc::new_client(Buyer { context: context.clone() }),
             seller: capnp_rpc::new_client(Seller { context: context.clone() }),
-            config: capnp_rpc::new_client(Config { context }),
+            config: capnp_rpc::new_client(Config { context: context.clone() }),
+            routes: capnp_rpc::new_client(Routes { context }),
         }
     }
 }
@@ -143,6 +145,9 @@ impl wire::node::Server for Session {
         }
         if permissions.config {
             answer.set_config(self.config.clone());
+        }
+        if permissions.routes {
+            answer.set_routes(self.routes.clone());
         }
         Ok(())
     }

@@ -36,6 +36,10 @@ fn friend() -> FriendReport {
     }
 }
 
+fn order(purpose: Purpose) -> Order {
+    Order { payment_id: PaymentId::from_bytes([50; 16]), purpose, max_fee: Some(5), timeout_ms: u64::MAX }
+}
+
 async fn with_node<T>(granted: &str, limits: Limits, test: impl AsyncFnOnce(Running) -> T) -> T {
     let test = async { test(start(Fake::new(vec![friend()]), granted, limits).await).await };
     LocalSet::new().run_until(async { tokio::time::timeout(Duration::from_secs(60), test).await.unwrap() }).await
@@ -91,12 +95,6 @@ async fn pages_keep_their_limit_and_repeat_nothing() {
 async fn paying() {
     with_node("buyer", Limits::default(), async |running| {
         let app = app(&running).await;
-        let order = |purpose| Order {
-            payment_id: PaymentId::from_bytes([50; 16]),
-            purpose,
-            max_fee: Some(5),
-            timeout_ms: u64::MAX,
-        };
         let invoice = signed_invoice(100, "Bread");
         let paid = app.pay(&order(Purpose::Invoice(invoice.clone()))).await.unwrap();
         assert_eq!((paid.status, paid.payment_id), (PaymentStatus::Paid, PaymentId::from_bytes([50; 16])));
@@ -269,7 +267,7 @@ async fn configuring() {
 
 #[tokio::test]
 async fn events() {
-    with_node("", Limits { subscriptions: 2, ..Limits::default() }, async |running| {
+    with_node("", Limits { subscriptions_max: 2, ..Limits::default() }, async |running| {
         let app = app(&running).await;
         let subscription = app.subscribe().await.unwrap();
         let event = |number: u32| Event::FriendChanged { name: number.to_string() };
@@ -299,6 +297,25 @@ async fn what_was_not_granted_is_denied() {
         assert_eq!(app.enable_friend("node1").await.unwrap_err().to_string(), "permission denied: config");
         let denied = app.wait_invoice(InvoiceId::from_bytes([1; 16])).await.unwrap_err();
         assert_eq!(denied.to_string(), "permission denied: seller");
+        assert!(running.fake.commands.lock().unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_may_ask_for_routes_may_not_pay() {
+    let cycle = || order(Purpose::Rebalance { friend: "node1".into(), currency: Currency::default(), amount: 7 });
+    with_node("routes", Limits::default(), async |running| {
+        let app = app(&running).await;
+        assert_eq!(app.quote(&cycle()).await.unwrap().amount, 100);
+        assert_eq!(app.pay(&cycle()).await.unwrap_err().to_string(), "permission denied: buyer");
+        let refused = app.quote(&Order { max_fee: Some(0), ..cycle() }).await.unwrap_err();
+        assert_eq!(refused.to_string(), "there is no way");
+    })
+    .await;
+    with_node("seller,config", Limits::default(), async |running| {
+        let app = app(&running).await;
+        assert_eq!(app.quote(&cycle()).await.unwrap_err().to_string(), "permission denied: routes");
         assert!(running.fake.commands.lock().unwrap().is_empty());
     })
     .await;
@@ -362,7 +379,7 @@ async fn a_permission_that_is_taken_away_closes_the_connection() {
 
 #[tokio::test]
 async fn calls_that_wait_keep_nobody_out() {
-    with_node("seller", Limits { calls: 8, waits: 5, ..Limits::default() }, async |running| {
+    with_node("seller", Limits { calls_max: 8, waits_max: 5, ..Limits::default() }, async |running| {
         let app = app(&running).await;
         let never = InvoiceId::from_bytes([OPEN_INVOICE; 16]);
         let waiting = futures::future::join_all((0..5).map(|_| app.wait_invoice(never)));
@@ -378,7 +395,7 @@ async fn calls_that_wait_keep_nobody_out() {
 
 #[tokio::test]
 async fn an_app_that_reads_may_ask_a_lot_at_once() {
-    with_node("", Limits { calls: 8, unsent_bytes: 5000, ..Limits::default() }, async |running| {
+    with_node("", Limits { calls_max: 8, unsent_bytes_max: 5000, ..Limits::default() }, async |running| {
         let app = app(&running).await;
         let answers = futures::future::join_all((0..2000).map(|_| app.friends())).await;
         assert!(answers.into_iter().all(|friends| friends.unwrap() == [friend()]));
@@ -389,7 +406,7 @@ async fn an_app_that_reads_may_ask_a_lot_at_once() {
 #[tokio::test]
 async fn calls_can_be_given_up() {
     // Far more than may be unanswered or unfinished at a time.
-    let limits = Limits { calls: 8, waits: 5, wait_ms: 1, unfinished_calls: 8, ..Limits::default() };
+    let limits = Limits { calls_max: 8, waits_max: 5, wait_ms: 1, unfinished_calls_max: 8, ..Limits::default() };
     with_node("seller", limits, async |running| {
         let app = app(&running).await;
         for _ in 0..200 {
@@ -404,7 +421,7 @@ async fn calls_can_be_given_up() {
 
 #[tokio::test]
 async fn the_newest_connections_of_an_app_stay() {
-    with_node("", Limits { connections_per_app: 2, ..Limits::default() }, async |running| {
+    with_node("", Limits { connections_per_app_max: 2, ..Limits::default() }, async |running| {
         let first = app(&running).await;
         let news = first.subscribe().await.unwrap();
         let second = app(&running).await;

@@ -7,8 +7,8 @@ use crate::records::{Friend, FriendRecord, Standing};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountKey, Direction, StopReason};
 use offst_proto::Currency;
-use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, NAME_BYTES_MAX, RELAYS_MAX};
-use offst_proto::order::NewFriend;
+use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, RELAYS_MAX};
+use offst_proto::order::{NewFriend, check_name};
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use std::collections::BTreeMap;
 
@@ -411,11 +411,4 @@ fn no_server(what: &str, name: &str) -> String {
 
 fn no_friend(name: &str) -> String {
     format!("there is no friend named \"{name}\": see `info friends`")
-}
-
-fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
-    }
-    Ok(())
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Events of all links that wait for the task; then links wait.
-const EVENTS: usize = 256;
+const EVENTS_MAX: usize = 256;
 /// Queries that wait for the task, whatever the configuration says.
 const ASKED_MAX: usize = 4096;
 
@@ -72,9 +72,9 @@ impl IndexClient {
         let (statuses, _) = watch::channel(Statuses::new());
         let wanted = Arc::new(Wanted { news: Mutex::default(), notify: Notify::new(), statuses });
         let statuses = wanted.statuses.subscribe();
-        let (queries, asked) = mpsc::channel(config.queries.clamp(1, ASKED_MAX));
+        let (queries, asked) = mpsc::channel(config.queries_max.clamp(1, ASKED_MAX));
         let stop = CancellationToken::new();
-        let (events, incoming) = mpsc::channel(EVENTS);
+        let (events, incoming) = mpsc::channel(EVENTS_MAX);
         let task = Task {
             authenticator: Authenticator::new(&identity),
             publisher: Publisher::new(identity.public_key(), config),

@@ -19,8 +19,8 @@ pub struct Config {
     /// How long a query that has a way waits for the other server's answer.
     pub second_answer_ms: u64,
     /// Queries under way at the same time.
-    pub queries: usize,
-    /// First wait before a server is dialled again, doubled after each failure.
+    pub queries_max: usize,
+    /// First wait before a server is dialled again, doubled after each failure; each wait is between half and all of it.
     pub reconnect_min_ms: u64,
     /// Longest wait before a server is dialled again.
     pub reconnect_max_ms: u64,
@@ -39,7 +39,7 @@ impl Default for Config {
             refused_wait_ms: 10_000,
             query_timeout_ms: 5_000,
             second_answer_ms: 300,
-            queries: 256,
+            queries_max: 256,
             reconnect_min_ms: 200,
             reconnect_max_ms: 30_000,
             connect_timeout_ms: 10_000,

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Messages that wait to be sent to one server. A server that lets more gather is disconnected.
-const OUTBOX: usize = 512;
+const OUTBOX_MAX: usize = 512;
 
 /// What a link tells, in order: `Connected`, messages, `Ended` (unless this node closed), and again.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
     async fn connection(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, LinkError> {
         let timeout = Duration::from_millis(self.config.connect_timeout_ms);
         let stream = self.authenticator.connect_tcp(&self.ticket.address, self.ticket.public_key, timeout).await?;
-        let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
         let close = CancellationToken::new();
         (self.notify)(LinkEvent::Connected { outbox, close: close.clone() }).await;
         let conversation = self.converse(stream, outgoing, backoff);

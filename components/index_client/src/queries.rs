@@ -68,7 +68,7 @@ impl Queries {
         if self.servers.is_empty() {
             return Err(IndexError::NotConnected);
         }
-        if self.pending.len() >= self.config.queries {
+        if self.pending.len() >= self.config.queries_max {
             return Err(IndexError::TooMany);
         }
         let id = self.next_id;
@@ -173,7 +173,7 @@ impl Queries {
     fn finish(&mut self, id: u64, error: IndexError) -> Option<QueryStep> {
         let pending = self.pending.remove(&id)?;
         if !pending.waiting.is_empty() {
-            if self.late.len() >= self.config.queries
+            if self.late.len() >= self.config.queries_max
                 && let Some(oldest) = self.late.keys().next().copied()
             {
                 self.end_late(oldest);
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn answers_that_never_come_are_forgotten() {
         let mut queries = queries(2);
-        for round in 0..2 * Config::default().queries as u64 {
+        for round in 0..2 * Config::default().queries_max as u64 {
             let (id, asked) = ask(&mut queries);
             let quick = asked.iter().min().unwrap();
             queries.answer(quick, answer(id, vec![way(5, &[3, 2])]), 10 + round);
@@ -382,12 +382,12 @@ mod tests {
         assert_eq!(queries(0).ask(query(), 0).unwrap_err(), IndexError::NotConnected);
         assert_eq!(queries(1).ask(Query { amount: 0, ..query() }, 0).unwrap_err(), IndexError::NotValid);
         let mut queries = queries(1);
-        for _ in 0..Config::default().queries {
+        for _ in 0..Config::default().queries_max {
             ask(&mut queries);
         }
         assert_eq!(queries.ask(query(), 0).unwrap_err(), IndexError::TooMany);
         let steps = queries.poll(5000);
-        assert_eq!(steps.len(), Config::default().queries);
+        assert_eq!(steps.len(), Config::default().queries_max);
         assert!(steps.iter().all(|step| matches!(step, QueryStep::Done(_, Err(IndexError::TimedOut)))));
         assert!(queries.ask(query(), 0).is_ok());
     }

@@ -136,7 +136,7 @@ struct Word {
 impl Book {
     /// Knows nothing.
     pub fn new(limits: Limits) -> Self {
-        let shares = Shares::new(limits.nodes_per_address, limits.edges_per_address);
+        let shares = Shares::new(limits.nodes_per_address_max, limits.edges_per_address_max);
         Book {
             limits,
             buckets: std::iter::repeat_with(Bucket::default).take(BUCKETS).collect(),
@@ -189,7 +189,7 @@ impl Book {
 
     /// Whether there is room for one more node.
     pub fn has_room(&self) -> bool {
-        self.nodes < self.limits.nodes
+        self.nodes < self.limits.nodes_max
     }
 
     /// The signed bytes of all updates that have not expired.
@@ -339,15 +339,15 @@ impl Book {
         let held = known.map_or(0, |node| node.edges.len());
         // An update that opens and closes edges it has named before adds none: a node above a lowered quota can still
         // close edges.
-        if added > 0 && held + added > limits.edges_per_node {
+        if added > 0 && held + added > limits.edges_per_node_max {
             return Err(UpdateRefusal::Quota);
         }
-        if known.map_or(0, |node| node.update_bytes) + bytes > limits.update_bytes_per_node {
+        if known.map_or(0, |node| node.update_bytes) + bytes > limits.update_bytes_per_node_max {
             return Err(UpdateRefusal::Quota);
         }
-        let is_full = (known.is_none() && self.nodes >= limits.nodes)
-            || (added > 0 && self.edges + added > limits.edges)
-            || self.update_bytes + bytes > limits.update_bytes;
+        let is_full = (known.is_none() && self.nodes >= limits.nodes_max)
+            || (added > 0 && self.edges + added > limits.edges_max)
+            || self.update_bytes + bytes > limits.update_bytes_max;
         if is_full {
             return Err(UpdateRefusal::Full);
         }

@@ -19,7 +19,7 @@ pub struct Index {
 impl Index {
     /// Knows nothing.
     pub fn new(limits: Limits) -> Self {
-        Index { search_work: limits.search_work, book: Book::new(limits), graphs: Graphs::default() }
+        Index { search_work: limits.search_work_max, book: Book::new(limits), graphs: Graphs::default() }
     }
 
     /// Takes an update of the node itself that [`admit`](crate::admit) let through. All of its edges are taken, or none.

@@ -6,19 +6,19 @@ use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most edges of one node; one that was taken back counts until no older word about it can come back.
-    pub edges_per_node: usize,
+    pub edges_per_node_max: usize,
     /// Most bytes of one node's signed updates that are kept.
-    pub update_bytes_per_node: usize,
+    pub update_bytes_per_node_max: usize,
     /// Most edges of all nodes together.
-    pub edges: usize,
+    pub edges_max: usize,
     /// Most nodes that are remembered.
-    pub nodes: usize,
+    pub nodes_max: usize,
     /// Most bytes of signed updates that are kept.
-    pub update_bytes: usize,
+    pub update_bytes_max: usize,
     /// Most nodes that have published from one address.
-    pub nodes_per_address: usize,
+    pub nodes_per_address_max: usize,
     /// Most edges of all nodes that have published from one address.
-    pub edges_per_address: usize,
+    pub edges_per_address_max: usize,
     /// Updates a second that one connection may publish; twice as many at once.
     pub updates_per_second: u32,
     /// Queries a second that one connection may ask; twice as many at once.
@@ -28,19 +28,19 @@ pub struct Limits {
     /// Queries a second that all connections of one address may ask together; twice as many at once.
     pub queries_per_second_per_address: u32,
     /// Edges that one search looks at before it is cut.
-    pub search_work: usize,
+    pub search_work_max: usize,
     /// Edges a second that searches for one address may look at before others come first; once as many as one search may.
     pub search_work_per_second_per_address: u64,
     /// Threads that search. With two or more, whoever asks too much never gets all of them.
     pub searches: usize,
     /// Queries that wait for a thread. One more takes the place of one of the address that has most.
-    pub queries_waiting: usize,
+    pub queries_waiting_max: usize,
     /// Queries of one address that wait for a thread.
-    pub queries_waiting_per_address: usize,
+    pub queries_waiting_per_address_max: usize,
     /// Connections at the same time.
-    pub connections: usize,
+    pub connections_max: usize,
     /// Connections of one address at the same time.
-    pub connections_per_address: usize,
+    pub connections_per_address_max: usize,
     /// Bounds on connections that nobody has authenticated yet.
     pub handshakes: HandshakeLimits,
     /// How long a connection may be silent.
@@ -56,24 +56,24 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            edges_per_node: 4096,
-            update_bytes_per_node: 2 << 20,
-            edges: 2_000_000,
-            nodes: 200_000,
-            update_bytes: 512 << 20,
-            nodes_per_address: 2_000,
-            edges_per_address: 40_000,
+            edges_per_node_max: 4096,
+            update_bytes_per_node_max: 2 << 20,
+            edges_max: 2_000_000,
+            nodes_max: 200_000,
+            update_bytes_max: 512 << 20,
+            nodes_per_address_max: 2_000,
+            edges_per_address_max: 40_000,
             updates_per_second: 10,
             queries_per_second: 20,
             updates_per_second_per_address: 1_000,
             queries_per_second_per_address: 200,
-            search_work: 500_000,
+            search_work_max: 500_000,
             search_work_per_second_per_address: 5_000_000,
             searches: std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)),
-            queries_waiting: 1024,
-            queries_waiting_per_address: 64,
-            connections: 10_000,
-            connections_per_address: 256,
+            queries_waiting_max: 1024,
+            queries_waiting_per_address_max: 64,
+            connections_max: 10_000,
+            connections_per_address_max: 256,
             handshakes: HandshakeLimits::default(),
             keepalive: KeepaliveConfig::default(),
             sweep_ms: 1000,

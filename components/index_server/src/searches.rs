@@ -47,10 +47,12 @@ impl Searches {
         counters: Arc<Counters>,
         now_ms: fn() -> u64,
     ) -> io::Result<Self> {
-        let queue = FairQueue::new(limits.queries_waiting, limits.queries_waiting_per_address);
+        let queue = FairQueue::new(limits.queries_waiting_max, limits.queries_waiting_per_address_max);
         let threads = limits.searches.max(1);
-        let turns = Turns::new(queue, threads, limits.search_work_per_second_per_address, limits.search_work as u64);
-        let shared = Arc::new(Shared { turns: Waiting::new(turns), graph, counters, work: limits.search_work, now_ms });
+        let turns =
+            Turns::new(queue, threads, limits.search_work_per_second_per_address, limits.search_work_max as u64);
+        let shared =
+            Arc::new(Shared { turns: Waiting::new(turns), graph, counters, work: limits.search_work_max, now_ms });
         let searches = Searches { shared };
         for number in 0..threads {
             let shared = searches.shared.clone();
@@ -149,7 +151,8 @@ mod tests {
     #[tokio::test]
     async fn whoever_asks_too_much_is_told_so_and_others_are_answered() {
         let graph = Arc::new(RwLock::new(Graphs::default()));
-        let limits = Limits { searches: 1, queries_waiting: 12, queries_waiting_per_address: 6, ..Limits::default() };
+        let limits =
+            Limits { searches: 1, queries_waiting_max: 12, queries_waiting_per_address_max: 6, ..Limits::default() };
         let counters = Arc::new(Counters::default());
         // Searches stand still until this is dropped.
         let standstill = graph.write().unwrap();
@@ -168,6 +171,6 @@ mod tests {
         for answer in hostile {
             answered += usize::from(answer.await.is_ok());
         }
-        assert!(answered <= 1 + limits.queries_waiting, "{answered}");
+        assert!(answered <= 1 + limits.queries_waiting_max, "{answered}");
     }
 }

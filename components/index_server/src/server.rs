@@ -107,7 +107,7 @@ fn timer(period_ms: u64) -> tokio::time::Interval {
 }
 
 fn remember(state: &State, file: PathBuf) {
-    let bytes_max = saved::file_bytes_max(state.limits.update_bytes);
+    let bytes_max = saved::file_bytes_max(state.limits.update_bytes_max);
     let (loaded, _) = state.decide(|core| {
         let loaded = saved::load(&file, core, bytes_max);
         core.tick(unix_ms());

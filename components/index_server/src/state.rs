@@ -53,7 +53,7 @@ impl State {
             core: Mutex::new(Core::new(own, limits)),
             graph_writer: GraphWriter::start(graph, searches.courtesy())?,
             searches,
-            connections: Mutex::new(Connections::new(limits.connections, limits.connections_per_address)),
+            connections: Mutex::new(Connections::new(limits.connections_max, limits.connections_per_address_max)),
             updates_of_addresses: Mutex::new(AddressBuckets::new(limits.updates_per_second_per_address)),
             queries_of_addresses: Mutex::new(AddressBuckets::new(limits.queries_per_second_per_address)),
             links: Mutex::new(Links::new(own)),

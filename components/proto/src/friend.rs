@@ -276,12 +276,9 @@ mod tests {
     use crate::Verified;
     use crate::limits::FRIEND_FRAME_BYTES_MAX;
     use crate::statement::{Operation, Totals};
+    use crate::test_values::hex;
     use offst_crypto::{Identity, sha256};
     use proptest::prelude::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     fn opening() -> Verified<Opening> {
         let author = Identity::from_seed([1; 32]);

@@ -353,11 +353,8 @@ impl UpdateRefusal {
 mod tests {
     use super::*;
     use crate::signed::{Unverified, Verified};
+    use crate::test_values::identity;
     use offst_crypto::{Ed25519Verifier, Identity};
-
-    fn identity(seed: u8) -> Identity {
-        Identity::from_seed([seed; 32])
-    }
 
     fn edge(seed: u8, currency: &str) -> Edge {
         Edge {

@@ -73,7 +73,7 @@ pub enum InvoiceFieldError {
 }
 
 /// Whether a character changes how its neighbours are shown.
-fn is_unreadable(character: char) -> bool {
+pub fn is_unreadable(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

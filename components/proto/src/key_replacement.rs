@@ -108,13 +108,10 @@ impl Signable for KeyReplacement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_values::identity;
     use crate::{Unverified, Verified};
-    use offst_crypto::{Ed25519Verifier, Identity, sha256};
+    use offst_crypto::{Ed25519Verifier, sha256};
     use proptest::prelude::*;
-
-    fn identity(seed: u8) -> Identity {
-        Identity::from_seed([seed; 32])
-    }
 
     fn account(currency: &str, epoch: Option<u64>) -> ReplacedAccount {
         ReplacedAccount {

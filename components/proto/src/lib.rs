@@ -25,6 +25,8 @@ pub mod resolve;
 pub mod route;
 pub mod signed;
 pub mod statement;
+#[cfg(test)]
+mod test_values;
 pub mod ticket;
 mod toml_text;
 pub mod wire;

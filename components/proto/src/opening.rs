@@ -123,17 +123,10 @@ impl Signable for Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_values::{hex, identity};
     use crate::{Unverified, Verified};
-    use offst_crypto::{Ed25519Verifier, Identity, sha256};
+    use offst_crypto::{Ed25519Verifier, sha256};
     use proptest::prelude::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    fn identity(seed: u8) -> Identity {
-        Identity::from_seed([seed; 32])
-    }
 
     fn continuing(author_pays: bool, id: u8) -> Continuing {
         Continuing {

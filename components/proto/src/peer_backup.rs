@@ -108,11 +108,8 @@ impl PeerBackup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_values::hex;
     use offst_crypto::{Identity, SystemRandom, sha256};
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     fn head(number: u64) -> AccountHead {
         AccountHead {

@@ -252,16 +252,8 @@ impl SubstreamMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offst_crypto::Identity;
+    use crate::test_values::{hex, key};
     use proptest::prelude::*;
-
-    fn key_of(seed: u8) -> PublicKey {
-        Identity::from_seed([seed; 32]).public_key()
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     const REFUSALS: [Refusal; 10] = [
         Refusal::Absent,
@@ -277,11 +269,11 @@ mod tests {
     ];
 
     fn from_node() -> Vec<NodeToRelay> {
-        let many = (0..WATCH_KEYS_MAX).map(|index| key_of(index as u8)).collect();
+        let many = (0..WATCH_KEYS_MAX).map(|index| key(index as u8)).collect();
         vec![
             NodeToRelay::Watch(vec![]),
             NodeToRelay::Watch(many),
-            NodeToRelay::Unwatch(vec![key_of(1), key_of(2)]),
+            NodeToRelay::Unwatch(vec![key(1), key(2)]),
             NodeToRelay::Keepalive,
         ]
     }
@@ -289,8 +281,8 @@ mod tests {
     fn from_relay() -> Vec<RelayToNode> {
         let mut messages = vec![
             RelayToNode::Registered,
-            RelayToNode::Present(key_of(1)),
-            RelayToNode::Absent(key_of(2)),
+            RelayToNode::Present(key(1)),
+            RelayToNode::Absent(key(2)),
             RelayToNode::Displaced,
             RelayToNode::Keepalive,
         ];
@@ -299,11 +291,8 @@ mod tests {
     }
 
     fn on_substream() -> Vec<SubstreamMessage> {
-        let mut messages = vec![
-            SubstreamMessage::Connect(key_of(1)),
-            SubstreamMessage::Incoming(key_of(2)),
-            SubstreamMessage::Accepted,
-        ];
+        let mut messages =
+            vec![SubstreamMessage::Connect(key(1)), SubstreamMessage::Incoming(key(2)), SubstreamMessage::Accepted];
         messages.extend(REFUSALS.map(SubstreamMessage::Refused));
         messages
     }
@@ -325,17 +314,17 @@ mod tests {
 
     #[test]
     fn bytes_on_the_wire() {
-        insta::assert_snapshot!(hex(&NodeToRelay::Watch(vec![key_of(1)]).to_frame()), @"000000000800000000000000010001000000000000000000010000000e00000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
-        insta::assert_snapshot!(hex(&NodeToRelay::Unwatch(vec![key_of(1)]).to_frame()), @"000000000800000000000000010001000100000000000000010000000e00000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
+        insta::assert_snapshot!(hex(&NodeToRelay::Watch(vec![key(1)]).to_frame()), @"000000000800000000000000010001000000000000000000010000000e00000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
+        insta::assert_snapshot!(hex(&NodeToRelay::Unwatch(vec![key(1)]).to_frame()), @"000000000800000000000000010001000100000000000000010000000e00000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
         insta::assert_snapshot!(hex(&NodeToRelay::Keepalive.to_frame()), @"0000000003000000000000000100010002000000000000000000000000000000");
         insta::assert_snapshot!(hex(&RelayToNode::Registered.to_frame()), @"0000000003000000000000000100010000000000000000000000000000000000");
-        insta::assert_snapshot!(hex(&RelayToNode::Present(key_of(1)).to_frame()), @"00000000070000000000000001000100010000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
-        insta::assert_snapshot!(hex(&RelayToNode::Absent(key_of(1)).to_frame()), @"00000000070000000000000001000100020000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
+        insta::assert_snapshot!(hex(&RelayToNode::Present(key(1)).to_frame()), @"00000000070000000000000001000100010000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
+        insta::assert_snapshot!(hex(&RelayToNode::Absent(key(1)).to_frame()), @"00000000070000000000000001000100020000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
         insta::assert_snapshot!(hex(&RelayToNode::Displaced.to_frame()), @"0000000003000000000000000100010003000000000000000000000000000000");
         insta::assert_snapshot!(hex(&RelayToNode::Keepalive.to_frame()), @"0000000003000000000000000100010004000000000000000000000000000000");
         insta::assert_snapshot!(hex(&RelayToNode::Refused(Refusal::Address).to_frame()), @"0000000003000000000000000100010005000700000000000000000000000000");
-        insta::assert_snapshot!(hex(&SubstreamMessage::Connect(key_of(1)).to_frame()), @"00000000070000000000000001000100000000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
-        insta::assert_snapshot!(hex(&SubstreamMessage::Incoming(key_of(1)).to_frame()), @"00000000070000000000000001000100010000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
+        insta::assert_snapshot!(hex(&SubstreamMessage::Connect(key(1)).to_frame()), @"00000000070000000000000001000100000000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
+        insta::assert_snapshot!(hex(&SubstreamMessage::Incoming(key(1)).to_frame()), @"00000000070000000000000001000100010000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
         insta::assert_snapshot!(hex(&SubstreamMessage::Accepted.to_frame()), @"0000000003000000000000000100010002000000000000000000000000000000");
         insta::assert_snapshot!(hex(&SubstreamMessage::Refused(Refusal::Absent).to_frame()), @"0000000003000000000000000100010003000000000000000000000000000000");
     }
@@ -365,7 +354,7 @@ mod tests {
     fn bounds_are_checked() {
         let mut message = Builder::new_default();
         let root = message.init_root::<relay_capnp::node_to_relay::Builder<'_>>();
-        let many = vec![key_of(1); WATCH_KEYS_MAX + 1];
+        let many = vec![key(1); WATCH_KEYS_MAX + 1];
         set_keys(root.init_watch(many.len() as u32), &many);
         assert_eq!(NodeToRelay::from_frame(&frame::write(&message)), Err(DecodeError::too_large("the number of keys")));
         assert_eq!(

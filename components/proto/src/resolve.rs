@@ -110,10 +110,7 @@ pub(crate) fn read_resolved(
 mod tests {
     use super::*;
     use crate::friend::FriendMessage;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+    use crate::test_values::hex;
 
     fn ids() -> Vec<RequestId> {
         vec![RequestId::from_bytes([1; 16]), RequestId::from_bytes([2; 16])]

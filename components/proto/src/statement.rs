@@ -327,21 +327,10 @@ impl Signable for Statement {
 mod tests {
     use super::*;
     use crate::payment::NO_PROOF;
+    use crate::test_values::{hex, identity, key};
     use crate::{Unverified, Verified};
-    use offst_crypto::{Ed25519Verifier, Identity, sha256};
+    use offst_crypto::{Ed25519Verifier, sha256};
     use proptest::prelude::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    fn identity(seed: u8) -> Identity {
-        Identity::from_seed([seed; 32])
-    }
-
-    fn key(seed: u8) -> PublicKey {
-        identity(seed).public_key()
-    }
 
     fn request() -> Request {
         Request {

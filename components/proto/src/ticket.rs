@@ -340,11 +340,7 @@ impl Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offst_crypto::Identity;
-
-    fn key(seed: u8) -> PublicKey {
-        Identity::from_seed([seed; 32]).public_key()
-    }
+    use crate::test_values::key;
 
     #[test]
     fn round_trip_of_every_kind() {

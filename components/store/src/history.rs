@@ -1,4 +1,4 @@
-//! Payments, invoices and forwards that have ended: read beside the writer, page by page, newest first.
+//! Payments and invoices, ended or not, and what was carried on or received: read beside the writer, page by page, newest first.
 
 use crate::checksum::{self, FORWARDED, INVOICE, PAYMENT, RECEIVED, Table};
 use crate::database::open;
@@ -21,7 +21,7 @@ impl History {
     /// Opens the database for reading.
     ///
     /// # Errors
-    /// It is missing or not ours.
+    /// It is missing, cannot be opened, or is not ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         checksum::install(&connection)?;
@@ -53,7 +53,7 @@ impl History {
         value(what, &row.get::<_, Bytes>(1)?).map(Some)
     }
 
-    /// Payments of ours. `before`: the cursor of the page before.
+    /// Payments of ours. `before`: the cursor of the page before; `limit`: entries, at most [`PAGE_MAX`] are given.
     ///
     /// # Errors
     /// See [`StoreError`].

@@ -7,7 +7,7 @@
 //! | `checksum` | the checksum at the end of every row |
 //! | `load` | all rows that a running node needs |
 //! | `write` | one batch in one transaction |
-//! | `history` | payments, invoices and forwards that have ended, page by page |
+//! | `history` | payments, invoices and what was carried on or received, page by page |
 //! | `archive` | what is looked up for friends who have forgotten it |
 //! | `structure` | whether file and rows are what was written |
 //! | `log_file` | whether the log beside the file is what was written |

@@ -5,6 +5,7 @@ use crate::checksum::{self, TABLES};
 use crate::database::MIGRATIONS;
 use crate::error::StoreError;
 use rusqlite::Connection;
+use rusqlite::types::Value;
 use std::io::Read;
 use std::path::Path;
 
@@ -44,11 +45,12 @@ fn pages(connection: &Connection) -> Result<Vec<String>, StoreError> {
 }
 
 /// The tables and indexes as their creating statements tell, and the schema's number.
-fn shape(connection: &Connection) -> Result<(i64, Vec<Option<String>>), StoreError> {
+fn shape(connection: &Connection) -> Result<(i64, Vec<[Value; 4]>), StoreError> {
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let mut statement =
-        connection.prepare("SELECT type || name || tbl_name || coalesce(sql, '') FROM sqlite_schema ORDER BY rowid")?;
-    let shape = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut statement = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid")?;
+    // Values and not their texts: one flipped bit makes bytes of a text, which SQLite itself does not mind.
+    let shape = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    let shape = shape.collect::<Result<_, _>>()?;
     Ok((version, shape))
 }
 

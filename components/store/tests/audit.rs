@@ -173,6 +173,20 @@ fn a_sound_database_is_sound_and_proven() {
     assert!(matches!(audit(&path, other), Err(StoreError::OtherNode { .. })));
 }
 
+#[test]
+fn a_name_in_the_schema_that_is_no_text_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key, _) = full_file(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET name = CAST(name AS BLOB) WHERE name = 'forward'",
+        )
+        .unwrap();
+    drop(connection);
+    assert!(is_reported(&path, key));
+}
+
 /// Each flipped byte is reported, or nobody who reads the database could see it.
 #[test]
 fn a_flipped_byte_is_reported_or_means_nothing() {

@@ -62,6 +62,24 @@ fn read_gift(gift: wire::gift::Reader<'_>) -> Result<Purpose, String> {
     })
 }
 
+/// Answers what an order would cost.
+pub(super) async fn quote(
+    context: &Context,
+    order: wire::order::Reader<'_>,
+    mut result: wire::quote_result::Builder<'_>,
+) -> Result<(), Error> {
+    let _wait = context.wait()?;
+    match read_order(order) {
+        Ok(order) => match context.command(Command::Quote(Box::new(order))).await? {
+            Reply::Quote(quote) => write_quote(&quote, result.init_quote()),
+            Reply::Refused(sentence) => result.set_refused(sentence.as_str()),
+            reply => return Err(unexpected(&reply)),
+        },
+        Err(sentence) => result.set_refused(sentence),
+    }
+    Ok(())
+}
+
 impl Buyer {
     /// The answer to a command about a payment.
     async fn answer(
@@ -105,17 +123,7 @@ impl buyer::Server for Buyer {
     }
 
     async fn quote(self: Rc<Self>, params: buyer::QuoteParams, mut results: buyer::QuoteResults) -> Result<(), Error> {
-        let _wait = self.context.wait()?;
-        let mut result = results.get().init_result();
-        match read_order(params.get()?.get_order()?) {
-            Ok(order) => match self.context.command(Command::Quote(Box::new(order))).await? {
-                Reply::Quote(quote) => write_quote(&quote, result.init_quote()),
-                Reply::Refused(sentence) => result.set_refused(sentence.as_str()),
-                reply => return Err(unexpected(&reply)),
-            },
-            Err(sentence) => result.set_refused(sentence),
-        }
-        Ok(())
+        quote(&self.context, params.get()?.get_order()?, results.get().init_result()).await
     }
 
     async fn clear(self: Rc<Self>, params: buyer::ClearParams, mut results: buyer::ClearResults) -> Result<(), Error> {

@@ -68,7 +68,7 @@ fn queries(network: &Network, amount: u128, count: usize) -> Vec<Query> {
 
 fn search(graph: &CapacityGraph, query: &Query, load: &Load, scratch: &mut Scratch) -> Found {
     let bounds =
-        SearchBounds { ways: load.ways, parts: load.parts, ..SearchBounds::new(Limits::default().search_work) };
+        SearchBounds { ways: load.ways, parts: load.parts, ..SearchBounds::new(Limits::default().search_work_max) };
     graph.search(query, NOW_MS, bounds, scratch)
 }
 
@@ -248,7 +248,8 @@ pub(crate) fn signed(nodes: usize) -> Value {
         })
         .collect();
     let before = resident_bytes();
-    let limits = Limits { nodes, edges: nodes * FRIENDS * 2, update_bytes: 1 << 40, ..Limits::default() };
+    let limits =
+        Limits { nodes_max: nodes, edges_max: nodes * FRIENDS * 2, update_bytes_max: 1 << 40, ..Limits::default() };
     let mut index = Index::new(limits);
     let clock = Clock::start();
     for (wire, key) in wires.iter().zip(&keys) {

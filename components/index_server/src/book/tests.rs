@@ -1,7 +1,6 @@
 use super::*;
+use crate::test_servers::edge;
 use offst_crypto::Identity;
-use offst_proto::Rate;
-use offst_proto::index::Clearable;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -21,17 +20,6 @@ fn key(seed: u8) -> PublicKey {
 
 fn here() -> IpAddr {
     "10.0.0.1".parse().unwrap()
-}
-
-fn edge(friend: u8, capacity: u128) -> Edge {
-    Edge {
-        friend: key(friend),
-        currency: Currency::default(),
-        send_capacity: capacity,
-        receive_capacity: capacity,
-        rate: Rate::default(),
-        clearable: Clearable::None,
-    }
 }
 
 fn update(node: u8, sequence: u64, time_to_live_ms: u64, mut edges: Vec<Edge>) -> Verified<Update> {
@@ -125,7 +113,7 @@ fn what_has_expired_is_given_back_and_cannot_be_replayed_before() {
 
 #[test]
 fn quotas() {
-    let limits = Limits { edges_per_node: 2, edges: 3, nodes: 2, ..Limits::default() };
+    let limits = Limits { edges_per_node_max: 2, edges_max: 3, nodes_max: 2, ..Limits::default() };
     let mut book = Book::new(limits);
     let three = || vec![edge(2, 1), edge(3, 1), edge(4, 1)];
     assert_eq!(publish(&mut book, 1, 1, 9, three()), refused(UpdateRefusal::Quota));
@@ -143,7 +131,8 @@ fn quotas() {
 #[test]
 fn bytes_are_bounded_too() {
     let wire_len = update(1, 1, 9, vec![edge(2, 1)]).wire().len() + UPDATE_OVERHEAD_BYTES;
-    let limits = Limits { update_bytes_per_node: 2 * wire_len, update_bytes: 3 * wire_len, ..Limits::default() };
+    let limits =
+        Limits { update_bytes_per_node_max: 2 * wire_len, update_bytes_max: 3 * wire_len, ..Limits::default() };
     let mut book = Book::new(limits);
     publish(&mut book, 1, 1, 9, vec![edge(2, 1)]);
     assert_eq!(publish(&mut book, 1, 2, 9, vec![edge(3, 1)]), accepted(2));
@@ -155,7 +144,7 @@ fn bytes_are_bounded_too() {
 
 #[test]
 fn fresh_keys_share_what_their_address_may_hold() {
-    let limits = Limits { nodes_per_address: 3, edges_per_address: 4, ..Limits::default() };
+    let limits = Limits { nodes_per_address_max: 3, edges_per_address_max: 4, ..Limits::default() };
     let mut book = Book::new(limits);
     publish(&mut book, 1, 1, 9, vec![edge(2, 1)]);
     publish(&mut book, 2, 1, 9, vec![edge(1, 1), edge(3, 1)]);
@@ -173,7 +162,7 @@ fn fresh_keys_share_what_their_address_may_hold() {
 
 #[test]
 fn long_listings_come_in_parts() {
-    let mut book = Book::new(Limits { edges_per_node: 2 * NAMES_MAX, ..Limits::default() });
+    let mut book = Book::new(Limits { edges_per_node_max: 2 * NAMES_MAX, ..Limits::default() });
     let count = NAMES_MAX as u64 + 3;
     // Keys of friends need not be anybody's.
     let friend = |number: u64| {

@@ -144,7 +144,7 @@ impl Peer {
 
 #[tokio::test]
 async fn what_a_neighbour_passes_on_is_checked_and_counted() {
-    let server = Running::start_as(101, Limits { edges_per_node: 2, ..Limits::default() }, None).await;
+    let server = Running::start_as(101, Limits { edges_per_node_max: 2, ..Limits::default() }, None).await;
     // Nobody listens at the address; the server's calls fail.
     let nowhere = ServerTicket { public_key: key(200), address: "127.0.0.1:1".parse().unwrap() };
     server.trust(&nowhere);

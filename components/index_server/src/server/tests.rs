@@ -76,7 +76,7 @@ async fn a_node_that_asks_too_often_is_told_and_others_are_not_slowed() {
 
 #[tokio::test]
 async fn a_second_connection_takes_over_and_surplus_is_closed() {
-    let server = Running::start(Limits { connections: 1, ..Limits::default() }).await;
+    let server = Running::start(Limits { connections_max: 1, ..Limits::default() }).await;
     let mut first = server.node(1).await;
     first.send(NodeToIndex::Update(first.update(1, unix_ms() + 1000).wire().to_vec())).await;
     assert!(first.hear().await.is_some());
@@ -133,7 +133,7 @@ async fn a_thousand_hostile_queries_are_refused_and_an_honest_one_is_answered() 
 /// end does not publish.
 #[tokio::test]
 async fn edges_of_fresh_keys_are_bounded_and_lead_nowhere() {
-    let limits = Limits { nodes_per_address: 10, edges_per_address: 50, ..Limits::default() };
+    let limits = Limits { nodes_per_address_max: 10, edges_per_address_max: 50, ..Limits::default() };
     let server = Running::start(limits).await;
     let (mut one, mut two) = (server.node(1).await, server.node(2).await);
     one.befriend(1, &[2]).await;
@@ -162,13 +162,13 @@ async fn edges_of_fresh_keys_are_bounded_and_lead_nowhere() {
 #[tokio::test]
 async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answered() {
     let limits = Limits {
-        connections_per_address: 12,
-        nodes_per_address: 5,
-        edges_per_address: 30,
+        connections_per_address_max: 12,
+        nodes_per_address_max: 5,
+        edges_per_address_max: 30,
         queries_per_second: 10_000,
         queries_per_second_per_address: 10_000,
-        queries_waiting: 8,
-        queries_waiting_per_address: 4,
+        queries_waiting_max: 8,
+        queries_waiting_per_address_max: 4,
         ..Limits::default()
     };
     let server = Arc::new(Running::start(limits).await);

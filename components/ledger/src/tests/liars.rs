@@ -1,5 +1,5 @@
 //! What a friend that lies shows as evidence: what was never agreed, what is over, and what is known. Other lies about a log are
-//! beside the recovery that they would spoil.
+//! in `evidence`.
 
 use super::*;
 use offst_proto::friend::{Evidence, EvidenceCheckpoint};

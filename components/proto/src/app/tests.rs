@@ -1,12 +1,8 @@
 use super::*;
 use crate::report::*;
 use crate::route::{PartPlan, Way};
+use crate::test_values::key;
 use capnp::message::Builder;
-use offst_crypto::Identity;
-
-fn key(seed: u8) -> PublicKey {
-    Identity::from_seed([seed; 32]).public_key()
-}
 
 fn server_ticket(seed: u8) -> ServerTicket {
     ServerTicket { public_key: key(seed), address: "relay.example.org:8000".parse().unwrap() }

@@ -245,12 +245,8 @@ fn read_names(list: Names<'_>, max: usize) -> Result<Vec<UpdateName>, DecodeErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offst_crypto::Identity;
+    use crate::test_values::{hex, key};
     use proptest::prelude::*;
-
-    fn key(seed: u8) -> PublicKey {
-        Identity::from_seed([seed; 32]).public_key()
-    }
 
     fn name(seed: u8, sequence: u64) -> UpdateName {
         UpdateName { node: key(seed), sequence, tag: 9 }
@@ -275,10 +271,6 @@ mod tests {
         ]
     }
 
-    fn hex(bytes: Vec<u8>) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
     fn round_trips() {
         for message in messages() {
@@ -290,7 +282,7 @@ mod tests {
 
     #[test]
     fn bytes_are_fixed() {
-        let frame = |message: ServerToServer| hex(message.to_frame());
+        let frame = |message: ServerToServer| hex(&message.to_frame());
         insta::assert_snapshot!(frame(ServerToServer::Refused(FederationRefusal::Crossed)), @"0000000003000000000000000100010001000000000000000000000000000000");
         insta::assert_snapshot!(frame(ServerToServer::Summary { digest: 5, clock_ms: 1 << 40 }), @"000000000500000000000000010001000000010000000000000000000200000005000000000000000000000000010000");
         insta::assert_snapshot!(frame(ServerToServer::List(listing())), @"000000001d000000000000000100010000000300000000000000000001000200a808010000000000050000001f000000210000003700000004000000020001000300000000000000090000000000000001000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0800000002000100070000000000000009000000000000000d000000020100000800000000000000090000000000000011000000020100008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");

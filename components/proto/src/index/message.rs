@@ -259,12 +259,8 @@ fn read_result(reader: wire::update_result::Reader<'_>) -> Result<UpdateResult, 
 mod tests {
     use super::super::INDEX_FRAME_BYTES_MAX;
     use super::*;
-    use offst_crypto::Identity;
+    use crate::test_values::key;
     use proptest::prelude::*;
-
-    fn key(seed: u8) -> PublicKey {
-        Identity::from_seed([seed; 32]).public_key()
-    }
 
     fn query() -> Query {
         Query {

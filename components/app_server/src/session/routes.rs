@@ -1,0 +1,21 @@
+//! Asking for routes.
+
+use super::Context;
+use super::buyer::quote;
+use capnp::Error;
+use capnp::capability::Rc;
+use offst_proto::wire::app_capnp::routes;
+
+pub(super) struct Routes {
+    pub(super) context: Rc<Context>,
+}
+
+impl routes::Server for Routes {
+    async fn quote(
+        self: Rc<Self>,
+        params: routes::QuoteParams,
+        mut results: routes::QuoteResults,
+    ) -> Result<(), Error> {
+        quote(&self.context, params.get()?.get_order()?, results.get().init_result()).await
+    }
+}
