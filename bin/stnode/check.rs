@@ -70,6 +70,7 @@ fn document(audit: &Audit) -> Value {
         "sound": audit.is_sound(),
         "rows": audit.rows,
         "faults": audit.faults,
+        "notes": audit.notes,
         "accounts": audit.accounts.iter().map(account).collect::<Value>(),
     })
 }
@@ -119,6 +120,9 @@ fn text(audit: &Audit) -> String {
     }
     for fault in &audit.faults {
         write_line(&mut text, format_args!("NOT SOUND: {}", outcome::one_line(fault)));
+    }
+    for note in &audit.notes {
+        write_line(&mut text, format_args!("note: {}", outcome::one_line(note)));
     }
     if audit.is_sound() {
         let (accounts, rows) = (audit.accounts.len(), audit.rows);

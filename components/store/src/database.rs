@@ -2,6 +2,7 @@
 
 use crate::checksum::{self, NODE};
 use crate::error::StoreError;
+use crate::log_file::{self, Condition};
 use offst_crypto::PublicKey;
 use offst_funder::LineKey;
 use rusqlite::types::ValueRef;
@@ -54,6 +55,10 @@ impl Store {
     /// # Errors
     /// It is missing, damaged, or another node's.
     pub fn open(path: &Path, node: PublicKey) -> Result<Self, StoreError> {
+        // SQLite would drop what it cannot read, and the node sign anew what it has signed.
+        if log_file::condition(path).is_ok_and(|condition| condition == Condition::Damaged) {
+            return Err(StoreError::DamagedLog);
+        }
         let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection)?;
         MIGRATIONS.to_latest(&mut connection)?;
@@ -116,9 +121,12 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     connection.pragma_update(None, "cell_size_check", true)?;
     let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
     match id {
-        Ok(APPLICATION_ID) => Ok(connection),
-        Ok(_) => Err(StoreError::Foreign(shown)),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Err(StoreError::Foreign(shown)),
-        Err(error) => Err(error.into()),
+        Ok(APPLICATION_ID) => {}
+        Ok(_) => return Err(StoreError::Foreign(shown)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            return Err(StoreError::Foreign(shown));
+        }
+        Err(error) => return Err(error.into()),
     }
+    Ok(connection)
 }
