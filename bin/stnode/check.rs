@@ -28,7 +28,7 @@ pub(super) fn check(Check { dir, input, json }: Check) -> Outcome {
     let lock = if input.is_none() { Some(folder.lock()?) } else { None };
     let path = input.unwrap_or_else(|| folder.file("db"));
     let audit = Store::audit(&path, node).map_err(|error| match error {
-        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Unopened(_) => Failure::input(error),
+        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Newer(_) | StoreError::Unopened(_) => Failure::input(error),
         StoreError::OtherNode { .. } => Failure::input(format_args!("{}: {error}", path.display())),
         // That it is damaged is what a check finds.
         error => Failure::failed(format_args!("{} cannot be checked: {error}", path.display())),

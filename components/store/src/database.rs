@@ -53,7 +53,7 @@ impl Store {
     /// Opens the database of `node`, bringing an older one to this version.
     ///
     /// # Errors
-    /// It is missing, damaged, or another node's.
+    /// It is missing, damaged, newer than this version, or another node's.
     pub fn open(path: &Path, node: PublicKey) -> Result<Self, StoreError> {
         // SQLite would drop what it cannot read, and the node sign anew what it has signed.
         if log_file::condition(path).is_ok_and(|condition| condition == Condition::Damaged) {
@@ -128,5 +128,6 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(connection)
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > STEPS.len() as i64 { Err(StoreError::Newer(shown)) } else { Ok(connection) }
 }
