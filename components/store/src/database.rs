@@ -106,8 +106,8 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     if !path.exists() {
         return Err(StoreError::Missing(shown));
     }
-    // SQLite opens it, and fails only when it reads.
-    if path.is_dir() {
+    // SQLite opens a folder, and fails only when it reads; of a pipe it would wait for the writer.
+    if !path.is_file() {
         return Err(StoreError::Foreign(shown));
     }
     let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
