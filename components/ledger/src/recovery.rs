@@ -4,7 +4,7 @@
 //!           shows evidence            the next epoch begins
 //!  Sound --------------------> Shown ---------------------> Sound
 //!    |                           |
-//!    | distrust                  | distrust     evidence was adopted, or what we hold stands
+//!    | distrust                  | distrust     evidence was adopted, or what we hold stands (and back: distrust)
 //!    +-------> Doubtful <--------+                   |
 //!                 +----------------------------> Restored -----> Sound, with the next epoch
 //! ```
@@ -113,18 +113,19 @@ impl Account {
     /// Our database may be old: the account stops, and nothing is signed in its epoch again, nor an Opening for an epoch below
     /// `now_ms` (unix). Whatever was not committed on it has to be given up by the caller as after every stop.
     ///
-    /// Without effect where that is settled already.
+    /// That holds also for an account that was in doubt before, or compared with the friend already: the database may be a copy
+    /// from the middle of that recovery, and epochs may have begun and ended since.
     pub fn distrust(&mut self, now_ms: u64) {
-        if matches!(self.recovery.trust, Trust::Doubtful | Trust::Restored) {
+        let floor = &mut self.negotiation.floor;
+        floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
+        self.marks.negotiation = true;
+        if self.recovery.trust == Trust::Doubtful {
             return;
         }
         self.recovery.trust = Trust::Doubtful;
         self.stopped = Some(StopReason::OwnStateLost);
         self.resumed = false;
         self.marks.head = true;
-        let floor = &mut self.negotiation.floor;
-        floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
-        self.marks.negotiation = true;
         let Some(epoch) = &mut self.epoch else { return };
         for id in epoch.take_back_commits() {
             self.marks.pendings.insert((Direction::Outgoing, id));

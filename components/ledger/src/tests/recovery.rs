@@ -462,6 +462,55 @@ fn evidence_that_leaves_something_out_is_found_out() {
     assert!(believes(&pair, &mut lost(&pair), nothing()).is_err());
 }
 
+/// The database of a node that was recovering, put back later: what it had compared by then says nothing of what came after.
+#[test]
+fn a_copy_from_the_middle_of_a_recovery_is_in_doubt_again() {
+    let (pair, _) = before_the_lie();
+    let mut account = pair.ends[0].account.clone();
+    account.distrust(NOW_MS);
+    let mut doubtful = account.clone();
+    doubtful.distrust(NOW_MS + 10_000);
+    assert!(doubtful.next_epoch() >= NOW_MS + 10_000);
+    assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
+    assert_eq!(account.recovery.trust, Trust::Restored);
+    account.distrust(NOW_MS + 10_000);
+    assert_eq!((account.recovery.trust, account.stopped), (Trust::Doubtful, Some(StopReason::OwnStateLost)));
+    assert!(account.next_epoch() >= NOW_MS + 10_000);
+}
+
+/// The same copy, after an epoch that came of that recovery has had its payments.
+#[test]
+fn a_copy_from_the_middle_of_a_recovery_catches_up() {
+    for steps in 0..8 {
+        let mut pair = careful();
+        let pay = |pair: &mut Pair, amount| {
+            let id = pair.committed(amount);
+            pair.collect(1, id).unwrap();
+            pair.settle();
+        };
+        pay(&mut pair, 10);
+        distrust(&mut pair, 0);
+        pair.disconnect();
+        pair.connect();
+        for _ in 0..steps {
+            let _ = pair.deliver(1) | pair.deliver(0);
+        }
+        let copy = pair.ends[0].rows.clone();
+        pair.now_ms += 1_000;
+        pair.settle();
+        pay(&mut pair, 5);
+        let before = pair.ends[1].account.epoch().unwrap().balance();
+        assert_eq!(before, 15);
+        pair.now_ms += 1_000;
+        pair.roll_back(0, copy);
+        distrust(&mut pair, 0);
+        pair.settle();
+        assert_eq!(pair.ends[0].account.recovery.trust, Trust::Sound, "{steps}");
+        assert_eq!(pair.ends[1].account.epoch().unwrap().balance(), before, "{steps}");
+        assert_eq!(pair.ends[0].account.epoch().unwrap().balance(), -before, "{steps}");
+    }
+}
+
 /// Evidence with one thing changed is refused, whoever it is shown to.
 fn is_refused_with(change: impl Fn(&Pair, &mut Shown)) -> Option<EvidenceRefused> {
     let (pair, _) = before_the_lie();
