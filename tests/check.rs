@@ -35,8 +35,10 @@ fn bytes(path: &Path) -> Vec<u8> {
 fn a_node_that_was_stopped_or_killed_is_sound_and_says_what_proves_its_balances() {
     let mut town = paid();
     stnode(&town, &["backup", "--dir", "b", "--output", "b.backup"]).expect();
-    let refused = stnode(&town, &["check", "--dir", "b"]);
-    assert_eq!((refused.code, refused.err.contains("another server is running")), (1, true), "{refused:?}");
+    for input in [&[][..], &["--input", "b/../b/b.db"]] {
+        let refused = stnode(&town, &[&["check", "--dir", "b"], input].concat());
+        assert_eq!((refused.code, refused.err.contains("another server is running")), (1, true), "{refused:?}");
+    }
     // What was paid last is proven once the friend has acknowledged it.
     town.wait_until("a has signed for what was paid", |town| {
         stnode(town, &["backup", "--dir", "b", "--output", "b.backup", "--force"]).expect();

@@ -436,6 +436,13 @@ fn files_that_are_no_databases_are_named() {
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
     assert_eq!(left.count(), 0);
     place.done("check --dir node0 --input good.db");
+    // A database on a disk that is not there at the moment is not replaced unasked.
+    std::fs::remove_file(place.path("node0/node0.db")).unwrap();
+    std::os::unix::fs::symlink("nowhere/node0.db", place.path("node0/node0.db")).unwrap();
+    place.refused("restore --dir node0 --input good.db", 2, &["there is a database at node0/node0.db already"]);
+    // Nobody writes to this pipe.
+    assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+    place.refused("restore --dir node0 --force --input pipe", 2, &["pipe is not the database of an Offst node"]);
 }
 
 /// The file that `init` writes holds every default: without the comment marks it is read, and changes only the addresses.

@@ -25,10 +25,15 @@ pub(super) struct Check {
 pub(super) fn check(Check { dir, input, json }: Check) -> Outcome {
     let folder = existing(dir)?;
     let node = public_key(&folder)?;
-    let lock = if input.is_none() { Some(folder.lock()?) } else { None };
-    let path = input.unwrap_or_else(|| folder.file("db"));
+    let own = folder.file("db");
+    let path = input.unwrap_or_else(|| own.clone());
+    // The node's own database under whatever name: while the node writes, it looks like a damaged one.
+    let is_own = path == own || own.canonicalize().is_ok_and(|own| path.canonicalize().is_ok_and(|path| path == own));
+    let lock = if is_own { Some(folder.lock()?) } else { None };
     let audit = Store::audit(&path, node).map_err(|error| match error {
-        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Unopened(_) => Failure::input(error),
+        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Newer(_) | StoreError::Unopened(_) => {
+            Failure::input(error)
+        }
         StoreError::OtherNode { .. } => Failure::input(format_args!("{}: {error}", path.display())),
         // That it is damaged is what a check finds.
         error => Failure::failed(format_args!("{} cannot be checked: {error}", path.display())),
@@ -70,6 +75,7 @@ fn document(audit: &Audit) -> Value {
         "sound": audit.is_sound(),
         "rows": audit.rows,
         "faults": audit.faults,
+        "notes": audit.notes,
         "accounts": audit.accounts.iter().map(account).collect::<Value>(),
     })
 }
@@ -119,6 +125,9 @@ fn text(audit: &Audit) -> String {
     }
     for fault in &audit.faults {
         write_line(&mut text, format_args!("NOT SOUND: {}", outcome::one_line(fault)));
+    }
+    for note in &audit.notes {
+        write_line(&mut text, format_args!("note: {}", outcome::one_line(note)));
     }
     if audit.is_sound() {
         let (accounts, rows) = (audit.accounts.len(), audit.rows);

@@ -134,7 +134,8 @@ fn make_database(folder: &Folder, node: PublicKey, changes: &[Change]) -> Outcom
     Store::create(&made, node).or_failed(&what)?;
     let mut store = Store::open(&made, node).or_failed(&what)?;
     store.commit(changes).or_failed(&what)?;
-    drop(store);
+    // What a full disk keeps out of the file must not be left behind with the workshop.
+    store.close().or_failed(&what)?;
     for ending in DATABASE_COMPANIONS {
         match std::fs::remove_file(folder.file(ending)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).or_failed(&what),

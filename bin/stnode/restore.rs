@@ -114,7 +114,8 @@ fn now_ms() -> u64 {
 
 fn check_place(folder: &Folder, force: bool) -> Outcome {
     let place = folder.file("db");
-    if force || !place.exists() {
+    // A link to a disk that is not there now is a database, too.
+    if force || place.symlink_metadata().is_err() {
         return Ok(());
     }
     Err(Failure::input(format!(

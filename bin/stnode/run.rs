@@ -68,7 +68,9 @@ pub(super) fn run(Run { dir, places }: Run) -> Outcome {
 fn check_database(path: &Path, node: PublicKey) -> Outcome {
     Store::open(path, node).map(drop).map_err(|error| match error {
         // These name the file themselves.
-        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Unopened(_) => Failure::input(error),
+        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Newer(_) | StoreError::Unopened(_) => {
+            Failure::input(error)
+        }
         _ => database_failure(format!("{}: {error}", path.display()), &error),
     })
 }

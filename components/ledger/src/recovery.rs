@@ -115,9 +115,12 @@ impl Account {
     /// Our database may be old: the account stops, and nothing is signed in its epoch again, nor an Opening for an epoch below
     /// `now_ms` (unix). Whatever was not committed on it has to be given up by the caller as after every stop.
     ///
-    /// Without effect on an account that is in doubt already. One that was compared with its friend is in doubt again: the caller
-    /// says so of a disk that is put back, which may be a copy from the middle of a recovery.
+    /// That holds also for an account that was in doubt before, or compared with the friend already: the database may be a copy
+    /// from the middle of that recovery, and epochs may have begun and ended since.
     pub fn distrust(&mut self, now_ms: u64) {
+        let floor = &mut self.negotiation.floor;
+        floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
+        self.marks.negotiation = true;
         if self.recovery.trust == Trust::Doubtful {
             return;
         }
@@ -125,9 +128,6 @@ impl Account {
         self.stopped = Some(StopReason::OwnStateLost);
         self.resumed = false;
         self.marks.head = true;
-        let floor = &mut self.negotiation.floor;
-        floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
-        self.marks.negotiation = true;
         let Some(epoch) = &mut self.epoch else { return };
         for id in epoch.take_back_commits() {
             self.marks.pendings.insert((Direction::Outgoing, id));

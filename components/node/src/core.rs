@@ -6,11 +6,11 @@
 
 use crate::counters::Counters;
 use crate::error::NodeError;
+use crate::look_ups::LookUps;
 use crate::network::NetworkOrder;
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signature, Signer, SystemRandom};
 use offst_funder::{
-    Command, CommandId, ConnectionId, Environment, Found, Funder, Input, Inquiry, Moment, Output, Progress, Reply,
-    Timing,
+    Command, CommandId, ConnectionId, Environment, Funder, Input, Moment, Output, Progress, Reply, Timing,
 };
 use offst_index_client::{IndexClient, Lookup, Question, Routes};
 use offst_proto::PaymentId;
@@ -20,7 +20,7 @@ use offst_proto::route::Way;
 use offst_store::{History, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -85,8 +85,7 @@ pub(crate) struct Core {
     funder: Funder,
     store: Store,
     history: History,
-    /// For what is looked up beside everything else.
-    archive: Arc<Mutex<History>>,
+    look_ups: LookUps,
     environment: Environment,
     outside: Outside,
     started: Instant,
@@ -121,7 +120,7 @@ impl Core {
             funder,
             store,
             history: History::open(database)?,
-            archive: Arc::new(Mutex::new(History::open(database)?)),
+            look_ups: LookUps::new(History::open(database)?),
             environment,
             outside,
             started: Instant::now(),
@@ -192,6 +191,10 @@ impl Core {
                     }
                     batch.handle(Input::Disconnected(friend, connection));
                 }
+                Job::Input(Input::Found(friend, connection, found)) => {
+                    self.look_ups.ended(friend);
+                    batch.handle(Input::Found(friend, connection, found));
+                }
                 Job::Input(input) => batch.handle(input),
                 Job::Routes(question, ways) => {
                     for payment in self.routes.answered(question, &ways, now.uptime_ms) {
@@ -241,7 +244,10 @@ impl Core {
                 }
             }
             Output::FindWays(payment, query) => self.find_ways(payment, *query),
-            Output::LookUp(friend, connection, inquiry) => self.look_up(friend, connection, inquiry),
+            Output::LookUp(friend, connection, inquiry) => {
+                let Outside { runtime, jobs, .. } = &self.outside;
+                self.look_ups.begin(friend, connection, inquiry, runtime, jobs.clone());
+            }
             Output::Edges(edges) => self.outside.index.set_edges(edges),
             Output::IndexServers(servers) => self.outside.index.set_servers(servers),
             Output::Contact(friend, contact) => self.order(NetworkOrder::Contact(friend, contact)),
@@ -267,25 +273,6 @@ impl Core {
             if let Some(jobs) = jobs.upgrade() {
                 // A node that is stopping has no use for ways.
                 drop(jobs.send(Job::Routes(question, ways)).await);
-            }
-        });
-    }
-
-    /// Reads on a thread that may wait for the disk, one question at a time.
-    fn look_up(&self, friend: PublicKey, connection: ConnectionId, inquiry: Inquiry) {
-        let (archive, jobs) = (self.archive.clone(), self.outside.jobs.clone());
-        self.outside.runtime.spawn(async move {
-            let read = tokio::task::spawn_blocking(move || {
-                let archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
-                inquiry.look_up(friend, &*archive).unwrap_or_else(|error| {
-                    log::error!("the history cannot be read for a friend: {error}");
-                    Found::Nothing
-                })
-            });
-            let found = read.await.unwrap_or(Found::Nothing);
-            if let Some(jobs) = jobs.upgrade() {
-                // A node that is stopping answers nobody.
-                drop(jobs.send(Job::Input(Input::Found(friend, connection, found))).await);
             }
         });
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `node` | putting everything together, and taking it apart |
 //! | `core` | the one thread that owns the machine and the database |
+//! | `look_ups` | what friends have the database searched for |
 //! | `network` | the task that decides about connections, around the channeler |
 //! | `relay_task` | one connection to a relay |
 //! | `friend_link` | one connection to a friend |
@@ -15,6 +16,7 @@ mod core;
 mod counters;
 mod error;
 mod friend_link;
+mod look_ups;
 mod network;
 mod node;
 mod relay_task;

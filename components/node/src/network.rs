@@ -5,6 +5,7 @@ use crate::counters::Counters;
 use crate::friend_link::{self, FRAMES_MAX, FriendLink, LinkContext};
 use crate::relay_task;
 use crate::settings::NodeSettings;
+use futures::FutureExt;
 use offst_channeler::{Action, Channeler, Contact, Link, Timing, Verdict};
 use offst_crypto::{PublicKey, RandomExt, SystemRandom};
 use offst_funder::Input;
@@ -13,6 +14,7 @@ use offst_proto::ticket::ServerTicket;
 use offst_relay::{RelayClient, RelayStream};
 use offst_secure_channel::{Authenticator, SecureStream};
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -325,7 +327,7 @@ impl Network {
                     .map_err(|error| error.to_string())?;
                 FriendLink::greet(stream, incarnation, GREETING_TIMEOUT).await
             };
-            let event = match greeted.await {
+            let event = match guarded(greeted).await {
                 Ok(link) => NetworkEvent::Greeted { friend, dialled: true, link: Box::new(link) },
                 Err(reason) => NetworkEvent::DialFailed(friend, reason),
             };
@@ -351,7 +353,7 @@ impl Network {
                 }
                 Ok((friend, FriendLink::greet(stream, incarnation, GREETING_TIMEOUT).await?))
             };
-            let event = match greeted.await {
+            let event = match guarded(greeted).await {
                 Ok((friend, link)) => NetworkEvent::Greeted { friend, dialled: false, link: Box::new(link) },
                 Err(reason) => {
                     log::debug!("a call from {source} came to nothing: {reason}");
@@ -405,11 +407,19 @@ impl Network {
         };
         let events = self.events.clone();
         self.tasks.spawn(async move {
-            let reason = friend_link::run(link, &context, waiting).await;
+            let run = async { Ok(friend_link::run(link, &context, waiting).await) };
+            let reason = guarded(run).await.unwrap_or_else(|reason| reason);
             drop(context.jobs.send(Job::Input(Input::Disconnected(friend, connection))).await);
             drop(events.send(NetworkEvent::LinkDown { friend, connection, reason }).await);
         });
     }
+}
+
+/// A panic in what one friend makes us do ends that connection, and its end is reported as any other: otherwise the friend would
+/// count as connected, or as being called, until the node is restarted.
+async fn guarded<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let caught = AssertUnwindSafe(work).catch_unwind().await;
+    caught.unwrap_or_else(|_| Err("a defect of this node, which the log tells".to_owned()))
 }
 
 #[cfg(test)]
@@ -469,6 +479,13 @@ mod tests {
         assert!(network.client(key(100)).is_some());
         network.event(closed(new, false)).await;
         assert!(network.relays.is_empty() && network.channeler.next_deadline().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_end_of_one_connection() {
+        assert_eq!(guarded(async { Ok(1) }).await, Ok(1));
+        let reason = guarded::<()>(async { panic!("a test") }).await.unwrap_err();
+        assert!(reason.starts_with("a defect of this node"), "{reason}");
     }
 
     /// Calls through a real relay: what the called node hears, and what must live so that the calls do.

@@ -5,7 +5,8 @@ use crate::database::{Store, check_owner, open};
 use crate::error::StoreError;
 use crate::history::read_forward;
 use crate::load::{Bytes, value};
-use crate::{log_file, structure};
+use crate::log_file::{self, Condition};
+use crate::structure;
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_funder::{Funder, FunderImage, InvoiceRecord, LineKey, Part, Payment, Progress};
 use offst_ledger::{AccountImage, AccountKey, Proven};
@@ -18,11 +19,17 @@ use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+const TORN_LOG: &str = "the newest transaction in the log beside the database (its name ends in -wal) is incomplete: that is \
+    how a log looks when the node or the machine died while it was written. Nothing that was sent rests on it, and the next \
+    start leaves it out";
+
 /// What an audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
     /// What is wrong with the database, a sentence each.
     pub faults: Vec<String>,
+    /// What the owner should know although nothing is wrong, a sentence each.
+    pub notes: Vec<String>,
     /// Every account that could be read.
     pub accounts: Vec<AuditedAccount>,
     /// How many rows all tables have.
@@ -56,9 +63,16 @@ impl Store {
     /// The database is missing, not one of Offst's, or another node's. Whatever is wrong inside it is a finding.
     pub fn audit(path: &Path, node: PublicKey) -> Result<Audit, StoreError> {
         // Before SQLite opens the file: it would drop what it cannot read.
-        let mut faults = log_file::faults(path);
+        let log = log_file::condition(path);
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         checksum::install(&connection)?;
+        let (mut faults, mut notes) = (Vec::new(), Vec::new());
+        match log {
+            Ok(Condition::Whole) => {}
+            Ok(Condition::Torn) => notes.push(TORN_LOG.to_owned()),
+            Ok(Condition::Damaged) => faults.push(StoreError::DamagedLog.to_string()),
+            Err(error) => faults.push(format!("the log beside the database cannot be read: {error}")),
+        }
         match check_owner(&connection, node) {
             Err(error @ StoreError::OtherNode { .. }) => return Err(error),
             Err(error) => faults.push(format!("the database does not name its owner: {error}")),
@@ -86,7 +100,7 @@ impl Store {
                 Vec::new()
             }
         };
-        Ok(Audit { faults, accounts, rows })
+        Ok(Audit { faults, notes, accounts, rows })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::checksum::{self, NODE};
 use crate::error::StoreError;
+use crate::log_file::{self, Condition};
 use offst_crypto::PublicKey;
 use offst_funder::LineKey;
 use rusqlite::types::ValueRef;
@@ -52,8 +53,12 @@ impl Store {
     /// Opens the database of `node`, bringing an older one to this version.
     ///
     /// # Errors
-    /// It is missing, damaged, or another node's.
+    /// It is missing, damaged, newer than this version, or another node's.
     pub fn open(path: &Path, node: PublicKey) -> Result<Self, StoreError> {
+        // SQLite would drop what it cannot read, and the node sign anew what it has signed.
+        if log_file::condition(path).is_ok_and(|condition| condition == Condition::Damaged) {
+            return Err(StoreError::DamagedLog);
+        }
         let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection)?;
         MIGRATIONS.to_latest(&mut connection)?;
@@ -101,8 +106,8 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     if !path.exists() {
         return Err(StoreError::Missing(shown));
     }
-    // SQLite opens it, and fails only when it reads.
-    if path.is_dir() {
+    // SQLite opens a folder, and fails only when it reads; of a pipe it would wait for the writer.
+    if !path.is_file() {
         return Err(StoreError::Foreign(shown));
     }
     let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
@@ -116,9 +121,13 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     connection.pragma_update(None, "cell_size_check", true)?;
     let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
     match id {
-        Ok(APPLICATION_ID) => Ok(connection),
-        Ok(_) => Err(StoreError::Foreign(shown)),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Err(StoreError::Foreign(shown)),
-        Err(error) => Err(error.into()),
+        Ok(APPLICATION_ID) => {}
+        Ok(_) => return Err(StoreError::Foreign(shown)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            return Err(StoreError::Foreign(shown));
+        }
+        Err(error) => return Err(error.into()),
     }
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > STEPS.len() as i64 { Err(StoreError::Newer(shown)) } else { Ok(connection) }
 }

@@ -13,24 +13,29 @@ const PAGE_BYTES_MAX: usize = 65_536;
 /// The last bit says in which order the checksums take their bytes.
 const MAGIC: u32 = 0x377f_0682;
 
-const DAMAGED: &str =
-    "the log beside the database (its name ends in -wal) is damaged: what it holds last would be lost";
-const INCOMPLETE: &str = "the newest transaction in the log beside the database (its name ends in -wal) is incomplete or \
-    damaged: if the node or the machine died while it was written, nothing that was sent rests on it, and the next start \
-    leaves it out";
+/// In which condition a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Every transaction in it is what was written, or there is no log.
+    Whole,
+    /// All but the newest are. That is how a log looks when the node or the machine died while it was written, and then nothing
+    /// that was sent rests on the newest. If a disk has changed it since, that cannot be told apart.
+    Torn,
+    /// A transaction cannot be read that others follow: it was on the disk before they were begun, and is lost with them.
+    Damaged,
+}
 
-/// What is wrong with the log of the database at `path`.
-pub(crate) fn faults(path: &Path) -> Vec<String> {
-    let mut name = OsString::from(path);
+/// The condition of the log of the database at `path`, which nobody may be writing.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn condition(path: &Path) -> std::io::Result<Condition> {
+    // SQLite keeps it beside the file itself, not beside a link to it.
+    let mut name = OsString::from(path.canonicalize()?);
     name.push("-wal");
-    let found = match File::open(&name) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
-        file => file.and_then(|file| read(&mut BufReader::new(file))),
-    };
-    match found {
-        Ok(None) => Vec::new(),
-        Ok(Some(fault)) => vec![fault.to_owned()],
-        Err(error) => vec![format!("the log beside the database cannot be read: {error}")],
+    match File::open(&name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Condition::Whole),
+        file => read(&mut BufReader::new(file?)),
     }
 }
 
@@ -74,12 +79,12 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(filled)
 }
 
-fn read(reader: &mut impl Read) -> std::io::Result<Option<&'static str>> {
+fn read(reader: &mut impl Read) -> std::io::Result<Condition> {
     let mut header = [0; HEADER_BYTES];
     match fill(reader, &mut header)? {
-        0 => return Ok(None),
+        0 => return Ok(Condition::Whole),
         HEADER_BYTES => {}
-        _ => return Ok(Some(INCOMPLETE)),
+        _ => return Ok(Condition::Torn),
     }
     let magic = word(&header, 0);
     let page_bytes = word(&header, 8) as usize;
@@ -87,44 +92,41 @@ fn read(reader: &mut impl Read) -> std::io::Result<Option<&'static str>> {
     let mut sum = start.over(&header[..24]);
     let is_ours = magic & !1 == MAGIC && page_bytes.is_power_of_two() && (512..=PAGE_BYTES_MAX).contains(&page_bytes);
     if !is_ours || !sum.is_at(&header, 24) {
-        return Ok(Some(DAMAGED));
+        return Ok(Condition::Damaged);
     }
     let salts = &header[16..24];
     let mut frame = vec![0; FRAME_HEADER_BYTES + page_bytes];
-    let mut is_broken = false;
+    let mut is_readable = true;
+    // Whether the last frame that can be read ends a transaction.
+    let mut has_ended = true;
+    // Whether there are frames of this log behind those, and whether the last of them ends a transaction.
+    let (mut is_torn, mut has_lost_an_end) = (false, false);
     loop {
         let filled = fill(reader, &mut frame)?;
-        let is_whole = filled == frame.len();
-        let is_of_this_log = filled >= 16 && &frame[8..16] == salts;
-        if !is_whole {
-            // The log had come to its end here, or still has older frames behind it.
-            return Ok((is_of_this_log || is_broken).then_some(INCOMPLETE));
+        // Behind the newest frames there may be some of an older log: SQLite writes over them without cutting the file.
+        let mut is_of_this_log = filled >= 16 && &frame[8..16] == salts;
+        if filled < frame.len() {
+            let is_whole = has_ended && !is_torn && !is_of_this_log;
+            return Ok(if is_whole { Condition::Whole } else { Condition::Torn });
         }
-        let next = sum.over(&frame[..8]).over(&frame[FRAME_HEADER_BYTES..]);
-        let has_sum = next.is_at(&frame, 16);
-        match (is_broken, is_of_this_log, has_sum) {
-            (false, true, true) => sum = next,
-            (false, false, true) => return Ok(Some(DAMAGED)),
-            (false, true, false) => is_broken = true,
-            // The first frame of an older log: SQLite writes over it without cutting the file.
-            (false, false, false) => {
-                let rest_is_older = rest_is_older(reader, &mut frame, salts)?;
-                return Ok((!rest_is_older).then_some(DAMAGED));
+        let is_end = word(&frame, 4) != 0;
+        if is_readable {
+            let next = sum.over(&frame[..8]).over(&frame[FRAME_HEADER_BYTES..]);
+            let has_sum = next.is_at(&frame, 16);
+            if has_sum && is_of_this_log {
+                (sum, has_ended) = (next, is_end);
+                continue;
             }
-            (true, _, _) => {
-                // Frames of this log behind one that cannot be read. One transaction may have been under way.
-                let rest_is_older = !is_of_this_log && rest_is_older(reader, &mut frame, salts)?;
-                return Ok(Some(if rest_is_older { INCOMPLETE } else { DAMAGED }));
+            is_readable = false;
+            // The sums of an older log began with another number.
+            is_of_this_log |= has_sum;
+        }
+        if is_of_this_log {
+            // A machine that dies may have written the frames of one transaction in any order, but not those of the next.
+            if has_lost_an_end {
+                return Ok(Condition::Damaged);
             }
+            (is_torn, has_lost_an_end) = (true, is_end);
         }
     }
-}
-
-fn rest_is_older(reader: &mut impl Read, frame: &mut [u8], salts: &[u8]) -> std::io::Result<bool> {
-    while fill(reader, frame)? == frame.len() {
-        if &frame[8..16] == salts {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

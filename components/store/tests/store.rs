@@ -151,6 +151,19 @@ fn other_files_are_refused_in_a_sentence() {
     let folder = path.parent().unwrap();
     assert!(matches!(Store::open(folder, key), Err(StoreError::Foreign(_))));
     assert!(matches!(Store::audit(folder, key), Err(StoreError::Foreign(_))));
+    // To call it damaged would make its owner put an old copy in its place.
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 1000).unwrap();
+    let copy = folder.join("copy.db");
+    let outcomes = [
+        Store::open(&path, key).map(drop),
+        Store::audit(&path, key).map(drop),
+        Store::copy(&path, key, &copy),
+        History::open(&path).map(drop),
+    ];
+    for outcome in outcomes {
+        assert!(matches!(outcome, Err(StoreError::Newer(_))), "{outcome:?}");
+    }
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
     for error in [Store::open(&text, key).unwrap_err(), Store::open(&path, other).unwrap_err()] {
         assert!(!error.to_string().contains('\n'));
     }

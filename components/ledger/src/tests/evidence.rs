@@ -381,6 +381,22 @@ fn an_old_copy_of_a_comparison_is_in_doubt_again() {
     assert!(told.negotiation().mine.as_ref().unwrap().epoch >= before + 7);
 }
 
+/// The database of a node that was recovering, put back later: what it had compared by then says nothing of what came after.
+#[test]
+fn a_copy_from_the_middle_of_a_recovery_is_in_doubt_again() {
+    let (pair, _) = before_the_lie();
+    let mut account = pair.ends[0].account.clone();
+    account.distrust(NOW_MS);
+    let mut doubtful = account.clone();
+    doubtful.distrust(NOW_MS + 10_000);
+    assert!(doubtful.next_epoch() >= NOW_MS + 10_000);
+    assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
+    assert_eq!(account.recovery.trust, Trust::Restored);
+    account.distrust(NOW_MS + 10_000);
+    assert_eq!((account.recovery.trust, account.stopped), (Trust::Doubtful, Some(StopReason::OwnStateLost)));
+    assert!(account.next_epoch() >= NOW_MS + 10_000);
+}
+
 #[test]
 fn a_head_that_comes_late_puts_a_restored_account_in_doubt_again() {
     let (pair, head) = before_the_lie();
