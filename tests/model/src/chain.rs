@@ -767,6 +767,15 @@ impl Reduced for Chain {
         256 * bits + u64::from(owed.unsigned_abs())
     }
 
+    fn twin(&self, state: &ChainState) -> Option<ChainState> {
+        (self.payments == REQUESTS && self.liars.is_empty()).then(|| {
+            let mut twin = state.clone();
+            twin.lines.iter_mut().for_each(Line::exchange_requests);
+            twin.begun.reverse();
+            twin
+        })
+    }
+
     fn canonical(&self, mut state: ChainState) -> ChainState {
         if !self.liars.is_empty() || self.rules == Rules::SentBeforeDurable {
             return state;

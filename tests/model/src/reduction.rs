@@ -25,7 +25,8 @@
 //! alone while a crash or a choice of which there is only one for several nodes (stopping, accepting) is left. Where
 //! the search comes back to a state on its way, the others have their turn, too, so that none is put off for ever.
 //!
-//! **States that nobody can tell apart are one** ([`Reduced::canonical`], see [`crate::canonical`]).
+//! **States that nobody can tell apart are one** ([`Reduced::canonical`], see [`crate::canonical`]). Of two states that differ in
+//! nothing but which of two equal payments has which number, one is visited ([`Reduced::twin`]).
 
 use crate::play::Staged;
 use std::fmt::Debug;
@@ -60,6 +61,11 @@ pub trait Reduced: Staged<State: Clone + Eq + Hash + Debug, Action: Clone + Part
     /// One of the states that cannot be told apart from this one.
     fn canonical(&self, state: Self::State) -> Self::State {
         state
+    }
+
+    /// The state in which two requests have changed places, where nothing tells them apart but their numbers.
+    fn twin(&self, _state: &Self::State) -> Option<Self::State> {
+        None
     }
 
     /// Nothing must be done or said any more.

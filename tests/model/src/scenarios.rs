@@ -7,7 +7,7 @@ use crate::liar::Repertoire;
 use crate::replay::{Difference, Replayed, replay_all, replay_walks};
 use crate::report::{Report, explore};
 use crate::rules::Rules;
-use crate::search::{Reduction, search};
+use crate::search::{Reduction, search, search_until};
 
 /// A world of the model.
 #[derive(Debug, Clone)]
@@ -62,6 +62,17 @@ impl Scenario {
             World::Distrust(model) => search(model, reduction),
             World::Chain(model) => search(model, reduction),
         }
+    }
+
+    /// Whether this property fails somewhere in what is left of the world.
+    pub fn fails(&self, property: &str) -> bool {
+        let property = Some(property);
+        let report = match &self.world {
+            World::Friends(model) => search_until(model, Reduction::Reduced, property),
+            World::Distrust(model) => search_until(model, Reduction::Reduced, property),
+            World::Chain(model) => search_until(model, Reduction::Reduced, property),
+        };
+        property.is_some_and(|property| report.violates(property))
     }
 
     /// Visits every state, with another program than [`Scenario::search`].

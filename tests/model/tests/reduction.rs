@@ -98,6 +98,24 @@ fn try_all<M: Reduced>(model: &M, states_max: usize) -> usize {
             assert!(one == other, "{action:?} in {state:?}\n\n{canonical:?}\n\n{one:?}\n\n{other:?}");
             waiting.push(next);
         }
+        // A state and its twin.
+        if let Some(twin) = model.twin(&state) {
+            let mut ways = |state: &M::State| {
+                let all = possible(state).into_iter().map(|action| {
+                    let after = after(state, &action);
+                    let twin = model.twin(&after).expect("all have one");
+                    [after, twin].map(|state| names.name(&model.canonical(state))).into_iter().min()
+                });
+                let mut all: Vec<_> = all.collect();
+                all.sort();
+                all
+            };
+            assert_eq!(ways(&state), ways(&twin), "{state:?}");
+            for property in model.properties() {
+                let (one, other) = ((property.condition)(model, &state), (property.condition)(model, &twin));
+                assert_eq!(one, other, "{}: {state:?}", property.name);
+            }
+        }
         // Exchanges.
         let groups = model.groups(&state);
         for first in &actions {
