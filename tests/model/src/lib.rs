@@ -23,4 +23,6 @@ pub mod request;
 pub mod rules;
 pub mod scenarios;
 pub mod search;
+pub mod settled;
 pub mod wording;
+pub mod worlds;

@@ -109,6 +109,15 @@ impl Names {
 /// A way on from a state: the steps, and where they lead.
 type Way<M> = (Vec<<M as Model>::Action>, <M as Model>::State);
 
+/// Silent steps of one node from a state.
+struct Silence<M: Model> {
+    steps: Vec<M::Action>,
+    /// Where they lead.
+    between: M::State,
+    /// The state before the last of them.
+    before: Option<M::State>,
+}
+
 /// A state on the way to where the search is.
 struct Level<M: Model> {
     /// The steps that led here from the state before.
@@ -286,8 +295,8 @@ impl<M: Reduced> Search<'_, M> {
     fn ways_of(&mut self, node: usize, state: &M::State, actions: &[M::Action], levels: &[Level<M>]) -> Vec<Way<M>> {
         let mut ways = Vec::new();
         let mut seen: Vec<M::State> = Vec::new();
-        let mut waiting: Vec<(Vec<M::Action>, M::State, Option<M::State>)> = vec![(Vec::new(), state.clone(), None)];
-        while let Some((steps, between, before)) = waiting.pop() {
+        let mut waiting = vec![Silence::<M> { steps: Vec::new(), between: state.clone(), before: None }];
+        while let Some(Silence { steps, between, before }) = waiting.pop() {
             let mut possible = Vec::new();
             if steps.is_empty() {
                 possible.extend_from_slice(actions);
@@ -302,7 +311,7 @@ impl<M: Reduced> Search<'_, M> {
                     if !seen.contains(&after) {
                         self.look(&after, levels, &longer);
                         seen.push(after.clone());
-                        waiting.push((longer, after, Some(between.clone())));
+                        waiting.push(Silence { steps: longer, between: after, before: Some(between.clone()) });
                     }
                 } else if !before.as_ref().is_some_and(|before| self.is_exchangeable(before, &longer, &after)) {
                     ways.push((longer, after));
