@@ -5,7 +5,7 @@
 //! is end 0.
 
 use crate::account::Account;
-use crate::epoch::{Epoch, Event, Fault};
+use crate::epoch::{Epoch, Event};
 use crate::friends::{is_seen_alike, is_sound};
 use crate::liar::{Repertoire, greeting, lies, resumes};
 use crate::line::{Command, Ending, Frame, Line, Noted, Outcome, small};
