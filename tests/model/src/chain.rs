@@ -45,6 +45,8 @@ pub struct Chain {
     pub lowered: Option<(usize, u8)>,
     /// How often a process may die.
     pub crashes: u8,
+    /// Whose.
+    pub mortals: Vec<usize>,
     /// How often the mediator's owner may accept a friend's terms.
     pub accepts: u8,
     /// Statements of liars.
@@ -67,6 +69,7 @@ impl Default for Chain {
             in_flight: usize::MAX,
             lowered: None,
             crashes: 0,
+            mortals: vec![BUYER, MEDIATOR, SELLER],
             accepts: 0,
             statements: 0,
             resumes: 0,
@@ -521,7 +524,8 @@ impl Model for Chain {
             actions.push(ChainAction::Lower(line, limit));
         }
         if state.crashes > 0 {
-            actions.extend((0..3).filter(|node| self.is_honest(*node)).map(ChainAction::Crash));
+            let mortals = self.mortals.iter().copied().filter(|node| self.is_honest(*node));
+            actions.extend(mortals.map(ChainAction::Crash));
         }
         for line in 0..2 {
             let nodes = [line, line + 1];

@@ -96,9 +96,13 @@ impl Reduced for Chain {
     }
 
     fn groups(&self, state: &ChainState) -> Vec<Group> {
-        if state.crashes > 0 || !self.liars.is_empty() {
+        if !self.liars.is_empty() {
             return Vec::new();
         }
+        // Who dies takes the connections to its neighbours along.
+        let touched = |mortal: &usize| [0b011, 0b111, 0b110][*mortal];
+        let in_danger: Group =
+            if state.crashes > 0 { self.mortals.iter().map(touched).fold(0, |all, group| all | group) } else { 0 };
         let alone = |line: usize, side: Side| state.lines[line].goes_alone(side, self.in_flight.max(1));
         // Who needs another node with it, over which line.
         let needs = [
@@ -117,7 +121,7 @@ impl Reduced for Chain {
                     }
                 }
             }
-            if group != 0b111 && !groups.contains(&group) {
+            if group != 0b111 && group & in_danger == 0 && !groups.contains(&group) {
                 groups.push(group);
             }
         }
