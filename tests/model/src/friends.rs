@@ -101,9 +101,10 @@ pub fn may_accept(account: &Account) -> bool {
             .all(|(direction, id, _)| direction == Direction::Incoming || is_kept(direction, id) || costs_nothing)
 }
 
-/// Each end has collected a payment, and the account stopped before the other heard of it. The balance is right whichever terms
-/// are accepted; but who accepts finds a payment of its own left out that it has paid, and calls it cancelled. People have
-/// to know.
+/// Each end has collected a payment, and the account stopped before the other heard of it. The balance would be right
+/// whichever terms were accepted; but who accepts finds a payment of its own left out that it has paid, and its node calls
+/// it cancelled. So neither owner should, as long as nothing shows both the proof: a gap in the protocol, named here so that
+/// every other state in which nobody can settle is seen.
 fn have_collects_crossed(line: &Line) -> bool {
     [0u8, 1].into_iter().all(|side| {
         let taken = line.taken[usize::from(1 - side)];
