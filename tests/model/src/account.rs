@@ -101,6 +101,12 @@ impl Account {
         self.smaller_key
     }
 
+    /// All Openings that it knows.
+    pub(crate) fn openings_mut(&mut self) -> impl Iterator<Item = &mut Opening> {
+        let others = [&mut self.theirs, &mut self.mine_previous, &mut self.theirs_previous];
+        std::iter::once(&mut self.mine).chain(others.into_iter().flatten())
+    }
+
     /// The epoch, when requests can be made in it.
     pub fn active(&self) -> Option<&Epoch> {
         self.epoch.as_ref().filter(|_| self.stopped.is_none())

@@ -2,7 +2,8 @@
 
 use crate::epoch::Epoch;
 use crate::line::{Frame, Line};
-use crate::log::{Operation, Side, Statement};
+use crate::log::{Opening, Operation, Side, Statement};
+use crate::request::Pendings;
 use std::sync::Arc;
 
 impl Line {
@@ -64,6 +65,49 @@ impl Line {
                 sort_statement(statement);
             }
         }
+    }
+}
+
+impl Line {
+    /// Gives each of the two requests the other's number.
+    pub fn exchange_requests(&mut self) {
+        let exchange_opening = |opening: &mut Opening| opening.terms.continuing = opening.terms.continuing.exchanged();
+        let exchange_statement = |statement: &mut Arc<Statement>| {
+            let statement = Arc::make_mut(statement);
+            statement.operations.iter_mut().for_each(|operation| *operation = exchanged(*operation));
+            statement.checkpoint = statement.checkpoint.map(Pendings::exchanged);
+        };
+        for end in self.ends.iter_mut().flatten() {
+            end.openings_mut().for_each(exchange_opening);
+            end.claims.reverse();
+            end.claims.iter_mut().flatten().for_each(|claim| *claim = exchanged(*claim));
+            if let Some(epoch) = &mut end.epoch {
+                epoch.pendings = epoch.pendings.exchanged();
+                epoch.seen = epoch.seen.exchanged();
+                epoch.queue.iter_mut().for_each(|(operation, _)| *operation = exchanged(*operation));
+                epoch.unacknowledged.iter_mut().for_each(exchange_statement);
+            }
+        }
+        for frame in self.wire.iter_mut().flatten() {
+            match frame {
+                Frame::Statement(statement) => exchange_statement(statement),
+                Frame::Resume(resume) => exchange_opening(&mut resume.opening),
+            }
+        }
+        self.endings.iter_mut().for_each(|endings| endings.reverse());
+        self.taken.iter_mut().for_each(|taken| taken.reverse());
+    }
+}
+
+fn exchanged(operation: Operation) -> Operation {
+    match operation {
+        Operation::Request(id, amount) => Operation::Request(1 - id, amount),
+        Operation::Response(id, lock) => Operation::Response(1 - id, 1 - lock),
+        Operation::Commit(id) => Operation::Commit(1 - id),
+        Operation::Abort(id) => Operation::Abort(1 - id),
+        Operation::Collect(id, preimage) => Operation::Collect(1 - id, 1 - preimage),
+        Operation::Cancel(id) => Operation::Cancel(1 - id),
+        Operation::SetLimit(_) | Operation::SetOpen(_) => operation,
     }
 }
 

@@ -4,16 +4,16 @@
 //! Line 0 is the account of buyer and mediator, line 1 that of mediator and seller. On each line the end nearer to the buyer
 //! is end 0.
 
-use crate::account::{Account, StopReason};
-use crate::epoch::{Epoch, Event, Fault};
-use crate::friends::{is_seen_alike, is_sound, may_accept};
+use crate::account::Account;
+use crate::epoch::{Epoch, Event};
+use crate::friends::{is_seen_alike, is_sound};
 use crate::liar::{Repertoire, greeting, lies, resumes};
 use crate::line::{Command, Ending, Frame, Line, Noted, Outcome, small};
 use crate::log::{Operation, Side};
 use crate::play::{Move, Notes, Play, Staged, noted_properties};
-use crate::reduction::{Group, Reduced};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
+use crate::settled::{is_accusation, is_covered, is_credited, is_settled, may_mediator_accept, worth};
 use stateright::{Model, Property};
 
 /// The nodes by their number.
@@ -45,6 +45,8 @@ pub struct Chain {
     pub lowered: Option<(usize, u8)>,
     /// How often a process may die.
     pub crashes: u8,
+    /// Whose.
+    pub mortals: Vec<usize>,
     /// How often the mediator's owner may accept a friend's terms.
     pub accepts: u8,
     /// Statements of liars.
@@ -67,6 +69,7 @@ impl Default for Chain {
             in_flight: usize::MAX,
             lowered: None,
             crashes: 0,
+            mortals: vec![BUYER, MEDIATOR, SELLER],
             accepts: 0,
             statements: 0,
             resumes: 0,
@@ -86,9 +89,11 @@ impl Default for Chain {
 pub struct ChainState {
     /// The two accounts.
     pub lines: Vec<Line>,
-    begun: [bool; REQUESTS],
+    /// Which payments have begun.
+    pub begun: [bool; REQUESTS],
     is_lowered: bool,
-    crashes: u8,
+    /// How many may still come.
+    pub crashes: u8,
     accepts: u8,
     statements: u8,
     resumes: u8,
@@ -135,17 +140,25 @@ fn pending(account: &Account, direction: Direction, id: Id) -> Option<Stage> {
     Some(account.epoch.as_ref()?.pendings.find(direction, id)?.stage)
 }
 
-fn is_bound(account: &Account, id: Id) -> bool {
+/// Whether a signed Commit binds this end.
+pub fn is_bound(account: &Account, id: Id) -> bool {
     account.epoch.as_ref().is_some_and(|epoch| epoch.is_bound(id))
 }
 
+/// A request that no signed Commit binds.
+fn is_uncommitted(account: &Account, id: Id) -> bool {
+    let is_outgoing = pending(account, Direction::Outgoing, id).is_some() && !is_bound(account, id);
+    is_outgoing || pending(account, Direction::Incoming, id).is_some_and(|stage| !stage.is_committed())
+}
+
 impl Chain {
-    fn is_honest(&self, node: usize) -> bool {
+    /// Whether this node follows the rules.
+    pub fn is_honest(&self, node: usize) -> bool {
         !self.liars.contains(&node)
     }
 
     /// Which end of this line a node has.
-    fn side(line: usize, node: usize) -> Side {
+    pub fn side(line: usize, node: usize) -> Side {
         (node - line).try_into().expect("a node of this line")
     }
 
@@ -176,16 +189,9 @@ impl Chain {
                 _ => {}
             }
         }
-        if outcome.stopped {
-            let account = play.end(line, side);
-            for id in 0..REQUESTS as Id {
-                let is_outgoing = pending(account, Direction::Outgoing, id).is_some() && !is_bound(account, id);
-                let is_incoming = pending(account, Direction::Incoming, id).is_some_and(|stage| !stage.is_committed());
-                match node {
-                    MEDIATOR if is_outgoing || is_incoming => return self.end_uncommitted(play, line, side),
-                    _ => {}
-                }
-            }
+        let is_loose = |id: Id| is_uncommitted(play.end(line, side), id);
+        if outcome.stopped && node == MEDIATOR && (0..REQUESTS as Id).any(is_loose) {
+            return self.end_uncommitted(play, line, side);
         }
         for touched in 0..2 {
             if (touched..=touched + 1).contains(&node) {
@@ -198,10 +204,7 @@ impl Chain {
     /// What no signed Commit binds on an account that stopped ends now, on the other account too.
     fn end_uncommitted(&self, play: &mut Play, line: usize, side: Side) {
         for id in 0..REQUESTS as Id {
-            let account = play.end(line, side);
-            let is_outgoing = pending(account, Direction::Outgoing, id).is_some() && !is_bound(account, id);
-            let is_incoming = pending(account, Direction::Incoming, id).is_some_and(|stage| !stage.is_committed());
-            if is_outgoing || is_incoming {
+            if is_uncommitted(play.end(line, side), id) {
                 give_up(play, id);
             }
         }
@@ -211,7 +214,7 @@ impl Chain {
     }
 
     /// What must be done or said before all are at rest.
-    fn due(&self, state: &ChainState, actions: &mut Vec<ChainAction>) {
+    pub fn due(&self, state: &ChainState, actions: &mut Vec<ChainAction>) {
         for (number, line) in state.lines.iter().enumerate() {
             let honest = |side: Side| line.ends[usize::from(side)].as_ref();
             if !line.connected && (honest(0).is_some() || honest(1).is_some()) {
@@ -273,19 +276,9 @@ impl Chain {
             return state.lines[0].taken[1][usize::from(id)];
         }
         let seller = state.lines[1].end(1);
-        let waits =
-            |epoch: &crate::epoch::Epoch| epoch.queue.contains(&(crate::log::Operation::Collect(id, id), PRICE));
+        let waits = |epoch: &Epoch| epoch.queue.contains(&(Operation::Collect(id, id), PRICE));
         state.lines[1].taken[1][usize::from(id)] && !seller.epoch.as_ref().is_some_and(waits)
     }
-}
-
-fn is_accusation(account: &Account, outcome: &Outcome) -> bool {
-    let lost = outcome.stopped
-        && matches!(
-            account.stopped,
-            Some(StopReason::Fault(_) | StopReason::OwnStateLost | StopReason::FriendStateLost)
-        );
-    lost || outcome.fault.is_some_and(|fault: Fault| fault != Fault::TwoOpenings || outcome.stopped)
 }
 
 impl Staged for Chain {
@@ -511,44 +504,6 @@ impl Notes for ChainState {
     }
 }
 
-/// A Commit that the mediator has signed stands on one of its upstream's, for the same lock and more credits.
-fn is_covered(model: &Chain, state: &ChainState) -> bool {
-    if !model.is_honest(MEDIATOR) {
-        return true;
-    }
-    let (above, below) = (state.lines[0].end(1), state.lines[1].end(0));
-    (0..REQUESTS as Id).filter(|id| is_bound(below, *id)).all(|id| {
-        let find = |account: &Account, direction| account.epoch.as_ref()?.pendings.find(direction, id);
-        let (Some(incoming), Some(outgoing)) = (find(above, Direction::Incoming), find(below, Direction::Outgoing))
-        else {
-            return false;
-        };
-        incoming.stage == outgoing.stage && incoming.amount >= outgoing.amount + FEE
-    })
-}
-
-/// What the mediator has of both accounts together: also what its upstream has committed, and what it holds the preimage for
-/// until the next epoch begins.
-fn worth(state: &ChainState) -> i8 {
-    let balance = |account: &Account| account.epoch.as_ref().map_or(0, |epoch| epoch.balance());
-    let upstream = state.lines[0].end(1);
-    let claims = upstream.claims.into_iter().flatten();
-    let claimed = claims.filter_map(|claim| match claim {
-        Operation::Collect(id, _) => upstream.epoch.as_ref()?.pendings.find(Direction::Incoming, id),
-        _ => None,
-    });
-    balance(upstream) + balance(state.lines[1].end(0)) + claimed.map(|pending| small(pending.amount)).sum::<i8>()
-}
-
-/// The seller's credits for this request are in its log, or in the log of the epoch before, whose sum the balance holds. A liar may
-/// pay a request of the same id again.
-fn is_credited(state: &ChainState, id: Id) -> bool {
-    let seller = state.lines[1].end(1);
-    let count = state.lines[1].taken[1].iter().filter(|taken| **taken).count();
-    let owed = seller.epoch.as_ref().map_or(0, |epoch| epoch.balance());
-    state.lines[1].taken[1][usize::from(id)] && owed >= small(PRICE) * i8::try_from(count).expect("few payments")
-}
-
 impl Model for Chain {
     type State = ChainState;
     type Action = ChainAction;
@@ -560,7 +515,7 @@ impl Model for Chain {
     fn actions(&self, state: &ChainState, actions: &mut Vec<ChainAction>) {
         self.due(state, actions);
         if self.is_honest(BUYER) {
-            let room = state.lines[0].end(0).active().map_or(0, crate::epoch::Epoch::send_room);
+            let room = state.lines[0].end(0).active().map_or(0, Epoch::send_room);
             let ids = (0..self.payments).filter(|id| !state.begun[*id] && room >= PRICE + FEE);
             actions.extend(ids.map(|id| ChainAction::Ask(id as Id)));
         }
@@ -569,7 +524,8 @@ impl Model for Chain {
             actions.push(ChainAction::Lower(line, limit));
         }
         if state.crashes > 0 {
-            actions.extend((0..3).filter(|node| self.is_honest(*node)).map(ChainAction::Crash));
+            let mortals = self.mortals.iter().copied().filter(|node| self.is_honest(*node));
+            actions.extend(mortals.map(ChainAction::Crash));
         }
         for line in 0..2 {
             let nodes = [line, line + 1];
@@ -643,142 +599,5 @@ impl Model for Chain {
         }
         properties.extend(noted_properties());
         properties
-    }
-}
-
-/// What the owner of the mediator accepts, for which [`may_accept`] knows only the one account: it must not leave out what is
-/// promised to the seller.
-fn may_mediator_accept(state: &ChainState, line: usize) -> bool {
-    let account = state.lines[line].end(Chain::side(line, MEDIATOR));
-    let Some(terms) = account.acceptable_terms() else { return false };
-    // Or is paid already, and claimed.
-    let is_claimed = |id: Id| account.claims[usize::from(id)].is_some();
-    let is_promised = |id: Id| line == 0 && (is_bound(state.lines[1].end(0), id) || is_claimed(id));
-    let keeps = |id: Id| {
-        let ours = account.epoch.as_ref().and_then(|epoch| epoch.pendings.committed().find(Direction::Incoming, id));
-        ours == terms.continuing.find(Direction::Incoming, id)
-    };
-    // What its balance costs is the owner's own decision, so here it takes only what costs nothing.
-    terms.balance >= account.current_terms().balance
-        && may_accept(account)
-        && (0..REQUESTS as Id).filter(|id| is_promised(*id)).all(keeps)
-}
-
-/// When nothing is left to do, no credits are frozen, and the payments are paid by the buyer, earned by the mediator, taken
-/// by the seller, each the same.
-fn is_settled(model: &Chain, state: &ChainState) -> bool {
-    if !is_at_rest(model, state) {
-        return true;
-    }
-    let [above, below] = &state.lines[..] else { return false };
-    let nothing_pending = state
-        .lines
-        .iter()
-        .flat_map(|line| &line.ends)
-        .flatten()
-        .all(|end| end.active().is_some_and(|epoch| epoch.pendings.list().next().is_none()));
-    let same = (0..REQUESTS).all(|id| {
-        let is_paid = above.endings[0][id] == Some(Ending::Paid);
-        is_paid == (below.endings[0][id] == Some(Ending::Paid))
-            && is_paid == above.taken[1][id]
-            && is_paid == below.taken[1][id]
-    });
-    let paid = above.taken[1].iter().filter(|taken| **taken).count();
-    nothing_pending && same && worth(state) == small(FEE) * i8::try_from(paid).expect("few payments")
-}
-
-/// Nothing is left to do or to say.
-fn is_at_rest(model: &Chain, state: &ChainState) -> bool {
-    let mut due = Vec::new();
-    state.lines.iter().all(Line::is_still) && {
-        model.due(state, &mut due);
-        due.is_empty()
-    }
-}
-
-impl Reduced for Chain {
-    fn nodes(&self) -> usize {
-        3
-    }
-
-    fn actor(&self, action: &ChainAction) -> Option<usize> {
-        match action {
-            ChainAction::Ask(_) | ChainAction::Commit(_) | ChainAction::GiveUp(_) => Some(BUYER),
-            ChainAction::TimeOut(_) | ChainAction::Accept(_) | ChainAction::Lower(..) => Some(MEDIATOR),
-            ChainAction::Respond(_) | ChainAction::Refuse(_) | ChainAction::Collect(_) => Some(SELLER),
-            ChainAction::Sign(line, side) | ChainAction::Deliver(line, side) => Some(line + usize::from(*side)),
-            ChainAction::Crash(node) => Some(*node),
-            ChainAction::Connect(_) | ChainAction::Lie(..) => None,
-        }
-    }
-
-    fn is_silent(&self, state: &ChainState, action: &ChainAction) -> bool {
-        let works = |line: usize, side: Side| state.lines[line].end(side).active().is_some();
-        // Who signs at once does not wait.
-        self.liars.is_empty()
-            && self.in_flight > 0
-            && match action {
-                ChainAction::GiveUp(id) if state.lines[0].end(0).has_unsigned_request(*id) => false,
-                ChainAction::Ask(_) | ChainAction::Commit(_) | ChainAction::GiveUp(_) => works(0, 0),
-                ChainAction::TimeOut(_) | ChainAction::Lower(..) => works(0, 1) && works(1, 0),
-                ChainAction::Respond(_) | ChainAction::Refuse(_) | ChainAction::Collect(_) => works(1, 1),
-                _ => false,
-            }
-    }
-
-    fn groups(&self, state: &ChainState) -> Vec<Group> {
-        if state.crashes > 0 || !self.liars.is_empty() {
-            return Vec::new();
-        }
-        let alone = |line: usize, side: Side| state.lines[line].goes_alone(side, self.in_flight.max(1));
-        // Who needs another node with it, over which line.
-        let needs = [
-            (BUYER, MEDIATOR, !alone(0, 0)),
-            (MEDIATOR, BUYER, !alone(0, 1)),
-            (MEDIATOR, SELLER, !alone(1, 0)),
-            (SELLER, MEDIATOR, !alone(1, 1)),
-        ];
-        let mut groups: Vec<Group> = Vec::new();
-        for first in [BUYER, SELLER, MEDIATOR] {
-            let mut group: Group = 1 << first;
-            for _ in 0..2 {
-                for (node, other, is_needed) in needs {
-                    if is_needed && group & (1 << node) != 0 {
-                        group |= 1 << other;
-                    }
-                }
-            }
-            if group != 0b111 && !groups.contains(&group) {
-                groups.push(group);
-            }
-        }
-        groups.sort_by_key(|group| group.count_ones());
-        groups
-    }
-
-    fn watched(&self, state: &ChainState) -> u64 {
-        if !self.liars.is_empty() {
-            return 0;
-        }
-        let [above, below] = &state.lines[..] else { return 0 };
-        let paid = above.endings[0].map(|ending| ending == Some(Ending::Paid));
-        let owed = below.end(1).epoch.as_ref().map_or(0, Epoch::balance);
-        let bits = paid.into_iter().chain(below.taken[1]).fold(0, |bits, bit| 2 * bits + u64::from(bit));
-        256 * bits + u64::from(owed.unsigned_abs())
-    }
-
-    fn canonical(&self, mut state: ChainState) -> ChainState {
-        if !self.liars.is_empty() || self.rules == Rules::SentBeforeDurable {
-            return state;
-        }
-        for line in &mut state.lines {
-            line.order_operations();
-            line.hear_acknowledgements();
-        }
-        state
-    }
-
-    fn is_at_rest(&self, state: &ChainState) -> bool {
-        self.liars.is_empty() && is_at_rest(self, state)
     }
 }

@@ -6,7 +6,6 @@ use crate::liar::{Repertoire, greeting, lies, resumes};
 use crate::line::{Command, Ending, Frame, Line, Noted, small};
 use crate::log::Side;
 use crate::play::{Move, Notes, Play, Staged, noted_properties, steps};
-use crate::reduction::Reduced;
 use crate::request::{Id, REQUESTS};
 use crate::rules::Rules;
 use stateright::{Model, Property};
@@ -175,20 +174,5 @@ impl Model for Distrust {
         }
         properties.extend(noted_properties());
         properties
-    }
-}
-
-/// The liar may say anything in every state, so nothing is left out.
-impl Reduced for Distrust {
-    fn nodes(&self) -> usize {
-        1
-    }
-
-    fn actor(&self, _action: &Command) -> Option<usize> {
-        Some(0)
-    }
-
-    fn is_at_rest(&self, _state: &DistrustState) -> bool {
-        false
     }
 }

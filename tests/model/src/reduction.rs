@@ -8,13 +8,16 @@
 //! this; all are made by [`crate::search`], and `tests/reduction.rs` holds each against the whole model.
 //!
 //! **Silent steps wait.** To ask, answer, commit, give up, collect, cancel or set a limit on an account that works changes
-//! nothing but that account and what waits to be signed there ([`Reduced::is_silent`]). No other node sees it, and a crash or a
-//! new connection neither reads nor loses it, so such a step can be moved behind everything that others do, until its own
-//! node does something that tells it apart: signs, or takes a frame whose effect depends on it. Therefore silent steps are
-//! taken only directly before a step of the same node with which they cannot be exchanged; whether they can is not claimed
-//! but tried, each time. Properties are checked between silent steps, too. A state left out differs from one that is visited
-//! by silent steps alone: every property speaks of one end (and so sees the same there), of something noted for good, of
-//! states in which nothing waits to be signed, or of states at rest, in which no silent step is due.
+//! nothing but that account and what waits to be signed there ([`Reduced::is_silent`]). No other node sees it, and a crash of
+//! another or a new connection neither reads nor loses it, so such a step can be moved behind everything that others do,
+//! until its own node does something that tells it apart: signs, or takes a frame whose effect depends on it, or dies.
+//! Therefore silent steps are taken only directly before a step of the same node with which they cannot be exchanged;
+//! whether they can is not claimed but tried, each time. Properties are checked between silent steps, too. A state left out
+//! differs from one that is visited by silent steps alone, and no property sees that: each speaks of one end (which is
+//! visited as it is), of something noted for good, of states in which nothing waits to be signed, or of states at rest, in
+//! which no step is due. The one property that compares two ends otherwise, that nobody owes more than it was ever allowed,
+//! looks at the highest limit, and no scenario raises one. To take back what was asked and not signed leaves nothing to
+//! be signed, so it is not silent.
 //!
 //! **A node goes alone.** When nothing that other nodes may do before it can make a new step of a node possible (frames wait for
 //! it on each of its lines, and its way is free, or it has nothing to say), then all that others do can be exchanged with
@@ -22,10 +25,12 @@
 //! the group). This is a persistent set. It keeps every state in which no frames are on their way: the group's first step
 //! cannot be missing on the way to such a state. Properties of both ends of a line are about these. A property of nodes
 //! that share no line is watched by [`Reduced::watched`]: a group whose steps change it does not go alone. Nobody goes
-//! alone while a crash or a choice of which there is only one for several nodes (stopping, accepting) is left. Where
-//! the search comes back to a state on its way, the others have their turn, too, so that none is put off for ever.
+//! alone whom the death of another may still touch, nor while a choice of which there is only one for several nodes
+//! (stopping, accepting) is left. Where the search comes back to a state on its way, the others have their turn, too, so that
+//! none is put off for ever.
 //!
-//! **States that nobody can tell apart are one** ([`Reduced::canonical`], see [`crate::canonical`]).
+//! **States that nobody can tell apart are one** ([`Reduced::canonical`], see [`crate::canonical`]). Of two states that differ in
+//! nothing but which of two equal payments has which number, one is visited ([`Reduced::twin`]).
 
 use crate::play::Staged;
 use std::fmt::Debug;
@@ -60,6 +65,11 @@ pub trait Reduced: Staged<State: Clone + Eq + Hash + Debug, Action: Clone + Part
     /// One of the states that cannot be told apart from this one.
     fn canonical(&self, state: Self::State) -> Self::State {
         state
+    }
+
+    /// The state in which two requests have changed places, where nothing tells them apart but their numbers.
+    fn twin(&self, _state: &Self::State) -> Option<Self::State> {
+        None
     }
 
     /// Nothing must be done or said any more.

@@ -186,6 +186,19 @@ impl Pendings {
         Pendings([self.0[1], self.0[0]])
     }
 
+    /// With the numbers of the two requests, and their locks, exchanged.
+    pub fn exchanged(self) -> Self {
+        let exchange = |pending: Pending| Pending {
+            stage: match pending.stage {
+                Stage::Responded(lock) => Stage::Responded(1 - lock),
+                Stage::Committed(lock) => Stage::Committed(1 - lock),
+                Stage::Requested | Stage::Aborted => pending.stage,
+            },
+            ..pending
+        };
+        Pendings(self.0.map(|[first, second]| [second.map(exchange), first.map(exchange)]))
+    }
+
     /// Credits frozen in one direction.
     pub fn sum(&self, wanted: Direction) -> u8 {
         self.list().filter(|(direction, ..)| *direction == wanted).map(|(.., pending)| pending.amount).sum()

@@ -7,7 +7,7 @@ use crate::liar::Repertoire;
 use crate::replay::{Difference, Replayed, replay_all, replay_walks};
 use crate::report::{Report, explore};
 use crate::rules::Rules;
-use crate::search::{Reduction, search};
+use crate::search::{Reduction, search, search_until};
 
 /// A world of the model.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Scenario {
     pub about: &'static str,
     /// It.
     pub world: World,
-    /// It takes more than a minute.
+    /// It takes more than a few seconds.
     pub is_long: bool,
 }
 
@@ -62,6 +62,17 @@ impl Scenario {
             World::Distrust(model) => search(model, reduction),
             World::Chain(model) => search(model, reduction),
         }
+    }
+
+    /// Whether this property fails somewhere in what is left of the world.
+    pub fn fails(&self, property: &str) -> bool {
+        let property = Some(property);
+        let report = match &self.world {
+            World::Friends(model) => search_until(model, Reduction::Reduced, property),
+            World::Distrust(model) => search_until(model, Reduction::Reduced, property),
+            World::Chain(model) => search_until(model, Reduction::Reduced, property),
+        };
+        property.is_some_and(|property| report.violates(property))
     }
 
     /// Visits every state, with another program than [`Scenario::search`].
@@ -241,6 +252,8 @@ fn of_chains() -> Vec<Scenario> {
     let base = Chain { in_flight: 0, ..Chain::default() };
     let whole = Chain::default();
     let ends = vec![BUYER, SELLER];
+    let two_and_one_dies =
+        |node| Chain { payments: 2, in_flight: 1, crashes: 1, mortals: vec![node], ..Chain::default() };
     vec![
         chain("chain", "one payment over a mediator", false, whole.clone()),
         chain("chain-crash", "and one of the three dies at any point", false, Chain { crashes: 1, ..whole.clone() }),
@@ -258,10 +271,22 @@ fn of_chains() -> Vec<Scenario> {
             Chain { payments: 2, ..base.clone() },
         ),
         chain(
-            "chain-two-crash",
-            "two payments over a mediator, and one of the three dies at any point",
+            "chain-two-buyer-dies",
+            "two payments over a mediator, and the buyer dies at any point",
             true,
-            Chain { payments: 2, in_flight: 1, crashes: 1, ..base.clone() },
+            two_and_one_dies(BUYER),
+        ),
+        chain(
+            "chain-two-mediator-dies",
+            "two payments over a mediator, and the mediator dies at any point",
+            true,
+            two_and_one_dies(MEDIATOR),
+        ),
+        chain(
+            "chain-two-seller-dies",
+            "two payments over a mediator, and the seller dies at any point",
+            true,
+            two_and_one_dies(SELLER),
         ),
         chain("buyer-lies", "the buyer lies", false, Chain { liars: vec![BUYER], statements: 3, ..base.clone() }),
         chain("seller-lies", "the seller lies", false, Chain { liars: vec![SELLER], statements: 3, ..base.clone() }),

@@ -109,6 +109,15 @@ impl Names {
 /// A way on from a state: the steps, and where they lead.
 type Way<M> = (Vec<<M as Model>::Action>, <M as Model>::State);
 
+/// Silent steps of one node from a state.
+struct Silence<M: Model> {
+    steps: Vec<M::Action>,
+    /// Where they lead.
+    between: M::State,
+    /// The state before the last of them.
+    before: Option<M::State>,
+}
+
 /// A state on the way to where the search is.
 struct Level<M: Model> {
     /// The steps that led here from the state before.
@@ -127,20 +136,27 @@ struct Search<'a, M: Reduced> {
     properties: Vec<Property<M>>,
     /// For each property the steps that decide it.
     decided: Vec<Option<Vec<String>>>,
+    /// The search ends when this property is decided.
+    wanted: Option<usize>,
     names: Names,
     report: Report,
 }
 
 /// Visits every state of a world.
 pub fn search<M: Reduced>(model: &M, reduction: Reduction) -> Report {
+    search_until(model, reduction, None)
+}
+
+/// Visits the states of a world until this property is decided.
+pub fn search_until<M: Reduced>(model: &M, reduction: Reduction, property: Option<&str>) -> Report {
+    let begun = processor_time();
     let properties = model.properties();
     let decided = vec![None; properties.len()];
-    let mut search =
-        Search { model, reduction, properties, decided, names: Names::default(), report: Report::default() };
-    let begun = processor_time();
+    let wanted = properties.iter().position(|known| Some(known.name) == property);
+    let (names, report) = (Names::default(), Report::default());
+    let mut search = Search { model, reduction, properties, decided, wanted, names, report };
     search.run();
     let Search { properties, decided, mut report, .. } = search;
-    report.processor = processor_time().zip(begun).map(|(now, begun)| now.saturating_sub(begun));
     for (property, steps) in properties.iter().zip(decided) {
         if (property.expectation == Expectation::Sometimes) == steps.is_some() {
             report.holding.push(property.name);
@@ -148,6 +164,7 @@ pub fn search<M: Reduced>(model: &M, reduction: Reduction) -> Report {
             report.failures.push((property.name.to_owned(), steps.unwrap_or_default()));
         }
     }
+    report.processor = processor_time().zip(begun).map(|(now, begun)| now.saturating_sub(begun));
     report
 }
 
@@ -165,7 +182,7 @@ impl<M: Reduced> Search<'_, M> {
                 continue;
             };
             self.report.states += 1;
-            let name = self.names.name(&state);
+            let name = self.name(&state);
             if !visited.insert(name) {
                 if on_the_way.contains(&name) {
                     let mut cycle = levels.iter().skip_while(|level| level.name != name);
@@ -179,6 +196,9 @@ impl<M: Reduced> Search<'_, M> {
             on_the_way.insert(name);
             self.report.depth = self.report.depth.max(levels.len() - 1);
             self.look(&state, &levels, &[]);
+            if self.wanted.is_some_and(|wanted| self.decided[wanted].is_some()) {
+                break;
+            }
             let (goes_alone, open) = self.ways(&state, &levels, true);
             let level = levels.last_mut().expect("it was just added");
             (level.goes_alone, level.open, level.state) = (goes_alone, open, Some(state));
@@ -191,6 +211,13 @@ impl<M: Reduced> Search<'_, M> {
             Reduction::Whole => state,
             Reduction::Reduced => self.model.canonical(state),
         }
+    }
+
+    /// The name of a state, or of its twin.
+    fn name(&mut self, state: &M::State) -> Fingerprint {
+        let name = self.names.name(state);
+        let twin = if self.reduction == Reduction::Reduced { self.model.twin(state) } else { None };
+        twin.map_or(name, |twin| self.names.name(&self.model.canonical(twin)).min(name))
     }
 
     fn after(&self, state: &M::State, action: &M::Action) -> M::State {
@@ -220,7 +247,10 @@ impl<M: Reduced> Search<'_, M> {
             }
         }
         if self.model.is_at_rest(state) {
-            self.report.at_rest.insert(self.names.name(&self.model.canonical(state.clone())));
+            let canonical = self.model.canonical(state.clone());
+            let name = self.names.name(&canonical);
+            let twin = self.model.twin(&canonical).map(|twin| self.names.name(&self.model.canonical(twin)));
+            self.report.at_rest.insert(twin.map_or(name, |twin| twin.min(name)));
         }
     }
 
@@ -265,8 +295,8 @@ impl<M: Reduced> Search<'_, M> {
     fn ways_of(&mut self, node: usize, state: &M::State, actions: &[M::Action], levels: &[Level<M>]) -> Vec<Way<M>> {
         let mut ways = Vec::new();
         let mut seen: Vec<M::State> = Vec::new();
-        let mut waiting: Vec<(Vec<M::Action>, M::State, Option<M::State>)> = vec![(Vec::new(), state.clone(), None)];
-        while let Some((steps, between, before)) = waiting.pop() {
+        let mut waiting = vec![Silence::<M> { steps: Vec::new(), between: state.clone(), before: None }];
+        while let Some(Silence { steps, between, before }) = waiting.pop() {
             let mut possible = Vec::new();
             if steps.is_empty() {
                 possible.extend_from_slice(actions);
@@ -281,7 +311,7 @@ impl<M: Reduced> Search<'_, M> {
                     if !seen.contains(&after) {
                         self.look(&after, levels, &longer);
                         seen.push(after.clone());
-                        waiting.push((longer, after, Some(between.clone())));
+                        waiting.push(Silence { steps: longer, between: after, before: Some(between.clone()) });
                     }
                 } else if !before.as_ref().is_some_and(|before| self.is_exchangeable(before, &longer, &after)) {
                     ways.push((longer, after));
