@@ -72,24 +72,32 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// Whenever this ends early, neither name has a database without its log: that would be an older one.
 fn move_aside(place: &Path) -> std::io::Result<Option<PathBuf>> {
-    let exists = |path: &Path, ending| with_ending(path, ending).symlink_metadata().is_ok();
     let numbers = std::iter::once(".replaced".to_owned()).chain((2..).map(|number| format!(".replaced-{number}")));
-    let mut aside = numbers.map(|ending| with_ending(place, &ending));
-    let aside = aside.find(|path| !exists(path, "") && !exists(path, "-wal")).expect("numbers do not end");
-    let mut is_moved = false;
-    // First the database: without its log it is an old one, and must not be found at its place.
-    for ending in ["", "-wal"] {
-        match std::fs::rename(with_ending(place, ending), with_ending(&aside, ending)) {
-            Ok(()) => is_moved = true,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        sync_folder(place)?;
-    }
-    match std::fs::remove_file(with_ending(place, "-shm")) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(is_moved.then_some(aside)),
+    let mut names = numbers.map(|ending| with_ending(place, &ending));
+    let aside = names.find(|path| path.symlink_metadata().is_err()).expect("numbers do not end");
+    let [log, kept_log] = [place, &aside].map(|path| with_ending(path, "-wal"));
+    // Left by an earlier attempt that ended before the database followed.
+    if_there(std::fs::remove_file(&kept_log))?;
+    let has_two_names = std::fs::hard_link(&log, &kept_log).is_ok();
+    sync_folder(place)?;
+    let is_moved = if_there(std::fs::rename(place, &aside))?;
+    sync_folder(place)?;
+    // Where files cannot have two names the log has to follow.
+    let outcome = if has_two_names { std::fs::remove_file(&log) } else { std::fs::rename(&log, &kept_log) };
+    let has_log = if_there(outcome)?;
+    sync_folder(place)?;
+    if_there(std::fs::remove_file(with_ending(place, "-shm")))?;
+    Ok((is_moved || has_log).then_some(aside))
+}
+
+/// Whether there was such a file.
+fn if_there(outcome: std::io::Result<()>) -> std::io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -395,6 +395,8 @@ fn a_copy_beside_a_running_node_takes_the_place_of_its_database() {
         std::fs::copy(folder.path().join(format!("1.db{ending}")), folder.path().join(format!("place.db{ending}")))
             .unwrap();
     }
+    // An attempt that ended early has left a second name of some log.
+    std::fs::write(folder.path().join("place.db.replaced-wal"), "older").unwrap();
     let aside = Store::put_in_place(&copy, &place).unwrap().unwrap();
     assert_eq!(aside, folder.path().join("place.db.replaced"));
     for (name, exists) in [("place.db-wal", false), ("place.db.replaced-wal", true), ("copy.db", false)] {
