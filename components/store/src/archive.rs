@@ -42,6 +42,9 @@ impl Archive for History {
 /// may have been far in the past for a while.
 const OLD_ROWS_MAX: usize = 20_000;
 
+/// Rows that are read in one transaction. While one is open, what is committed piles up in the log beside the database.
+const ROWS_AT_ONCE: usize = 4_096;
+
 impl History {
     fn collected(
         &self,
@@ -52,16 +55,24 @@ impl History {
         found: &mut BTreeMap<RequestId, Preimage>,
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "SELECT {}, request, from_friend, preimage, time_ms FROM {} ORDER BY number DESC",
+            "SELECT {}, request, from_friend, preimage, time_ms, number FROM {} WHERE number < ?1 ORDER BY number DESC
+             LIMIT {ROWS_AT_ONCE}",
             table.is_whole(),
             table.name
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([])?;
-        let mut old_rows = 0;
-        while found.len() < ids.len()
-            && let Some(row) = rows.next()?
-        {
+        let (mut rows, mut read) = (statement.query([i64::MAX])?, 0);
+        let (mut old_rows, mut last) = (0, i64::MAX);
+        while found.len() < ids.len() {
+            let Some(row) = rows.next()? else {
+                if read < ROWS_AT_ONCE {
+                    break;
+                }
+                drop(rows);
+                (rows, read) = (statement.query([last])?, 0);
+                continue;
+            };
+            (read, last) = (read + 1, row.get(5)?);
             old_rows = if row.get::<_, i64>(4)? < since_ms { old_rows + 1 } else { 0 };
             if old_rows > OLD_ROWS_MAX {
                 break;
