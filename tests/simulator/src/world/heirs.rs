@@ -60,6 +60,9 @@ impl World {
     /// When anything that was committed to the lost key is not offered to the successor.
     pub(crate) fn replace_key(&mut self, friend: usize, lost: usize, heir: usize) -> bool {
         let before = self.accounts_with(friend, self.key(lost));
+        // Afterwards an account that has not begun says nothing of them.
+        let unsettled = self.unsettled_between([friend, lost]);
+        self.handed_over.extend(unsettled);
         let id = self.command(friend, Command::ReplaceFriendKey(name(lost), self.ticket(heir)));
         let (lost_key, heir_key) = (self.key(lost), self.key(heir));
         let has_replaced = self.nodes[friend].disk.has_replaced(lost_key);
