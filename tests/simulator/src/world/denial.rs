@@ -10,7 +10,8 @@
 //! * when no such friend has given it back before the recovery ended: one that has gone away, or has not answered three times,
 //!   is not waited for, once its own account is back;
 //! * when the friend that kept it has lost its own disk in the meantime, or the victim has lost its own once more;
-//! * when the liar shows nothing at all: then the account waits for it, as for a friend that is slow;
+//! * when the liar shows nothing at all: then the account waits for it, as for a friend that is slow, or is not even
+//!   remembered;
 //! * when the liar says that it has lost its state too: then the account waits, for its friend or for people, and nobody is
 //!   accused;
 //! * when the victim's owner goes on with the liar all the same (`enable-friend`, `reset-friend`).
@@ -157,8 +158,8 @@ impl World {
                 self.faults.did(Deed::NotFoundOut);
                 continue;
             }
-            let waits = matches!(status, Some(Status::Waiting { .. }));
-            if waits || self.nodes[liar].disk.is_recovering() {
+            let is_silent = matches!(status, None | Some(Status::Waiting { .. }));
+            if is_silent || self.nodes[liar].disk.is_recovering() {
                 continue;
             }
             assert!(
