@@ -9,6 +9,8 @@
 //!   and a backup is made a while after an account has moved;
 //! * when no such friend has given it back before the recovery ended: one that has gone away, or has not answered three times,
 //!   is not waited for, once its own account is back;
+//! * when the victim's process ends after it was told and before the account has come back: who tells of an account that is
+//!   not remembered has to tell again, and may come later than the liar;
 //! * when the friend that kept it has lost its own disk in the meantime, or the victim has lost its own once more;
 //! * when the liar shows nothing at all: then the account waits for it, as for a friend that is slow, or is not even
 //!   remembered;
@@ -112,6 +114,16 @@ impl World {
         self.denials.retain(|denial| denial.victim != index && denial.liar != index);
         for denial in &mut self.denials {
             denial.keepers.remove(&index);
+        }
+    }
+
+    /// A process starts again: of an account that its disk does not have it has forgotten what it was told.
+    pub(super) fn forget_told(&mut self, index: usize) {
+        for place in 0..self.denials.len() {
+            let Denial { victim, liar, currency, .. } = &self.denials[place];
+            let line = LineKey { friend: self.key(*liar), currency: currency.clone() };
+            let is_known = *victim != index || self.nodes[index].disk.account(&line).is_some();
+            self.denials[place].is_heard &= is_known;
         }
     }
 

@@ -78,6 +78,7 @@ impl World {
         node.funder = Some(Funder::restore(node.key, node.disk.image()).expect("the disk can be read"));
         node.booted = self.time;
         self.faults.did(Deed::Restarted);
+        self.forget_told(index);
         self.meeting_started(index);
         self.batch(index, vec![Input::Start]);
     }
