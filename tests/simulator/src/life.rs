@@ -450,7 +450,8 @@ impl Life {
             for (from, to) in ends.iter().copied() {
                 // A drain may have ended only now.
                 self.world.befriend_again(from, to, &self.currencies);
-                if self.mix.has(Kind::Slander) {
+                // Whoever puts an old disk back in silence may have to settle what it has forgotten.
+                if self.mix.has(Kind::Slander) || !self.world.careless.is_empty() {
                     self.settle_account(from, to);
                 }
             }
@@ -460,7 +461,13 @@ impl Life {
                 break;
             }
         }
-        assert!(self.handovers.is_empty(), "accounts with lost keys cannot be handed over: {:?}", self.handovers);
+        if !self.handovers.is_empty() {
+            self.give_up_lost_keys();
+            for (from, to) in ends {
+                self.settle_account(from, to);
+            }
+            self.world.advance(100_000);
+        }
         self.world.assert_finished();
         self.world.expire_edges();
         self.probe();
