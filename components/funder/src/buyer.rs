@@ -372,9 +372,11 @@ impl Batch<'_> {
         };
         let outgoing = line(*first, &terms.currency).hop(terms.request_id);
         self.line_room(&outgoing.line).map_err(refused)?;
-        let clearable = self.clearable(&outgoing.line).send();
-        if request.clearing && clearable < request.frozen() {
-            return Err(refused(CancelReason::no_capacity(clearable)));
+        if request.clearing {
+            let clearable = self.clearable(&outgoing.line).send();
+            if clearable < request.frozen() {
+                return Err(refused(CancelReason::no_capacity(clearable)));
+            }
         }
         let account = self.account(&outgoing.line).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
@@ -408,13 +410,14 @@ impl Batch<'_> {
             _ if payment.circle == Some(Circle::Clearing) => amount.saturating_sub(1),
             _ => 0,
         };
-        let now = self.now.uptime_ms;
-        if hop.from == self.state.local {
-            // Our own lines are known at any time.
-        } else if payment.circle == Some(Circle::Clearing) {
-            self.state.clearing_refusals.note(&currency, hop, left, now);
-        } else if is_of_the_hop(reason) {
-            self.state.refusals.note(&currency, hop, left, now);
+        // Our own lines are known at any time.
+        if hop.from != self.state.local {
+            let now = self.now.uptime_ms;
+            if payment.circle == Some(Circle::Clearing) {
+                self.state.clearing_refusals.note(&currency, hop, left, now);
+            } else if is_of_the_hop(reason) {
+                self.state.refusals.note(&currency, hop, left, now);
+            }
         }
         self.state.payments.get_mut(&id).expect("looked above").reason = sentence;
         if let Some(search) = self.state.searches.get_mut(&id) {

@@ -8,8 +8,9 @@
 //! | nothing is known of it | our own history is read, and all other friends are asked |
 //!
 //! Whoever shows the preimage makes it collected. It is cancelled only when the friend it went to, or after all accounts are
-//! back every other friend, knows nothing of it; and not while a friend's backup names an account that nobody has shown. A lie costs what silence costs: whoever collected a request from us and hides
-//! it has been paid, and keeps from us what the one before us would have paid.
+//! back every other friend, knows nothing of it; and not while a friend's backup names an account that nobody has shown. A
+//! lie costs what silence costs: whoever collected a request from us and hides it has been paid, and keeps from us what the
+//! one before us would have paid.
 //!
 //! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
 
