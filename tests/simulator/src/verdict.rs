@@ -241,11 +241,12 @@ impl Life {
                 };
                 let expected = world.nodes[index].records(currency, is_paid) - self.misjudged_fees(index, currency);
                 let loss = expected - world.nodes[index].wealth_in(currency);
-                // Whoever has lost everything can be told by a liar that it still owes what it has paid back.
-                let was_owed =
-                    |liar: usize| if world.replaced.contains(&index) { world.debt(index, liar, currency) } else { 0 };
+                // Whoever has lost state can be told by a liar that it still owes what it has paid back, or that what the liar
+                // owed was never lent. That is so each time.
                 let liars = world.liars.iter();
-                let allowed: u128 = liars.map(|liar| world.ceiling(index, *liar, currency) + was_owed(*liar)).sum();
+                let at_risk =
+                    |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
+                let allowed: u128 = liars.map(at_risk).sum();
                 assert!(
                     loss <= signed(allowed),
                     "node {index} loses {loss} {currency} to liars that it let owe {allowed}"

@@ -1,6 +1,7 @@
 //! What must hold.
 
 use super::disk::Disk;
+use super::weather::owed_with_pending;
 use super::{Node, World};
 use offst_crypto::{PublicKey, Signature};
 use offst_funder::{Funder, LineKey, Reply};
@@ -37,7 +38,7 @@ impl World {
             *most = (*most).max(debt);
             let ceiling = self.ceilings.entry(key).or_default();
             *ceiling = (*ceiling).max(account.limit()).max(agreed);
-            let owed = epoch.balance() + i128::try_from(epoch.remote_pending()).expect("bounded");
+            let owed = owed_with_pending(epoch);
             let is_within = u128::try_from(owed).unwrap_or(0) <= *ceiling;
             assert!(is_within, "node {index} is owed {owed} and allowed {ceiling}");
         }

@@ -8,6 +8,7 @@
 //! too.
 
 use super::disk::Disk;
+use super::weather::owed_with_pending;
 use super::{Fault, Node, Payment, World, name, pair};
 use crate::faults::Deed;
 use offst_funder::{Change, Commit, Funder, RecoveryRecord, lost_friend};
@@ -33,20 +34,25 @@ impl Node {
         self.past.iter().chain([&self.disk])
     }
 
-    /// All requests that are pending, as the node or, if it is down, its disk sees it.
+    /// Looks at each account, as the node or, if it is down, its disk sees it.
+    fn look_at_accounts<T>(&self, look: impl Fn(&Account) -> T) -> Vec<T> {
+        if let Some(funder) = &self.funder {
+            return funder.accounts().map(|(_, account)| look(account)).collect();
+        }
+        let rows = self.disk.image().accounts.into_iter();
+        let accounts = rows.map(|(line, image)| {
+            let key = AccountKey { local: self.key, remote: line.friend, currency: line.currency };
+            Account::restore(key, image).expect("the disk can be read")
+        });
+        accounts.map(|account| look(&account)).collect()
+    }
+
+    /// All requests that are pending.
     fn pending_ids(&self) -> BTreeSet<RequestId> {
         let of_account = |account: &Account| -> Vec<RequestId> {
             account.epoch().into_iter().flat_map(|epoch| epoch.pendings()).map(|(_, id, _)| id).collect()
         };
-        if let Some(funder) = &self.funder {
-            return funder.accounts().flat_map(|(_, account)| of_account(account)).collect();
-        }
-        let rows = self.disk.image().accounts.into_iter();
-        rows.flat_map(|(line, image)| {
-            let key = AccountKey { local: self.key, remote: line.friend, currency: line.currency };
-            of_account(&Account::restore(key, image).expect("the disk can be read"))
-        })
-        .collect()
+        self.look_at_accounts(of_account).into_iter().flatten().collect()
     }
 
     /// All payments that it ever knew: as its newest disk has them.
@@ -125,10 +131,25 @@ impl World {
             }
         };
         self.tell(|| format!("node {index} goes on without its newest disk: {loss:?}"));
+        self.stake(index);
         self.forget_denials(index);
         self.lost.insert(index);
         self.replaced.insert(index);
         self.change_disk(index, disk, loss != Loss::Silent);
+    }
+
+    /// A node forgets what it knows of its accounts. A liar may then show one as it was when the node owed the most, and begin to
+    /// borrow again from there: every loss puts at stake what is owed in that moment.
+    fn stake(&mut self, index: usize) {
+        let owed = self.nodes[index].look_at_accounts(|account| {
+            let owed = account.epoch().map_or(0, owed_with_pending);
+            (account.key().remote, account.key().currency.clone(), u128::try_from(owed).unwrap_or(0))
+        });
+        for (friend, currency, owed) in owed {
+            let key = (index, friend, currency);
+            let most_owed_to_it = self.debts.get(&key).copied().unwrap_or(0);
+            *self.stakes.entry(key).or_default() += owed + most_owed_to_it;
+        }
     }
 
     /// Both ends of an account go on without their newest disks: what neither of them, nor anybody else, remembers is gone.

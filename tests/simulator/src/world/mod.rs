@@ -233,6 +233,8 @@ pub struct World {
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// The most that each node ever owed a friend, what was frozen for it included, credits.
     debts: BTreeMap<(usize, PublicKey, Currency), u128>,
+    /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
+    stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
     pub faults: Counts,
     /// What happened so far.
@@ -350,6 +352,7 @@ impl World {
             signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
             debts: BTreeMap::new(),
+            stakes: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),
             story: None,

@@ -6,10 +6,15 @@ use super::{Fault, Node, World};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
 use offst_funder::{Funder, HopKey, Part, Progress};
-use offst_ledger::{Account, AccountKey, Direction, Status};
+use offst_ledger::{Account, AccountKey, Direction, Epoch, Status};
 use offst_proto::order::Order;
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What a friend owes, with what it has frozen for us and can only pay or take back together with us, credits.
+pub(super) fn owed_with_pending(epoch: &Epoch) -> i128 {
+    epoch.balance() + i128::try_from(epoch.remote_pending()).expect("bounded")
+}
 
 /// What a friend owes; before an account has begun, what its owner says.
 fn balance_of(account: &Account) -> i128 {
@@ -215,6 +220,11 @@ impl World {
     /// The most that a node ever owed this friend, credits.
     pub(crate) fn debt(&self, index: usize, friend: usize, currency: &Currency) -> u128 {
         self.debts.get(&(index, self.key(friend), currency.clone())).copied().unwrap_or(0)
+    }
+
+    /// What this friend could deny when the node had lost state, over all its losses, credits.
+    pub(crate) fn stake_of(&self, index: usize, friend: usize, currency: &Currency) -> u128 {
+        self.stakes.get(&(index, self.key(friend), currency.clone())).copied().unwrap_or(0)
     }
 
     /// The most that a node ever let this friend owe, credits.
