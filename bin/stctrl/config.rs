@@ -110,7 +110,8 @@ pub(super) struct RemoveFriend {
     /// Do not wait until what is under way is settled
     #[arg(long)]
     force: bool,
-    /// Remove the friend although the balance is not 0
+    /// Remove the friend although the balance is not 0. Without it a friend whose last payments leave a balance stays,
+    /// disabled
     #[arg(long)]
     forgive: bool,
 }

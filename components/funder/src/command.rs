@@ -25,7 +25,8 @@ pub enum Command {
     RemoveIndex(String),
     /// Opens an account with a new friend, or one in a further currency with a known one.
     AddFriend(Box<NewFriend>),
-    /// Closes, drains and removes a friend. `force`: do not wait for pending requests. `forgive`: although the balance is not 0.
+    /// Closes, drains and removes a friend. `force`: do not wait for pending requests. `forgive`: although the balance is not 0;
+    /// otherwise the friend stays, disabled, when what is pending leaves one.
     RemoveFriend {
         /// The friend.
         name: String,

@@ -154,7 +154,7 @@ impl Batch<'_> {
                 if friend.record.name != new.name {
                     return Err(format!("this friend is named \"{}\" already", friend.record.name));
                 }
-                if matches!(friend.record.standing, Standing::Disabling | Standing::Removing) {
+                if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
                     return Err(format!("\"{}\" is just being disabled or removed: wait until it is done", new.name));
                 }
                 if friend.accounts.contains_key(&new.currency) {
@@ -255,13 +255,29 @@ impl Batch<'_> {
             Ok(key) => key,
             Err(sentence) => return self.reply(id, Reply::Refused(sentence)),
         };
-        // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each other.
-        let owes = self.state.friends[&key].accounts.values().any(|account| account.settled_terms().balance != 0);
-        if owes && !forgive {
-            let sentence = format!("the balance with \"{name}\" is not 0: settle it first, or give --forgive");
+        if let Some(owed) = self.owed(key).filter(|_| !forgive) {
+            let sentence = format!("the balance with \"{name}\" is not 0 ({owed}): settle it first, or give --forgive");
             return self.reply(id, Reply::Refused(sentence));
         }
-        self.drain(id, key, Standing::Removing, force);
+        self.drain(id, key, Standing::Removing { forgives: forgive }, force);
+    }
+
+    /// What would be forgotten with a friend: its balances other than 0, in words.
+    fn owed(&self, key: PublicKey) -> Option<String> {
+        let accounts = self.state.friends[&key].accounts.iter();
+        let owed: Vec<_> = accounts
+            .filter_map(|(currency, account)| {
+                // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each
+                // other.
+                let balance = account.settled_terms().balance;
+                if account.is_recovering() {
+                    Some(format!("not known in {currency}, until its node has shown the account"))
+                } else {
+                    (balance != 0).then(|| format!("{balance} in {currency}"))
+                }
+            })
+            .collect();
+        (!owed.is_empty()).then(|| owed.join(", "))
     }
 
     fn drain(&mut self, id: CommandId, key: PublicKey, standing: Standing, force: bool) {
@@ -291,7 +307,7 @@ impl Batch<'_> {
         let touched: Vec<PublicKey> = self.touched.iter().map(|line| line.friend).collect();
         for key in touched {
             let Some(friend) = self.state.friends.get(&key) else { continue };
-            let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing);
+            let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. });
             let is_drained = friend.accounts.values().all(|account| {
                 let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
                 // What has ended here waits only for the next epoch; what our first Opening offers has not ended.
@@ -315,8 +331,20 @@ impl Batch<'_> {
             friend.accounts.get_mut(&line.currency).expect("listed above").stop(StopReason::Owner, signer);
             self.account_stopped(line, StopReason::Owner);
         }
-        let friend = self.state.friends.get_mut(&key).expect("looked above");
-        if friend.record.standing == Standing::Removing {
+        let standing = self.state.friends[&key].record.standing;
+        let forgives = standing == Standing::Removing { forgives: true };
+        // Payments that ended since the owner asked may have left a balance. It waits for another decision.
+        let owed = self.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
+        if let Some(owed) = &owed {
+            let name = &self.state.friends[&key].record.name;
+            let sentence = format!(
+                "\"{name}\" is disabled and not removed, because what was under way has left a balance that is not 0 \
+                 ({owed}): `enable-friend` goes on with it, so that it can be settled; `remove-friend --forgive` removes it"
+            );
+            log::warn!("{sentence}");
+            self.refuse_drain_waiters(key, &sentence);
+        }
+        if matches!(standing, Standing::Removing { .. }) && owed.is_none() {
             for line in lines {
                 // What is still committed is lost to this side: the owner has chosen not to wait.
                 let left = self.forget_account(&line);

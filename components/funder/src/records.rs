@@ -61,7 +61,10 @@ pub enum Standing {
     /// No new requests; disabled when none is pending.
     Disabling,
     /// No new requests; removed when none is pending.
-    Removing,
+    Removing {
+        /// Also with a balance other than 0. Otherwise it is only disabled then.
+        forgives: bool,
+    },
     /// It is not.
     Disabled,
 }
@@ -306,8 +309,9 @@ impl Canonical for FriendRecord {
         encoder.u8(match self.standing {
             Standing::Enabled => 0,
             Standing::Disabling => 1,
-            Standing::Removing => 2,
+            Standing::Removing { forgives: false } => 2,
             Standing::Disabled => 3,
+            Standing::Removing { forgives: true } => 4,
         });
         encoder.count(self.rates.len());
         for (currency, rate) in &self.rates {
@@ -329,8 +333,9 @@ impl Canonical for FriendRecord {
         let standing = match decoder.u8()? {
             0 => Standing::Enabled,
             1 => Standing::Disabling,
-            2 => Standing::Removing,
+            2 => Standing::Removing { forgives: false },
             3 => Standing::Disabled,
+            4 => Standing::Removing { forgives: true },
             _ => return Err(DecodeError::invalid("a friend's standing")),
         };
         let count = decoder.count(offst_proto::limits::CURRENCIES_MAX, "rates")?;

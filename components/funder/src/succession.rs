@@ -77,7 +77,7 @@ impl Batch<'_> {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
         let friend = &self.state.friends[&lost];
-        if matches!(friend.record.standing, Standing::Disabling | Standing::Removing) {
+        if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
             return Err(format!(
                 "\"{name}\" is just being disabled or removed: wait until it is done, or give --force there"
             ));

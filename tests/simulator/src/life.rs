@@ -404,7 +404,8 @@ impl Life {
                 if is_pending {
                     world.faults.add(Fault::Removed);
                 }
-                world.command(from, Command::RemoveFriend { name: name(to), force: false, forgive: true });
+                let forgive = world.dice.chance(50);
+                world.command(from, Command::RemoveFriend { name: name(to), force: false, forgive });
             }
             _ => {
                 for (a, b) in self.friendships.clone() {

@@ -142,6 +142,54 @@ fn a_friend_with_debts_is_removed_only_when_they_are_forgiven() {
     assert!(friends.is_empty());
 }
 
+/// A payment that is under way when the owner asks decides the balance, also when the process dies before it has ended.
+#[test]
+fn a_friend_whose_last_payment_leaves_a_balance_is_not_removed() {
+    for dies in [false, true] {
+        for forgive in [false, true] {
+            let (mut world, id) = half_way();
+            let removing = world.command(1, remove(2, false, forgive));
+            world.settle();
+            assert_eq!(world.reply(1, removing), None, "the balance is 0 yet");
+            while world.nodes[1]
+                .account(world.key(2))
+                .epoch()
+                .unwrap()
+                .pendings()
+                .all(|(.., p)| !p.stage.is_committed())
+            {
+                assert!(world.step() || std::mem::take(&mut world.nodes[2].is_frozen));
+            }
+            if dies {
+                world.kill(1);
+                world.start(1);
+                world.connect_all();
+            }
+            world.advance(5000);
+            assert_eq!(world.payment(0, id).progress, Progress::Paid);
+            let Reply::Friends(friends) = world.ask(1, Command::Friends) else { panic!() };
+            let is_kept = friends.iter().any(|friend| friend.name == name(2) && !friend.enabled);
+            assert_eq!(is_kept, !forgive);
+            match world.reply(1, removing) {
+                None => assert!(dies),
+                Some(reply) if forgive => assert_eq!(reply, Reply::Done),
+                Some(reply) => {
+                    let sentence = refusal(Some(reply));
+                    assert!(sentence.contains("-100 in credit") && sentence.contains("enable-friend"), "{sentence}");
+                }
+            }
+            if is_kept {
+                assert!(refusal(Some(world.ask(1, remove(2, false, false)))).contains("-100 in credit"));
+                assert_eq!(world.ask(1, Command::EnableFriend(name(2))), Reply::Done);
+                world.connect_all();
+                world.advance(1000);
+                world.assert_quiet();
+                assert_eq!(world.balance(1, 2), -100);
+            }
+        }
+    }
+}
+
 /// A removed friend leaves the number of its last epoch behind: the account begins above it, and the old one cannot be replayed.
 #[test]
 fn a_removed_friend_can_be_added_again() {

@@ -129,6 +129,11 @@ impl World {
 
     /// The owner of `index` may go on with a liar all the same.
     pub(super) fn note_decision(&mut self, index: usize, command: &Command) {
+        if let Command::RemoveFriend { name, forgive: true, .. } = command {
+            let friends = self.nodes[index].disk.image().friends.into_iter();
+            let named = friends.filter(|(_, friend)| friend.name == *name).map(|(key, _)| (index, key));
+            self.forgiven.extend(named);
+        }
         let (Command::EnableFriend(friend) | Command::ResetFriend(friend, _)) = command else { return };
         self.denials.retain(|denial| denial.victim != index || name(denial.liar) != *friend);
     }

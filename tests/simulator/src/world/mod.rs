@@ -185,6 +185,8 @@ pub struct World {
     pub(crate) reconnects: bool,
     /// What was left on accounts whose friend was removed: node, friend, currency.
     gone: BTreeMap<(usize, usize, Currency), i128>,
+    /// Friends that their owners would remove with any balance.
+    forgiven: BTreeSet<(usize, PublicKey)>,
     /// What liars owed when they were given up.
     pub(crate) written_off: BTreeMap<(usize, Currency), i128>,
     liars_are_gone: bool,
@@ -326,6 +328,7 @@ impl World {
             server: None,
             reconnects: false,
             gone: BTreeMap::new(),
+            forgiven: BTreeSet::new(),
             written_off: BTreeMap::new(),
             liars_are_gone: false,
             lost: BTreeSet::new(),

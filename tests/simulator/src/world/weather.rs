@@ -168,6 +168,9 @@ impl World {
     }
 
     /// An account is gone with its friend. What its owner remembers is what the other side remembers: nothing was pending.
+    ///
+    /// # Panics
+    /// When there was a balance that nobody has forgiven.
     pub(super) fn dropped(&mut self, index: usize, friend: PublicKey, currency: &Currency) {
         let (other, key) = (self.index(friend), self.key(index));
         if self.is_retired(other) {
@@ -175,6 +178,9 @@ impl World {
         }
         let theirs = self.nodes[other].balance(key, currency);
         let theirs = theirs.or_else(|| self.gone.get(&(other, index, currency.clone())).copied()).unwrap_or(0);
+        let is_replaced = self.nodes[index].disk.has_replaced(friend);
+        let is_forgiven = is_replaced || self.forgiven.contains(&(index, friend));
+        assert!(is_forgiven || theirs == 0, "node {index} removes node {other}, and {theirs} {currency} with it");
         self.gone.insert((index, other, currency.clone()), -theirs);
     }
 
