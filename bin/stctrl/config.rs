@@ -4,10 +4,12 @@ use super::Voice;
 use super::arguments::{Named, amount, balance, name, whole_number};
 use super::connection::Connection;
 use super::progress::with_progress;
+use super::text::clean;
 use crate::files::load_ticket;
 use crate::outcome::Outcome;
 use clap::Subcommand;
 use offst_app::{App, AppError, NewFriend};
+use offst_proto::report::LineStatus;
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::{Currency, Rate};
 use std::path::PathBuf;
@@ -42,7 +44,7 @@ pub(super) enum Config {
     SetFriendRate(FriendRate),
     /// Tell the node where a friend is reached now
     SetFriendRelays(Contact),
-    /// Accept a friend's terms for an account on which the two of you do not agree
+    /// Accept a friend's terms for an account on which the two of you do not agree; says the old and the new balance
     ResetFriend(Account),
     /// Go on with a friend who has lost its key, under the key of its new ticket: the accounts keep their balances, the lost key
     /// is never accepted again
@@ -190,6 +192,9 @@ pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outc
         | Config::ReplaceFriendKey(contact) => Tickets::Friend(load_ticket(&contact.friend, Ticket::into_friend)?),
         _ => Tickets::None,
     };
+    if let Config::ResetFriend(call) = config {
+        return connection.run(async |app| reset_friend(&call, &app, voice).await);
+    }
     connection.run(async |app| {
         let drains = matches!(config, Config::RemoveFriend(_) | Config::DisableFriend(_));
         let work = carry_out(config, tickets, &app);
@@ -231,16 +236,36 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
             app.replace_friend_key(&call.named.name, &ticket).await
         }
         (Config::SetAutoClear(call), _) => app.set_auto_clear(call.switch == Switch::On).await,
-        (Config::ResetFriend(call), _) => app.reset_friend(&call.named.name, &call.currency).await,
         (
-            Config::AddRelay(_)
+            Config::ResetFriend(_)
+            | Config::AddRelay(_)
             | Config::AddIndex(_)
             | Config::AddFriend(_)
             | Config::SetFriendRelays(_)
             | Config::ReplaceFriendKey(_),
             _,
         ) => {
-            unreachable!("the ticket of this command was read before")
+            unreachable!("the ticket of this command was read before, and a reset has its own function")
         }
     }
+}
+
+/// Accepts a friend's terms, and says which: whoever decides sees what it comes to.
+async fn reset_friend(call: &Account, app: &App, voice: Voice) -> Outcome {
+    let name = &call.named.name;
+    let friend = app.friends().await?.into_iter().find(|friend| friend.name == *name);
+    let mut lines = friend.into_iter().flat_map(|friend| friend.lines);
+    let status = lines.find(|line| line.currency == call.currency).map(|line| line.status);
+    app.reset_friend(name, &call.currency).await?;
+    let Some(LineStatus::Inconsistent { local_balance, remote_balance, .. }) = status else { return voice.done() };
+    let document = serde_json::json!({
+        "status": "done",
+        "local_balance": local_balance.to_string(),
+        "remote_balance": remote_balance.map(|balance| balance.to_string()),
+    });
+    let (name, currency) = (clean(name), &call.currency);
+    voice.say(document, || match remote_balance {
+        Some(balance) => format!("accepted: the balance with {name} was {local_balance} and is {balance} ({currency})\n"),
+        None => format!("offered to {name}: to go on with a balance of {local_balance} ({currency}), all that is left here\n"),
+    })
 }

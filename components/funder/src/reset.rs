@@ -15,19 +15,28 @@ impl Batch<'_> {
     pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
         let key = self.friend_key(name)?;
         let line = line(key, currency);
-        let status = self.friend_account(name, currency)?.status();
-        match status {
+        let account = self.friend_account(name, currency)?;
+        let (status, is_in_doubt) = (account.status(), account.is_in_doubt());
+        // Where both have lost something, nothing better will come.
+        let is_for_people = matches!(status, Status::Inconsistent { reason: Some(StopReason::BothStatesLost), .. });
+        if account.waits_for_evidence() && status != Status::Consistent && !is_for_people {
+            return Err(format!(
+                "this node's own state of the account with \"{name}\" may be old, and \"{name}\" has not shown yet what both \
+                 have signed, which is believed without a decision: wait until it is online, or give the account up with \
+                 `remove-friend --force --forgive`"
+            ));
+        }
+        match &status {
             Status::Consistent => {
                 return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
             }
-            // Whoever has lost its own state cannot compare: it has to believe its friend.
+            // Whoever has lost its own state cannot compare: it has to believe its friend. What evidence has brought back is as
+            // good as any other state.
             Status::Inconsistent { mine, theirs: Some(theirs), reason }
-                if !matches!(
-                    reason,
-                    Some(StopReason::OwnStateLost | StopReason::FriendWithholds | StopReason::BothStatesLost)
-                ) =>
+                if !is_in_doubt
+                    && !matches!(reason, Some(StopReason::FriendWithholds | StopReason::BothStatesLost)) =>
             {
-                self.check_terms(name, &line, &mine, &theirs)?;
+                self.check_terms(name, &line, mine, theirs)?;
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
@@ -35,7 +44,13 @@ impl Batch<'_> {
         let account = friend.accounts.get_mut(currency).expect("looked above");
         let signer = &*self.environment.signer;
         let events = match account.accept_theirs(signer) {
-            Ok(events) => events,
+            Ok(events) => {
+                if let Status::Inconsistent { mine, theirs: Some(theirs), .. } = status {
+                    let (before, after) = (mine.balance, theirs.balance);
+                    log::warn!("the terms of \"{name}\" were accepted: the balance in {currency} was {before} and is {after}");
+                }
+                events
+            }
             // Neither side can show anything: what is left here is offered to the friend.
             Err(_) if account.offer_what_is_left(self.now.unix_ms, signer) => Vec::new(),
             Err(_) => return Err(format!("\"{name}\" has not shown its terms yet: try again when it is online")),

@@ -164,7 +164,7 @@ impl Account {
             return Err(NotAllowed::WrongStage);
         };
         let theirs = self.negotiation.theirs.as_ref().expect("the status shows them");
-        let (accepts, at_least) = (theirs.hash(), theirs.epoch.max(self.recovery.link.newest_shown) + 1);
+        let (accepts, at_least) = (theirs.hash(), (theirs.epoch + 1).max(self.recovery.link.above_shown()));
         if self.recovery.trust == Trust::Doubtful {
             // People may decide what no evidence shows.
             self.recovery.trust = Trust::Restored;

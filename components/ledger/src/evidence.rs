@@ -161,9 +161,8 @@ impl Account {
         self.recovery.link.friend_recovers = evidence.recovering;
         self.recovery.link.transfer = None;
         let farthest = self.farthest_epoch(now_ms);
-        if evidence.newest_epoch <= farthest {
-            self.recovery.link.newest_shown = evidence.newest_epoch;
-        }
+        let newest = Some(evidence.newest_epoch).filter(|newest| *newest <= farthest);
+        self.recovery.link.newest_shown = Some(newest.unwrap_or_default());
         let Some([theirs, mine]) = evidence.openings else {
             self.nothing_is_shown(&mut outcome, now_ms, signer);
             return outcome;
@@ -429,7 +428,7 @@ impl Account {
         self.stopped = Some(StopReason::OwnStateLost);
         self.marks.head = true;
         let theirs = self.negotiation.theirs.as_ref().map_or(0, |theirs| theirs.epoch);
-        let at_least = now_ms.max(theirs).max(self.recovery.link.newest_shown.saturating_add(1));
+        let at_least = now_ms.max(theirs).max(self.recovery.link.above_shown());
         let terms = self.last_known_terms();
         self.propose(terms, at_least, None, signer);
         outcome.restored = true;

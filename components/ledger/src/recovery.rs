@@ -88,8 +88,15 @@ pub(crate) struct Link {
     pub(crate) owes_evidence: bool,
     /// The friend's evidence as far as it has come.
     pub(crate) transfer: Option<Box<Transfer>>,
-    /// The newest epoch that the friend says it knows.
-    pub(crate) newest_shown: u64,
+    /// The newest epoch that the friend says it knows; none: it has not begun to show anything.
+    pub(crate) newest_shown: Option<u64>,
+}
+
+impl Link {
+    /// The first epoch that the friend cannot know yet, as far as it has said.
+    pub(crate) fn above_shown(&self) -> u64 {
+        self.newest_shown.unwrap_or(0).saturating_add(1)
+    }
 }
 
 impl Account {
@@ -147,6 +154,18 @@ impl Account {
         matches!(self.recovery.trust, Trust::Doubtful | Trust::Restored)
     }
 
+    /// Whether our own state may be old, and the friend has not shown on this connection all that it has: what both have signed
+    /// may still decide how the account goes on.
+    pub fn waits_for_evidence(&self) -> bool {
+        let link = &self.recovery.link;
+        self.asks_for_evidence() && (link.newest_shown.is_none() || link.transfer.is_some())
+    }
+
+    /// Whether our own view of the account is not to be relied on: it may be old, and no evidence has decided.
+    pub fn is_in_doubt(&self) -> bool {
+        self.recovery.trust == Trust::Doubtful
+    }
+
     /// What a [`Head`] kept elsewhere should say of this account. None before both sides have signed something.
     pub fn newest_head(&self) -> Option<Head> {
         let epoch = self.epoch.as_ref().filter(|_| !self.is_recovering())?;
@@ -185,7 +204,7 @@ impl Account {
         }
         self.recovery.trust = Trust::Restored;
         self.marks.head = true;
-        let at_least = now_ms.max(self.recovery.link.newest_shown.saturating_add(1));
+        let at_least = now_ms.max(self.recovery.link.above_shown());
         self.propose(self.last_known_terms(), at_least, None, signer);
         true
     }

@@ -511,6 +511,45 @@ fn a_friend_that_has_opened_the_account_anew_has_nothing_to_show() {
     assert!(world.is_consistent(0, 1));
 }
 
+/// What both have signed decides, not what the friend would like: nothing is accepted before it has been shown.
+#[test]
+fn terms_of_a_friend_are_not_accepted_before_it_has_shown_what_both_have_signed() {
+    for is_old in [false, true] {
+        let mut world = World::row(2, 1000);
+        let copy = world.nodes[1].disk.clone();
+        world.send(0, 1, 100);
+        world.settle();
+        world.advance(1_000);
+        if is_old {
+            put_back(&mut world, 1, copy, true);
+        } else {
+            lose_disk(&mut world, 1, &[0]);
+        }
+        let refused = |world: &mut World| match world.ask(1, world.reset(0)) {
+            Reply::Refused(sentence) => assert!(sentence.contains("has not shown yet"), "{sentence}"),
+            reply => panic!("{reply:?}"),
+        };
+        refused(&mut world);
+        world.connect_all();
+        let has_terms = |world: &World| {
+            let status = world.nodes[1].account(world.key(0)).status();
+            matches!(status, Status::Inconsistent { theirs: Some(_), .. })
+        };
+        while !has_terms(&world) {
+            assert!(world.step());
+        }
+        refused(&mut world);
+        // Nor what it said over a connection that is gone.
+        world.disconnect(0, 1);
+        world.settle();
+        refused(&mut world);
+        end(&mut world);
+        assert!(!is_recovering(&world, 1));
+        world.assert_quiet();
+        assert_eq!(world.balance(1, 0), 100);
+    }
+}
+
 /// A balance that no signature of the node's proves is for people to decide.
 #[test]
 fn a_friend_that_shows_nothing_and_claims_something_is_not_believed() {

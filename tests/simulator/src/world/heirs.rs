@@ -68,6 +68,9 @@ impl World {
         let has_replaced = self.nodes[friend].disk.has_replaced(lost_key);
         assert!(has_replaced || self.reply(friend, id) != Some(Reply::Done), "what was agreed to is on the disk");
         if !self.note_replaced(friend, lost) {
+            if let Some(Reply::Refused(sentence)) = self.reply(friend, id) {
+                self.tell(|| format!("node {friend} refuses to replace the key of node {lost}: {sentence}"));
+            }
             return false;
         }
         if before.iter().any(|account| !bound(account).is_empty()) {
