@@ -190,6 +190,25 @@ fn a_friend_whose_last_payment_leaves_a_balance_is_not_removed() {
     }
 }
 
+/// The second owner adds a currency over a connection that is there already: whoever has to decide sees both terms.
+#[test]
+fn owners_who_add_different_balances_while_they_are_connected_see_both() {
+    let mut world = World::row(2, 1000);
+    let hours: Currency = "hours".parse().unwrap();
+    for (node, balance) in [(0, 7), (1, 0)] {
+        assert_eq!(world.ask(node, world.friendship(1 - node, &hours, balance, 5)), Reply::Done);
+        world.settle();
+    }
+    for (node, balances) in [(0, (7, 0)), (1, (0, -7))] {
+        let status = world.nodes[node].account_in(world.key(1 - node), &hours).status();
+        let Status::Inconsistent { mine, theirs: Some(theirs), .. } = status else { panic!("{status:?}") };
+        assert_eq!((mine.balance, theirs.balance), balances);
+    }
+    assert_eq!(world.ask(1, Command::ResetFriend(name(0), hours.clone())), Reply::Done);
+    world.settle();
+    assert_eq!(world.nodes[0].account_in(world.key(1), &hours).status(), Status::Consistent);
+}
+
 /// A removed friend leaves the number of its last epoch behind: the account begins above it, and the old one cannot be replayed.
 #[test]
 fn a_removed_friend_can_be_added_again() {
