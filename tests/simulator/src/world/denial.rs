@@ -14,6 +14,7 @@
 //! * when the friend that kept it has lost its own disk in the meantime, or the victim has lost its own once more;
 //! * when the liar shows nothing at all: then the account waits for it, as for a friend that is slow, or is not even
 //!   remembered;
+//! * when the liar was found out on another account before it showed this one: its owner hears nothing more from it;
 //! * when the liar says that it has lost its state too: then the account waits, for its friend or for people, and nobody is
 //!   accused;
 //! * when the victim's owner goes on with the liar all the same (`enable-friend`, `reset-friend`).
@@ -176,7 +177,8 @@ impl World {
                 continue;
             }
             let is_silent = matches!(status, None | Some(Status::Waiting { .. }));
-            if is_silent || self.nodes[liar].disk.is_recovering() {
+            let is_named = self.is_found_out(victim, liar) && reason == Some(StopReason::OwnStateLost);
+            if is_silent || is_named || self.nodes[liar].disk.is_recovering() {
                 continue;
             }
             assert!(
@@ -187,20 +189,20 @@ impl World {
         }
     }
 
+    /// Whether a node says of an account with this friend that the friend withholds what it has signed.
+    fn is_found_out(&self, index: usize, friend: usize) -> bool {
+        let accounts = self.nodes[index].funder.iter().flat_map(Funder::accounts);
+        let mut between = accounts.filter(|(key, _)| *key == self.key(friend));
+        between.any(|(_, account)| {
+            matches!(account.status(), Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. })
+        })
+    }
+
     /// Counts who was found out since somebody looked.
     pub(crate) fn note_found_out(&mut self) {
-        let mut found = Vec::new();
-        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| !self.liars.contains(index)) {
-            for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
-                let status = account.status();
-                let withholds =
-                    matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. });
-                let friend = self.index(friend);
-                if withholds && self.liars.contains(&friend) {
-                    found.push((index, friend));
-                }
-            }
-        }
+        let honest: Vec<_> = (0..self.nodes.len()).filter(|index| !self.liars.contains(index)).collect();
+        let all = honest.iter().flat_map(|index| self.liars.iter().map(move |liar| (*index, *liar)));
+        let found: Vec<_> = all.filter(|(index, liar)| self.is_found_out(*index, *liar)).collect();
         for pair in found {
             if self.found_out.insert(pair) {
                 self.faults.did(Deed::FoundOut);
