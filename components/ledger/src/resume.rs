@@ -60,7 +60,9 @@ impl Account {
         };
         // Our old terms on the table may have begun an epoch for the friend before it heard of our doubt. Then it has shown
         // nothing yet, and is asked again.
-        let is_answered_in_doubt = self.recovery.trust == Trust::Doubtful && taken == Ok(true);
+        let is_answered_in_doubt = self.recovery.trust == Trust::Doubtful
+            && (taken == Ok(true)
+                || !resume.recovering && resume.epoch.as_ref().is_some_and(|at| self.has_offered(at)));
         // While our own state is in doubt, the friend's terms wait for its evidence.
         if self.recovery.trust != Trust::Doubtful {
             let says = |position: &EpochPosition| !resume.recovering && self.is_said_to_be_in(position, farthest);
@@ -89,6 +91,12 @@ impl Account {
             self.stop(reason, signer);
             outcome.stopped = Some(reason);
         }
+    }
+
+    /// Whether an epoch in which nobody has said anything yet begins with our newest Opening.
+    fn has_offered(&self, at: &EpochPosition) -> bool {
+        let is_new = at.own_seq == 0 && at.other_seq == 0;
+        is_new && self.negotiation.mine.as_ref().is_some_and(|mine| mine.epoch == at.number)
     }
 
     /// Whether the friend says that we both are in an epoch that began with an Opening of ours, and that we do not know.

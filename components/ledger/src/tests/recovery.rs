@@ -252,6 +252,30 @@ fn an_account_in_doubt_collects_and_cancels_nothing() {
     assert!(pair.ends[1].events.iter().any(|event| matches!(event, Event::EpochBegan { restored: true, .. })));
 }
 
+/// Both disks are lost, and people have decided; before they meet again one finds its disk to be old, for whatever reason. The
+/// other begins the epoch that was offered, and has to be asked once more for what both have signed: that epoch.
+#[test]
+fn doubt_that_comes_after_people_have_decided_ends_on_the_same_connection() {
+    let mut pair = careful();
+    lose(&mut pair, 0);
+    lose(&mut pair, 1);
+    pair.settle();
+    let now_ms = pair.now_ms;
+    let End { account, signer, .. } = &mut pair.ends[1];
+    assert!(account.offer_what_is_left(now_ms, &**signer));
+    let frame = account.resume_frame();
+    pair.ends[1].persist();
+    pair.send(1, frame);
+    pair.settle();
+    pair.disconnect();
+    assert!(pair.accept(0));
+    pair.now_ms += 1000;
+    distrust(&mut pair, 0);
+    pair.settle();
+    assert!(pair.is_active(), "{:?} {:?}", pair.ends[0].account, pair.ends[1].account);
+    assert_eq!(pair.balances(), [0, 0]);
+}
+
 #[test]
 fn an_account_in_doubt_signs_nothing_and_agrees_to_nothing() {
     let mut pair = careful();
