@@ -365,12 +365,17 @@ impl Account {
     }
 
     /// The friend has lost its state, or says so: it is shown what both have signed, and nothing more is signed in this epoch.
+    /// What we have collected or cancelled and not signed is written in the next one.
     fn show_evidence(&mut self, outcome: &mut ResumeOutcome) {
         if std::mem::replace(&mut self.shown_here, true) || self.has_shown {
             return;
         }
         let Some(epoch) = &mut self.epoch else { return };
-        epoch.last_words();
+        for operation in epoch.take_releases_back() {
+            if let Operation::Collect(id, _) | Operation::Cancel(id) = operation {
+                self.claims[usize::from(id)] = Some(operation);
+            }
+        }
         self.has_shown = true;
         outcome.stopped |= self.stop(StopReason::FriendStateLost);
         self.repropose(Rules::Kept);
