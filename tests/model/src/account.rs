@@ -22,6 +22,9 @@ pub enum StopReason {
     Owner,
 }
 
+/// So many epochs are left out when the friend has lost its state: those that both may have forgotten.
+const FORGOTTEN_EPOCHS: u8 = 64;
+
 /// One end of an account, as it is on the disk. Only `resumed` is not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Account {
@@ -321,8 +324,9 @@ impl Account {
         if self.mine.name.epoch > epoch.agreed.epoch() && self.mine.terms == terms {
             return false;
         }
-        // Who has lost its state may have forgotten its newest Opening, and must not sign another one for the same epoch.
-        let at_least = self.theirs.map_or(0, |theirs| theirs.name.epoch) + u8::from(self.has_shown);
+        let theirs = self.theirs.map_or(0, |theirs| theirs.name.epoch);
+        // Either may have forgotten its newest Openings, and must not sign another one for the same epoch.
+        let at_least = if self.has_shown { theirs.max(self.next_epoch()) + FORGOTTEN_EPOCHS } else { theirs };
         self.propose(terms, at_least, None);
         true
     }

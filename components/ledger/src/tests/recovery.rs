@@ -285,6 +285,26 @@ fn an_old_disk_put_back_in_silence_signs_nothing_for_a_friend_without_one() {
     assert_eq!(left, [second], "and what it had cancelled is cancelled");
 }
 
+/// The same of Openings: the epochs that have begun since the copy was made are forgotten, too.
+#[test]
+fn an_old_disk_put_back_in_silence_signs_no_second_opening_for_a_friend_without_one() {
+    let mut pair = careful();
+    let id = pair.committed(15);
+    let copy = pair.ends[1].rows.clone();
+    pair.collect(1, id).unwrap();
+    pair.settle();
+    pair.stop(1);
+    pair.settle();
+    assert_eq!((pair.is_active(), pair.ends[1].account.epoch().unwrap().number), (true, 1));
+    pair.roll_back(1, copy);
+    lose(&mut pair, 0);
+    pair.settle();
+    assert!(pair.is_active());
+    pair.collect(1, id).unwrap();
+    pair.settle();
+    assert_eq!(pair.balances(), [-15, 15]);
+}
+
 /// An account that has shown what it holds may be an old copy all the same, and hear of it later.
 #[test]
 fn what_was_given_up_for_a_friend_without_a_disk_is_not_given_up_in_doubt() {
