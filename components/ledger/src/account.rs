@@ -18,6 +18,10 @@ use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{RequestId, Verified};
 use std::cmp::Ordering;
 
+/// So many epochs are left out when the friend has lost its state: those that both may have forgotten. Not more than a friend
+/// takes at once.
+const FORGOTTEN_EPOCHS: u64 = 64;
+
 /// One account between two friends in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -287,8 +291,12 @@ impl Account {
             return false;
         }
         let theirs = self.negotiation.theirs.as_ref().map_or(0, |theirs| theirs.epoch);
-        // Who has lost its state may have forgotten its newest Opening, and must not sign another one for the same epoch.
-        let at_least = theirs + u64::from(self.recovery.trust == Trust::Shown);
+        // Who has lost its state may have forgotten its newest Openings, and we ours, if our disk is an old copy and nobody has
+        // said so: neither must sign another one for the same epoch.
+        let at_least = match self.recovery.trust {
+            Trust::Shown => theirs.max(self.next_epoch()).saturating_add(FORGOTTEN_EPOCHS),
+            _ => theirs,
+        };
         self.propose(terms, at_least, None, signer);
         true
     }

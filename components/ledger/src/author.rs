@@ -249,29 +249,6 @@ impl Epoch {
         SignOutcome::Signed(self.seal(operations, totals, key, signer, idle))
     }
 
-    /// Signs what waits of `Collect`s and `Cancel`s, whatever the window says: the epoch ends with these statements, which the
-    /// friend gets together with all others.
-    pub(crate) fn last_words(&mut self, key: &AccountKey, signer: &dyn Signer) -> Vec<(u64, Arc<[u8]>)> {
-        let is_release =
-            |operation: &Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
-        let counters: Vec<_> = self.queue.iter().filter(|(_, queued)| is_release(&queued.operation)).collect();
-        let counters: Vec<_> = counters.into_iter().map(|(counter, _)| *counter).collect();
-        let mut signed = Vec::new();
-        for chunk in counters.chunks(OPERATIONS_MAX) {
-            let mut totals = self.signed_totals;
-            let mut operations = Vec::new();
-            for counter in chunk {
-                let queued = self.queue.remove(counter).expect("listed above");
-                totals = advance(&totals, &queued.operation, queued.amount)
-                    .expect("our own totals stay far below their bound");
-                operations.push(queued.operation);
-            }
-            let wire = self.seal(operations, totals, key, signer, true);
-            signed.push((self.mine.seq, wire));
-        }
-        signed
-    }
-
     /// Signs the next statement of our log.
     fn seal(
         &mut self,

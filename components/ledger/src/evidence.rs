@@ -81,8 +81,9 @@ pub(crate) struct Transfer {
 }
 
 impl Account {
-    /// The friend has lost its state, or says so. Our last words go into the epoch, so that they are part of what we show: what
-    /// we have collected or cancelled and not signed yet.
+    /// The friend has lost its state, or says so. Nothing more is signed in the epoch: our own disk may be an old copy without
+    /// our knowing it, and nobody is left who could show us what we have signed at the next place of our log. What we have
+    /// collected or cancelled and not signed is written when the next epoch begins.
     pub(crate) fn show_evidence(&mut self, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
         if self.recovery.link.has_shown {
             return;
@@ -90,13 +91,10 @@ impl Account {
         self.recovery.link.has_shown = true;
         self.recovery.link.owes_evidence = true;
         outcome.show_evidence = true;
-        let Account { key, epoch: Some(epoch), marks, .. } = self else { return };
-        if self.recovery.trust != Trust::Sound {
+        if self.epoch.is_none() || self.recovery.trust != Trust::Sound {
             return;
         }
-        for (seq, wire) in epoch.last_words(key, signer) {
-            marks.signed(seq, wire);
-        }
+        self.claim_what_waits();
         self.recovery.trust = Trust::Shown;
         self.marks.head = true;
         self.stop_in(outcome, StopReason::FriendStateLost, signer);

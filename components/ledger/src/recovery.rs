@@ -12,8 +12,8 @@
 //! ```
 //!
 //! In all states but `Sound` nothing more is signed in the epoch, and its terms stay as they are, so that both sides come to the
-//! same: what we collect meanwhile is a *claim*, written again as soon as the next epoch begins; so is what we cancel, unless our
-//! own state is in doubt. A `Doubtful` account agrees to nothing. The state is durable: a crash in the middle changes nothing.
+//! same: what we collect meanwhile, or had collected and not signed, is a *claim*, written as soon as the next epoch begins; so is
+//! what we cancel, unless our own state is in doubt. A `Doubtful` account agrees to nothing. The state is durable: a crash in the middle changes nothing.
 
 use crate::account::Account;
 use crate::changes::Marks;
@@ -139,14 +139,20 @@ impl Account {
         for id in epoch.take_back_commits() {
             self.marks.pendings.insert((Direction::Outgoing, id));
         }
+        self.claim_what_waits();
+        // A preimage stays one. But what an old database has given up may have been promised onwards since.
+        self.recovery.claims.retain(|_, claim| matches!(claim, Operation::Collect { .. }));
+    }
+
+    /// Every `Collect` and `Cancel` that is not signed waits for the next epoch instead: the requests are pending again.
+    pub(crate) fn claim_what_waits(&mut self) {
+        let Some(epoch) = &mut self.epoch else { return };
         for operation in epoch.take_back_releases() {
             let id = operation.request_id().expect("a collect or a cancel");
             self.marks.pendings.insert((Direction::Incoming, id));
-            // A preimage stays one. But what an old database has given up may have been promised onwards since.
-            if matches!(operation, Operation::Collect { .. }) {
-                self.recovery.claims.insert(id, operation);
-            }
+            self.recovery.claims.insert(id, operation);
         }
+        self.marks.head = true;
     }
 
     /// Whether our own state is in doubt, or was and has not led to a new epoch yet.

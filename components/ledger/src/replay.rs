@@ -19,8 +19,8 @@ use offst_proto::limits::{CHECKPOINT_WITHIN, OPERATIONS_MAX, PENDING_MAX, UNACKN
 use offst_proto::statement::Statement;
 use std::collections::VecDeque;
 
-/// Most statements with operations that one side has signed behind the other's acknowledgement: its window, and the last ones of
-/// an account that stops.
+/// Most statements with operations that one side has signed behind the other's acknowledgement: its window, and what was
+/// signed above it in older databases when the friend had lost its state.
 const AHEAD_MAX: usize = UNACKNOWLEDGED_MAX + 2 * PENDING_MAX / OPERATIONS_MAX + 1;
 
 /// Why signed statements do not come to an epoch.

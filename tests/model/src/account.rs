@@ -22,6 +22,9 @@ pub enum StopReason {
     Owner,
 }
 
+/// So many epochs are left out when the friend has lost its state: those that both may have forgotten.
+const FORGOTTEN_EPOCHS: u8 = 64;
+
 /// One end of an account, as it is on the disk. Only `resumed` is not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Account {
@@ -321,8 +324,9 @@ impl Account {
         if self.mine.name.epoch > epoch.agreed.epoch() && self.mine.terms == terms {
             return false;
         }
-        // Who has lost its state may have forgotten its newest Opening, and must not sign another one for the same epoch.
-        let at_least = self.theirs.map_or(0, |theirs| theirs.name.epoch) + u8::from(self.has_shown);
+        let theirs = self.theirs.map_or(0, |theirs| theirs.name.epoch);
+        // Either may have forgotten its newest Openings, and must not sign another one for the same epoch.
+        let at_least = if self.has_shown { theirs.max(self.next_epoch()) + FORGOTTEN_EPOCHS } else { theirs };
         self.propose(terms, at_least, None);
         true
     }
@@ -365,12 +369,17 @@ impl Account {
     }
 
     /// The friend has lost its state, or says so: it is shown what both have signed, and nothing more is signed in this epoch.
+    /// What we have collected or cancelled and not signed is written in the next one.
     fn show_evidence(&mut self, outcome: &mut ResumeOutcome) {
         if std::mem::replace(&mut self.shown_here, true) || self.has_shown {
             return;
         }
         let Some(epoch) = &mut self.epoch else { return };
-        epoch.last_words();
+        for operation in epoch.take_releases_back() {
+            if let Operation::Collect(id, _) | Operation::Cancel(id) = operation {
+                self.claims[usize::from(id)] = Some(operation);
+            }
+        }
         self.has_shown = true;
         outcome.stopped |= self.stop(StopReason::FriendStateLost);
         self.repropose(Rules::Kept);

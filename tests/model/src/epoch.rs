@@ -403,15 +403,21 @@ impl Epoch {
         Ok(())
     }
 
-    /// Signs what waits of Collects and Cancels, as the last words of an epoch: they are shown, not sent.
-    pub fn last_words(&mut self) {
+    /// Takes every Collect and Cancel back that is not signed: the requests are pending again, as what is signed leaves them.
+    pub fn take_releases_back(&mut self) -> Vec<Operation> {
+        let mut signed = self.seen;
+        for operation in self.unacknowledged.iter().flat_map(|statement| &statement.operations) {
+            let _ = signed.act(*operation, Side::Us, Rules::Kept);
+        }
         let is_release = |operation: &Operation| matches!(operation, Operation::Collect(..) | Operation::Cancel(_));
         let (released, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.queue).into_iter().partition(|(operation, _)| is_release(operation));
-        self.queue = released;
-        if !self.queue.is_empty() {
-            self.sign();
-        }
         self.queue = left;
+        for (operation, _) in &released {
+            if let Operation::Collect(id, _) | Operation::Cancel(id) = operation {
+                self.pendings.place(Direction::Incoming, *id, signed.find(Direction::Incoming, *id));
+            }
+        }
+        released.into_iter().map(|(operation, _)| operation).collect()
     }
 }
