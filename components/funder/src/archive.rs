@@ -42,6 +42,9 @@ pub enum Inquiry {
         /// Those of them that were pending when the question came. They are asked for before the database is read, so that
         /// none can slip through between.
         pending: BTreeSet<RequestId>,
+        /// Preimages of those of them that were collected on an account that has stopped: they are known without the database,
+        /// however long ago it was.
+        unheard: BTreeMap<RequestId, Preimage>,
         /// What is said of the others that were not collected.
         otherwise: End,
         /// Collected before this time (unix ms) is forgotten.
@@ -82,9 +85,11 @@ impl Inquiry {
     pub fn look_up<A: Archive>(self, friend: PublicKey, archive: &A) -> Result<Found, A::Error> {
         Ok(match self {
             Inquiry::PeerBackup => Found::PeerBackup(archive.peer_backup(friend)?),
-            Inquiry::Ends { ids, pending, otherwise, since_ms } => {
-                let wanted = ids.iter().copied().filter(|id| !pending.contains(id)).collect();
-                let collected = archive.preimages(Some(friend), &wanted, since_ms)?;
+            Inquiry::Ends { ids, pending, unheard, otherwise, since_ms } => {
+                let is_open = |id: &RequestId| !pending.contains(id) && !unheard.contains_key(id);
+                let wanted = ids.iter().copied().filter(is_open).collect();
+                let mut collected = archive.preimages(Some(friend), &wanted, since_ms)?;
+                collected.extend(unheard);
                 let end = |id: &RequestId| match collected.get(id) {
                     Some(preimage) => End::Collected(*preimage),
                     None if pending.contains(id) => End::Pending,

@@ -91,7 +91,10 @@ impl Batch<'_> {
             FriendMessage::Recall => self.give_backup_back(key, connection),
             FriendMessage::Recalled(sealed) => self.recalled(key, &sealed),
             FriendMessage::Resolve(ids) => self.asked_how_they_ended(key, connection, ids),
-            FriendMessage::Resolved(ends) => self.resolved(key, &ends),
+            FriendMessage::Resolved(ends) => {
+                self.proofs_came(key, connection, &ends);
+                self.resolved(key, &ends);
+            }
             FriendMessage::Hello { .. }
             | FriendMessage::Resume(_)
             | FriendMessage::Statement(_)
@@ -183,6 +186,7 @@ impl Batch<'_> {
             self.outputs.push(Output::ReadEvidence(line.clone(), connection));
         }
         self.account_events(&line, outcome.events);
+        self.ask_for_proofs(&line, None);
         self.friend_changed(key);
         self.resend_backup();
     }

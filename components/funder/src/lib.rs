@@ -25,6 +25,7 @@
 //! | `relink` | its requests find each other again |
 //! | `archive` | what is looked up in the database beside everything else |
 //! | `reset` | accepting a friend's terms |
+//! | `proofs` | what a friend has collected on an account that stopped |
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
 
@@ -40,6 +41,7 @@ mod io;
 mod machine;
 mod mediator;
 mod peer_backup;
+mod proofs;
 mod quote;
 mod reasons;
 mod records;

@@ -220,8 +220,9 @@ impl Batch<'_> {
                 };
                 self.changed.forwarded.push((report, preimage));
             }
-            None => log::error!(
-                "a friend collected {} after its account was opened anew without it: these credits are lost",
+            None => log::warn!(
+                "a friend collected {}, which has ended here already: it was paid, or the account was opened anew without it and \
+                 these credits are lost",
                 outgoing.id
             ),
         }

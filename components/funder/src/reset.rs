@@ -1,10 +1,12 @@
 //! Accepting a friend's terms after the two sides of an account disagreed (`reset-friend`, protocol section 1).
 //!
 //! People see two balances and decide. What the terms say besides, about requests that are under way, is checked here: nobody
-//! should lose money by a line that he was not shown.
+//! should lose money by a line that he was not shown. What this node has collected counts as its own, whether the friend has
+//! heard of it, or lets it continue so that it is collected again; and what the friend has collected and proved counts as paid.
 
 use crate::io::Output;
 use crate::machine::{Batch, line};
+use crate::proofs::is_like;
 use crate::records::LineKey;
 use offst_ledger::{Account, Direction, Stage, Status, StopReason, Terms};
 use offst_proto::Currency;
@@ -36,7 +38,10 @@ impl Batch<'_> {
                 if !is_in_doubt
                     && !matches!(reason, Some(StopReason::FriendWithholds | StopReason::BothStatesLost)) =>
             {
-                self.check_terms(name, &line, mine, theirs)?;
+                if let Err(refusal) = self.check_terms(name, &line, mine, theirs) {
+                    self.ask_for_proofs(&line, None);
+                    return Err(refusal);
+                }
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
@@ -47,7 +52,9 @@ impl Batch<'_> {
             Ok(events) => {
                 if let Status::Inconsistent { mine, theirs: Some(theirs), .. } = status {
                     let (before, after) = (mine.balance, theirs.balance);
-                    log::warn!("the terms of \"{name}\" were accepted: the balance in {currency} was {before} and is {after}");
+                    log::warn!(
+                        "the terms of \"{name}\" were accepted: the balance in {currency} was {before} and is {after}"
+                    );
                 }
                 events
             }
@@ -67,11 +74,8 @@ impl Batch<'_> {
     /// Whether a friend's terms would cost more than their balance says.
     fn check_terms(&self, name: &str, line: &LineKey, ours: &Terms, theirs: &Terms) -> Result<(), String> {
         let account = &self.state.friends[&line.friend].accounts[&line.currency];
-        let listed = |direction: Direction| {
-            let is_outgoing = direction == Direction::Outgoing;
-            theirs.continuing.iter().filter(move |continuing| continuing.author_pays == is_outgoing)
-        };
-        if !listed(Direction::Outgoing).all(|claim| is_promised(account, claim)) {
+        let mut payable = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
+        if !payable.all(|claim| is_promised(account, claim)) {
             return Err(format!(
                 "\"{name}\" claims payments that this node has never committed, so its terms cannot be accepted: ask its \
                  owner, or remove the friend"
@@ -80,34 +84,45 @@ impl Batch<'_> {
         // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old
         // one.
         let claimed: BTreeMap<_, _> = account.claimed().collect();
-        let mut left_out = 0;
+        let (mut unproven, mut proven, mut left_out) = (0, 0, 0);
         for continuing in &ours.continuing {
-            let (direction, id) = (direction_of(continuing), continuing.id);
-            let is_kept = listed(direction).any(|kept| kept.id == id && is_like(kept, continuing));
-            match direction {
-                // The friend may have collected it, and what proves the payment went with its log.
-                Direction::Outgoing if !is_kept && theirs.balance < ours.balance => {
-                    return Err(format!(
-                        "\"{name}\" has taken payments that this node has no proof of yet: the owner of \"{name}\" \
-                         should accept this node's terms instead, which keeps them"
-                    ));
-                }
+            let id = continuing.id;
+            if theirs.continuing.iter().any(|kept| is_like(kept, continuing)) {
+                continue;
+            }
+            match direction_of(continuing) {
+                // The friend may have collected it, and what proves the payment did not come.
+                Direction::Outgoing if self.waits_for_proof(line, id) => unproven += continuing.amount.cast_signed(),
+                // It has shown the proof, or nobody waits for it: the credits are the friend's.
+                Direction::Outgoing => proven += continuing.amount.cast_signed(),
                 // We have collected it since: that is in neither balance, and will be written when the epoch lists it.
-                Direction::Incoming if !is_kept && claimed.contains_key(&id) => left_out += claimed[&id].cast_signed(),
+                Direction::Incoming if claimed.contains_key(&id) => left_out += claimed[&id].cast_signed(),
                 // We have promised it onwards, and would pay it out of our own pocket.
-                Direction::Incoming if !is_kept && self.is_carried_on(line, id) => {
+                Direction::Incoming if self.is_carried_on(line, id) => {
                     return Err(format!(
                         "payments that came from \"{name}\" are still under way to other friends, and its terms leave \
                          them out: try again when they have ended"
                     ));
                 }
-                Direction::Outgoing | Direction::Incoming => {}
+                Direction::Incoming => {}
             }
         }
-        if left_out > 0 && theirs.balance < ours.balance + left_out {
+        // What we have collected is ours, whether the friend has heard of it or collects it again from us.
+        let worth_of_ours = ours.balance + claimed.values().sum::<u128>().cast_signed();
+        let worth_of_theirs = theirs.balance + account.collects_again(theirs).cast_signed() + proven;
+        let difference = worth_of_ours - worth_of_theirs;
+        if unproven > 0 && difference > 0 {
+            return Err(format!(
+                "\"{name}\" has taken payments that this node has no proof of yet, and its terms are {difference} credits \
+                 less than this node's: it was asked for the proof, so try again in a moment; or the owner of \"{name}\" \
+                 should accept this node's terms instead, which keep these payments"
+            ));
+        }
+        if left_out > 0 && difference > 0 {
             return Err(format!(
                 "payments of {left_out} credits that came from \"{name}\" were collected since its node lost its state, and \
-                 its terms leave them out: the owner of \"{name}\" should accept this node's terms instead, which keep them"
+                 its terms leave them out and are {difference} credits less than this node's: the owner of \"{name}\" should \
+                 accept this node's terms instead, which keep them"
             ));
         }
         Ok(())
@@ -122,10 +137,6 @@ impl Batch<'_> {
 
 fn direction_of(ours: &Continuing) -> Direction {
     if ours.author_pays { Direction::Outgoing } else { Direction::Incoming }
-}
-
-fn is_like(one: &Continuing, other: &Continuing) -> bool {
-    (one.amount, one.lock) == (other.amount, other.lock)
 }
 
 /// Whether we have committed what the friend says it may still collect.

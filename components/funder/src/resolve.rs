@@ -1,7 +1,7 @@
 //! Telling a friend how its requests ended, after it has lost a part of its state (protocol section 1).
 //!
 //! The answer is the truth as this node's own database has it: collected, with the preimage, only when it was collected from
-//! the very friend that asks; pending while it is; and otherwise that nothing is known of it, which for a mediator upstream
+//! the very friend that asks, lately or on an account that has stopped since; pending while it is; and otherwise that nothing is known of it, which for a mediator upstream
 //! means the same as cancelled. Nothing here changes anything.
 
 use crate::archive::{Found, Inquiry};
@@ -11,6 +11,7 @@ use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction};
 use offst_proto::RequestId;
 use offst_proto::resolve::{End, recalled_frame, resolved_frame};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long friends answer for requests that they have collected, ms: 30 days.
 pub(crate) const ANSWERED_MS: u64 = 30 * 24 * 3_600_000;
@@ -18,28 +19,39 @@ pub(crate) const ANSWERED_MS: u64 = 30 * 24 * 3_600_000;
 impl Batch<'_> {
     /// Looks something up for a friend, unless it asks too much. It asks again.
     pub(crate) fn look_up_for(&mut self, key: PublicKey, connection: ConnectionId, question: Inquiry) {
-        let now = self.now.uptime_ms;
-        let Some(friend) = self.state.friends.get_mut(&key) else { return };
-        if !friend.allowance.take(now) {
-            return;
+        if self.may_ask(key) {
+            self.outputs.push(Output::LookUp(key, connection, question));
         }
-        self.outputs.push(Output::LookUp(key, connection, question));
+    }
+
+    fn may_ask(&mut self, key: PublicKey) -> bool {
+        let now = self.now.uptime_ms;
+        self.state.friends.get_mut(&key).is_some_and(|friend| friend.allowance.take(now))
     }
 
     /// A friend asks how requests ended.
     pub(crate) fn asked_how_they_ended(&mut self, key: PublicKey, connection: ConnectionId, ids: Vec<RequestId>) {
-        let Some(friend) = self.state.friends.get(&key) else { return };
+        if !self.may_ask(key) {
+            return;
+        }
+        let friend = &self.state.friends[&key];
         let is_pending = |id: &RequestId| {
             friend.accounts.values().any(|account| account.pending(Direction::Incoming, *id).is_some())
         };
-        let pending = ids.iter().copied().filter(is_pending).collect();
+        let pending: BTreeSet<_> = ids.iter().copied().filter(is_pending).collect();
+        let mut unheard = BTreeMap::new();
+        for account in friend.accounts.values().filter(|account| account.active().is_none()) {
+            unheard.extend(account.collected_unheard());
+        }
+        unheard.retain(|id, _| ids.contains(id) && !pending.contains(id));
         let since_ms = self.now.unix_ms.saturating_sub(ANSWERED_MS);
         // Whoever has lost state itself does not know what it has collected before the accounts with this friend are back. Then
         // what is not pending on them, and not in the history, is remembered by neither. Other accounts are not waited for: the
         // friend that asks may be the one that they wait for.
         let is_in_doubt = friend.accounts.values().any(Account::is_recovering);
         let otherwise = if is_in_doubt { End::Pending } else { End::Unknown };
-        self.look_up_for(key, connection, Inquiry::Ends { ids, pending, otherwise, since_ms });
+        let question = Inquiry::Ends { ids, pending, unheard, otherwise, since_ms };
+        self.outputs.push(Output::LookUp(key, connection, question));
     }
 
     /// The database was read.

@@ -117,10 +117,17 @@ impl Epoch {
     /// Writes what we released in an `old` epoch once more, for requests that the new one lets continue all the same: the
     /// friend had not seen it when the terms were agreed. Nobody else remembers the preimage of a `Collect`.
     pub(crate) fn release_again(&mut self, old: &Epoch) {
-        let waiting = old.queue.values().map(|queued| queued.operation.clone());
-        for operation in old.unacknowledged_releases(0).into_iter().chain(waiting) {
+        for operation in old.unheard_releases() {
             self.release(operation);
         }
+    }
+
+    /// Our `Collect`s and `Cancel`s that the friend has not acknowledged, signed or not, in the order in which they were written.
+    pub(crate) fn unheard_releases(&self) -> Vec<Operation> {
+        let is_release =
+            |operation: &&Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
+        let waiting = self.queue.values().map(|queued| &queued.operation).filter(is_release);
+        self.unacknowledged_releases(0).into_iter().chain(waiting.cloned()).collect()
     }
 
     /// Our `Collect`s and `Cancel`s behind `seq` that the friend has not acknowledged.

@@ -27,6 +27,7 @@ use crate::stop::StopReason;
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
 use offst_proto::RequestId;
 use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::opening::Continuing;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::Operation;
 use std::collections::BTreeMap;
@@ -262,6 +263,26 @@ impl Account {
             _ => None,
         });
         collected.filter_map(|id| Some((id, self.pending(Direction::Incoming, id)?.amount)))
+    }
+
+    /// Credits that we have collected already and that these terms, seen from our side, let continue all the same: they are
+    /// collected again as soon as such an epoch begins.
+    pub fn collects_again(&self, terms: &Terms) -> u128 {
+        let unheard = self.collected_unheard();
+        let opens = |request: &&Continuing| {
+            unheard.get(&request.id).is_some_and(|preimage| !request.author_pays && preimage.lock() == request.lock)
+        };
+        terms.continuing.iter().filter(opens).map(|request| request.amount).sum()
+    }
+
+    /// Requests of the friend's that we have collected, and the preimages, as long as it has not acknowledged it.
+    pub fn collected_unheard(&self) -> BTreeMap<RequestId, Preimage> {
+        let unheard = self.epoch.iter().flat_map(Epoch::unheard_releases).chain(self.recovery.claims.values().cloned());
+        let collected = unheard.filter_map(|operation| match operation {
+            Operation::Collect { id, preimage } => Some((id, preimage)),
+            _ => None,
+        });
+        collected.collect()
     }
 
     /// Whether a request of the friend's has ended here, and waits only for the next epoch to say so.

@@ -89,7 +89,13 @@ mod tests {
         // Nothing is read while somebody else reads.
         let reading = look_ups.archive.clone().lock_owned().await;
         let ids = [1, 2].map(|byte| RequestId::from_bytes([byte; 16]));
-        let ends = Inquiry::Ends { ids: ids.to_vec(), pending: BTreeSet::new(), otherwise: End::Unknown, since_ms: 0 };
+        let ends = Inquiry::Ends {
+            ids: ids.to_vec(),
+            pending: BTreeSet::new(),
+            unheard: BTreeMap::new(),
+            otherwise: End::Unknown,
+            since_ms: 0,
+        };
         let own = Inquiry::Own { ids: BTreeSet::from(ids), since_ms: 0 };
         let ask = |look_ups: &mut LookUps, seed, inquiry: &Inquiry| {
             look_ups.begin(key(seed), 1, inquiry.clone(), &Handle::current(), jobs.downgrade());
