@@ -5,7 +5,7 @@ use crate::epoch::Event;
 use crate::line::{Command, Ending, Line, Noted, small};
 use crate::log::Side;
 use crate::play::{Move, Notes, Play, Staged, noted_properties, steps};
-use crate::request::{Direction, Id, REQUESTS, Stage};
+use crate::request::{Direction, Id, Pendings, REQUESTS, Stage};
 use crate::rules::Rules;
 use stateright::{Model, Property};
 
@@ -84,36 +84,54 @@ pub type FriendsAction = (Side, Command);
 
 /// Whether an owner who is asked should accept: not when the terms let the friend collect what was never committed, nor when
 /// they take credits for a payment that this end has no proof of: its node would call the payment cancelled. What this end
-/// has collected and the terms let continue is not lost: it is collected again as the epoch begins.
-pub fn may_accept(account: &Account) -> bool {
+/// has collected counts as its own: where the terms let it continue it is collected again as the epoch begins. `endings`: of
+/// this end's own requests; one that is paid and still pending is proved.
+pub fn may_accept(account: &Account, endings: &[Option<Ending>; REQUESTS]) -> bool {
     let Some(theirs) = account.acceptable_terms() else { return false };
     let Some(epoch) = &account.epoch else { return true };
     let committed = epoch.pendings.committed();
     let is_kept = |direction, id| committed.find(direction, id) == theirs.continuing.find(direction, id);
-    let collected_again: u8 = (theirs.continuing.list())
-        .filter(|(direction, id, _)| *direction == Direction::Incoming && account.has_collected(*id))
-        .map(|(.., pending)| pending.amount)
-        .sum();
-    let costs_nothing = theirs.balance + small(collected_again) >= epoch.balance();
+    let is_proved = |id: Id| endings[usize::from(id)] == Some(Ending::Paid);
+    let sum = |pendings: &Pendings, wanted: Direction, counts: &dyn Fn(Id) -> bool| -> i8 {
+        let counted = pendings.list().filter(|(direction, id, _)| *direction == wanted && counts(*id));
+        counted.map(|(.., pending)| small(pending.amount)).sum()
+    };
+    let collected_again = sum(&theirs.continuing, Direction::Incoming, &|id| account.has_collected(id));
+    let claimed = sum(&committed, Direction::Incoming, &|id| account.has_collected(id));
+    let left_out = |id: Id| !is_kept(Direction::Outgoing, id);
+    let proved = sum(&committed, Direction::Outgoing, &|id| left_out(id) && is_proved(id));
+    let costs_nothing = theirs.balance + collected_again + proved >= epoch.balance() + claimed;
+    let unproved = sum(&committed, Direction::Outgoing, &|id| left_out(id) && !is_proved(id));
     theirs.continuing.list().all(|(direction, id, _)| direction == Direction::Incoming || is_kept(direction, id))
-        && committed
-            .list()
-            .all(|(direction, id, _)| direction == Direction::Incoming || is_kept(direction, id) || costs_nothing)
+        && (unproved == 0 || costs_nothing)
 }
 
-/// Each end has collected a payment, and the account stopped before the other heard of it. The balance would be right
-/// whichever terms were accepted; but who accepts finds a payment of its own left out that it has paid, and its node calls
-/// it cancelled. So neither owner should, as long as nothing shows both the proof: a gap in the protocol, named here so that
-/// every other state in which nobody can settle is seen.
-fn have_collects_crossed(line: &Line) -> bool {
-    [0u8, 1].into_iter().all(|side| {
-        let taken = line.taken[usize::from(1 - side)];
-        line.end(side).epoch.as_ref().is_some_and(|epoch| {
-            let committed = epoch.pendings.committed();
-            let mut bound = committed.list().filter(|(way, ..)| *way == Direction::Outgoing);
-            bound.any(|(_, id, _)| taken[usize::from(id)])
+fn owner_accepts(line: &Line, side: Side) -> bool {
+    may_accept(line.end(side), &line.endings[usize::from(side)])
+}
+
+/// What an end that sees terms which leave out what it has committed may be shown, when it asks: that its friend has collected
+/// it. The friend's account has stopped, too, and nothing else tells of it.
+fn proofs(line: &Line, side: Side) -> Vec<Command> {
+    let (account, friend) = (line.end(side), line.end(1 - side));
+    let (Some(theirs), Some(epoch), Some(other)) = (account.acceptable_terms(), &account.epoch, &friend.epoch) else {
+        return Vec::new();
+    };
+    if !line.connected || friend.active().is_some() {
+        return Vec::new();
+    }
+    let is_unproved = |id: Id| line.endings[usize::from(side)][usize::from(id)].is_none();
+    let has_collected = |id: Id| line.taken[usize::from(1 - side)][usize::from(id)];
+    let committed = epoch.pendings.committed();
+    let left_out = committed.list().filter(|(direction, id, _)| {
+        *direction == Direction::Outgoing && theirs.continuing.find(*direction, *id).is_none()
+    });
+    left_out
+        .filter(|(_, id, _)| {
+            is_unproved(*id) && has_collected(*id) && other.pendings.find(Direction::Incoming, *id).is_none()
         })
-    })
+        .map(|(_, id, _)| Command::Prove(id))
+        .collect()
 }
 
 /// What no signed Commit binds on an account that stops is over.
@@ -145,6 +163,9 @@ impl Friends {
             let has_way = line.wire[usize::from(1 - side)].len() < self.in_flight;
             if account.resumed && has_words && has_way {
                 actions.push((side, Command::Sign));
+            }
+            if self.rules != Rules::NothingIsProved {
+                actions.extend(proofs(line, side).into_iter().map(|proof| (side, proof)));
             }
             if let Some(epoch) = &account.epoch {
                 for (direction, id, pending) in epoch.pendings.list() {
@@ -255,7 +276,7 @@ fn nothing_is_stuck(model: &Friends, state: &FriendsState) -> bool {
     }
     if !state.line.is_consistent() {
         // People have to settle it: at least one of them can.
-        return [0, 1].into_iter().any(|side| may_accept(state.line.end(side))) || have_collects_crossed(&state.line);
+        return [0, 1].into_iter().any(|side| owner_accepts(&state.line, side));
     }
     let ends = [state.line.end(0), state.line.end(1)];
     ends.iter().all(|end| end.active().is_some_and(|epoch| epoch.pendings.list().next().is_none()))
@@ -309,7 +330,7 @@ impl Model for Friends {
             if state.story.stops > 0 && account.active().is_some() {
                 actions.push((side, Command::Stop));
             }
-            if state.story.accepts > 0 && may_accept(account) {
+            if state.story.accepts > 0 && owner_accepts(&state.line, side) {
                 actions.push((side, Command::Accept));
             }
         }

@@ -38,6 +38,9 @@ pub enum Command {
     Stop,
     /// The owner accepts the friend's terms.
     Accept,
+    /// The friend, asked how this request has ended that its terms leave out, shows the preimage with which it has collected it.
+    /// The node takes it as paid; on the account nothing changes.
+    Prove(Id),
     /// Propose the changed view of a stopped account.
     Repropose,
     /// Send a Resume.
@@ -200,6 +203,7 @@ impl Line {
                 Some(events) => Outcome { done: true, events, ..Outcome::default() },
                 None => done(false),
             },
+            Command::Prove(_) => done(true),
             Command::Repropose => done(account.repropose(rules)),
             Command::Show => {
                 self.show(side);
@@ -318,10 +322,17 @@ impl Line {
                 }
             }
             Command::Collect(id, _) if outcome.done => taken[index][usize::from(*id)] = true,
+            Command::Prove(id) => {
+                noted.released_twice |= endings[index][usize::from(*id)].replace(Ending::Paid).is_some();
+            }
             _ => {}
         }
         for event in &outcome.events {
             match event {
+                // It was proved before: nobody waits for it any more.
+                Event::Collected(id, _) | Event::Released(id)
+                    if endings[index][usize::from(*id)] == Some(Ending::Paid)
+                        && before.epoch.as_ref().is_some_and(|epoch| epoch.is_bound(*id)) => {}
                 Event::Collected(id, _) | Event::Cancelled(id) | Event::Released(id) => {
                     let is_paid = matches!(event, Event::Collected(..));
                     let ending = if is_paid { Ending::Paid } else { Ending::Released };

@@ -256,6 +256,8 @@ impl MirrorLine {
                 Ok(events) => Outcome { done: true, events: model_events(&events), ..Outcome::default() },
                 Err(_) => done(false),
             },
+            // Between nodes: their accounts hear nothing of it.
+            Command::Prove(_) => done(true),
             Command::Repropose => done(account.repropose(&signer)),
             Command::Show => {
                 self.show(side);

@@ -60,7 +60,7 @@ pub fn may_mediator_accept(state: &ChainState, line: usize) -> bool {
     };
     // What its balance costs is the owner's own decision, so here it takes only what costs nothing.
     terms.balance >= account.current_terms().balance
-        && may_accept(account)
+        && may_accept(account, &state.lines[line].endings[usize::from(Chain::side(line, MEDIATOR))])
         && (0..REQUESTS as Id).filter(|id| is_promised(*id)).all(keeps)
 }
 

@@ -49,6 +49,7 @@ const BROKEN: &[(Rules, &str, &str)] = &[
     (Rules::NewEpochForgetsCollects, "stop", "at rest the balance is what was paid"),
     (Rules::NothingIsResent, "pay-one-crash", "at rest nothing is pending, or people can settle it"),
     (Rules::NothingIsResent, "pay-twice-crash", "at rest nothing is pending, or people can settle it"),
+    (Rules::NothingIsProved, "pay-both-stop", "at rest nothing is pending, or people can settle it"),
     (Rules::NothingIsResent, "chain-crash", "at rest nothing is pending and all agree on who was paid"),
     (Rules::CommitsBeforeItsUpstream, "chain", "the mediator never loses"),
     (Rules::CommitsBeforeItsUpstream, "chain-crash", "the mediator never loses"),
