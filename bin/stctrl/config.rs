@@ -265,7 +265,11 @@ async fn reset_friend(call: &Account, app: &App, voice: Voice) -> Outcome {
     });
     let (name, currency) = (clean(name), &call.currency);
     voice.say(document, || match remote_balance {
-        Some(balance) => format!("accepted: the balance with {name} was {local_balance} and is {balance} ({currency})\n"),
-        None => format!("offered to {name}: to go on with a balance of {local_balance} ({currency}), all that is left here\n"),
+        Some(balance) => {
+            format!("accepted: the balance with {name} was {local_balance} and is {balance} ({currency})\n")
+        }
+        None => format!(
+            "offered to {name}: to go on with a balance of {local_balance} ({currency}), all that is left here\n"
+        ),
     })
 }

@@ -47,7 +47,9 @@ impl Batch<'_> {
             Ok(events) => {
                 if let Status::Inconsistent { mine, theirs: Some(theirs), .. } = status {
                     let (before, after) = (mine.balance, theirs.balance);
-                    log::warn!("the terms of \"{name}\" were accepted: the balance in {currency} was {before} and is {after}");
+                    log::warn!(
+                        "the terms of \"{name}\" were accepted: the balance in {currency} was {before} and is {after}"
+                    );
                 }
                 events
             }
