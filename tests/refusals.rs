@@ -102,7 +102,8 @@ fn balances_that_do_not_negate_are_shown_on_both_sides_and_settled() {
     let table = town.stctrl("a", &["info", "friends"]).expect();
     assert!(table.contains("| I") && table.contains("10") && table.contains('7'), "{table}");
     // a accepts what b says.
-    town.stctrl("a", &["config", "reset-friend", "-n", "b"]).expect();
+    let accepted = town.stctrl("a", &["config", "reset-friend", "-n", "b"]).expect();
+    assert!(accepted.contains("was 10 and is 7"), "{accepted}");
     for (node, friend, balance) in [("a", "b", 7), ("b", "a", -7)] {
         town.wait_until("the account is consistent", |town| town.account(node, friend)["status"] == "consistent");
         assert_eq!(town.balance(node, friend), balance);

@@ -15,6 +15,7 @@
 mod apps;
 mod backup;
 mod check;
+mod clock;
 mod init;
 mod passphrase;
 mod restore;

@@ -1,6 +1,7 @@
 //! The commands `restore` and `recover`: a database that is older than what friends have seen, or a new one. Both only prepare
 //! it; the next run catches up with the friends.
 
+use super::clock::now_ms;
 use super::init::{servers, stem};
 use super::{database_failure, existing, public_key};
 use crate::files;
@@ -13,7 +14,6 @@ use offst_proto::ticket::Ticket;
 use offst_store::{Store, StoreError};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {
@@ -55,11 +55,12 @@ pub(super) fn restore(Restore { dir, input, force }: Restore) -> Outcome {
     let folder = existing(dir)?;
     let node = public_key(&folder)?;
     check_place(&folder, force)?;
+    let now_ms = now_ms()?;
     let _lock = folder.lock()?;
     let what = format!("{} was not put back", input.display());
     put_in_place(&folder, &what, |made| {
         Store::copy(&input, node, made).map_err(|error| database_failure(format!("{what}: {error}"), &error))?;
-        mark(made, node, RecoveryRecord::new(now_ms(), false), Vec::new()).or_failed(&what)
+        mark(made, node, RecoveryRecord::new(now_ms, false), Vec::new()).or_failed(&what)
     })?;
     say("The copy is in place. When the node runs again, it catches up with each friend that is online.")
 }
@@ -70,6 +71,7 @@ pub(super) fn recover(arguments: Recover) -> Outcome {
     let folder = existing(dir)?;
     let node = public_key(&folder)?;
     check_place(&folder, force)?;
+    let now_ms = now_ms()?;
     let mut changes = Vec::new();
     for (name, ticket) in servers(&relay, Ticket::into_relay)? {
         changes.push(Change::Relay(name, Some(ticket)));
@@ -96,20 +98,15 @@ pub(super) fn recover(arguments: Recover) -> Outcome {
                 path.display()
             )));
         }
-        changes.extend(lost_friend(node, name, ticket, max_debt, now_ms()));
+        changes.extend(lost_friend(node, name, ticket, max_debt, now_ms));
     }
     let _lock = folder.lock()?;
     let what = "the new database was not made";
     put_in_place(&folder, what, |made| {
         Store::create(made, node).or_failed(what)?;
-        mark(made, node, RecoveryRecord::new(now_ms(), true), changes).or_failed(what)
+        mark(made, node, RecoveryRecord::new(now_ms, true), changes).or_failed(what)
     })?;
     say("The new database is in place. When the node runs, each friend that is online shows what both have signed.")
-}
-
-fn now_ms() -> u64 {
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn check_place(folder: &Folder, force: bool) -> Outcome {

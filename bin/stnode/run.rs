@@ -1,5 +1,6 @@
 //! The command `run`.
 
+use super::clock;
 use super::settings::NodeFile;
 use super::trusted::TrustedApps;
 use super::{database_failure, existing};
@@ -27,6 +28,8 @@ pub(super) struct Run {
 /// Checks every file, then runs the node until a signal.
 pub(super) fn run(Run { dir, places }: Run) -> Outcome {
     serving::start_logging();
+    // Any run may find out that its database is old, and recover.
+    clock::now_ms()?;
     let folder = existing(dir)?;
     let _lock = folder.lock()?;
     leftovers::sweep(&folder);

@@ -102,7 +102,9 @@ impl Batch<'_> {
             if underway > 0 {
                 return Err(format!(
                     "{underway} payments that \"{name}\" has committed are still on their way to their sellers: try again \
-                     when they have ended (see `info friends`: RPD is 0 then)"
+                     when they have ended (see `info friends`: RPD is 0 then). Those that come back to \"{name}\" itself end \
+                     when the friend before it has replaced its key; if each waits for the other, one of you removes \
+                     \"{name}\" by force and adds the new ticket with the balance"
                 ));
             }
         }

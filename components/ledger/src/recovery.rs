@@ -135,6 +135,8 @@ impl Account {
         self.recovery.trust = Trust::Doubtful;
         self.stopped = Some(StopReason::OwnStateLost);
         self.resumed = false;
+        // What was shown was called certain. The friend may be in doubt, too, and then waits for what is said in doubt.
+        self.recovery.link.has_shown = false;
         self.marks.head = true;
         let Some(epoch) = &mut self.epoch else { return };
         for id in epoch.take_back_commits() {

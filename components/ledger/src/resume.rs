@@ -52,6 +52,7 @@ impl Account {
             (mine, account.active().map(|epoch| epoch.agreed), account.asks_for_evidence())
         };
         let shown_before = shown(self);
+        let has_forgotten = !resume.recovering && self.shows_less(&resume);
         let farthest = self.farthest_epoch(now_ms);
         self.recovery.link.friend_recovers = resume.recovering;
         let taken = match resume.opening {
@@ -79,7 +80,8 @@ impl Account {
         }
         // What was shown may have been lost on its way, and the friend may not know yet what it has lost.
         let has_begun = !outcome.events.is_empty();
-        if !has_begun && (resume.recovering || self.recovery.trust == Trust::Shown) {
+        let is_old_itself = has_forgotten && self.recovery.trust == Trust::Doubtful;
+        if !has_begun && (resume.recovering || self.recovery.trust == Trust::Shown || is_old_itself) {
             self.show_evidence(&mut outcome, signer);
         }
         outcome.reply = shown(self) != shown_before || is_answered_in_doubt;
@@ -106,6 +108,20 @@ impl Account {
         // Only when the friend's Opening accepts our terms an epoch begins without an Opening of ours for it.
         let is_acceptance = theirs.is_some_and(|theirs| theirs.epoch == number && theirs.accepts.is_some());
         number >= self.next_epoch() && number <= farthest && !is_acceptance
+    }
+
+    /// Whether the friend shows less than it has signed, as far as we know: its database is old, and it may not know that. Also who
+    /// is in doubt himself holds signatures that tell it.
+    fn shows_less(&self, resume: &Resume) -> bool {
+        let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
+        let shown = resume.opening.as_ref().map(|opening| opening.peek().epoch);
+        let has_older_terms = shown.zip(known).is_some_and(|(shown, known)| shown < known);
+        let is_behind = self.epoch.as_ref().zip(resume.epoch.as_ref()).is_some_and(|(epoch, position)| {
+            let is_ours = (position.number, position.agreed) == (epoch.number, epoch.agreed);
+            position.number < epoch.number && !epoch.is_untouched()
+                || is_ours && resend_from(epoch, position) == Err(StopReason::FriendStateLost)
+        });
+        has_older_terms || is_behind
     }
 
     /// The friend claims to hold what we do not know. Our database is old, or the friend lies: it is asked to show it, and

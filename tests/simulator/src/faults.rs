@@ -179,8 +179,6 @@ named! {
         Reset = "accounts reset",
         /// An account of which neither side could show enough was settled by an owner.
         SettledByPeople = "accounts settled by people after both ends had lost something",
-        /// The same, but that neither end had terms that the other could accept: both removed each other and began anew.
-        BegunAnew = "accounts begun anew by people after both ends had lost something",
         /// An account was handed over from a lost key to the one that came after it.
         HandedOver = "accounts handed over to a new key",
         /// The same while requests that the friend had committed were pending on it.

@@ -20,8 +20,15 @@ impl Life {
     /// Where requests that a lost friend had committed never end, its key cannot be replaced: two payments that the lost node had
     /// sent around opposite ways wait for each other. The owner removes the lost friend, and whoever loses by that settles it
     /// in the world outside.
+    ///
+    /// # Panics
+    /// When a key was replaced, and the account with the new one has not come right.
     pub(crate) fn give_up_lost_keys(&mut self) {
         for Handover { friend, lost, heir, .. } in std::mem::take(&mut self.handovers) {
+            assert!(
+                !self.world.note_replaced(friend, lost),
+                "node {friend} has replaced the key of node {lost}, and its account with node {heir} does not come right"
+            );
             self.world.careless.extend([friend, lost, heir]);
             self.world.faults.did(Deed::GivenUpLostKey);
             let name = name(lost);

@@ -81,20 +81,6 @@ impl Life {
                 }
                 let has_settled = self.accept(a, b, &currency) || self.accept(b, a, &currency);
                 let status = |from: usize, to: usize| self.world.nodes[from].status(self.world.key(to), &currency);
-                // An old disk that was put back in silence proposes epochs that its friend knows to be over, so that there is
-                // nothing to accept. The friend's owner is told all the same; the two remove each other and begin anew.
-                let is_told = |status: Option<Status>| {
-                    matches!(status, Some(Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. }))
-                };
-                if !has_settled && (is_told(status(a, b)) || is_told(status(b, a))) {
-                    self.world.faults.did(Deed::BegunAnew);
-                    for (from, to) in [(a, b), (b, a)] {
-                        let name = name(to);
-                        self.world.command(from, Command::RemoveFriend { name, force: true, forgive: true });
-                    }
-                    self.world.settle();
-                    continue;
-                }
                 assert!(
                     has_settled,
                     "both ends of the account of {a} and {b} in {currency} have lost something, and nobody is asked to settle \

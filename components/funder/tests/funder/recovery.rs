@@ -390,6 +390,47 @@ fn an_older_copy_and_a_lost_disk_are_settled_by_their_owners() {
     }
 }
 
+/// One end recovers from a copy; at the other an older one was put back in silence, whose owner knows of nothing. What the first
+/// holds tells the second that it is old.
+#[test]
+fn a_silent_old_disk_is_found_out_by_a_friend_that_recovers_itself() {
+    for is_stopped in [false, true] {
+        for first in [0, 1] {
+            let mut world = World::row(2, 1000);
+            let (id, _) = world.send(0, 1, 100);
+            world.settle();
+            world.advance(1_000);
+            assert_eq!(world.payment(0, id).progress, Progress::Paid);
+            if is_stopped {
+                assert_eq!(world.ask(1, Command::DisableFriend { name: name(0), force: true }), Reply::Done);
+                assert_eq!(world.ask(1, Command::EnableFriend(name(0))), Reply::Done);
+            }
+            let older = world.nodes[1].disk.clone();
+            // Another epoch begins, and something happens in it.
+            lose_disk(&mut world, 0, &[1]);
+            end(&mut world);
+            assert!(world.is_consistent(0, 1));
+            world.send(0, 1, 200);
+            world.settle();
+            world.advance(1_000);
+            let newer = world.nodes[0].disk.clone();
+            world.disconnect(0, 1);
+            for node in [first, 1 - first] {
+                let (copy, is_marked) = if node == 0 { (newer.clone(), true) } else { (older.clone(), false) };
+                put_back(&mut world, node, copy, is_marked);
+            }
+            world.connect_all();
+            world.advance(10_000);
+            let status = |node: usize| world.nodes[node].account(world.key(1 - node)).status();
+            assert!(world.is_consistent(0, 1), "{is_stopped}, {first}: {:?}, {:?}", status(0), status(1));
+            end(&mut world);
+            assert!(!is_recovering(&world, 0) && !is_recovering(&world, 1));
+            world.assert_quiet();
+            assert_eq!((world.balance(1, 0), world.balance(0, 1)), (300, -300));
+        }
+    }
+}
+
 /// 0 - 1 - 2; what 0 owes to 1 is known to the backup that 2 keeps for 1. Then 0 shows less.
 fn liar() -> World {
     let mut world = World::row(3, 1000);

@@ -3,7 +3,7 @@
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Status};
 use offst_proto::Currency;
-use offst_proto::order::NewFriend;
+use offst_proto::order::{NewFriend, Purpose};
 use offst_proto::payment::CancelReason;
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::Operation;
@@ -203,6 +203,48 @@ fn what_the_friend_has_committed_is_waited_for() {
     assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
     add(&mut world, 3, 1, -before);
     assert_eq!(world.balance(1, 3), before);
+}
+
+/// The lost node had sent one payment around a ring and another the opposite way: each friend waits for the other. When one of
+/// them gives its account up, everything ends, and nobody has lost anything.
+#[test]
+fn payments_around_opposite_ways_through_a_lost_key_end_when_one_friend_gives_it_up() {
+    let mut world = World::new(4, 11);
+    for (a, b) in [(0, 1), (1, 2), (0, 2)] {
+        world.befriend(a, b, 1000, 1000);
+    }
+    world.connect_all();
+    world.settle();
+    world.advance(2000);
+    let ids = [1, 2].map(|friend| {
+        let purpose = Purpose::Rebalance { friend: name(friend), currency: Currency::default(), amount: 50 };
+        let order = world.order(purpose);
+        let id = order.payment_id;
+        world.command(0, Command::Pay(Box::new(order)));
+        id
+    });
+    while ids.iter().any(|id| world.payment(0, *id).progress != Progress::Committed) {
+        assert!(world.step());
+    }
+    world.settle_but(0);
+    assert!(is_bound(&world, 1, 0) && is_bound(&world, 2, 0), "each holds the last step of one payment");
+    world.kill(0);
+    world.advance(200_000);
+    for friend in [1, 2] {
+        assert!(refusal(replace(&mut world, friend, 0, 3)).contains("each waits for the other"));
+    }
+    assert_eq!(world.ask(1, Command::RemoveFriend { name: name(0), force: true, forgive: true }), Reply::Done);
+    world.advance(5000);
+    assert_eq!(replace(&mut world, 2, 0, 3), Reply::Done);
+    add(&mut world, 3, 2, 0);
+    assert_eq!(world.ask(3, world.reset(2)), Reply::Done);
+    world.advance(5000);
+    add(&mut world, 3, 1, 0);
+    add(&mut world, 1, 3, 0);
+    world.advance(5000);
+    assert!(world.is_consistent(1, 3) && world.is_consistent(2, 3) && world.is_consistent(1, 2));
+    assert_eq!((world.nodes[1].wealth(), world.nodes[2].wealth(), world.nodes[3].wealth()), (0, 0, 0));
+    world.assert_quiet();
 }
 
 #[test]
