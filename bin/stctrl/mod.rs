@@ -11,6 +11,7 @@
 //! | `funds`, `quote`, `circles` | payments, what they would cost, and credit that comes back |
 //! | `history` | long lists |
 //! | `verify` | checks of files, without a node |
+//! | `statement` | what a friend statement proves |
 //! | `friends_table`, `table` | tables for people |
 //! | `json` | the same for programs |
 //! | `text`, `progress` | what reaches a terminal |
@@ -29,6 +30,7 @@ mod json;
 mod progress;
 mod quote;
 mod seller;
+mod statement;
 mod table;
 mod text;
 mod verify;
@@ -143,6 +145,8 @@ mod tests {
             "info balance",
             "info public-key",
             "info export-ticket -o FILE",
+            "info friend-statement -n NAME -o FILE",
+            "info friend-statement -n NAME -o FILE --currency hours --force --json",
             "info watch",
             "config add-relay -n NAME -r FILE",
             "config remove-relay -n NAME",
@@ -185,6 +189,7 @@ mod tests {
             "funds history --csv FILE",
             "verify receipt -i INVOICE -r RECEIPT",
             "verify receipt -r RECEIPT",
+            "verify statement FILE",
             "verify ticket FILE",
             "completions bash",
             "man",

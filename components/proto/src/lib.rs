@@ -9,6 +9,7 @@ pub mod checked_text;
 pub mod encoding;
 mod frame;
 pub mod friend;
+pub mod friend_statement;
 pub mod id;
 pub mod index;
 pub mod invoice;
