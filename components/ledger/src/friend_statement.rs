@@ -105,6 +105,10 @@ pub fn acknowledged(
     let newest = statements.iter().rev().find(|statement| statement.author == friend);
     let acknowledges = newest.map_or(0, |statement| statement.ack_seq);
     let is_later = |statement: &Verified<Statement>| statement.author == node && statement.seq > acknowledges;
+    let first = statements.iter().find(|statement| statement.author == node);
+    if checkpoint.is_some_and(|checkpoint| checkpoint.author == node) && first.is_none_or(is_later) {
+        return Err(NothingProven::NeverAccepted);
+    }
     let (later, said): (Vec<_>, Vec<_>) = statements.into_iter().partition(is_later);
     let mut replay = Replay::begin(&key, agreement, checkpoint);
     replay.take_all(said)?;
@@ -256,7 +260,7 @@ fn account_evidence(key: &AccountKey, image: AccountImage) -> Result<Option<Acco
 fn reduced(friend: PublicKey, whole: &AccountEvidence, extent: Extent) -> AccountEvidence {
     let is_of_friend = |statement: &&Unverified<Statement>| statement.peek().author == friend;
     let ends_at = match extent {
-        Extent::Collected | Extent::Signed => whole.statements.iter().filter(is_of_friend).last(),
+        Extent::Collected | Extent::Signed => whole.statements.iter().rfind(is_of_friend),
         Extent::Start => match whole.checkpoint {
             // A checkpoint of ours proves something only with what acknowledges it.
             Some(EvidenceCheckpoint { by_sender: true, .. }) => return reduced(friend, whole, Extent::Signed),
@@ -269,7 +273,7 @@ fn reduced(friend: PublicKey, whole: &AccountEvidence, extent: Extent) -> Accoun
         statement.peek().operations.iter().any(|operation| matches!(operation, Operation::Collect { .. }))
     };
     let of_node = |statement: &&Unverified<Statement>| !is_of_friend(statement);
-    let last_collect = whole.statements.iter().filter(of_node).filter(collects).last();
+    let last_collect = whole.statements.iter().filter(of_node).rfind(collects);
     let own = match (extent, last_collect) {
         (Extent::Collected, Some(last)) => newest.1.max(last.peek().seq),
         _ => newest.1,

@@ -78,6 +78,7 @@ targets! {
     invoice_text, 1000;
     ticket, 1000;
     receipt, 1000;
+    friend_statement, 1000;
     words, 2000;
     row, 3000;
     account, 1000;

@@ -1,11 +1,13 @@
 //! What a friend statement proves to others, and that a liar can only show less.
 
 use super::*;
-use crate::{Acknowledged, NoStatement, NothingProven, acknowledged, friend_statement};
+use crate::recovery::Trust;
+use crate::{Acknowledged, NoStatement, NothingProven, Unproven, acknowledged, friend_statement};
 use offst_proto::friend::EvidenceCheckpoint;
 use offst_proto::friend_statement::AccountEvidence;
 use offst_proto::opening::Opening;
 use offst_proto::statement::Operation;
+use proptest::prelude::*;
 
 fn key_of(pair: &Pair, end: usize) -> PublicKey {
     pair.ends[end].account.key().local
@@ -257,6 +259,101 @@ fn a_statement_that_is_too_large_ends_earlier() {
     assert!(made.is_shortened);
     assert!(made.proves[0].seq <= before.seq, "{:?} {before:?}", made.proves);
     assert_eq!((made.proves[0].balance, made.proves[0].friend_pending), (5, 0));
+}
+
+/// A friend statement of either end says what an audit of its rows says of the friend's newest statement. Says whose there is.
+fn assert_as_audited(pair: &Pair) -> [bool; 2] {
+    [0, 1].map(|end| {
+        let image = pair.ends[end].rows.image();
+        let audited = match crate::audit(pair.ends[end].account.key(), &image, &CheapVerifier) {
+            Ok(audited) => audited,
+            // The epoch is over: limits that what was adopted begins with were not taken over, and what waited to be signed may
+            // not fit the last words.
+            Err(Unproven::Other { .. } | Unproven::Unsigned)
+                if pair.ends[end].account.recovery.trust != Trust::Sound =>
+            {
+                return false;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let made = friend_statement(
+            key_of(pair, end),
+            key_of(pair, 1 - end),
+            vec![(Default::default(), image)],
+            &CheapVerifier,
+        );
+        let proven = match made {
+            Ok(made) => made.proves[0].clone(),
+            Err(NoStatement::NothingSigned) => {
+                assert!(audited.is_none());
+                return false;
+            }
+            // The friend may not have acknowledged our checkpoint that all rests on, nor said anything since we accepted its terms.
+            Err(NoStatement::Unproven { error: NothingProven::NeverAccepted, .. }) => {
+                let epoch = pair.ends[end].account.epoch().unwrap();
+                let is_ours = epoch.kept.checkpoint_of == Some(crate::key::Side::Local);
+                let was_accepted = epoch.agreement.theirs.epoch < epoch.number && epoch.theirs.seq == 0;
+                assert!(is_ours || was_accepted, "{epoch:?}");
+                return false;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let audited = audited.unwrap();
+        match audited.friend {
+            Some(proof) => {
+                assert_eq!((proven.seq, proven.acknowledges), (proof.seq, proof.acknowledges));
+                assert_eq!(proven.balance, proof.balance);
+                assert_eq!((proven.node_pending, proven.friend_pending), (proof.local_pending, proof.remote_pending));
+            }
+            None => assert_eq!((proven.seq, proven.balance), (0, audited.opening_balance)),
+        }
+        assert!(proven.collected <= proven.committed && proven.committed <= proven.friend_pending, "{proven:?}");
+        true
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: random::cases().div_ceil(4), ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_says_what_an_audit_says(play in random::plays(true, false)) {
+        let mut pair = Pair::new();
+        for (step, end, index) in play {
+            random::take(&mut pair, step, end.into(), index);
+            assert_as_audited(&pair);
+        }
+        random::finish(&mut pair);
+        prop_assert_eq!(assert_as_audited(&pair), [true, true]);
+        for end in [0, 1] {
+            let (_, proven) = made(&pair, end).unwrap();
+            let epoch = pair.ends[end].account.epoch().unwrap();
+            prop_assert_eq!((proven.balance, proven.epoch), (epoch.balance(), epoch.number));
+        }
+    }
+
+    #[test]
+    fn it_says_so_too_while_a_lost_disk_comes_back(
+        play in random::plays(false, false),
+        crashes in prop::collection::vec(0u8..6, 0..6),
+    ) {
+        let mut pair = Pair::new();
+        for (step, end, index) in play {
+            random::take(&mut pair, step, end.into(), index);
+        }
+        pair.now_ms += 1000;
+        recovery::lose(&mut pair, 0);
+        for (number, crash) in crashes.iter().enumerate() {
+            pair.connect();
+            for _ in 0..*crash {
+                pair.deliver(number % 2);
+                pair.deliver(1 - number % 2);
+                assert_as_audited(&pair);
+            }
+            pair.restart(usize::from(crash % 3 == 0));
+        }
+        random::finish(&mut pair);
+        prop_assert_eq!(assert_as_audited(&pair), [true, true]);
+    }
 }
 
 #[test]
