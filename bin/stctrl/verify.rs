@@ -1,12 +1,13 @@
 //! The group `verify`: checks of files, offline and without a node.
 
 use super::arguments::load_invoice;
-use super::{Voice, statement};
+use super::{Voice, invitation, statement};
 use crate::files::read_text;
 use crate::outcome::{Explain, Failure, Outcome};
 use clap::Subcommand;
 use offst_crypto::Ed25519Verifier;
 use offst_proto::friend_statement::FriendStatement;
+use offst_proto::invitation::InvitationText;
 use offst_proto::limits::FRIEND_STATEMENT_BYTES_MAX;
 use offst_proto::receipt::{RECEIPT_FILE_BYTES_MAX, Receipt, ReceiptError};
 use offst_proto::ticket::{FriendTicket, ServerTicket, TICKET_BYTES_MAX, Ticket};
@@ -21,6 +22,12 @@ pub(super) enum Verify {
     Statement {
         /// The friend statement
         file: PathBuf,
+    },
+    /// Check an invitation or the answer to one, and show what it says
+    Invitation {
+        /// The line of text
+        #[arg(value_parser = invitation::line)]
+        text: InvitationText,
     },
     /// Check a ticket, and show what it says
     Ticket {
@@ -43,6 +50,7 @@ pub(super) fn run(verify: Verify, voice: Voice) -> Outcome {
     match verify {
         Verify::Receipt(check) => receipt(&check, voice),
         Verify::Statement { file } => friend_statement(&file, voice),
+        Verify::Invitation { text } => invitation::verify(&text, voice),
         Verify::Ticket { file } => ticket(&file, voice),
     }
 }

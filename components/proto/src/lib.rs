@@ -12,6 +12,7 @@ pub mod friend;
 pub mod friend_statement;
 pub mod id;
 pub mod index;
+pub mod invitation;
 pub mod invoice;
 pub mod key_replacement;
 pub mod limits;

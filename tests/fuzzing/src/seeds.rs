@@ -21,6 +21,7 @@ use offst_proto::index::{
     Answer as WaysAnswer, BUCKETS, Edge, Exclusion, FederationRefusal, Hop, IndexToNode, Listing, NodeToIndex, Query,
     ServerToServer, Update, UpdateName, UpdateOutcome, UpdateResult,
 };
+use offst_proto::invitation::{Invitation, InvitationText};
 use offst_proto::invoice::Invoice;
 use offst_proto::opening::{Continuing, Opening};
 use offst_proto::payment::CancelReason;
@@ -551,6 +552,17 @@ pub(crate) fn evidence() -> Seeds {
         }
     }
     seeds.dedup();
+    seeds
+}
+
+pub(crate) fn invitation() -> Seeds {
+    let server = ServerTicket { public_key: key(3), address: "127.0.0.1:7000".parse().expect("an address") };
+    let ticket = |seed| FriendTicket { public_key: key(seed), relays: vec![server.clone()], address: None };
+    let invitation = Invitation::new(ticket(1), Currency::default(), -5, 100, &identity(4));
+    let answer = invitation.answer(ticket(2), 7);
+    let mut seeds = vec![invitation.to_canonical_bytes(), answer.to_canonical_bytes()];
+    seeds.push(InvitationText::Invitation(invitation).to_text().into_bytes());
+    seeds.push(InvitationText::Answer(answer).to_text().into_bytes());
     seeds
 }
 

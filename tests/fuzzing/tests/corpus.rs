@@ -76,6 +76,7 @@ targets! {
     update, 1000;
     peer_backup, 1000;
     invoice_text, 1000;
+    invitation, 1000;
     ticket, 1000;
     receipt, 1000;
     friend_statement, 1000;
