@@ -46,6 +46,8 @@ interface Reports {
   # What the node was paid, part by part.
   keyReplacements @10 () -> (records :List(Data));
   # What the node has signed when friends lost their keys: canonical bytes of key replacements (docs/protocol.md), oldest first.
+  friendStatement @11 (name :Text, currency :Text) -> (result :FriendStatementResult);
+  # What proves to others how the accounts with a friend stand: all of them, or the one in the currency if one is named.
 }
 
 interface Subscription {
@@ -182,6 +184,20 @@ struct InvoiceStatusResult {
     # The node has no invoice of this id.
     refused @2 :Text;
   }
+}
+
+struct FriendStatementResult {
+  union {
+    statement @0 :FriendStatement;
+    refused @1 :Text;
+  }
+}
+
+struct FriendStatement {
+  file @0 :Text;
+  # The content of the file.
+  shortened @1 :Bool;
+  # All that the friend has signed is more than a file holds: it ends with an earlier statement of the friend's.
 }
 
 struct NewInvoice {

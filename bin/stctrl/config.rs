@@ -3,6 +3,7 @@
 use super::Voice;
 use super::arguments::{Named, amount, balance, name, whole_number};
 use super::connection::Connection;
+use super::invitation::{self, Accept, Invite};
 use super::progress::with_progress;
 use super::text::clean;
 use crate::files::load_ticket;
@@ -46,6 +47,11 @@ pub(super) enum Config {
     SetFriendRelays(Contact),
     /// Accept a friend's terms for an account on which the two of you do not agree; says the old and the new balance
     ResetFriend(Account),
+    /// Print a line of text that invites a friend to an account on these terms
+    Invite(Invite),
+    /// Add the friend whose invitation, or whose answer to yours, this is, and take its requests. Accepting an invitation prints
+    /// the answer: the inviter accepts it in turn
+    Accept(Accept),
     /// Go on with a friend who has lost its key, under the key of its new ticket: the accounts keep their balances, the lost key
     /// is never accepted again
     ReplaceFriendKey(Contact),
@@ -184,6 +190,11 @@ enum Tickets {
 }
 
 pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outcome {
+    let config = match config {
+        Config::Invite(invite) => return invitation::invite(invite, connection, voice),
+        Config::Accept(accept) => return invitation::accept(accept, connection, voice),
+        config => config,
+    };
     let tickets = match &config {
         Config::AddRelay(AddRelay { relay, .. }) => Tickets::Server(load_ticket(relay, Ticket::into_relay)?),
         Config::AddIndex(AddIndex { index, .. }) => Tickets::Server(load_ticket(index, Ticket::into_index_client)?),
@@ -238,6 +249,8 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
         (Config::SetAutoClear(call), _) => app.set_auto_clear(call.switch == Switch::On).await,
         (
             Config::ResetFriend(_)
+            | Config::Invite(_)
+            | Config::Accept(_)
             | Config::AddRelay(_)
             | Config::AddIndex(_)
             | Config::AddFriend(_)
@@ -245,7 +258,7 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
             | Config::ReplaceFriendKey(_),
             _,
         ) => {
-            unreachable!("the ticket of this command was read before, and a reset has its own function")
+            unreachable!("the ticket of this command was read before, and others have functions of their own")
         }
     }
 }

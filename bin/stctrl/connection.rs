@@ -5,6 +5,7 @@ use crate::files::{load_identity, load_ticket};
 use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome};
 use offst_app::{App, AppError};
+use offst_crypto::Identity;
 use offst_proto::ticket::Ticket;
 use offst_secure_channel::ConnectError;
 use std::path::PathBuf;
@@ -26,6 +27,14 @@ impl Connection {
     /// A file is wrong (exit code 2), the node cannot be reached or does not trust the application (exit code 1), or the
     /// command failed.
     pub(super) fn run(&self, command: impl AsyncFnOnce(App) -> Outcome) -> Outcome {
+        self.run_as(async |app, _| command(app).await)
+    }
+
+    /// The same for a command that needs the application's identity.
+    ///
+    /// # Errors
+    /// See [`Connection::run`].
+    pub(super) fn run_as(&self, command: impl AsyncFnOnce(App, &Identity) -> Outcome) -> Outcome {
         let idfile = match &self.idfile {
             Some(path) => path.clone(),
             None => Folder::new(None, "app")?.file("ident"),
@@ -38,7 +47,7 @@ impl Connection {
         let ticket = load_ticket(&ticket, Ticket::into_node)?;
         offst_app::block_on(async {
             let app = with_progress("Connecting", offst_app::connect(&ticket, &identity)).await.map_err(explained)?;
-            command(app).await
+            command(app, &identity).await
         })
         .or_failed("no connection can be made")?
     }

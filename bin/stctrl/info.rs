@@ -1,19 +1,24 @@
 //! The group `info`: what the node knows.
 
-use super::arguments::Output;
+use super::arguments::{Named, Output};
 use super::connection::Connection;
 use super::friends_table::friends_table;
 use super::table::Table;
-use super::{Voice, json, watch};
+use super::{Voice, json, statement, watch};
 use crate::files::Readers;
 use crate::outcome::Outcome;
 use clap::Subcommand;
+use offst_app::App;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{FriendReport, ServerReport, ServerState};
 use offst_proto::ticket::{FriendTicket, Ticket};
 use offst_proto::{Currency, Verified};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// What is said when not all that the friend has signed fits into the file.
+const SHORTENED: &str =
+    "The friend has signed more than a file holds, so this one ends earlier. Ask again when less is under way.\n";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Info {
@@ -31,12 +36,25 @@ pub(super) enum Info {
     ReplacedKeys,
     /// Write the ticket that friends need to add this node
     ExportTicket(Output),
+    /// Write down, for others to check, how the accounts with a friend stand by the friend's own signatures
+    FriendStatement(FriendStatementFile),
     /// Show the friends again whenever something changes, until interrupted
     Watch,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct FriendStatementFile {
+    #[command(flatten)]
+    named: Named,
+    /// Only the account in this currency
+    #[arg(long)]
+    currency: Option<Currency>,
+    #[command(flatten)]
+    output: Output,
+}
+
 pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome {
-    if let Info::ExportTicket(output) = &info {
+    if let Info::ExportTicket(output) | Info::FriendStatement(FriendStatementFile { output, .. }) = &info {
         output.check()?;
     }
     connection.run(async |app| match info {
@@ -71,7 +89,22 @@ pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome 
             output.write(&Ticket::Friend(ticket).to_toml(), Readers::Anyone)?;
             voice.say(json!({ "public_key": contact.public_key.to_string() }), String::new)
         }
+        Info::FriendStatement(arguments) => friend_statement(&arguments, &app, voice).await,
         Info::Watch => watch::run(&app, voice).await,
+    })
+}
+
+async fn friend_statement(arguments: &FriendStatementFile, app: &App, voice: Voice) -> Outcome {
+    let FriendStatementFile { named, currency, output } = arguments;
+    let report = app.friend_statement(&named.name, currency.as_ref()).await?;
+    // Whoever gets it will check it, too.
+    let proven = statement::check(&report.statement)?;
+    output.write(&report.statement.to_toml(), Readers::Owner)?;
+    let mut document = statement::document(&report.statement, &proven);
+    document["shortened"] = report.is_shortened.into();
+    voice.say(document, || {
+        let text = statement::text(&report.statement, &proven);
+        if report.is_shortened { text + SHORTENED } else { text }
     })
 }
 

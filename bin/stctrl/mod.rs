@@ -7,28 +7,33 @@
 //! | `init` | makes the folder of a new application |
 //! | `info`, `watch`, `events` | what the node reports |
 //! | `config` | friends, relays and index servers |
+//! | `invitation` | becoming friends by two lines of text |
 //! | `seller` | invoices |
 //! | `funds`, `quote`, `circles` | payments, what they would cost, and credit that comes back |
 //! | `history` | long lists |
 //! | `verify` | checks of files, without a node |
+//! | `statement` | what a friend statement proves |
 //! | `friends_table`, `table` | tables for people |
 //! | `json` | the same for programs |
-//! | `text`, `progress` | what reaches a terminal |
+//! | `text`, `drawing`, `progress` | what reaches a terminal |
 
 mod arguments;
 mod circles;
 mod config;
 mod connection;
+mod drawing;
 mod events;
 mod friends_table;
 mod funds;
 mod history;
 mod info;
 mod init;
+mod invitation;
 mod json;
 mod progress;
 mod quote;
 mod seller;
+mod statement;
 mod table;
 mod text;
 mod verify;
@@ -119,6 +124,8 @@ fn run(Arguments { connection, json, command }: Arguments) -> Outcome {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use offst_proto::invitation::{Invitation, InvitationText};
+    use offst_proto::ticket::FriendTicket;
 
     fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Arguments, clap::Error> {
         outcome::parse(std::iter::once("stctrl").chain(words).map(Into::into).collect())
@@ -133,6 +140,10 @@ mod tests {
     fn command_lines_of_the_contract_parse() {
         let key = offst_crypto::Identity::from_seed([1; 32]).public_key().to_string();
         let id = "AgICAgICAgICAgICAgICAg";
+        let identity = offst_crypto::Identity::from_seed([1; 32]);
+        let ticket = FriendTicket { public_key: identity.public_key(), relays: vec![], address: None };
+        let invitation = Invitation::new(ticket, Default::default(), 100, 50, &identity);
+        let invitation = InvitationText::Invitation(invitation).to_text();
         for line in [
             "-I app0/app0.ident -T node0/node0.ticket info friends",
             "info friends --json -I a -T b",
@@ -143,6 +154,8 @@ mod tests {
             "info balance",
             "info public-key",
             "info export-ticket -o FILE",
+            "info friend-statement -n NAME -o FILE",
+            "info friend-statement -n NAME -o FILE --currency hours --force --json",
             "info watch",
             "config add-relay -n NAME -r FILE",
             "config remove-relay -n NAME",
@@ -171,6 +184,11 @@ mod tests {
             "funds rebalance -n NAME --amount 5 --max-fee 3 --timeout 9 --currency hours",
             "funds clear",
             "funds clear --perform --currency hours --json",
+            "config invite --balance -100 --max-debt 50",
+            "config invite --balance 100 --max-debt 50 --currency hours --qr --json",
+            &format!("config accept {invitation}"),
+            &format!("config accept {invitation} --max-debt 50 -n NAME --qr"),
+            &format!("verify invitation {invitation}"),
             "config set-auto-clear on",
             "config set-auto-clear off",
             "funds send-funds --amount 5 --dest node1 --currency hours",
@@ -185,6 +203,7 @@ mod tests {
             "funds history --csv FILE",
             "verify receipt -i INVOICE -r RECEIPT",
             "verify receipt -r RECEIPT",
+            "verify statement FILE",
             "verify ticket FILE",
             "completions bash",
             "man",
@@ -216,6 +235,9 @@ mod tests {
             "funds quote --amount 5",
             "funds quote -i FILE --amount 5 --dest node1",
             "funds rebalance -n NAME",
+            "config invite --balance 100",
+            "config accept",
+            "config accept offst1abc",
             "config set-auto-clear",
             "config set-auto-clear yes",
             "funds send-funds --amount 5 --dest node1 --currency Euro",

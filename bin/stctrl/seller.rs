@@ -2,20 +2,19 @@
 
 use super::arguments::{Output, description, load_invoice_id, positive_amount, whole_number};
 use super::connection::Connection;
+use super::drawing::drawing;
 use super::history::{all_pages, rows_max};
 use super::progress::with_progress;
 use super::table::Table;
 use super::{Voice, json, text};
 use crate::files::Readers;
-use crate::outcome::{Explain, Failure, Outcome};
+use crate::outcome::{Failure, Outcome};
 use clap::Subcommand;
 use offst_app::{App, NewInvoice};
 use offst_proto::Currency;
 use offst_proto::Verified;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{InvoiceReport, InvoiceStatus};
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
 use serde_json::json;
 
 #[derive(Debug, Subcommand)]
@@ -112,7 +111,7 @@ async fn create(arguments: CreateInvoice, app: &App, voice: Voice) -> Outcome {
     let expiry_ms = expiry.map(|seconds| seconds * 1000);
     let invoice = app.create_invoice(&NewInvoice { amount, currency, description, expiry_ms }).await?;
     output.write(&invoice.to_toml(), Readers::Owner)?;
-    let drawing = if qr && !voice.json { drawing(&invoice)? } else { String::new() };
+    let drawing = if qr && !voice.json { drawing(&invoice.to_text())? } else { String::new() };
     voice.say(invoice_json(&invoice), || format!("{}\n{drawing}", invoice.to_text()))
 }
 
@@ -125,13 +124,6 @@ fn invoice_json(invoice: &Verified<Invoice>) -> serde_json::Value {
         "expires_ms": invoice.expires_ms,
         "text": invoice.to_text(),
     })
-}
-
-/// A QR code for a terminal with light letters on a dark ground: what is light is drawn. In capitals the text takes the code's compact mode.
-fn drawing(invoice: &Verified<Invoice>) -> Outcome<String> {
-    let code = QrCode::new(invoice.to_text().to_uppercase()).or_failed("the QR code cannot be drawn")?;
-    let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-    Ok(format!("{drawing}\n"))
 }
 
 fn invoices_table(invoices: &[InvoiceReport]) -> String {
@@ -184,7 +176,7 @@ mod tests {
             expires_ms: Some(1),
             secret: Secret::from_bytes([3; 32]),
         };
-        let drawing = drawing(&Verified::sign(invoice, &seller)).unwrap();
+        let drawing = drawing(&Verified::sign(invoice, &seller).to_text()).unwrap();
         assert!(drawing.lines().count() > 30 && drawing.lines().all(|line| line.chars().count() > 60));
     }
 }

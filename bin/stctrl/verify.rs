@@ -1,11 +1,14 @@
 //! The group `verify`: checks of files, offline and without a node.
 
-use super::Voice;
 use super::arguments::load_invoice;
+use super::{Voice, invitation, statement};
 use crate::files::read_text;
 use crate::outcome::{Explain, Failure, Outcome};
 use clap::Subcommand;
 use offst_crypto::Ed25519Verifier;
+use offst_proto::friend_statement::FriendStatement;
+use offst_proto::invitation::InvitationText;
+use offst_proto::limits::FRIEND_STATEMENT_BYTES_MAX;
 use offst_proto::receipt::{RECEIPT_FILE_BYTES_MAX, Receipt, ReceiptError};
 use offst_proto::ticket::{FriendTicket, ServerTicket, TICKET_BYTES_MAX, Ticket};
 use serde_json::json;
@@ -15,6 +18,17 @@ use std::path::{Path, PathBuf};
 pub(super) enum Verify {
     /// Check that a receipt proves a payment
     Receipt(ReceiptCheck),
+    /// Check a friend statement, and show what it proves
+    Statement {
+        /// The friend statement
+        file: PathBuf,
+    },
+    /// Check an invitation or the answer to one, and show what it says
+    Invitation {
+        /// The line of text
+        #[arg(value_parser = invitation::line)]
+        text: InvitationText,
+    },
     /// Check a ticket, and show what it says
     Ticket {
         /// The ticket
@@ -35,6 +49,8 @@ pub(super) struct ReceiptCheck {
 pub(super) fn run(verify: Verify, voice: Voice) -> Outcome {
     match verify {
         Verify::Receipt(check) => receipt(&check, voice),
+        Verify::Statement { file } => friend_statement(&file, voice),
+        Verify::Invitation { text } => invitation::verify(&text, voice),
         Verify::Ticket { file } => ticket(&file, voice),
     }
 }
@@ -57,6 +73,15 @@ fn receipt(ReceiptCheck { invoice, receipt: path }: &ReceiptCheck, voice: Voice)
         "parts": receipt.parts.len(),
     });
     voice.say(document, || "Receipt is valid!\n".into())
+}
+
+fn friend_statement(path: &Path, voice: Voice) -> Outcome {
+    let text = read_text(path, FRIEND_STATEMENT_BYTES_MAX)?;
+    let shown = FriendStatement::from_toml(&text).or_input(path.display())?;
+    let proven = statement::check(&shown)?;
+    voice.say(statement::document(&shown, &proven), || {
+        format!("The statement is valid!\n{}", statement::text(&shown, &proven))
+    })
 }
 
 fn ticket(path: &Path, voice: Voice) -> Outcome {

@@ -4,16 +4,17 @@ use crate::connect::App;
 use crate::error::AppError;
 use offst_crypto::Ed25519Verifier;
 use offst_proto::app::{
-    read_contact, read_event, read_forward, read_friend, read_invoice, read_payment, read_received, read_server,
-    read_text,
+    read_contact, read_event, read_forward, read_friend, read_friend_statement, read_invoice, read_payment,
+    read_received, read_server, read_text,
 };
 use offst_proto::encoding::DecodeError;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{
-    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, Page, PaymentReport, ReceivedReport, ServerReport,
+    ContactReport, Event, ForwardReport, FriendReport, FriendStatementReport, InvoiceReport, Page, PaymentReport,
+    ReceivedReport, ServerReport,
 };
 use offst_proto::wire::app_capnp as wire;
-use offst_proto::{PaymentId, Unverified, Verified};
+use offst_proto::{Currency, PaymentId, Unverified, Verified};
 
 /// What happened since the last time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +131,26 @@ impl App {
             replacements.push(record.ok_or(DecodeError::invalid("the signature of a key's replacement"))?);
         }
         Ok(replacements)
+    }
+
+    /// What proves to others how the accounts with a friend stand: all of them, or the one in `currency`. It is as the node gives
+    /// it: whoever wants to know what it proves checks it.
+    ///
+    /// # Errors
+    /// See [`App::friends`]; [`AppError::Refused`].
+    pub async fn friend_statement(
+        &self,
+        name: &str,
+        currency: Option<&Currency>,
+    ) -> Result<FriendStatementReport, AppError> {
+        let mut request = self.reports_client().friend_statement_request();
+        request.get().set_name(name);
+        request.get().set_currency(currency.map_or("", Currency::as_str));
+        let response = request.send().promise.await?;
+        match response.get()?.get_result()?.which()? {
+            wire::friend_statement_result::Statement(statement) => Ok(read_friend_statement(statement?)?),
+            wire::friend_statement_result::Refused(sentence) => Err(AppError::Refused(read_text(sentence)?)),
+        }
     }
 
     /// Payments of this node, under way or ended, newest first, without receipts. `limit` is at most

@@ -2,8 +2,10 @@
 
 use futures::future::BoxFuture;
 use offst_funder::{Command, Reply};
-use offst_proto::report::{Event, ForwardReport, InvoiceReport, Page, PaymentReport, ReceivedReport};
-use offst_proto::{InvoiceId, PaymentId};
+use offst_proto::report::{
+    Event, ForwardReport, FriendStatementReport, InvoiceReport, Page, PaymentReport, ReceivedReport,
+};
+use offst_proto::{Currency, InvoiceId, PaymentId};
 use tokio::sync::broadcast;
 
 /// The node as its applications see it. Futures may be dropped before they end: the command is carried out all the same.
@@ -21,6 +23,14 @@ pub trait Backend: Send + Sync + 'static {
 
     /// One invoice, open or ended.
     fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>>;
+
+    /// What proves to others how the accounts with the friend of this name stand: all, or the one in `currency`. None is a
+    /// sentence.
+    fn friend_statement(
+        &self,
+        name: String,
+        currency: Option<Currency>,
+    ) -> BoxFuture<'static, Result<Result<FriendStatementReport, String>, BackendGone>>;
 
     /// What happens from now on. The channel keeps a bounded number of events for a receiver that does not read.
     fn events(&self) -> broadcast::Receiver<Event>;

@@ -60,6 +60,13 @@ async fn reports() {
         assert_eq!(index, [fake::server_report(ServerState::Disconnected { reason: "no answer".into() })]);
         assert_eq!(app.contact().await.unwrap().public_key, running.ticket.public_key);
         assert_eq!(app.key_replacements().await.unwrap(), [fake::key_replacement()]);
+        for currency in [None, Some("hours".parse().unwrap())] {
+            let statement = app.friend_statement("alice", currency.as_ref()).await.unwrap();
+            assert_eq!(statement, fake::friend_statement(currency));
+        }
+        for name in ["bob", ""] {
+            assert!(matches!(app.friend_statement(name, None).await, Err(AppError::Refused(_))));
+        }
         assert_eq!(app.payment(PaymentId::from_bytes([4; 16])).await.unwrap(), payment(4, PaymentStatus::Paid));
         let unknown = app.payment(PaymentId::from_bytes([99; 16])).await.unwrap_err();
         assert_eq!(unknown.to_string(), "the node knows no payment of this id");

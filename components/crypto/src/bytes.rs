@@ -17,6 +17,12 @@ pub enum ParseBytesError {
         /// Bytes the text held.
         found: usize,
     },
+    /// The text decodes to more bytes than the value may have.
+    #[error("it holds more than {most} bytes")]
+    TooLong {
+        /// Bytes the value may have.
+        most: usize,
+    },
 }
 
 /// The URL-safe base64 form without padding.
@@ -32,6 +38,14 @@ pub(crate) fn from_base64<const N: usize>(text: &str) -> Result<[u8; N], ParseBy
     }
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| ParseBytesError::NotBase64)?;
     bytes.try_into().map_err(|_| ParseBytesError::NotBase64)
+}
+
+/// The same for at most `most` bytes.
+pub(crate) fn from_bounded_base64(text: &str, most: usize) -> Result<Vec<u8>, ParseBytesError> {
+    if text.len() > (most * 4).div_ceil(3) {
+        return Err(ParseBytesError::TooLong { most });
+    }
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| ParseBytesError::NotBase64)
 }
 
 /// Defines a byte string of `$length` bytes that shows itself as base64.

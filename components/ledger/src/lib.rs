@@ -19,6 +19,7 @@
 //! | `replay` | an epoch again, from nothing but what both sides have signed |
 //! | `recovery` | when one side has lost its state, or may have: what is not signed any more, what waits for the next epoch |
 //! | `evidence` | showing what both have signed, and taking what a friend shows |
+//! | `friend_statement` | what evidence proves to a third person |
 //! | `audit` | an account's rows against the signatures that are kept with them |
 //! | `changes`, `image` | the account as it lies in a database |
 //! | `mutant` | deliberate bugs that the simulator must catch; in no program |
@@ -31,6 +32,7 @@ mod epoch;
 mod event;
 mod evidence;
 mod fault;
+mod friend_statement;
 mod image;
 mod key;
 mod log;
@@ -52,6 +54,7 @@ pub use epoch::Epoch;
 pub use event::Event;
 pub use evidence::{EvidenceOutcome, EvidenceRefused, EvidenceRows};
 pub use fault::Fault;
+pub use friend_statement::{Acknowledged, MadeStatement, NoStatement, NothingProven, acknowledged, friend_statement};
 pub use image::AccountImage;
 pub use key::AccountKey;
 pub use log::Log;

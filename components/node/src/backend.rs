@@ -4,17 +4,21 @@ use crate::core::Job;
 use crate::network::RelayStates;
 use futures::future::BoxFuture;
 use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery};
+use offst_crypto::PublicKey;
 use offst_funder::{Command, Reply};
 use offst_index_client::IndexClient;
-use offst_proto::report::{Event, InvoiceReport, Page, PaymentReport, ServerReport, ServerState};
-use offst_proto::{InvoiceId, PaymentId};
-use offst_store::{History, StoreError};
+use offst_proto::report::{
+    Event, FriendStatementReport, InvoiceReport, Page, PaymentReport, ServerReport, ServerState,
+};
+use offst_proto::{Currency, InvoiceId, PaymentId};
+use offst_store::{History, MadeStatement, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// The node behind the application server.
 pub(crate) struct NodeBackend {
+    pub(crate) node: PublicKey,
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) events: broadcast::Sender<Event>,
@@ -102,6 +106,19 @@ impl Backend for NodeBackend {
 
     fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {
         self.read(move |history| Ok(history.invoice(invoice_id)?.map(|invoice| invoice.report())))
+    }
+
+    fn friend_statement(
+        &self,
+        name: String,
+        currency: Option<Currency>,
+    ) -> BoxFuture<'static, Result<Result<FriendStatementReport, String>, BackendGone>> {
+        let node = self.node;
+        self.read(move |history| {
+            let made = history.friend_statement(node, &name, currency.as_ref())?;
+            Ok(made
+                .map(|MadeStatement { statement, is_shortened, .. }| FriendStatementReport { statement, is_shortened }))
+        })
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {

@@ -44,6 +44,7 @@ impl Node {
     /// The database failed or is not this node's. Nothing that is not durable has left the node.
     pub async fn run(self, ready: impl FnOnce(), stop: CancellationToken) -> Result<(), NodeError> {
         let Node { identity, database, apps, permissions, settings, counters } = self;
+        let node = identity.public_key();
         let stop = stop.child_token();
         let _stop_everything = stop.clone().drop_guard();
         let authenticator = Authenticator::new(&identity);
@@ -76,7 +77,7 @@ impl Node {
         let (network, heard) =
             Network::new(authenticator.clone(), settings.clone(), counters, jobs.clone(), relays.clone(), stop.clone());
         let mut network = tokio::spawn(network.run(waiting_orders, heard));
-        let backend = Arc::new(NodeBackend { jobs, history, events, relays, index });
+        let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, index });
         let serving = offst_app_server::serve(apps, authenticator, backend, permissions, settings.apps, stop.clone());
         let mut apps = tokio::spawn(serving);
         ready();

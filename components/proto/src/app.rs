@@ -5,7 +5,10 @@ mod friend;
 mod quote;
 mod record;
 
-pub use friend::{read_contact, read_friend, read_server, write_contact, write_friend, write_server};
+pub use friend::{
+    read_contact, read_friend, read_friend_statement, read_server, write_contact, write_friend, write_friend_statement,
+    write_server,
+};
 pub use quote::{read_clearing, read_quote, write_clearing, write_quote};
 pub use record::{
     invoice_status_from_wire, invoice_status_to_wire, read_event, read_forward, read_invoice, read_payment,

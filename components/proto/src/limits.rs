@@ -43,3 +43,5 @@ pub const FRIEND_FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const PEER_BACKUP_BYTES_MAX: usize = 64 * 1024;
 /// Most requests that one message asks the end of, and that one answers.
 pub const RESOLVE_MAX: usize = 128;
+/// Most bytes of a friend statement's file.
+pub const FRIEND_STATEMENT_BYTES_MAX: usize = 768 * 1024;

@@ -1,5 +1,6 @@
 //! What a node tells its owner: the answers of the application interface.
 
+use crate::friend_statement::FriendStatement;
 use crate::limits::AMOUNT_MAX;
 use crate::route::{PartPlan, Way};
 use crate::ticket::{Address, ServerTicket};
@@ -21,6 +22,15 @@ pub struct FriendReport {
     pub relays: Vec<ServerTicket>,
     /// One line for each currency, in the order of their names.
     pub lines: Vec<LineReport>,
+}
+
+/// What proves to others how the accounts with a friend stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FriendStatementReport {
+    /// What the file holds.
+    pub statement: FriendStatement,
+    /// All that the friend has signed is more than a file holds: it ends with an earlier statement of the friend's.
+    pub is_shortened: bool,
 }
 
 /// One account with a friend.

@@ -9,6 +9,7 @@
 //! | `write` | one batch in one transaction |
 //! | `history` | payments, invoices and what was carried on or received, page by page |
 //! | `archive` | what is looked up for friends who have forgotten it |
+//! | `friend_statement` | what proves to others how the accounts with a friend stand |
 //! | `structure` | whether file and rows are what was written |
 //! | `log_file` | whether the log beside the file is what was written |
 //! | `audit` | whether what the rows say follows from what was signed |
@@ -21,6 +22,7 @@ mod checksum;
 mod copy;
 mod database;
 mod error;
+mod friend_statement;
 mod history;
 mod load;
 mod log_file;
@@ -31,4 +33,4 @@ pub use audit::{Audit, AuditedAccount};
 pub use database::Store;
 pub use error::StoreError;
 pub use history::History;
-pub use offst_ledger::{Proof, Proven};
+pub use offst_ledger::{MadeStatement, Proof, Proven};

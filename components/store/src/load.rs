@@ -10,7 +10,7 @@ use offst_proto::encoding::{Canonical, DecodeError};
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, RequestId, Unverified};
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter};
 use std::collections::BTreeMap;
 
 pub(crate) type Bytes = Vec<u8>;
@@ -37,9 +37,7 @@ fn unsigned(value: i64) -> Result<u64, StoreError> {
 
 impl Store {
     fn rows<T>(&self, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.connection.prepare(sql)?;
-        let rows = statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
-        Ok(rows)
+        rows_with(&self.connection, sql, [], read)
     }
 
     /// Reads everything a running node needs.
@@ -71,7 +69,7 @@ impl Store {
         }
         let is_lost = |key: &PublicKey| image.replacements.iter().any(|replacement| replacement.lost == *key);
         let (lost, accounts): (Vec<_>, Vec<_>) =
-            self.load_accounts()?.into_iter().partition(|(_, line, _)| is_lost(&line.friend));
+            load_accounts(&self.connection, None)?.into_iter().partition(|(_, line, _)| is_lost(&line.friend));
         let lines: BTreeMap<i64, LineKey> = accounts.iter().map(|(id, line, _)| (*id, line.clone())).collect();
         self.accounts = accounts.iter().map(|(id, line, _)| (line.clone(), *id)).collect();
         image.accounts = accounts.into_iter().map(|(_, line, account)| (line, account)).collect();
@@ -99,51 +97,6 @@ impl Store {
             image.recovery = Some(value("the mark of a recovery", &bytes)?);
         }
         Ok((image, lost.into_iter().map(|(_, line, account)| (line, account)).collect()))
-    }
-
-    fn load_accounts(&self) -> Result<Vec<(i64, LineKey, AccountImage)>, StoreError> {
-        let mut accounts = BTreeMap::new();
-        let sql = "SELECT id, friend, currency, head.value, negotiation, openings.value, checkpoint.value FROM account
-                   LEFT JOIN head ON head.account = id LEFT JOIN openings ON openings.account = id
-                   LEFT JOIN checkpoint ON checkpoint.account = id";
-        for (id, friend, text, image) in self.rows(sql, |row| {
-            let image = AccountImage {
-                head: row.get::<_, Option<Bytes>>(3)?.unwrap_or_default(),
-                negotiation: row.get(4)?,
-                openings: row.get::<_, Option<Bytes>>(5)?.unwrap_or_default(),
-                checkpoint: row.get::<_, Option<Bytes>>(6)?.unwrap_or_default(),
-                ..AccountImage::default()
-            };
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?, row.get::<_, String>(2)?, image))
-        })? {
-            let line = LineKey { friend: public_key(&friend)?, currency: currency(&text)? };
-            accounts.insert(id, (line, image));
-        }
-        let orphan = || StoreError::damaged("a row of an account")(DecodeError::invalid("its account"));
-        for (id, code, request, bytes) in self
-            .rows("SELECT account, direction, request, value FROM pending", |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Bytes>(2)?, row.get::<_, Bytes>(3)?))
-            })?
-        {
-            let direction = if code == 0 { Direction::Outgoing } else { Direction::Incoming };
-            let pending = value("a pending request", &bytes)?;
-            let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
-            image.pendings.push((direction, request_id(&request)?, pending));
-        }
-        for (id, counter, bytes) in self.rows("SELECT account, counter, value FROM queued", |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Bytes>(2)?))
-        })? {
-            let operation = value("a queued operation", &bytes)?;
-            let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
-            image.queue.push((unsigned(counter)?, operation));
-        }
-        for (id, wire) in self.rows("SELECT account, wire FROM statement ORDER BY account, mine, seq", |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?))
-        })? {
-            let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
-            image.statements.push(wire.into());
-        }
-        Ok(accounts.into_iter().map(|(id, (line, image))| (id, line, image)).collect())
     }
 
     /// The rows that prove where an account stands; none of an account that does not exist.
@@ -193,4 +146,69 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// The rows of all accounts, or of those with one friend, with their numbers. The caller holds a
+/// transaction open where others may write.
+pub(crate) fn load_accounts(
+    connection: &Connection,
+    friend: Option<PublicKey>,
+) -> Result<Vec<(i64, LineKey, AccountImage)>, StoreError> {
+    let parameters = || params_from_iter(friend.iter().map(|key| key.as_bytes()));
+    let mut accounts = BTreeMap::new();
+    let sql = "SELECT id, friend, currency, head.value, negotiation, openings.value, checkpoint.value FROM account
+               LEFT JOIN head ON head.account = id LEFT JOIN openings ON openings.account = id
+               LEFT JOIN checkpoint ON checkpoint.account = id";
+    let of_friend = if friend.is_some() { "WHERE friend = ?1" } else { "" };
+    for (id, key, text, image) in rows_with(connection, &format!("{sql} {of_friend}"), parameters(), |row| {
+        let image = AccountImage {
+            head: row.get::<_, Option<Bytes>>(3)?.unwrap_or_default(),
+            negotiation: row.get(4)?,
+            openings: row.get::<_, Option<Bytes>>(5)?.unwrap_or_default(),
+            checkpoint: row.get::<_, Option<Bytes>>(6)?.unwrap_or_default(),
+            ..AccountImage::default()
+        };
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?, row.get::<_, String>(2)?, image))
+    })? {
+        let line = LineKey { friend: public_key(&key)?, currency: currency(&text)? };
+        accounts.insert(id, (line, image));
+    }
+    let orphan = || StoreError::damaged("a row of an account")(DecodeError::invalid("its account"));
+    let of_friend = if friend.is_some() { "WHERE account IN (SELECT id FROM account WHERE friend = ?1)" } else { "" };
+    let sql = format!("SELECT account, direction, request, value FROM pending {of_friend}");
+    for (id, code, request, bytes) in rows_with(connection, &sql, parameters(), |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Bytes>(2)?, row.get::<_, Bytes>(3)?))
+    })? {
+        let direction = if code == 0 { Direction::Outgoing } else { Direction::Incoming };
+        let pending = value("a pending request", &bytes)?;
+        let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
+        image.pendings.push((direction, request_id(&request)?, pending));
+    }
+    let sql = format!("SELECT account, counter, value FROM queued {of_friend}");
+    for (id, counter, bytes) in rows_with(connection, &sql, parameters(), |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Bytes>(2)?))
+    })? {
+        let operation = value("a queued operation", &bytes)?;
+        let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
+        image.queue.push((unsigned(counter)?, operation));
+    }
+    let sql = format!("SELECT account, wire FROM statement {of_friend} ORDER BY account, mine, seq");
+    for (id, wire) in
+        rows_with(connection, &sql, parameters(), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Bytes>(1)?)))?
+    {
+        let (_, image) = accounts.get_mut(&id).ok_or_else(orphan)?;
+        image.statements.push(wire.into());
+    }
+    Ok(accounts.into_iter().map(|(id, (line, image))| (id, line, image)).collect())
+}
+
+fn rows_with<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map(parameters, read)?.collect::<rusqlite::Result<_>>()?;
+    Ok(rows)
 }

@@ -8,9 +8,9 @@
 //! |---|---|
 //! | `links` | frames, and the messages of every link |
 //! | `signed` | what is signed or sealed: statements, openings, invoices, updates, peer backups |
-//! | `texts` | what people copy and paste: invoices, tickets, receipts, addresses |
+//! | `texts` | what people copy and paste: invoices, invitations, tickets, receipts, addresses |
 //! | `rows` | what lies in a database |
-//! | `recovery` | what a friend shows to a node that has lost its disk |
+//! | `recovery` | what a friend shows to a node that has lost its disk, and a node to others |
 //! | `node` | three whole nodes: payments, crashes, broken connections, lies |
 //! | `seeds` | valid inputs to begin with |
 //! | `change` | seeded changes of an input |
@@ -57,8 +57,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "update", drive: signed::update, seeds: seeds::update },
     Target { name: "peer_backup", drive: signed::peer_backup, seeds: seeds::peer_backup },
     Target { name: "invoice_text", drive: texts::invoice, seeds: seeds::invoice_text },
+    Target { name: "invitation", drive: texts::invitation, seeds: seeds::invitation },
     Target { name: "ticket", drive: texts::ticket, seeds: seeds::ticket },
     Target { name: "receipt", drive: texts::receipt, seeds: seeds::receipt },
+    Target { name: "friend_statement", drive: recovery::friend_statement, seeds: seeds::friend_statement },
     Target { name: "words", drive: texts::words, seeds: seeds::words },
     Target { name: "row", drive: rows::row, seeds: seeds::row },
     Target { name: "account", drive: rows::account, seeds: seeds::account },

@@ -1,10 +1,11 @@
-//! What a friend shows to a node that has lost its disk.
+//! What a friend shows to a node that has lost its disk, and what a node shows to others.
 
 use crate::rows::account_key;
 use offst_crypto::{PublicKey, Signature, Verifier};
-use offst_ledger::Account;
+use offst_ledger::{Account, acknowledged};
 use offst_proto::encoding::{DecodeError, Decoder, Encoder};
 use offst_proto::friend::FriendMessage;
+use offst_proto::friend_statement::FriendStatement;
 use offst_simulator::keys::FakeSigner;
 
 const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -13,7 +14,7 @@ const FRAMES_MAX: usize = 64;
 const NOW_MS: u64 = 1_700_000_000_000;
 
 /// Believes everything: what was signed is tried elsewhere.
-struct Credulous;
+pub(crate) struct Credulous;
 
 impl Verifier for Credulous {
     fn verify(&self, _: &PublicKey, _: &[u8], _: &Signature) -> bool {
@@ -49,6 +50,19 @@ pub(crate) fn evidence(bytes: &[u8]) -> bool {
         account.resume_frame();
     }
     is_adopted
+}
+
+/// The file of a friend statement. Says whether it proves anything to whoever believes every signature.
+pub(crate) fn friend_statement(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(shown) = FriendStatement::from_toml(text) else { return false };
+    assert_eq!(FriendStatement::from_toml(&shown.to_toml()).as_ref(), Ok(&shown));
+    let proven = shown.accounts.into_iter().map(|account| acknowledged(shown.node, shown.friend, account, &Credulous));
+    let proven: Result<Vec<_>, _> = proven.collect();
+    for account in proven.iter().flatten() {
+        assert!(account.collected <= account.committed && account.committed <= account.friend_pending, "{account:?}");
+    }
+    proven.is_ok()
 }
 
 /// Frames as an input of [`evidence`].

@@ -1,14 +1,17 @@
 //! Valid inputs for every target: what fuzzing begins with. `cargo run -p offst-fuzzing` writes them to `corpus/`.
 
 use crate::links::app_bytes;
-use crate::recovery::write_frames;
+use crate::recovery::{Credulous, write_frames};
 use crate::rows::{account_key, write_image};
 use capnp::message::Builder;
 use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret, Signature, sha256};
 use offst_funder::{
     Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, RecoveryRecord, Standing,
 };
-use offst_ledger::{Account, AccountImage, AccountKey, EvidenceRows, Pending, QueuedOperation, Stage};
+use offst_ledger::{
+    Account, AccountImage, AccountKey, EvidenceRows, Pending, QueuedOperation, Stage,
+    friend_statement as friend_statement_of,
+};
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::{
     EpochPosition, Evidence, EvidenceCheckpoint, FriendMessage, evidence_statement_frames, resume_frame,
@@ -18,6 +21,7 @@ use offst_proto::index::{
     Answer as WaysAnswer, BUCKETS, Edge, Exclusion, FederationRefusal, Hop, IndexToNode, Listing, NodeToIndex, Query,
     ServerToServer, Update, UpdateName, UpdateOutcome, UpdateResult,
 };
+use offst_proto::invitation::{Invitation, InvitationText};
 use offst_proto::invoice::Invoice;
 use offst_proto::opening::{Continuing, Opening};
 use offst_proto::payment::CancelReason;
@@ -547,6 +551,38 @@ pub(crate) fn evidence() -> Seeds {
             world.advance(300);
         }
     }
+    seeds.dedup();
+    seeds
+}
+
+pub(crate) fn invitation() -> Seeds {
+    let server = ServerTicket { public_key: key(3), address: "127.0.0.1:7000".parse().expect("an address") };
+    let ticket = |seed| FriendTicket { public_key: key(seed), relays: vec![server.clone()], address: None };
+    let invitation = Invitation::new(ticket(1), Currency::default(), -5, 100, &identity(4));
+    let answer = invitation.answer(ticket(2), 7);
+    let mut seeds = vec![invitation.to_canonical_bytes(), answer.to_canonical_bytes()];
+    seeds.push(InvitationText::Invitation(invitation).to_text().into_bytes());
+    seeds.push(InvitationText::Answer(answer).to_text().into_bytes());
+    seeds
+}
+
+/// What both ends show to others in the middle of payments.
+pub(crate) fn friend_statement() -> Seeds {
+    let mut world = World::row(2, 1000);
+    let mut seeds = Seeds::new();
+    world.send(0, 1, 100);
+    world.send(1, 0, 30);
+    for _ in 0..40 {
+        for node in [0, 1] {
+            let (line, rows) = world.nodes[node].disk.image().accounts.swap_remove(0);
+            let made = friend_statement_of(world.key(node), line.friend, vec![(line.currency, rows)], &Credulous);
+            seeds.extend(made.map(|made| made.statement.to_toml().into_bytes()));
+        }
+        if !world.step() {
+            world.advance(300);
+        }
+    }
+    seeds.sort();
     seeds.dedup();
     seeds
 }

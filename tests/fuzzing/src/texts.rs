@@ -1,6 +1,8 @@
 //! What people copy, paste and keep in files.
 
 use offst_crypto::{Ed25519Verifier, PublicKey};
+use offst_proto::encoding::Canonical;
+use offst_proto::invitation::{Invitation, InvitationAnswer, InvitationText};
 use offst_proto::invoice::Invoice;
 use offst_proto::receipt::Receipt;
 use offst_proto::ticket::{Address, Ticket};
@@ -14,6 +16,24 @@ pub(crate) fn invoice(bytes: &[u8]) -> bool {
         assert_eq!(Invoice::parse_file_or_text(&written, &Ed25519Verifier).as_ref(), Ok(&invoice));
     }
     true
+}
+
+/// An invitation or the answer to one, as a line of text or the bytes behind it.
+pub(crate) fn invitation(bytes: &[u8]) -> bool {
+    let mut is_valid = false;
+    if let Ok(Ok(text)) = std::str::from_utf8(bytes).map(InvitationText::from_text) {
+        assert_eq!(InvitationText::from_text(&text.to_text()).as_ref(), Ok(&text));
+        is_valid = true;
+    }
+    if let Ok(invitation) = Invitation::from_canonical_bytes(bytes) {
+        assert_eq!(invitation.to_canonical_bytes(), bytes);
+        is_valid = true;
+    }
+    if let Ok(answer) = InvitationAnswer::from_canonical_bytes(bytes) {
+        assert_eq!(answer.to_canonical_bytes(), bytes);
+        is_valid = true;
+    }
+    is_valid
 }
 
 /// A ticket's file.

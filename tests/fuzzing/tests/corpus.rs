@@ -76,8 +76,10 @@ targets! {
     update, 1000;
     peer_backup, 1000;
     invoice_text, 1000;
+    invitation, 1000;
     ticket, 1000;
     receipt, 1000;
+    friend_statement, 1000;
     words, 2000;
     row, 3000;
     account, 1000;

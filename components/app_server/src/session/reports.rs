@@ -1,14 +1,14 @@
 //! Reading.
 
 use super::subscription::Subscription;
-use super::{Context, gone, unexpected, wrong_argument};
+use super::{Context, gone, read_name, unexpected, wrong_argument};
 use crate::backend::{HistoryKind, HistoryPage, HistoryQuery};
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};
 use offst_proto::app::{
-    read_payment_id, write_contact, write_forward, write_friend, write_invoice, write_payment, write_received,
-    write_server,
+    read_currency, read_payment_id, write_contact, write_forward, write_friend, write_friend_statement, write_invoice,
+    write_payment, write_received, write_server,
 };
 use offst_proto::report::{PAGE_MAX, PaymentReport, ServerReport};
 use offst_proto::wire::app_capnp::{self as wire, reports};
@@ -114,6 +114,28 @@ impl reports::Server for Reports {
         match self.context.command(Command::Contact).await? {
             Reply::Contact(contact) => write_contact(&contact, results.get().init_contact()),
             reply => return Err(unexpected(&reply)),
+        }
+        Ok(())
+    }
+
+    async fn friend_statement(
+        self: Rc<Self>,
+        params: reports::FriendStatementParams,
+        mut results: reports::FriendStatementResults,
+    ) -> Result<(), Error> {
+        let _turn = self.context.long_answer().await;
+        let params = params.get()?;
+        let currency = params.get_currency()?;
+        let currency =
+            if currency.is_empty() { None } else { Some(read_currency(Ok(currency)).map_err(wrong_argument)?) };
+        let made = match read_name(params.get_name()) {
+            Ok(name) => self.context.backend.friend_statement(name, currency).await.map_err(gone)?,
+            Err(sentence) => Err(sentence),
+        };
+        let mut result = results.get().init_result();
+        match made {
+            Ok(report) => write_friend_statement(&report, result.init_statement()),
+            Err(sentence) => result.set_refused(sentence.as_str()),
         }
         Ok(())
     }

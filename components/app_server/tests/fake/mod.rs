@@ -7,15 +7,17 @@ use futures::future::BoxFuture;
 use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery, Limits, Permissions, serve};
 use offst_crypto::{Identity, PublicKey, Secret};
 use offst_funder::{Command, Reply};
+use offst_proto::friend_statement::{AccountEvidence, FriendStatement};
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
+use offst_proto::opening::Opening;
 use offst_proto::report::{
-    ClearingReport, ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, Page,
-    PaymentReport, PaymentStatus, QuoteReport, ReceivedReport, ServerReport, ServerState,
+    ClearingReport, ContactReport, Event, ForwardReport, FriendReport, FriendStatementReport, InvoiceReport,
+    InvoiceStatus, Page, PaymentReport, PaymentStatus, QuoteReport, ReceivedReport, ServerReport, ServerState,
 };
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Verified};
+use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Unverified, Verified};
 use offst_secure_channel::Authenticator;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -104,6 +106,33 @@ pub fn key_replacement() -> Verified<KeyReplacement> {
         accounts: vec![],
     };
     Verified::sign(replacement, &identity(NODE))
+}
+
+/// What the node shows of its friend; nobody checks it here.
+pub fn friend_statement(currency: Option<Currency>) -> FriendStatementReport {
+    let opening = |author: u8, other: u8, balance| {
+        let opening = Opening {
+            author: identity(author).public_key(),
+            other: identity(other).public_key(),
+            currency: currency.clone().unwrap_or_default(),
+            epoch: 0,
+            balance,
+            continuing: vec![],
+            accepts: None,
+        };
+        Unverified::from_wire(Verified::sign(opening, &identity(author)).wire()).unwrap()
+    };
+    let evidence = AccountEvidence {
+        currency: currency.clone().unwrap_or_default(),
+        openings: [opening(NODE, 3, 5), opening(3, NODE, -5)],
+        checkpoint: None,
+        statements: vec![],
+    };
+    let (node, friend) = (identity(NODE).public_key(), identity(3).public_key());
+    FriendStatementReport {
+        statement: FriendStatement { node, friend, accounts: vec![evidence] },
+        is_shortened: currency.is_some(),
+    }
 }
 
 impl Fake {
@@ -209,6 +238,15 @@ impl Backend for Fake {
             _ => None,
         };
         std::future::ready(Ok(status.map(|status| invoice_report(invoice_id.as_bytes()[0], status)))).boxed()
+    }
+
+    fn friend_statement(
+        &self,
+        name: String,
+        currency: Option<Currency>,
+    ) -> BoxFuture<'static, Result<Result<FriendStatementReport, String>, BackendGone>> {
+        let made = if name == "alice" { Ok(friend_statement(currency)) } else { Err("there is no friend".to_owned()) };
+        std::future::ready(Ok(made)).boxed()
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {

@@ -4,6 +4,7 @@ mod agreement;
 mod alike;
 mod evidence;
 mod faults;
+mod friend_statements;
 mod liars;
 mod random;
 mod recovery;

@@ -58,7 +58,7 @@ fn careful_with_notebooks() -> (Pair, [Notebook; 2]) {
 }
 
 /// The disk of one end is gone, and with it everything but the friend's name.
-fn lose(pair: &mut Pair, end: usize) {
+pub(super) fn lose(pair: &mut Pair, end: usize) {
     pair.disconnect();
     pair.now_ms += 1000;
     let key = pair.ends[end].account.key().clone();

@@ -6,8 +6,12 @@ use super::{
     write_server_ticket,
 };
 use crate::encoding::DecodeError;
+use crate::friend_statement::FriendStatement;
 use crate::limits::CURRENCIES_MAX;
-use crate::report::{ContactReport, FriendReport, LineReport, LineStatus, OverdueReport, ServerReport, ServerState};
+use crate::report::{
+    ContactReport, FriendReport, FriendStatementReport, LineReport, LineStatus, OverdueReport, ServerReport,
+    ServerState,
+};
 use crate::ticket::FriendTicket;
 
 /// Fills in a friend.
@@ -39,6 +43,24 @@ pub fn read_friend(reader: wire::friend::Reader<'_>) -> Result<FriendReport, Dec
         online: reader.get_online(),
         relays: read_relays(reader.get_relays()?)?,
         lines: lines.iter().map(read_line).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Fills in a friend statement.
+pub fn write_friend_statement(report: &FriendStatementReport, mut builder: wire::friend_statement::Builder<'_>) {
+    builder.set_file(report.statement.to_toml());
+    builder.set_shortened(report.is_shortened);
+}
+
+/// Reads a friend statement.
+///
+/// # Errors
+/// It is not one.
+pub fn read_friend_statement(reader: wire::friend_statement::Reader<'_>) -> Result<FriendStatementReport, DecodeError> {
+    let statement = FriendStatement::from_toml(reader.get_file()?.to_str()?);
+    Ok(FriendStatementReport {
+        statement: statement.map_err(|_| DecodeError::invalid("a friend statement"))?,
+        is_shortened: reader.get_shortened(),
     })
 }
 

@@ -1,0 +1,210 @@
+//! Becoming friends by two lines of text: an invitation, and the answer of whoever accepts it.
+
+use super::Voice;
+use super::arguments::{amount, balance, name};
+use super::connection::Connection;
+use super::drawing::drawing;
+use crate::outcome::{Failure, Outcome};
+use offst_app::{App, NewFriend};
+use offst_crypto::{Identity, PublicKey};
+use offst_proto::Currency;
+use offst_proto::invitation::{Invitation, InvitationAnswer, InvitationText};
+use offst_proto::report::{FriendReport, LineStatus};
+use offst_proto::ticket::FriendTicket;
+use serde_json::{Value, json};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Invite {
+    /// What the friend owes you now; negative: what you owe
+    #[arg(long, value_parser = balance)]
+    balance: i128,
+    /// How much the friend may owe you
+    #[arg(long, value_parser = amount)]
+    max_debt: u128,
+    /// The currency
+    #[arg(long, default_value_t)]
+    currency: Currency,
+    /// Draw the invitation as a QR code, too
+    #[arg(long)]
+    qr: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Accept {
+    /// The invitation of a friend, or the answer to yours
+    #[arg(value_parser = line)]
+    text: InvitationText,
+    /// How much the friend may owe you [default: what you have offered, or 0]
+    #[arg(long, value_parser = amount)]
+    max_debt: Option<u128>,
+    /// Your name for the friend [default: the beginning of its key]
+    #[arg(short, long, value_parser = name)]
+    name: Option<String>,
+    /// Draw the answer as a QR code, too
+    #[arg(long)]
+    qr: bool,
+}
+
+/// One of the two lines of text.
+pub(super) fn line(text: &str) -> Result<InvitationText, String> {
+    InvitationText::from_text(text).map_err(|error| error.to_string())
+}
+
+/// Prints an invitation.
+pub(super) fn invite(
+    Invite { balance, max_debt, currency, qr }: Invite,
+    connection: &Connection,
+    voice: Voice,
+) -> Outcome {
+    connection.run_as(async |app, identity| {
+        let ticket = own_ticket(&app).await?;
+        let text = InvitationText::Invitation(Invitation::new(ticket, currency.clone(), balance, max_debt, identity))
+            .to_text();
+        let drawing = if qr && !voice.json { drawing(&text)? } else { String::new() };
+        let document = json!({
+            "text": text,
+            "currency": currency.as_str(),
+            "balance": balance.to_string(),
+            "max_debt": max_debt.to_string(),
+        });
+        voice.say(document, || format!("{text}\n{drawing}"))
+    })
+}
+
+/// Adds the friend that an invitation or an answer comes from; prints the answer to an invitation.
+pub(super) fn accept(accept: Accept, connection: &Connection, voice: Voice) -> Outcome {
+    connection.run_as(async |app, identity| match &accept.text {
+        InvitationText::Invitation(invitation) => accept_invitation(invitation, &accept, &app, voice).await,
+        InvitationText::Answer(answer) => accept_answer(answer, &accept, &app, identity, voice).await,
+    })
+}
+
+async fn own_ticket(app: &App) -> Outcome<FriendTicket> {
+    let contact = app.contact().await?;
+    Ok(FriendTicket { public_key: contact.public_key, relays: contact.relays, address: contact.address })
+}
+
+async fn accept_invitation(invitation: &Invitation, accept: &Accept, app: &App, voice: Voice) -> Outcome {
+    if invitation.ticket.public_key == app.node() {
+        return Err(Failure::input(
+            "this is an invitation of your own node: give it to your friend, and accept the answer that comes back",
+        ));
+    }
+    let friends = app.friends().await?;
+    let mut new = NewFriend {
+        name: name_for(invitation.ticket.public_key, accept, &friends),
+        ticket: invitation.ticket.clone(),
+        balance: -invitation.balance,
+        currency: invitation.currency.clone(),
+        max_debt: accept.max_debt.unwrap_or(0),
+        open: true,
+    };
+    match waiting(&new, &friends) {
+        // The answer may have been lost.
+        Some(max_debt) if accept.max_debt.is_none_or(|wanted| wanted == max_debt) => new.max_debt = max_debt,
+        _ => app.add_friend(&new).await?,
+    }
+    let text = InvitationText::Answer(invitation.answer(own_ticket(app).await?, new.max_debt)).to_text();
+    let drawing = if accept.qr && !voice.json { drawing(&text)? } else { String::new() };
+    voice.say(document(&new, invitation.max_debt, Some(&text)), || {
+        let terms = terms(&new, invitation.max_debt);
+        format!("{text}\n{drawing}{terms}Give the line above to your friend: nothing is agreed before it is accepted there.\n")
+    })
+}
+
+async fn accept_answer(
+    answer: &InvitationAnswer,
+    accept: &Accept,
+    app: &App,
+    identity: &Identity,
+    voice: Voice,
+) -> Outcome {
+    if answer.terms.inviter != app.node() {
+        return Err(Failure::input("this answers the invitation of another node: it is for whoever has invited"));
+    }
+    if !answer.is_to(identity) {
+        return Err(Failure::input(
+            "this does not answer an invitation that was made with this application: its terms were changed, or another \
+             application has made it (-I)",
+        ));
+    }
+    let new = NewFriend {
+        name: name_for(answer.ticket.public_key, accept, &app.friends().await?),
+        ticket: answer.ticket.clone(),
+        balance: answer.terms.balance,
+        currency: answer.terms.currency.clone(),
+        max_debt: accept.max_debt.unwrap_or(answer.terms.max_debt),
+        open: true,
+    };
+    app.add_friend(&new).await?;
+    voice.say(document(&new, answer.max_debt, None), || terms(&new, answer.max_debt))
+}
+
+/// The name that was given, the one that the friend has, or the beginning of its key.
+fn name_for(key: PublicKey, accept: &Accept, friends: &[FriendReport]) -> String {
+    let known = || friends.iter().find(|friend| friend.public_key == key).map(|friend| friend.name.clone());
+    accept.name.clone().or_else(known).unwrap_or_else(|| format!("friend-{}", &key.to_string()[..8]))
+}
+
+/// What the friend may owe on the same account, when it was added before and the friend has not answered.
+fn waiting(new: &NewFriend, friends: &[FriendReport]) -> Option<u128> {
+    let friend = friends.iter().find(|friend| friend.public_key == new.ticket.public_key && friend.name == new.name)?;
+    let line = friend.lines.iter().find(|line| line.currency == new.currency)?;
+    (line.status == LineStatus::Waiting && line.balance == new.balance).then_some(line.remote_max_debt)
+}
+
+/// `local_max_debt`: what the friend says that it lets us owe.
+fn document(new: &NewFriend, local_max_debt: u128, answer: Option<&str>) -> Value {
+    json!({
+        "name": new.name,
+        "public_key": new.ticket.public_key.to_string(),
+        "currency": new.currency.as_str(),
+        "balance": new.balance.to_string(),
+        "local_max_debt": local_max_debt.to_string(),
+        "remote_max_debt": new.max_debt.to_string(),
+        "answer": answer,
+    })
+}
+
+fn terms(new: &NewFriend, local_max_debt: u128) -> String {
+    let NewFriend { name, balance, currency, max_debt, .. } = new;
+    let owes = match balance.signum() {
+        1 => format!("it owes you {balance} {currency}"),
+        -1 => format!("you owe it {} {currency}", balance.unsigned_abs()),
+        _ => format!("neither owes the other any {currency}"),
+    };
+    format!("{name} is added: {owes}; it may owe you up to {max_debt}, and you it up to {local_max_debt}.\n")
+}
+
+/// The command `verify invitation`: what a line of text offers.
+pub(super) fn verify(text: &InvitationText, voice: Voice) -> Outcome {
+    let (kind, ticket, terms) = match text {
+        InvitationText::Invitation(invitation) => ("invitation", &invitation.ticket, invitation.terms()),
+        InvitationText::Answer(answer) => ("answer", &answer.ticket, answer.terms.clone()),
+    };
+    let (balance, currency, max_debt) = (terms.balance, &terms.currency, terms.max_debt);
+    let document = json!({
+        "valid": true,
+        "kind": kind,
+        "public_key": ticket.public_key.to_string(),
+        "inviter": terms.inviter.to_string(),
+        "currency": currency.as_str(),
+        "balance": balance.to_string(),
+        "max_debt": max_debt.to_string(),
+    });
+    voice.say(document, || {
+        let owes = match balance.signum() {
+            1 => format!("whoever accepts owes the inviter {balance} {currency}"),
+            -1 => format!("the inviter owes {} {currency} to whoever accepts", balance.unsigned_abs()),
+            _ => format!("neither owes the other any {currency}"),
+        };
+        let head = match text {
+            InvitationText::Invitation(_) => format!("This is an invitation of {}.", terms.inviter),
+            InvitationText::Answer(answer) => format!(
+                "This is the answer of {} to an invitation of {}.\nWhoever accepted lets the inviter owe up to {}.",
+                ticket.public_key, terms.inviter, answer.max_debt
+            ),
+        };
+        format!("{head}\nTo begin with, {owes}.\nThe inviter lets whoever accepts owe up to {max_debt}.\n")
+    })
+}
