@@ -30,7 +30,7 @@ use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::opening::Continuing;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::Operation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far our own state of an account can be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -322,24 +322,31 @@ impl Account {
 }
 
 impl Epoch {
-    /// Takes every `Collect` and `Cancel` back that is not signed: the requests are pending again.
+    /// Takes every `Collect` and `Cancel` back that is not signed: the requests are pending again, as the friend knows them. So a
+    /// `Response` that waits before one of them goes, too.
     fn take_back_releases(&mut self) -> Vec<Operation> {
         let is_release =
             |operation: &Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
-        if !self.queue.values().any(|queued| is_release(&queued.operation)) {
+        let releases = self.queue.values().map(|queued| &queued.operation).filter(|operation| is_release(operation));
+        let released: BTreeSet<RequestId> = releases.filter_map(Operation::request_id).collect();
+        if released.is_empty() {
             return Vec::new();
         }
         let signed = self.signed_view();
-        let (taken, left) = std::mem::take(&mut self.queue)
-            .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(_, queued)| is_release(&queued.operation));
+        let (taken, left) =
+            std::mem::take(&mut self.queue).into_iter().partition::<BTreeMap<_, _>, _>(|(_, queued)| {
+                match &queued.operation {
+                    Operation::Response(answer) => released.contains(&answer.id),
+                    operation => is_release(operation),
+                }
+            });
         self.queue = left;
         let waiting = self.queue.values();
         self.mine.totals = waiting.fold(self.signed_totals, |totals, queued| {
             advance(&totals, &queued.operation, queued.amount).expect("they were less than before")
         });
         let mut operations = Vec::new();
-        for queued in taken.into_values() {
+        for queued in taken.into_values().filter(|queued| is_release(&queued.operation)) {
             let id = queued.operation.request_id().expect("a collect or a cancel");
             let key = (Direction::Incoming, id);
             self.pendings.set(key, signed.get(key).copied());
