@@ -67,10 +67,13 @@ impl Account {
         // While our own state is in doubt, the friend's terms wait for its evidence.
         if self.recovery.trust != Trust::Doubtful {
             let says = |position: &EpochPosition| !resume.recovering && self.is_said_to_be_in(position, farthest);
+            let is_asked = resume.epoch.as_ref().is_some_and(says);
             match taken {
                 // What we would sign now may have been signed already, and differently. First it is shown.
-                Ok(true) if resume.epoch.as_ref().is_some_and(says) => {}
+                Ok(true) if is_asked => {}
                 Ok(true) => self.answer_opening(&mut outcome, signer),
+                // It was left without an answer for that reason, and the friend is not in that epoch any more.
+                Ok(false) if !is_asked && self.is_passed_by_theirs() => self.answer_opening(&mut outcome, signer),
                 Ok(false) => {}
                 Err(fault) => self.stop_in(&mut outcome, StopReason::Fault(fault), signer),
             }
@@ -122,6 +125,12 @@ impl Account {
                 || is_ours && resend_from(epoch, position) == Err(StopReason::FriendStateLost)
         });
         has_older_terms || is_behind
+    }
+
+    /// Whether our epoch goes on although the friend has proposed a newer one.
+    fn is_passed_by_theirs(&self) -> bool {
+        let theirs = self.negotiation.theirs.as_ref();
+        self.active().is_some_and(|epoch| theirs.is_some_and(|theirs| theirs.epoch > epoch.number))
     }
 
     /// The friend claims to hold what we do not know. Our database is old, or the friend lies: it is asked to show it, and

@@ -455,3 +455,22 @@ fn an_old_disk_signs_no_second_opening_for_an_epoch() {
     assert!(pair.is_active());
     assert_eq!(pair.balances(), [-15, 15]);
 }
+
+/// Both disks are old, and nobody has said so: end 1 has asked for an epoch that it had forgotten, and then end 0 has forgotten it,
+/// too. The terms that waited for an answer are answered.
+#[test]
+fn an_opening_that_waited_for_evidence_is_answered_when_its_epoch_is_forgotten() {
+    let mut pair = Pair::new();
+    let active = pair.ends[1].rows.clone();
+    pair.stop(0);
+    let stopped = pair.ends[0].rows.clone();
+    pair.settle();
+    assert!(pair.is_active());
+    pair.roll_back(1, active);
+    pair.connect();
+    pair.deliver(1);
+    assert!(pair.ends[1].account.asks_for_evidence());
+    pair.roll_back(0, stopped);
+    pair.settle();
+    assert!(pair.is_active());
+}
