@@ -1,6 +1,8 @@
 //! Whole nodes against each other, in memory and in virtual time.
 
 mod asking;
+mod backups;
+mod both_ends;
 mod circles;
 mod failures;
 mod friends;
