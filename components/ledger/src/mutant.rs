@@ -3,7 +3,7 @@
 //! They exist only where the compiler is called with `--cfg mutant`, which nothing but a test of the simulator does, in a target
 //! folder of its own. Otherwise [`crate::mutant!`] is `false`, and nothing of this is in a program.
 
-/// Stands before the name of each in a program that has them, so that it is found there.
+/// Stands in every program that was built with them: whoever asks whether one is on takes it in ([`is`]).
 #[cfg(mutant)]
 const MARK: &str = "offst-deliberate-bug";
 
@@ -88,6 +88,8 @@ mod chosen {
 
     /// Whether this bug is on.
     pub fn is(mutant: Mutant) -> bool {
+        // A program that never chooses one would lose its mark otherwise: the linker drops what nothing reaches.
+        std::hint::black_box(MARK);
         CHOSEN.load(Ordering::Relaxed) == mutant as u8
     }
 }
