@@ -79,6 +79,8 @@ fn damage_is_reported_with_exit_code_1() {
     assert_eq!(town.stop("b"), 0);
     let path = town.file("b/b.db");
     let sound = bytes(&path);
+    // What the file itself shows is found without the seal, as after a kill.
+    std::fs::remove_file(town.file("b/b.db.seal")).unwrap();
     // Rows that were deleted are still in the file, so every copy of a text is changed.
     let texts = |text: &'static [u8], behind: usize| -> Vec<usize> {
         let all = sound.windows(text.len()).enumerate().filter(|(_, window)| *window == text);
@@ -109,4 +111,71 @@ fn damage_is_reported_with_exit_code_1() {
         let said = stnode(&town, arguments);
         assert!(said.code == 2 && said.err.contains(part), "{said:?}");
     }
+}
+
+/// A stop leaves a seal that covers every byte, also those that mean nothing; it is gone before anything is written.
+#[test]
+fn after_a_clean_stop_every_changed_byte_is_reported() {
+    let mut town = paid();
+    let [path, seal] = ["b/b.db", "b/b.db.seal"].map(|name| town.file(name));
+    assert!(!seal.exists(), "nothing is sealed while the node runs");
+    assert_eq!(town.stop("b"), 0);
+    let is_sealed = |town: &Town, input: &[&str]| {
+        stnode(town, &[&["check", "--dir", "b", "--json"], input].concat()).json()["sealed"] == true
+    };
+    let left = [bytes(&path), bytes(&seal)];
+    assert!(is_sealed(&town, &[]));
+    let text = stnode(&town, &["check", "--dir", "b"]).expect();
+    assert!(text.ends_with(" rows; every byte is what the node left when it stopped\n"), "{text}");
+
+    let mut dice = 11_u64;
+    let mut below = |bound: usize| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((dice >> 33) % bound as u64) as usize
+    };
+    let unused: Vec<usize> = (0..left[0].len()).filter(|place| left[0][*place] == 0).collect();
+    let mut places: Vec<usize> = (0..30).map(|_| below(left[0].len())).collect();
+    places.extend((0..30).map(|_| unused[below(unused.len())]));
+    // The name of the format, the schema's number and the mark by which a database of ours is known.
+    places.extend([0, 63, 70]);
+    for place in places {
+        let mut damaged = left[0].clone();
+        damaged[place] ^= 1 << below(8);
+        std::fs::write(&path, damaged).unwrap();
+        let said = stnode(&town, &["check", "--dir", "b"]);
+        assert!(
+            said.out.contains("NOT SOUND: the file is not what the node left when it stopped"),
+            "{place}: {said:?}"
+        );
+        assert_eq!((said.code, said.err.lines().count()), (1, 1), "{place}: {said:?}");
+        assert!(said.err.contains("b.db is not sound ("), "{place}: {said:?}");
+    }
+    std::fs::write(&path, &left[0]).unwrap();
+
+    // What reads, or fails before it writes, leaves it alone.
+    stnode(&town, &["backup", "--dir", "b", "--output", "b.backup"]).expect();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let said = stnode(&town, &["run", "--dir", "b", "--listen", &listen]);
+    assert!(said.code == 1 && said.err.contains("cannot listen at"), "{said:?}");
+    assert!(is_sealed(&town, &[]));
+    assert!([bytes(&path), bytes(&seal)] == left, "nothing was changed");
+    // A copy that is made by hand is as good without it, and better with it.
+    std::fs::copy(&path, town.file("copy.db")).unwrap();
+    assert!(!is_sealed(&town, &["--input", "copy.db"]) && !is_sealed(&town, &["--input", "b.backup"]));
+    std::fs::copy(&seal, town.file("copy.db.seal")).unwrap();
+    assert!(is_sealed(&town, &["--input", "copy.db"]));
+    std::fs::copy(town.file("b.backup"), town.file("copy.db")).unwrap();
+    let said = stnode(&town, &["check", "--dir", "b", "--input", "copy.db"]);
+    assert!(said.code == 1 && said.out.contains("or the file was replaced by hand"), "{said:?}");
+
+    town.start("b");
+    assert!(!seal.exists());
+    town.kill("b");
+    assert!(!seal.exists() && !is_sealed(&town, &[]), "a killed node leaves none, and is sound");
+    town.start("b");
+    assert_eq!(town.stop("b"), 0);
+    assert!(is_sealed(&town, &[]));
+    stnode(&town, &["restore", "--dir", "b", "--input", "b.backup", "--force"]).expect();
+    assert!(!seal.exists() && !is_sealed(&town, &[]), "what was put back is another file");
 }

@@ -74,6 +74,7 @@ fn document(audit: &Audit) -> Value {
     json!({
         "sound": audit.is_sound(),
         "rows": audit.rows,
+        "sealed": audit.is_sealed,
         "faults": audit.faults,
         "notes": audit.notes,
         "accounts": audit.accounts.iter().map(account).collect::<Value>(),
@@ -131,7 +132,8 @@ fn text(audit: &Audit) -> String {
     }
     if audit.is_sound() {
         let (accounts, rows) = (audit.accounts.len(), audit.rows);
-        write_line(&mut text, format_args!("sound: {accounts} accounts, {rows} rows"));
+        let sealed = if audit.is_sealed { "; every byte is what the node left when it stopped" } else { "" };
+        write_line(&mut text, format_args!("sound: {accounts} accounts, {rows} rows{sealed}"));
     }
     text
 }

@@ -16,8 +16,8 @@ use offst_store::Store;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What SQLite keeps beside a database while it is open. Left by a process that was killed, they would spoil a new one.
-const DATABASE_COMPANIONS: [&str; 2] = ["db-wal", "db-shm"];
+/// What lies beside a database: what SQLite keeps there while it is open, and its seal. They would spoil a new one.
+const DATABASE_COMPANIONS: [&str; 3] = ["db-wal", "db-shm", "db.seal"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Init {

@@ -4,6 +4,7 @@ use super::clock;
 use super::settings::NodeFile;
 use super::trusted::TrustedApps;
 use super::{database_failure, existing};
+use crate::files::{self, Readers};
 use crate::leftovers;
 use crate::outcome::{Explain, Failure, Outcome};
 use crate::serving::{self, Places};
@@ -11,7 +12,7 @@ use crate::settings;
 use offst_crypto::PublicKey;
 use offst_node::{Counters, Node};
 use offst_proto::ticket::Ticket;
-use offst_store::{Store, StoreError};
+use offst_store::{Seal, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -39,6 +40,7 @@ pub(super) fn run(Run { dir, places }: Run) -> Outcome {
     let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_node)?;
     let database = folder.file("db");
     check_database(&database, identity.public_key())?;
+    let sealed = database.clone();
     let trusted = TrustedApps::of(&folder);
     let reading = trusted.read();
     if let Some(sentence) = reading.faults.values().next() {
@@ -63,13 +65,26 @@ pub(super) fn run(Run { dir, places }: Run) -> Outcome {
         let ended = node.run(ready, stop.clone()).await;
         stop.cancel();
         ended?;
+        // Here, so that a second signal still ends it at once. Without a seal the stop is as clean.
+        if let Err(failure) = leave_seal(&sealed) {
+            log::warn!("no seal was left beside the database: {}", failure.sentence());
+        }
         announced
     })
 }
 
-/// Refuses a wrong database before anything listens.
+/// Writes down what the database is that everybody has closed, for the command `check`.
+fn leave_seal(database: &Path) -> Outcome {
+    match Seal::of(database).or_failed(database.display())? {
+        Some(seal) => files::write(seal.path(), seal.text().as_bytes(), Readers::Owner, true),
+        // The log beside it could not be emptied.
+        None => Ok(()),
+    }
+}
+
+/// Refuses a wrong database before anything listens. It is not written yet: a start that fails leaves it as it is.
 fn check_database(path: &Path, node: PublicKey) -> Outcome {
-    Store::open(path, node).map(drop).map_err(|error| match error {
+    Store::probe(path, node).map_err(|error| match error {
         // These name the file themselves.
         StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Newer(_) | StoreError::Unopened(_) => {
             Failure::input(error)

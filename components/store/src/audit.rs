@@ -6,6 +6,7 @@ use crate::error::StoreError;
 use crate::history::read_forward;
 use crate::load::{Bytes, value};
 use crate::log_file::{self, Condition};
+use crate::seal::{self, Comparison};
 use crate::structure;
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_funder::{Funder, FunderImage, InvoiceRecord, LineKey, Part, Payment, Progress};
@@ -23,8 +24,11 @@ const TORN_LOG: &str = "the newest transaction in the log beside the database (i
     how a log looks when the node or the machine died while it was written. Nothing that was sent rests on it, and the next \
     start leaves it out";
 
+const OPEN_SEAL: &str = "beside the database are both a seal and a log that is not empty (their names end in .seal and -wal): \
+    something has written since the node stopped, or the files are of different times. The seal was not compared";
+
 /// What an audit found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Audit {
     /// What is wrong with the database, a sentence each.
     pub faults: Vec<String>,
@@ -34,6 +38,8 @@ pub struct Audit {
     pub accounts: Vec<AuditedAccount>,
     /// How many rows all tables have.
     pub rows: u64,
+    /// Whether a seal says that every byte is what the node left when it stopped ([`crate::Seal`]).
+    pub is_sealed: bool,
 }
 
 /// What an audit found of one account.
@@ -60,8 +66,32 @@ impl Store {
     /// Audits the database of `node`, which nobody may be using. Nothing is changed.
     ///
     /// # Errors
-    /// The database is missing, not one of Offst's, or another node's. Whatever is wrong inside it is a finding.
+    /// The database is missing, not one of Offst's, or another node's. Whatever is wrong inside it is a finding, and so are
+    /// these when its seal says that it was another file.
     pub fn audit(path: &Path, node: PublicKey) -> Result<Audit, StoreError> {
+        let compared = seal::compare(path);
+        let audited = Store::audit_content(path, node);
+        match compared {
+            Comparison::Absent => audited,
+            Comparison::Same => audited.map(|audit| Audit { is_sealed: true, ..audit }),
+            Comparison::Open => audited.map(|mut audit| {
+                audit.notes.push(OPEN_SEAL.to_owned());
+                audit
+            }),
+            Comparison::Different(fault) => {
+                let mut audit = match audited {
+                    Err(error @ (StoreError::Missing(_) | StoreError::Unopened(_))) => return Err(error),
+                    Err(error) => Audit { faults: vec![error.to_string()], ..Audit::default() },
+                    Ok(audit) => audit,
+                };
+                audit.faults.insert(0, fault);
+                Ok(audit)
+            }
+        }
+    }
+
+    /// Whatever the database itself shows.
+    fn audit_content(path: &Path, node: PublicKey) -> Result<Audit, StoreError> {
         // Before SQLite opens the file: it would drop what it cannot read.
         let log = log_file::condition(path);
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -100,7 +130,7 @@ impl Store {
                 Vec::new()
             }
         };
-        Ok(Audit { faults, notes, accounts, rows })
+        Ok(Audit { faults, notes, accounts, rows, is_sealed: false })
     }
 }
 

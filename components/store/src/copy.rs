@@ -3,6 +3,7 @@
 use crate::checksum;
 use crate::database::{Store, check_owner, create_file, open};
 use crate::error::StoreError;
+use crate::seal;
 use crate::structure;
 use offst_crypto::PublicKey;
 use rusqlite::backup::Backup;
@@ -36,13 +37,15 @@ impl Store {
     }
 
     /// Moves the closed database `made` to `place`, in the same folder's file system. One that is there is kept: its file, and
-    /// what SQLite keeps beside it, are moved aside first, and its new name is returned. A crash in between leaves `place`
-    /// without a database, never with half of one or with one that goes on from another's log.
+    /// what SQLite keeps beside it, are moved aside first, and its new name is returned. Its seal is removed. A crash in between
+    /// leaves `place` without a database, never with half of one, with one that goes on from another's log, or with another's
+    /// seal.
     ///
     /// # Errors
     /// The disk or the permissions do not allow it.
     pub fn put_in_place(made: &Path, place: &Path) -> Result<Option<PathBuf>, StoreError> {
         let wrong = |error| StoreError::Create { path: place.display().to_string(), error };
+        seal::remove(place)?;
         let aside = move_aside(place).map_err(wrong)?;
         std::fs::rename(made, place).map_err(wrong)?;
         sync_folder(place).map_err(wrong)?;
@@ -66,7 +69,7 @@ fn write_copy(source: &Connection, to: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::Create { path: to.display().to_string(), error })
 }
 
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
@@ -102,7 +105,7 @@ fn if_there(outcome: std::io::Result<()>) -> std::io::Result<bool> {
 }
 
 /// A name is durable only once the folder is.
-fn sync_folder(of: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_folder(of: &Path) -> std::io::Result<()> {
     let folder = of.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

@@ -3,6 +3,7 @@
 use crate::checksum::{self, NODE};
 use crate::error::StoreError;
 use crate::log_file::{self, Condition};
+use crate::seal;
 use offst_crypto::PublicKey;
 use offst_funder::LineKey;
 use rusqlite::types::ValueRef;
@@ -50,14 +51,26 @@ impl Store {
         connection.close().map_err(|(_, error)| error.into())
     }
 
-    /// Opens the database of `node`, bringing an older one to this version.
+    /// Whether the database is that of `node`, and one that can be opened. Nothing is written, and its seal stays.
+    ///
+    /// # Errors
+    /// As for [`Store::open`], as far as can be told without writing.
+    pub fn probe(path: &Path, node: PublicKey) -> Result<(), StoreError> {
+        refuse_damaged_log(path)?;
+        check_owner(&open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?, node)
+    }
+
+    /// Opens the database of `node`, bringing an older one to this version. Removes its seal first.
     ///
     /// # Errors
     /// It is missing, damaged, newer than this version, or another node's.
     pub fn open(path: &Path, node: PublicKey) -> Result<Self, StoreError> {
-        // SQLite would drop what it cannot read, and the node sign anew what it has signed.
-        if log_file::condition(path).is_ok_and(|condition| condition == Condition::Damaged) {
-            return Err(StoreError::DamagedLog);
+        refuse_damaged_log(path)?;
+        if let Ok(path) = path.canonicalize()
+            && path.is_file()
+        {
+            // SQLite may write from here on.
+            seal::remove(&path)?;
         }
         let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection)?;
@@ -76,6 +89,14 @@ impl Store {
         self.connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))?;
         self.connection.close().map_err(|(_, error)| error.into())
     }
+}
+
+/// SQLite would drop what it cannot read, and the node sign anew what it has signed.
+fn refuse_damaged_log(path: &Path) -> Result<(), StoreError> {
+    if log_file::condition(path).is_ok_and(|condition| condition == Condition::Damaged) {
+        return Err(StoreError::DamagedLog);
+    }
+    Ok(())
 }
 
 /// Makes an empty file that its owner alone can read.

@@ -43,6 +43,16 @@ pub enum StoreError {
          `stnode restore --force` with the database itself as its input goes on from the rest, and asks the friends"
     )]
     DamagedLog,
+    /// What says that the database is as the last stop left it could not be removed before something is written.
+    #[error(
+        "the seal {path} cannot be removed, so nothing was written ({error}): look at the permissions of its folder"
+    )]
+    Seal {
+        /// The seal.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// The database of another node.
     #[error(
         "the database belongs to the node {found}, but the identity is {expected}: the files of two nodes are mixed"

@@ -13,6 +13,7 @@
 //! | `structure` | whether file and rows are what was written |
 //! | `log_file` | whether the log beside the file is what was written |
 //! | `audit` | whether what the rows say follows from what was signed |
+//! | `seal` | whether the whole file is what the node left when it stopped |
 //! | `copy` | backups, and putting one in the place of a database |
 //! | `error` | what can go wrong, in sentences |
 
@@ -26,6 +27,7 @@ mod friend_statement;
 mod history;
 mod load;
 mod log_file;
+mod seal;
 mod structure;
 mod write;
 
@@ -34,3 +36,4 @@ pub use database::Store;
 pub use error::StoreError;
 pub use history::History;
 pub use offst_ledger::{MadeStatement, Proof, Proven};
+pub use seal::Seal;

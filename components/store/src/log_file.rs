@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
@@ -25,15 +25,30 @@ pub(crate) enum Condition {
     Damaged,
 }
 
+/// Where SQLite keeps the log of the database at `path`: beside the file itself, not beside a link to it.
+fn place(path: &Path) -> std::io::Result<PathBuf> {
+    let mut name = OsString::from(path.canonicalize()?);
+    name.push("-wal");
+    Ok(name.into())
+}
+
+/// Whether everything is in the database at `path` itself, which nobody may be writing.
+///
+/// # Errors
+/// It is not known.
+pub(crate) fn is_empty(path: &Path) -> std::io::Result<bool> {
+    match place(path)?.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        metadata => Ok(metadata?.len() == 0),
+    }
+}
+
 /// The condition of the log of the database at `path`, which nobody may be writing.
 ///
 /// # Errors
 /// It cannot be read.
 pub(crate) fn condition(path: &Path) -> std::io::Result<Condition> {
-    // SQLite keeps it beside the file itself, not beside a link to it.
-    let mut name = OsString::from(path.canonicalize()?);
-    name.push("-wal");
-    match File::open(&name) {
+    match File::open(place(path)?) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Condition::Whole),
         file => read(&mut BufReader::new(file?)),
     }
