@@ -185,8 +185,10 @@ named! {
         HandedOverBound = "accounts handed over with committed requests on them",
         /// Two friends of a lost key wait for each other's payments through it, for ever: one of them gives the lost key up.
         GivenUpLostKey = "accounts with lost keys given up by people",
-        /// Memory was compared with the disk.
-        Compared = "comparisons of memory with disk",
+        /// The accounts that had been written since the last time were compared with the disk.
+        Compared = "comparisons of the accounts just written with the disk",
+        /// Everything that a restart would load was compared with what the running node holds.
+        ComparedAll = "comparisons of all that a restart would load with what is held",
     }
 }
 

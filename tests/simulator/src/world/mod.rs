@@ -5,6 +5,7 @@
 mod agenda;
 mod answers;
 mod checks;
+mod compare;
 mod denial;
 pub(crate) mod disk;
 mod heirs;
