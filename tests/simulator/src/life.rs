@@ -36,7 +36,8 @@ pub(crate) struct Life {
     /// Accounts with keys that were lost.
     pub(crate) handovers: Vec<Handover>,
     invoices: Vec<(usize, Verified<Invoice>)>,
-    orders: Vec<(usize, Order)>,
+    /// Everything that any owner has ordered, and at which node.
+    pub(crate) orders: Vec<(usize, Order)>,
 }
 
 /// The names of the first so many currencies.
@@ -525,7 +526,10 @@ impl Life {
                 Command::CreateInvoice { amount: 2, currency, description: String::new(), expiry_ms: None },
             );
             let Reply::Invoice(invoice) = reply else { panic!("node {seller} makes no invoice: {reply:?}") };
-            let (id, command) = world.pay(buyer, &invoice);
+            let order = world.order(Purpose::Invoice(invoice));
+            let id = order.payment_id;
+            self.orders.push((buyer, order.clone()));
+            let command = world.command(buyer, Command::Pay(Box::new(order)));
             world.advance(90_000);
             let report = world.payment_reply(buyer, command);
             let is_paid = report.as_ref().is_some_and(|report| report.status == PaymentStatus::Paid);

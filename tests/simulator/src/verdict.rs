@@ -22,6 +22,7 @@ impl Life {
         self.check_answers();
         self.world.check_mirrors();
         let paid = self.check_receipts();
+        self.check_orders();
         if self.mix.has(Kind::Liars) {
             self.check_losses();
         } else if self.has_losses() {
@@ -36,7 +37,7 @@ impl Life {
     }
 
     /// The nodes that are honest, or just all of them.
-    fn honest(&self) -> Vec<usize> {
+    pub(crate) fn honest(&self) -> Vec<usize> {
         let is_honest = |index: &usize| !self.world.liars.contains(index) && !self.world.is_retired(*index);
         (0..self.world.nodes.len()).filter(is_honest).collect()
     }
