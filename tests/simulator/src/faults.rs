@@ -135,6 +135,14 @@ named! {
         ForgedTotals = "lies: forged totals",
         /// A liar collected what nobody had committed.
         CollectedEarly = "lies: collects without commit",
+        /// A liar answered a request in the name of its destination, under a lock of its own.
+        Theft = "lies: answers in the name of a destination",
+        /// A liar gave up a request that it had committed.
+        TakenBack = "lies: committed requests given up",
+        /// A liar signed a statement that is not the next of its log.
+        BrokenChain = "lies: statements out of their place",
+        /// A liar asked for what must be refused: over a closed line, when it was disabled, or without an invoice's secret.
+        Uninvited = "lies: requests that must be refused",
         /// A liar asked for as much as fits into its statements.
         Flood = "lies: floods",
         /// A liar signed steps and terms that make no sense.

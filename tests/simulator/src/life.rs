@@ -305,6 +305,20 @@ impl Life {
                 for liar in liars {
                     let ends = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
                     let mut friends: Vec<usize> = ends.filter(|(a, _)| *a == liar).map(|(_, b)| b).collect();
+                    let is_bold = self.world.dice.chance(50);
+                    let of_these = |is_one: &dyn Fn(usize) -> bool| -> Vec<usize> {
+                        friends.iter().copied().filter(|friend| is_bold && is_one(*friend)).collect()
+                    };
+                    let committed = of_these(&|friend| !self.world.committed_by(liar, friend).is_empty());
+                    let waiting = of_these(&|friend| !self.world.unanswered(liar, friend).is_empty());
+                    if let Some(friend) = self.world.dice.pick(&committed) {
+                        self.world.take_back_committed(liar, friend);
+                        continue;
+                    }
+                    if let Some(friend) = self.world.dice.pick(&waiting) {
+                        self.world.steal(liar, friend);
+                        continue;
+                    }
                     let busy: Vec<usize> =
                         friends.iter().copied().filter(|friend| self.world.is_pending(*friend, liar)).collect();
                     if !busy.is_empty() {

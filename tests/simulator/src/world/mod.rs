@@ -17,6 +17,8 @@ mod meeting;
 mod notebook;
 mod process;
 mod stuck;
+mod theft;
+mod vain;
 mod weather;
 
 use crate::faults::{Counts, Deed, Fault, Kind};
