@@ -510,7 +510,6 @@ impl Life {
         for (a, b) in self.friendships.clone() {
             for (from, to) in [(a, b), (b, a)] {
                 if self.world.liars.contains(&to) && !self.world.liars.contains(&from) {
-                    self.world.write_off(from, to);
                     let name = name(to);
                     let reply = self.world.ask(from, Command::RemoveFriend { name, force: true, forgive: true });
                     assert_eq!(reply, Reply::Done);
