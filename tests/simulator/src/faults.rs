@@ -177,6 +177,10 @@ named! {
         Repeated = "orders repeated",
         /// A process started again from its disk.
         Restarted = "restarts",
+        /// An invoice was ordered whose seller had gone back to before it was paid.
+        OrderedSold = "invoices ordered again after their seller had forgotten that they were paid",
+        /// A node lost its disk, or went back to a copy, when it had just collected and nobody had heard of it.
+        LostAfterCollect = "disks lost directly after a collect",
         /// A node that had lost state got back all accounts with friends that do not lie.
         Recovered = "recoveries that ended",
         /// Liars that had shown less than another friend kept were found out, and their accounts stopped.

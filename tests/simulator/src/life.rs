@@ -36,6 +36,8 @@ pub(crate) struct Life {
     /// Accounts with keys that were lost.
     pub(crate) handovers: Vec<Handover>,
     invoices: Vec<(usize, Verified<Invoice>)>,
+    /// What sellers had sold before they went back to older disks.
+    pub(crate) sold: Vec<Verified<Invoice>>,
     /// Everything that any owner has ordered, and at which node.
     pub(crate) orders: Vec<(usize, Order)>,
 }
@@ -97,6 +99,7 @@ impl Life {
             friendships,
             handovers: vec![],
             invoices: vec![],
+            sold: vec![],
             orders: vec![],
         }
     }
@@ -112,6 +115,9 @@ impl Life {
         }
         if !self.handovers.is_empty() && self.world.dice.chance(30) {
             self.hand_over(true);
+        }
+        if !self.sold.is_empty() && self.world.dice.chance(15) {
+            self.order_sold();
         }
         match self.world.dice.below(100) {
             0..58 => {

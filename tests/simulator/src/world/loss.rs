@@ -57,6 +57,11 @@ impl Node {
         self.look_at_accounts(of_account).into_iter().flatten().collect()
     }
 
+    /// How many requests of friends' it has collected, by what it has signed.
+    pub(crate) fn collect_count(&self) -> usize {
+        self.notebook.collect_count()
+    }
+
     /// What a friend must owe it by its own records, on all disks it ever had: what it collected from the friend as a seller and as
     /// a mediator, less what the friend collected from it.
     pub(crate) fn records_with(&self, friend: PublicKey, currency: &Currency) -> i128 {
