@@ -28,6 +28,7 @@
 //! | `proofs` | what a friend has collected on an account that stopped |
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
+//! | `rows` | what is kept, for checks from outside |
 
 mod archive;
 mod buyer;
@@ -51,6 +52,7 @@ mod relink;
 mod reports;
 mod reset;
 mod resolve;
+mod rows;
 mod seller;
 mod settlement;
 mod start;

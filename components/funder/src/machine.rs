@@ -30,7 +30,7 @@ const ENDED_INVOICES_MAX: usize = 1000;
 
 /// A whole node between two batches. Equal to what its database holds.
 #[derive(Debug)]
-pub struct Funder(State);
+pub struct Funder(pub(crate) State);
 
 /// Everything a node knows.
 #[derive(Debug)]

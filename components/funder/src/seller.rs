@@ -190,7 +190,8 @@ impl Batch<'_> {
         match request.invoice_id {
             Some(id) => {
                 let record = self.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
-                if !verify_proof(&record.invoice.secret, &terms, &request.proof) {
+                let is_proved = verify_proof(&record.invoice.secret, &terms, &request.proof);
+                if !is_proved && !offst_ledger::mutant!(SkipProofCheck) {
                     return Err(CancelReason::BadProof);
                 }
                 match record.status {

@@ -32,7 +32,8 @@ impl Batch<'_> {
             total: payment.total,
         };
         let response = Response { terms, nonce: answer.nonce, lock: answer.lock };
-        if Verified::assemble(response, &answer.signature, &*self.environment.verifier).is_err() {
+        let is_signed = Verified::assemble(response, &answer.signature, &*self.environment.verifier).is_ok();
+        if !is_signed && !offst_ledger::mutant!(BelieveAnyResponse) {
             // Somebody on the way has put it there; the last mediator is the likeliest.
             let (hop, amount) = (last_hop(self.state.local, &part.route), part.amount);
             self.drop_part(id, outgoing);

@@ -65,6 +65,16 @@ mutants! {
     IgnoreBackups = "ignore-backups",
     /// The row of a request that ended here is left on the disk.
     KeepArrival = "keep-arrival",
+    /// A gift brings its receiver one credit more than was ordered.
+    GiftOneMore = "gift-one-more",
+    /// A buyer believes any answer to its request, whoever has signed it.
+    BelieveAnyResponse = "believe-any-response",
+    /// A friend may give up what it has committed.
+    TakeBackCommitted = "take-back-committed",
+    /// A seller believes whoever names an invoice.
+    SkipProofCheck = "skip-proof-check",
+    /// What an owner takes for carrying payments is forgotten by the next start.
+    LoseRate = "lose-rate",
 }
 
 #[cfg(mutant)]

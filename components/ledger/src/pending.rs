@@ -77,6 +77,7 @@ impl Stage {
     pub(crate) fn abort(self) -> Result<Stage, Misstep> {
         match self {
             Stage::Requested | Stage::Responded(_) => Ok(Stage::Aborted),
+            Stage::Committed(_) if crate::mutant!(TakeBackCommitted) => Ok(Stage::Aborted),
             Stage::Committed(_) | Stage::Aborted => Err(Misstep),
         }
     }

@@ -135,6 +135,14 @@ named! {
         ForgedTotals = "lies: forged totals",
         /// A liar collected what nobody had committed.
         CollectedEarly = "lies: collects without commit",
+        /// A liar answered a request in the name of its destination, under a lock of its own.
+        Theft = "lies: answers in the name of a destination",
+        /// A liar gave up a request that it had committed.
+        TakenBack = "lies: committed requests given up",
+        /// A liar signed a statement that is not the next of its log.
+        BrokenChain = "lies: statements out of their place",
+        /// A liar asked for what must be refused: over a closed line, when it was disabled, or without an invoice's secret.
+        Uninvited = "lies: requests that must be refused",
         /// A liar asked for as much as fits into its statements.
         Flood = "lies: floods",
         /// A liar signed steps and terms that make no sense.
@@ -169,6 +177,10 @@ named! {
         Repeated = "orders repeated",
         /// A process started again from its disk.
         Restarted = "restarts",
+        /// An invoice was ordered whose seller had gone back to before it was paid.
+        OrderedSold = "invoices ordered again after their seller had forgotten that they were paid",
+        /// A node lost its disk, or went back to a copy, when it had just collected and nobody had heard of it.
+        LostAfterCollect = "disks lost directly after a collect",
         /// A node that had lost state got back all accounts with friends that do not lie.
         Recovered = "recoveries that ended",
         /// Liars that had shown less than another friend kept were found out, and their accounts stopped.
@@ -185,8 +197,10 @@ named! {
         HandedOverBound = "accounts handed over with committed requests on them",
         /// Two friends of a lost key wait for each other's payments through it, for ever: one of them gives the lost key up.
         GivenUpLostKey = "accounts with lost keys given up by people",
-        /// Memory was compared with the disk.
-        Compared = "comparisons of memory with disk",
+        /// The accounts that had been written since the last time were compared with the disk.
+        Compared = "comparisons of the accounts just written with the disk",
+        /// Everything that a restart would load was compared with what the running node holds.
+        ComparedAll = "comparisons of all that a restart would load with what is held",
     }
 }
 

@@ -13,6 +13,7 @@ pub mod keys;
 mod life;
 mod losses;
 pub mod mix;
+mod orders;
 mod reference;
 pub mod seed;
 pub mod shrink;

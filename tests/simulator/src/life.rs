@@ -36,7 +36,10 @@ pub(crate) struct Life {
     /// Accounts with keys that were lost.
     pub(crate) handovers: Vec<Handover>,
     invoices: Vec<(usize, Verified<Invoice>)>,
-    orders: Vec<(usize, Order)>,
+    /// What sellers had sold before they went back to older disks.
+    pub(crate) sold: Vec<Verified<Invoice>>,
+    /// Everything that any owner has ordered, and at which node.
+    pub(crate) orders: Vec<(usize, Order)>,
 }
 
 /// The names of the first so many currencies.
@@ -96,6 +99,7 @@ impl Life {
             friendships,
             handovers: vec![],
             invoices: vec![],
+            sold: vec![],
             orders: vec![],
         }
     }
@@ -111,6 +115,9 @@ impl Life {
         }
         if !self.handovers.is_empty() && self.world.dice.chance(30) {
             self.hand_over(true);
+        }
+        if !self.sold.is_empty() && self.world.dice.chance(15) {
+            self.order_sold();
         }
         match self.world.dice.below(100) {
             0..58 => {
@@ -304,6 +311,20 @@ impl Life {
                 for liar in liars {
                     let ends = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
                     let mut friends: Vec<usize> = ends.filter(|(a, _)| *a == liar).map(|(_, b)| b).collect();
+                    let is_bold = self.world.dice.chance(50);
+                    let of_these = |is_one: &dyn Fn(usize) -> bool| -> Vec<usize> {
+                        friends.iter().copied().filter(|friend| is_bold && is_one(*friend)).collect()
+                    };
+                    let committed = of_these(&|friend| !self.world.committed_by(liar, friend).is_empty());
+                    let waiting = of_these(&|friend| !self.world.unanswered(liar, friend).is_empty());
+                    if let Some(friend) = self.world.dice.pick(&committed) {
+                        self.world.take_back_committed(liar, friend);
+                        continue;
+                    }
+                    if let Some(friend) = self.world.dice.pick(&waiting) {
+                        self.world.steal(liar, friend);
+                        continue;
+                    }
                     let busy: Vec<usize> =
                         friends.iter().copied().filter(|friend| self.world.is_pending(*friend, liar)).collect();
                     if !busy.is_empty() {
@@ -495,7 +516,6 @@ impl Life {
         for (a, b) in self.friendships.clone() {
             for (from, to) in [(a, b), (b, a)] {
                 if self.world.liars.contains(&to) && !self.world.liars.contains(&from) {
-                    self.world.write_off(from, to);
                     let name = name(to);
                     let reply = self.world.ask(from, Command::RemoveFriend { name, force: true, forgive: true });
                     assert_eq!(reply, Reply::Done);
@@ -525,7 +545,10 @@ impl Life {
                 Command::CreateInvoice { amount: 2, currency, description: String::new(), expiry_ms: None },
             );
             let Reply::Invoice(invoice) = reply else { panic!("node {seller} makes no invoice: {reply:?}") };
-            let (id, command) = world.pay(buyer, &invoice);
+            let order = world.order(Purpose::Invoice(invoice));
+            let id = order.payment_id;
+            self.orders.push((buyer, order.clone()));
+            let command = world.command(buyer, Command::Pay(Box::new(order)));
             world.advance(90_000);
             let report = world.payment_reply(buyer, command);
             let is_paid = report.as_ref().is_some_and(|report| report.status == PaymentStatus::Paid);

@@ -2,13 +2,19 @@
 
 use crate::faults::{Deed, Kind};
 use crate::life::Life;
-use crate::world::{Loss, name};
+use crate::world::{Loss, Node, name};
 use offst_funder::{Command, Reply};
 use offst_ledger::{Status, StopReason};
 use offst_proto::Currency;
+use offst_proto::order::Purpose;
+use offst_proto::report::InvoiceStatus;
 
 /// Of a hundred losses so many hit both ends of an account.
 const BOTH_PERCENT: usize = 30;
+/// How long something that was bought may take before its seller's disk is lost, ms.
+const SALE_MS: u64 = 3_000;
+/// How many steps somebody waits at most for a node that collects.
+const STEPS_MAX: usize = 120;
 
 impl Life {
     /// An owner copies a disk, or goes on without the newest one; sometimes a friend of his does so too.
@@ -17,6 +23,11 @@ impl Life {
         for _ in 0..2 {
             let copied = self.world.dice.below(count);
             self.world.copy_disk(copied);
+        }
+        match self.world.dice.below(10) {
+            0 | 1 => return self.lose_after_sale(),
+            2 | 3 => return self.lose_after_collect(),
+            _ => {}
         }
         let (node, friend) = self.pick_busy();
         let losses = [self.draw_loss(), self.draw_loss()];
@@ -27,6 +38,68 @@ impl Life {
         let friends = self.friends_of(node);
         if !self.world.liars.contains(&node) && self.world.may_lose(node, &friends) {
             self.world.lose(node, &friends, losses[0]);
+        }
+    }
+
+    /// A seller goes back to a copy of its disk on which an invoice is open that was paid since. It is ordered again later.
+    fn lose_after_sale(&mut self) {
+        let currency = self.pick_currency();
+        let count = self.mix.nodes;
+        let (buyer, seller) = (self.world.dice.below(count), self.world.dice.below(count));
+        let friends = self.friends_of(seller);
+        let is_free = |node: usize| self.world.nodes[node].is_up() && !self.world.liars.contains(&node);
+        if buyer == seller || !is_free(buyer) || !is_free(seller) {
+            return;
+        }
+        let amount = 1 + self.world.dice.below(30) as u128;
+        let create = Command::CreateInvoice { amount, currency, description: String::new(), expiry_ms: None };
+        let id = self.world.command(seller, create);
+        let Some(Reply::Invoice(invoice)) = self.world.reply(seller, id) else { return };
+        self.world.copy_disk(seller);
+        self.order(buyer, Purpose::Invoice(invoice.clone()));
+        self.world.advance(SALE_MS);
+        let record = self.world.nodes[seller].disk.invoice(invoice.id);
+        let is_sold = record.is_some_and(|record| record.status == InvoiceStatus::Paid);
+        if is_sold && self.world.may_lose(seller, &friends) {
+            self.world.lose(seller, &friends, Loss::Restored);
+            self.sold.push(invoice);
+        }
+    }
+
+    /// Somebody orders what was sold already, when its seller has gone back to before that.
+    pub(crate) fn order_sold(&mut self) {
+        let count = self.mix.nodes;
+        let buyer = self.world.dice.below(count);
+        let Some(invoice) = self.world.dice.pick(&self.sold) else { return };
+        if self.world.nodes[buyer].is_up() && self.world.key(buyer) != invoice.destination {
+            self.world.faults.did(Deed::OrderedSold);
+            self.order(buyer, Purpose::Invoice(invoice));
+        }
+    }
+
+    fn order(&mut self, buyer: usize, purpose: Purpose) {
+        let order = self.world.order(purpose);
+        self.orders.push((buyer, order.clone()));
+        self.world.command(buyer, Command::Pay(Box::new(order)));
+    }
+
+    /// A node dies when it has just collected, before the friend that pays has heard of it, and goes on with a copy of that very
+    /// disk, or with nothing.
+    fn lose_after_collect(&mut self) {
+        self.pick_busy();
+        let before: Vec<usize> = self.world.nodes.iter().map(Node::collect_count).collect();
+        for _ in 0..STEPS_MAX {
+            self.world.step();
+            let has_collected = |node: &usize| self.world.nodes[*node].collect_count() > before[*node];
+            let Some(node) = (0..self.mix.nodes).find(has_collected) else { continue };
+            let friends = self.friends_of(node);
+            if !self.world.liars.contains(&node) && self.world.may_lose(node, &friends) {
+                self.world.copy_disk(node);
+                let loss = if self.world.dice.chance(70) { Loss::Restored } else { Loss::Everything };
+                self.world.faults.did(Deed::LostAfterCollect);
+                self.world.lose(node, &friends, loss);
+            }
+            return;
         }
     }
 

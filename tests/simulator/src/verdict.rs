@@ -22,6 +22,7 @@ impl Life {
         self.check_answers();
         self.world.check_mirrors();
         let paid = self.check_receipts();
+        self.check_orders();
         if self.mix.has(Kind::Liars) {
             self.check_losses();
         } else if self.has_losses() {
@@ -36,7 +37,7 @@ impl Life {
     }
 
     /// The nodes that are honest, or just all of them.
-    fn honest(&self) -> Vec<usize> {
+    pub(crate) fn honest(&self) -> Vec<usize> {
         let is_honest = |index: &usize| !self.world.liars.contains(index) && !self.world.is_retired(*index);
         (0..self.world.nodes.len()).filter(is_honest).collect()
     }
@@ -224,35 +225,56 @@ impl Life {
         }
     }
 
-    /// An honest node has what its own records say, less at most what it let liars owe.
+    /// An honest node has what its own records say of each friend, less at most what it let that friend owe if it is a liar.
     fn check_losses(&self) {
-        let world = &self.world;
         for index in self.honest() {
-            if world.careless.contains(&index) {
+            if self.world.careless.contains(&index) {
                 continue;
             }
             for currency in &self.currencies {
-                // A liar may keep to itself what became of a part that its friend has forgotten.
-                let is_paid = |id: RequestId, part: &Part| {
-                    let first = world.index(part.route[0]);
-                    let hop = LineKey { friend: world.key(index), currency: currency.clone() }.hop(id);
-                    world.replaced.contains(&index)
-                        && (world.liars.contains(&first) || world.nodes[first].collected().contains(&hop))
-                };
-                let expected = world.nodes[index].records(currency, is_paid) - self.misjudged_fees(index, currency);
-                let loss = expected - world.nodes[index].wealth_in(currency);
-                // Whoever has lost state can be told by a liar that it still owes what it has paid back, or that what the liar
-                // owed was never lent. That is so each time.
-                let liars = world.liars.iter();
-                let at_risk =
-                    |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
-                let allowed: u128 = liars.map(at_risk).sum();
-                assert!(
-                    loss <= signed(allowed),
-                    "node {index} loses {loss} {currency} to liars that it let owe {allowed}"
-                );
+                if self.world.replaced.contains(&index) {
+                    self.check_loss_in_all(index, currency);
+                } else {
+                    self.check_loss_to_each(index, currency);
+                }
             }
         }
+    }
+
+    /// Of a node that never forgot anything: nobody owes it less than was paid, but a liar, and that one not more than it was
+    /// allowed to owe.
+    fn check_loss_to_each(&self, index: usize, currency: &Currency) {
+        let world = &self.world;
+        let node = &world.nodes[index];
+        for friend in (0..world.nodes.len()).filter(|friend| *friend != index) {
+            let key = world.key(friend);
+            let loss = node.records_with(key, currency) - node.balance_with(key, currency);
+            let is_liar = world.liars.contains(&friend);
+            let allowed = if is_liar { world.ceiling(index, friend, currency) } else { 0 };
+            assert!(
+                loss <= signed(allowed),
+                "node {index} loses {loss} {currency} to node {friend}, which it let owe {allowed} if it is a liar: {is_liar}"
+            );
+        }
+    }
+
+    /// Of a node that has forgotten something: what it does not remember of one account, it cannot tell apart from what it does
+    /// not remember of another, so the loss to all liars is bounded by what all of them were allowed to owe.
+    fn check_loss_in_all(&self, index: usize, currency: &Currency) {
+        let world = &self.world;
+        // A liar may keep to itself what became of a part that its friend has forgotten.
+        let is_paid = |id: RequestId, part: &Part| {
+            let first = world.index(part.route[0]);
+            let hop = LineKey { friend: world.key(index), currency: currency.clone() }.hop(id);
+            world.liars.contains(&first) || world.nodes[first].collected().contains(&hop)
+        };
+        let expected = world.nodes[index].records(currency, is_paid) - self.misjudged_fees(index, currency);
+        let loss = expected - world.nodes[index].wealth_in(currency);
+        // Whoever has lost state can be told by a liar that it still owes what it has paid back, or that what the liar owed was
+        // never lent. That is so each time.
+        let at_risk = |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
+        let allowed: u128 = world.liars.iter().map(at_risk).sum();
+        assert!(loss <= signed(allowed), "node {index} loses {loss} {currency} to liars that it let owe {allowed}");
     }
 
     /// Fees that a node has noted without knowing any more what it had passed on, over what it really kept.

@@ -25,6 +25,8 @@ pub(super) enum Plan {
     Written(usize, u64),
     /// A liar speaks again.
     Speak(usize),
+    /// A thief looks whether anybody has committed to its lock.
+    Steal(super::theft::Theft),
     /// Something about relays.
     Meet(super::meeting::Errand),
 }
@@ -82,6 +84,7 @@ impl World {
                 Plan::Thaw(index) => self.nodes[index].is_frozen = false,
                 Plan::Written(index, number) => self.written(index, number),
                 Plan::Speak(index) => self.nodes[index].is_silent = false,
+                Plan::Steal(theft) => self.collect_stolen(&theft),
                 Plan::Meet(errand) => self.run_errand(errand),
             }
         }

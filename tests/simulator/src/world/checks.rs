@@ -185,6 +185,7 @@ pub(super) fn check_touched(funder: &Funder, key: PublicKey, disk: &Disk) {
 /// What the disk gives back is what the machine holds.
 pub(super) fn check_restored(funder: &Funder, key: PublicKey, disk: &Disk) {
     let restored = Funder::restore(key, disk.image()).expect("the disk can be read");
+    super::compare::check_rows(funder, &restored);
     let (mut live, mut stored) = (funder.accounts(), restored.accounts());
     loop {
         let (live, stored) = match (live.next(), stored.next()) {

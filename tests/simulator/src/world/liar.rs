@@ -33,7 +33,7 @@ impl World {
         if !is_heard {
             return;
         }
-        match self.dice.below(16) {
+        match self.dice.below(21) {
             0..3 => self.repeat_itself(liar, victim),
             3..5 => {
                 self.count_lie(liar, victim, Fault::ForkedLog);
@@ -49,11 +49,13 @@ impl World {
                 self.nodes[liar].is_silent = true;
                 self.plan(SILENCE_MS, super::agenda::Plan::Speak(liar));
             }
-            _ => self.babble(liar, victim, currency),
+            13..16 => self.babble(liar, victim, currency),
+            16..18 => self.break_chain(liar, victim, currency),
+            _ => self.ask_in_vain(liar, victim, currency),
         }
     }
 
-    fn count_lie(&mut self, liar: usize, victim: usize, fault: Fault) {
+    pub(super) fn count_lie(&mut self, liar: usize, victim: usize, fault: Fault) {
         self.faults.add(fault);
         self.tell(|| format!("node {liar} lies to node {victim}: {}", fault.name()));
     }
@@ -77,7 +79,7 @@ impl World {
             2 => statement.totals.cancelled += amount,
             _ => statement.totals.requested = u128::MAX,
         }
-        self.state(liar, victim, statement);
+        self.state_in_vain(liar, victim, statement);
     }
 
     /// What is pending between victim and liar, in one direction as the victim sees it.
@@ -107,7 +109,7 @@ impl World {
         if self.dice.chance(30) {
             statement.totals.collected += 50;
         }
-        self.state(liar, victim, statement);
+        self.state_in_vain(liar, victim, statement);
     }
 
     fn answer_with(&mut self, id: RequestId, lock: HashLock) -> Answer {
@@ -116,7 +118,8 @@ impl World {
         Answer { id, lock, nonce, signature }
     }
 
-    fn request(&mut self) -> Request {
+    /// A request as nobody makes it.
+    pub(super) fn request(&mut self) -> Request {
         let hops = self.dice.below(4);
         let route = (0..hops).map(|_| self.anybody()).collect();
         let amount = self.dice.below(40) as u128;
@@ -136,13 +139,16 @@ impl World {
         }
     }
 
-    /// Many requests, in one statement or in many that wait for nothing.
+    /// Many requests, in one statement, or in many that wait for nothing or acknowledge nothing.
     fn flood(&mut self, liar: usize, victim: usize, currency: &Currency) {
         self.count_lie(liar, victim, Fault::Flood);
         if self.dice.chance(50) {
             let operations = (0..120).map(|_| Operation::Request(Box::new(self.request()))).collect();
             let statement = self.statement_in(liar, victim, currency, operations);
             return self.state(liar, victim, statement);
+        }
+        if self.dice.chance(50) {
+            return self.pass_window(liar, victim, currency);
         }
         for _ in 0..70 {
             if !self.is_connected(liar, victim) || !self.nodes[victim].has_epoch(self.key(liar), currency) {

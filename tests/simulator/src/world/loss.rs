@@ -11,10 +11,12 @@ use super::disk::Disk;
 use super::weather::owed_with_pending;
 use super::{Fault, Node, Payment, World, name, pair};
 use crate::faults::Deed;
-use offst_funder::{Change, Commit, Funder, RecoveryRecord, lost_friend};
+use crate::reference::signed;
+use offst_crypto::PublicKey;
+use offst_funder::{Change, Commit, Funder, LineKey, RecoveryRecord, lost_friend};
 use offst_ledger::{Account, AccountKey, Status};
 use offst_proto::ticket::FriendTicket;
-use offst_proto::{PaymentId, RequestId};
+use offst_proto::{Currency, PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How an owner goes on without the newest disk.
@@ -53,6 +55,32 @@ impl Node {
             account.epoch().into_iter().flat_map(|epoch| epoch.pendings()).map(|(_, id, _)| id).collect()
         };
         self.look_at_accounts(of_account).into_iter().flatten().collect()
+    }
+
+    /// How many requests of friends' it has collected, by what it has signed.
+    pub(crate) fn collect_count(&self) -> usize {
+        self.notebook.collect_count()
+    }
+
+    /// What a friend must owe it by its own records, on all disks it ever had: what it collected from the friend as a seller and as
+    /// a mediator, less what the friend collected from it.
+    pub(crate) fn records_with(&self, friend: PublicKey, currency: &Currency) -> i128 {
+        let of_line = |line: &LineKey| line.friend == friend && line.currency == *currency;
+        let sold: u128 = self.sold().iter().filter(|(hop, _)| of_line(&hop.line)).map(|(_, amount)| amount).sum();
+        let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
+        let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
+        let came = reports.values().filter(|report| report.from == friend).map(|report| report.amount + report.fee);
+        let went = reports.values().filter(|report| report.to == friend).map(|report| report.amount);
+        let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
+        let parts = payments.flat_map(|payment| payment.parts).filter(|(_, part)| part.route[0] == friend);
+        let paid = parts.filter(|(_, part)| part.preimage.is_some());
+        let paid: BTreeMap<_, u128> = paid.map(|(id, part)| (id, part.amount + part.fees)).collect();
+        signed(sold + came.sum::<u128>()) - signed(went.sum::<u128>() + paid.into_values().sum::<u128>())
+    }
+
+    /// What a friend owes it; nothing if they are no friends any more.
+    pub(crate) fn balance_with(&self, friend: PublicKey, currency: &Currency) -> i128 {
+        self.find(friend, currency).and_then(Account::epoch).map_or(0, |epoch| epoch.balance())
     }
 
     /// All payments that it ever knew: as its newest disk has them.

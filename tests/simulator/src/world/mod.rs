@@ -5,6 +5,7 @@
 mod agenda;
 mod answers;
 mod checks;
+mod compare;
 mod denial;
 pub(crate) mod disk;
 mod heirs;
@@ -16,6 +17,8 @@ mod meeting;
 mod notebook;
 mod process;
 mod stuck;
+mod theft;
+mod vain;
 mod weather;
 
 use crate::faults::{Counts, Deed, Fault, Kind};
@@ -187,8 +190,6 @@ pub struct World {
     gone: BTreeMap<(usize, usize, Currency), i128>,
     /// Friends that their owners would remove with any balance.
     forgiven: BTreeSet<(usize, PublicKey)>,
-    /// What liars owed when they were given up.
-    pub(crate) written_off: BTreeMap<(usize, Currency), i128>,
     liars_are_gone: bool,
     /// Nodes that have lost state and have not got everything back yet.
     lost: BTreeSet<usize>,
@@ -329,7 +330,6 @@ impl World {
             reconnects: false,
             gone: BTreeMap::new(),
             forgiven: BTreeSet::new(),
-            written_off: BTreeMap::new(),
             liars_are_gone: false,
             lost: BTreeSet::new(),
             replaced: BTreeSet::new(),

@@ -67,6 +67,11 @@ impl Notebook {
         })
     }
 
+    /// How many requests were collected in statements.
+    pub(super) fn collect_count(&self) -> usize {
+        self.pages(|pages| pages.collects.len())
+    }
+
     /// All requests that were collected in statements.
     pub(super) fn collects(&self) -> BTreeSet<HopKey> {
         self.pages(|pages| pages.collects.clone())

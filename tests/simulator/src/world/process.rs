@@ -187,6 +187,7 @@ impl World {
             node.disk.touched.clear();
         }
         if crash.is_some() || node.disk.transactions.is_multiple_of(128) {
+            self.faults.did(Deed::ComparedAll);
             checks::check_restored(&funder, node.key, &node.disk);
         }
         let dropped = std::mem::take(&mut node.disk.dropped);

@@ -204,18 +204,6 @@ impl World {
         }
     }
 
-    /// What a liar owes a node is lost when the node gives it up.
-    pub(crate) fn write_off(&mut self, from: usize, liar: usize) {
-        let key = self.key(liar);
-        let accounts = self.nodes[from].funder.iter().flat_map(Funder::accounts).filter(|(friend, _)| *friend == key);
-        let balances: Vec<_> = accounts
-            .map(|(_, account)| (account.key().currency.clone(), account.epoch().map_or(0, |epoch| epoch.balance())))
-            .collect();
-        for (currency, balance) in balances {
-            *self.written_off.entry((from, currency)).or_default() += balance;
-        }
-    }
-
     /// Liars are gone for good.
     pub(crate) fn retire_liars(&mut self) {
         self.liars_are_gone = true;
