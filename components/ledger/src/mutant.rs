@@ -65,6 +65,8 @@ mutants! {
     IgnoreBackups = "ignore-backups",
     /// The row of a request that ended here is left on the disk.
     KeepArrival = "keep-arrival",
+    /// Nobody looks at the key of whoever a relay connects to.
+    TakeAnyKey = "take-any-key",
 }
 
 #[cfg(mutant)]
