@@ -50,9 +50,9 @@ pub enum Crash {
     DiskFails,
     /// Nothing of the batch is durable.
     BeforeCommit,
-    /// All of it is durable, and nobody has heard of it.
+    /// All of it is durable, and nobody has heard of it who should have.
     BeforeOutputs,
-    /// All of it is durable, and some have heard of it.
+    /// All of it is durable, and of at least two frames some were sent and others not.
     BetweenOutputs,
 }
 
@@ -109,7 +109,7 @@ pub struct Node {
     pub replies: BTreeMap<CommandId, Reply>,
     /// What its applications were shown.
     pub events: Vec<Event>,
-    /// Dies in the batch that many from now.
+    /// Dies in the batch that many from now, or in the next one in which it can die so.
     pub crash: Option<(usize, Crash)>,
     /// How many batches it has run.
     pub batches: usize,
