@@ -65,6 +65,8 @@ mutants! {
     IgnoreBackups = "ignore-backups",
     /// The row of a request that ended here is left on the disk.
     KeepArrival = "keep-arrival",
+    /// A limit below 400 credits counts as 400, on both sides.
+    LimitNeverLowered = "limit-never-lowered",
     /// Nobody looks at the key of whoever a relay connects to.
     TakeAnyKey = "take-any-key",
 }

@@ -363,6 +363,11 @@ impl Life {
         let (command, fault) = match world.dice.below(12) {
             0..4 => {
                 let new = world.dice.below(300) as u128;
+                if let Some((from, to, currency, new)) = world.asked_meanwhile().filter(|_| world.dice.chance(50)) {
+                    world.faults.add(Fault::LimitLowered);
+                    world.command(from, Command::SetFriendMaxDebt(crate::world::name(to), currency, new));
+                    return;
+                }
                 let fault = if new < limit && is_pending { Fault::LimitLowered } else { Fault::Changed };
                 (Command::SetFriendMaxDebt(name, currency, new), fault)
             }

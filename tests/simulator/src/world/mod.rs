@@ -235,6 +235,10 @@ pub struct World {
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// The most that each node ever owed a friend, what was frozen for it included, credits.
     debts: BTreeMap<(usize, PublicKey, Currency), u128>,
+    /// How each account stood after a node's last batch, as long as it goes on.
+    lines: BTreeMap<(usize, PublicKey, Currency), checks::Line>,
+    /// The highest limit that a friend has told a node in the batch that runs, credits.
+    heard_limits: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
     stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
@@ -355,6 +359,8 @@ impl World {
             signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
             debts: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            heard_limits: BTreeMap::new(),
             stakes: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),

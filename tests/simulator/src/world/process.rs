@@ -86,6 +86,7 @@ impl World {
         node.booted = self.time;
         self.faults.did(Deed::Restarted);
         self.forget_told(index);
+        self.forget_lines(index);
         self.meeting_started(index);
         self.batch(index, vec![Input::Start]);
     }
@@ -116,6 +117,7 @@ impl World {
             return;
         }
         self.note_inputs(index, &inputs);
+        self.hear_limits(index, &inputs);
         let now = self.now(index);
         let node = &mut self.nodes[index];
         let Some(funder) = node.funder.take() else { return };
@@ -222,6 +224,7 @@ impl World {
             self.dropped(index, line.friend, &line.currency);
         }
         self.check_limits(index);
+        self.check_lines(index);
         self.check_second_statements(index);
         self.check_lost_keys(index);
         self.check_denials(index);

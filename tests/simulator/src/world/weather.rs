@@ -151,6 +151,24 @@ impl World {
         !there.is_disjoint(&between(Direction::Incoming, Direction::Outgoing))
     }
 
+    /// A node that a friend's request is on the way to, the friend, the currency, and a limit that this request passes by one credit.
+    pub(crate) fn asked_meanwhile(&mut self) -> Option<(usize, usize, Currency, u128)> {
+        let mut asked = Vec::new();
+        for (to, friend) in self.nodes.iter().enumerate().filter(|(to, _)| !self.liars.contains(to)) {
+            for (key, account) in friend.accounts() {
+                let from = self.index(key);
+                let currency = account.key().currency.clone();
+                let seen = self.nodes[from].find(friend.key, &currency).and_then(Account::active);
+                let (Some(theirs), Some(seen)) = (account.active(), seen) else { continue };
+                let debt = i128::try_from(theirs.local_pending()).expect("bounded") - theirs.balance();
+                if theirs.agreed == seen.agreed && debt > owed_with_pending(seen) && debt > 0 {
+                    asked.push((from, to, currency, debt.unsigned_abs() - 1));
+                }
+            }
+        }
+        self.dice.pick(&asked)
+    }
+
     /// What `from` lets `to` owe.
     pub(crate) fn limit(&self, from: usize, to: usize, currency: &Currency) -> u128 {
         self.nodes[from].find(self.key(to), currency).map_or(0, Account::limit)
