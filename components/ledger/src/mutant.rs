@@ -67,6 +67,8 @@ mutants! {
     KeepArrival = "keep-arrival",
     /// A limit below 400 credits counts as 400, on both sides.
     LimitNeverLowered = "limit-never-lowered",
+    /// No friend is given a backup to keep.
+    BackupNeverSent = "backup-never-sent",
     /// Nobody looks at the key of whoever a relay connects to.
     TakeAnyKey = "take-any-key",
 }

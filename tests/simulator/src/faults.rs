@@ -185,6 +185,8 @@ named! {
         HandedOverBound = "accounts handed over with committed requests on them",
         /// Two friends of a lost key wait for each other's payments through it, for ever: one of them gives the lost key up.
         GivenUpLostKey = "accounts with lost keys given up by people",
+        /// A node's backup that a friend keeps was opened, and tells of all its accounts.
+        Kept = "backups that friends keep looked into",
         /// Memory was compared with the disk.
         Compared = "comparisons of memory with disk",
     }

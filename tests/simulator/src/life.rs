@@ -478,6 +478,8 @@ impl Life {
         self.world.expire_edges();
         self.probe();
         self.world.assert_finished();
+        self.world.check_backups(&self.honest());
+        self.world.assert_finished();
     }
 
     /// Where two sides disagree, one can accept the other's terms without loss.

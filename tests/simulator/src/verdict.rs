@@ -36,7 +36,7 @@ impl Life {
     }
 
     /// The nodes that are honest, or just all of them.
-    fn honest(&self) -> Vec<usize> {
+    pub(crate) fn honest(&self) -> Vec<usize> {
         let is_honest = |index: &usize| !self.world.liars.contains(index) && !self.world.is_retired(*index);
         (0..self.world.nodes.len()).filter(is_honest).collect()
     }

@@ -4,6 +4,7 @@
 
 mod agenda;
 mod answers;
+mod backups;
 mod checks;
 mod denial;
 pub(crate) mod disk;
