@@ -175,9 +175,6 @@ impl Life {
                 let command = Command::CreateInvoice { amount, currency, description, expiry_ms };
                 let id = world.command(seller, command);
                 let Some(Reply::Invoice(invoice)) = world.reply(seller, id) else { return };
-                if expiry_ms.is_some() {
-                    world.faults.add(Fault::InvoiceExpired);
-                }
                 self.invoices.push((seller, invoice.clone()));
                 if kind >= 97 {
                     return;
@@ -480,6 +477,7 @@ impl Life {
         self.world.assert_finished();
         self.world.check_backups(&self.honest());
         self.world.assert_finished();
+        self.world.count_expired();
     }
 
     /// Where two sides disagree, one can accept the other's terms without loss.

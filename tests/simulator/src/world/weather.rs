@@ -8,6 +8,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{Funder, HopKey, Part, Progress};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Status};
 use offst_proto::order::Order;
+use offst_proto::report::InvoiceStatus;
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,6 +122,13 @@ impl World {
         for index in 0..self.nodes.len() {
             self.start(index);
         }
+    }
+
+    /// Counts invoices whose time was over before somebody had paid them.
+    pub(crate) fn count_expired(&mut self) {
+        let invoices = self.nodes.iter().flat_map(|node| node.disk.invoices());
+        let expired = invoices.filter(|record| record.status == InvoiceStatus::Expired).count();
+        (0..expired).for_each(|_| self.faults.add(Fault::InvoiceExpired));
     }
 
     /// Whether anything is pending between two nodes.
