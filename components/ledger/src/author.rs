@@ -96,6 +96,12 @@ impl Epoch {
             return Err(NotAllowed::Busy);
         }
         let room = self.send_capacity();
+        #[cfg(mutant)]
+        let room = if crate::mutant!(LimitNeverLowered) {
+            crate::log::room(self.theirs.limit.max(400), self.balance(), self.local_pending())
+        } else {
+            room
+        };
         if (amount > room && !crate::mutant!(SkipLimitCheck)) || amount > AMOUNT_MAX {
             return Err(NotAllowed::NoCapacity { room });
         }

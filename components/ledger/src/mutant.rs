@@ -75,6 +75,12 @@ mutants! {
     SkipProofCheck = "skip-proof-check",
     /// What an owner takes for carrying payments is forgotten by the next start.
     LoseRate = "lose-rate",
+    /// A limit below 400 credits counts as 400, on both sides.
+    LimitNeverLowered = "limit-never-lowered",
+    /// No friend is given a backup to keep.
+    BackupNeverSent = "backup-never-sent",
+    /// Nobody looks at the key of whoever a relay connects to.
+    TakeAnyKey = "take-any-key",
 }
 
 #[cfg(mutant)]

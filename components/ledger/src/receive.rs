@@ -100,7 +100,8 @@ impl Epoch {
     /// `theirs`: the friend's totals before it.
     fn refusal(&self, request: &Request, theirs: &offst_proto::statement::Totals) -> Option<CancelReason> {
         let balance = balance(self.opening_balance, &self.mine.totals, theirs);
-        let room = room(self.mine.limit, -balance, frozen(theirs, &self.mine.totals));
+        let limit = if crate::mutant!(LimitNeverLowered) { self.mine.limit.max(400) } else { self.mine.limit };
+        let room = room(limit, -balance, frozen(theirs, &self.mine.totals));
         if !self.mine.open {
             Some(CancelReason::Closed)
         } else if self.pendings.count(Direction::Incoming) >= PENDING_MAX {

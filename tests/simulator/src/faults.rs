@@ -113,9 +113,9 @@ named! {
         PaymentCancelled = "payments called off",
         /// A seller took an invoice back.
         InvoiceCancelled = "invoices cancelled",
-        /// An invoice was made that expires while it is being paid.
+        /// The time of an invoice was over before somebody had paid it.
         InvoiceExpired = "invoices expired",
-        /// An index server answered with what was true once.
+        /// An index server answered with what was true once, and is not now.
         StaleAnswer = "stale index answers",
         /// An index server answered with what was never true.
         FalseAnswer = "false index answers",
@@ -201,6 +201,8 @@ named! {
         Compared = "comparisons of the accounts just written with the disk",
         /// Everything that a restart would load was compared with what the running node holds.
         ComparedAll = "comparisons of all that a restart would load with what is held",
+        /// A node's backup that a friend keeps was opened, and tells of all its accounts.
+        Kept = "backups that friends keep looked into",
     }
 }
 

@@ -182,9 +182,6 @@ impl Life {
                 let command = Command::CreateInvoice { amount, currency, description, expiry_ms };
                 let id = world.command(seller, command);
                 let Some(Reply::Invoice(invoice)) = world.reply(seller, id) else { return };
-                if expiry_ms.is_some() {
-                    world.faults.add(Fault::InvoiceExpired);
-                }
                 self.invoices.push((seller, invoice.clone()));
                 if kind >= 97 {
                     return;
@@ -384,6 +381,11 @@ impl Life {
         let (command, fault) = match world.dice.below(12) {
             0..4 => {
                 let new = world.dice.below(300) as u128;
+                if let Some((from, to, currency, new)) = world.asked_meanwhile().filter(|_| world.dice.chance(50)) {
+                    world.faults.add(Fault::LimitLowered);
+                    world.command(from, Command::SetFriendMaxDebt(crate::world::name(to), currency, new));
+                    return;
+                }
                 let fault = if new < limit && is_pending { Fault::LimitLowered } else { Fault::Changed };
                 (Command::SetFriendMaxDebt(name, currency, new), fault)
             }
@@ -494,6 +496,9 @@ impl Life {
         self.world.expire_edges();
         self.probe();
         self.world.assert_finished();
+        self.world.check_backups(&self.honest());
+        self.world.assert_finished();
+        self.world.count_expired();
     }
 
     /// Where two sides disagree, one can accept the other's terms without loss.

@@ -73,13 +73,19 @@ impl World {
             self.old_edges = self.edges.clone();
         }
         if stale > 0 && self.dice.chance(stale) {
-            self.faults.add(Fault::StaleAnswer);
-            return Ok(index::search(&self.old_edges, query));
+            let once = index::search(&self.old_edges, query);
+            if once != self.search(query) {
+                self.faults.add(Fault::StaleAnswer);
+            }
+            return Ok(once);
         }
         let mut ways = self.search(query);
         if wrong > 0 && self.dice.chance(wrong) {
-            self.faults.add(Fault::FalseAnswer);
-            return self.falsify(ways);
+            let answer = self.falsify(ways.clone());
+            if answer.as_ref() != Ok(&ways) {
+                self.faults.add(Fault::FalseAnswer);
+            }
+            return answer;
         }
         if self.split_percent > 0
             && self.dice.chance(self.split_percent)

@@ -3,13 +3,24 @@
 use super::disk::Disk;
 use super::weather::owed_with_pending;
 use super::{Node, World};
-use offst_crypto::{PublicKey, Signature};
-use offst_funder::{Funder, LineKey, Reply};
+use crate::reference::signed;
+use offst_crypto::{Hash, PublicKey, Signature};
+use offst_funder::{Funder, Input, LineKey, Reply};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
 use offst_proto::report::PaymentStatus;
-use offst_proto::statement::Statement;
+use offst_proto::statement::{Operation, Statement};
 use offst_proto::{RequestId, Signable, Unverified};
+
+/// An account after a batch, as one node sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    agreed: Hash,
+    /// The limit that its owner has set, and the one that the friend has told.
+    limits: [u128; 2],
+    /// What the friend owes and what the node owes, each with what is frozen for it, credits.
+    debts: [i128; 2],
+}
 
 impl World {
     /// Whether both sides of an account say that they agree.
@@ -42,6 +53,72 @@ impl World {
             let is_within = u128::try_from(owed).unwrap_or(0) <= *ceiling;
             assert!(is_within, "node {index} is owed {owed} and allowed {ceiling}");
         }
+    }
+
+    /// What a friend owes, what is frozen included, grows by its requests alone: by one that is taken it never passes the limit that
+    /// the node's owner has set, however lately. Nor does a node make a request that passes the limit that its friend last told.
+    ///
+    /// It cannot be demanded of a batch in which the state of an account is taken over from evidence, or begins anew.
+    pub(super) fn check_lines(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
+            let key = (index, friend, account.key().currency.clone());
+            let goes_on = account.active().is_some() && account.is_resumed() && !account.is_in_doubt();
+            let Some(epoch) = account.epoch().filter(|_| goes_on) else {
+                self.lines.remove(&key);
+                continue;
+            };
+            let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
+            let now = Line {
+                agreed: epoch.agreed,
+                limits: [account.limit(), epoch.theirs.limit],
+                debts: [owed_with_pending(epoch), frozen - epoch.balance()],
+            };
+            let heard = self.heard_limits.get(&key).copied().unwrap_or(0);
+            let Some(before) = self.lines.insert(key, now).filter(|before| before.agreed == now.agreed) else {
+                continue;
+            };
+            let most = |side: usize| {
+                let limit = before.limits[side].max(now.limits[side]).max(if side == 1 { heard } else { 0 });
+                before.debts[side].max(signed(limit))
+            };
+            let (owed, owes) = (most(0), most(1));
+            let currency = &account.key().currency;
+            assert!(
+                now.debts[0] <= owed,
+                "node {index} lets a friend owe {} {currency}, what is frozen included, and its owner allows {owed}",
+                now.debts[0]
+            );
+            assert!(
+                now.debts[1] <= owes,
+                "node {index} lets itself owe {} {currency}, what is frozen included, and its friend allows {owes}",
+                now.debts[1]
+            );
+        }
+        self.forget_heard_limits(index);
+    }
+
+    /// Notes what limits a friend tells in a batch: of several, each holds for a moment.
+    pub(super) fn hear_limits(&mut self, index: usize, inputs: &[Input]) {
+        for input in inputs {
+            let Input::Statement(friend, _, statement) = input else { continue };
+            for operation in &statement.operations {
+                if let Operation::SetLimit(limit) = operation {
+                    let most = self.heard_limits.entry((index, *friend, statement.currency.clone())).or_default();
+                    *most = (*most).max(*limit);
+                }
+            }
+        }
+    }
+
+    fn forget_heard_limits(&mut self, index: usize) {
+        self.heard_limits.retain(|(node, ..), _| *node != index);
+    }
+
+    /// A process begins: what its accounts hold is what its disk says.
+    pub(super) fn forget_lines(&mut self, index: usize) {
+        self.lines.retain(|(node, ..), _| *node != index);
+        self.forget_heard_limits(index);
     }
 
     /// After an older disk was put back in silence, nothing is said again in other words that an honest friend has received:

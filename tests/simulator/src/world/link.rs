@@ -188,6 +188,8 @@ impl World {
     /// What arrives when a packet does. Nothing, when a real node would close the connection over it.
     pub(super) fn input(&self, from: usize, packet: Packet) -> Input {
         let key = self.nodes[from].key;
+        let (Packet::Opened(connection) | Packet::Closed(connection) | Packet::Frame(connection, _)) = &packet;
+        self.check_not_misled(from, *connection);
         match packet {
             Packet::Opened(connection) => Input::Connected(key, connection),
             Packet::Closed(connection) => Input::Disconnected(key, connection),

@@ -11,7 +11,7 @@ use offst_proto::relay::RelayToNode;
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_relay::Limits;
 use offst_relay::registry::{ConnectionId, Output, Registry, SubstreamId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Something on its way to or from a relay. The last number is the run of the node's process that it belongs to.
@@ -23,10 +23,27 @@ pub(super) enum Errand {
     Tell(usize, usize, RelayToNode, u64),
     /// A node's call of another arrives at a relay.
     Call(usize, PublicKey, usize, u64),
+    /// A node that a relay has connected to somebody else sees whose key that is.
+    Recognize(Misled),
     /// A node's next decision is due.
     Tick(usize, u64),
     /// A relay is there again.
     Open(usize),
+}
+
+/// A call that a relay has brought to somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misled {
+    caller: usize,
+    /// Whom it called.
+    friend: PublicKey,
+    /// Who was called instead.
+    stranger: usize,
+    relay: usize,
+    substream: SubstreamId,
+    connection: u64,
+    /// The runs of both processes.
+    runs: [u64; 2],
 }
 
 struct Relay {
@@ -45,6 +62,8 @@ pub(super) struct Meeting {
     runs: Vec<u64>,
     /// Which relay carries a connection between two nodes.
     carried: BTreeMap<u64, (usize, SubstreamId)>,
+    /// Connections that a relay has made between a caller and somebody it has not called.
+    misled: BTreeSet<u64>,
     /// When each node's next decision is planned.
     ticks: Vec<Option<u64>>,
     /// How many calls of a hundred go wrong.
@@ -67,6 +86,7 @@ impl Meeting {
             channelers: (0..nodes).map(|_| None).collect(),
             runs: vec![0; nodes],
             carried: BTreeMap::new(),
+            misled: BTreeSet::new(),
             ticks: vec![None; nodes],
             trouble_percent,
         }
@@ -284,6 +304,7 @@ impl World {
                 self.meeting.ticks[index] = None;
                 self.decide(index, |channeler, now| channeler.tick(now));
             }
+            Errand::Recognize(misled) => self.recognize(&misled),
             Errand::Open(number) => self.meeting.relays[number].is_up = true,
             // The process that this belonged to has ended.
             Errand::Register(..) | Errand::Tell(..) | Errand::Call(..) | Errand::Tick(..) => {}
@@ -317,10 +338,8 @@ impl World {
             self.faults.add(Fault::RelayDropped);
             return self.dial_failed(index, friend);
         }
-        if trouble {
-            // Whoever answers there has another key than the caller pinned.
-            self.faults.add(Fault::WrongParty);
-            return self.dial_failed(index, friend);
+        if trouble && self.mislead(index, friend, number) {
+            return;
         }
         let to = self.index(friend);
         let relay = &mut self.meeting.relays[number];
@@ -334,7 +353,11 @@ impl World {
             return self.dial_failed(index, friend);
         }
         self.counter += 1;
-        let id = self.counter;
+        self.greeted(index, to, number, substream, self.counter);
+    }
+
+    /// Caller and called have seen each other's keys: both decide whether they want the connection.
+    fn greeted(&mut self, index: usize, to: usize, number: usize, substream: SubstreamId, id: u64) {
         let verdicts = [(index, to, true), (to, index, false)].map(|(node, other, dialled)| {
             let link = Link { id, dialled, incarnation: self.meeting.runs[other] };
             let key = self.key(other);
@@ -352,5 +375,58 @@ impl World {
             self.meeting.carried.insert(id, (number, substream));
             self.opened(index, to, id);
         }
+    }
+    /// A relay connects a caller to somebody else who is there, as it would connect it to its friend. Says whether it did.
+    fn mislead(&mut self, caller: usize, friend: PublicKey, number: usize) -> bool {
+        let relay = &self.meeting.relays[number];
+        let Some(session) = relay.sessions.get(&caller).copied().filter(|_| relay.is_up) else { return false };
+        let is_reached = |node: &usize| {
+            *node != caller
+                && self.key(*node) != friend
+                && !self.cut.contains(&pair(caller, *node))
+                && self.nodes[*node].is_free()
+                && self.meeting.channelers[*node].is_some()
+        };
+        let there: Vec<usize> = relay.sessions.keys().copied().filter(is_reached).collect();
+        let Some(stranger) = self.dice.pick(&there) else { return false };
+        let called = self.key(stranger);
+        let Ok((substream, to)) = self.meeting.relays[number].registry.open(session, called) else { return false };
+        assert_eq!(self.meeting.relays[number].sessions.get(&stranger), Some(&to), "the relay connects who is there");
+        self.faults.add(Fault::WrongParty);
+        self.counter += 1;
+        let connection = self.counter;
+        self.meeting.misled.insert(connection);
+        let runs = [caller, stranger].map(|node| self.meeting.runs[node]);
+        let misled = Misled { caller, friend, stranger, relay: number, substream, connection, runs };
+        // Who is called answers friends only, and does not know that it was not meant; the caller waits for its key.
+        let key = self.key(caller);
+        let answers = self.meeting.channelers[stranger].as_ref().is_some_and(|channeler| channeler.is_wanted(&key));
+        let delay = if answers { 10 + self.dice.below(500) as u64 } else { 3 };
+        self.plan(delay, Plan::Meet(Errand::Recognize(misled)));
+        true
+    }
+
+    /// A caller sees the key of whoever answers. It has pinned its friend's, and hangs up on anybody else; for who was called the
+    /// handshake has failed, of which a node's decisions hear nothing.
+    fn recognize(&mut self, misled: &Misled) {
+        let Misled { caller, friend, stranger, relay, substream, connection, runs } = *misled;
+        let is_there = [caller, stranger].map(|node| self.meeting.runs[node]) == runs;
+        let is_pinned = self.key(stranger) == friend || offst_ledger::mutant!(TakeAnyKey);
+        if is_there && is_pinned {
+            return self.greeted(caller, self.index(friend), relay, substream, connection);
+        }
+        self.meeting.relays[relay].registry.close_substream(substream);
+        if self.meeting.runs[caller] == runs[0] {
+            self.dial_failed(caller, friend);
+        }
+    }
+
+    /// What friends say to each other goes over no connection that a relay has made with somebody else.
+    pub(super) fn check_not_misled(&self, from: usize, connection: u64) {
+        let is_misled = self.meeting.misled.contains(&connection);
+        assert!(
+            !is_misled,
+            "what node {from} says to a friend goes over a connection that a relay has made with another"
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 mod agenda;
 mod answers;
+mod backups;
 mod checks;
 mod compare;
 mod denial;
@@ -53,9 +54,9 @@ pub enum Crash {
     DiskFails,
     /// Nothing of the batch is durable.
     BeforeCommit,
-    /// All of it is durable, and nobody has heard of it.
+    /// All of it is durable, and nobody has heard of it who should have.
     BeforeOutputs,
-    /// All of it is durable, and some have heard of it.
+    /// All of it is durable, and of at least two frames some were sent and others not.
     BetweenOutputs,
 }
 
@@ -112,7 +113,7 @@ pub struct Node {
     pub replies: BTreeMap<CommandId, Reply>,
     /// What its applications were shown.
     pub events: Vec<Event>,
-    /// Dies in the batch that many from now.
+    /// Dies in the batch that many from now, or in the next one in which it can die so.
     pub crash: Option<(usize, Crash)>,
     /// How many batches it has run.
     pub batches: usize,
@@ -236,6 +237,10 @@ pub struct World {
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// The most that each node ever owed a friend, what was frozen for it included, credits.
     debts: BTreeMap<(usize, PublicKey, Currency), u128>,
+    /// How each account stood after a node's last batch, as long as it goes on.
+    lines: BTreeMap<(usize, PublicKey, Currency), checks::Line>,
+    /// The highest limit that a friend has told a node in the batch that runs, credits.
+    heard_limits: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
     stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
@@ -355,6 +360,8 @@ impl World {
             signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
             debts: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            heard_limits: BTreeMap::new(),
             stakes: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),

@@ -10,13 +10,20 @@ impl World {
         node.funder = None;
         if let Some((_, effects)) = node.writing.take() {
             // Whether a transaction that was being written is on the disk, nobody knows before he looks.
+            let before = node.disk.transactions;
             if self.dice.chance(50) {
-                effects.commit(&mut node.disk).map(drop).expect("the disk writes");
+                let (_, outputs) = effects.commit(&mut node.disk).expect("the disk writes");
                 node.notebook.committed();
-                self.faults.add(Fault::DiedBeforeOutputs);
+                if node.disk.transactions > before && outputs.iter().any(is_told) {
+                    self.faults.add(Fault::DiedBeforeOutputs);
+                }
             } else {
+                node.disk.fails = true;
+                if effects.commit(&mut node.disk).is_err() {
+                    self.faults.add(Fault::DiedBeforeCommit);
+                }
+                node.disk.fails = false;
                 node.notebook.forgotten();
-                self.faults.add(Fault::DiedBeforeCommit);
             }
         }
         if let Some(previous) = node.previous.take() {
@@ -79,6 +86,7 @@ impl World {
         node.booted = self.time;
         self.faults.did(Deed::Restarted);
         self.forget_told(index);
+        self.forget_lines(index);
         self.meeting_started(index);
         self.batch(index, vec![Input::Start]);
     }
@@ -109,6 +117,7 @@ impl World {
             return;
         }
         self.note_inputs(index, &inputs);
+        self.hear_limits(index, &inputs);
         let now = self.now(index);
         let node = &mut self.nodes[index];
         let Some(funder) = node.funder.take() else { return };
@@ -124,8 +133,8 @@ impl World {
         let mut batch = funder.batch(&mut node.environment, now);
         inputs.into_iter().for_each(|input| batch.handle(input));
         let effects = batch.finish();
-        let slow_ms = std::mem::take(&mut node.slow_ms);
-        if crash.is_none() && slow_ms > 0 {
+        let slow_ms = if crash.is_none() { std::mem::take(&mut node.slow_ms) } else { 0 };
+        if slow_ms > 0 {
             self.counter += 1;
             let number = self.counter;
             self.nodes[index].writing = Some((number, effects));
@@ -142,40 +151,60 @@ impl World {
         }
     }
 
+    fn note_death(&mut self, index: usize, crash: Crash) {
+        self.tell(|| format!("node {index} dies: {crash:?}"));
+        self.faults.add(match crash {
+            Crash::DiskFails => Fault::DiskFailed,
+            Crash::BeforeCommit => Fault::DiedBeforeCommit,
+            Crash::BeforeOutputs => Fault::DiedBeforeOutputs,
+            Crash::BetweenOutputs => Fault::DiedBetweenOutputs,
+        });
+    }
+
+    /// How many of a batch's outputs still go out before the process dies; none: it does not die in this batch.
+    fn outputs_before_death(&mut self, crash: Crash, wrote: bool, outputs: &[Output]) -> Option<usize> {
+        match crash {
+            // The disk had nothing to refuse.
+            Crash::DiskFails | Crash::BeforeCommit => None,
+            Crash::BeforeOutputs => (wrote && outputs.iter().any(is_told)).then_some(0),
+            Crash::BetweenOutputs => {
+                let sends = outputs.iter().enumerate().filter(|(_, output)| matches!(output, Output::Send(..)));
+                let sends: Vec<usize> = sends.map(|(place, _)| place).collect();
+                let between = sends.len().checked_sub(1).filter(|between| *between > 0)?;
+                // Whatever stands between the last that goes out and the first that does not is lost too.
+                Some(sends[self.dice.below(between)] + 1)
+            }
+        }
+    }
+
+    /// `crash`: how the process dies in the first batch from now on in which that is possible. A death before a commit that writes
+    /// nothing, or after one that nobody hears of, would be no other than one between two batches.
+    ///
     /// `now`: when the batch ran, if that is now.
     fn commit(&mut self, index: usize, effects: Effects, crash: Option<Crash>, now: Option<Moment>) {
-        if let Some(crash) = crash {
-            self.tell(|| format!("node {index} dies: {crash:?}"));
-            self.faults.add(match crash {
-                Crash::DiskFails => Fault::DiskFailed,
-                Crash::BeforeCommit => Fault::DiedBeforeCommit,
-                Crash::BeforeOutputs => Fault::DiedBeforeOutputs,
-                Crash::BetweenOutputs => Fault::DiedBetweenOutputs,
-            });
-        }
         let node = &mut self.nodes[index];
         if offst_ledger::mutant!(SendBeforeCommit) && crash == Some(Crash::BeforeCommit) {
             let mut elsewhere = node.disk.clone();
             let (_, outputs) = effects.commit(&mut elsewhere).expect("the disk writes");
             outputs.into_iter().for_each(|output| self.output(index, output));
+            self.note_death(index, Crash::BeforeCommit);
             self.nodes[index].notebook.forgotten();
             return self.down(index);
         }
         if offst_ledger::mutant!(DropLastCommit) {
             node.previous = Some(Box::new(node.disk.clone()));
         }
-        if crash == Some(Crash::BeforeCommit) {
-            node.notebook.forgotten();
-            return self.down(index);
-        }
-        node.disk.fails = crash == Some(Crash::DiskFails);
+        let before = node.disk.transactions;
+        node.disk.fails = matches!(crash, Some(Crash::DiskFails | Crash::BeforeCommit));
         let committed = effects.commit(&mut node.disk);
         node.disk.fails = false;
         // Machine and outputs are gone with the error: nothing is left to go on with.
         let Ok((funder, mut outputs)) = committed else {
             node.notebook.forgotten();
+            self.note_death(index, crash.expect("a disk fails only then"));
             return self.down(index);
         };
+        let wrote = node.disk.transactions > before;
         node.notebook.committed();
         self.trace.bytes("commit", node.disk.trace.digest().as_bytes());
         if let Some((deadline, now)) = funder.next_deadline().zip(now) {
@@ -196,18 +225,19 @@ impl World {
             self.dropped(index, line.friend, &line.currency);
         }
         self.check_limits(index);
+        self.check_lines(index);
         self.check_second_statements(index);
         self.check_lost_keys(index);
         self.check_denials(index);
-        match crash {
-            Some(Crash::BeforeOutputs) => outputs.clear(),
-            Some(Crash::BetweenOutputs) => outputs.truncate(outputs.len() / 2),
-            Some(Crash::BeforeCommit | Crash::DiskFails) | None => {}
+        let death = crash.and_then(|crash| Some((crash, self.outputs_before_death(crash, wrote, &outputs)?)));
+        if let Some((crash, left)) = death {
+            outputs.truncate(left);
+            self.note_death(index, crash);
         }
         for output in outputs {
             self.output(index, output);
         }
-        if crash.is_some() {
+        if death.is_some() {
             self.down(index);
         }
     }
@@ -276,4 +306,9 @@ impl World {
             Output::IndexServers(_) => {}
         }
     }
+}
+
+/// Whether somebody outside of the process hears of it.
+fn is_told(output: &Output) -> bool {
+    matches!(output, Output::Send(..) | Output::Reply(..))
 }

@@ -8,6 +8,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{Funder, HopKey, Part, Progress};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Status};
 use offst_proto::order::Order;
+use offst_proto::report::InvoiceStatus;
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,6 +124,13 @@ impl World {
         }
     }
 
+    /// Counts invoices whose time was over before somebody had paid them.
+    pub(crate) fn count_expired(&mut self) {
+        let invoices = self.nodes.iter().flat_map(|node| node.disk.invoices());
+        let expired = invoices.filter(|record| record.status == InvoiceStatus::Expired).count();
+        (0..expired).for_each(|_| self.faults.add(Fault::InvoiceExpired));
+    }
+
     /// Whether anything is pending between two nodes.
     pub(crate) fn is_pending(&self, from: usize, to: usize) -> bool {
         let key = self.key(to);
@@ -149,6 +157,24 @@ impl World {
         };
         let there = between(Direction::Outgoing, Direction::Incoming);
         !there.is_disjoint(&between(Direction::Incoming, Direction::Outgoing))
+    }
+
+    /// A node that a friend's request is on the way to, the friend, the currency, and a limit that this request passes by one credit.
+    pub(crate) fn asked_meanwhile(&mut self) -> Option<(usize, usize, Currency, u128)> {
+        let mut asked = Vec::new();
+        for (to, friend) in self.nodes.iter().enumerate().filter(|(to, _)| !self.liars.contains(to)) {
+            for (key, account) in friend.accounts() {
+                let from = self.index(key);
+                let currency = account.key().currency.clone();
+                let seen = self.nodes[from].find(friend.key, &currency).and_then(Account::active);
+                let (Some(theirs), Some(seen)) = (account.active(), seen) else { continue };
+                let debt = i128::try_from(theirs.local_pending()).expect("bounded") - theirs.balance();
+                if theirs.agreed == seen.agreed && debt > owed_with_pending(seen) && debt > 0 {
+                    asked.push((from, to, currency, debt.unsigned_abs() - 1));
+                }
+            }
+        }
+        self.dice.pick(&asked)
     }
 
     /// What `from` lets `to` owe.
