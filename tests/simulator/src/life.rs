@@ -463,6 +463,7 @@ impl Life {
         let ends = self.honest_ends();
         for (from, to) in ends.iter().copied() {
             self.world.befriend_again(from, to, &self.currencies);
+            self.open_again(from, to);
             self.world.command(from, Command::EnableFriend(name(to)));
             for currency in &self.currencies {
                 self.world.command(from, Command::SetFriendOpen(name(to), currency.clone(), true));
@@ -499,6 +500,22 @@ impl Life {
         self.world.check_backups(&self.honest());
         self.world.assert_finished();
         self.world.count_expired();
+    }
+
+    /// An account that had not begun yet when one of its ends lost its disk is written down nowhere else: its owner adds it once
+    /// more.
+    fn open_again(&mut self, from: usize, to: usize) {
+        for currency in self.currencies.clone() {
+            let world = &self.world;
+            let is_known = world.nodes[from].status(world.key(to), &currency).is_some();
+            let awaited = match world.nodes[to].status(world.key(from), &currency) {
+                Some(Status::Waiting { mine }) => mine.balance,
+                _ => continue,
+            };
+            if !is_known && world.replaced.contains(&from) {
+                self.world.command(from, world.friendship(to, &currency, -awaited, 1_000));
+            }
+        }
     }
 
     /// Where two sides disagree, one can accept the other's terms without loss.
