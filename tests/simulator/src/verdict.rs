@@ -163,7 +163,10 @@ impl Life {
                     // But by a seller that goes back to before it was paid, also together with the friend that it was paid by:
                     // then nobody knows of it, and the credits are forgotten, too.
                     let is_torn = world.torn.keys().any(|(a, b)| [*a, *b].contains(&seller));
-                    let goes_back = is_torn || world.careless.contains(&seller) || world.liars.contains(&seller);
+                    // A liar may deny that it has ever paid one.
+                    let is_denied = has_liars && world.replaced.contains(&seller);
+                    let goes_back =
+                        is_torn || is_denied || world.careless.contains(&seller) || world.liars.contains(&seller);
                     assert!(is_first || goes_back, "an invoice is paid once");
                     let records = world.nodes[seller].disks().filter_map(|disk| disk.invoice(*id));
                     records.last().expect("the seller made it")
