@@ -134,7 +134,7 @@ named! {
         /// A liar signed totals that are not the sums of its operations.
         ForgedTotals = "lies: forged totals",
         /// A liar collected what nobody had committed.
-        CollectedEarly = "lies: collects without commit",
+        CollectedEarly = "lies: collects without commit or preimage",
         /// A liar answered a request in the name of its destination, under a lock of its own.
         Theft = "lies: answers in the name of a destination",
         /// A liar gave up a request that it had committed.

@@ -313,9 +313,14 @@ impl Life {
                         friends.iter().copied().filter(|friend| is_bold && is_one(*friend)).collect()
                     };
                     let committed = of_these(&|friend| !self.world.committed_by(liar, friend).is_empty());
+                    let promising = of_these(&|friend| !self.world.committed_to(liar, friend).is_empty());
                     let waiting = of_these(&|friend| !self.world.unanswered(liar, friend).is_empty());
                     if let Some(friend) = self.world.dice.pick(&committed) {
                         self.world.take_back_committed(liar, friend);
+                        continue;
+                    }
+                    if let Some(friend) = self.world.dice.pick(&promising) {
+                        self.world.collect_unopened(liar, friend);
                         continue;
                     }
                     if let Some(friend) = self.world.dice.pick(&waiting) {

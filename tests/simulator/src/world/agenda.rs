@@ -1,6 +1,6 @@
 //! What will happen by itself when its time has come.
 
-use super::{Packet, World, link};
+use super::{World, link};
 use offst_funder::ConnectionId;
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ impl World {
                         self.disconnect(a, b);
                     }
                 }
-                Plan::Late(from, to, connection, frame) => self.links.push(from, to, Packet::Frame(connection, frame)),
+                Plan::Late(from, to, connection, frame) => self.deliver_late(from, to, connection, frame),
                 Plan::Release(from, to) => self.links.release(from, to),
                 Plan::Rejoin(a, b) => {
                     self.cut.remove(&link::pair(a, b));

@@ -2,7 +2,8 @@
 
 use super::agenda::Plan;
 use super::{Fault, Packet, World};
-use offst_funder::{Funder, Input};
+use offst_funder::{ConnectionId, Funder, Input};
+use offst_ledger::Account;
 use offst_proto::friend::FriendMessage;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -126,11 +127,40 @@ impl World {
     fn arrive_late(&mut self, from: usize, to: usize, packets: VecDeque<Packet>) {
         for packet in packets {
             if let Packet::Frame(connection, frame) = packet {
-                self.faults.add(Fault::Late);
                 let pause = 100 + self.dice.below(4_000) as u64;
                 self.plan(pause, Plan::Late(from, to, connection, frame));
             }
         }
+    }
+
+    /// Hands over a frame of a connection that is gone.
+    ///
+    /// # Panics
+    /// When it changes an account: what is said on one connection means nothing on the next.
+    pub(super) fn deliver_late(&mut self, from: usize, to: usize, connection: ConnectionId, frame: Vec<u8>) {
+        let accounts = |world: &World| -> Option<Vec<Account>> {
+            let funder = world.nodes[to].funder.as_ref().filter(|_| world.nodes[to].is_free())?;
+            let with_sender = funder.accounts().filter(|(key, _)| *key == world.key(from));
+            Some(with_sender.map(|(_, account)| account.clone()).collect())
+        };
+        if accounts(self).is_none() || self.connections.get(&pair(from, to)) == Some(&connection) {
+            return;
+        }
+        // The receiver may not have heard yet that the connection is gone.
+        if !self.links.queue(from, to).is_empty() {
+            return self.links.push(from, to, Packet::Frame(connection, frame));
+        }
+        // What is due happens before.
+        self.batch(to, vec![]);
+        let Some(before) = accounts(self) else { return };
+        self.faults.add(Fault::Late);
+        let input = self.input(from, Packet::Frame(connection, frame));
+        self.batch(to, vec![input]);
+        let after = accounts(self);
+        assert!(
+            after.is_none_or(|after| after == before),
+            "a frame that node {from} has sent over a connection that is gone changes its account with node {to}"
+        );
     }
 
     /// What is and will be on a link waits for so long.

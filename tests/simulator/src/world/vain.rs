@@ -1,7 +1,7 @@
 //! Lies that must be in vain: statements that break a rule, which nobody may take in, and requests that nobody may take.
 
 use super::{Fault, World, name};
-use offst_crypto::{Hash, Mac, RandomExt};
+use offst_crypto::{Hash, Mac, Preimage, RandomExt};
 use offst_funder::Command;
 use offst_ledger::{Direction, Stage};
 use offst_proto::limits::UNACKNOWLEDGED_MAX;
@@ -53,6 +53,20 @@ impl World {
         let Some((currency, id)) = self.dice.pick(&self.committed_by(liar, victim)) else { return };
         self.count_lie(liar, victim, Fault::TakenBack);
         let statement = self.statement_in(liar, victim, &currency, vec![Operation::Abort { id }]);
+        self.state_in_vain(liar, victim, statement);
+    }
+
+    /// Requests of the victim's that it has committed to the liar.
+    pub(crate) fn committed_to(&self, liar: usize, victim: usize) -> Vec<(Currency, RequestId)> {
+        self.pending_at(liar, victim, Direction::Outgoing, |stage| matches!(stage, Stage::Committed(_)))
+    }
+
+    /// The liar collects what the victim has committed, and shows another preimage.
+    pub(crate) fn collect_unopened(&mut self, liar: usize, victim: usize) {
+        let Some((currency, id)) = self.dice.pick(&self.committed_to(liar, victim)) else { return };
+        self.count_lie(liar, victim, Fault::CollectedEarly);
+        let preimage = Preimage::from_bytes(self.dice.array());
+        let statement = self.statement_in(liar, victim, &currency, vec![Operation::Collect { id, preimage }]);
         self.state_in_vain(liar, victim, statement);
     }
 
