@@ -143,12 +143,9 @@ impl World {
             let with_sender = funder.accounts().filter(|(key, _)| *key == world.key(from));
             Some(with_sender.map(|(_, account)| account.clone()).collect())
         };
-        if accounts(self).is_none() || self.connections.get(&pair(from, to)) == Some(&connection) {
-            return;
-        }
         // The receiver may not have heard yet that the connection is gone.
-        if !self.links.queue(from, to).is_empty() {
-            return self.links.push(from, to, Packet::Frame(connection, frame));
+        if accounts(self).is_none() || self.nodes[to].heard_on.get(&self.key(from)) == Some(&connection) {
+            return;
         }
         // What is due happens before.
         self.batch(to, vec![]);

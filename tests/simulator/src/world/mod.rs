@@ -101,6 +101,8 @@ pub struct Node {
     writing: Option<(u64, Effects)>,
     /// What a disk goes back to that loses the last transaction: only with a deliberate bug.
     previous: Option<Box<Disk>>,
+    /// The connection over which each friend speaks, as this process has heard of it.
+    heard_on: BTreeMap<PublicKey, ConnectionId>,
     /// What it sends vanishes: it is a liar.
     is_silent: bool,
     /// What it sent last, to whom and over which connection: a liar says it again.
@@ -311,6 +313,7 @@ impl World {
                     slow_ms: 0,
                     writing: None,
                     previous: None,
+                    heard_on: BTreeMap::new(),
                     is_silent: false,
                     said: VecDeque::new(),
                     is_puppet: false,

@@ -84,6 +84,7 @@ impl World {
         }
         node.funder = Some(Funder::restore(node.key, node.disk.image()).expect("the disk can be read"));
         node.booted = self.time;
+        node.heard_on.clear();
         self.faults.did(Deed::Restarted);
         self.forget_told(index);
         self.forget_lines(index);
@@ -106,6 +107,14 @@ impl World {
                 }
                 Input::Tick => self.trace.number(index as u64 ^ self.time << 8),
                 input => self.trace.note(&(self.time, index, input)),
+            }
+            let heard_on = &mut self.nodes[index].heard_on;
+            match input {
+                Input::Connected(key, connection) => {
+                    heard_on.insert(*key, *connection);
+                }
+                Input::Disconnected(key, connection) => heard_on.retain(|of, on| of != key || on != connection),
+                _ => {}
             }
             self.tell_input(index, input);
         }
