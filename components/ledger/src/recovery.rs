@@ -13,7 +13,8 @@
 //!
 //! In all states but `Sound` nothing more is signed in the epoch, and its terms stay as they are, so that both sides come to the
 //! same: what we collect meanwhile, or had collected and not signed, is a *claim*, written as soon as the next epoch begins; so is
-//! what we cancel, unless our own state is in doubt. A `Doubtful` account agrees to nothing. The state is durable: a crash in the middle changes nothing.
+//! what we cancel, unless our own state is in doubt. A `Doubtful` account agrees to nothing. The state is durable: a crash in the
+//! middle changes nothing.
 
 use crate::account::Account;
 use crate::changes::Marks;
