@@ -15,7 +15,6 @@ use offst_proto::RequestId;
 use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::opening::Continuing;
 use offst_proto::resolve::{End, resolve_frame};
-use std::ops::Bound;
 
 impl Batch<'_> {
     /// Asks how the payments ended that the friend's terms leave out. `after`: only those with larger ids, when a part of them was
@@ -30,14 +29,13 @@ impl Batch<'_> {
             return;
         };
         let Status::Inconsistent { mine, theirs: Some(theirs), .. } = account.status() else { return };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut left_out: Vec<_> = mine
             .continuing
             .iter()
             .filter(|ours| ours.author_pays && !theirs.continuing.iter().any(|kept| is_like(kept, ours)))
             .filter(|ours| self.waits_for_proof(line, ours.id))
             .map(|ours| ours.id)
-            .filter(|id| std::ops::RangeBounds::contains(&(from, Bound::Unbounded), id))
+            .filter(|id| after.is_none_or(|after| *id > after))
             .collect();
         left_out.sort_unstable();
         left_out.truncate(RESOLVE_MAX);

@@ -1,8 +1,8 @@
 //! Telling a friend how its requests ended, after it has lost a part of its state (protocol section 1).
 //!
 //! The answer is the truth as this node's own database has it: collected, with the preimage, only when it was collected from
-//! the very friend that asks, lately or on an account that has stopped since; pending while it is; and otherwise that nothing is known of it, which for a mediator upstream
-//! means the same as cancelled. Nothing here changes anything.
+//! the very friend that asks, lately or on an account that has stopped since; pending while it is; and otherwise that nothing
+//! is known of it, which for a mediator upstream means the same as cancelled. Nothing here changes anything.
 
 use crate::archive::{Found, Inquiry};
 use crate::io::{ConnectionId, Output};
