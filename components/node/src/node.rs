@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Events that wait for an application that watches. One that lags further behind takes a snapshot again.
@@ -76,30 +77,55 @@ impl Node {
         })?;
         let (network, heard) =
             Network::new(authenticator.clone(), settings.clone(), counters, jobs.clone(), relays.clone(), stop.clone());
-        let mut network = tokio::spawn(network.run(waiting_orders, heard));
+        let network = spawn_part(&stop, network.run(waiting_orders, heard));
         let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, index });
         let serving = offst_app_server::serve(apps, authenticator, backend, permissions, settings.apps, stop.clone());
-        let mut apps = tokio::spawn(serving);
+        let apps = spawn_part(&stop, serving);
         ready();
-        // Neither part goes on without the others.
-        let failed = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            _ = &mut network => Some(NodeError::Failed("the network")),
-            served = &mut apps => Some(match served {
-                Ok(Err(error)) => NodeError::Start(error),
-                _ => NodeError::Failed("the server for applications"),
-            }),
+        stop.cancelled().await;
+        let core = core_ended.await.unwrap_or(Err(NodeError::Broken));
+        let network = network.await.map_err(|_| NodeError::Failed("the network"));
+        let apps = match apps.await {
+            Ok(served) => served.map_err(NodeError::Start),
+            Err(_) => Err(NodeError::Failed("the server for applications")),
         };
-        stop.cancel();
-        let result = core_ended.await.unwrap_or(Err(NodeError::Broken));
-        if !network.is_finished() {
-            drop(network.await);
-        }
-        if !apps.is_finished() {
-            drop(apps.await);
-        }
         drop(thread.join());
-        result.and(failed.map_or(Ok(()), Err))
+        core.and(network).and(apps)
+    }
+}
+
+/// Runs a part of a node that ends only when `stop` is cancelled. Should it panic or fail, all is stopped: no part goes on
+/// without the others. Which part heard of the stop first says nothing, so how each has ended is asked afterwards.
+fn spawn_part<T: Send + 'static>(
+    stop: &CancellationToken,
+    part: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let stop_everything = stop.clone().drop_guard();
+    tokio::spawn(async move {
+        let _stop_everything = stop_everything;
+        part.await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_stops_all_and_says_so() {
+        let stop = CancellationToken::new();
+        let part = spawn_part(&stop, async { panic!("a defect") });
+        let ended: Result<(), _> = part.await;
+        assert!(ended.is_err_and(|error| error.is_panic()));
+        assert!(stop.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_stopped_ends_well() {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let part = spawn_part(&stop, async move { stopped.cancelled().await });
+        stop.cancel();
+        assert!(part.await.is_ok());
     }
 }
