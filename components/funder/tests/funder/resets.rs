@@ -6,6 +6,7 @@ use offst_crypto::Preimage;
 use offst_funder::{Command, Input, Progress, Reply};
 use offst_ledger::Direction;
 use offst_proto::friend::{FriendMessage, Resume};
+use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::opening::Opening;
 use offst_proto::payment::preimage_of;
 use offst_proto::resolve::End;
@@ -188,6 +189,38 @@ fn a_stopped_account_can_be_settled_whatever_was_collected_on_it_unheard() {
         *seen.entry(crossing(steps, 1 + steps % 2, 1000)).or_default() += 1;
     }
     assert!(seen.len() == 4 && seen.values().all(|count| *count > 1), "{seen:?}");
+}
+
+/// More was collected unheard than one question can hold: what is left is asked for when a part was answered.
+#[test]
+fn proofs_are_asked_for_part_by_part() {
+    let mut world = World::row(3, 1000);
+    let payments: Vec<_> = (0..2 * RESOLVE_MAX + 1).map(|_| world.send(0, 2, 1).0).collect();
+    // All requests, all responses and all commits; the collects stay under way.
+    world.nodes[2].is_frozen = true;
+    world.advance(1000);
+    let ways = [(1, 2), (2, 1)].repeat(3).into_iter().chain([(1, 0), (0, 1)].repeat(3)).chain([(1, 2)]);
+    for (from, to) in ways {
+        let inputs = world.take_inputs(from, to);
+        world.batch(to, inputs);
+    }
+    let committed = |world: &World| {
+        let epoch = world.nodes[1].account(world.key(2)).epoch().unwrap();
+        epoch.pendings().filter(|(.., pending)| pending.stage.is_committed()).count()
+    };
+    assert_eq!(world.nodes[2].wealth(), payments.len() as i128, "all of it is collected");
+    world.disconnect(1, 2);
+    world.nodes[2].is_frozen = false;
+    world.settle();
+    assert_eq!(committed(&world), payments.len(), "and none of it heard of");
+    assert_eq!(world.ask(1, Command::DisableFriend { name: name(2), force: true }), Reply::Done);
+    assert_eq!(world.ask(1, Command::EnableFriend(name(2))), Reply::Done);
+    world.connect_all();
+    world.advance(5000);
+    assert!(!world.is_consistent(1, 2), "an owner has to accept the other's terms");
+    for payment in payments {
+        assert_eq!(world.payment(0, payment).progress, Progress::Paid);
+    }
 }
 
 /// Of what was collected on a stopped account the proof is kept as long as it is needed.
