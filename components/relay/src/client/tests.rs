@@ -94,6 +94,13 @@ impl Node {
     }
 }
 
+/// For a side that is spoken by hand.
+fn mux_config(mode: yamux::Mode) -> MuxConfig {
+    let limits = InFlightLimits { per_substream: 1 << 20, per_node: 1 << 20, total: 1 << 20 };
+    let node = NodeBudget::new(Budget::new(limits, Arc::default()));
+    MuxConfig { mode, streams_max: 2, bytes_per_second: None, node }
+}
+
 /// A substream from `caller` to `called`.
 async fn call(caller: &Node, called: &mut Node, target: u8) -> (RelayStream, RelayStream) {
     let (near, (_, far)) = tokio::join!(caller.client.open(key(target)), called.incoming());
@@ -228,6 +235,32 @@ async fn a_second_registration_displaces_the_first() {
     call(&watcher, &mut second, 2).await;
     drop(second.client);
     watcher.expect_absent(key(2)).await;
+}
+
+/// What the relay says and the end of the connection may come at once, while another thread looks for both: nothing of it is
+/// lost, also when the node has just tried to say something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_relay_says_last_is_heard() {
+    for round in 0..2000 {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (client, events) = RelayClient::start(near, ClientConfig::default());
+        let mut node = Node { client, events };
+        let (mux, mut inbound) = Mux::start(far, mux_config(yamux::Mode::Server));
+        let control = timeout(LONG, inbound.recv()).await.unwrap().unwrap();
+        let mut writer = FrameWriter::new(control.compat(), RELAY_FRAME_BYTES_MAX);
+        if round % 2 == 0 {
+            node.client.watch(&[key(2)]).unwrap();
+        }
+        writer.send(&RelayToNode::Displaced.to_frame()).await.unwrap();
+        mux.close();
+        if round % 4 < 2 {
+            // The connection may be closed already.
+            let _ = node.client.watch(&[key(3)]);
+        }
+        let event = node.next().await;
+        assert!(matches!(event, RelayEvent::Displaced), "round {round}: {event:?}");
+        node.closed().await;
+    }
 }
 
 #[tokio::test]
@@ -442,15 +475,7 @@ async fn garbage_instead_of_the_multiplexer_ends_the_connection() {
 async fn control_frames_that_are_no_messages_end_the_connection() {
     let relay = TestRelay::start(Limits::default()).await;
     for bytes in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\x05hello"] {
-        let budget =
-            Budget::new(InFlightLimits { per_substream: 1 << 20, per_node: 1 << 20, total: 1 << 20 }, Arc::default());
-        let config = MuxConfig {
-            mode: yamux::Mode::Client,
-            streams_max: 2,
-            bytes_per_second: None,
-            node: NodeBudget::new(budget),
-        };
-        let (mux, _inbound) = Mux::start(relay.secure_tcp(1).await, config);
+        let (mux, _inbound) = Mux::start(relay.secure_tcp(1).await, mux_config(yamux::Mode::Client));
         let mut control = mux.open().await.unwrap().compat();
         control.write_all(bytes).await.unwrap();
         timeout(LONG, mux.closed()).await.unwrap();
