@@ -74,7 +74,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // It may have ended by itself. Its folder is removed next, where it must not write any more.
         let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

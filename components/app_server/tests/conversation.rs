@@ -339,10 +339,12 @@ async fn strangers_are_told_so() {
             offst_proto::ticket::ServerTicket { public_key: identity(66).public_key(), ..running.ticket.clone() };
         let refused = connect(&other, &identity(APP)).await.unwrap_err();
         assert!(matches!(refused, AppError::Connect(ConnectError::OtherKey { .. })), "{refused}");
-        // Nobody at the address.
-        running.stop.cancel();
-        running.ended.await.unwrap().unwrap();
-        let refused = connect(&running.ticket, &identity(APP)).await.unwrap_err();
+        // Nobody at the address, which is held so that nobody else comes there.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap().to_string().parse().unwrap();
+        let nobody = offst_proto::ticket::ServerTicket { address, ..running.ticket.clone() };
+        let refused = connect(&nobody, &identity(APP)).await.unwrap_err();
         assert!(refused.to_string().starts_with("cannot connect to 127.0.0.1:"), "{refused}");
     })
     .await;

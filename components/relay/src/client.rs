@@ -7,7 +7,7 @@ use crate::opening::{read_opening, write_opening};
 use offst_crypto::PublicKey;
 use offst_proto::relay::{NodeToRelay, RELAY_FRAME_BYTES_MAX, Refusal, RelayToNode, SubstreamMessage, WATCH_KEYS_MAX};
 use offst_proto::ticket::ServerTicket;
-use offst_secure_channel::{Authenticator, ConnectError, FrameReader, FrameWriter, KeepaliveConfig};
+use offst_secure_channel::{Authenticator, ConnectError, FrameError, FrameReader, FrameWriter, KeepaliveConfig};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -249,17 +249,23 @@ impl Session {
     ) {
         // Kept from the start, so that the end is always told.
         let Ok(last) = self.events.clone().reserve_owned().await else { return self.mux.close() };
-        let reason = tokio::select! {
-            // What the relay said last counts more than that it then closed.
+        let mut talk = std::pin::pin!(self.talk(queue));
+        let ended = tokio::select! {
             biased;
-            reason = self.talk(queue) => reason,
-            reason = self.take_substreams(inbound) => reason,
+            reason = &mut talk => Some(reason),
+            () = self.take_substreams(inbound) => None,
             () = keep_alive(self.config.keepalive, &self.mux, || {
                 control.upgrade().is_some_and(|control| control.try_send(NodeToRelay::Keepalive).is_ok())
-            }) => "nothing came from the relay for too long".into(),
-            reason = self.mux.closed() => reason,
-            () = self.budget.exceeded() => "the relay sends more than this node reads".into(),
-            () = self.stop.cancelled() => "it is no longer used".into(),
+            }) => Some("nothing came from the relay for too long".into()),
+            _ = self.mux.closed() => None,
+            () = self.budget.exceeded() => Some("the relay sends more than this node reads".into()),
+            () = self.stop.cancelled() => Some("it is no longer used".into()),
+        };
+        let reason = match ended {
+            Some(reason) => reason,
+            // The connection is closed, and what the relay said last counts more than that: it may have come since `talk` was
+            // looked at.
+            None => talk.await,
         };
         self.mux.close();
         self.mux.closed().await;
@@ -273,9 +279,15 @@ impl Session {
             Err(MuxClosed) => return self.mux.closed().await,
         };
         let (reader, writer) = tokio::io::split(control.compat());
+        let mut reading = std::pin::pin!(self.read_control(reader));
         tokio::select! {
-            reason = self.read_control(reader) => reason,
-            reason = write_control(writer, queue) => reason,
+            biased;
+            reason = &mut reading => reason,
+            written = write_control(writer, queue) => match written {
+                Ok(()) => "it is no longer used".into(),
+                // Nothing more can be said, but what the relay has said before it closed is still to be read.
+                Err(error) => timeout(CLOSE_TIMEOUT, reading).await.unwrap_or_else(|_| error.to_string()),
+            },
         }
     }
 
@@ -319,7 +331,8 @@ impl Session {
         closed.unwrap_or_else(|_| "the relay ended the control stream".into())
     }
 
-    async fn take_substreams(&self, mut inbound: mpsc::Receiver<Substream>) -> String {
+    /// Ends with the connection.
+    async fn take_substreams(&self, mut inbound: mpsc::Receiver<Substream>) {
         while let Some(mut substream) = inbound.recv().await {
             // Above the maximum it is reset.
             let Ok(slot) = self.slots.clone().try_acquire_owned() else { continue };
@@ -335,20 +348,21 @@ impl Session {
                 }
             });
         }
-        self.mux.closed().await
+        self.mux.closed().await;
     }
 }
 
-async fn write_control(writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<NodeToRelay>) -> String {
+/// Ends well when nobody has anything to say any more.
+async fn write_control(
+    writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<NodeToRelay>,
+) -> Result<(), FrameError> {
     let mut writer = FrameWriter::new(writer, RELAY_FRAME_BYTES_MAX);
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, CONTROL_BATCH).await > 0 {
-        let written = writer.send_all(batch.drain(..).map(|message| message.to_frame())).await;
-        if let Err(error) = written {
-            return error.to_string();
-        }
+        writer.send_all(batch.drain(..).map(|message| message.to_frame())).await?;
     }
-    "it is no longer used".into()
+    Ok(())
 }
 
 /// A substream to a friend, not yet secured. Dropped without a shutdown it is reset.

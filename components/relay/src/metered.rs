@@ -279,8 +279,12 @@ impl Throttle {
 }
 
 /// The byte stream under a yamux connection.
+///
+/// A peer that closes has mostly said why before, and yamux gives up reading as soon as it cannot write. So what cannot be
+/// written any more is dropped without a word: the end is where there is nothing more to read.
 pub(crate) struct Metered<T> {
     inner: T,
+    can_write: bool,
     meter: Arc<Meter>,
     arriving: Frames,
     leaving: Frames,
@@ -295,7 +299,25 @@ impl<T> Metered<T> {
             start: Instant::now(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
         });
-        Metered { inner, meter, arriving: Frames::default(), leaving: Frames::default(), throttle }
+        let (arriving, leaving) = (Frames::default(), Frames::default());
+        Metered { inner, can_write: true, meter, arriving, leaving, throttle }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Metered<T> {
+    /// Does something for which the peer must still be there; `otherwise` is what comes of it when it is not.
+    fn poll_while_writable<R>(
+        &mut self,
+        otherwise: R,
+        poll: impl FnOnce(Pin<&mut T>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if self.can_write {
+            match poll(Pin::new(&mut self.inner)) {
+                Poll::Ready(Err(_)) => self.can_write = false,
+                polled => return polled,
+            }
+        }
+        Poll::Ready(Ok(otherwise))
     }
 }
 
@@ -331,7 +353,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+        let written = this.poll_while_writable(buf.len(), |inner| inner.poll_write(cx, buf));
         this.meter.write_blocked.store(written.is_pending(), Ordering::Relaxed);
         let count = ready!(written)?;
         this.meter.sent.fetch_add(count as u64, Ordering::Relaxed);
@@ -346,11 +368,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        self.poll_while_writable((), |inner| inner.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        self.poll_while_writable((), |inner| inner.poll_shutdown(cx))
     }
 }
 

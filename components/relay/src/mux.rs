@@ -237,7 +237,11 @@ impl Substream {
 
     /// The next bytes as they arrived, to be passed on: they stay counted until they have left by the other stream.
     pub(crate) fn poll_packet(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Packet>>> {
-        let polled = Pin::new(&mut self.stream).poll_next(cx);
+        let mut polled = Pin::new(&mut self.stream).poll_next(cx);
+        if let Poll::Ready(Some(Err(_))) = polled {
+            // See `poll_read`.
+            polled = Pin::new(&mut self.stream).poll_next(cx);
+        }
         if polled.is_pending() {
             self.incoming.drained();
         }
@@ -252,7 +256,12 @@ impl Substream {
 
 impl AsyncRead for Substream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let mut polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(_)) = polled {
+            // Before it reads yamux gives credit, which fails when the connection is being closed at this moment. Asked again it
+            // knows of the end, and gives what has arrived before.
+            polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
         match &polled {
             Poll::Ready(Ok(count)) => self.incoming.release(*count as u64),
             Poll::Ready(Err(_)) => {}

@@ -3,6 +3,9 @@ use crate::Limits;
 use crate::test_servers::{PATIENCE, Running, edge, identity, key, signed, soon, wait_until};
 use offst_proto::index::{Listing, UpdateOutcome, bucket_of};
 
+#[path = "../../../../tests/town/ports.rs"]
+mod ports;
+
 fn befriend(one: &Running, other: &Running) {
     one.trust(&other.ticket());
     other.trust(&one.ticket());
@@ -29,6 +32,12 @@ async fn a_way_is_found_over_nodes_that_publish_at_different_servers() {
     befriend(&servers[1], &servers[2]);
     befriend(&servers[2], &servers[0]);
     wait_linked(&servers.each_ref(), 2).await;
+    // What is published while two servers compare what they know may be sent once more.
+    let summary = ServerToServer::Summary { digest: 0, clock_ms: 0 }.to_frame().len() as u64;
+    for server in &servers {
+        let heard = || server.counters.snapshot().federation_bytes_received;
+        wait_until("all have compared", || heard() >= 2 * summary).await;
+    }
     let (mut one, mut two, mut three) = (servers[0].node(1).await, servers[1].node(2).await, servers[2].node(3).await);
     one.befriend(1, &[2]).await;
     two.befriend(1, &[1, 3]).await;
@@ -79,19 +88,23 @@ async fn trust_of_one_side_carries_nothing_until_the_other_trusts_too() {
 
 #[tokio::test]
 async fn what_a_server_missed_while_it_was_down_comes_with_the_link() {
-    let (one, other) =
-        (Running::start_as(101, Limits::default(), None).await, Running::start_as(102, Limits::default(), None).await);
+    // One that nobody else is given meanwhile.
+    let place = ("127.0.0.1", ports::free_port());
+    let start = async || {
+        let federation = TcpListener::bind(place).await.unwrap();
+        Running::start_at(102, Limits::default(), None, federation).await
+    };
+    let (one, other) = (Running::start_as(101, Limits::default(), None).await, start().await);
     befriend(&one, &other);
     wait_linked(&[&one, &other], 1).await;
     let mut node = one.node(1).await;
     node.befriend(1, &[2]).await;
     wait_edges(&other, 1).await;
-    let (ticket, place) = (other.ticket(), other.federation_address);
+    let ticket = other.ticket();
     other.stop().await;
     wait_linked(&[&one], 0).await;
     node.befriend(2, &[3]).await;
-    let again = TcpListener::bind(place).await.unwrap();
-    let other = Running::start_at(102, Limits::default(), None, again).await;
+    let other = start().await;
     assert_eq!(other.ticket(), ticket);
     other.trust(&one.ticket());
     wait_edges(&other, 2).await;

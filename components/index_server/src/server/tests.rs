@@ -78,23 +78,33 @@ async fn a_node_that_asks_too_often_is_told_and_others_are_not_slowed() {
 async fn a_second_connection_takes_over_and_surplus_is_closed() {
     let server = Running::start(Limits { connections_max: 1, ..Limits::default() }).await;
     let mut first = server.node(1).await;
-    first.send(NodeToIndex::Update(first.update(1, unix_ms() + 1000).wire().to_vec())).await;
+    first.send(NodeToIndex::Update(first.update(1, soon()).wire().to_vec())).await;
     assert!(first.hear().await.is_some());
     let mut surplus = server.node(2).await;
     assert_eq!(surplus.hear().await, None);
     let mut second = server.node(1).await;
     assert_eq!(first.hear().await, None);
-    let outcome = second.publish(second.update(2, unix_ms() + 1000).wire()).await;
+    let outcome = second.publish(second.update(2, soon()).wire()).await;
     assert_eq!(outcome, UpdateOutcome::Accepted { newest: 2 });
     server.stop().await;
 }
 
 #[tokio::test]
-async fn silence_is_answered_with_keepalives_and_then_ended() {
-    let keepalive = KeepaliveConfig { keepalive_ms: 20, idle_timeout_ms: 1000 };
+async fn silence_is_answered_with_keepalives() {
+    let keepalive = KeepaliveConfig { keepalive_ms: 20, idle_timeout_ms: 600_000 };
     let server = Running::start(Limits { keepalive, ..Limits::default() }).await;
     let mut silent = server.node(1).await;
-    assert_eq!(silent.hear().await, Some(IndexToNode::Keepalive));
+    for _ in 0..3 {
+        assert_eq!(silent.hear().await, Some(IndexToNode::Keepalive));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn long_silence_is_ended() {
+    let keepalive = KeepaliveConfig { keepalive_ms: 20, idle_timeout_ms: 100 };
+    let server = Running::start(Limits { keepalive, ..Limits::default() }).await;
+    let mut silent = server.node(1).await;
     while let Some(message) = silent.hear().await {
         assert_eq!(message, IndexToNode::Keepalive);
     }

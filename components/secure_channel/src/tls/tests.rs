@@ -202,8 +202,10 @@ async fn a_peer_that_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_named() {
-    let (listener, address) = listener().await;
-    drop(listener);
+    // Held, so that nobody else comes to listen there.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string().parse().unwrap();
     let error = authenticator(1).connect_tcp(&address, identity(2).public_key(), LONG).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, ConnectError::Unreachable { .. }));
     assert!(error.to_string().starts_with(&format!("cannot connect to {address}: ")), "{error}");
