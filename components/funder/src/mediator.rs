@@ -10,7 +10,7 @@
 //! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that
 //! is not committed, and no clock moves money.
 
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::records::{Forward, HopKey, LineKey, Origin};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -37,8 +37,7 @@ impl Batch<'_> {
     /// A friend asks us to carry a request on, or to receive it.
     pub(crate) fn requested(&mut self, from: &LineKey, request: Request, refusal: Option<CancelReason>) {
         let incoming = from.hop(request.id);
-        let pending = self.account(from).and_then(|account| account.pending(Direction::Incoming, request.id));
-        if pending.is_none_or(|pending| pending.stage != Stage::Requested) {
+        if self.incoming_at(&incoming).is_none_or(|pending| pending.stage != Stage::Requested) {
             // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
             return;
         }
@@ -77,7 +76,7 @@ impl Batch<'_> {
             .checked_sub(self.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?;
-        let outgoing = line(next, &from.currency).hop(request.id);
+        let outgoing = incoming.at(next);
         let rate = if request.clearing && self.is_waived(from, &outgoing.line, request.frozen()) {
             Rate { mul: 0, add: 0 }
         } else {
@@ -132,13 +131,7 @@ impl Batch<'_> {
         if self.line_room(line).is_err() {
             return 0;
         }
-        let account = self.state.friends.get(&line.friend).and_then(|friend| friend.accounts.get(&line.currency));
-        account.and_then(|account| account.active()).map_or(0, |epoch| epoch.send_capacity())
-    }
-
-    /// The incoming side of a request that we carry on.
-    fn incoming(outgoing: &HopKey, from: PublicKey) -> HopKey {
-        line(from, &outgoing.line.currency).hop(outgoing.id)
+        self.state.active(line).map_or(0, |epoch| epoch.send_capacity())
     }
 
     /// A destination's answer comes up.
@@ -146,7 +139,7 @@ impl Batch<'_> {
         match self.state.origins.get(outgoing).cloned() {
             Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
             Some(Origin::Forward(from)) => {
-                let incoming = Self::incoming(outgoing, from);
+                let incoming = outgoing.at(from);
                 let now = self.now.uptime_ms;
                 if let Some(forward) = self.state.forwards.get_mut(&incoming) {
                     forward.responded_ms = Some(now);
@@ -173,7 +166,7 @@ impl Batch<'_> {
         let Some(forward) = self.state.forwards.get(incoming) else {
             return self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
         };
-        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+        let outgoing = incoming.at(forward.to);
         let account = self.account(&outgoing.line).expect("a forward's accounts exist");
         match account.commit(incoming.id) {
             Ok(()) => {
@@ -197,7 +190,7 @@ impl Batch<'_> {
         match self.state.origins.remove(outgoing) {
             Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
             Some(Origin::Forward(from)) => {
-                let incoming = Self::incoming(outgoing, from);
+                let incoming = outgoing.at(from);
                 let forward = self.remove_forward(&incoming).expect("its origin names it");
                 let account = self.account(&incoming.line).expect("a forward's accounts exist");
                 if account.collect(incoming.id, preimage).is_err() {
@@ -239,7 +232,7 @@ impl Batch<'_> {
                 self.part_cancelled(id, outgoing, reason, hop);
             }
             Some(Origin::Forward(from)) => {
-                let incoming = Self::incoming(outgoing, from);
+                let incoming = outgoing.at(from);
                 self.judge_forward(&incoming);
                 self.remove_forward(&incoming);
                 self.cancel_incoming(&incoming, reason, hop);
@@ -251,8 +244,8 @@ impl Batch<'_> {
 
     pub(crate) fn forward_timed_out(&mut self, incoming: &HopKey) {
         let Some(forward) = self.state.forwards.get(incoming) else { return };
-        let outgoing = line(forward.to, &incoming.line.currency);
-        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing]) {
+        let outgoing = incoming.at(forward.to);
+        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing.line]) {
             return;
         }
         self.judge_forward(incoming);
@@ -261,29 +254,23 @@ impl Batch<'_> {
 
     fn judge_forward(&mut self, incoming: &HopKey) {
         let Some(forward) = self.state.forwards.get(incoming).cloned() else { return };
-        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
-        let stage = self
-            .account(&incoming.line)
-            .and_then(|account| account.pending(Direction::Incoming, incoming.id).map(|pending| pending.stage));
+        let outgoing = incoming.at(forward.to);
         if !self.is_bound(&outgoing) {
+            let stage = self.incoming_at(incoming).map(|pending| pending.stage);
             self.judge_hold(incoming, &forward, stage);
         }
     }
 
     /// Whether a committed request of a friend's is one that we know, under the lock that we know.
     pub(crate) fn is_collectable(&self, incoming: &HopKey) -> bool {
-        let account = |line: &LineKey| self.state.friends.get(&line.friend)?.accounts.get(&line.currency);
-        let pending = account(&incoming.line).and_then(|account| account.pending(Direction::Incoming, incoming.id));
-        let Some(lock) = pending.and_then(|pending| pending.stage.lock()) else {
+        let Some(lock) = self.incoming_at(incoming).and_then(|pending| pending.stage.lock()) else {
             return false;
         };
         if self.state.arrivals.contains_key(incoming) {
             return self.pending_arrival(incoming).is_some();
         }
         self.state.forwards.get(incoming).is_some_and(|forward| {
-            let outgoing = line(forward.to, &incoming.line.currency);
-            let outgoing = account(&outgoing).and_then(|account| account.outgoing(incoming.id));
-            outgoing.and_then(|pending| pending.stage.lock()) == Some(lock)
+            self.outgoing_at(&incoming.at(forward.to)).and_then(|pending| pending.stage.lock()) == Some(lock)
         })
     }
 
@@ -297,7 +284,7 @@ impl Batch<'_> {
     pub(crate) fn forget_incoming(&mut self, incoming: &HopKey) {
         self.remove_arrival(incoming);
         let Some(forward) = self.remove_forward(incoming) else { return };
-        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+        let outgoing = incoming.at(forward.to);
         self.state.unsigned_commits.remove(&outgoing);
         self.abort_outgoing(&outgoing);
     }
@@ -322,7 +309,7 @@ impl Batch<'_> {
         self.changed.forwards.insert(incoming.clone());
         self.state.timers.clear(&Timer::Forward(incoming.clone()));
         self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
-        self.state.origins.remove(&line(forward.to, &incoming.line.currency).hop(incoming.id));
+        self.state.origins.remove(&incoming.at(forward.to));
         Some(forward)
     }
 
