@@ -48,22 +48,16 @@ impl Batch<'_> {
             // It is the friend's line to us that does not carry it.
             return self.cancel_incoming(&incoming, reason, from.friend);
         }
-        let taken = match request.route.split_first() {
+        let taken = match request.route.first().copied() {
             None => self.arrived(&incoming, &request),
-            Some((next, rest)) => self.forward(&incoming, &request, *next, rest),
+            Some(next) => self.forward(&incoming, request, next),
         };
         if let Err(reason) = taken {
             self.cancel_incoming(&incoming, reason, self.state.local);
         }
     }
 
-    fn forward(
-        &mut self,
-        incoming: &HopKey,
-        request: &Request,
-        next: PublicKey,
-        rest: &[PublicKey],
-    ) -> Result<(), CancelReason> {
+    fn forward(&mut self, incoming: &HopKey, mut request: Request, next: PublicKey) -> Result<(), CancelReason> {
         let from = &incoming.line;
         if request.amount == 0 || request.route.len() >= HOPS_MAX {
             return Err(CancelReason::Bound);
@@ -77,29 +71,30 @@ impl Batch<'_> {
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?;
         let outgoing = incoming.at(next);
-        let rate = if request.clearing && self.is_waived(from, &outgoing.line, request.frozen()) {
+        let asked = request.frozen();
+        let rate = if request.clearing && self.is_waived(from, &outgoing.line, asked) {
             Rate { mul: 0, add: 0 }
         } else {
             let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
             upstream.record.rates.get(&from.currency).copied().unwrap_or_default()
         };
-        let frozen =
-            if offst_ledger::mutant!(NoFee) { Some(request.frozen()) } else { rate.forwarded(request.frozen()) };
+        let frozen = if offst_ledger::mutant!(NoFee) { Some(asked) } else { rate.forwarded(asked) };
         let frozen = frozen.ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
         let room = self.line_room(&outgoing.line)?;
         let lane = Self::lane(incoming, next);
         self.check_share(&lane, frozen, room)?;
-        let onward = Request { fees_left, patience_ms, route: rest.to_vec(), ..request.clone() };
         let terms = request.terms(self.state.local, &from.currency).hash();
+        request.route.remove(0);
+        (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
         let account = self.account(&outgoing.line).expect("its room was measured");
-        account.request(onward, terms).map_err(cancel_reason)?;
+        account.request(request, terms).map_err(cancel_reason)?;
         self.load_lane(lane, frozen);
         self.state.origins.insert(outgoing, Origin::Forward(from.friend));
         let forward = Forward {
             to: next,
             amount: frozen,
-            fee: (request.frozen() - frozen) * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
+            fee: (asked - frozen) * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
             patience_ms,
             arrived_ms: self.now.uptime_ms,
             responded_ms: None,
