@@ -298,6 +298,19 @@ impl State {
         self.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)
     }
 
+    /// An invoice has ended: it is kept only so that late buyers are told why, and only the last ones are.
+    fn remember_ended(&mut self, record: InvoiceRecord) {
+        let id = record.invoice.id;
+        self.invoices.remove(&id);
+        self.ended_invoices.insert(id, record);
+        self.ended_invoices_order.push_back(id);
+        if self.ended_invoices_order.len() > ENDED_INVOICES_MAX
+            && let Some(oldest) = self.ended_invoices_order.pop_front()
+        {
+            self.ended_invoices.remove(&oldest);
+        }
+    }
+
     /// The epoch of an account that new requests may use.
     pub(crate) fn active(&self, line: &LineKey) -> Option<&Epoch> {
         self.account(line)?.active()
@@ -515,14 +528,7 @@ impl Batch<'_> {
         for id in changed.invoices {
             let record = state.invoices.get(&id).expect("an invoice leaves memory here only").clone();
             if record.status != InvoiceStatus::Open {
-                state.invoices.remove(&id);
-                state.ended_invoices.insert(id, record.clone());
-                state.ended_invoices_order.push_back(id);
-                if state.ended_invoices_order.len() > ENDED_INVOICES_MAX
-                    && let Some(oldest) = state.ended_invoices_order.pop_front()
-                {
-                    state.ended_invoices.remove(&oldest);
-                }
+                state.remember_ended(record.clone());
             }
             changes.push(Change::Invoice(record));
         }
