@@ -29,6 +29,10 @@ use offst_proto::resolve::{End, resolve_frame};
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Of a committed payment whose part is gone.
+const NOT_COLLECTED: &str = "the node had lost a part of its state, and the friend that a part went to has not collected it: ask \
+                             the seller before you pay again";
+
 /// What is asked, and what was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
@@ -320,10 +324,7 @@ impl Batch<'_> {
             let local = self.state.local;
             self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             if let Some(payment) = self.state.payments.get_mut(&payment) {
-                payment.reason =
-                    "the node had lost a part of its state, and the friend that a part went to has not collected \
-                                  it: ask the seller before you pay again"
-                        .into();
+                payment.reason = NOT_COLLECTED.into();
             }
         }
     }
