@@ -155,19 +155,12 @@ impl Batch<'_> {
                 let secret = Some((invoice.id, invoice.secret.clone()));
                 (invoice.destination, secret, invoice.currency.clone(), invoice.amount)
             }
-            Purpose::Spontaneous { destination, currency, amount } => {
-                let key =
-                    match destination {
-                        Destination::Key(key) => *key,
-                        Destination::Friend(name) => *self.state.names.get(name).ok_or_else(|| {
-                            format!("there is no friend named \"{name}\", and it is not a public key")
-                        })?,
-                    };
-                if key == self.state.local {
-                    return Err("this is the node's own key: sending to oneself would change nothing".into());
-                }
-                (key, None, currency.clone(), *amount + u128::from(offst_ledger::mutant!(GiftOneMore)))
-            }
+            Purpose::Spontaneous { destination, currency, amount } => (
+                self.destination_key(destination)?,
+                None,
+                currency.clone(),
+                *amount + u128::from(offst_ledger::mutant!(GiftOneMore)),
+            ),
             Purpose::Rebalance { friend, currency, amount } => {
                 let key = self.friend_key(friend)?;
                 if !self.state.friends[&key].accounts.contains_key(currency) {
@@ -195,6 +188,20 @@ impl Batch<'_> {
             reason: String::new(),
             parts: BTreeMap::new(),
         })
+    }
+
+    fn destination_key(&self, destination: &Destination) -> Result<PublicKey, String> {
+        let key = match destination {
+            Destination::Key(key) => *key,
+            Destination::Friend(name) => match self.state.names.get(name) {
+                Some(key) => *key,
+                None => return Err(format!("there is no friend named \"{name}\", and it is not a public key")),
+            },
+        };
+        if key == self.state.local {
+            return Err("this is the node's own key: sending to oneself would change nothing".into());
+        }
+        Ok(key)
     }
 
     /// Asks for ways for what no part carries yet.

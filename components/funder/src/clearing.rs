@@ -60,21 +60,17 @@ pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
 }
 
 impl Batch<'_> {
-    fn active(&self, line: &LineKey) -> Option<&Epoch> {
-        self.state.friends.get(&line.friend)?.accounts.get(&line.currency)?.active()
-    }
-
     /// What may be cleared on one of our accounts now.
     pub(crate) fn clearable(&self, line: &LineKey) -> Clearable {
         match self.line_room(line) {
-            Ok(_) => self.active(line).map_or(Clearable::None, clearable),
+            Ok(_) => self.state.active(line).map_or(Clearable::None, clearable),
             Err(_) => Clearable::None,
         }
     }
 
     /// Whether what a friend has asked for, this request among it, makes what we owe it smaller.
     fn lowers_our_debt(&self, incoming: &LineKey) -> bool {
-        self.active(incoming).is_some_and(|epoch| {
+        self.state.active(incoming).is_some_and(|epoch| {
             let owed = if epoch.balance() < 0 { epoch.balance().unsigned_abs() } else { 0 };
             epoch.remote_pending() <= owed
         })

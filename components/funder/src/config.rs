@@ -151,34 +151,19 @@ impl Batch<'_> {
                             balance of 0";
             return Err(sentence.into());
         }
-        let friend = match self.state.friends.get_mut(&key) {
-            Some(friend) => {
-                if friend.record.name != new.name {
-                    return Err(format!("this friend is named \"{}\" already", friend.record.name));
-                }
-                if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
-                    return Err(format!("\"{}\" is just being disabled or removed: wait until it is done", new.name));
-                }
-                if friend.accounts.contains_key(&new.currency) {
-                    return Err(format!("there is an account in {} with \"{}\" already", new.currency, new.name));
-                }
-                if friend.accounts.len() >= CURRENCIES_MAX {
-                    return Err(format!("there are {CURRENCIES_MAX} accounts with \"{}\", no more fit", new.name));
-                }
-                friend
-            }
-            None => {
-                let record = FriendRecord {
-                    name: new.name.clone(),
-                    relays: new.ticket.relays,
-                    address: new.ticket.address,
-                    standing: Standing::Enabled,
-                    rates: BTreeMap::new(),
-                };
-                self.state.names.insert(new.name.clone(), key);
-                self.state.friends.entry(key).or_insert(Friend::new(record))
-            }
-        };
+        if let Some(friend) = self.state.friends.get(&key) {
+            check_further_account(friend, &new)?;
+        }
+        let friend = self.state.friends.entry(key).or_insert_with(|| {
+            self.state.names.insert(new.name.clone(), key);
+            Friend::new(FriendRecord {
+                name: new.name,
+                relays: new.ticket.relays,
+                address: new.ticket.address,
+                standing: Standing::Enabled,
+                rates: BTreeMap::new(),
+            })
+        });
         let line = line(key, &new.currency);
         let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
         let signer = &*self.environment.signer;
@@ -412,6 +397,24 @@ impl Batch<'_> {
         self.release_left_out(line);
         pendings.len()
     }
+}
+
+/// Whether a friend that is known can get the account that is asked for.
+fn check_further_account(friend: &Friend, new: &NewFriend) -> Result<(), String> {
+    let NewFriend { name, currency, .. } = new;
+    if friend.record.name != *name {
+        return Err(format!("this friend is named \"{}\" already", friend.record.name));
+    }
+    if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
+        return Err(format!("\"{name}\" is just being disabled or removed: wait until it is done"));
+    }
+    if friend.accounts.contains_key(currency) {
+        return Err(format!("there is an account in {currency} with \"{name}\" already"));
+    }
+    if friend.accounts.len() >= CURRENCIES_MAX {
+        return Err(format!("there are {CURRENCIES_MAX} accounts with \"{name}\", no more fit"));
+    }
+    Ok(())
 }
 
 fn add_server(

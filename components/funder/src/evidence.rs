@@ -61,7 +61,7 @@ impl Batch<'_> {
             return None;
         }
         self.touched.insert(line.clone());
-        let account = self.state.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)?;
+        let account = self.state.account_mut(line)?;
         Some((signed(account), step(account, self.environment)))
     }
 }

@@ -160,10 +160,7 @@ impl Batch<'_> {
         }
         self.remember_account(key, &resume);
         let line = line(key, &resume.currency);
-        let Some(account) = self.state.friends.get_mut(&key).and_then(|friend| friend.accounts.get_mut(&line.currency))
-        else {
-            return;
-        };
+        let Some(account) = self.state.account_mut(&line) else { return };
         let environment = &*self.environment;
         let shown = |account: &Account| account.negotiation().theirs.as_ref().map(Verified::hash);
         let before = shown(account);
@@ -204,10 +201,7 @@ impl Batch<'_> {
             return;
         }
         let line = line(key, &statement.currency);
-        let Some(account) = self.state.friends.get_mut(&key).and_then(|friend| friend.accounts.get_mut(&line.currency))
-        else {
-            return;
-        };
+        let Some(account) = self.state.account_mut(&line) else { return };
         if !account.expects(statement) {
             return;
         }

@@ -26,6 +26,7 @@
 //! | `archive` | what is looked up in the database beside everything else |
 //! | `reset` | accepting a friend's terms |
 //! | `proofs` | what a friend has collected on an account that stopped |
+//! | `succession` | a friend that has lost its key goes on under another one |
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
 //! | `rows` | what is kept, for checks from outside |

@@ -16,13 +16,13 @@ use crate::refusals::Refusals;
 use crate::seller::{Group, GroupKey};
 use crate::timers::{Timer, Timers};
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{Account, AccountChange, AccountImage, SignOutcome};
+use offst_ledger::{Account, AccountChange, AccountImage, Epoch, SignOutcome};
 use offst_proto::friend::statement_frame;
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{Event, ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Verified};
+use offst_proto::{Currency, InvoiceId, PaymentId, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many invoices that ended are remembered.
@@ -287,6 +287,36 @@ impl Funder {
     }
 }
 
+impl State {
+    /// An account, to look at.
+    pub(crate) fn account(&self, line: &LineKey) -> Option<&Account> {
+        self.friends.get(&line.friend)?.accounts.get(&line.currency)
+    }
+
+    /// An account, to change. Most callers want [`Batch::account`], which marks it as touched.
+    pub(crate) fn account_mut(&mut self, line: &LineKey) -> Option<&mut Account> {
+        self.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)
+    }
+
+    /// An invoice has ended: it is kept only so that late buyers are told why, and only the last ones are.
+    fn remember_ended(&mut self, record: InvoiceRecord) {
+        let id = record.invoice.id;
+        self.invoices.remove(&id);
+        self.ended_invoices.insert(id, record);
+        self.ended_invoices_order.push_back(id);
+        if self.ended_invoices_order.len() > ENDED_INVOICES_MAX
+            && let Some(oldest) = self.ended_invoices_order.pop_front()
+        {
+            self.ended_invoices.remove(&oldest);
+        }
+    }
+
+    /// The epoch of an account that new requests may use.
+    pub(crate) fn active(&self, line: &LineKey) -> Option<&Epoch> {
+        self.account(line)?.active()
+    }
+}
+
 impl Batch<'_> {
     /// Handles one input. What is due comes first: a machine that was asleep must not commit what is over by now.
     pub fn handle(&mut self, input: Input) {
@@ -357,7 +387,7 @@ impl Batch<'_> {
 
     /// The account, marked as touched.
     pub(crate) fn account(&mut self, line: &LineKey) -> Option<&mut Account> {
-        let account = self.state.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)?;
+        let account = self.state.account_mut(line)?;
         self.touched.insert(line.clone());
         Some(account)
     }
@@ -392,10 +422,7 @@ impl Batch<'_> {
         for line in moved {
             self.backup_is_due(line);
         }
-        let of_line = |line: &LineKey| {
-            let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
-            self.state.unsigned_commits.range(end(0)..=end(0xff))
-        };
+        let of_line = |line: &LineKey| self.state.unsigned_commits.range(line.hops());
         let waiting: Vec<_> = self.touched.iter().flat_map(of_line).cloned().collect();
         for key in waiting {
             if self.is_bound(&key) {
@@ -407,20 +434,14 @@ impl Batch<'_> {
 
     /// Whether a signed `Commit` of ours binds us to this outgoing request.
     pub(crate) fn is_bound(&self, outgoing: &HopKey) -> bool {
-        let friend = self.state.friends.get(&outgoing.line.friend);
-        friend
-            .and_then(|friend| friend.accounts.get(&outgoing.line.currency))
-            .is_some_and(|account| account.is_bound(outgoing.id))
+        self.state.account(&outgoing.line).is_some_and(|account| account.is_bound(outgoing.id))
     }
 
     /// The committed request cannot be given up any more: the patience ends, the overdue time begins.
     pub(crate) fn commit_was_signed(&mut self, outgoing: &HopKey) {
         match self.state.origins.get(outgoing) {
             Some(Origin::Forward(from)) => {
-                let incoming = HopKey {
-                    line: LineKey { friend: *from, currency: outgoing.line.currency.clone() },
-                    id: outgoing.id,
-                };
+                let incoming = outgoing.at(*from);
                 if !offst_ledger::mutant!(AbortAfterCommit) {
                     self.state.timers.clear(&Timer::Forward(incoming));
                 }
@@ -480,9 +501,7 @@ impl Batch<'_> {
             changes.push(Change::Tombstone(line, epoch));
         }
         for line in &self.touched {
-            let account =
-                state.friends.get_mut(&line.friend).and_then(|friend| friend.accounts.get_mut(&line.currency));
-            let rows = account.map(Account::take_changes).unwrap_or_default();
+            let rows = state.account_mut(line).map(Account::take_changes).unwrap_or_default();
             if !rows.is_empty() {
                 changes.push(Change::Account(line.clone(), rows));
             }
@@ -509,14 +528,7 @@ impl Batch<'_> {
         for id in changed.invoices {
             let record = state.invoices.get(&id).expect("an invoice leaves memory here only").clone();
             if record.status != InvoiceStatus::Open {
-                state.invoices.remove(&id);
-                state.ended_invoices.insert(id, record.clone());
-                state.ended_invoices_order.push_back(id);
-                if state.ended_invoices_order.len() > ENDED_INVOICES_MAX
-                    && let Some(oldest) = state.ended_invoices_order.pop_front()
-                {
-                    state.ended_invoices.remove(&oldest);
-                }
+                state.remember_ended(record.clone());
             }
             changes.push(Change::Invoice(record));
         }

@@ -10,7 +10,7 @@
 //! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that
 //! is not committed, and no clock moves money.
 
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::records::{Forward, HopKey, LineKey, Origin};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -37,8 +37,7 @@ impl Batch<'_> {
     /// A friend asks us to carry a request on, or to receive it.
     pub(crate) fn requested(&mut self, from: &LineKey, request: Request, refusal: Option<CancelReason>) {
         let incoming = from.hop(request.id);
-        let pending = self.account(from).and_then(|account| account.pending(Direction::Incoming, request.id));
-        if pending.is_none_or(|pending| pending.stage != Stage::Requested) {
+        if self.incoming_at(&incoming).is_none_or(|pending| pending.stage != Stage::Requested) {
             // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
             return;
         }
@@ -49,22 +48,16 @@ impl Batch<'_> {
             // It is the friend's line to us that does not carry it.
             return self.cancel_incoming(&incoming, reason, from.friend);
         }
-        let taken = match request.route.split_first() {
+        let taken = match request.route.first().copied() {
             None => self.arrived(&incoming, &request),
-            Some((next, rest)) => self.forward(&incoming, &request, *next, rest),
+            Some(next) => self.forward(&incoming, request, next),
         };
         if let Err(reason) = taken {
             self.cancel_incoming(&incoming, reason, self.state.local);
         }
     }
 
-    fn forward(
-        &mut self,
-        incoming: &HopKey,
-        request: &Request,
-        next: PublicKey,
-        rest: &[PublicKey],
-    ) -> Result<(), CancelReason> {
+    fn forward(&mut self, incoming: &HopKey, mut request: Request, next: PublicKey) -> Result<(), CancelReason> {
         let from = &incoming.line;
         if request.amount == 0 || request.route.len() >= HOPS_MAX {
             return Err(CancelReason::Bound);
@@ -77,30 +70,31 @@ impl Batch<'_> {
             .checked_sub(self.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?;
-        let outgoing = line(next, &from.currency).hop(request.id);
-        let rate = if request.clearing && self.is_waived(from, &outgoing.line, request.frozen()) {
+        let outgoing = incoming.at(next);
+        let asked = request.frozen();
+        let rate = if request.clearing && self.is_waived(from, &outgoing.line, asked) {
             Rate { mul: 0, add: 0 }
         } else {
             let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
             upstream.record.rates.get(&from.currency).copied().unwrap_or_default()
         };
-        let frozen =
-            if offst_ledger::mutant!(NoFee) { Some(request.frozen()) } else { rate.forwarded(request.frozen()) };
+        let frozen = if offst_ledger::mutant!(NoFee) { Some(asked) } else { rate.forwarded(asked) };
         let frozen = frozen.ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
         let room = self.line_room(&outgoing.line)?;
         let lane = Self::lane(incoming, next);
         self.check_share(&lane, frozen, room)?;
-        let onward = Request { fees_left, patience_ms, route: rest.to_vec(), ..request.clone() };
         let terms = request.terms(self.state.local, &from.currency).hash();
+        request.route.remove(0);
+        (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
         let account = self.account(&outgoing.line).expect("its room was measured");
-        account.request(onward, terms).map_err(cancel_reason)?;
+        account.request(request, terms).map_err(cancel_reason)?;
         self.load_lane(lane, frozen);
         self.state.origins.insert(outgoing, Origin::Forward(from.friend));
         let forward = Forward {
             to: next,
             amount: frozen,
-            fee: (request.frozen() - frozen) * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
+            fee: (asked - frozen) * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
             patience_ms,
             arrived_ms: self.now.uptime_ms,
             responded_ms: None,
@@ -132,13 +126,7 @@ impl Batch<'_> {
         if self.line_room(line).is_err() {
             return 0;
         }
-        let account = self.state.friends.get(&line.friend).and_then(|friend| friend.accounts.get(&line.currency));
-        account.and_then(|account| account.active()).map_or(0, |epoch| epoch.send_capacity())
-    }
-
-    /// The incoming side of a request that we carry on.
-    fn incoming(outgoing: &HopKey, from: PublicKey) -> HopKey {
-        line(from, &outgoing.line.currency).hop(outgoing.id)
+        self.state.active(line).map_or(0, |epoch| epoch.send_capacity())
     }
 
     /// A destination's answer comes up.
@@ -146,7 +134,7 @@ impl Batch<'_> {
         match self.state.origins.get(outgoing).cloned() {
             Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
             Some(Origin::Forward(from)) => {
-                let incoming = Self::incoming(outgoing, from);
+                let incoming = outgoing.at(from);
                 let now = self.now.uptime_ms;
                 if let Some(forward) = self.state.forwards.get_mut(&incoming) {
                     forward.responded_ms = Some(now);
@@ -173,7 +161,7 @@ impl Batch<'_> {
         let Some(forward) = self.state.forwards.get(incoming) else {
             return self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
         };
-        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+        let outgoing = incoming.at(forward.to);
         let account = self.account(&outgoing.line).expect("a forward's accounts exist");
         match account.commit(incoming.id) {
             Ok(()) => {
@@ -197,7 +185,7 @@ impl Batch<'_> {
         match self.state.origins.remove(outgoing) {
             Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
             Some(Origin::Forward(from)) => {
-                let incoming = Self::incoming(outgoing, from);
+                let incoming = outgoing.at(from);
                 let forward = self.remove_forward(&incoming).expect("its origin names it");
                 let account = self.account(&incoming.line).expect("a forward's accounts exist");
                 if account.collect(incoming.id, preimage).is_err() {
@@ -239,7 +227,7 @@ impl Batch<'_> {
                 self.part_cancelled(id, outgoing, reason, hop);
             }
             Some(Origin::Forward(from)) => {
-                let incoming = Self::incoming(outgoing, from);
+                let incoming = outgoing.at(from);
                 self.judge_forward(&incoming);
                 self.remove_forward(&incoming);
                 self.cancel_incoming(&incoming, reason, hop);
@@ -251,8 +239,8 @@ impl Batch<'_> {
 
     pub(crate) fn forward_timed_out(&mut self, incoming: &HopKey) {
         let Some(forward) = self.state.forwards.get(incoming) else { return };
-        let outgoing = line(forward.to, &incoming.line.currency);
-        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing]) {
+        let outgoing = incoming.at(forward.to);
+        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing.line]) {
             return;
         }
         self.judge_forward(incoming);
@@ -261,29 +249,23 @@ impl Batch<'_> {
 
     fn judge_forward(&mut self, incoming: &HopKey) {
         let Some(forward) = self.state.forwards.get(incoming).cloned() else { return };
-        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
-        let stage = self
-            .account(&incoming.line)
-            .and_then(|account| account.pending(Direction::Incoming, incoming.id).map(|pending| pending.stage));
+        let outgoing = incoming.at(forward.to);
         if !self.is_bound(&outgoing) {
+            let stage = self.incoming_at(incoming).map(|pending| pending.stage);
             self.judge_hold(incoming, &forward, stage);
         }
     }
 
     /// Whether a committed request of a friend's is one that we know, under the lock that we know.
     pub(crate) fn is_collectable(&self, incoming: &HopKey) -> bool {
-        let account = |line: &LineKey| self.state.friends.get(&line.friend)?.accounts.get(&line.currency);
-        let pending = account(&incoming.line).and_then(|account| account.pending(Direction::Incoming, incoming.id));
-        let Some(lock) = pending.and_then(|pending| pending.stage.lock()) else {
+        let Some(lock) = self.incoming_at(incoming).and_then(|pending| pending.stage.lock()) else {
             return false;
         };
         if self.state.arrivals.contains_key(incoming) {
             return self.pending_arrival(incoming).is_some();
         }
         self.state.forwards.get(incoming).is_some_and(|forward| {
-            let outgoing = line(forward.to, &incoming.line.currency);
-            let outgoing = account(&outgoing).and_then(|account| account.outgoing(incoming.id));
-            outgoing.and_then(|pending| pending.stage.lock()) == Some(lock)
+            self.outgoing_at(&incoming.at(forward.to)).and_then(|pending| pending.stage.lock()) == Some(lock)
         })
     }
 
@@ -297,7 +279,7 @@ impl Batch<'_> {
     pub(crate) fn forget_incoming(&mut self, incoming: &HopKey) {
         self.remove_arrival(incoming);
         let Some(forward) = self.remove_forward(incoming) else { return };
-        let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+        let outgoing = incoming.at(forward.to);
         self.state.unsigned_commits.remove(&outgoing);
         self.abort_outgoing(&outgoing);
     }
@@ -322,7 +304,7 @@ impl Batch<'_> {
         self.changed.forwards.insert(incoming.clone());
         self.state.timers.clear(&Timer::Forward(incoming.clone()));
         self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
-        self.state.origins.remove(&line(forward.to, &incoming.line.currency).hop(incoming.id));
+        self.state.origins.remove(&incoming.at(forward.to));
         Some(forward)
     }
 

@@ -12,6 +12,7 @@ use offst_proto::report::{InvoiceStatus, PaymentKind, PaymentStatus};
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Signable, Unverified, Verified};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 /// Names an account from our side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,18 @@ impl LineKey {
     /// A request on this account.
     pub fn hop(&self, id: RequestId) -> HopKey {
         HopKey { line: self.clone(), id }
+    }
+
+    /// All requests on this account that a map may hold.
+    pub(crate) fn hops(&self) -> RangeInclusive<HopKey> {
+        self.hop(RequestId::from_bytes([0; 16]))..=self.hop(RequestId::from_bytes([0xff; 16]))
+    }
+}
+
+impl HopKey {
+    /// The same request on the account with another friend: on its way it keeps its id and its currency.
+    pub fn at(&self, friend: PublicKey) -> HopKey {
+        HopKey { line: LineKey { friend, currency: self.line.currency.clone() }, id: self.id }
     }
 }
 

@@ -157,8 +157,7 @@ impl Batch<'_> {
 
     /// Whether an account waits for its friend's evidence: its own view says nothing about other accounts.
     pub(crate) fn is_distrusted(&self, line: &LineKey) -> bool {
-        let account = self.state.friends.get(&line.friend).and_then(|friend| friend.accounts.get(&line.currency));
-        account.is_some_and(Account::is_recovering)
+        self.state.account(line).is_some_and(Account::is_recovering)
     }
 
     fn all_lines(&self) -> Vec<LineKey> {
@@ -331,13 +330,8 @@ impl Batch<'_> {
     /// One head of a backup of ours that `keeper` has kept: does it tell of more than this node, or its friend, knows?
     pub(crate) fn compare_with_backup(&mut self, keeper: PublicKey, head: &AccountHead) {
         let at = line(head.friend, &head.currency);
-        let known = |batch: &Self| {
-            let friend = batch.state.friends.get(&at.friend);
-            friend
-                .and_then(|friend| friend.accounts.get(&at.currency))
-                .map(|account| (account.is_recovering(), position(account), account.newest_epoch()))
-        };
-        match known(self) {
+        let account = self.state.account(&at);
+        match account.map(|account| (account.is_recovering(), position(account), account.newest_epoch())) {
             None => {
                 let was_removed = self.state.tombstones.get(&at).is_some_and(|epoch| *epoch >= head.epoch);
                 if !was_removed {

@@ -16,18 +16,22 @@
 
 use crate::archive::Inquiry;
 use crate::io::Output;
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::records::{Forward, HopKey, LineKey, Origin, Progress};
 use crate::resolve::ANSWERED_MS;
 use crate::timers::Timer;
 use offst_crypto::{HashLock, Preimage, PublicKey};
-use offst_ledger::{Account, Direction, Pending};
+use offst_ledger::{Direction, Pending};
 use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::payment::{CancelReason, preimage_of};
 use offst_proto::report::ForwardReport;
 use offst_proto::resolve::{End, resolve_frame};
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Of a committed payment whose part is gone.
+const NOT_COLLECTED: &str = "the node had lost a part of its state, and the friend that a part went to has not collected it: ask \
+                             the seller before you pay again";
 
 /// What is asked, and what was answered.
 #[derive(Debug, Default)]
@@ -80,17 +84,13 @@ impl Wanted {
 }
 
 impl Batch<'_> {
-    fn any_account(&self, line: &LineKey) -> Option<&Account> {
-        self.state.friends.get(&line.friend)?.accounts.get(&line.currency)
-    }
-
     pub(crate) fn incoming_at(&self, hop: &HopKey) -> Option<Pending> {
-        self.any_account(&hop.line)?.pending(Direction::Incoming, hop.id).copied()
+        self.state.account(&hop.line)?.pending(Direction::Incoming, hop.id).copied()
     }
 
     /// A request of ours that has not ended: pending, or offered to a friend's new key.
     pub(crate) fn outgoing_at(&self, hop: &HopKey) -> Option<Pending> {
-        self.any_account(&hop.line)?.outgoing(hop.id)
+        self.state.account(&hop.line)?.outgoing(hop.id)
     }
 
     /// Ties requests together again. Says whether nothing is open any more.
@@ -116,7 +116,7 @@ impl Batch<'_> {
         }
         let forwards: Vec<_> = self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.to)).collect();
         for (incoming, to) in forwards {
-            let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
+            let outgoing = incoming.at(to);
             if self.is_distrusted(&incoming.line) || self.is_distrusted(&outgoing.line) {
                 wanted.is_open = true;
                 continue;
@@ -165,14 +165,14 @@ impl Batch<'_> {
         }
         let forward = self.state.forwards.get(incoming).cloned();
         if let Some(Forward { to, .. }) = forward {
-            let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
+            let outgoing = incoming.at(to);
             return match self.outgoing_at(&outgoing) {
                 _ if self.is_distrusted(&outgoing.line) => false,
                 Some(onward) if onward.stage.lock() == Some(lock) => {
                     self.commit_was_signed(&outgoing);
                     true
                 }
-                _ if self.any_account(&outgoing.line).is_none() => {
+                _ if self.state.account(&outgoing.line).is_none() => {
                     self.forget_incoming(incoming);
                     false
                 }
@@ -217,7 +217,7 @@ impl Batch<'_> {
     fn carried_on_to(&self, incoming: &HopKey, amount: u128, lock: HashLock) -> Option<PublicKey> {
         let friends = self.state.friends.keys().filter(|key| **key != incoming.line.friend);
         friends.copied().find(|key| {
-            let outgoing = line(*key, &incoming.line.currency).hop(incoming.id);
+            let outgoing = incoming.at(*key);
             let pending = self.outgoing_at(&outgoing).filter(|_| !self.is_distrusted(&outgoing.line));
             !self.state.origins.contains_key(&outgoing)
                 && pending.is_some_and(|onward| {
@@ -227,7 +227,7 @@ impl Batch<'_> {
     }
 
     fn carry_on_again(&mut self, incoming: &HopKey, to: PublicKey, amount: u128) {
-        let outgoing = line(to, &incoming.line.currency).hop(incoming.id);
+        let outgoing = incoming.at(to);
         let onward = self.outgoing_at(&outgoing).expect("it was just found");
         let now = self.now.uptime_ms;
         let forward = Forward {
@@ -302,7 +302,7 @@ impl Batch<'_> {
         let parts: Vec<(PaymentId, HopKey)> = committed
             .flat_map(|payment| {
                 let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
-                waiting.map(|(id, part)| (payment.id, line(part.route[0], &payment.currency).hop(*id)))
+                waiting.map(|(id, part)| (payment.id, Self::outgoing(payment, *id, part)))
             })
             .collect();
         for (payment, outgoing) in parts {
@@ -316,7 +316,7 @@ impl Batch<'_> {
                 continue;
             }
             let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
-            let is_answered = questions.knows_nothing(to, outgoing.id) || self.any_account(&outgoing.line).is_none();
+            let is_answered = questions.knows_nothing(to, outgoing.id) || self.state.account(&outgoing.line).is_none();
             if !is_answered {
                 wanted.ask(to, outgoing.id);
                 continue;
@@ -324,10 +324,7 @@ impl Batch<'_> {
             let local = self.state.local;
             self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             if let Some(payment) = self.state.payments.get_mut(&payment) {
-                payment.reason =
-                    "the node had lost a part of its state, and the friend that a part went to has not collected \
-                                  it: ask the seller before you pay again"
-                        .into();
+                payment.reason = NOT_COLLECTED.into();
             }
         }
     }
@@ -445,7 +442,7 @@ impl Batch<'_> {
         let part = self.state.payments.values().find_map(|payment| {
             let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
-            opens.then(|| line(by, &payment.currency).hop(id))
+            opens.then(|| Self::outgoing(payment, id, part))
         });
         let Some(outgoing) = part.filter(|outgoing| self.outgoing_at(outgoing).is_none()) else {
             return false;

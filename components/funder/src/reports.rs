@@ -5,6 +5,7 @@ use crate::machine::Batch;
 use crate::records::{Friend, InvoiceRecord, Payment};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Status};
+use offst_proto::limits::RELAYS_MAX;
 use offst_proto::report::{
     ContactReport, FriendReport, InvoiceReport, LineReport, LineStatus, OverdueReport, PaymentReport, PaymentStatus,
     ServerReport, ServerState,
@@ -26,7 +27,8 @@ impl Batch<'_> {
             Command::IndexServers => Reply::Servers(servers(&self.state.index_servers)),
             Command::Contact => Reply::Contact(ContactReport {
                 public_key: self.state.local,
-                relays: self.state.relays.values().cloned().collect(),
+                // A ticket with more would be refused by whoever reads it.
+                relays: self.state.relays.values().take(RELAYS_MAX).cloned().collect(),
                 address: None,
             }),
             Command::KeyReplacements => {

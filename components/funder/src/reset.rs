@@ -130,8 +130,8 @@ impl Batch<'_> {
 
     /// Whether a signed `Commit` binds us to the downstream of a friend's request.
     fn is_carried_on(&self, from: &LineKey, id: offst_proto::RequestId) -> bool {
-        let forward = self.state.forwards.get(&from.hop(id));
-        forward.is_some_and(|forward| self.is_bound(&line(forward.to, &from.currency).hop(id)))
+        let incoming = from.hop(id);
+        self.state.forwards.get(&incoming).is_some_and(|forward| self.is_bound(&incoming.at(forward.to)))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::command::{CommandId, Reply};
 use crate::machine::Batch;
 use crate::records::{Arrival, HopKey, InvoiceRecord};
 use crate::timers::Timer;
-use offst_crypto::{Nonce, Preimage, RandomExt, Secret};
+use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
 use offst_ledger::Pending;
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::PARTS_MAX;
@@ -177,6 +177,30 @@ impl Batch<'_> {
         self.event(Event::InvoiceChanged { invoice_id: id, status });
     }
 
+    /// Whether a part may pay what it says it pays: an invoice of ours that can still be paid, or none.
+    fn check_purpose(&self, terms: &PartTerms, proof: &Mac) -> Result<(), CancelReason> {
+        let Some(id) = terms.invoice_id else {
+            return if *proof == NO_PROOF { Ok(()) } else { Err(CancelReason::BadProof) };
+        };
+        let InvoiceRecord { invoice, status, created_ms } = self.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
+        // First: whoever only knows the id does not learn how the invoice stands.
+        if !verify_proof(&invoice.secret, terms, proof) && !offst_ledger::mutant!(SkipProofCheck) {
+            return Err(CancelReason::BadProof);
+        }
+        match status {
+            InvoiceStatus::Paid => return Err(CancelReason::AlreadyPaid),
+            InvoiceStatus::Cancelled => return Err(CancelReason::UnknownInvoice),
+            InvoiceStatus::Expired => return Err(CancelReason::InvoiceExpired),
+            InvoiceStatus::Open if invoice.is_expired(self.now.unix_ms) => return Err(CancelReason::InvoiceExpired),
+            InvoiceStatus::Open if self.may_be_paid_already(*created_ms) => return Err(CancelReason::Busy),
+            InvoiceStatus::Open => {}
+        }
+        if invoice.amount != terms.total || invoice.currency != terms.currency {
+            return Err(CancelReason::Amount);
+        }
+        Ok(())
+    }
+
     /// A request ends here: we answer with a lock, or refuse.
     pub(crate) fn arrived(&mut self, incoming: &HopKey, request: &Request) -> Result<(), CancelReason> {
         let currency = &incoming.line.currency;
@@ -187,32 +211,7 @@ impl Batch<'_> {
         if request.amount == 0 || request.amount > request.total {
             return Err(CancelReason::Amount);
         }
-        match request.invoice_id {
-            Some(id) => {
-                let record = self.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
-                let is_proved = verify_proof(&record.invoice.secret, &terms, &request.proof);
-                if !is_proved && !offst_ledger::mutant!(SkipProofCheck) {
-                    return Err(CancelReason::BadProof);
-                }
-                match record.status {
-                    InvoiceStatus::Paid => return Err(CancelReason::AlreadyPaid),
-                    InvoiceStatus::Cancelled => return Err(CancelReason::UnknownInvoice),
-                    InvoiceStatus::Expired => return Err(CancelReason::InvoiceExpired),
-                    InvoiceStatus::Open if record.invoice.is_expired(self.now.unix_ms) => {
-                        return Err(CancelReason::InvoiceExpired);
-                    }
-                    InvoiceStatus::Open if self.may_be_paid_already(record.created_ms) => {
-                        return Err(CancelReason::Busy);
-                    }
-                    InvoiceStatus::Open => {}
-                }
-                if record.invoice.amount != request.total || record.invoice.currency != *currency {
-                    return Err(CancelReason::Amount);
-                }
-            }
-            None if request.proof != NO_PROOF => return Err(CancelReason::BadProof),
-            None => {}
-        }
+        self.check_purpose(&terms, &request.proof)?;
         self.check_homecoming(incoming, request)?;
         let patience_ms = request
             .patience_ms

@@ -41,13 +41,10 @@ impl Batch<'_> {
         let forwards: Vec<_> =
             self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
-            let outgoing = line(forward.to, &incoming.line.currency).hop(incoming.id);
+            let outgoing = incoming.at(forward.to);
             self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.line.friend));
             self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
-            let has_response = self
-                .account(&incoming.line)
-                .and_then(|account| account.pending(Direction::Incoming, incoming.id))
-                .is_some_and(|pending| pending.stage.lock().is_some());
+            let has_response = self.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
             let stored = self.state.forwards.get_mut(&incoming).expect("listed above");
             stored.arrived_ms = now;
             stored.responded_ms = has_response.then_some(now);
@@ -99,7 +96,7 @@ impl Batch<'_> {
                 if part.preimage.is_some() {
                     continue;
                 }
-                let outgoing = line(part.route[0], &payment.currency).hop(*request);
+                let outgoing = Self::outgoing(&payment, *request, part);
                 self.state.origins.insert(outgoing.clone(), Origin::Payment(payment.id));
                 if self.is_bound(&outgoing) {
                     self.commit_was_signed(&outgoing);

@@ -163,7 +163,7 @@ impl Batch<'_> {
         let Some(origin) = self.state.origins.remove(&old) else { return };
         match &origin {
             Origin::Forward(upstream) => {
-                let incoming = line(*upstream, &from.currency).hop(id);
+                let incoming = old.at(*upstream);
                 let forward = self.state.forwards.get_mut(&incoming).expect("its origin names it");
                 forward.to = to.friend;
                 let amount = forward.amount;
@@ -190,9 +190,7 @@ impl Batch<'_> {
     /// Requests of ours that bound us on an account, and that are not on it any more: terms were agreed on that leave them out,
     /// or the account is gone.
     pub(crate) fn release_left_out(&mut self, line: &LineKey) {
-        let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
-        let of_line: Vec<_> =
-            self.state.origins.range(end(0)..=end(0xff)).map(|(outgoing, _)| outgoing.clone()).collect();
+        let of_line: Vec<_> = self.state.origins.range(line.hops()).map(|(outgoing, _)| outgoing.clone()).collect();
         let local = self.state.local;
         for outgoing in of_line {
             if self.outgoing_at(&outgoing).is_none() {

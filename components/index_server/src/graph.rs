@@ -41,7 +41,7 @@ pub struct Memory {
 }
 
 impl CapacityGraph {
-    /// An empty graph for tests. A server takes [`CapacityGraph::seeded`].
+    /// An empty graph where nobody chooses keys. A server takes [`CapacityGraph::seeded`].
     pub fn new() -> Self {
         CapacityGraph::default()
     }

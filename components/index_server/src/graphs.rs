@@ -7,13 +7,18 @@ use crate::search::{Found, Scratch, SearchBounds};
 use offst_proto::index::{Answer, Query};
 
 /// What can be sent, and which debts can be cleared, by the changes that a [`Book`](crate::Book) has decided.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Graphs {
     capacities: CapacityGraph,
     clearing: ClearingGraph,
 }
 
 impl Graphs {
+    /// Nobody has published anything. For `seed` see [`CapacityGraph::seeded`].
+    pub(crate) fn new(seed: u64) -> Self {
+        Graphs { capacities: CapacityGraph::seeded(seed), clearing: ClearingGraph::default() }
+    }
+
     /// Makes changes, in order.
     pub(crate) fn apply(&mut self, changes: &[GraphChange]) {
         self.capacities.apply(changes);

@@ -17,9 +17,9 @@ pub struct Index {
 }
 
 impl Index {
-    /// Knows nothing.
+    /// Knows nothing. Nobody in a world without sockets chooses keys to slow it down, so its graph needs no secret.
     pub fn new(limits: Limits) -> Self {
-        Index { search_work: limits.search_work_max, book: Book::new(limits), graphs: Graphs::default() }
+        Index { search_work: limits.search_work_max, book: Book::new(limits), graphs: Graphs::new(0) }
     }
 
     /// Takes an update of the node itself that [`admit`](crate::admit) let through. All of its edges are taken, or none.

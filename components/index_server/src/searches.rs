@@ -150,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_asks_too_much_is_told_so_and_others_are_answered() {
-        let graph = Arc::new(RwLock::new(Graphs::default()));
+        let graph = Arc::new(RwLock::new(Graphs::new(0)));
         let limits =
             Limits { searches: 1, queries_waiting_max: 12, queries_waiting_per_address_max: 6, ..Limits::default() };
         let counters = Arc::new(Counters::default());

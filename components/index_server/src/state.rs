@@ -7,7 +7,7 @@ use crate::links::Links;
 use crate::quota::AddressBuckets;
 use crate::searches::Searches;
 use crate::{Core, Counters, Limits};
-use offst_crypto::PublicKey;
+use offst_crypto::{PublicKey, RandomExt, SystemRandom};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -41,13 +41,18 @@ pub(crate) struct LinkHandle {
     pub(crate) stop: CancellationToken,
 }
 
+/// Graphs with a seed that nobody outside knows.
+fn empty_graphs() -> Graphs {
+    Graphs::new(u64::from_be_bytes(SystemRandom::new().array()))
+}
+
 impl State {
     /// With the threads of the server with the key `own`.
     ///
     /// # Errors
     /// The system has no threads left.
     pub(crate) fn start(own: PublicKey, limits: Limits, counters: Arc<Counters>) -> io::Result<Self> {
-        let graph = Arc::new(RwLock::new(Graphs::default()));
+        let graph = Arc::new(RwLock::new(empty_graphs()));
         let searches = Searches::start(&limits, graph.clone(), counters.clone(), unix_ms)?;
         Ok(State {
             core: Mutex::new(Core::new(own, limits)),
@@ -177,4 +182,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_keys_lie_is_another_secret_at_each_server() {
+        let seed = |graphs: Graphs| format!("{graphs:?}");
+        assert_ne!(seed(empty_graphs()), seed(empty_graphs()));
+    }
 }

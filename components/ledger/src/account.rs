@@ -473,10 +473,8 @@ impl Account {
     /// have collected or cancelled, and an account that stopped now would start anew with two opinions.
     pub fn ends_are_known(&self) -> bool {
         self.epoch.as_ref().is_none_or(|epoch| {
-            let ends = |queued: &crate::epoch::Queued| {
-                matches!(queued.operation, Operation::Collect { .. } | Operation::Cancel { .. })
-            };
-            !epoch.queue.values().any(ends) && !epoch.unacknowledged.iter().any(|sent| sent.has_operations)
+            !epoch.queue.values().any(|queued| queued.operation.ends_request())
+                && !epoch.unacknowledged.iter().any(|sent| sent.has_operations)
         })
     }
 

@@ -124,9 +124,7 @@ impl Epoch {
 
     /// Our `Collect`s and `Cancel`s that the friend has not acknowledged, signed or not, in the order in which they were written.
     pub(crate) fn unheard_releases(&self) -> Vec<Operation> {
-        let is_release =
-            |operation: &&Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
-        let waiting = self.queue.values().map(|queued| &queued.operation).filter(is_release);
+        let waiting = self.queue.values().map(|queued| &queued.operation).filter(|operation| operation.ends_request());
         self.unacknowledged_releases(0).into_iter().chain(waiting.cloned()).collect()
     }
 
@@ -137,9 +135,7 @@ impl Epoch {
             let statement = Unverified::<Statement>::from_wire(&said.wire).expect("we signed it");
             statement.trust_own_database().into_value().operations
         });
-        let is_release =
-            |operation: &Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
-        operations.filter(is_release).collect()
+        operations.filter(Operation::ends_request).collect()
     }
 
     /// Writes a `Collect` or `Cancel`. What the epoch does not list any more needs no release.

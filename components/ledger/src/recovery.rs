@@ -326,9 +326,7 @@ impl Epoch {
     /// Takes every `Collect` and `Cancel` back that is not signed: the requests are pending again, as the friend knows them. So a
     /// `Response` that waits before one of them goes, too.
     fn take_back_releases(&mut self) -> Vec<Operation> {
-        let is_release =
-            |operation: &Operation| matches!(operation, Operation::Collect { .. } | Operation::Cancel { .. });
-        let releases = self.queue.values().map(|queued| &queued.operation).filter(|operation| is_release(operation));
+        let releases = self.queue.values().map(|queued| &queued.operation).filter(|operation| operation.ends_request());
         let released: BTreeSet<RequestId> = releases.filter_map(Operation::request_id).collect();
         if released.is_empty() {
             return Vec::new();
@@ -338,7 +336,7 @@ impl Epoch {
             std::mem::take(&mut self.queue).into_iter().partition::<BTreeMap<_, _>, _>(|(_, queued)| {
                 match &queued.operation {
                     Operation::Response(answer) => released.contains(&answer.id),
-                    operation => is_release(operation),
+                    operation => operation.ends_request(),
                 }
             });
         self.queue = left;
@@ -347,7 +345,7 @@ impl Epoch {
             advance(&totals, &queued.operation, queued.amount).expect("they were less than before")
         });
         let mut operations = Vec::new();
-        for queued in taken.into_values().filter(|queued| is_release(&queued.operation)) {
+        for queued in taken.into_values().filter(|queued| queued.operation.ends_request()) {
             let id = queued.operation.request_id().expect("a collect or a cancel");
             let key = (Direction::Incoming, id);
             self.pendings.set(key, signed.get(key).copied());

@@ -157,6 +157,11 @@ impl Operation {
             Operation::SetLimit(_) | Operation::SetOpen(_) => None,
         }
     }
+
+    /// Whether it ends a request and releases what that froze.
+    pub fn ends_request(&self) -> bool {
+        matches!(self, Operation::Collect { .. } | Operation::Cancel { .. })
+    }
 }
 
 impl Canonical for Totals {

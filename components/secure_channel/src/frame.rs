@@ -26,9 +26,21 @@ pub enum FrameError {
     /// The connection ended inside a frame.
     #[error("the connection ended in the middle of a frame")]
     Truncated,
+    /// The connection ended without a farewell: the peer's process died, or the network.
+    #[error("the other side vanished")]
+    Vanished,
     /// The connection broke.
     #[error("the connection broke: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for FrameError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => FrameError::Vanished,
+            _ => FrameError::Io(error),
+        }
+    }
 }
 
 /// Reads frames.

@@ -66,11 +66,7 @@ impl Writer<'_> {
         if let Some(id) = self.accounts.get(line) {
             return Ok(*id);
         }
-        let newest: i64 = self
-            .connection
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM account")?
-            .query_row([], |row| row.get(0))?;
-        let id = newest + 1;
+        let id = self.newest("SELECT coalesce(max(id), 0) FROM account")? + 1;
         self.put_account(id, line, &[])?;
         self.accounts.insert(line.clone(), id);
         Ok(id)
@@ -174,12 +170,12 @@ impl Writer<'_> {
                 let code = Integer(direction_code(*direction));
                 self.put(&PENDING, [Integer(account), code, Blob(id.as_bytes()), Blob(&pending.to_canonical_bytes())])
             }
-            AccountChange::Openings(openings) => self.put(&OPENINGS, [Integer(account), Blob(openings)]),
-            AccountChange::Checkpoint(set) => self.put(&CHECKPOINT, [Integer(account), Blob(set)]),
             AccountChange::Pending(direction, id, None) => self.execute(
                 "DELETE FROM pending WHERE account = ?1 AND direction = ?2 AND request = ?3",
                 params![account, direction_code(*direction), id.as_bytes()],
             ),
+            AccountChange::Openings(openings) => self.put(&OPENINGS, [Integer(account), Blob(openings)]),
+            AccountChange::Checkpoint(set) => self.put(&CHECKPOINT, [Integer(account), Blob(set)]),
             AccountChange::Queued(counter, Some(operation)) => self
                 .put(&QUEUED, [Integer(account), Integer(integer(*counter)?), Blob(&operation.to_canonical_bytes())]),
             AccountChange::Queued(counter, None) => self.execute(
@@ -258,7 +254,7 @@ impl Writer<'_> {
         self.put(table, [Integer(number), Blob(id), Integer(is_open.into()), Blob(value)])
     }
 
-    /// The newest of the rows that are listed by age; 0: there are none.
+    /// The newest of the rows that are numbered by age; 0: there are none.
     fn newest(&self, sql: &'static str) -> Result<i64, StoreError> {
         Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }

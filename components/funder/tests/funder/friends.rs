@@ -1,10 +1,12 @@
 //! Adding, disabling, removing and resetting friends.
 
+use offst_crypto::Identity;
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
+use offst_proto::limits::RELAYS_MAX;
 use offst_proto::order::NewFriend;
 use offst_proto::report::LineStatus;
-use offst_proto::ticket::FriendTicket;
+use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, PaymentId};
 use offst_simulator::{World, name};
 
@@ -336,4 +338,16 @@ fn commands_are_answered_with_reasons() {
     }
     assert_eq!(world.ask(0, Command::RenameFriend(bob(), "Robert".into())), Reply::Done);
     assert_eq!(world.ask(0, Command::EnableFriend("Robert".into())), Reply::Done);
+}
+
+#[test]
+fn a_node_with_many_relays_names_as_many_as_a_ticket_holds() {
+    let mut world = World::new(1, 1);
+    for number in 0..=RELAYS_MAX {
+        let public_key = Identity::from_seed([100 + number as u8; 32]).public_key();
+        let ticket = ServerTicket { public_key, address: "127.0.0.1:1".parse().unwrap() };
+        assert_eq!(world.ask(0, Command::AddRelay(format!("more{number}"), ticket)), Reply::Done);
+    }
+    let Reply::Contact(contact) = world.ask(0, Command::Contact) else { panic!("another reply") };
+    assert_eq!(contact.relays.len(), RELAYS_MAX);
 }
