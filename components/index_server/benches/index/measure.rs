@@ -179,11 +179,15 @@ fn concurrently(network: &Network, graph: &RwLock<CapacityGraph>, seconds: f64, 
             let mut scratch = Scratch::default();
             let mut latencies = vec![];
             let mut asked = queries.iter().cycle().skip(start * 100);
-            while let Some(query) = asked.next().filter(|_| !stop.load(Ordering::Relaxed)) {
+            while let Some(query) = asked.next() {
                 let started = Instant::now();
                 let graph = graph.read().unwrap_or_else(std::sync::PoisonError::into_inner);
                 std::hint::black_box(search(&graph, query, &LOADS[0], &mut scratch));
                 latencies.push(started.elapsed());
+                // Afterwards, so that each has asked also where no thread gets its turn in time.
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
             }
             latencies
         };
@@ -191,17 +195,20 @@ fn concurrently(network: &Network, graph: &RwLock<CapacityGraph>, seconds: f64, 
         let currency = Currency::default();
         let mut numbers = Numbers(17);
         let mut changed = 0;
-        while Instant::now() < until {
-            let Some(pause) = pause else {
+        loop {
+            if let Some(pause) = pause {
+                let changes: Vec<_> = (0..BATCH).map(|_| change(network, &mut numbers, &currency)).collect();
+                let mut graph = graph.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+                graph.apply(&changes);
+                drop(graph);
+                changed += BATCH;
+                std::thread::sleep(pause);
+            } else {
                 std::thread::sleep(Duration::from_millis(10));
-                continue;
-            };
-            let changes: Vec<_> = (0..BATCH).map(|_| change(network, &mut numbers, &currency)).collect();
-            let mut graph = graph.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            graph.apply(&changes);
-            drop(graph);
-            changed += BATCH;
-            std::thread::sleep(pause);
+            }
+            if Instant::now() >= until {
+                break;
+            }
         }
         stop.store(true, Ordering::Relaxed);
         let latencies = askers.into_iter().flat_map(|asker| asker.join().unwrap_or_default()).collect::<Vec<_>>();

@@ -205,9 +205,14 @@ fn sent(servers: &[Server; 2]) -> (u64, u64) {
     (bytes, counted.iter().map(|counted| counted.federation_sent).sum())
 }
 
+/// Has the one call that need not wait for the other's call. The other does not reach it: where calls cross because the machine
+/// is slow, much is sent twice.
 async fn link(servers: &[Server; 2]) {
-    servers[0].trust(&[&servers[1].ticket]);
-    servers[1].trust(&[&servers[0].ticket]);
+    let [one, other] = servers;
+    let (caller, called) = if one.ticket.public_key < other.ticket.public_key { (one, other) } else { (other, one) };
+    let nowhere = ServerTicket { address: "127.0.0.1:1".parse().unwrap(), ..caller.ticket.clone() };
+    called.trust(&[&nowhere]);
+    caller.trust(&[&called.ticket]);
 }
 
 /// Runs it with so many nodes.
