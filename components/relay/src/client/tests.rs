@@ -189,6 +189,9 @@ async fn presence_is_told() {
     drop(two.client);
     one.expect_absent(key(2)).await;
     one.client.unwatch(&[key(2)]).unwrap();
+    // What is answered behind it says that the relay knows.
+    one.client.watch(&[key(4)]).unwrap();
+    one.expect_absent(key(4)).await;
     let _two = relay.node(2).await;
     let _three = relay.node(3).await;
     one.expect_present(key(3)).await;
