@@ -6,7 +6,7 @@ use offst_crypto::{Identity, PublicKey, SystemRandom};
 use offst_proto::report::PaymentStatus;
 use offst_proto::ticket::{ServerTicket, Ticket};
 use offst_proto::{Currency, PaymentId};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -76,8 +76,8 @@ pub(crate) fn pay(town: &Town, streams: &[Stream], until: Until) -> anyhow::Resu
         }
         let start = Instant::now();
         let budget = Rc::new(match until {
-            Until::Time(time) => Budget { end: Some(start + time), left: Cell::new(u64::MAX) },
-            Until::Count(count) => Budget { end: None, left: Cell::new(count) },
+            Until::Time(time) => Budget { time: Some(time), began: OnceCell::new(), left: Cell::new(u64::MAX) },
+            Until::Count(count) => Budget { time: None, began: OnceCell::new(), left: Cell::new(count) },
         });
         for (app, seller, share) in shares {
             for _ in 0..share {
@@ -99,7 +99,9 @@ pub(crate) fn pay(town: &Town, streams: &[Stream], until: Until) -> anyhow::Resu
 
 /// How much is still to be paid.
 struct Budget {
-    end: Option<Instant>,
+    time: Option<Duration>,
+    /// When the first payment was: a machine that hardly gets to anything makes that one.
+    began: OnceCell<Instant>,
     left: Cell<u64>,
 }
 
@@ -107,7 +109,9 @@ impl Budget {
     fn take(&self) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
-        left > 0 && self.end.is_none_or(|end| Instant::now() < end)
+        let now = Instant::now();
+        let began = *self.began.get_or_init(|| now);
+        left > 0 && self.time.is_none_or(|time| now - began < time)
     }
 }
 

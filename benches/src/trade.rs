@@ -112,9 +112,9 @@ fn pay(
 }
 
 impl People {
-    /// One payment after the other.
+    /// One payment after the other, and at least one.
     async fn live(self: Rc<Self>) -> Result<(), AppError> {
-        while Instant::now() < self.end {
+        loop {
             let ([buyer, seller], amount) = {
                 let mut dice = self.dice.borrow_mut();
                 (buyer_and_seller(&mut dice, self.apps.len()), amount(&mut dice))
@@ -134,8 +134,10 @@ impl People {
             let start = Instant::now();
             let report = self.apps[buyer].pay(&order).await?;
             self.note(&report, possible, start.elapsed());
+            if Instant::now() >= self.end {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Asks all nodes how their lines stand.
