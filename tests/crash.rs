@@ -15,6 +15,9 @@ fn chain() -> Town {
     town
 }
 
+/// So many payments come through between the kills.
+const PAID_MIN: usize = 10;
+
 /// A small generator, so that a run can be repeated from its seed.
 struct Seeded(u64);
 
@@ -65,7 +68,8 @@ fn check_agreement(town: &Town) {
     assert_eq!(balance("b", "a") + balance("b", "c"), fees, "the mediator earned its fees");
 }
 
-/// Each victim is killed four times, at a seeded number of payments that have ended, while others are under way.
+/// Each victim is killed four times, at a seeded number of payments that have ended, while others are under way; and again where
+/// hardly any payment has come through by then, as on a slow machine.
 #[test]
 fn killed_at_any_moment_nothing_is_lost() {
     let mut town = chain();
@@ -75,8 +79,12 @@ fn killed_at_any_moment_nothing_is_lost() {
         victims.swap(index, random.below(index as u64 + 1) as usize);
     }
     let mut running: Vec<(Child, String)> = Vec::new();
-    let mut number = 0;
-    for victim in victims {
+    let (mut number, mut paid) = (0, 0);
+    for (round, victim) in victims.iter().cycle().enumerate() {
+        if round >= victims.len() && paid >= PAID_MIN {
+            break;
+        }
+        assert!(round < 10 * victims.len(), "{paid} of {number} payments were made");
         let ended_before_the_kill = random.below(3);
         let mut ended = 0;
         while ended <= ended_before_the_kill {
@@ -90,7 +98,7 @@ fn killed_at_any_moment_nothing_is_lost() {
                 running.push((start_payment(&town, &invoice, &receipt), receipt));
             }
             let (payment, receipt) = running.remove(0);
-            finish(&town, payment, &receipt);
+            paid += usize::from(finish(&town, payment, &receipt));
             ended += 1;
         }
         town.kill(victim);
@@ -103,19 +111,20 @@ fn killed_at_any_moment_nothing_is_lost() {
     // Payments were really made between the kills.
     let page = town.stctrl("a", &["funds", "payments", "--json"]).json();
     let paid = page.as_array().unwrap().iter().filter(|payment| payment["status"] == "paid").count();
-    assert!(paid >= 10, "{page}");
+    assert!(paid >= PAID_MIN, "{page}");
     // The town still works.
     let invoice = town.invoice("c", 5, "last.invoice");
     town.pay_when_routed("a", &invoice, "last.receipt");
     check_agreement(&town);
 }
 
-/// A payment that says it is paid has a receipt; one that does not, has none.
-fn finish(town: &Town, payment: Child, receipt: &str) {
+/// A payment that says it is paid has a receipt; one that does not, has none. Gives whether it is.
+fn finish(town: &Town, payment: Child, receipt: &str) -> bool {
     let output = payment.wait_with_output().unwrap();
     let is_paid = output.status.code() == Some(0);
     assert_eq!(town.file(receipt).exists(), is_paid, "{}", String::from_utf8_lossy(&output.stdout));
     assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
+    is_paid
 }
 
 /// The exact middle: the seller stands still until the mediator has promised to pay, the mediator is killed and comes back,
