@@ -66,8 +66,8 @@ crate::settings! {
         friend_idle_timeout_ms: u64 = defaults().friend_keepalive.idle_timeout_ms,
         /// Longest time for connecting to a friend without a relay, milliseconds; then a relay is tried.
         direct_connect_timeout_ms: u64 = defaults().direct.connect_timeout_ms,
-        /// Longest wait before a friend is called again without a relay, milliseconds.
-        direct_reconnect_max_ms: u64 = defaults().direct.reconnect_max_ms,
+        /// Longest wait before a friend that can be met at a relay is called again without one, milliseconds.
+        direct_retry_max_ms: u64 = defaults().direct.retry_max_ms,
         /// Something is sent to every friend that is connected without a relay at least this often, milliseconds.
         direct_keepalive_ms: u64 = defaults().direct.keepalive.keepalive_ms,
         /// Such a friend of whom nothing came for this long is offline, milliseconds; at least twice direct_keepalive_ms.
@@ -175,7 +175,7 @@ impl NodeFile {
             },
             direct: DirectSettings {
                 connect_timeout_ms: self.direct_connect_timeout_ms,
-                reconnect_max_ms: self.direct_reconnect_max_ms,
+                retry_max_ms: self.direct_retry_max_ms,
                 keepalive: KeepaliveConfig {
                     keepalive_ms: self.direct_keepalive_ms,
                     idle_timeout_ms: self.direct_idle_timeout_ms,

@@ -16,7 +16,10 @@ pub struct Timing {
     pub courtesy_ms: u64,
     /// Two connections that come up within this time have crossed.
     pub crossing_ms: u64,
-    /// The longest pause before a friend is called again at its own address.
+    /// A connection over a relay is that old before the friend is dialled at its own address beside it. Longer than
+    /// `crossing_ms`, so that both sides take the new connection for a later one.
+    pub direct_after_ms: u64,
+    /// The longest pause before a friend that can be met at a relay is dialled again at its own address.
     pub direct_max_ms: u64,
     /// How long a connection to a friend's own address has to hold before the pauses begin anew.
     pub direct_steady_ms: u64,
@@ -29,7 +32,8 @@ impl Default for Timing {
             reconnect_max_ms: 30_000,
             courtesy_ms: 2_000,
             crossing_ms: 5_000,
-            direct_max_ms: 60_000,
+            direct_after_ms: 10_000,
+            direct_max_ms: 600_000,
             direct_steady_ms: 60_000,
         }
     }
@@ -128,6 +132,18 @@ struct Friend {
     direct_backoff: Backoff,
     /// It is not dialled at its own address before.
     direct_at: u64,
+    /// The same when there is no other way to it. Not after `direct_at`.
+    only_direct_at: u64,
+}
+
+impl Friend {
+    /// Its own address was of no use.
+    fn direct_failed(&mut self, timing: &Timing, now_ms: u64, random: u64) {
+        let pause = self.direct_backoff.fail(timing.reconnect_min_ms, timing.direct_max_ms, random);
+        self.direct_at = now_ms.saturating_add(pause);
+        let half = (timing.reconnect_max_ms / 2).max(1);
+        self.only_direct_at = now_ms.saturating_add(pause.min(half + random % half));
+    }
 }
 
 /// Decides where a node listens and whom it dials.
@@ -371,11 +387,19 @@ impl Channeler {
         }
     }
 
-    /// A friend with an address need not turn up anywhere: it is dialled as soon as it may be.
+    /// A friend with an address need not turn up anywhere: it is dialled as soon as it may be. If it is connected over a relay
+    /// it is dialled beside that connection, which stays until there is a better one.
     fn plan_direct(&mut self, key: PublicKey, now_ms: u64) {
+        let courtesy = self.courtesy(key);
         let Some(friend) = self.friends.get(&key) else { return };
-        if friend.contact.address.is_some() {
-            self.dial_by(key, now_ms.max(friend.direct_at));
+        match friend.link {
+            _ if friend.contact.address.is_none() || friend.dialling.is_some() => {}
+            None => self.dial_by(key, now_ms.max(friend.only_direct_at)),
+            Some((link, _)) if link.direct => {}
+            Some((_, since)) => {
+                let at = since.saturating_add(self.timing.direct_after_ms).saturating_add(courtesy);
+                self.set_dial(key, Some(at.max(now_ms).max(friend.direct_at)));
+            }
         }
     }
 
@@ -385,10 +409,10 @@ impl Channeler {
         let Some(friend) = self.friends.get_mut(&key) else { return Vec::new() };
         let dialling = friend.dialling.take();
         if dialling == Some(Dialling::Direct) {
-            let pause = friend.direct_backoff.fail(self.timing.reconnect_min_ms, self.timing.direct_max_ms, random);
-            friend.direct_at = now_ms.saturating_add(pause);
+            friend.direct_failed(&self.timing, now_ms, random);
         }
         if friend.link.is_some() {
+            self.plan_direct(key, now_ms);
             return Vec::new();
         }
         if dialling == Some(Dialling::Direct) {
@@ -419,6 +443,7 @@ impl Channeler {
                     && now_ms.saturating_sub(*since) < self.timing.crossing_ms
                     && old.dialled != link.dialled;
                 if have_crossed && smaller_dialled(old) {
+                    self.plan_direct(key, now_ms);
                     return Verdict::Refuse;
                 }
                 Some(old.id)
@@ -426,6 +451,7 @@ impl Channeler {
         };
         friend.link = Some((link, now_ms));
         self.set_dial(key, None);
+        self.plan_direct(key, now_ms);
         Verdict::Use { replaces }
     }
 
@@ -445,8 +471,7 @@ impl Channeler {
             if held_ms >= timing.direct_steady_ms {
                 friend.direct_backoff.reset();
             } else {
-                let pause = friend.direct_backoff.fail(timing.reconnect_min_ms, timing.direct_max_ms, random);
-                friend.direct_at = now_ms.saturating_add(pause);
+                friend.direct_failed(&timing, now_ms, random);
             }
         }
         let pause = friend.backoff.fail(timing.reconnect_min_ms, timing.reconnect_max_ms, random);
@@ -474,23 +499,25 @@ impl Channeler {
         while let Some((_, key)) = self.due.first().copied().filter(|(at, _)| *at <= now_ms) {
             self.set_dial(key, None);
             let friend = self.friends.get_mut(&key).expect("only friends are due");
-            let direct_at = friend.contact.address.is_some().then_some(friend.direct_at);
-            if let Some(address) = friend.contact.address.clone().filter(|_| friend.direct_at <= now_ms) {
-                friend.dialling = Some(Dialling::Direct);
-                actions.push(Action::DialDirect(key, address));
-                continue;
-            }
             // In turn: a relay that says a friend is there and then does not connect must not keep us from the others.
             let mut meetings =
                 self.relays.iter().filter(|(_, relay)| relay.present.contains(&key)).map(|(relay, _)| *relay);
             let first = meetings.next();
-            let next = first.into_iter().chain(meetings).find(|relay| Some(*relay) > friend.dialled_at);
-            if let Some(relay) = next.or(first) {
-                friend.dialling = Some(Dialling::Relay);
-                friend.dialled_at = Some(relay);
-                actions.push(Action::Dial(key, relay));
-            } else {
-                self.set_dial(key, direct_at);
+            let next = first.into_iter().chain(meetings).find(|relay| Some(*relay) > friend.dialled_at).or(first);
+            let direct_at =
+                if next.is_some() || friend.link.is_some() { friend.direct_at } else { friend.only_direct_at };
+            match (friend.contact.address.clone(), next) {
+                (Some(address), _) if direct_at <= now_ms => {
+                    friend.dialling = Some(Dialling::Direct);
+                    actions.push(Action::DialDirect(key, address));
+                }
+                (_, Some(relay)) if friend.link.is_none() => {
+                    friend.dialling = Some(Dialling::Relay);
+                    friend.dialled_at = Some(relay);
+                    actions.push(Action::Dial(key, relay));
+                }
+                (Some(_), _) => self.set_dial(key, Some(direct_at)),
+                (None, _) => {}
             }
         }
         actions

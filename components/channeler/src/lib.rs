@@ -6,9 +6,9 @@
 //! that either side can bring the connection about. Crossed dials resolve to one connection.
 //!
 //! A friend with an address of its own is dialled there first, by whoever can, and over a relay as soon as that fails. It is
-//! tried at its address again whenever it is to be dialled and the last failure is long enough ago, and now and then when it is
-//! at no relay. A connection over a relay that works stays: to replace it would interrupt what is under way for nothing that a
-//! user of the node sees.
+//! tried at its address again when it is to be dialled and the last failure is long enough ago, and now and then beside a
+//! connection over a relay, which gives way only to a direct one that is up. Otherwise the accident of who came back first would
+//! keep friends on a relay for weeks.
 //!
 //! A node that was displaced at a relay does not go there again by itself: two copies of one folder must not sign twice.
 

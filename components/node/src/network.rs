@@ -129,7 +129,7 @@ impl Network {
         let mut random = SystemRandom::new();
         let timing = Timing {
             reconnect_max_ms: settings.reconnect_max_ms,
-            direct_max_ms: settings.direct.reconnect_max_ms,
+            direct_max_ms: settings.direct.retry_max_ms,
             ..Timing::default()
         };
         let incarnation = u64::from_be_bytes(random.array());

@@ -31,8 +31,8 @@ pub struct NodeSettings {
 pub struct DirectSettings {
     /// Name lookup, TCP, TLS and hellos together, ms. After that the friend is called over a relay.
     pub connect_timeout_ms: u64,
-    /// The longest pause before a friend is called again at its own address, ms.
-    pub reconnect_max_ms: u64,
+    /// The longest pause before a friend that can be met at a relay is called again at its own address, ms.
+    pub retry_max_ms: u64,
     /// Silence.
     pub keepalive: KeepaliveConfig,
     /// Callers that have not shown their key yet.
@@ -44,7 +44,7 @@ impl Default for DirectSettings {
         DirectSettings {
             // Short, because a payment may be waiting for the relay behind it.
             connect_timeout_ms: 3_000,
-            reconnect_max_ms: 60_000,
+            retry_max_ms: 600_000,
             // No relay notices here when a friend is gone, and NATs see this connection.
             keepalive: KeepaliveConfig::default(),
             handshakes: HandshakeLimits::default(),
