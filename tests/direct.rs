@@ -88,6 +88,9 @@ fn two_friends_pay_each_other_without_any_relay() {
     town.wait_online(&["a", "b"]);
     wait_direct(&town, "a", 1);
     wait_direct(&town, "b", 1);
+    let [of_a, of_b] = ["a", "b"].map(|node| town.friends(node).remove(0));
+    assert_eq!((&of_a["direct"], &of_a["address"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!((&of_b["direct"], &of_b["address"]), (&true.into(), &address.as_str().into()));
     let of_a = town.invoice("a", 70, "of-a.toml");
     town.pay_when_routed("b", &of_a, "of-a.receipt");
     let of_b = town.invoice("b", 20, "of-b.toml");

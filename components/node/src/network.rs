@@ -77,6 +77,9 @@ pub(crate) struct Greeted {
 /// How the connections to relays stand, for `info relays`.
 pub(crate) type RelayStates = Arc<Mutex<BTreeMap<PublicKey, ServerState>>>;
 
+/// The connections without a relay that are up, by friend, for `info friends`.
+pub(crate) type DirectLinks = Arc<Mutex<BTreeMap<PublicKey, u64>>>;
+
 /// The task's state.
 pub(crate) struct Network {
     channeler: Channeler,
@@ -88,6 +91,7 @@ pub(crate) struct Network {
     relays: BTreeMap<PublicKey, RelayHandle>,
     links: BTreeMap<u64, LinkHandle>,
     states: RelayStates,
+    direct: DirectLinks,
     tasks: TaskTracker,
     stop: CancellationToken,
     started: Instant,
@@ -145,6 +149,7 @@ impl Network {
             relays: BTreeMap::new(),
             links: BTreeMap::new(),
             states,
+            direct: DirectLinks::default(),
             tasks: TaskTracker::new(),
             stop,
             started: Instant::now(),
@@ -167,6 +172,11 @@ impl Network {
         self.hello = FriendMessage::hello_frame(self.incarnation, &direct).into();
         self.channeler.listen_for_friends();
         Ok(())
+    }
+
+    /// The connections without a relay, as they come and go.
+    pub(crate) fn direct_links(&self) -> DirectLinks {
+        self.direct.clone()
     }
 
     fn now(&self) -> u64 {
@@ -272,6 +282,11 @@ impl Network {
                 log::info!("the connection to {friend} ended: {reason}");
                 if self.links.remove(&connection).is_some_and(|link| link.direct) {
                     self.counters.friends_direct.fetch_sub(1, Ordering::Relaxed);
+                    let mut links = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Another one may have taken its place.
+                    if links.get(&friend) == Some(&connection) {
+                        links.remove(&friend);
+                    }
                 }
                 let random = self.any_number();
                 self.channeler.link_down(friend, connection, now, random);
@@ -482,7 +497,12 @@ impl Network {
         }
         log::info!("connected to {friend} {}", if direct { "directly" } else { "over a relay" });
         self.counters.friends_online.fetch_add(1, Ordering::Relaxed);
-        self.counters.friends_direct.fetch_add(u64::from(direct), Ordering::Relaxed);
+        if direct {
+            self.counters.friends_direct.fetch_add(1, Ordering::Relaxed);
+            self.direct.lock().unwrap_or_else(PoisonError::into_inner).insert(friend, connection);
+        } else {
+            self.direct.lock().unwrap_or_else(PoisonError::into_inner).remove(&friend);
+        }
         let close = self.stop.child_token();
         self.links.insert(connection, LinkHandle { close: close.clone(), direct });
         let (frames, waiting) = mpsc::channel(FRAMES_MAX);

@@ -85,8 +85,9 @@ impl Node {
         if let Some(listener) = friends {
             network.listen(listener, friend_address.clone())?;
         }
+        let direct = network.direct_links();
         let network = spawn_part(&stop, network.run(waiting_orders, heard));
-        let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, index, friend_address });
+        let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, direct, index, friend_address });
         let serving = offst_app_server::serve(apps, authenticator, backend, permissions, settings.apps, stop.clone());
         let apps = spawn_part(&stop, serving);
         ready();

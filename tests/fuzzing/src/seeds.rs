@@ -331,7 +331,9 @@ pub(crate) fn app() -> Seeds {
         public_key: key(1),
         enabled: true,
         online: false,
+        direct: true,
         relays: vec![server(2)],
+        address: Some(server(3).address),
         lines: vec![line],
     };
     value!(friend, write_friend, friend);
