@@ -135,8 +135,10 @@ fn the_relay_takes_over_when_an_address_dies_and_the_address_when_the_relay_dies
     let mut town = Town::new(built);
     town.relay("relay0");
     town.index("index0");
+    // However slow this machine is, the payment waits.
+    let patient = "patience_ms = 600000\noffline_ms = 600000";
     for node in ["a", "b", "c"] {
-        town.init_node(node, &["relay0"], &["index0"], "");
+        town.init_node(node, &["relay0"], &["index0"], patient);
     }
     let (outside, inside) = (free_port(), free_port());
     let doorway = Doorway::open(outside, inside);
