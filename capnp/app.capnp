@@ -280,6 +280,10 @@ struct Friend {
   relays @4 :List(ServerTicket);
   lines @5 :List(Line);
   # One for each currency.
+  address @6 :Text;
+  # Where it is called without a relay, HOST:PORT; empty: nowhere.
+  direct @7 :Bool;
+  # Whether the connection that is up goes without a relay.
 }
 
 struct Line {

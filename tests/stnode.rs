@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use town::{Running, Said, scrape};
+use town::{Running, Said, free_port, scrape};
 
 /// The program, with only what a test says in its environment.
 fn stnode() -> Command {
@@ -454,7 +454,7 @@ fn every_commented_setting_is_valid() {
     let settings: Vec<&str> = text.lines().filter(is_setting).map(|line| &line[1..]).collect();
     assert!(settings.len() > 30, "{text}");
     place.put("node0/node0.toml", settings.join("\n"));
-    place.start(&format!("{RUN} --metrics 127.0.0.1:0")).stop();
+    place.start(&format!("{RUN} --listen-friends 127.0.0.1:0 --metrics 127.0.0.1:0")).stop();
 }
 
 #[test]
@@ -466,6 +466,41 @@ fn settings_count_where_no_flag_is_given() {
         assert!(running.logged("listening at ").starts_with(ip));
         running.stop();
     }
+}
+
+#[test]
+fn a_node_listens_for_friends_where_it_is_told() {
+    let place = Place::with_node();
+    let port = free_port();
+    // Flags win over the file; an address alone says where to listen, too.
+    place.put("node0/node0.toml", format!("listen_friends = \"127.0.0.2:0\"\nfriend_address = \"127.0.0.3:{port}\""));
+    let also = [
+        ("", "127.0.0.2:"),
+        ("--friend-address 127.0.0.1:9", "127.0.0.2:"),
+        ("--listen-friends 127.0.0.1:0", "127.0.0.1:"),
+    ];
+    for (flags, ip) in also {
+        let mut running = place.start(&format!("{RUN} {flags}"));
+        assert!(running.logged("listening for friends at ").starts_with(ip));
+        running.stop();
+    }
+    place.put("node0/node0.toml", "");
+    let mut running = place.start(&format!("{RUN} --friend-address 127.0.0.1:{port}"));
+    assert_eq!(running.logged("listening for friends at "), format!("127.0.0.1:{port}"));
+    // The port is taken now, and so is the node's folder: another node.
+    place.done("init --dir node1");
+    let taken = format!("run --dir node1 --listen 127.0.0.1:0 --friend-address 127.0.0.1:{port}");
+    let said = Said::of(place.command(&taken).env("RUST_LOG", "error"));
+    said.assert_refused(1, &["cannot listen at", &port.to_string()]);
+    running.stop();
+    place.refused(
+        "run --dir node0 --friend-address 127.0.0.1:9500",
+        2,
+        &["friends and applications need an address each"],
+    );
+    place.refused("run --dir node0 --friend-address nowhere", 2, &["is not an address of the form HOST:PORT"]);
+    place.put("node0/node0.toml", "friend_address = \"nowhere\"");
+    place.refused("run --dir node0", 2, &["node0.toml, line 1", "is not an address of the form HOST:PORT"]);
 }
 
 #[test]
@@ -532,6 +567,7 @@ fn help_version_completions_and_manual() {
         ("--help", "Usage:"),
         ("-h", "trust"),
         ("run --help", "--listen <ADDR:PORT>"),
+        ("run --help", "--friend-address <HOST:PORT>"),
         ("--version", env!("CARGO_PKG_VERSION")),
         ("-V", "stnode"),
         ("completions bash", "stnode"),

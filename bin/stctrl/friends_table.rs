@@ -84,7 +84,9 @@ pub(super) mod tests {
             public_key: Identity::from_seed([1; 32]).public_key(),
             enabled: true,
             online: true,
+            direct: false,
             relays: vec![],
+            address: None,
             lines,
         }
     }

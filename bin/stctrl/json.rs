@@ -15,7 +15,9 @@ pub(super) fn friend(friend: &FriendReport) -> Value {
         "public_key": friend.public_key.to_string(),
         "enabled": friend.enabled,
         "online": friend.online,
+        "direct": friend.direct,
         "relays": friend.relays.iter().map(server_ticket).collect::<Vec<_>>(),
+        "address": friend.address.as_ref().map(|address| address.as_str()),
         "currencies": friend.lines.iter().map(line).collect::<Vec<_>>(),
     })
 }
@@ -188,7 +190,9 @@ mod tests {
             "public_key": "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w",
             "enabled": true,
             "online": true,
+            "direct": false,
             "relays": [],
+            "address": null,
             "currencies": [{
                 "currency": "credit",
                 "status": "consistent",

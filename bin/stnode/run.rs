@@ -11,10 +11,12 @@ use crate::serving::{self, Places};
 use crate::settings;
 use offst_crypto::PublicKey;
 use offst_node::{Counters, Node};
-use offst_proto::ticket::Ticket;
+use offst_proto::ticket::{Address, Ticket};
 use offst_store::{Seal, Store, StoreError};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 #[derive(Debug, clap::Args)]
@@ -24,10 +26,55 @@ pub(super) struct Run {
     dir: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    friends: FriendPlaces,
+}
+
+/// Where friends connect without a relay.
+#[derive(Debug, clap::Args)]
+struct FriendPlaces {
+    /// Listen for friends here, so that they connect without a relay [default: the port of --friend-address, as for --listen].
+    /// Friends hear only of a --friend-address; without one, write the address into the tickets that you give them
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen_friends: Option<SocketAddr>,
+    /// Where friends reach the node without a relay: put into exported tickets and invitations, and told to friends that are
+    /// connected
+    #[arg(long, value_name = "HOST:PORT")]
+    friend_address: Option<Address>,
+}
+
+impl FriendPlaces {
+    /// Flags win over the settings.
+    fn or(self, file: &NodeFile) -> Self {
+        FriendPlaces {
+            listen_friends: self.listen_friends.or(file.listen_friends),
+            friend_address: self.friend_address.or_else(|| file.friend_address.clone()),
+        }
+    }
+
+    /// Refuses what must fail when `address` is that of applications.
+    fn check(&self, address: &Address) -> Outcome {
+        if self.listen_friends.is_none() && self.friend_address.as_ref() == Some(address) {
+            return Err(Failure::input(format!(
+                "friends and applications need an address each, and {address} is that of applications: choose another port for \
+                 --friend-address"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Listens, if friends may connect. `address`: that of applications.
+    async fn listen(&self, address: &Address) -> Outcome<Option<TcpListener>> {
+        if self.listen_friends.is_none() && self.friend_address.is_none() {
+            return Ok(None);
+        }
+        let address = self.friend_address.as_ref().unwrap_or(address);
+        Ok(Some(serving::listen_for("for friends ", self.listen_friends, address).await?))
+    }
 }
 
 /// Checks every file, then runs the node until a signal.
-pub(super) fn run(Run { dir, places }: Run) -> Outcome {
+pub(super) fn run(Run { dir, places, friends }: Run) -> Outcome {
     serving::start_logging();
     // Any run may find out that its database is old, and recover.
     clock::now_ms()?;
@@ -38,6 +85,8 @@ pub(super) fn run(Run { dir, places }: Run) -> Outcome {
     let file: NodeFile = settings::load(&path)?;
     let node_settings = file.node_settings().or_input(path.display())?;
     let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_node)?;
+    let friends = friends.or(&file);
+    friends.check(&ticket.address)?;
     let database = folder.file("db");
     check_database(&database, identity.public_key())?;
     let sealed = database.clone();
@@ -48,13 +97,15 @@ pub(super) fn run(Run { dir, places }: Run) -> Outcome {
     }
     serving::run(async |stop| {
         let apps = serving::listen(places.listen.or(file.listen), &ticket.address).await?;
+        let (friends, friend_address) = (friends.listen(&ticket.address).await?, friends.friend_address);
         let counters = Arc::new(Counters::default());
         let counted = counters.clone();
         let samples = move || counted.entries();
         serving::publish_metrics(places.metrics.or(file.metrics), "offst_node", samples, &stop).await?;
         let (published, permissions) = watch::channel(reading.by_key());
         tokio::spawn(trusted.watch(reading, published, stop.clone()));
-        let node = Node { identity, database, apps, permissions, settings: node_settings, counters };
+        let node =
+            Node { identity, database, apps, friends, friend_address, permissions, settings: node_settings, counters };
         let mut announced = Ok(());
         let ready = || {
             announced = serving::announce_ready();

@@ -4,9 +4,10 @@ use crate::settings::check_keepalive;
 use offst_app_server::Limits;
 use offst_funder::Timing;
 use offst_index_client::Config;
-use offst_node::NodeSettings;
+use offst_node::{DirectSettings, NodeSettings};
 use offst_proto::index::TIME_TO_LIVE_MS_MAX;
 use offst_proto::limits::PATIENCE_MS_MAX;
+use offst_proto::ticket::Address;
 use offst_relay::ClientConfig;
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 use std::net::SocketAddr;
@@ -24,6 +25,11 @@ crate::settings! {
         /// Where to listen for applications. Without this: the port of the node's address on all interfaces, or a loopback
         /// address itself.
         listen: Option<SocketAddr> = None => "127.0.0.1:9500",
+        /// Where to listen for friends, who then connect without a relay. Without this: the port of friend_address, in the same
+        /// way; without either the node does not listen for friends.
+        listen_friends: Option<SocketAddr> = None => "0.0.0.0:9600",
+        /// Where friends reach the node without a relay. It is put into exported tickets and told to friends that are connected.
+        friend_address: Option<Address> = None => "node.example.org:9600",
         /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
         metrics: Option<SocketAddr> = None => "127.0.0.1:9102",
         /// How long a payment waits for its way through the network, besides a step for each hop, milliseconds.
@@ -54,10 +60,24 @@ crate::settings! {
         reconnect_max_ms: u64 = defaults().reconnect_max_ms,
         /// How long an answer of the index servers is used again for the same question, milliseconds.
         route_reuse_ms: u64 = defaults().route_reuse_ms,
-        /// Something is sent to every friend at least this often, milliseconds.
+        /// Something is sent to every friend over a relay at least this often, milliseconds.
         friend_keepalive_ms: u64 = defaults().friend_keepalive.keepalive_ms,
         /// A friend of whom nothing came for this long is offline, milliseconds; at least twice friend_keepalive_ms.
         friend_idle_timeout_ms: u64 = defaults().friend_keepalive.idle_timeout_ms,
+        /// Longest time for connecting to a friend without a relay, milliseconds; then a relay is tried.
+        direct_connect_timeout_ms: u64 = defaults().direct.connect_timeout_ms,
+        /// Longest wait before a friend that can be met at a relay is called again without one, milliseconds.
+        direct_retry_max_ms: u64 = defaults().direct.retry_max_ms,
+        /// Something is sent to every friend that is connected without a relay at least this often, milliseconds.
+        direct_keepalive_ms: u64 = defaults().direct.keepalive.keepalive_ms,
+        /// Such a friend of whom nothing came for this long is offline, milliseconds; at least twice direct_keepalive_ms.
+        direct_idle_timeout_ms: u64 = defaults().direct.keepalive.idle_timeout_ms,
+        /// Most callers at the same time that have not shown yet that they are friends.
+        direct_handshakes_max: usize = defaults().direct.handshakes.handshakes_max,
+        /// Most of them from one address.
+        direct_handshakes_per_address_max: usize = defaults().direct.handshakes.handshakes_per_address_max,
+        /// A caller that takes longer to show its key is hung up on, milliseconds.
+        direct_handshake_timeout_ms: u64 = defaults().direct.handshakes.handshake_timeout_ms,
         /// Longest time for connecting to a relay, milliseconds.
         relay_connect_timeout_ms: u64 = defaults().relay.connect_timeout_ms,
         /// Longest time for opening a substream to a friend at a relay, milliseconds.
@@ -153,6 +173,19 @@ impl NodeFile {
                 keepalive_ms: self.friend_keepalive_ms,
                 idle_timeout_ms: self.friend_idle_timeout_ms,
             },
+            direct: DirectSettings {
+                connect_timeout_ms: self.direct_connect_timeout_ms,
+                retry_max_ms: self.direct_retry_max_ms,
+                keepalive: KeepaliveConfig {
+                    keepalive_ms: self.direct_keepalive_ms,
+                    idle_timeout_ms: self.direct_idle_timeout_ms,
+                },
+                handshakes: HandshakeLimits {
+                    handshakes_max: self.direct_handshakes_max,
+                    handshakes_per_address_max: self.direct_handshakes_per_address_max,
+                    handshake_timeout_ms: self.direct_handshake_timeout_ms,
+                },
+            },
             relay: ClientConfig {
                 connect_timeout_ms: self.relay_connect_timeout_ms,
                 open_timeout_ms: self.relay_open_timeout_ms,
@@ -203,6 +236,7 @@ impl NodeFile {
             route_reuse_ms: self.route_reuse_ms,
         };
         check_keepalive("friend_", settings.friend_keepalive)?;
+        check_keepalive("direct_", settings.direct.keepalive)?;
         check_keepalive("relay_", settings.relay.keepalive)?;
         check_keepalive("index_", settings.index.keepalive)?;
         Ok(settings)

@@ -19,7 +19,9 @@ fn friend() -> FriendReport {
         public_key: identity(3).public_key(),
         enabled: true,
         online: true,
+        direct: false,
         relays: vec![],
+        address: None,
         lines: vec![LineReport {
             currency: Currency::default(),
             status: LineStatus::Consistent,

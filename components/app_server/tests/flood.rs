@@ -140,7 +140,9 @@ fn many_friends() -> Vec<FriendReport> {
         public_key: identity(3).public_key(),
         enabled: true,
         online: true,
+        direct: false,
         relays: vec![],
+        address: None,
         lines: vec![],
     };
     (0..3000).map(friend).collect()

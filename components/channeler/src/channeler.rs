@@ -1,7 +1,7 @@
 //! The decisions. Every method takes what happened and the time, and gives back what to do.
 
 use offst_crypto::PublicKey;
-use offst_proto::ticket::ServerTicket;
+use offst_proto::ticket::{Address, ServerTicket};
 use offst_secure_channel::Backoff;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,26 @@ pub struct Timing {
     pub courtesy_ms: u64,
     /// Two connections that come up within this time have crossed.
     pub crossing_ms: u64,
+    /// A connection over a relay is that old before the friend is dialled at its own address beside it. Longer than
+    /// `crossing_ms`, so that both sides take the new connection for a later one.
+    pub direct_after_ms: u64,
+    /// The longest pause before a friend that can be met at a relay is dialled again at its own address.
+    pub direct_max_ms: u64,
+    /// How long a connection to a friend's own address has to hold before the pauses begin anew.
+    pub direct_steady_ms: u64,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Timing { reconnect_min_ms: 200, reconnect_max_ms: 30_000, courtesy_ms: 2_000, crossing_ms: 5_000 }
+        Timing {
+            reconnect_min_ms: 200,
+            reconnect_max_ms: 30_000,
+            courtesy_ms: 2_000,
+            crossing_ms: 5_000,
+            direct_after_ms: 10_000,
+            direct_max_ms: 600_000,
+            direct_steady_ms: 60_000,
+        }
     }
 }
 
@@ -29,6 +44,8 @@ impl Default for Timing {
 pub struct Contact {
     /// Its relays.
     pub relays: Vec<ServerTicket>,
+    /// Where it is called without a relay.
+    pub address: Option<Address>,
 }
 
 /// A connection to a friend whose hellos are exchanged.
@@ -38,6 +55,8 @@ pub struct Link {
     pub id: u64,
     /// Whether we dialled.
     pub dialled: bool,
+    /// Whether it goes without a relay.
+    pub direct: bool,
     /// Tells one run of the friend's node from the next.
     pub incarnation: u64,
 }
@@ -55,6 +74,8 @@ pub enum Action {
     Unwatch(PublicKey, Vec<PublicKey>),
     /// Dial the friend (first) at the relay (second).
     Dial(PublicKey, PublicKey),
+    /// Dial the friend at its own address.
+    DialDirect(PublicKey, Address),
     /// Close this connection to a friend.
     Close(u64),
 }
@@ -90,15 +111,39 @@ struct Relay {
     watched: BTreeSet<PublicKey>,
 }
 
+/// A dial that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialling {
+    Direct,
+    Relay,
+}
+
 #[derive(Debug, Default)]
 struct Friend {
     contact: Contact,
     link: Option<(Link, u64)>,
-    dialling: bool,
+    dialling: Option<Dialling>,
     dial_at: Option<u64>,
     /// The relay of the last dial: the next one goes to another, if the friend is there too.
     dialled_at: Option<PublicKey>,
     backoff: Backoff,
+    /// Pauses between dials to its own address. The address is the friend's word, so nothing that the friend or a relay can do
+    /// at will shortens them: neither to turn up again nor to tell another address.
+    direct_backoff: Backoff,
+    /// It is not dialled at its own address before.
+    direct_at: u64,
+    /// The same when there is no other way to it. Not after `direct_at`.
+    only_direct_at: u64,
+}
+
+impl Friend {
+    /// Its own address was of no use.
+    fn direct_failed(&mut self, timing: &Timing, now_ms: u64, random: u64) {
+        let pause = self.direct_backoff.fail(timing.reconnect_min_ms, timing.direct_max_ms, random);
+        self.direct_at = now_ms.saturating_add(pause);
+        let half = (timing.reconnect_max_ms / 2).max(1);
+        self.only_direct_at = now_ms.saturating_add(pause.min(half + random % half));
+    }
 }
 
 /// Decides where a node listens and whom it dials.
@@ -106,6 +151,8 @@ struct Friend {
 pub struct Channeler {
     local: PublicKey,
     timing: Timing,
+    /// Friends can call this node without a relay.
+    is_callable: bool,
     own: BTreeMap<PublicKey, ServerTicket>,
     relays: BTreeMap<PublicKey, Relay>,
     friends: BTreeMap<PublicKey, Friend>,
@@ -123,6 +170,7 @@ impl Channeler {
         Channeler {
             local,
             timing,
+            is_callable: false,
             own: BTreeMap::new(),
             relays: BTreeMap::new(),
             friends: BTreeMap::new(),
@@ -130,6 +178,12 @@ impl Channeler {
             due: BTreeSet::new(),
             displaced: BTreeSet::new(),
         }
+    }
+
+    /// Says that this node listens for friends itself. It then leaves the first dial to those whom it could only dial over a
+    /// relay, because they may reach it without one.
+    pub fn listen_for_friends(&mut self) {
+        self.is_callable = true;
     }
 
     /// Sets the relays that this node listens at.
@@ -181,6 +235,7 @@ impl Channeler {
         for relay in &(&own | &before) | &after {
             actions.extend(self.arrange_watch(relay, key));
         }
+        self.plan_direct(key, now_ms);
         actions.extend(self.tick(now_ms));
         actions
     }
@@ -304,27 +359,69 @@ impl Channeler {
         self.due.extend(at.map(|at| (at, key)));
     }
 
-    /// A friend has just turned up: it is dialled, by us now or a little later.
-    fn plan_dial(&mut self, key: PublicKey, now_ms: u64) {
-        let courtesy = if self.local < key { 0 } else { self.timing.courtesy_ms };
-        let Some(friend) = self.friends.get_mut(&key) else { return };
-        if friend.link.is_none() && !friend.dialling {
-            friend.backoff.reset();
-            // A relay that says so again and again does not put the dial off.
-            let at = now_ms.saturating_add(courtesy);
+    /// How long the other side is left to dial first, ms. Who needs no relay for it comes first, so that friends with an address
+    /// are not met at a relay only because their keys are the smaller ones.
+    fn courtesy(&self, key: PublicKey) -> u64 {
+        let calls_direct = self.friends.get(&key).is_some_and(|friend| friend.contact.address.is_some());
+        let is_first = if calls_direct == self.is_callable { self.local < key } else { calls_direct };
+        if is_first { 0 } else { self.timing.courtesy_ms }
+    }
+
+    /// Dials a friend at this time, or when it was planned before if that is sooner, unless there is no need.
+    fn dial_by(&mut self, key: PublicKey, at: u64) {
+        let Some(friend) = self.friends.get(&key) else { return };
+        if friend.link.is_none() && friend.dialling.is_none() {
             let at = friend.dial_at.map_or(at, |planned| planned.min(at));
             self.set_dial(key, Some(at));
         }
     }
 
-    /// A dial did not come to a connection. `random` is any number.
-    pub fn dial_failed(&mut self, key: PublicKey, now_ms: u64, random: u64) {
+    /// A friend has just turned up: it is dialled, by us now or a little later.
+    fn plan_dial(&mut self, key: PublicKey, now_ms: u64) {
+        let courtesy = self.courtesy(key);
         let Some(friend) = self.friends.get_mut(&key) else { return };
-        friend.dialling = false;
-        if friend.link.is_none() {
-            let pause = friend.backoff.fail(self.timing.reconnect_min_ms, self.timing.reconnect_max_ms, random);
-            self.set_dial(key, Some(now_ms.saturating_add(pause)));
+        if friend.link.is_none() && friend.dialling.is_none() {
+            friend.backoff.reset();
+            // A relay that says so again and again does not put the dial off.
+            self.dial_by(key, now_ms.saturating_add(courtesy));
         }
+    }
+
+    /// A friend with an address need not turn up anywhere: it is dialled as soon as it may be. If it is connected over a relay
+    /// it is dialled beside that connection, which stays until there is a better one.
+    fn plan_direct(&mut self, key: PublicKey, now_ms: u64) {
+        let courtesy = self.courtesy(key);
+        let Some(friend) = self.friends.get(&key) else { return };
+        match friend.link {
+            _ if friend.contact.address.is_none() || friend.dialling.is_some() => {}
+            None => self.dial_by(key, now_ms.max(friend.only_direct_at)),
+            Some((link, _)) if link.direct => {}
+            Some((_, since)) => {
+                let at = since.saturating_add(self.timing.direct_after_ms).saturating_add(courtesy);
+                self.set_dial(key, Some(at.max(now_ms).max(friend.direct_at)));
+            }
+        }
+    }
+
+    /// A dial did not come to a connection. One to the friend's own address is followed by one over a relay at once. `random` is
+    /// any number.
+    pub fn dial_failed(&mut self, key: PublicKey, now_ms: u64, random: u64) -> Vec<Action> {
+        let Some(friend) = self.friends.get_mut(&key) else { return Vec::new() };
+        let dialling = friend.dialling.take();
+        if dialling == Some(Dialling::Direct) {
+            friend.direct_failed(&self.timing, now_ms, random);
+        }
+        if friend.link.is_some() {
+            self.plan_direct(key, now_ms);
+            return Vec::new();
+        }
+        if dialling == Some(Dialling::Direct) {
+            self.set_dial(key, Some(now_ms));
+            return self.dial_due(now_ms);
+        }
+        let pause = friend.backoff.fail(self.timing.reconnect_min_ms, self.timing.reconnect_max_ms, random);
+        self.set_dial(key, Some(now_ms.saturating_add(pause)));
+        Vec::new()
     }
 
     /// Whether this is a friend whose connections are wanted.
@@ -337,7 +434,7 @@ impl Channeler {
         let smaller_dialled = |link: &Link| link.dialled == (self.local < key);
         let Some(friend) = self.friends.get_mut(&key) else { return Verdict::Refuse };
         if link.dialled {
-            friend.dialling = false;
+            friend.dialling = None;
         }
         let replaces = match &friend.link {
             None => None,
@@ -346,6 +443,7 @@ impl Channeler {
                     && now_ms.saturating_sub(*since) < self.timing.crossing_ms
                     && old.dialled != link.dialled;
                 if have_crossed && smaller_dialled(old) {
+                    self.plan_direct(key, now_ms);
                     return Verdict::Refuse;
                 }
                 Some(old.id)
@@ -353,24 +451,34 @@ impl Channeler {
         };
         friend.link = Some((link, now_ms));
         self.set_dial(key, None);
+        self.plan_direct(key, now_ms);
         Verdict::Use { replaces }
     }
 
     /// A connection to a friend is gone.
     pub fn link_down(&mut self, key: PublicKey, id: u64, now_ms: u64, random: u64) {
         let Some(friend) = self.friends.get_mut(&key) else { return };
-        let Some((_, since)) = friend.link.filter(|(link, _)| link.id == id) else { return };
+        let Some((link, since)) = friend.link.filter(|(link, _)| link.id == id) else { return };
         friend.link = None;
+        let held_ms = now_ms.saturating_sub(since);
         // Only a connection that has held for a while wipes out what failed before: one that fails at once must not be made
         // again in a tight loop.
-        if now_ms.saturating_sub(since) >= self.timing.crossing_ms {
+        let timing = self.timing;
+        if held_ms >= timing.crossing_ms {
             friend.backoff.reset();
         }
-        let courtesy = if self.local < key { 0 } else { self.timing.courtesy_ms };
-        let pause = friend.backoff.fail(self.timing.reconnect_min_ms, self.timing.reconnect_max_ms, random);
+        if link.direct && link.dialled {
+            if held_ms >= timing.direct_steady_ms {
+                friend.direct_backoff.reset();
+            } else {
+                friend.direct_failed(&timing, now_ms, random);
+            }
+        }
+        let pause = friend.backoff.fail(timing.reconnect_min_ms, timing.reconnect_max_ms, random);
         // A dial that is on its way decides first.
-        let at = (!friend.dialling).then(|| now_ms.saturating_add(courtesy).saturating_add(pause));
-        self.set_dial(key, at);
+        let is_dialling = friend.dialling.is_some();
+        let at = now_ms.saturating_add(self.courtesy(key)).saturating_add(pause);
+        self.set_dial(key, (!is_dialling).then_some(at));
     }
 
     /// Does what is due.
@@ -395,11 +503,21 @@ impl Channeler {
             let mut meetings =
                 self.relays.iter().filter(|(_, relay)| relay.present.contains(&key)).map(|(relay, _)| *relay);
             let first = meetings.next();
-            let next = first.into_iter().chain(meetings).find(|relay| Some(*relay) > friend.dialled_at);
-            if let Some(relay) = next.or(first) {
-                friend.dialling = true;
-                friend.dialled_at = Some(relay);
-                actions.push(Action::Dial(key, relay));
+            let next = first.into_iter().chain(meetings).find(|relay| Some(*relay) > friend.dialled_at).or(first);
+            let direct_at =
+                if next.is_some() || friend.link.is_some() { friend.direct_at } else { friend.only_direct_at };
+            match (friend.contact.address.clone(), next) {
+                (Some(address), _) if direct_at <= now_ms => {
+                    friend.dialling = Some(Dialling::Direct);
+                    actions.push(Action::DialDirect(key, address));
+                }
+                (_, Some(relay)) if friend.link.is_none() => {
+                    friend.dialling = Some(Dialling::Relay);
+                    friend.dialled_at = Some(relay);
+                    actions.push(Action::Dial(key, relay));
+                }
+                (Some(_), _) => self.set_dial(key, Some(direct_at)),
+                (None, _) => {}
             }
         }
         actions

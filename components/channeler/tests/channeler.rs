@@ -23,7 +23,7 @@ fn relay(seed: u8) -> ServerTicket {
 }
 
 fn contact(relays: &[u8]) -> Option<Contact> {
-    Some(Contact { relays: relays.iter().map(|seed| relay(*seed)).collect() })
+    Some(Contact { relays: relays.iter().map(|seed| relay(*seed)).collect(), address: None })
 }
 
 /// A channeler that is connected to its own relay 0 and waits for one friend who listens there too.
@@ -36,7 +36,7 @@ fn waiting(local: PublicKey, friend: PublicKey) -> Channeler {
 }
 
 fn link(id: u64, dialled: bool, incarnation: u64) -> Link {
-    Link { id, dialled, incarnation }
+    Link { id, dialled, direct: false, incarnation }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::records::{Friend, FriendRecord, HopKey, LineKey, Standing};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
-use offst_proto::friend::{FriendMessage, Resume};
+use offst_proto::friend::{Direct, FriendMessage, Resume};
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
@@ -81,7 +81,23 @@ impl Batch<'_> {
         }
     }
 
-    /// A friend speaks of lost state.
+    /// A friend has said in its hello where it is called without a relay. The word is kept, since it may be the only way to the
+    /// friend after a restart.
+    fn said_where_it_is_called(&mut self, key: PublicKey, direct: Direct) {
+        let address = match direct {
+            Direct::Unsaid => return,
+            Direct::Nowhere => None,
+            Direct::At(address) => Some(address),
+        };
+        let Some(friend) = self.state.friends.get_mut(&key) else { return };
+        if friend.record.address != address {
+            friend.record.address = address;
+            self.changed.friends.insert(key);
+            self.give_out_contact(key);
+        }
+    }
+
+    /// A friend speaks of lost state, or has said hello.
     pub(crate) fn heard(&mut self, key: PublicKey, connection: ConnectionId, message: FriendMessage) {
         if !self.is_current(key, connection) {
             return;
@@ -95,8 +111,8 @@ impl Batch<'_> {
                 self.proofs_came(key, connection, &ends);
                 self.resolved(key, &ends);
             }
-            FriendMessage::Hello { .. }
-            | FriendMessage::Resume(_)
+            FriendMessage::Hello { direct, .. } => self.said_where_it_is_called(key, direct),
+            FriendMessage::Resume(_)
             | FriendMessage::Statement(_)
             | FriendMessage::Evidence(_)
             | FriendMessage::EvidenceStatements(_)

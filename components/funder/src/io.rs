@@ -107,7 +107,7 @@ pub enum Input {
     EvidenceStatements(PublicKey, ConnectionId, Vec<Verified<Statement>>),
     /// The rows that [`Output::ReadEvidence`] asked for.
     EvidenceRows(LineKey, ConnectionId, EvidenceRows),
-    /// A friend speaks of state that one of both has lost: every message but those above, which are ignored here.
+    /// Every other message of a friend; those above are ignored here. A hello comes after [`Input::Connected`].
     Message(PublicKey, ConnectionId, Box<FriendMessage>),
     /// What an [`Output::LookUp`] has found.
     Found(PublicKey, ConnectionId, Found),

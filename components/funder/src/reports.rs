@@ -99,7 +99,10 @@ fn friend_report(key: PublicKey, friend: &Friend) -> FriendReport {
         public_key: key,
         enabled: friend.is_enabled(),
         online: friend.connection.is_some(),
+        // What carries a connection is known to those who carry it.
+        direct: false,
         relays: friend.record.relays.clone(),
+        address: friend.record.address.clone(),
         lines: friend.accounts.values().map(|account| line_report(friend, account)).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! What applications see of the node.
 
 use crate::core::Job;
-use crate::network::RelayStates;
+use crate::network::{DirectLinks, RelayStates};
 use futures::future::BoxFuture;
 use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery};
 use offst_crypto::PublicKey;
@@ -10,6 +10,7 @@ use offst_index_client::IndexClient;
 use offst_proto::report::{
     Event, FriendStatementReport, InvoiceReport, Page, PaymentReport, ServerReport, ServerState,
 };
+use offst_proto::ticket::Address;
 use offst_proto::{Currency, InvoiceId, PaymentId};
 use offst_store::{History, MadeStatement, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,10 @@ pub(crate) struct NodeBackend {
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) relays: RelayStates,
+    pub(crate) direct: DirectLinks,
     pub(crate) index: Arc<IndexClient>,
+    /// Where friends call without a relay.
+    pub(crate) friend_address: Option<Address>,
 }
 
 fn unix_ms() -> u64 {
@@ -57,7 +61,7 @@ impl NodeBackend {
 
 impl Backend for NodeBackend {
     fn command(&self, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
-        let jobs = self.jobs.clone();
+        let (jobs, direct, friend_address) = (self.jobs.clone(), self.direct.clone(), self.friend_address.clone());
         let kind = match command {
             Command::Relays => Servers::Relays(self.relays.clone()),
             Command::IndexServers => Servers::Index(self.index.clone()),
@@ -67,8 +71,14 @@ impl Backend for NodeBackend {
             let (reply, answer) = oneshot::channel();
             jobs.send(Job::Command(command, reply)).await.map_err(|_| BackendGone)?;
             let mut reply = answer.await.map_err(|_| BackendGone)?;
-            if let Reply::Servers(servers) = &mut reply {
-                kind.fill_in(servers);
+            match &mut reply {
+                Reply::Servers(servers) => kind.fill_in(servers),
+                Reply::Friends(friends) => {
+                    let links = direct.lock().unwrap_or_else(PoisonError::into_inner);
+                    friends.iter_mut().for_each(|friend| friend.direct = links.contains_key(&friend.public_key));
+                }
+                Reply::Contact(contact) => contact.address = friend_address,
+                _ => {}
             }
             Ok(reply)
         })

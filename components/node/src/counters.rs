@@ -34,6 +34,12 @@ counters! {
     bytes_sent,
     /// Friends connected now.
     friends_online,
+    /// Friends connected now without a relay.
+    friends_direct,
+    /// Calls to friends at their own addresses that did not come to a connection.
+    direct_calls_failed,
+    /// Callers without a relay who are no friends, or friends that call too often at a time.
+    callers_refused,
     /// Connections to friends that were closed because their queue was full.
     slow_friends,
     /// Frames from friends that were not valid.

@@ -4,7 +4,7 @@ use crate::core::Job;
 use crate::counters::Counters;
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_funder::{ConnectionId, Input};
-use offst_proto::friend::FriendMessage;
+use offst_proto::friend::{Direct, FriendMessage};
 use offst_proto::limits::FRIEND_FRAME_BYTES_MAX;
 use offst_proto::signed::BadSignature;
 use offst_secure_channel::{FrameReader, FrameWriter, Keepalive, KeepaliveConfig, KeepaliveStep};
@@ -20,32 +20,42 @@ pub(crate) const FRAMES_MAX: usize = 1024;
 /// Frames that are written together.
 const WRITE_BATCH: usize = 128;
 
+/// Whatever carries a connection to a friend: a relay's substream or a connection of its own, with TLS in it.
+pub(crate) type FriendStream = Box<dyn ByteStream>;
+
+/// Bytes both ways.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
 /// A connection whose hellos are exchanged.
 pub(crate) struct FriendLink<S> {
     pub(crate) reader: FrameReader<ReadHalf<S>>,
     pub(crate) writer: FrameWriter<WriteHalf<S>>,
     /// Random for each run of the friend's node.
     pub(crate) incarnation: u64,
+    /// Where the friend is called without a relay.
+    pub(crate) direct: Direct,
 }
 
 impl<S: AsyncRead + AsyncWrite> FriendLink<S> {
-    /// Says hello and waits for the friend's.
-    pub(crate) async fn greet(stream: S, incarnation: u64, timeout: Duration) -> Result<Self, String> {
+    /// Says hello, which is a frame, and waits for the friend's.
+    pub(crate) async fn greet(stream: S, hello: &[u8], timeout: Duration) -> Result<Self, String> {
         let (reader, writer) = tokio::io::split(stream);
         let mut reader = FrameReader::new(reader, FRIEND_FRAME_BYTES_MAX);
         let mut writer = FrameWriter::new(writer, FRIEND_FRAME_BYTES_MAX);
         let greeting = async {
-            writer.send(&FriendMessage::hello_frame(incarnation)).await.map_err(|error| error.to_string())?;
+            writer.send(hello).await.map_err(|error| error.to_string())?;
             let frame = reader.next().await.map_err(|error| error.to_string())?;
             let frame = frame.ok_or("the friend closed the connection")?;
             match FriendMessage::from_frame(&frame).map_err(|error| error.to_string())? {
-                FriendMessage::Hello { incarnation } => Ok(incarnation),
+                FriendMessage::Hello { incarnation, direct } => Ok((incarnation, direct)),
                 _ => Err("the friend did not say hello".to_owned()),
             }
         };
-        let incarnation =
+        let (incarnation, direct) =
             tokio::time::timeout(timeout, greeting).await.map_err(|_| "the friend did not say hello in time")??;
-        Ok(FriendLink { reader, writer, incarnation })
+        Ok(FriendLink { reader, writer, incarnation, direct })
     }
 }
 

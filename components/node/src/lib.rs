@@ -7,6 +7,7 @@
 //! | `look_ups` | what friends have the database searched for |
 //! | `network` | the task that decides about connections, around the channeler |
 //! | `relay_task` | one connection to a relay |
+//! | `direct` | calling friends at their own addresses |
 //! | `friend_link` | one connection to a friend |
 //! | `backend` | what applications see |
 //! | `settings`, `counters`, `error` | durations and bounds, numbers for the operator, what can go wrong |
@@ -14,6 +15,7 @@
 mod backend;
 mod core;
 mod counters;
+mod direct;
 mod error;
 mod friend_link;
 mod look_ups;
@@ -26,4 +28,4 @@ pub use counters::Counters;
 pub use error::NodeError;
 pub use node::Node;
 pub use offst_app_server::Permissions;
-pub use settings::NodeSettings;
+pub use settings::{DirectSettings, NodeSettings};

@@ -2,22 +2,25 @@
 
 use crate::core::{FrameSink, Job};
 use crate::counters::Counters;
-use crate::friend_link::{self, FRAMES_MAX, FriendLink, LinkContext};
+use crate::direct::Caller;
+use crate::friend_link::{self, FRAMES_MAX, FriendLink, FriendStream, LinkContext};
 use crate::relay_task;
 use crate::settings::NodeSettings;
 use futures::FutureExt;
 use offst_channeler::{Action, Channeler, Contact, Link, Timing, Verdict};
 use offst_crypto::{PublicKey, RandomExt, SystemRandom};
 use offst_funder::Input;
+use offst_proto::friend::{Direct, FriendMessage};
 use offst_proto::report::ServerState;
-use offst_proto::ticket::ServerTicket;
+use offst_proto::ticket::{Address, ServerTicket};
 use offst_relay::{RelayClient, RelayStream};
-use offst_secure_channel::{Authenticator, SecureStream};
+use offst_secure_channel::{Accepted, Acceptor, Authenticator};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,13 +60,25 @@ pub(crate) enum NetworkEvent {
     /// A call of a friend did not come to a connection.
     IncomingFailed(PublicKey),
     /// Hellos are exchanged with a friend.
-    Greeted { friend: PublicKey, dialled: bool, link: Box<FriendLink<SecureStream<RelayStream>>> },
+    Greeted(Greeted),
     /// A connection to a friend ended.
     LinkDown { friend: PublicKey, connection: u64, reason: String },
 }
 
+/// A connection whose hellos are exchanged, and how it came about.
+pub(crate) struct Greeted {
+    friend: PublicKey,
+    dialled: bool,
+    /// Without a relay.
+    direct: bool,
+    link: Box<FriendLink<FriendStream>>,
+}
+
 /// How the connections to relays stand, for `info relays`.
 pub(crate) type RelayStates = Arc<Mutex<BTreeMap<PublicKey, ServerState>>>;
+
+/// The connections without a relay that are up, by friend, for `info friends`.
+pub(crate) type DirectLinks = Arc<Mutex<BTreeMap<PublicKey, u64>>>;
 
 /// The task's state.
 pub(crate) struct Network {
@@ -74,17 +89,29 @@ pub(crate) struct Network {
     jobs: mpsc::Sender<Job>,
     events: mpsc::Sender<NetworkEvent>,
     relays: BTreeMap<PublicKey, RelayHandle>,
-    links: BTreeMap<u64, CancellationToken>,
+    links: BTreeMap<u64, LinkHandle>,
     states: RelayStates,
+    direct: DirectLinks,
     tasks: TaskTracker,
     stop: CancellationToken,
     started: Instant,
+    /// Random for this run of the node.
     incarnation: u64,
+    /// What is said to friends first, a frame.
+    hello: Arc<[u8]>,
+    /// Friends that call without a relay.
+    acceptor: Option<Acceptor>,
+    caller: Caller,
     next_link: u64,
     next_relay: u64,
     /// Calls that are being answered, by friend.
     incoming: BTreeMap<PublicKey, usize>,
     random: SystemRandom,
+}
+
+struct LinkHandle {
+    close: CancellationToken,
+    direct: bool,
 }
 
 struct RelayHandle {
@@ -104,9 +131,16 @@ impl Network {
     ) -> (Self, mpsc::Receiver<NetworkEvent>) {
         let (events, heard) = mpsc::channel(256);
         let mut random = SystemRandom::new();
-        let timing = Timing { reconnect_max_ms: settings.reconnect_max_ms, ..Timing::default() };
+        let timing = Timing {
+            reconnect_max_ms: settings.reconnect_max_ms,
+            direct_max_ms: settings.direct.retry_max_ms,
+            ..Timing::default()
+        };
+        let incarnation = u64::from_be_bytes(random.array());
+        let direct_timeout = Duration::from_millis(settings.direct.connect_timeout_ms);
         let network = Network {
             channeler: Channeler::new(authenticator.public_key(), timing),
+            caller: Caller::new(authenticator.clone(), direct_timeout),
             authenticator,
             settings,
             counters,
@@ -115,16 +149,34 @@ impl Network {
             relays: BTreeMap::new(),
             links: BTreeMap::new(),
             states,
+            direct: DirectLinks::default(),
             tasks: TaskTracker::new(),
             stop,
             started: Instant::now(),
-            incarnation: u64::from_be_bytes(random.array()),
+            incarnation,
+            hello: FriendMessage::hello_frame(incarnation, &Direct::Nowhere).into(),
+            acceptor: None,
             next_link: 0,
             next_relay: 0,
             incoming: BTreeMap::new(),
             random,
         };
         (network, heard)
+    }
+
+    /// Has friends call without a relay. `address`: where, as it is told to them; none: the owner tells them, and what their
+    /// tickets say stays.
+    pub(crate) fn listen(&mut self, listener: TcpListener, address: Option<Address>) -> std::io::Result<()> {
+        self.acceptor = Some(Acceptor::new(listener, self.authenticator.clone(), self.settings.direct.handshakes)?);
+        let direct = address.map_or(Direct::Unsaid, Direct::At);
+        self.hello = FriendMessage::hello_frame(self.incarnation, &direct).into();
+        self.channeler.listen_for_friends();
+        Ok(())
+    }
+
+    /// The connections without a relay, as they come and go.
+    pub(crate) fn direct_links(&self) -> DirectLinks {
+        self.direct.clone()
     }
 
     fn now(&self) -> u64 {
@@ -142,6 +194,7 @@ impl Network {
         mut heard: mpsc::Receiver<NetworkEvent>,
     ) {
         let stop = self.stop.clone();
+        let mut acceptor = self.acceptor.take();
         loop {
             let deadline = self.channeler.next_deadline();
             let timer = async {
@@ -156,17 +209,19 @@ impl Network {
                 () = stop.cancelled() => break,
                 Some(order) = orders.recv() => self.order(order),
                 Some(event) = heard.recv() => self.event(event).await,
+                Some(accepted) = next_caller(&mut acceptor) => self.answer_direct(accepted),
                 () = timer => {
                     let actions = self.channeler.tick(self.now());
                     self.act(actions);
                 }
             }
         }
+        drop(acceptor);
         for relay in self.relays.values() {
             relay.close.cancel();
         }
-        for close in self.links.values() {
-            close.cancel();
+        for link in self.links.values() {
+            link.close.cancel();
         }
         // The tasks' last reports have nowhere to go.
         drop(heard);
@@ -178,7 +233,7 @@ impl Network {
         let now = self.now();
         let actions = match order {
             NetworkOrder::Contact(friend, contact) => {
-                let contact = contact.map(|contact| Contact { relays: contact.relays });
+                let contact = contact.map(|contact| Contact { relays: contact.relays, address: contact.address });
                 self.channeler.set_contact(friend, contact, now)
             }
             NetworkOrder::Relays(relays) => self.channeler.set_relays(relays, now),
@@ -213,18 +268,26 @@ impl Network {
             NetworkEvent::DialFailed(friend, reason) => {
                 log::debug!("{friend} was not reached: {reason}");
                 let random = self.any_number();
-                self.channeler.dial_failed(friend, now, random);
+                let actions = self.channeler.dial_failed(friend, now, random);
+                self.act(actions);
             }
             NetworkEvent::IncomingFailed(friend) => self.answered(friend),
-            NetworkEvent::Greeted { friend, dialled, link } => {
-                if !dialled {
-                    self.answered(friend);
+            NetworkEvent::Greeted(greeted) => {
+                if !greeted.dialled {
+                    self.answered(greeted.friend);
                 }
-                self.greeted(friend, dialled, *link).await;
+                self.greeted(greeted).await;
             }
             NetworkEvent::LinkDown { friend, connection, reason } => {
                 log::info!("the connection to {friend} ended: {reason}");
-                self.links.remove(&connection);
+                if self.links.remove(&connection).is_some_and(|link| link.direct) {
+                    self.counters.friends_direct.fetch_sub(1, Ordering::Relaxed);
+                    let mut links = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Another one may have taken its place.
+                    if links.get(&friend) == Some(&connection) {
+                        links.remove(&friend);
+                    }
+                }
                 let random = self.any_number();
                 self.channeler.link_down(friend, connection, now, random);
                 self.counters.friends_online.fetch_sub(1, Ordering::Relaxed);
@@ -289,9 +352,10 @@ impl Network {
                     }
                 }
                 Action::Dial(friend, relay) => self.dial(friend, relay),
+                Action::DialDirect(friend, address) => self.dial_direct(friend, address),
                 Action::Close(connection) => {
-                    if let Some(close) = self.links.get(&connection) {
-                        close.cancel();
+                    if let Some(link) = self.links.get(&connection) {
+                        link.close.cancel();
                     }
                 }
             }
@@ -316,48 +380,91 @@ impl Network {
 
     fn dial(&mut self, friend: PublicKey, relay: PublicKey) {
         let client = self.client(relay);
-        let (authenticator, events, incarnation) = (self.authenticator.clone(), self.events.clone(), self.incarnation);
+        let (authenticator, hello) = (self.authenticator.clone(), self.hello.clone());
+        self.spawn_dial(friend, false, async move {
+            let client = client.ok_or("the relay is not connected")?;
+            let stream = client.open(friend).await.map_err(|error| error.to_string())?;
+            let stream = authenticator.connect_over(stream, friend, GREETING_TIMEOUT).await;
+            let stream: FriendStream = Box::new(stream.map_err(|error| error.to_string())?);
+            FriendLink::greet(stream, &hello, GREETING_TIMEOUT).await
+        });
+    }
+
+    fn dial_direct(&mut self, friend: PublicKey, address: Address) {
+        let (caller, counters, hello) = (self.caller.clone(), self.counters.clone(), self.hello.clone());
+        self.spawn_dial(friend, true, async move {
+            let called = caller.call(friend, &address, &hello).await;
+            called.inspect_err(|_| Counters::add(&counters.direct_calls_failed, 1))
+        });
+    }
+
+    fn spawn_dial(
+        &self,
+        friend: PublicKey,
+        direct: bool,
+        call: impl Future<Output = Result<FriendLink<FriendStream>, String>> + Send + 'static,
+    ) {
+        let events = self.events.clone();
         self.spawn_until_stop(async move {
-            let greeted = async {
-                let client = client.ok_or("the relay is not connected")?;
-                let stream = client.open(friend).await.map_err(|error| error.to_string())?;
-                let stream = authenticator
-                    .connect_over(stream, friend, GREETING_TIMEOUT)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                FriendLink::greet(stream, incarnation, GREETING_TIMEOUT).await
-            };
-            let event = match guarded(greeted).await {
-                Ok(link) => NetworkEvent::Greeted { friend, dialled: true, link: Box::new(link) },
+            let event = match guarded(call).await {
+                Ok(link) => NetworkEvent::Greeted(Greeted { friend, dialled: true, direct, link: Box::new(link) }),
                 Err(reason) => NetworkEvent::DialFailed(friend, reason),
             };
             drop(events.send(event).await);
         });
     }
 
+    /// Somebody has called without a relay, and has proved a key.
+    fn answer_direct(&mut self, Accepted { public_key, address, stream }: Accepted) {
+        if !self.takes_call(public_key) {
+            Counters::add(&self.counters.callers_refused, 1);
+            log::debug!("a call from {public_key} at {address} is not answered");
+            return;
+        }
+        let hello = self.hello.clone();
+        self.spawn_answer(public_key, true, async move {
+            let stream: FriendStream = Box::new(stream);
+            FriendLink::greet(stream, &hello, GREETING_TIMEOUT).await
+        });
+    }
+
     fn answer(&mut self, source: PublicKey, stream: RelayStream) {
-        // A stranger is not worth a handshake, and a friend cannot take the place of another.
-        if !self.channeler.is_wanted(&source) || self.incoming.get(&source).is_some_and(|calls| *calls >= INCOMING_MAX)
-        {
+        if !self.takes_call(source) {
             log::debug!("a call from {source} is not answered");
             return;
         }
-        *self.incoming.entry(source).or_default() += 1;
-        let (authenticator, events, incarnation) = (self.authenticator.clone(), self.events.clone(), self.incarnation);
+        let (authenticator, hello) = (self.authenticator.clone(), self.hello.clone());
+        self.spawn_answer(source, false, async move {
+            let (friend, stream) =
+                authenticator.accept_over(stream, GREETING_TIMEOUT).await.map_err(|error| error.to_string())?;
+            if friend != source {
+                return Err("the caller is not who the relay said".to_owned());
+            }
+            let stream: FriendStream = Box::new(stream);
+            FriendLink::greet(stream, &hello, GREETING_TIMEOUT).await
+        });
+    }
+
+    /// Whether a call is answered: a stranger is not worth a handshake, and a friend cannot take the place of another.
+    fn takes_call(&self, source: PublicKey) -> bool {
+        let calls = self.incoming.get(&source).copied().unwrap_or_default();
+        self.channeler.is_wanted(&source) && calls < INCOMING_MAX
+    }
+
+    fn spawn_answer(
+        &mut self,
+        friend: PublicKey,
+        direct: bool,
+        answer: impl Future<Output = Result<FriendLink<FriendStream>, String>> + Send + 'static,
+    ) {
+        *self.incoming.entry(friend).or_default() += 1;
+        let events = self.events.clone();
         self.spawn_until_stop(async move {
-            let greeted = async {
-                let (friend, stream) =
-                    authenticator.accept_over(stream, GREETING_TIMEOUT).await.map_err(|error| error.to_string())?;
-                if friend != source {
-                    return Err("the caller is not who the relay said".to_owned());
-                }
-                Ok((friend, FriendLink::greet(stream, incarnation, GREETING_TIMEOUT).await?))
-            };
-            let event = match guarded(greeted).await {
-                Ok((friend, link)) => NetworkEvent::Greeted { friend, dialled: false, link: Box::new(link) },
+            let event = match guarded(answer).await {
+                Ok(link) => NetworkEvent::Greeted(Greeted { friend, dialled: false, direct, link: Box::new(link) }),
                 Err(reason) => {
-                    log::debug!("a call from {source} came to nothing: {reason}");
-                    NetworkEvent::IncomingFailed(source)
+                    log::debug!("a call from {friend} came to nothing: {reason}");
+                    NetworkEvent::IncomingFailed(friend)
                 }
             };
             drop(events.send(event).await);
@@ -374,10 +481,10 @@ impl Network {
         });
     }
 
-    async fn greeted(&mut self, friend: PublicKey, dialled: bool, link: FriendLink<SecureStream<RelayStream>>) {
+    async fn greeted(&mut self, Greeted { friend, dialled, direct, link }: Greeted) {
         self.next_link += 1;
         let connection = self.next_link;
-        let described = Link { id: connection, dialled, incarnation: link.incarnation };
+        let described = Link { id: connection, dialled, direct, incarnation: link.incarnation };
         let replaces = match self.channeler.link_up(friend, described, self.now()) {
             Verdict::Refuse => {
                 log::debug!("a connection to {friend} is not needed");
@@ -385,33 +492,51 @@ impl Network {
             }
             Verdict::Use { replaces } => replaces,
         };
-        if let Some(close) = replaces.and_then(|old| self.links.get(&old)) {
-            close.cancel();
+        if let Some(old) = replaces.and_then(|old| self.links.get(&old)) {
+            old.close.cancel();
         }
-        log::info!("connected to {friend}");
+        log::info!("connected to {friend} {}", if direct { "directly" } else { "over a relay" });
         self.counters.friends_online.fetch_add(1, Ordering::Relaxed);
+        if direct {
+            self.counters.friends_direct.fetch_add(1, Ordering::Relaxed);
+            self.direct.lock().unwrap_or_else(PoisonError::into_inner).insert(friend, connection);
+        } else {
+            self.direct.lock().unwrap_or_else(PoisonError::into_inner).remove(&friend);
+        }
         let close = self.stop.child_token();
-        self.links.insert(connection, close.clone());
+        self.links.insert(connection, LinkHandle { close: close.clone(), direct });
         let (frames, waiting) = mpsc::channel(FRAMES_MAX);
         let sink = FrameSink { frames, close: close.clone() };
-        if self.jobs.send(Job::Connected(friend, connection, sink)).await.is_err() {
-            return;
+        let hello = FriendMessage::Hello { incarnation: link.incarnation, direct: link.direct.clone() };
+        let hello = Job::Input(Input::Message(friend, connection, Box::new(hello)));
+        for job in [Job::Connected(friend, connection, sink), hello] {
+            if self.jobs.send(job).await.is_err() {
+                return;
+            }
         }
         let context = LinkContext {
             friend,
             connection,
             jobs: self.jobs.clone(),
             counters: self.counters.clone(),
-            keepalive: self.settings.friend_keepalive,
+            keepalive: if direct { self.settings.direct.keepalive } else { self.settings.friend_keepalive },
             close,
         };
         let events = self.events.clone();
         self.tasks.spawn(async move {
-            let run = async { Ok(friend_link::run(link, &context, waiting).await) };
+            let run = async { Ok(friend_link::run(*link, &context, waiting).await) };
             let reason = guarded(run).await.unwrap_or_else(|reason| reason);
             drop(context.jobs.send(Job::Input(Input::Disconnected(friend, connection))).await);
             drop(events.send(NetworkEvent::LinkDown { friend, connection, reason }).await);
         });
+    }
+}
+
+/// The next caller without a relay; none when this node takes none.
+async fn next_caller(acceptor: &mut Option<Acceptor>) -> Option<Accepted> {
+    match acceptor {
+        Some(acceptor) => Some(acceptor.accept().await),
+        None => None,
     }
 }
 
@@ -423,122 +548,4 @@ async fn guarded<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use offst_crypto::Identity;
-    use offst_relay::RelayEvent;
-
-    fn key(seed: u8) -> PublicKey {
-        Identity::from_seed([seed; 32]).public_key()
-    }
-
-    /// Nobody listens there.
-    fn relay(port: u16) -> ServerTicket {
-        ServerTicket { public_key: key(100), address: format!("127.0.0.1:{port}").parse().unwrap() }
-    }
-
-    fn network() -> (Network, mpsc::Receiver<NetworkEvent>, mpsc::Receiver<Job>) {
-        let (jobs, waiting) = mpsc::channel(16);
-        let authenticator = Authenticator::new(&Identity::from_seed([1; 32]));
-        let (network, heard) = Network::new(
-            authenticator,
-            NodeSettings::default(),
-            Arc::default(),
-            jobs,
-            RelayStates::default(),
-            CancellationToken::new(),
-        );
-        (network, heard, waiting)
-    }
-
-    /// A connection to a relay, over a pipe whose other end is silent.
-    fn client() -> (RelayClient, tokio::io::DuplexStream) {
-        let (near, far) = tokio::io::duplex(1 << 16);
-        (RelayClient::start(near, offst_relay::ClientConfig::default()).0, far)
-    }
-
-    #[tokio::test]
-    async fn what_an_older_connection_to_a_relay_reports_is_void() {
-        let (mut network, _heard, _jobs) = network();
-        network.order(NetworkOrder::Relays(vec![relay(1)]));
-        let old = RelayConnection { relay: key(100), number: 1 };
-        // The relay has moved: the old connection is dropped and a new one begun.
-        network.order(NetworkOrder::Relays(vec![relay(2)]));
-        let new = RelayConnection { number: 2, ..old };
-        assert!(network.is_current(new));
-        let (stale, _far) = client();
-        network.event(NetworkEvent::RelayConnected(old, stale)).await;
-        assert!(network.client(key(100)).is_none());
-        let closed = |connection, displaced| NetworkEvent::RelayClosed { connection, displaced, reason: "gone".into() };
-        network.event(closed(old, true)).await;
-        network.event(closed(old, false)).await;
-        assert!(network.is_current(new));
-        assert_eq!(network.channeler.next_deadline(), None, "it connects no second time");
-        let (fresh, _far) = client();
-        network.event(NetworkEvent::RelayConnected(new, fresh)).await;
-        assert!(network.client(key(100)).is_some());
-        network.event(closed(new, false)).await;
-        assert!(network.relays.is_empty() && network.channeler.next_deadline().is_some());
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_the_end_of_one_connection() {
-        assert_eq!(guarded(async { Ok(1) }).await, Ok(1));
-        let reason = guarded::<()>(async { panic!("a test") }).await.unwrap_err();
-        assert!(reason.starts_with("a defect of this node"), "{reason}");
-    }
-
-    /// Calls through a real relay: what the called node hears, and what must live so that the calls do.
-    async fn calls(count: usize) -> (Vec<RelayStream>, Vec<RelayStream>, Vec<RelayClient>, CancellationToken) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ticket = relay(listener.local_addr().unwrap().port());
-        let stop = CancellationToken::new();
-        let identity = Arc::new(Identity::from_seed([100; 32]));
-        let limits = offst_relay::Limits::default();
-        tokio::spawn(offst_relay::serve(listener, identity, limits, Arc::default(), stop.clone()));
-        let connect = async |seed| {
-            let authenticator = Authenticator::new(&Identity::from_seed([seed; 32]));
-            let config = offst_relay::ClientConfig::default();
-            let (client, mut events) = RelayClient::connect(&authenticator, &ticket, config).await.unwrap();
-            assert!(matches!(events.recv().await, Some(RelayEvent::Registered)));
-            (client, events)
-        };
-        let (called, mut events) = connect(1).await;
-        let (mut near, mut far, mut clients) = (Vec::new(), Vec::new(), vec![called]);
-        for seed in (10..).take(count) {
-            let (caller, _events) = connect(seed).await;
-            // Not both at once: a call that is refused brings no event.
-            far.push(caller.open(key(1)).await.unwrap());
-            let Some(RelayEvent::Incoming { stream, .. }) = events.recv().await else { panic!("no call") };
-            near.push(stream);
-            clients.push(caller);
-        }
-        (near, far, clients, stop)
-    }
-
-    #[tokio::test]
-    async fn calls_are_answered_for_friends_alone_and_a_few_at_a_time() {
-        let (mut network, _heard, _jobs) = network();
-        let friend = key(2);
-        let contact = offst_funder::Contact { relays: vec![], address: None };
-        network.order(NetworkOrder::Contact(friend, Some(contact)));
-        let (calls, _far, _clients, stop) = calls(INCOMING_MAX + 2).await;
-        for (number, stream) in calls.into_iter().enumerate() {
-            if number == 0 {
-                network.answer(key(3), stream);
-                assert!(network.incoming.is_empty(), "a stranger");
-            } else {
-                network.answer(friend, stream);
-            }
-        }
-        assert_eq!(network.incoming, BTreeMap::from([(friend, INCOMING_MAX)]));
-        for _ in 0..INCOMING_MAX {
-            network.event(NetworkEvent::IncomingFailed(friend)).await;
-        }
-        assert!(network.incoming.is_empty());
-        // One report too many is no reason to panic.
-        network.event(NetworkEvent::IncomingFailed(friend)).await;
-        network.stop.cancel();
-        stop.cancel();
-    }
-}
+mod tests;

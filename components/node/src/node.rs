@@ -9,6 +9,7 @@ use crate::settings::NodeSettings;
 use offst_app_server::Permissions;
 use offst_crypto::{Identity, PublicKey};
 use offst_index_client::IndexClient;
+use offst_proto::ticket::Address;
 use offst_secure_channel::Authenticator;
 use offst_store::History;
 use std::collections::BTreeMap;
@@ -30,6 +31,10 @@ pub struct Node {
     pub database: PathBuf,
     /// Where applications connect.
     pub apps: TcpListener,
+    /// Where friends connect without a relay, if they may.
+    pub friends: Option<TcpListener>,
+    /// Where they are told to, if `friends` is there.
+    pub friend_address: Option<Address>,
     /// What each application may do.
     pub permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
     /// Durations and bounds.
@@ -44,7 +49,7 @@ impl Node {
     /// # Errors
     /// The database failed or is not this node's. Nothing that is not durable has left the node.
     pub async fn run(self, ready: impl FnOnce(), stop: CancellationToken) -> Result<(), NodeError> {
-        let Node { identity, database, apps, permissions, settings, counters } = self;
+        let Node { identity, database, apps, friends, friend_address, permissions, settings, counters } = self;
         let node = identity.public_key();
         let stop = stop.child_token();
         let _stop_everything = stop.clone().drop_guard();
@@ -75,10 +80,14 @@ impl Node {
             // Nobody listens when the node is being dropped.
             drop(ended.send(result));
         })?;
-        let (network, heard) =
+        let (mut network, heard) =
             Network::new(authenticator.clone(), settings.clone(), counters, jobs.clone(), relays.clone(), stop.clone());
+        if let Some(listener) = friends {
+            network.listen(listener, friend_address.clone())?;
+        }
+        let direct = network.direct_links();
         let network = spawn_part(&stop, network.run(waiting_orders, heard));
-        let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, index });
+        let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, direct, index, friend_address });
         let serving = offst_app_server::serve(apps, authenticator, backend, permissions, settings.apps, stop.clone());
         let apps = spawn_part(&stop, serving);
         ready();

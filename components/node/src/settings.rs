@@ -1,15 +1,17 @@
 //! Durations and bounds of a running node.
 
 use offst_relay::ClientConfig;
-use offst_secure_channel::KeepaliveConfig;
+use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 
 /// All durations and bounds.
 #[derive(Debug, Clone)]
 pub struct NodeSettings {
     /// Payments and accounts.
     pub timing: offst_funder::Timing,
-    /// Silence between friends.
+    /// Silence between friends, over a relay.
     pub friend_keepalive: KeepaliveConfig,
+    /// Connections between friends without a relay.
+    pub direct: DirectSettings,
     /// Connections to relays.
     pub relay: ClientConfig,
     /// Connections to index servers.
@@ -24,6 +26,32 @@ pub struct NodeSettings {
     pub reconnect_max_ms: u64,
 }
 
+/// Connections between friends without a relay.
+#[derive(Debug, Clone)]
+pub struct DirectSettings {
+    /// Name lookup, TCP, TLS and hellos together, ms. After that the friend is called over a relay.
+    pub connect_timeout_ms: u64,
+    /// The longest pause before a friend that can be met at a relay is called again at its own address, ms.
+    pub retry_max_ms: u64,
+    /// Silence.
+    pub keepalive: KeepaliveConfig,
+    /// Callers that have not shown their key yet.
+    pub handshakes: HandshakeLimits,
+}
+
+impl Default for DirectSettings {
+    fn default() -> Self {
+        DirectSettings {
+            // Short, because a payment may be waiting for the relay behind it.
+            connect_timeout_ms: 3_000,
+            retry_max_ms: 600_000,
+            // No relay notices here when a friend is gone, and NATs see this connection.
+            keepalive: KeepaliveConfig::default(),
+            handshakes: HandshakeLimits::default(),
+        }
+    }
+}
+
 impl Default for NodeSettings {
     fn default() -> Self {
         NodeSettings {
@@ -31,6 +59,7 @@ impl Default for NodeSettings {
             // NATs see the connection to the relay only, and the relay notices first when a node is gone: between friends it is
             // enough to find out now and then that somebody is there who does not answer.
             friend_keepalive: KeepaliveConfig { keepalive_ms: 60_000, idle_timeout_ms: 180_000 },
+            direct: DirectSettings::default(),
             relay: ClientConfig::default(),
             index: offst_index_client::Config::default(),
             apps: offst_app_server::Limits::default(),

@@ -44,6 +44,8 @@ impl Running {
             identity: identity.clone(),
             database,
             apps,
+            friends: None,
+            friend_address: None,
             permissions: tokio::sync::watch::channel(trusted).1,
             settings: NodeSettings::default(),
             counters: Arc::new(Counters::default()),

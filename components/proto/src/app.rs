@@ -187,8 +187,13 @@ pub fn read_friend_ticket(reader: wire::friend_ticket::Reader<'_>) -> Result<Fri
     Ok(FriendTicket {
         public_key: read_key(reader.get_public_key())?,
         relays: read_relays(reader.get_relays()?)?,
-        address: if reader.get_address()?.is_empty() { None } else { Some(read_address(reader.get_address())?) },
+        address: read_optional_address(reader.get_address())?,
     })
+}
+
+/// Empty: none.
+fn read_optional_address(text: Text<'_>) -> Result<Option<Address>, DecodeError> {
+    if text.clone()?.is_empty() { Ok(None) } else { read_address(text).map(Some) }
 }
 
 /// A list's length as the wire counts it.

@@ -5,6 +5,7 @@ use crate::limits::{CHECKPOINT_BYTES_MAX, EVIDENCE_STATEMENTS_MAX};
 use crate::opening::Opening;
 use crate::resolve::{End, read_backup, read_resolve, read_resolved};
 use crate::statement::Statement;
+use crate::ticket::Address;
 use crate::wire::friend_capnp;
 use crate::{Currency, RequestId, Unverified, frame};
 use capnp::message::Builder;
@@ -21,6 +22,8 @@ pub enum FriendMessage {
     Hello {
         /// Random for each run of the node.
         incarnation: u64,
+        /// Where the sender is called without a relay.
+        direct: Direct,
     },
     /// Where an account stands.
     Resume(Box<Resume>),
@@ -42,6 +45,17 @@ pub enum FriendMessage {
     Resolve(Vec<RequestId>),
     /// The answer.
     Resolved(Vec<(RequestId, End)>),
+}
+
+/// Where a node is called without a relay, as it says in its hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Direct {
+    /// It does not say, as nodes of earlier versions: what its ticket says stays.
+    Unsaid,
+    /// Nowhere: an address that is known from before is void.
+    Nowhere,
+    /// There.
+    At(Address),
 }
 
 /// Where an account stands: sent for each account when friends connect and whenever an Opening was signed.
@@ -177,9 +191,16 @@ pub fn evidence_statement_frames(wires: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
 
 impl FriendMessage {
     /// The frame of a hello.
-    pub fn hello_frame(incarnation: u64) -> Vec<u8> {
+    pub fn hello_frame(incarnation: u64, direct: &Direct) -> Vec<u8> {
         let mut message = Builder::new_default();
-        message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_hello().set_incarnation(incarnation);
+        let mut hello = message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_hello();
+        hello.set_incarnation(incarnation);
+        let mut said = hello.init_direct();
+        match direct {
+            Direct::Unsaid => said.set_unsaid(()),
+            Direct::Nowhere => said.set_nowhere(()),
+            Direct::At(address) => said.set_at(address.as_str()),
+        }
         frame::write(&message)
     }
 
@@ -199,7 +220,7 @@ impl FriendMessage {
         let message = frame::read(bytes)?;
         let root = message.get_root::<friend_capnp::friend_message::Reader<'_>>()?;
         Ok(match root.which()? {
-            Which::Hello(hello) => FriendMessage::Hello { incarnation: hello?.get_incarnation() },
+            Which::Hello(hello) => read_hello(hello?)?,
             Which::Resume(resume) => FriendMessage::Resume(Box::new(read_resume(resume?)?)),
             Which::Statement(wire) => FriendMessage::Statement(Box::new(Unverified::from_wire(wire?)?)),
             Which::Evidence(evidence) => FriendMessage::Evidence(Box::new(read_evidence(evidence?)?)),
@@ -214,6 +235,17 @@ impl FriendMessage {
             Which::Resolved(ends) => FriendMessage::Resolved(read_resolved(ends?)?),
         })
     }
+}
+
+fn read_hello(hello: friend_capnp::hello::Reader<'_>) -> Result<FriendMessage, DecodeError> {
+    use friend_capnp::hello::direct::Which;
+    let direct = match hello.get_direct().which()? {
+        Which::Unsaid(()) => Direct::Unsaid,
+        Which::Nowhere(()) => Direct::Nowhere,
+        // Its length is bounded by the type.
+        Which::At(text) => Direct::At(text?.to_str()?.parse().map_err(|_| DecodeError::invalid("an address"))?),
+    };
+    Ok(FriendMessage::Hello { incarnation: hello.get_incarnation(), direct })
 }
 
 fn read_resume(resume: friend_capnp::resume::Reader<'_>) -> Result<Resume, DecodeError> {
@@ -326,7 +358,7 @@ mod tests {
     fn frames() -> Vec<Vec<u8>> {
         let (opening, currency) = (opening(), Currency::default());
         vec![
-            FriendMessage::hello_frame(7),
+            FriendMessage::hello_frame(7, &Direct::Unsaid),
             FriendMessage::keepalive_frame(),
             resume_frame(&currency, None, None, false),
             resume_frame(&currency, Some(opening.wire()), None, true),
@@ -335,6 +367,8 @@ mod tests {
             nothing().frame(),
             evidence().frame(),
             evidence_statement_frames(&[statement().wire().clone(), statement().wire().clone()]).remove(0),
+            FriendMessage::hello_frame(7, &Direct::Nowhere),
+            FriendMessage::hello_frame(7, &Direct::At("node.example.org:9600".parse().unwrap())),
         ]
     }
 
@@ -365,7 +399,7 @@ mod tests {
     #[test]
     fn frames_keep_their_bytes() {
         let frames = frames();
-        insta::assert_snapshot!(hex(&frames[0]), @"00000000040000000000000001000100000000000000000000000000010000000700000000000000");
+        insta::assert_snapshot!(hex(&frames[0]), @"0000000006000000000000000100010000000000000000000000000002000100070000000000000000000000000000000000000000000000");
         insta::assert_snapshot!(hex(&frames[1]), @"0000000003000000000000000100010003000000000000000000000000000000");
         insta::assert_snapshot!(hex(&frames[2]), @"00000000080000000000000001000100010000000000000000000000010003000000000000000000090000003a000000090000000200000000000000000000006372656469740000");
         insta::assert_snapshot!(hex(&frames[3]), @"00000000200000000000000001000100010000000000000000000000010003000100000000000000090000003a00000009000000d2050000000000000000000063726564697400000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f807000000000000");
@@ -374,13 +408,15 @@ mod tests {
         insta::assert_snapshot!(hex(&frames[6]), @"000000000a000000000000000100010004000000000000000000000002000400020000000000000000000000000000000d0000003a0000000000000000000000000000000000000000000000000000006372656469740000");
         insta::assert_snapshot!(hex(&frames[7]), @"000000003b000000000000000100010004000000000000000000000002000400010000000200000005000000000000000d0000003a0000000d000000d205000069000000d2050000c50000001a00000063726564697400000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f8070000000000000000000f6f666673742f6f70656e696e672f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394000000066372656469740000000000000000000000000000000000000000000000050000000000b2ed3a4d00dd5acd00452b4dc56730cb356f353813a7a807a9d577eef70868688146f7b63788541bc2cb60bf3a08a0f86279ee5a8e70f8655fb4fd676994f8070000000000000102030000000000");
         insta::assert_snapshot!(hex(&frames[8]), @"000000005100000000000000010001000500000000000000010000001600000005000000720900009900000072090000000000116f666673742f73746174656d656e742f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000019eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000000000000009eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000001070100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000787177e77acae57f1805addcea4a7116b939ba734447e2573e2fb6f0c79ea9f6f476f3d2ae7d747aa3188f3b99a24e2508391171948e1998ec5ed9ed094a610f0000000000116f666673742f73746174656d656e742f318a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000006637265646974000000000000000000000000000000019eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000000000000009eace41237dcecc2fd793cf88494b80062add70fac8358316003ac38866257da00000001070100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000787177e77acae57f1805addcea4a7116b939ba734447e2573e2fb6f0c79ea9f6f476f3d2ae7d747aa3188f3b99a24e2508391171948e1998ec5ed9ed094a610f0000");
+        insta::assert_snapshot!(hex(&frames[9]), @"0000000006000000000000000100010000000000000000000000000002000100070000000000000001000000000000000000000000000000");
+        insta::assert_snapshot!(hex(&frames[10]), @"00000000090000000000000001000100000000000000000000000000020001000700000000000000020000000000000001000000b20000006e6f64652e6578616d706c652e6f72673a39363030000000");
     }
 
     #[test]
     fn frames_are_read_as_they_were_written() {
         let read = |frame: &[u8]| FriendMessage::from_frame(frame).unwrap();
         let frames = frames();
-        assert_eq!(read(&frames[0]), FriendMessage::Hello { incarnation: 7 });
+        assert_eq!(read(&frames[0]), FriendMessage::Hello { incarnation: 7, direct: Direct::Unsaid });
         assert_eq!(read(&frames[1]), FriendMessage::Keepalive);
         let opened = Unverified::from_wire(opening().wire()).unwrap();
         let cases = [(None, None), (Some(&opened), None), (Some(&opened), Some(position()))];
@@ -394,6 +430,30 @@ mod tests {
         assert_eq!(read(&frames[6]), FriendMessage::Evidence(Box::new(nothing())));
         assert_eq!(read(&frames[7]), FriendMessage::Evidence(Box::new(evidence())));
         assert_eq!(read(&frames[8]), FriendMessage::EvidenceStatements(vec![stated.clone(), stated]));
+        assert_eq!(read(&frames[9]), FriendMessage::Hello { incarnation: 7, direct: Direct::Nowhere });
+        let direct = Direct::At("node.example.org:9600".parse().unwrap());
+        assert_eq!(read(&frames[10]), FriendMessage::Hello { incarnation: 7, direct });
+    }
+
+    #[test]
+    fn a_hello_of_an_earlier_version_says_nothing_of_an_address() {
+        let bytes = "00000000040000000000000001000100000000000000000000000000010000000700000000000000";
+        let bytes: Vec<u8> =
+            (0..bytes.len()).step_by(2).map(|at| u8::from_str_radix(&bytes[at..at + 2], 16).unwrap()).collect();
+        let hello = FriendMessage::from_frame(&bytes).unwrap();
+        assert_eq!(hello, FriendMessage::Hello { incarnation: 7, direct: Direct::Unsaid });
+    }
+
+    #[test]
+    fn a_hello_with_something_else_than_an_address_is_refused() {
+        let long = format!("{}:1", "a".repeat(crate::limits::ADDRESS_BYTES_MAX));
+        for text in ["", "nowhere", "node.example.org:0", "[::1", "two words:1", "line\n:1", &long] {
+            let mut message = Builder::new_default();
+            let hello = message.init_root::<friend_capnp::friend_message::Builder<'_>>().init_hello();
+            hello.init_direct().set_at(text);
+            let read = FriendMessage::from_frame(&frame::write(&message));
+            assert_eq!(read, Err(DecodeError::invalid("an address")), "{text}");
+        }
     }
 
     #[test]

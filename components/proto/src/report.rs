@@ -18,8 +18,12 @@ pub struct FriendReport {
     pub enabled: bool,
     /// Whether a connection is up.
     pub online: bool,
+    /// Whether that goes without a relay.
+    pub direct: bool,
     /// The relays the friend listens at.
     pub relays: Vec<ServerTicket>,
+    /// Where the friend is called without a relay.
+    pub address: Option<Address>,
     /// One line for each currency, in the order of their names.
     pub lines: Vec<LineReport>,
 }

@@ -54,7 +54,7 @@ pub(crate) fn friend(bytes: &[u8]) -> bool {
         return evidence_statements(&statements);
     }
     again(bytes, FriendMessage::from_frame, |message| match message {
-        FriendMessage::Hello { incarnation } => FriendMessage::hello_frame(*incarnation),
+        FriendMessage::Hello { incarnation, direct } => FriendMessage::hello_frame(*incarnation, direct),
         FriendMessage::Keepalive => FriendMessage::keepalive_frame(),
         FriendMessage::Statement(statement) => statement_frame(statement.wire()),
         FriendMessage::Evidence(evidence) => evidence.frame(),

@@ -14,7 +14,7 @@ use offst_ledger::{
 };
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::{
-    EpochPosition, Evidence, EvidenceCheckpoint, FriendMessage, evidence_statement_frames, resume_frame,
+    Direct, EpochPosition, Evidence, EvidenceCheckpoint, FriendMessage, evidence_statement_frames, resume_frame,
     statement_frame,
 };
 use offst_proto::index::{
@@ -167,7 +167,8 @@ pub(crate) fn friend() -> Seeds {
     };
     let currency = Currency::default();
     let mut seeds = vec![
-        FriendMessage::hello_frame(7),
+        FriendMessage::hello_frame(7, &Direct::Unsaid),
+        FriendMessage::hello_frame(7, &Direct::At("node.example.org:9600".parse().expect("an address"))),
         FriendMessage::keepalive_frame(),
         resume_frame(&currency, None, None, false),
         resume_frame(&currency, None, Some(&position), true),
@@ -330,7 +331,9 @@ pub(crate) fn app() -> Seeds {
         public_key: key(1),
         enabled: true,
         online: false,
+        direct: true,
         relays: vec![server(2)],
+        address: Some(server(3).address),
         lines: vec![line],
     };
     value!(friend, write_friend, friend);

@@ -1,9 +1,9 @@
 //! Friends, and the servers that the owner has configured.
 
 use super::{
-    length, read_amount, read_any_balance, read_currency, read_friend_ticket, read_key, read_rate, read_relays,
-    read_request_id, read_server_ticket, read_text, read_total, wire, write_friend_ticket, write_rate, write_relays,
-    write_server_ticket,
+    length, read_amount, read_any_balance, read_currency, read_friend_ticket, read_key, read_optional_address,
+    read_rate, read_relays, read_request_id, read_server_ticket, read_text, read_total, wire, write_friend_ticket,
+    write_rate, write_relays, write_server_ticket,
 };
 use crate::encoding::DecodeError;
 use crate::friend_statement::FriendStatement;
@@ -20,6 +20,10 @@ pub fn write_friend(friend: &FriendReport, mut builder: wire::friend::Builder<'_
     builder.set_public_key(friend.public_key.as_bytes());
     builder.set_enabled(friend.enabled);
     builder.set_online(friend.online);
+    builder.set_direct(friend.direct);
+    if let Some(address) = &friend.address {
+        builder.set_address(address.as_str());
+    }
     write_relays(&friend.relays, builder.reborrow().init_relays(length(&friend.relays)));
     let mut lines = builder.init_lines(length(&friend.lines));
     for (position, line) in (0..).zip(&friend.lines) {
@@ -41,7 +45,9 @@ pub fn read_friend(reader: wire::friend::Reader<'_>) -> Result<FriendReport, Dec
         public_key: read_key(reader.get_public_key())?,
         enabled: reader.get_enabled(),
         online: reader.get_online(),
+        direct: reader.get_direct(),
         relays: read_relays(reader.get_relays()?)?,
+        address: read_optional_address(reader.get_address())?,
         lines: lines.iter().map(read_line).collect::<Result<_, _>>()?,
     })
 }

@@ -35,7 +35,9 @@ fn friend() -> FriendReport {
         public_key: key(1),
         enabled: true,
         online: false,
+        direct: true,
         relays: vec![server_ticket(2), server_ticket(3)],
+        address: Some(server_ticket(4).address),
         lines: vec![
             line("credit", LineStatus::Consistent),
             line("eur", LineStatus::Waiting),

@@ -176,6 +176,7 @@ impl World {
                     let delay = 5 + self.dice.below(100) as u64;
                     self.plan(delay, Plan::Meet(Errand::Call(index, friend, number, run)));
                 }
+                Action::DialDirect(..) => unreachable!("nodes of a world have no addresses"),
                 Action::Close(connection) => {
                     let ends = self.connections.iter().find(|(_, id)| **id == connection).map(|(ends, _)| *ends);
                     if let Some((a, b)) = ends {
@@ -194,7 +195,7 @@ impl World {
 
     pub(super) fn wants_friend(&mut self, index: usize, key: PublicKey, relays: Option<Vec<ServerTicket>>) {
         if self.meeting.is_used() {
-            let contact = relays.map(|relays| Contact { relays });
+            let contact = relays.map(|relays| Contact { relays, address: None });
             self.decide(index, |channeler, now| channeler.set_contact(key, contact, now));
         }
     }
@@ -272,10 +273,7 @@ impl World {
 
     fn dial_failed(&mut self, index: usize, friend: PublicKey) {
         let random = self.dice.throw();
-        self.decide(index, |channeler, now| {
-            channeler.dial_failed(friend, now, random);
-            vec![]
-        });
+        self.decide(index, |channeler, now| channeler.dial_failed(friend, now, random));
     }
 
     pub(super) fn run_errand(&mut self, errand: Errand) {
@@ -359,7 +357,7 @@ impl World {
     /// Caller and called have seen each other's keys: both decide whether they want the connection.
     fn greeted(&mut self, index: usize, to: usize, number: usize, substream: SubstreamId, id: u64) {
         let verdicts = [(index, to, true), (to, index, false)].map(|(node, other, dialled)| {
-            let link = Link { id, dialled, incarnation: self.meeting.runs[other] };
+            let link = Link { id, dialled, direct: false, incarnation: self.meeting.runs[other] };
             let key = self.key(other);
             self.meeting.channelers[node].as_mut().map_or(Verdict::Refuse, |c| c.link_up(key, link, self.time))
         });
