@@ -168,8 +168,10 @@ fn json_is_wanted() -> bool {
 
 /// Parses the command line, runs the program, and reports its failure.
 pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -> Outcome) -> ExitCode {
-    let name = Arguments::command().get_name().to_owned();
-    let outcome = match parse(crate::command_line::arguments()) {
+    let command = Arguments::command();
+    let line = crate::command_line::arguments();
+    let help = help_of(&command, &line);
+    let outcome = match parse(line) {
         Ok(arguments) => program(arguments),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -177,15 +179,15 @@ pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -
                 return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
             }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Err(Failure::input(format!("say what to do: \"{name} --help\" lists the commands")))
+                Err(Failure::input(format!("say what to do: \"{help}\" lists the commands")))
             }
-            _ => Err(command_line_failure(&name, &error)),
+            _ => Err(command_line_failure(&help, &error)),
         },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&name, &failure);
+            report(command.get_name(), &failure);
             ExitCode::from(failure.exit_code())
         }
     }
@@ -208,8 +210,23 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
         .mut_subcommands(with_negative_numbers)
 }
 
-/// clap's message without the usage block, on one line.
-fn command_line_failure(name: &str, error: &clap::Error) -> Failure {
+/// What explains the command that a line means, as far as it names one: "stctrl info friends --help".
+fn help_of(command: &clap::Command, line: &[OsString]) -> String {
+    let mut innermost = command;
+    let mut words = vec![command.get_name()];
+    // A value that is called like a command leads astray, to the help of that command.
+    for word in line.iter().skip(1) {
+        if let Some(below) = innermost.find_subcommand(word) {
+            innermost = below;
+            words.push(below.get_name());
+        }
+    }
+    words.push("--help");
+    words.join(" ")
+}
+
+/// clap's message without the usage block, on one line. `help`: what explains the command.
+fn command_line_failure(help: &str, error: &clap::Error) -> Failure {
     let mut text = error.to_string();
     if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
         && value.chars().count() > SHOWN_CHARS_MAX
@@ -221,7 +238,7 @@ fn command_line_failure(name: &str, error: &clap::Error) -> Failure {
     let text = text.split("\n\nUsage:").next().unwrap_or(text);
     let text = text.split("\n\nFor more information").next().unwrap_or(text);
     let text = text.trim_end().replace("\n\n", "; ");
-    Failure::input(format!("{text} (\"{name} --help\" explains the command line)"))
+    Failure::input(format!("{text} (\"{help}\" explains the command line)"))
 }
 
 fn report(name: &str, failure: &Failure) {
@@ -291,6 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn the_help_is_that_of_the_command() {
+        let command = clap::Command::new("program")
+            .subcommand(clap::Command::new("show").subcommand(clap::Command::new("all")))
+            .subcommand(clap::Command::new("all"));
+        for (line, expected) in [
+            ("program", "program --help"),
+            ("program nothing --all", "program --help"),
+            ("program --json show", "program show --help"),
+            ("program show -x 3 all all", "program show all --help"),
+        ] {
+            let line: Vec<_> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(help_of(&command, &line), expected);
+        }
+    }
+
+    #[test]
     fn command_line_errors_are_one_sentence() {
         #[derive(Debug, Parser)]
         #[command(name = "program")]
@@ -299,11 +332,11 @@ mod tests {
             count: u8,
         }
         let negative = ["program", "--count", "-1"].map(OsString::from).to_vec();
-        let failure = command_line_failure("program", &parse::<Arguments>(negative).unwrap_err());
+        let failure = command_line_failure("program --help", &parse::<Arguments>(negative).unwrap_err());
         assert!(failure.sentence().starts_with("invalid value '-1' for '--count <COUNT>': "), "{}", failure.sentence());
         let long = "9".repeat(5000);
-        let failure =
-            command_line_failure("program", &Arguments::try_parse_from(["program", "--count", &long]).unwrap_err());
+        let error = Arguments::try_parse_from(["program", "--count", &long]).unwrap_err();
+        let failure = command_line_failure("program --help", &error);
         assert!(failure.sentence().contains("999...' for '--count <COUNT>'"), "{}", failure.sentence());
         assert!(failure.sentence().len() < 300, "{}", failure.sentence());
         for (arguments, message) in [
@@ -312,7 +345,7 @@ mod tests {
             (vec!["program", "--cuont", "1"], "unexpected argument '--cuont' found; tip: a similar argument exists"),
         ] {
             let error = Arguments::try_parse_from(arguments).unwrap_err();
-            let failure = command_line_failure("program", &error);
+            let failure = command_line_failure("program --help", &error);
             assert_eq!(failure.exit_code(), 2);
             assert!(failure.sentence().starts_with(message), "{}", failure.sentence());
             assert!(failure.sentence().ends_with("(\"program --help\" explains the command line)"));

@@ -32,7 +32,12 @@ pub fn load<S: Settings>(path: &Path) -> Outcome<S> {
     let settings: S = toml::from_str(&text).map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        Failure::input(format!("{}, line {line}: {}", path.display(), error.message()))
+        // The names of all settings would bury the one that is wrong.
+        let (what, hint) = match error.message().split_once(", expected one of ") {
+            Some((what, _)) => (what, "; \"init\" writes a file that names all settings"),
+            None => (error.message(), ""),
+        };
+        Failure::input(format!("{}, line {line}: {what}{hint}", path.display()))
     })?;
     let is_outside = |value: &toml::Value| value.as_integer().is_some_and(|number| !(1..=NUMBER_MAX).contains(&number));
     match settings.values().into_iter().find(|(_, value)| value.as_ref().is_some_and(is_outside)) {
@@ -179,7 +184,10 @@ mod tests {
     #[test]
     fn wrong_settings_are_named_with_their_line() {
         for (text, message) in [
-            ("\nconnection_max = 1", "test.toml, line 2: unknown field `connection_max`, expected one of `listen`"),
+            (
+                "\nconnection_max = 1",
+                "test.toml, line 2: unknown field `connection_max`; \"init\" writes a file that names",
+            ),
             ("connections_max = -1", "line 1: invalid value: integer `-1`"),
             ("connections_max = ", "line 1: "),
             ("connections_max = 0", "test.toml: connections_max is a number from 1 to 281474976710656"),

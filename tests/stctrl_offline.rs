@@ -194,9 +194,9 @@ fn an_app_folder_is_made_once() {
 #[test]
 fn files_are_checked_before_the_node_is_called() {
     let desk = Desk::new();
-    desk.stctrl(&["info", "friends"]).assert_refused(2, &["app.ident cannot be read"]);
+    desk.stctrl(&["info", "friends"]).assert_refused(2, &["there is no file", "app.ident", "-I", "stnode init"]);
     desk.stctrl(&["init"]);
-    desk.stctrl(&["info", "friends"]).assert_refused(2, &["node.ticket cannot be read"]);
+    desk.stctrl(&["info", "friends"]).assert_refused(2, &["there is no file", "node.ticket", "-T", "stnode init"]);
     let key = seller().public_key();
     // Nobody listens there.
     let node = ServerTicket { public_key: key, address: "127.0.0.1:1".parse().unwrap() };

@@ -3,7 +3,8 @@
 use super::text::is_unreadable;
 use crate::files::{self, Readers};
 use crate::outcome::{Explain, Outcome};
-use offst_crypto::{Ed25519Verifier, PublicKey};
+use offst_app::Destination;
+use offst_crypto::Ed25519Verifier;
 use offst_proto::invoice::{
     INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice, InvoiceFieldError, check_description,
 };
@@ -118,22 +119,6 @@ pub(super) fn load_invoice_id(given: &str) -> Outcome<InvoiceId> {
         return Ok(id);
     }
     Ok(load_invoice(given)?.id)
-}
-
-/// Who a gift goes to: a public key, or a friend's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Destination {
-    Key(PublicKey),
-    Friend(String),
-}
-
-impl From<Destination> for offst_app::Destination {
-    fn from(destination: Destination) -> Self {
-        match destination {
-            Destination::Key(key) => offst_app::Destination::Key(key),
-            Destination::Friend(name) => offst_app::Destination::Friend(name),
-        }
-    }
 }
 
 /// A public key, or the name of a friend.

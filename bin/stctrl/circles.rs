@@ -1,6 +1,6 @@
 //! The commands `funds rebalance` and `funds clear`: credit that comes back.
 
-use super::arguments::{Named, positive_amount};
+use super::arguments::{name, positive_amount};
 use super::connection::Connection;
 use super::funds::{Search, failure_with_payment, pay};
 use super::progress::with_progress;
@@ -18,8 +18,9 @@ const RINGS_MAX: usize = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct Rebalance {
-    #[command(flatten)]
-    named: Named,
+    /// The friend by whom it leaves, by your name
+    #[arg(short, long, value_parser = name)]
+    name: String,
     /// How much comes back over another friend
     #[arg(long, value_parser = positive_amount)]
     amount: u128,
@@ -41,8 +42,8 @@ pub(super) struct Clear {
 }
 
 pub(super) fn rebalance(arguments: Rebalance, connection: &Connection, voice: Voice) -> Outcome {
-    let Rebalance { named, amount, currency, search } = arguments;
-    let purpose = Purpose::Rebalance { friend: named.name, currency, amount };
+    let Rebalance { name, amount, currency, search } = arguments;
+    let purpose = Purpose::Rebalance { friend: name, currency, amount };
     pay(purpose, search.without_receipt(), connection, voice)
 }
 

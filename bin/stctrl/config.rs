@@ -62,16 +62,14 @@ pub(super) enum Config {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AutoClear {
-    /// Whether to
+    /// Whether it is allowed for good
     #[arg(value_enum)]
     switch: Switch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Switch {
-    /// Do
     On,
-    /// Do not
     Off,
 }
 

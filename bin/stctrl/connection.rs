@@ -8,15 +8,20 @@ use offst_app::{App, AppError};
 use offst_crypto::Identity;
 use offst_proto::ticket::Ticket;
 use offst_secure_channel::ConnectError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Where a command's help shows what every command takes.
+pub(super) const BEHIND_THE_OTHERS: usize = 900;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Connection {
     /// The identity file of the application [default: the app's in $OFFST_HOME or ~/.offst]
     #[arg(short = 'I', long, value_name = "FILE", env = "STCTRL_IDFILE", global = true, hide_env_values = true)]
+    #[arg(display_order = BEHIND_THE_OTHERS)]
     idfile: Option<PathBuf>,
     /// The ticket of the node [default: the node's in $OFFST_HOME or ~/.offst]
     #[arg(short = 'T', long, value_name = "FILE", env = "STCTRL_TICKET", global = true, hide_env_values = true)]
+    #[arg(display_order = BEHIND_THE_OTHERS)]
     ticket: Option<PathBuf>,
 }
 
@@ -35,14 +40,8 @@ impl Connection {
     /// # Errors
     /// See [`Connection::run`].
     pub(super) fn run_as(&self, command: impl AsyncFnOnce(App, &Identity) -> Outcome) -> Outcome {
-        let idfile = match &self.idfile {
-            Some(path) => path.clone(),
-            None => Folder::new(None, "app")?.file("ident"),
-        };
-        let ticket = match &self.ticket {
-            Some(path) => path.clone(),
-            None => Folder::new(None, "node")?.file("ticket"),
-        };
+        let idfile = given_or_default(self.idfile.as_deref(), "app", "ident", "-I")?;
+        let ticket = given_or_default(self.ticket.as_deref(), "node", "ticket", "-T")?;
         let identity = load_identity(&idfile)?;
         let ticket = load_ticket(&ticket, Ticket::into_node)?;
         offst_app::block_on(async {
@@ -51,6 +50,24 @@ impl Connection {
         })
         .or_failed("no connection can be made")?
     }
+}
+
+/// The file that was named, otherwise the one that `stnode init` makes where no folder is named.
+///
+/// # Errors
+/// None was named, and there is no such file (exit code 2).
+fn given_or_default(given: Option<&Path>, folder: &str, ending: &str, flag: &str) -> Outcome<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    let path = Folder::new(None, folder)?.file(ending);
+    if path.symlink_metadata().is_err() {
+        return Err(Failure::input(format!(
+            "there is no file {}: name another with {flag}, or make a node of your own with `stnode init`",
+            path.display()
+        )));
+    }
+    Ok(path)
 }
 
 /// Why there is no connection, and what to look at where the error does not say it itself.

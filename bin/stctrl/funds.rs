@@ -1,16 +1,16 @@
 //! The group `funds`: paying, and payments.
 
-use super::arguments::{self, Destination, load_invoice, positive_amount, whole_number};
+use super::arguments::{self, load_invoice, positive_amount, whole_number};
 use super::circles::{self, Clear, Rebalance};
 use super::connection::Connection;
-use super::history::{self, History, all_pages, forwards_table, payments_table, rows_max};
+use super::history::{self, History, List, all_pages, forwards_table, payments_table};
 use super::progress::with_stages;
 use super::quote::{self, Quote};
 use super::{Voice, json, text};
 use crate::files::{self, Readers};
 use crate::outcome::{Failure, Outcome};
 use clap::Subcommand;
-use offst_app::{App, AppError, Order, Purpose};
+use offst_app::{App, AppError, Destination, Order, Purpose};
 use offst_crypto::SystemRandom;
 use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::report::{PaymentReport, PaymentStatus};
@@ -153,13 +153,6 @@ pub(super) struct OnePayment {
     payment_id: PaymentId,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct List {
-    /// Most entries
-    #[arg(long, value_name = "N", default_value_t = rows_max(), value_parser = whole_number(0..=usize::MAX))]
-    limit: usize,
-}
-
 pub(super) fn run(funds: Funds, connection: &Connection, voice: Voice) -> Outcome {
     match funds {
         Funds::PayInvoice(PayInvoice { invoice, how }) => {
@@ -167,7 +160,7 @@ pub(super) fn run(funds: Funds, connection: &Connection, voice: Voice) -> Outcom
             pay(purpose, how, connection, voice)
         }
         Funds::SendFunds(SendFunds { amount, dest, currency, how }) => {
-            pay(Purpose::Spontaneous { destination: dest.into(), currency, amount }, how, connection, voice)
+            pay(Purpose::Spontaneous { destination: dest, currency, amount }, how, connection, voice)
         }
         Funds::Quote(arguments) => quote::run(arguments, connection, voice),
         Funds::Rebalance(arguments) => circles::rebalance(arguments, connection, voice),

@@ -14,8 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Entries of a list when no limit is given.
-pub(super) const fn rows_max() -> usize {
-    1000
+const ROWS_MAX: usize = 1000;
+
+/// How much of a list is wanted.
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Most entries
+    #[arg(long, value_name = "N", default_value_t = ROWS_MAX, value_parser = whole_number(0..=usize::MAX))]
+    pub(super) limit: usize,
 }
 
 /// Fetches pages until there are `limit` entries or no more.
@@ -74,7 +80,7 @@ pub(super) fn run(History { csv, force, limit }: History, connection: &Connectio
     if let Some(path) = &csv {
         files::check_output(path, force)?;
     }
-    let limit = limit.unwrap_or(if csv.is_some() { usize::MAX } else { rows_max() });
+    let limit = limit.unwrap_or(if csv.is_some() { usize::MAX } else { ROWS_MAX });
     connection.run(async |app| {
         let entries = entries(&app, limit).await?;
         match &csv {

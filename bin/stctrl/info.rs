@@ -28,7 +28,7 @@ pub(super) enum Info {
     Relays,
     /// The index servers, connected ones with a star
     Index,
-    /// What all friends owe us, less what we owe
+    /// What all friends together owe you, less what you owe them
     Balance,
     /// The node's key
     PublicKey,

@@ -42,7 +42,7 @@ mod watch;
 use crate::manual::Manual;
 use crate::outcome::{self, Outcome, say};
 use clap::{Parser, Subcommand};
-use connection::Connection;
+use connection::{BEHIND_THE_OTHERS, Connection};
 use std::process::ExitCode;
 
 /// Controls a node of Offst: friends, payments, invoices
@@ -52,7 +52,7 @@ struct Arguments {
     #[command(flatten)]
     connection: Connection,
     /// Print one JSON document; amounts are decimal strings
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = BEHIND_THE_OTHERS)]
     json: bool,
     #[command(subcommand)]
     command: Command,

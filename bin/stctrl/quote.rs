@@ -1,13 +1,13 @@
 //! The command `funds quote`: what paying would cost, and over which ways.
 
-use super::arguments::{self, Destination, load_invoice, positive_amount};
+use super::arguments::{self, load_invoice, positive_amount};
 use super::connection::Connection;
 use super::funds::How;
 use super::progress::with_progress;
 use super::{Voice, text};
 use crate::outcome::{Failure, Outcome};
 use clap::Args;
-use offst_app::{App, AppError, Purpose};
+use offst_app::{App, AppError, Destination, Purpose};
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
 use offst_proto::report::QuoteReport;
@@ -15,7 +15,15 @@ use offst_proto::route::{PartPlan, Way};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// It takes every word of `pay-invoice` and `send-funds`, so that a line needs no other change; those that mean nothing here are
+/// not shown.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("receipt", |receipt| receipt.hide(true)),
+    mut_arg("force", |force| force.hide(true)),
+    mut_arg("timeout", |timeout| timeout.hide(true)),
+    mut_arg("max_fee", |max_fee| max_fee.help("Fail when the cheapest way takes more than this"))
+)]
 pub(super) struct Quote {
     /// The invoice: its file or its line of text
     #[arg(short, long, value_name = "FILE-or-TEXT", required_unless_present = "amount")]
@@ -80,9 +88,7 @@ impl Names {
 pub(super) fn run(Quote { invoice, gift, how }: Quote, connection: &Connection, voice: Voice) -> Outcome {
     let purpose = match (invoice, gift.amount, gift.dest) {
         (Some(invoice), ..) => Purpose::Invoice(load_invoice(&invoice)?),
-        (None, Some(amount), Some(dest)) => {
-            Purpose::Spontaneous { destination: dest.into(), currency: gift.currency, amount }
-        }
+        (None, Some(amount), Some(dest)) => Purpose::Spontaneous { destination: dest, currency: gift.currency, amount },
         (None, ..) => return Err(Failure::input("give an invoice, or --amount and --dest")),
     };
     let max_fee = how.search.max_fee;

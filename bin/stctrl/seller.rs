@@ -3,7 +3,7 @@
 use super::arguments::{Output, description, load_invoice_id, positive_amount, whole_number};
 use super::connection::Connection;
 use super::drawing::drawing;
-use super::history::{all_pages, rows_max};
+use super::history::{List, all_pages};
 use super::progress::with_progress;
 use super::table::Table;
 use super::{Voice, json, text};
@@ -59,13 +59,6 @@ pub(super) struct Given {
     // An id may begin with "-".
     #[arg(short, long, value_name = "FILE-or-TEXT", allow_hyphen_values = true)]
     invoice: String,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct List {
-    /// Most entries
-    #[arg(long, value_name = "N", default_value_t = rows_max(), value_parser = whole_number(0..=usize::MAX))]
-    limit: usize,
 }
 
 pub(super) fn run(seller: Seller, connection: &Connection, voice: Voice) -> Outcome {

@@ -11,6 +11,7 @@
 //! | `backup` | copies its database while it runs |
 //! | `check` | audits its database |
 //! | `passphrase` | sets, changes and removes the passphrase of its identity file |
+//! | `clock` | refuses to begin with a clock that was never set |
 
 mod apps;
 mod backup;

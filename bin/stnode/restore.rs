@@ -129,7 +129,11 @@ fn put_in_place(folder: &Folder, what: &str, make: impl FnOnce(&Path) -> Outcome
     make(&made)?;
     let aside = Store::put_in_place(&made, &folder.file("db")).or_failed(what)?;
     match aside {
-        Some(aside) => say(format_args!("The database that was there is kept as {}.", aside.display())),
+        Some(aside) if aside.exists() => {
+            say(format_args!("The database that was there is kept as {}.", aside.display()))
+        }
+        // Somebody has taken the database away, and left its log.
+        Some(aside) => say(format_args!("The log of a database that is gone is kept as {}-wal.", aside.display())),
         None => Ok(()),
     }
 }

@@ -40,7 +40,9 @@ pub enum AppError {
     #[error("the node does not answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The node's owner does not trust this application.
-    #[error("this app is not trusted by the node: run `stnode trust --app FILE` with the app's ticket ({app})")]
+    #[error(
+        "this app is not trusted by the node: run `stnode trust --app FILE --permissions LIST` with the app's ticket ({app})"
+    )]
     NotTrusted {
         /// The application's key.
         app: PublicKey,

@@ -1,6 +1,6 @@
 //! Identity files: PKCS#8 PEM, which openssl, Python and Node read, optionally encrypted with a passphrase.
 
-use crate::{Identity, PublicKey, Random, RandomExt};
+use crate::{Identity, Random, RandomExt};
 use pkcs8::der::Decode;
 use pkcs8::{
     AlgorithmIdentifierRef, EncryptedPrivateKeyInfo, LineEnding, ObjectIdentifier, PrivateKeyInfo, SecretDocument,
@@ -29,14 +29,6 @@ pub enum IdentityFileError {
     /// Decryption failed.
     #[error("the passphrase is wrong, or the identity file is damaged")]
     WrongPassphrase,
-    /// The public key that was expected is another one.
-    #[error("the identity file holds the key {found}, not {expected}")]
-    OtherKey {
-        /// The key that was asked for.
-        expected: PublicKey,
-        /// The key in the file.
-        found: PublicKey,
-    },
 }
 
 impl Identity {
@@ -86,15 +78,6 @@ impl Identity {
             }
             _ => Err(IdentityFileError::Format),
         }
-    }
-
-    /// Checks that this is the identity that a ticket or a database names.
-    ///
-    /// # Errors
-    /// [`IdentityFileError::OtherKey`].
-    pub fn expect_key(self, expected: PublicKey) -> Result<Self, IdentityFileError> {
-        let found = self.public_key();
-        if found == expected { Ok(self) } else { Err(IdentityFileError::OtherKey { expected, found }) }
     }
 
     fn from_document(document: &SecretDocument) -> Result<Self, IdentityFileError> {
@@ -169,12 +152,5 @@ mod tests {
         for broken in ["", "hello", &pem[..pem.len() / 2], &pem.replace('M', "N"), &"x".repeat(100_000)] {
             assert_eq!(Identity::from_pem(broken, None).unwrap_err(), IdentityFileError::Format);
         }
-    }
-
-    #[test]
-    fn another_key_is_named() {
-        let identity = Identity::from_seed([8; 32]);
-        let other = Identity::from_seed([9; 32]).public_key();
-        assert!(matches!(identity.expect_key(other), Err(IdentityFileError::OtherKey { .. })));
     }
 }

@@ -9,7 +9,7 @@ use offst_proto::invoice::Invoice;
 use offst_proto::limits::{HOPS_MAX, NAME_BYTES_MAX, PARTS_MAX, RELAYS_MAX};
 use offst_proto::receipt::{Receipt, ReceiptPart};
 use offst_proto::report::{InvoiceStatus, PaymentKind, PaymentStatus};
-use offst_proto::ticket::{Address, ServerTicket};
+use offst_proto::ticket::{Address, ServerTicket, decode_optional_address, encode_optional_address};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Signable, Unverified, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -297,28 +297,11 @@ impl Payment {
     }
 }
 
-fn encode_server(encoder: &mut Encoder, server: &ServerTicket) {
-    encoder.value(&server.public_key);
-    encoder.text(server.address.as_str());
-}
-
-fn decode_server(decoder: &mut Decoder<'_>) -> Result<ServerTicket, DecodeError> {
-    Ok(ServerTicket { public_key: decoder.value()?, address: decode_address(decoder)? })
-}
-
-fn decode_address(decoder: &mut Decoder<'_>) -> Result<Address, DecodeError> {
-    let text = decoder.text(offst_proto::limits::ADDRESS_BYTES_MAX, "an address")?;
-    text.parse().map_err(|_| DecodeError::invalid("an address"))
-}
-
 impl Canonical for FriendRecord {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.text(&self.name);
-        encoder.count(self.relays.len());
-        for relay in &self.relays {
-            encode_server(encoder, relay);
-        }
-        encoder.text(self.address.as_ref().map_or("", Address::as_str));
+        encoder.list(&self.relays);
+        encode_optional_address(encoder, self.address.as_ref());
         encoder.u8(match self.standing {
             Standing::Enabled => 0,
             Standing::Disabling => 1,
@@ -335,14 +318,8 @@ impl Canonical for FriendRecord {
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let name = decoder.text(NAME_BYTES_MAX, "a name")?;
-        let relays = decoder.count(RELAYS_MAX, "relays")?;
-        let relays = (0..relays).map(|_| decode_server(decoder)).collect::<Result<_, _>>()?;
-        let address = decoder.text(offst_proto::limits::ADDRESS_BYTES_MAX, "an address")?;
-        let address = if address.is_empty() {
-            None
-        } else {
-            Some(address.parse().map_err(|_| DecodeError::invalid("an address"))?)
-        };
+        let relays = decoder.list(RELAYS_MAX, "a list of relays")?;
+        let address = decode_optional_address(decoder)?;
         let standing = match decoder.u8()? {
             0 => Standing::Enabled,
             1 => Standing::Disabling,

@@ -32,15 +32,15 @@ pub struct Acknowledged {
     pub seq: u64,
     /// The node's statement that it acknowledges; 0 for none.
     pub acknowledges: u64,
-    /// What the friend owes the node; negative when the node owes.
+    /// What the friend owes the node, credits; negative when the node owes.
     pub balance: i128,
-    /// Frozen by the node's requests.
+    /// Credits frozen by the node's requests.
     pub node_pending: u128,
-    /// Frozen by the friend's requests.
+    /// Credits frozen by the friend's requests.
     pub friend_pending: u128,
-    /// The part of `friend_pending` that the friend has committed to pay, to whoever shows the preimages.
+    /// Credits of `friend_pending` that the friend has committed to pay, to whoever shows the preimages.
     pub committed: u128,
-    /// The part of `committed` for which the node shows the preimages: the friend owes it in addition to the balance.
+    /// Credits of `committed` for which the node shows the preimages: the friend owes it in addition to the balance.
     pub collected: u128,
 }
 

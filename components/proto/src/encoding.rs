@@ -255,6 +255,18 @@ impl<'a> Decoder<'a> {
         Ok(amount)
     }
 
+    /// Credits of a balance, at most [`crate::limits::AMOUNT_MAX`] either way.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn balance(&mut self) -> Result<i128, DecodeError> {
+        let balance = self.i128()?;
+        if balance.unsigned_abs() > crate::limits::AMOUNT_MAX {
+            return Err(DecodeError::too_large("a balance"));
+        }
+        Ok(balance)
+    }
+
     /// 0 or 1 and nothing else.
     ///
     /// # Errors

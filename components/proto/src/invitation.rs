@@ -8,8 +8,8 @@
 use crate::Currency;
 use crate::checked_text::{CheckedTextError, from_checked_text, starts_with_prefix, to_checked_text};
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::{ADDRESS_BYTES_MAX, AMOUNT_MAX, RELAYS_MAX};
-use crate::ticket::{Address, FriendTicket, ServerTicket};
+use crate::limits::{ADDRESS_BYTES_MAX, RELAYS_MAX};
+use crate::ticket::FriendTicket;
 use offst_crypto::{PublicKey, Signer, byte_string};
 
 /// How the line of an invitation starts.
@@ -154,44 +154,6 @@ impl InvitationText {
     }
 }
 
-fn encode_address(encoder: &mut Encoder, address: Option<&Address>) {
-    encoder.text(address.map_or("", Address::as_str));
-}
-
-fn decode_address(decoder: &mut Decoder<'_>) -> Result<Option<Address>, DecodeError> {
-    let text = decoder.text(ADDRESS_BYTES_MAX, "an address")?;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| DecodeError::invalid("an address"))
-}
-
-fn encode_ticket(encoder: &mut Encoder, ticket: &FriendTicket) {
-    encoder.value(&ticket.public_key);
-    encoder.count(ticket.relays.len());
-    for relay in &ticket.relays {
-        encoder.value(&relay.public_key);
-        encode_address(encoder, Some(&relay.address));
-    }
-    encode_address(encoder, ticket.address.as_ref());
-}
-
-fn decode_ticket(decoder: &mut Decoder<'_>) -> Result<FriendTicket, DecodeError> {
-    let public_key = decoder.value()?;
-    let relays = (0..decoder.count(RELAYS_MAX, "a list of relays")?).map(|_| {
-        let public_key = decoder.value()?;
-        let address = decode_address(decoder)?.ok_or(DecodeError::invalid("an address"))?;
-        Ok::<_, DecodeError>(ServerTicket { public_key, address })
-    });
-    let relays = relays.collect::<Result<_, _>>()?;
-    Ok(FriendTicket { public_key, relays, address: decode_address(decoder)? })
-}
-
-fn decode_balance(decoder: &mut Decoder<'_>) -> Result<i128, DecodeError> {
-    let balance = decoder.i128()?;
-    if balance.unsigned_abs() > AMOUNT_MAX { Err(DecodeError::too_large("a balance")) } else { Ok(balance) }
-}
-
 impl Canonical for InvitationTerms {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.value(&self.inviter);
@@ -204,7 +166,7 @@ impl Canonical for InvitationTerms {
         Ok(InvitationTerms {
             inviter: decoder.value()?,
             currency: decoder.value()?,
-            balance: decode_balance(decoder)?,
+            balance: decoder.balance()?,
             max_debt: decoder.amount()?,
         })
     }
@@ -212,7 +174,7 @@ impl Canonical for InvitationTerms {
 
 impl Canonical for Invitation {
     fn encode(&self, encoder: &mut Encoder) {
-        encode_ticket(encoder, &self.ticket);
+        encoder.value(&self.ticket);
         encoder.value(&self.currency);
         encoder.i128(self.balance);
         encoder.u128(self.max_debt);
@@ -221,9 +183,9 @@ impl Canonical for Invitation {
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(Invitation {
-            ticket: decode_ticket(decoder)?,
+            ticket: decoder.value()?,
             currency: decoder.value()?,
-            balance: decode_balance(decoder)?,
+            balance: decoder.balance()?,
             max_debt: decoder.amount()?,
             mark: Mark::from_bytes(decoder.fixed()?),
         })
@@ -232,7 +194,7 @@ impl Canonical for Invitation {
 
 impl Canonical for InvitationAnswer {
     fn encode(&self, encoder: &mut Encoder) {
-        encode_ticket(encoder, &self.ticket);
+        encoder.value(&self.ticket);
         encoder.value(&self.terms);
         encoder.fixed(self.mark.as_bytes());
         encoder.u128(self.max_debt);
@@ -240,7 +202,7 @@ impl Canonical for InvitationAnswer {
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(InvitationAnswer {
-            ticket: decode_ticket(decoder)?,
+            ticket: decoder.value()?,
             terms: decoder.value()?,
             mark: Mark::from_bytes(decoder.fixed()?),
             max_debt: decoder.amount()?,
@@ -252,6 +214,7 @@ impl Canonical for InvitationAnswer {
 mod tests {
     use super::*;
     use crate::test_values::{hex, identity, key};
+    use crate::ticket::{Address, ServerTicket};
     use proptest::prelude::*;
 
     fn ticket(seed: u8, relays: u8) -> FriendTicket {

@@ -4,7 +4,7 @@
 //! new account: it is signed with the new key and mirrors these terms.
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::{AMOUNT_MAX, CURRENCIES_MAX};
+use crate::limits::CURRENCIES_MAX;
 use crate::{Currency, Signable};
 use offst_crypto::{Hash, PublicKey};
 
@@ -52,10 +52,7 @@ impl Canonical for ReplacedAccount {
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let (currency, balance) = (decoder.value()?, decoder.i128()?);
-        if balance.unsigned_abs() > AMOUNT_MAX {
-            return Err(DecodeError::too_large("a balance"));
-        }
+        let (currency, balance) = (decoder.value()?, decoder.balance()?);
         let has_begun = decoder.bool()?;
         let epoch = decoder.u64()?;
         if !has_begun && epoch != 0 {

@@ -1,7 +1,7 @@
 //! Openings: the signed terms with which an account starts, and starts again after a disagreement (protocol section 1).
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::{AMOUNT_MAX, PENDING_MAX};
+use crate::limits::PENDING_MAX;
 use crate::{Currency, RequestId, Signable};
 use offst_crypto::{Hash, HashLock, PublicKey};
 
@@ -95,13 +95,10 @@ impl Canonical for Opening {
             other: decoder.value()?,
             currency: decoder.value()?,
             epoch: decoder.u64()?,
-            balance: decoder.i128()?,
+            balance: decoder.balance()?,
             continuing: decoder.list(2 * PENDING_MAX, "a list of continuing requests")?,
             accepts: decoder.option()?,
         };
-        if opening.balance.unsigned_abs() > AMOUNT_MAX {
-            return Err(DecodeError::too_large("an opening balance"));
-        }
         let is_sorted =
             opening.continuing.windows(2).all(|w| (w[0].author_pays, w[0].id) < (w[1].author_pays, w[1].id));
         if !is_sorted {
@@ -123,6 +120,7 @@ impl Signable for Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::AMOUNT_MAX;
     use crate::test_values::{hex, identity};
     use crate::{Unverified, Verified};
     use offst_crypto::{Ed25519Verifier, sha256};

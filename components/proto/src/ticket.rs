@@ -1,5 +1,6 @@
 //! Tickets: small TOML files by which people tell each other where something is and which key it has.
 
+use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::{ADDRESS_BYTES_MAX, RELAYS_MAX};
 use offst_crypto::PublicKey;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,52 @@ pub struct FriendTicket {
     pub relays: Vec<ServerTicket>,
     /// Where it can be called without a relay.
     pub address: Option<Address>,
+}
+
+/// An address that may be missing: an empty text, then.
+pub fn encode_optional_address(encoder: &mut Encoder, address: Option<&Address>) {
+    encoder.text(address.map_or("", Address::as_str));
+}
+
+/// The same, read.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode_optional_address(decoder: &mut Decoder<'_>) -> Result<Option<Address>, DecodeError> {
+    let text = decoder.text(ADDRESS_BYTES_MAX, "an address")?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| DecodeError::invalid("an address"))
+}
+
+impl Canonical for ServerTicket {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.value(&self.public_key);
+        encoder.text(self.address.as_str());
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let public_key = decoder.value()?;
+        let address = decode_optional_address(decoder)?.ok_or(DecodeError::invalid("an address"))?;
+        Ok(ServerTicket { public_key, address })
+    }
+}
+
+impl Canonical for FriendTicket {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.value(&self.public_key);
+        encoder.list(&self.relays);
+        encode_optional_address(encoder, self.address.as_ref());
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(FriendTicket {
+            public_key: decoder.value()?,
+            relays: decoder.list(RELAYS_MAX, "a list of relays")?,
+            address: decode_optional_address(decoder)?,
+        })
+    }
 }
 
 /// Why a file is not a ticket, or not the right one.
