@@ -1,6 +1,7 @@
 //! The four programs of Offst as functions; each `main.rs` is one call. Around them what every program does alike: how it
 //! ends, how it treats files and folders, how a server starts, is configured and stops.
 
+mod budgets;
 pub mod command_line;
 pub mod files;
 pub mod folder;

@@ -48,6 +48,8 @@ interface Reports {
   # What the node has signed when friends lost their keys: canonical bytes of key replacements (docs/protocol.md), oldest first.
   friendStatement @11 (name :Text, currency :Text) -> (result :FriendStatementResult);
   # What proves to others how the accounts with a friend stand: all of them, or the one in the currency if one is named.
+  budgets @12 () -> (limited :Bool, budgets :List(Budget));
+  # What this app may spend, if it may pay. Not limited: all that the friends let the node. Limited: nothing but these.
 }
 
 interface Subscription {
@@ -62,7 +64,8 @@ interface Routes {
 
 interface Buyer {
   pay @0 (order :Order) -> (result :PaymentResult);
-  # Answers when the payment has ended or its time is over. The same paymentId pays once, however often it is ordered.
+  # Answers when the payment has ended or its time is over. The same paymentId pays once, however often it is ordered. Refused
+  # when the app's budget has too little left.
   cancelPayment @1 (paymentId :Data) -> (result :PaymentResult);
   # Gives a payment up that is not committed.
   quote @2 (order :Order) -> (result :QuoteResult);
@@ -152,6 +155,20 @@ struct Part {
   # What the destination gets.
   fees @2 :Text;
   # What all mediators take.
+}
+
+struct Budget {
+  # What the owner lets the app spend of a currency. Amounts and fees count, of payments that have not ended too.
+  currency @0 :Text;
+  amount @1 :Text;
+  period @2 :Text;
+  # After which time it is there anew: day, week or month, by UTC; empty: never.
+  spent @3 :Text;
+  # In this period.
+  underWay @4 :Text;
+  # What payments may still cost that have not ended.
+  untilMs @5 :UInt64;
+  # When the period ends; 0: never.
 }
 
 struct ClearingResult {

@@ -227,8 +227,10 @@ fn apps_are_trusted_and_no_longer() {
     place.done("trust --dir node0 --app app1.ticket --permissions config");
     let json: serde_json::Value = serde_json::from_str(&place.done("apps --dir node0 --json")).unwrap();
     let expected = serde_json::json!([
-        { "name": "app1", "public_key": key(4).to_string(), "permissions": ["config"] },
-        { "name": "app2", "public_key": key(5).to_string(), "permissions": [] },
+        {
+            "name": "app1", "public_key": key(4).to_string(), "permissions": ["config"], "limited": false, "budgets": [],
+        },
+        { "name": "app2", "public_key": key(5).to_string(), "permissions": [], "limited": false, "budgets": [] },
     ]);
     assert_eq!(json, expected);
 
@@ -275,6 +277,63 @@ fn a_damaged_trusted_file_is_named_and_its_app_not_trusted() {
     assert!(json[1]["error"].as_str().unwrap().contains("invalid type"), "{json}");
     place.done("untrust --dir node0 --app bad");
     place.start(RUN).stop();
+}
+
+#[test]
+fn an_app_has_budgets() {
+    let place = Place::with_node();
+    let file = || place.text("node0/trusted/app1.toml");
+    let since = || file().lines().find(|line| line.starts_with("budgets_since_ms = ")).map(ToOwned::to_owned);
+    let trust = "trust --dir node0 --app app1.ticket --permissions buyer";
+    place.done(&format!("{trust} --budget 500/day --budget 20:hours"));
+    assert!(file().contains("budgets = [\"500/day\", \"20:hours\"]\n"), "{}", file());
+    let begun = since();
+    assert!(begun.is_some());
+    let listed = place.done("apps --dir node0");
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!(lines[0], format!("app1  {}  buyer", key(4)));
+    assert!(lines[1].starts_with("      may spend 500 credits a day; 500 are left until 20"), "{listed}");
+    assert_eq!(lines[2], "      may spend 20 hours in all; 20 are left");
+    // What is not said stays; another amount does not begin anew.
+    place.done("trust --dir node0 --app app1.ticket --permissions routes,buyer");
+    assert!(file().contains("\"500/day\""), "{}", file());
+    place.done(&format!("{trust} --budget 700/week"));
+    assert!(file().contains("budgets = [\"700/week\"]\n"), "{}", file());
+    assert_eq!(since(), begun);
+    let json: serde_json::Value = serde_json::from_str(&place.done("apps --dir node0 --json")).unwrap();
+    assert_eq!(json[0]["limited"], true);
+    let budget = &json[0]["budgets"][0];
+    assert!(budget["until_ms"].is_u64(), "{json}");
+    for (name, value) in [
+        ("currency", "credit"),
+        ("amount", "700"),
+        ("period", "week"),
+        ("spent", "0"),
+        ("under_way", "0"),
+        ("left", "700"),
+    ] {
+        assert_eq!(budget[name], value, "{name}");
+    }
+    let before = place.files();
+    for (arguments, message) in [
+        ("--budget 5/year", "a budget is a whole number of credits up to 2^96"),
+        ("--budget 5/day --budget 6", "there are two budgets in credit"),
+        ("--budget 5 --budget none", "takes every limit away: give it alone"),
+    ] {
+        place.refused(&format!("{trust} {arguments}"), 2, &[message]);
+    }
+    place.refused(
+        "trust --dir node0 --app app2.ticket --permissions routes --budget 5",
+        2,
+        &["a budget is for an app that may pay"],
+    );
+    assert_eq!(place.files(), before);
+    place.done(&format!("{trust} --budget none"));
+    assert!(!file().contains("budget"), "{}", file());
+    // Nobody loses a limit because its file is damaged.
+    place.put("node0/trusted/app1.toml", "damaged");
+    place.refused(&format!("{trust} --force"), 2, &["a budget may stand in it: say --budget, or --budget none"]);
+    place.done(&format!("{trust} --force --budget 5"));
 }
 
 #[test]

@@ -5,10 +5,12 @@ use super::connection::Connection;
 use super::friends_table::friends_table;
 use super::table::Table;
 use super::{Voice, json, statement, watch};
+use crate::budgets;
 use crate::files::Readers;
 use crate::outcome::Outcome;
 use clap::Subcommand;
 use offst_app::App;
+use offst_proto::budget::BudgetReport;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{FriendReport, ServerReport, ServerState};
 use offst_proto::ticket::{FriendTicket, Ticket};
@@ -30,6 +32,8 @@ pub(super) enum Info {
     Index,
     /// What all friends together owe you, less what you owe them
     Balance,
+    /// What this application may spend
+    Budget,
     /// The node's key
     PublicKey,
     /// The keys that friends have lost, and what this node has agreed to when they went on under others
@@ -74,6 +78,10 @@ pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome 
             let balances = balances(&app.friends().await?);
             voice.say(balances_json(&balances), || balances_text(&balances))
         }
+        Info::Budget => {
+            let budgets = app.budgets().await?;
+            voice.say(budgets_json(budgets.as_deref()), || budgets_text(budgets.as_deref()))
+        }
         Info::PublicKey => {
             let public_key = app.node().to_string();
             voice.say(json!({ "public_key": public_key }), || format!("{public_key}\n"))
@@ -92,6 +100,18 @@ pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome 
         Info::FriendStatement(arguments) => friend_statement(&arguments, &app, voice).await,
         Info::Watch => watch::run(&app, voice).await,
     })
+}
+
+fn budgets_json(budgets: Option<&[BudgetReport]>) -> Value {
+    let documents = budgets.unwrap_or_default().iter().map(budgets::document);
+    json!({ "limited": budgets.is_some(), "budgets": documents.collect::<Value>() })
+}
+
+fn budgets_text(budgets: Option<&[BudgetReport]>) -> String {
+    match budgets {
+        None => "This app may spend without a limit.\n".to_owned(),
+        Some(budgets) => budgets::lines(budgets).map(|line| format!("This app {line}\n")).collect(),
+    }
 }
 
 async fn friend_statement(arguments: &FriendStatementFile, app: &App, voice: Voice) -> Outcome {

@@ -152,6 +152,8 @@ mod tests {
             "info relays",
             "info index",
             "info balance",
+            "info budget",
+            "info budget --json",
             "info public-key",
             "info export-ticket -o FILE",
             "info friend-statement -n NAME -o FILE",

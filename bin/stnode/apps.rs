@@ -1,12 +1,19 @@
 //! Which applications may use the node: the commands `trust`, `untrust` and `apps`.
 
-use super::existing;
 use super::trusted::{TrustedApp, TrustedApps, name_from};
-use crate::files;
+use super::{clock, database_failure, existing};
+use crate::folder::Folder;
 use crate::outcome::{Failure, Outcome, say};
+use crate::trusted::Reading;
+use crate::{budgets, files};
 use offst_node::Permissions;
+use offst_proto::budget::{Budget, BudgetError, BudgetReport, Budgets};
 use offst_proto::ticket::Ticket;
+use offst_store::{History, StoreError};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Trust {
@@ -20,9 +27,28 @@ pub(super) struct Trust {
     /// (friends, relays, index servers); "" lets it only read
     #[arg(long)]
     permissions: Permissions,
+    /// What it may spend of a currency, amounts and fees together: in all, or in each day, week or month (by UTC); "none" takes
+    /// the limit away. Given once for each currency; nothing is spent of others. Left out, what it was stays
+    #[arg(long = "budget", value_name = "AMOUNT[:CURRENCY][/PERIOD]")]
+    budgets: Vec<Choice>,
     /// Overwrite the file of another application of the same name
     #[arg(long)]
     force: bool,
+}
+
+/// What is said of budgets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Choice {
+    NoLimit,
+    Budget(Budget),
+}
+
+impl FromStr for Choice {
+    type Err = BudgetError;
+
+    fn from_str(text: &str) -> Result<Self, BudgetError> {
+        if text == "none" { Ok(Choice::NoLimit) } else { text.parse().map(Choice::Budget) }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,7 +72,7 @@ pub(super) struct Apps {
 }
 
 /// Writes what an application may do.
-pub(super) fn trust(Trust { dir, app, permissions, force }: Trust) -> Outcome {
+pub(super) fn trust(Trust { dir, app, permissions, budgets, force }: Trust) -> Outcome {
     let folder = existing(dir)?;
     let public_key = files::load_ticket(&app, Ticket::into_app)?;
     let name = name_from(&app)?;
@@ -62,8 +88,35 @@ pub(super) fn trust(Trust { dir, app, permissions, force }: Trust) -> Outcome {
         Some(_) => {}
         None => files::check_absent(&trusted.file(&name), force)?,
     }
+    if reading.faults.contains_key(&name) && budgets.is_empty() && permissions.buyer {
+        return Err(Failure::input(format!(
+            "the file of the app \"{name}\" cannot be read, and a budget may stand in it: say --budget, or --budget none"
+        )));
+    }
+    let before = reading.trusted.get(&name).filter(|before| before.public_key == public_key);
+    let budgets = chosen(budgets, before.map(|before| &before.budgets), clock::now_ms()?)?;
+    if !permissions.buyer && before.is_none() && !budgets.are_unlimited() {
+        return Err(Failure::input("a budget is for an app that may pay: give it the permission buyer, too"));
+    }
     folder.create_inner("trusted")?;
-    trusted.put(&name, TrustedApp { public_key, permissions })
+    trusted.put(&name, &TrustedApp { public_key, permissions, budgets })
+}
+
+/// The budgets that count from now on. What was spent goes on counting while the application has any: to begin anew it is
+/// trusted no longer, and then again.
+fn chosen(choices: Vec<Choice>, before: Option<&Budgets>, now_ms: u64) -> Outcome<Budgets> {
+    if choices.is_empty() {
+        return Ok(before.cloned().unwrap_or_default());
+    }
+    if choices == [Choice::NoLimit] {
+        return Ok(Budgets::default());
+    }
+    let budgets = choices.into_iter().map(|choice| match choice {
+        Choice::Budget(budget) => Ok(budget),
+        Choice::NoLimit => Err(Failure::input("\"--budget none\" takes every limit away: give it alone")),
+    });
+    let since_ms = before.filter(|before| !before.are_unlimited()).map_or(now_ms, Budgets::since_ms);
+    Budgets::new(since_ms, budgets.collect::<Result<_, _>>()?).map_err(Failure::input)
 }
 
 /// Removes the file of an application.
@@ -88,9 +141,26 @@ pub(super) fn untrust(Untrust { dir, app }: &Untrust) -> Outcome {
     trusted.remove(app)
 }
 
+/// How the budgets of the applications stand that have some, as far as the database knows: a running node may know more.
+fn standings(folder: &Folder, reading: &Reading<TrustedApp>) -> Outcome<BTreeMap<String, Vec<BudgetReport>>> {
+    let bounded: Vec<_> = reading.trusted.iter().filter(|(_, app)| !app.budgets.are_unlimited()).collect();
+    if bounded.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let path = folder.file("db");
+    let wrong = |error: StoreError| database_failure(format!("{}: {error}", path.display()), &error);
+    let (history, now_ms) = (History::open(&path).map_err(wrong)?, clock::now_ms()?);
+    let standing = |(name, app): (&String, &TrustedApp)| {
+        Ok((name.clone(), history.budgets(app.public_key, &app.budgets, now_ms).map_err(wrong)?))
+    };
+    bounded.into_iter().map(standing).collect()
+}
+
 /// Prints every file of the folder, those that cannot be used with the reason.
 pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
-    let reading = TrustedApps::of(&existing(dir)?).read();
+    let folder = existing(dir)?;
+    let reading = TrustedApps::of(&folder).read();
+    let mut standings = standings(&folder, &reading)?;
     if json {
         let words = |permissions: Permissions| -> Vec<String> {
             permissions.to_string().split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
@@ -100,13 +170,15 @@ pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
                 "name": name,
                 "public_key": app.public_key.to_string(),
                 "permissions": words(app.permissions),
+                "limited": !app.budgets.are_unlimited(),
+                "budgets": standings.remove(name).unwrap_or_default().iter().map(budgets::document).collect::<Value>(),
             })
         });
         let faults = reading
             .faults
             .iter()
             .map(|(name, sentence)| serde_json::json!({ "name": name, "error": Failure::input(sentence).sentence() }));
-        return say(serde_json::Value::Array(apps.chain(faults).collect()));
+        return say(Value::Array(apps.chain(faults).collect()));
     }
     let width = reading.trusted.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     for (name, app) in &reading.trusted {
@@ -115,6 +187,9 @@ pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
             some => some,
         };
         say(format_args!("{name:width$}  {}  {permissions}", app.public_key))?;
+        for line in budgets::lines(&standings.remove(name).unwrap_or_default()) {
+            say(format_args!("{:width$}  {line}", ""))?;
+        }
     }
     for sentence in reading.faults.values() {
         say(format_args!("not trusted: {}", Failure::input(sentence).sentence()))?;

@@ -10,6 +10,7 @@ use crate::settings::Settings;
 use offst_crypto::{Identity, PublicKey, SystemRandom};
 use offst_funder::{Change, Commit};
 use offst_node::Permissions;
+use offst_proto::budget::Budgets;
 use offst_proto::limits::NAME_BYTES_MAX;
 use offst_proto::ticket::{Address, ServerTicket, Ticket, TicketError};
 use offst_store::Store;
@@ -89,7 +90,8 @@ pub(super) fn init(Init { dir, address, relay, index, app, force }: Init) -> Out
     )?;
     if let (Some(app), Some(name)) = (&app, &app_name) {
         let public_key = app.write_new_app(force)?;
-        trusted.put(name, TrustedApp { public_key, permissions: Permissions::ALL })?;
+        let app = TrustedApp { public_key, permissions: Permissions::ALL, budgets: Budgets::default() };
+        trusted.put(name, &app)?;
     }
     Ok(())
 }

@@ -102,10 +102,10 @@ pub(super) fn run(Run { dir, places, friends }: Run) -> Outcome {
         let counted = counters.clone();
         let samples = move || counted.entries();
         serving::publish_metrics(places.metrics.or(file.metrics), "offst_node", samples, &stop).await?;
-        let (published, permissions) = watch::channel(reading.by_key());
+        let (published, grants) = watch::channel(reading.by_key());
         tokio::spawn(trusted.watch(reading, published, stop.clone()));
         let node =
-            Node { identity, database, apps, friends, friend_address, permissions, settings: node_settings, counters };
+            Node { identity, database, apps, friends, friend_address, grants, settings: node_settings, counters };
         let mut announced = Ok(());
         let ready = || {
             announced = serving::announce_ready();

@@ -4,9 +4,10 @@ use crate::connect::App;
 use crate::error::AppError;
 use offst_crypto::Ed25519Verifier;
 use offst_proto::app::{
-    read_contact, read_event, read_forward, read_friend, read_friend_statement, read_invoice, read_payment,
-    read_received, read_server, read_text,
+    read_budget, read_contact, read_event, read_forward, read_friend, read_friend_statement, read_invoice,
+    read_payment, read_received, read_server, read_text,
 };
+use offst_proto::budget::BudgetReport;
 use offst_proto::encoding::DecodeError;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{
@@ -131,6 +132,17 @@ impl App {
             replacements.push(record.ok_or(DecodeError::invalid("the signature of a key's replacement"))?);
         }
         Ok(replacements)
+    }
+
+    /// What this application may spend, if it may pay: none, or a list of budgets outside of which it may spend nothing.
+    ///
+    /// # Errors
+    /// See [`App::friends`].
+    pub async fn budgets(&self) -> Result<Option<Vec<BudgetReport>>, AppError> {
+        let response = self.reports_client().budgets_request().send().promise.await?;
+        let answer = response.get()?;
+        let budgets = answer.get_budgets()?.iter().map(read_budget).collect::<Result<_, _>>()?;
+        Ok(answer.get_limited().then_some(budgets))
     }
 
     /// What proves to others how the accounts with a friend stand: all of them, or the one in `currency`. It is as the node gives

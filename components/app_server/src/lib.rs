@@ -14,5 +14,5 @@ mod session;
 
 pub use backend::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery};
 pub use limits::Limits;
-pub use permissions::{Permissions, PermissionsError};
+pub use permissions::{Grant, Permissions, PermissionsError};
 pub use server::serve;

@@ -1,5 +1,6 @@
 //! What an application may do.
 
+use offst_proto::budget::Budgets;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +15,22 @@ pub struct Permissions {
     pub seller: bool,
     /// Friends, relays and index servers.
     pub config: bool,
+}
+
+/// All that the owner grants to one application.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grant {
+    /// What it may do.
+    pub permissions: Permissions,
+    /// What it may spend, if it may pay.
+    pub budgets: Budgets,
+}
+
+impl From<Permissions> for Grant {
+    /// Without a limit.
+    fn from(permissions: Permissions) -> Self {
+        Grant { permissions, budgets: Budgets::default() }
+    }
 }
 
 /// A word that names no permission.

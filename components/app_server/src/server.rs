@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::limits::Limits;
 use crate::network::network;
-use crate::permissions::Permissions;
+use crate::permissions::{Grant, Permissions};
 use crate::session::{App, Session};
 use capnp::message::Builder;
 use capnp_rpc::RpcSystem;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// How long a stranger may take to read that it is not trusted.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// Serves applications until `shutdown`, on a thread of its own: a busy application does not slow the node. `permissions` says
+/// Serves applications until `shutdown`, on a thread of its own: a busy application does not slow the node. `grants` says
 /// whom the owner trusts and with what; taking something away closes the application's connections.
 ///
 /// # Errors
@@ -35,7 +35,7 @@ pub async fn serve(
     listener: TcpListener,
     authenticator: Authenticator,
     backend: Arc<dyn Backend>,
-    permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+    grants: watch::Receiver<BTreeMap<PublicKey, Grant>>,
     limits: Limits,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
@@ -47,7 +47,7 @@ pub async fn serve(
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new().name("apps".into()).spawn(move || {
         let result = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
-            let server = Server { backend, permissions, limits, connections: Rc::default() };
+            let server = Server { backend, grants, limits, connections: Rc::default() };
             LocalSet::new().block_on(&runtime, server.run(listener, authenticator, stop))
         });
         // Fails only when `serve` was dropped.
@@ -58,7 +58,7 @@ pub async fn serve(
 
 struct Server {
     backend: Arc<dyn Backend>,
-    permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+    grants: watch::Receiver<BTreeMap<PublicKey, Grant>>,
     limits: Limits,
     connections: Rc<RefCell<Connections>>,
 }
@@ -147,7 +147,7 @@ impl Server {
         refusals: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) {
-        let app = App { public_key, permissions: self.permissions.clone() };
+        let app = App { public_key, grants: self.grants.clone() };
         let Some(granted) = app.permissions() else {
             log::info!("refused the app {public_key} at {address}: it is not trusted");
             // Strangers get an explanation while there are few of them.
@@ -166,7 +166,7 @@ impl Server {
         };
         log::debug!("the app {public_key} connected from {address} with the permissions \"{granted}\"");
         let slot = Slot { connections: self.connections.clone(), app: public_key, number };
-        let revoked = revoked(app.permissions.clone(), public_key, granted);
+        let revoked = revoked(app.grants.clone(), public_key, granted);
         let (backend, limits) = (self.backend.clone(), self.limits);
         tasks.spawn_local(async move {
             let ended = tokio::select! {
@@ -201,18 +201,14 @@ async fn converse(stream: SecureStream<TcpStream>, app: App, backend: Arc<dyn Ba
 }
 
 /// Ends when the application has lost a permission.
-async fn revoked(
-    mut permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
-    app: PublicKey,
-    mut granted: Permissions,
-) {
+async fn revoked(mut grants: watch::Receiver<BTreeMap<PublicKey, Grant>>, app: PublicKey, mut granted: Permissions) {
     loop {
-        let now = permissions.borrow_and_update().get(&app).copied();
+        let now = grants.borrow_and_update().get(&app).map(|grant| grant.permissions);
         match now {
             Some(now) if now.include(granted) => granted = now,
             _ => return,
         }
-        if permissions.changed().await.is_err() {
+        if grants.changed().await.is_err() {
             // The node is stopping.
             return std::future::pending().await;
         }

@@ -10,7 +10,7 @@ mod subscription;
 use crate::backend::{Backend, BackendGone};
 use crate::limits::Limits;
 use crate::network::SharedLoad;
-use crate::permissions::Permissions;
+use crate::permissions::{Grant, Permissions};
 use buyer::Buyer;
 use capnp::Error;
 use capnp::capability::Rc;
@@ -30,6 +30,8 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, watch};
 
 /// What the capabilities of one connection share.
 struct Context {
+    /// Whose budget payments are paid from.
+    app: PublicKey,
     backend: Arc<dyn Backend>,
     load: Rc<SharedLoad>,
     /// Held while a long answer is made: one at a time.
@@ -86,13 +88,13 @@ fn read_name(text: capnp::Result<capnp::text::Reader<'_>>) -> Result<String, Str
 /// Who is connected, and what the owner lets it do at any time.
 pub(crate) struct App {
     pub(crate) public_key: PublicKey,
-    pub(crate) permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+    pub(crate) grants: watch::Receiver<BTreeMap<PublicKey, Grant>>,
 }
 
 impl App {
     /// None when the owner does not trust the application.
     pub(crate) fn permissions(&self) -> Option<Permissions> {
-        self.permissions.borrow().get(&self.public_key).copied()
+        self.grants.borrow().get(&self.public_key).map(|grant| grant.permissions)
     }
 }
 
@@ -109,6 +111,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(app: App, backend: Arc<dyn Backend>, load: Rc<SharedLoad>, limits: &Limits) -> Self {
         let context = Rc::new(Context {
+            app: app.public_key,
             backend,
             load,
             long_answer: Mutex::new(()),

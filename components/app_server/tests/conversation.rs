@@ -116,9 +116,12 @@ async fn paying() {
         assert!(refused.to_string().starts_with("a name has 1 to 64 bytes"), "{refused}");
         {
             let commands = running.fake.commands.lock().unwrap();
-            let [Command::Pay(first), Command::Pay(second), Command::Pay(third)] = &commands[..] else {
+            let [Command::PayFor(app, first), Command::PayFor(_, second), Command::PayFor(_, third)] = &commands[..]
+            else {
                 panic!("{commands:?}");
             };
+            // The server says whose budget it is: nothing that an app sends does.
+            assert_eq!(*app, identity(APP).public_key());
             assert_eq!(first.purpose, offst_proto::order::Purpose::Invoice(invoice));
             assert_eq!((first.max_fee, first.timeout_ms), (Some(5), 3_600_000));
             let spontaneous = |destination| offst_proto::order::Purpose::Spontaneous {
@@ -368,8 +371,8 @@ async fn a_permission_that_is_taken_away_closes_the_connection() {
         let app = app(&running).await;
         let grant = |granted: &str| {
             let granted: Permissions = granted.parse().unwrap();
-            running.permissions.send_modify(|all| {
-                all.insert(identity(APP).public_key(), granted);
+            running.grants.send_modify(|all| {
+                all.insert(identity(APP).public_key(), granted.into());
             });
         };
         let waiting = app.wait_invoice(InvoiceId::from_bytes([OPEN_INVOICE; 16]));
@@ -380,7 +383,7 @@ async fn a_permission_that_is_taken_away_closes_the_connection() {
         assert!(matches!(lost, AppError::Disconnected(_)), "{lost}");
         let again = connect(&running.ticket, &identity(APP)).await.unwrap();
         again.enable_friend("node1").await.unwrap();
-        running.permissions.send_replace(Default::default());
+        running.grants.send_replace(Default::default());
         assert!(again.wait_invoice(InvoiceId::from_bytes([OPEN_INVOICE; 16])).await.is_err());
         let refused = connect(&running.ticket, &identity(APP)).await.unwrap_err();
         assert!(matches!(refused, AppError::NotTrusted { .. }), "{refused}");
@@ -464,6 +467,16 @@ async fn a_stopping_node_closes_its_connections() {
         running.stop.cancel();
         assert!(waiting.await.is_err());
         running.ended.await.unwrap().unwrap();
+    })
+    .await;
+}
+
+/// Every app may ask what it may spend, also one that may not pay.
+#[tokio::test]
+async fn budgets_are_told() {
+    with_node("", Limits::default(), async |running| {
+        let app = app(&running).await;
+        assert_eq!(app.budgets().await.unwrap(), Some(fake::budgets().to_vec()));
     })
     .await;
 }

@@ -99,12 +99,16 @@ fn is_of_the_hop(reason: CancelReason) -> bool {
 }
 
 impl Batch<'_> {
-    /// Starts a payment, or waits for the one that has this id.
-    pub(crate) fn pay(&mut self, command: CommandId, order: Order) {
+    /// Starts a payment, or waits for the one that has this id, which counts once. `app`: whose budget it is paid from.
+    pub(crate) fn pay(&mut self, command: CommandId, app: Option<PublicKey>, order: Order) {
         if self.state.payments.contains_key(&order.payment_id) {
             return self.wait_payment(command, order.payment_id);
         }
-        match self.payment(&order) {
+        let payment = self.payment(&order).and_then(|payment| match app {
+            Some(app) => self.take_from_budget(app, &payment).map(|()| Payment { app: Some(app), ..payment }),
+            None => Ok(payment),
+        });
+        match payment {
             Err(sentence) => self.reply(command, Reply::Refused(sentence)),
             Ok(payment) => {
                 let id = payment.id;
@@ -175,6 +179,7 @@ impl Batch<'_> {
         }
         Ok(Payment {
             id: order.payment_id,
+            app: None,
             destination,
             circle,
             invoice,
@@ -261,10 +266,11 @@ impl Batch<'_> {
             nothing => self.unrefused_direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
         };
         let payment = &self.state.payments[&id];
-        let budget = payment.max_fee.unwrap_or(AMOUNT_MAX).saturating_sub(payment.fees());
+        let max_fee = payment.max_fee.unwrap_or(AMOUNT_MAX).saturating_sub(payment.fees());
+        let budget = self.budget_for_fees(payment);
         let fits = |way: &Way| self.is_way_for(payment, way, missing);
         let (cheap, dear): (Vec<Way>, Vec<Way>) = match ways {
-            Ok(ways) => ways.into_iter().filter(fits).partition(|way| way.fees() <= budget),
+            Ok(ways) => ways.into_iter().filter(fits).partition(|way| way.fees() <= max_fee.min(budget)),
             Err(sentence) => return self.no_way(id, sentence),
         };
         for way in cheap {
@@ -276,7 +282,8 @@ impl Batch<'_> {
             Some(fees) => {
                 // Waiting does not make it cheaper, but a hop that was avoided may.
                 self.state.searches.entry(id).or_default().rounds = ROUNDS_MAX;
-                format!("the cheapest way costs {fees} in fees, more than --max-fee allows")
+                let bound = if fees > max_fee { "--max-fee allows" } else { "the budget of this app has left" };
+                format!("the cheapest way costs {fees} in fees, more than {bound}")
             }
             None => no_route(&self.state.payments[&id]).to_owned(),
         };

@@ -236,6 +236,7 @@ impl Batch<'_> {
         let id = PaymentId::random(&mut *self.environment.random);
         let payment = Payment {
             id,
+            app: None,
             destination: self.state.local,
             circle: Some(Circle::Clearing),
             invoice: None,

@@ -1,5 +1,7 @@
 //! What applications ask of a node, and what they get back.
 
+use offst_crypto::PublicKey;
+use offst_proto::budget::BudgetReport;
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::order::{NewFriend, Order};
@@ -76,6 +78,8 @@ pub enum Command {
     /// Pays. Answers when the payment has ended or its time is over; asking again under the same id pays once.
     /// Payments that have ended are in the history only: the caller looks there first.
     Pay(Box<Order>),
+    /// The same for an application, which spends no more than its budget allows.
+    PayFor(PublicKey, Box<Order>),
     /// What paying would cost now. Pays nothing.
     Quote(Box<Order>),
     /// Looks for a ring of debts. `perform`: clears it, even when the owner has not allowed that for good.
@@ -101,6 +105,8 @@ pub enum Command {
     Contact,
     /// The keys that friends have lost, and what took their place.
     KeyReplacements,
+    /// What an application may spend.
+    Budgets(PublicKey),
 }
 
 /// What came of a command. Visible only after everything the command changed is durable.
@@ -130,4 +136,6 @@ pub enum Reply {
     Contact(ContactReport),
     /// What this node has agreed to when friends lost their keys, oldest first.
     KeyReplacements(Vec<Verified<KeyReplacement>>),
+    /// How the budgets of an application stand; none: it spends without a limit.
+    Budgets(Option<Vec<BudgetReport>>),
 }

@@ -23,7 +23,8 @@ impl Batch<'_> {
             }
             Command::CancelInvoice(invoice) => self.cancel_invoice(id, invoice),
             Command::WaitInvoice(invoice) => self.wait_invoice(id, invoice),
-            Command::Pay(order) => self.pay(id, *order),
+            Command::Pay(order) => self.pay(id, None, *order),
+            Command::PayFor(app, order) => self.pay(id, Some(app), *order),
             Command::Quote(order) => self.quote(id, &order),
             Command::Clear { currency, perform } => self.clear(id, currency, perform),
             Command::CancelPayment(payment) => self.cancel_payment(id, payment),
@@ -34,7 +35,8 @@ impl Batch<'_> {
             | Command::Relays
             | Command::IndexServers
             | Command::Contact
-            | Command::KeyReplacements => {
+            | Command::KeyReplacements
+            | Command::Budgets(_) => {
                 let reply = self.report(&command);
                 self.reply(id, reply);
             }

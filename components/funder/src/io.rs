@@ -5,6 +5,7 @@ use crate::command::{Command, CommandId, Reply};
 use crate::records::LineKey;
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
 use offst_ledger::EvidenceRows;
+use offst_proto::budget::Budgets;
 use offst_proto::friend::{Evidence, FriendMessage, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
@@ -12,6 +13,7 @@ use offst_proto::route::Way;
 use offst_proto::statement::Statement;
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_proto::{PaymentId, Verified};
+use std::collections::BTreeMap;
 
 /// Names one connection to a friend; later ones have larger numbers.
 pub type ConnectionId = u64;
@@ -111,6 +113,9 @@ pub enum Input {
     Message(PublicKey, ConnectionId, Box<FriendMessage>),
     /// What an [`Output::LookUp`] has found.
     Found(PublicKey, ConnectionId, Found),
+    /// What the applications may spend. One that is missing keeps what it had for the payments that it has under way; the node
+    /// itself takes no more orders of it.
+    Budgets(BTreeMap<PublicKey, Budgets>),
     /// An application asks for something.
     Command(CommandId, Command),
     /// Ways to pay, cheapest first; or why there are none. Answers [`Output::FindWays`].

@@ -15,6 +15,7 @@
 //! | `guard` | how much one friend may freeze |
 //! | `seller` | being paid |
 //! | `buyer`, `settlement` | paying until the commit, and from there |
+//! | `budget` | what an application may still spend |
 //! | `quote` | what paying would cost |
 //! | `clearing` | rings of debts |
 //! | `refusals`, `reasons` | what did not work lately, and why in words |
@@ -32,6 +33,7 @@
 //! | `rows` | what is kept, for checks from outside |
 
 mod archive;
+mod budget;
 mod buyer;
 mod clearing;
 mod command;
@@ -61,6 +63,7 @@ mod succession;
 mod timers;
 
 pub use archive::{Archive, Found, Inquiry};
+pub use budget::{Spending, Spendings, budget_reports};
 pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
 pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};

@@ -4,6 +4,7 @@
 //! outputs. The outputs are private inside [`Effects`], and a commit that fails gives back neither them nor the machine: nobody
 //! can hold a state that is ahead of the disk.
 
+use crate::budget::{Spending, Spendings};
 use crate::command::{CommandId, Reply};
 use crate::io::{Environment, Input, Moment, Output};
 use crate::peer_backup::Backups;
@@ -17,6 +18,7 @@ use crate::seller::{Group, GroupKey};
 use crate::timers::{Timer, Timers};
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Account, AccountChange, AccountImage, Epoch, SignOutcome};
+use offst_proto::budget::Budgets;
 use offst_proto::friend::statement_frame;
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::key_replacement::KeyReplacement;
@@ -60,6 +62,10 @@ pub(crate) struct State {
     pub(crate) ended_invoices_order: VecDeque<InvoiceId>,
     /// Payments of ours that have not ended, and those that ended in this batch.
     pub(crate) payments: BTreeMap<PaymentId, Payment>,
+    /// What the applications may spend. Not stored: the owner's files say it.
+    pub(crate) budgets: BTreeMap<PublicKey, Budgets>,
+    /// What they have spent of it.
+    pub(crate) spendings: Spendings,
     /// Which of them pays an invoice.
     pub(crate) paying: BTreeMap<InvoiceId, PaymentId>,
     /// What is known of a payment only while this process runs.
@@ -110,6 +116,8 @@ pub struct FunderImage {
     pub invoices: Vec<InvoiceRecord>,
     /// Payments that have not ended.
     pub payments: Vec<Payment>,
+    /// What applications have spent.
+    pub spendings: Spendings,
     /// Whether rings of debts are cleared without asking the owner.
     pub auto_clear: bool,
     /// The node recovers what it has lost.
@@ -144,6 +152,8 @@ pub enum Change {
     Invoice(InvoiceRecord),
     /// A payment; it stays for ever.
     Payment(Payment),
+    /// What an application has spent.
+    Spending(PublicKey, Currency, Spending),
     /// A payment that was carried on for others and collected, and what opened its lock; it stays for ever.
     Forwarded(ForwardReport, Preimage),
     /// A part of a payment to us that we collected, and what opened its lock; it stays for ever.
@@ -183,6 +193,7 @@ pub(crate) struct Changed {
     pub(crate) arrivals: BTreeSet<HopKey>,
     pub(crate) invoices: BTreeSet<InvoiceId>,
     pub(crate) payments: BTreeSet<PaymentId>,
+    pub(crate) spendings: BTreeSet<(PublicKey, Currency)>,
     pub(crate) forwarded: Vec<(ForwardReport, Preimage)>,
     pub(crate) received: Vec<(ReceivedReport, Preimage)>,
     /// Backups that friends gave us to keep; empty: the friend is gone.
@@ -232,6 +243,8 @@ impl Funder {
             ended_invoices: BTreeMap::new(),
             ended_invoices_order: VecDeque::new(),
             payments: image.payments.into_iter().map(|payment| (payment.id, payment)).collect(),
+            budgets: BTreeMap::new(),
+            spendings: image.spendings,
             paying: BTreeMap::new(),
             searches: BTreeMap::new(),
             carried: BTreeMap::new(),
@@ -334,6 +347,7 @@ impl Batch<'_> {
             Input::EvidenceRows(line, connection, rows) => self.show_evidence(&line, connection, rows),
             Input::Message(friend, connection, message) => self.heard(friend, connection, *message),
             Input::Found(friend, connection, found) => self.found(friend, connection, found),
+            Input::Budgets(budgets) => self.state.budgets.extend(budgets),
             Input::Command(id, command) => self.command(id, command),
             Input::Ways(payment, ways) => self.found_ways(payment, ways),
             Input::Tick => {}
@@ -539,6 +553,10 @@ impl Batch<'_> {
                 state.searches.remove(&id);
             }
             changes.push(Change::Payment(payment));
+        }
+        for (app, currency) in changed.spendings {
+            let spending = state.spendings[&(app, currency.clone())];
+            changes.push(Change::Spending(app, currency, spending));
         }
         changes.extend(changed.forwarded.into_iter().map(|(report, preimage)| Change::Forwarded(report, preimage)));
         changes.extend(changed.received.into_iter().map(|(report, preimage)| Change::Received(report, preimage)));

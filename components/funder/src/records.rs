@@ -184,6 +184,8 @@ pub enum Circle {
 pub struct Payment {
     /// Its id.
     pub id: PaymentId,
+    /// The application that has ordered it, whose budget it is paid from. None for those that the node has begun by itself.
+    pub app: Option<PublicKey>,
     /// Who is paid.
     pub destination: PublicKey,
     /// For a payment to ourselves, what it is for.
@@ -486,6 +488,10 @@ impl Canonical for Payment {
             encoder.value(id);
             encoder.value(part);
         }
+        // Left out where there is none: as it was written before applications had budgets.
+        if let Some(app) = &self.app {
+            encoder.value(app);
+        }
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -494,8 +500,9 @@ impl Canonical for Payment {
         let circle = decoder.option()?;
         let invoice =
             if decoder.bool()? { Some((decoder.value()?, Secret::from_bytes(decoder.fixed()?))) } else { None };
-        Ok(Payment {
+        let payment = Payment {
             id,
+            app: None,
             destination,
             circle,
             invoice,
@@ -517,7 +524,9 @@ impl Canonical for Payment {
                 let count = decoder.count(PARTS_MAX, "parts")?;
                 (0..count).map(|_| Ok((decoder.value()?, decoder.value()?))).collect::<Result<_, DecodeError>>()?
             },
-        })
+        };
+        let app = if decoder.is_at_end() { None } else { Some(decoder.value()?) };
+        Ok(Payment { app, ..payment })
     }
 }
 

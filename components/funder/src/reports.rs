@@ -36,6 +36,7 @@ impl Batch<'_> {
                 replacements.sort_by_key(|replacement| replacement.time_ms);
                 Reply::KeyReplacements(replacements)
             }
+            Command::Budgets(app) => Reply::Budgets(self.budgets_of(*app)),
             _ => unreachable!("only commands that ask are reported on"),
         }
     }

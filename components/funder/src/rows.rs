@@ -21,6 +21,7 @@ impl Funder {
             arrivals: state.arrivals.clone().into_iter().collect(),
             invoices: state.invoices.values().cloned().collect(),
             payments: state.payments.values().filter(|payment| Payment::is_stored(payment)).cloned().collect(),
+            spendings: state.spendings.clone(),
             auto_clear: state.auto_clear,
             recovery: state.recovery.as_ref().map(|recovery| recovery.record.clone()),
         }

@@ -191,7 +191,9 @@ impl Batch<'_> {
                                   or the seller took less than it asked for"
                         .into();
             }
+            self.spend(id);
         }
+        let payment = &self.state.payments[&id];
         if let Some((invoice, _)) = &payment.invoice {
             self.state.paying.remove(invoice);
         }

@@ -8,6 +8,7 @@ use crate::counters::Counters;
 use crate::error::NodeError;
 use crate::look_ups::LookUps;
 use crate::network::NetworkOrder;
+use offst_app_server::Grant;
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signature, Signer, SystemRandom};
 use offst_funder::{
     Command, CommandId, ConnectionId, Environment, Funder, Input, Moment, Output, Progress, Reply, Timing,
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Jobs that wait for the thread. Whoever brings more waits.
@@ -54,6 +55,8 @@ pub(crate) struct Outside {
     pub(crate) index: Arc<IndexClient>,
     pub(crate) network: mpsc::UnboundedSender<NetworkOrder>,
     pub(crate) events: broadcast::Sender<Event>,
+    /// What the applications may spend.
+    pub(crate) grants: watch::Receiver<BTreeMap<PublicKey, Grant>>,
     pub(crate) counters: Arc<Counters>,
     /// For tasks that ask the index servers.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -139,7 +142,7 @@ impl Core {
     /// Works until all senders of jobs are gone or `stop` is cancelled. Runs on a thread of its own.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>, stop: &CancellationToken) -> Result<(), NodeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let mut batch = vec![Job::Input(Input::Start)];
+        let mut batch = vec![Job::Input(budgets(&mut self.outside.grants)), Job::Input(Input::Start)];
         loop {
             self = self.handle(&mut batch)?;
             batch.extend(self.later.drain(..).map(Job::Input));
@@ -183,6 +186,10 @@ impl Core {
         Counters::add(&self.outside.counters.inputs, jobs.len() as u64);
         let mut early = Vec::new();
         let mut batch = self.funder.batch(&mut self.environment, now);
+        // Whoever orders was let in by what is known here now at the latest. When the node stops, nobody tells of changes any more.
+        if self.outside.grants.has_changed().unwrap_or(false) {
+            batch.handle(budgets(&mut self.outside.grants));
+        }
         for job in jobs.drain(..) {
             match job {
                 Job::Input(Input::Disconnected(friend, connection)) => {
@@ -295,6 +302,11 @@ impl Core {
     }
 }
 
+/// What the owner lets the applications spend now.
+fn budgets(grants: &mut watch::Receiver<BTreeMap<PublicKey, Grant>>) -> Input {
+    Input::Budgets(grants.borrow_and_update().iter().map(|(app, grant)| (*app, grant.budgets.clone())).collect())
+}
+
 enum Wakeup {
     Stop,
     Timer,
@@ -303,7 +315,7 @@ enum Wakeup {
 
 /// The answer to an order for a payment that has ended before: it is in the history only, and must not be paid again.
 fn ended_payment(history: &History, command: &Command, now: Moment) -> Option<Reply> {
-    let Command::Pay(order) = command else { return None };
+    let (Command::Pay(order) | Command::PayFor(_, order)) = command else { return None };
     match history.payment(order.payment_id) {
         Ok(Some(payment)) if matches!(payment.progress, Progress::Paid | Progress::Failed) => {
             Some(Reply::Payment(Box::new(payment.report(now.unix_ms))))

@@ -27,5 +27,5 @@ mod settings;
 pub use counters::Counters;
 pub use error::NodeError;
 pub use node::Node;
-pub use offst_app_server::Permissions;
+pub use offst_app_server::{Grant, Permissions};
 pub use settings::{DirectSettings, NodeSettings};

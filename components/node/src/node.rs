@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::error::NodeError;
 use crate::network::{Network, RelayStates};
 use crate::settings::NodeSettings;
-use offst_app_server::Permissions;
+use offst_app_server::Grant;
 use offst_crypto::{Identity, PublicKey};
 use offst_index_client::IndexClient;
 use offst_proto::ticket::Address;
@@ -35,8 +35,8 @@ pub struct Node {
     pub friends: Option<TcpListener>,
     /// Where they are told to, if `friends` is there.
     pub friend_address: Option<Address>,
-    /// What each application may do.
-    pub permissions: watch::Receiver<BTreeMap<PublicKey, Permissions>>,
+    /// What each application may do and spend.
+    pub grants: watch::Receiver<BTreeMap<PublicKey, Grant>>,
     /// Durations and bounds.
     pub settings: NodeSettings,
     /// Numbers for the operator.
@@ -49,7 +49,7 @@ impl Node {
     /// # Errors
     /// The database failed or is not this node's. Nothing that is not durable has left the node.
     pub async fn run(self, ready: impl FnOnce(), stop: CancellationToken) -> Result<(), NodeError> {
-        let Node { identity, database, apps, friends, friend_address, permissions, settings, counters } = self;
+        let Node { identity, database, apps, friends, friend_address, grants, settings, counters } = self;
         let node = identity.public_key();
         let stop = stop.child_token();
         let _stop_everything = stop.clone().drop_guard();
@@ -63,6 +63,7 @@ impl Node {
             index: index.clone(),
             network: orders,
             events: events.clone(),
+            grants: grants.clone(),
             counters: counters.clone(),
             runtime: tokio::runtime::Handle::current(),
             jobs: jobs.downgrade(),
@@ -88,7 +89,7 @@ impl Node {
         let direct = network.direct_links();
         let network = spawn_part(&stop, network.run(waiting_orders, heard));
         let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, direct, index, friend_address });
-        let serving = offst_app_server::serve(apps, authenticator, backend, permissions, settings.apps, stop.clone());
+        let serving = offst_app_server::serve(apps, authenticator, backend, grants, settings.apps, stop.clone());
         let apps = spawn_part(&stop, serving);
         ready();
         stop.cancelled().await;

@@ -39,14 +39,14 @@ impl Running {
             Store::create(&database, identity.public_key()).unwrap();
         }
         let (apps, address) = listener().await;
-        let trusted = BTreeMap::from([(app_identity.public_key(), Permissions::ALL)]);
+        let trusted = BTreeMap::from([(app_identity.public_key(), Permissions::ALL.into())]);
         let node = Node {
             identity: identity.clone(),
             database,
             apps,
             friends: None,
             friend_address: None,
-            permissions: tokio::sync::watch::channel(trusted).1,
+            grants: tokio::sync::watch::channel(trusted).1,
             settings: NodeSettings::default(),
             counters: Arc::new(Counters::default()),
         };

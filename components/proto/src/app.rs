@@ -1,10 +1,12 @@
 //! The values of the application interface (`capnp/app.capnp`) and their Rust types: what the client library and the node's
 //! server both need. `write_*` fills a builder, `read_*` takes a reader apart and checks every field.
 
+mod budget;
 mod friend;
 mod quote;
 mod record;
 
+pub use budget::{read_budget, write_budget};
 pub use friend::{
     read_contact, read_friend, read_friend_statement, read_server, write_contact, write_friend, write_friend_statement,
     write_server,

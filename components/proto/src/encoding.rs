@@ -184,7 +184,12 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// [`DecodeError::TrailingBytes`].
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes(self.rest.len())) }
+        if self.is_at_end() { Ok(()) } else { Err(DecodeError::TrailingBytes(self.rest.len())) }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {

@@ -5,6 +5,8 @@
 
 pub mod amount;
 pub mod app;
+pub mod budget;
+pub mod calendar;
 pub mod checked_text;
 pub mod encoding;
 mod frame;

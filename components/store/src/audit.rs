@@ -1,7 +1,7 @@
 //! A whole database, offline: what its file and rows are, and whether what they say follows from what was signed.
 
 use crate::checksum::{self, TABLES};
-use crate::database::{Store, check_owner, open};
+use crate::database::{Store, check_owner, open, schema_version};
 use crate::error::StoreError;
 use crate::history::read_forward;
 use crate::load::{Bytes, value};
@@ -143,7 +143,8 @@ fn note(faults: &mut Vec<String>, what: &str, outcome: Result<Vec<String>, Store
 
 fn count(connection: &Connection) -> Result<u64, StoreError> {
     let mut rows = 0;
-    for table in TABLES {
+    let version = schema_version(connection)?;
+    for table in TABLES.iter().filter(|table| table.since <= version) {
         let sql = format!("SELECT count(*) FROM {}", table.name);
         rows += connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
     }

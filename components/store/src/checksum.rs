@@ -23,11 +23,16 @@ pub(crate) struct Table {
     pub(crate) put: &'static str,
     /// True for rows that only the history shows: a start does not read them.
     pub(crate) is_history: &'static str,
+    /// The first version of the schema that has it.
+    pub(crate) since: usize,
 }
 
 macro_rules! table {
     ($verb:literal $name:literal, $columns:literal, $places:literal) => {
         table!($verb $name, $columns, $places, is_history: "0")
+    };
+    ($verb:literal $name:literal, $columns:literal, $places:literal, since: $since:literal) => {
+        Table { since: $since, ..table!($verb $name, $columns, $places) }
     };
     ($verb:literal $name:literal, $columns:literal, $places:literal, is_history: $is_history:literal) => {
         Table {
@@ -35,6 +40,7 @@ macro_rules! table {
             columns: $columns,
             put: concat!($verb, " INTO ", $name, " (", $columns, ", checksum) VALUES (", $places, ")"),
             is_history: $is_history,
+            since: 1,
         }
     };
 }
@@ -77,8 +83,10 @@ pub(crate) const RECEIVED: Table = table!(
 pub(crate) const PEER_BACKUP: Table = table!("REPLACE" "peer_backup", "friend, sealed", "?1, ?2, ?3", is_history: "1");
 pub(crate) const RECOVERY: Table = table!("REPLACE" "recovery", "id, value", "?1, ?2, ?3");
 
+pub(crate) const SPENDING: Table = table!("REPLACE" "spending", "app, currency, value", "?1, ?2, ?3, ?4", since: 2);
+
 /// All tables, in the schema's order.
-pub(crate) const TABLES: [Table; 22] = [
+pub(crate) const TABLES: [Table; 23] = [
     NODE,
     FRIEND,
     ACCOUNT,
@@ -101,6 +109,7 @@ pub(crate) const TABLES: [Table; 22] = [
     RECEIVED,
     PEER_BACKUP,
     RECOVERY,
+    SPENDING,
 ];
 
 /// The SQL function.
@@ -163,9 +172,9 @@ mod tests {
     use super::*;
 
     fn fresh() -> Connection {
-        let connection = Connection::open_in_memory().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
         install(&connection).unwrap();
-        connection.execute_batch(include_str!("schema.sql")).unwrap();
+        crate::database::MIGRATIONS.to_latest(&mut connection).unwrap();
         connection
     }
 

@@ -15,7 +15,8 @@ use std::path::Path;
 /// "OFST": tells our files from other SQLite files.
 const APPLICATION_ID: i32 = 0x4f46_5354;
 
-const STEPS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
+/// One for each version of the schema. What a version has written stays as it is; the next one adds to it.
+const STEPS: &[M<'_>] = &[M::up(include_str!("schema.sql")), M::up(include_str!("spending.sql"))];
 pub(crate) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 /// A node's database, open for the one thread that writes.
@@ -99,6 +100,12 @@ fn refuse_damaged_log(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Which version of the schema the database has; 0: none of ours. One that was not opened for writing may have an older one.
+pub(crate) fn schema_version(connection: &Connection) -> Result<usize, rusqlite::Error> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(0))
+}
+
 /// Makes an empty file that its owner alone can read.
 pub(crate) fn create_file(path: &Path) -> Result<(), StoreError> {
     let shown = path.display().to_string();
@@ -149,6 +156,5 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
         }
         Err(error) => return Err(error.into()),
     }
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > STEPS.len() as i64 { Err(StoreError::Newer(shown)) } else { Ok(connection) }
+    if schema_version(&connection)? > STEPS.len() { Err(StoreError::Newer(shown)) } else { Ok(connection) }
 }

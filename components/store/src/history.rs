@@ -3,8 +3,10 @@
 use crate::checksum::{self, FORWARDED, INVOICE, PAYMENT, RECEIVED, Table};
 use crate::database::open;
 use crate::error::StoreError;
-use crate::load::{Bytes, currency, public_key, request_id, value};
-use offst_funder::{InvoiceRecord, Payment};
+use crate::load::{Bytes, currency, load_spendings, public_key, request_id, value};
+use offst_crypto::PublicKey;
+use offst_funder::{InvoiceRecord, Payment, budget_reports};
+use offst_proto::budget::{BudgetReport, Budgets};
 use offst_proto::encoding::{Canonical, DecodeError};
 use offst_proto::report::{ForwardReport, PAGE_MAX, Page, ReceivedReport};
 use offst_proto::{InvoiceId, PaymentId};
@@ -85,6 +87,19 @@ impl History {
     pub fn received(&self, before: Option<u64>, limit: usize) -> Result<Page<ReceivedReport>, StoreError> {
         let columns = "request, from_friend, payment, invoice, currency, amount, time_ms";
         self.page(&RECEIVED, columns, before, limit, read_received)
+    }
+
+    /// How the budgets of an application stand, as far as it is durable. `now_ms`: unix.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn budgets(&self, app: PublicKey, budgets: &Budgets, now_ms: u64) -> Result<Vec<BudgetReport>, StoreError> {
+        // As of one moment: a payment is under way or spent.
+        let moment = self.connection.unchecked_transaction()?;
+        let mut statement = moment.prepare_cached("SELECT value FROM payment WHERE is_open = 1")?;
+        let open = statement.query_map([], |row| row.get::<_, Bytes>(0))?;
+        let open = open.map(|bytes| value("a payment", &bytes?)).collect::<Result<Vec<Payment>, _>>()?;
+        Ok(budget_reports(app, budgets, &load_spendings(&moment)?, open.iter(), now_ms))
     }
 
     /// `read` finds the columns behind whether the row is whole, and its number.

@@ -1,10 +1,10 @@
 //! All rows that a running node needs. What has ended stays in the database only.
 
-use crate::checksum::TABLES;
-use crate::database::Store;
+use crate::checksum::{SPENDING, TABLES};
+use crate::database::{Store, schema_version};
 use crate::error::StoreError;
 use offst_crypto::PublicKey;
-use offst_funder::{FunderImage, HopKey, LineKey};
+use offst_funder::{FunderImage, HopKey, LineKey, Spendings};
 use offst_ledger::{AccountImage, Direction, EvidenceRows};
 use offst_proto::encoding::{Canonical, DecodeError};
 use offst_proto::key_replacement::KeyReplacement;
@@ -90,6 +90,7 @@ impl Store {
         for bytes in self.rows("SELECT value FROM payment WHERE is_open = 1", |row| row.get::<_, Bytes>(0))? {
             image.payments.push(value("a payment", &bytes)?);
         }
+        image.spendings = load_spendings(&self.connection)?;
         let auto_clear =
             self.rows("SELECT value FROM setting WHERE name = 'auto_clear'", |row| row.get::<_, bool>(0))?;
         image.auto_clear = auto_clear == [true];
@@ -146,6 +147,20 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// What applications have spent.
+pub(crate) fn load_spendings(connection: &Connection) -> Result<Spendings, StoreError> {
+    if schema_version(connection)? < SPENDING.since {
+        return Ok(Spendings::new());
+    }
+    let sql = "SELECT app, currency, value FROM spending";
+    let rows = rows_with(connection, sql, [], |row| {
+        Ok((row.get::<_, Bytes>(0)?, row.get::<_, String>(1)?, row.get::<_, Bytes>(2)?))
+    })?;
+    rows.into_iter()
+        .map(|(app, text, bytes)| Ok(((public_key(&app)?, currency(&text)?), value("what an app has spent", &bytes)?)))
+        .collect()
 }
 
 /// The rows of all accounts, or of those with one friend, with their numbers. The caller holds a

@@ -2,7 +2,7 @@
 
 use crate::checksum::{
     ACCOUNT, ARRIVAL, CHECKPOINT, FORWARD, FORWARDED, FRIEND, HEAD, INDEX_SERVER, INVOICE, KEY_REPLACEMENT, OPENINGS,
-    PAYMENT, PEER_BACKUP, PENDING, QUEUED, RECEIVED, RECOVERY, RELAY, SETTING, STATEMENT, TOMBSTONE, Table,
+    PAYMENT, PEER_BACKUP, PENDING, QUEUED, RECEIVED, RECOVERY, RELAY, SETTING, SPENDING, STATEMENT, TOMBSTONE, Table,
 };
 use crate::database::Store;
 use crate::error::StoreError;
@@ -150,6 +150,8 @@ impl Writer<'_> {
                 matches!(payment.progress, Progress::Searching | Progress::Committed),
                 &payment.to_canonical_bytes(),
             ),
+            Change::Spending(app, currency, spending) => self
+                .put(&SPENDING, [Blob(app.as_bytes()), text(currency.as_str()), Blob(&spending.to_canonical_bytes())]),
             Change::Forwarded(forward, preimage) => self.write_forwarded(forward, *preimage),
             Change::Received(received, preimage) => self.write_received(received, *preimage),
             Change::PeerBackup(key, Some(sealed)) => self.put(&PEER_BACKUP, [Blob(key.as_bytes()), Blob(sealed)]),

@@ -4,8 +4,11 @@ mod machines;
 
 use machines::{Machine, order, pair, pay, replacement, rest, settle, settle_in};
 use offst_crypto::{Identity, Preimage};
-use offst_funder::{Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, Progress, RecoveryRecord};
+use offst_funder::{
+    Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, Progress, RecoveryRecord, Spending,
+};
 use offst_ledger::{AccountChange, AccountImage};
+use offst_proto::budget::Period;
 use offst_proto::report::{ForwardReport, ReceivedReport};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
@@ -85,6 +88,11 @@ fn full(folder: &Path) -> Machine {
         Change::KeyReplacement(replacement(1, server(9).public_key)),
         Change::Forwarded(forwarded, Preimage::from_bytes([1; 32])),
         Change::Received(received, Preimage::from_bytes([2; 32])),
+        Change::Spending(
+            server(8).public_key,
+            Currency::default(),
+            Spending { since_ms: 1, period: Some(Period::Week), until_ms: 9, spent: 500 },
+        ),
         Change::PeerBackup(other.key, Some(vec![7; 40])),
         Change::Recovery(Some(RecoveryRecord::new(14, false))),
     ];
@@ -100,7 +108,7 @@ fn full_file(folder: &Path) -> (PathBuf, offst_crypto::PublicKey, Vec<u8>) {
     (path, key, bytes)
 }
 
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     "node",
     "friend",
     "account",
@@ -122,6 +130,7 @@ const TABLES: [&str; 21] = [
     "received",
     "peer_backup",
     "recovery",
+    "spending",
 ];
 
 /// Everything that a reader of the database could see of it.

@@ -4,7 +4,10 @@ mod machines;
 
 use machines::{Machine, connect, pair, pay, rest};
 use offst_crypto::{Ed25519Verifier, Identity};
-use offst_funder::{Archive, Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, RecoveryRecord, Reply};
+use offst_funder::{
+    Archive, Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, RecoveryRecord, Reply, Spending,
+};
+use offst_proto::budget::{Budgets, Period};
 use offst_proto::friend::FriendMessage;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
@@ -163,7 +166,7 @@ fn other_files_are_refused_in_a_sentence() {
     for outcome in outcomes {
         assert!(matches!(outcome, Err(StoreError::Newer(_))), "{outcome:?}");
     }
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
     for error in [Store::open(&text, key).unwrap_err(), Store::open(&path, other).unwrap_err()] {
         assert!(!error.to_string().contains('\n'));
     }
@@ -433,4 +436,44 @@ fn a_damaged_row_is_neither_loaded_nor_copied() {
     assert_eq!(error.to_string(), "the database is damaged: rows of the table friend are not what was written (1)");
     assert!(matches!(Store::copy(&path, key, &copy), Err(StoreError::Unsound(faults)) if faults.len() == 1));
     assert!(!copy.exists());
+}
+
+/// What an earlier version has written is read, checked and copied as it is, and brought to this version when a node opens it.
+#[test]
+fn a_database_of_the_version_before_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machines = pair(folder.path());
+    pay(&mut machines, 1, 300);
+    let [machine, _] = machines;
+    let Machine { key, path, store, .. } = machine;
+    store.close().unwrap();
+    let earlier = rusqlite::Connection::open(&path).unwrap();
+    earlier.execute_batch("DROP TABLE spending; PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(earlier);
+    let (copy, app) = (folder.path().join("copy.db"), Identity::from_seed([9; 32]).public_key());
+    Store::copy(&path, key, &copy).unwrap();
+    for path in [&path, &copy] {
+        let audit = Store::audit(path, key).unwrap();
+        assert!(audit.is_sound(), "{audit:?}");
+    }
+    let budgets = Budgets::new(7, vec!["500/day".parse().unwrap()]).unwrap();
+    let standing = |path| History::open(path).unwrap().budgets(app, &budgets, 86_400_000).unwrap();
+    assert_eq!(standing(&copy)[0].left(), 500);
+    let mut store = Store::open(&path, key).unwrap();
+    assert!(store.load().unwrap().spendings.is_empty());
+    let spending = Spending { since_ms: 7, period: Some(Period::Day), until_ms: 2 * 86_400_000, spent: 380 };
+    for spent in [1, 380] {
+        store.commit(&[Change::Spending(app, Currency::default(), Spending { spent, ..spending })]).unwrap();
+    }
+    assert_eq!(store.load().unwrap().spendings, [((app, Currency::default()), spending)].into());
+    assert_eq!((standing(&path)[0].spent, standing(&path)[0].left()), (380, 120));
+    store.close().unwrap();
+    let audit = Store::audit(&path, key).unwrap();
+    assert!(audit.is_sound(), "{audit:?}");
+    // The copy is older than the program, and no more than that.
+    let made = rusqlite::Connection::open(&copy).unwrap();
+    made.pragma_update(None, "user_version", 2).unwrap();
+    drop(made);
+    let faults = Store::audit(&copy, key).unwrap().faults;
+    assert!(faults.iter().any(|fault| fault.contains("not those that this version makes")), "{faults:?}");
 }

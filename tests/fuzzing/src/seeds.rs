@@ -474,6 +474,7 @@ pub(crate) fn row() -> Seeds {
     let invoice = InvoiceRecord { invoice: invoices()[1].clone(), status: InvoiceStatus::Paid, created_ms: 5 };
     let payment = Payment {
         id: PaymentId::from_bytes([6; 16]),
+        app: Some(key(4)),
         destination: key(3),
         invoice: Some((InvoiceId::from_bytes([7; 16]), Secret::from_bytes([9; 32]))),
         currency: Currency::default(),

@@ -54,6 +54,7 @@ impl World {
                 format!("node {index} hears from node {}: {text}", self.index(*key))
             }
             Input::Found(..) => format!("node {index} has looked something up"),
+            Input::Budgets(_) => format!("node {index} is told what its applications may spend"),
             Input::Command(_, command) => {
                 let text: String = format!("{command:?}").chars().take(120).collect();
                 format!("node {index} is told: {text}")

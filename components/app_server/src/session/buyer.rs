@@ -112,7 +112,7 @@ impl buyer::Server for Buyer {
         match read_order(params.get()?.get_order()?) {
             Ok(order) => {
                 let payment_id = order.payment_id;
-                let reply = self.context.command(Command::Pay(Box::new(order))).await?;
+                let reply = self.context.command(Command::PayFor(self.context.app, Box::new(order))).await?;
                 self.answer(payment_id, reply, results.get().init_result()).await
             }
             Err(sentence) => {

@@ -7,8 +7,8 @@ use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};
 use offst_proto::app::{
-    read_currency, read_payment_id, write_contact, write_forward, write_friend, write_friend_statement, write_invoice,
-    write_payment, write_received, write_server,
+    read_currency, read_payment_id, write_budget, write_contact, write_forward, write_friend, write_friend_statement,
+    write_invoice, write_payment, write_received, write_server,
 };
 use offst_proto::report::{PAGE_MAX, PaymentReport, ServerReport};
 use offst_proto::wire::app_capnp::{self as wire, reports};
@@ -153,6 +153,24 @@ impl reports::Server for Reports {
         let mut list = results.get().init_records(length(&replacements)?);
         for (position, replacement) in (0..).zip(&replacements) {
             list.set(position, replacement.wire());
+        }
+        Ok(())
+    }
+
+    async fn budgets(
+        self: Rc<Self>,
+        _: reports::BudgetsParams,
+        mut results: reports::BudgetsResults,
+    ) -> Result<(), Error> {
+        let budgets = match self.context.command(Command::Budgets(self.context.app)).await? {
+            Reply::Budgets(budgets) => budgets,
+            reply => return Err(unexpected(&reply)),
+        };
+        results.get().set_limited(budgets.is_some());
+        let budgets = budgets.unwrap_or_default();
+        let mut list = results.get().init_budgets(length(&budgets)?);
+        for (position, budget) in (0..).zip(&budgets) {
+            write_budget(budget, list.reborrow().get(position));
         }
         Ok(())
     }

@@ -4,9 +4,12 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery, Limits, Permissions, serve};
+use offst_app_server::{
+    Backend, BackendGone, Grant, HistoryKind, HistoryPage, HistoryQuery, Limits, Permissions, serve,
+};
 use offst_crypto::{Identity, PublicKey, Secret};
 use offst_funder::{Command, Reply};
+use offst_proto::budget::BudgetReport;
 use offst_proto::friend_statement::{AccountEvidence, FriendStatement};
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
@@ -135,6 +138,17 @@ pub fn friend_statement(currency: Option<Currency>) -> FriendStatementReport {
     }
 }
 
+pub fn budgets() -> [BudgetReport; 2] {
+    let report = |text: &str, spent, under_way, until_ms| BudgetReport {
+        budget: text.parse().unwrap(),
+        spent,
+        under_way,
+        until_ms,
+    };
+    // The owner has lowered the first one since.
+    [report("500/day", 380, 200, Some(86_400_000)), report("20:hours", 0, u128::MAX, None)]
+}
+
 impl Fake {
     pub fn new(friends: Vec<FriendReport>) -> Arc<Self> {
         Arc::new(Fake {
@@ -156,10 +170,11 @@ impl Fake {
                 Reply::Contact(ContactReport { public_key: identity(NODE).public_key(), relays: vec![], address: None })
             }
             Command::KeyReplacements => Reply::KeyReplacements(vec![key_replacement()]),
-            Command::Pay(order) => Reply::Payment(Box::new(PaymentReport {
+            Command::PayFor(_, order) => Reply::Payment(Box::new(PaymentReport {
                 payment_id: order.payment_id,
                 ..payment(1, PaymentStatus::Paid)
             })),
+            Command::Budgets(app) => Reply::Budgets((*app == identity(APP).public_key()).then(|| budgets().to_vec())),
             Command::Quote(order) if order.max_fee == Some(0) => Reply::Refused("there is no way".into()),
             Command::Quote(_) => Reply::Quote(Box::new(QuoteReport {
                 currency: Currency::default(),
@@ -258,7 +273,7 @@ impl Backend for Fake {
 pub struct Running {
     pub fake: Arc<Fake>,
     pub ticket: ServerTicket,
-    pub permissions: watch::Sender<BTreeMap<PublicKey, Permissions>>,
+    pub grants: watch::Sender<BTreeMap<PublicKey, Grant>>,
     pub stop: CancellationToken,
     pub ended: tokio::task::JoinHandle<std::io::Result<()>>,
     _guard: DropGuard,
@@ -269,9 +284,9 @@ pub async fn start(fake: Arc<Fake>, granted: &str, limits: Limits) -> Running {
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
     let ticket = ServerTicket { public_key: identity(NODE).public_key(), address };
     let granted: Permissions = granted.parse().unwrap();
-    let (permissions, receiver) = watch::channel(BTreeMap::from([(identity(APP).public_key(), granted)]));
+    let (grants, receiver) = watch::channel(BTreeMap::from([(identity(APP).public_key(), granted.into())]));
     let stop = CancellationToken::new();
     let authenticator = Authenticator::new(&identity(NODE));
     let ended = tokio::spawn(serve(listener, authenticator, fake.clone(), receiver, limits, stop.clone()));
-    Running { fake, ticket, permissions, stop: stop.clone(), ended, _guard: stop.drop_guard() }
+    Running { fake, ticket, grants, stop: stop.clone(), ended, _guard: stop.drop_guard() }
 }

@@ -3,6 +3,7 @@
 mod asking;
 mod backups;
 mod both_ends;
+mod budgets;
 mod circles;
 mod failures;
 mod friends;

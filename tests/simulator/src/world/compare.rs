@@ -19,6 +19,7 @@ pub(super) fn check_rows(live: &Funder, stored: &Funder) {
     assert_eq!(live.forwards, stored.forwards, "{what}: requests that are carried on");
     assert_eq!(live.arrivals, stored.arrivals, "{what}: requests that end here");
     assert_eq!(live.invoices, stored.invoices, "{what}: invoices");
+    assert_eq!(live.spendings, stored.spendings, "{what}: what applications have spent");
     assert_eq!(live.auto_clear, stored.auto_clear, "{what}: the clearing of rings");
     assert_eq!(live.recovery, stored.recovery, "{what}: the recovery");
     check_payments(live.payments, stored.payments);

@@ -4,7 +4,7 @@ use crate::trace::Trace;
 use offst_crypto::{Preimage, PublicKey};
 use offst_funder::{
     Archive, Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment,
-    Progress,
+    Progress, Spendings,
 };
 use offst_ledger::{AccountChange, AccountImage, Direction, EvidenceRows, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
@@ -43,6 +43,7 @@ pub struct Disk {
     open_invoices: BTreeSet<InvoiceId>,
     payments: BTreeMap<PaymentId, Vec<u8>>,
     open_payments: BTreeSet<PaymentId>,
+    spendings: Spendings,
     auto_clear: bool,
     /// What the node has earned as a mediator.
     pub forwarded: Vec<ForwardReport>,
@@ -228,6 +229,9 @@ impl Commit for Disk {
                     keep(&mut self.open_payments, payment.id, is_open);
                     put(&mut self.payments, payment.id, Some(payment));
                 }
+                Change::Spending(app, currency, spending) => {
+                    self.spendings.insert((*app, currency.clone()), *spending);
+                }
                 Change::Forwarded(report, preimage) => {
                     self.preimages.push((report.request_id, report.from, report.time_ms, *preimage));
                     self.forwarded.push(report.clone());
@@ -281,6 +285,7 @@ impl Disk {
             arrivals: self.arrivals.iter().map(|(key, row)| (key.clone(), read::<Arrival>(row))).collect(),
             invoices: self.open_invoices.iter().map(|id| read(&self.invoices[id])).collect(),
             payments: self.open_payments.iter().map(|id| read(&self.payments[id])).collect(),
+            spendings: self.spendings.clone(),
             auto_clear: self.auto_clear,
             recovery: self.recovery.as_deref().map(read),
         }

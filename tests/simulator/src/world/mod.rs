@@ -93,6 +93,8 @@ pub struct Node {
     copy: Option<Box<Disk>>,
     inbox: VecDeque<Input>,
     booted: u64,
+    /// What its clock shows beyond the time that it is, ms.
+    pub clock_ahead_ms: u64,
     /// It runs, but does nothing.
     pub is_frozen: bool,
     /// The next transaction takes so many ms.
@@ -308,6 +310,7 @@ impl World {
                     past: Vec::new(),
                     copy: None,
                     inbox: VecDeque::new(),
+                    clock_ahead_ms: 0,
                     booted: 0,
                     is_frozen: false,
                     slow_ms: 0,

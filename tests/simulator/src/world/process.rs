@@ -1,7 +1,7 @@
 //! What a process does: it starts, runs batches, and dies in them.
 
 use super::disk::Disk;
-use super::{Crash, Deed, EPOCH_MS, Fault, Packet, World, checks, pair};
+use super::{Crash, Deed, EPOCH_MS, Fault, Node, Packet, World, checks, pair};
 use offst_funder::{Effects, Funder, Input, Moment, Output};
 
 impl World {
@@ -94,7 +94,8 @@ impl World {
 
     /// The time as a node sees it.
     pub fn now(&self, index: usize) -> Moment {
-        Moment { uptime_ms: self.time - self.nodes[index].booted, unix_ms: EPOCH_MS + self.time }
+        let Node { booted, clock_ahead_ms, .. } = &self.nodes[index];
+        Moment { uptime_ms: self.time - booted, unix_ms: EPOCH_MS + self.time + clock_ahead_ms }
     }
 
     fn note_inputs(&mut self, index: usize, inputs: &[Input]) {
