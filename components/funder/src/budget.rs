@@ -200,3 +200,139 @@ impl Batch<'_> {
         Some(budget_reports(app, budgets, &state.spendings, state.payments.values(), self.now.unix_ms))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Circle;
+    use offst_crypto::Identity;
+    use offst_proto::calendar::DAY_MS;
+    use proptest::prelude::*;
+
+    fn key(seed: u8) -> PublicKey {
+        Identity::from_seed([seed; 32]).public_key()
+    }
+
+    fn budget(text: &str) -> Budget {
+        text.parse().unwrap()
+    }
+
+    fn payment(id: u8, app: Option<u8>, total: u128, progress: Progress) -> Payment {
+        Payment {
+            id: PaymentId::from_bytes([id; 16]),
+            app: app.map(key),
+            destination: key(9),
+            circle: None,
+            invoice: None,
+            currency: Currency::default(),
+            total,
+            max_fee: None,
+            timeout_ms: 60_000,
+            created_ms: 1,
+            ended_ms: None,
+            progress,
+            reason: String::new(),
+            parts: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_row_without_an_app_is_what_it_was_before_there_were_budgets() {
+        let (without, with) = [None, Some(1)].map(|app| payment(1, app, 5, Progress::Paid)).into();
+        let bytes: Vec<u8> = with.to_canonical_bytes();
+        assert_eq!(without.to_canonical_bytes(), bytes[..bytes.len() - 32]);
+        for payment in [without, with] {
+            assert_eq!(Payment::from_canonical_bytes(&payment.to_canonical_bytes()), Ok(payment));
+        }
+        assert!((bytes.len() - 31..bytes.len()).all(|end| Payment::from_canonical_bytes(&bytes[..end]).is_err()));
+        let spending = Spending { since_ms: 7, period: Some(Period::Week), until_ms: DAY_MS, spent: 380 };
+        let bytes = spending.to_canonical_bytes();
+        assert_eq!(Spending::from_canonical_bytes(&bytes), Ok(spending));
+        assert!((0..bytes.len()).all(|end| Spending::from_canonical_bytes(&bytes[..end]).is_err()));
+    }
+
+    #[test]
+    fn what_is_under_way_is_that_of_the_app_in_the_currency() {
+        let hours = Payment { currency: "hours".parse().unwrap(), ..payment(5, Some(1), 1000, Progress::Committed) };
+        let cycle = Payment { circle: Some(Circle::Clearing), ..payment(6, Some(1), 1000, Progress::Committed) };
+        let payments = [
+            payment(1, Some(1), 1, Progress::Searching),
+            payment(2, Some(1), 20, Progress::Committed),
+            payment(3, Some(1), 1000, Progress::Failed),
+            payment(4, Some(1), 1000, Progress::Paid),
+            hours,
+            cycle,
+            payment(7, Some(2), 1000, Progress::Committed),
+            payment(8, None, 1000, Progress::Committed),
+        ];
+        let budgets = Budgets::new(7, vec![budget("100")]).unwrap();
+        let reports = budget_reports(key(1), &budgets, &Spendings::new(), payments.iter(), 5);
+        assert_eq!((reports[0].under_way, reports[0].left(), reports[0].until_ms), (21, 79, None));
+    }
+
+    /// The rules alone: an application that orders whatever it may, at any clock.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Order(u128),
+        /// The payment with this number, of those under way, is paid or fails.
+        End(usize, bool),
+        /// The clock shows this.
+        Clock(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (0..120_u128).prop_map(Step::Order),
+            3 => (any::<usize>(), any::<bool>()).prop_map(|(number, is_paid)| Step::End(number, is_paid)),
+            2 => (0..40 * DAY_MS).prop_map(Step::Clock),
+        ];
+        prop::collection::vec(step, 1..80)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_paid_in_a_period_is_within_the_budget(steps in steps(), period in 0..4_usize) {
+            let period = [None, Some(Period::Day), Some(Period::Week), Some(Period::Month)][period];
+            let budget = Budget { currency: Currency::default(), amount: 200, period };
+            let whose = (7, key(1));
+            let place = (key(1), Currency::default());
+            let (mut stored, mut payments, mut now_ms) = (Spendings::new(), Vec::new(), 0);
+            // By the end of the period in which it was paid: one that is over never comes again.
+            let mut paid: BTreeMap<u64, u128> = BTreeMap::new();
+            for step in steps {
+                let (report, running) = standing(&budget, whose, &stored, payments.iter(), now_ms);
+                prop_assert!(report.spent + report.under_way <= budget.amount);
+                if let Some(before) = stored.get(&place) {
+                    prop_assert!(running == *before || (now_ms >= before.until_ms && running.until_ms > before.until_ms));
+                }
+                match step {
+                    Step::Order(amount) if amount <= report.left() => {
+                        stored.insert(place.clone(), running);
+                        payments.push(payment(1, Some(1), amount, Progress::Searching));
+                    }
+                    Step::End(number, is_paid) if !payments.is_empty() => {
+                        let payment = payments.swap_remove(number % payments.len());
+                        if is_paid {
+                            let spent = running.spent + cost(&payment);
+                            stored.insert(place.clone(), Spending { spent, ..running });
+                            let sum = paid.entry(running.until_ms).or_default();
+                            *sum += payment.total;
+                            prop_assert!(*sum <= budget.amount);
+                        }
+                    }
+                    Step::Order(_) | Step::End(..) => {}
+                    Step::Clock(unix_ms) => now_ms = unix_ms,
+                }
+            }
+        }
+
+        #[test]
+        fn a_change_of_the_period_forgets_nothing(spent: u128, from in 0..4_usize, to in 0..4_usize, now_ms in 0..40 * DAY_MS) {
+            let texts = ["200", "200/day", "200/week", "200/month"];
+            let before = Spending { spent, ..Spending::running(None, 7, &budget(texts[from]), now_ms) };
+            let after = Spending::running(Some(&before), 7, &budget(texts[to]), now_ms);
+            prop_assert_eq!(after, Spending { spent, ..Spending::running(None, 7, &budget(texts[to]), now_ms) });
+            prop_assert_eq!(Spending::running(Some(&before), 8, &budget(texts[to]), now_ms).spent, 0);
+        }
+    }
+}
