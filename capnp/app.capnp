@@ -378,6 +378,8 @@ struct Payment {
   receipt @11 :Text;
   # The content of the receipt's file. Empty: not paid yet, or left out in a list.
   kind @12 :PaymentKind;
+  app @13 :Data;
+  # The app that has ordered it. Empty: the node itself, or not known.
 }
 
 enum PaymentKind {

@@ -295,6 +295,9 @@ fn details(payment: &PaymentReport) -> String {
     if let Some(invoice_id) = payment.invoice_id {
         lines.insert(4, format!("invoice:     {invoice_id}"));
     }
+    if let Some(app) = payment.app {
+        lines.push(format!("ordered by:  {app}"));
+    }
     if !payment.reason.is_empty() {
         lines.insert(2, format!("reason:      {}", text::clean(&payment.reason)));
     }
@@ -309,6 +312,7 @@ mod tests {
 
     fn payment(status: PaymentStatus, reason: &str) -> PaymentReport {
         PaymentReport {
+            app: None,
             payment_id: PaymentId::from_bytes([2; 16]),
             status,
             kind: PaymentKind::Payment,

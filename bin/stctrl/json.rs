@@ -117,6 +117,7 @@ pub(super) fn payment(payment: &PaymentReport) -> Value {
         "reason": payment.reason,
         "created_ms": payment.created_ms,
         "duration_ms": payment.duration_ms,
+        "app": payment.app.map(|app| app.to_string()),
     })
 }
 
@@ -222,6 +223,7 @@ mod tests {
     #[test]
     fn a_payment_has_the_fields_of_the_contract() {
         let report = PaymentReport {
+            app: Some(Identity::from_seed([1; 32]).public_key()),
             payment_id: PaymentId::from_bytes([2; 16]),
             status: PaymentStatus::Pending,
             kind: PaymentKind::Payment,
@@ -249,6 +251,7 @@ mod tests {
             "reason": "node1 is away",
             "created_ms": 5,
             "duration_ms": 6,
+            "app": "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w",
         });
         assert_eq!(payment(&report), expected);
     }

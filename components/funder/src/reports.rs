@@ -63,6 +63,7 @@ impl Payment {
             reason: self.reason.clone(),
             created_ms: self.created_ms,
             duration_ms: self.ended_ms.unwrap_or(now_ms).saturating_sub(self.created_ms),
+            app: self.app,
             receipt: self.receipt().map(|receipt| receipt.to_toml()),
         }
     }

@@ -189,6 +189,8 @@ pub struct PaymentReport {
     pub duration_ms: u64,
     /// The receipt's file, for a payment that was paid.
     pub receipt: Option<String>,
+    /// The application that has ordered it; none: the node itself, or not known.
+    pub app: Option<PublicKey>,
 }
 
 /// An invoice of this node.

@@ -342,6 +342,7 @@ pub(crate) fn app() -> Seeds {
     let contact = ContactReport { public_key: key(1), relays: vec![server(2)], address: Some(server(3).address) };
     value!(friend_ticket, write_contact, contact);
     let payment = PaymentReport {
+        app: Some(key(5)),
         payment_id: PaymentId::from_bytes([4; 16]),
         status: PaymentStatus::Pending,
         destination: key(5),

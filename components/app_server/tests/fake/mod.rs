@@ -45,6 +45,7 @@ pub fn part() -> PartPlan {
 
 pub fn payment(number: u8, status: PaymentStatus) -> PaymentReport {
     PaymentReport {
+        app: Some(identity(APP).public_key()),
         payment_id: PaymentId::from_bytes([number; 16]),
         status,
         kind: offst_proto::report::PaymentKind::Payment,

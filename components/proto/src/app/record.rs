@@ -77,6 +77,9 @@ pub fn write_payment(payment: &PaymentReport, mut builder: wire::payment::Builde
     builder.set_reason(payment.reason.as_str());
     builder.set_created_ms(payment.created_ms);
     builder.set_duration_ms(payment.duration_ms);
+    if let Some(app) = &payment.app {
+        builder.set_app(app.as_bytes());
+    }
     if let Some(receipt) = &payment.receipt {
         builder.set_receipt(receipt.as_str());
     }
@@ -89,7 +92,9 @@ pub fn write_payment(payment: &PaymentReport, mut builder: wire::payment::Builde
 pub fn read_payment(reader: wire::payment::Reader<'_>) -> Result<PaymentReport, DecodeError> {
     let invoice_id = reader.get_invoice_id()?;
     let receipt = read_text(reader.get_receipt())?;
+    let app = reader.get_app()?;
     Ok(PaymentReport {
+        app: if app.is_empty() { None } else { Some(read_key(Ok(app))?) },
         payment_id: read_payment_id(reader.get_payment_id())?,
         status: payment_status_from_wire(reader.get_status()?),
         kind: payment_kind_from_wire(reader.get_kind()?),

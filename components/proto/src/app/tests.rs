@@ -1,4 +1,5 @@
 use super::*;
+use crate::budget::BudgetReport;
 use crate::report::*;
 use crate::route::{PartPlan, Way};
 use crate::test_values::key;
@@ -49,6 +50,7 @@ fn friend() -> FriendReport {
 
 fn payment() -> PaymentReport {
     PaymentReport {
+        app: Some(key(4)),
         payment_id: PaymentId::from_bytes([4; 16]),
         status: PaymentStatus::Pending,
         kind: PaymentKind::Payment,
@@ -105,7 +107,8 @@ fn friends_and_servers_round_trip() {
 #[test]
 fn records_round_trip() {
     round_trip!(payment(), payment, write_payment, read_payment);
-    let spontaneous = PaymentReport { invoice_id: None, receipt: None, status: PaymentStatus::Failed, ..payment() };
+    let spontaneous =
+        PaymentReport { invoice_id: None, receipt: None, app: None, status: PaymentStatus::Failed, ..payment() };
     round_trip!(spontaneous, payment, write_payment, read_payment);
     for kind in [PaymentKind::Rebalance, PaymentKind::Clearing] {
         round_trip!(PaymentReport { kind, ..payment() }, payment, write_payment, read_payment);
@@ -193,4 +196,13 @@ fn snapshot() {
     let hex: String =
         capnp::serialize::write_message_to_words(&message).iter().map(|byte| format!("{byte:02x}")).collect();
     insta::assert_snapshot!(hex, @"00000000070000000000000001000100020000000000000000000000010001000100000000000000010000008200000005050505050505050505050505050505");
+}
+
+#[test]
+fn budgets_round_trip() {
+    let report =
+        |text: &str, until_ms| BudgetReport { budget: text.parse().unwrap(), spent: u128::MAX, under_way: 7, until_ms };
+    for report in [report("500/day", Some(86_400_000)), report("20:hours", None), report("0:hours/month", Some(1))] {
+        round_trip!(report, budget, write_budget, read_budget);
+    }
 }
