@@ -2,6 +2,7 @@
 
 mod town;
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use town::{Said, Town};
 
@@ -50,12 +51,13 @@ fn what_is_above_the_budget_is_refused_and_a_death_forgets_nothing() {
     assert!(document.document()["error"].as_str().unwrap().contains(sentence), "{document:?}");
     let other = shop(&town, &[&send("1")[..], &["--currency", "hours"]].concat());
     other.assert_refused(1, &["this app has no budget in hours"]);
+    let apps = |town: &Town| town.run("stnode", &["apps", "--dir", "a"]).expect();
+    assert!(apps(&town).contains("may spend 100 credits in all; 40 are left"), "{}", apps(&town));
     // The owner's own app is not bounded by it.
     town.stctrl("a", &send("500")).expect();
 
     town.kill("a");
-    let listed = town.run("stnode", &["apps", "--dir", "a"]).expect();
-    assert!(listed.contains("may spend 100 credits in all; 40 are left"), "{listed}");
+    assert!(apps(&town).contains("may spend 100 credits in all; 40 are left"), "{}", apps(&town));
     town.start("a");
     town.wait_online(&["a"]);
     assert_eq!(standing(&town), ["60", "0", "40"]);
@@ -68,9 +70,14 @@ fn what_is_above_the_budget_is_refused_and_a_death_forgets_nothing() {
     trust(&town, &["--budget", "150/day"]);
     town.wait_until("the node has seen the new budget", |town| standing(town) == ["100", "0", "50"]);
     shop(&town, &send("51")).assert_refused(1, &["150 credits a day; 50 are left until ", " 00:00 UTC"]);
-    let audited = town.stop("a");
-    assert_eq!(audited, 0);
-    town.run("stnode", &["check", "--dir", "a"]).expect();
+    let payments = shop(&town, &["funds", "payments", "--json"]).json();
+    let apps_of_payments: BTreeSet<_> =
+        payments.as_array().unwrap().iter().map(|payment| payment["app"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(apps_of_payments.len(), 2, "the owner's and this one: {payments}");
+    assert_eq!(town.stop("a"), 0);
+    assert!(apps(&town).contains("150 credits a day; 50 are left"), "{}", apps(&town));
+    // Having looked has changed nothing.
+    assert_eq!(town.run("stnode", &["check", "--dir", "a", "--json"]).json()["sealed"], true);
 }
 
 /// Ten orders over ten connections: those that are paid are within the budget.

@@ -94,7 +94,7 @@ pub(super) fn trust(Trust { dir, app, permissions, budgets, force }: Trust) -> O
         )));
     }
     let before = reading.trusted.get(&name).filter(|before| before.public_key == public_key);
-    let budgets = chosen(budgets, before.map(|before| &before.budgets), clock::now_ms()?)?;
+    let budgets = chosen(budgets, before.map(|before| &before.budgets))?;
     if !permissions.buyer && before.is_none() && !budgets.are_unlimited() {
         return Err(Failure::input("a budget is for an app that may pay: give it the permission buyer, too"));
     }
@@ -104,7 +104,7 @@ pub(super) fn trust(Trust { dir, app, permissions, budgets, force }: Trust) -> O
 
 /// The budgets that count from now on. What was spent goes on counting while the application has any: to begin anew it is
 /// trusted no longer, and then again.
-fn chosen(choices: Vec<Choice>, before: Option<&Budgets>, now_ms: u64) -> Outcome<Budgets> {
+fn chosen(choices: Vec<Choice>, before: Option<&Budgets>) -> Outcome<Budgets> {
     if choices.is_empty() {
         return Ok(before.cloned().unwrap_or_default());
     }
@@ -115,7 +115,10 @@ fn chosen(choices: Vec<Choice>, before: Option<&Budgets>, now_ms: u64) -> Outcom
         Choice::Budget(budget) => Ok(budget),
         Choice::NoLimit => Err(Failure::input("\"--budget none\" takes every limit away: give it alone")),
     });
-    let since_ms = before.filter(|before| !before.are_unlimited()).map_or(now_ms, Budgets::since_ms);
+    let since_ms = match before.filter(|before| !before.are_unlimited()) {
+        Some(before) => before.since_ms(),
+        None => clock::now_ms()?,
+    };
     Budgets::new(since_ms, budgets.collect::<Result<_, _>>()?).map_err(Failure::input)
 }
 
