@@ -322,11 +322,10 @@ fn an_app_has_budgets() {
     ] {
         place.refused(&format!("{trust} {arguments}"), 2, &[message]);
     }
-    place.refused(
-        "trust --dir node0 --app app2.ticket --permissions routes --budget 5",
-        2,
-        &["a budget is for an app that may pay"],
-    );
+    for app in ["app1", "app2"] {
+        let line = format!("trust --dir node0 --app {app}.ticket --permissions routes --budget 5");
+        place.refused(&line, 2, &["a budget is for an app that may pay"]);
+    }
     assert_eq!(place.files(), before);
     place.done(&format!("{trust} --budget none"));
     assert!(!file().contains("budget"), "{}", file());

@@ -93,11 +93,12 @@ pub(super) fn trust(Trust { dir, app, permissions, budgets, force }: Trust) -> O
             "the file of the app \"{name}\" cannot be read, and a budget may stand in it: say --budget, or --budget none"
         )));
     }
-    let before = reading.trusted.get(&name).filter(|before| before.public_key == public_key);
-    let budgets = chosen(budgets, before.map(|before| &before.budgets))?;
-    if !permissions.buyer && before.is_none() && !budgets.are_unlimited() {
+    let is_bounded = budgets.iter().any(|choice| *choice != Choice::NoLimit);
+    if is_bounded && !permissions.buyer {
         return Err(Failure::input("a budget is for an app that may pay: give it the permission buyer, too"));
     }
+    let before = reading.trusted.get(&name).filter(|before| before.public_key == public_key);
+    let budgets = chosen(budgets, before.map(|before| &before.budgets))?;
     folder.create_inner("trusted")?;
     trusted.put(&name, &TrustedApp { public_key, permissions, budgets })
 }

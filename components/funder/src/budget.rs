@@ -4,17 +4,19 @@
 //! spent (durable, by app and currency) + under way (of the payments that have not ended) + what is asked for <= budget
 //! ```
 //!
-//! A payment is *under way* from its order, which is durable before anything is sent, until it has ended. Then it is spent, in the
-//! transaction that writes its end, or, if it has failed, has cost nothing. So what a payment costs is counted from its order on and at
-//! any moment once: two orders at one time, or a process that dies between any two steps, do not make room for a payment that
-//! there is none for. Nothing is reserved beside the payments themselves, so nothing that is reserved can be lost, or stay.
+//! A payment is *under way* from its order, which is durable before anything is sent, until it has ended. Then it is
+//! spent, in the transaction that writes its end, or, if it has failed, has cost nothing. So what a payment costs is
+//! counted from its order on, and at any moment once: neither two orders at one time, nor a process that dies between two
+//! steps, make room where there is none. Nothing is reserved beside the payments themselves, so nothing that is reserved
+//! can be lost, or stay.
 //!
 //! What counts is what leaves the node: amount and fees. Credit that moves around a cycle of friends comes back, so only
-//! its fees count; clearing a ring of debts is free. Fees are known when a way is: one that costs more than is left is not taken.
+//! its fees count; clearing a ring of debts is free. Fees are known when a way is: one that costs more than is left is
+//! not taken.
 //!
-//! A payment counts in the period in which it ends, and while it is under way in every one. So what is paid in a period never exceeds the
-//! budget. A period begins with the first order after the end of the one before, and is durable with it; a clock that jumps
-//! back does not bring it about again.
+//! A payment counts in the period in which it ends, and in every one while it is under way. So what is paid in a period
+//! never exceeds the budget. A period begins with the first order after the end of the one before, and is durable with
+//! it; a clock that jumps back does not bring it about again.
 
 use crate::machine::Batch;
 use crate::records::{Payment, Progress};
