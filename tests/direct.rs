@@ -212,6 +212,7 @@ fn a_new_address_is_told_to_friends() {
     town.start("b");
     town.wait_online(&["a", "b"]);
     // Nothing is left of it: nobody is called in vain any more.
+    town.wait_until("a knows no address of b", |town| town.friends("a")[0]["address"].is_null());
     town.kill("a");
     town.start("a");
     town.wait_online(&["a", "b"]);

@@ -20,6 +20,8 @@ const CALLS_MAX: usize = 128;
 /// Names that are looked up at the same time. The system cannot be told to stop, so that a lookup may outlive its call by far
 /// and keep a thread that others wait for.
 const LOOK_UPS_MAX: usize = 16;
+/// The parts of a call have no bound of their own: its deadline holds for everything, and says so.
+const UNTIL_THE_DEADLINE: Duration = Duration::MAX;
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -52,9 +54,9 @@ impl Caller {
             let stream = connect(&addresses, deadline).await?;
             // Small messages must not wait for the acknowledgement of those before; a broken socket says so at the next write.
             let _ = stream.set_nodelay(true);
-            let stream = self.authenticator.connect_over(stream, friend, self.timeout).await;
+            let stream = self.authenticator.connect_over(stream, friend, UNTIL_THE_DEADLINE).await;
             let stream: FriendStream = Box::new(stream.map_err(|error| error.to_string())?);
-            FriendLink::greet(stream, hello, self.timeout).await
+            FriendLink::greet(stream, hello, UNTIL_THE_DEADLINE).await
         };
         timeout_at(deadline, called).await.map_err(|_| format!("nobody has answered at {address} in time"))?
     }

@@ -208,9 +208,11 @@ async fn friends_connect_without_a_relay_and_say_where_they_are_called() {
     other.wants(one.key, vec![], one.address.clone());
     let (of_one, of_other) = (one.connected().await, other.connected().await);
     assert_eq!((of_one.1, of_other.1), (Direct::Nowhere, Direct::At(one.address.clone().unwrap())));
-    for node in [one, other] {
+    for node in [&one, &other] {
         assert!(node.counted("friends_direct") > 0);
         assert_eq!(node.counted("friends_direct"), node.counted("friends_online"));
+    }
+    for node in [one, other] {
         node.stop().await;
     }
 }
@@ -228,9 +230,11 @@ async fn a_dead_address_costs_a_moment_and_the_relay_takes_over() {
             node.orders.send(NetworkOrder::Relays(vec![relay.clone()])).ok().unwrap();
         }
         let _links = [one.connected().await, other.connected().await];
-        for node in [one, other] {
+        for node in [&one, &other] {
             assert!(node.counted("friends_online") > 0);
             assert_eq!(node.counted("friends_direct"), 0);
+        }
+        for node in [one, other] {
             node.stop().await;
         }
     }
