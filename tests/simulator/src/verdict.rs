@@ -294,7 +294,7 @@ impl Life {
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
         let misjudged = reports.into_iter().filter_map(|((id, from), report)| {
             let line = |friend| LineKey { friend, currency: currency.clone() };
-            let came = *world.nodes[world.index(from)].requests().get(&line(world.key(index)).hop(id))?;
+            let came = *world.nodes[world.index(from?)].requests().get(&line(world.key(index)).hop(id))?;
             let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.line.currency == *currency);
             let (_, went) = onward.next()?;
             Some(signed(report.fee) - (signed(came) - signed(*went)))
