@@ -251,6 +251,7 @@ impl Life {
                     world.part(&apart, ms, is_silent);
                 }
             }
+            Kind::WriteOffs => self.write_off(),
             Kind::SlowDisks => {
                 for index in [node, to] {
                     world.nodes[index].slow_ms = 1 + world.dice.below_one_of([50, 1_500]) as u64;
