@@ -138,7 +138,7 @@ impl Batch<'_> {
     /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
     /// came over is in doubt, or it has not found its other side again.
     fn what_to_release(&self, outgoing: &HopKey, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
-        let incoming = line(from, &outgoing.line.currency).hop(outgoing.id);
+        let incoming = outgoing.at(from);
         let is_inherited = self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(&incoming));
         if self.is_distrusted(&incoming.line) || is_inherited {
             return None;
@@ -151,7 +151,7 @@ impl Batch<'_> {
     /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
     fn release_upstream(&mut self, outgoing: &HopKey, write_off: WriteOff) -> bool {
         let local = self.state.local;
-        let incoming = line(write_off.from, &outgoing.line.currency).hop(outgoing.id);
+        let incoming = outgoing.at(write_off.from);
         let account = self.account(&incoming.line).expect("a forward's accounts exist");
         if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
             return false;

@@ -110,6 +110,9 @@ impl Life {
         if self.mix.has(Kind::Liars) && self.world.dice.chance(8) {
             self.go_wrong(Kind::Liars);
         }
+        if self.mix.has(Kind::WriteOffs) && self.world.dice.chance(5) {
+            self.go_wrong(Kind::WriteOffs);
+        }
         if !self.world.torn.is_empty() && self.world.dice.chance(20) {
             self.settle_some();
         }
