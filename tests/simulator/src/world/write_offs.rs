@@ -80,6 +80,7 @@ impl World {
             .enumerate()
             .flat_map(|(index, node)| node.requests().into_keys().map(move |hop| (index, hop)))
             .collect();
+        let sold: Vec<BTreeSet<HopKey>> = self.nodes.iter().map(|node| node.sold().into_keys().collect()).collect();
         let mut released = BTreeSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
             for (outgoing, write_off) in node.write_offs() {
@@ -87,7 +88,10 @@ impl World {
                 let mut reached = vec![(index, Some(write_off.from))];
                 while let Some((to, from)) = reached.pop() {
                     for (maker, hop) in &made {
-                        let is_one = hop.id == outgoing.id
+                        // A payment to its own buyer comes back to it under the same id: there it ends.
+                        let end = LineKey { friend: self.key(*maker), currency: hop.line.currency.clone() }.hop(hop.id);
+                        let is_one = !sold[to].contains(&end)
+                            && hop.id == outgoing.id
                             && hop.line.friend == self.key(to)
                             && hop.line.currency == outgoing.line.currency
                             && from.is_none_or(|from| self.key(*maker) == from);
