@@ -110,6 +110,9 @@ interface Config {
   # how much is owed.
   replaceFriendKey @15 (name :Text, ticket :FriendTicket) -> (result :Result);
   # The friend has lost its key: its accounts go on with that of the ticket.
+  writeOff @16 (name :Text, currency :Text, upTo :Text) -> (result :WriteOffResult);
+  # Gives those back their credits whose committed payments the friend has held for too long, although it may still collect them
+  # from us: as many as cost at most upTo, what was written off before and has not ended included. Our own payments stay.
 }
 
 struct Result {
@@ -185,6 +188,30 @@ struct Clearing {
   # Ends at this node. Missing: there is no ring.
   payment @2 :Payment;
   # How clearing it went. Missing: it was only looked for.
+}
+
+struct WriteOffResult {
+  union {
+    report @0 :WriteOff;
+    refused @1 :Text;
+  }
+}
+
+struct WriteOff {
+  released @0 :Held;
+  # Whoever they came from has the credits back. As much may now be lost.
+  waiting @1 :Held;
+  # Of others, held for too long, and not released: they would have passed the limit, or cannot be released now.
+  own @2 :Held;
+  # Of our own, held for too long.
+  atRisk @3 :Held;
+  # All that was ever released and that the friend may still collect.
+}
+
+struct Held {
+  # Committed requests that a friend holds.
+  count @0 :UInt32;
+  amount @1 :Text;
 }
 
 struct InvoiceResult {
@@ -339,6 +366,8 @@ struct Terms {
 struct Overdue {
   requestId @0 :Data;
   amount @1 :Text;
+  writtenOff @2 :Bool;
+  # Whoever it came from has the credits back: we pay for it if the friend collects it.
 }
 
 struct Server {
@@ -411,6 +440,7 @@ struct Invoice {
 struct Forward {
   requestId @0 :Data;
   from @1 :Data;
+  # Empty: it had been written off when it was collected, so nobody has paid us: the amount is lost.
   to @2 :Data;
   currency @3 :Text;
   amount @4 :Text;

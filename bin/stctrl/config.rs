@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::invitation::{self, Accept, Invite};
 use super::progress::with_progress;
 use super::text::clean;
+use super::write_off::{self, WriteOff};
 use crate::files::load_ticket;
 use crate::outcome::Outcome;
 use clap::Subcommand;
@@ -47,6 +48,9 @@ pub(super) enum Config {
     SetFriendRelays(Contact),
     /// Accept a friend's terms for an account on which the two of you do not agree; says the old and the new balance
     ResetFriend(Account),
+    /// Give those their credits back whose committed payments a friend has held for more than a minute. The friend may still
+    /// collect them, and then you pay: at most as much as you say
+    WriteOff(WriteOff),
     /// Print a line of text that invites a friend to an account on these terms
     Invite(Invite),
     /// Add the friend whose invitation, or whose answer to yours, this is, and take its requests. Accepting an invitation prints
@@ -191,6 +195,7 @@ pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outc
     let config = match config {
         Config::Invite(invite) => return invitation::invite(invite, connection, voice),
         Config::Accept(accept) => return invitation::accept(accept, connection, voice),
+        Config::WriteOff(order) => return write_off::run(order, connection, voice),
         config => config,
     };
     let tickets = match &config {
@@ -249,6 +254,7 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
             Config::ResetFriend(_)
             | Config::Invite(_)
             | Config::Accept(_)
+            | Config::WriteOff(_)
             | Config::AddRelay(_)
             | Config::AddIndex(_)
             | Config::AddFriend(_)

@@ -51,7 +51,8 @@ fn account_lines(line: &LineReport) -> Vec<String> {
         format!("RPD={}", line.remote_pending_debt),
     ]);
     // Somebody must do something about these.
-    lines.extend(line.overdue.iter().map(|request| format!("OVERDUE={}", request.amount)));
+    let what = |written_off| if written_off { "WRITTEN OFF" } else { "OVERDUE" };
+    lines.extend(line.overdue.iter().map(|request| format!("{}={}", what(request.written_off), request.amount)));
     lines
 }
 
@@ -142,7 +143,8 @@ pub(super) mod tests {
             remote_balance,
             reason: "the balances differ".into(),
         };
-        let overdue = vec![OverdueReport { request_id: RequestId::from_bytes([1; 16]), amount: 40 }];
+        let overdue =
+            vec![OverdueReport { request_id: RequestId::from_bytes([1; 16]), amount: 40, written_off: false }];
         let cases = [
             (LineStatus::Waiting, vec!["W: LR=+, RR=+", "B  =100"]),
             (inconsistent(Some(7)), vec!["I: LR=+, RR=+", "I: local  B=10", "I: remote B=7", "B  =100"]),

@@ -164,14 +164,18 @@ fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, Stri
 }
 
 fn of_forward(forward: &ForwardReport) -> Entry {
+    let (kind, change, description) = match forward.from {
+        Some(from) => ("forward", signed(forward.fee), format!("{} from {from} to {}", forward.amount, forward.to)),
+        None => ("written-off", -signed(forward.amount), format!("collected by {}", forward.to)),
+    };
     Entry {
         time_ms: forward.time_ms,
-        kind: "forward",
+        kind,
         id: forward.request_id.to_string(),
         currency: forward.currency.to_string(),
-        change: signed(forward.fee),
+        change,
         fees: 0,
-        description: format!("{} from {} to {}", forward.amount, forward.from, forward.to),
+        description,
     }
 }
 
@@ -246,7 +250,7 @@ pub(super) fn forwards_table(forwards: &[ForwardReport]) -> String {
             &forward.amount.to_string(),
             &forward.fee.to_string(),
             forward.currency.as_str(),
-            &forward.from.to_string(),
+            &forward.from.map_or_else(|| "written off".to_owned(), |from| from.to_string()),
             &forward.to.to_string(),
         ]);
     }
@@ -276,6 +280,24 @@ mod tests {
             1970-01-01 00:00:01,invoice,id,120,0,credit,\"two \"\"loaves\"\", bread\"\r\n\
             1970-01-01 00:00:01,invoice,id,120,0,credit,\"'=cmd()\u{fffd}\u{fffd}x\"\r\n";
         assert_eq!(csv, expected);
+    }
+
+    #[test]
+    fn what_was_collected_after_it_had_been_written_off_is_a_loss() {
+        let key = |seed| offst_crypto::Identity::from_seed([seed; 32]).public_key();
+        let forward = ForwardReport {
+            request_id: offst_proto::RequestId::from_bytes([1; 16]),
+            from: Some(key(1)),
+            to: key(2),
+            currency: "hours".parse().unwrap(),
+            amount: 100,
+            fee: 3,
+            time_ms: 5,
+        };
+        let lost = ForwardReport { from: None, fee: 0, ..forward.clone() };
+        assert_eq!([&forward, &lost].map(|forward| of_forward(forward).change), [3, -100]);
+        assert_eq!([&forward, &lost].map(|forward| of_forward(forward).kind), ["forward", "written-off"]);
+        assert!(forwards_table(&[lost]).contains("| written off |"));
     }
 
     #[test]

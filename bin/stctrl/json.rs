@@ -58,6 +58,7 @@ fn line(line: &LineReport) -> Value {
         "overdue": line.overdue.iter().map(|request| json!({
             "request_id": request.request_id.to_string(),
             "amount": request.amount.to_string(),
+            "written_off": request.written_off,
         })).collect::<Vec<_>>(),
     });
     if let LineStatus::Inconsistent { local_balance, remote_balance, reason } = &line.status {
@@ -145,7 +146,7 @@ pub(super) fn invoice(invoice: &InvoiceReport) -> Value {
 pub(super) fn forward(forward: &ForwardReport) -> Value {
     json!({
         "request_id": forward.request_id.to_string(),
-        "from": forward.from.to_string(),
+        "from": forward.from.map(|from| from.to_string()),
         "to": forward.to.to_string(),
         "currency": forward.currency.as_str(),
         "amount": forward.amount.to_string(),

@@ -7,6 +7,7 @@
 //! | `init` | makes the folder of a new application |
 //! | `info`, `watch`, `events` | what the node reports |
 //! | `config` | friends, relays and index servers |
+//! | `write_off` | what a friend holds for too long is written off |
 //! | `invitation` | becoming friends by two lines of text |
 //! | `seller` | invoices |
 //! | `funds`, `quote`, `circles` | payments, what they would cost, and credit that comes back |
@@ -38,6 +39,7 @@ mod table;
 mod text;
 mod verify;
 mod watch;
+mod write_off;
 
 use crate::manual::Manual;
 use crate::outcome::{self, Outcome, say};
@@ -175,6 +177,8 @@ mod tests {
             "config set-friend-rate -n NAME --mul 4294967295 --add 1",
             "config set-friend-relays -n NAME -f FILE",
             "config reset-friend -n NAME",
+            "config write-off -n NAME --up-to 100",
+            "config write-off -n NAME --up-to 0 --currency hours --json",
             "seller create-invoice -a 5 -o FILE --currency hours --description bread --expiry 60 --qr",
             "seller cancel-invoice -i FILE",
             "seller invoices",
@@ -228,6 +232,8 @@ mod tests {
             "config set-friend-max-debt -n NAME -m -1",
             "config set-friend-rate -n NAME --mul 4294967296 --add 1",
             "config enable-friend",
+            "config write-off -n NAME",
+            "config write-off -n NAME --up-to -1",
             "seller create-invoice -a 0 -o FILE",
             "seller create-invoice -a 1.5 -o FILE",
             "funds pay-invoice -i FILE --timeout 0",

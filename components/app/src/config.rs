@@ -3,8 +3,9 @@
 
 use crate::connect::App;
 use crate::error::AppError;
-use offst_proto::app::{read_text, write_friend_ticket, write_rate, write_server_ticket};
+use offst_proto::app::{read_text, read_write_off, write_friend_ticket, write_rate, write_server_ticket};
 use offst_proto::order::NewFriend;
+use offst_proto::report::WriteOffReport;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::wire::app_capnp as wire;
 use offst_proto::{Currency, Rate};
@@ -125,5 +126,26 @@ commands! {
     /// Clears rings of debts on the node's own from now on, and lets others clear them through it without a fee; or not.
     set_auto_clear(on: bool), set_auto_clear_request: |call| {
         call.set_on(on);
+    }
+}
+
+impl App {
+    /// Gives those back their credits whose committed payments a friend has held for too long, although it may still collect them
+    /// from this node. `up_to`: the most that the friend may then collect of all that was ever written off, credits. The same
+    /// order twice does no more than once.
+    ///
+    /// # Errors
+    /// [`AppError::PermissionDenied`], [`AppError::Refused`]; the connection is lost.
+    pub async fn write_off(&self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, AppError> {
+        let mut request = self.config_client()?.write_off_request();
+        let mut call = request.get();
+        call.set_name(name);
+        call.set_currency(currency.as_str());
+        call.set_up_to(up_to.to_string());
+        let response = request.send().promise.await?;
+        match response.get()?.get_result()?.which()? {
+            wire::write_off_result::Report(report) => Ok(read_write_off(report?)?),
+            wire::write_off_result::Refused(sentence) => Err(AppError::Refused(read_text(sentence)?)),
+        }
     }
 }

@@ -242,6 +242,11 @@ async fn configuring() {
         app.set_friend_contact("node1", &ticket).await.unwrap();
         app.set_auto_clear(true).await.unwrap();
         app.replace_friend_key("node1", &ticket).await.unwrap();
+        assert_eq!(app.write_off("node1", &credit, 1 << 96).await.unwrap(), fake::write_off_report(1 << 96));
+        let refused = app.write_off("node1", &credit, 0).await.unwrap_err();
+        assert_eq!(refused.to_string(), "there is no such friend");
+        let too_much = app.write_off("node1", &credit, u128::MAX).await.unwrap_err();
+        assert_eq!(too_much.to_string(), "an amount is above its bound");
         let refused = app.reset_friend("node1", &credit).await.unwrap_err();
         assert_eq!(refused.to_string(), "there is nothing to reset");
         let too_much = app.set_friend_max_debt("node1", &credit, u128::MAX).await.unwrap_err();
@@ -270,6 +275,8 @@ async fn configuring() {
             Command::SetFriendContact(name(), ticket.clone()),
             Command::SetAutoClear(true),
             Command::ReplaceFriendKey(name(), ticket),
+            Command::WriteOff { name: name(), currency: credit.clone(), up_to: 1 << 96 },
+            Command::WriteOff { name: name(), currency: credit.clone(), up_to: 0 },
             Command::ResetFriend(name(), credit),
         ];
         assert_eq!(running.fake.commands.lock().unwrap()[..], expected);

@@ -7,6 +7,7 @@ use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::order::{NewFriend, Order};
 use offst_proto::report::{
     ClearingReport, ContactReport, FriendReport, InvoiceStatus, PaymentReport, QuoteReport, ServerReport,
+    WriteOffReport,
 };
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, Verified};
@@ -60,6 +61,16 @@ pub enum Command {
     ResetFriend(String, Currency),
     /// A friend has lost its key: its accounts go on with that of the ticket.
     ReplaceFriendKey(String, FriendTicket),
+    /// Gives those back their credits whose committed requests a friend has held for too long, although it may still collect them
+    /// from us.
+    WriteOff {
+        /// The friend.
+        name: String,
+        /// The currency.
+        currency: Currency,
+        /// The most that the friend may then collect of all that was ever written off, credits.
+        up_to: u128,
+    },
     /// Makes an invoice.
     CreateInvoice {
         /// Credits asked for.
@@ -126,6 +137,8 @@ pub enum Reply {
     Quote(Box<QuoteReport>),
     /// What came of looking for a ring of debts.
     Clearing(Box<ClearingReport>),
+    /// What was written off, and what still waits.
+    WrittenOff(WriteOffReport),
     /// No open payment or invoice has this id; history may know it.
     Unknown,
     /// All friends in the order of their names.

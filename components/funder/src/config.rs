@@ -30,6 +30,7 @@ impl Batch<'_> {
             Command::CancelPayment(payment) => self.cancel_payment(id, payment),
             Command::RemoveFriend { name, force, forgive } => self.remove_friend(id, &name, force, forgive),
             Command::DisableFriend { name, force } => self.disable_friend(id, &name, force),
+            Command::WriteOff { name, currency, up_to } => self.write_off(id, &name, &currency, up_to),
             Command::PaymentStatus(_)
             | Command::Friends
             | Command::Relays

@@ -26,6 +26,7 @@
 //! | `relink` | its requests find each other again |
 //! | `archive` | what is looked up in the database beside everything else |
 //! | `reset` | accepting a friend's terms |
+//! | `write_off` | releasing what a friend holds for too long, at the owner's risk |
 //! | `proofs` | what a friend has collected on an account that stopped |
 //! | `succession` | a friend that has lost its key goes on under another one |
 //! | `start` | taking up what the last run left |
@@ -61,6 +62,7 @@ mod settlement;
 mod start;
 mod succession;
 mod timers;
+mod write_off;
 
 pub use archive::{Archive, Found, Inquiry};
 pub use budget::{Spending, Spendings, budget_reports};
@@ -71,3 +73,4 @@ pub use records::{
     Arrival, Circle, Forward, FriendRecord, HopKey, InvoiceRecord, LineKey, Part, Payment, Progress, Promise, Standing,
 };
 pub use recovery::{RecoveryRecord, lost_friend};
+pub use write_off::WriteOff;

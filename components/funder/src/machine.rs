@@ -16,6 +16,7 @@ use crate::recovery::{Recovery, RecoveryRecord};
 use crate::refusals::Refusals;
 use crate::seller::{Group, GroupKey};
 use crate::timers::{Timer, Timers};
+use crate::write_off::WriteOff;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Account, AccountChange, AccountImage, Epoch, SignOutcome};
 use offst_proto::budget::Budgets;
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub(crate) forwards: BTreeMap<HopKey, Forward>,
     /// Whose requests our outgoing requests are.
     pub(crate) origins: BTreeMap<HopKey, Origin>,
+    /// Our outgoing requests that were written off: they have no origin any more.
+    pub(crate) written_off: BTreeMap<HopKey, WriteOff>,
     /// Requests that end here, by their incoming side.
     pub(crate) arrivals: BTreeMap<HopKey, Arrival>,
     /// The parts of each payment to us.
@@ -110,6 +113,8 @@ pub struct FunderImage {
     pub index_servers: Vec<(String, ServerTicket)>,
     /// Requests that are carried on.
     pub forwards: Vec<(HopKey, Forward)>,
+    /// Requests that were written off, by their outgoing side.
+    pub written_off: Vec<(HopKey, WriteOff)>,
     /// Requests that end here.
     pub arrivals: Vec<(HopKey, Arrival)>,
     /// Invoices that can be paid.
@@ -146,6 +151,8 @@ pub enum Change {
     AutoClear(bool),
     /// A request that is carried on.
     Forward(HopKey, Option<Forward>),
+    /// A request that was written off, by its outgoing side.
+    WriteOff(HopKey, Option<WriteOff>),
     /// A request that ends here.
     Arrival(HopKey, Option<Arrival>),
     /// An invoice; it stays for ever.
@@ -154,7 +161,7 @@ pub enum Change {
     Payment(Payment),
     /// What an application has spent.
     Spending(PublicKey, Currency, Spending),
-    /// A payment that was carried on for others and collected, and what opened its lock; it stays for ever.
+    /// A payment that was carried on for others, or written off, and collected, and what opened its lock; it stays for ever.
     Forwarded(ForwardReport, Preimage),
     /// A part of a payment to us that we collected, and what opened its lock; it stays for ever.
     Received(ReceivedReport, Preimage),
@@ -190,6 +197,7 @@ pub(crate) struct Changed {
     pub(crate) index_servers: BTreeSet<String>,
     pub(crate) auto_clear: bool,
     pub(crate) forwards: BTreeSet<HopKey>,
+    pub(crate) written_off: BTreeSet<HopKey>,
     pub(crate) arrivals: BTreeSet<HopKey>,
     pub(crate) invoices: BTreeSet<InvoiceId>,
     pub(crate) payments: BTreeSet<PaymentId>,
@@ -237,6 +245,7 @@ impl Funder {
             index_servers: image.index_servers.into_iter().collect(),
             forwards: image.forwards.into_iter().collect(),
             origins: BTreeMap::new(),
+            written_off: image.written_off.into_iter().collect(),
             arrivals: image.arrivals.into_iter().collect(),
             groups: BTreeMap::new(),
             invoices: image.invoices.into_iter().map(|record| (record.invoice.id, record)).collect(),
@@ -534,6 +543,10 @@ impl Batch<'_> {
         for key in changed.forwards {
             let forward = state.forwards.get(&key).cloned();
             changes.push(Change::Forward(key, forward));
+        }
+        for key in changed.written_off {
+            let write_off = state.written_off.get(&key).cloned();
+            changes.push(Change::WriteOff(key, write_off));
         }
         for key in changed.arrivals {
             let arrival = state.arrivals.get(&key).cloned();

@@ -199,7 +199,7 @@ impl Batch<'_> {
                 }
                 let report = ForwardReport {
                     request_id: incoming.id,
-                    from,
+                    from: Some(from),
                     to: forward.to,
                     currency: incoming.line.currency.clone(),
                     amount: forward.amount,
@@ -208,6 +208,7 @@ impl Batch<'_> {
                 };
                 self.changed.forwarded.push((report, preimage));
             }
+            None if self.write_off_collected(outgoing, preimage) => {}
             None => log::warn!(
                 "a friend collected {}, which has ended here already: it was paid, or the account was opened anew without it and \
                  these credits are lost",
@@ -232,8 +233,8 @@ impl Batch<'_> {
                 self.remove_forward(&incoming);
                 self.cancel_incoming(&incoming, reason, hop);
             }
-            // We had given it up before; this is the friend's last word on it.
-            None => {}
+            // We had given it up or written it off before; this is the friend's last word on it.
+            None => drop(self.forget_write_off(outgoing)),
         }
     }
 
@@ -299,7 +300,7 @@ impl Batch<'_> {
         }
     }
 
-    fn remove_forward(&mut self, incoming: &HopKey) -> Option<Forward> {
+    pub(crate) fn remove_forward(&mut self, incoming: &HopKey) -> Option<Forward> {
         let forward = self.state.forwards.remove(incoming)?;
         self.changed.forwards.insert(incoming.clone());
         self.state.timers.clear(&Timer::Forward(incoming.clone()));
@@ -331,7 +332,7 @@ impl Batch<'_> {
         self.event(Event::Overdue { name, request_id: outgoing.id, amount });
     }
 
-    fn settle_overdue(&mut self, outgoing: &HopKey) {
+    pub(crate) fn settle_overdue(&mut self, outgoing: &HopKey) {
         self.state.timers.clear(&Timer::Overdue(outgoing.clone()));
         if let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend) {
             friend.overdue.remove(&(outgoing.line.currency.clone(), outgoing.id));

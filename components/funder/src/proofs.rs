@@ -44,9 +44,11 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether somebody waits to hear how this request of ours has ended: the friend that it came from, or a payment of our own.
+    /// Whether somebody waits to hear how this request of ours has ended: the friend that it came from, a payment of our own, or
+    /// the owner who has written it off.
     pub(crate) fn waits_for_proof(&self, line: &LineKey, id: RequestId) -> bool {
-        self.state.origins.contains_key(&line.hop(id))
+        let outgoing = line.hop(id);
+        self.state.origins.contains_key(&outgoing) || self.state.written_off.contains_key(&outgoing)
     }
 
     /// A friend says how requests ended. What it has collected on an account that stopped is paid.

@@ -5,6 +5,7 @@
 //! | its lock opens with a preimage of ours | it was for us: collected |
 //! | the same id under the same lock goes on, committed, to another friend | it is carried on again |
 //! | it was carried on to a friend we remember, and is not pending there | that friend is asked how it ended |
+//! | it was written off, and is pending where it went | it is cancelled once more |
 //! | nothing is known of it | our own history is read, and all other friends are asked |
 //!
 //! Whoever shows the preimage makes it collected. It is cancelled only when the friend it went to, or after all accounts are
@@ -97,6 +98,7 @@ impl Batch<'_> {
     pub(crate) fn relink(&mut self) -> bool {
         let mut wanted = Wanted::default();
         self.drop_ended_rows(&mut wanted);
+        self.drop_ended_write_offs(None);
         self.relink_incoming(&mut wanted);
         self.resolve_payments(&mut wanted);
         let is_settled = !wanted.is_open;
@@ -163,6 +165,9 @@ impl Batch<'_> {
         if preimage.lock() == lock {
             return self.collect_our_own(incoming, pending.amount, preimage);
         }
+        if let Some(outgoing) = self.written_off_from(incoming, lock) {
+            return self.release_again(incoming, &outgoing);
+        }
         let forward = self.state.forwards.get(incoming).cloned();
         if let Some(Forward { to, .. }) = forward {
             let outgoing = incoming.at(to);
@@ -220,10 +225,21 @@ impl Batch<'_> {
             let outgoing = incoming.at(*key);
             let pending = self.outgoing_at(&outgoing).filter(|_| !self.is_distrusted(&outgoing.line));
             !self.state.origins.contains_key(&outgoing)
+                && !self.state.written_off.contains_key(&outgoing)
                 && pending.is_some_and(|onward| {
                     onward.stage.is_committed() && onward.stage.lock() == Some(lock) && onward.amount <= amount
                 })
         })
+    }
+
+    /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the owner's order
+    /// was not. Where the friend that it went to has ended it meanwhile, nothing is left of the order.
+    fn release_again(&mut self, incoming: &HopKey, outgoing: &HopKey) -> bool {
+        if self.is_distrusted(&outgoing.line) {
+            return false;
+        }
+        self.cancel_incoming(incoming, CancelReason::Overdue, self.state.local);
+        true
     }
 
     fn carry_on_again(&mut self, incoming: &HopKey, to: PublicKey, amount: u128) {
@@ -427,7 +443,7 @@ impl Batch<'_> {
         let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.amount);
         let report = ForwardReport {
             request_id: incoming.id,
-            from: incoming.line.friend,
+            from: Some(incoming.line.friend),
             to,
             currency: incoming.line.currency.clone(),
             amount: onward,

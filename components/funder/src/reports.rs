@@ -1,8 +1,8 @@
 //! What the owner is told.
 
 use crate::command::{Command, Reply};
-use crate::machine::Batch;
-use crate::records::{Friend, InvoiceRecord, Payment};
+use crate::machine::{Batch, line};
+use crate::records::{Friend, InvoiceRecord, LineKey, Payment};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction, Status};
 use offst_proto::limits::RELAYS_MAX;
@@ -20,9 +20,7 @@ impl Batch<'_> {
                 Some(payment) => Reply::Payment(Box::new(self.payment_report(payment))),
                 None => Reply::Unknown,
             },
-            Command::Friends => Reply::Friends(
-                self.state.names.values().map(|key| friend_report(*key, &self.state.friends[key])).collect(),
-            ),
+            Command::Friends => Reply::Friends(self.state.names.values().map(|key| self.friend_report(*key)).collect()),
             Command::Relays => Reply::Servers(servers(&self.state.relays)),
             Command::IndexServers => Reply::Servers(servers(&self.state.index_servers)),
             Command::Contact => Reply::Contact(ContactReport {
@@ -43,6 +41,60 @@ impl Batch<'_> {
 
     pub(crate) fn payment_report(&self, payment: &Payment) -> PaymentReport {
         payment.report(self.now.unix_ms)
+    }
+
+    fn friend_report(&self, key: PublicKey) -> FriendReport {
+        let friend = &self.state.friends[&key];
+        let accounts = friend.accounts.iter();
+        FriendReport {
+            name: friend.record.name.clone(),
+            public_key: key,
+            enabled: friend.is_enabled(),
+            online: friend.connection.is_some(),
+            // What carries a connection is known to those who carry it.
+            direct: false,
+            relays: friend.record.relays.clone(),
+            address: friend.record.address.clone(),
+            lines: accounts
+                .map(|(currency, account)| self.line_report(&line(key, currency), friend, account))
+                .collect(),
+        }
+    }
+
+    fn line_report(&self, line: &LineKey, friend: &Friend, account: &Account) -> LineReport {
+        let currency = &account.key().currency;
+        let (status, terms) = match account.status() {
+            Status::Consistent => (LineStatus::Consistent, None),
+            Status::Waiting { mine } => (LineStatus::Waiting, Some(mine)),
+            Status::Inconsistent { mine, theirs, reason } => {
+                let status = LineStatus::Inconsistent {
+                    local_balance: mine.balance,
+                    remote_balance: theirs.map(|theirs| theirs.balance),
+                    reason: reason
+                        .map_or("the two sides propose different balances".into(), |reason| reason.to_string()),
+                };
+                (status, Some(mine))
+            }
+        };
+        let epoch = account.epoch();
+        let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
+            let pending = account.pending(Direction::Outgoing, *id)?;
+            let written_off = self.state.written_off.contains_key(&line.hop(*id));
+            Some(OverdueReport { request_id: *id, amount: pending.amount, written_off })
+        });
+        LineReport {
+            currency: currency.clone(),
+            status,
+            balance: epoch.map(|epoch| epoch.balance()).or(terms.map(|terms| terms.balance)).unwrap_or(0),
+            local_max_debt: epoch.map_or(0, |epoch| epoch.theirs.limit),
+            remote_max_debt: account.limit(),
+            local_pending_debt: epoch.map_or(0, |epoch| epoch.local_pending()),
+            remote_pending_debt: epoch.map_or(0, |epoch| epoch.remote_pending()),
+            local_open: account.is_open(),
+            remote_open: epoch.is_some_and(|epoch| epoch.theirs.open),
+            rate: friend.record.rates.get(currency).copied().unwrap_or_default(),
+            overdue: overdue.collect(),
+        }
     }
 }
 
@@ -93,52 +145,4 @@ fn servers(servers: &BTreeMap<String, ServerTicket>) -> Vec<ServerReport> {
             state: ServerState::Disconnected { reason: "connecting".into() },
         })
         .collect()
-}
-
-fn friend_report(key: PublicKey, friend: &Friend) -> FriendReport {
-    FriendReport {
-        name: friend.record.name.clone(),
-        public_key: key,
-        enabled: friend.is_enabled(),
-        online: friend.connection.is_some(),
-        // What carries a connection is known to those who carry it.
-        direct: false,
-        relays: friend.record.relays.clone(),
-        address: friend.record.address.clone(),
-        lines: friend.accounts.values().map(|account| line_report(friend, account)).collect(),
-    }
-}
-
-fn line_report(friend: &Friend, account: &Account) -> LineReport {
-    let currency = &account.key().currency;
-    let (status, terms) = match account.status() {
-        Status::Consistent => (LineStatus::Consistent, None),
-        Status::Waiting { mine } => (LineStatus::Waiting, Some(mine)),
-        Status::Inconsistent { mine, theirs, reason } => {
-            let status = LineStatus::Inconsistent {
-                local_balance: mine.balance,
-                remote_balance: theirs.map(|theirs| theirs.balance),
-                reason: reason.map_or("the two sides propose different balances".into(), |reason| reason.to_string()),
-            };
-            (status, Some(mine))
-        }
-    };
-    let epoch = account.epoch();
-    let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
-        let pending = account.pending(Direction::Outgoing, *id)?;
-        Some(OverdueReport { request_id: *id, amount: pending.amount })
-    });
-    LineReport {
-        currency: currency.clone(),
-        status,
-        balance: epoch.map(|epoch| epoch.balance()).or(terms.map(|terms| terms.balance)).unwrap_or(0),
-        local_max_debt: epoch.map_or(0, |epoch| epoch.theirs.limit),
-        remote_max_debt: account.limit(),
-        local_pending_debt: epoch.map_or(0, |epoch| epoch.local_pending()),
-        remote_pending_debt: epoch.map_or(0, |epoch| epoch.remote_pending()),
-        local_open: account.is_open(),
-        remote_open: epoch.is_some_and(|epoch| epoch.theirs.open),
-        rate: friend.record.rates.get(currency).copied().unwrap_or_default(),
-        overdue: overdue.collect(),
-    }
 }

@@ -18,6 +18,7 @@ impl Funder {
             relays: state.relays.clone().into_iter().collect(),
             index_servers: state.index_servers.clone().into_iter().collect(),
             forwards: state.forwards.iter().map(|(key, forward)| (key.clone(), stored(forward))).collect(),
+            written_off: state.written_off.clone().into_iter().collect(),
             arrivals: state.arrivals.clone().into_iter().collect(),
             invoices: state.invoices.values().cloned().collect(),
             payments: state.payments.values().filter(|payment| Payment::is_stored(payment)).cloned().collect(),

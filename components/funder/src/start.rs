@@ -16,6 +16,7 @@ impl Batch<'_> {
     pub(crate) fn start(&mut self) {
         self.take_up_recovery();
         self.take_up_forwards();
+        self.take_up_write_offs();
         self.take_up_payments();
         self.take_up_arrivals();
         self.take_up_invoices();

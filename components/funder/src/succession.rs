@@ -160,6 +160,7 @@ impl Batch<'_> {
     /// A request that we have committed goes on over the successor's account.
     fn hand_over(&mut self, from: &LineKey, to: &LineKey, id: RequestId) {
         let (old, new) = (from.hop(id), to.hop(id));
+        self.hand_over_write_off(&old, new.clone());
         let Some(origin) = self.state.origins.remove(&old) else { return };
         match &origin {
             Origin::Forward(upstream) => {
@@ -197,5 +198,6 @@ impl Batch<'_> {
                 self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             }
         }
+        self.drop_ended_write_offs(Some(line));
     }
 }

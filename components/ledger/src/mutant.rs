@@ -81,6 +81,8 @@ mutants! {
     BackupNeverSent = "backup-never-sent",
     /// Nobody looks at the key of whoever a relay connects to.
     TakeAnyKey = "take-any-key",
+    /// More is written off than the owner has allowed.
+    WriteOffMore = "write-off-more",
 }
 
 #[cfg(mutant)]

@@ -5,6 +5,7 @@ mod budget;
 mod friend;
 mod quote;
 mod record;
+mod write_off;
 
 pub use budget::{read_budget, write_budget};
 pub use friend::{
@@ -16,6 +17,7 @@ pub use record::{
     invoice_status_from_wire, invoice_status_to_wire, read_event, read_forward, read_invoice, read_payment,
     read_received, write_event, write_forward, write_invoice, write_payment, write_received,
 };
+pub use write_off::{read_write_off, write_write_off};
 
 use crate::encoding::DecodeError;
 use crate::limits::{AMOUNT_MAX, RELAYS_MAX};

@@ -71,6 +71,38 @@ pub struct OverdueReport {
     pub request_id: RequestId,
     /// Credits that it freezes.
     pub amount: u128,
+    /// Whoever it came from has the credits back: we pay for it if the friend collects it.
+    pub written_off: bool,
+}
+
+/// Committed requests that a friend holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// How many.
+    pub count: u32,
+    /// What the friend could collect from us for them, credits.
+    pub amount: u128,
+}
+
+impl Held {
+    /// One more of `amount` credits.
+    pub fn add(&mut self, amount: u128) {
+        self.count += 1;
+        self.amount += amount;
+    }
+}
+
+/// What came of writing off what a friend holds for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriteOffReport {
+    /// Released by this order: whoever they came from has the credits back.
+    pub released: Held,
+    /// Of others, held for too long, and not released.
+    pub waiting: Held,
+    /// Of our own, held for too long. They are never released by an order.
+    pub own: Held,
+    /// All that was ever released and that the friend may still collect.
+    pub at_risk: Held,
 }
 
 /// Whether the two sides of an account agree.
@@ -230,8 +262,9 @@ pub enum InvoiceStatus {
 pub struct ForwardReport {
     /// The request.
     pub request_id: RequestId,
-    /// The friend it came from.
-    pub from: PublicKey,
+    /// The friend it came from, and who has paid for it. None: it had been written off when it was collected, so nobody has paid,
+    /// and the amount is lost.
+    pub from: Option<PublicKey>,
     /// The friend it went to.
     pub to: PublicKey,
     /// The currency.

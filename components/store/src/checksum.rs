@@ -84,9 +84,11 @@ pub(crate) const PEER_BACKUP: Table = table!("REPLACE" "peer_backup", "friend, s
 pub(crate) const RECOVERY: Table = table!("REPLACE" "recovery", "id, value", "?1, ?2, ?3");
 
 pub(crate) const SPENDING: Table = table!("REPLACE" "spending", "app, currency, value", "?1, ?2, ?3, ?4", since: 2);
+pub(crate) const WRITE_OFF: Table =
+    table!("REPLACE" "write_off", "account, request, value", "?1, ?2, ?3, ?4", since: 2);
 
 /// All tables, in the schema's order.
-pub(crate) const TABLES: [Table; 23] = [
+pub(crate) const TABLES: [Table; 24] = [
     NODE,
     FRIEND,
     ACCOUNT,
@@ -110,6 +112,7 @@ pub(crate) const TABLES: [Table; 23] = [
     PEER_BACKUP,
     RECOVERY,
     SPENDING,
+    WRITE_OFF,
 ];
 
 /// The SQL function.

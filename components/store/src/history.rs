@@ -161,9 +161,10 @@ pub(crate) fn read_received(row: &Row<'_>) -> Result<ReceivedReport, StoreError>
 }
 
 pub(crate) fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
+    let from: Bytes = row.get(3)?;
     Ok(ForwardReport {
         request_id: request_id(&row.get::<_, Bytes>(2)?)?,
-        from: public_key(&row.get::<_, Bytes>(3)?)?,
+        from: if from.is_empty() { None } else { Some(public_key(&from)?) },
         to: public_key(&row.get::<_, Bytes>(4)?)?,
         currency: currency(&row.get::<_, String>(5)?)?,
         amount: amount(row, 6)?,

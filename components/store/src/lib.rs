@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `schema.sql`, `spending.sql` | the tables, and what a later version has added |
+//! | `schema.sql`, `schema2.sql` | the tables, and what a later version has added |
 //! | `database` | opening and creating the file, and its settings |
 //! | `checksum` | the checksum at the end of every row |
 //! | `load` | all rows that a running node needs |

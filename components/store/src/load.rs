@@ -1,6 +1,6 @@
 //! All rows that a running node needs. What has ended stays in the database only.
 
-use crate::checksum::{SPENDING, TABLES};
+use crate::checksum::{SPENDING, TABLES, WRITE_OFF};
 use crate::database::{Store, schema_version};
 use crate::error::StoreError;
 use offst_crypto::PublicKey;
@@ -83,6 +83,10 @@ impl Store {
         image.index_servers = self.load_servers("SELECT name, public_key, address FROM index_server")?;
         image.forwards =
             self.load_hops("SELECT account, request, value FROM forward", "a forwarded request", &lines)?;
+        if schema_version(&self.connection)? >= WRITE_OFF.since {
+            let sql = "SELECT account, request, value FROM write_off";
+            image.written_off = self.load_hops(sql, "a request that was written off", &lines)?;
+        }
         image.arrivals = self.load_hops("SELECT account, request, value FROM arrival", "an arrived request", &lines)?;
         for bytes in self.rows("SELECT value FROM invoice WHERE is_open = 1", |row| row.get::<_, Bytes>(0))? {
             image.invoices.push(value("an invoice", &bytes)?);

@@ -3,6 +3,7 @@
 use crate::checksum::{
     ACCOUNT, ARRIVAL, CHECKPOINT, FORWARD, FORWARDED, FRIEND, HEAD, INDEX_SERVER, INVOICE, KEY_REPLACEMENT, OPENINGS,
     PAYMENT, PEER_BACKUP, PENDING, QUEUED, RECEIVED, RECOVERY, RELAY, SETTING, SPENDING, STATEMENT, TOMBSTONE, Table,
+    WRITE_OFF,
 };
 use crate::database::Store;
 use crate::error::StoreError;
@@ -100,7 +101,11 @@ impl Writer<'_> {
                 let Some(account) = self.accounts.remove(line) else { return Ok(()) };
                 // The end of a request in the same batch finds no account any more; its row must not stay behind, where it
                 // would belong to no account, or to the next that gets this id.
-                for sql in ["DELETE FROM forward WHERE account = ?1", "DELETE FROM arrival WHERE account = ?1"] {
+                for sql in [
+                    "DELETE FROM forward WHERE account = ?1",
+                    "DELETE FROM write_off WHERE account = ?1",
+                    "DELETE FROM arrival WHERE account = ?1",
+                ] {
                     self.execute(sql, params![account])?;
                 }
                 if self.is_evidence(line)? {
@@ -129,6 +134,12 @@ impl Writer<'_> {
                 key,
                 forward.as_ref(),
                 "DELETE FROM forward WHERE account = ?1 AND request = ?2",
+            ),
+            Change::WriteOff(key, write_off) => self.write_hop(
+                &WRITE_OFF,
+                key,
+                write_off.as_ref(),
+                "DELETE FROM write_off WHERE account = ?1 AND request = ?2",
             ),
             Change::Arrival(key, arrival) => self.write_hop(
                 &ARRIVAL,
@@ -286,7 +297,7 @@ impl Writer<'_> {
             [
                 Integer(newest + 1),
                 Blob(forward.request_id.as_bytes()),
-                Blob(forward.from.as_bytes()),
+                Blob(forward.from.as_ref().map_or(&[], |from| from.as_bytes())),
                 Blob(forward.to.as_bytes()),
                 text(forward.currency.as_str()),
                 Blob(&forward.amount.to_be_bytes()),

@@ -15,11 +15,16 @@ fn id(byte: u8) -> RequestId {
     RequestId::from_bytes([byte; 16])
 }
 
-fn forwarded(byte: u8, from: u8, time_ms: u64) -> Change {
-    let (from, to) = (key(from), key(9));
+/// `from`: none if it had been written off.
+fn carried(byte: u8, from: Option<u8>, time_ms: u64) -> Change {
+    let (from, to) = (from.map(key), key(9));
     let currency = "hours".parse().unwrap();
     let report = ForwardReport { request_id: id(byte), from, to, currency, amount: 10, fee: 1, time_ms };
     Change::Forwarded(report, Preimage::from_bytes([byte; 32]))
+}
+
+fn forwarded(byte: u8, from: u8, time_ms: u64) -> Change {
+    carried(byte, Some(from), time_ms)
 }
 
 fn part(byte: u8, from: u8, time_ms: u64, invoice: Option<u8>) -> ReceivedReport {
@@ -59,6 +64,24 @@ fn preimages_are_found_for_the_friend_they_came_from() {
     assert_eq!(found(Some(4), 0), [0; 0]);
     assert_eq!(found(None, 0), [1, 2, 3, 4, 5]);
     assert!(history.preimages(None, &BTreeSet::new(), 0).unwrap().is_empty());
+}
+
+/// Nobody has paid for it: whoever it came from has its credits back, and would collect with the preimage what it does not owe.
+#[test]
+fn of_what_was_written_off_no_friend_is_told_the_preimage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.db");
+    Store::create(&path, key(1)).unwrap();
+    let mut store = Store::open(&path, key(1)).unwrap();
+    store.commit(&[forwarded(1, 2, 100), carried(2, None, 100)]).unwrap();
+    let history = History::open(&path).unwrap();
+    let all = BTreeSet::from([id(1), id(2)]);
+    let found = |from: Option<u8>| history.preimages(from.map(key), &all, 0).unwrap().into_keys().collect::<Vec<_>>();
+    assert_eq!(found(Some(2)), [id(1)]);
+    assert_eq!(found(Some(9)), []);
+    assert_eq!(found(None), [id(1), id(2)], "this node knows it");
+    let forwards = history.forwards(None, 10).unwrap().items;
+    assert_eq!(forwards.iter().map(|forward| forward.from).collect::<Vec<_>>(), [None, Some(key(2))]);
 }
 
 /// The clock of a node may have been far in the past for a while, and what came before that is not forgotten.

@@ -5,7 +5,7 @@ mod machines;
 use machines::{Machine, order, pair, pay, replacement, rest, settle, settle_in};
 use offst_crypto::{Identity, Preimage};
 use offst_funder::{
-    Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, Progress, RecoveryRecord, Spending,
+    Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, Progress, RecoveryRecord, Spending, WriteOff,
 };
 use offst_ledger::{AccountChange, AccountImage};
 use offst_proto::budget::Period;
@@ -65,13 +65,15 @@ fn full(folder: &Path) -> Machine {
     let payment_id = PaymentId::from_bytes([6; 16]);
     let forwarded = ForwardReport {
         request_id: hop.id,
-        from: other.key,
+        from: Some(other.key),
         to: server(8).public_key,
         currency: Currency::default(),
         amount: 7,
         fee: 1,
         time_ms: 3,
     };
+    let lost = ForwardReport { from: None, to: other.key, fee: 0, ..forwarded.clone() };
+    let write_off = WriteOff { from: server(8).public_key, amount: 7, lock: Preimage::from_bytes([1; 32]).lock() };
     let received = ReceivedReport {
         request_id: hop.id,
         from: other.key,
@@ -83,10 +85,12 @@ fn full(folder: &Path) -> Machine {
     };
     let rows = [
         Change::Forward(hop.clone(), Some(forward)),
+        Change::WriteOff(hop.clone(), Some(write_off)),
         Change::Arrival(hop, Some(Arrival { payment_id, invoice_id: None, amount: 7, total: 7, patience_ms: 9 })),
         Change::Tombstone(LineKey { friend: server(9).public_key, currency: Currency::default() }, 12),
         Change::KeyReplacement(replacement(1, server(9).public_key)),
         Change::Forwarded(forwarded, Preimage::from_bytes([1; 32])),
+        Change::Forwarded(lost, Preimage::from_bytes([3; 32])),
         Change::Received(received, Preimage::from_bytes([2; 32])),
         Change::Spending(
             server(8).public_key,
@@ -108,7 +112,7 @@ fn full_file(folder: &Path) -> (PathBuf, offst_crypto::PublicKey, Vec<u8>) {
     (path, key, bytes)
 }
 
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 23] = [
     "node",
     "friend",
     "account",
@@ -123,6 +127,7 @@ const TABLES: [&str; 22] = [
     "relay",
     "index_server",
     "forward",
+    "write_off",
     "arrival",
     "invoice",
     "payment",

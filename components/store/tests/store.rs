@@ -6,6 +6,7 @@ use machines::{Machine, connect, pair, pay, rest};
 use offst_crypto::{Ed25519Verifier, Identity};
 use offst_funder::{
     Archive, Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, RecoveryRecord, Reply, Spending,
+    WriteOff,
 };
 use offst_proto::budget::{Budgets, Period};
 use offst_proto::friend::FriendMessage;
@@ -227,8 +228,11 @@ fn every_kind_of_row_is_written_and_deleted() {
         public_key: Identity::from_seed([9; 32]).public_key(),
         address: "127.0.0.1:1".parse().unwrap(),
     };
+    let write_off =
+        WriteOff { from: server.public_key, amount: 1 << 96, lock: offst_crypto::Preimage::from_bytes([1; 32]).lock() };
     let put = [
         Change::Forward(key.clone(), Some(forward.clone())),
+        Change::WriteOff(key.clone(), Some(write_off.clone())),
         Change::Arrival(key.clone(), Some(arrival.clone())),
         Change::Relay("r".into(), Some(server.clone())),
         Change::IndexServer("i".into(), Some(server.clone())),
@@ -242,6 +246,7 @@ fn every_kind_of_row_is_written_and_deleted() {
         machine.store.commit(&put).unwrap();
         let image = machine.store.load().unwrap();
         assert_eq!(image.forwards, [(key.clone(), forward.clone())]);
+        assert_eq!(image.written_off, [(key.clone(), write_off.clone())]);
         assert_eq!(image.arrivals, [(key.clone(), arrival.clone())]);
         assert_eq!(image.relays, [("r".to_owned(), server.clone())]);
         assert_eq!(image.index_servers, [("i".to_owned(), server.clone())]);
@@ -256,6 +261,7 @@ fn every_kind_of_row_is_written_and_deleted() {
     let delete = [
         Change::DropAccount(line.clone()),
         Change::Forward(key.clone(), None),
+        Change::WriteOff(key.clone(), None),
         Change::Arrival(key, None),
         Change::Relay("r".into(), None),
         Change::IndexServer("i".into(), None),
@@ -266,7 +272,7 @@ fn every_kind_of_row_is_written_and_deleted() {
     ];
     machine.store.commit(&delete).unwrap();
     let image = machine.store.load().unwrap();
-    assert_eq!((image.forwards.len(), image.arrivals.len()), (0, 0));
+    assert_eq!((image.forwards.len(), image.written_off.len(), image.arrivals.len()), (0, 0, 0));
     assert_eq!((image.relays.len(), image.index_servers.len()), (0, 0));
     assert_eq!((image.friends.len(), image.accounts.len(), image.auto_clear), (0, 0, false));
     assert_eq!((image.friends.len(), image.accounts.len()), (0, 0));
@@ -448,7 +454,11 @@ fn a_database_of_the_version_before_goes_on() {
     let Machine { key, path, store, .. } = machine;
     store.close().unwrap();
     let earlier = rusqlite::Connection::open(&path).unwrap();
-    earlier.execute_batch("DROP TABLE spending; PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    earlier
+        .execute_batch(
+            "DROP TABLE spending; DROP TABLE write_off; PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE)",
+        )
+        .unwrap();
     drop(earlier);
     let (copy, app) = (folder.path().join("copy.db"), Identity::from_seed([9; 32]).public_key());
     Store::copy(&path, key, &copy).unwrap();

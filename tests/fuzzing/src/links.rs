@@ -125,6 +125,7 @@ pub(crate) fn app(bytes: &[u8]) -> bool {
         | value!(payment, read_payment, write_payment)
         | value!(invoice, read_invoice, write_invoice)
         | value!(forward, read_forward, write_forward)
+        | value!(write_off, read_write_off, write_write_off)
         | event(bytes)
 }
 

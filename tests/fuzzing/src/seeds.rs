@@ -29,8 +29,8 @@ use offst_proto::peer_backup::{AccountHead, PeerBackup};
 use offst_proto::receipt::{Receipt, ReceiptPart};
 use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
 use offst_proto::report::{
-    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, InvoiceStatus, LineReport, LineStatus,
-    OverdueReport, PaymentReport, PaymentStatus, ServerReport, ServerState,
+    ContactReport, Event, ForwardReport, FriendReport, Held, InvoiceReport, InvoiceStatus, LineReport, LineStatus,
+    OverdueReport, PaymentReport, PaymentStatus, ServerReport, ServerState, WriteOffReport,
 };
 use offst_proto::resolve::{End, backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
 use offst_proto::route::{PartPlan, Way};
@@ -324,7 +324,7 @@ pub(crate) fn app() -> Seeds {
         local_open: true,
         remote_open: false,
         rate: Rate { mul: 3, add: 1 },
-        overdue: vec![OverdueReport { request_id: id(9), amount: 7 }],
+        overdue: vec![OverdueReport { request_id: id(9), amount: 7, written_off: true }],
     };
     let friend = FriendReport {
         name: "bob".into(),
@@ -368,16 +368,21 @@ pub(crate) fn app() -> Seeds {
         expires_ms: Some(9),
     };
     value!(invoice, write_invoice, invoice);
-    let forward = ForwardReport {
-        request_id: id(8),
-        from: key(1),
-        to: key(2),
-        currency: Currency::default(),
-        amount: 10,
-        fee: 1,
-        time_ms: 11,
-    };
-    value!(forward, write_forward, forward);
+    for from in [Some(key(1)), None] {
+        let forward = ForwardReport {
+            request_id: id(8),
+            from,
+            to: key(2),
+            currency: Currency::default(),
+            amount: 10,
+            fee: 1,
+            time_ms: 11,
+        };
+        value!(forward, write_forward, forward);
+    }
+    let held = |count| Held { count, amount: 10 };
+    let report = WriteOffReport { released: held(1), waiting: held(2), own: held(0), at_risk: held(3) };
+    value!(write_off, write_write_off, report);
     for event in [
         Event::FriendChanged { name: "bob".into() },
         Event::PaymentChanged { payment_id: PaymentId::from_bytes([4; 16]), status: PaymentStatus::Paid },

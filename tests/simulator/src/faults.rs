@@ -57,6 +57,8 @@ named! {
         Liars = "liars",
         /// Nodes lose their keys with all they have, and their owners go on as others.
         Keys = "lost-keys",
+        /// Owners write off what a friend holds that has gone after the commit.
+        WriteOffs = "write-offs",
     }
 }
 
@@ -153,6 +155,8 @@ named! {
         Silence = "lies: silences",
         /// A node's identity was lost with its disk: its owner goes on under another key.
         LostKey = "keys lost for good",
+        /// An owner has released upstream what a friend held, and may have collected.
+        WrittenOff = "payments written off",
         /// Whoever has found a lost key speaks with it to a friend that has replaced it.
         OldKey = "lost keys that turned up again",
     }

@@ -22,6 +22,7 @@ pub mod trace;
 mod truth;
 mod verdict;
 mod world;
+mod write_offs;
 
 pub use world::disk::{Disk, NotWritten};
 pub use world::{CRASHES, Crash, Node, Paths, World, name};

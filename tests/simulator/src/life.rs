@@ -110,6 +110,9 @@ impl Life {
         if self.mix.has(Kind::Liars) && self.world.dice.chance(8) {
             self.go_wrong(Kind::Liars);
         }
+        if self.mix.has(Kind::WriteOffs) && self.world.dice.chance(5) {
+            self.go_wrong(Kind::WriteOffs);
+        }
         if !self.world.torn.is_empty() && self.world.dice.chance(20) {
             self.settle_some();
         }
@@ -251,6 +254,7 @@ impl Life {
                     world.part(&apart, ms, is_silent);
                 }
             }
+            Kind::WriteOffs => self.write_off(),
             Kind::SlowDisks => {
                 for index in [node, to] {
                     world.nodes[index].slow_ms = 1 + world.dice.below_one_of([50, 1_500]) as u64;

@@ -56,8 +56,12 @@ fn percent(kind: Kind) -> usize {
         Kind::Slander => 20,
         Kind::Liars => 25,
         Kind::Keys => 60,
+        Kind::WriteOffs => 60,
     }
 }
+
+/// Where these go wrong, more may be lost than what somebody has decided to risk.
+const LOSSES: [Kind; 4] = [Kind::Slander, Kind::Liars, Kind::Disks, Kind::Keys];
 
 impl Mix {
     /// The mix of a seed.
@@ -65,7 +69,10 @@ impl Mix {
         let nodes = 3 + dice.below(10);
         let shapes = [Shape::Line, Shape::Ring, Shape::Star, Shape::Random, Shape::Random, Shape::Complete];
         let shape = shapes[dice.below(shapes.len())];
-        let mut kinds: BTreeSet<Kind> = Kind::ALL.iter().copied().filter(|kind| dice.chance(percent(*kind))).collect();
+        // By dice of its own, so that the other worlds are what they were before there was this.
+        let writes_off = Dice::new(dice.clone().throw().rotate_left(23)).chance(percent(Kind::WriteOffs));
+        let others = Kind::ALL.iter().copied().filter(|kind| *kind != Kind::WriteOffs);
+        let mut kinds: BTreeSet<Kind> = others.filter(|kind| dice.chance(percent(*kind))).collect();
         if kinds.contains(&Kind::Liars) {
             // With a liar nobody can say who is to blame for the rest.
             kinds.remove(&Kind::Slander);
@@ -77,6 +84,10 @@ impl Mix {
         if [Kind::Slander, Kind::Liars, Kind::Disks, Kind::Removals].iter().any(|kind| kinds.contains(kind)) {
             // An account that is handed over must have come to rest by itself, and its friend must know it.
             kinds.remove(&Kind::Keys);
+        }
+        if writes_off && !LOSSES.iter().any(|kind| kinds.contains(kind)) {
+            // What it cost has to be told apart from what else may be lost.
+            kinds.insert(Kind::WriteOffs);
         }
         let real_keys = dice.below(10) == 0;
         Mix {

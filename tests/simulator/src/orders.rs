@@ -50,7 +50,9 @@ impl Life {
         if !world.liars.is_empty() {
             return;
         }
-        let uncertain = world.uncertain();
+        let mut uncertain = world.uncertain();
+        // So may one whose owner has written it off.
+        uncertain.extend(world.written_off());
         let mut delivered: BTreeMap<PaymentId, u128> = BTreeMap::new();
         for index in self.honest() {
             let sold = world.nodes[index].sold();

@@ -39,10 +39,11 @@ impl Truth {
         let delivered: BTreeSet<_> =
             world.nodes.iter().flat_map(|node| node.sold().into_keys()).map(|key| key.id).collect();
         let mut balances: BTreeMap<_, i128> = BTreeMap::new();
-        for (index, node) in world.nodes.iter().enumerate() {
-            let index = world.person(index);
+        let released = world.released();
+        for (maker, node) in world.nodes.iter().enumerate() {
+            let index = world.person(maker);
             for (hop, frozen) in node.requests() {
-                if delivered.contains(&hop.id) {
+                if delivered.contains(&hop.id) && !released.contains(&(maker, hop.clone())) {
                     let (to, currency) = (world.person(world.index(hop.line.friend)), hop.line.currency);
                     *balances.entry((index, to, currency.clone())).or_default() -= signed(frozen);
                     *balances.entry((to, index, currency)).or_default() += signed(frozen);

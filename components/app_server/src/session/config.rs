@@ -4,7 +4,9 @@ use super::{Context, read_name, unexpected};
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};
-use offst_proto::app::{read_amount, read_balance, read_currency, read_friend_ticket, read_rate, read_server_ticket};
+use offst_proto::app::{
+    read_amount, read_balance, read_currency, read_friend_ticket, read_rate, read_server_ticket, write_write_off,
+};
 use offst_proto::encoding::DecodeError;
 use offst_proto::order::NewFriend;
 use offst_proto::wire::app_capnp::{self as wire, config};
@@ -30,6 +32,30 @@ impl Config {
             Reply::Done => result.set_done(()),
             Reply::Refused(sentence) => result.set_refused(sentence.as_str()),
             reply => return Err(unexpected(&reply)),
+        }
+        Ok(())
+    }
+
+    /// The only command here that has more to say than that it was done.
+    async fn write_off_up_to(
+        &self,
+        call: config::write_off_params::Reader<'_>,
+        mut result: wire::write_off_result::Builder<'_>,
+    ) -> Result<(), Error> {
+        let command = understand(|| {
+            Ok(Command::WriteOff {
+                name: read_name(call.get_name())?,
+                currency: read_currency(call.get_currency())?,
+                up_to: read_amount(call.get_up_to())?,
+            })
+        });
+        match command {
+            Ok(command) => match self.context.command(command).await? {
+                Reply::WrittenOff(report) => write_write_off(&report, result.init_report()),
+                Reply::Refused(sentence) => result.set_refused(sentence.as_str()),
+                reply => return Err(unexpected(&reply)),
+            },
+            Err(Wrong(sentence)) => result.set_refused(sentence),
         }
         Ok(())
     }
@@ -76,6 +102,14 @@ fn understand(command: impl FnOnce() -> Result<Command, Wrong>) -> Result<Comman
 macro_rules! commands {
     ($($method:ident, $params:ident, $results:ident: |$reader:ident| $command:expr;)*) => {
         impl config::Server for Config {
+            async fn write_off(
+                self: Rc<Self>,
+                params: config::WriteOffParams,
+                mut results: config::WriteOffResults,
+            ) -> Result<(), Error> {
+                self.write_off_up_to(params.get()?, results.get().init_result()).await
+            }
+
             $(async fn $method(
                 self: Rc<Self>,
                 params: config::$params,

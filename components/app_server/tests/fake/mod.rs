@@ -15,8 +15,9 @@ use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::opening::Opening;
 use offst_proto::report::{
-    ClearingReport, ContactReport, Event, ForwardReport, FriendReport, FriendStatementReport, InvoiceReport,
+    ClearingReport, ContactReport, Event, ForwardReport, FriendReport, FriendStatementReport, Held, InvoiceReport,
     InvoiceStatus, Page, PaymentReport, PaymentStatus, QuoteReport, ReceivedReport, ServerReport, ServerState,
+    WriteOffReport,
 };
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
@@ -150,6 +151,11 @@ pub fn budgets() -> [BudgetReport; 2] {
     [report("500/day", 380, 200, Some(86_400_000)), report("20:hours", 0, u128::MAX, None)]
 }
 
+pub fn write_off_report(amount: u128) -> WriteOffReport {
+    let held = Held { count: 2, amount };
+    WriteOffReport { released: held, at_risk: held, ..WriteOffReport::default() }
+}
+
 impl Fake {
     pub fn new(friends: Vec<FriendReport>) -> Arc<Self> {
         Arc::new(Fake {
@@ -191,6 +197,8 @@ impl Fake {
             Command::CreateInvoice { amount, description, .. } => Reply::Invoice(signed_invoice(*amount, description)),
             Command::CancelInvoice(_) => Reply::Done,
             Command::ResetFriend(..) => Reply::Refused("there is nothing to reset".into()),
+            Command::WriteOff { up_to: 0, .. } => Reply::Refused("there is no such friend".into()),
+            Command::WriteOff { up_to, .. } => Reply::WrittenOff(write_off_report(*up_to)),
             Command::EnableFriend(name) if name == "panic" => panic!("a defect"),
             _ => Reply::Done,
         }
@@ -215,7 +223,7 @@ impl Backend for Fake {
     fn history(&self, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>> {
         let forward = |number| ForwardReport {
             request_id: RequestId::from_bytes([number; 16]),
-            from: identity(3).public_key(),
+            from: Some(identity(3).public_key()),
             to: identity(4).public_key(),
             currency: Currency::default(),
             amount: 10,

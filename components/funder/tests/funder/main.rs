@@ -14,3 +14,4 @@ mod recovery;
 mod relinking;
 mod resets;
 mod succession;
+mod write_offs;

@@ -98,6 +98,7 @@ fn write_line(line: &LineReport, mut builder: wire::line::Builder<'_>) {
         let mut entry = overdue.reborrow().get(position);
         entry.set_request_id(request.request_id.as_bytes());
         entry.set_amount(request.amount.to_string());
+        entry.set_written_off(request.written_off);
     }
 }
 
@@ -122,6 +123,7 @@ fn read_line(reader: wire::line::Reader<'_>) -> Result<LineReport, DecodeError> 
         Ok(OverdueReport {
             request_id: read_request_id(entry.get_request_id())?,
             amount: read_amount(entry.get_amount())?,
+            written_off: entry.get_written_off(),
         })
     });
     Ok(LineReport {

@@ -141,7 +141,9 @@ pub fn read_invoice(reader: wire::invoice::Reader<'_>) -> Result<InvoiceReport, 
 /// Fills in a forward.
 pub fn write_forward(forward: &ForwardReport, mut builder: wire::forward::Builder<'_>) {
     builder.set_request_id(forward.request_id.as_bytes());
-    builder.set_from(forward.from.as_bytes());
+    if let Some(from) = &forward.from {
+        builder.set_from(from.as_bytes());
+    }
     builder.set_to(forward.to.as_bytes());
     builder.set_currency(forward.currency.as_str());
     builder.set_amount(forward.amount.to_string());
@@ -154,9 +156,10 @@ pub fn write_forward(forward: &ForwardReport, mut builder: wire::forward::Builde
 /// # Errors
 /// A field is not valid.
 pub fn read_forward(reader: wire::forward::Reader<'_>) -> Result<ForwardReport, DecodeError> {
+    let from = reader.get_from()?;
     Ok(ForwardReport {
         request_id: read_request_id(reader.get_request_id())?,
-        from: read_key(reader.get_from())?,
+        from: if from.is_empty() { None } else { Some(read_key(Ok(from))?) },
         to: read_key(reader.get_to())?,
         currency: read_currency(reader.get_currency())?,
         amount: read_amount(reader.get_amount())?,

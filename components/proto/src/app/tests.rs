@@ -21,7 +21,7 @@ fn line(currency: &str, status: LineStatus) -> LineReport {
         local_open: true,
         remote_open: false,
         rate: Rate { mul: 3, add: 1 },
-        overdue: vec![OverdueReport { request_id: RequestId::from_bytes([9; 16]), amount: 7 }],
+        overdue: vec![OverdueReport { request_id: RequestId::from_bytes([9; 16]), amount: 7, written_off: true }],
     }
 }
 
@@ -130,16 +130,18 @@ fn records_round_trip() {
         };
         round_trip!(invoice, invoice, write_invoice, read_invoice);
     }
-    let forward = ForwardReport {
-        request_id: RequestId::from_bytes([8; 16]),
-        from: key(1),
-        to: key(2),
-        currency: "hours".parse().unwrap(),
-        amount: 10,
-        fee: 1,
-        time_ms: 11,
-    };
-    round_trip!(forward, forward, write_forward, read_forward);
+    for from in [None, Some(key(1))] {
+        let forward = ForwardReport {
+            request_id: RequestId::from_bytes([8; 16]),
+            from,
+            to: key(2),
+            currency: "hours".parse().unwrap(),
+            amount: 10,
+            fee: 1,
+            time_ms: 11,
+        };
+        round_trip!(forward, forward, write_forward, read_forward);
+    }
     for (payment_id, invoice_id) in
         [(None, None), (Some(PaymentId::from_bytes([4; 16])), Some(InvoiceId::from_bytes([5; 16])))]
     {
@@ -168,6 +170,13 @@ fn quotes_and_rings_round_trip() {
         let report = ClearingReport { auto_clear: payment.is_some(), ring, payment };
         round_trip!(report, clearing, write_clearing, read_clearing);
     }
+}
+
+#[test]
+fn what_was_written_off_round_trips() {
+    let held = |count| Held { count, amount: u128::from(count) << 97 };
+    let report = WriteOffReport { released: held(1), waiting: held(0), own: held(2), at_risk: held(3) };
+    round_trip!(report, write_off, write_write_off, read_write_off);
 }
 
 fn read_known_event(reader: wire::event::Reader<'_>) -> Result<Event, DecodeError> {

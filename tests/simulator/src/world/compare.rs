@@ -17,6 +17,7 @@ pub(super) fn check_rows(live: &Funder, stored: &Funder) {
     assert_eq!(live.relays, stored.relays, "{what}: relays");
     assert_eq!(live.index_servers, stored.index_servers, "{what}: index servers");
     assert_eq!(live.forwards, stored.forwards, "{what}: requests that are carried on");
+    assert_eq!(live.written_off, stored.written_off, "{what}: requests that were written off");
     assert_eq!(live.arrivals, stored.arrivals, "{what}: requests that end here");
     assert_eq!(live.invoices, stored.invoices, "{what}: invoices");
     assert_eq!(live.spendings, stored.spendings, "{what}: what applications have spent");

@@ -4,7 +4,7 @@ use crate::trace::Trace;
 use offst_crypto::{Preimage, PublicKey};
 use offst_funder::{
     Archive, Arrival, Change, Commit, Forward, FriendRecord, FunderImage, HopKey, InvoiceRecord, LineKey, Payment,
-    Progress, Spendings,
+    Progress, Spendings, WriteOff,
 };
 use offst_ledger::{AccountChange, AccountImage, Direction, EvidenceRows, Pending, QueuedOperation};
 use offst_proto::encoding::{Canonical, Decoder};
@@ -38,6 +38,7 @@ pub struct Disk {
     relays: BTreeMap<String, ServerTicket>,
     index_servers: BTreeMap<String, ServerTicket>,
     forwards: BTreeMap<HopKey, Vec<u8>>,
+    write_offs: BTreeMap<HopKey, Vec<u8>>,
     arrivals: BTreeMap<HopKey, Vec<u8>>,
     invoices: BTreeMap<InvoiceId, Vec<u8>>,
     open_invoices: BTreeSet<InvoiceId>,
@@ -49,12 +50,14 @@ pub struct Disk {
     pub forwarded: Vec<ForwardReport>,
     /// What the node has been paid.
     pub received: Vec<ReceivedReport>,
-    /// What it has collected: the request, the friend it came from, when, and what opened the lock.
-    preimages: Vec<(RequestId, PublicKey, u64, Preimage)>,
+    /// What it has collected: the request, the friend it came from and that has paid, when, and what opened the lock.
+    preimages: Vec<(RequestId, Option<PublicKey>, u64, Preimage)>,
     peer_backups: BTreeMap<PublicKey, Vec<u8>>,
     recovery: Option<Vec<u8>>,
     /// Every request that ever ended here, also those that are over: for checks from outside.
     pub(crate) arrived: BTreeMap<HopKey, Arrival>,
+    /// Every request that was ever written off, by its outgoing side.
+    pub(crate) written_off: BTreeMap<HopKey, WriteOff>,
     /// Accounts that were written since somebody looked.
     pub(super) touched: BTreeSet<LineKey>,
     /// Every request of a friend's that was collected, as far as it waited to be signed.
@@ -213,6 +216,10 @@ impl Commit for Disk {
                 },
                 Change::AutoClear(on) => self.auto_clear = *on,
                 Change::Forward(key, forward) => put(&mut self.forwards, key.clone(), forward.as_ref()),
+                Change::WriteOff(key, write_off) => {
+                    self.written_off.extend(write_off.iter().map(|write_off| (key.clone(), write_off.clone())));
+                    put(&mut self.write_offs, key.clone(), write_off.as_ref());
+                }
                 Change::Arrival(key, arrival) => {
                     if let Some(arrival) = arrival {
                         self.arrived.insert(key.clone(), arrival.clone());
@@ -237,7 +244,7 @@ impl Commit for Disk {
                     self.forwarded.push(report.clone());
                 }
                 Change::Received(report, preimage) => {
-                    self.preimages.push((report.request_id, report.from, report.time_ms, *preimage));
+                    self.preimages.push((report.request_id, Some(report.from), report.time_ms, *preimage));
                     self.received.push(report.clone());
                 }
                 Change::Recovery(record) => self.recovery = record.as_ref().map(Canonical::to_canonical_bytes),
@@ -264,8 +271,8 @@ impl Archive for Disk {
         ids: &BTreeSet<RequestId>,
         since_ms: u64,
     ) -> Result<BTreeMap<RequestId, Preimage>, Infallible> {
-        let is_wanted = |(id, friend, time, _): &&(RequestId, PublicKey, u64, Preimage)| {
-            ids.contains(id) && *time >= since_ms && from.is_none_or(|from| from == *friend)
+        let is_wanted = |(id, friend, time, _): &&(RequestId, Option<PublicKey>, u64, Preimage)| {
+            ids.contains(id) && *time >= since_ms && from.is_none_or(|from| Some(from) == *friend)
         };
         Ok(self.preimages.iter().filter(is_wanted).map(|(id, _, _, preimage)| (*id, *preimage)).collect())
     }
@@ -282,6 +289,7 @@ impl Disk {
             relays: self.relays.clone().into_iter().collect(),
             index_servers: self.index_servers.clone().into_iter().collect(),
             forwards: self.forwards.iter().map(|(key, row)| (key.clone(), read::<Forward>(row))).collect(),
+            written_off: self.write_offs.iter().map(|(key, row)| (key.clone(), read::<WriteOff>(row))).collect(),
             arrivals: self.arrivals.iter().map(|(key, row)| (key.clone(), read::<Arrival>(row))).collect(),
             invoices: self.open_invoices.iter().map(|id| read(&self.invoices[id])).collect(),
             payments: self.open_payments.iter().map(|id| read(&self.payments[id])).collect(),
@@ -323,10 +331,11 @@ impl Disk {
         self.accounts.get(line).map(AccountRows::image)
     }
 
-    /// Requests that are carried on or end here, and which of both.
+    /// Requests that are carried on, end here or were written off, and which of these.
     pub(super) fn rows_underway(&self) -> impl Iterator<Item = (&HopKey, &'static str)> {
         let forwards = self.forwards.keys().map(|key| (key, "the forwarding"));
-        forwards.chain(self.arrivals.keys().map(|key| (key, "the arrival")))
+        let write_offs = self.write_offs.keys().map(|key| (key, "the write-off"));
+        forwards.chain(self.arrivals.keys().map(|key| (key, "the arrival"))).chain(write_offs)
     }
 
     /// Whether the node recovers what it has lost.
@@ -353,8 +362,8 @@ impl Disk {
         self.replacements.iter().any(|replacement| replacement.lost == lost)
     }
 
-    /// Requests that are carried on or end here.
+    /// Requests that are carried on, end here or were written off.
     pub fn underway(&self) -> usize {
-        self.forwards.len() + self.arrivals.len()
+        self.rows_underway().count()
     }
 }

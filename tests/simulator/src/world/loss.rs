@@ -69,7 +69,8 @@ impl Node {
         let sold: u128 = self.sold().iter().filter(|(hop, _)| of_line(&hop.line)).map(|(_, amount)| amount).sum();
         let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
-        let came = reports.values().filter(|report| report.from == friend).map(|report| report.amount + report.fee);
+        let came =
+            reports.values().filter(|report| report.from == Some(friend)).map(|report| report.amount + report.fee);
         let went = reports.values().filter(|report| report.to == friend).map(|report| report.amount);
         let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
         let parts = payments.flat_map(|payment| payment.parts).filter(|(_, part)| part.route[0] == friend);

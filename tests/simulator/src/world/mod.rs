@@ -21,6 +21,7 @@ mod stuck;
 mod theft;
 mod vain;
 mod weather;
+mod write_offs;
 
 use crate::faults::{Counts, Deed, Fault, Kind};
 use crate::index;

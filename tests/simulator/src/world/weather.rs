@@ -8,7 +8,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{Funder, HopKey, Part, Progress};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Status};
 use offst_proto::order::Order;
-use offst_proto::report::InvoiceStatus;
+use offst_proto::report::{ForwardReport, InvoiceStatus};
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,13 +63,19 @@ impl Node {
         let sold = self.sold();
         let sold = sold.iter().filter(|(key, _)| key.line.currency == *currency).map(|(_, amount)| *amount);
         let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
-        let took: BTreeMap<_, u128> = reports.map(|report| ((report.request_id, report.from), report.fee)).collect();
+        // What was collected after it had been written off was paid by nobody else.
+        let change = |report: &ForwardReport| match report.from {
+            Some(_) => signed(report.fee),
+            None => -signed(report.amount),
+        };
+        let took: BTreeMap<_, i128> =
+            reports.map(|report| ((report.request_id, report.from), change(report))).collect();
         let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
         let parts = payments.flat_map(|payment| payment.parts);
         let is_paid = |id, part: &Part| part.preimage.is_some() || part.promise.is_some() && is_paid(id, part);
         let paid = parts.filter(|(id, part)| is_paid(*id, part)).map(|(id, part)| (id, part.amount + part.fees));
         let paid: BTreeMap<_, u128> = paid.collect();
-        signed(sold.chain(took.into_values()).sum()) - signed(paid.into_values().sum())
+        signed(sold.sum()) + took.into_values().sum::<i128>() - signed(paid.into_values().sum())
     }
 
     /// What each request freezes that the node has signed, credits.

@@ -1,0 +1,250 @@
+//! Writing off what a friend holds (`write-off`, protocol section 2).
+//!
+//! We have committed a request to a friend, the friend has gone, and whoever we carry it on for waits with its credits frozen.
+//! No clock may release it, because the friend may come back with the preimage and collect. The owner may: from then on a Collect
+//! costs *us*, and that is why he says how much.
+//!
+//! | | upstream, with whoever it came from | downstream, with the friend that is gone |
+//! |---|---|---|
+//! | the order | `Cancel`: the credits are free, the buyer may pay by another way | nothing: what is frozen stays frozen |
+//! | it collects later | | it is paid, and nobody pays us: the amount is lost, and stands in the history |
+//! | it cancels later, or an epoch begins without the request | | the credits are free: nothing is lost |
+//!
+//! What is written off: requests of others that the friend has held, committed, for longer than the overdue time; the smallest
+//! first, so that as many as possible are released. A payment of our own is not: nobody waits upstream of it, and it is paid when
+//! it is collected, whatever we decide.
+//!
+//! The amount of an order bounds what the friend may still collect of all that was ever written off, in this currency: never what
+//! one order adds. So the same order twice (an answer was lost, a process died) does no more than once. It is no standing
+//! setting: what becomes overdue later waits for another order.
+//!
+//! One transaction takes the forwarding out, puts a [`WriteOff`] in its place and writes the `Cancel`. So nothing is left that
+//! could carry an end of the one request over to the other: neither a restart nor a recovery ties them together again.
+
+use crate::command::{CommandId, Reply};
+use crate::machine::{Batch, line};
+use crate::records::{HopKey, LineKey, Origin};
+use crate::timers::Timer;
+use offst_crypto::{HashLock, Preimage, PublicKey};
+use offst_ledger::{Pending, Stage};
+use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_proto::payment::CancelReason;
+use offst_proto::report::{ForwardReport, Held, WriteOffReport};
+use offst_proto::{Currency, RequestId};
+
+/// A committed request of ours that a friend may still collect, and that nobody pays us for any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteOff {
+    /// The friend that it came from, and that has its credits back.
+    pub from: PublicKey,
+    /// What the friend that it went to may still collect, credits.
+    pub amount: u128,
+    /// What opens it.
+    pub lock: HashLock,
+}
+
+impl WriteOff {
+    /// Whether it speaks of this request.
+    fn is_of(&self, pending: &Pending) -> bool {
+        pending.amount == self.amount && pending.stage == Stage::Committed(self.lock)
+    }
+}
+
+impl Canonical for WriteOff {
+    fn encode(&self, encoder: &mut Encoder) {
+        encoder.value(&self.from);
+        encoder.u128(self.amount);
+        encoder.value(&self.lock);
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(WriteOff { from: decoder.value()?, amount: decoder.amount()?, lock: decoder.value()? })
+    }
+}
+
+impl Batch<'_> {
+    /// The owner gives up what he would get for requests that a friend holds. `up_to`: the most that he may lose by it, credits.
+    pub(crate) fn write_off(&mut self, command: CommandId, name: &str, currency: &Currency, up_to: u128) {
+        let reply = match self.release_overdue(name, currency, up_to) {
+            Ok(report) => Reply::WrittenOff(report),
+            Err(sentence) => Reply::Refused(sentence),
+        };
+        self.reply(command, reply);
+    }
+
+    fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
+        let key = self.friend_key(name)?;
+        self.friend_account(name, currency)?;
+        let line = line(key, currency);
+        if self.is_distrusted(&line) {
+            return Err(format!(
+                "this node recovers what it has lost, and what \"{name}\" holds is not known before it has shown it: try again \
+                 then, or give the account up with `remove-friend --force --forgive`"
+            ));
+        }
+        let mut report = WriteOffReport { at_risk: self.at_risk(&line), ..WriteOffReport::default() };
+        let mut releasable = Vec::new();
+        for outgoing in self.overdue_at(&line) {
+            let Some(pending) = self.outgoing_at(&outgoing) else { continue };
+            match self.state.origins.get(&outgoing) {
+                Some(Origin::Forward(from)) => {
+                    let from = *from;
+                    match self.what_to_release(&outgoing, &pending, from) {
+                        Some(write_off) => releasable.push((pending.amount, outgoing, write_off)),
+                        None => report.waiting.add(pending.amount),
+                    }
+                }
+                Some(Origin::Payment(_)) => report.own.add(pending.amount),
+                // It was written off before.
+                None => {}
+            }
+        }
+        releasable.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
+        for (amount, outgoing, write_off) in releasable {
+            let fits = report.at_risk.amount + amount <= up_to || offst_ledger::mutant!(WriteOffMore);
+            if fits && self.release_upstream(&outgoing, write_off) {
+                report.released.add(amount);
+                report.at_risk.add(amount);
+            } else {
+                report.waiting.add(amount);
+            }
+        }
+        if report.released.count > 0 {
+            let Held { count, amount } = report.released;
+            log::warn!(
+                "{count} payments of {amount} in {currency} that \"{name}\" holds were written off: whoever they came from has \
+                 the credits back, and \"{name}\" may still collect them from this node"
+            );
+            self.friend_changed(key);
+        }
+        Ok(report)
+    }
+
+    /// Committed requests of ours that the friend has held for too long.
+    fn overdue_at(&self, line: &LineKey) -> Vec<HopKey> {
+        let friend = self.state.friends.get(&line.friend);
+        let overdue = friend.into_iter().flat_map(|friend| &friend.overdue);
+        let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.hop(*id));
+        here.filter(|outgoing| self.is_bound(outgoing)).collect()
+    }
+
+    /// All that the friend may still collect of what was written off.
+    fn at_risk(&self, line: &LineKey) -> Held {
+        let mut held = Held::default();
+        self.state.written_off.range(ends_of(line)).for_each(|(_, write_off)| held.add(write_off.amount));
+        held
+    }
+
+    /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
+    /// came over is in doubt, or it has not found its other side again.
+    fn what_to_release(&self, outgoing: &HopKey, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
+        let incoming = outgoing.at(from);
+        let is_inherited = self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(&incoming));
+        if self.is_distrusted(&incoming.line) || is_inherited {
+            return None;
+        }
+        let lock = pending.stage.lock()?;
+        let is_committed = self.incoming_at(&incoming)?.stage == Stage::Committed(lock);
+        is_committed.then_some(WriteOff { from, amount: pending.amount, lock })
+    }
+
+    /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
+    fn release_upstream(&mut self, outgoing: &HopKey, write_off: WriteOff) -> bool {
+        let local = self.state.local;
+        let incoming = outgoing.at(write_off.from);
+        let account = self.account(&incoming.line).expect("a forward's accounts exist");
+        if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
+            return false;
+        }
+        self.remove_forward(&incoming).expect("its origin names it");
+        self.note_write_off(outgoing.clone(), write_off);
+        self.friend_changed(incoming.line.friend);
+        true
+    }
+
+    fn note_write_off(&mut self, outgoing: HopKey, write_off: WriteOff) {
+        self.changed.written_off.insert(outgoing.clone());
+        self.state.written_off.insert(outgoing, write_off);
+    }
+
+    /// The request has ended with the friend that it went to.
+    pub(crate) fn forget_write_off(&mut self, outgoing: &HopKey) -> Option<WriteOff> {
+        let write_off = self.state.written_off.remove(outgoing)?;
+        self.changed.written_off.insert(outgoing.clone());
+        Some(write_off)
+    }
+
+    /// The friend has collected a request that we carried on for nobody any more. Says whether that was written off.
+    pub(crate) fn write_off_collected(&mut self, outgoing: &HopKey, preimage: Preimage) -> bool {
+        let Some(write_off) = self.forget_write_off(outgoing) else { return false };
+        let amount = write_off.amount;
+        log::warn!("{} was collected after it had been written off: {amount} credits are lost", outgoing.id);
+        let report = ForwardReport {
+            request_id: outgoing.id,
+            from: None,
+            to: outgoing.line.friend,
+            currency: outgoing.line.currency.clone(),
+            amount,
+            fee: 0,
+            time_ms: self.now.unix_ms,
+        };
+        self.changed.forwarded.push((report, preimage));
+        self.friend_changed(outgoing.line.friend);
+        true
+    }
+
+    /// After a start: a friend that holds what was written off is overdue again in a while, as with every other request.
+    pub(crate) fn take_up_write_offs(&mut self) {
+        let held: Vec<_> = self.state.written_off.keys().cloned().collect();
+        for outgoing in held {
+            self.await_end(outgoing);
+        }
+    }
+
+    fn await_end(&mut self, outgoing: HopKey) {
+        let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
+        self.state.timers.set(Timer::Overdue(outgoing), deadline);
+    }
+
+    /// A friend goes on under another key, and so does what it may still collect.
+    pub(crate) fn hand_over_write_off(&mut self, old: &HopKey, new: HopKey) {
+        let Some(write_off) = self.forget_write_off(old) else { return };
+        self.state.timers.clear(&Timer::Overdue(old.clone()));
+        self.note_write_off(new.clone(), write_off);
+        self.await_end(new);
+    }
+
+    /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
+    /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
+    pub(crate) fn drop_ended_write_offs(&mut self, of: Option<&LineKey>) {
+        let held = self.state.written_off.iter().filter(|(outgoing, write_off)| {
+            let is_one = of.is_none_or(|line| outgoing.line == *line) && !self.is_distrusted(&outgoing.line);
+            is_one && !self.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
+        });
+        let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
+        for outgoing in ended {
+            self.forget_write_off(&outgoing);
+            // Another request under the same id is none of this one's business.
+            if self.outgoing_at(&outgoing).is_none() {
+                self.settle_overdue(&outgoing);
+            }
+        }
+    }
+
+    /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
+    /// because the friend had not heard of our `Cancel`.
+    pub(crate) fn written_off_from(&self, incoming: &HopKey, lock: HashLock) -> Option<HopKey> {
+        let is_same = |outgoing: &HopKey, write_off: &WriteOff| {
+            (outgoing.id, &outgoing.line.currency) == (incoming.id, &incoming.line.currency)
+                && (write_off.from, write_off.lock) == (incoming.line.friend, lock)
+        };
+        let mut all = self.state.written_off.iter();
+        all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())
+    }
+}
+
+/// All requests of one account.
+fn ends_of(line: &LineKey) -> std::ops::RangeInclusive<HopKey> {
+    let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
+    end(0)..=end(0xff)
+}

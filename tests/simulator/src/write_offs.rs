@@ -1,0 +1,43 @@
+//! Owners write off what a friend holds that has gone after the commit, and the friend comes back.
+
+use crate::life::Life;
+use std::collections::BTreeSet;
+
+/// How many steps somebody waits at most for a mediator that is bound.
+const STEPS_MAX: usize = 60;
+
+impl Life {
+    /// A friend is gone when a mediator has committed to it, or when it has collected and nobody has heard of it. Its owner writes
+    /// off what it holds, more than once, and goes on.
+    pub(crate) fn write_off(&mut self) {
+        self.pick_busy();
+        let mut held = Vec::new();
+        for _ in 0..STEPS_MAX {
+            held = self.world.carried_and_bound();
+            if !held.is_empty() {
+                break;
+            }
+            self.world.step();
+        }
+        let world = &mut self.world;
+        let Some((mediator, friend, currency)) = world.dice.pick(&held) else { return };
+        for _ in 0..world.dice.below(5) {
+            world.step();
+        }
+        let ms = 61_000 + world.dice.below(30_000) as u64;
+        if world.dice.chance(50) {
+            world.freeze(friend, ms);
+        } else {
+            let is_silent = world.dice.chance(30);
+            world.part(&BTreeSet::from([friend]), ms, is_silent);
+        }
+        world.advance(60_500);
+        for _ in 0..2 {
+            let up_to = [0, 10, 60, 1_000][self.world.dice.below(4)];
+            self.world.write_off(mediator, friend, &currency, up_to);
+            for _ in 0..self.world.dice.below(10) {
+                self.world.step();
+            }
+        }
+    }
+}
