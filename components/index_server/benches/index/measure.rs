@@ -178,8 +178,7 @@ fn concurrently(network: &Network, graph: &RwLock<CapacityGraph>, seconds: f64, 
         let ask = |start: usize| {
             let mut scratch = Scratch::default();
             let mut latencies = vec![];
-            let mut asked = queries.iter().cycle().skip(start * 100);
-            while let Some(query) = asked.next() {
+            for query in queries.iter().cycle().skip(start * 100) {
                 let started = Instant::now();
                 let graph = graph.read().unwrap_or_else(std::sync::PoisonError::into_inner);
                 std::hint::black_box(search(&graph, query, &LOADS[0], &mut scratch));
