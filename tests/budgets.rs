@@ -67,15 +67,15 @@ fn what_is_above_the_budget_is_refused_and_a_death_forgets_nothing() {
     assert_eq!(town.balance("a", "b"), -600);
 
     // More of it, while the node runs.
-    trust(&town, &["--budget", "150/day"]);
+    trust(&town, &["--budget", "150/month"]);
     town.wait_until("the node has seen the new budget", |town| standing(town) == ["100", "0", "50"]);
-    shop(&town, &send("51")).assert_refused(1, &["150 credits a day; 50 are left until ", " 00:00 UTC"]);
+    shop(&town, &send("51")).assert_refused(1, &["150 credits a month; 50 are left until ", " 00:00 UTC"]);
     let payments = shop(&town, &["funds", "payments", "--json"]).json();
     let apps_of_payments: BTreeSet<_> =
         payments.as_array().unwrap().iter().map(|payment| payment["app"].as_str().unwrap().to_owned()).collect();
     assert_eq!(apps_of_payments.len(), 2, "the owner's and this one: {payments}");
     assert_eq!(town.stop("a"), 0);
-    assert!(apps(&town).contains("150 credits a day; 50 are left"), "{}", apps(&town));
+    assert!(apps(&town).contains("150 credits a month; 50 are left"), "{}", apps(&town));
     // Having looked has changed nothing.
     assert_eq!(town.run("stnode", &["check", "--dir", "a", "--json"]).json()["sealed"], true);
 }
