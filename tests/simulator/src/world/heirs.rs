@@ -19,6 +19,32 @@ fn bound(account: &Account) -> Vec<RequestId> {
 }
 
 impl World {
+    /// Accounts over which a signed commit goes whose request has not ended there: who has promised to pay, and whom.
+    pub(crate) fn promises(&self) -> Vec<(usize, usize)> {
+        let mut promises = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let bound = node.accounts().filter(|(_, account)| !bound(account).is_empty());
+            promises.extend(bound.map(|(friend, _)| (index, self.index(friend))));
+        }
+        promises
+    }
+
+    /// Nodes that have promised onwards what a friend has promised to them.
+    pub(crate) fn carriers(&self) -> Vec<usize> {
+        let is_carrier = |index: &usize| {
+            let accounts = self.nodes[*index].accounts();
+            let (mut promised, mut awaited) = (BTreeSet::new(), BTreeSet::new());
+            for (_, account) in accounts {
+                promised.extend(bound(account));
+                let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
+                let incoming = pendings.filter(|(direction, ..)| *direction == Direction::Incoming);
+                awaited.extend(incoming.map(|(_, id, _)| id));
+            }
+            !promised.is_disjoint(&awaited)
+        };
+        (0..self.nodes.len()).filter(is_carrier).collect()
+    }
+
     /// Who the owner of a node is now: its last successor, or itself.
     pub(crate) fn person(&self, index: usize) -> usize {
         self.heirs.get(&index).map_or(index, |heir| self.person(*heir))
