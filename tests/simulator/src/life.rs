@@ -531,6 +531,7 @@ impl Life {
         }
         self.world.assert_finished();
         self.world.expire_edges();
+        self.world.check_published(&self.honest());
         self.probe();
         self.world.assert_finished();
         self.world.check_backups(&self.honest());

@@ -98,10 +98,11 @@ impl World {
         self.forget_heard_limits(index);
     }
 
-    /// Notes what limits a friend tells in a batch: of several, each holds for a moment.
-    pub(super) fn hear_limits(&mut self, index: usize, inputs: &[Input]) {
+    /// Notes what friends ask for in a batch, and what limits they tell: of several, each holds for a moment.
+    pub(super) fn hear_statements(&mut self, index: usize, inputs: &[Input]) {
         for input in inputs {
             let Input::Statement(friend, _, statement) = input else { continue };
+            self.rates.hear(index, statement);
             for operation in &statement.operations {
                 if let Operation::SetLimit(limit) = operation {
                     let most = self.heard_limits.entry((index, *friend, statement.currency.clone())).or_default();
@@ -282,7 +283,7 @@ fn assert_same(live: &Account, stored: &Account) {
     assert_eq!((live.limit(), live.is_open()), (stored.limit(), stored.is_open()), "{what}");
     assert_eq!(live.unsigned_requests(), stored.unsigned_requests(), "{what}");
     let (Some(live_epoch), Some(stored_epoch)) = (live.epoch(), stored.epoch()) else {
-        assert_eq!(live.epoch(), stored.epoch(), "{what}");
+        assert!(live.is_same_as(stored), "{what}: {live:?} and {stored:?}");
         return;
     };
     assert_eq!(live_epoch.balance(), stored_epoch.balance(), "{what}");
@@ -294,4 +295,6 @@ fn assert_same(live: &Account, stored: &Account) {
             assert_eq!(live.is_bound(id), stored.is_bound(id), "{what}");
         }
     }
+    // And whatever else: what waits to be signed, claims, how far the account is trusted, what others remember of it.
+    assert!(live.is_same_as(stored), "{what}: {live:?} and {stored:?}");
 }

@@ -127,7 +127,7 @@ impl World {
             return;
         }
         self.note_inputs(index, &inputs);
-        self.hear_limits(index, &inputs);
+        self.hear_statements(index, &inputs);
         let now = self.now(index);
         let node = &mut self.nodes[index];
         let Some(funder) = node.funder.take() else { return };
