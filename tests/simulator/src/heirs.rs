@@ -62,9 +62,10 @@ impl Life {
 
     /// Somebody whom a friend has just promised to pay, if there is anybody.
     fn pick_promised_to(&mut self) -> usize {
-        let count = self.mix.nodes;
+        let (count, onwards) = (self.mix.nodes, self.world.dice.chance(60));
         let promised = self.pay_until(|world| {
-            let to = world.promises().into_iter().map(|(_, to)| to);
+            let promises = if onwards { world.promises_onwards() } else { world.promises() };
+            let to = promises.into_iter().map(|(_, to)| to);
             to.filter(|to| *to < count && !world.is_retired(*to)).collect()
         });
         promised.unwrap_or_else(|| self.pick_busy().0)

@@ -106,7 +106,7 @@ impl Life {
 
     /// A node in the middle loses its disk when it has promised onwards what was promised to it, or goes back to a copy from before.
     fn lose_after_promise(&mut self) {
-        let Some(node) = self.pay_until(World::carriers) else { return };
+        let Some((node, _)) = self.pay_until(World::promises_onwards) else { return };
         let friends = self.friends_of(node);
         if !self.world.liars.contains(&node) && self.world.may_lose(node, &friends) {
             let loss = if self.world.dice.chance(50) { Loss::Everything } else { self.draw_loss() };

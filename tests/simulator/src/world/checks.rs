@@ -248,11 +248,20 @@ pub(super) fn check_reply(node: &Node, reply: &Reply) {
     }
 }
 
-/// What the disk gives back of these accounts is what the machine holds.
+/// What the disk gives back of the accounts that were written since somebody looked is what the machine holds.
 pub(super) fn check_touched(funder: &Funder, key: PublicKey, disk: &Disk) {
+    check_accounts(funder, key, disk, |line, _| disk.touched.contains(line));
+}
+
+/// The same for those that were just written and have stopped: what waits for the next epoch of one does not wait for long.
+pub(super) fn check_stopped(funder: &Funder, key: PublicKey, disk: &Disk) {
+    check_accounts(funder, key, disk, |line, account| account.active().is_none() && disk.written.contains(line));
+}
+
+fn check_accounts(funder: &Funder, key: PublicKey, disk: &Disk, is_wanted: impl Fn(&LineKey, &Account) -> bool) {
     for (friend, account) in funder.accounts() {
         let line = LineKey { friend, currency: account.key().currency.clone() };
-        if disk.touched.contains(&line) {
+        if is_wanted(&line, account) {
             let rows = disk.account(&line).unwrap_or_else(|| panic!("the disk has no account {:?}", account.key()));
             let name = AccountKey { local: key, remote: friend, currency: line.currency };
             assert_same(account, &Account::restore(name, rows).expect("the disk can be read"));

@@ -29,20 +29,18 @@ impl World {
         promises
     }
 
-    /// Nodes that have promised onwards what a friend has promised to them.
-    pub(crate) fn carriers(&self) -> Vec<usize> {
-        let is_carrier = |index: &usize| {
-            let accounts = self.nodes[*index].accounts();
-            let (mut promised, mut awaited) = (BTreeSet::new(), BTreeSet::new());
-            for (_, account) in accounts {
-                promised.extend(bound(account));
-                let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
-                let incoming = pendings.filter(|(direction, ..)| *direction == Direction::Incoming);
-                awaited.extend(incoming.map(|(_, id, _)| id));
-            }
-            !promised.is_disjoint(&awaited)
+    /// Those of them that carry on what somebody else has asked for.
+    pub(crate) fn promises_onwards(&self) -> Vec<(usize, usize)> {
+        let is_asked = |index: usize, id: RequestId| {
+            self.nodes[index].accounts().any(|(_, account)| account.pending(Direction::Incoming, id).is_some())
         };
-        (0..self.nodes.len()).filter(is_carrier).collect()
+        let mut promises = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let carries = |account: &Account| bound(account).into_iter().any(|id| is_asked(index, id));
+            let onwards = node.accounts().filter(|(_, account)| carries(account));
+            promises.extend(onwards.map(|(friend, _)| (index, self.index(friend))));
+        }
+        promises
     }
 
     /// Who the owner of a node is now: its last successor, or itself.

@@ -220,6 +220,9 @@ impl World {
         if let Some((deadline, now)) = funder.next_deadline().zip(now) {
             assert!(deadline > now.uptime_ms, "a timer that is due has been left");
         }
+        if wrote {
+            checks::check_stopped(&funder, node.key, &node.disk);
+        }
         if node.disk.transactions.is_multiple_of(self.compare_every) {
             self.faults.did(Deed::Compared);
             checks::check_touched(&funder, node.key, &node.disk);
