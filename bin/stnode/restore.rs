@@ -60,7 +60,7 @@ pub(super) fn restore(Restore { dir, input, force }: Restore) -> Outcome {
     let what = format!("{} was not put back", input.display());
     put_in_place(&folder, &what, |made| {
         Store::copy(&input, node, made).map_err(|error| database_failure(format!("{what}: {error}"), &error))?;
-        mark(made, node, RecoveryRecord::new(now_ms, false), Vec::new()).or_failed(&what)
+        mark(made, node, |own| RecoveryRecord::of_copy(own, now_ms), Vec::new()).or_failed(&what)
     })?;
     say("The copy is in place. When the node runs again, it catches up with each friend that is online.")
 }
@@ -104,7 +104,7 @@ pub(super) fn recover(arguments: Recover) -> Outcome {
     let what = "the new database was not made";
     put_in_place(&folder, what, |made| {
         Store::create(made, node).or_failed(what)?;
-        mark(made, node, RecoveryRecord::new(now_ms, true), changes).or_failed(what)
+        mark(made, node, |_| RecoveryRecord::new(now_ms, true), changes).or_failed(what)
     })?;
     say("The new database is in place. When the node runs, each friend that is online shows what both have signed.")
 }
@@ -138,10 +138,16 @@ fn put_in_place(folder: &Folder, what: &str, make: impl FnOnce(&Path) -> Outcome
     }
 }
 
-/// Tells the next run that friends may know more than this database.
-fn mark(path: &Path, node: PublicKey, record: RecoveryRecord, mut changes: Vec<Change>) -> Result<(), StoreError> {
-    changes.push(Change::Recovery(Some(record)));
+/// Tells the next run that friends may know more than this database. `record` is given the mark that stands in it.
+fn mark(
+    path: &Path,
+    node: PublicKey,
+    record: impl FnOnce(Option<&RecoveryRecord>) -> RecoveryRecord,
+    mut changes: Vec<Change>,
+) -> Result<(), StoreError> {
     let mut store = Store::open(path, node)?;
+    let own = store.load()?.recovery;
+    changes.push(Change::Recovery(Some(record(own.as_ref()))));
     store.commit(&changes)?;
     store.close()
 }

@@ -78,7 +78,8 @@ impl Batch<'_> {
 
     /// Whether we carry a request to clear without a fee.
     pub(crate) fn is_waived(&self, incoming: &LineKey, outgoing: &LineKey, amount: u128) -> bool {
-        self.state.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+        offst_ledger::mutant!(WaiveAnyFee)
+            || self.state.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
     }
 
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the

@@ -334,7 +334,9 @@ impl Batch<'_> {
 
     pub(crate) fn settle_overdue(&mut self, outgoing: &HopKey) {
         self.state.timers.clear(&Timer::Overdue(outgoing.clone()));
-        if let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend) {
+        if let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend)
+            && !offst_ledger::mutant!(StayOverdue)
+        {
             friend.overdue.remove(&(outgoing.line.currency.clone(), outgoing.id));
         }
     }

@@ -48,9 +48,15 @@ pub struct RecoveryRecord {
 }
 
 impl RecoveryRecord {
-    /// The mark of a database that was put back (`is_old` is found out), or made anew (`is_old`). `now_ms`: unix.
+    /// The mark of a database that was made anew (`is_old`), or is not known to be old. `now_ms`: unix.
     pub fn new(now_ms: u64, is_old: bool) -> Self {
         RecoveryRecord { started_ms: now_ms, has_begun: false, is_old, shown: Vec::new() }
+    }
+
+    /// The mark of a copy that is put back. `own`: the one that stands in it, when it was made in the middle of a recovery: that
+    /// something was lost before stays true, although nothing may be missing since the copy. `now_ms`: unix.
+    pub fn of_copy(own: Option<&RecoveryRecord>, now_ms: u64) -> Self {
+        RecoveryRecord::new(now_ms, own.is_some_and(|record| record.is_old))
     }
 }
 
@@ -521,7 +527,9 @@ impl Batch<'_> {
         self.changed.recovery = true;
         self.state.timers.clear(&Timer::Recovery);
         log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
-        if recovery.record.is_old {
+        // Nobody has waited for a disabled friend, over whom they may have been paid.
+        let mut accounts = self.state.friends.values().flat_map(|friend| friend.accounts.values());
+        if recovery.record.is_old || accounts.any(Account::is_recovering) {
             // What the lost part knew of them is lost: an invoice is paid once, for ever.
             let invoices = self.state.invoices.values();
             let old = invoices.filter(|invoice| invoice.created_ms <= recovery.record.started_ms);

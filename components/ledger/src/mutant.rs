@@ -83,6 +83,14 @@ mutants! {
     TakeAnyKey = "take-any-key",
     /// More is written off than the owner has allowed.
     WriteOffMore = "write-off-more",
+    /// What waits for the next epoch of an account is forgotten by the next start.
+    ForgetClaims = "forget-claims",
+    /// Of several requests in one statement each is compared with the limit alone.
+    LimitEachAlone = "limit-each-alone",
+    /// Whoever says that it clears a ring of debts is carried for nothing.
+    WaiveAnyFee = "waive-any-fee",
+    /// A friend that was overdue once gets nothing any more.
+    StayOverdue = "stay-overdue",
 }
 
 #[cfg(mutant)]

@@ -81,6 +81,9 @@ impl Epoch {
                 let (step, amount) = moves.next().expect("each operation on a request is a move");
                 moved = *amount;
                 let refusal = match operation {
+                    Operation::Request(request) if crate::mutant!(LimitEachAlone) => {
+                        self.refusal(request, &self.theirs.totals)
+                    }
                     Operation::Request(request) => self.refusal(request, &totals),
                     _ => None,
                 };

@@ -185,6 +185,8 @@ named! {
         OrderedSold = "invoices ordered again after their seller had forgotten that they were paid",
         /// A node lost its disk, or went back to a copy, when it had just collected and nobody had heard of it.
         LostAfterCollect = "disks lost directly after a collect",
+        /// A node lost its disk, or went back to a copy, when it had promised onwards what was promised to it.
+        LostAfterPromise = "disks lost between a commit that came and what it brings",
         /// A node that had lost state got back all accounts with friends that do not lie.
         Recovered = "recoveries that ended",
         /// Liars that had shown less than another friend kept were found out, and their accounts stopped.

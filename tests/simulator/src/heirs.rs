@@ -44,7 +44,7 @@ impl Life {
         if !self.handovers.is_empty() || lost.len() >= self.mix.spares() || self.world.dice.chance(20) {
             return self.speak_with_a_lost_key();
         }
-        let (node, _) = self.pick_busy();
+        let node = self.pick_promised_to();
         let heir = self.mix.nodes + lost.len();
         if !self.world.nodes[heir].is_up() {
             return;
@@ -58,6 +58,17 @@ impl Life {
             let goes_on = |end: usize| if end == node { heir } else { end };
             *pair = (goes_on(pair.0), goes_on(pair.1));
         }
+    }
+
+    /// Somebody whom a friend has just promised to pay, if there is anybody.
+    fn pick_promised_to(&mut self) -> usize {
+        let (count, onwards) = (self.mix.nodes, self.world.dice.chance(60));
+        let promised = self.pay_until(|world| {
+            let promises = if onwards { world.promises_onwards() } else { world.promises() };
+            let to = promises.into_iter().map(|(_, to)| to);
+            to.filter(|to| *to < count && !world.is_retired(*to)).collect()
+        });
+        promised.unwrap_or_else(|| self.pick_busy().0)
     }
 
     fn speak_with_a_lost_key(&mut self) {

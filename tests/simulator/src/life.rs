@@ -19,6 +19,9 @@ use std::collections::BTreeSet;
 
 /// How many times a hundred seconds pass at most until everything must have finished.
 const HEALING_ROUNDS: usize = 6;
+/// How often payments are made, and how many steps follow each time, until something that is waited for has come about.
+const ROUNDS_MAX: usize = 4;
+const STEPS_MAX: usize = 40;
 /// How many payments are tried when all is healed.
 const PROBES: usize = 4;
 /// A way that could carry so much must carry a probe.
@@ -291,8 +294,8 @@ impl Life {
                 world.trouble_relay(node, number, ms);
             }
             Kind::Slander => {
-                let force = world.dice.chance(50);
-                let (from, to) = self.pick_busy();
+                let (force, waits) = (world.dice.chance(50), world.dice.chance(50));
+                let (from, to) = if waits { self.pick_promise() } else { self.pick_busy() };
                 // Where each side has collected what the other has not heard of, neither can accept the other's terms: people
                 // have to find another way, so it is not tried here.
                 if self.world.is_pending_both_ways(from, to) {
@@ -363,6 +366,30 @@ impl Life {
         let friendships = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
         let busy: Vec<_> = friendships.filter(|(from, to)| self.world.is_pending(*from, *to)).collect();
         self.world.dice.pick(&busy).unwrap_or_else(|| self.pick_friendship())
+    }
+
+    /// The same, when one of the two has promised to pay the other, and the other has not collected yet.
+    fn pick_promise(&mut self) -> (usize, usize) {
+        let promise = self.pay_until(World::promises);
+        let (from, to) = promise.unwrap_or_else(|| self.pick_busy());
+        if self.world.dice.chance(50) { (from, to) } else { (to, from) }
+    }
+
+    /// Payments are made until one of these is there. Which one of them, if there is any in the end.
+    pub(crate) fn pay_until<T: Clone>(&mut self, wanted: impl Fn(&World) -> Vec<T>) -> Option<T> {
+        for _ in 0..ROUNDS_MAX {
+            for _ in 0..3 {
+                self.pay();
+            }
+            for _ in 0..STEPS_MAX {
+                self.world.step();
+                let found = wanted(&self.world);
+                if !found.is_empty() {
+                    return self.world.dice.pick(&found);
+                }
+            }
+        }
+        None
     }
 
     fn take_back(&mut self) {
@@ -504,6 +531,7 @@ impl Life {
         }
         self.world.assert_finished();
         self.world.expire_edges();
+        self.world.check_published(&self.honest());
         self.probe();
         self.world.assert_finished();
         self.world.check_backups(&self.honest());

@@ -2,7 +2,7 @@
 
 use crate::faults::{Deed, Kind};
 use crate::life::Life;
-use crate::world::{Loss, Node, name};
+use crate::world::{Loss, Node, World, name};
 use offst_funder::{Command, Reply};
 use offst_ledger::{Status, StopReason};
 use offst_proto::Currency;
@@ -27,6 +27,7 @@ impl Life {
         match self.world.dice.below(10) {
             0 | 1 => return self.lose_after_sale(),
             2 | 3 => return self.lose_after_collect(),
+            4 | 5 => return self.lose_after_promise(),
             _ => {}
         }
         let (node, friend) = self.pick_busy();
@@ -100,6 +101,19 @@ impl Life {
                 self.world.lose(node, &friends, loss);
             }
             return;
+        }
+    }
+
+    /// A node in the middle loses its disk when it has promised onwards what was promised to it, or goes back to a copy from before.
+    fn lose_after_promise(&mut self) {
+        let Some((node, _)) = self.pay_until(World::promises_onwards) else { return };
+        let friends = self.friends_of(node);
+        if !self.world.liars.contains(&node) && self.world.may_lose(node, &friends) {
+            let loss = if self.world.dice.chance(50) { Loss::Everything } else { self.draw_loss() };
+            if loss == Loss::Everything || self.world.has_copy(node) {
+                self.world.faults.did(Deed::LostAfterPromise);
+            }
+            self.world.lose(node, &friends, loss);
         }
     }
 

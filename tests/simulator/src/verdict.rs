@@ -23,6 +23,9 @@ impl Life {
         self.world.check_mirrors();
         let paid = self.check_receipts();
         self.check_orders();
+        for index in self.honest() {
+            self.world.check_rates(index);
+        }
         if self.mix.has(Kind::Liars) {
             self.check_losses();
         } else if self.has_losses() {

@@ -5,6 +5,7 @@ use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, Reply, los
 use offst_ledger::Status;
 use offst_proto::PaymentId;
 use offst_proto::order::Purpose;
+use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
 use offst_simulator::{CRASHES, Disk, World, name};
 
@@ -24,10 +25,65 @@ pub(crate) fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
 /// The node goes on with an old copy of its disk. `is_marked`: the owner says so.
 pub(crate) fn put_back(world: &mut World, index: usize, mut copy: Disk, is_marked: bool) {
     if is_marked {
-        let mark = RecoveryRecord::new(world.now(index).unix_ms, false);
+        let mark = RecoveryRecord::of_copy(copy.image().recovery.as_ref(), world.now(index).unix_ms);
         copy.commit(&[Change::Recovery(Some(mark))]).unwrap();
     }
     world.replace_disk(index, copy, is_marked);
+}
+
+/// An invoice is paid over one friend, its seller goes back to before that, and, while another friend is still away, to a backup
+/// that it has made in the middle of the recovery.
+#[test]
+fn a_copy_from_the_middle_of_a_recovery_does_not_open_invoices_again_that_were_paid() {
+    let mut world = World::row(3, 1000);
+    // Nothing is left to be said on the account with the friend that will be away.
+    world.advance(60_000);
+    let invoice = world.invoice(1, 100);
+    let before = world.nodes[1].disk.clone();
+    let (first, _) = world.pay(0, &invoice);
+    world.advance(1_000);
+    assert_eq!(world.payment(0, first).progress, Progress::Paid);
+    world.kill(2);
+    put_back(&mut world, 1, before, true);
+    end(&mut world);
+    assert!(is_recovering(&world, 1) && world.is_consistent(1, 0), "only the friend that is away is waited for");
+    let middle = world.nodes[1].disk.clone();
+    put_back(&mut world, 1, middle, true);
+    world.start(2);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1));
+    let record = world.nodes[1].disk.invoice(invoice.id).unwrap();
+    assert_eq!(record.status, InvoiceStatus::Cancelled, "it was paid in what was lost");
+    let (second, _) = world.pay(2, &invoice);
+    world.advance(90_000);
+    assert_eq!(world.payment(2, second).progress, Progress::Failed);
+    assert_eq!(world.balance(1, 0), 100);
+    world.assert_quiet();
+}
+
+/// The copy says that a friend is disabled, over whom an invoice was paid since. It is not waited for, and cannot be asked.
+#[test]
+fn an_invoice_that_may_have_been_paid_over_a_disabled_friend_is_not_paid_again() {
+    let mut world = World::row(3, 1000);
+    world.advance(60_000);
+    let invoice = world.invoice(1, 100);
+    world.ask(1, Command::DisableFriend { name: name(2), force: true });
+    let copy = world.nodes[1].disk.clone();
+    world.ask(1, Command::EnableFriend(name(2)));
+    end(&mut world);
+    let (first, _) = world.pay(2, &invoice);
+    world.advance(1_000);
+    assert_eq!(world.payment(2, first).progress, Progress::Paid);
+    put_back(&mut world, 1, copy, true);
+    end(&mut world);
+    assert!(!is_recovering(&world, 1), "a disabled friend is not waited for");
+    let (second, _) = world.pay(0, &invoice);
+    world.advance(90_000);
+    assert_eq!(world.payment(0, second).progress, Progress::Failed);
+    world.ask(1, Command::EnableFriend(name(2)));
+    end(&mut world);
+    assert_eq!((world.balance(1, 0), world.balance(1, 2)), (0, 100));
+    world.assert_quiet();
 }
 
 fn friends_of(index: usize, count: usize) -> Vec<usize> {
@@ -332,13 +388,16 @@ fn a_disabled_friend_does_not_keep_a_recovery_open() {
     world.send(0, 2, 10);
     world.settle();
     world.advance(5_000);
-    let invoice = world.invoice(1, 5);
+    let old = world.invoice(1, 5);
     assert_eq!(world.ask(1, Command::DisableFriend { name: name(2), force: true }), Reply::Done);
     world.kill(1);
     let copy = world.nodes[1].disk.clone();
     put_back(&mut world, 1, copy, true);
     end(&mut world);
     assert!(world.is_consistent(0, 1) && !is_recovering(&world, 1));
+    // It may have been paid over that friend.
+    assert_eq!(world.nodes[1].disk.invoice(old.id).unwrap().status, InvoiceStatus::Cancelled);
+    let invoice = world.invoice(1, 5);
     let (id, _) = world.pay(0, &invoice);
     world.advance(60_000);
     assert_eq!(world.payment(0, id).progress, Progress::Paid, "{}", world.payment(0, id).reason);

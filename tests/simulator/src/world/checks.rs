@@ -98,10 +98,11 @@ impl World {
         self.forget_heard_limits(index);
     }
 
-    /// Notes what limits a friend tells in a batch: of several, each holds for a moment.
-    pub(super) fn hear_limits(&mut self, index: usize, inputs: &[Input]) {
+    /// Notes what friends ask for in a batch, and what limits they tell: of several, each holds for a moment.
+    pub(super) fn hear_statements(&mut self, index: usize, inputs: &[Input]) {
         for input in inputs {
             let Input::Statement(friend, _, statement) = input else { continue };
+            self.rates.hear(index, statement);
             for operation in &statement.operations {
                 if let Operation::SetLimit(limit) = operation {
                     let most = self.heard_limits.entry((index, *friend, statement.currency.clone())).or_default();
@@ -247,11 +248,20 @@ pub(super) fn check_reply(node: &Node, reply: &Reply) {
     }
 }
 
-/// What the disk gives back of these accounts is what the machine holds.
+/// What the disk gives back of the accounts that were written since somebody looked is what the machine holds.
 pub(super) fn check_touched(funder: &Funder, key: PublicKey, disk: &Disk) {
+    check_accounts(funder, key, disk, |line, _| disk.touched.contains(line));
+}
+
+/// The same for those that were just written and have stopped: what waits for the next epoch of one does not wait for long.
+pub(super) fn check_stopped(funder: &Funder, key: PublicKey, disk: &Disk) {
+    check_accounts(funder, key, disk, |line, account| account.active().is_none() && disk.written.contains(line));
+}
+
+fn check_accounts(funder: &Funder, key: PublicKey, disk: &Disk, is_wanted: impl Fn(&LineKey, &Account) -> bool) {
     for (friend, account) in funder.accounts() {
         let line = LineKey { friend, currency: account.key().currency.clone() };
-        if disk.touched.contains(&line) {
+        if is_wanted(&line, account) {
             let rows = disk.account(&line).unwrap_or_else(|| panic!("the disk has no account {:?}", account.key()));
             let name = AccountKey { local: key, remote: friend, currency: line.currency };
             assert_same(account, &Account::restore(name, rows).expect("the disk can be read"));
@@ -282,7 +292,7 @@ fn assert_same(live: &Account, stored: &Account) {
     assert_eq!((live.limit(), live.is_open()), (stored.limit(), stored.is_open()), "{what}");
     assert_eq!(live.unsigned_requests(), stored.unsigned_requests(), "{what}");
     let (Some(live_epoch), Some(stored_epoch)) = (live.epoch(), stored.epoch()) else {
-        assert_eq!(live.epoch(), stored.epoch(), "{what}");
+        assert!(live.is_same_as(stored), "{what}: {live:?} and {stored:?}");
         return;
     };
     assert_eq!(live_epoch.balance(), stored_epoch.balance(), "{what}");
@@ -294,4 +304,6 @@ fn assert_same(live: &Account, stored: &Account) {
             assert_eq!(live.is_bound(id), stored.is_bound(id), "{what}");
         }
     }
+    // And whatever else: what waits to be signed, claims, how far the account is trusted, what others remember of it.
+    assert!(live.is_same_as(stored), "{what}: {live:?} and {stored:?}");
 }

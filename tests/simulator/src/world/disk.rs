@@ -58,8 +58,9 @@ pub struct Disk {
     pub(crate) arrived: BTreeMap<HopKey, Arrival>,
     /// Every request that was ever written off, by its outgoing side.
     pub(crate) written_off: BTreeMap<HopKey, WriteOff>,
-    /// Accounts that were written since somebody looked.
+    /// Accounts that were written since somebody looked, and in the last transaction.
     pub(super) touched: BTreeSet<LineKey>,
+    pub(super) written: BTreeSet<LineKey>,
     /// Every request of a friend's that was collected, as far as it waited to be signed.
     pub(crate) collected: BTreeSet<HopKey>,
     /// Accounts that went with their friends since somebody looked.
@@ -188,6 +189,7 @@ impl Commit for Disk {
             return Err(NotWritten);
         }
         self.transactions += 1;
+        self.written.clear();
         changes.iter().for_each(|change| note(&mut self.trace, change));
         for change in changes {
             match change {
@@ -195,6 +197,7 @@ impl Commit for Disk {
                 Change::Account(line, rows) => {
                     self.collected.extend(rows.iter().filter_map(waits_to_collect).map(|id| line.hop(id)));
                     self.touched.insert(line.clone());
+                    self.written.insert(line.clone());
                     let account = self.accounts.entry(line.clone()).or_default();
                     rows.iter().for_each(|row| account.apply(row));
                 }

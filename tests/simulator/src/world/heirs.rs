@@ -19,6 +19,30 @@ fn bound(account: &Account) -> Vec<RequestId> {
 }
 
 impl World {
+    /// Accounts over which a signed commit goes whose request has not ended there: who has promised to pay, and whom.
+    pub(crate) fn promises(&self) -> Vec<(usize, usize)> {
+        let mut promises = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let bound = node.accounts().filter(|(_, account)| !bound(account).is_empty());
+            promises.extend(bound.map(|(friend, _)| (index, self.index(friend))));
+        }
+        promises
+    }
+
+    /// Those of them that carry on what somebody else has asked for.
+    pub(crate) fn promises_onwards(&self) -> Vec<(usize, usize)> {
+        let is_asked = |index: usize, id: RequestId| {
+            self.nodes[index].accounts().any(|(_, account)| account.pending(Direction::Incoming, id).is_some())
+        };
+        let mut promises = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let carries = |account: &Account| bound(account).into_iter().any(|id| is_asked(index, id));
+            let onwards = node.accounts().filter(|(_, account)| carries(account));
+            promises.extend(onwards.map(|(friend, _)| (index, self.index(friend))));
+        }
+        promises
+    }
+
     /// Who the owner of a node is now: its last successor, or itself.
     pub(crate) fn person(&self, index: usize) -> usize {
         self.heirs.get(&index).map_or(index, |heir| self.person(*heir))

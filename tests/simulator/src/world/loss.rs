@@ -145,7 +145,8 @@ impl World {
             Loss::Restored => {
                 self.faults.add(Fault::RestoredDisk);
                 let mut disk = copy;
-                disk.commit(&[Change::Recovery(Some(RecoveryRecord::new(now_ms, false)))]).expect("it writes");
+                let mark = RecoveryRecord::of_copy(disk.image().recovery.as_ref(), now_ms);
+                disk.commit(&[Change::Recovery(Some(mark))]).expect("it writes");
                 disk
             }
             Loss::Silent => {

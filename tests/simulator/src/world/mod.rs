@@ -17,6 +17,7 @@ mod loss;
 mod meeting;
 mod notebook;
 mod process;
+mod rates;
 mod stuck;
 mod theft;
 mod vain;
@@ -246,6 +247,7 @@ pub struct World {
     lines: BTreeMap<(usize, PublicKey, Currency), checks::Line>,
     /// The highest limit that a friend has told a node in the batch that runs, credits.
     heard_limits: BTreeMap<(usize, PublicKey, Currency), u128>,
+    rates: rates::Rates,
     /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
     stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What went wrong so far.
@@ -369,6 +371,7 @@ impl World {
             debts: BTreeMap::new(),
             lines: BTreeMap::new(),
             heard_limits: BTreeMap::new(),
+            rates: rates::Rates::default(),
             stakes: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),
@@ -438,6 +441,7 @@ impl World {
         self.counter += 1;
         let id = self.counter;
         self.note_decision(index, &command);
+        self.rates.note_command(index, &command);
         if self.nodes[index].is_up() {
             self.nodes[index].commands_of_this_run.push(id);
         }

@@ -127,7 +127,7 @@ impl World {
             return;
         }
         self.note_inputs(index, &inputs);
-        self.hear_limits(index, &inputs);
+        self.hear_statements(index, &inputs);
         let now = self.now(index);
         let node = &mut self.nodes[index];
         let Some(funder) = node.funder.take() else { return };
@@ -219,6 +219,9 @@ impl World {
         self.trace.bytes("commit", node.disk.trace.digest().as_bytes());
         if let Some((deadline, now)) = funder.next_deadline().zip(now) {
             assert!(deadline > now.uptime_ms, "a timer that is due has been left");
+        }
+        if wrote {
+            checks::check_stopped(&funder, node.key, &node.disk);
         }
         if node.disk.transactions.is_multiple_of(self.compare_every) {
             self.faults.did(Deed::Compared);
