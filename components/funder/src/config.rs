@@ -201,7 +201,7 @@ impl Batch<'_> {
             return Ok(());
         }
         self.set_standing(key, Standing::Enabled);
-        self.recover_enabled(key);
+        self.recover_left_out(key);
         self.give_out_contact(key);
         self.refuse_drain_waiters(key, &format!("\"{name}\" was enabled again in the meantime"));
         Ok(())

@@ -15,7 +15,7 @@
 use crate::io::Output;
 use crate::machine::{Batch, Change, line};
 use crate::peer_backup::position;
-use crate::records::{FriendRecord, HopKey, LineKey, Progress, Standing};
+use crate::records::{Friend, FriendRecord, HopKey, LineKey, Progress, Standing};
 use crate::relink::Questions;
 use crate::timers::Timer;
 use offst_crypto::{Hash, PublicKey};
@@ -494,13 +494,28 @@ impl Batch<'_> {
     /// Whether every account goes on from a new epoch. A disabled friend never comes, and is not waited for: its accounts stay in
     /// doubt until it is enabled. What may still be under way over them keeps a recovery open all the same.
     pub(crate) fn all_accounts_are_back(&self) -> bool {
-        let expected = self.state.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
-        expected.flat_map(|friend| friend.accounts.values()).all(|account| !account.is_recovering())
+        self.awaited_accounts().next().is_none()
     }
 
-    /// A friend is enabled that a recovery has not waited for: what continues on its accounts has still to find its other side,
-    /// and open invoices may have been paid over them. All other accounts are as they were.
-    pub(crate) fn recover_enabled(&mut self, key: PublicKey) {
+    /// The accounts that have not gone on, but for those of disabled friends.
+    fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
+        let friends = self.state.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
+        let accounts = friends.flat_map(|friend| friend.accounts.values().map(move |account| (friend, account)));
+        accounts.filter(|(_, account)| account.is_recovering())
+    }
+
+    /// Whether a friend is here for long and has said nothing of an account that has not begun, as far as this node remembers: its
+    /// owner has not added this node in that currency, so there is nothing to show. Should the friend speak of it after all,
+    /// the account is recovered then.
+    fn is_unanswered(&self, friend: &Friend, account: &Account) -> bool {
+        let long_ms = u64::from(ROUNDS_MAX) * self.environment.timing.recovery_ms;
+        let is_here = friend.connection.is_some() && friend.connected_ms.saturating_add(long_ms) <= self.now.uptime_ms;
+        is_here && account.is_unanswered()
+    }
+
+    /// A friend is enabled, or shows an account in doubt, that a recovery has not waited for: what continues there has still to
+    /// find its other side, and open invoices may have been paid over it. All other accounts are as they were.
+    pub(crate) fn recover_left_out(&mut self, key: PublicKey) {
         let is_left = self.state.friends[&key].accounts.values().any(Account::is_recovering);
         if is_left && !self.is_recovering() {
             let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.now.unix_ms, false) };
@@ -517,7 +532,8 @@ impl Batch<'_> {
             return;
         }
         let is_settled = self.relink();
-        if is_settled && self.has_heard_all() && self.all_accounts_are_back() {
+        let are_back = || self.awaited_accounts().all(|(friend, account)| self.is_unanswered(friend, account));
+        if is_settled && self.has_heard_all() && are_back() {
             self.end_recovery();
         }
     }
@@ -528,8 +544,8 @@ impl Batch<'_> {
         self.state.timers.clear(&Timer::Recovery);
         log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
         // Nobody has waited for a disabled friend, over whom they may have been paid.
-        let mut accounts = self.state.friends.values().flat_map(|friend| friend.accounts.values());
-        if recovery.record.is_old || accounts.any(Account::is_recovering) {
+        let mut disabled = self.state.friends.values().filter(|friend| friend.record.standing == Standing::Disabled);
+        if recovery.record.is_old || disabled.any(|friend| friend.accounts.values().any(Account::is_recovering)) {
             // What the lost part knew of them is lost: an invoice is paid once, for ever.
             let invoices = self.state.invoices.values();
             let old = invoices.filter(|invoice| invoice.created_ms <= recovery.record.started_ms);

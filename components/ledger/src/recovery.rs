@@ -171,6 +171,15 @@ impl Account {
         self.asks_for_evidence() && (link.newest_shown.is_none() || link.transfer.is_some())
     }
 
+    /// Whether our terms are all there is of the account, as far as we know: it has not begun, nobody remembers that it had, and the
+    /// friend has said nothing of it on this connection, nor shown terms on an earlier one.
+    pub fn is_unanswered(&self) -> bool {
+        let (terms, link) = (&self.negotiation, &self.recovery.link);
+        let is_offered = self.epoch.is_none() && terms.mine.is_some() && terms.theirs.is_none();
+        let has_spoken = link.friend_recovers || link.newest_shown.is_some() || link.transfer.is_some();
+        is_offered && self.recovery.at_least.is_none() && !has_spoken
+    }
+
     /// Whether our own view of the account is not to be relied on: it may be old, and no evidence has decided.
     pub fn is_in_doubt(&self) -> bool {
         self.recovery.trust == Trust::Doubtful

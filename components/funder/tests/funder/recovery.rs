@@ -3,10 +3,11 @@
 
 use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::Status;
-use offst_proto::PaymentId;
-use offst_proto::order::Purpose;
+use offst_proto::invoice::Invoice;
+use offst_proto::order::{NewFriend, Purpose};
 use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
+use offst_proto::{Currency, PaymentId, Verified};
 use offst_simulator::{CRASHES, Disk, World, name};
 
 /// The node's disk is gone; its owner knows the friends.
@@ -84,6 +85,87 @@ fn an_invoice_that_may_have_been_paid_over_a_disabled_friend_is_not_paid_again()
     end(&mut world);
     assert_eq!((world.balance(1, 0), world.balance(1, 2)), (0, 100));
     world.assert_quiet();
+}
+
+/// 0 has added 1 in a second currency, and the owner of 1 has not answered. The copy knows of it.
+fn restored_with_an_offer() -> (World, Verified<Invoice>) {
+    let mut world = World::row(2, 1000);
+    let hours: Currency = "hours".parse().unwrap();
+    let order = offer(&world, 1, &hours);
+    assert_eq!(world.ask(0, order), Reply::Done);
+    let invoice = world.invoice(0, 100);
+    world.advance(60_000);
+    let copy = world.nodes[0].disk.clone();
+    put_back(&mut world, 0, copy, true);
+    (world, invoice)
+}
+
+fn offer(world: &World, friend: usize, currency: &Currency) -> Command {
+    let new = NewFriend {
+        name: name(friend),
+        ticket: FriendTicket { public_key: world.key(friend), relays: vec![], address: None },
+        balance: 0,
+        currency: currency.clone(),
+        max_debt: 100,
+        open: true,
+    };
+    Command::AddFriend(Box::new(new))
+}
+
+/// Nobody can show anything of an account that one side alone has added: it is not waited for.
+#[test]
+fn an_account_that_the_friend_never_added_keeps_no_recovery_open() {
+    let (mut world, invoice) = restored_with_an_offer();
+    world.advance(10_000);
+    assert!(is_recovering(&world, 0), "the friend is not here");
+    end(&mut world);
+    assert!(!is_recovering(&world, 0));
+    let (payment, _) = world.pay(1, &invoice);
+    world.advance(1_000);
+    assert_eq!(world.payment(1, payment).progress, Progress::Paid, "nothing was lost, and it is still open");
+    // The friend's owner adds it at last: also over this connection.
+    let hours: Currency = "hours".parse().unwrap();
+    let order = offer(&world, 0, &hours);
+    assert_eq!(world.ask(1, order), Reply::Done);
+    end(&mut world);
+    assert!(!is_recovering(&world, 0));
+    for (node, friend) in [(0, 1), (1, 0)] {
+        assert!(world.nodes[node].account_in(world.key(friend), &hours).active().is_some());
+    }
+    world.assert_quiet();
+}
+
+/// The copy is from before the friend has answered: it shows what both have signed since, be it that it says nothing for so long
+/// that it is not waited for any more. An invoice that was paid meanwhile stays paid.
+#[test]
+fn an_account_that_has_begun_since_the_copy_comes_back() {
+    for is_silent in [false, true] {
+        let mut world = World::new(2, 1);
+        let hours: Currency = "hours".parse().unwrap();
+        let order = offer(&world, 1, &hours);
+        assert_eq!(world.ask(0, order), Reply::Done);
+        let invoice = world.invoice_in(0, 7, &hours, None);
+        world.advance(60_000);
+        let copy = world.nodes[0].disk.clone();
+        let order = offer(&world, 0, &hours);
+        assert_eq!(world.ask(1, order), Reply::Done);
+        end(&mut world);
+        let (payment, _) = world.pay(1, &invoice);
+        world.advance(1_000);
+        assert_eq!(world.payment(1, payment).progress, Progress::Paid);
+        world.nodes[1].is_frozen = is_silent;
+        put_back(&mut world, 0, copy, true);
+        end(&mut world);
+        assert!(!is_recovering(&world, 0), "as far as is known there is nothing to show");
+        world.nodes[1].is_frozen = false;
+        end(&mut world);
+        assert!(!is_recovering(&world, 0));
+        assert_eq!(world.nodes[0].account_in(world.key(1), &hours).epoch().unwrap().balance(), 7);
+        let (again, _) = world.pay(1, &invoice);
+        world.advance(60_000);
+        assert_eq!(world.payment(1, again).progress, Progress::Failed);
+        world.assert_quiet();
+    }
 }
 
 fn friends_of(index: usize, count: usize) -> Vec<usize> {
