@@ -27,10 +27,10 @@ use crate::records::{HopKey, LineKey, Origin};
 use crate::timers::Timer;
 use offst_crypto::{HashLock, Preimage, PublicKey};
 use offst_ledger::{Pending, Stage};
+use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::payment::CancelReason;
 use offst_proto::report::{ForwardReport, Held, WriteOffReport};
-use offst_proto::{Currency, RequestId};
 
 /// A committed request of ours that a friend may still collect, and that nobody pays us for any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Batch<'_> {
     /// All that the friend may still collect of what was written off.
     fn at_risk(&self, line: &LineKey) -> Held {
         let mut held = Held::default();
-        self.state.written_off.range(ends_of(line)).for_each(|(_, write_off)| held.add(write_off.amount));
+        self.state.written_off.range(line.hops()).for_each(|(_, write_off)| held.add(write_off.amount));
         held
     }
 
@@ -241,10 +241,4 @@ impl Batch<'_> {
         let mut all = self.state.written_off.iter();
         all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())
     }
-}
-
-/// All requests of one account.
-fn ends_of(line: &LineKey) -> std::ops::RangeInclusive<HopKey> {
-    let end = |byte| line.hop(RequestId::from_bytes([byte; 16]));
-    end(0)..=end(0xff)
 }
