@@ -14,4 +14,5 @@ mod recovery;
 mod relinking;
 mod resets;
 mod succession;
+mod terms;
 mod write_offs;
