@@ -5,6 +5,7 @@ mod backups;
 mod both_ends;
 mod budgets;
 mod circles;
+mod clocks;
 mod failures;
 mod friends;
 mod handover;
