@@ -5,6 +5,7 @@ use crate::folder::Folder;
 use crate::leftovers;
 use crate::manual::Manual;
 use crate::metrics::Samples;
+use crate::open_files;
 use crate::outcome::{self, Explain, Outcome};
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
@@ -195,6 +196,8 @@ fn run(Run { dir, places }: Run) -> Outcome {
     let settings: RelaySettings = settings::load(&path)?;
     let limits = settings.limits().or_input(path.display())?;
     let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_relay)?;
+    // A few more are told why they cannot stay.
+    open_files::allow(limits.connections_max.saturating_add(limits.handshake.handshakes_max).saturating_add(128));
     serving::run(async |stop| {
         let listener = serving::listen(places.listen.or(settings.listen), &ticket.address).await?;
         let counters = Arc::new(Counters::default());

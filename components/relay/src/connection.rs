@@ -10,7 +10,9 @@ use crate::server::{Peer, Relay};
 use futures::AsyncWriteExt;
 use offst_crypto::PublicKey;
 use offst_proto::relay::{NodeToRelay, RELAY_FRAME_BYTES_MAX, Refusal, RelayToNode, SubstreamMessage};
-use offst_secure_channel::{Accepted, FrameReader, FrameWriter, Keepalive, KeepaliveConfig, KeepaliveStep};
+use offst_secure_channel::{
+    Accepted, FrameReader, FrameWriter, Keepalive, KeepaliveConfig, KeepaliveStep, address_group,
+};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -84,7 +86,7 @@ pub(crate) async fn run(relay: Arc<Relay>, accepted: Accepted, stop: Cancellatio
         }
         Err(refusal) => {
             relay.counters.connections_refused.fetch_add(1, Ordering::Relaxed);
-            log::info!("refused {public_key} from {address}: {refusal}");
+            log::info!(peer:% = address_group(address.ip()); "refused {public_key} from {address}: {refusal}");
             stop.run_until_cancelled(refuse(&relay, stream, address.ip(), refusal)).await;
         }
     }

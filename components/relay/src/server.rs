@@ -213,7 +213,7 @@ impl Relay {
             for usage in offenders(self.budget.limits(), usages) {
                 let Ok(index) = peers.binary_search_by_key(&usage.source, |(id, _)| *id) else { continue };
                 self.counters.substreams_cut.fetch_add(1, Ordering::Relaxed);
-                log::info!("closed a substream that held {} bytes", usage.bytes);
+                log::info!(peer:? = usage.source; "closed a substream that held {} bytes", usage.bytes);
                 // A stream that nobody handles goes with its connection.
                 if !peers[index].1.meter().cut(usage.stream) {
                     peers[index].1.close();
