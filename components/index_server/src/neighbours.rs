@@ -199,7 +199,8 @@ impl Neighbours {
         };
         match opened {
             Ok((number, handle)) => {
-                log::info!("linked with the index server {public_key}, which called from {address}");
+                let line = format_args!("linked with the index server {public_key}, which called from {address}");
+                self.state.log_peer(log::Level::Info, line);
                 let link = Link { state: self.state.clone(), neighbour: public_key, number, handle, reader, writer };
                 self.tasks.spawn(link.run(None));
             }
@@ -247,7 +248,10 @@ impl Dialler {
                     backoff.reset();
                     said.clear();
                     let Some((number, handle)) = self.state.open_link(*public_key, true, &self.stop) else { continue };
-                    log::info!("linked with the index server {public_key} at {address}");
+                    self.state.log_peer(
+                        log::Level::Info,
+                        format_args!("linked with the index server {public_key} at {address}"),
+                    );
                     let (state, neighbour) = (self.state.clone(), *public_key);
                     let link = Link { state, neighbour, number, handle, reader, writer };
                     // A task of its own: it puts things in order also when this one is stopped.
@@ -258,7 +262,10 @@ impl Dialler {
                 Err(ended) => {
                     let sentence = ended.to_string();
                     if sentence != said {
-                        log::warn!("no link with the index server {public_key} at {address}: {sentence}");
+                        self.state.log_peer(
+                            log::Level::Warn,
+                            format_args!("no link with the index server {public_key} at {address}: {sentence}"),
+                        );
                         said = sentence;
                     }
                 }
@@ -315,7 +322,7 @@ impl Link {
             Counters::add(&state.counters.federation_garbage);
         }
         state.close_link(&neighbour, number);
-        log::info!("the link with the index server {neighbour} ended: {ended}");
+        state.log_peer(log::Level::Info, format_args!("the link with the index server {neighbour} ended: {ended}"));
     }
 }
 
@@ -349,7 +356,10 @@ async fn write(
 /// Digests of everything take milliseconds: not on a thread that others wait for.
 async fn next_message(state: &Arc<State>, neighbour: PublicKey) -> Result<Option<ServerToServer>, Ended> {
     let state = state.clone();
-    let next = move || state.with_core(|core| core.next_message(&neighbour, unix_ms()));
+    let next = move || {
+        state.refresh_digests();
+        state.with_core(|core| core.next_message(&neighbour, unix_ms()))
+    };
     tokio::task::spawn_blocking(next).await.map_err(|_| Ended::Failed)
 }
 
@@ -379,23 +389,26 @@ async fn read(
         match notice {
             Notice::Refused(reason) => return Err(Ended::Refused(reason)),
             Notice::Clock(clock_ms) if !clock_was_named => {
-                clock_was_named = warn_of_clock(&neighbour, clock_ms, unix_ms());
+                clock_was_named = warn_of_clock(state, &neighbour, clock_ms, unix_ms());
             }
             Notice::Clock(_) | Notice::None => {}
         }
     }
 }
 
-fn warn_of_clock(neighbour: &PublicKey, clock_ms: u64, own_ms: u64) -> bool {
+fn warn_of_clock(state: &State, neighbour: &PublicKey, clock_ms: u64, own_ms: u64) -> bool {
     let difference_ms = clock_ms.abs_diff(own_ms);
     if difference_ms <= CLOCK_DIFFERENCE_MS {
         return false;
     }
     let side = if clock_ms < own_ms { "behind" } else { "ahead of" };
-    log::warn!(
-        "the clock of the index server {neighbour} is {} s {side} this one's, so one of the two will refuse updates: \
-         set the clock that is wrong",
-        difference_ms / 1000
+    let seconds = difference_ms / 1000;
+    state.log_peer(
+        log::Level::Warn,
+        format_args!(
+            "the clock of the index server {neighbour} is {seconds} s {side} this one's, so one of the two will refuse \
+             updates: set the clock that is wrong"
+        ),
     );
     true
 }
@@ -412,7 +425,12 @@ fn take(state: &State, neighbour: PublicKey, frame: &[u8]) -> Result<(Notice, u6
             Counters::add_many(&state.counters.federation_over_quota, over_quota);
             Ok((Notice::None, number))
         }
-        message => Ok(state.decide(|core| core.receive(&neighbour, message, unix_ms()))),
+        message => {
+            if matches!(message, ServerToServer::Summary { .. } | ServerToServer::Buckets(_)) {
+                state.refresh_digests();
+            }
+            Ok(state.decide(|core| core.receive(&neighbour, message, unix_ms())))
+        }
     }
 }
 
