@@ -9,6 +9,7 @@
 mod backoff;
 mod certificate;
 mod connect;
+mod dial;
 mod frame;
 mod keepalive;
 mod listen;
@@ -17,6 +18,7 @@ mod tls;
 pub use backoff::Backoff;
 pub use certificate::CertificateError;
 pub use connect::ConnectError;
+pub use dial::Attempt;
 pub use frame::{FrameError, FrameReader, FrameWriter};
 pub use keepalive::{Keepalive, KeepaliveConfig, KeepaliveStep};
 pub use listen::{Accepted, Acceptor, HandshakeCounters, HandshakeLimits, address_group};
