@@ -9,6 +9,8 @@ mod leftovers;
 pub mod manual;
 pub mod metrics;
 pub mod outcome;
+pub mod passphrase;
+mod secrecy;
 pub mod serving;
 pub mod settings;
 pub mod stctrl;

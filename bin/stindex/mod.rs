@@ -10,6 +10,7 @@ use crate::folder::Folder;
 use crate::leftovers;
 use crate::manual::Manual;
 use crate::outcome::{self, Explain, Failure, Outcome};
+use crate::passphrase::PassphraseFlag;
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
 use crate::trusted::{Reading, TrustedFolder};
@@ -65,6 +66,8 @@ struct Run {
     dir: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    passphrase: PassphraseFlag,
     /// Where other index servers connect [default: the port of the federation address, as for --listen]
     #[arg(long, value_name = "ADDR:PORT")]
     listen_federation: Option<SocketAddr>,
@@ -212,7 +215,7 @@ impl IndexSettings {
     }
 }
 
-fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
+fn run(Run { dir, places, listen_federation, passphrase }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "index")?;
     let _lock = folder.lock()?;
@@ -220,8 +223,9 @@ fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
     let path = folder.file("toml");
     let settings: IndexSettings = settings::load(&path)?;
     let limits = settings.limits().or_input(path.display())?;
-    let (identity, ticket) = serving::load_server(&folder, "client.ticket", Ticket::into_index_client)?;
-    let (_, federation_ticket) = serving::load_server(&folder, "server.ticket", Ticket::into_index_server)?;
+    let (identity, ticket) = serving::load_server(&folder, &passphrase, "client.ticket", Ticket::into_index_client)?;
+    let (_, federation_ticket) =
+        serving::load_server(&folder, &passphrase, "server.ticket", Ticket::into_index_server)?;
     serving::run(async |stop| {
         let listener = serving::listen(places.listen.or(settings.listen), &ticket.address).await?;
         let federation_place = listen_federation.or(settings.listen_federation);

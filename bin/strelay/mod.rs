@@ -6,6 +6,7 @@ use crate::leftovers;
 use crate::manual::Manual;
 use crate::metrics::Samples;
 use crate::outcome::{self, Explain, Outcome};
+use crate::passphrase::PassphraseFlag;
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
 use clap::{Parser, Subcommand};
@@ -57,6 +58,8 @@ struct Run {
     dir: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    passphrase: PassphraseFlag,
 }
 
 /// The program.
@@ -170,7 +173,7 @@ fn samples(counters: &Counters) -> Samples {
     .collect()
 }
 
-fn run(Run { dir, places }: Run) -> Outcome {
+fn run(Run { dir, places, passphrase }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "relay")?;
     let _lock = folder.lock()?;
@@ -178,7 +181,7 @@ fn run(Run { dir, places }: Run) -> Outcome {
     let path = folder.file("toml");
     let settings: RelaySettings = settings::load(&path)?;
     let limits = settings.limits().or_input(path.display())?;
-    let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_relay)?;
+    let (identity, ticket) = serving::load_server(&folder, &passphrase, "ticket", Ticket::into_relay)?;
     serving::run(async |stop| {
         let listener = serving::listen(places.listen.or(settings.listen), &ticket.address).await?;
         let counters = Arc::new(Counters::default());

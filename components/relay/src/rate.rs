@@ -2,7 +2,7 @@
 
 /// Allows `per_second` bytes a second, and as many at once. What was read may overdraw it; then it has to fill up first.
 #[derive(Debug, Clone)]
-pub(crate) struct Rate {
+pub struct Rate {
     per_second: u64,
     /// Bytes allowed now, times 1000; negative after an overdraft.
     level: i128,
@@ -10,18 +10,19 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn new(per_second: u64, now_ms: u64) -> Self {
+    /// The whole of one second is allowed at first.
+    pub fn new(per_second: u64, now_ms: u64) -> Self {
         let per_second = per_second.max(1);
         Rate { per_second, level: i128::from(per_second) * 1000, at_ms: now_ms }
     }
 
     /// Bytes were read.
-    pub(crate) fn spend(&mut self, count: u64) {
+    pub fn spend(&mut self, count: u64) {
         self.level -= i128::from(count) * 1000;
     }
 
     /// How many milliseconds to wait before more is read; 0: none.
-    pub(crate) fn wait_ms(&mut self, now_ms: u64) -> u64 {
+    pub fn wait_ms(&mut self, now_ms: u64) -> u64 {
         let passed = now_ms.saturating_sub(self.at_ms);
         self.at_ms = self.at_ms.max(now_ms);
         let per_second = i128::from(self.per_second);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::jobs::WaitingJobs;
 use offst_crypto::Identity;
 use offst_relay::RelayEvent;
 
@@ -11,8 +12,8 @@ fn relay(port: u16) -> ServerTicket {
     ServerTicket { public_key: key(100), address: format!("127.0.0.1:{port}").parse().unwrap() }
 }
 
-fn network() -> (Network, mpsc::Receiver<NetworkEvent>, mpsc::Receiver<Job>) {
-    let (jobs, waiting) = mpsc::channel(16);
+fn network() -> (Network, mpsc::Receiver<NetworkEvent>, WaitingJobs) {
+    let (jobs, waiting) = crate::jobs::queue();
     let authenticator = Authenticator::new(&Identity::from_seed([1; 32]));
     let (network, heard) = Network::new(
         authenticator,
@@ -120,7 +121,7 @@ async fn calls_are_answered_for_friends_alone_and_a_few_at_a_time() {
 struct Lone {
     key: PublicKey,
     orders: mpsc::UnboundedSender<NetworkOrder>,
-    jobs: mpsc::Receiver<Job>,
+    jobs: WaitingJobs,
     counters: Arc<Counters>,
     address: Option<Address>,
     stop: CancellationToken,
@@ -130,7 +131,7 @@ struct Lone {
 impl Lone {
     async fn start(seed: u8, listens: bool) -> Self {
         let identity = Identity::from_seed([seed; 32]);
-        let (jobs, waiting) = mpsc::channel(64);
+        let (jobs, waiting) = crate::jobs::queue();
         let (orders, ordered) = mpsc::unbounded_channel();
         let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
         let (mut network, heard) = Network::new(
@@ -159,13 +160,13 @@ impl Lone {
     /// Waits for a connection to a friend, which lasts as long as the sink, and where the friend says it is called.
     async fn connected(&mut self) -> (FrameSink, Direct) {
         let (connection, sink) = loop {
-            match self.jobs.recv().await.unwrap() {
+            match self.jobs.next().await {
                 Job::Connected(_, connection, sink) => break (connection, sink),
                 Job::Input(Input::Disconnected(..)) => {}
                 _ => panic!("something else"),
             }
         };
-        match self.jobs.recv().await.unwrap() {
+        match self.jobs.next().await {
             Job::Input(Input::Message(_, on, hello)) if on == connection => match *hello {
                 FriendMessage::Hello { direct, .. } => (sink, direct),
                 other => panic!("{other:?}"),
@@ -260,8 +261,8 @@ async fn crossed_direct_dials_resolve_to_one() {
             }
             let pause = tokio::time::sleep(Duration::from_millis(5));
             let (side, job) = tokio::select! {
-                job = one.jobs.recv() => (0, job.unwrap()),
-                job = other.jobs.recv() => (1, job.unwrap()),
+                job = one.jobs.next() => (0, job),
+                job = other.jobs.next() => (1, job),
                 () = pause => continue,
             };
             match job {
