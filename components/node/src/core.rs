@@ -321,3 +321,6 @@ fn ended_payment(history: &History, command: &Command, now: Moment) -> Option<Re
         Err(error) => Some(Reply::Refused(format!("the payment was not made: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

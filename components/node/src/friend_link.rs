@@ -62,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite> FriendLink<S> {
 }
 
 /// What a connection needs to run.
+#[derive(Clone)]
 pub(crate) struct LinkContext {
     pub(crate) friend: PublicKey,
     pub(crate) connection: ConnectionId,
@@ -181,3 +182,6 @@ async fn write<W: AsyncWrite + Unpin>(
         keepalive.sent(at(Instant::now()));
     }
 }
+
+#[cfg(test)]
+mod tests;

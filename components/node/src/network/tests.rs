@@ -117,6 +117,50 @@ async fn calls_are_answered_for_friends_alone_and_a_few_at_a_time() {
     stop.cancel();
 }
 
+/// Of calls that come together the first is answered, then the newest: those in between are not, and nobody waits for ever.
+#[tokio::test]
+async fn whoever_connects_again_and_again_is_answered_in_pauses() {
+    let (mut network, mut heard, _jobs) = network();
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    for number in 1..=4 {
+        let answered = answered.clone();
+        network.spawn_answer(key(2), true, async move {
+            answered.send(number).unwrap();
+            Err("a test".into())
+        });
+    }
+    for _ in 0..4 {
+        let event = heard.recv().await.unwrap();
+        assert!(matches!(event, NetworkEvent::IncomingFailed(_)));
+        network.event(event).await;
+    }
+    assert!(network.incoming.is_empty());
+    assert_eq!([answers.recv().await, answers.recv().await], [Some(1), Some(4)]);
+    assert!(answers.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn private_addresses_are_called_by_who_has_one() {
+    let at = |text: &str| ServerTicket { public_key: key(100), address: text.parse().unwrap() };
+    let (near, far) = (at("192.168.1.1:1"), at("relay.example.org:1"));
+    for (relays, address, setting, reach) in [
+        (vec![], None, None, Reach::Anywhere),
+        (vec![near.clone()], None, None, Reach::Anywhere),
+        (vec![near.clone(), far.clone()], None, None, Reach::Public),
+        (vec![far.clone()], Some("10.0.0.7:9600"), None, Reach::Anywhere),
+        (vec![near.clone()], Some("node.example.org:9600"), None, Reach::Public),
+        (vec![far.clone()], None, Some(true), Reach::Anywhere),
+        (vec![near.clone()], None, Some(false), Reach::Public),
+    ] {
+        let (mut network, _heard, _jobs) = network();
+        network.settings.direct.dial_private = setting;
+        network.friend_address = address.map(|address| address.parse().unwrap());
+        network.order(NetworkOrder::Relays(relays.clone()));
+        assert_eq!(network.reach, reach, "{relays:?} {address:?} {setting:?}");
+        network.stop.cancel();
+    }
+}
+
 /// A node's connections without the rest of it. What its machine would hear is `jobs`.
 struct Lone {
     key: PublicKey,
