@@ -123,7 +123,7 @@ crate::settings! {
         index_keepalive_ms: u64 = defaults().index.keepalive.keepalive_ms,
         /// An index server of which nothing came for this long is left, milliseconds; at least twice index_keepalive_ms.
         index_idle_timeout_ms: u64 = defaults().index.keepalive.idle_timeout_ms,
-        /// Most connections of all applications together.
+        /// Most connections of all applications together; one more closes the oldest of the application that has most.
         app_connections_max: usize = defaults().apps.connections_max,
         /// Most connections of one application; one more closes its oldest.
         connections_per_app_max: usize = defaults().apps.connections_per_app_max,
