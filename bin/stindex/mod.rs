@@ -11,6 +11,7 @@ use crate::leftovers;
 use crate::manual::Manual;
 use crate::open_files;
 use crate::outcome::{self, Explain, Failure, Outcome};
+use crate::passphrase::PassphraseFlag;
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
 use crate::trusted::{Reading, TrustedFolder};
@@ -66,6 +67,8 @@ struct Run {
     dir: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    passphrase: PassphraseFlag,
     /// Where other index servers connect [default: the port of the federation address, as for --listen]
     #[arg(long, value_name = "ADDR:PORT")]
     listen_federation: Option<SocketAddr>,
@@ -229,7 +232,7 @@ impl IndexSettings {
     }
 }
 
-fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
+fn run(Run { dir, places, listen_federation, passphrase }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "index")?;
     let _lock = folder.lock()?;
@@ -237,8 +240,9 @@ fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
     let path = folder.file("toml");
     let settings: IndexSettings = settings::load(&path)?;
     let limits = settings.limits().or_input(path.display())?;
-    let (identity, ticket) = serving::load_server(&folder, "client.ticket", Ticket::into_index_client)?;
-    let (_, federation_ticket) = serving::load_server(&folder, "server.ticket", Ticket::into_index_server)?;
+    let (identity, ticket) = serving::load_server(&folder, &passphrase, "client.ticket", Ticket::into_index_client)?;
+    let (_, federation_ticket) =
+        serving::load_server(&folder, &passphrase, "server.ticket", Ticket::into_index_server)?;
     // Nodes and other index servers have a socket each on which strangers call.
     let handshakes = limits.handshakes.handshakes_max.saturating_mul(2);
     open_files::allow(limits.connections_max.saturating_add(handshakes));
