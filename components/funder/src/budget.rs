@@ -195,12 +195,15 @@ impl Batch<'_> {
             Allowance::Nothing => Err(format!(
                 "this app has no budget in {currency}: the owner gives it one with `stnode trust` and --budget"
             )),
-            Allowance::Limited(report, _) if cost(payment) > report.left() => Err(format!(
-                "this app may spend {report}, which is too little for a payment of {total}: the owner changes it with \
-                 `stnode trust` and --budget"
-            )),
-            Allowance::Limited(_, running) => {
+            Allowance::Limited(report, running) => {
+                // Also when it is refused: what counts in this period for a wrong clock's sake does not count in the next one.
                 self.put_spending((app, currency.clone()), running);
+                if cost(payment) > report.left() {
+                    return Err(format!(
+                        "this app may spend {report}, which is too little for a payment of {total}: the owner changes it with \
+                         `stnode trust` and --budget"
+                    ));
+                }
                 Ok(())
             }
         }

@@ -115,27 +115,34 @@ impl Batch<'_> {
                 self.remove_arrival(&incoming);
             }
         }
-        let forwards: Vec<_> = self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.to)).collect();
-        for (incoming, to) in forwards {
-            let outgoing = incoming.at(to);
+        let forwards: Vec<_> =
+            self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
+        for (incoming, forward) in forwards {
+            let outgoing = incoming.at(forward.to);
             if self.is_distrusted(&incoming.line) || self.is_distrusted(&outgoing.line) {
                 wanted.is_open = true;
                 continue;
             }
             let is_gone = self.outgoing_at(&outgoing).is_none();
-            match self.incoming_at(&incoming) {
+            match self.incoming_at(&incoming).map(|pending| pending.stage.is_committed()) {
                 None => self.forget_incoming(&incoming),
                 // It was never committed to us, so nobody can collect it from us.
-                Some(pending) if is_gone && !pending.stage.is_committed() => {
-                    self.give_up_forward(&incoming, CancelReason::AccountStopped);
-                }
-                Some(pending) if is_gone && pending.stage.is_committed() => {
-                    let recovery = self.state.recovery.as_mut().expect("only in a recovery");
-                    recovery.inherited.insert(incoming);
+                Some(false) if is_gone => self.give_up_forward(&incoming, CancelReason::AccountStopped),
+                Some(true) if is_gone => self.inherit(incoming),
+                // What we remember is another request with this id, which has ended since. Both halves are weighed anew.
+                Some(true) if !self.is_covered(&incoming, &forward) => {
+                    self.remove_forward(&incoming);
+                    self.abort_outgoing(&outgoing);
+                    self.inherit(incoming);
                 }
                 Some(_) => {}
             }
         }
+    }
+
+    /// A friend's request whose other half is looked for.
+    fn inherit(&mut self, incoming: HopKey) {
+        self.state.recovery.as_mut().expect("only in a recovery").inherited.insert(incoming);
     }
 
     fn relink_incoming(&mut self, wanted: &mut Wanted) {
@@ -176,8 +183,7 @@ impl Batch<'_> {
                     self.commit_was_signed(&outgoing);
                     return true;
                 }
-                // What we remember is another request with this id, which has ended since. Both sides are weighed anew.
-                Some(_) => drop(self.remove_forward(incoming)),
+                Some(_) => return false,
                 None if self.state.account(&outgoing.line).is_none() => {
                     self.forget_incoming(incoming);
                     return false;

@@ -1,17 +1,18 @@
 //! Terms that are *nearly* right: whoever accepts them sees the same balance, and loses nothing by the requests in them.
 
-use super::recovery::{is_recovering, lose_disk};
+use super::recovery::{end, is_recovering, lose_disk};
 use super::succession::{is_bound, refusal};
 use offst_crypto::{Nonce, Preimage, PublicKey, Signature};
-use offst_funder::{Commit, RecoveryRecord, Reply};
+use offst_funder::{Command, Commit, Forward, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::{Direction, Stage};
 use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::opening::{Continuing, Opening};
 use offst_proto::payment::{CancelReason, NO_PROOF};
 use offst_proto::statement::{Answer, Operation, Request};
-use offst_proto::{Currency, PaymentId, RequestId, Unverified, Verified};
-use offst_simulator::World;
+use offst_proto::ticket::FriendTicket;
+use offst_proto::{Currency, PaymentId, Rate, RequestId, Unverified, Verified};
 use offst_simulator::keys::Dice;
+use offst_simulator::{World, name};
 
 const PREIMAGE: Preimage = Preimage::from_bytes([7; 32]);
 
@@ -178,11 +179,11 @@ fn terms_that_change_what_a_recovery_has_not_tied_together_are_refused() {
 }
 
 /// The thieves 4 and `decoy` have paid each other 1 credit over 1, with the id and the lock of the 5,000 that go from 0 to
-/// `seller`. After 1 has lost its forwards, these 5,000 must not be tied to that credit, whose end would release what 0 has
-/// committed.
+/// `seller`. After 1 has lost its forwards, or has an old one that says that they go to `decoy`, these 5,000 must not be tied to
+/// that credit, whose end would release what 0 has committed.
 #[test]
 fn a_decoy_under_the_same_lock_releases_nothing() {
-    for (seller, decoy) in [(2, 3), (3, 2)] {
+    for (seller, decoy, is_remembered) in [(2, 3, false), (3, 2, false), (2, 3, true), (3, 2, true)] {
         let mut world = World::new(5, 3);
         for (a, b) in [(0, 1), (1, 2), (1, 3), (1, 4)] {
             world.befriend(a, b, 10_000, 10_000);
@@ -204,7 +205,11 @@ fn a_decoy_under_the_same_lock_releases_nothing() {
         }
         let mut disk = world.nodes[1].disk.clone();
         let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(world.now(1).unix_ms, false) };
-        let forwards = disk.image().forwards.into_iter().map(|(hop, _)| offst_funder::Change::Forward(hop, None));
+        let forwards = disk.image().forwards.into_iter().map(|(hop, forward)| {
+            let old = Forward { to: world.key(decoy), amount: 1, fee: 1, ..forward };
+            let is_of_0 = hop.line.friend == world.key(0);
+            offst_funder::Change::Forward(hop, (is_of_0 && is_remembered).then_some(old))
+        });
         let changes: Vec<_> = forwards.chain([offst_funder::Change::Recovery(Some(mark))]).collect();
         assert_eq!(changes.len(), 3);
         disk.commit(&changes).unwrap();
@@ -237,4 +242,112 @@ fn meet(world: &mut World, index: usize) {
     let currency = Currency::default();
     world.resume(index, 1, Resume { currency, opening: None, epoch: Some(position), recovering: false });
     world.advance(1_000);
+}
+
+/// 1 does not know any more what goes on to 2, and which fee it took; a third friend, whom it has lost, is still away. Then 2
+/// collects, and answers no question.
+#[test]
+fn what_is_collected_before_it_is_tied_together_is_paid_at_once() {
+    let mut world = World::new(4, 3);
+    world.befriend(0, 1, 10_000, 10_000);
+    world.befriend(1, 2, 10_000, 10_000);
+    world.connect_all();
+    world.settle();
+    world.make_puppet(0);
+    world.make_puppet(2);
+    let id = RequestId::from_bytes([5; 16]);
+    let to_2 = vec![world.key(2)];
+    ask(&mut world, 0, request(id, to_2, 5000));
+    answer(&mut world, 2, id);
+    say(&mut world, 0, vec![Operation::Commit { id }]);
+    say(&mut world, 2, vec![]);
+    world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 7 }));
+    let mut disk = world.nodes[1].disk.clone();
+    let forwards = disk.image().forwards;
+    let [(hop, _)] = &forwards[..] else { panic!("{forwards:?}") };
+    let now_ms = world.now(1).unix_ms;
+    let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(now_ms, false) };
+    let away = FriendTicket { public_key: world.key(3), relays: vec![], address: None };
+    let mut changes = lost_friend(world.key(1), name(3), away, 1000, now_ms);
+    changes.push(offst_funder::Change::Forward(hop.clone(), None));
+    changes.push(offst_funder::Change::Recovery(Some(mark)));
+    disk.commit(&changes).unwrap();
+    world.replace_disk(1, disk, true);
+    meet(&mut world, 0);
+    meet(&mut world, 2);
+    assert!(is_recovering(&world, 1));
+    say(&mut world, 2, vec![Operation::Collect { id, preimage: PREIMAGE }]);
+    assert_eq!((world.balance(1, 2), world.balance(1, 0)), (-5000, 5001));
+}
+
+/// 1 has lost its disk, and does not know whom it carries on for what 2 may collect. Then 2 says that it has collected, without a
+/// proof that whoever paid it would have to believe.
+#[test]
+fn terms_that_take_what_nobody_is_known_to_pay_for_are_refused() {
+    let mut world = World::row(3, 10_000);
+    world.advance(60_000);
+    world.send(0, 2, 5000);
+    while !is_bound(&world, 1, 2) {
+        assert!(world.step());
+    }
+    world.nodes[0].is_frozen = true;
+    world.nodes[1].is_frozen = true;
+    // 2 hears the commit.
+    world.settle();
+    world.nodes[1].is_frozen = false;
+    world.nodes[2].is_frozen = true;
+    world.kill(0);
+    lose_disk(&mut world, 1, &[0, 2]);
+    world.nodes[2].is_frozen = false;
+    while !world.is_consistent(1, 2) {
+        world.connect_all();
+        world.advance(1_000);
+    }
+    let account = world.nodes[1].account(world.key(2));
+    let (epoch, balance) = (account.epoch().unwrap().number, account.epoch().unwrap().balance());
+    let left: Vec<_> = account.epoch().unwrap().pendings().map(|(direction, ..)| direction).collect();
+    if left != [Direction::Outgoing] {
+        // 2 was faster, and shows the balance that proves it.
+        assert_eq!((left, balance), (vec![], -5000));
+        return;
+    }
+    world.make_puppet(2);
+    let opening = Opening {
+        author: world.key(2),
+        other: world.key(1),
+        currency: Currency::default(),
+        epoch: epoch + 5,
+        balance: -balance + 5000,
+        continuing: vec![],
+        accepts: None,
+    };
+    let opening = Verified::sign(opening, world.signer(2));
+    let opening = Some(Unverified::from_wire(opening.wire()).unwrap());
+    world.resume(2, 1, Resume { currency: Currency::default(), opening, epoch: None, recovering: false });
+    let sentence = refusal(world.ask(1, world.reset(2)));
+    assert!(sentence.contains("no proof"), "{sentence}");
+}
+
+/// 0 and 1 have both lost their disks, as 0 says, and a balance of 0 is offered. Meanwhile 2, which is away, may collect from 1
+/// what 0 had committed.
+#[test]
+fn terms_of_a_lost_account_wait_for_what_others_may_collect() {
+    let mut world = World::row(3, 10_000);
+    world.advance(60_000);
+    world.send(0, 2, 5000);
+    while !is_bound(&world, 1, 2) {
+        assert!(world.step());
+    }
+    world.nodes[1].is_frozen = true;
+    world.nodes[2].is_frozen = true;
+    world.disconnect(0, 1);
+    world.settle();
+    world.nodes[1].is_frozen = false;
+    lose_disk(&mut world, 1, &[0, 2]);
+    lose_disk(&mut world, 0, &[1]);
+    end(&mut world);
+    assert_eq!(world.ask(0, world.reset(1)), Reply::Done);
+    end(&mut world);
+    let sentence = refusal(world.ask(1, world.reset(0)));
+    assert!(sentence.contains("what it owes \"node2\""), "{sentence}");
 }
