@@ -376,7 +376,7 @@ fn log_under_limit(limit: &str) -> (Running, String) {
     shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), RELAY.executable, "run"]);
     shell.args(RELAY.listen).arg("--dir").arg(&installed.folder);
     let mut running = Running::start(shell);
-    let log = running.logged("[WARN").split_once("] ").map(|(_, line)| line.to_owned()).unwrap_or_default();
+    let log = running.logged(" WARN ").split_once("] ").map(|(_, line)| line.to_owned()).unwrap_or_default();
     (running, log)
 }
 

@@ -60,7 +60,7 @@ impl Default for Limits {
             in_flight_bytes_max: 512 << 20,
             bytes_per_second_per_node: 8 << 20,
             bytes_per_second_per_address: 32 << 20,
-            resets_per_second_per_node: 64,
+            resets_per_second_per_node: 16,
             calls_per_second_per_pair: 8,
             calls_per_second_from_strangers: 32,
         }
