@@ -180,11 +180,7 @@ impl Book {
                 edges: limits.edges_per_neighbour_max,
                 bytes: limits.update_bytes_per_neighbour_max,
             },
-            node: Held {
-                nodes: usize::MAX,
-                edges: limits.edges_per_node_max,
-                bytes: limits.update_bytes_per_node_max,
-            },
+            node: Held { nodes: usize::MAX, edges: limits.edges_per_node_max, bytes: limits.update_bytes_per_node_max },
         };
         Book {
             limits,

@@ -67,8 +67,11 @@ impl<J> FairQueue<J> {
     fn longest(&self, address: IpAddr) -> Option<IpAddr> {
         let own = widest(address);
         let (network, jobs) = self.networks.iter().max_by_key(|(_, jobs)| jobs.len())?;
-        let (longest, waiting) =
-            jobs.of_addresses.iter().map(|(address, jobs)| (*address, jobs.len())).max_by_key(|(_, waiting)| *waiting)?;
+        let (longest, waiting) = jobs
+            .of_addresses
+            .iter()
+            .map(|(address, jobs)| (*address, jobs.len()))
+            .max_by_key(|(_, waiting)| *waiting)?;
         let has_more = if *network == own {
             waiting > jobs.of_addresses.get(&address).map_or(0, VecDeque::len) + 1
         } else {

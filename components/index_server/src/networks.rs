@@ -20,7 +20,10 @@ pub(crate) struct Network {
 impl Network {
     /// Its bounds are those of one address so many times.
     pub(crate) fn factor(&self) -> usize {
-        WIDTHS.iter().find(|(prefix, _)| self.address.is_ipv6() && *prefix == self.prefix).map_or(1, |(_, factor)| *factor)
+        WIDTHS
+            .iter()
+            .find(|(prefix, _)| self.address.is_ipv6() && *prefix == self.prefix)
+            .map_or(1, |(_, factor)| *factor)
     }
 }
 

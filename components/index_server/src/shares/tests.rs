@@ -26,7 +26,8 @@ fn holding(node: u8, origin: Origin, edges: usize, heard: u64) -> Holding {
 fn what_is_given_back_is_free_again() {
     let mut shares = shares();
     let six = Origin::Address("2001:db8::1".parse().unwrap());
-    let held = [holding(1, at(1), 5, 1), holding(2, at(1), 5, 2), holding(3, six, 7, 3), holding(4, Origin::Nowhere, 1, 4)];
+    let held =
+        [holding(1, at(1), 5, 1), holding(2, at(1), 5, 2), holding(3, six, 7, 3), holding(4, Origin::Nowhere, 1, 4)];
     held.iter().for_each(|holding| shares.take(holding));
     assert_eq!((shares.total(), shares.len()), (Held { nodes: 4, edges: 18, bytes: 4 }, 1 + 1 + 1 + 3));
     assert_eq!(shares.room(&holding(5, at(1), 11, 5), Claim::Heard), Room::Lacks(path(at(1))[2]));

@@ -1,8 +1,8 @@
 //! A node of whose bytes little counts says all its edges again.
 
 use super::*;
-use std::collections::BTreeSet;
 use offst_proto::index::EDGES_MAX;
+use std::collections::BTreeSet;
 
 const EDGES: u64 = 120;
 
@@ -86,9 +86,14 @@ fn saying_all_may_take_several_updates() {
     for number in 0..3 {
         assert!(say(&mut book, number * part..(number + 1) * part).is_some(), "part {number}");
     }
-    assert_eq!(book.update_bytes(), (0..3).map(|number| {
-        update(1, 1, 9, friends(number * part..(number + 1) * part)).wire().len() + UPDATE_OVERHEAD_BYTES
-    }).sum::<usize>());
+    assert_eq!(
+        book.update_bytes(),
+        (0..3)
+            .map(|number| {
+                update(1, 1, 9, friends(number * part..(number + 1) * part)).wire().len() + UPDATE_OVERHEAD_BYTES
+            })
+            .sum::<usize>()
+    );
     assert_eq!(open(&mut book), all as usize);
 }
 
