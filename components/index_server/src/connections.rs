@@ -145,13 +145,10 @@ mod tests {
         for seed in 100..109 {
             let opened = connections.open(key(seed), address(seed), seed).unwrap();
             // The newest one of the address that has most: those that were there first stay for longest.
-            assert!(opened.gave_way.is_some_and(|gone| gone >= 3 && gone < 12), "{opened:?}");
+            assert!(opened.gave_way.is_some_and(|gone| (3..12).contains(&gone)), "{opened:?}");
         }
         assert_eq!(connections.len(), 12);
         assert!((0..3).all(|seed| connections.open.contains_key(&key(seed))), "each address keeps its first one");
-        // One more of an address that has some is one of the largest itself.
-        let own = connections.open(key(50), address(0), 50);
-        assert!(own.is_ok_and(|opened| opened.gave_way == Some(0)) || connections.len() == 12);
     }
 
     #[test]

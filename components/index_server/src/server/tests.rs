@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_servers::{Running, edge, key, signed, soon};
+use crate::test_servers::{Running, edge, key, signed, soon, wait_until};
 use offst_proto::Currency;
 use offst_proto::index::{Answer, EXCLUDED_MAX, Exclusion, Hop};
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
@@ -244,5 +244,47 @@ async fn silent_strangers_are_counted_and_keep_nobody_out() {
     }
     assert!(server.node(1).await.ask(1, 2).await.is_some());
     assert_eq!(server.counters.snapshot().handshakes_surplus, 8);
+    server.stop().await;
+}
+
+/// A restart gives nobody a second share.
+#[tokio::test]
+async fn a_server_that_starts_again_knows_whose_share_is_how_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Some(folder.path().join("index0.updates"));
+    let limits = Limits { nodes_per_address_max: 2, ..Limits::default() };
+    let server = Running::start_as(101, limits, file.clone()).await;
+    for seed in 1..3 {
+        server.node_at(seed, "127.0.0.2").await.befriend(1, &[9]).await;
+    }
+    server.stop().await;
+    let server = Running::start_as(101, limits, file).await;
+    let mut third = server.node_at(3, "127.0.0.2").await;
+    let update = third.update(1, soon());
+    assert_eq!(third.refusal(update.wire()).await, UpdateRefusal::AddressQuota);
+    server.node_at(4, "127.0.0.3").await.befriend(1, &[9]).await;
+    server.node_at(1, "127.0.0.2").await.befriend(2, &[9]).await;
+    server.stop().await;
+}
+
+/// What has changed is written, and not everything again.
+#[tokio::test]
+async fn the_file_is_written_by_what_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("index0.updates");
+    let limits = Limits { save_ms: 1, save_bytes_per_second: u64::MAX, ..Limits::default() };
+    let server = Running::start_as(101, limits, Some(file.clone())).await;
+    let written = || server.counters.snapshot().saved_bytes;
+    let mut one = server.node(1).await;
+    let all: Vec<_> = (2..200).map(|friend| edge(friend, 5)).collect();
+    one.publish(signed(1, 1, soon(), all.clone()).wire()).await;
+    let large = signed(1, 1, soon(), all).wire().len() as u64;
+    wait_until("it is written", || written() > large).await;
+    let before = written();
+    let small = signed(2, 1, soon(), vec![edge(1, 5)]);
+    server.node(2).await.publish(small.wire()).await;
+    wait_until("the other one is written, too", || written() > before).await;
+    assert!(written() - before < small.wire().len() as u64 + 200, "{} after {before}", written());
+    assert_eq!(file.metadata().unwrap().len(), written());
     server.stop().await;
 }
