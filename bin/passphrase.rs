@@ -177,7 +177,7 @@ mod tests {
         let failure = flag(&missing).find_among(identity, Some(lent), Some("three".into())).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         assert!(
-            failure.sentence().ends_with("missing cannot be read: there is no such file"),
+            failure.sentence().ends_with("missing cannot be read: there is no such file or folder"),
             "{}",
             failure.sentence()
         );

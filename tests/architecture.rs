@@ -42,10 +42,12 @@ const HOMES: &[(&str, &[&str])] = &[
     // Facades without behaviour of their own.
     ("log", &["*"]),
     ("thiserror", &["*"]),
-    // Keys and files of keys. Everybody else has them through crypto.
+    // Keys and files of keys. Everybody else has them through crypto; the programs read the passphrases of those files.
     ("pkcs8", &["crypto"]),
     ("ring", &["crypto"]),
-    ("zeroize", &["crypto"]),
+    ("zeroize", &["crypto", BIN]),
+    // To leave no core dumps.
+    ("rustix", &[BIN]),
     // The texts of keys, and of everything else that a file holds.
     ("base64", &["crypto", "proto"]),
     // The wire. app and app_server speak RPC, whose generated code has capnp's types in its face.

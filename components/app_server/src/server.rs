@@ -74,7 +74,8 @@ struct Connections {
 impl Connections {
     /// Counts a connection in, and ends the oldest of the application when it has too many. When all are too many, it ends the
     /// oldest of the application that has most, so that those with many connections keep none of the others out; of the newcomer
-    /// itself when nobody has more; none when each application has one. What was told to end is open for a moment longer, and there is a bound on that, too.
+    /// itself when nobody has more; none when each application has one. What was told to end is open for a moment longer, and
+    /// there is a bound on that, too.
     fn open(&mut self, app: PublicKey, stop: CancellationToken, limits: &Limits) -> Option<u64> {
         if self.open >= limits.connections_max.saturating_mul(2) {
             return None;

@@ -1,8 +1,8 @@
 //! The one thread that owns the machine and the database.
 //!
 //! It takes one job, then whatever else waits (bounded, friends and applications in turn), handles all, commits once, and hands
-//! out what may be seen now. So load makes batches larger instead of queues longer. It waits for no peer: a connection whose queue is full is closed, and
-//! the next `Resume` makes everything again.
+//! out what may be seen now. So load makes batches larger instead of queues longer. It waits for no peer: a connection whose
+//! queue is full is closed, and the next `Resume` makes everything again.
 
 use crate::counters::Counters;
 use crate::error::NodeError;

@@ -183,8 +183,8 @@ impl Network {
         (network, heard)
     }
 
-    /// Has friends call without a relay, from before the first order on. `address`: where, as it is told to them; none: the owner tells them, and what their
-    /// tickets say stays.
+    /// Has friends call without a relay, from before the first order on. `address`: where, as it is told to them; none: the owner
+    /// tells them, and what their tickets say stays.
     pub(crate) fn listen(&mut self, listener: TcpListener, address: Option<Address>) -> std::io::Result<()> {
         self.acceptor = Some(Acceptor::new(listener, self.authenticator.clone(), self.settings.direct.handshakes)?);
         self.friend_address.clone_from(&address);
