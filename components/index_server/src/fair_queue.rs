@@ -1,6 +1,6 @@
 //! Who is served next when there is more to do than threads: decisions only.
 
-use crate::networks::{Network, networks, widest};
+use offst_secure_channel::{Network, networks, widest_network};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
@@ -46,8 +46,8 @@ impl<J> FairQueue<J> {
     pub(crate) fn push(&mut self, address: IpAddr, job: J) -> Option<J> {
         let waiting = |network: &Network| self.waiting.get(network).copied().unwrap_or_default();
         let has_enough =
-            |network: &Network| waiting(network) >= self.jobs_per_address_max.saturating_mul(network.factor());
-        if networks(address).iter().any(has_enough) {
+            |network: &Network| waiting(network) >= self.jobs_per_address_max.saturating_mul(network.shares());
+        if networks(address).any(|network| has_enough(&network)) {
             return Some(job);
         }
         let mut displaced = None;
@@ -56,16 +56,16 @@ impl<J> FairQueue<J> {
             displaced = self.take(longest, VecDeque::pop_back);
         }
         let jobs = || Jobs { of_addresses: BTreeMap::new(), served: None };
-        let of_network = self.networks.entry(widest(address)).or_insert_with(jobs);
+        let of_network = self.networks.entry(widest_network(address)).or_insert_with(jobs);
         of_network.of_addresses.entry(address).or_default().push_back(job);
-        networks(address).into_iter().for_each(|network| *self.waiting.entry(network).or_default() += 1);
+        networks(address).for_each(|network| *self.waiting.entry(network).or_default() += 1);
         self.len += 1;
         displaced
     }
 
     /// The address whose latest job goes for one of this address; none when nobody has more.
     fn longest(&self, address: IpAddr) -> Option<IpAddr> {
-        let own = widest(address);
+        let own = widest_network(address);
         let (network, jobs) = self.networks.iter().max_by_key(|(_, jobs)| jobs.len())?;
         let (longest, waiting) = jobs
             .of_addresses
@@ -97,7 +97,7 @@ impl<J> FairQueue<J> {
     }
 
     fn take(&mut self, address: IpAddr, take: impl Fn(&mut VecDeque<J>) -> Option<J>) -> Option<J> {
-        let network = widest(address);
+        let network = widest_network(address);
         let of_network = self.networks.get_mut(&network)?;
         let jobs = of_network.of_addresses.get_mut(&address)?;
         let job = take(jobs)?;

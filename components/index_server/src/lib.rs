@@ -18,7 +18,6 @@ mod index;
 mod limits;
 mod links;
 mod neighbours;
-mod networks;
 mod quota;
 mod saved;
 mod saving;

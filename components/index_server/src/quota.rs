@@ -1,6 +1,6 @@
 //! How often somebody may do something.
 
-use crate::networks::{Network, networks};
+use offst_secure_channel::{Network, networks};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -66,16 +66,15 @@ impl AddressBuckets {
 
     /// Takes a token of an address and of all its networks; false, and none is taken, when one of them has none.
     pub(crate) fn take(&mut self, address: IpAddr, now_ms: u64) -> bool {
-        let networks = networks(address);
-        let may = networks.iter().all(|network| self.bucket(*network, now_ms).has_one(now_ms));
+        let may = networks(address).all(|network| self.bucket(network, now_ms).has_one(now_ms));
         if may {
-            networks.iter().for_each(|network| _ = self.bucket(*network, now_ms).take(now_ms));
+            networks(address).for_each(|network| _ = self.bucket(network, now_ms).take(now_ms));
         }
         may
     }
 
     fn bucket(&mut self, network: Network, now_ms: u64) -> &mut TokenBucket {
-        let factor = u32::try_from(network.factor()).unwrap_or(u32::MAX);
+        let factor = u32::try_from(network.shares()).unwrap_or(u32::MAX);
         let per_second = self.per_second.saturating_mul(factor);
         let full = || TokenBucket::new(per_second, per_second.saturating_mul(2), now_ms);
         self.buckets.entry(network).or_insert_with(full)

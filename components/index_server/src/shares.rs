@@ -9,8 +9,8 @@
 //! by its own bound, and in it the node that holds most. Among equals it is the one that has said nothing for longest, by
 //! the order in which this server has heard them: clocks of nodes have no say.
 
-use crate::networks::{Network, networks};
 use offst_crypto::PublicKey;
+use offst_secure_channel::{Network, networks};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -74,7 +74,7 @@ impl Held {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) everybody: Held,
-    /// Of one address; wider networks have [more](Network::factor).
+    /// Of one address; wider networks have [more](Network::shares).
     pub(crate) address: Held,
     pub(crate) neighbour: Held,
     /// Only to say which node holds most.
@@ -231,7 +231,7 @@ impl Shares {
     fn bound(&self, party: &Party) -> Held {
         match party {
             Party::Everybody | Party::Addresses => self.bounds.everybody,
-            Party::Network(network) => self.bounds.address.times(network.factor()),
+            Party::Network(network) => self.bounds.address.times(network.shares()),
             Party::Neighbour(_) => self.bounds.neighbour,
         }
     }
@@ -290,7 +290,7 @@ fn path(origin: Origin) -> Vec<Party> {
         Origin::Nowhere => {}
         Origin::Address(address) => {
             path.push(Party::Addresses);
-            path.extend(networks(address).into_iter().map(Party::Network));
+            path.extend(networks(address).rev().map(Party::Network));
         }
         Origin::Neighbour(neighbour) => path.push(Party::Neighbour(neighbour)),
     }

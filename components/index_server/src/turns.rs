@@ -6,7 +6,7 @@
 //! do they begin while a change of the graph waits, which all searches that come after it would have to wait for.
 
 use crate::fair_queue::FairQueue;
-use crate::networks::{Network, networks};
+use offst_secure_channel::{Network, networks};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -114,12 +114,12 @@ impl Usage {
     }
 
     fn is_heavy(&self, address: &IpAddr, now_ms: u64) -> bool {
-        let at_once = |network: &Network| self.at_once.saturating_mul(1000 * network.factor() as u64);
-        networks(*address).iter().any(|network| self.excess(network, now_ms) > at_once(network))
+        let at_once = |network: &Network| self.at_once.saturating_mul(1000 * network.shares() as u64);
+        networks(*address).any(|network| self.excess(&network, now_ms) > at_once(&network))
     }
 
     fn per_second(&self, network: &Network) -> u64 {
-        self.per_second.saturating_mul(network.factor() as u64)
+        self.per_second.saturating_mul(network.shares() as u64)
     }
 
     /// What is left of it by now.

@@ -26,5 +26,5 @@ pub use dial::Attempt;
 pub use frame::{FrameError, FrameReader, FrameWriter};
 pub use keepalive::{Keepalive, KeepaliveConfig, KeepaliveStep};
 pub use listen::{Accepted, Acceptor, HandshakeCounters, HandshakeLimits};
-pub use network::{Network, address_group, networks};
+pub use network::{Network, address_group, networks, widest_network};
 pub use tls::{Authenticator, HandshakeError, SecureStream};

@@ -29,9 +29,14 @@ pub fn address_group(address: IpAddr) -> IpAddr {
 
 /// The networks in which an address is counted, the smallest first: an IPv4 address alone; of an IPv6 address the /64, the
 /// /56 and the /48, because many a customer has 256 or 65,536 times a /64.
-pub fn networks(address: IpAddr) -> impl Iterator<Item = Network> {
+pub fn networks(address: IpAddr) -> impl DoubleEndedIterator<Item = Network> {
     let bits: &[u8] = if address.to_canonical().is_ipv4() { &[32] } else { &[64, 56, 48] };
     bits.iter().map(move |bits| network(address, *bits))
+}
+
+/// The largest of them.
+pub fn widest_network(address: IpAddr) -> Network {
+    network(address, 48)
 }
 
 /// `bits` counts for IPv6 only.
@@ -63,6 +68,9 @@ mod tests {
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
         assert_eq!(shared("192.0.2.1", "192.0.2.2"), 0);
         assert_eq!(of("192.0.2.1").len(), 1);
+        for address in ["192.0.2.1", "2001:db8:1:2::"] {
+            assert_eq!(of(address).last(), Some(&widest_network(address.parse().unwrap())));
+        }
     }
 
     #[test]
