@@ -280,44 +280,38 @@ fn what_is_collected_before_it_is_tied_together_is_paid_at_once() {
     assert_eq!((world.balance(1, 2), world.balance(1, 0)), (-5000, 5001));
 }
 
-/// 1 has lost its disk, and does not know whom it carries on for what 2 may collect. Then 2 says that it has collected, without a
+/// 0 has committed 5,000 for 3, which stands still and does not collect them from 2, nor 2 from 1.
+fn held_at_the_end() -> World {
+    let mut world = World::row(4, 10_000);
+    world.advance(60_000);
+    world.send(0, 3, 5000);
+    while !is_bound(&world, 2, 3) {
+        assert!(world.step());
+    }
+    world.nodes[3].is_frozen = true;
+    world.settle_but(3);
+    world
+}
+
+/// 1 has lost its disk, and does not know for whom it carries on what 2 may collect. Then 2 says that it has collected, without a
 /// proof that whoever paid it would have to believe.
 #[test]
 fn terms_that_take_what_nobody_is_known_to_pay_for_are_refused() {
-    let mut world = World::row(3, 10_000);
-    world.advance(60_000);
-    world.send(0, 2, 5000);
-    while !is_bound(&world, 1, 2) {
-        assert!(world.step());
-    }
-    world.nodes[0].is_frozen = true;
-    world.nodes[1].is_frozen = true;
-    // 2 hears the commit.
-    world.settle();
-    world.nodes[1].is_frozen = false;
-    world.nodes[2].is_frozen = true;
+    let mut world = held_at_the_end();
     world.kill(0);
     lose_disk(&mut world, 1, &[0, 2]);
-    world.nodes[2].is_frozen = false;
-    while !world.is_consistent(1, 2) {
-        world.connect_all();
-        world.advance(1_000);
-    }
+    end(&mut world);
     let account = world.nodes[1].account(world.key(2));
     let (epoch, balance) = (account.epoch().unwrap().number, account.epoch().unwrap().balance());
-    let left: Vec<_> = account.epoch().unwrap().pendings().map(|(direction, ..)| direction).collect();
-    if left != [Direction::Outgoing] {
-        // 2 was faster, and shows the balance that proves it.
-        assert_eq!((left, balance), (vec![], -5000));
-        return;
-    }
+    let pendings: Vec<_> = account.epoch().unwrap().pendings().map(|(.., pending)| pending.amount).collect();
+    assert_eq!(pendings, [5001]);
     world.make_puppet(2);
     let opening = Opening {
         author: world.key(2),
         other: world.key(1),
         currency: Currency::default(),
         epoch: epoch + 5,
-        balance: -balance + 5000,
+        balance: -balance + 5001,
         continuing: vec![],
         accepts: None,
     };
@@ -328,21 +322,11 @@ fn terms_that_take_what_nobody_is_known_to_pay_for_are_refused() {
     assert!(sentence.contains("no proof"), "{sentence}");
 }
 
-/// 0 and 1 have both lost their disks, as 0 says, and a balance of 0 is offered. Meanwhile 2, which is away, may collect from 1
-/// what 0 had committed.
+/// 0 and 1 have both lost their disks, as 0 says, and a balance of 0 is offered. Meanwhile 2 may collect from 1 what 0 had committed.
 #[test]
 fn terms_of_a_lost_account_wait_for_what_others_may_collect() {
-    let mut world = World::row(3, 10_000);
-    world.advance(60_000);
-    world.send(0, 2, 5000);
-    while !is_bound(&world, 1, 2) {
-        assert!(world.step());
-    }
-    world.nodes[1].is_frozen = true;
-    world.nodes[2].is_frozen = true;
-    world.disconnect(0, 1);
-    world.settle();
-    world.nodes[1].is_frozen = false;
+    let mut world = held_at_the_end();
+    world.kill(2);
     lose_disk(&mut world, 1, &[0, 2]);
     lose_disk(&mut world, 0, &[1]);
     end(&mut world);
@@ -350,4 +334,12 @@ fn terms_of_a_lost_account_wait_for_what_others_may_collect() {
     end(&mut world);
     let sentence = refusal(world.ask(1, world.reset(0)));
     assert!(sentence.contains("what it owes \"node2\""), "{sentence}");
+    world.start(2);
+    end(&mut world);
+    let sentence = refusal(world.ask(1, world.reset(0)));
+    assert!(sentence.contains("has promised 5001 credits to other friends"), "{sentence}");
+    world.nodes[3].is_frozen = false;
+    end(&mut world);
+    assert_eq!(world.nodes[1].pendings(), 0, "3 has given it up, for it came too late");
+    assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
 }
