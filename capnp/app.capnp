@@ -144,6 +144,8 @@ struct Quote {
   # What the destination would get.
   ways @2 :List(Way);
   # Cheapest first, at least one.
+  maxFeeDefault @3 :Text;
+  # The most fees that the node pays of such a payment when the order has no maxFee.
 }
 
 struct Way {
@@ -262,7 +264,8 @@ struct Order {
     rebalance @5 :Rebalance;
   }
   maxFee @3 :Text;
-  # The most that mediators may take. Empty: whatever the cheapest way costs.
+  # The most that mediators may take. Empty: what the owner of the node has set, by default 10 % of the amount or 20, whichever
+  # is more.
   timeoutMs @4 :UInt64;
   # How long to look for a way.
 }

@@ -5,6 +5,7 @@ use offst_app_server::Limits;
 use offst_funder::Timing;
 use offst_index_client::Config;
 use offst_node::{DirectSettings, NodeSettings};
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::index::TIME_TO_LIVE_MS_MAX;
 use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::ticket::Address;
@@ -36,6 +37,9 @@ crate::settings! {
         patience_ms: u64 = defaults().timing.patience_ms,
         /// What each hop takes off the patience, milliseconds.
         patience_step_ms: u64 = defaults().timing.patience_step_ms,
+        /// The most that is paid in fees when a payment is not told otherwise (--max-fee): this share of its amount or so many credits,
+        /// whichever is more. For one currency: "10% or 2:hours".
+        max_fee_default: FeeBounds = defaults().fee_bounds,
         /// A friend that leaves a committed payment unfinished for so long is called overdue, milliseconds.
         overdue_ms: u64 = defaults().timing.overdue_ms,
         /// How long an account is quiet before a last statement settles it, milliseconds.
@@ -169,6 +173,7 @@ impl NodeFile {
                 backup_ms: self.peer_backup_ms,
                 ..defaults().timing
             },
+            fee_bounds: self.max_fee_default.clone(),
             friend_keepalive: KeepaliveConfig {
                 keepalive_ms: self.friend_keepalive_ms,
                 idle_timeout_ms: self.friend_idle_timeout_ms,

@@ -266,7 +266,10 @@ impl Batch<'_> {
             nothing => self.unrefused_direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
         };
         let payment = &self.state.payments[&id];
-        let max_fee = payment.max_fee.unwrap_or(AMOUNT_MAX).saturating_sub(payment.fees());
+        let committed = payment.fees();
+        let default = self.fees_by_default(payment);
+        let (bound, is_default) = payment.max_fee.map_or((default, true), |max_fee| (max_fee, false));
+        let max_fee = bound.saturating_sub(committed);
         let budget = self.budget_for_fees(payment);
         let fits = |way: &Way| self.is_way_for(payment, way, missing);
         let (cheap, dear): (Vec<Way>, Vec<Way>) = match ways {
@@ -282,12 +285,24 @@ impl Batch<'_> {
             Some(fees) => {
                 // Waiting does not make it cheaper, but a hop that was avoided may.
                 self.state.searches.entry(id).or_default().rounds = ROUNDS_MAX;
-                let bound = if fees > max_fee { "--max-fee allows" } else { "the budget of this app has left" };
+                let fees = fees.saturating_add(committed);
+                let bound = match (fees > bound, is_default) {
+                    (true, true) => {
+                        format!("the {bound} that this node pays by default: allow it with --max-fee {fees}")
+                    }
+                    (true, false) => "--max-fee allows".into(),
+                    (false, _) => "the budget of this app has left".into(),
+                };
                 format!("the cheapest way costs {fees} in fees, more than {bound}")
             }
             None => no_route(&self.state.payments[&id]).to_owned(),
         };
         self.no_way(id, sentence);
+    }
+
+    /// The most that mediators may take of a payment whose order does not say how much, credits.
+    pub(crate) fn fees_by_default(&self, payment: &Payment) -> u128 {
+        self.environment.fee_bounds.of(&payment.currency, payment.total)
     }
 
     /// The way over the destination itself, when it is a friend whose line has room.

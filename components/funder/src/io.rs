@@ -6,6 +6,7 @@ use crate::records::LineKey;
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
 use offst_ledger::EvidenceRows;
 use offst_proto::budget::Budgets;
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::{Evidence, FriendMessage, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
@@ -37,6 +38,8 @@ pub struct Environment {
     pub random: Box<dyn Random>,
     /// Durations.
     pub timing: Timing,
+    /// The most that is paid to mediators when an order names no bound.
+    pub fee_bounds: FeeBounds,
 }
 
 /// All durations of the funder, ms.

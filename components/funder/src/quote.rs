@@ -79,6 +79,7 @@ impl Batch<'_> {
                 currency: payment.currency.clone(),
                 amount: payment.total,
                 ways: found,
+                max_fee_default: self.fees_by_default(payment),
             })),
         }
     }

@@ -196,7 +196,7 @@ pub struct Payment {
     pub currency: Currency,
     /// What the destination gets, credits.
     pub total: u128,
-    /// The most that mediators may take, credits.
+    /// The most that mediators may take, credits; none: what the node pays by default.
     pub max_fee: Option<u128>,
     /// How long to look for a way, ms.
     pub timeout_ms: u64,

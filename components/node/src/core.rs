@@ -15,6 +15,7 @@ use offst_funder::{
 };
 use offst_index_client::{IndexClient, Lookup, Question, Routes};
 use offst_proto::PaymentId;
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::index::Query;
 use offst_proto::report::Event;
 use offst_proto::route::Way;
@@ -106,6 +107,7 @@ impl Core {
         database: &Path,
         identity: Arc<Identity>,
         timing: Timing,
+        fee_bounds: FeeBounds,
         outside: Outside,
     ) -> Result<Self, NodeError> {
         let local = identity.public_key();
@@ -116,6 +118,7 @@ impl Core {
             verifier: Box::new(Ed25519Verifier),
             random: Box::new(SystemRandom::new()),
             timing,
+            fee_bounds,
         };
         Ok(Core {
             routes: Routes::new(outside.route_reuse_ms),

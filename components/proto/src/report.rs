@@ -179,6 +179,8 @@ pub struct QuoteReport {
     pub amount: u128,
     /// Ways to pay, cheapest first, at least one.
     pub ways: Vec<Way>,
+    /// The most fees that an order without a bound of its own pays, credits. The ways may cost more.
+    pub max_fee_default: u128,
 }
 
 /// What came of looking for a ring of debts.

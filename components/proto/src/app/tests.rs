@@ -164,7 +164,8 @@ fn records_round_trip() {
 fn quotes_and_rings_round_trip() {
     let part = |amount| PartPlan { route: vec![key(2), key(3), key(1)], amount, fees: 2 };
     let way = Way { parts: vec![part(10), part(20)] };
-    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, ways: vec![way.clone(), way] };
+    let ways = vec![way.clone(), way];
+    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, ways, max_fee_default: 7 };
     round_trip!(quote, quote, write_quote, read_quote);
     for (ring, payment) in [(None, None), (Some(part(5)), None), (Some(part(5)), Some(payment()))] {
         let report = ClearingReport { auto_clear: payment.is_some(), ring, payment };

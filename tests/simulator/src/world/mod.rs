@@ -38,6 +38,7 @@ use notebook::{CarefulSigner, Notebook};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
 use offst_funder::{Command, CommandId, ConnectionId, Effects, Environment, Funder, Input, Payment, Reply, Timing};
 use offst_ledger::Account;
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{Event, PaymentReport};
@@ -307,7 +308,13 @@ impl World {
                 Node {
                     key: public_key(seed),
                     funder: Some(Funder::restore(public_key(seed), Disk::default().image()).expect("an empty disk")),
-                    environment: Environment { signer, verifier, random, timing: Timing::default() },
+                    environment: Environment {
+                        signer,
+                        verifier,
+                        random,
+                        timing: Timing::default(),
+                        fee_bounds: FeeBounds::default(),
+                    },
                     notebook,
                     disk: Disk::default(),
                     past: Vec::new(),
