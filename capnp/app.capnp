@@ -113,6 +113,9 @@ interface Config {
   writeOff @16 (name :Text, currency :Text, upTo :Text) -> (result :WriteOffResult);
   # Gives those back their credits whose committed payments the friend has held for too long, although it may still collect them
   # from us: as many as cost at most upTo, what was written off before and has not ended included. Our own payments stay.
+  setAutoWriteOff @17 (name :Text, currency :Text, upTo :Text) -> (result :Result);
+  # The same without asking, with whatever the friend holds for too long: upTo bounds what it may still collect of what was written
+  # off so. Ends when the friend collects something of it. 0: not any more.
 }
 
 struct Result {
@@ -144,6 +147,8 @@ struct Quote {
   # What the destination would get.
   ways @2 :List(Way);
   # Cheapest first, at least one.
+  maxFeeDefault @3 :Text;
+  # The most fees that the node pays of such a payment when the order has no maxFee.
 }
 
 struct Way {
@@ -262,7 +267,8 @@ struct Order {
     rebalance @5 :Rebalance;
   }
   maxFee @3 :Text;
-  # The most that mediators may take. Empty: whatever the cheapest way costs.
+  # The most that mediators may take. Empty: what the owner of the node has set, by default 10 % of the amount or 20, whichever
+  # is more.
   timeoutMs @4 :UInt64;
   # How long to look for a way.
 }
@@ -353,6 +359,8 @@ struct Line {
   # What we take for forwarding requests that come from this friend.
   overdue @12 :List(Overdue);
   # Committed requests that the friend has held for too long.
+  autoWriteOff @13 :Text;
+  # The most that the friend may still collect of what is written off without asking the owner. Empty: nothing is.
 }
 
 struct Terms {
@@ -472,6 +480,7 @@ struct Event {
     paymentChanged @1 :PaymentChange;
     invoiceChanged @2 :InvoiceChange;
     overdue @3 :OverdueEvent;
+    autoWriteOffEnded @4 :AutoWriteOffEnded;
   }
 }
 
@@ -489,5 +498,12 @@ struct OverdueEvent {
   # A friend has held a committed request for too long.
   name @0 :Text;
   requestId @1 :Data;
+  amount @2 :Text;
+}
+
+struct AutoWriteOffEnded {
+  # A friend has collected what was written off without asking the owner: that is lost, and nothing more is written off so.
+  name @0 :Text;
+  currency @1 :Text;
   amount @2 :Text;
 }

@@ -135,6 +135,21 @@ fn the_cheaper_mediator_is_paid_and_every_failure_says_who() {
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("the cheapest way costs 5 in fees, more than --max-fee allows"), "{refused:?}");
 
+    // Nor does anybody pay more than is usual who says nothing of fees.
+    rate(&town, "b", "30");
+    rate(&town, "c", "25");
+    let offer = quote(&town, &gift, |offer: &Value| offer["fees"] == "25");
+    assert_eq!(offer["max_fee_default"], "20");
+    let bound = "the 20 that this node pays by default: allow it with --max-fee 25";
+    let text = town.stctrl("a", &[&["funds", "quote"], &gift[..]].concat()).expect();
+    assert!(text.contains(&format!("That is more than {bound}")), "{text}");
+    let refused = town.stctrl("a", &[&["funds", "send-funds"], &gift[..]].concat());
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains(&format!("the cheapest way costs 25 in fees, more than {bound}")), "{refused:?}");
+    rate(&town, "b", "9");
+    rate(&town, "c", "5");
+    quote(&town, &gift, over("c"));
+
     // To d there is only c left, and c is gone as well.
     town.stctrl("a", &["config", "disable-friend", "-n", "b"]).expect();
     town.kill("d");

@@ -10,7 +10,7 @@ use town::{Town, amount};
 
 const NODES: [&str; 3] = ["a", "b", "c"];
 /// A seller that stands still for a while still takes what waits for it.
-const SETTINGS: &str = "overdue_ms = 500\npatience_ms = 600000\nreconnect_max_ms = 500\n";
+const SETTINGS: &str = "overdue_ms = 500\npatience_ms = 600000\npatience_max_ms = 600000\nreconnect_max_ms = 500\n";
 
 fn start_payment(town: &Town, invoice: &str) -> Child {
     let arguments = ["funds", "pay-invoice", "-i", invoice, "--timeout", "2", "--json"];
@@ -109,6 +109,54 @@ fn a_buyer_is_released_at_the_risk_of_the_mediators_owner() {
     let forwards = town.stctrl("b", &["funds", "forwards", "--json"]).json();
     assert_eq!((&forwards[0]["from"], &forwards[0]["amount"]), (&Value::Null, &"40".into()));
     assert_eq!(write_off(&town, "40")["at_risk"], held(0, "0"));
+    assert_eq!(town.stop("b"), 0);
+    assert!(town.run("stnode", &["check", "--dir", "b"]).succeeded());
+}
+
+#[test]
+fn what_is_overdue_is_written_off_by_itself_until_it_is_collected() {
+    let mut town = Town::row(&NODES, 1_000, SETTINGS);
+    let first = town.invoice("c", 1, "first.invoice");
+    town.pay_when_routed("a", &first, "first.receipt");
+    town.wait_settled(&NODES);
+    let set = |town: &Town, up_to: &str| {
+        town.stctrl("b", &["config", "set-auto-write-off", "-n", "c", "--up-to", up_to]).expect();
+        town.account("b", "c")["auto_write_off"].clone()
+    };
+    town.stctrl("b", &["config", "set-auto-write-off", "-n", "nobody", "--up-to", "1"]).assert_refused(1, &["nobody"]);
+    assert_eq!(town.account("b", "c")["auto_write_off"], Value::Null, "it is off at first");
+    assert_eq!([set(&town, "9"), set(&town, "0"), set(&town, "40")], ["9".into(), Value::Null, "40".into()]);
+    // The setting is on the disk.
+    assert_eq!(town.stop("b"), 0);
+    assert!(town.run("stnode", &["check", "--dir", "b"]).succeeded());
+    town.start("b");
+    town.wait_settled(&NODES);
+
+    let invoice = town.invoice("c", 40, "held.invoice");
+    town.wait_until("all are connected", |town| {
+        let quote = town.stctrl("a", &["funds", "quote", "-i", &invoice, "--json"]);
+        quote.succeeded()
+    });
+    town.signal("c", "STOP");
+    let payment = start_payment(&town, &invoice);
+    hold(&town);
+    let said: Value = serde_json::from_slice(&payment.wait_with_output().unwrap().stdout).unwrap();
+    let id = said["payment_id"].as_str().unwrap();
+    town.wait_until("the buyer has its credits back, and nobody was asked", |town| {
+        let status = town.stctrl("a", &["funds", "status", id, "--json"]).document();
+        status["status"] == "failed" && town.account("a", "b")["local_pending_debt"] == "0"
+    });
+    assert_eq!(town.account("b", "c")["overdue"][0]["written_off"], true);
+    assert!(town.log("b").contains("set-auto-write-off"), "{}", town.log("b"));
+
+    town.signal("c", "CONT");
+    town.wait_until("c has collected", |town| town.balance("b", "c") == -41);
+    town.wait_settled(&NODES);
+    assert_eq!(town.account("b", "c")["auto_write_off"], Value::Null, "it is over");
+    assert!(town.log("b").contains("it is off now for \"c\""), "{}", town.log("b"));
+    // The line is as open as before.
+    let last = town.invoice("c", 2, "last.invoice");
+    town.pay_when_routed("a", &last, "last.receipt");
     assert_eq!(town.stop("b"), 0);
     assert!(town.run("stnode", &["check", "--dir", "b"]).succeeded());
 }

@@ -2,6 +2,7 @@
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
 use offst_funder::{Change, Command, Commit, Environment, Funder, FunderImage, Input, Moment, Output, Reply, Timing};
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::FriendMessage;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::PaymentStatus;
@@ -62,6 +63,7 @@ impl<C: Commit<Error: std::fmt::Debug>> Pair<C> {
             verifier: Box::new(Ed25519Verifier),
             random: Box::new(SystemRandom::new()),
             timing: Timing::default(),
+            fee_bounds: FeeBounds::default(),
         };
         let funder = |side| Some(Funder::restore(key(side), FunderImage::default()).expect("nothing is stored"));
         let mut pair = Pair {

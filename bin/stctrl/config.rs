@@ -51,6 +51,9 @@ pub(super) enum Config {
     /// Give those their credits back whose committed payments a friend has held for more than a minute. The friend may still
     /// collect them, and then you pay: at most as much as you say
     WriteOff(WriteOff),
+    /// Do what write-off does without asking, with whatever a friend holds for more than a minute, until the friend collects
+    /// something of it: then it is off again for this friend. It is off at first
+    SetAutoWriteOff(AutoWriteOff),
     /// Print a line of text that invites a friend to an account on these terms
     Invite(Invite),
     /// Add the friend whose invitation, or whose answer to yours, this is, and take its requests. Accepting an invitation prints
@@ -62,6 +65,16 @@ pub(super) enum Config {
     /// Clear rings in which everybody owes the next on your own, without a fee, and let others clear theirs through this node;
     /// index servers are told how much is owed
     SetAutoClear(AutoClear),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AutoWriteOff {
+    #[command(flatten)]
+    account: Account,
+    /// The most that you may lose by it: what the friend could collect from you of all that was written off without asking; 0
+    /// switches it off
+    #[arg(long, value_name = "N", value_parser = amount)]
+    up_to: u128,
 }
 
 #[derive(Debug, clap::Args)]
@@ -250,6 +263,9 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
             app.replace_friend_key(&call.named.name, &ticket).await
         }
         (Config::SetAutoClear(call), _) => app.set_auto_clear(call.switch == Switch::On).await,
+        (Config::SetAutoWriteOff(AutoWriteOff { account, up_to }), _) => {
+            app.set_auto_write_off(&account.named.name, &account.currency, up_to).await
+        }
         (
             Config::ResetFriend(_)
             | Config::Invite(_)

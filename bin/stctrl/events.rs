@@ -37,6 +37,12 @@ fn sentence(event: &Event) -> String {
         Event::Overdue { name, request_id, amount } => {
             format!("friend {} has held {amount} for too long, in the request {request_id}", clean(name))
         }
+        Event::AutoWriteOffEnded { name, currency, amount } => {
+            let name = clean(name);
+            format!(
+                "friend {name} has collected {amount} {currency} that was written off: set-auto-write-off is off for it"
+            )
+        }
     }
 }
 
@@ -53,5 +59,8 @@ mod tests {
         let overdue = Event::Overdue { name: "a\u{7}".into(), request_id: RequestId::from_bytes([2; 16]), amount: 40 };
         let expected = "friend a\u{fffd} has held 40 for too long, in the request AgICAgICAgICAgICAgICAg";
         assert_eq!(sentence(&overdue), expected);
+        let ended = Event::AutoWriteOffEnded { name: "a\u{7}".into(), currency: "hours".parse().unwrap(), amount: 40 };
+        let expected = "friend a\u{fffd} has collected 40 hours that was written off: set-auto-write-off is off for it";
+        assert_eq!(sentence(&ended), expected);
     }
 }

@@ -76,6 +76,7 @@ pub(super) mod tests {
             remote_open: true,
             rate: Rate { mul: 7, add: 1 },
             overdue: vec![],
+            auto_write_off: None,
         }
     }
 

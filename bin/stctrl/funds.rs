@@ -84,7 +84,8 @@ pub(super) struct How {
 /// How a way is looked for.
 #[derive(Debug, clap::Args)]
 pub(super) struct Search {
-    /// The most that may be taken for carrying it on [default: whatever the cheapest way costs]
+    /// The most that may be taken for carrying it on [default: what the node has set as max_fee_default, at first 10 % of the
+    /// amount or 20, whichever is more]
     #[arg(long, value_name = "N", value_parser = arguments::amount)]
     pub(super) max_fee: Option<u128>,
     /// How long to look for a way

@@ -60,6 +60,7 @@ fn line(line: &LineReport) -> Value {
             "amount": request.amount.to_string(),
             "written_off": request.written_off,
         })).collect::<Vec<_>>(),
+        "auto_write_off": line.auto_write_off.map(|up_to| up_to.to_string()),
     });
     if let LineStatus::Inconsistent { local_balance, remote_balance, reason } = &line.status {
         document["terms"] = json!({
@@ -174,6 +175,12 @@ pub(super) fn event(event: &Event) -> Value {
             "request_id": request_id.to_string(),
             "amount": amount.to_string(),
         }),
+        Event::AutoWriteOffEnded { name, currency, amount } => json!({
+            "event": "auto-write-off-ended",
+            "name": name,
+            "currency": currency.as_str(),
+            "amount": amount.to_string(),
+        }),
     }
 }
 
@@ -207,6 +214,7 @@ mod tests {
                 "remote_open": true,
                 "rate": { "mul": "7", "add": "1" },
                 "overdue": [],
+                "auto_write_off": null,
             }],
         });
         assert_eq!(document, expected);

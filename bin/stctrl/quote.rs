@@ -96,15 +96,20 @@ pub(super) fn run(Quote { invoice, gift, how }: Quote, connection: &Connection, 
     connection.run(async |app| {
         let quote = with_progress("Looking for ways", app.quote(&order)).await?;
         let names = Names::of(&app).await?;
-        let fees = quote.ways.iter().map(Way::fees).min().unwrap_or_default();
+        let fees = cheapest(&quote);
         if max_fee.is_some_and(|max_fee| fees > max_fee) {
             let sentence = format!("the cheapest way costs {fees} in fees, more than --max-fee allows");
             let mut document = to_json(&quote, &names);
             document["error"] = json!(sentence);
             return Err(Failure::failed(&sentence).with_document(document));
         }
-        voice.say(to_json(&quote, &names), || to_text(&quote, &names))
+        voice.say(to_json(&quote, &names), || to_text(&quote, &names, max_fee))
     })
+}
+
+/// What the cheapest way costs in fees, credits.
+fn cheapest(quote: &QuoteReport) -> u128 {
+    quote.ways.iter().map(Way::fees).min().unwrap_or_default()
 }
 
 fn to_json(quote: &QuoteReport, names: &Names) -> Value {
@@ -114,6 +119,7 @@ fn to_json(quote: &QuoteReport, names: &Names) -> Value {
         "amount": quote.amount.to_string(),
         "fees": cheapest.map(|way| way.fees().to_string()),
         "parts": cheapest.map(|way| way.parts.len()),
+        "max_fee_default": quote.max_fee_default.to_string(),
         "ways": quote.ways.iter().map(|way| json!({
             "fees": way.fees().to_string(),
             "parts": way.parts.iter().map(|part| names.part_json(part)).collect::<Vec<_>>(),
@@ -121,10 +127,15 @@ fn to_json(quote: &QuoteReport, names: &Names) -> Value {
     })
 }
 
-fn to_text(quote: &QuoteReport, names: &Names) -> String {
-    let mut lines = vec![format!("Amount: {} {}", quote.amount, quote.currency)];
-    if let Some(way) = quote.ways.first() {
-        lines.push(format!("Fees: {}", way.fees()));
+/// `max_fee`: what the order allows. One that does not say is bounded by what the node pays by default.
+fn to_text(quote: &QuoteReport, names: &Names, max_fee: Option<u128>) -> String {
+    let fees = cheapest(quote);
+    let mut lines = vec![format!("Amount: {} {}", quote.amount, quote.currency), format!("Fees: {fees}")];
+    if max_fee.is_none() && fees > quote.max_fee_default {
+        let bound = quote.max_fee_default;
+        lines.push(format!(
+            "That is more than the {bound} that this node pays by default: allow it with --max-fee {fees}"
+        ));
     }
     for (number, way) in (1..).zip(&quote.ways) {
         let parts = if way.parts.len() == 1 { "1 part".to_owned() } else { format!("{} parts", way.parts.len()) };
@@ -151,16 +162,21 @@ mod tests {
             Way { parts: vec![part(60, 1, &[1, 2]), part(40, 2, &[3, 2])] },
             Way { parts: vec![part(100, 9, &[1, 2])] },
         ];
-        let quote = QuoteReport { currency: Currency::default(), amount: 100, ways };
+        let mut quote = QuoteReport { currency: Currency::default(), amount: 100, ways, max_fee_default: 3 };
         let [second, third] = [2, 3].map(|seed| key(seed).to_string()[..8].to_owned() + "...");
         assert_eq!(
-            to_text(&quote, &names),
+            to_text(&quote, &names, None),
             format!(
                 "Amount: 100 credit\nFees: 3\nWay 1, fees 3, 2 parts:\n  60 + 1 over bob -> {second}\n  \
                  40 + 2 over {third} -> {second}\nWay 2, fees 9, 1 part:\n  100 + 9 over bob -> {second}\n"
             )
         );
+        quote.max_fee_default = 2;
+        let dear = "Fees: 3\nThat is more than the 2 that this node pays by default: allow it with --max-fee 3\nWay 1";
+        assert!(to_text(&quote, &names, None).contains(dear));
+        assert!(to_text(&quote, &names, Some(3)).contains("Fees: 3\nWay 1"));
         let document = to_json(&quote, &names);
+        assert_eq!(document["max_fee_default"], "2");
         assert_eq!((&document["fees"], &document["parts"]), (&json!("3"), &json!(2)));
         assert_eq!(
             document["ways"][0]["parts"][1]["route"][0],

@@ -5,6 +5,7 @@ use offst_app_server::Limits;
 use offst_funder::Timing;
 use offst_index_client::Config;
 use offst_node::{DirectSettings, FriendLimits, NodeSettings};
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::index::TIME_TO_LIVE_MS_MAX;
 use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::ticket::Address;
@@ -36,18 +37,29 @@ crate::settings! {
         patience_ms: u64 = defaults().timing.patience_ms,
         /// What each hop takes off the patience, milliseconds.
         patience_step_ms: u64 = defaults().timing.patience_step_ms,
+        /// A payment that is carried on for others is given up after so long without a commit, milliseconds, at most 3600000.
+        patience_max_ms: u64 = defaults().timing.patience_max_ms,
+        /// The most that is paid in fees when a payment is not told otherwise (--max-fee): this share of its amount or so many credits,
+        /// whichever is more. For one currency: "10% or 2:hours".
+        max_fee_default: FeeBounds = defaults().fee_bounds,
         /// A friend that leaves a committed payment unfinished for so long is called overdue, milliseconds.
         overdue_ms: u64 = defaults().timing.overdue_ms,
         /// How long an account is quiet before a last statement settles it, milliseconds.
         account_idle_ms: u64 = defaults().timing.idle_ms,
-        /// Holding an uncommitted payment for longer counts against the friend whose move is awaited, milliseconds.
+        /// An uncommitted payment that waits for longer counts against the two friends between which it is carried, by its share of the
+        /// line, milliseconds.
         hold_ms: u64 = defaults().timing.hold_ms,
-        /// How long that is remembered, milliseconds.
+        /// How long the most that counts takes to fade away, milliseconds.
         strike_ms: u64 = defaults().timing.strike_ms,
         /// How long a payment without a route waits before it asks again, milliseconds.
         route_retry_ms: u64 = defaults().timing.retry_ms,
         /// A hop that refused a payment is avoided so long by the next ones, milliseconds.
         refusal_ms: u64 = defaults().timing.refusal_ms,
+        /// A hop that gave a payment no answer in time is left out so long by the next ones, and twice as long after each further
+        /// silence, milliseconds.
+        silence_ms: u64 = defaults().timing.silence_ms,
+        /// How long at most, milliseconds.
+        silence_max_ms: u64 = defaults().timing.silence_max_ms,
         /// With set-auto-clear on: how often a ring of debts is looked for, milliseconds; up to twice as long.
         clear_interval_ms: u64 = defaults().timing.clear_ms,
         /// A friend may be away so long before the uncommitted payments that it has are given up, milliseconds.
@@ -167,17 +179,21 @@ impl NodeFile {
             timing: Timing {
                 patience_ms: self.patience_ms,
                 patience_step_ms: self.patience_step_ms,
+                patience_max_ms: self.patience_max_ms,
                 overdue_ms: self.overdue_ms,
                 idle_ms: self.account_idle_ms,
                 hold_ms: self.hold_ms,
                 strike_ms: self.strike_ms,
                 retry_ms: self.route_retry_ms,
                 refusal_ms: self.refusal_ms,
+                silence_ms: self.silence_ms,
+                silence_max_ms: self.silence_max_ms,
                 clear_ms: self.clear_interval_ms,
                 offline_ms: self.offline_ms,
                 backup_ms: self.peer_backup_ms,
                 ..defaults().timing
             },
+            fee_bounds: self.max_fee_default.clone(),
             friend_keepalive: KeepaliveConfig {
                 keepalive_ms: self.friend_keepalive_ms,
                 idle_timeout_ms: self.friend_idle_timeout_ms,
@@ -261,6 +277,7 @@ impl NodeFile {
         for (name, value, most) in [
             ("patience_ms", self.patience_ms, PATIENCE_MS_MAX),
             ("patience_step_ms", self.patience_step_ms, PATIENCE_MS_MAX),
+            ("patience_max_ms", self.patience_max_ms, PATIENCE_MS_MAX),
             ("index_time_to_live_ms", self.index_time_to_live_ms, TIME_TO_LIVE_MS_MAX),
             ("relay_substreams_max", self.relay_substreams_max as u64, RELAY_SUBSTREAMS_MAX as u64),
         ] {

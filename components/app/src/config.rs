@@ -127,6 +127,14 @@ commands! {
     set_auto_clear(on: bool), set_auto_clear_request: |call| {
         call.set_on(on);
     }
+    /// Does what [`App::write_off`] does without asking from now on, with whatever a friend holds for too long. `up_to`: the most that
+    /// the friend may then collect of what was written off so, credits; 0: not any more. It ends when the friend collects something
+    /// of it.
+    set_auto_write_off(name: &str, currency: &Currency, up_to: u128), set_auto_write_off_request: |call| {
+        call.set_name(name);
+        call.set_currency(currency.as_str());
+        call.set_up_to(up_to.to_string());
+    }
 }
 
 impl App {

@@ -34,6 +34,7 @@ fn friend() -> FriendReport {
             remote_open: true,
             rate: Rate::default(),
             overdue: vec![],
+            auto_write_off: None,
         }],
     }
 }
@@ -242,6 +243,7 @@ async fn configuring() {
         app.set_friend_contact("node1", &ticket).await.unwrap();
         app.set_auto_clear(true).await.unwrap();
         app.replace_friend_key("node1", &ticket).await.unwrap();
+        app.set_auto_write_off("node1", &credit, 1 << 96).await.unwrap();
         assert_eq!(app.write_off("node1", &credit, 1 << 96).await.unwrap(), fake::write_off_report(1 << 96));
         let refused = app.write_off("node1", &credit, 0).await.unwrap_err();
         assert_eq!(refused.to_string(), "there is no such friend");
@@ -275,6 +277,7 @@ async fn configuring() {
             Command::SetFriendContact(name(), ticket.clone()),
             Command::SetAutoClear(true),
             Command::ReplaceFriendKey(name(), ticket),
+            Command::SetAutoWriteOff(name(), credit.clone(), 1 << 96),
             Command::WriteOff { name: name(), currency: credit.clone(), up_to: 1 << 96 },
             Command::WriteOff { name: name(), currency: credit.clone(), up_to: 0 },
             Command::ResetFriend(name(), credit),

@@ -16,6 +16,7 @@ use crate::quote::no_route;
 use crate::reasons::bounded;
 use crate::records::{Circle, HopKey, Origin, Part, Payment, Progress};
 use crate::seller::{TOO_MANY_WAIT, WAITERS_MAX};
+use crate::silences::Pauses;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
@@ -25,7 +26,7 @@ use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, proof};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of a payment only while this process runs.
 #[derive(Debug, Default)]
@@ -38,10 +39,10 @@ pub(crate) struct Search {
     pub(crate) refusal: Option<CancelReason>,
     /// Hops that have refused this payment, and what each carries at most, credits.
     excluded: BTreeMap<Hop, u128>,
-    /// Hops that have refused other payments were excluded when the index servers were asked last.
+    /// Hops of which other payments have told were left out when the index servers were asked last.
     avoided_others: bool,
-    /// There is no way without them.
-    needs_others: bool,
+    /// Which of them are left out.
+    avoids: Avoids,
     /// An answer of the index servers is awaited.
     asking: bool,
     /// A hop has refused since the index servers were asked last.
@@ -50,6 +51,28 @@ pub(crate) struct Search {
     rounds: u32,
     /// Ways are not looked for (any more).
     pub(crate) is_over: bool,
+}
+
+/// Which of the hops are left out that did not carry other payments lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Avoids {
+    /// Those that refused, and those that said nothing.
+    #[default]
+    All,
+    /// There is no way without those that refused.
+    Silent,
+    /// Nor one without those that said nothing.
+    Nothing,
+}
+
+impl Avoids {
+    /// When there is no way without these.
+    pub(crate) fn fewer(self) -> Self {
+        match self {
+            Avoids::All => Avoids::Silent,
+            Avoids::Silent | Avoids::Nothing => Avoids::Nothing,
+        }
+    }
 }
 
 impl Search {
@@ -90,7 +113,6 @@ fn is_of_the_hop(reason: CancelReason) -> bool {
         CancelReason::NoCapacity { .. }
             | CancelReason::Closed
             | CancelReason::Offline
-            | CancelReason::Timeout
             | CancelReason::Busy
             | CancelReason::UnknownFriend
             | CancelReason::Overdue
@@ -221,18 +243,38 @@ impl Batch<'_> {
         search.asking = true;
         search.has_learned = false;
         let mut query = self.way_query(&self.state.payments[&id], missing);
-        let since = self.now.uptime_ms.saturating_sub(self.environment.timing.refusal_ms);
-        let search = self.state.searches.get_mut(&id).expect("looked above");
+        let search = &self.state.searches[&id];
         query.excluded_edges.extend(search.excluded.iter().map(|(hop, left)| Exclusion { hop: *hop, left: *left }));
-        search.avoided_others = false;
-        if !search.needs_others {
-            let mut others = self.state.refusals.exclusions(&query.currency, missing, since);
-            others.retain(|other| !search.excluded.contains_key(&other.hop));
-            others.truncate(EXCLUDED_MAX - query.excluded_edges.len());
-            search.avoided_others = !others.is_empty();
-            query.excluded_edges.extend(others);
-        }
+        let avoided_others = self.leave_out_others(&mut query, search.avoids);
+        self.state.searches.get_mut(&id).expect("looked above").avoided_others = avoided_others;
         self.outputs.push(Output::FindWays(id, Box::new(query)));
+    }
+
+    /// Leaves out of a question what did not carry other payments lately. Says whether there is anything.
+    pub(crate) fn leave_out_others(&mut self, query: &mut Query, avoids: Avoids) -> bool {
+        let (local, now) = (self.state.local, self.now.uptime_ms);
+        let pauses = self.pauses();
+        let mut others = match avoids {
+            Avoids::Nothing => return false,
+            Avoids::All | Avoids::Silent => self.state.silences.exclusions(&query.currency, local, now, pauses),
+        };
+        if avoids == Avoids::All {
+            let since = now.saturating_sub(self.environment.timing.refusal_ms);
+            let silent: BTreeSet<Hop> = others.iter().map(|other| other.hop).collect();
+            let refused = self.state.refusals.exclusions(&query.currency, query.amount, since);
+            others.extend(refused.into_iter().filter(|other| !silent.contains(&other.hop)));
+        }
+        let known: BTreeSet<Hop> = query.excluded_edges.iter().map(|known| known.hop).collect();
+        others.retain(|other| !known.contains(&other.hop));
+        others.truncate(EXCLUDED_MAX - query.excluded_edges.len());
+        let is_any = !others.is_empty();
+        query.excluded_edges.extend(others);
+        is_any
+    }
+
+    fn pauses(&self) -> Pauses {
+        let timing = self.environment.timing;
+        Pauses { first_ms: timing.silence_ms, most_ms: timing.silence_max_ms, same_ms: timing.patience_ms }
     }
 
     /// The question for ways that bring `missing` credits.
@@ -266,7 +308,10 @@ impl Batch<'_> {
             nothing => self.unrefused_direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
         };
         let payment = &self.state.payments[&id];
-        let max_fee = payment.max_fee.unwrap_or(AMOUNT_MAX).saturating_sub(payment.fees());
+        let committed = payment.fees();
+        let default = self.fees_by_default(payment);
+        let (bound, is_default) = payment.max_fee.map_or((default, true), |max_fee| (max_fee, false));
+        let max_fee = bound.saturating_sub(committed);
         let budget = self.budget_for_fees(payment);
         let fits = |way: &Way| self.is_way_for(payment, way, missing);
         let (cheap, dear): (Vec<Way>, Vec<Way>) = match ways {
@@ -282,12 +327,24 @@ impl Batch<'_> {
             Some(fees) => {
                 // Waiting does not make it cheaper, but a hop that was avoided may.
                 self.state.searches.entry(id).or_default().rounds = ROUNDS_MAX;
-                let bound = if fees > max_fee { "--max-fee allows" } else { "the budget of this app has left" };
+                let fees = fees.saturating_add(committed);
+                let bound = match (fees > bound, is_default) {
+                    (true, true) => {
+                        format!("the {bound} that this node pays by default: allow it with --max-fee {fees}")
+                    }
+                    (true, false) => "--max-fee allows".into(),
+                    (false, _) => "the budget of this app has left".into(),
+                };
                 format!("the cheapest way costs {fees} in fees, more than {bound}")
             }
             None => no_route(&self.state.payments[&id]).to_owned(),
         };
         self.no_way(id, sentence);
+    }
+
+    /// The most that mediators may take of a payment whose order does not say how much, credits.
+    pub(crate) fn fees_by_default(&self, payment: &Payment) -> u128 {
+        self.environment.fee_bounds.of(&payment.currency, payment.total)
     }
 
     /// The way over the destination itself, when it is a friend whose line has room.
@@ -318,7 +375,7 @@ impl Batch<'_> {
         }
         if search.avoided_others {
             // They may carry this one.
-            search.needs_others = true;
+            search.avoids = search.avoids.fewer();
             return self.find_ways(id);
         }
         let rounds_max = if search.excluded.is_empty() { UNTRIED_ROUNDS_MAX } else { ROUNDS_MAX };
@@ -345,7 +402,7 @@ impl Batch<'_> {
                 Ok(outgoing) => started.push(outgoing),
                 Err((first, reason)) => {
                     let local = self.state.local;
-                    self.note_refusal(id, Hop { from: local, to: first }, leaving, reason);
+                    self.note_refusal(id, Hop { from: local, to: first }, first, leaving, reason);
                     for outgoing in started {
                         self.drop_part(id, &outgoing);
                     }
@@ -412,26 +469,30 @@ impl Batch<'_> {
         }
     }
 
-    /// `hop` did not carry `amount`, fees included: it is told to the owner, and avoided.
-    pub(crate) fn note_refusal(&mut self, id: PaymentId, hop: Hop, amount: u128, reason: CancelReason) {
+    /// `hop` did not carry `amount`, fees included, as `by` says, the friend that the part went to: it is told to the owner, and
+    /// avoided.
+    pub(crate) fn note_refusal(&mut self, id: PaymentId, hop: Hop, by: PublicKey, amount: u128, reason: CancelReason) {
         let Some(payment) = self.state.payments.get(&id) else { return };
         let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason));
         let currency = payment.currency.clone();
+        let is_clearing = payment.circle == Some(Circle::Clearing);
         let left = match reason {
             // Whoever says that it has room for what it refuses is not believed.
             CancelReason::NoCapacity { left } => left.min(amount.saturating_sub(1)),
             // The debts of a ring change with every attempt of its members; a smaller one may fit.
-            _ if payment.circle == Some(Circle::Clearing) => amount.saturating_sub(1),
+            _ if is_clearing => amount.saturating_sub(1),
             _ => 0,
         };
-        // Our own lines are known at any time.
-        if hop.from != self.state.local {
-            let now = self.now.uptime_ms;
-            if payment.circle == Some(Circle::Clearing) {
-                self.state.clearing_refusals.note(&currency, hop, left, now);
-            } else if is_of_the_hop(reason) {
-                self.state.refusals.note(&currency, hop, left, now);
-            }
+        let now = self.now.uptime_ms;
+        if reason == CancelReason::Timeout {
+            let pauses = self.pauses();
+            self.state.silences.note(&currency, hop, by, now, pauses);
+        } else if hop.from == self.state.local {
+            // What our own lines carry is known at any time.
+        } else if is_clearing {
+            self.state.clearing_refusals.note(&currency, hop, left, by, now);
+        } else if is_of_the_hop(reason) {
+            self.state.refusals.note(&currency, hop, left, by, now);
         }
         self.state.payments.get_mut(&id).expect("looked above").reason = sentence;
         if let Some(search) = self.state.searches.get_mut(&id) {

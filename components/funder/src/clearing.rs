@@ -9,7 +9,7 @@
 //!
 //! Nothing of an attempt is stored before it is committed, and attempts that fail leave no trace in the history.
 
-use crate::buyer::Search;
+use crate::buyer::{Avoids, Search};
 use crate::command::{CommandId, Reply};
 use crate::machine::{Batch, line};
 use crate::quote::Question;
@@ -20,7 +20,7 @@ use offst_crypto::{PublicKey, RandomExt};
 use offst_ledger::Epoch;
 use offst_proto::Currency;
 use offst_proto::PaymentId;
-use offst_proto::index::{Clearable, EXCLUDED_MAX, Query};
+use offst_proto::index::{Clearable, EXCLUDED_MAX, Exclusion, Query};
 use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::ClearingReport;
@@ -174,10 +174,17 @@ impl Batch<'_> {
         query.via = via;
         // On our own we avoid what has refused lately every other time: it may have been busy with the same ring.
         let [avoids] = self.environment.random.array();
-        if ring.command.is_none() && avoids % 2 == 0 {
-            let since = self.now.uptime_ms.saturating_sub(self.environment.timing.refusal_ms);
-            query.excluded_edges = self.state.clearing_refusals.exclusions(&ring.currency, amount, since);
-            query.excluded_edges.truncate(EXCLUDED_MAX);
+        if ring.command.is_none() {
+            // Whoever says nothing keeps what we are owed frozen, attempt after attempt.
+            self.leave_out_others(&mut query, Avoids::Silent);
+            if avoids % 2 == 0 {
+                let since = self.now.uptime_ms.saturating_sub(self.environment.timing.refusal_ms);
+                let refused = self.state.clearing_refusals.exclusions(&ring.currency, amount, since);
+                let is_new = |other: &Exclusion| query.excluded_edges.iter().all(|known| known.hop != other.hop);
+                let refused: Vec<_> = refused.into_iter().filter(is_new).collect();
+                query.excluded_edges.extend(refused);
+                query.excluded_edges.truncate(EXCLUDED_MAX);
+            }
         }
         let command = ring.command;
         if !self.put_question(query, Question::Ring(ring))
@@ -216,7 +223,7 @@ impl Batch<'_> {
         let coming = self.clearable(&line(last.from, currency)).receive();
         if coming == 0 {
             // Somebody says that we owe it something.
-            self.state.clearing_refusals.note(currency, last, 0, now);
+            self.state.clearing_refusals.note(currency, last, 0, last.from, now);
         }
         let amount = part.amount.min(leaving).min(coming);
         (amount > 0).then_some(PartPlan { amount, ..part })

@@ -71,6 +71,9 @@ pub enum Command {
         /// The most that the friend may then collect of all that was ever written off, credits.
         up_to: u128,
     },
+    /// Does the same without asking from now on, with what the friend holds for too long, until it collects something of it: friend,
+    /// currency, the most that it may then collect of what was written off so, credits; 0: not any more.
+    SetAutoWriteOff(String, Currency, u128),
     /// Makes an invoice.
     CreateInvoice {
         /// Credits asked for.

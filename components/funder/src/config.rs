@@ -96,6 +96,7 @@ impl Batch<'_> {
             Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,
             Command::ReplaceFriendKey(name, ticket) => self.replace_friend_key(&name, ticket)?,
             Command::SetAutoClear(on) => self.set_auto_clear(on),
+            Command::SetAutoWriteOff(name, currency, up_to) => self.set_auto_write_off(&name, &currency, up_to)?,
             _ => unreachable!("handled by its own function"),
         }
         Ok(())
@@ -165,6 +166,7 @@ impl Batch<'_> {
                 address: new.ticket.address,
                 standing: Standing::Enabled,
                 rates: BTreeMap::new(),
+                auto_write_offs: BTreeMap::new(),
             })
         });
         let line = line(key, &new.currency);

@@ -2,7 +2,6 @@
 
 use crate::archive::Allowance;
 use crate::clearing::clearable;
-use crate::guard::Strikes;
 use crate::io::{ConnectionId, Output};
 use crate::machine::{Batch, line};
 use crate::records::{Friend, FriendRecord, HopKey, LineKey, Standing};
@@ -24,8 +23,6 @@ impl Friend {
             accounts: BTreeMap::new(),
             connection: None,
             connected_ms: 0,
-            strikes: Strikes::default(),
-            silences: BTreeMap::new(),
             overdue: BTreeSet::new(),
             allowance: Allowance::default(),
             was_recalled: false,
@@ -44,14 +41,13 @@ impl Friend {
         let account = self.accounts.get(&line.currency)?;
         let usable = self.is_enabled() && account.is_resumed();
         let epoch = account.active().filter(|_| usable);
-        let is_overdue = self.overdue.iter().any(|(currency, _)| *currency == line.currency);
         Some(Edge {
             friend: line.friend,
             currency: line.currency.clone(),
-            send_capacity: epoch.filter(|_| !is_overdue).map_or(0, |epoch| epoch.send_capacity()),
+            send_capacity: epoch.map_or(0, |epoch| epoch.send_capacity()),
             receive_capacity: epoch.map_or(0, |epoch| epoch.receive_capacity()),
             rate: self.record.rates.get(&line.currency).copied().unwrap_or_default(),
-            clearable: epoch.filter(|_| tells_clearable && !is_overdue).map_or(Clearable::None, clearable),
+            clearable: epoch.filter(|_| tells_clearable).map_or(Clearable::None, clearable),
         })
     }
 }

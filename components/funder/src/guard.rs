@@ -1,20 +1,26 @@
 //! Against freezing attacks: how much of one friend's line another friend may freeze.
 //!
-//! Whoever lets others wait before the commit gets a strike; two strikes within the time they are remembered halve what may be
-//! frozen, four quarter it, down to a sixteenth. Hold time counts against the side whose move was awaited: from the
-//! response to the commit it is the upstream, and less is frozen on its behalf, wherever to. From the request to the response
-//! it is the downstream, but who is silent behind it was chosen by the buyer: so only what the *same* upstream may freeze
-//! there is less, and a buyer who pays a silent accomplice cannot close a friend's line to others.
+//! Two friends, in the direction of the payments that we carry between them, are a *lane*. A mediator cannot tell who lets it wait:
+//! whether the friend itself does, or somebody further up or further down whom a stranger has chosen. So what was held counts
+//! against the lane alone, and by its weight: which share of the line it was, and for how long.
 //!
-//! Requests that wait at the same time make one strike. A side that was not connected all the time has only failed, and gets
-//! none.
+//! | what is held before the commit | counts |
+//! |---|---|
+//! | the whole line for `hold_ms` | 1 |
+//! | 1 credit of 1000, or one of the 1024 places, for twice as long | 0.002 |
 //!
-//! Besides, one friend never gets more than three quarters of the places for pending requests towards another.
+//! Nothing counts before it was held for `hold_ms`; from then on it counts while it is held, and not only at its end; and not at
+//! all where the `Commit` comes after all. The sum never passes 8, and 8 fade away within `strike_ms`. A sum of 2 halves what may be
+//! frozen on the lane, 4 quarter it, 8 leave a sixteenth. So honest traffic, which holds little and not for long, can neither
+//! bring it about nor be hurt by a stranger who holds single credits. A friend that was not connected all the time has only
+//! failed.
+//!
+//! Besides, one friend never gets more than three quarters of the places for pending requests towards another. What is held after
+//! the commit takes its amount and its place, and nothing else.
 
 use crate::machine::Batch;
-use crate::records::{Forward, HopKey};
+use crate::records::HopKey;
 use offst_crypto::PublicKey;
-use offst_ledger::Stage;
 use offst_proto::Currency;
 use offst_proto::limits::PENDING_MAX;
 use offst_proto::payment::CancelReason;
@@ -34,45 +40,52 @@ pub(crate) struct Load {
     pub(crate) amount: u128,
 }
 
-/// When somebody let others wait, uptime ms.
-#[derive(Debug, Default)]
-pub(crate) struct Strikes(Vec<u64>);
+/// What was held on a lane lately, in millionths of the whole line for `hold_ms`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Holds {
+    weight: u64,
+    /// When it was so much, uptime ms.
+    time_ms: u64,
+}
 
-impl Strikes {
-    /// Most strikes that are remembered.
-    const MAX: usize = 8;
+/// The whole line for `hold_ms`.
+const WHOLE: u64 = 1_000_000;
 
-    fn since(&self, since_ms: u64) -> usize {
-        self.0.iter().filter(|time| **time >= since_ms).count()
+impl Holds {
+    /// More is not remembered.
+    const MAX: u64 = 8 * WHOLE;
+
+    /// What is left of it.
+    fn at(self, now_ms: u64, remembered_ms: u64) -> u64 {
+        let passed = u128::from(now_ms.saturating_sub(self.time_ms));
+        let faded = passed * u128::from(Self::MAX) / u128::from(remembered_ms.max(1));
+        self.weight.saturating_sub(u64::try_from(faded).unwrap_or(u64::MAX))
     }
 
-    /// Adds one for a wait that began at `held_since_ms`, unless another wait of that time was counted.
-    fn add(&mut self, now_ms: u64, held_since_ms: u64, remembered_since_ms: u64) {
-        self.0.retain(|time| *time >= remembered_since_ms);
-        if self.0.len() < Self::MAX && self.0.last().is_none_or(|last| *last <= held_since_ms) {
-            self.0.push(now_ms);
-        }
+    fn halvings(weight: u64) -> usize {
+        usize::try_from(weight / (2 * WHOLE)).expect("it is at most 4")
     }
 }
 
-impl Batch<'_> {
-    fn remembered_since(&self) -> u64 {
-        self.now.uptime_ms.saturating_sub(self.environment.timing.strike_ms)
-    }
+/// What holding `amount` credits of a line for `ms` weighs.
+fn weight(amount: u128, line: u128, ms: u64, hold_ms: u64) -> u64 {
+    let whole = u128::from(WHOLE);
+    let place = whole / PENDING_MAX as u128;
+    // A line may have become shorter than what is frozen on it.
+    let share = (amount.min(line) * whole).checked_div(line).unwrap_or(whole).max(place);
+    u64::try_from(share * u128::from(ms) / u128::from(hold_ms.max(1))).unwrap_or(u64::MAX)
+}
 
-    /// How often the room on a lane is halved.
-    fn halvings(&self, lane: &Lane) -> usize {
-        let since = self.remembered_since();
-        let friend = |key: &PublicKey| self.state.friends.get(key);
-        let upstream = friend(&lane.from).map_or(0, |friend| friend.strikes.since(since));
-        let silences = friend(&lane.to).and_then(|friend| friend.silences.get(&lane.from));
-        let downstream = silences.map_or(0, |strikes| strikes.since(since));
-        (upstream.max(downstream) / 2).min(Strikes::MAX / 2)
+impl Batch<'_> {
+    /// What was held on a lane, as it counts now.
+    fn held(&self, lane: &Lane) -> u64 {
+        let remembered_ms = self.environment.timing.strike_ms;
+        self.state.holds.get(lane).map_or(0, |holds| holds.at(self.now.uptime_ms, remembered_ms))
     }
 
     /// Whether `amount` more may be frozen on the lane. `line`: all that could be sent to `lane.to`, frozen or not.
     pub(crate) fn check_share(&self, lane: &Lane, amount: u128, line: u128) -> Result<(), CancelReason> {
-        let halvings = self.halvings(lane);
+        let halvings = Holds::halvings(self.held(lane));
         let load = self.state.carried.get(lane).copied().unwrap_or_default();
         if load.count >= (PENDING_MAX * 3 / 4) >> halvings {
             return Err(CancelReason::Busy);
@@ -102,30 +115,67 @@ impl Batch<'_> {
         }
     }
 
-    /// An uncommitted request is over: who let it wait? `stage`: how far it had come on its incoming side.
-    pub(crate) fn judge_hold(&mut self, incoming: &HopKey, forward: &Forward, stage: Option<Stage>) {
-        let hold_ms = self.environment.timing.hold_ms.min(forward.patience_ms);
-        let held_since = forward.responded_ms.unwrap_or(forward.arrived_ms);
-        let now = self.now.uptime_ms;
+    /// Counts for how long a request has waited that no `Commit` binds, as far as that was not counted yet.
+    pub(crate) fn count_hold(&mut self, incoming: &HopKey) {
+        let Some(forward) = self.state.forwards.get(incoming) else { return };
+        let (hold_ms, now) = (self.environment.timing.hold_ms.min(forward.patience_ms), self.now.uptime_ms);
+        let (to, since) = (forward.to, forward.responded_ms.unwrap_or(forward.arrived_ms));
         // A `Commit` that came is not signed downstream because that friend is away: nobody let it wait.
-        if now.saturating_sub(held_since) < hold_ms || stage.is_some_and(|stage| stage.is_committed()) {
+        let is_committed = self.incoming_at(incoming).is_some_and(|pending| pending.stage.is_committed());
+        if now.saturating_sub(since) < hold_ms || is_committed || self.is_bound(&incoming.at(to)) {
             return;
         }
-        let (from, to) = (incoming.line.friend, forward.to);
-        let since = self.remembered_since();
-        let awaited = if forward.responded_ms.is_some() { from } else { to };
-        if !self.was_connected_since(awaited, held_since) {
+        let awaited = if forward.responded_ms.is_some() { incoming.line.friend } else { to };
+        if !self.was_connected_since(awaited, since) {
             return;
         }
-        let Some(friend) = self.state.friends.get_mut(&awaited) else { return };
-        let name = &friend.record.name;
-        if forward.responded_ms.is_some() {
-            log::info!("\"{name}\" left a response without a commit");
-            friend.strikes.add(now, held_since, since);
-        } else {
-            log::info!("\"{name}\" left a request without a response");
-            friend.silences.retain(|_, strikes| strikes.since(since) > 0);
-            friend.silences.entry(from).or_default().add(now, held_since, since);
+        let ms = now.saturating_sub(since.max(forward.counted_ms));
+        let line = self.state.active(&incoming.at(to).line).map_or(0, |epoch| epoch.send_line());
+        let weight = weight(forward.amount, line, ms, self.environment.timing.hold_ms);
+        let lane = Self::lane(incoming, to);
+        let held = self.held(&lane).saturating_add(weight).min(Holds::MAX);
+        let forward = self.state.forwards.get_mut(incoming).expect("looked above");
+        forward.counted_ms = now;
+        forward.weight = forward.weight.saturating_add(weight);
+        log::debug!("{} has waited for {ms} ms more without a commit", incoming.id);
+        let remembered_ms = self.environment.timing.strike_ms;
+        self.state.holds.retain(|_, holds| holds.at(now, remembered_ms) > 0);
+        self.state.holds.insert(lane, Holds { weight: held, time_ms: now });
+    }
+
+    /// The `Commit` has come after all: its hold was none.
+    pub(crate) fn forgive_hold(&mut self, incoming: &HopKey) {
+        let Some(forward) = self.state.forwards.get_mut(incoming) else { return };
+        let weight = std::mem::take(&mut forward.weight);
+        let lane = Self::lane(incoming, forward.to);
+        if let Some(holds) = self.state.holds.get_mut(&lane) {
+            holds.weight = holds.weight.saturating_sub(weight);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_weighs_its_share_and_its_time() {
+        let weighs = |amount, line, ms| weight(amount, line, ms, 10_000);
+        assert_eq!(
+            [weighs(1000, 1000, 10_000), weighs(500, 1000, 10_000), weighs(500, 1000, 20_000)],
+            [WHOLE, WHOLE / 2, WHOLE]
+        );
+        assert_eq!(weighs(1, 1 << 97, 10_000), WHOLE / PENDING_MAX as u64, "a place is a share too");
+        assert_eq!([weighs(1 << 97, 1 << 97, 10_000), weighs(7, 5, 10_000), weighs(7, 0, 10_000)], [WHOLE; 3]);
+    }
+
+    #[test]
+    fn it_fades() {
+        let holds = Holds { weight: Holds::MAX, time_ms: 1000 };
+        assert_eq!(
+            [1000, 1000 + 1_800_000, 1000 + 3_600_000].map(|now| holds.at(now, 3_600_000)),
+            [8 * WHOLE, 4 * WHOLE, 0]
+        );
+        assert_eq!([0, 2 * WHOLE - 1, 2 * WHOLE, Holds::MAX].map(Holds::halvings), [0, 0, 1, 4]);
     }
 }

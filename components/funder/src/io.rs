@@ -6,6 +6,7 @@ use crate::records::LineKey;
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
 use offst_ledger::EvidenceRows;
 use offst_proto::budget::Budgets;
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::{Evidence, FriendMessage, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
@@ -37,6 +38,8 @@ pub struct Environment {
     pub random: Box<dyn Random>,
     /// Durations.
     pub timing: Timing,
+    /// The most that is paid to mediators when an order names no bound.
+    pub fee_bounds: FeeBounds,
 }
 
 /// All durations of the funder, ms.
@@ -46,18 +49,24 @@ pub struct Timing {
     pub patience_ms: u64,
     /// What each hop takes off the patience.
     pub patience_step_ms: u64,
+    /// How long a mediator lets a request of others wait at most.
+    pub patience_max_ms: u64,
     /// After how long a committed request makes a friend overdue.
     pub overdue_ms: u64,
     /// How long an account is quiet before a last statement settles it.
     pub idle_ms: u64,
-    /// Holding an uncommitted request for longer counts against the side whose move is awaited.
+    /// Holding an uncommitted request for longer counts against the two friends between which it is carried.
     pub hold_ms: u64,
-    /// How long that is remembered.
+    /// How long the most that counts takes to fade away.
     pub strike_ms: u64,
     /// How long a buyer waits before it asks for routes again, when there was none.
     pub retry_ms: u64,
     /// How long a node remembers which hop of others has refused how much.
     pub refusal_ms: u64,
+    /// How long a hop is left out that gave no answer; twice as long after each further silence.
+    pub silence_ms: u64,
+    /// How long at most.
+    pub silence_max_ms: u64,
     /// How often a node that clears on its own looks for a ring of debts: after this time, up to twice as long.
     pub clear_ms: u64,
     /// How long a friend may be gone before the requests that it has, and that are not committed, are given up.
@@ -75,12 +84,15 @@ impl Default for Timing {
         Timing {
             patience_ms: 20_000,
             patience_step_ms: 1_000,
+            patience_max_ms: 60_000,
             overdue_ms: 60_000,
             idle_ms: 200,
             hold_ms: 10_000,
             strike_ms: 3_600_000,
             retry_ms: 500,
             refusal_ms: 60_000,
+            silence_ms: 600_000,
+            silence_max_ms: 86_400_000,
             clear_ms: 10_000,
             offline_ms: 5_000,
             backup_ms: 60_000,

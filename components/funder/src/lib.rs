@@ -18,7 +18,7 @@
 //! | `budget` | what an application may still spend |
 //! | `quote` | what paying would cost |
 //! | `clearing` | rings of debts |
-//! | `refusals`, `reasons` | what did not work lately, and why in words |
+//! | `refusals`, `silences`, `reasons` | what did not work lately, who said nothing, and why in words |
 //! | `config`, `reports` | the owner's commands and what he is told |
 //! | `peer_backup` | what friends keep for each other |
 //! | `resolve` | telling a friend how its requests ended |
@@ -60,6 +60,7 @@ mod resolve;
 mod rows;
 mod seller;
 mod settlement;
+mod silences;
 mod start;
 mod succession;
 mod timers;

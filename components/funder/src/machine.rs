@@ -15,6 +15,7 @@ use crate::records::{
 use crate::recovery::{Recovery, RecoveryRecord};
 use crate::refusals::Refusals;
 use crate::seller::{Group, GroupKey};
+use crate::silences::Silences;
 use crate::timers::{Timer, Timers};
 use crate::write_off::WriteOff;
 use offst_crypto::{Preimage, PublicKey};
@@ -76,6 +77,8 @@ pub(crate) struct State {
     pub(crate) searches: BTreeMap<PaymentId, crate::buyer::Search>,
     /// What each pair of friends has frozen through us: from, to, currency.
     pub(crate) carried: BTreeMap<crate::guard::Lane, crate::guard::Load>,
+    /// What was held on each of them lately. Not stored.
+    pub(crate) holds: BTreeMap<crate::guard::Lane, crate::guard::Holds>,
     pub(crate) invoice_waiters: BTreeMap<InvoiceId, Vec<CommandId>>,
     pub(crate) drain_waiters: BTreeMap<PublicKey, Vec<CommandId>>,
     /// Outgoing commits that are not signed yet.
@@ -89,6 +92,8 @@ pub(crate) struct State {
     pub(crate) refusals: Refusals,
     /// The same for rings of debts, where more is a reason to refuse.
     pub(crate) clearing_refusals: Refusals,
+    /// Where our payments got no answer.
+    pub(crate) silences: Silences,
     /// This node recovers what it has lost.
     pub(crate) recovery: Option<Recovery>,
     /// What friends keep for us.
@@ -220,6 +225,8 @@ pub struct Batch<'e> {
     pub(crate) touched: BTreeSet<LineKey>,
     /// Accounts that fall idle: their last statement acknowledges and carries a checkpoint.
     pub(crate) idle: BTreeSet<LineKey>,
+    /// Accounts on which something has become overdue, or is looked at again.
+    pub(crate) overdue: BTreeSet<LineKey>,
     pub(crate) changed: Changed,
 }
 
@@ -258,6 +265,7 @@ impl Funder {
             paying: BTreeMap::new(),
             searches: BTreeMap::new(),
             carried: BTreeMap::new(),
+            holds: BTreeMap::new(),
             invoice_waiters: BTreeMap::new(),
             drain_waiters: BTreeMap::new(),
             unsigned_commits: BTreeSet::new(),
@@ -265,6 +273,7 @@ impl Funder {
             auto_clear: image.auto_clear,
             questions: BTreeMap::new(),
             refusals: Refusals::default(),
+            silences: Silences::default(),
             clearing_refusals: Refusals::default(),
             recovery: image.recovery.map(Recovery::new),
             backups: Backups::default(),
@@ -297,6 +306,7 @@ impl Funder {
             outputs: Vec::new(),
             touched: BTreeSet::new(),
             idle: BTreeSet::new(),
+            overdue: BTreeSet::new(),
             changed: Changed::default(),
         }
     }
@@ -369,6 +379,7 @@ impl Batch<'_> {
     /// Ends the batch: timers that are due, one signature for each account, the rows to write.
     pub fn finish(mut self) -> Effects {
         self.run_timers();
+        self.write_off_by_itself();
         self.end_drains();
         self.go_on_recovering();
         self.sign_touched();

@@ -69,7 +69,8 @@ impl Batch<'_> {
             .patience_ms
             .checked_sub(self.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
-            .ok_or(CancelReason::Timeout)?;
+            .ok_or(CancelReason::Timeout)?
+            .min(self.environment.timing.patience_max_ms);
         let outgoing = incoming.at(next);
         let asked = request.frozen();
         let is_waived = request.clearing && self.is_waived(from, &outgoing.line, asked);
@@ -94,10 +95,12 @@ impl Batch<'_> {
             patience_ms,
             arrived_ms: self.now.uptime_ms,
             responded_ms: None,
+            counted_ms: 0,
+            weight: 0,
         };
         self.state.forwards.insert(incoming.clone(), forward);
         self.changed.forwards.insert(incoming.clone());
-        self.state.timers.set(Timer::Forward(incoming.clone()), self.now.uptime_ms + patience_ms);
+        self.wait_for_commit(incoming);
         Ok(())
     }
 
@@ -107,9 +110,6 @@ impl Batch<'_> {
         let account = friend.accounts.get(&line.currency).ok_or(CancelReason::UnknownFriend)?;
         if !friend.is_enabled() {
             return Err(CancelReason::Closed);
-        }
-        if friend.overdue.iter().any(|(currency, _)| *currency == line.currency) {
-            return Err(CancelReason::Overdue);
         }
         if !account.is_resumed() {
             return Err(CancelReason::Offline);
@@ -166,6 +166,7 @@ impl Batch<'_> {
         match account.commit(incoming.id) {
             Ok(()) => {
                 self.state.unsigned_commits.insert(outgoing);
+                self.forgive_hold(incoming);
             }
             // The downstream account has stopped: we are not bound, so the upstream gets its credits back.
             Err(_) => self.give_up_forward(incoming, CancelReason::AccountStopped),
@@ -174,7 +175,7 @@ impl Batch<'_> {
 
     /// The upstream gave up what it had not committed.
     pub(crate) fn aborted(&mut self, incoming: &HopKey) {
-        self.judge_forward(incoming);
+        self.count_hold(incoming);
         self.forget_incoming(incoming);
         self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
     }
@@ -231,7 +232,7 @@ impl Batch<'_> {
             }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
-                self.judge_forward(&incoming);
+                self.count_hold(&incoming);
                 self.remove_forward(&incoming);
                 self.cancel_incoming(&incoming, reason, hop);
             }
@@ -240,23 +241,26 @@ impl Batch<'_> {
         }
     }
 
+    /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
+    pub(crate) fn wait_for_commit(&mut self, incoming: &HopKey) {
+        let Some(forward) = self.state.forwards.get(incoming) else { return };
+        let look_ms = self.now.uptime_ms.saturating_add(self.environment.timing.hold_ms);
+        let deadline = look_ms.min(forward.arrived_ms + forward.patience_ms);
+        self.state.timers.set(Timer::Forward(incoming.clone()), deadline);
+    }
+
     pub(crate) fn forward_timed_out(&mut self, incoming: &HopKey) {
         let Some(forward) = self.state.forwards.get(incoming) else { return };
+        if self.now.uptime_ms < forward.arrived_ms + forward.patience_ms {
+            self.count_hold(incoming);
+            return self.wait_for_commit(incoming);
+        }
         let outgoing = incoming.at(forward.to);
         if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing.line]) {
             return;
         }
-        self.judge_forward(incoming);
+        self.count_hold(incoming);
         self.give_up_forward(incoming, CancelReason::Timeout);
-    }
-
-    fn judge_forward(&mut self, incoming: &HopKey) {
-        let Some(forward) = self.state.forwards.get(incoming).cloned() else { return };
-        let outgoing = incoming.at(forward.to);
-        if !self.is_bound(&outgoing) {
-            let stage = self.incoming_at(incoming).map(|pending| pending.stage);
-            self.judge_hold(incoming, &forward, stage);
-        }
     }
 
     /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
@@ -306,7 +310,8 @@ impl Batch<'_> {
         Some(forward)
     }
 
-    /// A committed request has waited too long: nothing new goes to this friend until it is settled.
+    /// A committed request has waited too long: the owner is told. What is held takes its amount and its place, and closes nothing
+    /// else: who holds it behind the friend was chosen by whoever has sent it.
     pub(crate) fn became_overdue(&mut self, outgoing: &HopKey) {
         let Some(friend) = self.state.friends.get(&outgoing.line.friend) else { return };
         let pending = friend
@@ -322,18 +327,19 @@ impl Batch<'_> {
             return;
         };
         let friend = self.state.friends.get_mut(&outgoing.line.friend).expect("looked above");
-        friend.overdue.insert((outgoing.line.currency.clone(), outgoing.id));
+        let is_new = friend.overdue.insert((outgoing.line.currency.clone(), outgoing.id));
         let name = friend.record.name.clone();
+        self.overdue.insert(outgoing.line.clone());
+        if !is_new {
+            return;
+        }
         log::warn!("\"{name}\" is overdue: it holds {amount} committed credits of request {}", outgoing.id);
-        self.touched.insert(outgoing.line.clone());
         self.event(Event::Overdue { name, request_id: outgoing.id, amount });
     }
 
     pub(crate) fn settle_overdue(&mut self, outgoing: &HopKey) {
         self.state.timers.clear(&Timer::Overdue(outgoing.clone()));
-        if let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend)
-            && !offst_ledger::mutant!(StayOverdue)
-        {
+        if let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend) {
             friend.overdue.remove(&(outgoing.line.currency.clone(), outgoing.id));
         }
     }

@@ -1,5 +1,6 @@
 //! What paying would cost: the same question to the index servers as for a payment, and nothing is paid.
 
+use crate::buyer::Avoids;
 use crate::clearing::Ring;
 use crate::command::{CommandId, Reply};
 use crate::io::Output;
@@ -19,8 +20,8 @@ const QUESTIONS_MAX: usize = 256;
 /// A question to the index servers that belongs to no payment.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// What this payment would cost.
-    Quote(CommandId, Box<Payment>),
+    /// What this payment would cost, without hops that did not carry others lately.
+    Quote(CommandId, Box<Payment>, Avoids),
     /// Where a ring of debts is.
     Ring(Ring),
 }
@@ -30,13 +31,17 @@ impl Batch<'_> {
     pub(crate) fn quote(&mut self, command: CommandId, order: &Order) {
         match self.payment(order) {
             Err(sentence) => self.reply(command, Reply::Refused(sentence)),
-            Ok(payment) => {
-                let query = self.way_query(&payment, payment.total);
-                if !self.put_question(query, Question::Quote(command, Box::new(payment))) {
-                    let sentence = "too many questions wait for the index servers: ask again in a moment";
-                    self.reply(command, Reply::Refused(sentence.into()));
-                }
-            }
+            Ok(payment) => self.quote_without(command, Box::new(payment), Avoids::default()),
+        }
+    }
+
+    /// Asks as the payment would. What is left out is asked for when there is no way without it.
+    fn quote_without(&mut self, command: CommandId, payment: Box<Payment>, avoids: Avoids) {
+        let mut query = self.way_query(&payment, payment.total);
+        let avoids = if self.leave_out_others(&mut query, avoids) { avoids } else { Avoids::Nothing };
+        if !self.put_question(query, Question::Quote(command, payment, avoids)) {
+            let sentence = "too many questions wait for the index servers: ask again in a moment";
+            self.reply(command, Reply::Refused(sentence.into()));
         }
     }
 
@@ -55,10 +60,10 @@ impl Batch<'_> {
     pub(crate) fn answered(&mut self, question: Question, ways: Result<Vec<Way>, String>) {
         match question {
             Question::Ring(ring) => self.found_ring(ring, ways),
-            Question::Quote(command, payment) => {
-                let reply = self.quoted(&payment, ways);
-                self.reply(command, reply);
-            }
+            Question::Quote(command, payment, avoids) => match self.quoted(&payment, ways) {
+                Reply::Refused(_) if avoids != Avoids::Nothing => self.quote_without(command, payment, avoids.fewer()),
+                reply => self.reply(command, reply),
+            },
         }
     }
 
@@ -79,6 +84,7 @@ impl Batch<'_> {
                 currency: payment.currency.clone(),
                 amount: payment.total,
                 ways: found,
+                max_fee_default: self.fees_by_default(payment),
             })),
         }
     }

@@ -1,7 +1,6 @@
 //! What a funder keeps, and how it lies in a database.
 
 use crate::archive::Allowance;
-use crate::guard::Strikes;
 use offst_crypto::{HashLock, Nonce, Preimage, PublicKey, Secret, Signature};
 use offst_ledger::Account;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
@@ -64,6 +63,8 @@ pub struct FriendRecord {
     pub standing: Standing,
     /// What is taken for forwarding requests that come from it.
     pub rates: BTreeMap<Currency, Rate>,
+    /// What it may still collect at most, credits, of all that is written off without asking the owner; none: nothing is.
+    pub auto_write_offs: BTreeMap<Currency, u128>,
 }
 
 /// Whether a friend is used.
@@ -91,10 +92,6 @@ pub(crate) struct Friend {
     pub(crate) connection: Option<crate::io::ConnectionId>,
     /// Since when it is up, uptime ms.
     pub(crate) connected_ms: u64,
-    /// When it left responses without a commit.
-    pub(crate) strikes: Strikes,
-    /// When it left requests without a response, by the friend they came from.
-    pub(crate) silences: BTreeMap<PublicKey, Strikes>,
     /// Committed requests that it has held for too long.
     pub(crate) overdue: BTreeSet<(Currency, RequestId)>,
     /// How often it may still have the database read.
@@ -120,6 +117,10 @@ pub struct Forward {
     pub arrived_ms: u64,
     /// See `arrived_ms`.
     pub responded_ms: Option<u64>,
+    /// Until when it was counted that it waits, uptime ms, and what that has weighed on its lane. Not stored.
+    pub counted_ms: u64,
+    /// See `counted_ms`.
+    pub weight: u64,
 }
 
 /// A request that ends here: we are the destination.
@@ -196,7 +197,7 @@ pub struct Payment {
     pub currency: Currency,
     /// What the destination gets, credits.
     pub total: u128,
-    /// The most that mediators may take, credits.
+    /// The most that mediators may take, credits; none: what the node pays by default.
     pub max_fee: Option<u128>,
     /// How long to look for a way, ms.
     pub timeout_ms: u64,
@@ -316,6 +317,14 @@ impl Canonical for FriendRecord {
             encoder.value(currency);
             encoder.value(rate);
         }
+        // Left out where there is none: as it was written by earlier versions.
+        if !self.auto_write_offs.is_empty() {
+            encoder.count(self.auto_write_offs.len());
+            for (currency, up_to) in &self.auto_write_offs {
+                encoder.value(currency);
+                encoder.u128(*up_to);
+            }
+        }
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -332,7 +341,13 @@ impl Canonical for FriendRecord {
         };
         let count = decoder.count(offst_proto::limits::CURRENCIES_MAX, "rates")?;
         let rates = (0..count).map(|_| Ok((decoder.value()?, decoder.value()?))).collect::<Result<_, DecodeError>>()?;
-        Ok(FriendRecord { name, relays, address, standing, rates })
+        let mut auto_write_offs = BTreeMap::new();
+        if !decoder.is_at_end() {
+            for _ in 0..decoder.count(offst_proto::limits::CURRENCIES_MAX, "settings of an account")? {
+                auto_write_offs.insert(decoder.value()?, decoder.amount()?);
+            }
+        }
+        Ok(FriendRecord { name, relays, address, standing, rates, auto_write_offs })
     }
 }
 
@@ -352,6 +367,8 @@ impl Canonical for Forward {
             patience_ms: decoder.u64()?,
             arrived_ms: 0,
             responded_ms: None,
+            counted_ms: 0,
+            weight: 0,
         })
     }
 }

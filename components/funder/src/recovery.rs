@@ -87,6 +87,7 @@ pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_deb
     let line = line(ticket.public_key, &currency);
     let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true, now_ms);
     let record = FriendRecord {
+        auto_write_offs: BTreeMap::new(),
         name,
         relays: ticket.relays,
         address: ticket.address,

@@ -1,12 +1,26 @@
 //! How much friendships of others had left when they refused, for a while. What the index servers know is older than the
 //! payments that fail; whoever pays next should not run into the same refusal.
 
+use offst_crypto::PublicKey;
 use offst_proto::Currency;
 use offst_proto::index::{Exclusion, Hop};
 use std::collections::BTreeMap;
 
-/// Most refusals that are remembered; then the oldest is forgotten.
+/// Most refusals that are remembered.
 const REMEMBERED_MAX: usize = 1024;
+
+/// Of more than fit, which is forgotten: the oldest of those that came through the friend through whom most came. So nobody crowds out
+/// what others have said. `entries`: what it is of, through whom it came, when.
+///
+/// # Panics
+/// When there is none.
+pub(crate) fn crowding<'a, K: Clone + 'a>(entries: impl Iterator<Item = (&'a K, PublicKey, u64)> + Clone) -> K {
+    let mut counts: BTreeMap<PublicKey, usize> = BTreeMap::new();
+    entries.clone().for_each(|(_, by, _)| *counts.entry(by).or_default() += 1);
+    let (most, _) = counts.into_iter().max_by_key(|(_, count)| *count).expect("there are too many");
+    let oldest = entries.filter(|(_, by, _)| *by == most).min_by_key(|(.., time_ms)| *time_ms);
+    oldest.expect("it has the most").0.clone()
+}
 
 /// Refusals of the last minutes. What was carried since is forgotten.
 #[derive(Debug, Default)]
@@ -18,17 +32,19 @@ struct Refusal {
     left: u128,
     /// When it was refused last, uptime ms.
     time_ms: u64,
+    /// The friend that has told us last.
+    by: PublicKey,
 }
 
 impl Refusals {
-    /// `hop` carries no more than `left`.
-    pub(crate) fn note(&mut self, currency: &Currency, hop: Hop, left: u128, now_ms: u64) {
-        let refusal = self.0.entry((currency.clone(), hop)).or_insert(Refusal { left, time_ms: now_ms });
-        *refusal = Refusal { left: refusal.left.min(left), time_ms: now_ms };
-        if self.0.len() > REMEMBERED_MAX
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, refusal)| refusal.time_ms).map(|(key, _)| key.clone())
-        {
-            self.0.remove(&oldest);
+    /// `hop` carries no more than `left`, as `by` says.
+    pub(crate) fn note(&mut self, currency: &Currency, hop: Hop, left: u128, by: PublicKey, now_ms: u64) {
+        let key = (currency.clone(), hop);
+        let left = self.0.get(&key).map_or(left, |known| known.left.min(left));
+        self.0.insert(key, Refusal { left, time_ms: now_ms, by });
+        if self.0.len() > REMEMBERED_MAX {
+            let crowding = crowding(self.0.iter().map(|(key, refusal)| (key, refusal.by, refusal.time_ms)));
+            self.0.remove(&crowding);
         }
     }
 
@@ -72,12 +88,12 @@ mod tests {
             let exclusions = refusals.exclusions(currency, amount, since);
             exclusions.into_iter().map(|exclusion| (exclusion.hop, exclusion.left)).collect()
         };
-        refusals.note(&credit, hop(1), 49, 100);
-        refusals.note(&credit, hop(2), 0, 200);
+        refusals.note(&credit, hop(1), 49, hop(7).from, 100);
+        refusals.note(&credit, hop(2), 0, hop(7).from, 200);
         assert_eq!(hops(&mut refusals, &credit, 50, 0), [(hop(2), 0), (hop(1), 49)]);
         assert_eq!(hops(&mut refusals, &credit, 49, 0), [(hop(2), 0)]);
         assert_eq!(hops(&mut refusals, &"hours".parse().unwrap(), 50, 0), []);
-        refusals.note(&credit, hop(1), 80, 300);
+        refusals.note(&credit, hop(1), 80, hop(7).from, 300);
         assert_eq!(hops(&mut refusals, &credit, 50, 0), [(hop(1), 49), (hop(2), 0)], "the smaller amount counts");
         refusals.forget(&credit, hop(1));
         assert_eq!(hops(&mut refusals, &credit, 50, 200), [(hop(2), 0)]);
@@ -89,10 +105,17 @@ mod tests {
     fn few_are_remembered() {
         let mut refusals = Refusals::default();
         for seed in 0..=REMEMBERED_MAX as u16 {
-            refusals.note(&Currency::default(), hop(seed), 0, u64::from(seed));
+            refusals.note(&Currency::default(), hop(seed), 0, hop(7).from, u64::from(seed));
         }
         let last = Exclusion::whole(hop(1));
         let exclusions = refusals.exclusions(&Currency::default(), 1, 0);
         assert_eq!((exclusions.len(), exclusions.last()), (REMEMBERED_MAX, Some(&last)));
+        // What came through another friend stays.
+        refusals.note(&Currency::default(), hop(8000), 0, hop(8).from, 0);
+        for seed in 0..REMEMBERED_MAX as u16 {
+            refusals.note(&Currency::default(), hop(3000 + seed), 0, hop(7).from, 10_000);
+        }
+        let exclusions = refusals.exclusions(&Currency::default(), 1, 0);
+        assert_eq!((exclusions.len(), exclusions.last()), (REMEMBERED_MAX, Some(&Exclusion::whole(hop(8000)))));
     }
 }

@@ -246,6 +246,8 @@ impl Batch<'_> {
             patience_ms: self.environment.timing.patience_ms,
             arrived_ms: now,
             responded_ms: Some(now),
+            counted_ms: 0,
+            weight: 0,
         };
         self.load_lane(Self::lane(incoming, to), forward.amount);
         self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.line.friend));

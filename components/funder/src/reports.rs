@@ -94,6 +94,7 @@ impl Batch<'_> {
             remote_open: epoch.is_some_and(|epoch| epoch.theirs.open),
             rate: friend.record.rates.get(currency).copied().unwrap_or_default(),
             overdue: overdue.collect(),
+            auto_write_off: friend.record.auto_write_offs.get(currency).copied(),
         }
     }
 }

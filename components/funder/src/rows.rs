@@ -9,7 +9,13 @@ impl Funder {
     pub fn rows(&self) -> FunderImage {
         let state = &self.0;
         // When a request came is a time of this process.
-        let stored = |forward: &Forward| Forward { arrived_ms: 0, responded_ms: None, ..forward.clone() };
+        let stored = |forward: &Forward| Forward {
+            arrived_ms: 0,
+            responded_ms: None,
+            counted_ms: 0,
+            weight: 0,
+            ..forward.clone()
+        };
         FunderImage {
             friends: state.friends.iter().map(|(key, friend)| (*key, friend.record.clone())).collect(),
             accounts: vec![],

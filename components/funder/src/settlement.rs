@@ -37,7 +37,7 @@ impl Batch<'_> {
             // Somebody on the way has put it there; the last mediator is the likeliest.
             let (hop, amount) = (last_hop(self.state.local, &part.route), part.amount);
             self.drop_part(id, outgoing);
-            self.note_refusal(id, hop, amount, CancelReason::Aborted);
+            self.note_refusal(id, hop, outgoing.line.friend, amount, CancelReason::Aborted);
             return self.part_failed(id, None);
         }
         part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
@@ -82,8 +82,10 @@ impl Batch<'_> {
         let Some(payment) = self.state.payments.get_mut(&id) else { return };
         if let Some(part) = payment.parts.get_mut(&outgoing.id) {
             part.preimage = Some(preimage);
-            for pair in part.route.windows(2) {
-                self.state.refusals.forget(&payment.currency, Hop { from: pair[0], to: pair[1] });
+            for pair in [&[self.state.local], &part.route[..]].concat().windows(2) {
+                let hop = Hop { from: pair[0], to: pair[1] };
+                self.state.refusals.forget(&payment.currency, hop);
+                self.state.silences.forget(&payment.currency, hop);
             }
         }
         self.changed.payments.insert(id);
@@ -101,7 +103,7 @@ impl Batch<'_> {
         // A part that was answered has waited for our commit, so nobody on its way is to blame.
         if part.promise.is_none() || reason != CancelReason::Timeout {
             let hop = refusing_hop(local, &part.route, hop, reason);
-            self.note_refusal(id, hop, part.amount + part.fees, reason);
+            self.note_refusal(id, hop, outgoing.line.friend, part.amount + part.fees, reason);
         }
         self.part_failed(id, Some(reason));
     }

@@ -15,8 +15,13 @@
 //! it is collected, whatever we decide.
 //!
 //! The amount of an order bounds what the friend may still collect of all that was ever written off, in this currency: never what
-//! one order adds. So the same order twice (an answer was lost, a process died) does no more than once. It is no standing
-//! setting: what becomes overdue later waits for another order.
+//! one order adds. So the same order twice (an answer was lost, a process died) does no more than once. What becomes overdue later
+//! waits for another order, or for the setting.
+//!
+//! **The setting** of an account (`set-auto-write-off`) does the same without asking, with what becomes overdue. Its number bounds
+//! what the friend may still collect of all that was written off so; and the first that the friend collects of it ends the setting,
+//! in the transaction that writes the loss. So a friend who is one with the senders takes at most that number, once. In a recovery
+//! nothing is written off so.
 //!
 //! One transaction takes the forwarding out, puts a [`WriteOff`] in its place and writes the `Cancel`. So nothing is left that
 //! could carry an end of the one request over to the other: neither a restart nor a recovery ties them together again.
@@ -29,8 +34,9 @@ use offst_crypto::{HashLock, Preimage, PublicKey};
 use offst_ledger::{Pending, Stage};
 use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
-use offst_proto::report::{ForwardReport, Held, WriteOffReport};
+use offst_proto::report::{Event, ForwardReport, Held, WriteOffReport};
 
 /// A committed request of ours that a friend may still collect, and that nobody pays us for any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub struct WriteOff {
     pub amount: u128,
     /// What opens it.
     pub lock: HashLock,
+    /// The owner was not asked: it belongs to what the setting of the account allows.
+    pub is_automatic: bool,
 }
 
 impl WriteOff {
@@ -55,10 +63,19 @@ impl Canonical for WriteOff {
         encoder.value(&self.from);
         encoder.u128(self.amount);
         encoder.value(&self.lock);
+        // Left out where it is not: as it was written by earlier versions.
+        if self.is_automatic {
+            encoder.bool(true);
+        }
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(WriteOff { from: decoder.value()?, amount: decoder.amount()?, lock: decoder.value()? })
+        let (from, amount, lock) = (decoder.value()?, decoder.amount()?, decoder.value()?);
+        let is_automatic = !decoder.is_at_end();
+        if is_automatic && !decoder.bool()? {
+            return Err(DecodeError::invalid("a write-off"));
+        }
+        Ok(WriteOff { from, amount, lock, is_automatic })
     }
 }
 
@@ -82,9 +99,23 @@ impl Batch<'_> {
                  then, or give the account up with `remove-friend --force --forgive`"
             ));
         }
-        let mut report = WriteOffReport { at_risk: self.at_risk(&line), ..WriteOffReport::default() };
+        let report = self.release_smallest(&line, up_to, false);
+        if report.released.count > 0 {
+            let Held { count, amount } = report.released;
+            log::warn!(
+                "{count} payments of {amount} in {currency} that \"{name}\" holds were written off: whoever they came from has \
+                 the credits back, and \"{name}\" may still collect them from this node"
+            );
+        }
+        Ok(report)
+    }
+
+    /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more than `up_to`
+    /// afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
+    fn release_smallest(&mut self, line: &LineKey, up_to: u128, is_automatic: bool) -> WriteOffReport {
+        let mut report = WriteOffReport { at_risk: self.at_risk(line, is_automatic), ..WriteOffReport::default() };
         let mut releasable = Vec::new();
-        for outgoing in self.overdue_at(&line) {
+        for outgoing in self.overdue_at(line) {
             let Some(pending) = self.outgoing_at(&outgoing) else { continue };
             match self.state.origins.get(&outgoing) {
                 Some(Origin::Forward(from)) => {
@@ -100,9 +131,11 @@ impl Batch<'_> {
             }
         }
         releasable.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
+        let has_no_bound =
+            [offst_ledger::mutant!(WriteOffMore), offst_ledger::mutant!(AutoWriteOffMore)][usize::from(is_automatic)];
         for (amount, outgoing, write_off) in releasable {
-            let fits = report.at_risk.amount + amount <= up_to || offst_ledger::mutant!(WriteOffMore);
-            if fits && self.release_upstream(&outgoing, write_off) {
+            let fits = has_no_bound || report.at_risk.amount + amount <= up_to;
+            if fits && self.release_upstream(&outgoing, WriteOff { is_automatic, ..write_off }) {
                 report.released.add(amount);
                 report.at_risk.add(amount);
             } else {
@@ -110,14 +143,84 @@ impl Batch<'_> {
             }
         }
         if report.released.count > 0 {
-            let Held { count, amount } = report.released;
-            log::warn!(
-                "{count} payments of {amount} in {currency} that \"{name}\" holds were written off: whoever they came from has \
-                 the credits back, and \"{name}\" may still collect them from this node"
-            );
-            self.friend_changed(key);
+            self.friend_changed(line.friend);
         }
-        Ok(report)
+        report
+    }
+
+    /// What the owner allows to be written off on an account without asking, credits.
+    fn auto_write_off(&self, line: &LineKey) -> Option<u128> {
+        self.state.friends.get(&line.friend)?.record.auto_write_offs.get(&line.currency).copied()
+    }
+
+    /// At the end of a batch, when all is known that has become overdue in it: it is written off where the owner has allowed that.
+    pub(crate) fn write_off_by_itself(&mut self) {
+        for line in std::mem::take(&mut self.overdue) {
+            self.write_off_by_itself_at(&line);
+        }
+    }
+
+    /// What has to wait is looked at again in a while: something else may have ended by then, or a recovery.
+    fn write_off_by_itself_at(&mut self, line: &LineKey) {
+        let Some(up_to) = self.auto_write_off(line) else { return };
+        let waiting = if self.is_recovering() {
+            true
+        } else {
+            let report = self.release_smallest(line, up_to, true);
+            if report.released.count > 0 {
+                let name = &self.state.friends[&line.friend].record.name;
+                let Held { count, amount } = report.released;
+                log::warn!(
+                    "{count} payments of {amount} in {} that \"{name}\" holds were written off by set-auto-write-off: \"{name}\" \
+                     may still collect them from this node",
+                    line.currency
+                );
+            }
+            report.waiting.count > 0
+        };
+        if waiting {
+            let waits = |outgoing: &HopKey| matches!(self.state.origins.get(outgoing), Some(Origin::Forward(_)));
+            let held: Vec<_> = self.overdue_at(line).into_iter().filter(waits).collect();
+            let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
+            for outgoing in held {
+                self.state.timers.set_if_none(Timer::Overdue(outgoing), deadline);
+            }
+        }
+    }
+
+    /// What may be written off on an account without asking, credits; 0: nothing.
+    pub(crate) fn set_auto_write_off(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<(), String> {
+        if up_to > AMOUNT_MAX {
+            return Err("the amount is above the largest one possible, 2^96".into());
+        }
+        self.friend_account(name, currency)?;
+        let key = self.friend_key(name)?;
+        let record = &mut self.state.friends.get_mut(&key).expect("names and friends agree").record;
+        if up_to == 0 {
+            record.auto_write_offs.remove(currency);
+        } else {
+            record.auto_write_offs.insert(currency.clone(), up_to);
+        }
+        self.changed.friends.insert(key);
+        self.friend_changed(key);
+        self.overdue.insert(line(key, currency));
+        Ok(())
+    }
+
+    /// The friend has collected what was written off without asking: nothing more is.
+    fn end_auto_write_off(&mut self, line: &LineKey, amount: u128) {
+        let Some(friend) = self.state.friends.get_mut(&line.friend) else { return };
+        if friend.record.auto_write_offs.is_empty() || offst_ledger::mutant!(AutoWriteOffStays) {
+            return;
+        }
+        friend.record.auto_write_offs.clear();
+        let name = friend.record.name.clone();
+        log::warn!(
+            "\"{name}\" has collected {amount} in {} that set-auto-write-off had written off: it is off now for \"{name}\"",
+            line.currency
+        );
+        self.changed.friends.insert(line.friend);
+        self.event(Event::AutoWriteOffEnded { name, currency: line.currency.clone(), amount });
     }
 
     /// Committed requests of ours that the friend has held for too long.
@@ -128,10 +231,12 @@ impl Batch<'_> {
         here.filter(|outgoing| self.is_bound(outgoing)).collect()
     }
 
-    /// All that the friend may still collect of what was written off.
-    fn at_risk(&self, line: &LineKey) -> Held {
+    /// All that the friend may still collect of what was written off; or only of what was without asking.
+    fn at_risk(&self, line: &LineKey, only_automatic: bool) -> Held {
         let mut held = Held::default();
-        self.state.written_off.range(line.hops()).for_each(|(_, write_off)| held.add(write_off.amount));
+        let all = self.state.written_off.range(line.hops()).map(|(_, write_off)| write_off);
+        let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
+        counted.for_each(|write_off| held.add(write_off.amount));
         held
     }
 
@@ -145,7 +250,7 @@ impl Batch<'_> {
         }
         let lock = pending.stage.lock()?;
         let is_committed = self.incoming_at(&incoming)?.stage == Stage::Committed(lock);
-        is_committed.then_some(WriteOff { from, amount: pending.amount, lock })
+        is_committed.then_some(WriteOff { from, amount: pending.amount, lock, is_automatic: false })
     }
 
     /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
@@ -189,6 +294,9 @@ impl Batch<'_> {
             time_ms: self.now.unix_ms,
         };
         self.changed.forwarded.push((report, preimage));
+        if write_off.is_automatic {
+            self.end_auto_write_off(&outgoing.line, amount);
+        }
         self.friend_changed(outgoing.line.friend);
         true
     }

@@ -89,8 +89,12 @@ mutants! {
     LimitEachAlone = "limit-each-alone",
     /// Whoever says that it clears a ring of debts is carried for nothing.
     WaiveAnyFee = "waive-any-fee",
-    /// A friend that was overdue once gets nothing any more.
-    StayOverdue = "stay-overdue",
+    /// What a friend holds for too long is not noticed after a restart.
+    ForgetOverdue = "forget-overdue",
+    /// More is written off without asking than the owner has allowed.
+    AutoWriteOffMore = "auto-write-off-more",
+    /// What a friend has collected at the owner's cost does not end that more is written off without asking.
+    AutoWriteOffStays = "auto-write-off-stays",
 }
 
 #[cfg(mutant)]

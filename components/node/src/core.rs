@@ -16,6 +16,7 @@ use offst_funder::{
 };
 use offst_index_client::{IndexClient, Lookup, Question, Routes};
 use offst_proto::PaymentId;
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::index::Query;
 use offst_proto::report::Event;
 use offst_proto::route::Way;
@@ -105,6 +106,7 @@ impl Core {
         database: &Path,
         identity: Arc<Identity>,
         timing: Timing,
+        fee_bounds: FeeBounds,
         outside: Outside,
     ) -> Result<Self, NodeError> {
         let local = identity.public_key();
@@ -115,6 +117,7 @@ impl Core {
             verifier: Box::new(Ed25519Verifier),
             random: Box::new(SystemRandom::new()),
             timing,
+            fee_bounds,
         };
         Ok(Core {
             routes: Routes::new(outside.route_reuse_ms),

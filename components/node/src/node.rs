@@ -72,7 +72,7 @@ impl Node {
             batch_max: settings.batch_max,
             route_reuse_ms: settings.route_reuse_ms,
         };
-        let core = Core::load(&database, identity.clone(), settings.timing, outside)?;
+        let core = Core::load(&database, identity.clone(), settings.timing, settings.fee_bounds.clone(), outside)?;
         let history = Arc::new(Turns::new(History::open(&database)?));
         let (ended, core_ended) = oneshot::channel();
         let core_stop = stop.clone();

@@ -1,5 +1,6 @@
 //! Durations and bounds of a running node.
 
+use offst_proto::fee_bound::FeeBounds;
 use offst_relay::ClientConfig;
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 
@@ -8,6 +9,8 @@ use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 pub struct NodeSettings {
     /// Payments and accounts.
     pub timing: offst_funder::Timing,
+    /// The most that is paid to mediators when an order names no bound.
+    pub fee_bounds: FeeBounds,
     /// Silence between friends, over a relay.
     pub friend_keepalive: KeepaliveConfig,
     /// What each friend may send, over any connection.
@@ -78,6 +81,7 @@ impl Default for NodeSettings {
     fn default() -> Self {
         NodeSettings {
             timing: offst_funder::Timing::default(),
+            fee_bounds: FeeBounds::default(),
             // NATs see the connection to the relay only, and the relay notices first when a node is gone: between friends it is
             // enough to find out now and then that somebody is there who does not answer.
             friend_keepalive: KeepaliveConfig { keepalive_ms: 60_000, idle_timeout_ms: 180_000 },

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod calendar;
 pub mod checked_text;
 pub mod encoding;
+pub mod fee_bound;
 mod frame;
 pub mod friend;
 pub mod friend_statement;

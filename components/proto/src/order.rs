@@ -25,7 +25,7 @@ pub struct Order {
     pub payment_id: PaymentId,
     /// What is paid.
     pub purpose: Purpose,
-    /// The most that mediators may take, credits; none: whatever the cheapest way costs.
+    /// The most that mediators may take, credits; none: what the node pays by default ([`crate::fee_bound`]).
     pub max_fee: Option<u128>,
     /// How long to look for a way, ms; at most an hour.
     pub timeout_ms: u64,

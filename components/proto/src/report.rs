@@ -62,6 +62,8 @@ pub struct LineReport {
     pub rate: Rate,
     /// Requests that the friend has held for too long after they were committed.
     pub overdue: Vec<OverdueReport>,
+    /// The most that the friend may still collect of what is written off without asking the owner, credits; none: nothing is.
+    pub auto_write_off: Option<u128>,
 }
 
 /// A committed request that a friend neither collects nor cancels.
@@ -179,6 +181,8 @@ pub struct QuoteReport {
     pub amount: u128,
     /// Ways to pay, cheapest first, at least one.
     pub ways: Vec<Way>,
+    /// The most fees that an order without a bound of its own pays, credits. The ways may cost more.
+    pub max_fee_default: u128,
 }
 
 /// What came of looking for a ring of debts.
@@ -336,6 +340,15 @@ pub enum Event {
         /// The request.
         request_id: RequestId,
         /// Credits that it freezes.
+        amount: u128,
+    },
+    /// A friend has collected what was written off without asking the owner: nothing more is, on none of its accounts.
+    AutoWriteOffEnded {
+        /// The friend's name.
+        name: String,
+        /// The currency.
+        currency: Currency,
+        /// Credits that are lost.
         amount: u128,
     },
 }

@@ -16,7 +16,8 @@ use std::path::Path;
 const APPLICATION_ID: i32 = 0x4f46_5354;
 
 /// One for each version of the schema. What a version has written stays as it is; the next one adds to it.
-const STEPS: &[M<'_>] = &[M::up(include_str!("schema.sql")), M::up(include_str!("schema2.sql"))];
+const STEPS: &[M<'_>] =
+    &[M::up(include_str!("schema.sql")), M::up(include_str!("schema2.sql")), M::up(include_str!("schema3.sql"))];
 pub(crate) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 /// A node's database, open for the one thread that writes.

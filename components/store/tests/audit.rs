@@ -60,8 +60,16 @@ fn full(folder: &Path) -> Machine {
     machine.command(Command::AddIndex("index0".into(), server(9)));
     let line = LineKey { friend: other.key, currency: Currency::default() };
     let hop = line.hop(RequestId::from_bytes([5; 16]));
-    let forward =
-        Forward { to: server(8).public_key, amount: 7, fee: 1, patience_ms: 9, arrived_ms: 0, responded_ms: None };
+    let forward = Forward {
+        to: server(8).public_key,
+        amount: 7,
+        fee: 1,
+        patience_ms: 9,
+        arrived_ms: 0,
+        responded_ms: None,
+        counted_ms: 0,
+        weight: 0,
+    };
     let payment_id = PaymentId::from_bytes([6; 16]);
     let forwarded = ForwardReport {
         request_id: hop.id,
@@ -73,7 +81,12 @@ fn full(folder: &Path) -> Machine {
         time_ms: 3,
     };
     let lost = ForwardReport { from: None, to: other.key, fee: 0, ..forwarded.clone() };
-    let write_off = WriteOff { from: server(8).public_key, amount: 7, lock: Preimage::from_bytes([1; 32]).lock() };
+    let write_off = WriteOff {
+        from: server(8).public_key,
+        amount: 7,
+        lock: Preimage::from_bytes([1; 32]).lock(),
+        is_automatic: true,
+    };
     let received = ReceivedReport {
         request_id: hop.id,
         from: other.key,

@@ -221,6 +221,8 @@ fn every_kind_of_row_is_written_and_deleted() {
         patience_ms: 9,
         arrived_ms: 0,
         responded_ms: None,
+        counted_ms: 0,
+        weight: 0,
     };
     let arrival =
         Arrival { payment_id: PaymentId::from_bytes([6; 16]), invoice_id: None, amount: 7, total: 7, patience_ms: 9 };
@@ -228,8 +230,12 @@ fn every_kind_of_row_is_written_and_deleted() {
         public_key: Identity::from_seed([9; 32]).public_key(),
         address: "127.0.0.1:1".parse().unwrap(),
     };
-    let write_off =
-        WriteOff { from: server.public_key, amount: 1 << 96, lock: offst_crypto::Preimage::from_bytes([1; 32]).lock() };
+    let write_off = WriteOff {
+        from: server.public_key,
+        amount: 1 << 96,
+        lock: offst_crypto::Preimage::from_bytes([1; 32]).lock(),
+        is_automatic: true,
+    };
     let put = [
         Change::Forward(key.clone(), Some(forward.clone())),
         Change::WriteOff(key.clone(), Some(write_off.clone())),
@@ -290,7 +296,16 @@ fn accounts_with_a_lost_key_are_kept_as_evidence() {
     machines::rest(&mut machines);
     let [mut machine, other] = machines;
     let line = LineKey { friend: other.key, currency: Currency::default() };
-    let forward = Forward { to: other.key, amount: 7, fee: 1, patience_ms: 9, arrived_ms: 0, responded_ms: None };
+    let forward = Forward {
+        to: other.key,
+        amount: 7,
+        fee: 1,
+        patience_ms: 9,
+        arrived_ms: 0,
+        responded_ms: None,
+        counted_ms: 0,
+        weight: 0,
+    };
     let replacement = machines::replacement(1, other.key);
     let changes = [
         Change::Forward(line.hop(RequestId::from_bytes([5; 16])), Some(forward)),

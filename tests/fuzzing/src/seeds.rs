@@ -325,6 +325,7 @@ pub(crate) fn app() -> Seeds {
         remote_open: false,
         rate: Rate { mul: 3, add: 1 },
         overdue: vec![OverdueReport { request_id: id(9), amount: 7, written_off: true }],
+        auto_write_off: Some(40),
     };
     let friend = FriendReport {
         name: "bob".into(),
@@ -468,8 +469,18 @@ pub(crate) fn row() -> Seeds {
         address: Some(server(3).address),
         standing: Standing::Enabled,
         rates: BTreeMap::from([(Currency::default(), Rate { mul: 3, add: 1 })]),
+        auto_write_offs: BTreeMap::from([(Currency::default(), 40)]),
     };
-    let forward = Forward { to: key(2), amount: 7, fee: 1, patience_ms: 9_000, arrived_ms: 0, responded_ms: None };
+    let forward = Forward {
+        to: key(2),
+        amount: 7,
+        fee: 1,
+        patience_ms: 9_000,
+        arrived_ms: 0,
+        responded_ms: None,
+        counted_ms: 0,
+        weight: 0,
+    };
     let arrival = Arrival {
         payment_id: PaymentId::from_bytes([6; 16]),
         invoice_id: None,

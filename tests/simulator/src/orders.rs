@@ -4,6 +4,7 @@
 use crate::life::Life;
 use crate::world::World;
 use offst_funder::{Circle, Payment, Progress};
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,7 +107,7 @@ fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
         payment.timeout_ms,
     );
     assert_eq!(held, ordered, "what node {buyer} pays, and what was ordered");
-    let fees_max = order.max_fee.unwrap_or(u128::MAX);
+    let fees_max = order.max_fee.unwrap_or_else(|| FeeBounds::default().of(currency, payment.total));
     assert!(payment.fees() <= fees_max, "node {buyer} pays {} in fees, and {fees_max} were allowed", payment.fees());
     if payment.progress == Progress::Paid {
         let parts: u128 = payment.parts.values().map(|part| part.amount).sum();

@@ -31,7 +31,20 @@ impl Life {
             let is_silent = world.dice.chance(30);
             world.part(&BTreeSet::from([friend]), ms, is_silent);
         }
+        if world.dice.chance(40) {
+            let up_to = [10, 60, 1_000][world.dice.below(3)];
+            world.set_auto_write_off(mediator, friend, &currency, up_to);
+        }
+        if world.dice.chance(30) {
+            world.kill(mediator);
+            world.start(mediator);
+        }
+        let held = world.bound_at(mediator, friend, &currency);
+        let started = world.started(mediator);
         world.advance(60_500);
+        if started.is_some() && world.started(mediator) == started {
+            world.check_overdue(mediator, friend, &currency, &held);
+        }
         for _ in 0..2 {
             let up_to = [0, 10, 60, 1_000][self.world.dice.below(4)];
             self.world.write_off(mediator, friend, &currency, up_to);

@@ -168,4 +168,10 @@ commands! {
         Command::ReplaceFriendKey(read_name(call.get_name())?, read_friend_ticket(call.get_ticket()?)?);
     set_auto_clear, SetAutoClearParams, SetAutoClearResults: |call|
         Command::SetAutoClear(call.get_on());
+    set_auto_write_off, SetAutoWriteOffParams, SetAutoWriteOffResults: |call|
+        Command::SetAutoWriteOff(
+            read_name(call.get_name())?,
+            read_currency(call.get_currency())?,
+            read_amount(call.get_up_to())?,
+        );
 }

@@ -187,6 +187,7 @@ impl Fake {
                 currency: Currency::default(),
                 amount: 100,
                 ways: vec![Way { parts: vec![part()] }],
+                max_fee_default: 20,
             })),
             Command::Clear { perform, .. } => Reply::Clearing(Box::new(ClearingReport {
                 auto_clear: false,

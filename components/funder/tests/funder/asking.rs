@@ -41,6 +41,7 @@ fn a_quote_tells_ways_and_fees_and_pays_nothing() {
     let invoice = world.invoice(3, 50);
     let found = quote(&mut world, Purpose::Invoice(invoice)).unwrap();
     assert_eq!((found.amount, found.ways[0].fees(), found.ways[0].parts.len()), (50, 1, 1));
+    assert_eq!(found.max_fee_default, 20);
     let split = quote_gift(&mut world, 3, 100).unwrap();
     assert_eq!((split.ways[0].parts.len(), split.ways[0].fees()), (2, 2));
     let cycle = Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount: 5 };

@@ -1,5 +1,6 @@
 //! Friends who hoard, flood and lie.
 
+use super::held::street;
 use offst_crypto::{Mac, Nonce, Preimage, Signature};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Stage, Status};
@@ -14,7 +15,7 @@ use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Unverified, Verifie
 use offst_simulator::keys::Dice;
 use offst_simulator::{Paths, World, name};
 
-fn request(dice: &mut Dice, amount: u128, fees: u128) -> Request {
+pub(crate) fn request(dice: &mut Dice, amount: u128, fees: u128) -> Request {
     Request {
         id: RequestId::random(dice),
         payment_id: PaymentId::random(dice),
@@ -95,7 +96,7 @@ fn two_buyers() -> World {
     world
 }
 
-fn way(world: &World, route: &[usize], amount: u128) -> Paths {
+pub(crate) fn way(world: &World, route: &[usize], amount: u128) -> Paths {
     let fees = route.len() as u128 - 1;
     let route = route.iter().map(|index| world.key(*index)).collect();
     Paths::Given([vec![Way { parts: vec![PartPlan { route, amount, fees }] }]].into())
@@ -128,6 +129,121 @@ fn a_buyer_who_never_commits_freezes_less_and_less() {
     world.settle();
     assert_eq!(world.payment(0, small).progress, Progress::Paid);
     assert_eq!(world.payment(1, large).progress, Progress::Paid);
+}
+
+/// An attacker at both ends of honest mediators lets answers wait without a commit. What they may freeze at each other stays theirs:
+/// it holds single credits.
+#[test]
+fn responses_without_a_commit_are_no_strikes_of_honest_mediators() {
+    let mut world = street();
+    for _ in 0..8 {
+        world.paths = way(&world, &[1, 2, 3, 4], 1);
+        world.nodes[4].is_frozen = true;
+        let (id, _) = world.send(0, 4, 1);
+        world.settle();
+        // The answer comes up to the attacker, who says nothing more.
+        world.nodes[0].is_frozen = true;
+        world.nodes[4].is_frozen = false;
+        world.settle_but(0);
+        world.advance(30_000);
+        world.nodes[0].is_frozen = false;
+        world.command(0, Command::CancelPayment(id));
+        world.advance(1_000);
+    }
+    world.paths = way(&world, &[1, 2, 3, 6], 500);
+    let (id, _) = world.send(5, 6, 500);
+    world.advance(2_000);
+    assert_eq!(world.payment(5, id).progress, Progress::Paid, "{}", world.payment(5, id).reason);
+}
+
+/// 0 pays its silent accomplice 3 and never commits, again and again: what of the line from 1 to 2 is frozen in each attempt, credits,
+/// in the mean over the time until the next one.
+fn frozen_in_attempts(patience_ms: u64) -> Vec<u128> {
+    let mut world = World::new(4, 1);
+    for (a, b, limit) in [(0, 1, 1000), (1, 2, 1000), (2, 3, 1_000_000)] {
+        world.befriend(a, b, limit, limit);
+    }
+    world.connect_all();
+    world.settle();
+    world.make_puppet(0);
+    world.nodes[3].is_frozen = true;
+    let mut dice = Dice::new(1);
+    let mut frozen = Vec::new();
+    let pending = |world: &World| world.nodes[1].account(world.key(2)).epoch().unwrap().local_pending();
+    for _ in 0..12 {
+        for amount in [990, 490, 245, 122, 61] {
+            let route = vec![world.key(2), world.key(3)];
+            let request = Request { patience_ms, route, ..request(&mut dice, amount, 2) };
+            let statement = world.statement(0, 1, vec![Operation::Request(Box::new(request))]);
+            world.state(0, 1, statement);
+            world.settle();
+            if pending(&world) > 0 {
+                break;
+            }
+        }
+        let mut sum = 0;
+        for _ in 0..patience_ms / 1000 {
+            sum += pending(&world);
+            world.advance(1000);
+        }
+        frozen.push(sum / u128::from(patience_ms / 1000));
+    }
+    frozen
+}
+
+/// Whoever lets uncommitted requests wait freezes less and less, and a long patience does not help.
+#[test]
+fn a_long_patience_does_not_freeze_a_line_for_hours() {
+    let (short, long) = (frozen_in_attempts(20_000), frozen_in_attempts(3_600_000));
+    assert!(short[11] <= 250, "{short:?}");
+    assert!(long.iter().all(|frozen| *frozen <= 20), "frozen for 20 s each: {short:?}, for an hour each: {long:?}");
+}
+
+/// What waits counts while it waits: as long as half of a line has waited for a while, nothing more is taken beside it.
+#[test]
+fn what_waits_counts_before_it_ends() {
+    let mut world = two_buyers();
+    world.make_puppet(0);
+    world.nodes[3].is_frozen = true;
+    let mut dice = Dice::new(1);
+    let mut ask = |world: &mut World| {
+        let request = Request { patience_ms: 60_000, route: vec![world.key(3)], ..request(&mut dice, 99, 1) };
+        let statement = world.statement(0, 2, vec![Operation::Request(Box::new(request))]);
+        world.state(0, 2, statement);
+        world.settle();
+        world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending()
+    };
+    for pieces in 1..=6 {
+        assert_eq!(ask(&mut world), 99 * pieces);
+    }
+    world.advance(9_000);
+    assert_eq!(ask(&mut world), 99 * 7, "nothing has waited for long");
+    world.advance(36_000);
+    assert_eq!(ask(&mut world), 99 * 7, "and none of it has ended");
+    // The other buyer is not meant.
+    world.paths = way(&world, &[2, 3], 200);
+    world.send(1, 3, 200);
+    world.settle();
+    assert_eq!(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending(), 99 * 7 + 200);
+}
+
+/// A buyer that commits late has held nothing.
+#[test]
+fn who_commits_in_the_end_has_held_nothing() {
+    let mut world = two_buyers();
+    for _ in 0..6 {
+        world.paths = way(&world, &[2, 3], 900);
+        world.nodes[3].is_frozen = true;
+        let (id, _) = world.send(0, 3, 900);
+        world.settle();
+        world.advance(15_000);
+        world.nodes[3].is_frozen = false;
+        world.advance(1_000);
+        assert_eq!(world.payment(0, id).progress, Progress::Paid, "{}", world.payment(0, id).reason);
+        world.paths = way(&world, &[2, 0], 900);
+        world.send(3, 0, 900);
+        world.advance(1_000);
+    }
 }
 
 /// The buyer and a silent destination behind an honest friend cannot close that friend's line to others.

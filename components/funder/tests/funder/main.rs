@@ -1,6 +1,7 @@
 //! Whole nodes against each other, in memory and in virtual time.
 
 mod asking;
+mod auto_write_offs;
 mod backups;
 mod both_ends;
 mod budgets;
@@ -9,11 +10,13 @@ mod clocks;
 mod failures;
 mod friends;
 mod handover;
+mod held;
 mod hostile;
 mod payments;
 mod recovery;
 mod relinking;
 mod resets;
+mod silent;
 mod succession;
 mod terms;
 mod write_offs;

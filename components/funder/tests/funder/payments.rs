@@ -1,13 +1,13 @@
 //! Paying when all goes well, and when somebody says no.
 
-use offst_funder::{Command, Progress, Reply};
+use offst_funder::{Command, CommandId, Progress, Reply};
 use offst_ledger::Stage;
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{Destination, Purpose};
 use offst_proto::receipt::Receipt;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
-use offst_proto::{Currency, InvoiceId, Rate, Verified};
+use offst_proto::{Currency, InvoiceId, PaymentId, Rate, Verified};
 use offst_simulator::{Paths, World, name};
 
 fn way(world: &World, parts: &[(&[usize], u128, u128)]) -> Way {
@@ -63,6 +63,13 @@ fn an_invoice_is_paid_over_any_number_of_hops_with_exact_fees() {
     }
 }
 
+/// 0 pays, and its owner bounds the fees by as much again.
+fn pay_at_any_price(world: &mut World, invoice: &Verified<Invoice>) -> (PaymentId, CommandId) {
+    let mut order = world.order(Purpose::Invoice(invoice.clone()));
+    order.max_fee = Some(invoice.amount);
+    (order.payment_id, world.command(0, Command::Pay(Box::new(order))))
+}
+
 /// The worked example of the protocol: shared with the index server's tests.
 #[test]
 fn fees_are_reckoned_from_the_end() {
@@ -72,13 +79,13 @@ fn fees_are_reckoned_from_the_end() {
     let invoice = world.invoice(3, 1000);
     for fees in [267, 269] {
         world.paths = Paths::Given([vec![way(&world, &[(&[1, 2, 3], 1000, fees)])]].into());
-        let (id, _) = world.pay(0, &invoice);
+        let (id, _) = pay_at_any_price(&mut world, &invoice);
         world.advance(60_000);
         assert_eq!(world.payment(0, id).reason, "the fees on the way have changed");
         world.assert_quiet();
     }
     world.paths = Paths::Given([vec![way(&world, &[(&[1, 2, 3], 1000, 268)])]].into());
-    world.pay(0, &invoice);
+    pay_at_any_price(&mut world, &invoice);
     world.settle();
     assert_eq!([world.balance(1, 0), world.balance(2, 1), world.balance(3, 2)], [1268, 1015, 1000]);
 }
@@ -128,6 +135,89 @@ fn the_owner_bounds_the_fee() {
             assert_eq!(world.payment(0, id).reason, "the cheapest way costs 1 in fees, more than --max-fee allows");
         }
     }
+}
+
+/// The owner has said nothing of fees, and the only mediator takes more than the node pays by default.
+#[test]
+fn an_order_without_a_bound_of_fees_does_not_pay_a_hundred_times_its_amount() {
+    let mut world = World::row(3, 1000);
+    let take = |world: &mut World, add| {
+        world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add }));
+        world.settle();
+    };
+    let invoice = world.invoice(2, 10);
+    take(&mut world, 980);
+    let (id, _) = world.pay(0, &invoice);
+    world.advance(60_000);
+    let sentence = "the cheapest way costs 980 in fees, more than the 20 that this node pays by default: allow it with --max-fee 980";
+    let payment = world.payment(0, id);
+    assert_eq!((payment.progress, payment.reason.as_str()), (Progress::Failed, sentence));
+    world.assert_quiet();
+    // What the sentence says is what it takes.
+    for (max_fee, expected) in [(979, Progress::Failed), (980, Progress::Paid)] {
+        let mut order = world.order(Purpose::Invoice(invoice.clone()));
+        order.max_fee = Some(max_fee);
+        let id = order.payment_id;
+        world.command(0, Command::Pay(Box::new(order)));
+        world.settle();
+        assert_eq!(world.payment(0, id).progress, expected);
+    }
+}
+
+/// By default 10 % of the amount are paid, and 20 credits of a small one: of gifts and of credit that goes around a cycle, too.
+#[test]
+fn what_a_node_pays_by_default_grows_with_the_amount() {
+    let mut world = World::new(4, 1);
+    for (a, b) in [(0, 1), (1, 2), (2, 0), (2, 3)] {
+        world.befriend(a, b, 10_000, 10_000);
+    }
+    world.connect_all();
+    world.settle();
+    let around = |amount| Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount };
+    let key = world.key(3);
+    let gift = |amount| {
+        let destination = Destination::Key(key);
+        Purpose::Spontaneous { destination, currency: Currency::default(), amount }
+    };
+    for (purpose, fee, is_paid) in [
+        (around(100), 20, true),
+        (around(100), 21, false),
+        (around(500), 50, true),
+        (around(500), 51, false),
+        (gift(7), 20, true),
+        (gift(7), 21, false),
+        (gift(1000), 100, true),
+        (gift(1000), 101, false),
+    ] {
+        // What both mediators take together; a gift passes one of them.
+        let (first, second) = if matches!(purpose, Purpose::Rebalance { .. }) { (fee - 1, 1) } else { (0, fee) };
+        for (node, friend, add) in [(1, 0, first), (2, 1, second), (2, 0, second)] {
+            world.ask(node, Command::SetFriendRate(name(friend), Currency::default(), Rate { mul: 0, add }));
+        }
+        world.settle();
+        let order = world.order(purpose.clone());
+        let id = order.payment_id;
+        world.command(0, Command::Pay(Box::new(order)));
+        world.advance(60_000);
+        let payment = world.payment(0, id);
+        assert_eq!(payment.progress == Progress::Paid, is_paid, "{purpose:?} {fee}: {}", payment.reason);
+        assert!(!is_paid || payment.fees() == fee, "{purpose:?} {fee}: {}", payment.fees());
+    }
+}
+
+/// The bound is that of the whole payment, in whatever parts it goes.
+#[test]
+fn the_parts_of_a_payment_share_what_it_may_cost() {
+    let mut world = diamond(300);
+    for mediator in 1..=3 {
+        world.ask(mediator, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 30 }));
+    }
+    world.settle();
+    let (id, _) = world.send(0, 4, 700);
+    world.advance(60_000);
+    let sentence = "the cheapest way costs 90 in fees, more than the 70 that this node pays by default: allow it with --max-fee 90";
+    assert_eq!((world.payment(0, id).progress, world.payment(0, id).reason.as_str()), (Progress::Failed, sentence));
+    world.assert_quiet();
 }
 
 #[test]

@@ -19,14 +19,14 @@ fn order(friend: usize, up_to: u128) -> Command {
 }
 
 /// The owner of `node` writes off what `friend` holds.
-fn write_off(world: &mut World, node: usize, friend: usize, up_to: u128) -> WriteOffReport {
+pub(crate) fn write_off(world: &mut World, node: usize, friend: usize, up_to: u128) -> WriteOffReport {
     match world.ask(node, order(friend, up_to)) {
         Reply::WrittenOff(report) => report,
         reply => panic!("not written off: {reply:?}"),
     }
 }
 
-fn held(count: u32, amount: u128) -> Held {
+pub(crate) fn held(count: u32, amount: u128) -> Held {
     Held { count, amount }
 }
 
@@ -37,19 +37,19 @@ fn outgoing(world: &World, node: usize, friend: usize) -> usize {
     pendings.filter(|(direction, ..)| *direction == Direction::Outgoing).count()
 }
 
-fn wealth(world: &World) -> Vec<i128> {
+pub(crate) fn wealth(world: &World) -> Vec<i128> {
     world.nodes.iter().map(|node| node.wealth()).collect()
 }
 
 /// What the history of a node says that it has lost.
-fn lost(world: &World, node: usize) -> Vec<u128> {
+pub(crate) fn lost(world: &World, node: usize) -> Vec<u128> {
     let forwarded = world.nodes[node].disk.forwarded.iter();
     forwarded.filter(|report| report.from.is_none()).map(|report| report.amount).collect()
 }
 
 /// A row of so many nodes: the first pays the last, and the one before the last has committed. `has_collected`: the last one has
 /// collected, and nobody has heard of it; otherwise it has not heard of the commit.
-fn hold_at_the_last(count: usize, amounts: &[u128], has_collected: bool) -> (World, Vec<PaymentId>) {
+pub(crate) fn hold_at_the_last(count: usize, amounts: &[u128], has_collected: bool) -> (World, Vec<PaymentId>) {
     let mut world = World::row(count, 1000);
     let (mediator, last) = (count - 2, count - 1);
     let ids: Vec<_> = amounts.iter().map(|amount| world.send(0, last, *amount).0).collect();
@@ -75,7 +75,7 @@ fn hold_at_the_last(count: usize, amounts: &[u128], has_collected: bool) -> (Wor
 }
 
 /// The same, until the last one is overdue.
-fn overdue(count: usize, amounts: &[u128], has_collected: bool) -> (World, Vec<PaymentId>) {
+pub(crate) fn overdue(count: usize, amounts: &[u128], has_collected: bool) -> (World, Vec<PaymentId>) {
     let (mut world, ids) = hold_at_the_last(count, amounts, has_collected);
     world.advance(61_000);
     (world, ids)

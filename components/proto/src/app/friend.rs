@@ -1,9 +1,9 @@
 //! Friends, and the servers that the owner has configured.
 
 use super::{
-    length, read_amount, read_any_balance, read_currency, read_friend_ticket, read_key, read_optional_address,
-    read_rate, read_relays, read_request_id, read_server_ticket, read_text, read_total, wire, write_friend_ticket,
-    write_rate, write_relays, write_server_ticket,
+    length, read_amount, read_amount_option, read_any_balance, read_currency, read_friend_ticket, read_key,
+    read_optional_address, read_rate, read_relays, read_request_id, read_server_ticket, read_text, read_total, wire,
+    write_friend_ticket, write_rate, write_relays, write_server_ticket,
 };
 use crate::encoding::DecodeError;
 use crate::friend_statement::FriendStatement;
@@ -93,6 +93,9 @@ fn write_line(line: &LineReport, mut builder: wire::line::Builder<'_>) {
     builder.set_local_open(line.local_open);
     builder.set_remote_open(line.remote_open);
     write_rate(&line.rate, builder.reborrow().init_rate());
+    if let Some(up_to) = line.auto_write_off {
+        builder.set_auto_write_off(up_to.to_string());
+    }
     let mut overdue = builder.init_overdue(length(&line.overdue));
     for (position, request) in (0..).zip(&line.overdue) {
         let mut entry = overdue.reborrow().get(position);
@@ -138,6 +141,7 @@ fn read_line(reader: wire::line::Reader<'_>) -> Result<LineReport, DecodeError> 
         remote_open: reader.get_remote_open(),
         rate: read_rate(reader.get_rate()?)?,
         overdue: overdue.collect::<Result<_, DecodeError>>()?,
+        auto_write_off: read_amount_option(reader.get_auto_write_off())?,
     })
 }
 

@@ -34,6 +34,7 @@ fn read_part(reader: wire::part::Reader<'_>) -> Result<PartPlan, DecodeError> {
 pub fn write_quote(quote: &QuoteReport, mut builder: wire::quote::Builder<'_>) {
     builder.set_currency(quote.currency.as_str());
     builder.set_amount(quote.amount.to_string());
+    builder.set_max_fee_default(quote.max_fee_default.to_string());
     let mut ways = builder.init_ways(length(&quote.ways));
     for (position, way) in (0..).zip(&quote.ways) {
         let mut parts = ways.reborrow().get(position).init_parts(length(&way.parts));
@@ -63,6 +64,7 @@ pub fn read_quote(reader: wire::quote::Reader<'_>) -> Result<QuoteReport, Decode
         currency: read_currency(reader.get_currency())?,
         amount: read_amount(reader.get_amount())?,
         ways: ways.collect::<Result<_, _>>()?,
+        max_fee_default: read_amount(reader.get_max_fee_default())?,
     })
 }
 

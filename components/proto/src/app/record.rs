@@ -220,6 +220,12 @@ pub fn write_event(event: &Event, mut builder: wire::event::Builder<'_>) {
             overdue.set_request_id(request_id.as_bytes());
             overdue.set_amount(amount.to_string());
         }
+        Event::AutoWriteOffEnded { name, currency, amount } => {
+            let mut ended = builder.init_auto_write_off_ended();
+            ended.set_name(name.as_str());
+            ended.set_currency(currency.as_str());
+            ended.set_amount(amount.to_string());
+        }
     }
 }
 
@@ -251,6 +257,14 @@ pub fn read_event(reader: wire::event::Reader<'_>) -> Result<Option<Event>, Deco
                 name: read_text(overdue.get_name())?,
                 request_id: read_request_id(overdue.get_request_id())?,
                 amount: read_amount(overdue.get_amount())?,
+            }
+        }
+        wire::event::AutoWriteOffEnded(ended) => {
+            let ended = ended?;
+            Event::AutoWriteOffEnded {
+                name: read_text(ended.get_name())?,
+                currency: read_currency(ended.get_currency())?,
+                amount: read_amount(ended.get_amount())?,
             }
         }
     }))

@@ -22,6 +22,7 @@ fn line(currency: &str, status: LineStatus) -> LineReport {
         remote_open: false,
         rate: Rate { mul: 3, add: 1 },
         overdue: vec![OverdueReport { request_id: RequestId::from_bytes([9; 16]), amount: 7, written_off: true }],
+        auto_write_off: Some(1 << 96),
     }
 }
 
@@ -155,6 +156,7 @@ fn records_round_trip() {
         Event::PaymentChanged { payment_id: PaymentId::from_bytes([4; 16]), status: PaymentStatus::Paid },
         Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([5; 16]), status: InvoiceStatus::Paid },
         Event::Overdue { name: "node1".into(), request_id: RequestId::from_bytes([6; 16]), amount: 9 },
+        Event::AutoWriteOffEnded { name: "node1".into(), currency: "hours".parse().unwrap(), amount: 9 },
     ] {
         round_trip!(event, event, write_event, read_known_event);
     }
@@ -164,7 +166,8 @@ fn records_round_trip() {
 fn quotes_and_rings_round_trip() {
     let part = |amount| PartPlan { route: vec![key(2), key(3), key(1)], amount, fees: 2 };
     let way = Way { parts: vec![part(10), part(20)] };
-    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, ways: vec![way.clone(), way] };
+    let ways = vec![way.clone(), way];
+    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, ways, max_fee_default: 7 };
     round_trip!(quote, quote, write_quote, read_quote);
     for (ring, payment) in [(None, None), (Some(part(5)), None), (Some(part(5)), Some(payment()))] {
         let report = ClearingReport { auto_clear: payment.is_some(), ring, payment };

@@ -5,6 +5,7 @@
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
 use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::FriendMessage;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
@@ -44,6 +45,7 @@ impl Machine {
             verifier: Box::new(Ed25519Verifier),
             random: Box::new(SystemRandom::new()),
             timing: Timing::default(),
+            fee_bounds: FeeBounds::default(),
         };
         Machine { key, path, store, funder: Some(funder), environment, clock: 0 }
     }

@@ -6,6 +6,7 @@ use offst_funder::{
     Change, Circle, Commit, Environment, Funder, FunderImage, HopKey, Input, Moment, Output, Progress, Timing,
 };
 use offst_index_client::{self as client, Config, Publication, Publisher, Routes};
+use offst_proto::fee_bound::FeeBounds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
@@ -100,6 +101,7 @@ impl Person {
                 verifier: Box::new(FakeVerifier),
                 random: Box::new(Dice::new(dice.throw())),
                 timing,
+                fee_bounds: FeeBounds::default(),
             },
             notes: Notes::default(),
             publisher: Publisher::new(key, Config::default()),

@@ -36,8 +36,11 @@ pub(crate) use loss::Loss;
 use meeting::Meeting;
 use notebook::{CarefulSigner, Notebook};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
-use offst_funder::{Command, CommandId, ConnectionId, Effects, Environment, Funder, Input, Payment, Reply, Timing};
+use offst_funder::{
+    Command, CommandId, ConnectionId, Effects, Environment, Funder, HopKey, Input, LineKey, Payment, Reply, Timing,
+};
 use offst_ledger::Account;
+use offst_proto::fee_bound::FeeBounds;
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{Event, PaymentReport};
@@ -197,6 +200,10 @@ pub struct World {
     gone: BTreeMap<(usize, usize, Currency), i128>,
     /// Friends that their owners would remove with any balance.
     forgiven: BTreeSet<(usize, PublicKey)>,
+    /// The most that owners ever allowed to be written off without asking, credits.
+    allowed: BTreeMap<(usize, LineKey), u128>,
+    /// What was collected after it had been written off so.
+    collected_anyway: BTreeSet<(usize, HopKey)>,
     liars_are_gone: bool,
     /// Nodes that have lost state and have not got everything back yet.
     lost: BTreeSet<usize>,
@@ -307,7 +314,13 @@ impl World {
                 Node {
                     key: public_key(seed),
                     funder: Some(Funder::restore(public_key(seed), Disk::default().image()).expect("an empty disk")),
-                    environment: Environment { signer, verifier, random, timing: Timing::default() },
+                    environment: Environment {
+                        signer,
+                        verifier,
+                        random,
+                        timing: Timing::default(),
+                        fee_bounds: FeeBounds::default(),
+                    },
                     notebook,
                     disk: Disk::default(),
                     past: Vec::new(),
@@ -344,6 +357,8 @@ impl World {
             reconnects: false,
             gone: BTreeMap::new(),
             forgiven: BTreeSet::new(),
+            allowed: BTreeMap::new(),
+            collected_anyway: BTreeSet::new(),
             liars_are_gone: false,
             lost: BTreeSet::new(),
             replaced: BTreeSet::new(),
@@ -507,6 +522,11 @@ impl World {
     pub(crate) fn gift(&self, destination: usize, currency: &Currency, amount: u128) -> Purpose {
         let destination = Destination::Key(self.key(destination));
         Purpose::Spontaneous { destination, currency: currency.clone(), amount }
+    }
+
+    /// The same in the default currency.
+    pub fn gift_to(&self, destination: usize, amount: u128) -> Purpose {
+        self.gift(destination, &Currency::default(), amount)
     }
 
     /// Pays without an invoice.

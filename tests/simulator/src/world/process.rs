@@ -239,6 +239,7 @@ impl World {
         }
         self.check_limits(index);
         self.check_lines(index);
+        self.check_auto_write_offs(index);
         self.check_second_statements(index);
         self.check_lost_keys(index);
         self.check_denials(index);

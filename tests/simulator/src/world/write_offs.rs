@@ -5,7 +5,7 @@ use crate::reference::signed;
 use offst_funder::{Command, Funder, HopKey, LineKey, Reply, WriteOff};
 use offst_ledger::Account;
 use offst_proto::{Currency, RequestId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Node {
     /// What a friend may still collect of what was written off, credits.
@@ -48,6 +48,95 @@ impl World {
         assert_eq!(report.at_risk.amount, after, "what node {node} tells of what is at risk with node {friend}");
         (0..report.released.count).for_each(|_| self.faults.add(Fault::WrittenOff));
         self.tell(|| format!("the owner of node {node} writes off up to {up_to} at node {friend}: {report:?}"));
+    }
+
+    /// An owner allows that up to so much is written off without asking.
+    pub(crate) fn set_auto_write_off(&mut self, node: usize, friend: usize, currency: &Currency, up_to: u128) {
+        if !self.nodes[node].is_up() || self.nodes[node].writing.is_some() {
+            return;
+        }
+        let line = LineKey { friend: self.key(friend), currency: currency.clone() };
+        // A process that dies in this batch may have written it.
+        let allowed = self.allowed.entry((node, line)).or_default();
+        *allowed = up_to.max(*allowed);
+        self.command(node, Command::SetAutoWriteOff(name(friend), currency.clone(), up_to));
+        self.tell(|| format!("the owner of node {node} lets up to {up_to} be written off at node {friend} by itself"));
+    }
+
+    /// When the process of a node began that runs and knows all that it ever knew. None: there is none.
+    pub(crate) fn started(&self, node: usize) -> Option<u64> {
+        let runs = self.nodes[node].is_up() && !self.lost.contains(&node);
+        runs.then_some(self.nodes[node].booted)
+    }
+
+    /// What `node` has committed to `friend` for others, and has not ended.
+    pub(crate) fn bound_at(&self, node: usize, friend: usize, currency: &Currency) -> BTreeSet<RequestId> {
+        let account: Option<&Account> = self.nodes[node].find(self.key(friend), currency);
+        let pendings = account.into_iter().flat_map(|account| account.epoch()).flat_map(|epoch| epoch.pendings());
+        let ids = pendings.map(|(_, id, _)| id);
+        ids.filter(|id| account.is_some_and(|account| account.is_bound(*id))).collect()
+    }
+
+    /// The owner is told of what has been held for too long.
+    ///
+    /// # Panics
+    /// When something is missing. `held`: what was bound an overdue time ago, while the node has run.
+    pub(crate) fn check_overdue(
+        &mut self,
+        node: usize,
+        friend: usize,
+        currency: &Currency,
+        held: &BTreeSet<RequestId>,
+    ) {
+        if !self.nodes[node].is_up() || self.nodes[node].writing.is_some() {
+            return;
+        }
+        let still: Vec<_> = self.bound_at(node, friend, currency).intersection(held).copied().collect();
+        let id = self.command(node, Command::Friends);
+        let Some(Reply::Friends(friends)) = self.reply(node, id) else { return };
+        let lines = friends.iter().filter(|one| one.public_key == self.key(friend)).flat_map(|one| &one.lines);
+        let told: BTreeSet<_> = lines
+            .filter(|line| line.currency == *currency)
+            .flat_map(|line| line.overdue.iter().map(|request| request.request_id))
+            .collect();
+        for request in still {
+            assert!(told.contains(&request), "node {friend} holds {request}, and the owner of node {node} is not told");
+        }
+    }
+
+    /// What was written off without asking stays within what the owner has allowed, and ends when a friend collects of it.
+    ///
+    /// # Panics
+    /// When more is at risk, or it goes on.
+    pub(super) fn check_auto_write_offs(&mut self, index: usize) {
+        if self.allowed.keys().all(|(node, _)| *node != index) {
+            return;
+        }
+        let image = self.nodes[index].disk.image();
+        let mut at_risk = BTreeMap::<LineKey, u128>::new();
+        for (outgoing, write_off) in image.written_off.into_iter().filter(|(_, write_off)| write_off.is_automatic) {
+            *at_risk.entry(outgoing.line).or_default() += write_off.amount;
+        }
+        for (line, amount) in at_risk {
+            let allowed = self.allowed.get(&(index, line)).copied().unwrap_or_default();
+            assert!(amount <= allowed, "node {index} has {amount} at risk without asking, and {allowed} were allowed");
+        }
+        let disk = &self.nodes[index].disk;
+        let losses: Vec<_> = disk
+            .forwarded
+            .iter()
+            .filter(|report| report.from.is_none())
+            .map(|report| LineKey { friend: report.to, currency: report.currency.clone() }.hop(report.request_id))
+            .filter(|outgoing| disk.written_off.get(outgoing).is_some_and(|write_off| write_off.is_automatic))
+            .collect();
+        for outgoing in losses {
+            if !self.collected_anyway.insert((index, outgoing.clone())) {
+                continue;
+            }
+            let record = image.friends.iter().find(|(key, _)| *key == outgoing.line.friend);
+            let is_off = record.is_none_or(|(_, record)| record.auto_write_offs.is_empty());
+            assert!(is_off, "node {index} has lost by {}, and goes on writing off without asking", outgoing.id);
+        }
     }
 
     /// Requests of others that a mediator has committed and that have not ended: the mediator, the friend that holds it, and in
