@@ -33,7 +33,7 @@ fn core() -> (Core, TempDir) {
         batch_max: settings.batch_max,
         route_reuse_ms: settings.route_reuse_ms,
     };
-    let core = Core::load(&database, identity(1), settings.timing, outside).unwrap();
+    let core = Core::load(&database, identity(1), settings.timing, settings.fee_bounds, outside).unwrap();
     let ticket = FriendTicket { public_key: friend(), relays: vec![], address: None };
     let new =
         NewFriend { name: "bob".into(), ticket, balance: 0, currency: Currency::default(), max_debt: 9, open: true };
