@@ -83,9 +83,14 @@ impl Batch<'_> {
     }
 
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
-    /// ids of our payments and could bring a part back over the account by which it left.
+    /// ids of our payments and could bring a part back over the account by which it left. Whatever else is said to be a ring is
+    /// none of ours: it would be carried for nothing to somebody who sells something.
     pub(crate) fn check_homecoming(&self, incoming: &HopKey, request: &Request) -> Result<(), CancelReason> {
         let payment = self.state.payments.get(&request.payment_id).filter(|payment| payment.circle.is_some());
+        let is_ring = payment.is_some_and(|payment| payment.circle == Some(Circle::Clearing));
+        if request.clearing != is_ring {
+            return Err(CancelReason::Loop);
+        }
         let Some(payment) = payment else { return Ok(()) };
         let part = payment.parts.get(&request.id).ok_or(CancelReason::Loop)?;
         if last_hop(self.state.local, &part.route).from != incoming.line.friend

@@ -8,7 +8,8 @@ use offst_proto::payment::NO_PROOF;
 use offst_proto::report::{ClearingReport, PaymentKind, PaymentReport, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Operation, Request};
-use offst_proto::{Currency, PaymentId, Rate};
+use offst_proto::{Currency, PaymentId, Rate, RequestId};
+use offst_simulator::keys::Dice;
 use offst_simulator::{CRASHES, Paths, World, name};
 
 /// A ring: each node is a friend of the next, and owes it `debts[node]`.
@@ -354,4 +355,37 @@ fn clearing_only_ever_makes_debts_smaller() {
         }
     }
     assert!(cleared > 0, "something was cleared");
+}
+
+/// 1 owes 2, and 0 owes 1. 2 buys something from 0 over 1, says that it is a ring, and would pay nothing for being carried.
+#[test]
+fn a_purchase_that_is_said_to_be_a_ring_ends_at_its_seller() {
+    let mut world = ring(&[100, 100, 0], 1000, &[1]);
+    let [buyer, mediator, seller] = [2, 1, 0];
+    world.ask(mediator, Command::SetFriendRate(name(buyer), Currency::default(), Rate { mul: 0, add: 50 }));
+    world.settle();
+    let before = (world.balance(mediator, buyer), world.balance(mediator, seller));
+    world.make_puppet(buyer);
+    for clearing in [true, false] {
+        let mut dice = Dice::new(3);
+        let purchase = Request {
+            id: RequestId::random(&mut dice),
+            payment_id: PaymentId::random(&mut dice),
+            invoice_id: None,
+            amount: 80,
+            total: 80,
+            fees_left: if clearing { 0 } else { 50 },
+            patience_ms: 20_000,
+            route: vec![world.key(seller)],
+            proof: NO_PROOF,
+            clearing,
+        };
+        let id = purchase.id;
+        let statement = world.statement(buyer, mediator, vec![Operation::Request(Box::new(purchase))]);
+        world.state(buyer, mediator, statement);
+        world.settle();
+        let is_pending = world.nodes[mediator].account(world.key(buyer)).pending(Direction::Incoming, id).is_some();
+        assert_eq!(is_pending, !clearing, "only one that pays for being carried is answered");
+    }
+    assert_eq!((world.balance(mediator, buyer), world.balance(mediator, seller)), before);
 }
