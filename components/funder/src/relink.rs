@@ -227,7 +227,9 @@ impl Batch<'_> {
             !self.state.origins.contains_key(&outgoing)
                 && !self.state.written_off.contains_key(&outgoing)
                 && pending.is_some_and(|onward| {
-                    onward.stage.is_committed() && onward.stage.lock() == Some(lock) && onward.amount <= amount
+                    let is_same_lock = onward.stage.lock() == Some(lock) || offst_ledger::mutant!(RelinkAnyLock);
+                    let fits = onward.amount <= amount || offst_ledger::mutant!(RelinkAnyAmount);
+                    onward.stage.is_committed() && is_same_lock && fits
                 })
         })
     }

@@ -91,6 +91,26 @@ mutants! {
     WaiveAnyFee = "waive-any-fee",
     /// A friend that was overdue once gets nothing any more.
     StayOverdue = "stay-overdue",
+    /// An invoice is paid with as many credits of another currency.
+    PayInOtherCurrency = "pay-in-other-currency",
+    /// A seller keeps as many parts of one payment as anybody sends.
+    EndlessGroup = "endless-group",
+    /// A request is carried back to the friend it came from.
+    SendBack = "send-back",
+    /// After a loss requests are tied together whose locks differ.
+    RelinkAnyLock = "relink-any-lock",
+    /// After a loss a request is tied to one that costs more than it brings.
+    RelinkAnyAmount = "relink-any-amount",
+    /// Whoever may have forgotten how a request ended says that it knows nothing of it.
+    UnknownInDoubt = "unknown-in-doubt",
+    /// A signature of one's own under other words than one remembers is taken for one's own words.
+    IgnoreOwnFork = "ignore-own-fork",
+    /// What is pending on an account is forgotten when a debt on it is cleared.
+    ClearPending = "clear-pending",
+    /// A ring of debts comes home over an account on which nothing is owed.
+    ClearNothing = "clear-nothing",
+    /// A promise that the last run has made is never overdue.
+    ForgetOverdue = "forget-overdue",
 }
 
 #[cfg(mutant)]

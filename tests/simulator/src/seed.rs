@@ -103,20 +103,27 @@ pub fn live_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
         }
         life.heal();
         life.check();
+        life.check_purses();
     }));
     match (lived, life) {
         (Ok(()), Some(life)) => Ok(outcome(life)),
         (result, life) => {
-            let text = result.err().map(|panic| {
-                let text = panic.downcast_ref::<String>().cloned();
-                text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            });
-            let reason = text.flatten().unwrap_or_else(|| "the world ended without a word".to_owned());
+            let reason = result.err().map_or_else(|| SILENT.to_owned(), sentence);
             let story = life.and_then(|life| life.world.story).unwrap_or_default();
             Err(Failure { reason, story })
         }
     }
 }
+
+/// What a checker said.
+pub(crate) fn sentence(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| SILENT.to_owned())
+}
+
+/// Of a panic that has no text.
+const SILENT: &str = "the world ended without a word";
 
 fn outcome(life: Life) -> Outcome {
     let payments = |wanted: Progress| {
