@@ -12,6 +12,8 @@ use offst_proto::{Currency, Rate, RequestId};
 const DAY_MS: u64 = 24 * 3_600_000;
 /// How long everybody sleeps at the end when budgets are looked at: longer than a month.
 const ALL_PERIODS_MS: u64 = 32 * DAY_MS;
+/// What owners pay in fees without being asked, for payments of any size, credits.
+const FEES_UNASKED: u128 = 50;
 /// How many statements fill a window that nobody acknowledges.
 const WINDOW: usize = offst_proto::limits::UNACKNOWLEDGED_MAX;
 /// How many steps somebody waits at most for a request to come so far.
@@ -40,6 +42,24 @@ impl Life {
                 }
                 world.grant(node, budgets);
             }
+        }
+    }
+
+    /// Where mediators ask for much, nobody pays for a service that he did not mean: not more than the amount, or a few credits.
+    ///
+    /// # Panics
+    /// When somebody does who has said nothing of fees.
+    pub(crate) fn check_dear_fees(&self) {
+        if !self.mix.has(Kind::Fees) {
+            return;
+        }
+        for (buyer, order) in self.orders.iter().filter(|(_, order)| order.max_fee.is_none()) {
+            let Some(payment) = self.world.nodes[*buyer].disk.payment(order.payment_id) else { continue };
+            let (total, fees) = (payment.total, payment.fees());
+            assert!(
+                fees <= total.max(FEES_UNASKED),
+                "node {buyer} pays {fees} in fees for {total}, and its owner has said nothing of fees"
+            );
         }
     }
 

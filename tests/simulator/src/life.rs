@@ -523,6 +523,7 @@ impl Life {
         if self.mix.has(Kind::Patience) {
             self.world.advance(PATIENCE_MS_MAX);
         }
+        self.check_dear_fees();
         self.world.check_face_values(&self.honest(), &self.currencies);
         self.leave_liars();
         let ends = self.honest_ends();

@@ -27,6 +27,7 @@ pub(super) fn a_fork_of_our_own() {
     limit(&mut world, 800);
     limit(&mut world, 900);
     let signed = world.nodes[1].account(world.key(0)).epoch().map(|epoch| epoch.mine.seq);
+    let before = world.nodes[1].account(world.key(0)).epoch().map(|epoch| epoch.number);
     world.nodes[0].is_frozen = false;
     world.replace_disk(0, newer, false);
     let known = world.nodes[0].account(world.key(1)).epoch().map(|epoch| epoch.theirs.seq);
@@ -36,9 +37,11 @@ pub(super) fn a_fork_of_our_own() {
     );
     world.connect_all();
     world.advance(1_000);
+    let account = world.nodes[1].account(world.key(0));
+    let begun = account.epoch().map(|epoch| epoch.number);
     assert!(
-        world.nodes[1].disk.is_recovering(),
-        "node 1 was shown its own signature under words that it does not know, and trusts its disk: {:?}",
-        world.nodes[1].account(world.key(0)).status()
+        begun > before && account.is_resumed(),
+        "node 1 was shown its own signature under words that it does not know, and does not recover: {:?} in epoch {begun:?}",
+        account.status()
     );
 }

@@ -18,6 +18,8 @@ const BUYERS: [usize; 2] = [1, 2];
 const CARRIERS: [usize; 2] = [3, 4];
 /// How long something takes to come right by itself, ms.
 const A_WHILE_MS: u64 = 120_000;
+/// Long enough for an account to come back, ms.
+const A_BLINK_MS: u64 = 300;
 /// Less than a seller waits for the promise of a buyer's, ms.
 const A_MOMENT_MS: u64 = 5_000;
 /// What the two mediators of each payment take.
@@ -77,10 +79,15 @@ fn is_bound(world: &World, carrier: usize, id: RequestId) -> bool {
     account.is_bound(id) && account.pending(Direction::Outgoing, id).is_some_and(|pending| pending.stage.is_committed())
 }
 
-fn lose_everything(world: &mut World) {
+/// `first`: friends that are back before the others, in this order.
+fn lose_everything(world: &mut World, first: &[usize]) {
     let friends = [BUYERS, CARRIERS].concat();
     world.lose(MIDDLE, &friends, Loss::Everything);
     world.start(MIDDLE);
+    for friend in first {
+        world.connect(MIDDLE, *friend);
+        world.advance(A_BLINK_MS);
+    }
     world.connect_all();
     world.advance(A_MOMENT_MS);
     for friend in friends {
@@ -104,7 +111,7 @@ pub(super) fn by_lock() {
         }
         let [(first, lock), (second, other)] = locks[..] else { unreachable!("two payments") };
         assert!(first == second && lock != other, "one id, two locks");
-        lose_everything(&mut world);
+        lose_everything(&mut world, &[]);
         for carrier in CARRIERS {
             world.nodes[seller_of(carrier)].is_frozen = false;
         }
@@ -143,7 +150,7 @@ pub(super) fn by_amount() {
     world.state(seller, accomplice, statement);
     world.settle();
     assert!(is_bound(&world, accomplice, id), "both are promised");
-    lose_everything(&mut world);
+    lose_everything(&mut world, &[carrier, thief]);
     world.nodes[seller_of(carrier)].is_frozen = false;
     world.connect_all();
     world.advance(A_WHILE_MS);
