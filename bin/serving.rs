@@ -4,6 +4,7 @@ use crate::files::{load_identity, load_ticket};
 use crate::folder::Folder;
 use crate::metrics::{self, Samples};
 use crate::outcome::{Explain, Failure, Outcome, say};
+use crate::quiet_log::{QuietLog, REPORT_TIME};
 use offst_crypto::Identity;
 use offst_proto::ticket::{Address, ServerTicket, Ticket, TicketError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,11 +28,9 @@ pub struct Places {
     pub metrics: Option<SocketAddr>,
 }
 
-/// Logs to stderr: `info` and worse, or what `RUST_LOG` says.
+/// Logs to stderr: `info` and worse, of libraries of others `warn` and worse, or what `RUST_LOG` says.
 pub fn start_logging() {
-    let environment = env_logger::Env::default().default_filter_or("info");
-    // The first call counts; a second logger in one process would be a test's.
-    let _ = env_logger::Builder::from_env(environment).try_init();
+    QuietLog::start();
 }
 
 /// The identity of a server and the ticket in its folder, which must name that identity.
@@ -68,10 +67,20 @@ pub fn run(server: impl AsyncFnOnce(CancellationToken) -> Outcome) -> Outcome {
         let terminate = signal(SignalKind::terminate()).or_failed("no signals")?;
         let interrupt = signal(SignalKind::interrupt()).or_failed("no signals")?;
         tokio::spawn(stop_on_signals(terminate, interrupt, stop.clone()));
+        tokio::spawn(report_left_out());
         server(stop).await
     });
     runtime.shutdown_timeout(SHUTDOWN_TIME);
+    log::logger().flush();
     outcome
+}
+
+/// Says from time to time what is not in the log.
+async fn report_left_out() {
+    loop {
+        tokio::time::sleep(REPORT_TIME).await;
+        log::logger().flush();
+    }
 }
 
 async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {

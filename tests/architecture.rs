@@ -80,6 +80,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("env_logger", &[BIN]),
     ("qrcode", &[BIN]),
     ("rpassword", &[BIN]),
+    // The limit of open files.
+    ("rustix", &[BIN]),
     ("tempfile", &[BIN]),
 ];
 
@@ -118,11 +120,14 @@ const DECISIONS: &[&str] = &[
     "index_server/src/search/split.rs",
     "index_server/src/search/task.rs",
     "index_server/src/shares.rs",
+    "relay/src/allowance.rs",
     "relay/src/rate.rs",
     "relay/src/registry.rs",
     "secure_channel/src/backoff.rs",
     "secure_channel/src/certificate.rs",
+    "secure_channel/src/crowd.rs",
     "secure_channel/src/keepalive.rs",
+    "secure_channel/src/network.rs",
 ];
 
 /// What a decision does not see: sockets, tasks, clocks, and orders that differ from run to run.

@@ -2,12 +2,16 @@
 
 mod town;
 
+use offst_crypto::Identity;
+use offst_proto::ticket::Ticket;
+use offst_secure_channel::Authenticator;
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use town::{Running, Said, scrape};
 
 /// A server program and how its `init` is called.
@@ -44,7 +48,12 @@ const PROGRAMS: [&Program; 2] = [&RELAY, &INDEX];
 
 impl Program {
     fn command(&self) -> Command {
-        let mut command = Command::new(self.executable);
+        self.command_of(self.executable)
+    }
+
+    /// Another program, with what this one's environment should be.
+    fn command_of(&self, executable: &str) -> Command {
+        let mut command = Command::new(executable);
         command.env_remove("OFFST_HOME").env_remove("OFFST_PASSPHRASE").env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
@@ -358,4 +367,55 @@ fn a_reader_that_goes_away_ends_the_program_without_a_word() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(1), ""));
     }
+}
+
+/// Waits in the log of a relay that is started under this limit of open files.
+fn log_under_limit(limit: &str) -> (Running, String) {
+    let installed = RELAY.initialised();
+    let mut shell = RELAY.command_of("sh");
+    shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), RELAY.executable, "run"]);
+    shell.args(RELAY.listen).arg("--dir").arg(&installed.folder);
+    let mut running = Running::start(shell);
+    let log = running.logged("[WARN").split_once("] ").map(|(_, line)| line.to_owned()).unwrap_or_default();
+    (running, log)
+}
+
+#[test]
+fn too_few_open_files_are_raised_as_far_as_they_can_be_and_then_named() {
+    let hard_limit = "-Sn 256 && ulimit -Hn 4096";
+    let (running, log) = log_under_limit(hard_limit);
+    assert!(log.starts_with("only 4096 files and sockets may be open at a time"), "{log}");
+    assert!(log.contains("the settings need up to 11216"), "{log}");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
+    let open_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(open_files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["4096", "4096"]);
+    running.stop();
+}
+
+/// A node that is refused is no news the hundredth time.
+#[test]
+fn whoever_is_refused_again_and_again_does_not_fill_the_log() {
+    let installed = RELAY.initialised();
+    std::fs::write(installed.file("toml"), "connections_per_address_max = 1\n").unwrap();
+    let ticket = std::fs::read_to_string(installed.file("ticket")).unwrap();
+    let relay = Ticket::from_toml(&ticket).unwrap().into_relay().unwrap().public_key;
+    let mut running = installed.start(&[]);
+    let address = running.logged("listening at ").parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let caller = |seed: u8| Authenticator::new(&Identity::from_seed([seed; 32]));
+        let connect = async |seed| caller(seed).connect_tcp(&address, relay, Duration::from_secs(60)).await.unwrap();
+        let _first = connect(0).await;
+        for seed in 1..=60 {
+            let mut refused = connect(seed).await;
+            // Its end is the event: the relay has made up its mind.
+            refused.shutdown().await.unwrap();
+            let _ = refused.read_to_end(&mut vec![]).await;
+        }
+    });
+    running.signal("-TERM");
+    let log = running.end().err;
+    let refused: Vec<_> = log.lines().filter(|line| line.contains(" refused ")).collect();
+    assert!((10..20).contains(&refused.len()), "{log}");
+    assert!(log.contains("lines like this were left out, because there were too many: refused "), "{log}");
 }

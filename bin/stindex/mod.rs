@@ -9,6 +9,7 @@ use crate::files::Readers;
 use crate::folder::Folder;
 use crate::leftovers;
 use crate::manual::Manual;
+use crate::open_files;
 use crate::outcome::{self, Explain, Failure, Outcome};
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
@@ -222,6 +223,9 @@ fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
     let limits = settings.limits().or_input(path.display())?;
     let (identity, ticket) = serving::load_server(&folder, "client.ticket", Ticket::into_index_client)?;
     let (_, federation_ticket) = serving::load_server(&folder, "server.ticket", Ticket::into_index_server)?;
+    // Nodes and other index servers have a socket each on which strangers call.
+    let handshakes = limits.handshakes.handshakes_max.saturating_mul(2);
+    open_files::allow(limits.connections_max.saturating_add(handshakes));
     serving::run(async |stop| {
         let listener = serving::listen(places.listen.or(settings.listen), &ticket.address).await?;
         let federation_place = listen_federation.or(settings.listen_federation);

@@ -6,6 +6,7 @@ use super::trusted::TrustedApps;
 use super::{database_failure, existing};
 use crate::files::{self, Readers};
 use crate::leftovers;
+use crate::open_files;
 use crate::outcome::{Explain, Failure, Outcome};
 use crate::serving::{self, Places};
 use crate::settings;
@@ -18,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+/// Friends for whose direct connections there should be room, with the node's relays and index servers.
+const DIRECT_FRIENDS: usize = 1024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
@@ -95,6 +99,16 @@ pub(super) fn run(Run { dir, places, friends }: Run) -> Outcome {
     if let Some(sentence) = reading.faults.values().next() {
         return Err(Failure::input(format!("{sentence}; repair the file, or remove it to trust its app no longer")));
     }
+    open_files::allow(
+        [
+            node_settings.apps.connections_max,
+            node_settings.apps.handshakes.handshakes_max,
+            node_settings.direct.handshakes.handshakes_max,
+            DIRECT_FRIENDS,
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add),
+    );
     serving::run(async |stop| {
         let apps = serving::listen(places.listen.or(file.listen), &ticket.address).await?;
         let (friends, friend_address) = (friends.listen(&ticket.address).await?, friends.friend_address);

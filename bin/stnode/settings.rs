@@ -92,6 +92,8 @@ crate::settings! {
         relay_events_max: usize = defaults().relay.events_max,
         /// Most bytes from one relay that wait to be read.
         relay_unread_bytes_max: u64 = defaults().relay.unread_bytes_max,
+        /// Bytes a second that are read from one relay. Each frame counts for 64 bytes more, a call for 16384.
+        relay_bytes_per_second: u64 = defaults().relay.bytes_per_second,
         /// An index server is told of changes at most once in this time, milliseconds.
         index_publish_interval_ms: u64 = defaults().index.publish_interval_ms,
         /// How long what an index server was told stands; half of it later it is told again, milliseconds, at most 3600000.
@@ -196,6 +198,7 @@ impl NodeFile {
                 substreams_max: self.relay_substreams_max,
                 events_max: self.relay_events_max,
                 unread_bytes_max: self.relay_unread_bytes_max,
+                bytes_per_second: self.relay_bytes_per_second,
             },
             index: Config {
                 publish_interval_ms: self.index_publish_interval_ms,

@@ -5,6 +5,7 @@ use crate::folder::Folder;
 use crate::leftovers;
 use crate::manual::Manual;
 use crate::metrics::Samples;
+use crate::open_files;
 use crate::outcome::{self, Explain, Outcome};
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
@@ -89,9 +90,10 @@ crate::settings! {
         listen: Option<SocketAddr> = None => "0.0.0.0:8000",
         /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
         metrics: Option<SocketAddr> = None => "127.0.0.1:9100",
-        /// Most connections at the same time; an idle one holds some 20 kB.
+        /// Most connections at the same time; an idle one holds some 20 kB. One more ends the newest of the busiest address, if
+        /// its own is not as busy.
         connections_max: usize = Limits::default().connections_max,
-        /// Most connections from one address (IPv6: from one /64).
+        /// Most connections from one address (IPv6: from one /64; twice as many from one /56, four times from one /48).
         connections_per_address_max: usize = Limits::default().connections_per_address_max,
         /// Most substreams of one node, those it opened and those others opened to it.
         substreams_per_node_max: usize = Limits::default().substreams_per_node_max,
@@ -105,8 +107,18 @@ crate::settings! {
         in_flight_per_node_bytes_max: u64 = Limits::default().in_flight_per_node_bytes_max,
         /// Most bytes on their way in the whole relay: the memory that traffic may take.
         in_flight_bytes_max: u64 = Limits::default().in_flight_bytes_max,
-        /// Bytes a second that are read from one node; one that sends faster is slowed down.
+        /// Bytes a second that are read from one node; one that sends faster is slowed down. Each frame counts for 64 bytes more,
+        /// a new substream and a refused call for 16384 each.
         bytes_per_second_per_node: u64 = Limits::default().bytes_per_second_per_node,
+        /// The same for all nodes at one address together (IPv6: as for connections_per_address_max). Each has at least its
+        /// even part of it.
+        bytes_per_second_per_address: u64 = Limits::default().bytes_per_second_per_address,
+        /// Substreams a second that one node may reset before it is disconnected; as many as it can have open, at once.
+        resets_per_second_per_node: u64 = Limits::default().resets_per_second_per_node,
+        /// Calls a second from one node to another that watches it, as friends do.
+        calls_per_second_per_pair: u64 = Limits::default().calls_per_second_per_pair,
+        /// Calls a second to one node from all nodes together that it does not watch.
+        calls_per_second_from_strangers: u64 = Limits::default().calls_per_second_from_strangers,
         /// Most connections at the same time that have not shown their key yet.
         handshakes_max: usize = HandshakeLimits::default().handshakes_max,
         /// Most of them from one address.
@@ -142,6 +154,10 @@ impl RelaySettings {
             in_flight_per_node_bytes_max: self.in_flight_per_node_bytes_max,
             in_flight_bytes_max: self.in_flight_bytes_max,
             bytes_per_second_per_node: self.bytes_per_second_per_node,
+            bytes_per_second_per_address: self.bytes_per_second_per_address,
+            resets_per_second_per_node: self.resets_per_second_per_node,
+            calls_per_second_per_pair: self.calls_per_second_per_pair,
+            calls_per_second_from_strangers: self.calls_per_second_from_strangers,
         };
         check_keepalive("", limits.keepalive)?;
         Ok(limits)
@@ -155,6 +171,7 @@ fn samples(counters: &Counters) -> Samples {
         ("handshakes_surplus", &counters.handshakes.surplus),
         ("nodes", &counters.nodes),
         ("connections_refused", &counters.connections_refused),
+        ("connections_evicted", &counters.connections_evicted),
         ("displaced", &counters.displaced),
         ("dead", &counters.dead),
         ("misbehaved", &counters.misbehaved),
@@ -179,6 +196,8 @@ fn run(Run { dir, places }: Run) -> Outcome {
     let settings: RelaySettings = settings::load(&path)?;
     let limits = settings.limits().or_input(path.display())?;
     let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_relay)?;
+    // A few more are told why they cannot stay.
+    open_files::allow(limits.connections_max.saturating_add(limits.handshake.handshakes_max).saturating_add(128));
     serving::run(async |stop| {
         let listener = serving::listen(places.listen.or(settings.listen), &ticket.address).await?;
         let counters = Arc::new(Counters::default());

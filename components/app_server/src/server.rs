@@ -10,7 +10,7 @@ use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_capnp::message;
 use offst_crypto::PublicKey;
 use offst_proto::wire::app_capnp::{NOT_TRUSTED, node};
-use offst_secure_channel::{Accepted, Acceptor, Authenticator, SecureStream};
+use offst_secure_channel::{Accepted, Acceptor, Authenticator, SecureStream, address_group};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -149,7 +149,7 @@ impl Server {
     ) {
         let app = App { public_key, grants: self.grants.clone() };
         let Some(granted) = app.permissions() else {
-            log::info!("refused the app {public_key} at {address}: it is not trusted");
+            log::info!(peer:% = address_group(address.ip()); "refused the app {public_key} at {address}: it is not trusted");
             // Strangers get an explanation while there are few of them.
             if refusals.len() < self.limits.connections_per_app_max {
                 refusals.spawn_local(async move {
@@ -161,7 +161,7 @@ impl Server {
         };
         let stop = stop.child_token();
         let Some(number) = self.connections.borrow_mut().open(public_key, stop.clone(), &self.limits) else {
-            log::warn!("closed the connection of the app {public_key} from {address}: too many connections");
+            log::warn!(peer:% = public_key; "closed the connection of the app {public_key} from {address}: too many connections");
             return;
         };
         log::debug!("the app {public_key} connected from {address} with the permissions \"{granted}\"");

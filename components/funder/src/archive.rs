@@ -17,8 +17,8 @@ pub trait Archive {
     /// The disk failed, as for all of these.
     fn peer_backup(&self, friend: PublicKey) -> Result<Option<Vec<u8>>, Self::Error>;
 
-    /// The preimages of those of these requests that were collected since `since_ms` (unix): carried on or received. `from`:
-    /// only those that came from this friend.
+    /// The preimages of those of these requests that were collected, however long ago: carried on or received. `from`: only those
+    /// that came from this friend.
     ///
     /// # Errors
     /// See the trait's error.
@@ -26,7 +26,6 @@ pub trait Archive {
         &self,
         from: Option<PublicKey>,
         ids: &BTreeSet<RequestId>,
-        since_ms: u64,
     ) -> Result<BTreeMap<RequestId, Preimage>, Self::Error>;
 }
 
@@ -42,20 +41,15 @@ pub enum Inquiry {
         /// Those of them that were pending when the question came. They are asked for before the database is read, so that
         /// none can slip through between.
         pending: BTreeSet<RequestId>,
-        /// Preimages of those of them that were collected on an account that has stopped: they are known without the database,
-        /// however long ago it was.
+        /// Preimages of those of them that were collected on an account that has stopped: they are known without the database.
         unheard: BTreeMap<RequestId, Preimage>,
         /// What is said of the others that were not collected.
         otherwise: End,
-        /// Collected before this time (unix ms) is forgotten.
-        since_ms: u64,
     },
     /// Preimages that we know ourselves, whoever the requests came from.
     Own {
         /// The requests.
         ids: BTreeSet<RequestId>,
-        /// Collected before this time (unix ms) does not matter.
-        since_ms: u64,
     },
 }
 
@@ -85,10 +79,10 @@ impl Inquiry {
     pub fn look_up<A: Archive>(self, friend: PublicKey, archive: &A) -> Result<Found, A::Error> {
         Ok(match self {
             Inquiry::PeerBackup => Found::PeerBackup(archive.peer_backup(friend)?),
-            Inquiry::Ends { ids, pending, unheard, otherwise, since_ms } => {
+            Inquiry::Ends { ids, pending, unheard, otherwise } => {
                 let is_open = |id: &RequestId| !pending.contains(id) && !unheard.contains_key(id);
                 let wanted = ids.iter().copied().filter(is_open).collect();
-                let mut collected = archive.preimages(Some(friend), &wanted, since_ms)?;
+                let mut collected = archive.preimages(Some(friend), &wanted)?;
                 collected.extend(unheard);
                 let end = |id: &RequestId| match collected.get(id) {
                     Some(preimage) => End::Collected(*preimage),
@@ -97,8 +91,8 @@ impl Inquiry {
                 };
                 Found::Ends(ids.iter().map(|id| (*id, end(id))).collect())
             }
-            Inquiry::Own { ids, since_ms } => {
-                let preimages = archive.preimages(None, &ids, since_ms)?;
+            Inquiry::Own { ids } => {
+                let preimages = archive.preimages(None, &ids)?;
                 Found::Own { ids, preimages }
             }
         })

@@ -15,13 +15,18 @@
 //! not taken.
 //!
 //! A payment counts in the period in which it ends, and in every one while it is under way. So what is paid in a period
-//! never exceeds the budget. A period begins with the first order after the end of the one before, and is durable with
-//! it; a clock that jumps back does not bring it about again.
+//! never exceeds the budget. A period begins with the first order in it, and is durable with it.
+//!
+//! Clocks jump. Two periods are remembered: the one that runs, and another one, from before a jump or from where the clock had
+//! jumped to. Neither comes about again, nor does one before both, or one that was dropped between them. What lies between the
+//! two has never run, so a clock that was ahead and is right again stops nobody. (What is under way while a clock jumps between two
+//! periods that have both run counts where it ends: there the sum may be exceeded by it, once.)
 
 use crate::machine::Batch;
 use crate::records::{Payment, Progress};
 use offst_crypto::PublicKey;
 use offst_proto::budget::{Budget, BudgetReport, Budgets, Period};
+use offst_proto::calendar::DAY_MS;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::{Currency, PaymentId};
 use std::collections::BTreeMap;
@@ -37,7 +42,13 @@ pub struct Spending {
     pub until_ms: u64,
     /// What was paid in it, fees included, credits.
     pub spent: u128,
+    /// When another period is over in which something was paid, unix ms, and what: the last one, or the one that a clock had shown
+    /// that was ahead.
+    pub other: Option<(u64, u128)>,
 }
+
+/// A period that ends later than this was begun by a clock that was ahead: no period is half as long.
+const FAR_MS: u64 = 62 * DAY_MS;
 
 /// What was spent by each application, in each currency.
 pub type Spendings = BTreeMap<(PublicKey, Currency), Spending>;
@@ -47,13 +58,33 @@ impl Spending {
     /// on counting in the one that runs now.
     fn running(stored: Option<&Spending>, since_ms: u64, budget: &Budget, now_ms: u64) -> Spending {
         let until_ms = budget.period.map_or(u64::MAX, |period| period.end_ms(now_ms));
-        let fresh = Spending { since_ms, period: budget.period, until_ms, spent: 0 };
+        let fresh = Spending { since_ms, period: budget.period, until_ms, spent: 0, other: None };
         match stored.filter(|stored| stored.since_ms == since_ms) {
             None => fresh,
+            Some(stored) if stored.period == budget.period => stored.at(fresh, now_ms),
             // `u64::MAX` is no moment.
             Some(stored) if stored.until_ms <= now_ms && stored.until_ms < u64::MAX => fresh,
-            Some(stored) if stored.period != budget.period => Spending { spent: stored.spent, ..fresh },
-            Some(stored) => *stored,
+            Some(stored) => Spending { spent: stored.spent, ..fresh },
+        }
+    }
+
+    /// The same at another time, in a period of its own if that has never run before. `fresh`: the period of that time.
+    fn at(&self, fresh: Spending, now_ms: u64) -> Spending {
+        let here = (self.until_ms, self.spent);
+        let (early, late) = match self.other {
+            Some(other) => (Some(here.min(other)), here.max(other)),
+            None => (None, here),
+        };
+        let run = |(until_ms, spent), other| Spending { until_ms, spent, other, ..fresh };
+        match early {
+            _ if fresh.until_ms == late.0 => run(late, early),
+            _ if fresh.until_ms > late.0 => run((fresh.until_ms, 0), Some(late)),
+            Some(early) if fresh.until_ms < early.0 && early.0 - now_ms > FAR_MS => {
+                // A clock has shown two times that were far ahead. What was spent there counts here, for once.
+                run((fresh.until_ms, early.1), Some(late))
+            }
+            Some(early) if fresh.until_ms <= early.0 => run(early, Some(late)),
+            Some(_) | None => run((fresh.until_ms, 0), Some(late)),
         }
     }
 }
@@ -64,6 +95,11 @@ impl Canonical for Spending {
         encoder.option(&self.period);
         encoder.u64(self.until_ms);
         encoder.u128(self.spent);
+        // Left out where there is none, as it was before clocks had been found to jump.
+        if let Some((until_ms, spent)) = self.other {
+            encoder.u64(until_ms);
+            encoder.u128(spent);
+        }
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -72,6 +108,7 @@ impl Canonical for Spending {
             period: decoder.option()?,
             until_ms: decoder.u64()?,
             spent: decoder.u128()?,
+            other: if decoder.is_at_end() { None } else { Some((decoder.u64()?, decoder.u128()?)) },
         })
     }
 }
@@ -208,7 +245,6 @@ mod tests {
     use super::*;
     use crate::records::Circle;
     use offst_crypto::Identity;
-    use offst_proto::calendar::DAY_MS;
     use proptest::prelude::*;
 
     fn key(seed: u8) -> PublicKey {
@@ -247,10 +283,15 @@ mod tests {
             assert_eq!(Payment::from_canonical_bytes(&payment.to_canonical_bytes()), Ok(payment));
         }
         assert!((bytes.len() - 31..bytes.len()).all(|end| Payment::from_canonical_bytes(&bytes[..end]).is_err()));
-        let spending = Spending { since_ms: 7, period: Some(Period::Week), until_ms: DAY_MS, spent: 380 };
-        let bytes = spending.to_canonical_bytes();
-        assert_eq!(Spending::from_canonical_bytes(&bytes), Ok(spending));
-        assert!((0..bytes.len()).all(|end| Spending::from_canonical_bytes(&bytes[..end]).is_err()));
+        let one = Spending { since_ms: 7, period: Some(Period::Week), until_ms: DAY_MS, spent: 380, other: None };
+        let two = Spending { other: Some((9, 10)), ..one };
+        let [short, long] = [one, two].map(|spending| {
+            let bytes = spending.to_canonical_bytes();
+            assert_eq!(Spending::from_canonical_bytes(&bytes), Ok(spending));
+            bytes
+        });
+        let mut parts = (0..long.len()).filter(|end| *end != short.len());
+        assert!(parts.all(|end| Spending::from_canonical_bytes(&long[..end]).is_err()));
     }
 
     #[test]
@@ -301,12 +342,11 @@ mod tests {
             let (mut stored, mut payments, mut now_ms) = (Spendings::new(), Vec::new(), 0);
             // By the end of the period in which it was paid: one that is over never comes again.
             let mut paid: BTreeMap<u64, u128> = BTreeMap::new();
+            let mut newest_ms = 0;
+            let end_ms = |unix_ms| period.map(|period| period.end_ms(unix_ms));
             for step in steps {
                 let (report, running) = standing(&budget, whose, &stored, payments.iter(), now_ms);
                 prop_assert!(report.spent + report.under_way <= budget.amount);
-                if let Some(before) = stored.get(&place) {
-                    prop_assert!(running == *before || (now_ms >= before.until_ms && running.until_ms > before.until_ms));
-                }
                 match step {
                     Step::Order(amount) if amount <= report.left() => {
                         stored.insert(place.clone(), running);
@@ -323,7 +363,12 @@ mod tests {
                         }
                     }
                     Step::Order(_) | Step::End(..) => {}
-                    Step::Clock(unix_ms) => now_ms = unix_ms,
+                    // What is under way is not carried between periods that have both run.
+                    Step::Clock(unix_ms) if payments.is_empty() || end_ms(unix_ms) > end_ms(newest_ms) => {
+                        now_ms = unix_ms;
+                        newest_ms = newest_ms.max(unix_ms);
+                    }
+                    Step::Clock(_) => {}
                 }
             }
         }

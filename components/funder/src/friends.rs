@@ -180,7 +180,7 @@ impl Batch<'_> {
         let environment = &*self.environment;
         let shown = |account: &Account| account.negotiation().theirs.as_ref().map(Verified::hash);
         let before = shown(account);
-        let outcome = account.handle_resume(resume, self.now.unix_ms, &*environment.signer, &*environment.verifier);
+        let outcome = account.handle_resume(resume, &*environment.signer, &*environment.verifier);
         // The friend's owner may have added us over this connection: it knew no account when it heard our terms.
         let is_added = account.epoch().is_none() && shown(account) != before;
         if (outcome.reply || is_added) && outcome.stopped.is_none() {

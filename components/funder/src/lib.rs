@@ -45,6 +45,7 @@ mod guard;
 mod io;
 mod machine;
 mod mediator;
+mod obligations;
 mod peer_backup;
 mod proofs;
 mod quote;

@@ -22,6 +22,7 @@ use offst_ledger::{Account, AccountChange, AccountImage, Epoch, SignOutcome};
 use offst_proto::budget::Budgets;
 use offst_proto::friend::statement_frame;
 use offst_proto::index::{Clearable, Edge};
+use offst_proto::invoice::EXPIRES_MS_MAX;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::report::{Event, ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::ticket::ServerTicket;
@@ -285,8 +286,10 @@ impl Funder {
         Ok(Funder(state))
     }
 
-    /// Starts a batch. `now` holds for all its inputs.
+    /// Starts a batch. `now` holds for all its inputs. A clock that is behind the year 9999 counts as if it was in it: recovered
+    /// accounts take the time as their epoch, and friends follow only so far.
     pub fn batch<'e>(self, environment: &'e mut Environment, now: Moment) -> Batch<'e> {
+        let now = Moment { unix_ms: now.unix_ms.min(EXPIRES_MS_MAX), ..now };
         Batch {
             state: self.0,
             environment,

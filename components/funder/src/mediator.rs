@@ -72,12 +72,8 @@ impl Batch<'_> {
             .ok_or(CancelReason::Timeout)?;
         let outgoing = incoming.at(next);
         let asked = request.frozen();
-        let rate = if request.clearing && self.is_waived(from, &outgoing.line, asked) {
-            Rate { mul: 0, add: 0 }
-        } else {
-            let upstream = self.state.friends.get(&from.friend).expect("the request came from a friend");
-            upstream.record.rates.get(&from.currency).copied().unwrap_or_default()
-        };
+        let is_waived = request.clearing && self.is_waived(from, &outgoing.line, asked);
+        let rate = if is_waived { Rate { mul: 0, add: 0 } } else { self.rate_of(from) };
         let frozen = if offst_ledger::mutant!(NoFee) { Some(asked) } else { rate.forwarded(asked) };
         let frozen = frozen.ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
@@ -161,6 +157,10 @@ impl Batch<'_> {
         let Some(forward) = self.state.forwards.get(incoming) else {
             return self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
         };
+        if !self.is_covered(incoming, forward) {
+            // Nobody would pay us what we would promise here.
+            return self.give_up_forward(incoming, CancelReason::Amount);
+        }
         let outgoing = incoming.at(forward.to);
         let account = self.account(&outgoing.line).expect("a forward's accounts exist");
         match account.commit(incoming.id) {
@@ -209,6 +209,8 @@ impl Batch<'_> {
                 self.changed.forwarded.push((report, preimage));
             }
             None if self.write_off_collected(outgoing, preimage) => {}
+            // It was not tied together yet: whoever has committed it under this lock pays.
+            None if self.was_collected(outgoing.line.friend, outgoing.id, preimage) => {}
             None => log::warn!(
                 "a friend collected {}, which has ended here already: it was paid, or the account was opened anew without it and \
                  these credits are lost",
@@ -257,17 +259,12 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether a committed request of a friend's is one that we know, under the lock that we know.
+    /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
     pub(crate) fn is_collectable(&self, incoming: &HopKey) -> bool {
-        let Some(lock) = self.incoming_at(incoming).and_then(|pending| pending.stage.lock()) else {
-            return false;
-        };
         if self.state.arrivals.contains_key(incoming) {
             return self.pending_arrival(incoming).is_some();
         }
-        self.state.forwards.get(incoming).is_some_and(|forward| {
-            self.outgoing_at(&incoming.at(forward.to)).and_then(|pending| pending.stage.lock()) == Some(lock)
-        })
+        self.state.forwards.get(incoming).is_some_and(|forward| self.is_covered(incoming, forward))
     }
 
     /// Ends a request that no signed `Commit` binds, on both sides.

@@ -45,10 +45,9 @@ impl Batch<'_> {
     }
 
     /// Whether somebody waits to hear how this request of ours has ended: the friend that it came from, a payment of our own, or
-    /// the owner who has written it off.
+    /// the owner who has written it off. While this node recovers, the friend that it came from may not be known yet.
     pub(crate) fn waits_for_proof(&self, line: &LineKey, id: RequestId) -> bool {
-        let outgoing = line.hop(id);
-        self.state.origins.contains_key(&outgoing) || self.state.written_off.contains_key(&outgoing)
+        self.is_recovering() || !self.is_unpaid(&line.hop(id))
     }
 
     /// A friend says how requests ended. What it has collected on an account that stopped is paid.

@@ -23,6 +23,7 @@ use offst_ledger::{Account, AccountKey, EvidenceOutcome, Floor, Head, StopReason
 use offst_proto::Currency;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::friend::Resume;
+use offst_proto::invoice::EXPIRES_MS_MAX;
 use offst_proto::limits::CURRENCIES_MAX;
 use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 use offst_proto::report::InvoiceStatus;
@@ -37,7 +38,7 @@ const ROUNDS_MAX: u32 = 3;
 /// The mark that a node recovers what it has lost. It outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryRecord {
-    /// When it began, unix ms.
+    /// When it began, unix ms; no earlier than any invoice was made that this node remembers, whatever its clock had shown then.
     pub started_ms: u64,
     /// The accounts are distrusted already.
     pub has_begun: bool,
@@ -81,6 +82,7 @@ impl Canonical for RecoveryRecord {
 /// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else. `max_debt`: what
 /// it may owe from now on, credits. `now_ms`: unix.
 pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_debt: u128, now_ms: u64) -> Vec<Change> {
+    let now_ms = now_ms.min(EXPIRES_MS_MAX);
     let currency = Currency::default();
     let line = line(ticket.public_key, &currency);
     let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true, now_ms);
@@ -111,8 +113,8 @@ pub(crate) struct Recovery {
     forgotten: BTreeMap<LineKey, AccountHead>,
     /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
     strangers: BTreeSet<LineKey>,
-    /// When the newest backup that has come back was made, unix ms.
-    newest_backup_ms: u64,
+    /// The newest backup that has come back.
+    newest_backup: Option<PeerBackup>,
     rounds: u32,
 }
 
@@ -126,7 +128,7 @@ impl Recovery {
             recalled: BTreeSet::new(),
             forgotten: BTreeMap::new(),
             strangers: BTreeSet::new(),
-            newest_backup_ms: 0,
+            newest_backup: None,
             rounds: 0,
         }
     }
@@ -148,6 +150,23 @@ fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
     let differs = head.own_seq == other.own_seq && head.own_hash != other.own_hash
         || head.other_seq == other.other_seq && head.other_hash != other.other_hash;
     head.own_seq > other.own_seq || head.other_seq > other.other_seq || differs
+}
+
+/// Whether one backup of ours was made after another. That is what the accounts say; the clock that dated them may have been wrong,
+/// and decides only between two that say the same.
+fn is_later(one: &PeerBackup, other: &PeerBackup) -> bool {
+    let is_ahead = |one: &PeerBackup, other: &PeerBackup| {
+        one.heads.iter().any(|head| {
+            let mut same =
+                other.heads.iter().filter(|known| (known.friend, &known.currency) == (head.friend, &head.currency));
+            same.any(|known| is_newer(head, known))
+        })
+    };
+    match (is_ahead(one, other), is_ahead(other, one)) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => one.made_ms >= other.made_ms,
+    }
 }
 
 /// What a head says that was kept elsewhere, for the account itself.
@@ -202,9 +221,9 @@ impl Batch<'_> {
     /// All accounts in one transaction. `has_started`: the process has just begun, and what was compared before on accounts that
     /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
     fn distrust_all(&mut self, has_started: bool) {
+        self.date_recovery();
         let recovery = self.state.recovery.as_mut().expect("the caller has set the mark");
         recovery.record.has_begun = true;
-        self.changed.recovery = true;
         self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
         self.give_up_searching();
         for line in self.all_lines() {
@@ -224,6 +243,14 @@ impl Batch<'_> {
         for (key, connection) in friends {
             self.recall_backup(key, connection);
         }
+    }
+
+    /// A recovery begins: whatever invoice is open by now may have been paid in what was lost.
+    fn date_recovery(&mut self) {
+        let newest = self.state.invoices.values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
+        let recovery = self.state.recovery.as_mut().expect("the caller has set the mark");
+        recovery.record.started_ms = recovery.record.started_ms.max(newest);
+        self.changed.recovery = true;
     }
 
     /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
@@ -394,10 +421,10 @@ impl Batch<'_> {
                 strangers.push(at);
             }
         }
-        if backup.made_ms < recovery.newest_backup_ms {
+        if recovery.newest_backup.as_ref().is_some_and(|newest| !is_later(backup, newest)) {
             return;
         }
-        recovery.newest_backup_ms = backup.made_ms;
+        recovery.newest_backup = Some(backup.clone());
         if backup.heads.len() < HEADS_MAX {
             recovery.strangers.clear();
         }
@@ -498,7 +525,7 @@ impl Batch<'_> {
     }
 
     /// The accounts that have not gone on, but for those of disabled friends.
-    fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
+    pub(crate) fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
         let friends = self.state.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
         let accounts = friends.flat_map(|friend| friend.accounts.values().map(move |account| (friend, account)));
         accounts.filter(|(_, account)| account.is_recovering())
@@ -520,7 +547,7 @@ impl Batch<'_> {
         if is_left && !self.is_recovering() {
             let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.now.unix_ms, false) };
             self.state.recovery = Some(Recovery::new(record));
-            self.changed.recovery = true;
+            self.date_recovery();
             self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
         }
     }
@@ -573,6 +600,12 @@ impl Batch<'_> {
         for line in self.all_lines() {
             self.backup_is_due(line);
         }
+    }
+
+    /// When an invoice that is made now was made: after the beginning of a recovery that runs, whatever the clock has shown then.
+    pub(crate) fn invoice_time(&self) -> u64 {
+        let started_ms = self.state.recovery.as_ref().map(|recovery| recovery.record.started_ms);
+        started_ms.map_or(self.now.unix_ms, |started_ms| self.now.unix_ms.max(started_ms.saturating_add(1)))
     }
 
     /// Whether an invoice may have been paid in what was lost.

@@ -3,7 +3,7 @@
 //! | a friend's committed request | what follows |
 //! |---|---|
 //! | its lock opens with a preimage of ours | it was for us: collected |
-//! | the same id under the same lock goes on, committed, to another friend | it is carried on again |
+//! | the same id under the same lock goes on, committed, to another friend, and the amounts fit (obligations.rs) | it is carried on again |
 //! | it was carried on to a friend we remember, and is not pending there | that friend is asked how it ended |
 //! | it was written off, and is pending where it went | it is cancelled once more |
 //! | nothing is known of it | our own history is read, and all other friends are asked |
@@ -19,9 +19,8 @@ use crate::archive::Inquiry;
 use crate::io::Output;
 use crate::machine::Batch;
 use crate::records::{Forward, HopKey, LineKey, Origin, Progress};
-use crate::resolve::ANSWERED_MS;
 use crate::timers::Timer;
-use offst_crypto::{HashLock, Preimage, PublicKey};
+use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Direction, Pending};
 use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::payment::{CancelReason, preimage_of};
@@ -169,22 +168,24 @@ impl Batch<'_> {
             return self.release_again(incoming, &outgoing);
         }
         let forward = self.state.forwards.get(incoming).cloned();
-        if let Some(Forward { to, .. }) = forward {
-            let outgoing = incoming.at(to);
-            return match self.outgoing_at(&outgoing) {
-                _ if self.is_distrusted(&outgoing.line) => false,
-                Some(onward) if onward.stage.lock() == Some(lock) => {
+        if let Some(forward) = forward {
+            let (to, outgoing) = (forward.to, incoming.at(forward.to));
+            match self.outgoing_at(&outgoing) {
+                _ if self.is_distrusted(&outgoing.line) => return false,
+                Some(_) if self.is_covered(incoming, &forward) => {
                     self.commit_was_signed(&outgoing);
-                    true
+                    return true;
                 }
-                _ if self.state.account(&outgoing.line).is_none() => {
+                // What we remember is another request with this id, which has ended since. Both sides are weighed anew.
+                Some(_) => drop(self.remove_forward(incoming)),
+                None if self.state.account(&outgoing.line).is_none() => {
                     self.forget_incoming(incoming);
-                    false
+                    return false;
                 }
-                _ => self.ask_downstream(incoming, to, wanted),
-            };
+                None => return self.ask_downstream(incoming, to, wanted),
+            }
         }
-        if let Some(to) = self.carried_on_to(incoming, pending.amount, lock) {
+        if let Some(to) = self.other_half(incoming, lock) {
             self.carry_on_again(incoming, to, pending.amount);
             return true;
         }
@@ -216,22 +217,6 @@ impl Batch<'_> {
             self.note_received(incoming, preimage, amount, Some((group.payment_id, group.invoice_id)));
         }
         true
-    }
-
-    /// The friend to whom a request with the same id and lock goes on, and of which nobody is known to be the origin.
-    fn carried_on_to(&self, incoming: &HopKey, amount: u128, lock: HashLock) -> Option<PublicKey> {
-        let friends = self.state.friends.keys().filter(|key| **key != incoming.line.friend);
-        friends.copied().find(|key| {
-            let outgoing = incoming.at(*key);
-            let pending = self.outgoing_at(&outgoing).filter(|_| !self.is_distrusted(&outgoing.line));
-            !self.state.origins.contains_key(&outgoing)
-                && !self.state.written_off.contains_key(&outgoing)
-                && pending.is_some_and(|onward| {
-                    let is_same_lock = onward.stage.lock() == Some(lock) || offst_ledger::mutant!(RelinkAnyLock);
-                    let fits = onward.amount <= amount || offst_ledger::mutant!(RelinkAnyAmount);
-                    onward.stage.is_committed() && is_same_lock && fits
-                })
-        })
     }
 
     /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the owner's order
@@ -354,9 +339,7 @@ impl Batch<'_> {
         let new: BTreeSet<_> = wanted.of_ourselves.difference(&questions.looked_up).copied().collect();
         if !new.is_empty() {
             questions.looked_up.extend(&new);
-            let since_ms = self.now.unix_ms.saturating_sub(ANSWERED_MS);
-            let inquiry = Inquiry::Own { ids: new, since_ms };
-            self.outputs.push(Output::LookUp(self.state.local, 0, inquiry));
+            self.outputs.push(Output::LookUp(self.state.local, 0, Inquiry::Own { ids: new }));
         }
         for (key, ids) in wanted.of_friends {
             let connection = self.state.friends.get(&key).and_then(|friend| friend.connection);
@@ -417,7 +400,7 @@ impl Batch<'_> {
     }
 
     /// `by` has collected a request and shows the preimage. Says whether that opens anything.
-    fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
+    pub(crate) fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
         let mut is_of_use = self.part_was_collected(by, id, preimage);
         let Some(recovery) = &self.state.recovery else { return is_of_use };
         let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
@@ -440,8 +423,7 @@ impl Batch<'_> {
         self.forget_incoming(incoming);
         let Some(to) = to else { return };
         // What went on is not remembered any more: it was what our rate leaves.
-        let rates = self.state.friends.get(&incoming.line.friend).map(|friend| &friend.record.rates);
-        let rate = rates.and_then(|rates| rates.get(&incoming.line.currency)).copied().unwrap_or_default();
+        let rate = self.rate_of(&incoming.line);
         let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.amount);
         let report = ForwardReport {
             request_id: incoming.id,

@@ -6,12 +6,13 @@
 
 use crate::io::Output;
 use crate::machine::{Batch, line};
+use crate::obligations::Onward;
 use crate::proofs::is_like;
 use crate::records::LineKey;
-use offst_ledger::{Account, Direction, Stage, Status, StopReason, Terms};
+use offst_ledger::{Status, StopReason, Terms};
 use offst_proto::Currency;
 use offst_proto::opening::Continuing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Batch<'_> {
     pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
@@ -32,13 +33,16 @@ impl Batch<'_> {
             Status::Consistent => {
                 return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
             }
-            // Whoever has lost its own state cannot compare: it has to believe its friend. What evidence has brought back is as
-            // good as any other state.
-            Status::Inconsistent { mine, theirs: Some(theirs), reason }
-                if !is_in_doubt
-                    && !matches!(reason, Some(StopReason::FriendWithholds | StopReason::BothStatesLost)) =>
-            {
-                if let Err(refusal) = self.check_terms(name, &line, mine, theirs) {
+            Status::Inconsistent { mine, theirs: Some(theirs), reason } => {
+                // Whoever has lost its own state cannot compare balances: it has to believe its friend. What evidence has brought
+                // back is as good as any other state. What other friends may collect, or pay, is known in any case.
+                let is_lost =
+                    is_in_doubt || matches!(reason, Some(StopReason::FriendWithholds | StopReason::BothStatesLost));
+                let terms = (mine, theirs);
+                let check = self.check_requests(name, &line, terms, is_lost);
+                if let Err(refusal) =
+                    check.and_then(|()| if is_lost { Ok(()) } else { self.check_worth(name, &line, terms) })
+                {
                     self.ask_for_proofs(&line, None);
                     return Err(refusal);
                 }
@@ -71,40 +75,98 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Whether a friend's terms would cost more than their balance says.
-    fn check_terms(&self, name: &str, line: &LineKey, ours: &Terms, theirs: &Terms) -> Result<(), String> {
+    /// Whether a friend's terms leave us with debts that nobody pays us for. `is_lost`: how the account stood is not known for
+    /// certain.
+    fn check_requests(&self, name: &str, line: &LineKey, terms: (&Terms, &Terms), is_lost: bool) -> Result<(), String> {
+        let (ours, theirs) = terms;
         let account = &self.state.friends[&line.friend].accounts[&line.currency];
         let mut payable = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
-        if !payable.all(|claim| is_promised(account, claim)) {
+        if !payable.all(|claim| self.pays_for(line, account, claim)) {
             return Err(format!(
                 "\"{name}\" claims payments that this node has never committed, so its terms cannot be accepted: ask its \
                  owner, or remove the friend"
             ));
         }
+        let keeps = |ours: &Continuing| theirs.continuing.iter().any(|kept| is_like(kept, ours));
+        let mut changed = ours.continuing.iter().filter(|ours| !ours.author_pays && !keeps(ours));
+        // What we have collected is weighed with the balances.
+        let claimed: BTreeSet<_> = account.claimed().map(|(id, _)| id).collect();
+        let found = changed.find_map(|request| match self.onward(&line.hop(request.id)) {
+            _ if claimed.contains(&request.id) => None,
+            Onward::Nobody => None,
+            onward => Some(onward),
+        });
+        match found {
+            Some(Onward::Promised(_)) => {
+                return Err(format!(
+                    "payments that came from \"{name}\" are still under way to other friends, and its terms leave them out or \
+                     change them: try again when they have ended"
+                ));
+            }
+            Some(_) => {
+                return Err(format!(
+                    "this node recovers what it has lost, and may have promised payments that came from \"{name}\" to other \
+                     friends, while the terms of \"{name}\" leave them out or change them: try again when the other friends \
+                     have been online"
+                ));
+            }
+            None if !is_lost => return Ok(()),
+            None => {}
+        }
+        if !self.knows_whom_to_ask() {
+            return Err(
+                "this node recovers what it has lost, and has not heard yet of all to whom it may owe something: try again in a \
+                 minute, and add those with `add-friend` whom its log names"
+                    .into(),
+            );
+        }
+        if let Some(other) = self.awaited_beside(line) {
+            return Err(format!(
+                "this node recovers what it has lost, and what it owes \"{other}\" for \"{name}\" is not known yet: try again \
+                 when \"{other}\" has been online, or remove it"
+            ));
+        }
+        let unpaid = self.unpaid(line).into_iter().filter(|(outgoing, pending)| {
+            let pays = |request: &Continuing| {
+                let is_same =
+                    (request.author_pays, request.id, Some(request.lock)) == (false, outgoing.id, pending.stage.lock());
+                is_same && request.amount >= pending.amount
+            };
+            !theirs.continuing.iter().any(pays)
+        });
+        let amount: u128 = unpaid.map(|(_, pending)| pending.amount).sum();
+        if amount > 0 {
+            return Err(format!(
+                "this node has promised {amount} credits to other friends, and does not know any more for whom: it may be \
+                 \"{name}\", whose terms leave these payments out. Try again when they have ended"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a friend's terms would cost more than their balance says.
+    fn check_worth(&self, name: &str, line: &LineKey, terms: (&Terms, &Terms)) -> Result<(), String> {
+        let (ours, theirs) = terms;
+        let account = &self.state.friends[&line.friend].accounts[&line.currency];
         // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old
         // one.
         let claimed: BTreeMap<_, _> = account.claimed().collect();
         let (mut unproven, mut proven, mut left_out) = (0, 0, 0);
         for continuing in &ours.continuing {
-            let id = continuing.id;
             if theirs.continuing.iter().any(|kept| is_like(kept, continuing)) {
                 continue;
             }
-            match direction_of(continuing) {
-                // The friend may have collected it, and what proves the payment did not come.
-                Direction::Outgoing if self.waits_for_proof(line, id) => unproven += continuing.amount.cast_signed(),
-                // It has shown the proof, or nobody waits for it: the credits are the friend's.
-                Direction::Outgoing => proven += continuing.amount.cast_signed(),
-                // We have collected it since: that is in neither balance, and will be written when the epoch lists it.
-                Direction::Incoming if claimed.contains_key(&id) => left_out += claimed[&id].cast_signed(),
-                // We have promised it onwards, and would pay it out of our own pocket.
-                Direction::Incoming if self.is_carried_on(line, id) => {
-                    return Err(format!(
-                        "payments that came from \"{name}\" are still under way to other friends, and its terms leave \
-                         them out: try again when they have ended"
-                    ));
+            if continuing.author_pays {
+                if self.waits_for_proof(line, continuing.id) {
+                    // The friend may have collected it, and what proves the payment did not come.
+                    unproven += continuing.amount.cast_signed();
+                } else {
+                    // It has shown the proof, or nobody waits for it: the credits are the friend's.
+                    proven += continuing.amount.cast_signed();
                 }
-                Direction::Incoming => {}
+            } else if let Some(amount) = claimed.get(&continuing.id) {
+                // We have collected it since: that is in neither balance, and will be written when the epoch lists it.
+                left_out += amount.cast_signed();
             }
         }
         // What we have collected is ours, whether the friend has heard of it or collects it again from us.
@@ -127,21 +189,4 @@ impl Batch<'_> {
         }
         Ok(())
     }
-
-    /// Whether a signed `Commit` binds us to the downstream of a friend's request.
-    fn is_carried_on(&self, from: &LineKey, id: offst_proto::RequestId) -> bool {
-        let incoming = from.hop(id);
-        self.state.forwards.get(&incoming).is_some_and(|forward| self.is_bound(&incoming.at(forward.to)))
-    }
-}
-
-fn direction_of(ours: &Continuing) -> Direction {
-    if ours.author_pays { Direction::Outgoing } else { Direction::Incoming }
-}
-
-/// Whether we have committed what the friend says it may still collect.
-fn is_promised(account: &Account, claim: &Continuing) -> bool {
-    account
-        .outgoing(claim.id)
-        .is_some_and(|pending| pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock))
 }

@@ -1,8 +1,9 @@
 //! Telling a friend how its requests ended, after it has lost a part of its state (protocol section 1).
 //!
 //! The answer is the truth as this node's own database has it: collected, with the preimage, only when it was collected from
-//! the very friend that asks, lately or on an account that has stopped since; pending while it is; and otherwise that nothing
-//! is known of it, which for a mediator upstream means the same as cancelled. Nothing here changes anything.
+//! the very friend that asks; pending while it is; and otherwise that nothing is known of it, which for a mediator upstream means
+//! the same as cancelled. So that is said only after all of the history was read: a friend may have been away for months, and
+//! clocks may have been wrong. Nothing here changes anything.
 
 use crate::archive::{Found, Inquiry};
 use crate::io::{ConnectionId, Output};
@@ -12,9 +13,6 @@ use offst_ledger::{Account, Direction};
 use offst_proto::RequestId;
 use offst_proto::resolve::{End, recalled_frame, resolved_frame};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How long friends answer for requests that they have collected, ms: 30 days.
-pub(crate) const ANSWERED_MS: u64 = 30 * 24 * 3_600_000;
 
 impl Batch<'_> {
     /// Looks something up for a friend, unless it asks too much. It asks again.
@@ -44,14 +42,13 @@ impl Batch<'_> {
             unheard.extend(account.collected_unheard());
         }
         unheard.retain(|id, _| ids.contains(id) && !pending.contains(id));
-        let since_ms = self.now.unix_ms.saturating_sub(ANSWERED_MS);
         // Whoever has lost state itself does not know what it has collected before the accounts with this friend are back. Then
         // what is not pending on them, and not in the history, is remembered by neither. Other accounts are not waited for: the
         // friend that asks may be the one that they wait for.
         let is_in_doubt = friend.accounts.values().any(Account::is_recovering);
         let may_know_more = is_in_doubt && !offst_ledger::mutant!(UnknownInDoubt);
         let otherwise = if may_know_more { End::Pending } else { End::Unknown };
-        let question = Inquiry::Ends { ids, pending, unheard, otherwise, since_ms };
+        let question = Inquiry::Ends { ids, pending, unheard, otherwise };
         self.outputs.push(Output::LookUp(key, connection, question));
     }
 

@@ -96,8 +96,8 @@ impl Batch<'_> {
         if let Some(expiry) = expiry_ms {
             self.state.timers.set(Timer::Invoice(invoice.id), self.now.uptime_ms.saturating_add(expiry));
         }
-        let record =
-            InvoiceRecord { invoice: invoice.clone(), status: InvoiceStatus::Open, created_ms: self.now.unix_ms };
+        let created_ms = self.invoice_time();
+        let record = InvoiceRecord { invoice: invoice.clone(), status: InvoiceStatus::Open, created_ms };
         self.changed.invoices.insert(invoice.id);
         self.state.invoices.insert(invoice.id, record);
         self.reply(command, Reply::Invoice(invoice));

@@ -282,7 +282,7 @@ impl Task {
                     Verdict::Clock { server_ms } => Some(clock_problem(server_ms, now.unix_ms)),
                 };
                 if let Some(problem) = &server.problem {
-                    log::warn!("index server {}: {problem}", server.ticket.address);
+                    log::warn!(peer:% = server.ticket.address; "index server {}: {problem}", server.ticket.address);
                 }
             }
             LinkEvent::Message(IndexToNode::Answer(answer)) => {

@@ -11,6 +11,7 @@ use offst_proto::ticket::{Address, ServerTicket};
 use offst_proto::{Unverified, Verified};
 use offst_secure_channel::{
     Accepted, Acceptor, Authenticator, Backoff, ConnectError, FrameError, FrameReader, FrameWriter, SecureStream,
+    address_group,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -189,6 +190,7 @@ impl Neighbours {
             Counters::add(&self.state.counters.federation_untrusted);
             if self.strangers.len() < STRANGERS_MAX && self.strangers.insert(public_key) {
                 log::warn!(
+                    peer:% = address_group(address.ip());
                     "the index server {public_key} called from {address} and was refused: it is not trusted here; \
                      to federate with it put its server ticket into the folder trusted"
                 );
@@ -199,7 +201,7 @@ impl Neighbours {
         };
         match opened {
             Ok((number, handle)) => {
-                log::info!("linked with the index server {public_key}, which called from {address}");
+                log::info!(peer:% = public_key; "linked with the index server {public_key}, which called from {address}");
                 let link = Link { state: self.state.clone(), neighbour: public_key, number, handle, reader, writer };
                 self.tasks.spawn(link.run(None));
             }
@@ -247,7 +249,7 @@ impl Dialler {
                     backoff.reset();
                     said.clear();
                     let Some((number, handle)) = self.state.open_link(*public_key, true, &self.stop) else { continue };
-                    log::info!("linked with the index server {public_key} at {address}");
+                    log::info!(peer:% = public_key; "linked with the index server {public_key} at {address}");
                     let (state, neighbour) = (self.state.clone(), *public_key);
                     let link = Link { state, neighbour, number, handle, reader, writer };
                     // A task of its own: it puts things in order also when this one is stopped.
@@ -258,7 +260,7 @@ impl Dialler {
                 Err(ended) => {
                     let sentence = ended.to_string();
                     if sentence != said {
-                        log::warn!("no link with the index server {public_key} at {address}: {sentence}");
+                        log::warn!(peer:% = public_key; "no link with the index server {public_key} at {address}: {sentence}");
                         said = sentence;
                     }
                 }
@@ -315,7 +317,7 @@ impl Link {
             Counters::add(&state.counters.federation_garbage);
         }
         state.close_link(&neighbour, number);
-        log::info!("the link with the index server {neighbour} ended: {ended}");
+        log::info!(peer:% = neighbour; "the link with the index server {neighbour} ended: {ended}");
     }
 }
 
@@ -393,6 +395,7 @@ fn warn_of_clock(neighbour: &PublicKey, clock_ms: u64, own_ms: u64) -> bool {
     }
     let side = if clock_ms < own_ms { "behind" } else { "ahead of" };
     log::warn!(
+        peer:% = neighbour;
         "the clock of the index server {neighbour} is {} s {side} this one's, so one of the two will refuse updates: \
          set the clock that is wrong",
         difference_ms / 1000

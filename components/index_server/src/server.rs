@@ -190,7 +190,7 @@ async fn connection(state: Arc<State>, accepted: Accepted, stop: CancellationTok
     };
     if matches!(ended, Ended::Garbage(_) | Ended::Frame(FrameError::TooLarge { .. })) {
         Counters::add(&state.counters.garbage);
-        log::info!("closed the connection of {public_key} from {address}: {ended}");
+        log::info!(peer:% = address_group(address.ip()); "closed the connection of {public_key} from {address}: {ended}");
     } else {
         log::debug!("the connection of {public_key} from {address} ended: {ended}");
     }
@@ -302,6 +302,7 @@ impl Connection {
             let seconds = expires_ms.abs_diff(*server_ms) / 1000;
             let side = if expires_ms > *server_ms { "from now" } else { "ago" };
             log::info!(
+                peer:% = self.address;
                 "updates of the node {} are refused: they expire {seconds} s {side}, so its clock or this one is wrong",
                 self.node
             );

@@ -158,7 +158,7 @@ impl Account {
         let mut outcome = EvidenceOutcome::default();
         self.recovery.link.friend_recovers = evidence.recovering;
         self.recovery.link.transfer = None;
-        let farthest = self.farthest_epoch(now_ms);
+        let farthest = self.farthest_epoch();
         let newest = Some(evidence.newest_epoch).filter(|newest| *newest <= farthest);
         self.recovery.link.newest_shown = Some(newest.unwrap_or_default());
         let Some([theirs, mine]) = evidence.openings else {

@@ -14,10 +14,12 @@ use offst_proto::opening::Opening;
 use offst_proto::{Unverified, Verified};
 use std::sync::Arc;
 
-/// How far an Opening may be ahead of the clock, ms: recovered accounts take the time as their epoch.
-const EPOCH_AHEAD_MS: u64 = 3_600_000;
-/// How far an Opening may be ahead of the newest one.
-const EPOCHS_AHEAD: u64 = 1024;
+/// How far a friend's Opening may be ahead of the newest one that is known. Recovered accounts take the time of their node as
+/// their epoch, and no clock is compared with another one: this is more than any that shows a year with four digits. A friend that
+/// jumps as far as it may again and again uses up the epochs of its own account, and of no other.
+const EPOCHS_AHEAD: u64 = 1 << 48;
+/// The last epoch that is taken from a friend. Counting on from it cannot overflow.
+const EPOCH_MAX: u64 = 1 << 62;
 
 /// What came of a friend's [`Resume`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,16 +38,10 @@ pub struct ResumeOutcome {
 }
 
 impl Account {
-    /// The friend says where it stands. `now_ms` (unix) bounds how far its Openings may jump ahead.
+    /// The friend says where it stands.
     ///
     /// When the outcome says so, [`Account::resume_frame`] is sent before anything else.
-    pub fn handle_resume(
-        &mut self,
-        resume: Resume,
-        now_ms: u64,
-        signer: &dyn Signer,
-        verifier: &dyn Verifier,
-    ) -> ResumeOutcome {
+    pub fn handle_resume(&mut self, resume: Resume, signer: &dyn Signer, verifier: &dyn Verifier) -> ResumeOutcome {
         let mut outcome = ResumeOutcome::default();
         let shown = |account: &Account| {
             let mine = account.negotiation.mine.as_ref().map(Verified::hash);
@@ -53,7 +49,7 @@ impl Account {
         };
         let shown_before = shown(self);
         let has_forgotten = !resume.recovering && self.shows_less(&resume);
-        let farthest = self.farthest_epoch(now_ms);
+        let farthest = self.farthest_epoch();
         self.recovery.link.friend_recovers = resume.recovering;
         let taken = match resume.opening {
             Some(opening) => self.take_opening(opening, farthest, verifier),
@@ -192,11 +188,11 @@ impl Account {
         }
     }
 
-    /// The highest epoch that is taken from the friend: some steps ahead, or, after a recovery, about the time.
-    pub(crate) fn farthest_epoch(&self, now_ms: u64) -> u64 {
+    /// The highest epoch that is taken from the friend.
+    pub(crate) fn farthest_epoch(&self) -> u64 {
         let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
         let newest = known.max(self.newest_epoch()).unwrap_or(0);
-        newest.saturating_add(EPOCHS_AHEAD).max(now_ms.saturating_add(EPOCH_AHEAD_MS))
+        newest.saturating_add(EPOCHS_AHEAD).min(EPOCH_MAX)
     }
 
     /// Verifies an Opening of the friend's and puts it on the table. `Ok(false)`: known, or not to be taken.

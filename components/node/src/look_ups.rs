@@ -94,9 +94,8 @@ mod tests {
             pending: BTreeSet::new(),
             unheard: BTreeMap::new(),
             otherwise: End::Unknown,
-            since_ms: 0,
         };
-        let own = Inquiry::Own { ids: BTreeSet::from(ids), since_ms: 0 };
+        let own = Inquiry::Own { ids: BTreeSet::from(ids) };
         let ask = |look_ups: &mut LookUps, seed, inquiry: &Inquiry| {
             look_ups.begin(key(seed), 1, inquiry.clone(), &Handle::current(), jobs.downgrade());
         };

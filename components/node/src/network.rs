@@ -279,7 +279,7 @@ impl Network {
                 self.greeted(greeted).await;
             }
             NetworkEvent::LinkDown { friend, connection, reason } => {
-                log::info!("the connection to {friend} ended: {reason}");
+                log::info!(peer:% = friend; "the connection to {friend} ended: {reason}");
                 if self.links.remove(&connection).is_some_and(|link| link.direct) {
                     self.counters.friends_direct.fetch_sub(1, Ordering::Relaxed);
                     let mut links = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,12 +320,13 @@ impl Network {
         self.channeler.relay_closed(relay, displaced, now, random);
         if displaced {
             log::error!(
+                peer:% = relay;
                 "another node with this node's key has taken its place at the relay {relay}: a folder was copied, and two \
                  copies must not run. This node does not use the relay any more until it is restarted"
             );
             self.set_state(relay, ServerState::Displaced);
         } else {
-            log::info!("the relay {relay} is not connected: {reason}");
+            log::info!(peer:% = relay; "the relay {relay} is not connected: {reason}");
             self.set_state(relay, ServerState::Disconnected { reason });
         }
     }
@@ -495,7 +496,7 @@ impl Network {
         if let Some(old) = replaces.and_then(|old| self.links.get(&old)) {
             old.close.cancel();
         }
-        log::info!("connected to {friend} {}", if direct { "directly" } else { "over a relay" });
+        log::info!(peer:% = friend; "connected to {friend} {}", if direct { "directly" } else { "over a relay" });
         self.counters.friends_online.fetch_add(1, Ordering::Relaxed);
         if direct {
             self.counters.friends_direct.fetch_add(1, Ordering::Relaxed);

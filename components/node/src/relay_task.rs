@@ -34,7 +34,9 @@ pub(crate) async fn run(
                 RelayEvent::Present(friend) => report(NetworkEvent::Presence(connection, friend, true)).await,
                 RelayEvent::Absent(friend) => report(NetworkEvent::Presence(connection, friend, false)).await,
                 RelayEvent::Displaced => displaced = true,
-                RelayEvent::Refused(refusal) => log::warn!("the relay {} refuses: {refusal}", ticket.address),
+                RelayEvent::Refused(refusal) => {
+                    log::warn!(peer:% = ticket.address; "the relay {} refuses: {refusal}", ticket.address)
+                }
                 RelayEvent::Incoming { source, stream } => report(NetworkEvent::Incoming(source, stream)).await,
                 RelayEvent::Closed(reason) => return (displaced, reason),
             }

@@ -70,8 +70,8 @@ pub enum Refusal {
     /// The node that is called has too many substreams.
     #[error("the other node has too many conversations open at the relay")]
     TargetSubstreams,
-    /// The node that is called did not take the substream in time.
-    #[error("the other node did not answer the relay in time")]
+    /// The node that is called did not take the substream in time, or is called too often.
+    #[error("the other node did not answer the relay in time, or is called too often")]
     Busy,
     /// The relay has too many connections.
     #[error("the relay is full")]

@@ -16,7 +16,7 @@ pub enum End {
     Collected(Preimage),
     /// It has not ended, or whoever answers cannot say yet: ask again.
     Pending,
-    /// It is not pending, and was not collected within the last 30 days.
+    /// It is not pending, and was never collected.
     Unknown,
 }
 

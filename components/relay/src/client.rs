@@ -1,7 +1,9 @@
 //! A node's connection to a relay.
 
+use crate::allowance::Allowance;
 use crate::budget::{Budget, InFlightLimits, NodeBudget};
 use crate::connection::keep_alive;
+use crate::metered::Throttle;
 use crate::mux::{Mux, MuxClosed, MuxConfig, Substream};
 use crate::opening::{read_opening, write_opening};
 use offst_crypto::PublicKey;
@@ -15,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -41,6 +43,8 @@ pub struct ClientConfig {
     pub events_max: usize,
     /// Most unread bytes of all substreams; a relay that exceeds them is disconnected.
     pub unread_bytes_max: u64,
+    /// Bytes a second that are read from the relay; each frame counts for 64 bytes more, and a new substream for 16 KiB.
+    pub bytes_per_second: u64,
 }
 
 impl Default for ClientConfig {
@@ -52,6 +56,7 @@ impl Default for ClientConfig {
             substreams_max: 512,
             events_max: 4096,
             unread_bytes_max: 64 << 20,
+            bytes_per_second: 64 << 20,
         }
     }
 }
@@ -151,7 +156,8 @@ impl RelayClient {
         let mux_config = MuxConfig {
             mode: yamux::Mode::Client,
             streams_max: config.substreams_max + 1,
-            bytes_per_second: None,
+            // The relay resets streams when the friends behind it do.
+            throttle: Throttle::new(Allowance::alone(config.bytes_per_second, 0), None, Instant::now()),
             node: NodeBudget::new(budget.clone()),
         };
         let (mux, inbound) = Mux::start(stream, mux_config);

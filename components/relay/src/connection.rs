@@ -1,6 +1,7 @@
 //! One node's connection, as the relay serves it.
 
 use crate::budget::NodeBudget;
+use crate::metered::STREAM_WORK_BYTES;
 use crate::mux::{Mux, MuxConfig, Substream};
 use crate::opening::{read_opening, write_opening};
 use crate::pipe::pipe;
@@ -9,8 +10,11 @@ use crate::server::{Peer, Relay};
 use futures::AsyncWriteExt;
 use offst_crypto::PublicKey;
 use offst_proto::relay::{NodeToRelay, RELAY_FRAME_BYTES_MAX, Refusal, RelayToNode, SubstreamMessage};
-use offst_secure_channel::{Accepted, FrameReader, FrameWriter, Keepalive, KeepaliveConfig, KeepaliveStep};
+use offst_secure_channel::{
+    Accepted, FrameReader, FrameWriter, Keepalive, KeepaliveConfig, KeepaliveStep, address_group,
+};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections that are told at a time why they are refused. Those above are closed without a word.
 const REFUSING_MAX: usize = 64;
+/// How long a connection that makes room for another may take to hear why.
+const EVICTION_TIME: Duration = Duration::from_secs(1);
 /// Messages of the control stream that are written together.
 const CONTROL_BATCH: usize = 64;
 
@@ -42,6 +48,8 @@ enum End {
     Dead,
     /// A later connection with the same key took over.
     Displaced,
+    /// It made room for another.
+    Evicted,
     /// The node broke the protocol or a limit.
     Misbehaved(String),
     /// The relay stops.
@@ -53,6 +61,7 @@ impl std::fmt::Display for End {
         match self {
             End::Gone(reason) | End::Misbehaved(reason) => f.write_str(reason),
             End::Dead => f.write_str("nothing came from it for too long"),
+            End::Evicted => f.write_str("its address had most of all connections, and the relay is full"),
             End::Displaced => f.write_str("another connection with the same key took over"),
             End::Stopped => f.write_str("the relay stops"),
         }
@@ -62,10 +71,10 @@ impl std::fmt::Display for End {
 /// Serves a connection from the handshake to the end.
 pub(crate) async fn run(relay: Arc<Relay>, accepted: Accepted, stop: CancellationToken) {
     let Accepted { public_key, address, stream } = accepted;
-    match relay.decide(|registry| (registry.connect(address.ip()), vec![])) {
-        Ok(id) => {
+    match relay.connect(address.ip()) {
+        Ok((id, evicted)) => {
             let _registration = Registration { relay: relay.clone(), id };
-            let node = Node { id, key: public_key, relay, stop };
+            let node = Node { id, key: public_key, address: address.ip(), relay, evicted, stop };
             let end = node.serve(stream).await;
             let counters = &node.relay.counters;
             match end {
@@ -77,8 +86,8 @@ pub(crate) async fn run(relay: Arc<Relay>, accepted: Accepted, stop: Cancellatio
         }
         Err(refusal) => {
             relay.counters.connections_refused.fetch_add(1, Ordering::Relaxed);
-            log::info!("refused {public_key} from {address}: {refusal}");
-            stop.run_until_cancelled(refuse(&relay, stream, refusal)).await;
+            log::info!(peer:% = address_group(address.ip()); "refused {public_key} from {address}: {refusal}");
+            stop.run_until_cancelled(refuse(&relay, stream, address.ip(), refusal)).await;
         }
     }
 }
@@ -116,21 +125,27 @@ impl Drop for CloseOnDrop {
     }
 }
 
-fn start_mux<T>(relay: &Relay, stream: T, streams_max: usize) -> (Mux, mpsc::Receiver<Substream>)
+/// Waits for the end of the connection.
+async fn ended(mux: &Mux) -> End {
+    let reason = mux.closed().await;
+    if mux.meter().broke_rules() { End::Misbehaved(reason) } else { End::Gone(reason) }
+}
+
+fn start_mux<T>(relay: &Relay, stream: T, address: IpAddr, streams_max: usize) -> (Mux, mpsc::Receiver<Substream>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = MuxConfig {
         mode: yamux::Mode::Server,
         streams_max,
-        bytes_per_second: Some(relay.limits.bytes_per_second_per_node),
+        throttle: relay.throttle(address, streams_max),
         node: NodeBudget::new(relay.budget.clone()),
     };
     Mux::start(stream, config)
 }
 
 /// Tells a node why it cannot stay.
-async fn refuse<T>(relay: &Relay, stream: T, refusal: Refusal)
+async fn refuse<T>(relay: &Relay, stream: T, address: IpAddr, refusal: Refusal)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -145,7 +160,7 @@ where
     if before >= REFUSING_MAX {
         return;
     }
-    let (mux, mut inbound) = start_mux(relay, stream, 1);
+    let (mux, mut inbound) = start_mux(relay, stream, address, 1);
     let _close = CloseOnDrop(mux.clone());
     let tell = async {
         if let Some(control) = inbound.recv().await {
@@ -165,7 +180,10 @@ where
 struct Node {
     id: ConnectionId,
     key: PublicKey,
+    address: IpAddr,
     relay: Arc<Relay>,
+    /// Cancelled when the connection has to make room for another.
+    evicted: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -180,15 +198,16 @@ impl Node {
     {
         // The control stream is one more.
         let streams_max = self.relay.limits.substreams_per_node_max + 1;
-        let (mux, mut inbound) = start_mux(&self.relay, stream, streams_max);
+        let (mux, mut inbound) = start_mux(&self.relay, stream, self.address, streams_max);
         let _close = CloseOnDrop(mux.clone());
         let control = tokio::select! {
             control = timeout(self.handshake_timeout(), inbound.recv()) => control,
+            () = self.evicted.cancelled() => return End::Evicted,
             () = self.stop.cancelled() => return End::Stopped,
         };
         let control = match control {
             Ok(Some(control)) => control,
-            Ok(None) => return End::Gone(mux.closed().await),
+            Ok(None) => return ended(&mux).await,
             Err(_) => return End::Misbehaved("it did not open a control stream in time".into()),
         };
         let cut = control.incoming().cut().clone();
@@ -205,13 +224,20 @@ impl Node {
             () = keep_alive(self.relay.limits.keepalive, &mux, || {
                 messages.try_send(Control::Send(RelayToNode::Keepalive)).is_ok()
             }) => End::Dead,
-            reason = mux.closed() => End::Gone(reason),
+            end = ended(&mux) => end,
+            () = async {
+                self.evicted.cancelled().await;
+                sleep(EVICTION_TIME).await;
+            } => End::Evicted,
             () = cut.cancelled() => End::Misbehaved("it said too much at once".into()),
             () = self.stop.cancelled() => End::Stopped,
         };
         mux.close();
-        mux.closed().await;
-        end
+        match ended(&mux).await {
+            // Whatever was noticed first.
+            misbehaved @ End::Misbehaved(_) => misbehaved,
+            _ => end,
+        }
     }
 
     async fn read_control(&self, reader: impl AsyncRead + Unpin) -> End {
@@ -257,7 +283,7 @@ impl Node {
                 return End::Gone(error.to_string());
             }
             if closes {
-                return End::Displaced;
+                return if self.evicted.is_cancelled() { End::Evicted } else { End::Displaced };
             }
         }
     }
@@ -281,7 +307,7 @@ impl Node {
                 }
             });
         }
-        End::Gone(mux.closed().await)
+        ended(mux).await
     }
 
     /// Connects a substream that this node opened with the node it asks for.
@@ -297,6 +323,7 @@ impl Node {
             Err(error) => return Err(error),
         };
         self.relay.counters.substreams_refused.fetch_add(1, Ordering::Relaxed);
+        caller.charge(STREAM_WORK_BYTES);
         let refused = async {
             write_opening(&mut caller, SubstreamMessage::Refused(refusal)).await?;
             caller.close().await
@@ -306,7 +333,7 @@ impl Node {
 
     /// Opens a substream to `target`.
     async fn call(&self, target: PublicKey) -> Result<(Conversation, Peer, Substream), Refusal> {
-        let decided = self.relay.decide(|registry| (registry.open(self.id, target), vec![]));
+        let decided = self.relay.decide(|registry| (registry.open(self.id, target, self.relay.now_ms()), vec![]));
         let (id, target_id) = decided?;
         let conversation = Conversation { relay: self.relay.clone(), id };
         let peer = self.relay.peer(target_id).ok_or(Refusal::Absent)?;

@@ -13,6 +13,8 @@ pub struct Counters {
     pub nodes: AtomicU64,
     /// Connections refused because of a limit.
     pub connections_refused: AtomicU64,
+    /// Connections that were closed to make room for others.
+    pub connections_evicted: AtomicU64,
     /// Connections that a later one with the same key replaced.
     pub displaced: AtomicU64,
     /// Connections closed because nothing came from the node for too long.

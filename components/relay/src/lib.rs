@@ -8,6 +8,7 @@
 //! whoever opens it, is a substream between two nodes, which the relay copies without understanding it. Between the
 //! sockets and yamux sits a meter that counts what yamux holds, so that memory is bounded per substream, node and relay.
 
+mod allowance;
 mod budget;
 mod client;
 mod connection;
@@ -20,6 +21,11 @@ mod pipe;
 mod rate;
 pub mod registry;
 mod server;
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod test_relay;
 
 pub use client::{ClientConfig, OpenError, RelayClient, RelayClosed, RelayEvent, RelayStream};
 pub use counters::Counters;

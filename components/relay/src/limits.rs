@@ -10,9 +10,11 @@ pub struct Limits {
     pub handshake: HandshakeLimits,
     /// How long a node may be silent.
     pub keepalive: KeepaliveConfig,
-    /// Most connections at a time. An idle one holds some 20 kB.
+    /// Most connections at a time. An idle one holds some 20 kB. One more ends the newest of the busiest address, if the
+    /// newcomer's own is not as busy.
     pub connections_max: usize,
-    /// Most connections at a time from one address (IPv6: from one /64). Many nodes may live behind one NAT.
+    /// Most connections at a time from one address (IPv6: from one /64; twice as many from one /56, four times from one
+    /// /48). Many nodes may live behind one NAT.
     pub connections_per_address_max: usize,
     /// Most substreams of one node, those it opened and those others opened to it. Nodes that it does not watch can fill
     /// only half of them, so that strangers cannot keep friends out.
@@ -28,8 +30,19 @@ pub struct Limits {
     /// Most bytes on their way in the whole relay: the memory that traffic may take.
     pub in_flight_bytes_max: u64,
     /// Bytes a second that the relay reads from one node; a node that sends faster is slowed down. Below some 64 kB a node
-    /// may be taken for dead while it is held up.
+    /// may be taken for dead while it is held up. Every frame counts for 64 bytes more, a new substream and a refused call
+    /// for 16 KiB each, which is what they cost.
     pub bytes_per_second_per_node: u64,
+    /// The same for all connections of one address together (IPv6: as for `connections_per_address_max`). Each of them has
+    /// at least its even part of it.
+    pub bytes_per_second_per_address: u64,
+    /// Substreams a second that a node may reset; one that goes on is disconnected. As many as can be open at a time may
+    /// be reset at once.
+    pub resets_per_second_per_node: u64,
+    /// Calls a second from one node to another that watches it.
+    pub calls_per_second_per_pair: u64,
+    /// Calls a second to a node from all those together that it does not watch. More are refused by the relay.
+    pub calls_per_second_from_strangers: u64,
 }
 
 impl Default for Limits {
@@ -46,6 +59,10 @@ impl Default for Limits {
             in_flight_per_node_bytes_max: 16 << 20,
             in_flight_bytes_max: 512 << 20,
             bytes_per_second_per_node: 8 << 20,
+            bytes_per_second_per_address: 32 << 20,
+            resets_per_second_per_node: 64,
+            calls_per_second_per_pair: 8,
+            calls_per_second_from_strangers: 32,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! yamux keeps unread and unsent bytes to itself. Its frames pass through here, so their headers tell what it holds.
 
+use crate::allowance::Allowance;
 use crate::budget::{Gauge, NodeBudget, Usage};
 use crate::rate::Rate;
 use crate::registry::ConnectionId;
@@ -20,12 +21,18 @@ use tokio::time::{Instant, Sleep};
 const HEADER_BYTES: usize = 12;
 const KIND_DATA: u8 = 0;
 const KIND_WINDOW_UPDATE: u8 = 1;
+const KIND_GO_AWAY: u8 = 3;
 const FLAG_SYN: u16 = 1;
+const FLAG_RST: u16 = 8;
 /// Largest body of a frame: the window of a stream. yamux itself would allocate four times as much on a stranger's word.
 pub(crate) const BODY_BYTES_MAX: u32 = yamux::DEFAULT_CREDIT;
 
 /// What a frame costs, in bytes, when the rate of a connection is measured: tiny frames are work, too.
 const FRAME_WORK_BYTES: u64 = 64;
+/// What a new stream costs in the same way: a task, entries in several maps, and an answer.
+pub(crate) const STREAM_WORK_BYTES: u64 = 16 * 1024;
+/// After so much work a connection lets others go first. A frame may be larger.
+const TURN_WORK_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug)]
 struct Stream {
@@ -59,6 +66,11 @@ pub(crate) struct Meter {
     received: AtomicU64,
     sent: AtomicU64,
     write_blocked: AtomicBool,
+    /// The work since the driver began its turn.
+    turn: AtomicU64,
+    /// The work that was not yet counted against what the connection may.
+    unsettled: AtomicU64,
+    broke_rules: AtomicBool,
 }
 
 impl Meter {
@@ -70,7 +82,35 @@ impl Meter {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
+            turn: AtomicU64::new(0),
+            unsettled: AtomicU64::new(0),
+            broke_rules: AtomicBool::new(false),
         })
+    }
+
+    /// The driver begins to look what there is to do.
+    pub(crate) fn begin_turn(&self) {
+        self.turn.store(0, Ordering::Relaxed);
+    }
+
+    /// The peer has made others do so much, in bytes.
+    pub(crate) fn charge(&self, work: u64) {
+        self.unsettled.fetch_add(work, Ordering::Relaxed);
+    }
+
+    /// Whether the peer broke the rules of the multiplexer, or a limit that only a fault exceeds.
+    pub(crate) fn broke_rules(&self) -> bool {
+        self.broke_rules.load(Ordering::Relaxed)
+    }
+
+    /// The peer broke them.
+    pub(crate) fn set_broke_rules(&self) {
+        self.broke_rules.store(true, Ordering::Relaxed);
+    }
+
+    fn broken(&self, how: &str) -> io::Error {
+        self.set_broke_rules();
+        io::Error::new(io::ErrorKind::InvalidData, how)
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
@@ -155,11 +195,10 @@ impl Meter {
 
     fn frame_begins(&self, header: Header) -> io::Result<()> {
         if header.kind == KIND_DATA && header.length > BODY_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a multiplexer frame is too large"));
+            return Err(self.broken("a multiplexer frame is too large"));
         }
         let mut streams = self.streams();
-        let opens = matches!(header.kind, KIND_DATA | KIND_WINDOW_UPDATE) && header.flags & FLAG_SYN != 0;
-        if opens {
+        if header.opens() {
             // The number of a stream that was dropped may be used again.
             if streams.by_id.get(&header.stream).is_some_and(|entry| entry.dropped) {
                 streams.by_id.remove(&header.stream);
@@ -168,7 +207,7 @@ impl Meter {
             let is_full = streams.by_id.len() >= self.streams_max;
             if let Entry::Vacant(entry) = streams.by_id.entry(header.stream) {
                 if is_full {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "too many streams are open"));
+                    return Err(self.broken("too many streams are open"));
                 }
                 entry.insert(Stream::new(&self.node));
             }
@@ -206,6 +245,25 @@ struct Header {
     length: u32,
 }
 
+impl Header {
+    fn is_of_stream(self) -> bool {
+        matches!(self.kind, KIND_DATA | KIND_WINDOW_UPDATE)
+    }
+
+    fn opens(self) -> bool {
+        self.is_of_stream() && self.flags & FLAG_SYN != 0
+    }
+
+    fn resets(self) -> bool {
+        self.is_of_stream() && self.flags & FLAG_RST != 0
+    }
+
+    /// What it costs besides its bytes.
+    fn work(self) -> u64 {
+        FRAME_WORK_BYTES + if self.opens() { STREAM_WORK_BYTES } else { 0 }
+    }
+}
+
 /// A part of what passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece {
@@ -224,6 +282,11 @@ struct Frames {
 }
 
 impl Frames {
+    /// Whether `bytes`, which come next, begin with the header of a frame of this kind.
+    fn next_is(&self, kind: u8, bytes: &[u8]) -> bool {
+        self.body_left == 0 && self.header_filled == 0 && bytes.get(1) == Some(&kind)
+    }
+
     fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Piece) -> io::Result<()>) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.body_left > 0 {
@@ -253,21 +316,30 @@ impl Frames {
     }
 }
 
-/// Slows a connection down to so many bytes a second.
-struct Throttle {
-    rate: Rate,
-    start: Instant,
+/// What a peer may make its connection do, and the clock of it.
+pub(crate) struct Throttle {
+    allowance: Allowance,
+    /// Streams that the peer may reset.
+    resets: Option<Rate>,
+    clock: Instant,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Throttle {
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    /// `clock` is where the milliseconds of the allowance and of `resets` begin.
+    pub(crate) fn new(allowance: Allowance, resets: Option<Rate>, clock: Instant) -> Self {
+        Throttle { allowance, resets, clock, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)) }
     }
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Ready when the connection may be read after `work`.
+    fn poll_ready(&mut self, work: u64, cx: &mut Context<'_>) -> Poll<()> {
+        self.allowance.spend(work);
         loop {
-            match self.rate.wait_ms(self.now_ms()) {
+            match self.allowance.wait_ms(self.now_ms()) {
                 0 => return Poll::Ready(()),
                 wait_ms => {
                     self.sleep.as_mut().reset(Instant::now() + Duration::from_millis(wait_ms));
@@ -276,9 +348,23 @@ impl Throttle {
             }
         }
     }
+
+    /// The peer resets one more stream; false: it may not.
+    fn reset(&mut self) -> bool {
+        let now_ms = self.now_ms();
+        self.resets.as_mut().is_none_or(|resets| {
+            let may = resets.wait_ms(now_ms) == 0;
+            resets.spend(1);
+            may
+        })
+    }
 }
 
 /// The byte stream under a yamux connection.
+///
+/// yamux does everything that can be done before its driver hears of it. So each turn of the driver ends here after some
+/// work, as if nothing more had come. When yamux tells the peer that it broke the rules it goes on reading, and writes
+/// the next violation into the log, too; here that is the end.
 ///
 /// A peer that closes has mostly said why before, and yamux gives up reading as soon as it cannot write. So what cannot be
 /// written any more is dropped without a word: the end is where there is nothing more to read.
@@ -288,17 +374,12 @@ pub(crate) struct Metered<T> {
     meter: Arc<Meter>,
     arriving: Frames,
     leaving: Frames,
-    throttle: Option<Throttle>,
+    throttle: Throttle,
 }
 
 impl<T> Metered<T> {
-    /// Reads at most `bytes_per_second`, if given.
-    pub(crate) fn new(inner: T, meter: Arc<Meter>, bytes_per_second: Option<u64>) -> Self {
-        let throttle = bytes_per_second.map(|per_second| Throttle {
-            rate: Rate::new(per_second, 0),
-            start: Instant::now(),
-            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
-        });
+    /// Reads as fast as `throttle` lets it.
+    pub(crate) fn new(inner: T, meter: Arc<Meter>, throttle: Throttle) -> Self {
         let (arriving, leaving) = (Frames::default(), Frames::default());
         Metered { inner, can_write: true, meter, arriving, leaving, throttle }
     }
@@ -324,18 +405,29 @@ impl<T: AsyncWrite + Unpin> Metered<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Some(throttle) = &mut this.throttle {
-            ready!(throttle.poll_ready(cx));
+        if this.meter.broke_rules() {
+            return Poll::Ready(Err(this.meter.broken("the other side broke the rules of the multiplexer")));
+        }
+        match this.meter.turn.load(Ordering::Relaxed) {
+            0 => ready!(this.throttle.poll_ready(this.meter.unsettled.swap(0, Ordering::Relaxed), cx)),
+            turn if turn >= TURN_WORK_BYTES => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            _ => {}
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
         let bytes = &buf.filled()[before..];
         this.meter.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let mut work = bytes.len() as u64;
-        let meter = &this.meter;
+        let (meter, throttle) = (&this.meter, &mut this.throttle);
         let followed = this.arriving.follow(bytes, |piece| match piece {
             Piece::Header(header) => {
-                work += FRAME_WORK_BYTES;
+                work += header.work();
+                if header.resets() && !throttle.reset() {
+                    return Err(meter.broken("it resets too many streams"));
+                }
                 meter.frame_begins(header)
             }
             Piece::Body(stream, count) => {
@@ -343,9 +435,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
                 Ok(())
             }
         });
-        if let Some(throttle) = &mut this.throttle {
-            throttle.rate.spend(work);
-        }
+        meter.turn.fetch_add(work, Ordering::Relaxed);
+        meter.charge(work);
         Poll::Ready(followed)
     }
 }
@@ -353,6 +444,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        // Also when it cannot be written. A connection that ends in order says so with the code 0.
+        if this.leaving.next_is(KIND_GO_AWAY, buf) && buf.get(8..HEADER_BYTES) != Some(&[0; 4]) {
+            this.meter.set_broke_rules();
+        }
         let written = this.poll_while_writable(buf.len(), |inner| inner.poll_write(cx, buf));
         this.meter.write_blocked.store(written.is_pending(), Ordering::Relaxed);
         let count = ready!(written)?;

@@ -1,7 +1,7 @@
 //! One yamux connection: a task that drives it, and the streams on it.
 
 use crate::budget::{Gauge, NodeBudget};
-use crate::metered::{Meter, Metered};
+use crate::metered::{Meter, Metered, Throttle};
 use futures::{AsyncRead, AsyncWrite, Stream};
 use std::collections::VecDeque;
 use std::io;
@@ -27,8 +27,8 @@ pub(crate) struct MuxConfig {
     pub(crate) mode: Mode,
     /// Most streams that are open at a time, the control stream included.
     pub(crate) streams_max: usize,
-    /// Bytes a second to read.
-    pub(crate) bytes_per_second: Option<u64>,
+    /// How fast to read, and how much the peer may reset.
+    pub(crate) throttle: Throttle,
     /// Who is charged for what arrives.
     pub(crate) node: Arc<NodeBudget>,
 }
@@ -56,8 +56,7 @@ impl Mux {
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        // Streams that were closed but not yet cleared away count for yamux: see `OPENED_BLOCKED_MAX`.
-        let yamux_streams_max = config.streams_max * 2 + OPENED_BLOCKED_MAX;
+        let yamux_streams_max = known_streams_max(config.streams_max);
         let mut yamux_config = Config::default();
         yamux_config
             .set_max_connection_receive_window(None)
@@ -65,7 +64,7 @@ impl Mux {
             // As small as allowed, so that no window grows above 256 KiB.
             .set_max_connection_receive_window(Some(yamux_streams_max * yamux::DEFAULT_CREDIT as usize));
         let meter = Meter::new(config.node, yamux_streams_max);
-        let metered = Metered::new(io, meter.clone(), config.bytes_per_second);
+        let metered = Metered::new(io, meter.clone(), config.throttle);
         let (opening, requests) = mpsc::channel(OPENING_MAX);
         let (inbound, streams) = mpsc::channel(config.streams_max);
         let mux = Mux {
@@ -110,6 +109,12 @@ impl Mux {
     }
 }
 
+/// How many streams yamux may know of, when `streams_max` may be open: those that were closed but not yet cleared away
+/// count for it, too. See `OPENED_BLOCKED_MAX`.
+pub(crate) fn known_streams_max(streams_max: usize) -> usize {
+    streams_max * 2 + OPENED_BLOCKED_MAX
+}
+
 struct Driver<T> {
     connection: Connection<Compat<Metered<T>>>,
     requests: mpsc::Receiver<Opened>,
@@ -146,6 +151,7 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Driver<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        self.meter.begin_turn();
         loop {
             let dropped = self.meter.dropped();
             match self.connection.poll_next_inbound(cx) {
@@ -154,7 +160,12 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Driver<T> {
                     let _ = self.inbound.try_send(Substream::new(stream, &self.meter));
                     continue;
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(describe(&error)),
+                Poll::Ready(Some(Err(error))) => {
+                    if matches!(error, yamux::ConnectionError::Decode(_)) {
+                        self.meter.set_broke_rules();
+                    }
+                    return Poll::Ready(describe(&error));
+                }
                 Poll::Ready(None) => return Poll::Ready("the other side closed it".into()),
                 Poll::Pending => {}
             }
@@ -233,6 +244,11 @@ impl Substream {
     /// Whether neither side can write any more: both have ended their half, or one has reset the stream.
     pub(crate) fn is_closed(&self) -> bool {
         self.stream.is_closed()
+    }
+
+    /// Its peer has made others do so much, in bytes, besides what it sent.
+    pub(crate) fn charge(&self, work: u64) {
+        self.meter.charge(work);
     }
 
     /// The next bytes as they arrived, to be passed on: they stay counted until they have left by the other stream.

@@ -1,31 +1,52 @@
-//! Bytes a second: when a connection may be read again.
+//! So many a second, of bytes or of anything else: when more is allowed.
 
-/// Allows `per_second` bytes a second, and as many at once. What was read may overdraw it; then it has to fill up first.
+/// Allows `per_second` a second, and as many at once unless said otherwise. It may be overdrawn; then it has to fill up
+/// first.
 #[derive(Debug, Clone)]
 pub(crate) struct Rate {
     per_second: u64,
-    /// Bytes allowed now, times 1000; negative after an overdraft.
+    at_once: u64,
+    /// What is allowed now, times 1000; negative after an overdraft.
     level: i128,
     at_ms: u64,
 }
 
 impl Rate {
     pub(crate) fn new(per_second: u64, now_ms: u64) -> Self {
-        let per_second = per_second.max(1);
-        Rate { per_second, level: i128::from(per_second) * 1000, at_ms: now_ms }
+        Rate::with_burst(per_second, per_second, now_ms)
     }
 
-    /// Bytes were read.
+    /// Allows `at_once` at once.
+    pub(crate) fn with_burst(per_second: u64, at_once: u64, now_ms: u64) -> Self {
+        let (per_second, at_once) = (per_second.max(1), at_once.max(1));
+        Rate { per_second, at_once, level: i128::from(at_once) * 1000, at_ms: now_ms }
+    }
+
+    /// From now on `per_second` are allowed, and as many at once.
+    pub(crate) fn change(&mut self, per_second: u64, now_ms: u64) {
+        self.wait_ms(now_ms);
+        self.per_second = per_second.max(1);
+        self.at_once = self.per_second;
+    }
+
+    /// Whether as much is allowed as ever.
+    pub(crate) fn is_full(&mut self, now_ms: u64) -> bool {
+        self.wait_ms(now_ms);
+        self.level >= i128::from(self.at_once) * 1000
+    }
+
+    /// So much was used.
     pub(crate) fn spend(&mut self, count: u64) {
         self.level -= i128::from(count) * 1000;
     }
 
-    /// How many milliseconds to wait before more is read; 0: none.
+    /// How many milliseconds to wait before more is used; 0: none.
     pub(crate) fn wait_ms(&mut self, now_ms: u64) -> u64 {
         let passed = now_ms.saturating_sub(self.at_ms);
         self.at_ms = self.at_ms.max(now_ms);
         let per_second = i128::from(self.per_second);
-        self.level = (self.level.saturating_add(i128::from(passed).saturating_mul(per_second))).min(per_second * 1000);
+        let filled = self.level.saturating_add(i128::from(passed).saturating_mul(per_second));
+        self.level = filled.min(i128::from(self.at_once) * 1000);
         if self.level > 0 {
             return 0;
         }
@@ -55,6 +76,21 @@ mod tests {
         assert_eq!(rate.wait_ms(1_000_000), 0);
         rate.spend(2000);
         assert_eq!(rate.wait_ms(1_000_000), 1001);
+    }
+
+    #[test]
+    fn a_burst_may_be_larger_and_a_rate_may_change() {
+        let mut rate = Rate::with_burst(10, 100, 0);
+        rate.spend(99);
+        assert_eq!(rate.wait_ms(0), 0);
+        rate.spend(1);
+        assert!(rate.wait_ms(0) > 0 && !rate.is_full(9_999) && rate.is_full(10_000));
+        rate.change(1000, 10_000);
+        assert!(!rate.is_full(10_000) && rate.is_full(10_900));
+        rate.change(1, 10_900);
+        assert!(rate.is_full(10_900));
+        rate.spend(1);
+        assert_eq!(rate.wait_ms(10_900), 1);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Who is registered, who watches whom, who talks to whom: the decisions of a relay, without any connection.
 
 use crate::limits::Limits;
+use crate::rate::Rate;
 use offst_crypto::PublicKey;
 use offst_proto::relay::{Refusal, RelayToNode};
-use offst_secure_channel::address_group;
+use offst_secure_channel::Crowd;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+/// Connections at a time that make room for others. While so many have not ended, newcomers wait for them.
+const LEAVING_MAX: usize = 64;
 
 /// Names a connection; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,19 +24,25 @@ pub struct SubstreamId(u64);
 pub enum Output {
     /// Say this to the node.
     Send(ConnectionId, RelayToNode),
-    /// Close the connection once everything before was said.
+    /// Another connection has taken over the node: close this one once everything before was said.
     Close(ConnectionId),
+    /// The connection has to make room for another: close it, whether it listens to what was said before or not.
+    Evict(ConnectionId),
 }
 
 #[derive(Debug)]
 struct Connection {
-    group: IpAddr,
+    address: IpAddr,
     /// Known once the node has registered.
     key: Option<PublicKey>,
     watched: BTreeSet<PublicKey>,
     substreams: usize,
     /// Those of `substreams` that nodes opened which this one does not watch.
     from_strangers: usize,
+    /// How often those may call that this node does not watch.
+    strangers: Rate,
+    /// How often each may call that it watches; of those that have called.
+    friends: BTreeMap<PublicKey, Rate>,
 }
 
 #[derive(Debug)]
@@ -48,7 +58,9 @@ pub struct Registry {
     limits: Limits,
     next_id: u64,
     connections: BTreeMap<ConnectionId, Connection>,
-    per_address: BTreeMap<IpAddr, usize>,
+    crowd: Crowd,
+    /// Those that were evicted and have not ended yet.
+    leaving: BTreeSet<ConnectionId>,
     nodes: BTreeMap<PublicKey, ConnectionId>,
     watchers: BTreeMap<PublicKey, BTreeSet<ConnectionId>>,
     substreams: BTreeMap<SubstreamId, Substream>,
@@ -77,7 +89,8 @@ impl Registry {
             limits,
             next_id: 0,
             connections: BTreeMap::new(),
-            per_address: BTreeMap::new(),
+            crowd: Crowd::default(),
+            leaving: BTreeSet::new(),
             nodes: BTreeMap::new(),
             watchers: BTreeMap::new(),
             substreams: BTreeMap::new(),
@@ -100,24 +113,41 @@ impl Registry {
         self.next_id
     }
 
-    /// A connection whose peer is authenticated, from `address`.
+    /// A connection whose peer is authenticated, from `address`. When the relay is full the newest connection of the
+    /// busiest address makes room, unless the newcomer's own address is as busy.
     ///
     /// # Errors
     /// [`Refusal::Connections`] or [`Refusal::Address`].
-    pub fn connect(&mut self, address: IpAddr) -> Result<ConnectionId, Refusal> {
-        let group = address_group(address);
-        let of_group = self.per_address.get(&group).copied().unwrap_or(0);
-        if self.connections.len() >= self.limits.connections_max {
-            return Err(Refusal::Connections);
-        }
-        if of_group >= self.limits.connections_per_address_max {
+    pub fn connect(&mut self, address: IpAddr, now_ms: u64) -> Result<(ConnectionId, Vec<Output>), Refusal> {
+        if self.crowd.full(address, self.limits.connections_per_address_max).is_some() {
             return Err(Refusal::Address);
         }
-        self.per_address.insert(group, of_group + 1);
+        let mut outputs = vec![];
+        if self.connections.len() >= self.limits.connections_max {
+            let busiest = self.crowd.busier_than(address).filter(|_| self.leaving.len() < LEAVING_MAX);
+            let newest = busiest.and_then(|network| self.crowd.newest(network)).ok_or(Refusal::Connections)?;
+            self.evict(ConnectionId(newest), &mut outputs);
+        }
         let id = ConnectionId(self.fresh_id());
-        let connection = Connection { group, key: None, watched: BTreeSet::new(), substreams: 0, from_strangers: 0 };
+        self.crowd.enter(address, id.0);
+        let connection = Connection {
+            address,
+            key: None,
+            watched: BTreeSet::new(),
+            substreams: 0,
+            from_strangers: 0,
+            strangers: Rate::new(self.limits.calls_per_second_from_strangers, now_ms),
+            friends: BTreeMap::new(),
+        };
         self.connections.insert(id, connection);
-        Ok(id)
+        Ok((id, outputs))
+    }
+
+    fn evict(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
+        outputs.push(Output::Send(id, RelayToNode::Refused(Refusal::Connections)));
+        outputs.push(Output::Evict(id));
+        outputs.extend(self.disconnect(id));
+        self.leaving.insert(id);
     }
 
     /// The node `key` can be called on this connection. An older connection of the same key is displaced; whoever watches
@@ -140,8 +170,9 @@ impl Registry {
     /// The connection is gone, whoever closed it. Its substreams end too; each is reported by
     /// [`Registry::close_substream`].
     pub fn disconnect(&mut self, id: ConnectionId) -> Vec<Output> {
+        self.leaving.remove(&id);
         let Some(connection) = self.connections.remove(&id) else { return vec![] };
-        decrease(&mut self.per_address, connection.group);
+        self.crowd.leave(connection.address, id.0);
         for key in &connection.watched {
             self.forget_watcher(*key, id);
         }
@@ -183,7 +214,10 @@ impl Registry {
     /// The node no longer asks for the presence of `keys`.
     pub fn unwatch(&mut self, id: ConnectionId, keys: &[PublicKey]) {
         for &key in keys {
-            let was_watched = self.connections.get_mut(&id).is_some_and(|c| c.watched.remove(&key));
+            let was_watched = self.connections.get_mut(&id).is_some_and(|connection| {
+                connection.friends.remove(&key);
+                connection.watched.remove(&key)
+            });
             if was_watched {
                 self.forget_watcher(key, id);
             }
@@ -194,7 +228,12 @@ impl Registry {
     ///
     /// # Errors
     /// Why not.
-    pub fn open(&mut self, source: ConnectionId, target: PublicKey) -> Result<(SubstreamId, ConnectionId), Refusal> {
+    pub fn open(
+        &mut self,
+        source: ConnectionId,
+        target: PublicKey,
+        now_ms: u64,
+    ) -> Result<(SubstreamId, ConnectionId), Refusal> {
         let caller = self.connections.get(&source).ok_or(Refusal::Absent)?;
         let caller_key = caller.key.ok_or(Refusal::Malformed)?;
         if caller_key == target {
@@ -216,6 +255,9 @@ impl Registry {
         {
             return Err(Refusal::TargetSubstreams);
         }
+        if !self.may_call(caller_key, target_id, now_ms) {
+            return Err(Refusal::Busy);
+        }
         self.per_pair.insert(pair(source, target_id), of_pair + 1);
         for id in [source, target_id] {
             if let Some(connection) = self.connections.get_mut(&id) {
@@ -226,6 +268,23 @@ impl Registry {
         let id = SubstreamId(self.fresh_id());
         self.substreams.insert(id, Substream { source, target: target_id, from_stranger });
         Ok((id, target_id))
+    }
+
+    /// Whether the node of connection `target` is not called too often, if it is called once more. A call that is refused
+    /// for another reason costs it nothing, so it is not counted.
+    fn may_call(&mut self, caller: PublicKey, target: ConnectionId, now_ms: u64) -> bool {
+        let Some(called) = self.connections.get_mut(&target) else { return false };
+        let rate = if called.watched.contains(&caller) {
+            let per_second = self.limits.calls_per_second_per_pair;
+            called.friends.entry(caller).or_insert_with(|| Rate::new(per_second, now_ms))
+        } else {
+            &mut called.strangers
+        };
+        let may = rate.wait_ms(now_ms) == 0;
+        if may {
+            rate.spend(1);
+        }
+        may
     }
 
     /// The substream is gone, whoever closed it.

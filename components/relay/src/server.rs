@@ -1,20 +1,27 @@
 //! A relay on a socket.
 
+use crate::allowance::Allowances;
 use crate::budget::{Budget, InFlightLimits, offenders};
 use crate::connection::{self, Control};
 use crate::counters::Counters;
 use crate::limits::Limits;
+use crate::metered::Throttle;
 use crate::mux::Mux;
+use crate::mux::known_streams_max;
+use crate::rate::Rate;
 use crate::registry::{ConnectionId, Output, Registry, SubstreamId};
 use offst_crypto::Identity;
+use offst_proto::relay::Refusal;
 use offst_secure_channel::{Acceptor, Authenticator};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -67,6 +74,8 @@ pub(crate) struct Peer {
 struct State {
     registry: Registry,
     peers: BTreeMap<ConnectionId, Peer>,
+    /// Cancelled when the connection has to make room for another.
+    evictions: BTreeMap<ConnectionId, CancellationToken>,
 }
 
 /// What all connections share.
@@ -77,6 +86,9 @@ pub(crate) struct Relay {
     pub(crate) budget: Arc<Budget>,
     /// Connections that are being told why they are refused.
     pub(crate) refusing: AtomicUsize,
+    allowances: Allowances,
+    /// Where the milliseconds of all rates begin.
+    clock: Instant,
     state: Mutex<State>,
 }
 
@@ -92,7 +104,13 @@ impl Relay {
             budget: Budget::new(in_flight, counters.in_flight_bytes.clone()),
             counters,
             refusing: AtomicUsize::new(0),
-            state: Mutex::new(State { registry: Registry::new(limits), peers: BTreeMap::new() }),
+            allowances: Allowances::new(limits.bytes_per_second_per_node, limits.bytes_per_second_per_address),
+            clock: Instant::now(),
+            state: Mutex::new(State {
+                registry: Registry::new(limits),
+                peers: BTreeMap::new(),
+                evictions: BTreeMap::new(),
+            }),
         }
     }
 
@@ -100,16 +118,43 @@ impl Relay {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Milliseconds since the relay began.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A new connection from `address`, and what is cancelled when it has to make room for another.
+    pub(crate) fn connect(&self, address: IpAddr) -> Result<(ConnectionId, CancellationToken), Refusal> {
+        let state = &mut *self.state();
+        let (id, outputs) = state.registry.connect(address, self.now_ms())?;
+        let evicted = CancellationToken::new();
+        state.evictions.insert(id, evicted.clone());
+        self.follow(state, outputs);
+        Ok((id, evicted))
+    }
+
+    /// What a connection from `address`, with at most `streams_max` streams, may make the relay do.
+    pub(crate) fn throttle(&self, address: IpAddr, streams_max: usize) -> Throttle {
+        let now_ms = self.now_ms();
+        let at_once = known_streams_max(streams_max) as u64;
+        let resets = Rate::with_burst(self.limits.resets_per_second_per_node, at_once, now_ms);
+        Throttle::new(self.allowances.of(address, now_ms), Some(resets), self.clock)
+    }
+
     /// Takes a decision and does what follows from it, in one step: messages to one node keep the order of the decisions.
     pub(crate) fn decide<T>(&self, decision: impl FnOnce(&mut Registry) -> (T, Vec<Output>)) -> T {
         let state = &mut *self.state();
         let (value, outputs) = decision(&mut state.registry);
+        self.follow(state, outputs);
+        value
+    }
+
+    fn follow(&self, state: &State, outputs: Vec<Output>) {
         for output in outputs {
             self.carry_out(state, output);
         }
         self.counters.nodes.store(state.registry.nodes() as u64, Ordering::Relaxed);
         self.counters.substreams.store(state.registry.substreams() as u64, Ordering::Relaxed);
-        value
     }
 
     fn carry_out(&self, state: &State, output: Output) {
@@ -117,6 +162,13 @@ impl Relay {
             Output::Send(id, message) => (id, Control::Send(message)),
             Output::Close(id) => {
                 self.counters.displaced.fetch_add(1, Ordering::Relaxed);
+                (id, Control::Close)
+            }
+            Output::Evict(id) => {
+                self.counters.connections_evicted.fetch_add(1, Ordering::Relaxed);
+                if let Some(evicted) = state.evictions.get(&id) {
+                    evicted.cancel();
+                }
                 (id, Control::Close)
             }
         };
@@ -139,8 +191,11 @@ impl Relay {
 
     /// The connection is gone.
     pub(crate) fn remove(&self, id: ConnectionId) {
-        self.state().peers.remove(&id);
-        self.decide(|registry| ((), registry.disconnect(id)));
+        let state = &mut *self.state();
+        state.peers.remove(&id);
+        state.evictions.remove(&id);
+        let outputs = state.registry.disconnect(id);
+        self.follow(state, outputs);
     }
 
     /// The substream is gone.
@@ -158,7 +213,7 @@ impl Relay {
             for usage in offenders(self.budget.limits(), usages) {
                 let Ok(index) = peers.binary_search_by_key(&usage.source, |(id, _)| *id) else { continue };
                 self.counters.substreams_cut.fetch_add(1, Ordering::Relaxed);
-                log::info!("closed a substream that held {} bytes", usage.bytes);
+                log::info!(peer:? = usage.source; "closed a substream that held {} bytes", usage.bytes);
                 // A stream that nobody handles goes with its connection.
                 if !peers[index].1.meter().cut(usage.stream) {
                     peers[index].1.close();

@@ -1,10 +1,11 @@
 //! A listening socket that hands out authenticated connections only, and bounds what strangers can make it do.
 
+use crate::crowd::Crowd;
 use crate::tls::{Authenticator, SecureStream};
 use offst_crypto::PublicKey;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub struct HandshakeLimits {
     /// Most handshakes at a time; each holds some 30 kB and a socket. One more ends the oldest of the busiest address.
     pub handshakes_max: usize,
-    /// Most handshakes at a time from one address (IPv6: from one /64). One more ends the oldest of them.
+    /// Most handshakes at a time from one address (IPv6: from one /64; twice as
+    /// many from one /56, four times from one /48). One more ends the oldest of them.
     pub handshakes_per_address_max: usize,
     /// A handshake that takes longer is given up, in milliseconds.
     pub handshake_timeout_ms: u64,
@@ -56,61 +58,40 @@ pub struct Accepted {
     pub stream: SecureStream<TcpStream>,
 }
 
-/// The party that one limit per address counts: an IPv4 address, or the /64 of an IPv6 address, because one customer
-/// has a whole /64.
-pub fn address_group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-    }
-}
-
 /// The handshakes in flight: decides whose ends when there are too many. A newcomer always gets a slot, because whoever
 /// holds connections open and says nothing must not keep others out, not even others at the same address.
 #[derive(Debug)]
 struct Slots<H> {
-    /// By their numbers, which grow, so that the first of an address is its oldest.
-    of_addresses: BTreeMap<IpAddr, BTreeMap<u64, H>>,
-    total: usize,
-    taken: u64,
+    crowd: Crowd,
+    /// Address and handle, by the numbers of the slots.
+    taken: BTreeMap<u64, (IpAddr, H)>,
+    numbers: u64,
 }
 
 impl<H> Slots<H> {
     fn new() -> Self {
-        Slots { of_addresses: BTreeMap::new(), total: 0, taken: 0 }
+        Slots { crowd: Crowd::default(), taken: BTreeMap::new(), numbers: 0 }
     }
 
     /// Takes a slot: its number, and the handshake that has to end for it. That is the oldest one of the same address if
     /// this has too many, otherwise, if all are too many, the oldest one of the address that has most.
-    fn take(&mut self, group: IpAddr, handle: H, limits: &HandshakeLimits) -> (u64, Option<H>) {
-        let of_group = self.of_addresses.get(&group).map_or(0, BTreeMap::len);
-        let crowded = if of_group >= limits.handshakes_per_address_max {
-            Some(group)
-        } else if self.total >= limits.handshakes_max {
-            let oldest = |handshakes: &BTreeMap<u64, H>| handshakes.keys().next().copied();
-            let size = |handshakes: &BTreeMap<u64, H>| (handshakes.len(), std::cmp::Reverse(oldest(handshakes)));
-            self.of_addresses.iter().max_by_key(|(_, handshakes)| size(handshakes)).map(|(group, _)| *group)
-        } else {
-            None
-        };
-        let ended = crowded.and_then(|group| {
-            let oldest = self.of_addresses.get(&group)?.keys().next().copied()?;
-            self.release(group, oldest)
+    fn take(&mut self, address: IpAddr, handle: H, limits: &HandshakeLimits) -> (u64, Option<H>) {
+        let crowded = self.crowd.full(address, limits.handshakes_per_address_max).or_else(|| {
+            let is_full = self.crowd.total() >= limits.handshakes_max;
+            self.crowd.busiest().filter(|_| is_full)
         });
-        self.taken += 1;
-        self.total += 1;
-        self.of_addresses.entry(group).or_default().insert(self.taken, handle);
-        (self.taken, ended)
+        let oldest = crowded.and_then(|network| self.crowd.oldest(network));
+        let ended = oldest.and_then(|oldest| self.release(oldest));
+        self.numbers += 1;
+        self.crowd.enter(address, self.numbers);
+        self.taken.insert(self.numbers, (address, handle));
+        (self.numbers, ended)
     }
 
-    /// Gives a slot back; nothing happens when it is another's by now.
-    fn release(&mut self, group: IpAddr, number: u64) -> Option<H> {
-        let of_group = self.of_addresses.get_mut(&group)?;
-        let handle = of_group.remove(&number)?;
-        if of_group.is_empty() {
-            self.of_addresses.remove(&group);
-        }
-        self.total -= 1;
+    /// Gives a slot back; nothing happens when that was done before.
+    fn release(&mut self, number: u64) -> Option<H> {
+        let (address, handle) = self.taken.remove(&number)?;
+        self.crowd.leave(address, number);
         Some(handle)
     }
 }
@@ -118,13 +99,12 @@ impl<H> Slots<H> {
 /// Gives the slot back when the handshake ends, however it ends.
 struct Slot {
     slots: Arc<Mutex<Slots<CancellationToken>>>,
-    group: IpAddr,
     number: u64,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).release(self.group, self.number);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).release(self.number);
     }
 }
 
@@ -214,16 +194,15 @@ impl Accepting {
     }
 
     fn begin(&self, stream: TcpStream, address: SocketAddr, slots: &Arc<Mutex<Slots<CancellationToken>>>) {
-        let group = address_group(address.ip());
         let stop = self.stop.child_token();
         let (number, ended) =
-            slots.lock().unwrap_or_else(PoisonError::into_inner).take(group, stop.clone(), &self.limits);
+            slots.lock().unwrap_or_else(PoisonError::into_inner).take(address.ip(), stop.clone(), &self.limits);
         if let Some(ended) = ended {
             ended.cancel();
             self.counters.surplus.fetch_add(1, Ordering::Relaxed);
             log::debug!("ended the oldest handshake for a connection from {address}: there are too many at a time");
         }
-        let slot = Slot { slots: slots.clone(), group, number };
+        let slot = Slot { slots: slots.clone(), number };
         let authenticator = self.authenticator.clone();
         let counters = self.counters.clone();
         let sender = self.sender.clone();

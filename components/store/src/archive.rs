@@ -1,12 +1,11 @@
 //! What a running node looks up for friends who have forgotten it. There is no index for it, because one would have to be kept
-//! with every payment: rows are read from the newest back, until all are found or they are too old. What is too old is only a
-//! bound of the work: whoever is told that nothing is known of a request may release it.
+//! with every payment: rows are read from the newest back, until all are found. To the beginning, if need be: whoever is told that
+//! nothing is known of a request may release it, and then "it was too long ago" must not look like "it was not collected".
 
 use crate::checksum::{FORWARDED, PEER_BACKUP, RECEIVED, Table};
 use crate::error::StoreError;
 use crate::history::{History, check};
 use crate::load::request_id;
-use crate::write::integer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_funder::Archive;
 use offst_proto::RequestId;
@@ -28,19 +27,14 @@ impl Archive for History {
         &self,
         from: Option<PublicKey>,
         ids: &BTreeSet<RequestId>,
-        since_ms: u64,
     ) -> Result<BTreeMap<RequestId, Preimage>, StoreError> {
         let mut found = BTreeMap::new();
         for table in [FORWARDED, RECEIVED] {
-            self.collected(&table, from, ids, integer(since_ms)?, &mut found)?;
+            self.collected(&table, from, ids, &mut found)?;
         }
         Ok(found)
     }
 }
-
-/// After so many rows in a row that are too old, nothing newer is expected. Only the clock of this node is in these rows, and it
-/// may have been far in the past for a while.
-const OLD_ROWS_MAX: usize = 20_000;
 
 /// Rows that are read in one transaction. While one is open, what is committed piles up in the log beside the database.
 const ROWS_AT_ONCE: usize = 4_096;
@@ -51,18 +45,17 @@ impl History {
         table: &Table,
         from: Option<PublicKey>,
         ids: &BTreeSet<RequestId>,
-        since_ms: i64,
         found: &mut BTreeMap<RequestId, Preimage>,
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "SELECT {}, request, from_friend, preimage, time_ms, number FROM {} WHERE number < ?1 ORDER BY number DESC
+            "SELECT {}, request, from_friend, preimage, number FROM {} WHERE number < ?1 ORDER BY number DESC
              LIMIT {ROWS_AT_ONCE}",
             table.is_whole(),
             table.name
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let (mut rows, mut read) = (statement.query([i64::MAX])?, 0);
-        let (mut old_rows, mut last) = (0, i64::MAX);
+        let mut last = i64::MAX;
         while found.len() < ids.len() {
             let Some(row) = rows.next()? else {
                 if read < ROWS_AT_ONCE {
@@ -72,11 +65,7 @@ impl History {
                 (rows, read) = (statement.query([last])?, 0);
                 continue;
             };
-            (read, last) = (read + 1, row.get(5)?);
-            old_rows = if row.get::<_, i64>(4)? < since_ms { old_rows + 1 } else { 0 };
-            if old_rows > OLD_ROWS_MAX {
-                break;
-            }
+            (read, last) = (read + 1, row.get(4)?);
             let id = request_id(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
             let friend = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
             if !ids.contains(&id) || from.is_some_and(|from| from.as_bytes() != friend) {

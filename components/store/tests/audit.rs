@@ -97,7 +97,7 @@ fn full(folder: &Path) -> Machine {
         Change::Spending(
             server(8).public_key,
             Currency::default(),
-            Spending { since_ms: 1, period: Some(Period::Week), until_ms: 9, spent: 500 },
+            Spending { since_ms: 1, period: Some(Period::Week), until_ms: 9, spent: 500, other: Some((5, 20)) },
         ),
         Change::PeerBackup(other.key, Some(vec![7; 40])),
         Change::Recovery(Some(RecoveryRecord::new(14, false))),

@@ -471,7 +471,8 @@ fn a_database_of_the_version_before_goes_on() {
     assert_eq!(standing(&copy)[0].left(), 500);
     let mut store = Store::open(&path, key).unwrap();
     assert!(store.load().unwrap().spendings.is_empty());
-    let spending = Spending { since_ms: 7, period: Some(Period::Day), until_ms: 2 * 86_400_000, spent: 380 };
+    let spending =
+        Spending { since_ms: 7, period: Some(Period::Day), until_ms: 2 * 86_400_000, spent: 380, other: None };
     for spent in [1, 380] {
         store.commit(&[Change::Spending(app, Currency::default(), Spending { spent, ..spending })]).unwrap();
     }

@@ -31,7 +31,7 @@ pub(crate) fn evidence(bytes: &[u8]) -> bool {
     for frame in frames {
         match FriendMessage::from_frame(&frame) {
             Ok(FriendMessage::Resume(resume)) => {
-                account.handle_resume(*resume, NOW_MS, &signer, &Credulous);
+                account.handle_resume(*resume, &signer, &Credulous);
             }
             Ok(FriendMessage::Evidence(evidence)) => {
                 is_adopted |= account.take_evidence(*evidence, NOW_MS, &signer, &Credulous).restored;

@@ -316,7 +316,7 @@ impl MirrorLine {
         let account = self.account_mut(side);
         match message {
             FriendMessage::Resume(resume) => {
-                let outcome = account.handle_resume(*resume, 0, &signer, &CheapVerifier);
+                let outcome = account.handle_resume(*resume, &signer, &CheapVerifier);
                 let stopped = outcome.stopped.is_some();
                 if outcome.reply && !stopped {
                     self.show(side);

@@ -406,7 +406,7 @@ fn openings_of_others_and_from_the_far_future_are_ignored() {
     let stranger = Identity::from_seed([9; 32]).public_key();
     let before = pair.ends[1].account.clone();
     for (author, currency, epoch) in [
-        (key.local, "credit", NOW_MS + 3_600_001),
+        (key.local, "credit", (1 << 48) + 1),
         (key.local, "credit", u64::MAX),
         (key.local, "euro", 1),
         (stranger, "credit", 1),
@@ -426,10 +426,38 @@ fn openings_of_others_and_from_the_far_future_are_ignored() {
             let frame = offst_proto::friend::resume_frame(&key.currency, Some(opening.wire()), position, false);
             let mut copy = before.clone();
             let FriendMessage::Resume(resume) = FriendMessage::from_frame(&frame).unwrap() else { unreachable!() };
-            copy.handle_resume(*resume, NOW_MS, &*pair.ends[1].signer, &CheapVerifier);
+            copy.handle_resume(*resume, &*pair.ends[1].signer, &CheapVerifier);
             assert_eq!(copy.negotiation.theirs, before.negotiation.theirs);
             assert_eq!(copy.epoch().unwrap().balance(), 0);
         }
     }
     pair.settle();
+}
+
+/// A friend may use up the epochs of its own account: then nothing more is taken from it, and nothing overflows.
+#[test]
+fn a_friend_that_jumps_ahead_for_ever_comes_to_an_end() {
+    let mut pair = Pair::new();
+    let key = pair.ends[0].account.key().clone();
+    let account = &mut pair.ends[1].account;
+    let mut number = 0;
+    let mut jumps = 0;
+    loop {
+        number += 1 << 48;
+        let terms = Terms { balance: jumps, continuing: vec![] };
+        let opening = crate::negotiation::opening(key.local, key.remote, &key.currency, number, terms, None);
+        let opening = Verified::sign(opening, &CheapSigner(key.local));
+        let opening = Some(offst_proto::Unverified::from_wire(opening.wire()).unwrap());
+        let resume =
+            offst_proto::friend::Resume { currency: key.currency.clone(), opening, epoch: None, recovering: false };
+        account.handle_resume(resume, &*pair.ends[1].signer, &CheapVerifier);
+        if account.negotiation.theirs.as_ref().is_none_or(|theirs| theirs.epoch != number) {
+            break;
+        }
+        jumps += 1;
+    }
+    assert_eq!(jumps, 1 << 14, "up to epoch 2^62");
+    assert!(account.accept_theirs(&*pair.ends[1].signer).is_ok(), "its terms are as good as any other's");
+    account.distrust(NOW_MS);
+    assert!(account.newest_epoch().is_some());
 }

@@ -335,7 +335,7 @@ impl Pair {
         match FriendMessage::from_frame(&frame).expect("a frame of ours") {
             FriendMessage::Resume(resume) => {
                 let End { account, signer, .. } = &mut self.ends[to];
-                let outcome = account.handle_resume(*resume, self.now_ms, &**signer, &*self.verifier);
+                let outcome = account.handle_resume(*resume, &**signer, &*self.verifier);
                 self.ends[to].stops.extend(outcome.stopped);
                 self.handle_events(to, outcome.events);
                 self.ends[to].persist();

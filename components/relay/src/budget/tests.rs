@@ -7,7 +7,7 @@ const LIMITS: InFlightLimits = InFlightLimits { per_substream: 100, per_node: 15
 
 fn connections() -> Vec<ConnectionId> {
     let mut registry = Registry::new(Limits::default());
-    (0..4).map(|index| registry.connect([10, 0, 0, index].into()).unwrap()).collect()
+    (0..4).map(|index| registry.connect([10, 0, 0, index].into(), 0).unwrap().0).collect()
 }
 
 /// The bytes of the substreams that have to go, of substreams given as (connection, bytes).

@@ -1,104 +1,17 @@
 //! Nodes and a relay on real sockets.
 
 use super::*;
-use crate::{Counters, Limits, serve};
-use offst_crypto::Identity;
-use offst_secure_channel::SecureStream;
+use crate::Limits;
+use crate::test_relay::{LONG, Node, RELAY, TestRelay, authenticator, key};
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-
-const LONG: Duration = Duration::from_secs(60);
-const RELAY: u8 = 200;
-
-fn identity(seed: u8) -> Identity {
-    Identity::from_seed([seed; 32])
-}
-
-fn key(seed: u8) -> PublicKey {
-    identity(seed).public_key()
-}
-
-fn authenticator(seed: u8) -> Authenticator {
-    Authenticator::new(&identity(seed))
-}
-
-struct TestRelay {
-    ticket: ServerTicket,
-    counters: Arc<Counters>,
-    shutdown: CancellationToken,
-    task: JoinHandle<io::Result<()>>,
-}
-
-impl TestRelay {
-    async fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let ticket = ServerTicket { public_key: key(RELAY), address };
-        let counters = Arc::new(Counters::default());
-        let shutdown = CancellationToken::new();
-        let serving = serve(listener, Arc::new(identity(RELAY)), limits, counters.clone(), shutdown.clone());
-        TestRelay { ticket, counters, shutdown, task: tokio::spawn(serving) }
-    }
-
-    async fn node_with(&self, seed: u8, config: ClientConfig) -> Node {
-        let (client, events) = RelayClient::connect(&authenticator(seed), &self.ticket, config).await.unwrap();
-        Node { client, events }
-    }
-
-    /// A node that the relay has registered.
-    async fn node(&self, seed: u8) -> Node {
-        let mut node = self.node_with(seed, ClientConfig::default()).await;
-        assert!(matches!(node.next().await, RelayEvent::Registered));
-        node
-    }
-
-    async fn secure_tcp(&self, seed: u8) -> SecureStream<TcpStream> {
-        authenticator(seed).connect_tcp(&self.ticket.address, key(RELAY), LONG).await.unwrap()
-    }
-}
-
-struct Node {
-    client: RelayClient,
-    events: mpsc::Receiver<RelayEvent>,
-}
-
-impl Node {
-    async fn next(&mut self) -> RelayEvent {
-        timeout(LONG, self.events.recv()).await.expect("an event comes").expect("the connection lives")
-    }
-
-    async fn incoming(&mut self) -> (PublicKey, RelayStream) {
-        match self.next().await {
-            RelayEvent::Incoming { source, stream } => (source, stream),
-            other => panic!("expected a call, got {other:?}"),
-        }
-    }
-
-    async fn closed(&mut self) -> String {
-        match self.next().await {
-            RelayEvent::Closed(reason) => reason,
-            other => panic!("expected the end, got {other:?}"),
-        }
-    }
-
-    async fn expect_present(&mut self, expected: PublicKey) {
-        let event = self.next().await;
-        assert!(matches!(event, RelayEvent::Present(key) if key == expected), "{event:?}");
-    }
-
-    async fn expect_absent(&mut self, expected: PublicKey) {
-        let event = self.next().await;
-        assert!(matches!(event, RelayEvent::Absent(key) if key == expected), "{event:?}");
-    }
-}
 
 /// For a side that is spoken by hand.
 fn mux_config(mode: yamux::Mode) -> MuxConfig {
     let limits = InFlightLimits { per_substream: 1 << 20, per_node: 1 << 20, total: 1 << 20 };
     let node = NodeBudget::new(Budget::new(limits, Arc::default()));
-    MuxConfig { mode, streams_max: 2, bytes_per_second: None, node }
+    let throttle = Throttle::new(Allowance::alone(u64::MAX, 0), None, Instant::now());
+    MuxConfig { mode, streams_max: 2, throttle, node }
 }
 
 /// A substream from `caller` to `called`.
@@ -112,19 +25,6 @@ async fn refused(caller: &Node, target: u8) -> Refusal {
         Err(OpenError::Refused(refusal)) => refusal,
         other => panic!("expected a refusal, got {other:?}"),
     }
-}
-
-/// Waits until nothing is on its way in the relay and no substream is open.
-async fn until_empty(relay: &TestRelay) {
-    let counters = &relay.counters;
-    timeout(LONG, async {
-        while counters.in_flight_bytes.load(Ordering::Relaxed) != 0 || counters.substreams.load(Ordering::Relaxed) != 0
-        {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("left behind: {counters:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +64,7 @@ async fn friends_talk_securely_through_a_relay() {
     };
     tokio::join!(caller, called);
     assert!(relay.counters.bytes_forwarded.load(Ordering::Relaxed) > 4_000_000);
-    until_empty(&relay).await;
+    relay.until_empty().await;
 }
 
 #[tokio::test]
@@ -310,7 +210,7 @@ async fn a_slow_reader_slows_only_its_own_substream() {
     let mut received = vec![0; filled];
     timeout(LONG, slow.read_exact(&mut received)).await.unwrap().unwrap();
     drop((to_slow, slow, to_other, other, to_fast, fast));
-    until_empty(&relay).await;
+    relay.until_empty().await;
 }
 
 #[tokio::test]
@@ -333,7 +233,7 @@ async fn each_half_of_a_substream_ends_by_itself_and_a_dropped_end_ends_both() {
     drop(near);
     received.clear();
     let _ = timeout(LONG, far.read_to_end(&mut received)).await.unwrap();
-    until_empty(&relay).await;
+    relay.until_empty().await;
 }
 
 /// Nodes that come, flood each other and vanish, on several threads: the relay holds nothing of theirs afterwards.
@@ -355,7 +255,7 @@ async fn nodes_that_vanish_in_the_middle_leave_nothing_behind() {
             _ => streams.truncate(1),
         }
     }
-    until_empty(&relay).await;
+    relay.until_empty().await;
 }
 
 #[tokio::test]
@@ -368,7 +268,7 @@ async fn calls_that_cannot_be_are_refused() {
     assert_eq!(refused(&one, 2).await, Refusal::Pair);
     assert_eq!(refused(&two, 1).await, Refusal::Pair);
     drop(streams);
-    until_empty(&relay).await;
+    relay.until_empty().await;
     call(&one, &mut two, 2).await;
     assert_eq!(relay.counters.substreams_refused.load(Ordering::Relaxed), 4);
 }

@@ -23,9 +23,16 @@ fn small() -> Limits {
     }
 }
 
+/// A connection for which nobody had to go.
+fn connect(registry: &mut Registry, from: IpAddr) -> Result<ConnectionId, Refusal> {
+    let (id, outputs) = registry.connect(from, 0)?;
+    assert_eq!(outputs, []);
+    Ok(id)
+}
+
 /// A registered node with an address of its own.
 fn node(registry: &mut Registry, seed: u8) -> ConnectionId {
-    let id = registry.connect(address(seed)).unwrap();
+    let id = connect(registry, address(seed)).unwrap();
     registry.register(id, key(seed));
     id
 }
@@ -33,24 +40,70 @@ fn node(registry: &mut Registry, seed: u8) -> ConnectionId {
 #[test]
 fn a_node_is_told_that_it_is_registered() {
     let mut registry = Registry::new(small());
-    let id = registry.connect(address(1)).unwrap();
+    let id = connect(&mut registry, address(1)).unwrap();
     assert_eq!(registry.nodes(), 0);
     assert_eq!(registry.register(id, key(1)), [Output::Send(id, RelayToNode::Registered)]);
     assert_eq!(registry.nodes(), 1);
 }
 
 #[test]
-fn connections_are_bounded_per_address_and_in_total() {
+fn connections_are_bounded_per_address() {
     let mut registry = Registry::new(small());
-    let first = registry.connect(address(1)).unwrap();
-    registry.connect(address(1)).unwrap();
-    assert_eq!(registry.connect(address(1)), Err(Refusal::Address));
-    assert_eq!(registry.connect("::ffff:10.0.0.1".parse().unwrap()), Err(Refusal::Address));
-    registry.connect(address(2)).unwrap();
-    registry.connect(address(3)).unwrap();
-    assert_eq!(registry.connect(address(4)), Err(Refusal::Connections));
+    let first = connect(&mut registry, address(1)).unwrap();
+    connect(&mut registry, address(1)).unwrap();
+    assert_eq!(connect(&mut registry, address(1)), Err(Refusal::Address));
+    assert_eq!(connect(&mut registry, "::ffff:10.0.0.1".parse().unwrap()), Err(Refusal::Address));
     registry.disconnect(first);
-    assert!(registry.connect(address(1)).is_ok());
+    assert!(connect(&mut registry, address(1)).is_ok());
+}
+
+/// A full relay has room for who comes from elsewhere, at the cost of who has most; with as many itself, nobody goes.
+#[test]
+fn when_all_places_are_taken_the_newest_of_the_busiest_address_goes() {
+    let mut registry = Registry::new(small());
+    let watcher = node(&mut registry, 2);
+    let old = node(&mut registry, 1);
+    let new = connect(&mut registry, address(1)).unwrap();
+    registry.register(new, key(4));
+    registry.watch(watcher, &[key(4)]);
+    node(&mut registry, 3);
+    assert_eq!(registry.connect(address(2), 0), Err(Refusal::Connections), "its own address would have as many");
+    let (newcomer, outputs) = registry.connect(address(5), 0).unwrap();
+    assert_eq!(
+        outputs,
+        [
+            Output::Send(new, RelayToNode::Refused(Refusal::Connections)),
+            Output::Evict(new),
+            Output::Send(watcher, RelayToNode::Absent(key(4))),
+        ]
+    );
+    assert_eq!(registry.connections.len(), 4);
+    assert!(registry.connections.contains_key(&old) && registry.connections.contains_key(&newcomer));
+    assert_eq!(registry.register(new, key(4)), [], "it is no longer there");
+    assert_eq!(registry.connect(address(6), 0), Err(Refusal::Connections), "nobody has more than one now");
+}
+
+/// Whoever is evicted and does not go is still there: newcomers wait rather than have more connections than allowed.
+#[test]
+fn as_many_as_leave_at_a_time_are_evicted() {
+    let limits = Limits { connections_max: 200, connections_per_address_max: 200, ..small() };
+    let mut registry = Registry::new(limits);
+    for _ in 0..200 {
+        connect(&mut registry, address(1)).unwrap();
+    }
+    let newcomer = |last: usize| IpAddr::from([10, 1, 0, last as u8]);
+    let mut evicted = vec![];
+    for index in 0..LEAVING_MAX {
+        let (_, outputs) = registry.connect(newcomer(index), 0).unwrap();
+        evicted.extend(outputs.iter().filter_map(|output| match output {
+            Output::Evict(id) => Some(*id),
+            _ => None,
+        }));
+    }
+    assert_eq!(evicted.len(), LEAVING_MAX);
+    assert_eq!(registry.connect(newcomer(200), 0), Err(Refusal::Connections));
+    registry.disconnect(evicted[0]);
+    assert!(registry.connect(newcomer(200), 0).is_ok());
 }
 
 #[test]
@@ -58,7 +111,7 @@ fn watchers_hear_of_every_change() {
     let mut registry = Registry::new(small());
     let watcher = node(&mut registry, 1);
     assert_eq!(registry.watch(watcher, &[key(2)]), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
-    let watched = registry.connect(address(2)).unwrap();
+    let watched = connect(&mut registry, address(2)).unwrap();
     assert_eq!(
         registry.register(watched, key(2)),
         [Output::Send(watched, RelayToNode::Registered), Output::Send(watcher, RelayToNode::Present(key(2)))]
@@ -66,7 +119,7 @@ fn watchers_hear_of_every_change() {
     assert_eq!(registry.watch(watcher, &[key(2)]), [Output::Send(watcher, RelayToNode::Present(key(2)))]);
     assert_eq!(registry.disconnect(watched), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
     registry.unwatch(watcher, &[key(2)]);
-    let again = registry.connect(address(2)).unwrap();
+    let again = connect(&mut registry, address(2)).unwrap();
     assert_eq!(registry.register(again, key(2)), [Output::Send(again, RelayToNode::Registered)]);
 }
 
@@ -76,7 +129,7 @@ fn a_later_connection_displaces_the_first_and_nobody_else_hears_of_it() {
     let watcher = node(&mut registry, 1);
     registry.watch(watcher, &[key(2)]);
     let first = node(&mut registry, 2);
-    let second = registry.connect(address(3)).unwrap();
+    let second = connect(&mut registry, address(3)).unwrap();
     assert_eq!(
         registry.register(second, key(2)),
         [
@@ -87,7 +140,7 @@ fn a_later_connection_displaces_the_first_and_nobody_else_hears_of_it() {
     );
     // The departure of the first does not take the second away.
     assert_eq!(registry.disconnect(first), []);
-    assert_eq!(registry.open(watcher, key(2)).unwrap().1, second);
+    assert_eq!(registry.open(watcher, key(2), 0).unwrap().1, second);
     assert_eq!(registry.disconnect(second), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
 }
 
@@ -115,24 +168,24 @@ fn watched_keys_are_bounded() {
 fn only_registered_others_can_be_called() {
     let mut registry = Registry::new(small());
     let caller = node(&mut registry, 1);
-    assert_eq!(registry.open(caller, key(2)), Err(Refusal::Absent));
-    assert_eq!(registry.open(caller, key(1)), Err(Refusal::Itself));
-    let silent = registry.connect(address(2)).unwrap();
-    assert_eq!(registry.open(silent, key(1)), Err(Refusal::Malformed));
-    assert_eq!(registry.open(caller, key(2)), Err(Refusal::Absent));
+    assert_eq!(registry.open(caller, key(2), 0), Err(Refusal::Absent));
+    assert_eq!(registry.open(caller, key(1), 0), Err(Refusal::Itself));
+    let silent = connect(&mut registry, address(2)).unwrap();
+    assert_eq!(registry.open(silent, key(1), 0), Err(Refusal::Malformed));
+    assert_eq!(registry.open(caller, key(2), 0), Err(Refusal::Absent));
 }
 
 #[test]
 fn substreams_are_bounded_per_pair_whoever_calls() {
     let mut registry = Registry::new(small());
     let (one, two) = (node(&mut registry, 1), node(&mut registry, 2));
-    let (first, _) = registry.open(one, key(2)).unwrap();
-    registry.open(two, key(1)).unwrap();
-    assert_eq!(registry.open(one, key(2)), Err(Refusal::Pair));
-    assert_eq!(registry.open(two, key(1)), Err(Refusal::Pair));
+    let (first, _) = registry.open(one, key(2), 0).unwrap();
+    registry.open(two, key(1), 0).unwrap();
+    assert_eq!(registry.open(one, key(2), 0), Err(Refusal::Pair));
+    assert_eq!(registry.open(two, key(1), 0), Err(Refusal::Pair));
     registry.close_substream(first);
     registry.close_substream(first);
-    assert!(registry.open(two, key(1)).is_ok());
+    assert!(registry.open(two, key(1), 0).is_ok());
 }
 
 #[test]
@@ -140,13 +193,48 @@ fn strangers_fill_only_half_of_a_node() {
     let mut registry = Registry::new(Limits { substreams_per_pair_max: 100, ..small() });
     let (called, stranger, friend) = (node(&mut registry, 1), node(&mut registry, 2), node(&mut registry, 3));
     registry.watch(called, &[key(3)]);
-    registry.open(stranger, key(1)).unwrap();
-    registry.open(stranger, key(1)).unwrap();
-    assert_eq!(registry.open(stranger, key(1)), Err(Refusal::TargetSubstreams));
-    registry.open(friend, key(1)).unwrap();
-    registry.open(called, key(3)).unwrap();
-    assert_eq!(registry.open(friend, key(1)), Err(Refusal::TargetSubstreams));
-    assert_eq!(registry.open(called, key(3)), Err(Refusal::Substreams));
+    registry.open(stranger, key(1), 0).unwrap();
+    registry.open(stranger, key(1), 0).unwrap();
+    assert_eq!(registry.open(stranger, key(1), 0), Err(Refusal::TargetSubstreams));
+    registry.open(friend, key(1), 0).unwrap();
+    registry.open(called, key(3), 0).unwrap();
+    assert_eq!(registry.open(friend, key(1), 0), Err(Refusal::TargetSubstreams));
+    assert_eq!(registry.open(called, key(3), 0), Err(Refusal::Substreams));
+}
+
+/// Strangers together can call a node only so often, and neither they nor one friend keep another friend out.
+#[test]
+fn calls_a_second_are_bounded() {
+    let limits = Limits {
+        calls_per_second_per_pair: 2,
+        calls_per_second_from_strangers: 3,
+        substreams_per_node_max: 100,
+        ..small()
+    };
+    let mut registry = Registry::new(Limits { connections_max: 5, ..limits });
+    let called = node(&mut registry, 1);
+    let [stranger, other_stranger, friend, other_friend] = [2, 3, 4, 5].map(|seed| node(&mut registry, seed));
+    registry.watch(called, &[key(4)]);
+    let mut call = |source, now_ms| registry.open(source, key(1), now_ms).map(|(id, _)| registry.close_substream(id));
+    for _ in 0..2 {
+        assert_eq!(call(stranger, 0), Ok(()));
+    }
+    assert_eq!(call(other_stranger, 0), Ok(()));
+    assert_eq!(call(stranger, 0), Err(Refusal::Busy));
+    assert_eq!(call(other_friend, 0), Err(Refusal::Busy), "a stranger until it is watched");
+    for _ in 0..2 {
+        assert_eq!(call(friend, 0), Ok(()));
+    }
+    assert_eq!(call(friend, 0), Err(Refusal::Busy));
+    assert_eq!(call(friend, 1), Ok(()));
+    assert_eq!(call(friend, 1), Err(Refusal::Busy));
+    assert_eq!(call(stranger, 1), Ok(()));
+    assert_eq!(call(stranger, 1), Err(Refusal::Busy));
+    registry.watch(called, &[key(5)]);
+    let (_, target) = registry.open(other_friend, key(1), 1).unwrap();
+    assert_eq!(target, called);
+    registry.unwatch(called, &[key(5), key(4)]);
+    assert!(registry.connections[&called].friends.is_empty());
 }
 
 #[test]
@@ -157,7 +245,7 @@ fn what_is_gone_is_ignored() {
     assert_eq!(registry.disconnect(id), []);
     assert_eq!(registry.register(id, key(1)), []);
     assert_eq!(registry.watch(id, &[key(2)]), []);
-    assert_eq!(registry.open(id, key(2)), Err(Refusal::Absent));
+    assert_eq!(registry.open(id, key(2), 0), Err(Refusal::Absent));
     registry.unwatch(id, &[key(2)]);
     assert_eq!(registry.nodes(), 0);
 }
@@ -194,14 +282,28 @@ proptest! {
         let mut registry = Registry::new(small());
         let mut connections = vec![];
         let mut substreams = vec![];
+        let mut leaving = vec![];
         let mut told: BTreeMap<(ConnectionId, PublicKey), bool> = BTreeMap::new();
         let keys: Vec<PublicKey> = (0..4).map(key).collect();
         for step in steps {
             let at = |index: usize| connections.get(index % connections.len().max(1)).copied();
             let outputs = match step {
                 Step::Connect(seed) => {
-                    connections.extend(registry.connect(address(seed)));
-                    vec![]
+                    match registry.connect(address(seed), 0) {
+                        Ok((id, outputs)) => {
+                            for output in &outputs {
+                                if let Output::Evict(gone) = output {
+                                    prop_assert!(!registry.connections.contains_key(gone));
+                                    connections.retain(|other| other != gone);
+                                    told.retain(|(watcher, _), _| watcher != gone);
+                                    leaving.push(*gone);
+                                }
+                            }
+                            connections.push(id);
+                            outputs
+                        }
+                        Err(_) => vec![],
+                    }
                 }
                 Step::Register(index, seed) => match at(index) {
                     // A connection has one key.
@@ -228,7 +330,7 @@ proptest! {
                 }
                 Step::Open(index, seed) => {
                     if let Some(id) = at(index) {
-                        substreams.extend(registry.open(id, keys[seed as usize]).map(|(id, _)| id));
+                        substreams.extend(registry.open(id, keys[seed as usize], 0).map(|(id, _)| id));
                     }
                     vec![]
                 }
@@ -254,14 +356,15 @@ proptest! {
                 prop_assert!(connection.substreams <= 4 && connection.from_strangers <= connection.substreams);
             }
         }
-        for id in connections {
+        for id in connections.into_iter().chain(leaving) {
             registry.disconnect(id);
         }
         for id in substreams {
             registry.close_substream(id);
         }
         prop_assert!(registry.connections.is_empty() && registry.nodes.is_empty() && registry.watchers.is_empty());
-        prop_assert!(registry.per_address.is_empty() && registry.per_pair.is_empty());
+        prop_assert!(registry.crowd.total() == 0 && registry.per_pair.is_empty());
+        prop_assert!(registry.leaving.is_empty());
         prop_assert!(registry.substreams.is_empty());
     }
 }

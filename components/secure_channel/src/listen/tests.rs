@@ -31,23 +31,15 @@ fn slots_are_bounded_in_total_and_per_address() {
     assert_eq!(slots.take(three, "e", &limits), (5, None));
     assert_eq!(slots.take(four, "f", &limits), (6, Some("b")), "the oldest of the address that has most");
     assert_eq!(slots.take(two, "g", &limits), (7, Some("c")), "of equal addresses, the one that has waited longest");
-    assert_eq!(slots.total, 4);
-    assert_eq!(slots.release(one, 3), None, "it has ended already");
-    assert_eq!(slots.release(three, 5), Some("e"));
+    assert_eq!(slots.crowd.total(), 4);
+    assert_eq!(slots.release(3), None, "it has ended already");
+    assert_eq!(slots.release(5), Some("e"));
     assert_eq!(slots.take(three, "h", &limits), (8, None));
-    for (group, number) in [(two, 4), (two, 7), (three, 8), (four, 6)] {
-        assert!(slots.release(group, number).is_some());
+    for number in [4, 7, 8, 6] {
+        assert!(slots.release(number).is_some());
     }
-    assert_eq!(slots.total, 0);
-    assert!(slots.of_addresses.is_empty());
-}
-
-#[test]
-fn one_party_is_one_group() {
-    let group = |text: &str| address_group(text.parse().unwrap()).to_string();
-    assert_eq!(group("10.0.0.1"), "10.0.0.1");
-    assert_eq!(group("::ffff:10.0.0.1"), "10.0.0.1");
-    assert_eq!(group("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    assert_eq!(slots.crowd.total(), 0);
+    assert!(slots.taken.is_empty());
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ pub struct Disk {
     /// What the node has been paid.
     pub received: Vec<ReceivedReport>,
     /// What it has collected: the request, the friend it came from and that has paid, when, and what opened the lock.
-    preimages: Vec<(RequestId, Option<PublicKey>, u64, Preimage)>,
+    preimages: Vec<(RequestId, Option<PublicKey>, Preimage)>,
     peer_backups: BTreeMap<PublicKey, Vec<u8>>,
     recovery: Option<Vec<u8>>,
     /// Every request that ever ended here, also those that are over: for checks from outside.
@@ -248,11 +248,11 @@ impl Commit for Disk {
                     self.spendings.insert((*app, currency.clone()), *spending);
                 }
                 Change::Forwarded(report, preimage) => {
-                    self.preimages.push((report.request_id, report.from, report.time_ms, *preimage));
+                    self.preimages.push((report.request_id, report.from, *preimage));
                     self.forwarded.push(report.clone());
                 }
                 Change::Received(report, preimage) => {
-                    self.preimages.push((report.request_id, Some(report.from), report.time_ms, *preimage));
+                    self.preimages.push((report.request_id, Some(report.from), *preimage));
                     self.received.push(report.clone());
                 }
                 Change::Recovery(record) => self.recovery = record.as_ref().map(Canonical::to_canonical_bytes),
@@ -277,12 +277,11 @@ impl Archive for Disk {
         &self,
         from: Option<PublicKey>,
         ids: &BTreeSet<RequestId>,
-        since_ms: u64,
     ) -> Result<BTreeMap<RequestId, Preimage>, Infallible> {
-        let is_wanted = |(id, friend, time, _): &&(RequestId, Option<PublicKey>, u64, Preimage)| {
-            ids.contains(id) && *time >= since_ms && from.is_none_or(|from| Some(from) == *friend)
+        let is_wanted = |(id, friend, _): &&(RequestId, Option<PublicKey>, Preimage)| {
+            ids.contains(id) && from.is_none_or(|from| Some(from) == *friend)
         };
-        Ok(self.preimages.iter().filter(is_wanted).map(|(id, _, _, preimage)| (*id, *preimage)).collect())
+        Ok(self.preimages.iter().filter(is_wanted).map(|(id, _, preimage)| (*id, *preimage)).collect())
     }
 }
 

@@ -1,0 +1,240 @@
+//! Terms that are *nearly* right: whoever accepts them sees the same balance, and loses nothing by the requests in them.
+
+use super::recovery::{is_recovering, lose_disk};
+use super::succession::{is_bound, refusal};
+use offst_crypto::{Nonce, Preimage, PublicKey, Signature};
+use offst_funder::{Commit, RecoveryRecord, Reply};
+use offst_ledger::{Direction, Stage};
+use offst_proto::friend::{EpochPosition, Resume};
+use offst_proto::opening::{Continuing, Opening};
+use offst_proto::payment::{CancelReason, NO_PROOF};
+use offst_proto::statement::{Answer, Operation, Request};
+use offst_proto::{Currency, PaymentId, RequestId, Unverified, Verified};
+use offst_simulator::World;
+use offst_simulator::keys::Dice;
+
+const PREIMAGE: Preimage = Preimage::from_bytes([7; 32]);
+
+fn request(id: RequestId, route: Vec<PublicKey>, amount: u128) -> Request {
+    Request {
+        id,
+        payment_id: PaymentId::from_bytes([9; 16]),
+        invoice_id: None,
+        amount,
+        total: amount,
+        fees_left: route.len() as u128,
+        patience_ms: 60_000,
+        route,
+        proof: NO_PROOF,
+        clearing: false,
+    }
+}
+
+fn say(world: &mut World, from: usize, operations: Vec<Operation>) {
+    let statement = world.statement(from, 1, operations);
+    world.state(from, 1, statement);
+    world.advance(300);
+}
+
+/// `from` asks 1 to carry a request on.
+fn ask(world: &mut World, from: usize, request: Request) {
+    say(world, from, vec![Operation::Request(Box::new(request))]);
+}
+
+fn answer(world: &mut World, from: usize, id: RequestId) {
+    let lock = PREIMAGE.lock();
+    let answer = Answer { id, lock, nonce: Nonce::from_bytes([0; 16]), signature: Signature::from_bytes([0; 64]) };
+    say(world, from, vec![Operation::Response(answer)]);
+}
+
+/// How a liar changes the terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Smaller,
+    Larger,
+    OtherLock,
+    Missing,
+}
+
+const CHANGES: [Change; 4] = [Change::Smaller, Change::Larger, Change::OtherLock, Change::Missing];
+
+/// Node 0 opens its account with 1 anew, in the balance that both know, and with `change` made to what it has committed. The owner
+/// of 1 accepts.
+fn open_anew(world: &mut World, id: RequestId, change: Change) -> Reply {
+    let account = world.nodes[1].account(world.key(0));
+    let epoch = account.epoch().unwrap();
+    let pending = *account.pending(Direction::Incoming, id).unwrap();
+    let lock = pending.stage.lock().unwrap();
+    let like = Continuing { author_pays: true, id, amount: pending.amount, lock, terms: pending.terms };
+    let continuing = match change {
+        Change::Smaller => vec![Continuing { amount: 1, ..like }],
+        Change::Larger => vec![Continuing { amount: like.amount + 1, ..like }],
+        Change::OtherLock => vec![Continuing { lock: Preimage::from_bytes([8; 32]).lock(), ..like }],
+        Change::Missing => vec![],
+    };
+    let opening = Opening {
+        author: world.key(0),
+        other: world.key(1),
+        currency: Currency::default(),
+        epoch: epoch.number + 5,
+        balance: -epoch.balance(),
+        continuing,
+        accepts: None,
+    };
+    let opening = Verified::sign(opening, world.signer(0));
+    let opening = Some(Unverified::from_wire(opening.wire()).unwrap());
+    world.resume(0, 1, Resume { currency: Currency::default(), opening, epoch: None, recovering: false });
+    world.ask(1, world.reset(0))
+}
+
+/// 0 has committed 5,001 to 1 for 2. 0 and 2 are one thief, and 2 may let the `Commit` of 1 wait, by acknowledging nothing.
+fn committed(is_stalled: bool) -> (World, RequestId) {
+    let mut world = World::row(3, 10_000);
+    world.make_puppet(0);
+    world.make_puppet(2);
+    let mut dice = Dice::new(1);
+    let id = RequestId::random(&mut dice);
+    let to_2 = vec![world.key(2)];
+    ask(&mut world, 0, request(id, to_2.clone(), 5000));
+    answer(&mut world, 2, id);
+    if is_stalled {
+        for _ in 0..64 {
+            ask(&mut world, 0, request(RequestId::random(&mut dice), to_2.clone(), 1));
+        }
+    } else {
+        say(&mut world, 2, vec![]);
+    }
+    say(&mut world, 0, vec![Operation::Commit { id }]);
+    let account = world.nodes[1].account(world.key(2));
+    assert_eq!(account.is_bound(id), !is_stalled);
+    assert!(account.outgoing(id).unwrap().stage.is_committed());
+    (world, id)
+}
+
+#[test]
+fn terms_that_change_a_request_whose_commit_onwards_waits_cost_nothing() {
+    for change in CHANGES {
+        let (mut world, id) = committed(true);
+        let before = world.nodes[1].wealth();
+        assert_eq!(open_anew(&mut world, id, change), Reply::Done, "{change:?}: nothing binds 1 yet");
+        // 2 acknowledges at last.
+        say(&mut world, 2, vec![]);
+        let account = world.nodes[1].account(world.key(2));
+        assert!(!account.is_bound(id), "{change:?}: nobody would pay for it");
+        assert_eq!(world.nodes[1].wealth(), before);
+    }
+}
+
+#[test]
+fn terms_that_change_a_request_that_was_promised_onwards_are_refused() {
+    for change in CHANGES {
+        let (mut world, id) = committed(false);
+        let before = world.nodes[1].wealth();
+        let sentence = refusal(open_anew(&mut world, id, change));
+        assert!(sentence.contains("still under way to other friends"), "{change:?}: {sentence}");
+        say(&mut world, 2, vec![Operation::Collect { id, preimage: PREIMAGE }]);
+        // It is collected from 0, too: that the terms of 0 leave it out shows in the balances now.
+        assert_eq!((world.balance(1, 2), world.nodes[1].wealth()), (-5000, before + 1), "{change:?}");
+    }
+}
+
+/// 1 has lost its disk, and waits for 2, to whom it has carried on what 0 has committed.
+fn recovers_without_2() -> (World, RequestId) {
+    let mut world = World::row(3, 10_000);
+    world.advance(60_000);
+    world.send(0, 2, 5000);
+    while !is_bound(&world, 1, 2) {
+        assert!(world.step());
+    }
+    // 2 has collected, and 1 has not heard of it.
+    while world.balance(2, 1) == 0 {
+        assert!(world.step());
+    }
+    world.kill(2);
+    lose_disk(&mut world, 1, &[0, 2]);
+    world.connect_all();
+    world.advance(30_000);
+    let account = world.nodes[1].account(world.key(0));
+    assert!(account.active().is_some(), "0 has shown the account: {:?}", account.status());
+    let pendings: Vec<_> = account.epoch().unwrap().pendings().map(|(_, id, pending)| (id, pending.stage)).collect();
+    let [(id, Stage::Committed(_))] = pendings[..] else { panic!("{pendings:?}") };
+    (world, id)
+}
+
+#[test]
+fn terms_that_change_what_a_recovery_has_not_tied_together_are_refused() {
+    for change in CHANGES {
+        let (mut world, id) = recovers_without_2();
+        world.make_puppet(0);
+        let sentence = refusal(open_anew(&mut world, id, change));
+        assert!(sentence.contains("recovers what it has lost"), "{change:?}: {sentence}");
+        world.start(2);
+        world.connect_all();
+        world.advance(600_000);
+        assert_eq!(world.balance(1, 2), -5000, "2 has collected");
+        let account = world.nodes[1].account(world.key(0));
+        assert_eq!(account.epoch().unwrap().balance(), 5001, "{change:?}: so has 1");
+    }
+}
+
+/// The thieves 4 and `decoy` have paid each other 1 credit over 1, with the id and the lock of the 5,000 that go from 0 to
+/// `seller`. After 1 has lost its forwards, these 5,000 must not be tied to that credit, whose end would release what 0 has
+/// committed.
+#[test]
+fn a_decoy_under_the_same_lock_releases_nothing() {
+    for (seller, decoy) in [(2, 3), (3, 2)] {
+        let mut world = World::new(5, 3);
+        for (a, b) in [(0, 1), (1, 2), (1, 3), (1, 4)] {
+            world.befriend(a, b, 10_000, 10_000);
+        }
+        world.connect_all();
+        world.settle();
+        let id = RequestId::from_bytes([5; 16]);
+        for index in [0, 2, 3, 4] {
+            world.make_puppet(index);
+        }
+        let halves = [(0, seller, 5000), (4, decoy, 1)];
+        for (from, to, amount) in halves {
+            let route = vec![world.key(to)];
+            ask(&mut world, from, request(id, route, amount));
+            answer(&mut world, to, id);
+            say(&mut world, from, vec![Operation::Commit { id }]);
+            say(&mut world, to, vec![]);
+            assert!(world.nodes[1].account(world.key(to)).is_bound(id));
+        }
+        let mut disk = world.nodes[1].disk.clone();
+        let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(world.now(1).unix_ms, false) };
+        let forwards = disk.image().forwards.into_iter().map(|(hop, _)| offst_funder::Change::Forward(hop, None));
+        let changes: Vec<_> = forwards.chain([offst_funder::Change::Recovery(Some(mark))]).collect();
+        assert_eq!(changes.len(), 3);
+        disk.commit(&changes).unwrap();
+        world.replace_disk(1, disk, true);
+        for index in [0, 2, 3, 4] {
+            meet(&mut world, index);
+        }
+        assert!(!is_recovering(&world, 1), "everything is tied together");
+        let cancel = Operation::Cancel { id, reason: CancelReason::Timeout, hop: world.key(decoy) };
+        say(&mut world, decoy, vec![cancel]);
+        say(&mut world, seller, vec![Operation::Collect { id, preimage: PREIMAGE }]);
+        assert_eq!((world.balance(1, seller), world.balance(1, 0)), (-5000, 5001));
+    }
+}
+
+/// A puppet connects to 1 again, in the epoch in which both are.
+fn meet(world: &mut World, index: usize) {
+    world.connect(1, index);
+    let connected = world.take_inputs(index, 1);
+    world.batch(1, connected);
+    let epoch = world.nodes[1].account(world.key(index)).epoch().unwrap();
+    let position = EpochPosition {
+        agreed: epoch.agreed,
+        number: epoch.number,
+        own_seq: epoch.theirs.seq,
+        own_hash: epoch.theirs.hash,
+        other_seq: epoch.mine.seq,
+        other_hash: epoch.mine.hash,
+    };
+    let currency = Currency::default();
+    world.resume(index, 1, Resume { currency, opening: None, epoch: Some(position), recovering: false });
+    world.advance(1_000);
+}

@@ -1,0 +1,224 @@
+//! Nodes that abuse the multiplexer, written by hand, and a relay on real sockets.
+
+use crate::metered::STREAM_WORK_BYTES;
+use crate::test_relay::{LONG, TestRelay, key};
+use crate::{Limits, RelayEvent};
+use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
+use offst_secure_channel::SecureStream;
+use std::sync::atomic::Ordering;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const DATA: u8 = 0;
+const WINDOW: u8 = 1;
+const PING: u8 = 2;
+const SYN: u16 = 1;
+const ACK: u16 = 2;
+const FIN: u16 = 4;
+const RST: u16 = 8;
+
+fn header(kind: u8, flags: u16, stream: u32, length: u32) -> Vec<u8> {
+    let mut bytes = vec![0, kind];
+    bytes.extend_from_slice(&flags.to_be_bytes());
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes
+}
+
+/// One message on a stream.
+fn message(flags: u16, stream: u32, frame: &[u8]) -> Vec<u8> {
+    let mut bytes = header(DATA, flags, stream, frame.len() as u32 + 4);
+    bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(frame);
+    bytes
+}
+
+/// A node without a multiplexer.
+struct Hostile(SecureStream<TcpStream>);
+
+impl Hostile {
+    /// Registered at the relay, which has said so.
+    async fn register(relay: &TestRelay, seed: u8) -> Hostile {
+        let mut stream = relay.secure_tcp(seed).await;
+        stream.write_all(&message(SYN, 1, &NodeToRelay::Keepalive.to_frame())).await.unwrap();
+        let mut hostile = Hostile(stream);
+        let registered = RelayToNode::Registered.to_frame();
+        let mut heard = vec![];
+        while !heard.windows(registered.len()).any(|part| part == registered) {
+            let count = hostile.0.read_buf(&mut heard).await.unwrap();
+            assert!(count > 0, "the relay says that the node is registered");
+        }
+        hostile
+    }
+
+    /// Sends without end, and reads, until the relay closes the connection.
+    async fn flood_until_closed(self, bytes: &[u8]) {
+        let (mut reader, mut writer) = tokio::io::split(self.0);
+        let mut heard = vec![];
+        let flood = async {
+            while writer.write_all(bytes).await.is_ok() {}
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = reader.read_to_end(&mut heard) => {}
+            () = flood => {}
+        }
+    }
+}
+
+fn resets() -> Vec<u8> {
+    (0..500)
+        .flat_map(|index| [header(DATA, SYN, 3 + 2 * index, 0), header(DATA, RST, 3 + 2 * index, 0)])
+        .flatten()
+        .collect()
+}
+
+/// Rates that do not delay the test.
+fn fast() -> Limits {
+    Limits { bytes_per_second_per_node: 1 << 40, bytes_per_second_per_address: 1 << 40, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn whoever_opens_and_resets_without_end_is_disconnected() {
+    for kind in [DATA, WINDOW] {
+        let relay = TestRelay::start(fast()).await;
+        let bytes: Vec<u8> =
+            resets().chunks(12).flat_map(|frame| [&frame[..1], &[kind], &frame[2..]].concat()).collect();
+        let hostile = Hostile::register(&relay, 1).await;
+        timeout(LONG, hostile.flood_until_closed(&bytes)).await.expect("the relay ends the connection");
+        relay.until_misbehaved(1).await;
+    }
+}
+
+/// What it resets at once it may: that many calls can end together.
+#[tokio::test]
+async fn as_many_substreams_as_can_be_open_may_be_reset_at_once() {
+    let relay = TestRelay::start(fast()).await;
+    let mut hostile = Hostile::register(&relay, 1).await;
+    for _ in 0..2 {
+        hostile.0.write_all(&resets()).await.unwrap();
+    }
+    // What is answered behind them says that the relay has read them.
+    hostile.0.write_all(&message(0, 1, &NodeToRelay::Watch(vec![key(9)]).to_frame())).await.unwrap();
+    let absent = RelayToNode::Absent(key(9)).to_frame();
+    let mut heard = vec![];
+    while !heard.windows(absent.len()).any(|part| part == absent) {
+        assert!(timeout(LONG, hostile.0.read_buf(&mut heard)).await.unwrap().unwrap() > 0, "the connection lives");
+    }
+    assert_eq!(relay.counters.misbehaved.load(Ordering::Relaxed), 0);
+}
+
+/// Each of these makes yamux say that the rules were broken. It would go on reading, and write a line into the log for each
+/// further one.
+#[tokio::test]
+async fn a_connection_that_broke_the_rules_ends_when_it_is_told_so() {
+    let relay = TestRelay::start(fast()).await;
+    let violations = [
+        // Credit that overflows; a stream that exists; a number of the other side; a pong that nobody asked for.
+        header(WINDOW, 0, 1, u32::MAX),
+        header(DATA, SYN, 1, 0),
+        header(DATA, SYN, 2, 0),
+        header(WINDOW, SYN, 2, 0),
+        header(PING, ACK, 0, 12345),
+    ];
+    for (count, violation) in (1..).zip(violations) {
+        let mut hostile = Hostile::register(&relay, 1).await;
+        // Credit overflows at the second.
+        for _ in 0..2 {
+            hostile.0.write_all(&violation).await.unwrap();
+        }
+        // The socket stays open: the relay's end is what is awaited.
+        let mut heard = vec![];
+        let _ = timeout(LONG, hostile.0.read_to_end(&mut heard)).await.expect("the relay ends the connection");
+        relay.until_misbehaved(count).await;
+    }
+}
+
+/// A node that ends its connection in order has broken nothing, nor has one of which the relay takes its leave.
+#[tokio::test]
+async fn an_orderly_end_is_no_fault() {
+    let relay = TestRelay::start(fast()).await;
+    let hostile = Hostile::register(&relay, 1).await;
+    let second = Hostile::register(&relay, 1).await;
+    let (mut first, mut second, mut heard) = (hostile.0, second.0, vec![]);
+    let _ = timeout(LONG, first.read_to_end(&mut heard)).await.expect("the first is displaced");
+    second.write_all(&header(3, 0, 0, 0)).await.unwrap();
+    let _ = timeout(LONG, second.read_to_end(&mut heard)).await.expect("the second has said that it goes");
+    relay.until_no_nodes().await;
+    assert_eq!(relay.counters.misbehaved.load(Ordering::Relaxed), 0);
+}
+
+/// A slow machine only takes longer.
+#[tokio::test]
+async fn calls_that_are_refused_are_paid_for() {
+    let per_second = 64 * STREAM_WORK_BYTES;
+    let relay = TestRelay::start(Limits { bytes_per_second_per_node: per_second, ..fast() }).await;
+    let mut hostile = Hostile::register(&relay, 1).await;
+    let start = tokio::time::Instant::now();
+    // 64 substreams a second are allowed, and 64 at once. Each is refused, which costs as much again.
+    let calls = 96;
+    let call = SubstreamMessage::Connect(key(9)).to_frame();
+    let bytes: Vec<u8> = (0..calls).flat_map(|index| message(SYN, 3 + 2 * index, &call)).collect();
+    let (mut reader, mut writer) = tokio::io::split(&mut hostile.0);
+    let mut heard = vec![];
+    let (written, ()) = tokio::join!(writer.write_all(&bytes), async {
+        while relay.counters.substreams_refused.load(Ordering::Relaxed) < u64::from(calls) {
+            timeout(LONG, reader.read_buf(&mut heard)).await.unwrap().unwrap();
+        }
+    });
+    written.unwrap();
+    // Without the price of a refusal half a second is enough.
+    assert!(start.elapsed().as_millis() >= 1_200, "{:?}", start.elapsed());
+}
+
+/// Strangers call a node as fast as they can: it hears of a few of them, and its friend is heard all the same.
+#[tokio::test]
+async fn a_node_is_not_called_by_strangers_as_fast_as_they_like() {
+    let strangers = 4;
+    let relay = TestRelay::start(Limits { calls_per_second_from_strangers: strangers, ..fast() }).await;
+    let mut called = relay.node(1).await;
+    called.client.watch(&[key(2)]).unwrap();
+    called.expect_absent(key(2)).await;
+    let friend = relay.node(2).await;
+    called.expect_present(key(2)).await;
+    let mut hostile = Hostile::register(&relay, 3).await;
+    let start = tokio::time::Instant::now();
+    let call = SubstreamMessage::Connect(key(1)).to_frame();
+    for index in 0..400 {
+        let stream = 3 + 2 * index;
+        hostile.0.write_all(&message(SYN | FIN, stream, &call)).await.unwrap();
+        hostile.0.write_all(&header(DATA, RST, stream, 0)).await.unwrap();
+    }
+    let near = timeout(LONG, friend.client.open(key(1))).await.unwrap().unwrap();
+    let mut from_strangers = 0;
+    loop {
+        match called.next().await {
+            RelayEvent::Incoming { source, .. } if source == key(2) => break,
+            RelayEvent::Incoming { source, .. } => {
+                assert_eq!(source, key(3));
+                from_strangers += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let most = strangers * (2 + start.elapsed().as_secs());
+    assert!(from_strangers <= most, "{from_strangers} calls of strangers, of {most}");
+    drop(near);
+}
+
+/// 1,000 frames at once are work for several turns; another connection is served in between. What is awaited is only that
+/// the flood is read at all after a turn has ended, which nothing else would wake.
+#[tokio::test]
+async fn a_flood_is_read_to_its_end_turn_by_turn() {
+    let relay = TestRelay::start(fast()).await;
+    let mut hostile = Hostile::register(&relay, 1).await;
+    let mut bytes = header(DATA, 0, 1, 0).repeat(50_000);
+    bytes.extend(message(0, 1, &NodeToRelay::Watch(vec![key(9)]).to_frame()));
+    hostile.0.write_all(&bytes).await.unwrap();
+    let absent = RelayToNode::Absent(key(9)).to_frame();
+    let mut heard = vec![];
+    while !heard.windows(absent.len()).any(|part| part == absent) {
+        assert!(timeout(LONG, hostile.0.read_buf(&mut heard)).await.unwrap().unwrap() > 0, "the connection lives");
+    }
+}
