@@ -56,7 +56,8 @@ impl Life {
     /// All nodes are up and connected, nothing is under way.
     pub(crate) fn begin(seed: u64, options: &Options) -> Self {
         let mut dice = Dice::new(seed);
-        let drawn = Mix::draw(&mut dice);
+        let mut drawn = Mix::draw(&mut dice);
+        drawn.kinds.extend(&options.with);
         let kinds = drawn.kinds.iter().copied().collect();
         let mix = options.apply(drawn);
         let friendships = mix.friendships(&mut dice);

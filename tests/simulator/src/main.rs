@@ -34,12 +34,18 @@ struct Arguments {
     /// Do only these of each world's actions, by their numbers, or "none"
     #[arg(long, value_parser = actions)]
     actions: Option<Actions>,
+    /// Let these kinds of faults happen in every world, besides those that its seed draws
+    #[arg(long, value_delimiter = ',')]
+    with: Vec<Kind>,
     /// Leave these kinds of faults out
     #[arg(long, value_delimiter = ',')]
     without: Vec<Kind>,
     /// Give each world so many nodes
     #[arg(long, value_parser = clap::value_parser!(u64).range(3..=12))]
     nodes: Option<u64>,
+    /// Live no worlds: only measure, for each seed, how many honest payments succeed while somebody works against them
+    #[arg(long)]
+    availability: bool,
     /// Live only this scripted world. Without it, all of them come before the world of seed 0
     #[arg(long)]
     script: Option<String>,
@@ -60,6 +66,12 @@ struct Arguments {
 }
 
 impl Arguments {
+    /// Whether worlds from the first seed on are lived, and nothing is left out of them.
+    fn lives_whole_worlds(&self) -> bool {
+        let is_less = !self.without.is_empty() || self.nodes.is_some() || self.actions.is_some() || self.availability;
+        self.from == 0 && !is_less
+    }
+
     /// How this program is called for one seed, up to what is left out of its world.
     fn command(&self, seed: u64) -> String {
         self.repeat(&format!("--seeds 1 --from {seed}"))
@@ -93,6 +105,11 @@ fn actions(text: &str) -> Result<Actions, String> {
 
 /// In every so many seeds it is measured once how many honest payments succeed while somebody works against them.
 const MEASURED_EVERY: u64 = 20;
+/// Which measurement falls to a seed, if any does.
+fn measured(seed: u64) -> Option<u64> {
+    seed.is_multiple_of(MEASURED_EVERY).then_some(seed / MEASURED_EVERY)
+}
+
 /// From so many payments on a share tells something.
 const PAYMENTS_MIN: u64 = 300;
 
@@ -123,6 +140,7 @@ fn main() -> anyhow::Result<ExitCode> {
     std::panic::set_hook(Box::new(|_| {}));
     let options = Options {
         actions: arguments.actions.clone().map(|actions| actions.0),
+        with: arguments.with.iter().copied().collect(),
         without: arguments.without.iter().copied().collect(),
         nodes: arguments.nodes.map(usize::try_from).transpose()?,
         tells: arguments.trace,
@@ -146,7 +164,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn live_scripts(arguments: &Arguments) -> anyhow::Result<bool> {
     let wanted: Vec<_> = match &arguments.script {
         Some(name) => SCRIPTS.iter().filter(|script| script.name == name).collect(),
-        None if arguments.from == 0 && arguments.seeds > 1 => SCRIPTS.iter().collect(),
+        None if arguments.lives_whole_worlds() && arguments.seeds > 1 => SCRIPTS.iter().collect(),
         None => vec![],
     };
     if wanted.is_empty() && arguments.script.is_some() {
@@ -179,17 +197,18 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
         while !is_over.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(seed) = arguments.from.checked_add(number).filter(|_| number < arguments.seeds) else { return };
-            let lived = live_with(seed, options);
-            let measured = seed.is_multiple_of(MEASURED_EVERY) && arguments.seeds > 1;
-            let attack = Attack::of_seed(seed / MEASURED_EVERY);
-            let share = measured.then(|| measure(seed, attack));
+            let lived = (!arguments.availability).then(|| live_with(seed, options));
+            let number = if arguments.availability { Some(seed) } else { measured(seed) };
+            let attack = Attack::of_seed(number.unwrap_or(0));
+            let share = number.filter(|_| arguments.seeds > 1).map(|_| measure(seed, attack));
             let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(share) = share {
                 sum.availability.entry(attack).or_default().add(share);
             }
             match lived {
-                Ok(outcome) => sum.add(seed, &outcome, arguments),
-                Err(_) => {
+                None => sum.worlds += 1,
+                Some(Ok(outcome)) => sum.add(seed, &outcome, arguments),
+                Some(Err(_)) => {
                     sum.broken = Some(sum.broken.map_or(seed, |other| other.min(seed)));
                     is_over.store(true, Ordering::Relaxed);
                 }

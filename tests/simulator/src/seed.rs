@@ -46,6 +46,8 @@ impl std::fmt::Display for Failure {
 pub struct Options {
     /// Only these actions; none: all.
     pub actions: Option<BTreeSet<usize>>,
+    /// These may go wrong besides what the seed has drawn.
+    pub with: BTreeSet<Kind>,
     /// Nothing of these kinds goes wrong.
     pub without: BTreeSet<Kind>,
     /// So many nodes.
@@ -68,9 +70,11 @@ impl Options {
         if let Some(nodes) = self.nodes {
             text += &format!(" --nodes {nodes}");
         }
-        if !self.without.is_empty() {
-            let kinds: Vec<_> = self.without.iter().map(|kind| kind.name()).collect();
-            text += &format!(" --without {}", kinds.join(","));
+        for (name, kinds) in [("with", &self.with), ("without", &self.without)] {
+            if !kinds.is_empty() {
+                let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                text += &format!(" --{name} {}", kinds.join(","));
+            }
         }
         if let Some(actions) = &self.actions {
             let numbers: Vec<_> = actions.iter().map(usize::to_string).collect();
