@@ -151,8 +151,8 @@ impl Life {
                 self.offer_and_accept(liar, victim, &currency);
             }
             3..7 => self.stall_and_offer(liar, victim, &currency, false),
-            7..9 if self.mix.has(Kind::Disks) => self.stall_and_offer(liar, victim, &currency, true),
-            _ if self.mix.has(Kind::Disks) => self.lose_to_forger(liar, victim, &currency),
+            7 | 8 if self.mix.has(Kind::Disks) => self.stall_and_offer(liar, victim, &currency, true),
+            9 if self.mix.has(Kind::Disks) => self.lose_to_forger(liar, victim, &currency),
             _ => self.offer_and_accept(liar, victim, &currency),
         }
     }
@@ -207,7 +207,7 @@ impl Life {
             self.world.freeze(friend, STALL_MS);
             let limit = self.world.limit(victim, friend, currency);
             for number in 0..WINDOW as u128 {
-                let command = Command::SetFriendMaxDebt(name(friend), currency.clone(), limit + number % 2);
+                let command = Command::SetFriendMaxDebt(name(friend), currency.clone(), limit + 1 + number % 2);
                 self.world.command(victim, command);
             }
         }
