@@ -1,18 +1,16 @@
 //! Files that people name on the command line: read with a bound, written whole or not at all, never overwritten unasked.
 
 use crate::outcome::{Explain, Failure, Outcome, plain};
+use crate::passphrase::PassphraseFlag;
 use offst_crypto::{Identity, IdentityFileError};
 use offst_proto::ticket::{TICKET_BYTES_MAX, Ticket, TicketError};
-use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::{File, Permissions};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::TempDir;
-
-/// Holds the passphrase of encrypted identity files where nobody can be asked.
-pub const PASSPHRASE_VARIABLE: &str = "OFFST_PASSPHRASE";
+use zeroize::Zeroizing;
 
 /// An identity file has under 1 kB.
 const IDENTITY_BYTES_MAX: usize = 8 * 1024;
@@ -128,34 +126,19 @@ pub fn read_text(path: &Path, bytes_max: usize) -> Outcome<String> {
     String::from_utf8(bytes).map_err(|_| Failure::input(format!("{shown} is not a text file")))
 }
 
-/// Reads an identity file. The passphrase of an encrypted one comes from `OFFST_PASSPHRASE`, otherwise it is asked for on
-/// the terminal.
+/// Reads an identity file; the passphrase of an encrypted one is where `flag` says or, without it, where passphrases are.
 ///
 /// # Errors
 /// The file is missing or damaged, or the passphrase does not open it (exit code 2).
-pub fn load_identity(path: &Path) -> Outcome<Identity> {
-    let text = read_text(path, IDENTITY_BYTES_MAX)?;
-    let given = std::env::var_os(PASSPHRASE_VARIABLE);
-    let passphrase = if Identity::pem_is_encrypted(&text) { Some(passphrase(path, given)?) } else { None };
-    Identity::from_pem(&text, passphrase.as_deref()).map_err(|error| match error {
-        IdentityFileError::Format => Failure::input(format!("{}: {error}; it may be damaged", path.display())),
+pub fn load_identity(path: &Path, flag: &PassphraseFlag) -> Outcome<Identity> {
+    let text = Zeroizing::new(read_text(path, IDENTITY_BYTES_MAX)?);
+    let found = if Identity::pem_is_encrypted(&text) { Some(flag.find(path)?) } else { None };
+    let passphrase = found.as_ref().map(|found| found.text.as_str());
+    Identity::from_pem(&text, passphrase).map_err(|error| match (&error, &found) {
+        (IdentityFileError::Format, _) => Failure::input(format!("{}: {error}; it may be damaged", path.display())),
+        (_, Some(found)) => Failure::input(format!("{}: {error}; it was {}", path.display(), found.what)),
         _ => Failure::input(format!("{}: {error}", path.display())),
     })
-}
-
-fn passphrase(path: &Path, given: Option<OsString>) -> Outcome<String> {
-    if let Some(given) = given {
-        return given
-            .into_string()
-            .map_err(|_| Failure::input(format!("the passphrase in {PASSPHRASE_VARIABLE} is not a text")));
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::input(format!(
-            "{} is encrypted: put its passphrase into {PASSPHRASE_VARIABLE}",
-            path.display()
-        )));
-    }
-    rpassword::prompt_password(format!("Passphrase of {}: ", path.display())).or_input("the passphrase cannot be read")
 }
 
 /// Reads a ticket of the kind that `kind` takes, for example [`Ticket::into_relay`].
@@ -252,17 +235,23 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_identity_opens_with_the_given_passphrase() {
+    fn an_encrypted_identity_opens_with_the_passphrase_in_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.ident");
-        assert_eq!(passphrase(&path, Some("horse".into())).unwrap(), "horse");
+        let (path, secret) = (folder.path().join("a.ident"), folder.path().join("a.passphrase"));
+        let flag = PassphraseFlag { passphrase_file: Some(secret.clone()) };
         let identity = Identity::from_seed([1; 32]);
         std::fs::write(&path, identity.to_pem().as_bytes()).unwrap();
-        assert_eq!(load_identity(&path).unwrap().public_key(), identity.public_key());
+        assert_eq!(load_identity(&path, &flag).unwrap().public_key(), identity.public_key(), "none is needed");
         let pem = identity.to_encrypted_pem("horse", &mut SystemRandom::new());
-        assert!(Identity::pem_is_encrypted(&pem));
+        std::fs::write(&path, pem.as_bytes()).unwrap();
+        write(&secret, b"horse\n", Readers::Owner, false).unwrap();
+        assert_eq!(load_identity(&path, &flag).unwrap().public_key(), identity.public_key());
+        write(&secret, b"cow", Readers::Owner, true).unwrap();
+        let failure = load_identity(&path, &flag).unwrap_err();
+        let wrong = "the passphrase is wrong, or the identity file is damaged; it was the passphrase in";
+        assert!(failure.sentence().contains(wrong), "{}", failure.sentence());
         std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nx").unwrap();
-        let failure = load_identity(&path).unwrap_err();
+        let failure = load_identity(&path, &flag).unwrap_err();
         assert!(failure.sentence().contains("it may be damaged"), "{}", failure.sentence());
     }
 

@@ -168,6 +168,7 @@ fn json_is_wanted() -> bool {
 
 /// Parses the command line, runs the program, and reports its failure.
 pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -> Outcome) -> ExitCode {
+    crate::secrecy::no_core_dumps();
     let command = Arguments::command();
     let line = crate::command_line::arguments();
     let help = help_of(&command, &line);

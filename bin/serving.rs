@@ -4,6 +4,7 @@ use crate::files::{load_identity, load_ticket};
 use crate::folder::Folder;
 use crate::metrics::{self, Samples};
 use crate::outcome::{Explain, Failure, Outcome, say};
+use crate::passphrase::PassphraseFlag;
 use crate::quiet_log::{QuietLog, REPORT_TIME};
 use offst_crypto::Identity;
 use offst_proto::ticket::{Address, ServerTicket, Ticket, TicketError};
@@ -39,10 +40,11 @@ pub fn start_logging() {
 /// One of them is missing or damaged, or they do not belong together (exit code 2).
 pub fn load_server(
     folder: &Folder,
+    passphrase: &PassphraseFlag,
     ticket_ending: &str,
     kind: fn(Ticket) -> Result<ServerTicket, TicketError>,
 ) -> Outcome<(Arc<Identity>, ServerTicket)> {
-    let identity = load_identity(&folder.file("ident"))?;
+    let identity = load_identity(&folder.file("ident"), passphrase)?;
     let path = folder.file(ticket_ending);
     let ticket = load_ticket(&path, kind)?;
     if ticket.public_key != identity.public_key() {

@@ -62,17 +62,21 @@ pub(crate) fn check_keepalive(prefix: &str, config: KeepaliveConfig) -> Result<(
 
 /// One setting in [`Settings::commented_defaults`].
 #[doc(hidden)]
-pub fn commented(explanation: &[&str], (name, value): &(&str, Option<toml::Value>), example: Option<&str>) -> String {
+pub fn commented(
+    explanation: &[&str],
+    (name, value): &(&str, Option<toml::Value>),
+    example: Option<toml::Value>,
+) -> String {
     let explanation: String = explanation.iter().map(|line| format!("#{line}\n")).collect();
     match (value, example) {
         (Some(value), _) => format!("{explanation}#{name} = {value}\n"),
-        (None, Some(example)) => format!("{explanation}#{name} = {}\n", toml::Value::from(example)),
+        (None, Some(example)) => format!("{explanation}#{name} = {example}\n"),
         (None, None) => explanation,
     }
 }
 
 /// Defines a struct of settings: each field with its explanation, type and default. A field of type `Option` has no
-/// default but an example, a text, behind `=>`, that `init` writes in its place. A field may have an earlier name behind `|`,
+/// default but an example behind `=>`, that `init` writes in its place. A field may have an earlier name behind `|`,
 /// which files may go on using.
 ///
 /// ```
@@ -115,7 +119,7 @@ macro_rules! settings {
                 let settings = [$($crate::settings::commented(
                     &[$($doc),*],
                     &values.next().expect("a value for each field"),
-                    None$(.or(Some($example)))?,
+                    None$(.or(Some(::toml::Value::from($example))))?,
                 )),*];
                 format!("# Take the \"#\" away and change the value; then start the server again.\n\n{}", settings.join("\n"))
             }

@@ -58,6 +58,9 @@ struct Refusal {
     # The node publishes too often.
     addressQuota @7;
     # The nodes at one address publish more than the server takes from it.
+    sayAll @8;
+    # Less than a quarter of what the server keeps of the node still counts. Nothing is wrong: the node says all its edges
+    # again at once, also those that it has taken back.
   }
 }
 

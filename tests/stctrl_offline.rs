@@ -206,7 +206,7 @@ fn files_are_checked_before_the_node_is_called() {
     desk.put("precious", "precious");
     let stctrl = |arguments: &[&str]| desk.stctrl(&[&["-T", "node.ticket"], arguments].concat());
     stctrl(&["info", "friends"])
-        .assert_refused(1, &["cannot connect to 127.0.0.1:1: Connection refused: does the node run"]);
+        .assert_refused(1, &["cannot connect to 127.0.0.1:1: connection refused: does the node run"]);
     desk.stctrl(&["-T", "app.ticket", "info", "friends"]).assert_refused(2, &["not of a node"]);
     stctrl(&["info", "export-ticket", "-o", "precious"]).assert_refused(2, &["precious exists already"]);
     stctrl(&["seller", "create-invoice", "-a", "5", "-o", "precious"]).assert_refused(2, &["precious exists already"]);

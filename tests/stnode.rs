@@ -591,7 +591,8 @@ fn a_passphrase_is_set_changed_and_removed() {
     with(RUN, None, None).assert_refused(2, &["node0.ident is encrypted: put its passphrase into OFFST_PASSPHRASE"]);
     with(change, Some("wrong"), Some("cow")).assert_refused(2, &["the passphrase is wrong"]);
     with(change, Some("horse"), Some("cow")).expect();
-    with(RUN, Some("horse"), None).assert_refused(2, &["the passphrase is wrong"]);
+    with(RUN, Some("horse"), None)
+        .assert_refused(2, &["the passphrase is wrong", "it was the passphrase in OFFST_PASSPHRASE"]);
     let mut command = place.command(RUN);
     command.env("OFFST_PASSPHRASE", "cow");
     Running::start(command).stop();

@@ -4,6 +4,7 @@ use super::progress::with_progress;
 use crate::files::{load_identity, load_ticket};
 use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome};
+use crate::passphrase::PassphraseFlag;
 use offst_app::{App, AppError};
 use offst_crypto::Identity;
 use offst_proto::ticket::Ticket;
@@ -23,6 +24,8 @@ pub(super) struct Connection {
     #[arg(short = 'T', long, value_name = "FILE", env = "STCTRL_TICKET", global = true, hide_env_values = true)]
     #[arg(display_order = BEHIND_THE_OTHERS)]
     ticket: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseFlag,
 }
 
 impl Connection {
@@ -42,7 +45,7 @@ impl Connection {
     pub(super) fn run_as(&self, command: impl AsyncFnOnce(App, &Identity) -> Outcome) -> Outcome {
         let idfile = given_or_default(self.idfile.as_deref(), "app", "ident", "-I")?;
         let ticket = given_or_default(self.ticket.as_deref(), "node", "ticket", "-T")?;
-        let identity = load_identity(&idfile)?;
+        let identity = load_identity(&idfile, &self.passphrase)?;
         let ticket = load_ticket(&ticket, Ticket::into_node)?;
         offst_app::block_on(async {
             let app = with_progress("Connecting", offst_app::connect(&ticket, &identity)).await.map_err(explained)?;

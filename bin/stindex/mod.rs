@@ -11,6 +11,7 @@ use crate::leftovers;
 use crate::manual::Manual;
 use crate::open_files;
 use crate::outcome::{self, Explain, Failure, Outcome};
+use crate::passphrase::PassphraseFlag;
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
 use crate::trusted::{Reading, TrustedFolder};
@@ -66,6 +67,8 @@ struct Run {
     dir: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    passphrase: PassphraseFlag,
     /// Where other index servers connect [default: the port of the federation address, as for --listen]
     #[arg(long, value_name = "ADDR:PORT")]
     listen_federation: Option<SocketAddr>,
@@ -121,10 +124,19 @@ crate::settings! {
         nodes_max | "nodes": usize = Limits::default().nodes_max,
         /// Most bytes that are kept of what all nodes have signed.
         update_bytes_max | "update_bytes": usize = Limits::default().update_bytes_max,
-        /// Most nodes that have published from one address.
+        /// Most nodes that have published from one address (IPv6: from one /64; twice as many from a /56, four times as many
+        /// from a /48; so it is with all settings that end in per_address).
         nodes_per_address_max | "nodes_per_address": usize = Limits::default().nodes_per_address_max,
         /// Most friendships of all nodes that have published from one address.
         edges_per_address_max | "edges_per_address": usize = Limits::default().edges_per_address_max,
+        /// Most bytes that are kept of what all nodes have signed that have published from one address.
+        update_bytes_per_address_max | "update_bytes_per_address": usize = Limits::default().update_bytes_per_address_max,
+        /// Most nodes that have not published here, and of which one linked index server has told first.
+        nodes_per_neighbour_max | "nodes_per_neighbour": usize = Limits::default().nodes_per_neighbour_max,
+        /// Most friendships of these nodes.
+        edges_per_neighbour_max | "edges_per_neighbour": usize = Limits::default().edges_per_neighbour_max,
+        /// Most bytes that are kept of what these nodes have signed.
+        update_bytes_per_neighbour_max | "update_bytes_per_neighbour": usize = Limits::default().update_bytes_per_neighbour_max,
         /// Updates a second that one connection may publish; twice as many at once.
         updates_per_second: u32 = Limits::default().updates_per_second,
         /// Queries a second that one connection may ask; twice as many at once.
@@ -162,8 +174,10 @@ crate::settings! {
         sweep_ms: u64 = Limits::default().sweep_ms,
         /// How often linked index servers compare what they know, milliseconds, beside what they tell each other at once.
         compare_ms: u64 = Limits::default().compare_ms,
-        /// How often what is known is written to the file NAME.updates, milliseconds.
+        /// How often what has changed is written to the file NAME.updates, milliseconds.
         save_ms: u64 = Limits::default().save_ms,
+        /// Bytes a second that are written to this file at most: after much was written the next time comes later.
+        save_bytes_per_second: u64 = Limits::default().save_bytes_per_second,
     }
 }
 
@@ -184,6 +198,10 @@ impl IndexSettings {
             update_bytes_max: self.update_bytes_max,
             nodes_per_address_max: self.nodes_per_address_max,
             edges_per_address_max: self.edges_per_address_max,
+            update_bytes_per_address_max: self.update_bytes_per_address_max,
+            nodes_per_neighbour_max: self.nodes_per_neighbour_max,
+            edges_per_neighbour_max: self.edges_per_neighbour_max,
+            update_bytes_per_neighbour_max: self.update_bytes_per_neighbour_max,
             updates_per_second: self.updates_per_second,
             queries_per_second: self.queries_per_second,
             updates_per_second_per_address: self.updates_per_second_per_address,
@@ -204,6 +222,7 @@ impl IndexSettings {
             sweep_ms: self.sweep_ms,
             compare_ms: self.compare_ms,
             save_ms: self.save_ms,
+            save_bytes_per_second: self.save_bytes_per_second,
         };
         check_keepalive("", limits.keepalive)?;
         if limits.searches > SEARCHES_MAX {
@@ -213,7 +232,7 @@ impl IndexSettings {
     }
 }
 
-fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
+fn run(Run { dir, places, listen_federation, passphrase }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "index")?;
     let _lock = folder.lock()?;
@@ -221,8 +240,9 @@ fn run(Run { dir, places, listen_federation }: Run) -> Outcome {
     let path = folder.file("toml");
     let settings: IndexSettings = settings::load(&path)?;
     let limits = settings.limits().or_input(path.display())?;
-    let (identity, ticket) = serving::load_server(&folder, "client.ticket", Ticket::into_index_client)?;
-    let (_, federation_ticket) = serving::load_server(&folder, "server.ticket", Ticket::into_index_server)?;
+    let (identity, ticket) = serving::load_server(&folder, &passphrase, "client.ticket", Ticket::into_index_client)?;
+    let (_, federation_ticket) =
+        serving::load_server(&folder, &passphrase, "server.ticket", Ticket::into_index_server)?;
     // Nodes and other index servers have a socket each on which strangers call.
     let handshakes = limits.handshakes.handshakes_max.saturating_mul(2);
     open_files::allow(limits.connections_max.saturating_add(handshakes));

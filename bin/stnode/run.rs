@@ -8,6 +8,7 @@ use crate::files::{self, Readers};
 use crate::leftovers;
 use crate::open_files;
 use crate::outcome::{Explain, Failure, Outcome};
+use crate::passphrase::PassphraseFlag;
 use crate::serving::{self, Places};
 use crate::settings;
 use offst_crypto::PublicKey;
@@ -30,6 +31,8 @@ pub(super) struct Run {
     dir: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    passphrase: PassphraseFlag,
     #[command(flatten)]
     friends: FriendPlaces,
 }
@@ -78,7 +81,7 @@ impl FriendPlaces {
 }
 
 /// Checks every file, then runs the node until a signal.
-pub(super) fn run(Run { dir, places, friends }: Run) -> Outcome {
+pub(super) fn run(Run { dir, places, friends, passphrase }: Run) -> Outcome {
     serving::start_logging();
     // Any run may find out that its database is old, and recover.
     clock::now_ms()?;
@@ -88,7 +91,7 @@ pub(super) fn run(Run { dir, places, friends }: Run) -> Outcome {
     let path = folder.file("toml");
     let file: NodeFile = settings::load(&path)?;
     let node_settings = file.node_settings().or_input(path.display())?;
-    let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_node)?;
+    let (identity, ticket) = serving::load_server(&folder, &passphrase, "ticket", Ticket::into_node)?;
     let friends = friends.or(&file);
     friends.check(&ticket.address)?;
     let database = folder.file("db");

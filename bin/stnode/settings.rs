@@ -4,7 +4,7 @@ use crate::settings::check_keepalive;
 use offst_app_server::Limits;
 use offst_funder::Timing;
 use offst_index_client::Config;
-use offst_node::{DirectSettings, NodeSettings};
+use offst_node::{DirectSettings, FriendLimits, NodeSettings};
 use offst_proto::index::TIME_TO_LIVE_MS_MAX;
 use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::ticket::Address;
@@ -64,6 +64,13 @@ crate::settings! {
         friend_keepalive_ms: u64 = defaults().friend_keepalive.keepalive_ms,
         /// A friend of whom nothing came for this long is offline, milliseconds; at least twice friend_keepalive_ms.
         friend_idle_timeout_ms: u64 = defaults().friend_keepalive.idle_timeout_ms,
+        /// Most bytes a second from each friend, and as many at once; it is read more slowly then.
+        friend_bytes_per_second: u64 = defaults().friend_limits.bytes_per_second,
+        /// Most questions a second from each friend, and as many at once: where accounts stand, backups, ends of payments.
+        friend_questions_per_second: u64 = defaults().friend_limits.questions_per_second,
+        /// Whether friends are called at private and loopback addresses. Without this: only when friend_address is one or, if
+        /// there is none, when no relay of the node has a public address.
+        dial_private: Option<bool> = None => true,
         /// Longest time for connecting to a friend without a relay, milliseconds; then a relay is tried.
         direct_connect_timeout_ms: u64 = defaults().direct.connect_timeout_ms,
         /// Longest wait before a friend that can be met at a relay is called again without one, milliseconds.
@@ -118,7 +125,7 @@ crate::settings! {
         index_keepalive_ms: u64 = defaults().index.keepalive.keepalive_ms,
         /// An index server of which nothing came for this long is left, milliseconds; at least twice index_keepalive_ms.
         index_idle_timeout_ms: u64 = defaults().index.keepalive.idle_timeout_ms,
-        /// Most connections of all applications together.
+        /// Most connections of all applications together; one more closes the oldest of the application that has most.
         app_connections_max: usize = defaults().apps.connections_max,
         /// Most connections of one application; one more closes its oldest.
         connections_per_app_max: usize = defaults().apps.connections_per_app_max,
@@ -175,7 +182,12 @@ impl NodeFile {
                 keepalive_ms: self.friend_keepalive_ms,
                 idle_timeout_ms: self.friend_idle_timeout_ms,
             },
+            friend_limits: FriendLimits {
+                bytes_per_second: self.friend_bytes_per_second,
+                questions_per_second: self.friend_questions_per_second,
+            },
             direct: DirectSettings {
+                dial_private: self.dial_private,
                 connect_timeout_ms: self.direct_connect_timeout_ms,
                 retry_max_ms: self.direct_retry_max_ms,
                 keepalive: KeepaliveConfig {

@@ -7,6 +7,7 @@ use crate::manual::Manual;
 use crate::metrics::Samples;
 use crate::open_files;
 use crate::outcome::{self, Explain, Outcome};
+use crate::passphrase::PassphraseFlag;
 use crate::serving::{self, Places};
 use crate::settings::{self, Settings, check_keepalive};
 use clap::{Parser, Subcommand};
@@ -58,6 +59,8 @@ struct Run {
     dir: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    passphrase: PassphraseFlag,
 }
 
 /// The program.
@@ -187,7 +190,7 @@ fn samples(counters: &Counters) -> Samples {
     .collect()
 }
 
-fn run(Run { dir, places }: Run) -> Outcome {
+fn run(Run { dir, places, passphrase }: Run) -> Outcome {
     serving::start_logging();
     let folder = Folder::new(dir, "relay")?;
     let _lock = folder.lock()?;
@@ -195,7 +198,7 @@ fn run(Run { dir, places }: Run) -> Outcome {
     let path = folder.file("toml");
     let settings: RelaySettings = settings::load(&path)?;
     let limits = settings.limits().or_input(path.display())?;
-    let (identity, ticket) = serving::load_server(&folder, "ticket", Ticket::into_relay)?;
+    let (identity, ticket) = serving::load_server(&folder, &passphrase, "ticket", Ticket::into_relay)?;
     // A few more are told why they cannot stay.
     open_files::allow(limits.connections_max.saturating_add(limits.handshake.handshakes_max).saturating_add(128));
     serving::run(async |stop| {

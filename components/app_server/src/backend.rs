@@ -1,6 +1,7 @@
 //! What the server needs of the node behind it.
 
 use futures::future::BoxFuture;
+use offst_crypto::PublicKey;
 use offst_funder::{Command, Reply};
 use offst_proto::report::{
     Event, ForwardReport, FriendStatementReport, InvoiceReport, Page, PaymentReport, ReceivedReport,
@@ -8,26 +9,36 @@ use offst_proto::report::{
 use offst_proto::{Currency, InvoiceId, PaymentId};
 use tokio::sync::broadcast;
 
-/// The node as its applications see it. Futures may be dropped before they end: the command is carried out all the same.
+/// The node as its applications see it. Whoever asks is named, so that the node can let applications take turns: what one asks for
+/// delays no other. Futures may be dropped before they end: the command is carried out all the same.
 pub trait Backend: Send + Sync + 'static {
     /// Carries out a command. The reply comes when everything that the command changed is durable.
     ///
     /// In [`Reply::Servers`] the node has filled in how the connections stand.
-    fn command(&self, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>>;
+    fn command(&self, app: PublicKey, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>>;
 
     /// One page of what is open and what has ended, newest first. The kind of page is the kind that was asked for.
-    fn history(&self, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>>;
+    fn history(&self, app: PublicKey, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>>;
 
     /// One payment with its receipt, open or ended.
-    fn payment(&self, payment_id: PaymentId) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>>;
+    fn payment(
+        &self,
+        app: PublicKey,
+        payment_id: PaymentId,
+    ) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>>;
 
     /// One invoice, open or ended.
-    fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>>;
+    fn invoice(
+        &self,
+        app: PublicKey,
+        invoice_id: InvoiceId,
+    ) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>>;
 
     /// What proves to others how the accounts with the friend of this name stand: all, or the one in `currency`. None is a
     /// sentence.
     fn friend_statement(
         &self,
+        app: PublicKey,
         name: String,
         currency: Option<Currency>,
     ) -> BoxFuture<'static, Result<Result<FriendStatementReport, String>, BackendGone>>;

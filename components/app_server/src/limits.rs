@@ -8,7 +8,7 @@ use offst_secure_channel::HandshakeLimits;
 pub struct Limits {
     /// Bounds on connections that have not shown a key yet.
     pub handshakes: HandshakeLimits,
-    /// Most connections of all applications together; further ones are closed at once.
+    /// Most connections of all applications together; one more ends the oldest of the application that has most.
     pub connections_max: usize,
     /// Most connections of one application; one more closes its oldest.
     pub connections_per_app_max: usize,

@@ -72,10 +72,19 @@ struct Connections {
 }
 
 impl Connections {
-    /// Counts a connection in, and ends the oldest of the application when it has too many. None when all are too many.
+    /// Counts a connection in, and ends the oldest of the application when it has too many. When all are too many, it ends the
+    /// oldest of the application that has most, so that those with many connections keep none of the others out; of the newcomer
+    /// itself when nobody has more; none when each application has one. What was told to end is open for a moment longer, and there is a bound on that, too.
     fn open(&mut self, app: PublicKey, stop: CancellationToken, limits: &Limits) -> Option<u64> {
-        if self.open >= limits.connections_max {
+        if self.open >= limits.connections_max.saturating_mul(2) {
             return None;
+        }
+        if self.of_apps.values().map(staying).sum::<usize>() >= limits.connections_max {
+            let own = self.of_apps.get(&app).map_or(0, staying);
+            let busiest = self.of_apps.values().max_by_key(|of_app| staying(of_app));
+            let busiest = busiest.filter(|of_app| staying(of_app) > own + 1).or_else(|| self.of_apps.get(&app))?;
+            let (_, oldest) = busiest.iter().find(|(_, stop)| !stop.is_cancelled())?;
+            oldest.cancel();
         }
         self.open += 1;
         self.opened += 1;
@@ -98,6 +107,11 @@ impl Connections {
             }
         }
     }
+}
+
+/// How many of an application's connections were not told to end.
+fn staying(of_app: &VecDeque<(u64, CancellationToken)>) -> usize {
+    of_app.iter().filter(|(_, stop)| !stop.is_cancelled()).count()
 }
 
 /// Counts a connection out when its task ends, also by a panic.
@@ -234,7 +248,7 @@ mod tests {
 
     #[test]
     fn connections_are_counted() {
-        let limits = Limits { connections_max: 3, connections_per_app_max: 2, ..Limits::default() };
+        let limits = Limits { connections_max: 2, connections_per_app_max: 2, ..Limits::default() };
         let [one, two] = [1, 2].map(|seed| Identity::from_seed([seed; 32]).public_key());
         let mut connections = Connections::default();
         let first = CancellationToken::new();
@@ -243,10 +257,38 @@ mod tests {
         assert!(!first.is_cancelled());
         connections.open(one, CancellationToken::new(), &limits).unwrap();
         assert!(first.is_cancelled());
+        let other = connections.open(two, CancellationToken::new(), &limits).unwrap();
+        // Four are open, and three of them were told to end.
         assert_eq!(connections.open(two, CancellationToken::new(), &limits), None);
         connections.close(&one, number);
-        let other = connections.open(two, CancellationToken::new(), &limits).unwrap();
         connections.close(&two, other);
         assert_eq!((connections.open, connections.of_apps.len()), (2, 1));
+    }
+
+    #[test]
+    fn who_has_most_connections_makes_room() {
+        let limits = Limits { connections_max: 4, connections_per_app_max: 4, ..Limits::default() };
+        let keys = [1, 2, 3, 4, 5].map(|seed| Identity::from_seed([seed; 32]).public_key());
+        let mut connections = Connections::default();
+        let of_one: Vec<_> = (0..4).map(|_| CancellationToken::new()).collect();
+        for stop in &of_one {
+            connections.open(keys[0], stop.clone(), &limits).unwrap();
+        }
+        let ended = || of_one.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();
+        let last = CancellationToken::new();
+        for (app, expected) in [
+            (keys[1], [true, false, false, false]),
+            (keys[2], [true, true, false, false]),
+            (keys[3], [true, true, true, false]),
+        ] {
+            assert!(connections.open(app, last.clone(), &limits).is_some());
+            assert_eq!(ended(), expected);
+        }
+        // Each has one: nobody has to go for a fifth, and the own oldest goes for another one of the same.
+        assert_eq!(connections.open(keys[4], CancellationToken::new(), &limits), None);
+        assert!(!last.is_cancelled());
+        connections.close(&keys[0], 1);
+        assert!(connections.open(keys[3], CancellationToken::new(), &limits).is_some());
+        assert!(last.is_cancelled() && !of_one[3].is_cancelled());
     }
 }

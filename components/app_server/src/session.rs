@@ -43,7 +43,7 @@ struct Context {
 
 impl Context {
     async fn command(&self, command: Command) -> Result<Reply, Error> {
-        self.backend.command(command).await.map_err(gone)
+        self.backend.command(self.app, command).await.map_err(gone)
     }
 
     /// Waits until the answers made before are taken, and for one's turn. A list of a hundred friends is only made for

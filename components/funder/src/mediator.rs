@@ -90,7 +90,7 @@ impl Batch<'_> {
         let forward = Forward {
             to: next,
             amount: frozen,
-            fee: (asked - frozen) * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
+            fee: asked - frozen,
             patience_ms,
             arrived_ms: self.now.uptime_ms,
             responded_ms: None,
@@ -203,7 +203,7 @@ impl Batch<'_> {
                     to: forward.to,
                     currency: incoming.line.currency.clone(),
                     amount: forward.amount,
-                    fee: forward.fee,
+                    fee: forward.fee * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
                     time_ms: self.now.unix_ms,
                 };
                 self.changed.forwarded.push((report, preimage));

@@ -34,6 +34,9 @@ struct Server {
     not_before_ms: u64,
     /// Everything is said again at this steady time.
     republish_ms: u64,
+    /// From this steady time on the server is obeyed at once when it wants all said again; a server that does nothing else
+    /// is obeyed more slowly.
+    say_all_again_ms: u64,
 }
 
 #[derive(Debug)]
@@ -114,7 +117,9 @@ impl Publisher {
         self.closed.retain(|_, forget_ms| *forget_ms > now.steady_ms);
         let changed = self.open.keys().chain(self.closed.keys()).cloned().collect();
         let republish_ms = now.steady_ms + self.config.time_to_live_ms() / 2;
-        self.servers.insert(server, Server { changed, in_flight: None, not_before_ms: 0, republish_ms });
+        let server_state =
+            Server { changed, in_flight: None, not_before_ms: 0, republish_ms, say_all_again_ms: now.steady_ms };
+        self.servers.insert(server, server_state);
     }
 
     /// A server is gone.
@@ -137,6 +142,16 @@ impl Publisher {
             UpdateOutcome::Stale { newest } => {
                 self.last_sequence = self.last_sequence.max(newest);
                 server.changed.extend(in_flight.edges);
+                Verdict::Fine
+            }
+            // The server keeps too much that does not count any more. Nothing is wrong.
+            UpdateOutcome::Refused { reason: UpdateRefusal::SayAll, .. } => {
+                self.closed.retain(|_, forget_ms| *forget_ms > now.steady_ms);
+                server.changed.extend(in_flight.edges);
+                server.changed.extend(self.open.keys().chain(self.closed.keys()).cloned());
+                server.republish_ms = now.steady_ms + self.config.time_to_live_ms() / 2;
+                server.not_before_ms = server.not_before_ms.max(server.say_all_again_ms);
+                server.say_all_again_ms = now.steady_ms.saturating_add(self.config.refused_wait_ms);
                 Verdict::Fine
             }
             UpdateOutcome::Refused { reason, server_ms } => {
@@ -355,6 +370,28 @@ mod tests {
         let verdict = world.answer(sequence, refused(UpdateRefusal::Full), 10_001);
         assert_eq!(verdict, Verdict::Refused(UpdateRefusal::Full));
         assert_eq!(world.capacities(20_001), Some(vec![20]));
+    }
+
+    #[test]
+    fn a_server_that_wants_all_said_again_is_obeyed_at_once_but_not_in_a_tight_loop() {
+        let mut world = World::new(&[(2, 20), (3, 30), (4, 40)]);
+        assert_eq!(world.capacities(0), Some(vec![20, 30, 40]));
+        world.set(4, 0, 10);
+        assert_eq!(world.capacities(250), Some(vec![0]));
+        world.set(2, 21, 1000);
+        let sequence = world.update(1000).unwrap().sequence;
+        let say_all = UpdateOutcome::Refused { reason: UpdateRefusal::SayAll, server_ms: START };
+        assert_eq!(world.answer(sequence, say_all, 1001), Verdict::Fine);
+        assert!(!world.publisher.is_up_to_date(&key(9)));
+        assert_eq!(world.publisher.next_wake_ms(), Some(1250));
+        let update = world.update(1250).unwrap();
+        let capacities: BTreeSet<_> = update.edges.iter().map(|edge| edge.send_capacity).collect();
+        assert_eq!(capacities, BTreeSet::from([0, 21, 30]), "also what was taken back");
+        // A server that says nothing else.
+        assert_eq!(world.answer(update.sequence, say_all, 1251), Verdict::Fine);
+        assert_eq!(world.update(11_000), None);
+        assert_eq!(world.capacities(11_001), Some(vec![0, 21, 30]));
+        assert_eq!(world.publisher.next_wake_ms(), Some(1251 + Config::default().time_to_live_ms / 2));
     }
 
     #[test]

@@ -245,3 +245,26 @@ async fn a_server_with_another_key_is_refused_and_the_status_says_so() {
     assert_eq!(ask(&client, query(10, 1, 3)).await, Err(IndexError::NotConnected));
     server.stop().await;
 }
+
+/// Of what a node says in large pieces, each of which says one thing that the next does not, less and less counts. The server
+/// has all of it said again, and in the end knows every edge and no longer keeps what does not count.
+#[tokio::test]
+async fn a_node_of_whose_bytes_little_counts_says_all_its_edges_again() {
+    const FRIENDS: u8 = 200;
+    let server = Server::start(100).await;
+    let client = client(1);
+    client.set_servers(vec![server.ticket.clone()]);
+    let up_to_date = |status: &ServerStatus| status.up_to_date && status.problem.is_none();
+    client.set_edges((2..FRIENDS).map(|friend| edge(friend, 1, 1)).collect());
+    until(&client, "all is said", up_to_date).await;
+    let once = server.counters.snapshot().update_bytes;
+    for round in 1..40u8 {
+        client.set_edges((1 + round..FRIENDS).map(|friend| edge(friend, 1 + u128::from(round), 1)).collect());
+        until(&client, "it is said", up_to_date).await;
+    }
+    let counted = server.counters.snapshot();
+    assert!(counted.updates_say_all > 0 && counted.updates_say_all < 20, "{counted:?}");
+    assert_eq!((counted.edges, counted.updates_over_quota), (u64::from(FRIENDS) - 2, 0));
+    assert!(counted.update_bytes < 6 * once, "{} after {once}", counted.update_bytes);
+    server.stop().await;
+}

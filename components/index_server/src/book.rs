@@ -5,9 +5,13 @@
 //! the same updates hold the same. An update is kept as it was signed for as long as it is the newest word about some
 //! edge and has not expired, because neighbours believe signatures, not us. An edge that was taken back is kept in the
 //! same way, or an older word that comes later would open it again.
+//!
+//! Updates are kept whole, so a node could hold many of which one edge each still counts. A node of whose bytes less than a
+//! quarter counts is told to say all its edges again, which lets the old updates go. That costs it at most a third of what
+//! it has sent since it did so before: the bytes have to grow to four times of what counts.
 
 use crate::Limits;
-use crate::shares::Shares;
+use crate::shares::{Bounds, Claim, Held, Holding, Origin, Party, Room, Shares};
 use offst_crypto::{Hash, PublicKey, sha256};
 use offst_proto::index::{
     BUCKETS, Edge, Listing, NAMES_MAX, Update, UpdateName, UpdateOutcome, UpdateRefusal, bucket_of,
@@ -15,11 +19,15 @@ use offst_proto::index::{
 use offst_proto::{Currency, Unverified, Verified};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 /// What a kept update costs beside its bytes: the entries that name it.
 const UPDATE_OVERHEAD_BYTES: usize = 128;
+/// A node has to say all its edges again when less than one part in so many of its bytes counts.
+const COUNTING_PART: usize = 4;
+/// A node that holds so little need not, bytes.
+const SMALL_NODE_BYTES: usize = 32 << 10;
 
 /// A change of the graph of capacities.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,15 +73,6 @@ pub enum Merged {
     Refused(UpdateRefusal),
 }
 
-/// Who brings an update.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    /// The node that signed it, from this address.
-    Node(Option<IpAddr>),
-    /// A neighbour, or a file.
-    Elsewhere,
-}
-
 /// An update's place among those of its node: sequence number, then tag.
 type Version = (u64, u64);
 
@@ -82,10 +81,11 @@ type Version = (u64, u64);
 pub struct Book {
     limits: Limits,
     buckets: Vec<Bucket>,
-    nodes: usize,
-    edges: usize,
-    update_bytes: usize,
     shares: Shares,
+    /// Grows with every update that is taken.
+    heard: u64,
+    /// Nodes that were forgotten for others.
+    gave_way: u64,
     changes: Vec<GraphChange>,
     dropped: Vec<UpdateName>,
     /// Where the next sweep goes on.
@@ -109,9 +109,14 @@ struct Node {
     updates: BTreeMap<Version, Kept>,
     edges: BTreeMap<(PublicKey, Currency), Word>,
     update_bytes: usize,
-    /// Whose share of the server it counts against: where the node itself has published from. None for nodes that only
-    /// neighbours have told of; those count against the share of the address they had there.
-    address: Option<IpAddr>,
+    /// Whose share of the server it counts against: where the node itself has published from last; the neighbour that has
+    /// told of it first, if it never has.
+    origin: Option<Origin>,
+    /// When it was heard last, in the order of this server.
+    heard: u64,
+    /// It was told to say all its edges again: of words up to this sequence number those count no more that it does not
+    /// say again.
+    say_all_behind: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -120,6 +125,33 @@ struct Kept {
     expires_ms: u64,
     /// Edges about which it is the newest word; never 0.
     edges: usize,
+    /// Edges that it names.
+    named: usize,
+    /// Whether the file has it.
+    is_saved: bool,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.wire.len() + UPDATE_OVERHEAD_BYTES
+    }
+
+    /// The part of its bytes that counts when so many of its edges do.
+    fn counting(&self, edges: usize) -> usize {
+        self.bytes() * edges / self.named.max(1)
+    }
+}
+
+/// What an update would change of what is held of its node.
+struct Effect<'a> {
+    /// The edges about which it is the newest word.
+    wins: Vec<&'a Edge>,
+    /// How many of them were not known.
+    added: usize,
+    /// How many edges fewer count of each update that is kept.
+    released: BTreeMap<Version, usize>,
+    /// What would be held of the node then.
+    held: Held,
 }
 
 /// The newest word about an edge.
@@ -136,14 +168,26 @@ struct Word {
 impl Book {
     /// Knows nothing.
     pub fn new(limits: Limits) -> Self {
-        let shares = Shares::new(limits.nodes_per_address_max, limits.edges_per_address_max);
+        let bounds = Bounds {
+            everybody: Held { nodes: limits.nodes_max, edges: limits.edges_max, bytes: limits.update_bytes_max },
+            address: Held {
+                nodes: limits.nodes_per_address_max,
+                edges: limits.edges_per_address_max,
+                bytes: limits.update_bytes_per_address_max,
+            },
+            neighbour: Held {
+                nodes: limits.nodes_per_neighbour_max,
+                edges: limits.edges_per_neighbour_max,
+                bytes: limits.update_bytes_per_neighbour_max,
+            },
+            node: Held { nodes: usize::MAX, edges: limits.edges_per_node_max, bytes: limits.update_bytes_per_node_max },
+        };
         Book {
             limits,
             buckets: std::iter::repeat_with(Bucket::default).take(BUCKETS).collect(),
-            nodes: 0,
-            edges: 0,
-            update_bytes: 0,
-            shares,
+            shares: Shares::new(bounds),
+            heard: 0,
+            gave_way: 0,
             changes: vec![],
             dropped: vec![],
             swept: 0,
@@ -159,15 +203,19 @@ impl Book {
         {
             return UpdateOutcome::Stale { newest: node.newest };
         }
-        match self.merge_from(update, Source::Node(address)) {
+        if self.wants_all_said_again(update) {
+            return UpdateOutcome::Refused { reason: UpdateRefusal::SayAll, server_ms: now_ms };
+        }
+        match self.merge_from(update, address.map_or(Origin::Nowhere, Origin::Address), true) {
             Merged::Refused(reason) => UpdateOutcome::Refused { reason, server_ms: now_ms },
             Merged::News | Merged::Old => UpdateOutcome::Accepted { newest: update.sequence },
         }
     }
 
-    /// Takes what is new in an update from a neighbour or a file, which may come in any order and again.
-    pub fn merge(&mut self, update: &Verified<Update>) -> Merged {
-        self.merge_from(update, Source::Elsewhere)
+    /// Takes what is new in an update from a neighbour or a file, which may come in any order and again. It counts against
+    /// `origin` unless the node itself has published here.
+    pub fn merge(&mut self, update: &Verified<Update>, origin: Origin) -> Merged {
+        self.merge_from(update, origin, false)
     }
 
     /// Whether an update of this name says something new: only then its signature is worth a check.
@@ -187,16 +235,25 @@ impl Book {
         (kept.expires_ms > now_ms).then_some(&kept.wire)
     }
 
-    /// Whether there is room for one more node.
-    pub fn has_room(&self) -> bool {
-        self.nodes < self.limits.nodes_max
+    /// Whether there may be room for one more node that a neighbour tells of.
+    pub fn has_room(&self, neighbour: &PublicKey) -> bool {
+        !self.shares.is_full(Origin::Neighbour(*neighbour))
     }
 
-    /// The signed bytes of all updates that have not expired.
-    pub fn all(&self, now_ms: u64) -> Vec<Arc<[u8]>> {
-        let nodes = self.buckets.iter().flat_map(|bucket| bucket.nodes.values());
-        let updates = nodes.flat_map(|node| node.updates.values());
-        updates.filter(|kept| kept.expires_ms > now_ms).map(|kept| kept.wire.clone()).collect()
+    /// The signed bytes of the updates of a bucket that have not expired, and whose share they count against: all of them,
+    /// or those that no call before has given. The caller writes them to a file.
+    pub fn to_save(&mut self, bucket: u16, is_all: bool, now_ms: u64) -> Vec<(Origin, Arc<[u8]>)> {
+        let mut updates = Vec::new();
+        for node in self.buckets.get_mut(usize::from(bucket)).into_iter().flat_map(|bucket| bucket.nodes.values_mut()) {
+            let origin = node.origin.unwrap_or(Origin::Nowhere);
+            for kept in node.updates.values_mut() {
+                if kept.expires_ms > now_ms && (is_all || !kept.is_saved) {
+                    updates.push((origin, kept.wire.clone()));
+                }
+                kept.is_saved = true;
+            }
+        }
+        updates
     }
 
     /// What has changed in the graph since the last call, in order.
@@ -212,6 +269,11 @@ impl Book {
     /// The digests of all buckets.
     pub fn digests(&mut self) -> Vec<u64> {
         self.buckets.iter_mut().map(Bucket::digest).collect()
+    }
+
+    /// Makes the digests of some buckets anew that have changed.
+    pub(crate) fn refresh_digests(&mut self, buckets: Range<usize>) {
+        self.buckets.get_mut(buckets).into_iter().flatten().for_each(|bucket| _ = bucket.digest());
     }
 
     /// One digest of everything.
@@ -252,17 +314,22 @@ impl Book {
 
     /// Nodes remembered.
     pub fn node_count(&self) -> usize {
-        self.nodes
+        self.shares.total().nodes
     }
 
     /// Edges held, with those that were taken back not long ago.
     pub fn edge_count(&self) -> usize {
-        self.edges
+        self.shares.total().edges
     }
 
     /// Bytes of the signed updates that are kept.
     pub fn update_bytes(&self) -> usize {
-        self.update_bytes
+        self.shares.total().bytes
+    }
+
+    /// Nodes that were forgotten so far because others had too little.
+    pub fn gave_way(&self) -> u64 {
+        self.gave_way
     }
 
     /// The largest sequence number of a node.
@@ -274,32 +341,94 @@ impl Book {
         self.buckets[usize::from(bucket_of(key))].nodes.get(key)
     }
 
-    fn merge_from(&mut self, update: &Verified<Update>, source: Source) -> Merged {
-        let address = match source {
-            Source::Node(address) => address,
-            Source::Elsewhere => None,
+    /// Whether a node has to say all its edges again instead of this update, which is newer than all before. It is told so
+    /// when too little of what would be kept counts. From then on updates are taken that say again what is older; the first
+    /// one that does not shows that the node has said all, and what it has not named then it does not know any more.
+    fn wants_all_said_again(&mut self, update: &Verified<Update>) -> bool {
+        let Some(node) = self.node(&update.node) else { return false };
+        let (newest, behind) = (node.newest, node.say_all_behind);
+        let Some(is_above_bound) = self.is_spent(node, update) else {
+            if behind.is_some() {
+                self.change(update.node, |_, node| node.say_all_behind = None);
+            }
+            return false;
         };
-        let name = UpdateName::of(update);
-        let version = version(&name);
-        let known = self.node(&update.node);
+        if let Some(behind) = behind {
+            let is_older = |edge: &&Edge| node.word(edge).is_some_and(|word| word.version.0 <= behind);
+            let says_again = update.edges.iter().filter(is_older).count() * 2 >= update.edges.len();
+            if says_again && !is_above_bound {
+                return false;
+            }
+            self.change(update.node, |book, node| book.give_up_words(update.node, node, behind));
+            if self.node(&update.node).is_none_or(|node| self.is_spent(node, update).is_none()) {
+                return false;
+            }
+        }
+        self.change(update.node, |_, node| node.say_all_behind = Some(newest));
+        true
+    }
+
+    /// Whether saying all edges again instead of this update lets much go; and whether it must, because the bytes would be
+    /// above what is kept of a node.
+    fn is_spent(&self, node: &Node, update: &Verified<Update>) -> Option<bool> {
+        let effect = self.effect(Some(node), update);
+        let bytes = effect.held.bytes;
+        let counting = node.updates.iter().map(|(version, kept)| {
+            kept.counting(kept.edges - effect.released.get(version).copied().unwrap_or_default())
+        });
+        let own = if effect.wins.is_empty() { 0 } else { update.wire().len() + UPDATE_OVERHEAD_BYTES };
+        let counting = counting.sum::<usize>() + own;
+        let is_above_bound = bytes > self.limits.update_bytes_per_node_max;
+        let is_spent = bytes > SMALL_NODE_BYTES && counting.saturating_mul(COUNTING_PART) < bytes;
+        (is_spent || (is_above_bound && counting < bytes)).then_some(is_above_bound)
+    }
+
+    fn effect<'a>(&self, known: Option<&Node>, update: &'a Verified<Update>) -> Effect<'a> {
+        let version = version(&UpdateName::of(update));
         let is_news = |edge: &&Edge| known.is_none_or(|node| node.is_news(edge, version));
         let wins: Vec<&Edge> = update.edges.iter().filter(is_news).collect();
+        let mut released = BTreeMap::new();
+        let mut added = 0;
+        for edge in &wins {
+            match known.and_then(|node| node.word(edge)) {
+                Some(word) => *released.entry(word.version).or_default() += 1,
+                None => added += 1,
+            }
+        }
+        let mut held = known.map_or(Held { nodes: 1, ..Held::default() }, Node::held);
+        held.edges += added;
+        if !wins.is_empty() {
+            held.bytes += update.wire().len() + UPDATE_OVERHEAD_BYTES;
+        }
+        let kept = |version| known.and_then(|node| node.updates.get(version));
+        let replaced = released.iter().filter_map(|(version, edges)| kept(version).filter(|kept| kept.edges == *edges));
+        held.bytes -= replaced.map(Kept::bytes).sum::<usize>();
+        Effect { wins, added, released, held }
+    }
+
+    fn merge_from(&mut self, update: &Verified<Update>, origin: Origin, is_own_word: bool) -> Merged {
+        let known = self.node(&update.node);
+        let effect = self.effect(known, update);
         // Only the node itself is believed that it lives without saying anything.
-        if wins.is_empty() && matches!(source, Source::Elsewhere) {
+        if effect.wins.is_empty() && !is_own_word {
             return Merged::Old;
         }
-        let is_added = |edge: &&&Edge| known.is_none_or(|node| node.word(edge).is_none());
-        let added = wins.iter().filter(is_added).count();
-        let bytes = if wins.is_empty() { 0 } else { update.wire().len() + UPDATE_OVERHEAD_BYTES };
-        if let Err(refusal) = self.check_room(known, address, added, bytes) {
+        // A node that was here itself stays where it was.
+        let origin = match known.and_then(|node| node.origin) {
+            Some(charged) if !is_own_word => charged,
+            _ => origin,
+        };
+        if let Err(refusal) = self.make_room(update.node, &effect, origin, is_own_word) {
             return Merged::Refused(refusal);
         }
+        let Effect { wins, .. } = effect;
+        let version = version(&UpdateName::of(update));
+        self.heard += 1;
         self.change(update.node, |book, node| {
             node.newest = node.newest.max(update.sequence);
             node.kept_until_ms = node.kept_until_ms.max(update.expires_ms);
-            if address.is_some() {
-                node.address = address;
-            }
+            node.origin = Some(origin);
+            node.heard = book.heard;
             for edge in &wins {
                 let is_open = !edge.is_closed();
                 let mut new =
@@ -319,54 +448,94 @@ impl Book {
                 }
             }
             if !wins.is_empty() {
-                node.update_bytes += bytes;
-                let kept = Kept { wire: update.wire().clone(), expires_ms: update.expires_ms, edges: wins.len() };
+                let (edges, named) = (wins.len(), update.edges.len());
+                let wire = update.wire().clone();
+                let kept = Kept { wire, expires_ms: update.expires_ms, edges, named, is_saved: false };
+                node.update_bytes += kept.bytes();
                 node.updates.insert(version, kept);
             }
         });
         if wins.is_empty() { Merged::Old } else { Merged::News }
     }
 
-    /// Whether the limits allow so much more of a node.
-    fn check_room(
-        &self,
-        known: Option<&Node>,
-        address: Option<IpAddr>,
-        added: usize,
-        bytes: usize,
+    /// Whether the limits allow what a node would hold then. Others that hold more give way.
+    fn make_room(
+        &mut self,
+        key: PublicKey,
+        effect: &Effect<'_>,
+        origin: Origin,
+        is_own_word: bool,
     ) -> Result<(), UpdateRefusal> {
         let limits = &self.limits;
-        let held = known.map_or(0, |node| node.edges.len());
+        let old = self.node(&key).and_then(|node| node.holding(key));
+        let before = old.map_or(Held::default(), |old| old.held);
         // An update that opens and closes edges it has named before adds none: a node above a lowered quota can still
         // close edges.
-        if added > 0 && held + added > limits.edges_per_node_max {
+        let is_above_edges = effect.added > 0 && effect.held.edges > limits.edges_per_node_max;
+        let is_above_bytes = effect.held.bytes > before.bytes.max(limits.update_bytes_per_node_max);
+        if is_above_edges || is_above_bytes {
             return Err(UpdateRefusal::Quota);
         }
-        if known.map_or(0, |node| node.update_bytes) + bytes > limits.update_bytes_per_node_max {
-            return Err(UpdateRefusal::Quota);
+        let stays = old.is_some_and(|old| old.origin == origin);
+        if stays && effect.held.fits(before) {
+            return Ok(());
         }
-        let is_full = (known.is_none() && self.nodes >= limits.nodes_max)
-            || (added > 0 && self.edges + added > limits.edges_max)
-            || self.update_bytes + bytes > limits.update_bytes_max;
-        if is_full {
-            return Err(UpdateRefusal::Full);
+        let claim = match (stays && effect.added == 0, is_own_word) {
+            (true, _) => Claim::Renewal,
+            (false, true) => Claim::Present,
+            (false, false) => Claim::Heard,
+        };
+        let wanted = Holding { node: key, origin, held: effect.held, heard: self.heard };
+        // What it holds already it gives back first.
+        if let Some(old) = &old {
+            self.shares.give_back(old);
         }
-        let charged = known.and_then(|node| node.address);
-        match address {
-            // A node that moves takes its edges with it.
-            Some(address) if charged != Some(address) => {
-                if self.shares.has_room(address, 1, held + added) {
-                    Ok(())
-                } else {
-                    Err(UpdateRefusal::AddressQuota)
+        let result = loop {
+            match self.shares.room(&wanted, claim) {
+                Room::Free => break Ok(()),
+                Room::GivesWay(node) => {
+                    self.gave_way += 1;
+                    self.forget(node);
+                }
+                Room::Lacks(Party::Network(_)) => break Err(UpdateRefusal::AddressQuota),
+                Room::Lacks(_) => break Err(UpdateRefusal::Full),
+            }
+        };
+        if let Some(old) = &old {
+            self.shares.take(old);
+        }
+        result
+    }
+
+    /// Forgets everything about a node, also its numbers: what it says next is news.
+    fn forget(&mut self, key: PublicKey) {
+        self.change(key, |book, node| {
+            for version in node.updates.keys().copied().collect::<Vec<_>>() {
+                book.drop_update(key, node, version);
+            }
+            for ((friend, currency), word) in std::mem::take(&mut node.edges) {
+                if word.is_open {
+                    book.changes.push(GraphChange::Remove { node: key, friend, currency });
                 }
             }
-            _ => match charged {
-                Some(charged) if added > 0 && !self.shares.has_room(charged, 0, added) => {
-                    Err(UpdateRefusal::AddressQuota)
+            node.kept_until_ms = 0;
+        });
+    }
+
+    /// The words up to a sequence number count no more, as if the node had taken these edges back then.
+    fn give_up_words(&mut self, key: PublicKey, node: &mut Node, sequence: u64) {
+        let mut released = Vec::new();
+        for ((friend, currency), word) in &mut node.edges {
+            if word.version.0 <= sequence {
+                released.push(word.version);
+                word.version = (sequence, u64::MAX);
+                if std::mem::take(&mut word.is_open) {
+                    self.changes.push(GraphChange::Remove { node: key, friend: *friend, currency: currency.clone() });
                 }
-                _ => Ok(()),
-            },
+            }
+        }
+        for version in released {
+            self.release(key, node, version);
         }
     }
 
@@ -374,30 +543,21 @@ impl Book {
     fn change(&mut self, key: PublicKey, change: impl FnOnce(&mut Self, &mut Node)) {
         let place = usize::from(bucket_of(&key));
         let old = self.buckets[place].nodes.remove(&key);
-        let (nodes, edges, bytes, address) =
-            old.as_ref().map_or((0, 0, 0, None), |old| (1, old.edges.len(), old.update_bytes, old.address));
+        let old_holding = old.as_ref().and_then(|old| old.holding(key));
         let mut node = old.unwrap_or_default();
         change(self, &mut node);
-        self.nodes -= nodes;
-        self.edges -= edges;
-        self.update_bytes -= bytes;
-        if let Some(address) = address {
-            self.shares.give_back(address, nodes, edges);
+        if let Some(holding) = old_holding {
+            self.shares.give_back(&holding);
         }
         let is_forgotten = node.edges.is_empty() && node.kept_until_ms == 0;
-        if !is_forgotten {
-            self.nodes += 1;
-            self.edges += node.edges.len();
-            self.update_bytes += node.update_bytes;
-            if let Some(address) = node.address {
-                self.shares.take(address, 1, node.edges.len());
-            }
-        }
         let bucket = &mut self.buckets[place];
+        bucket.digest = None;
         if !is_forgotten {
+            if let Some(holding) = node.holding(key) {
+                self.shares.take(&holding);
+            }
             bucket.nodes.insert(key, node);
         }
-        bucket.digest = None;
     }
 
     /// One edge fewer speaks for keeping an update.
@@ -412,7 +572,7 @@ impl Book {
 
     fn drop_update(&mut self, key: PublicKey, node: &mut Node, version: Version) {
         if let Some(kept) = node.updates.remove(&version) {
-            node.update_bytes -= kept.wire.len() + UPDATE_OVERHEAD_BYTES;
+            node.update_bytes -= kept.bytes();
             self.dropped.push(UpdateName { node: key, sequence: version.0, tag: version.1 });
         }
     }
@@ -456,6 +616,14 @@ impl Bucket {
 }
 
 impl Node {
+    fn held(&self) -> Held {
+        Held { nodes: 1, edges: self.edges.len(), bytes: self.update_bytes }
+    }
+
+    fn holding(&self, key: PublicKey) -> Option<Holding> {
+        Some(Holding { node: key, origin: self.origin?, held: self.held(), heard: self.heard })
+    }
+
     fn word(&self, edge: &Edge) -> Option<&Word> {
         self.edges.get(&(edge.friend, edge.currency.clone()))
     }

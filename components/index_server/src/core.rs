@@ -18,6 +18,7 @@
 
 use crate::Limits;
 use crate::book::{Book, GraphChange, Merged};
+use crate::shares::Origin;
 use offst_crypto::PublicKey;
 use offst_proto::Verified;
 use offst_proto::index::{
@@ -25,6 +26,8 @@ use offst_proto::index::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// One sweep looks at this share of all buckets.
 const SWEEP_SHARE: usize = 60;
@@ -117,9 +120,19 @@ impl Core {
         outcome
     }
 
-    /// Takes updates from a file that this server wrote itself.
-    pub fn remember(&mut self, update: &Verified<Update>) -> Merged {
-        self.book.merge(update)
+    /// Takes an update from a file that this server wrote itself, which says whose share it counts against.
+    pub fn remember(&mut self, update: &Verified<Update>, origin: Origin) -> Merged {
+        self.book.merge(update, origin)
+    }
+
+    /// What has to be written to the file of one bucket: [`Book::to_save`].
+    pub fn to_save(&mut self, bucket: u16, is_all: bool, now_ms: u64) -> Vec<(Origin, Arc<[u8]>)> {
+        self.book.to_save(bucket, is_all, now_ms)
+    }
+
+    /// Makes the digests of some buckets anew that have changed, so that [`Core::digest`] has less to do at once.
+    pub fn refresh_digests(&mut self, buckets: Range<usize>) {
+        self.book.refresh_digests(buckets);
     }
 
     /// A link to a neighbour, who trusts this server and is trusted, begins.
@@ -162,7 +175,7 @@ impl Core {
                 let last = UpdateName { sequence: u64::MAX, tag: u64::MAX, ..name };
                 released.extend(link.held_back.range(first..=last));
             }
-            match self.book.merge(update) {
+            match self.book.merge(update, Origin::Neighbour(*neighbour)) {
                 Merged::News => {
                     received.news += 1;
                     self.tell_others(name, Some(neighbour));
@@ -232,7 +245,7 @@ impl Core {
         }
         for name in theirs {
             let is_missing =
-                !self.book.holds(&name) && (self.book.has_room() || self.book.newest(&name.node).is_some());
+                !self.book.holds(&name) && (self.book.has_room(neighbour) || self.book.newest(&name.node).is_some());
             if is_missing && link.wants.len() < WANTS_MAX {
                 link.wants.insert(name);
             } else if is_missing {

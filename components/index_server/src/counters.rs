@@ -86,6 +86,14 @@ counters! {
     edges,
     /// Bytes of signed updates held now.
     update_bytes,
+    /// Nodes that were forgotten because others held too little.
+    nodes_gave_way,
+    /// Nodes that were told to say all their edges again.
+    updates_say_all,
+    /// Connections that were closed because others had too few.
+    connections_gave_way,
+    /// Bytes written to the file.
+    saved_bytes,
     /// Index servers that are linked now.
     neighbours_connected,
     /// Calls of index servers that are not trusted.
@@ -124,6 +132,7 @@ impl Counters {
             UpdateOutcome::Accepted { .. } => &self.updates_accepted,
             UpdateOutcome::Stale { .. } => &self.updates_stale,
             UpdateOutcome::Refused { reason, .. } => match reason {
+                UpdateRefusal::SayAll => &self.updates_say_all,
                 UpdateRefusal::Signature | UpdateRefusal::OtherNode => &self.updates_forged,
                 UpdateRefusal::Expired | UpdateRefusal::TooFarAhead => &self.updates_expired,
                 UpdateRefusal::Quota | UpdateRefusal::AddressQuota | UpdateRefusal::Full | UpdateRefusal::TooOften => {

@@ -1,61 +1,122 @@
 //! Who is served next when there is more to do than threads: decisions only.
 
+use crate::networks::{Network, networks, widest};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 
-/// Jobs that wait, by the address they came from. Addresses are served in turn, whatever the number of jobs or connections
-/// of each; the jobs of one address in the order in which they came. Never longer than its bounds.
+/// Jobs that wait, by the network they came from. Networks are served in turn, whatever the number of jobs or connections
+/// of each: the widest ones, and among the addresses of one of these these in turn; the jobs of one address in the order in
+/// which they came. Never longer than its bounds.
 #[derive(Debug)]
 pub(crate) struct FairQueue<J> {
     jobs_max: usize,
     jobs_per_address_max: usize,
-    jobs: BTreeMap<IpAddr, VecDeque<J>>,
+    networks: BTreeMap<Network, Jobs<J>>,
+    /// How many wait of each network, wide or narrow.
+    waiting: BTreeMap<Network, usize>,
     len: usize,
+    /// Which widest network was served last.
+    served: Option<Network>,
+}
+
+/// The jobs of one widest network; never empty.
+#[derive(Debug)]
+struct Jobs<J> {
+    of_addresses: BTreeMap<IpAddr, VecDeque<J>>,
     /// Who was served last.
     served: Option<IpAddr>,
 }
 
+impl<J> Jobs<J> {
+    fn len(&self) -> usize {
+        self.of_addresses.values().map(VecDeque::len).sum()
+    }
+}
+
 impl<J> FairQueue<J> {
     pub(crate) fn new(jobs_max: usize, jobs_per_address_max: usize) -> Self {
-        FairQueue { jobs_max, jobs_per_address_max, jobs: BTreeMap::new(), len: 0, served: None }
+        let (networks, waiting) = (BTreeMap::new(), BTreeMap::new());
+        FairQueue { jobs_max, jobs_per_address_max, networks, waiting, len: 0, served: None }
     }
 
-    /// Adds a job. Gives back the job that there is no room for: this one when its address has enough waiting; when there
-    /// are too many altogether, the latest of the address that has most.
+    /// Adds a job. Gives back the job that there is no room for: this one when its address, or a wider network of it, has
+    /// enough waiting; when there are too many altogether, the latest of the address that has most, in the widest network
+    /// that has most.
     pub(crate) fn push(&mut self, address: IpAddr, job: J) -> Option<J> {
-        let of_address = self.jobs.get(&address).map_or(0, VecDeque::len);
-        if of_address >= self.jobs_per_address_max {
+        let waiting = |network: &Network| self.waiting.get(network).copied().unwrap_or_default();
+        let has_enough =
+            |network: &Network| waiting(network) >= self.jobs_per_address_max.saturating_mul(network.factor());
+        if networks(address).iter().any(has_enough) {
             return Some(job);
         }
         let mut displaced = None;
         if self.len >= self.jobs_max {
-            let longest = self.jobs.iter().max_by_key(|(_, jobs)| jobs.len()).map(|(longest, _)| *longest);
-            match longest.and_then(|longest| self.jobs.get_mut(&longest)).filter(|jobs| jobs.len() > of_address + 1) {
-                Some(jobs) => displaced = jobs.pop_back(),
-                None => return Some(job),
-            }
-            self.len -= 1;
+            let Some(longest) = self.longest(address) else { return Some(job) };
+            displaced = self.take(longest, VecDeque::pop_back);
         }
-        self.jobs.entry(address).or_default().push_back(job);
+        let jobs = || Jobs { of_addresses: BTreeMap::new(), served: None };
+        let of_network = self.networks.entry(widest(address)).or_insert_with(jobs);
+        of_network.of_addresses.entry(address).or_default().push_back(job);
+        networks(address).into_iter().for_each(|network| *self.waiting.entry(network).or_default() += 1);
         self.len += 1;
         displaced
     }
 
+    /// The address whose latest job goes for one of this address; none when nobody has more.
+    fn longest(&self, address: IpAddr) -> Option<IpAddr> {
+        let own = widest(address);
+        let (network, jobs) = self.networks.iter().max_by_key(|(_, jobs)| jobs.len())?;
+        let (longest, waiting) = jobs
+            .of_addresses
+            .iter()
+            .map(|(address, jobs)| (*address, jobs.len()))
+            .max_by_key(|(_, waiting)| *waiting)?;
+        let has_more = if *network == own {
+            waiting > jobs.of_addresses.get(&address).map_or(0, VecDeque::len) + 1
+        } else {
+            jobs.len() > self.networks.get(&own).map_or(0, Jobs::len) + 1
+        };
+        has_more.then_some(longest)
+    }
+
     /// The next job and its address: of those addresses that may be served, the first one that comes after the one served
-    /// last.
+    /// last, in the first network that comes after the one served last.
     pub(crate) fn pop(&mut self, may_be_served: impl Fn(&IpAddr) -> bool) -> Option<(IpAddr, J)> {
         let behind = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut in_turn = self.jobs.range((behind, Bound::Unbounded)).chain(&self.jobs);
-        let address = in_turn.find(|(address, _)| may_be_served(address)).map(|(address, _)| *address)?;
-        let jobs = self.jobs.get_mut(&address)?;
-        let job = jobs.pop_front()?;
-        if jobs.is_empty() {
-            self.jobs.remove(&address);
-        }
-        self.served = Some(address);
-        self.len -= 1;
+        let mut in_turn = self.networks.range((behind, Bound::Unbounded)).chain(&self.networks);
+        let (network, address) = in_turn.find_map(|(network, jobs)| {
+            let behind = jobs.served.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut in_turn = jobs.of_addresses.range((behind, Bound::Unbounded)).chain(&jobs.of_addresses);
+            in_turn.find(|(address, _)| may_be_served(address)).map(|(address, _)| (*network, *address))
+        })?;
+        self.served = Some(network);
+        self.networks.get_mut(&network)?.served = Some(address);
+        let job = self.take(address, VecDeque::pop_front)?;
         Some((address, job))
+    }
+
+    fn take(&mut self, address: IpAddr, take: impl Fn(&mut VecDeque<J>) -> Option<J>) -> Option<J> {
+        let network = widest(address);
+        let of_network = self.networks.get_mut(&network)?;
+        let jobs = of_network.of_addresses.get_mut(&address)?;
+        let job = take(jobs)?;
+        if jobs.is_empty() {
+            of_network.of_addresses.remove(&address);
+        }
+        if of_network.of_addresses.is_empty() {
+            self.networks.remove(&network);
+        }
+        for network in networks(address) {
+            if let Some(waiting) = self.waiting.get_mut(&network) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    self.waiting.remove(&network);
+                }
+            }
+        }
+        self.len -= 1;
+        Some(job)
     }
 
     /// How many wait.
@@ -146,6 +207,25 @@ mod tests {
         assert_eq!(queue.push(address(5), (5, 0)), Some((5, 0)), "everybody has one");
         assert_eq!(queue.len(), 4);
         assert_eq!(std::iter::from_fn(|| next(&mut queue)).count(), 4);
-        assert_eq!((queue.len(), queue.jobs.len()), (0, 0));
+        assert_eq!((queue.len(), queue.networks.len(), queue.waiting.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn many_networks_of_one_customer_delay_the_others_by_one_job() {
+        let at = |network: u16| IpAddr::V6([0x2001, 0xdb8, 1, network, 0, 0, 0, 1].into());
+        let mut queue = FairQueue::new(100, 4);
+        let taken = (0..200).filter(|network| queue.push(at(network << 8), *network).is_none()).count();
+        assert_eq!(taken, 16, "four times as many as one address");
+        assert_eq!((0..9).filter(|number| queue.push(at(1), *number).is_none()).count(), 0);
+        queue.push(address(1), 1000);
+        queue.push(address(2), 1000);
+        let served: Vec<_> = std::iter::from_fn(|| next(&mut queue)).collect();
+        let honest: Vec<_> = (0..).zip(&served).filter(|(_, job)| **job == 1000).map(|(turn, _)| turn).collect();
+        assert!(honest.iter().all(|turn| *turn <= 2), "{served:?}");
+        assert_eq!((served.len(), queue.len(), queue.waiting.len()), (18, 0, 0));
+        // Full with them, there is still room for others.
+        let mut queue = FairQueue::new(12, 4);
+        (0..200).for_each(|network| _ = queue.push(at(network << 8), network));
+        assert!(queue.push(address(1), 1000).is_some_and(|displaced| displaced < 200));
     }
 }

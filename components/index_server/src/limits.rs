@@ -2,7 +2,8 @@
 
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 
-/// Bounds of an index server. Every one protects the server and the other nodes from one node.
+/// Bounds of an index server. Every one protects the server and the other nodes from one node. What is said of an address
+/// holds for an IPv4 address and for a /64 of IPv6; for a /56 twice and for a /48 four times as much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most edges of one node; one that was taken back counts until no older word about it can come back.
@@ -19,6 +20,14 @@ pub struct Limits {
     pub nodes_per_address_max: usize,
     /// Most edges of all nodes that have published from one address.
     pub edges_per_address_max: usize,
+    /// Most bytes of signed updates that are kept of all nodes that have published from one address.
+    pub update_bytes_per_address_max: usize,
+    /// Most nodes that only one neighbour has told of.
+    pub nodes_per_neighbour_max: usize,
+    /// Most edges of these nodes.
+    pub edges_per_neighbour_max: usize,
+    /// Most bytes of signed updates that are kept of these nodes.
+    pub update_bytes_per_neighbour_max: usize,
     /// Updates a second that one connection may publish; twice as many at once.
     pub updates_per_second: u32,
     /// Queries a second that one connection may ask; twice as many at once.
@@ -49,8 +58,10 @@ pub struct Limits {
     pub sweep_ms: u64,
     /// How often neighbours compare what they know, ms, also when they stay connected.
     pub compare_ms: u64,
-    /// How often what is known is written to the file, ms.
+    /// How often what has changed is written to the file, ms.
     pub save_ms: u64,
+    /// Most bytes a second that are written to the file: after many the next ones wait for longer.
+    pub save_bytes_per_second: u64,
 }
 
 impl Default for Limits {
@@ -63,6 +74,10 @@ impl Default for Limits {
             update_bytes_max: 512 << 20,
             nodes_per_address_max: 2_000,
             edges_per_address_max: 40_000,
+            update_bytes_per_address_max: 16 << 20,
+            nodes_per_neighbour_max: 100_000,
+            edges_per_neighbour_max: 1_000_000,
+            update_bytes_per_neighbour_max: 256 << 20,
             updates_per_second: 10,
             queries_per_second: 20,
             updates_per_second_per_address: 1_000,
@@ -79,6 +94,7 @@ impl Default for Limits {
             sweep_ms: 1000,
             compare_ms: 60_000,
             save_ms: 60_000,
+            save_bytes_per_second: 1 << 20,
         }
     }
 }

@@ -351,7 +351,10 @@ async fn write(
 /// Digests of everything take milliseconds: not on a thread that others wait for.
 async fn next_message(state: &Arc<State>, neighbour: PublicKey) -> Result<Option<ServerToServer>, Ended> {
     let state = state.clone();
-    let next = move || state.with_core(|core| core.next_message(&neighbour, unix_ms()));
+    let next = move || {
+        state.refresh_digests();
+        state.with_core(|core| core.next_message(&neighbour, unix_ms()))
+    };
     tokio::task::spawn_blocking(next).await.map_err(|_| Ended::Failed)
 }
 
@@ -415,7 +418,12 @@ fn take(state: &State, neighbour: PublicKey, frame: &[u8]) -> Result<(Notice, u6
             Counters::add_many(&state.counters.federation_over_quota, over_quota);
             Ok((Notice::None, number))
         }
-        message => Ok(state.decide(|core| core.receive(&neighbour, message, unix_ms()))),
+        message => {
+            if matches!(message, ServerToServer::Summary { .. } | ServerToServer::Buckets(_)) {
+                state.refresh_digests();
+            }
+            Ok(state.decide(|core| core.receive(&neighbour, message, unix_ms())))
+        }
     }
 }
 

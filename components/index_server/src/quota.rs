@@ -1,5 +1,6 @@
 //! How often somebody may do something.
 
+use crate::networks::{Network, networks};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -33,10 +34,15 @@ impl TokenBucket {
         self.level = self.burst.min(self.level.saturating_add(elapsed.saturating_mul(self.per_second)));
     }
 
+    /// Whether there is a token to take.
+    fn has_one(&mut self, now_ms: u64) -> bool {
+        self.fill(now_ms);
+        self.level >= 1000
+    }
+
     /// Takes a token; false when there is none.
     pub fn take(&mut self, now_ms: u64) -> bool {
-        self.fill(now_ms);
-        let taken = self.level >= 1000;
+        let taken = self.has_one(now_ms);
         if taken {
             self.level -= 1000;
         }
@@ -44,24 +50,35 @@ impl TokenBucket {
     }
 }
 
-/// A bucket for each network address that was active not long ago; so many connections, or so quickly new ones, do not
-/// get more.
+/// A bucket for each network that was active not long ago; so many connections, or so quickly new ones, do not get more.
 #[derive(Debug)]
 pub(crate) struct AddressBuckets {
     per_second: u32,
-    buckets: BTreeMap<IpAddr, TokenBucket>,
+    buckets: BTreeMap<Network, TokenBucket>,
 }
 
 impl AddressBuckets {
-    /// Each address may do something `per_second` times a second, and twice as often at once.
+    /// Each address may do something `per_second` times a second, and twice as often at once; a wider network more often
+    /// by its factor.
     pub(crate) fn new(per_second: u32) -> Self {
         AddressBuckets { per_second, buckets: BTreeMap::new() }
     }
 
-    /// Takes a token of an address; false when there is none.
+    /// Takes a token of an address and of all its networks; false, and none is taken, when one of them has none.
     pub(crate) fn take(&mut self, address: IpAddr, now_ms: u64) -> bool {
-        let full = || TokenBucket::new(self.per_second, self.per_second.saturating_mul(2), now_ms);
-        self.buckets.entry(address).or_insert_with(full).take(now_ms)
+        let networks = networks(address);
+        let may = networks.iter().all(|network| self.bucket(*network, now_ms).has_one(now_ms));
+        if may {
+            networks.iter().for_each(|network| _ = self.bucket(*network, now_ms).take(now_ms));
+        }
+        may
+    }
+
+    fn bucket(&mut self, network: Network, now_ms: u64) -> &mut TokenBucket {
+        let factor = u32::try_from(network.factor()).unwrap_or(u32::MAX);
+        let per_second = self.per_second.saturating_mul(factor);
+        let full = || TokenBucket::new(per_second, per_second.saturating_mul(2), now_ms);
+        self.buckets.entry(network).or_insert_with(full)
     }
 
     /// Forgets the addresses that have waited until their bucket was full.
@@ -96,6 +113,18 @@ mod tests {
         assert_eq!(buckets.buckets.len(), 1, "the other one is not full yet");
         assert_eq!((0..20).filter(|_| buckets.take(one, 1000)).count(), 5);
         buckets.sweep(3000);
+        assert!(buckets.buckets.is_empty());
+    }
+
+    #[test]
+    fn many_networks_of_one_customer_share_what_its_widest_may() {
+        let at = |network: u16| IpAddr::V6([0x2001, 0xdb8, 1, network, 0, 0, 0, 1].into());
+        let mut buckets = AddressBuckets::new(5);
+        assert_eq!((0..20).filter(|_| buckets.take(at(0), 0)).count(), 10);
+        assert_eq!((1..200).filter(|network| buckets.take(at(*network), 0)).count(), 10, "the rest of the /56");
+        assert_eq!((1..200).filter(|network| buckets.take(at(network << 8), 0)).count(), 20, "the rest of the /48");
+        assert_eq!((0..20).filter(|_| buckets.take("10.0.0.1".parse().unwrap(), 0)).count(), 10);
+        buckets.sweep(4000);
         assert!(buckets.buckets.is_empty());
     }
 }

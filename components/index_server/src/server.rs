@@ -1,7 +1,8 @@
 //! The server: its listening sockets, and one task for the connection of each node.
 
+use crate::connections::Opened;
 use crate::neighbours::{Federation, Neighbours};
-use crate::saved;
+use crate::saving;
 use crate::state::{State, unix_ms};
 use crate::{Counters, Limits, TokenBucket, admit};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey};
@@ -66,7 +67,7 @@ impl IndexServer {
         let state = Arc::new(State::start(identity.public_key(), limits, counters)?);
         if let Some(file) = file.clone() {
             let state = state.clone();
-            tokio::task::spawn_blocking(move || remember(&state, file)).await.map_err(io::Error::other)?;
+            tokio::task::spawn_blocking(move || saving::remember(&state, &file)).await.map_err(io::Error::other)?;
         }
         let authenticator = Authenticator::new(&identity);
         let handshakes = state.counters.handshakes.clone();
@@ -76,10 +77,9 @@ impl IndexServer {
             let neighbours = Neighbours::start(federation, &identity, state.clone(), tasks.clone())?;
             tasks.spawn(neighbours.run(shutdown.child_token()));
         }
-        let mut saves = timer(limits.save_ms);
-        saves.reset();
+        let ended = CancellationToken::new();
+        let saving = file.map(|file| tokio::spawn(saving::run(state.clone(), file, shutdown.clone(), ended.clone())));
         let mut sweeps = timer(limits.sweep_ms);
-        let mut saved_digest = None;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -89,13 +89,15 @@ impl IndexServer {
                 _ = sweeps.tick() => {
                     tasks.spawn_blocking({ let state = state.clone(); move || state.sweep() });
                 }
-                _ = saves.tick(), if file.is_some() => saved_digest = save(&state, file.clone(), saved_digest).await,
             }
         }
         drop(acceptor);
         tasks.close();
         tasks.wait().await;
-        save(&state, file, saved_digest).await;
+        ended.cancel();
+        if let Some(saving) = saving {
+            saving.await.map_err(io::Error::other)?;
+        }
         Ok(())
     }
 }
@@ -104,44 +106,6 @@ fn timer(period_ms: u64) -> tokio::time::Interval {
     let mut timer = tokio::time::interval(Duration::from_millis(period_ms.max(1)));
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     timer
-}
-
-fn remember(state: &State, file: PathBuf) {
-    let bytes_max = saved::file_bytes_max(state.limits.update_bytes_max);
-    let (loaded, _) = state.decide(|core| {
-        let loaded = saved::load(&file, core, bytes_max);
-        core.tick(unix_ms());
-        loaded
-    });
-    match loaded {
-        Ok(0) => {}
-        Ok(count) => log::info!("{count} updates of nodes are remembered from {}", file.display()),
-        Err(error) => log::warn!(
-            "{} is not used: {error}; nodes and other index servers will say everything again",
-            file.display()
-        ),
-    }
-}
-
-/// Writes what is known if it is not what was written before, as `saved_digest` says. Gives the digest of what the file
-/// holds now.
-async fn save(state: &Arc<State>, file: Option<PathBuf>, saved_digest: Option<u64>) -> Option<u64> {
-    let file = file?;
-    let state = state.clone();
-    let write = move || {
-        let (digest, updates) = state.with_core(|core| (core.digest(), core.book().all(unix_ms())));
-        if Some(digest) == saved_digest {
-            return Some(digest);
-        }
-        match saved::save(&file, &updates) {
-            Ok(()) => Some(digest),
-            Err(error) => {
-                log::error!("{} cannot be written: {error}; without it a restart forgets", file.display());
-                saved_digest
-            }
-        }
-    };
-    tokio::task::spawn_blocking(write).await.ok().flatten()
 }
 
 /// Why a connection ended.
@@ -167,10 +131,11 @@ async fn connection(state: Arc<State>, accepted: Accepted, stop: CancellationTok
     let Accepted { public_key, address, stream } = accepted;
     let opened = state.connections().open(public_key, address.ip(), stop.clone());
     let number = match opened {
-        Ok((number, displaced)) => {
-            if let Some(displaced) = displaced {
-                displaced.cancel();
+        Ok(Opened { number, displaced, gave_way }) => {
+            if gave_way.is_some() {
+                Counters::add(&state.counters.connections_gave_way);
             }
+            displaced.into_iter().chain(gave_way).for_each(|handle| handle.cancel());
             number
         }
         Err(surplus) => {

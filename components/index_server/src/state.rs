@@ -8,12 +8,16 @@ use crate::quota::AddressBuckets;
 use crate::searches::Searches;
 use crate::{Core, Counters, Limits};
 use offst_crypto::{PublicKey, RandomExt, SystemRandom};
+use offst_proto::index::BUCKETS;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+/// So many buckets are looked at under one lock.
+const BUCKETS_AT_ONCE: usize = 64;
 
 /// Shared by all tasks of a server. The locks are held for milliseconds at most. Where two are
 /// held at the same time, the one of the links comes before the one of the core.
@@ -86,6 +90,7 @@ impl State {
         self.counters.nodes.store(book.node_count() as u64, Ordering::Relaxed);
         self.counters.edges.store(book.edge_count() as u64, Ordering::Relaxed);
         self.counters.update_bytes.store(book.update_bytes() as u64, Ordering::Relaxed);
+        self.counters.nodes_gave_way.store(book.gave_way(), Ordering::Relaxed);
         drop(core);
         if !with_news.is_empty() {
             let links = lock(&self.links);
@@ -103,6 +108,13 @@ impl State {
     /// Looks at the core without changing anything that others wait for.
     pub(crate) fn with_core<R>(&self, look: impl FnOnce(&mut Core) -> R) -> R {
         look(&mut lock(&self.core))
+    }
+
+    /// Makes digests anew a few at a time, so that nobody waits for the lock while all are made.
+    pub(crate) fn refresh_digests(&self) {
+        for first in (0..BUCKETS).step_by(BUCKETS_AT_ONCE) {
+            self.with_core(|core| core.refresh_digests(first..first + BUCKETS_AT_ONCE));
+        }
     }
 
     pub(crate) fn connections(&self) -> MutexGuard<'_, Connections<CancellationToken>> {

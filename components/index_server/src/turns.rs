@@ -6,6 +6,7 @@
 //! do they begin while a change of the graph waits, which all searches that come after it would have to wait for.
 
 use crate::fair_queue::FairQueue;
+use crate::networks::{Network, networks};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -39,7 +40,7 @@ pub(crate) struct Turns<J> {
 impl<J> Turns<J> {
     /// For so many threads. An address may have `work_per_second` arcs looked at, and `work_at_once` more.
     pub(crate) fn new(queue: FairQueue<J>, threads: usize, work_per_second: u64, work_at_once: u64) -> Self {
-        let usage = Usage { per_second: work_per_second, at_once: work_at_once, of_addresses: BTreeMap::new() };
+        let usage = Usage { per_second: work_per_second, at_once: work_at_once, of_networks: BTreeMap::new() };
         // With one thread nobody can be spared.
         let heavy_max = threads.saturating_sub(1).max(1);
         Turns { queue, usage, heavy_max, heavy_running: 0, is_change_waiting: false }
@@ -88,12 +89,12 @@ impl<J> Turns<J> {
     }
 }
 
-/// What was searched for each address beyond its share.
+/// What was searched for each address, and for each wider network of it, beyond its share.
 #[derive(Debug)]
 struct Usage {
     per_second: u64,
     at_once: u64,
-    of_addresses: BTreeMap<IpAddr, Excess>,
+    of_networks: BTreeMap<Network, Excess>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -105,26 +106,33 @@ struct Excess {
 
 impl Usage {
     fn charge(&mut self, address: IpAddr, work: u64, now_ms: u64) {
-        let excess = self.excess(&address, now_ms).saturating_add(work.saturating_mul(1000));
-        let bound = self.per_second.saturating_mul(1000 * REMEMBERED_SECONDS);
-        self.of_addresses.insert(address, Excess { work: excess.min(bound), reckoned_ms: now_ms });
+        for network in networks(address) {
+            let excess = self.excess(&network, now_ms).saturating_add(work.saturating_mul(1000));
+            let bound = self.per_second(&network).saturating_mul(1000 * REMEMBERED_SECONDS);
+            self.of_networks.insert(network, Excess { work: excess.min(bound), reckoned_ms: now_ms });
+        }
     }
 
     fn is_heavy(&self, address: &IpAddr, now_ms: u64) -> bool {
-        self.excess(address, now_ms) > self.at_once.saturating_mul(1000)
+        let at_once = |network: &Network| self.at_once.saturating_mul(1000 * network.factor() as u64);
+        networks(*address).iter().any(|network| self.excess(network, now_ms) > at_once(network))
+    }
+
+    fn per_second(&self, network: &Network) -> u64 {
+        self.per_second.saturating_mul(network.factor() as u64)
     }
 
     /// What is left of it by now.
-    fn excess(&self, address: &IpAddr, now_ms: u64) -> u64 {
-        let Excess { work, reckoned_ms } = self.of_addresses.get(address).copied().unwrap_or_default();
-        work.saturating_sub(now_ms.saturating_sub(reckoned_ms).saturating_mul(self.per_second))
+    fn excess(&self, network: &Network, now_ms: u64) -> u64 {
+        let Excess { work, reckoned_ms } = self.of_networks.get(network).copied().unwrap_or_default();
+        work.saturating_sub(now_ms.saturating_sub(reckoned_ms).saturating_mul(self.per_second(network)))
     }
 
     fn sweep(&mut self, now_ms: u64) {
         let rested: Vec<_> =
-            self.of_addresses.keys().filter(|address| self.excess(address, now_ms) == 0).copied().collect();
-        for address in rested {
-            self.of_addresses.remove(&address);
+            self.of_networks.keys().filter(|network| self.excess(network, now_ms) == 0).copied().collect();
+        for network in rested {
+            self.of_networks.remove(&network);
         }
     }
 }
@@ -203,9 +211,24 @@ mod tests {
         assert!(begin(&mut turns, 400).is_some(), "100 is no more than is allowed");
         turns.ended(first, u64::MAX, 400);
         turns.sweep(4_399);
-        assert_eq!(turns.usage.of_addresses.len(), 1);
+        assert_eq!(turns.usage.of_networks.len(), 1);
         turns.sweep(4_400);
-        assert!(turns.usage.of_addresses.is_empty(), "however much it was");
+        assert!(turns.usage.of_networks.is_empty(), "however much it was");
         assert!(begin(&mut turns, 0).is_some(), "a clock that is set back does no harm");
+    }
+
+    #[test]
+    fn many_networks_of_one_customer_are_heavy_together() {
+        let at = |network: u16| IpAddr::V6([0x2001, 0xdb8, 1, network, 0, 0, 0, 1].into());
+        let mut turns = turns();
+        let mut light = 0;
+        for number in 0..10 {
+            turns.push(at(number << 8), 1);
+            let Turn { ticket, .. } = turns.next(0).unwrap();
+            light += usize::from(!ticket.is_heavy);
+            turns.ended(ticket, 90, 0);
+        }
+        // Each has less than may be searched at once; after five the /48 has had more than four times as much.
+        assert_eq!(light, 5);
     }
 }

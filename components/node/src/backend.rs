@@ -1,7 +1,9 @@
 //! What applications see of the node.
 
 use crate::core::Job;
+use crate::jobs::{Jobs, Party};
 use crate::network::{DirectLinks, RelayStates};
+use crate::turns::Turns;
 use futures::future::BoxFuture;
 use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery};
 use offst_crypto::PublicKey;
@@ -13,15 +15,16 @@ use offst_proto::report::{
 use offst_proto::ticket::Address;
 use offst_proto::{Currency, InvoiceId, PaymentId};
 use offst_store::{History, MadeStatement, StoreError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 
 /// The node behind the application server.
 pub(crate) struct NodeBackend {
     pub(crate) node: PublicKey,
-    pub(crate) jobs: mpsc::Sender<Job>,
-    pub(crate) history: Arc<Mutex<History>>,
+    pub(crate) jobs: Jobs,
+    /// Applications take turns at it.
+    pub(crate) history: Arc<Turns<History>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) relays: RelayStates,
     pub(crate) direct: DirectLinks,
@@ -36,17 +39,17 @@ fn unix_ms() -> u64 {
 }
 
 impl NodeBackend {
-    /// Reads the history on a thread that may wait for the disk.
+    /// Reads the history for an application, on a thread that may wait for the disk.
     fn read<T: Send + 'static>(
         &self,
+        app: PublicKey,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, BackendGone>> {
         let history = self.history.clone();
         Box::pin(async move {
-            let result = tokio::task::spawn_blocking(move || {
-                let history = history.lock().unwrap_or_else(PoisonError::into_inner);
-                read(&history)
-            });
+            // Threads are few: whoever waits does not occupy one.
+            let history = history.next(app).await;
+            let result = tokio::task::spawn_blocking(move || read(&history));
             match result.await {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(error)) => {
@@ -60,7 +63,7 @@ impl NodeBackend {
 }
 
 impl Backend for NodeBackend {
-    fn command(&self, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
+    fn command(&self, app: PublicKey, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
         let (jobs, direct, friend_address) = (self.jobs.clone(), self.direct.clone(), self.friend_address.clone());
         let kind = match command {
             Command::Relays => Servers::Relays(self.relays.clone()),
@@ -69,7 +72,8 @@ impl Backend for NodeBackend {
         };
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            jobs.send(Job::Command(command, reply)).await.map_err(|_| BackendGone)?;
+            let job = Job::Command(command, reply);
+            jobs.bring(Party::App(app), job, 0).await.map_err(|_| BackendGone)?;
             let mut reply = answer.await.map_err(|_| BackendGone)?;
             match &mut reply {
                 Reply::Servers(servers) => kind.fill_in(servers),
@@ -84,9 +88,9 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn history(&self, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>> {
+    fn history(&self, app: PublicKey, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>> {
         let HistoryQuery { kind, cursor, limit } = query;
-        self.read(move |history| {
+        self.read(app, move |history| {
             Ok(match kind {
                 HistoryKind::Payments => {
                     let now = unix_ms();
@@ -101,10 +105,14 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn payment(&self, payment_id: PaymentId) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>> {
-        let live = self.command(Command::PaymentStatus(payment_id));
+    fn payment(
+        &self,
+        app: PublicKey,
+        payment_id: PaymentId,
+    ) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>> {
+        let live = self.command(app, Command::PaymentStatus(payment_id));
         let stored =
-            self.read(move |history| Ok(history.payment(payment_id)?.map(|payment| payment.report(unix_ms()))));
+            self.read(app, move |history| Ok(history.payment(payment_id)?.map(|payment| payment.report(unix_ms()))));
         Box::pin(async move {
             match live.await? {
                 // While it is under way, the machine knows more than the database.
@@ -114,17 +122,22 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {
-        self.read(move |history| Ok(history.invoice(invoice_id)?.map(|invoice| invoice.report())))
+    fn invoice(
+        &self,
+        app: PublicKey,
+        invoice_id: InvoiceId,
+    ) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {
+        self.read(app, move |history| Ok(history.invoice(invoice_id)?.map(|invoice| invoice.report())))
     }
 
     fn friend_statement(
         &self,
+        app: PublicKey,
         name: String,
         currency: Option<Currency>,
     ) -> BoxFuture<'static, Result<Result<FriendStatementReport, String>, BackendGone>> {
         let node = self.node;
-        self.read(move |history| {
+        self.read(app, move |history| {
             let made = history.friend_statement(node, &name, currency.as_ref())?;
             Ok(made
                 .map(|MadeStatement { statement, is_shortened, .. }| FriendStatementReport { statement, is_shortened }))

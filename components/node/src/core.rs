@@ -1,11 +1,12 @@
 //! The one thread that owns the machine and the database.
 //!
-//! It takes one job, then whatever else waits (bounded), handles all, commits once, and hands out what may be seen now. So load
-//! makes batches larger instead of queues longer. It waits for no peer: a connection whose queue is full is closed, and
+//! It takes one job, then whatever else waits (bounded, friends and applications in turn), handles all, commits once, and hands
+//! out what may be seen now. So load makes batches larger instead of queues longer. It waits for no peer: a connection whose queue is full is closed, and
 //! the next `Resume` makes everything again.
 
 use crate::counters::Counters;
 use crate::error::NodeError;
+use crate::jobs::{Jobs, Party, WaitingJobs};
 use crate::look_ups::LookUps;
 use crate::network::NetworkOrder;
 use offst_app_server::Grant;
@@ -26,8 +27,6 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Jobs that wait for the thread. Whoever brings more waits.
-pub(crate) const JOBS_MAX: usize = 1024;
 /// When so many commands wait for their replies, those whose caller has gone are forgotten.
 const REPLIES_SWEEP: usize = 1024;
 
@@ -60,7 +59,7 @@ pub(crate) struct Outside {
     pub(crate) counters: Arc<Counters>,
     /// For tasks that ask the index servers.
     pub(crate) runtime: tokio::runtime::Handle,
-    pub(crate) jobs: mpsc::WeakSender<Job>,
+    pub(crate) jobs: Jobs,
     pub(crate) batch_max: usize,
     /// How long an answer of the index servers is used again, ms.
     pub(crate) route_reuse_ms: u64,
@@ -139,8 +138,8 @@ impl Core {
         Moment { uptime_ms: milliseconds(self.started.elapsed()), unix_ms: milliseconds(unix) }
     }
 
-    /// Works until all senders of jobs are gone or `stop` is cancelled. Runs on a thread of its own.
-    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>, stop: &CancellationToken) -> Result<(), NodeError> {
+    /// Works until `stop` is cancelled. Runs on a thread of its own.
+    pub(crate) fn run(mut self, mut jobs: WaitingJobs, stop: &CancellationToken) -> Result<(), NodeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let mut batch = vec![Job::Input(budgets(&mut self.outside.grants)), Job::Input(Input::Start)];
         loop {
@@ -155,15 +154,15 @@ impl Core {
                 }
             }
             while batch.len() < self.outside.batch_max {
-                match jobs.try_recv() {
-                    Ok(job) => batch.push(job),
-                    Err(_) => break,
+                match jobs.take() {
+                    Some(job) => batch.push(job),
+                    None => break,
                 }
             }
         }
     }
 
-    async fn wait(&self, jobs: &mut mpsc::Receiver<Job>, deadline_ms: Option<u64>, stop: &CancellationToken) -> Wakeup {
+    async fn wait(&self, jobs: &mut WaitingJobs, deadline_ms: Option<u64>, stop: &CancellationToken) -> Wakeup {
         let timer = async {
             match deadline_ms {
                 Some(deadline) => {
@@ -176,7 +175,7 @@ impl Core {
         tokio::select! {
             biased;
             () = stop.cancelled() => Wakeup::Stop,
-            job = jobs.recv() => job.map_or(Wakeup::Stop, Wakeup::Job),
+            job = jobs.next() => Wakeup::Job(job),
             () = timer => Wakeup::Timer,
         }
     }
@@ -277,10 +276,8 @@ impl Core {
         let (index, jobs) = (self.outside.index.clone(), self.outside.jobs.clone());
         self.outside.runtime.spawn(async move {
             let ways = index.query(query).await.map(|answer| answer.ways).map_err(|error| error.to_string());
-            if let Some(jobs) = jobs.upgrade() {
-                // A node that is stopping has no use for ways.
-                drop(jobs.send(Job::Routes(question, ways)).await);
-            }
+            // A node that is stopping has no use for ways.
+            let _ = jobs.bring(Party::Node, Job::Routes(question, ways), 0).await;
         });
     }
 
@@ -324,3 +321,6 @@ fn ended_payment(history: &History, command: &Command, now: Moment) -> Option<Re
         Err(error) => Some(Reply::Refused(format!("the payment was not made: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

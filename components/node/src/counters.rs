@@ -42,6 +42,8 @@ counters! {
     callers_refused,
     /// Connections to friends that were closed because their queue was full.
     slow_friends,
+    /// Times that a friend was read more slowly because it has sent or asked too much.
+    friends_slowed,
     /// Frames from friends that were not valid.
     faulty_frames,
 }

@@ -8,10 +8,9 @@ use offst_proto::ticket::Address;
 use offst_secure_channel::Authenticator;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,10 +19,71 @@ const CALLS_MAX: usize = 128;
 /// Names that are looked up at the same time. The system cannot be told to stop, so that a lookup may outlive its call by far
 /// and keep a thread that others wait for.
 const LOOK_UPS_MAX: usize = 16;
-/// The parts of a call have no bound of their own: its deadline holds for everything, and says so.
+/// The hellos have no bound of their own: the deadline of the call holds for everything, and says so.
 const UNTIL_THE_DEADLINE: Duration = Duration::MAX;
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 4;
+/// Addresses of one name that are looked at.
+const ADDRESSES_MAX: usize = 64;
+
+/// Where friends are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Wherever they say.
+    Anywhere,
+    /// At public addresses: who is no neighbour has no business with what listens in this node's own network.
+    Public,
+}
+
+/// Whether an address belongs to this machine or to a network that others cannot see.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            // Shared with the customers of one provider (RFC 6598).
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            address.is_loopback()
+                || address.is_private()
+                || address.is_link_local()
+                || address.is_multicast()
+                || first == 0
+                || first >= 240
+                || is_shared
+        }
+        IpAddr::V6(address) => {
+            let is_embedded_private = |address: Ipv6Addr| match address.segments() {
+                // How IPv4 is reached over a NAT64 (RFC 6052): what is behind the prefix decides.
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                    is_private(IpAddr::V4((u32::from(high) << 16 | u32::from(low)).into()))
+                }
+                _ => false,
+            };
+            address.is_loopback()
+                || address.is_unspecified()
+                || address.is_unique_local()
+                || address.is_unicast_link_local()
+                || address.is_multicast()
+                || is_embedded_private(address)
+        }
+    }
+}
+
+/// Whether the host is a private address. A name is none, except for the one that every machine has for itself.
+pub(crate) fn is_private_host(address: &Address) -> bool {
+    address.is_loopback() || address.host().parse().is_ok_and(is_private)
+}
+
+impl Reach {
+    /// Those of the addresses of `address` that may be called.
+    fn of(self, address: &Address, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, String> {
+        let is_empty = found.is_empty();
+        if self == Reach::Public {
+            found.retain(|place| !is_private(place.ip()));
+        }
+        if found.is_empty() && !is_empty {
+            return Err(format!("{address} is in a private network, and such addresses are not called (dial_private)"));
+        }
+        Ok(found)
+    }
+}
 
 /// Calls friends.
 #[derive(Clone)]
@@ -45,36 +105,20 @@ impl Caller {
         &self,
         friend: PublicKey,
         address: &Address,
+        reach: Reach,
         hello: &[u8],
     ) -> Result<FriendLink<FriendStream>, String> {
         let _call = self.calls.try_acquire().map_err(|_| "too many friends are being called")?;
         let deadline = Instant::now() + self.timeout;
         let called = async {
-            let addresses = self.look_ups.find(friend, address).await?;
-            let stream = connect(&addresses, deadline).await?;
-            // Small messages must not wait for the acknowledgement of those before; a broken socket says so at the next write.
-            let _ = stream.set_nodelay(true);
-            let stream = self.authenticator.connect_over(stream, friend, UNTIL_THE_DEADLINE).await;
+            let found = reach.of(address, self.look_ups.find(friend, address).await?)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let stream = self.authenticator.connect_to(address, found, friend, left).await;
             let stream: FriendStream = Box::new(stream.map_err(|error| error.to_string())?);
             FriendLink::greet(stream, hello, UNTIL_THE_DEADLINE).await
         };
         timeout_at(deadline, called).await.map_err(|_| format!("nobody has answered at {address} in time"))?
     }
-}
-
-/// Connects to the first address that answers. Each has its share of the time, because the first may swallow everything.
-async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, String> {
-    let mut failure = "the name has no address".to_owned();
-    for (place, address) in addresses.iter().enumerate() {
-        let others = u32::try_from(addresses.len() - place).expect("addresses are few");
-        let share = deadline.saturating_duration_since(Instant::now()) / others;
-        match tokio::time::timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failure = format!("cannot connect to {address}: {error}"),
-            Err(_) => failure = format!("nobody answers at {address}"),
-        }
-    }
-    Err(failure)
 }
 
 /// The names that are being looked up, one for each friend at most.

@@ -1,7 +1,9 @@
 //! One connection to a friend: TLS inside whatever carries it, hellos, then frames both ways.
 
+use crate::allowance::Allowance;
 use crate::core::Job;
 use crate::counters::Counters;
+use crate::jobs::{Jobs, Party};
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_funder::{ConnectionId, Input};
 use offst_proto::friend::{Direct, FriendMessage};
@@ -60,10 +62,13 @@ impl<S: AsyncRead + AsyncWrite> FriendLink<S> {
 }
 
 /// What a connection needs to run.
+#[derive(Clone)]
 pub(crate) struct LinkContext {
     pub(crate) friend: PublicKey,
     pub(crate) connection: ConnectionId,
-    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) jobs: Jobs,
+    /// What the friend may send, over all its connections.
+    pub(crate) allowance: Allowance,
     pub(crate) counters: Arc<Counters>,
     pub(crate) keepalive: KeepaliveConfig,
     pub(crate) close: CancellationToken,
@@ -98,15 +103,25 @@ async fn read<R: AsyncRead + Unpin>(
         heard.send_replace(Instant::now());
         Counters::add(&context.counters.frames_received, 1);
         Counters::add(&context.counters.bytes_received, frame.len() as u64);
-        let input = match FriendMessage::from_frame(&frame) {
-            Ok(FriendMessage::Keepalive) => continue,
-            Ok(FriendMessage::Resume(resume)) => Input::Resume(context.friend, context.connection, resume),
-            Ok(FriendMessage::Statement(statement)) => match statement.verify(&Ed25519Verifier) {
+        let message = match FriendMessage::from_frame(&frame) {
+            Ok(message) => message,
+            Err(error) => return faulty(context, &error.to_string()),
+        };
+        // Before its signatures are checked. Waiting here slows this friend down, and nobody else.
+        let pause = context.allowance.spend(&message, frame.len());
+        if !pause.is_zero() {
+            Counters::add(&context.counters.friends_slowed, 1);
+            tokio::time::sleep(pause).await;
+        }
+        let input = match message {
+            FriendMessage::Keepalive => continue,
+            FriendMessage::Resume(resume) => Input::Resume(context.friend, context.connection, resume),
+            FriendMessage::Statement(statement) => match statement.verify(&Ed25519Verifier) {
                 Ok(statement) => Input::Statement(context.friend, context.connection, Box::new(statement)),
                 Err(error) => return faulty(context, &error.to_string()),
             },
-            Ok(FriendMessage::Evidence(evidence)) => Input::Evidence(context.friend, context.connection, evidence),
-            Ok(FriendMessage::EvidenceStatements(statements)) => {
+            FriendMessage::Evidence(evidence) => Input::Evidence(context.friend, context.connection, evidence),
+            FriendMessage::EvidenceStatements(statements) => {
                 let verified = statements.into_iter().map(|statement| statement.verify(&Ed25519Verifier));
                 match verified.collect() {
                     Ok(statements) => Input::EvidenceStatements(context.friend, context.connection, statements),
@@ -116,12 +131,11 @@ async fn read<R: AsyncRead + Unpin>(
                     }
                 }
             }
-            Ok(FriendMessage::Hello { .. }) => return faulty(context, "a second hello"),
-            Ok(message) => Input::Message(context.friend, context.connection, Box::new(message)),
-            Err(error) => return faulty(context, &error.to_string()),
+            FriendMessage::Hello { .. } => return faulty(context, "a second hello"),
+            message => Input::Message(context.friend, context.connection, Box::new(message)),
         };
-        // Waiting here slows this friend down, and nobody else.
-        if context.jobs.send(Job::Input(input)).await.is_err() {
+        // Here, too.
+        if context.jobs.bring(Party::Friend(context.friend), Job::Input(input), frame.len()).await.is_err() {
             return "the node is stopping".to_owned();
         }
     }
@@ -168,3 +182,6 @@ async fn write<W: AsyncWrite + Unpin>(
         keepalive.sent(at(Instant::now()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
 //! The task that decides about connections: the channeler in the middle, sockets around it.
 
+use crate::allowance::Allowance;
+use crate::calls::{Calls, Turn};
 use crate::core::{FrameSink, Job};
 use crate::counters::Counters;
-use crate::direct::Caller;
+use crate::direct::{Caller, Reach, is_private_host};
 use crate::friend_link::{self, FRAMES_MAX, FriendLink, FriendStream, LinkContext};
+use crate::jobs::{Jobs, Party};
 use crate::relay_task;
 use crate::settings::NodeSettings;
 use futures::FutureExt;
@@ -86,7 +89,7 @@ pub(crate) struct Network {
     authenticator: Authenticator,
     settings: NodeSettings,
     counters: Arc<Counters>,
-    jobs: mpsc::Sender<Job>,
+    jobs: Jobs,
     events: mpsc::Sender<NetworkEvent>,
     relays: BTreeMap<PublicKey, RelayHandle>,
     links: BTreeMap<u64, LinkHandle>,
@@ -106,7 +109,19 @@ pub(crate) struct Network {
     next_relay: u64,
     /// Calls that are being answered, by friend.
     incoming: BTreeMap<PublicKey, usize>,
+    /// What each friend may send, and how often it may connect.
+    shares: BTreeMap<PublicKey, Share>,
+    /// Where friends are called.
+    reach: Reach,
+    /// Where friends are told to call.
+    friend_address: Option<Address>,
     random: SystemRandom,
+}
+
+/// What one friend has of this node, however often it connects.
+struct Share {
+    allowance: Allowance,
+    calls: Calls,
 }
 
 struct LinkHandle {
@@ -125,7 +140,7 @@ impl Network {
         authenticator: Authenticator,
         settings: NodeSettings,
         counters: Arc<Counters>,
-        jobs: mpsc::Sender<Job>,
+        jobs: Jobs,
         states: RelayStates,
         stop: CancellationToken,
     ) -> (Self, mpsc::Receiver<NetworkEvent>) {
@@ -138,7 +153,7 @@ impl Network {
         };
         let incarnation = u64::from_be_bytes(random.array());
         let direct_timeout = Duration::from_millis(settings.direct.connect_timeout_ms);
-        let network = Network {
+        let mut network = Network {
             channeler: Channeler::new(authenticator.public_key(), timing),
             caller: Caller::new(authenticator.clone(), direct_timeout),
             authenticator,
@@ -159,15 +174,21 @@ impl Network {
             next_link: 0,
             next_relay: 0,
             incoming: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            reach: Reach::Public,
+            friend_address: None,
             random,
         };
+        network.reach = network.reach_with(&[]);
         (network, heard)
     }
 
-    /// Has friends call without a relay. `address`: where, as it is told to them; none: the owner tells them, and what their
+    /// Has friends call without a relay, from before the first order on. `address`: where, as it is told to them; none: the owner tells them, and what their
     /// tickets say stays.
     pub(crate) fn listen(&mut self, listener: TcpListener, address: Option<Address>) -> std::io::Result<()> {
         self.acceptor = Some(Acceptor::new(listener, self.authenticator.clone(), self.settings.direct.handshakes)?);
+        self.friend_address.clone_from(&address);
+        self.reach = self.reach_with(&[]);
         let direct = address.map_or(Direct::Unsaid, Direct::At);
         self.hello = FriendMessage::hello_frame(self.incarnation, &direct).into();
         self.channeler.listen_for_friends();
@@ -234,11 +255,35 @@ impl Network {
         let actions = match order {
             NetworkOrder::Contact(friend, contact) => {
                 let contact = contact.map(|contact| Contact { relays: contact.relays, address: contact.address });
+                if contact.is_none() {
+                    self.shares.remove(&friend);
+                }
                 self.channeler.set_contact(friend, contact, now)
             }
-            NetworkOrder::Relays(relays) => self.channeler.set_relays(relays, now),
+            NetworkOrder::Relays(relays) => {
+                self.reach = self.reach_with(&relays);
+                self.channeler.set_relays(relays, now)
+            }
         };
         self.act(actions);
+    }
+
+    /// Where friends are called while the node has these relays.
+    fn reach_with(&self, relays: &[ServerTicket]) -> Reach {
+        let is_at_home = match &self.friend_address {
+            Some(address) => is_private_host(address),
+            None => relays.iter().all(|relay| is_private_host(&relay.address)),
+        };
+        match self.settings.direct.dial_private.unwrap_or(is_at_home) {
+            true => Reach::Anywhere,
+            false => Reach::Public,
+        }
+    }
+
+    fn share(&mut self, friend: PublicKey) -> &mut Share {
+        let limits = self.settings.friend_limits;
+        let share = || Share { allowance: Allowance::new(limits), calls: Calls::default() };
+        self.shares.entry(friend).or_insert_with(share)
     }
 
     async fn event(&mut self, event: NetworkEvent) {
@@ -276,7 +321,7 @@ impl Network {
                 if !greeted.dialled {
                     self.answered(greeted.friend);
                 }
-                self.greeted(greeted).await;
+                self.greeted(greeted);
             }
             NetworkEvent::LinkDown { friend, connection, reason } => {
                 log::info!(peer:% = friend; "the connection to {friend} ended: {reason}");
@@ -393,8 +438,9 @@ impl Network {
 
     fn dial_direct(&mut self, friend: PublicKey, address: Address) {
         let (caller, counters, hello) = (self.caller.clone(), self.counters.clone(), self.hello.clone());
+        let reach = self.reach;
         self.spawn_dial(friend, true, async move {
-            let called = caller.call(friend, &address, &hello).await;
+            let called = caller.call(friend, &address, reach, &hello).await;
             called.inspect_err(|_| Counters::add(&counters.direct_calls_failed, 1))
         });
     }
@@ -459,6 +505,15 @@ impl Network {
         answer: impl Future<Output = Result<FriendLink<FriendStream>, String>> + Send + 'static,
     ) {
         *self.incoming.entry(friend).or_default() += 1;
+        let (now, random) = (self.now(), self.any_number());
+        let Turn { pause_ms, replaced } = self.share(friend).calls.call(now, random);
+        let answer = async move {
+            let pause = tokio::time::sleep(Duration::from_millis(pause_ms));
+            if pause_ms > 0 && replaced.run_until_cancelled(pause).await.is_none() {
+                return Err("it has called again".to_owned());
+            }
+            answer.await
+        };
         let events = self.events.clone();
         self.spawn_until_stop(async move {
             let event = match guarded(answer).await {
@@ -482,7 +537,7 @@ impl Network {
         });
     }
 
-    async fn greeted(&mut self, Greeted { friend, dialled, direct, link }: Greeted) {
+    fn greeted(&mut self, Greeted { friend, dialled, direct, link }: Greeted) {
         self.next_link += 1;
         let connection = self.next_link;
         let described = Link { id: connection, dialled, direct, incarnation: link.incarnation };
@@ -511,14 +566,17 @@ impl Network {
         let hello = FriendMessage::Hello { incarnation: link.incarnation, direct: link.direct.clone() };
         let hello = Job::Input(Input::Message(friend, connection, Box::new(hello)));
         for job in [Job::Connected(friend, connection, sink), hello] {
-            if self.jobs.send(job).await.is_err() {
+            // Connections are bounded: waiting for a place would let this friend hold up the others.
+            if self.jobs.bring_now(Party::Friend(friend), job).is_err() {
                 return;
             }
         }
+        let allowance = self.share(friend).allowance.clone();
         let context = LinkContext {
             friend,
             connection,
             jobs: self.jobs.clone(),
+            allowance,
             counters: self.counters.clone(),
             keepalive: if direct { self.settings.direct.keepalive } else { self.settings.friend_keepalive },
             close,
@@ -527,7 +585,9 @@ impl Network {
         self.tasks.spawn(async move {
             let run = async { Ok(friend_link::run(*link, &context, waiting).await) };
             let reason = guarded(run).await.unwrap_or_else(|reason| reason);
-            drop(context.jobs.send(Job::Input(Input::Disconnected(friend, connection))).await);
+            // A node that is stopping forgets its connections.
+            let gone = Job::Input(Input::Disconnected(friend, connection));
+            let _ = context.jobs.bring(Party::Friend(friend), gone, 0).await;
             drop(events.send(NetworkEvent::LinkDown { friend, connection, reason }).await);
         });
     }

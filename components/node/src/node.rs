@@ -1,11 +1,13 @@
 //! Putting a node together, and taking it apart.
 
 use crate::backend::NodeBackend;
-use crate::core::{Core, JOBS_MAX, Outside};
+use crate::core::{Core, Outside};
 use crate::counters::Counters;
 use crate::error::NodeError;
+use crate::jobs;
 use crate::network::{Network, RelayStates};
 use crate::settings::NodeSettings;
+use crate::turns::Turns;
 use offst_app_server::Grant;
 use offst_crypto::{Identity, PublicKey};
 use offst_index_client::IndexClient;
@@ -14,7 +16,7 @@ use offst_secure_channel::Authenticator;
 use offst_store::History;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -55,7 +57,7 @@ impl Node {
         let _stop_everything = stop.clone().drop_guard();
         let authenticator = Authenticator::new(&identity);
         let index = Arc::new(IndexClient::start(identity.clone(), settings.index));
-        let (jobs, waiting_jobs) = mpsc::channel(JOBS_MAX);
+        let (jobs, waiting_jobs) = jobs::queue();
         let (orders, waiting_orders) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let relays = RelayStates::default();
@@ -66,12 +68,12 @@ impl Node {
             grants: grants.clone(),
             counters: counters.clone(),
             runtime: tokio::runtime::Handle::current(),
-            jobs: jobs.downgrade(),
+            jobs: jobs.clone(),
             batch_max: settings.batch_max,
             route_reuse_ms: settings.route_reuse_ms,
         };
         let core = Core::load(&database, identity.clone(), settings.timing, outside)?;
-        let history = Arc::new(Mutex::new(History::open(&database)?));
+        let history = Arc::new(Turns::new(History::open(&database)?));
         let (ended, core_ended) = oneshot::channel();
         let core_stop = stop.clone();
         let thread = std::thread::Builder::new().name("core".into()).spawn(move || {

@@ -10,6 +10,8 @@ pub struct NodeSettings {
     pub timing: offst_funder::Timing,
     /// Silence between friends, over a relay.
     pub friend_keepalive: KeepaliveConfig,
+    /// What each friend may send, over any connection.
+    pub friend_limits: FriendLimits,
     /// Connections between friends without a relay.
     pub direct: DirectSettings,
     /// Connections to relays.
@@ -37,6 +39,25 @@ pub struct DirectSettings {
     pub keepalive: KeepaliveConfig,
     /// Callers that have not shown their key yet.
     pub handshakes: HandshakeLimits,
+    /// Whether friends are called at private and loopback addresses. None: only when `friend_address` is one or, if the node has
+    /// none, when none of its relays has a public address.
+    pub dial_private: Option<bool>,
+}
+
+/// What one friend may send. Whoever sends more is read more slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FriendLimits {
+    /// Bytes a second, and as many at once. A frame counts as some bytes more than it has, a statement as some more again, because
+    /// its signature is checked.
+    pub bytes_per_second: u64,
+    /// Questions a second, and as many at once: what costs more to answer than to ask.
+    pub questions_per_second: u64,
+}
+
+impl Default for FriendLimits {
+    fn default() -> Self {
+        FriendLimits { bytes_per_second: 16 << 20, questions_per_second: 64 }
+    }
 }
 
 impl Default for DirectSettings {
@@ -48,6 +69,7 @@ impl Default for DirectSettings {
             // No relay notices here when a friend is gone, and NATs see this connection.
             keepalive: KeepaliveConfig::default(),
             handshakes: HandshakeLimits::default(),
+            dial_private: None,
         }
     }
 }
@@ -59,6 +81,7 @@ impl Default for NodeSettings {
             // NATs see the connection to the relay only, and the relay notices first when a node is gone: between friends it is
             // enough to find out now and then that somebody is there who does not answer.
             friend_keepalive: KeepaliveConfig { keepalive_ms: 60_000, idle_timeout_ms: 180_000 },
+            friend_limits: FriendLimits::default(),
             direct: DirectSettings::default(),
             relay: ClientConfig::default(),
             index: offst_index_client::Config::default(),

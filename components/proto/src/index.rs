@@ -340,6 +340,10 @@ pub enum UpdateRefusal {
     /// All nodes that publish from the same network address are together above what the server takes from one.
     #[error("the nodes at this node's network address publish more than the index server takes from one address")]
     AddressQuota,
+    /// Less than a quarter of the bytes that the server keeps of the node still counts. The node says all its edges again
+    /// at once, also those that it has taken back; nothing is wrong.
+    #[error("the index server wants all of the node's edges said again")]
+    SayAll,
 }
 
 impl UpdateRefusal {

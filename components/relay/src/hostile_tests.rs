@@ -1,13 +1,13 @@
 //! Nodes that abuse the multiplexer, written by hand, and a relay on real sockets.
 
 use crate::metered::STREAM_WORK_BYTES;
-use crate::test_relay::{LONG, TestRelay, key};
+use crate::test_relay::{LONG, TestRelay, authenticator, key};
 use crate::{Limits, RelayEvent};
-use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
+use offst_proto::relay::{NodeToRelay, Refusal, RelayToNode, SubstreamMessage};
 use offst_secure_channel::SecureStream;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 const DATA: u8 = 0;
@@ -40,7 +40,10 @@ struct Hostile(SecureStream<TcpStream>);
 impl Hostile {
     /// Registered at the relay, which has said so.
     async fn register(relay: &TestRelay, seed: u8) -> Hostile {
-        let mut stream = relay.secure_tcp(seed).await;
+        Hostile::over(relay.secure_tcp(seed).await).await
+    }
+
+    async fn over(mut stream: SecureStream<TcpStream>) -> Hostile {
         stream.write_all(&message(SYN, 1, &NodeToRelay::Keepalive.to_frame())).await.unwrap();
         let mut hostile = Hostile(stream);
         let registered = RelayToNode::Registered.to_frame();
@@ -145,7 +148,7 @@ async fn an_orderly_end_is_no_fault() {
     let _ = timeout(LONG, first.read_to_end(&mut heard)).await.expect("the first is displaced");
     second.write_all(&header(3, 0, 0, 0)).await.unwrap();
     let _ = timeout(LONG, second.read_to_end(&mut heard)).await.expect("the second has said that it goes");
-    relay.until_no_nodes().await;
+    relay.until_nodes(0).await;
     assert_eq!(relay.counters.misbehaved.load(Ordering::Relaxed), 0);
 }
 
@@ -221,4 +224,63 @@ async fn a_flood_is_read_to_its_end_turn_by_turn() {
     while !heard.windows(absent.len()).any(|part| part == absent) {
         assert!(timeout(LONG, hostile.0.read_buf(&mut heard)).await.unwrap().unwrap() > 0, "the connection lives");
     }
+}
+
+/// A node at another address than all others of a test.
+async fn newcomer(relay: &TestRelay, seed: u8) -> Hostile {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(relay.ticket.address.as_str().parse().unwrap()).await.unwrap();
+    Hostile::over(authenticator(seed).connect_over(stream, relay.ticket.public_key, LONG).await.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_full_relay_makes_room_for_another_address() {
+    let relay = TestRelay::start(Limits { connections_max: 2, ..Limits::default() }).await;
+    let (mut first, mut second) = (relay.node(1).await, relay.node(2).await);
+    let _newcomer = newcomer(&relay, 3).await;
+    assert!(matches!(second.next().await, RelayEvent::Refused(Refusal::Connections)));
+    assert_eq!(second.closed().await, "the relay refuses: the relay is full");
+    assert_eq!(relay.counters.connections_evicted.load(Ordering::Relaxed), 1);
+    assert_eq!(relay.counters.displaced.load(Ordering::Relaxed), 0);
+    first.client.watch(&[key(2), key(3)]).unwrap();
+    first.expect_absent(key(2)).await;
+    first.expect_present(key(3)).await;
+}
+
+/// A connection that has not even opened its control stream, and one that gives no credit for what it has asked for, so that
+/// it cannot be told: both go, and nothing but their eviction ends them here.
+#[tokio::test]
+async fn who_does_not_listen_makes_room_all_the_same() {
+    let mut limits = Limits { connections_max: 2, ..fast() };
+    limits.handshake.handshake_timeout_ms = 1 << 40;
+    let relay = TestRelay::start(limits).await;
+    let _other = relay.node(9).await;
+    let mut silent = relay.secure_tcp(1).await;
+    relay.until_accepted(2).await;
+    let first_newcomer = newcomer(&relay, 2).await;
+    let _ = timeout(LONG, silent.read_to_end(&mut vec![])).await.expect("it is closed");
+    drop(first_newcomer);
+    relay.until_nodes(1).await;
+
+    let mut deaf = Hostile::register(&relay, 3).await;
+    let keys: Vec<_> = (0..100).map(key).collect();
+    let watch = message(0, 1, &NodeToRelay::Watch(keys.clone()).to_frame());
+    // Each batch of answers is awaited, until no credit is left for a whole one; that and the next stay in the relay.
+    let batch = keys.len() * (RelayToNode::Absent(key(0)).to_frame().len() + 4);
+    for _ in 0..yamux::DEFAULT_CREDIT as usize / batch - 1 {
+        deaf.0.write_all(&watch).await.unwrap();
+        let mut rest = batch;
+        while rest > 0 {
+            let count = timeout(LONG, deaf.0.read(&mut [0; 4096])).await.unwrap().unwrap();
+            assert!(count > 0, "the connection lives");
+            rest = rest.saturating_sub(count);
+        }
+    }
+    for _ in 0..4 {
+        deaf.0.write_all(&watch).await.unwrap();
+    }
+    let _newcomer = newcomer(&relay, 4).await;
+    let _ = timeout(LONG, deaf.0.read_to_end(&mut vec![])).await.expect("it is closed");
+    assert_eq!(relay.counters.connections_evicted.load(Ordering::Relaxed), 2);
 }

@@ -3,6 +3,7 @@
 //! - [`registry`] decides: who is registered, who watches whom, who may talk to whom, within which [`Limits`].
 //! - [`serve`] is the relay on a socket; [`Counters`] tell what it does.
 //! - [`RelayClient`] is a node's connection to a relay.
+//! - [`Rate`] bounds bytes a second.
 //!
 //! A connection is TCP, TLS, then yamux. The first stream that the node opens is the control stream; every other stream,
 //! whoever opens it, is a substream between two nodes, which the relay copies without understanding it. Between the
@@ -30,4 +31,5 @@ mod test_relay;
 pub use client::{ClientConfig, OpenError, RelayClient, RelayClosed, RelayEvent, RelayStream};
 pub use counters::Counters;
 pub use limits::Limits;
+pub use rate::Rate;
 pub use server::serve;

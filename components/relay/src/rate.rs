@@ -3,7 +3,7 @@
 /// Allows `per_second` a second, and as many at once unless said otherwise. It may be overdrawn; then it has to fill up
 /// first.
 #[derive(Debug, Clone)]
-pub(crate) struct Rate {
+pub struct Rate {
     per_second: u64,
     at_once: u64,
     /// What is allowed now, times 1000; negative after an overdraft.
@@ -12,7 +12,8 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn new(per_second: u64, now_ms: u64) -> Self {
+    /// The whole of one second is allowed at first.
+    pub fn new(per_second: u64, now_ms: u64) -> Self {
         Rate::with_burst(per_second, per_second, now_ms)
     }
 
@@ -36,12 +37,12 @@ impl Rate {
     }
 
     /// So much was used.
-    pub(crate) fn spend(&mut self, count: u64) {
+    pub fn spend(&mut self, count: u64) {
         self.level -= i128::from(count) * 1000;
     }
 
     /// How many milliseconds to wait before more is used; 0: none.
-    pub(crate) fn wait_ms(&mut self, now_ms: u64) -> u64 {
+    pub fn wait_ms(&mut self, now_ms: u64) -> u64 {
         let passed = now_ms.saturating_sub(self.at_ms);
         self.at_ms = self.at_ms.max(now_ms);
         let per_second = i128::from(self.per_second);

@@ -77,9 +77,14 @@ impl TestRelay {
         self.until(|counters| counters.misbehaved.load(Ordering::Relaxed) == count).await;
     }
 
-    /// Waits until no node is registered.
-    pub(crate) async fn until_no_nodes(&self) {
-        self.until(|counters| counters.nodes.load(Ordering::Relaxed) == 0).await;
+    /// Waits until so many nodes are registered.
+    pub(crate) async fn until_nodes(&self, count: u64) {
+        self.until(|counters| counters.nodes.load(Ordering::Relaxed) == count).await;
+    }
+
+    /// Waits until so many connections have come.
+    pub(crate) async fn until_accepted(&self, count: u64) {
+        self.until(|counters| counters.handshakes.accepted.load(Ordering::Relaxed) == count).await;
     }
 
     async fn until(&self, is_so: impl Fn(&Counters) -> bool) {

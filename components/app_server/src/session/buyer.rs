@@ -95,7 +95,9 @@ impl Buyer {
                 return Ok(());
             }
             // Not open (any more): the history may tell how it ended.
-            Reply::Done | Reply::Unknown => self.context.backend.payment(payment_id).await.map_err(gone)?,
+            Reply::Done | Reply::Unknown => {
+                self.context.backend.payment(self.context.app, payment_id).await.map_err(gone)?
+            }
             reply => return Err(unexpected(&reply)),
         };
         match payment {

@@ -51,7 +51,7 @@ impl Reports {
     }
 
     async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, Error> {
-        self.context.backend.history(query).await.map_err(gone)
+        self.context.backend.history(self.context.app, query).await.map_err(gone)
     }
 }
 
@@ -129,7 +129,7 @@ impl reports::Server for Reports {
         let currency =
             if currency.is_empty() { None } else { Some(read_currency(Ok(currency)).map_err(wrong_argument)?) };
         let made = match read_name(params.get_name()) {
-            Ok(name) => self.context.backend.friend_statement(name, currency).await.map_err(gone)?,
+            Ok(name) => self.context.backend.friend_statement(self.context.app, name, currency).await.map_err(gone)?,
             Err(sentence) => Err(sentence),
         };
         let mut result = results.get().init_result();
@@ -250,7 +250,7 @@ impl reports::Server for Reports {
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
         let payment_id = read_payment_id(params.get()?.get_payment_id()).map_err(wrong_argument)?;
-        let payment = self.context.backend.payment(payment_id).await.map_err(gone)?;
+        let payment = self.context.backend.payment(self.context.app, payment_id).await.map_err(gone)?;
         let mut answer = results.get().init_result();
         match payment {
             Some(payment) => write_payment(&payment, answer.init_payment()),

@@ -32,7 +32,7 @@ fn read_invoice_order(order: seller::create_invoice_params::Reader<'_>) -> Resul
 
 impl Seller {
     async fn status(&self, invoice_id: InvoiceId) -> Result<Option<InvoiceStatus>, Error> {
-        let invoice = self.context.backend.invoice(invoice_id).await.map_err(gone)?;
+        let invoice = self.context.backend.invoice(self.context.app, invoice_id).await.map_err(gone)?;
         Ok(invoice.map(|invoice| invoice.status))
     }
 

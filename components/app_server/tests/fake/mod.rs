@@ -214,13 +214,13 @@ fn page<T>(query: HistoryQuery, entry: impl Fn(u8) -> T) -> Page<T> {
 }
 
 impl Backend for Fake {
-    fn command(&self, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
+    fn command(&self, _: PublicKey, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
         let reply = self.reply(&command);
         self.commands.lock().unwrap().push(command);
         std::future::ready(Ok(reply)).boxed()
     }
 
-    fn history(&self, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>> {
+    fn history(&self, _: PublicKey, query: HistoryQuery) -> BoxFuture<'static, Result<HistoryPage, BackendGone>> {
         let forward = |number| ForwardReport {
             request_id: RequestId::from_bytes([number; 16]),
             from: Some(identity(3).public_key()),
@@ -250,12 +250,20 @@ impl Backend for Fake {
         std::future::ready(Ok(page)).boxed()
     }
 
-    fn payment(&self, payment_id: PaymentId) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>> {
+    fn payment(
+        &self,
+        _: PublicKey,
+        payment_id: PaymentId,
+    ) -> BoxFuture<'static, Result<Option<PaymentReport>, BackendGone>> {
         let found = (1..=9).find(|number| payment_id == PaymentId::from_bytes([*number; 16]));
         std::future::ready(Ok(found.map(|number| payment(number, PaymentStatus::Paid)))).boxed()
     }
 
-    fn invoice(&self, invoice_id: InvoiceId) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {
+    fn invoice(
+        &self,
+        _: PublicKey,
+        invoice_id: InvoiceId,
+    ) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>> {
         let status = match invoice_id.as_bytes()[0] {
             1..=3 => Some(InvoiceStatus::Paid),
             OPEN_INVOICE => Some(*self.open_invoice.lock().unwrap()),
@@ -266,6 +274,7 @@ impl Backend for Fake {
 
     fn friend_statement(
         &self,
+        _: PublicKey,
         name: String,
         currency: Option<Currency>,
     ) -> BoxFuture<'static, Result<Result<FriendStatementReport, String>, BackendGone>> {

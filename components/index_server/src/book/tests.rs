@@ -4,6 +4,9 @@ use offst_crypto::Identity;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
+mod attack;
+mod say_all;
+
 const NOW: u64 = 1_700_000_000_000;
 
 /// Made once: this takes longer than everything else here.
@@ -16,6 +19,11 @@ fn identity(seed: u8) -> &'static Identity {
 
 fn key(seed: u8) -> PublicKey {
     identity(seed).public_key()
+}
+
+/// Who has told of updates that came from elsewhere.
+fn neighbour() -> Origin {
+    Origin::Neighbour(key(15))
 }
 
 fn here() -> IpAddr {
@@ -90,12 +98,12 @@ fn an_update_is_kept_as_long_as_it_is_the_newest_word_about_an_edge() {
 fn what_has_expired_is_given_back_and_cannot_be_replayed_before() {
     let mut book = Book::new(Limits::default());
     let long = update(1, 1, 2000, vec![edge(2, 100)]);
-    assert_eq!(book.merge(&long), Merged::News);
-    assert_eq!(book.merge(&update(1, 2, 500, vec![edge(2, 0)])), Merged::News);
+    assert_eq!(book.merge(&long, neighbour()), Merged::News);
+    assert_eq!(book.merge(&update(1, 2, 500, vec![edge(2, 0)]), neighbour()), Merged::News);
     book.sweep(NOW + 500, BUCKETS);
     assert_eq!(book.update_bytes(), 0);
     // The word that took the edge back has expired, the one that opened it has not: it does not count again.
-    assert_eq!(book.merge(&long), Merged::Old);
+    assert_eq!(book.merge(&long, neighbour()), Merged::Old);
     book.sweep(NOW + 1999, BUCKETS);
     assert_eq!((book.node_count(), book.edge_count()), (1, 1));
     book.sweep(NOW + 2000, BUCKETS);
@@ -123,9 +131,13 @@ fn quotas() {
     assert_eq!(publish(&mut book, 1, 3, 9, vec![edge(3, 0)]), accepted(3), "what adds nothing is always taken");
     assert_eq!(publish(&mut book, 2, 1, 9, vec![edge(4, 1), edge(1, 1)]), refused(UpdateRefusal::Full));
     assert_eq!(publish(&mut book, 2, 1, 9, vec![edge(4, 1)]), accepted(1));
-    assert_eq!(publish(&mut book, 3, 1, 9, vec![]), refused(UpdateRefusal::Full));
-    assert_eq!(book.merge(&update(3, 1, 9, vec![edge(1, 1)])), Merged::Refused(UpdateRefusal::Full));
-    assert_eq!(book.edge_count(), 3);
+    assert_eq!(book.merge(&update(4, 1, 9, vec![edge(1, 1)]), neighbour()), Merged::News, "the largest gives way");
+    assert_eq!((book.node_count(), book.edge_count(), book.gave_way()), (2, 2, 1));
+    let elsewhere = Some("10.0.0.2".parse().unwrap());
+    assert_eq!(book.publish(&update(5, 1, 9, vec![edge(1, 1)]), elsewhere, NOW), accepted(1));
+    assert_eq!(book.merge(&update(6, 1, 9, vec![edge(1, 1)]), neighbour()), Merged::News, "addresses have it all");
+    assert_eq!(book.merge(&update(7, 1, 9, vec![edge(1, 1)]), neighbour()), Merged::Refused(UpdateRefusal::Full));
+    assert_eq!((book.node_count(), book.gave_way()), (2, 3));
 }
 
 #[test]
@@ -138,8 +150,8 @@ fn bytes_are_bounded_too() {
     assert_eq!(publish(&mut book, 1, 2, 9, vec![edge(3, 1)]), accepted(2));
     assert_eq!(publish(&mut book, 1, 3, 9, vec![edge(4, 1)]), refused(UpdateRefusal::Quota));
     assert_eq!(publish(&mut book, 2, 1, 9, vec![edge(3, 1)]), accepted(1));
-    assert_eq!(publish(&mut book, 3, 1, 9, vec![edge(4, 1)]), refused(UpdateRefusal::Full));
-    assert_eq!(book.update_bytes(), 3 * wire_len);
+    assert_eq!(publish(&mut book, 3, 1, 9, vec![edge(4, 1)]), accepted(1), "the one that has two gives way");
+    assert_eq!((book.update_bytes(), book.newest(&key(1))), (2 * wire_len, None));
 }
 
 #[test]
@@ -151,13 +163,18 @@ fn fresh_keys_share_what_their_address_may_hold() {
     assert_eq!(publish(&mut book, 3, 1, 9, vec![edge(1, 1), edge(2, 1)]), refused(UpdateRefusal::AddressQuota));
     assert_eq!(publish(&mut book, 3, 1, 9, vec![edge(1, 1)]), accepted(1));
     assert_eq!(publish(&mut book, 3, 2, 9, vec![edge(2, 1)]), refused(UpdateRefusal::AddressQuota));
-    assert_eq!(publish(&mut book, 4, 1, 9, vec![]), refused(UpdateRefusal::AddressQuota));
+    let two = || vec![edge(1, 1), edge(3, 1)];
+    assert_eq!(publish(&mut book, 4, 1, 9, two()), refused(UpdateRefusal::AddressQuota), "no key for one as large");
     // Another address, and what neighbours tell, is not concerned; a node that moves takes its edges along.
     let there = Some("10.0.0.2".parse().unwrap());
     assert_eq!(book.publish(&update(4, 1, 9, vec![edge(1, 1)]), there, NOW), accepted(1));
     assert_eq!(book.publish(&update(2, 2, 9, vec![edge(1, 2)]), there, NOW), accepted(2));
-    assert_eq!(book.merge(&update(5, 1, 9, vec![edge(1, 1)])), Merged::News);
+    assert_eq!(book.merge(&update(5, 1, 9, vec![edge(1, 1)]), neighbour()), Merged::News);
     assert_eq!(publish(&mut book, 3, 2, 9, vec![edge(2, 1)]), accepted(2));
+    assert_eq!(publish(&mut book, 6, 1, 9, vec![edge(1, 1)]), accepted(1));
+    assert_eq!(book.gave_way(), 0);
+    assert_eq!(publish(&mut book, 7, 1, 9, vec![edge(1, 1)]), accepted(1), "the largest gives way to a smaller one");
+    assert_eq!((book.newest(&key(3)), book.gave_way()), (None, 1));
 }
 
 #[test]
@@ -172,7 +189,7 @@ fn long_listings_come_in_parts() {
     };
     for number in 0..count {
         let edges = vec![Edge { friend: friend(number), ..edge(2, 1) }];
-        book.merge(&update(1, number + 1, 9, edges));
+        book.merge(&update(1, number + 1, 9, edges), neighbour());
     }
     let bucket = bucket_of(&key(1));
     let first = book.listing(bucket, None, NOW);
@@ -199,13 +216,13 @@ proptest! {
             .collect();
         let (mut one, mut other) = (Book::new(Limits::default()), Book::new(Limits::default()));
         for update in &updates {
-            one.merge(update);
+            one.merge(update, neighbour());
         }
         for index in &order {
-            other.merge(index.get(&updates));
+            other.merge(index.get(&updates), neighbour());
         }
         for update in updates.iter().rev() {
-            prop_assert_eq!(other.is_news(&UpdateName::of(update), update), other.merge(update) == Merged::News);
+            prop_assert_eq!(other.is_news(&UpdateName::of(update), update), other.merge(update, neighbour()) == Merged::News);
         }
         prop_assert_eq!(names(&one), names(&other));
         prop_assert_eq!(one.digests(), other.digests());

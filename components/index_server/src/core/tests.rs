@@ -42,8 +42,12 @@ struct World {
 impl World {
     /// Servers in the order of their keys.
     fn new(count: u8) -> (Self, Vec<PublicKey>) {
+        World::with_limits(count, Limits::default())
+    }
+
+    fn with_limits(count: u8, limits: Limits) -> (Self, Vec<PublicKey>) {
         let keys: BTreeSet<_> = (1..=count).map(|seed| Identity::from_seed([seed; 32]).public_key()).collect();
-        let servers = keys.iter().map(|key| (*key, Core::new(*key, Limits::default()))).collect();
+        let servers = keys.iter().map(|key| (*key, Core::new(*key, limits))).collect();
         let world = World { servers, wires: BTreeMap::new(), updates_sent: 0, bytes_sent: 0, now_ms: NOW };
         (world, keys.into_iter().collect())
     }
@@ -286,4 +290,67 @@ fn a_hostile_neighbour_cannot_make_the_memory_grow() {
     let link = &server.links[&peer];
     let held = link.updates.len() + link.held_back.len();
     assert_eq!((link.wants.len(), held, link.lists.len()), (WANTS_MAX, 1, BUCKETS));
+}
+
+/// An attacker with many addresses fills one server. The other one, which nobody touches, knows everybody who is honest,
+/// wherever he publishes; and when the two compare again and again, they come to rest.
+#[test]
+fn a_server_that_is_filled_does_not_fill_the_one_that_is_linked_with_it() {
+    let limits = Limits {
+        nodes_max: 60,
+        nodes_per_address_max: 10,
+        nodes_per_neighbour_max: 30,
+        edges_max: 600,
+        edges_per_address_max: 100,
+        edges_per_neighbour_max: 300,
+        ..Limits::default()
+    };
+    let (mut world, keys) = World::with_limits(2, limits);
+    let (one, other) = (keys[0], keys[1]);
+    world.connect(one, other);
+    let address = |number: u64| IpAddr::from([10, 0, (number >> 8) as u8, number as u8]);
+    let publish = |world: &mut World, server: &PublicKey, number: u64, sequence: u64, edges: u64, from: IpAddr| {
+        let identity = node(number);
+        let friend = |number: u64| {
+            let mut bytes = [7; 32];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            Edge { friend: PublicKey::from_bytes(bytes).unwrap(), ..update(1, 1, 1).edges[0].clone() }
+        };
+        let (node, edges) = (identity.public_key(), (0..edges).map(friend).collect());
+        let update = Verified::sign(Update { node, sequence, expires_ms: DAY_END, edges }, &identity);
+        let server = world.servers.get_mut(server).unwrap();
+        assert!(matches!(server.publish(&update, from, NOW), UpdateOutcome::Accepted { .. }), "{number} at {from}");
+    };
+    // Honest ones at both servers, each at an address of its own.
+    for number in 0..6 {
+        publish(&mut world, &keys[number as usize % 2], number, 1, 1, address(number));
+    }
+    for number in 0..80u64 {
+        // Ten addresses; whoever is larger than what is there is refused, so each is smaller than the one before.
+        publish(&mut world, &one, 1000 + number, 1, 10 - number / 10, address(500 + number % 10));
+        if number % 8 == 0 {
+            world.settle();
+            (0..6).for_each(|n| publish(&mut world, &keys[n as usize % 2], n, 2 + number, 1, address(n)));
+            publish(&mut world, &one, 100 + number, 1, 1, address(100 + number));
+            publish(&mut world, &other, 200 + number, 1, 1, address(200 + number));
+        }
+    }
+    world.settle();
+    for server in world.servers.values() {
+        let knows = |number: u64| server.book().newest(&node(number).public_key()).is_some();
+        assert!((0..6).all(knows) && (0..10).all(|n| knows(100 + 8 * n) && knows(200 + 8 * n)));
+        assert!(server.book().node_count() <= limits.nodes_max && server.book().edge_count() <= limits.edges_max);
+    }
+    assert!(world.servers[&one].book().gave_way() > 0, "it was full");
+    assert!(world.servers[&other].book().node_count() <= 30 + 13, "a share of what is not its own");
+    // Each minute they compare; what one has no room for is told again, and nothing comes of it.
+    let mut digests = world.digests();
+    for _ in 0..4 {
+        world.now_ms += Limits::default().compare_ms;
+        let now_ms = world.now_ms;
+        world.servers.values_mut().for_each(|server| server.tick(now_ms));
+        world.settle();
+        digests = std::mem::replace(&mut digests, world.digests());
+    }
+    assert_eq!(digests, world.digests());
 }

@@ -21,7 +21,7 @@ async fn silent() -> (TcpListener, Address) {
 async fn who_says_nothing_is_given_up() {
     let (_listener, address) = silent().await;
     let caller = caller(50);
-    assert!(caller.call(key(2), &address, b"").await.is_err());
+    assert!(caller.call(key(2), &address, Reach::Anywhere, b"").await.is_err());
     assert_eq!(caller.calls.available_permits(), CALLS_MAX);
 }
 
@@ -32,30 +32,66 @@ async fn too_many_calls_fail_at_once() {
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..CALLS_MAX {
         let (caller, address) = (caller.clone(), address.clone());
-        calls.spawn(async move { caller.call(key(2), &address, b"").await.is_ok() });
+        calls.spawn(async move { caller.call(key(2), &address, Reach::Anywhere, b"").await.is_ok() });
     }
     while caller.calls.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
-    let Err(reason) = caller.call(key(3), &address, b"").await else { panic!("one too many") };
+    let Err(reason) = caller.call(key(3), &address, Reach::Anywhere, b"").await else { panic!("one too many") };
     assert_eq!(reason, "too many friends are being called");
     calls.shutdown().await;
     assert_eq!(caller.calls.available_permits(), CALLS_MAX);
 }
 
+#[test]
+fn private_addresses_are_called_only_where_the_node_is_private_itself() {
+    let private = [
+        "127.0.0.1",
+        "127.8.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.1.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fd00::1",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+    ];
+    let public = ["8.8.8.8", "100.128.0.1", "172.32.0.1", "2001:db8::1", "::ffff:8.8.8.8", "64:ff9b::808:808"];
+    let places =
+        |hosts: &[&str]| hosts.iter().map(|host| (host.parse::<IpAddr>().unwrap(), 22).into()).collect::<Vec<_>>();
+    let (private, public) = (places(&private), places(&public));
+    let name: Address = "friend.test:22".parse().unwrap();
+    let both = [private.clone(), public.clone()].concat();
+    assert_eq!(Reach::Public.of(&name, both.clone()), Ok(public));
+    assert_eq!(Reach::Anywhere.of(&name, both.clone()), Ok(both));
+    for place in private {
+        let address = place.to_string().parse().unwrap();
+        let refused = Reach::Public.of(&address, vec![place]).unwrap_err();
+        assert_eq!(
+            refused,
+            format!("{address} is in a private network, and such addresses are not called (dial_private)")
+        );
+        assert!(is_private_host(&address));
+    }
+    assert!(is_private_host(&"localhost:1".parse().unwrap()));
+    assert!(!is_private_host(&name));
+}
+
 #[tokio::test]
-async fn a_later_address_of_a_name_is_tried_when_the_first_does_not_answer() {
-    let (listener, _) = silent().await;
-    let open = listener.local_addr().unwrap();
-    // Held, so that nobody else comes to listen there.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let closed = socket.local_addr().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let stream = connect(&[closed, open], deadline).await.unwrap();
-    assert_eq!(stream.peer_addr().unwrap(), open);
-    assert!(connect(&[closed], deadline).await.unwrap_err().contains(&closed.to_string()));
-    assert_eq!(connect(&[], deadline).await.unwrap_err(), "the name has no address");
+async fn somebody_in_the_own_network_is_not_even_connected_to() {
+    let (listener, address) = silent().await;
+    let Err(refused) = caller(60_000).call(key(2), &address, Reach::Public, b"").await else { panic!("called") };
+    assert!(refused.ends_with("(dial_private)"), "{refused}");
+    let accepted = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+    assert!(accepted.is_err(), "nobody has connected");
 }
 
 /// A name that takes for ever occupies one thread for one friend, and few for all.

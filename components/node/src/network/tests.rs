@@ -1,4 +1,5 @@
 use super::*;
+use crate::jobs::WaitingJobs;
 use offst_crypto::Identity;
 use offst_relay::RelayEvent;
 
@@ -11,8 +12,8 @@ fn relay(port: u16) -> ServerTicket {
     ServerTicket { public_key: key(100), address: format!("127.0.0.1:{port}").parse().unwrap() }
 }
 
-fn network() -> (Network, mpsc::Receiver<NetworkEvent>, mpsc::Receiver<Job>) {
-    let (jobs, waiting) = mpsc::channel(16);
+fn network() -> (Network, mpsc::Receiver<NetworkEvent>, WaitingJobs) {
+    let (jobs, waiting) = crate::jobs::queue();
     let authenticator = Authenticator::new(&Identity::from_seed([1; 32]));
     let (network, heard) = Network::new(
         authenticator,
@@ -116,11 +117,55 @@ async fn calls_are_answered_for_friends_alone_and_a_few_at_a_time() {
     stop.cancel();
 }
 
+/// Of calls that come together the first is answered, then the newest: those in between are not, and nobody waits for ever.
+#[tokio::test]
+async fn whoever_connects_again_and_again_is_answered_in_pauses() {
+    let (mut network, mut heard, _jobs) = network();
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    for number in 1..=4 {
+        let answered = answered.clone();
+        network.spawn_answer(key(2), true, async move {
+            answered.send(number).unwrap();
+            Err("a test".into())
+        });
+    }
+    for _ in 0..4 {
+        let event = heard.recv().await.unwrap();
+        assert!(matches!(event, NetworkEvent::IncomingFailed(_)));
+        network.event(event).await;
+    }
+    assert!(network.incoming.is_empty());
+    assert_eq!([answers.recv().await, answers.recv().await], [Some(1), Some(4)]);
+    assert!(answers.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn private_addresses_are_called_by_who_has_one() {
+    let at = |text: &str| ServerTicket { public_key: key(100), address: text.parse().unwrap() };
+    let (near, far) = (at("192.168.1.1:1"), at("relay.example.org:1"));
+    for (relays, address, setting, reach) in [
+        (vec![], None, None, Reach::Anywhere),
+        (vec![near.clone()], None, None, Reach::Anywhere),
+        (vec![near.clone(), far.clone()], None, None, Reach::Public),
+        (vec![far.clone()], Some("10.0.0.7:9600"), None, Reach::Anywhere),
+        (vec![near.clone()], Some("node.example.org:9600"), None, Reach::Public),
+        (vec![far.clone()], None, Some(true), Reach::Anywhere),
+        (vec![near.clone()], None, Some(false), Reach::Public),
+    ] {
+        let (mut network, _heard, _jobs) = network();
+        network.settings.direct.dial_private = setting;
+        network.friend_address = address.map(|address| address.parse().unwrap());
+        network.order(NetworkOrder::Relays(relays.clone()));
+        assert_eq!(network.reach, reach, "{relays:?} {address:?} {setting:?}");
+        network.stop.cancel();
+    }
+}
+
 /// A node's connections without the rest of it. What its machine would hear is `jobs`.
 struct Lone {
     key: PublicKey,
     orders: mpsc::UnboundedSender<NetworkOrder>,
-    jobs: mpsc::Receiver<Job>,
+    jobs: WaitingJobs,
     counters: Arc<Counters>,
     address: Option<Address>,
     stop: CancellationToken,
@@ -130,7 +175,7 @@ struct Lone {
 impl Lone {
     async fn start(seed: u8, listens: bool) -> Self {
         let identity = Identity::from_seed([seed; 32]);
-        let (jobs, waiting) = mpsc::channel(64);
+        let (jobs, waiting) = crate::jobs::queue();
         let (orders, ordered) = mpsc::unbounded_channel();
         let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
         let (mut network, heard) = Network::new(
@@ -159,13 +204,13 @@ impl Lone {
     /// Waits for a connection to a friend, which lasts as long as the sink, and where the friend says it is called.
     async fn connected(&mut self) -> (FrameSink, Direct) {
         let (connection, sink) = loop {
-            match self.jobs.recv().await.unwrap() {
+            match self.jobs.next().await {
                 Job::Connected(_, connection, sink) => break (connection, sink),
                 Job::Input(Input::Disconnected(..)) => {}
                 _ => panic!("something else"),
             }
         };
-        match self.jobs.recv().await.unwrap() {
+        match self.jobs.next().await {
             Job::Input(Input::Message(_, on, hello)) if on == connection => match *hello {
                 FriendMessage::Hello { direct, .. } => (sink, direct),
                 other => panic!("{other:?}"),
@@ -260,8 +305,8 @@ async fn crossed_direct_dials_resolve_to_one() {
             }
             let pause = tokio::time::sleep(Duration::from_millis(5));
             let (side, job) = tokio::select! {
-                job = one.jobs.recv() => (0, job.unwrap()),
-                job = other.jobs.recv() => (1, job.unwrap()),
+                job = one.jobs.next() => (0, job),
+                job = other.jobs.next() => (1, job),
                 () = pause => continue,
             };
             match job {

@@ -228,6 +228,7 @@ fn write_result(result: &UpdateResult, mut builder: wire::update_result::Builder
                 UpdateRefusal::Full => wire::refusal::Reason::Full,
                 UpdateRefusal::TooOften => wire::refusal::Reason::TooOften,
                 UpdateRefusal::AddressQuota => wire::refusal::Reason::AddressQuota,
+                UpdateRefusal::SayAll => wire::refusal::Reason::SayAll,
             });
         }
     }
@@ -248,6 +249,7 @@ fn read_result(reader: wire::update_result::Reader<'_>) -> Result<UpdateResult, 
                 wire::refusal::Reason::Full => UpdateRefusal::Full,
                 wire::refusal::Reason::TooOften => UpdateRefusal::TooOften,
                 wire::refusal::Reason::AddressQuota => UpdateRefusal::AddressQuota,
+                wire::refusal::Reason::SayAll => UpdateRefusal::SayAll,
             };
             UpdateOutcome::Refused { reason, server_ms: refusal.get_server_ms() }
         }
@@ -293,6 +295,7 @@ mod tests {
             UpdateRefusal::Full,
             UpdateRefusal::TooOften,
             UpdateRefusal::AddressQuota,
+            UpdateRefusal::SayAll,
         ];
         let refused = refusals.map(|reason| UpdateOutcome::Refused { reason, server_ms: 1_700_000_000_000 });
         let outcomes = [UpdateOutcome::Accepted { newest: 7 }, UpdateOutcome::Stale { newest: 8 }];

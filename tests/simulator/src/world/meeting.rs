@@ -317,9 +317,10 @@ impl World {
             return self.relay_lost(index, relay);
         }
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, number as u8, index as u8));
-        let session = relay.registry.connect(address).expect("a relay has room for a few nodes");
+        let (session, mut outputs) =
+            relay.registry.connect(address, self.time).expect("a relay has room for a few nodes");
         relay.sessions.insert(index, session);
-        let outputs = relay.registry.register(session, key);
+        outputs.extend(relay.registry.register(session, key));
         self.relay_outputs(number, outputs);
     }
 
@@ -342,7 +343,7 @@ impl World {
         let to = self.index(friend);
         let relay = &mut self.meeting.relays[number];
         let opened = match relay.sessions.get(&index).copied() {
-            Some(session) if relay.is_up => relay.registry.open(session, friend).ok(),
+            Some(session) if relay.is_up => relay.registry.open(session, friend, self.time).ok(),
             _ => None,
         };
         let Some((substream, _)) = opened else { return self.dial_failed(index, friend) };
@@ -388,7 +389,8 @@ impl World {
         let there: Vec<usize> = relay.sessions.keys().copied().filter(is_reached).collect();
         let Some(stranger) = self.dice.pick(&there) else { return false };
         let called = self.key(stranger);
-        let Ok((substream, to)) = self.meeting.relays[number].registry.open(session, called) else { return false };
+        let opened = self.meeting.relays[number].registry.open(session, called, self.time);
+        let Ok((substream, to)) = opened else { return false };
         assert_eq!(self.meeting.relays[number].sessions.get(&stranger), Some(&to), "the relay connects who is there");
         self.faults.add(Fault::WrongParty);
         self.counter += 1;
