@@ -254,7 +254,7 @@ impl Life {
         self.world.lose(victim, &friends, Loss::Everything);
         self.world.start(victim);
         self.world.connect(victim, liar);
-        for _ in 0..self.world.dice.below(12) {
+        for _ in 0..self.world.dice.below(5) {
             self.world.step();
         }
         self.world.forge_evidence(liar, victim, currency);

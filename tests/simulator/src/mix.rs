@@ -60,7 +60,8 @@ fn percent(kind: Kind) -> usize {
         Kind::Clocks | Kind::Absences => 15,
         Kind::Patience => 12,
         Kind::Budgets => 30,
-        Kind::Fees => 15,
+        // Only where it is asked for: whoever says nothing of fees pays whatever the cheapest way costs.
+        Kind::Fees => 0,
         Kind::Terms => 60,
     }
 }
