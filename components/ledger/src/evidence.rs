@@ -270,8 +270,7 @@ impl Account {
         let known = epoch.unacknowledged.iter().map(|said| (said.seq, said.hash));
         let known = known.chain([epoch.acknowledged, (epoch.mine.seq, epoch.mine.hash)]);
         let differs = |(seq, hash)| seq == statement.seq && hash != statement.hash();
-        let is_fork = known.into_iter().any(differs) && !crate::mutant!(IgnoreOwnFork);
-        !is_same || statement.seq > epoch.mine.seq || is_fork
+        !is_same || statement.seq > epoch.mine.seq || known.into_iter().any(differs)
     }
 
     /// Whether another statement stands at this place in what we, or others for us, remember for certain.

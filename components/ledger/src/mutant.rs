@@ -103,8 +103,6 @@ mutants! {
     RelinkAnyAmount = "relink-any-amount",
     /// Whoever may have forgotten how a request ended says that it knows nothing of it.
     UnknownInDoubt = "unknown-in-doubt",
-    /// A signature of one's own under other words than one remembers is taken for one's own words.
-    IgnoreOwnFork = "ignore-own-fork",
     /// What is pending on an account is forgotten when a debt on it is cleared.
     ClearPending = "clear-pending",
     /// A ring of debts comes home over an account on which nothing is owed.

@@ -73,11 +73,11 @@ impl Attack {
     /// can silence others.
     pub fn floor(self) -> u64 {
         match self {
-            Attack::HoldPromised => 0,
-            Attack::Swallow => 0,
-            Attack::NeverCommit => 0,
-            Attack::FillPlaces => 0,
-            Attack::Stall => 0,
+            Attack::HoldPromised => 70,
+            Attack::Swallow => 75,
+            Attack::NeverCommit => 75,
+            Attack::FillPlaces => 80,
+            Attack::Stall => 80,
         }
     }
 
