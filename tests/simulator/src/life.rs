@@ -58,6 +58,12 @@ impl Life {
         let mut dice = Dice::new(seed);
         let mut drawn = Mix::draw(&mut dice);
         drawn.kinds.extend(&options.with);
+        if drawn.has(Kind::Liars) {
+            // As in a world that a seed has drawn.
+            [Kind::Slander, Kind::Keys, Kind::WriteOffs].iter().for_each(|kind| {
+                drawn.kinds.remove(kind);
+            });
+        }
         let kinds = drawn.kinds.iter().copied().collect();
         let mix = options.apply(drawn);
         let friendships = mix.friendships(&mut dice);
