@@ -115,6 +115,17 @@ impl Batch<'_> {
         }
     }
 
+    /// A friend goes on under another key, and what was held on its lanes still counts.
+    pub(crate) fn hand_over_holds(&mut self, lost: PublicKey, successor: PublicKey) {
+        let heir = |key: PublicKey| if key == lost { successor } else { key };
+        let holds = std::mem::take(&mut self.state.holds);
+        let lanes = holds.into_iter().map(|(lane, holds)| {
+            let lane = Lane { from: heir(lane.from), to: heir(lane.to), ..lane };
+            (lane, holds)
+        });
+        self.state.holds = lanes.collect();
+    }
+
     /// Counts for how long a request has waited that no `Commit` binds, as far as that was not counted yet.
     pub(crate) fn count_hold(&mut self, incoming: &HopKey) {
         let Some(forward) = self.state.forwards.get(incoming) else { return };

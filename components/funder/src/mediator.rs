@@ -62,7 +62,7 @@ impl Batch<'_> {
         if request.amount == 0 || request.route.len() >= HOPS_MAX {
             return Err(CancelReason::Bound);
         }
-        if next == from.friend {
+        if next == from.friend && !offst_ledger::mutant!(SendBack) {
             return Err(CancelReason::Loop);
         }
         let patience_ms = request

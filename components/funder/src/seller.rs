@@ -195,7 +195,8 @@ impl Batch<'_> {
             InvoiceStatus::Open if self.may_be_paid_already(*created_ms) => return Err(CancelReason::Busy),
             InvoiceStatus::Open => {}
         }
-        if invoice.amount != terms.total || invoice.currency != terms.currency {
+        let is_currency_meant = invoice.currency == terms.currency || offst_ledger::mutant!(PayInOtherCurrency);
+        if invoice.amount != terms.total || !is_currency_meant {
             return Err(CancelReason::Amount);
         }
         Ok(())
@@ -226,7 +227,8 @@ impl Batch<'_> {
             patience_ms,
         };
         let group = arrival.group(currency);
-        if self.state.groups.get(&group).is_some_and(|group| group.parts.len() >= 2 * PARTS_MAX) {
+        let is_full = |group: &Group| group.parts.len() >= 2 * PARTS_MAX && !offst_ledger::mutant!(EndlessGroup);
+        if self.state.groups.get(&group).is_some_and(is_full) {
             return Err(CancelReason::Busy);
         }
         let signer = &*self.environment.signer;

@@ -41,6 +41,7 @@ impl Batch<'_> {
         self.state.friends.insert(successor, Friend::new(record));
         let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
         self.state.friends.remove(&lost);
+        self.hand_over_holds(lost, successor);
         let is_loaded = self.state.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
         assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
         self.state.timers.clear(&Timer::Gone(lost));

@@ -95,6 +95,22 @@ mutants! {
     AutoWriteOffMore = "auto-write-off-more",
     /// What a friend has collected at the owner's cost does not end that more is written off without asking.
     AutoWriteOffStays = "auto-write-off-stays",
+    /// An invoice is paid with as many credits of another currency.
+    PayInOtherCurrency = "pay-in-other-currency",
+    /// A seller keeps as many parts of one payment as anybody sends.
+    EndlessGroup = "endless-group",
+    /// A request is carried back to the friend it came from.
+    SendBack = "send-back",
+    /// After a loss requests are tied together whose locks differ.
+    RelinkAnyLock = "relink-any-lock",
+    /// After a loss a request is tied to one that costs more than it brings.
+    RelinkAnyAmount = "relink-any-amount",
+    /// Whoever may have forgotten how a request ended says that it knows nothing of it.
+    UnknownInDoubt = "unknown-in-doubt",
+    /// What is pending on an account is forgotten when a debt on it is cleared.
+    ClearPending = "clear-pending",
+    /// A ring of debts comes home over an account on which nothing is owed.
+    ClearNothing = "clear-nothing",
 }
 
 #[cfg(mutant)]

@@ -1,7 +1,7 @@
 //! Three nodes in a chain, a relay and an index server in one process, over real sockets, TLS and databases: a payment through
 //! the application interface, and a restart.
 
-use offst_app::{App, NewFriend, NewInvoice, Order, Purpose};
+use offst_app::{App, Destination, NewFriend, NewInvoice, Order, Purpose};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey};
 use offst_node::{Counters, Node, NodeSettings, Permissions};
 use offst_proto::invoice::Invoice;
@@ -160,6 +160,22 @@ fn a_payment_over_two_hops_and_a_restart() {
         receipt.verify(&Ed25519Verifier, Some(&bill)).unwrap();
         assert_eq!(nodes[0].balances().await, [-61]);
         assert_eq!(nodes[2].balances().await, [60]);
+
+        // An order with the id of a payment that has ended is no new one, whatever it is for: also after a restart.
+        nodes.remove(0).stop().await;
+        nodes.insert(0, Running::start(folder.path(), 1).await);
+        for node in &nodes {
+            node.wait_online().await;
+        }
+        let purpose = Purpose::Spontaneous {
+            destination: Destination::Key(nodes[1].key()),
+            currency: Currency::default(),
+            amount: 3,
+        };
+        let again = Order { payment_id: report.payment_id, purpose, max_fee: None, timeout_ms: 20_000 };
+        let told = nodes[0].app.pay(&again).await.unwrap();
+        assert_eq!((told.payment_id, told.amount, told.receipt), (report.payment_id, 60, report.receipt));
+        assert_eq!(nodes[0].balances().await, [-61]);
 
         // The mediator comes back with what it had.
         nodes.remove(1).stop().await;

@@ -3,16 +3,18 @@
 mod machines;
 
 use machines::{Machine, order, pair, pay, replacement, rest, settle, settle_in};
-use offst_crypto::{Identity, Preimage};
+use offst_crypto::{Identity, Preimage, Secret};
 use offst_funder::{
-    Arrival, Change, Command, Commit, Forward, Input, LineKey, Output, Progress, RecoveryRecord, Spending, WriteOff,
+    Arrival, Change, Command, Commit, Forward, Input, InvoiceRecord, LineKey, Output, Progress, RecoveryRecord,
+    Spending, WriteOff,
 };
 use offst_ledger::{AccountChange, AccountImage};
 use offst_proto::budget::Period;
-use offst_proto::report::{ForwardReport, ReceivedReport};
+use offst_proto::invoice::Invoice;
+use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, PaymentId, RequestId};
+use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Verified};
 use offst_store::{Audit, History, Store, StoreError};
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -413,4 +415,26 @@ fn a_payment_that_is_paid_without_a_receipt_is_sound() {
     assert_eq!(finds(&open).len(), 1);
     payment.parts.clear();
     assert_eq!(finds(&payment).len(), 1);
+}
+
+/// Somebody else's invoice, with somebody else's valid signature, is none that this node could be paid by.
+#[test]
+fn an_invoice_of_somebody_else_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let Machine { key, path, mut store, .. } = full(folder.path());
+    let other = Identity::from_seed([77; 32]);
+    let invoice = |number: u8| Invoice {
+        id: InvoiceId::from_bytes([number; 16]),
+        destination: other.public_key(),
+        currency: Currency::default(),
+        amount: 5,
+        description: "tea".into(),
+        expires_ms: None,
+        secret: Secret::from_bytes([number; 32]),
+    };
+    assert_eq!(Store::audit(&path, key).unwrap().faults, [""; 0]);
+    let record = |invoice| InvoiceRecord { invoice, status: InvoiceStatus::Open, created_ms: 1 };
+    store.commit(&[Change::Invoice(record(Verified::sign(invoice(9), &other)))]).unwrap();
+    let faults = Store::audit(&path, key).unwrap().faults;
+    assert!(matches!(&faults[..], [fault] if fault.contains("does not bear our signature")), "{faults:?}");
 }

@@ -59,6 +59,18 @@ named! {
         Keys = "lost-keys",
         /// Owners write off what a friend holds that has gone after the commit.
         WriteOffs = "write-offs",
+        /// Clocks are wrong, by hours or decades, and are put right again, while nodes run and when they start.
+        Clocks = "wrong-clocks",
+        /// Friends are away for weeks, also beside a recovery.
+        Absences = "absences",
+        /// Requests wait for up to an hour.
+        Patience = "long-patience",
+        /// Applications order, and may spend only so much.
+        Budgets = "budgets",
+        /// Mediators ask for a hundred times what they did.
+        Fees = "dear-fees",
+        /// Liars offer terms that are nearly right, hold acknowledgements back, and forge evidence; owners accept what they can.
+        Terms = "false-terms",
     }
 }
 
@@ -157,6 +169,24 @@ named! {
         LostKey = "keys lost for good",
         /// An owner has released upstream what a friend held, and may have collected.
         WrittenOff = "payments written off",
+        /// The clock of a node shows another time from now on.
+        ClockWrong = "clocks that went wrong",
+        /// The clock of a node is right again.
+        ClockRight = "clocks that were put right",
+        /// A node was away for weeks.
+        Away = "absences of weeks",
+        /// The same, of one that owed what its friend, which had lost state meanwhile, had paid for it.
+        AwayInRecovery = "absences of weeks beside a recovery",
+        /// A node asks others to wait for long.
+        Patient = "buyers with the patience of minutes and hours",
+        /// An owner asks for much more than before.
+        DearFee = "rates raised a hundredfold",
+        /// A liar offers terms that are nearly what the account comes to.
+        NearlyRight = "lies: terms that are nearly right",
+        /// A liar acknowledges nothing for a while.
+        Stalled = "lies: acknowledgements held back",
+        /// A liar shows evidence that is not what was signed.
+        ForgedEvidence = "lies: forged evidence",
         /// Whoever has found a lost key speaks with it to a friend that has replaced it.
         OldKey = "lost keys that turned up again",
     }
@@ -207,6 +237,14 @@ named! {
         Compared = "comparisons of the accounts just written with the disk",
         /// Everything that a restart would load was compared with what the running node holds.
         ComparedAll = "comparisons of all that a restart would load with what is held",
+        /// An owner has accepted a liar's terms.
+        LiarsTerms = "terms of liars accepted",
+        /// A node refuses a liar's terms that its owner would accept.
+        TermsRefused = "terms of liars refused",
+        /// An application has paid within its budget.
+        AppPaid = "payments of applications with a budget paid",
+        /// An application wanted more than its budget.
+        OverBudget = "orders over an application's budget refused",
         /// A node's backup that a friend keeps was opened, and tells of all its accounts.
         Kept = "backups that friends keep looked into",
     }

@@ -5,8 +5,10 @@
 //! goes wrong, then a time in which everything is healed; at the end everything must have come right. [`economy`] has thousands
 //! of people with nothing going wrong, who trust each other as people in a file do, and pay each other for hours.
 
+pub mod availability;
 pub mod economy;
 pub mod faults;
+mod hardships;
 mod heirs;
 pub mod index;
 pub mod keys;
@@ -15,6 +17,7 @@ mod losses;
 pub mod mix;
 mod orders;
 mod reference;
+pub mod scripts;
 pub mod seed;
 pub mod shrink;
 mod story;

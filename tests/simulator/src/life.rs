@@ -12,6 +12,7 @@ use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
 use offst_proto::index::Query;
 use offst_proto::invoice::Invoice;
+use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::order::{Order, Purpose};
 use offst_proto::report::PaymentStatus;
 use offst_proto::{Currency, Rate, Verified};
@@ -55,7 +56,14 @@ impl Life {
     /// All nodes are up and connected, nothing is under way.
     pub(crate) fn begin(seed: u64, options: &Options) -> Self {
         let mut dice = Dice::new(seed);
-        let drawn = Mix::draw(&mut dice);
+        let mut drawn = Mix::draw(&mut dice);
+        drawn.kinds.extend(&options.with);
+        if drawn.has(Kind::Liars) {
+            // As in a world that a seed has drawn.
+            [Kind::Slander, Kind::Keys, Kind::WriteOffs].iter().for_each(|kind| {
+                drawn.kinds.remove(kind);
+            });
+        }
         let kinds = drawn.kinds.iter().copied().collect();
         let mix = options.apply(drawn);
         let friendships = mix.friendships(&mut dice);
@@ -93,7 +101,7 @@ impl Life {
         world.advance(3_000);
         world.is_wild = true;
         world.reconnects = true;
-        Life {
+        let mut life = Life {
             mix,
             world,
             seed,
@@ -104,7 +112,9 @@ impl Life {
             invoices: vec![],
             sold: vec![],
             orders: vec![],
-        }
+        };
+        life.provide();
+        life
     }
 
     /// Does one thing, and lets some of what follows happen.
@@ -115,6 +125,16 @@ impl Life {
         }
         if self.mix.has(Kind::WriteOffs) && self.world.dice.chance(5) {
             self.go_wrong(Kind::WriteOffs);
+        }
+        if self.mix.has(Kind::Terms) && self.world.dice.chance(6) {
+            self.offer_terms();
+        }
+        if self.mix.has(Kind::Terms) && self.world.dice.chance(10) {
+            self.accept_some();
+        }
+        if self.mix.has(Kind::Budgets) && self.world.dice.chance(6) {
+            let index = self.world.dice.below(self.mix.nodes);
+            self.world.check_budgets(index);
         }
         if !self.world.torn.is_empty() && self.world.dice.chance(20) {
             self.settle_some();
@@ -201,7 +221,13 @@ impl Life {
         }
         order.max_fee = cheap.then_some(limit);
         self.orders.push((buyer, order.clone()));
-        world.command(buyer, Command::Pay(Box::new(order)));
+        let by_app =
+            if self.mix.has(Kind::Budgets) && world.dice.chance(50) { world.order_by_app(buyer, &order) } else { None };
+        let is_bounded = by_app.is_some();
+        let id = world.command(buyer, by_app.unwrap_or_else(|| Command::Pay(Box::new(order))));
+        if is_bounded && matches!(world.reply(buyer, id), Some(Reply::Refused(_))) {
+            world.faults.did(Deed::OverBudget);
+        }
     }
 
     /// An owner moves credit around a cycle of friends, or clears a ring of debts.
@@ -258,6 +284,12 @@ impl Life {
                 }
             }
             Kind::WriteOffs => self.write_off(),
+            Kind::Clocks => self.turn_clock(node),
+            Kind::Absences => self.go_away(node),
+            Kind::Fees => self.raise_rate(from, to, &currency),
+            Kind::Terms => self.offer_terms(),
+            // These are what owners have decided before.
+            Kind::Patience | Kind::Budgets => {}
             Kind::SlowDisks => {
                 for index in [node, to] {
                     world.nodes[index].slow_ms = 1 + world.dice.below_one_of([50, 1_500]) as u64;
@@ -495,6 +527,11 @@ impl Life {
         self.world.advance(40_000);
         self.world.note_found_out();
         self.world.check_found_out();
+        if self.mix.has(Kind::Patience) {
+            self.world.advance(PATIENCE_MS_MAX);
+        }
+        self.check_dear_fees();
+        self.world.check_face_values(&self.honest(), &self.currencies);
         self.leave_liars();
         let ends = self.honest_ends();
         for (from, to) in ends.iter().copied() {

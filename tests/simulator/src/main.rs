@@ -1,10 +1,12 @@
 //! Lives many worlds, one a seed, and says whether every checker held in each.
 
 use clap::Parser;
+use offst_simulator::availability::{Attack, Share, measure};
 use offst_simulator::faults::{Counts, Deed, Fault, Kind};
+use offst_simulator::scripts::SCRIPTS;
 use offst_simulator::seed::{Options, Outcome, live_with};
 use offst_simulator::shrink::shrink;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -32,12 +34,21 @@ struct Arguments {
     /// Do only these of each world's actions, by their numbers, or "none"
     #[arg(long, value_parser = actions)]
     actions: Option<Actions>,
+    /// Let these kinds of faults happen in every world, besides those that its seed draws
+    #[arg(long, value_delimiter = ',')]
+    with: Vec<Kind>,
     /// Leave these kinds of faults out
     #[arg(long, value_delimiter = ',')]
     without: Vec<Kind>,
     /// Give each world so many nodes
     #[arg(long, value_parser = clap::value_parser!(u64).range(3..=12))]
     nodes: Option<u64>,
+    /// Live no worlds: only measure, for each seed, how many honest payments succeed while somebody works against them
+    #[arg(long)]
+    availability: bool,
+    /// Live only this scripted world. Without it, all of them come before the world of seed 0
+    #[arg(long)]
+    script: Option<String>,
     /// When a world does not come right, do not look for the shortest way there
     #[arg(long)]
     brief: bool,
@@ -55,19 +66,30 @@ struct Arguments {
 }
 
 impl Arguments {
+    /// Whether worlds from the first seed on are lived, and nothing is left out of them.
+    fn lives_whole_worlds(&self) -> bool {
+        let is_less = !self.without.is_empty() || self.nodes.is_some() || self.actions.is_some() || self.availability;
+        self.from == 0 && !is_less
+    }
+
     /// How this program is called for one seed, up to what is left out of its world.
-    #[cfg(not(mutant))]
     fn command(&self, seed: u64) -> String {
-        format!("cargo run --release -p offst-simulator -- --seeds 1 --from {seed}")
+        self.repeat(&format!("--seeds 1 --from {seed}"))
+    }
+
+    /// How this program is called with these arguments.
+    #[cfg(not(mutant))]
+    #[expect(clippy::unused_self, reason = "the build that has deliberate bugs names the one that is on")]
+    fn repeat(&self, arguments: &str) -> String {
+        format!("cargo run --release -p offst-simulator -- {arguments}")
     }
 
     /// The same, in the build that has deliberate bugs, with the one that was on.
     #[cfg(mutant)]
-    fn command(&self, seed: u64) -> String {
+    fn repeat(&self, arguments: &str) -> String {
         let bug = self.mutant.as_ref().map(|name| format!(" --mutant {name}")).unwrap_or_default();
         format!(
-            "RUSTFLAGS=\"--cfg mutant\" cargo run --release --target-dir target/mutants -p offst-simulator -- --seeds 1 \
-             --from {seed}{bug}"
+            "RUSTFLAGS=\"--cfg mutant\" cargo run --release --target-dir target/mutants -p offst-simulator -- {arguments}{bug}"
         )
     }
 }
@@ -81,6 +103,16 @@ fn actions(text: &str) -> Result<Actions, String> {
     numbers.map(Actions)
 }
 
+/// In every so many seeds it is measured once how many honest payments succeed while somebody works against them.
+const MEASURED_EVERY: u64 = 20;
+/// Which measurement falls to a seed, if any does.
+fn measured(seed: u64) -> Option<u64> {
+    seed.is_multiple_of(MEASURED_EVERY).then_some(seed / MEASURED_EVERY)
+}
+
+/// From so many payments on a share tells something.
+const PAYMENTS_MIN: u64 = 300;
+
 /// What came of all worlds so far.
 #[derive(Default)]
 struct Sum {
@@ -88,6 +120,7 @@ struct Sum {
     paid: u64,
     failed: u64,
     faults: Counts,
+    availability: BTreeMap<Attack, Share>,
     /// The smallest seed that did not come right.
     broken: Option<u64>,
 }
@@ -107,17 +140,48 @@ fn main() -> anyhow::Result<ExitCode> {
     std::panic::set_hook(Box::new(|_| {}));
     let options = Options {
         actions: arguments.actions.clone().map(|actions| actions.0),
+        with: arguments.with.iter().copied().collect(),
         without: arguments.without.iter().copied().collect(),
         nodes: arguments.nodes.map(usize::try_from).transpose()?,
         tells: arguments.trace,
     };
+    if !live_scripts(&arguments)? {
+        return Ok(ExitCode::FAILURE);
+    }
+    if arguments.script.is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let started = Instant::now();
     let sum = live_all(&arguments, &options, started)?;
     if let Some(seed) = sum.broken {
         return explain(seed, &options, &arguments);
     }
     sum.print(started);
-    Ok(ExitCode::SUCCESS)
+    Ok(if sum.is_available() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Lives the scripted worlds that are wanted. Says whether every checker held.
+fn live_scripts(arguments: &Arguments) -> anyhow::Result<bool> {
+    let wanted: Vec<_> = match &arguments.script {
+        Some(name) => SCRIPTS.iter().filter(|script| script.name == name).collect(),
+        None if arguments.lives_whole_worlds() && arguments.seeds > 1 => SCRIPTS.iter().collect(),
+        None => vec![],
+    };
+    if wanted.is_empty() && arguments.script.is_some() {
+        let names: Vec<_> = SCRIPTS.iter().map(|script| script.name).collect();
+        anyhow::bail!("there is no such script; there are {}", names.join(", "));
+    }
+    for script in &wanted {
+        if let Err(reason) = script.live() {
+            println!("the script {} did not come right: {reason}", script.name);
+            println!("repeat it: {}", arguments.repeat(&format!("--script {}", script.name)));
+            return Ok(false);
+        }
+    }
+    if !wanted.is_empty() {
+        println!("{} scripted worlds: every checker held", wanted.len());
+    }
+    Ok(true)
 }
 
 /// Lives the worlds of all seeds, on all cores. Stops at the first failure.
@@ -133,11 +197,18 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
         while !is_over.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(seed) = arguments.from.checked_add(number).filter(|_| number < arguments.seeds) else { return };
-            let lived = live_with(seed, options);
+            let lived = (!arguments.availability).then(|| live_with(seed, options));
+            let number = if arguments.availability { Some(seed) } else { measured(seed) };
+            let attack = Attack::of_seed(number.unwrap_or(0));
+            let share = number.filter(|_| arguments.seeds > 1).map(|_| measure(seed, attack));
             let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(share) = share {
+                sum.availability.entry(attack).or_default().add(share);
+            }
             match lived {
-                Ok(outcome) => sum.add(seed, &outcome, arguments),
-                Err(_) => {
+                None => sum.worlds += 1,
+                Some(Ok(outcome)) => sum.add(seed, &outcome, arguments),
+                Some(Err(_)) => {
                     sum.broken = Some(sum.broken.map_or(seed, |other| other.min(seed)));
                     is_over.store(true, Ordering::Relaxed);
                 }
@@ -215,11 +286,29 @@ impl Sum {
         self.worlds as f64 / started.elapsed().as_secs_f64().max(0.001)
     }
 
+    /// Whether enough honest payments succeed whatever is done against them.
+    fn is_available(&self) -> bool {
+        let told = self.availability.iter().filter(|(_, share)| share.ordered >= PAYMENTS_MIN);
+        let mut silenced = told.filter(|(attack, share)| share.percent() < attack.floor());
+        silenced.all(|(attack, share)| {
+            let (percent, floor) = (share.percent(), attack.floor());
+            println!("{}: only {percent} % of the honest payments succeed, and {floor} % must", attack.name());
+            false
+        })
+    }
+
     fn print(&self, started: Instant) {
         println!("{} seeds, {:.1} a second: every checker held", self.worlds, self.rate(started));
         let all = self.paid + self.failed;
         let percent = self.paid * 100 / all.max(1);
         println!("{all} payments: {} paid ({percent} %), {} failed", self.paid, self.failed);
+        for (attack, Share { paid, paid_in_peace, ordered }) in &self.availability {
+            let percent = Share { paid: *paid, paid_in_peace: *paid_in_peace, ordered: *ordered }.percent();
+            println!(
+                "{percent:>8} % of the honest payments succeed under: {} ({paid} of {ordered}, in peace {paid_in_peace})",
+                attack.name()
+            );
+        }
         for fault in Fault::ALL {
             println!("{:>9} {}", self.faults.of(*fault), fault.name());
         }

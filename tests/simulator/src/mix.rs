@@ -57,11 +57,21 @@ fn percent(kind: Kind) -> usize {
         Kind::Liars => 25,
         Kind::Keys => 60,
         Kind::WriteOffs => 60,
+        Kind::Clocks | Kind::Absences => 15,
+        Kind::Patience => 12,
+        Kind::Budgets => 30,
+        // Only where it is asked for: whoever says nothing of fees pays whatever the cheapest way costs.
+        Kind::Fees => 0,
+        Kind::Terms => 60,
     }
 }
 
 /// Where these go wrong, more may be lost than what somebody has decided to risk.
 const LOSSES: [Kind; 4] = [Kind::Slander, Kind::Liars, Kind::Disks, Kind::Keys];
+
+/// Drawn by dice of their own, so that the rest of a world is what it was before there were these.
+const LATER: [Kind; 7] =
+    [Kind::WriteOffs, Kind::Clocks, Kind::Absences, Kind::Patience, Kind::Budgets, Kind::Fees, Kind::Terms];
 
 impl Mix {
     /// The mix of a seed.
@@ -69,9 +79,9 @@ impl Mix {
         let nodes = 3 + dice.below(10);
         let shapes = [Shape::Line, Shape::Ring, Shape::Star, Shape::Random, Shape::Random, Shape::Complete];
         let shape = shapes[dice.below(shapes.len())];
-        // By dice of its own, so that the other worlds are what they were before there was this.
-        let writes_off = Dice::new(dice.clone().throw().rotate_left(23)).chance(percent(Kind::WriteOffs));
-        let others = Kind::ALL.iter().copied().filter(|kind| *kind != Kind::WriteOffs);
+        let mut of_later = Dice::new(dice.clone().throw().rotate_left(23));
+        let later: BTreeSet<Kind> = LATER.into_iter().filter(|kind| of_later.chance(percent(*kind))).collect();
+        let others = Kind::ALL.iter().copied().filter(|kind| !LATER.contains(kind));
         let mut kinds: BTreeSet<Kind> = others.filter(|kind| dice.chance(percent(*kind))).collect();
         if kinds.contains(&Kind::Liars) {
             // With a liar nobody can say who is to blame for the rest.
@@ -85,7 +95,11 @@ impl Mix {
             // An account that is handed over must have come to rest by itself, and its friend must know it.
             kinds.remove(&Kind::Keys);
         }
-        if writes_off && !LOSSES.iter().any(|kind| kinds.contains(kind)) {
+        kinds.extend(later.iter().copied().filter(|kind| *kind != Kind::WriteOffs));
+        if !kinds.contains(&Kind::Liars) {
+            kinds.remove(&Kind::Terms);
+        }
+        if later.contains(&Kind::WriteOffs) && !LOSSES.iter().any(|kind| kinds.contains(kind)) {
             // What it cost has to be told apart from what else may be lost.
             kinds.insert(Kind::WriteOffs);
         }

@@ -46,6 +46,8 @@ impl std::fmt::Display for Failure {
 pub struct Options {
     /// Only these actions; none: all.
     pub actions: Option<BTreeSet<usize>>,
+    /// These may go wrong besides what the seed has drawn.
+    pub with: BTreeSet<Kind>,
     /// Nothing of these kinds goes wrong.
     pub without: BTreeSet<Kind>,
     /// So many nodes.
@@ -68,9 +70,11 @@ impl Options {
         if let Some(nodes) = self.nodes {
             text += &format!(" --nodes {nodes}");
         }
-        if !self.without.is_empty() {
-            let kinds: Vec<_> = self.without.iter().map(|kind| kind.name()).collect();
-            text += &format!(" --without {}", kinds.join(","));
+        for (name, kinds) in [("with", &self.with), ("without", &self.without)] {
+            if !kinds.is_empty() {
+                let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                text += &format!(" --{name} {}", kinds.join(","));
+            }
         }
         if let Some(actions) = &self.actions {
             let numbers: Vec<_> = actions.iter().map(usize::to_string).collect();
@@ -103,20 +107,27 @@ pub fn live_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
         }
         life.heal();
         life.check();
+        life.check_purses();
     }));
     match (lived, life) {
         (Ok(()), Some(life)) => Ok(outcome(life)),
         (result, life) => {
-            let text = result.err().map(|panic| {
-                let text = panic.downcast_ref::<String>().cloned();
-                text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            });
-            let reason = text.flatten().unwrap_or_else(|| "the world ended without a word".to_owned());
+            let reason = result.err().map_or_else(|| SILENT.to_owned(), sentence);
             let story = life.and_then(|life| life.world.story).unwrap_or_default();
             Err(Failure { reason, story })
         }
     }
 }
+
+/// What a checker said.
+pub(crate) fn sentence(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| SILENT.to_owned())
+}
+
+/// Of a panic that has no text.
+const SILENT: &str = "the world ended without a word";
 
 fn outcome(life: Life) -> Outcome {
     let payments = |wanted: Progress| {

@@ -282,33 +282,13 @@ impl Life {
             let hop = LineKey { friend: world.key(index), currency: currency.clone() }.hop(id);
             world.liars.contains(&first) || world.nodes[first].collected().contains(&hop)
         };
-        let expected = world.nodes[index].records(currency, is_paid) - self.misjudged_fees(index, currency);
+        let expected = world.nodes[index].records(currency, is_paid) - world.misjudged_fees(index, currency);
         let loss = expected - world.nodes[index].wealth_in(currency);
         // Whoever has lost state can be told by a liar that it still owes what it has paid back, or that what the liar owed was
         // never lent. That is so each time.
         let at_risk = |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
         let allowed: u128 = world.liars.iter().map(at_risk).sum();
         assert!(loss <= signed(allowed), "node {index} loses {loss} {currency} to liars that it let owe {allowed}");
-    }
-
-    /// Fees that a node has noted without knowing any more what it had passed on, over what it really kept.
-    fn misjudged_fees(&self, index: usize, currency: &Currency) -> i128 {
-        let world = &self.world;
-        if !world.replaced.contains(&index) {
-            return 0;
-        }
-        let own = world.nodes[index].requests();
-        let reports = world.nodes[index].disks().flat_map(|disk| &disk.forwarded);
-        let reports = reports.filter(|report| report.currency == *currency);
-        let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
-        let misjudged = reports.into_iter().filter_map(|((id, from), report)| {
-            let line = |friend| LineKey { friend, currency: currency.clone() };
-            let came = *world.nodes[world.index(from?)].requests().get(&line(world.key(index)).hop(id))?;
-            let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.line.currency == *currency);
-            let (_, went) = onward.next()?;
-            Some(signed(report.fee) - (signed(came) - signed(*went)))
-        });
-        misjudged.sum()
     }
 
     fn count_deeds(&mut self, paid: &[(Payment, Paid)]) {

@@ -9,6 +9,9 @@ const FIXED: u64 = 64;
 /// How many more a commit adds.
 const OF_COMMIT: u64 = 16;
 
+/// What needs more worlds than these, or is tried only when it is asked for (`--with`).
+const RARE: [Fault; 4] = [Fault::DearFee, Fault::AwayInRecovery, Fault::Stalled, Fault::ForgedEvidence];
+
 /// Lives these worlds, on all cores; all must come right.
 fn live_all(first: u64, count: u64) -> Vec<Outcome> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -30,7 +33,7 @@ fn fixed_worlds_come_right() {
     let outcomes = live_all(0, FIXED);
     let mut counts = Counts::default();
     outcomes.iter().for_each(|outcome| counts.merge(&outcome.faults));
-    for fault in Fault::ALL {
+    for fault in Fault::ALL.iter().filter(|fault| !RARE.contains(fault)) {
         assert!(counts.of(*fault) > 0, "no world tried: {}", fault.name());
     }
     for deed in [Deed::Split, Deed::Mediated, Deed::Gift, Deed::OtherCurrency, Deed::Repeated, Deed::Restarted] {

@@ -283,7 +283,7 @@ fn what_is_frozen_counts_against_the_same_bound_under_the_new_key() {
     world.settle();
     // Twice 0 lets a response wait: from now on it may freeze half of a line.
     for _ in 0..2 {
-        let id = ask_for(&mut world, 2, 300);
+        let id = ask_for(&mut world, 2, 600);
         while frozen(&world, 2) == 0 {
             assert!(world.step());
         }

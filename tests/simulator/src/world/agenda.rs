@@ -19,6 +19,8 @@ pub(super) enum Plan {
     Rejoin(usize, usize),
     /// A process starts.
     Start(usize),
+    /// Somebody who was away is back.
+    Return(usize),
     /// A process goes on.
     Thaw(usize),
     /// A disk has written the transaction with this number.
@@ -81,6 +83,7 @@ impl World {
                     self.connect(a, b);
                 }
                 Plan::Start(index) => self.start(index),
+                Plan::Return(index) => self.return_from_away(index),
                 Plan::Thaw(index) => self.nodes[index].is_frozen = false,
                 Plan::Written(index, number) => self.written(index, number),
                 Plan::Speak(index) => self.nodes[index].is_silent = false,

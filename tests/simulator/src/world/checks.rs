@@ -5,10 +5,11 @@ use super::weather::owed_with_pending;
 use super::{Node, World};
 use crate::reference::signed;
 use offst_crypto::{Hash, PublicKey, Signature};
-use offst_funder::{Funder, Input, LineKey, Reply};
+use offst_funder::{Found, Funder, Input, LineKey, Reply};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
 use offst_proto::report::PaymentStatus;
+use offst_proto::resolve::End;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{RequestId, Signable, Unverified};
 
@@ -246,6 +247,15 @@ pub(super) fn check_reply(node: &Node, reply: &Reply) {
         }
         _ => {}
     }
+}
+
+/// Whoever may have forgotten how a request ended does not say that it knows nothing of it: that would count as an end.
+/// `asked_in_doubt`: it was so when the question came.
+pub(super) fn check_said_in_doubt(node: &Node, friend: PublicKey, asked_in_doubt: bool, found: &Found) {
+    let Found::Ends(ends) = found else { return };
+    let is_in_doubt = asked_in_doubt && node.is_in_doubt_with(friend);
+    let denied = ends.iter().find(|(_, end)| is_in_doubt && *end == End::Unknown);
+    assert_eq!(denied, None, "a node in doubt says that it knows nothing of a request");
 }
 
 /// What the disk gives back of the accounts that were written since somebody looked is what the machine holds.

@@ -65,6 +65,8 @@ pub struct Disk {
     pub(crate) collected: BTreeSet<HopKey>,
     /// Accounts that went with their friends since somebody looked.
     pub(super) dropped: Vec<LineKey>,
+    /// Payments that have ended since somebody looked.
+    pub(super) ended: Vec<PaymentId>,
     /// How many transactions were written.
     pub transactions: usize,
     /// The next transaction is refused.
@@ -237,6 +239,9 @@ impl Commit for Disk {
                 Change::Payment(payment) => {
                     let is_open = matches!(payment.progress, Progress::Searching | Progress::Committed);
                     keep(&mut self.open_payments, payment.id, is_open);
+                    if !is_open {
+                        self.ended.push(payment.id);
+                    }
                     put(&mut self.payments, payment.id, Some(payment));
                 }
                 Change::Spending(app, currency, spending) => {

@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    pub(super) fn count_lie(&mut self, liar: usize, victim: usize, fault: Fault) {
+    pub(crate) fn count_lie(&mut self, liar: usize, victim: usize, fault: Fault) {
         self.faults.add(fault);
         self.tell(|| format!("node {liar} lies to node {victim}: {}", fault.name()));
     }
@@ -112,7 +112,7 @@ impl World {
         self.state_in_vain(liar, victim, statement);
     }
 
-    fn answer_with(&mut self, id: RequestId, lock: HashLock) -> Answer {
+    pub(crate) fn answer_with(&mut self, id: RequestId, lock: HashLock) -> Answer {
         let nonce = Nonce::from_bytes(self.dice.array());
         let signature = Signature::from_slice(&[7; Signature::LEN]).expect("64 bytes");
         Answer { id, lock, nonce, signature }

@@ -37,7 +37,7 @@ impl Node {
     }
 
     /// Looks at each account, as the node or, if it is down, its disk sees it.
-    fn look_at_accounts<T>(&self, look: impl Fn(&Account) -> T) -> Vec<T> {
+    pub(super) fn look_at_accounts<T>(&self, look: impl Fn(&Account) -> T) -> Vec<T> {
         if let Some(funder) = &self.funder {
             return funder.accounts().map(|(_, account)| look(account)).collect();
         }
@@ -162,6 +162,7 @@ impl World {
         };
         self.tell(|| format!("node {index} goes on without its newest disk: {loss:?}"));
         self.stake(index);
+        self.note_worth(index);
         self.forget_denials(index);
         self.lost.insert(index);
         self.replaced.insert(index);

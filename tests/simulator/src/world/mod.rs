@@ -5,10 +5,13 @@
 mod agenda;
 mod answers;
 mod backups;
+mod budgets;
 mod checks;
+mod clocks;
 mod compare;
 mod denial;
 pub(crate) mod disk;
+mod face;
 mod heirs;
 mod liar;
 mod lies;
@@ -19,6 +22,7 @@ mod notebook;
 mod process;
 mod rates;
 mod stuck;
+mod terms;
 mod theft;
 mod vain;
 mod weather;
@@ -100,6 +104,12 @@ pub struct Node {
     booted: u64,
     /// What its clock shows beyond the time that it is, ms.
     pub clock_ahead_ms: u64,
+    /// What its clock lacks, ms: it shows no time before 1970.
+    pub(crate) clock_behind_ms: u64,
+    /// Nobody switches it on.
+    is_away: bool,
+    /// Its application, if it has one.
+    purse: Option<budgets::Purse>,
     /// It runs, but does nothing.
     pub is_frozen: bool,
     /// The next transaction takes so many ms.
@@ -110,6 +120,8 @@ pub struct Node {
     previous: Option<Box<Disk>>,
     /// The connection over which each friend speaks, as this process has heard of it.
     heard_on: BTreeMap<PublicKey, ConnectionId>,
+    /// Friends that have asked how requests ended while the accounts with them were in doubt.
+    asked_in_doubt: BTreeSet<PublicKey>,
     /// What it sends vanishes: it is a liar.
     is_silent: bool,
     /// What it sent last, to whom and over which connection: a liar says it again.
@@ -166,6 +178,11 @@ impl Node {
     /// Its accounts, and with whom. None when it is down.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (PublicKey, &Account)> {
         self.funder.iter().flat_map(Funder::accounts)
+    }
+
+    /// Whether what it knows of its accounts with a friend may be old.
+    fn is_in_doubt_with(&self, friend: PublicKey) -> bool {
+        self.accounts().any(|(key, account)| key == friend && account.is_recovering())
     }
 
     /// What all friends owe, credits of all currencies.
@@ -257,6 +274,10 @@ pub struct World {
     rates: rates::Rates,
     /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
     stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
+    /// What owners have given up with their eyes open, by accepting a liar's terms, credits.
+    accepted: BTreeMap<(usize, Currency), i128>,
+    /// What liars deny after a node's loss.
+    denied: BTreeMap<(usize, PublicKey, Currency), face::Denied>,
     /// What went wrong so far.
     pub faults: Counts,
     /// What happened so far.
@@ -327,12 +348,16 @@ impl World {
                     copy: None,
                     inbox: VecDeque::new(),
                     clock_ahead_ms: 0,
+                    clock_behind_ms: 0,
+                    is_away: false,
+                    purse: None,
                     booted: 0,
                     is_frozen: false,
                     slow_ms: 0,
                     writing: None,
                     previous: None,
                     heard_on: BTreeMap::new(),
+                    asked_in_doubt: BTreeSet::new(),
                     is_silent: false,
                     said: VecDeque::new(),
                     is_puppet: false,
@@ -388,6 +413,8 @@ impl World {
             heard_limits: BTreeMap::new(),
             rates: rates::Rates::default(),
             stakes: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            denied: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),
             story: None,
@@ -408,6 +435,18 @@ impl World {
         world.connect_all();
         world.settle();
         world
+    }
+
+    /// How long the requests of a node's own payments wait, besides a step for each hop, ms.
+    pub(crate) fn set_patience(&mut self, index: usize, patience_ms: u64) {
+        self.nodes[index].environment.timing.patience_ms = patience_ms;
+    }
+
+    /// From now on these nodes draw the same numbers.
+    pub(crate) fn draw_alike(&mut self, nodes: &[usize], seed: u64) {
+        for index in nodes {
+            self.nodes[*index].environment.random = Box::new(Dice::new(seed));
+        }
     }
 
     /// A node's public key.

@@ -3,6 +3,7 @@
 use super::disk::Disk;
 use super::{Crash, Deed, EPOCH_MS, Fault, Node, Packet, World, checks, pair};
 use offst_funder::{Effects, Funder, Input, Moment, Output};
+use offst_proto::friend::FriendMessage;
 
 impl World {
     fn down(&mut self, index: usize) {
@@ -77,6 +78,7 @@ impl World {
         let node = &mut self.nodes[index];
         if node.is_up()
             || node.is_puppet
+            || node.is_away
             || self.heirs.contains_key(&index)
             || (self.liars_are_gone && self.liars.contains(&index))
         {
@@ -85,17 +87,20 @@ impl World {
         node.funder = Some(Funder::restore(node.key, node.disk.image()).expect("the disk can be read"));
         node.booted = self.time;
         node.heard_on.clear();
+        node.asked_in_doubt.clear();
         self.faults.did(Deed::Restarted);
         self.forget_told(index);
         self.forget_lines(index);
         self.meeting_started(index);
-        self.batch(index, vec![Input::Start]);
+        let inputs = self.grants(index).into_iter().chain([Input::Start]).collect();
+        self.batch(index, inputs);
     }
 
     /// The time as a node sees it.
     pub fn now(&self, index: usize) -> Moment {
-        let Node { booted, clock_ahead_ms, .. } = &self.nodes[index];
-        Moment { uptime_ms: self.time - booted, unix_ms: EPOCH_MS + self.time + clock_ahead_ms }
+        let Node { booted, clock_ahead_ms, clock_behind_ms, .. } = &self.nodes[index];
+        let unix_ms = (EPOCH_MS + self.time + clock_ahead_ms).saturating_sub(*clock_behind_ms);
+        Moment { uptime_ms: self.time - booted, unix_ms }
     }
 
     fn note_inputs(&mut self, index: usize, inputs: &[Input]) {
@@ -115,6 +120,12 @@ impl World {
                     heard_on.insert(*key, *connection);
                 }
                 Input::Disconnected(key, connection) => heard_on.retain(|of, on| of != key || on != connection),
+                Input::Message(key, _, message) if matches!(**message, FriendMessage::Resolve(_)) => {
+                    let node = &mut self.nodes[index];
+                    if node.is_in_doubt_with(*key) {
+                        node.asked_in_doubt.insert(*key);
+                    }
+                }
                 _ => {}
             }
             self.tell_input(index, input);
@@ -128,6 +139,7 @@ impl World {
         }
         self.note_inputs(index, &inputs);
         self.hear_statements(index, &inputs);
+        self.note_period(index);
         let now = self.now(index);
         let node = &mut self.nodes[index];
         let Some(funder) = node.funder.take() else { return };
@@ -233,10 +245,13 @@ impl World {
             checks::check_restored(&funder, node.key, &node.disk);
         }
         let dropped = std::mem::take(&mut node.disk.dropped);
+        let ended = std::mem::take(&mut node.disk.ended);
         node.funder = Some(funder);
         for line in dropped {
             self.dropped(index, line.friend, &line.currency);
         }
+        self.count_spent(index, &ended);
+        self.note_denied(index);
         self.check_limits(index);
         self.check_lines(index);
         self.check_auto_write_offs(index);
@@ -312,7 +327,9 @@ impl World {
                 self.wants_friend(index, key, relays);
             }
             Output::LookUp(key, connection, question) => {
+                let asked_in_doubt = self.nodes[index].asked_in_doubt.remove(&key);
                 let found = question.look_up(key, &self.nodes[index].disk).unwrap_or_else(|never| match never {});
+                checks::check_said_in_doubt(&self.nodes[index], key, asked_in_doubt, &found);
                 self.nodes[index].inbox.push_back(Input::Found(key, connection, found));
             }
             Output::Event(event) => self.nodes[index].events.push(event),

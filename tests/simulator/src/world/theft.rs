@@ -89,7 +89,7 @@ impl World {
     }
 
     /// What the victim has asked for, as its own disk still has it.
-    fn request_of(&self, victim: usize, liar: usize, id: RequestId) -> Option<Request> {
+    pub(crate) fn request_of(&self, victim: usize, liar: usize, id: RequestId) -> Option<Request> {
         let statements = self.nodes[victim].disk.own_statements(self.key(liar));
         let mut operations = statements.flat_map(|wire| {
             let statement = Unverified::<Statement>::from_wire(wire).expect("a node's own statement");

@@ -5,7 +5,7 @@ use offst_crypto::{Hash, Mac, Preimage, RandomExt};
 use offst_funder::Command;
 use offst_ledger::{Direction, Stage};
 use offst_proto::limits::UNACKNOWLEDGED_MAX;
-use offst_proto::payment::NO_PROOF;
+use offst_proto::payment::{NO_PROOF, proof};
 use offst_proto::report::InvoiceStatus;
 use offst_proto::statement::{Operation, Request, Statement};
 use offst_proto::{Currency, PaymentId, RequestId, Verified};
@@ -92,7 +92,22 @@ impl World {
     /// Asks for what must be refused: over a line that is closed, of a friend that is disabled, or without the invoice's secret.
     pub(super) fn ask_in_vain(&mut self, liar: usize, victim: usize, currency: &Currency) {
         let friend = name(liar);
-        match self.dice.below(3) {
+        match self.dice.below(5) {
+            3 => {
+                let request = Request { route: vec![self.key(liar)], fees_left: 3, ..self.gift_request() };
+                self.must_not_take(liar, victim, currency, request);
+            }
+            // It has the invoice, and pays it with as many credits of another currency.
+            4 => {
+                let invoices = self.nodes[victim].disk.invoices();
+                let open = invoices.filter(|record| record.status == InvoiceStatus::Open);
+                let dear: Vec<_> = open.filter(|record| record.invoice.currency != *currency).collect();
+                let Some(record) = self.dice.pick(&dear) else { return };
+                let (invoice_id, amount) = (Some(record.invoice.id), record.invoice.amount);
+                let mut request = Request { invoice_id, amount, total: amount, ..self.gift_request() };
+                request.proof = proof(&record.invoice.secret, &request.terms(self.key(victim), currency));
+                self.must_not_take(liar, victim, currency, request);
+            }
             0 => {
                 self.command(victim, Command::SetFriendOpen(friend.clone(), currency.clone(), false));
                 let account = self.nodes[victim].find(self.key(liar), currency);

@@ -29,7 +29,7 @@ impl Node {
         self.find(friend, currency).map(Account::status)
     }
 
-    pub(super) fn find(&self, friend: PublicKey, currency: &Currency) -> Option<&Account> {
+    pub(crate) fn find(&self, friend: PublicKey, currency: &Currency) -> Option<&Account> {
         let mut accounts = self.funder.iter().flat_map(Funder::accounts);
         accounts
             .find(|(key, account)| *key == friend && account.key().currency == *currency)
@@ -122,6 +122,10 @@ impl World {
         for index in 0..self.nodes.len() {
             self.nodes[index].is_frozen = false;
             self.nodes[index].is_silent = false;
+            self.nodes[index].is_away = false;
+            if self.is_clock_wrong(index) {
+                self.right_clock(index);
+            }
             self.nodes[index].crash = None;
             self.nodes[index].slow_ms = 0;
         }

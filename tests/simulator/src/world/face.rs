@@ -1,0 +1,129 @@
+//! What honest nodes have at its face value, what liars owe them included, before their owners leave the liars. Whoever owes may
+//! never pay, but that is all: nothing that a liar says makes a node forget what it is owed, or pay what nobody pays it.
+
+use super::World;
+use super::weather::owed_with_pending;
+use crate::reference::signed;
+use offst_crypto::PublicKey;
+use offst_funder::Part;
+use offst_ledger::{Account, Direction};
+use offst_proto::{Currency, RequestId};
+use std::collections::BTreeMap;
+
+/// What an account is worth when everything comes to its end that was committed on it, credits.
+fn worth(account: &Account) -> i128 {
+    let Some(epoch) = account.epoch() else { return 0 };
+    let committed = |wanted: Direction| -> u128 {
+        let pendings = epoch.pendings().filter(|(direction, ..)| *direction == wanted);
+        pendings.filter(|(.., pending)| pending.stage.is_committed()).map(|(.., pending)| pending.amount).sum()
+    };
+    epoch.balance() + signed(committed(Direction::Incoming)) - signed(committed(Direction::Outgoing))
+}
+
+impl World {
+    /// A node is about to lose its disk: what it knows of its accounts with liars.
+    pub(super) fn note_worth(&mut self, index: usize) {
+        let liars = self.liars.iter().map(|liar| self.key(*liar)).collect::<Vec<PublicKey>>();
+        let worths = self.nodes[index].look_at_accounts(|account| {
+            let place = (index, account.key().remote, account.key().currency.clone());
+            let most = account.epoch().map_or(0, owed_with_pending).max(0);
+            (place, worth(account), most)
+        });
+        for (place, worth, most) in worths.into_iter().filter(|((_, friend, _), ..)| liars.contains(friend)) {
+            let debt = signed(self.debts.get(&place).copied().unwrap_or(0));
+            // A second loss, before the first was made good: both may be denied.
+            let pending = self.denied.entry(place).or_default();
+            pending.at_stake += most + debt;
+            pending.before.get_or_insert(worth);
+        }
+    }
+
+    /// Where an account with a liar has come back, what the liar denies is known.
+    pub(super) fn note_denied(&mut self, index: usize) {
+        let open: Vec<_> = self
+            .denied
+            .iter()
+            .filter(|((node, ..), _)| *node == index)
+            .filter(|(_, denied)| denied.before.is_some())
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in open {
+            let (_, friend, currency) = &place;
+            let account = self.nodes[index].find(*friend, currency);
+            let account = account.filter(|account| account.active().is_some() && !account.is_recovering());
+            let Some(after) = account.map(worth) else { continue };
+            let denied = self.denied.get_mut(&place).expect("listed above");
+            let before = denied.before.take().expect("looked above");
+            denied.for_good += (before - after).max(0);
+            denied.at_stake = 0;
+        }
+    }
+}
+
+/// What a liar denies of what a node has forgotten, credits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Denied {
+    /// What the account was worth before the node lost its disk, as long as it has not come back.
+    before: Option<i128>,
+    /// What may be denied when it comes back.
+    at_stake: i128,
+    /// What was denied when it came back.
+    for_good: i128,
+}
+
+impl World {
+    /// # Panics
+    /// When an honest node has less than what it was paid, what it paid, and what its owner was shown when he accepted terms.
+    pub(crate) fn check_face_values(&self, honest: &[usize], currencies: &[Currency]) {
+        if self.liars.is_empty() {
+            return;
+        }
+        for index in honest.iter().copied().filter(|index| !self.careless.contains(index)) {
+            let Some(_) = &self.nodes[index].funder else { continue };
+            for currency in currencies {
+                let is_paid = |id: RequestId, part: &Part| {
+                    let first = self.index(part.route[0]);
+                    let hop = offst_funder::LineKey { friend: self.key(index), currency: currency.clone() }.hop(id);
+                    self.replaced.contains(&index)
+                        && (self.liars.contains(&first) || self.nodes[first].collected().contains(&hop))
+                };
+                let node = &self.nodes[index];
+                let must = node.records(currency, is_paid) - self.misjudged_fees(index, currency);
+                let accounts = node.accounts().filter(|(_, account)| account.key().currency == *currency);
+                let has: i128 = accounts
+                    .map(|(_, account)| {
+                        let claimed: u128 = account.claimed().map(|(_, amount)| amount).sum();
+                        account.epoch().map_or(0, |epoch| epoch.balance()) + signed(claimed)
+                    })
+                    .sum();
+                let accepted = self.accepted.get(&(index, currency.clone())).copied().unwrap_or(0);
+                let denied = self.denied.iter().filter(|((node, _, of), _)| *node == index && of == currency);
+                let denied: i128 = denied.map(|(_, denied)| denied.for_good + denied.at_stake).sum();
+                assert!(
+                    has >= must - accepted - denied,
+                    "node {index} has {has} {currency}, what liars owe it included, and must have {must}: its owner was shown \
+                     that he gives {accepted} up, and liars could deny {denied}"
+                );
+            }
+        }
+    }
+
+    /// Fees that a node has noted without knowing any more what it had passed on, over what it really kept.
+    pub(crate) fn misjudged_fees(&self, index: usize, currency: &Currency) -> i128 {
+        if !self.replaced.contains(&index) {
+            return 0;
+        }
+        let own = self.nodes[index].requests();
+        let reports = self.nodes[index].disks().flat_map(|disk| &disk.forwarded);
+        let reports = reports.filter(|report| report.currency == *currency);
+        let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
+        let misjudged = reports.into_iter().filter_map(|((id, from), report)| {
+            let line = |friend| offst_funder::LineKey { friend, currency: currency.clone() };
+            let came = *self.nodes[self.index(from?)].requests().get(&line(self.key(index)).hop(id))?;
+            let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.line.currency == *currency);
+            let (_, went) = onward.next()?;
+            Some(signed(report.fee) - (signed(came) - signed(*went)))
+        });
+        misjudged.sum()
+    }
+}
