@@ -10,8 +10,9 @@ use offst_proto::index::Query;
 use offst_proto::{Currency, Rate, RequestId};
 
 const DAY_MS: u64 = 24 * 3_600_000;
-/// How long everybody sleeps at the end when budgets are looked at: longer than a month.
-const ALL_PERIODS_MS: u64 = 32 * DAY_MS;
+/// How long everybody sleeps at the end when budgets are looked at: until a month that no clock has shown before, but for those
+/// that were decades ahead.
+const ALL_PERIODS_MS: u64 = 500 * DAY_MS;
 /// What owners pay in fees without being asked, for payments of any size, credits.
 const FEES_UNASKED: u128 = 50;
 /// How many statements fill a window that nobody acknowledges.
@@ -63,13 +64,15 @@ impl Life {
         }
     }
 
-    /// All clocks are right now, and a month goes by.
+    /// All clocks are right now, and a long time goes by.
     pub(crate) fn check_purses(&mut self) {
         if !self.mix.has(Kind::Budgets) {
             return;
         }
         let honest = self.honest();
         honest.iter().for_each(|index| self.world.check_budgets(*index));
+        // What wrong clocks have left counts until the next order, and not after its period.
+        honest.iter().for_each(|index| self.world.order_too_much(*index));
         self.world.sleep(ALL_PERIODS_MS);
         honest.iter().for_each(|index| self.world.check_new_periods(*index));
     }

@@ -12,7 +12,7 @@ use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
 use offst_proto::index::Query;
 use offst_proto::invoice::Invoice;
-use offst_proto::limits::PATIENCE_MS_MAX;
+use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
 use offst_proto::order::{Order, Purpose};
 use offst_proto::report::PaymentStatus;
 use offst_proto::{Currency, Rate, Verified};
@@ -641,7 +641,8 @@ impl Life {
                 Command::CreateInvoice { amount: 2, currency, description: String::new(), expiry_ms: None },
             );
             let Reply::Invoice(invoice) = reply else { panic!("node {seller} makes no invoice: {reply:?}") };
-            let order = world.order(Purpose::Invoice(invoice));
+            // Whatever it costs.
+            let order = Order { max_fee: Some(AMOUNT_MAX), ..world.order(Purpose::Invoice(invoice)) };
             let id = order.payment_id;
             self.orders.push((buyer, order.clone()));
             let command = world.command(buyer, Command::Pay(Box::new(order)));

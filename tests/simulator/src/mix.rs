@@ -57,11 +57,9 @@ fn percent(kind: Kind) -> usize {
         Kind::Liars => 25,
         Kind::Keys => 60,
         Kind::WriteOffs => 60,
-        Kind::Clocks | Kind::Absences => 15,
+        Kind::Clocks | Kind::Absences | Kind::Fees => 15,
         Kind::Patience => 12,
         Kind::Budgets => 30,
-        // Only where it is asked for: whoever says nothing of fees pays whatever the cheapest way costs.
-        Kind::Fees => 0,
         Kind::Terms => 60,
     }
 }

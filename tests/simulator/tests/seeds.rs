@@ -9,8 +9,8 @@ const FIXED: u64 = 64;
 /// How many more a commit adds.
 const OF_COMMIT: u64 = 16;
 
-/// What needs more worlds than these, or is tried only when it is asked for (`--with`).
-const RARE: [Fault; 4] = [Fault::DearFee, Fault::AwayInRecovery, Fault::Stalled, Fault::ForgedEvidence];
+/// What needs more worlds than these.
+const RARE: [Fault; 3] = [Fault::AwayInRecovery, Fault::Stalled, Fault::ForgedEvidence];
 
 /// Lives these worlds, on all cores; all must come right.
 fn live_all(first: u64, count: u64) -> Vec<Outcome> {

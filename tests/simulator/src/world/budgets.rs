@@ -4,7 +4,7 @@ use super::{Deed, World};
 use offst_crypto::{Identity, PublicKey};
 use offst_funder::{Command, Input, Payment, Progress, Reply};
 use offst_proto::budget::{Budget, Budgets};
-use offst_proto::order::Order;
+use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::{Currency, PaymentId};
 use std::collections::BTreeMap;
 
@@ -134,6 +134,26 @@ impl World {
                 report.budget,
                 report.spent
             );
+        }
+    }
+
+    /// A node's application asks for more than it may ever spend, of every currency.
+    ///
+    /// # Panics
+    /// When it is not refused.
+    pub(crate) fn order_too_much(&mut self, index: usize) {
+        if !self.nodes[index].is_up() || self.nodes[index].writing.is_some() {
+            return;
+        }
+        let Some(budgets) = self.nodes[index].purse.as_ref().map(|purse| purse.budgets.all().to_vec()) else { return };
+        let destination = Destination::Key(self.key((index + 1) % self.nodes.len()));
+        for Budget { currency, amount, .. } in budgets {
+            let destination = destination.clone();
+            let order = self.order(Purpose::Spontaneous { destination, currency, amount: amount + 1 });
+            let command = self.order_by_app(index, &order).expect("it has a purse");
+            let id = self.command(index, command);
+            let reply = self.reply(index, id);
+            assert!(matches!(reply, Some(Reply::Refused(_))), "node {index} lets its application spend {reply:?}");
         }
     }
 
