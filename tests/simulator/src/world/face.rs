@@ -88,6 +88,11 @@ impl World {
                         && (self.liars.contains(&first) || self.nodes[first].collected().contains(&hop))
                 };
                 let node = &self.nodes[index];
+                // A friend that has disabled this node shows it nothing of what was lost.
+                let mut of_currency = node.accounts().filter(|(_, account)| account.key().currency == *currency);
+                if of_currency.any(|(_, account)| account.is_in_doubt()) {
+                    continue;
+                }
                 let must = node.records(currency, is_paid) - self.misjudged_fees(index, currency);
                 let accounts = node.accounts().filter(|(_, account)| account.key().currency == *currency);
                 let has: i128 = accounts
