@@ -41,8 +41,10 @@ impl World {
         for (friend, account) in funder.accounts() {
             let Some(epoch) = account.epoch() else { continue };
             let key = (index, friend, account.key().currency.clone());
-            // What the owners agreed on when the account began is no debt that a request made.
-            let agreed = u128::try_from(epoch.opening_balance).unwrap_or(0);
+            // What the owners agreed on when the account began, what continues included, is no debt that a request made.
+            let has_begun_just_now = (epoch.mine.seq, epoch.theirs.seq) == (0, 0);
+            let agreed = if has_begun_just_now { owed_with_pending(epoch) } else { epoch.opening_balance };
+            let agreed = u128::try_from(agreed).unwrap_or(0);
             // What is frozen counts: a friend that has it committed may still collect it.
             let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
             let debt = u128::try_from(frozen - epoch.balance()).unwrap_or(0);
