@@ -106,6 +106,8 @@ pub struct Node {
     pub clock_ahead_ms: u64,
     /// What its clock lacks, ms: it shows no time before 1970.
     pub(crate) clock_behind_ms: u64,
+    /// The latest time that its clock has shown to it, unix ms.
+    pub(super) latest_ms: u64,
     /// Nobody switches it on.
     is_away: bool,
     /// Its application, if it has one.
@@ -349,6 +351,7 @@ impl World {
                     inbox: VecDeque::new(),
                     clock_ahead_ms: 0,
                     clock_behind_ms: 0,
+                    latest_ms: 0,
                     is_away: false,
                     purse: None,
                     booted: 0,

@@ -90,6 +90,17 @@ impl Notebook {
         });
     }
 
+    /// A disk was lost while the clock shows less than it has shown before. So nothing says for which epochs Openings were signed
+    /// that no friend has received, and another one may be signed for each of them (protocol, *Lost and old state*).
+    pub(super) fn openings_torn_out(&self) {
+        self.pages(|pages| {
+            let signed = std::mem::take(&mut pages.durable).into_iter();
+            let (openings, statements) = signed.partition::<BTreeMap<_, _>, _>(|((.., seq), _)| *seq == 0);
+            pages.durable = statements;
+            pages.torn.extend(openings);
+        });
+    }
+
     /// Places at which a second statement was signed since an older disk was put back in silence, each told once.
     pub(super) fn signed_again(&self) -> Vec<Place> {
         self.pages(|pages| std::mem::take(&mut pages.again))

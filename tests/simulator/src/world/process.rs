@@ -66,10 +66,13 @@ impl World {
     /// The same, and the process has not started again.
     pub(super) fn change_disk(&mut self, index: usize, disk: Disk, is_told: bool) {
         self.kill(index);
+        let unix_ms = self.now(index).unix_ms;
         let node = &mut self.nodes[index];
         node.past.push(std::mem::replace(&mut node.disk, disk));
         if !is_told {
             node.notebook.torn_out();
+        } else if unix_ms < node.latest_ms {
+            node.notebook.openings_torn_out();
         }
     }
 
@@ -137,6 +140,7 @@ impl World {
         if self.nodes[index].funder.is_none() {
             return;
         }
+        self.nodes[index].latest_ms = self.nodes[index].latest_ms.max(self.now(index).unix_ms);
         self.note_inputs(index, &inputs);
         self.hear_statements(index, &inputs);
         self.note_period(index);
