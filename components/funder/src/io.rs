@@ -88,7 +88,7 @@ impl Default for Timing {
             overdue_ms: 60_000,
             idle_ms: 200,
             hold_ms: 10_000,
-            strike_ms: 3_600_000,
+            strike_ms: 12 * 3_600_000,
             retry_ms: 500,
             refusal_ms: 60_000,
             silence_ms: 600_000,
