@@ -10,14 +10,29 @@ use offst_ledger::{Account, Direction};
 use offst_proto::{Currency, RequestId};
 use std::collections::BTreeMap;
 
+/// What is committed on an account in one direction, credits.
+fn committed(account: &Account, wanted: Direction) -> BTreeMap<RequestId, u128> {
+    let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
+    let pendings = pendings.filter(|(direction, _, pending)| *direction == wanted && pending.stage.is_committed());
+    pendings.map(|(_, id, pending)| (id, pending.amount)).collect()
+}
+
 /// What an account is worth when everything comes to its end that was committed on it, credits.
-fn worth(account: &Account) -> i128 {
-    let Some(epoch) = account.epoch() else { return 0 };
-    let committed = |wanted: Direction| -> u128 {
-        let pendings = epoch.pendings().filter(|(direction, ..)| *direction == wanted);
-        pendings.filter(|(.., pending)| pending.stage.is_committed()).map(|(.., pending)| pending.amount).sum()
-    };
-    epoch.balance() + signed(committed(Direction::Incoming)) - signed(committed(Direction::Outgoing))
+#[derive(Debug, Clone)]
+struct Worth {
+    credits: i128,
+    /// What the friend may collect.
+    promised: BTreeMap<RequestId, u128>,
+}
+
+impl Worth {
+    fn of(account: &Account) -> Self {
+        let promised = committed(account, Direction::Outgoing);
+        let balance = account.epoch().map_or(0, |epoch| epoch.balance());
+        let comes: u128 = committed(account, Direction::Incoming).values().sum();
+        let credits = balance + signed(comes) - signed(promised.values().sum());
+        Worth { credits, promised }
+    }
 }
 
 impl World {
@@ -27,7 +42,7 @@ impl World {
         let worths = self.nodes[index].look_at_accounts(|account| {
             let place = (index, account.key().remote, account.key().currency.clone());
             let most = account.epoch().map_or(0, owed_with_pending).max(0);
-            (place, worth(account), most)
+            (place, Worth::of(account), most)
         });
         for (place, worth, most) in worths.into_iter().filter(|((_, friend, _), ..)| liars.contains(friend)) {
             let debt = signed(self.debts.get(&place).copied().unwrap_or(0));
@@ -51,24 +66,45 @@ impl World {
             let (_, friend, currency) = &place;
             let account = self.nodes[index].find(*friend, currency);
             let account = account.filter(|account| account.active().is_some() && !account.is_recovering());
-            let Some(after) = account.map(worth) else { continue };
+            let Some(after) = account.map(Worth::of) else { continue };
             let denied = self.denied.get_mut(&place).expect("listed above");
-            let before = denied.before.take().expect("looked above");
-            denied.for_good += (before - after).max(0);
+            let mut before = denied.before.take().expect("looked above");
+            before.promised.retain(|id, _| !after.promised.contains_key(id));
+            denied.for_good.push(Loss { credits: before.credits - after.credits, left_out: before.promised });
             denied.at_stake = 0;
         }
     }
 }
 
 /// What a liar denies of what a node has forgotten, credits.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Denied {
     /// What the account was worth before the node lost its disk, as long as it has not come back.
-    before: Option<i128>,
+    before: Option<Worth>,
     /// What may be denied when it comes back.
     at_stake: i128,
-    /// What was denied when it came back.
-    for_good: i128,
+    /// What was denied each time it came back.
+    for_good: Vec<Loss>,
+}
+
+/// What an account is worth less since it came back.
+#[derive(Debug, Clone)]
+struct Loss {
+    credits: i128,
+    /// What the friend could collect before, and cannot collect now. Where it has collected it meanwhile, the node has its part of
+    /// that. Where it has left it out of what it shows, that brings the node nothing: whoever would have paid for it keeps it, too.
+    left_out: BTreeMap<RequestId, u128>,
+}
+
+impl Denied {
+    /// What is or may be denied, credits. `is_noted`: whether the node has noted that a request of its was collected, or paid itself.
+    fn credits(&self, is_noted: impl Fn(&RequestId) -> bool) -> i128 {
+        let of_one = |loss: &Loss| {
+            let left_out = loss.left_out.iter().filter(|(id, _)| !is_noted(id)).map(|(_, amount)| amount).sum();
+            (loss.credits + signed(left_out)).max(0)
+        };
+        self.for_good.iter().map(of_one).sum::<i128>() + self.at_stake
+    }
 }
 
 impl World {
@@ -101,9 +137,9 @@ impl World {
                         account.epoch().map_or(0, |epoch| epoch.balance()) + signed(claimed)
                     })
                     .sum();
-                let accepted = self.accepted.get(&(index, currency.clone())).copied().unwrap_or(0);
+                let accepted: i128 = self.liars.iter().map(|liar| self.given_up(index, *liar, currency)).sum();
                 let denied = self.denied.iter().filter(|((node, _, of), _)| *node == index && of == currency);
-                let denied: i128 = denied.map(|(_, denied)| denied.for_good + denied.at_stake).sum();
+                let denied: i128 = denied.map(|(_, denied)| denied.credits(|id| node.has_noted(id))).sum();
                 assert!(
                     has >= must - accepted - denied,
                     "node {index} has {has} {currency}, what liars owe it included, and must have {must}: its owner was shown \
