@@ -291,7 +291,10 @@ impl Life {
         let at_risk = |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
         let allowed: u128 = world.liars.iter().map(at_risk).sum();
         let given_up: i128 = world.liars.iter().map(|liar| world.given_up(index, *liar, currency)).sum();
-        assert!(loss <= signed(allowed) + given_up, "node {index} loses {loss} {currency} to liars that it let owe {allowed}");
+        assert!(
+            loss <= signed(allowed) + given_up,
+            "node {index} loses {loss} {currency} to liars that it let owe {allowed}"
+        );
     }
 
     fn count_deeds(&mut self, paid: &[(Payment, Paid)]) {
