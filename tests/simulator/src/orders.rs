@@ -120,6 +120,9 @@ fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
         assert!(parts <= payment.total, "node {buyer} pays {} for an order of {}", parts, payment.total);
     }
     if let Some(Circle::Rebalance(first)) = circle {
-        assert!(payment.parts.values().all(|part| part.route[0] == first), "a cycle that begins with another friend");
+        assert!(
+            payment.parts.values().all(|part| now(part.route[0]) == first),
+            "a cycle that begins with another friend"
+        );
     }
 }

@@ -158,7 +158,7 @@ impl World {
                     continue;
                 }
                 let must = node.records(currency, is_paid) - self.misjudged_fees(index, currency);
-                let must = must - self.undone_fees(index, currency);
+                let must = must - self.undone(index, currency);
                 let accounts = node.accounts().filter(|(_, account)| account.key().currency == *currency);
                 let has: i128 = accounts
                     .map(|(_, account)| {
@@ -201,18 +201,20 @@ impl World {
         misjudged.sum()
     }
 
-    /// Fees of what a node had carried to a liar and collected, before it lost its disk and before the honest friend that it came
-    /// from had stored that it was collected. When the liar shows a state from before it had collected it, nobody knows the
-    /// preimage any more: nobody pays it, and nobody pays for it.
-    fn undone_fees(&self, index: usize, currency: &Currency) -> i128 {
+    /// What a node had carried to a liar and collected, before it lost its disk and before the honest friend that it came from had
+    /// stored that it was collected. When the liar shows a state from before it had collected it, nobody knows the preimage any
+    /// more: the node owes the liar so much less, and is not paid by its friend.
+    fn undone(&self, index: usize, currency: &Currency) -> i128 {
         let reports = self.nodes[index].past.iter().flat_map(|disk| &disk.forwarded);
         let reports = reports.filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
+        let line = LineKey { friend: self.key(index), currency: currency.clone() };
         let undone = reports.into_iter().filter(|((id, from), report)| {
             let Some(from) = from.map(|from| self.index(from)) else { return false };
-            let is_between = self.liars.contains(&self.index(report.to)) && !self.liars.contains(&from);
-            is_between && !self.nodes[from].has_paid(id)
+            let to = self.index(report.to);
+            let is_between = self.liars.contains(&to) && !self.liars.contains(&from);
+            is_between && !self.nodes[from].has_paid(id) && !self.nodes[to].disk.collected.contains(&line.hop(*id))
         });
-        undone.map(|(_, report)| signed(report.fee)).sum()
+        undone.map(|(_, report)| signed(report.amount + report.fee)).sum()
     }
 }

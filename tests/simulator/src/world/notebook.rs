@@ -107,6 +107,21 @@ impl Notebook {
         });
     }
 
+    /// A disk was lost, and these friends, who lie, have put epochs ahead of the clock, which shows `unix_ms`. So it does not say
+    /// for which of these Openings were signed: when such a friend shows the same older state after each of two losses, the same
+    /// epoch is begun twice. What was signed in it first is a fork then, and can stop the account (protocol, *Lost and old
+    /// state*).
+    pub(super) fn torn_out_ahead(&self, liars: &[PublicKey], unix_ms: u64) {
+        self.pages(|pages| {
+            let signed = std::mem::take(&mut pages.durable).into_iter();
+            let (ahead, others) = signed.partition::<BTreeMap<_, _>, _>(|((friend, _, epoch, _), _)| {
+                *epoch >= unix_ms && liars.contains(friend)
+            });
+            pages.durable = others;
+            pages.torn.extend(ahead);
+        });
+    }
+
     /// Places at which a second statement was signed since an older disk was put back in silence, each told once.
     pub(super) fn signed_again(&self) -> Vec<Place> {
         self.pages(|pages| std::mem::take(&mut pages.again))
