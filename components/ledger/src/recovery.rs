@@ -129,6 +129,11 @@ impl Account {
     pub fn distrust(&mut self, now_ms: u64) {
         let floor = &mut self.negotiation.floor;
         floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
+        if matches!(self.recovery.trust, Trust::Sound | Trust::Shown) {
+            // What this database remembers was signed while it was relied on, also if a friend's wrong clock has put it far ahead
+            // of ours.
+            floor.forgotten = floor.forgotten.max(self.negotiation.mine.as_ref().map(|mine| mine.epoch));
+        }
         self.marks.negotiation = true;
         if self.recovery.trust == Trust::Doubtful {
             return;

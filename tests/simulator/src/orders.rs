@@ -81,6 +81,12 @@ fn amount(order: &Order) -> u128 {
 }
 
 fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
+    // A friend that has lost its key keeps its name, and an order goes to whoever has the name when it is given.
+    let now = |key| world.key(world.person(world.index(key)));
+    let held_circle = payment.circle.map(|circle| match circle {
+        Circle::Rebalance(first) => Circle::Rebalance(now(first)),
+        circle => circle,
+    });
     let (destination, invoice, circle, currency) = match &order.purpose {
         Purpose::Invoice(invoice) => {
             let secret = (invoice.id, invoice.secret.clone());
@@ -93,14 +99,14 @@ fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
         Purpose::Rebalance { friend, currency, .. } => {
             let friend = (0..world.nodes.len()).find(|index| crate::world::name(*index) == *friend);
             let first = world.key(friend.expect("friends have the names of nodes"));
-            (world.key(buyer), None, Some(Circle::Rebalance(first)), currency)
+            (world.key(buyer), None, Some(Circle::Rebalance(now(first))), currency)
         }
     };
     let ordered = (destination, &invoice, circle, currency, amount(order), order.max_fee, order.timeout_ms);
     let held = (
         payment.destination,
         &payment.invoice,
-        payment.circle,
+        held_circle,
         &payment.currency,
         payment.total,
         payment.max_fee,
@@ -114,6 +120,9 @@ fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
         assert!(parts <= payment.total, "node {buyer} pays {} for an order of {}", parts, payment.total);
     }
     if let Some(Circle::Rebalance(first)) = circle {
-        assert!(payment.parts.values().all(|part| part.route[0] == first), "a cycle that begins with another friend");
+        assert!(
+            payment.parts.values().all(|part| now(part.route[0]) == first),
+            "a cycle that begins with another friend"
+        );
     }
 }

@@ -256,7 +256,7 @@ impl Life {
     }
 
     /// Of a node that never forgot anything: nobody owes it less than was paid, but a liar, and that one not more than it was
-    /// allowed to owe.
+    /// allowed to owe. What its owner gave up when he accepted the liar's terms is not owed any more, and may be borrowed again.
     fn check_loss_to_each(&self, index: usize, currency: &Currency) {
         let world = &self.world;
         let node = &world.nodes[index];
@@ -265,9 +265,11 @@ impl Life {
             let loss = node.records_with(key, currency) - node.balance_with(key, currency);
             let is_liar = world.liars.contains(&friend);
             let allowed = if is_liar { world.ceiling(index, friend, currency) } else { 0 };
+            let given_up = world.given_up(index, friend, currency);
             assert!(
-                loss <= signed(allowed),
-                "node {index} loses {loss} {currency} to node {friend}, which it let owe {allowed} if it is a liar: {is_liar}"
+                loss <= signed(allowed) + given_up,
+                "node {index} loses {loss} {currency} to node {friend}, which it let owe {allowed} if it is a liar: {is_liar}, and its \
+                 owner was shown that he gives {given_up} up"
             );
         }
     }
@@ -288,7 +290,11 @@ impl Life {
         // never lent. That is so each time.
         let at_risk = |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
         let allowed: u128 = world.liars.iter().map(at_risk).sum();
-        assert!(loss <= signed(allowed), "node {index} loses {loss} {currency} to liars that it let owe {allowed}");
+        let given_up: i128 = world.liars.iter().map(|liar| world.given_up(index, *liar, currency)).sum();
+        assert!(
+            loss <= signed(allowed) + given_up,
+            "node {index} loses {loss} {currency} to liars that it let owe {allowed}"
+        );
     }
 
     fn count_deeds(&mut self, paid: &[(Payment, Paid)]) {

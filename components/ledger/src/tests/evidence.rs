@@ -361,6 +361,40 @@ fn an_offer_that_rested_on_too_little_is_no_evidence() {
     assert_eq!(account.epoch().unwrap().balance(), 25);
 }
 
+/// A clock that was wrong, ours or a friend's, has put an epoch ahead of what the clock shows now. What we had signed for it before
+/// our database came into doubt is no offer: what the friend shows of that epoch is all that others remember, and is believed.
+#[test]
+fn what_was_agreed_on_while_a_clock_was_ahead_is_no_offer() {
+    const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+    let mut pair = Pair::new();
+    pair.now_ms = NOW_MS + YEAR_MS;
+    let offering = pair.ends[0].account.clone();
+    pair.disconnect();
+    pair.ends[0].account.distrust(NOW_MS + YEAR_MS);
+    pair.settle();
+    let (begun, agreed) = (pair.ends[0].account.clone(), pair.ends[0].account.epoch().unwrap().number);
+    assert!(agreed >= NOW_MS + YEAR_MS);
+    let collected = pair.committed(15);
+    pair.collect(1, collected).unwrap();
+    pair.settle();
+    let head = pair.ends[0].account.newest_head().unwrap();
+    // Copies from the middle of the epoch, and from when it was offered.
+    let mut offering = offering;
+    offering.negotiation.mine = begun.negotiation().mine.clone();
+    for copy in [begun, offering] {
+        let mut account = copy.clone();
+        account.distrust(NOW_MS);
+        account.expect_at_least(head);
+        let mut less = shown_by(&pair, 1);
+        less.statements.truncate(less.statements.len() - 2);
+        let mut cheated = account.clone();
+        assert_eq!(believes(&pair, &mut cheated, less), Err((None, Some(StopReason::FriendWithholds))));
+        assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
+        assert_eq!(account.epoch().unwrap().balance(), -15);
+        assert!(account.next_epoch() > agreed);
+    }
+}
+
 /// A copy of the disk was made when an account had been compared already, and is put back later.
 #[test]
 fn an_old_copy_of_a_comparison_is_in_doubt_again() {

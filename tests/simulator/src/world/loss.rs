@@ -79,6 +79,21 @@ impl Node {
         signed(sold + came.sum::<u128>()) - signed(went.sum::<u128>() + paid.into_values().sum::<u128>())
     }
 
+    /// Whether its records, on all disks it ever had, tell of a request that it has made: as one that it carried on and that was
+    /// collected, or as a part of a payment of its own.
+    pub(crate) fn has_noted(&self, id: &RequestId) -> bool {
+        let mut payments = self.disks().flat_map(Disk::payments);
+        self.disks().flat_map(|disk| &disk.forwarded).any(|report| report.request_id == *id)
+            || payments.any(|payment| payment.parts.contains_key(id))
+    }
+
+    /// Whether its records, on all disks it ever had, tell that a request of its was collected.
+    pub(crate) fn has_paid(&self, id: &RequestId) -> bool {
+        let mut payments = self.disks().flat_map(Disk::payments);
+        self.disks().flat_map(|disk| &disk.forwarded).any(|report| report.request_id == *id)
+            || payments.any(|payment| payment.parts.get(id).is_some_and(|part| part.preimage.is_some()))
+    }
+
     /// What a friend owes it; nothing if they are no friends any more.
     pub(crate) fn balance_with(&self, friend: PublicKey, currency: &Currency) -> i128 {
         self.find(friend, currency).and_then(Account::epoch).map_or(0, |epoch| epoch.balance())

@@ -277,7 +277,7 @@ pub struct World {
     /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
     stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What owners have given up with their eyes open, by accepting a liar's terms, credits.
-    accepted: BTreeMap<(usize, Currency), i128>,
+    accepted: BTreeMap<(usize, PublicKey, Currency), i128>,
     /// What liars deny after a node's loss.
     denied: BTreeMap<(usize, PublicKey, Currency), face::Denied>,
     /// What went wrong so far.

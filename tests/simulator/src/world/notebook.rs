@@ -23,9 +23,9 @@ struct Pages {
     /// What the signed requests freeze, credits: not on the disk yet, and on it.
     fresh_requests: Vec<(HopKey, u128)>,
     requests: BTreeMap<HopKey, u128>,
-    /// Requests that statements collect: not on the disk yet, and on it.
+    /// Requests that statements collect: not on the disk yet, and, each with how often it was collected, on it.
     fresh_collects: Vec<HopKey>,
-    collects: BTreeSet<HopKey>,
+    collects: BTreeMap<HopKey, usize>,
 }
 
 /// What a node has signed, over all its lives. It is beside the node's disk, which is what it checks.
@@ -42,8 +42,9 @@ impl Notebook {
         self.pages(|pages| {
             let fresh = std::mem::take(&mut pages.fresh);
             pages.durable.extend(fresh);
-            let fresh = std::mem::take(&mut pages.fresh_collects);
-            pages.collects.extend(fresh);
+            for hop in std::mem::take(&mut pages.fresh_collects) {
+                *pages.collects.entry(hop).or_default() += 1;
+            }
             let fresh = std::mem::take(&mut pages.fresh_requests);
             pages.requests.extend(fresh);
         });
@@ -74,7 +75,12 @@ impl Notebook {
 
     /// All requests that were collected in statements.
     pub(super) fn collects(&self) -> BTreeSet<HopKey> {
-        self.pages(|pages| pages.collects.clone())
+        self.pages(|pages| pages.collects.keys().cloned().collect())
+    }
+
+    /// In how many statements a request was collected.
+    pub(super) fn times_collected(&self, hop: &HopKey) -> usize {
+        self.pages(|pages| pages.collects.get(hop).copied().unwrap_or(0))
     }
 
     /// What each request freezes that was signed, credits.
@@ -98,6 +104,21 @@ impl Notebook {
             let (openings, statements) = signed.partition::<BTreeMap<_, _>, _>(|((.., seq), _)| *seq == 0);
             pages.durable = statements;
             pages.torn.extend(openings);
+        });
+    }
+
+    /// A disk was lost, and these friends, who lie, have put epochs ahead of the clock, which shows `unix_ms`. So it does not say
+    /// for which of these Openings were signed: when such a friend shows the same older state after each of two losses, the same
+    /// epoch is begun twice. What was signed in it first is a fork then, and can stop the account (protocol, *Lost and old
+    /// state*).
+    pub(super) fn torn_out_ahead(&self, liars: &[PublicKey], unix_ms: u64) {
+        self.pages(|pages| {
+            let signed = std::mem::take(&mut pages.durable).into_iter();
+            let (ahead, others) = signed.partition::<BTreeMap<_, _>, _>(|((friend, _, epoch, _), _)| {
+                *epoch >= unix_ms && liars.contains(friend)
+            });
+            pages.durable = others;
+            pages.torn.extend(ahead);
         });
     }
 

@@ -67,6 +67,7 @@ impl World {
     pub(super) fn change_disk(&mut self, index: usize, disk: Disk, is_told: bool) {
         self.kill(index);
         let unix_ms = self.now(index).unix_ms;
+        let liars: Vec<_> = self.liars.iter().map(|liar| self.key(*liar)).collect();
         let node = &mut self.nodes[index];
         node.past.push(std::mem::replace(&mut node.disk, disk));
         if !is_told {
@@ -74,6 +75,7 @@ impl World {
         } else if unix_ms < node.latest_ms {
             node.notebook.openings_torn_out();
         }
+        node.notebook.torn_out_ahead(&liars, unix_ms);
     }
 
     /// The process starts again from its disk.

@@ -103,11 +103,16 @@ impl World {
                 format!("the owner of node {victim} accepts what node {liar} offers, {shown} less of {currency}")
             });
             if is_known {
-                *self.accepted.entry((victim, currency.clone())).or_default() += shown;
+                *self.accepted.entry((victim, self.key(liar), currency.clone())).or_default() += shown;
             }
         } else {
             self.faults.did(Deed::TermsRefused);
         }
+    }
+
+    /// What the owner of a node has given up by accepting a liar's terms: so much less was he shown, credits.
+    pub(crate) fn given_up(&self, index: usize, liar: usize, currency: &Currency) -> i128 {
+        self.accepted.get(&(index, self.key(liar), currency.clone())).copied().unwrap_or(0)
     }
 
     /// A liar shows a node that recovers something else than what was signed.
