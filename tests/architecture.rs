@@ -109,7 +109,7 @@ const DECISIONS: &[&str] = &[
     "index_server/src/graphs.rs",
     "index_server/src/index.rs",
     "index_server/src/links.rs",
-    "index_server/src/networks.rs",
+    "secure_channel/src/network.rs",
     "index_server/src/quota.rs",
     "index_server/src/search.rs",
     "index_server/src/search/bounded_hops.rs",
