@@ -275,7 +275,7 @@ impl Batch<'_> {
     /// nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
     pub(crate) fn floor(&self, line: &LineKey) -> Floor {
         let forgotten = if self.is_recovering() { self.now.unix_ms.checked_sub(1) } else { None };
-        Floor { ended: self.state.tombstones.get(line).copied(), forgotten }
+        Floor { ended: self.state.tombstones.get(line).copied(), forgotten, relied_on: None }
     }
 
     /// People have decided how an account goes on: what its friend had shown before counts no more.

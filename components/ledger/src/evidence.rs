@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::changes::Marks;
 use crate::event::Event;
 use crate::key::Side;
-use crate::negotiation::Agreement;
+use crate::negotiation::{Agreement, Floor};
 use crate::recovery::Trust;
 use crate::replay::{Checkpoint, Contradiction, Replay};
 use crate::resume::ResumeOutcome;
@@ -332,10 +332,12 @@ impl Account {
         let (number, reached) = (transfer.replay.agreement().number, transfer.replay.reached());
         // An Opening that we have signed since our state is in doubt rests on what we held then, and so does an epoch that the
         // friend has begun with it: that it is newer than what others remember proves nothing. One above all that we remember was
-        // signed by a newer disk.
+        // signed by a newer disk, and so were statements of ours in that epoch.
         let offered = self.negotiation.mine.as_ref().map_or(0, |mine| mine.epoch);
-        let offers = self.negotiation.floor.forgotten.map(|floor| floor.saturating_add(1)..=offered);
-        let rests_on_offer = offers.is_some_and(|offers| offers.contains(&transfer.replay.agreement().mine.epoch));
+        let Floor { relied_on, forgotten, .. } = self.negotiation.floor;
+        let offers = relied_on.or(forgotten).map(|last| last.saturating_add(1)..=offered);
+        let is_offer = |epoch| offers.is_some_and(|offers| offers.contains(&epoch));
+        let rests_on_offer = reached[0] == 0 && is_offer(transfer.replay.agreement().mine.epoch);
         let is_as_told = |head: crate::recovery::Head| {
             if rests_on_offer { self.holds_enough() } else { head.is_within(number, reached) }
         };

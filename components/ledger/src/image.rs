@@ -331,11 +331,17 @@ fn encode_negotiation(negotiation: &Negotiation) -> Vec<u8> {
     for opening in [mine, theirs, mine_previous, theirs_previous] {
         encoder.bytes(opening.as_ref().map_or(&[], |opening| opening.wire()));
     }
-    for epoch in [floor.ended, floor.forgotten] {
+    for epoch in [floor.ended, floor.forgotten, floor.relied_on] {
         encoder.bool(epoch.is_some());
         encoder.u64(epoch.unwrap_or(0));
     }
     encoder.finish()
+}
+
+fn epoch_of(decoder: &mut Decoder<'_>) -> Result<Option<u64>, DecodeError> {
+    let is_some = decoder.bool()?;
+    let epoch = decoder.u64()?;
+    Ok(is_some.then_some(epoch))
 }
 
 fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeError> {
@@ -347,12 +353,11 @@ fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeEr
         Ok(Some(Unverified::<Opening>::from_wire(wire)?.trust_own_database()))
     };
     let (mine, theirs, mine_previous, theirs_previous) = (opening()?, opening()?, opening()?, opening()?);
-    let mut epoch = || -> Result<Option<u64>, DecodeError> {
-        let is_some = decoder.bool()?;
-        let epoch = decoder.u64()?;
-        Ok(is_some.then_some(epoch))
-    };
-    let floor = Floor { ended: epoch()?, forgotten: epoch()? };
+    let mut floor = Floor { ended: epoch_of(decoder)?, forgotten: epoch_of(decoder)?, relied_on: None };
+    // Rows of older programs end here.
+    if !decoder.is_at_end() {
+        floor.relied_on = epoch_of(decoder)?;
+    }
     Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, floor })
 }
 

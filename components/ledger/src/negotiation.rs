@@ -28,6 +28,9 @@ pub struct Floor {
     pub ended: Option<u64>,
     /// The last epoch for which we may have signed an Opening that we have forgotten.
     pub forgotten: Option<u64>,
+    /// The last epoch for which we may have signed an Opening before our state came into doubt. One for a later epoch rests on what
+    /// we held in doubt. None: it never was, or not since this is remembered, and then `forgotten` says it.
+    pub relied_on: Option<u64>,
 }
 
 impl Floor {

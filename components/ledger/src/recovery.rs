@@ -108,7 +108,7 @@ impl Account {
         Account {
             key,
             negotiation: Negotiation {
-                floor: Floor { ended: None, forgotten: now_ms.checked_sub(1) },
+                floor: Floor { ended: None, forgotten: now_ms.checked_sub(1), relied_on: now_ms.checked_sub(1) },
                 ..Negotiation::default()
             },
             epoch: None,
@@ -132,7 +132,7 @@ impl Account {
         if matches!(self.recovery.trust, Trust::Sound | Trust::Shown) {
             // What this database remembers was signed while it was relied on, also if a friend's wrong clock has put it far ahead
             // of ours.
-            floor.forgotten = floor.forgotten.max(self.negotiation.mine.as_ref().map(|mine| mine.epoch));
+            floor.relied_on = floor.forgotten.max(self.negotiation.mine.as_ref().map(|mine| mine.epoch));
         }
         self.marks.negotiation = true;
         if self.recovery.trust == Trust::Doubtful {

@@ -395,6 +395,48 @@ fn what_was_agreed_on_while_a_clock_was_ahead_is_no_offer() {
     }
 }
 
+/// The same, when the friend proves meanwhile that it had shown too little, before others can tell.
+#[test]
+fn an_offer_that_rested_on_too_little_stays_one_when_the_doubt_comes_back() {
+    for clock_went_on_ms in [0, 1, 10_000] {
+        let (pair, head) = before_the_lie();
+        let mut account = lost(&pair);
+        let mut shown = shown_by(&pair, 1);
+        shown.statements.truncate(3);
+        assert_eq!(believes(&pair, &mut account, shown), Ok(()));
+        let mine = account.negotiation().mine.clone().unwrap();
+        account.distrust(mine.epoch + clock_went_on_ms);
+        account.expect_at_least(head);
+        let mirrored = Opening { author: mine.other, other: mine.author, balance: -mine.balance, ..(*mine).clone() };
+        let theirs = Verified::sign(mirrored, &CheapSigner(mine.other));
+        let mut shown = shown_by(&pair, 1);
+        shown.statements.clear();
+        let opening = |opening: &Verified<Opening>| Unverified::from_wire(opening.wire()).unwrap();
+        (shown.evidence.openings, shown.evidence.checkpoint) = (Some([opening(&theirs), opening(&mine)]), None);
+        shown.evidence.newest_epoch = mine.epoch;
+        let refused = believes(&pair, &mut account, shown);
+        assert_eq!(refused, Err((None, Some(StopReason::FriendWithholds))), "{clock_went_on_ms}");
+        assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
+    }
+}
+
+/// Rows that were written before this was remembered end earlier.
+#[test]
+fn up_to_where_our_state_was_relied_on_survives_and_may_be_missing() {
+    let (pair, _) = before_the_lie();
+    let mut account = pair.ends[0].account.clone();
+    account.take_changes();
+    account.distrust(NOW_MS);
+    let mut rows = pair.ends[0].rows.clone();
+    rows.apply(account.take_changes());
+    let restored = |rows: &Rows| Account::restore(account.key().clone(), rows.image()).unwrap();
+    assert_eq!(restored(&rows).negotiation(), account.negotiation());
+    assert_eq!(account.negotiation().floor.relied_on, Some(NOW_MS - 1));
+    rows.negotiation.truncate(rows.negotiation.len() - 9);
+    let floor = Floor { relied_on: None, ..account.negotiation().floor };
+    assert_eq!(restored(&rows).negotiation().floor, floor);
+}
+
 /// A copy of the disk was made when an account had been compared already, and is put back later.
 #[test]
 fn an_old_copy_of_a_comparison_is_in_doubt_again() {

@@ -160,7 +160,7 @@ fn shows_what_was_before(is_recovering: bool) {
     let key = pair.ends[0].account.key().clone();
     // The two have settled the 15 otherwise, and begin anew.
     let mut account =
-        Account::open(key.clone(), 0, 1000, true, Floor { ended: floor, forgotten: None }, &CheapSigner(key.local));
+        Account::open(key.clone(), 0, 1000, true, Floor { ended: floor, ..Floor::default() }, &CheapSigner(key.local));
     let epoch = pair.ends[1].account.epoch().unwrap();
     let agreement = epoch.agreement.clone();
     let set = pair.ends[1].rows.checkpoint.clone();
@@ -208,7 +208,7 @@ fn a_statement_of_a_removed_account_proves_nothing_about_the_next() {
     let ended = pair.ends[0].account.newest_epoch();
     let key = pair.ends[0].account.key().clone();
     let mut account =
-        Account::open(key.clone(), 0, 1000, true, Floor { ended, forgotten: None }, &CheapSigner(key.local));
+        Account::open(key.clone(), 0, 1000, true, Floor { ended, ..Floor::default() }, &CheapSigner(key.local));
     let mine = account.negotiation().mine.clone().unwrap();
     let terms = crate::Terms { balance: 0, continuing: Vec::new() };
     let theirs = crate::negotiation::opening(key.remote, key.local, &key.currency, mine.epoch, terms, None);

@@ -219,7 +219,7 @@ fn strangers(
     let mut index = 0;
     let ends = signers.map(|signer| {
         let key = AccountKey { local: keys[index], remote: keys[1 - index], currency: Default::default() };
-        let floor = Floor { ended: ended[index], forgotten: None };
+        let floor = Floor { ended: ended[index], ..Floor::default() };
         let account = Account::open(key, balances[index], 1000, true, floor, &*signer);
         index += 1;
         let mut end = End {
