@@ -6,6 +6,7 @@
 
 use crate::index;
 use crate::keys::Dice;
+use crate::seed::sentence;
 use crate::world::{World, name};
 use offst_crypto::{Preimage, RandomExt};
 use offst_funder::{Command, Progress};
@@ -113,10 +114,16 @@ impl Share {
 }
 
 /// What came of an attack in the world of a seed.
-pub fn measure(seed: u64, attack: Attack) -> Share {
-    let (peace, ordered) = Town::begin(seed).live(None);
-    let (paid, _) = Town::begin(seed).live(Some(attack));
-    Share { paid, paid_in_peace: peace, ordered }
+///
+/// # Errors
+/// A sentence that says which checker did not hold.
+pub fn measure(seed: u64, attack: Attack) -> Result<Share, String> {
+    let measured = std::panic::catch_unwind(|| {
+        let (peace, ordered) = Town::begin(seed).live(None);
+        let (paid, _) = Town::begin(seed).live(Some(attack));
+        Share { paid, paid_in_peace: peace, ordered }
+    });
+    measured.map_err(sentence)
 }
 
 struct Town {

@@ -123,6 +123,8 @@ struct Sum {
     availability: BTreeMap<Attack, Share>,
     /// The smallest seed that did not come right.
     broken: Option<u64>,
+    /// A seed whose measurement did not come right, and what a checker said.
+    unmeasured: Option<(u64, String)>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -155,6 +157,11 @@ fn main() -> anyhow::Result<ExitCode> {
     let sum = live_all(&arguments, &options, started)?;
     if let Some(seed) = sum.broken {
         return explain(seed, &options, &arguments);
+    }
+    if let Some((seed, reason)) = sum.unmeasured {
+        println!("what was measured with seed {seed} did not come right: {reason}");
+        println!("repeat it: {}", arguments.repeat(&format!("--seeds 2 --from {seed}")));
+        return Ok(ExitCode::FAILURE);
     }
     sum.print(started);
     Ok(if sum.is_available() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -202,8 +209,13 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
             let attack = Attack::of_seed(number.unwrap_or(0));
             let share = number.filter(|_| arguments.seeds > 1).map(|_| measure(seed, attack));
             let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(share) = share {
-                sum.availability.entry(attack).or_default().add(share);
+            match share {
+                None => {}
+                Some(Ok(share)) => sum.availability.entry(attack).or_default().add(share),
+                Some(Err(reason)) => {
+                    sum.unmeasured = Some((seed, reason));
+                    is_over.store(true, Ordering::Relaxed);
+                }
             }
             match lived {
                 None => sum.worlds += 1,
