@@ -23,8 +23,8 @@ use offst_proto::opening::Continuing;
 pub(crate) enum Onward {
     /// Nobody: it ends here, was released, or waits for a `Commit` that is not signed and can be taken back.
     Nobody,
-    /// This friend: a signed `Commit` of ours binds us.
-    Promised(PublicKey),
+    /// The friend it went to: a signed `Commit` of ours binds us.
+    Promised,
     /// It may have been promised in what this node has lost, and is not tied together again.
     Unknown,
 }
@@ -45,7 +45,7 @@ impl Batch<'_> {
         let is_inherited = self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(incoming));
         match self.state.forwards.get(incoming) {
             Some(forward) if self.is_distrusted(&incoming.at(forward.to).line) => Onward::Unknown,
-            Some(forward) if self.is_bound(&incoming.at(forward.to)) => Onward::Promised(forward.to),
+            Some(forward) if self.is_bound(&incoming.at(forward.to)) => Onward::Promised,
             Some(_) | None if is_inherited => Onward::Unknown,
             Some(_) | None => Onward::Nobody,
         }

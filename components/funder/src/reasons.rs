@@ -31,7 +31,7 @@ impl Batch<'_> {
             CancelReason::Timeout => format!("{from} got no answer from {to} in time"),
             CancelReason::Busy => format!("{from} is too busy to carry on more to {to}"),
             CancelReason::UnknownFriend => format!("{from} is no friend of {to}"),
-            CancelReason::Overdue => format!("{to} still owes {from} an answer to earlier payments"),
+            CancelReason::Overdue => format!("{to} held the payment for too long, and {from} has released it"),
             CancelReason::AccountStopped => format!("the line between {from} and {to} was stopped or reset"),
             reason => reason.to_string(),
         }
@@ -56,7 +56,7 @@ fn own_refusal_sentence(name: &str, amount: u128, reason: CancelReason) -> Strin
         CancelReason::Offline => format!("{name} is offline"),
         CancelReason::Timeout => format!("{name} did not answer in time"),
         CancelReason::UnknownFriend => "the route begins with a node that is no friend of yours".into(),
-        CancelReason::Overdue => format!("{name} still owes you an answer to earlier payments"),
+        CancelReason::Overdue => format!("{name} held the payment for too long, and it was released"),
         CancelReason::AccountStopped => format!("your line to {name} was stopped or reset"),
         reason => reason.to_string(),
     }

@@ -97,7 +97,7 @@ impl Batch<'_> {
             onward => Some(onward),
         });
         match found {
-            Some(Onward::Promised(_)) => {
+            Some(Onward::Promised) => {
                 return Err(format!(
                     "payments that came from \"{name}\" are still under way to other friends, and its terms leave them out or \
                      change them: try again when they have ended"

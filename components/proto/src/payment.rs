@@ -217,7 +217,7 @@ cancel_reasons! {
     /// The next node is no friend of the one before it.
     UnknownFriend = 13, "the route leads over a friendship that does not exist";
     /// The next friend has not answered committed requests for too long.
-    Overdue = 14, "a friend on the way still owes an answer to earlier payments";
+    Overdue = 14, "somebody on the way held the payment for too long, and it was released";
     /// The proof does not belong to the invoice.
     BadProof = 15, "the request does not prove that its sender holds the invoice";
     /// Amount, total or currency are not what the destination asked for.

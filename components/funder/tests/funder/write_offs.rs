@@ -100,7 +100,7 @@ fn who_waits_is_released_and_a_collect_later_is_our_own_loss() {
     // The buyer has its credits back, and may pay by another way.
     let payment = world.payment(0, ids[0]);
     assert_eq!((incoming(&world, 1, 0), payment.progress), (0, Progress::Failed));
-    assert!(payment.reason.contains("still owes"), "{}", payment.reason);
+    assert!(payment.reason.contains("held the payment for too long"), "{}", payment.reason);
     assert_eq!(world.nodes[0].wealth() + world.nodes[1].wealth(), 0);
     // What the friend holds stays as it is, and it is still overdue.
     assert_eq!(outgoing(&world, 1, 2), 1);
