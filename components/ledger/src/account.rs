@@ -225,7 +225,7 @@ impl Account {
         let old = self.epoch.take();
         self.stopped = None;
         self.resumed = false;
-        self.marks = Marks::everything();
+        self.marks.epoch_ends(old.as_ref());
         epoch.set_limit(self.wanted_limit);
         epoch.set_open(self.wanted_open);
         if let Some(old) = &old {

@@ -15,6 +15,7 @@ use offst_proto::encoding::DecodeError;
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Signable, Unverified, Verified};
+use offst_rows::RowError;
 
 /// What is proven of an account that is sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,9 @@ pub enum Unproven {
     /// A row is not what was written.
     #[error("a row of the account cannot be read: {0}")]
     Damaged(#[from] DecodeError),
+    /// A row is not what was written, or a newer version has written it.
+    #[error("{0}")]
+    Row(#[from] RowError),
     /// An Opening or a statement is not signed by the one whom it names.
     #[error("{what} of epoch {epoch} does not bear the signature of {author}")]
     Signature {
@@ -104,7 +108,7 @@ pub fn audit(key: &AccountKey, image: &AccountImage, verifier: &dyn Verifier) ->
     let statements = image
         .statements
         .iter()
-        .map(|wire| {
+        .map(|(_, _, wire)| {
             let statement = Unverified::<Statement>::from_wire(wire)?;
             verified(statement, |statement| (format!("statement {}", statement.seq), statement.epoch), verifier)
         })

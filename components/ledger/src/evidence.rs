@@ -6,8 +6,9 @@
 //! accepted, since its totals could say anything.
 
 use crate::account::Account;
-use crate::changes::Marks;
 use crate::event::Event;
+use crate::image::{CHECKPOINTS, STATEMENTS};
+use crate::key::AccountId;
 use crate::key::Side;
 use crate::negotiation::{Agreement, Floor};
 use crate::recovery::Trust;
@@ -18,6 +19,7 @@ use offst_crypto::{Signer, Verifier};
 use offst_proto::friend::{Evidence, EvidenceCheckpoint, evidence_statement_frames};
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Unverified, Verified};
+use offst_rows::{RowKey, Rows};
 use std::sync::Arc;
 
 /// Most bytes of statements that are held until evidence is complete. Honest evidence is a small part of it.
@@ -26,10 +28,21 @@ const EVIDENCE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The rows of an account that evidence is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EvidenceRows {
-    /// See [`crate::AccountChange::Checkpoint`].
+    /// See [`crate::CHECKPOINTS`].
     pub checkpoint: Vec<u8>,
     /// The statements of both sides, each side's in the order of their seq.
     pub statements: Vec<Arc<[u8]>>,
+}
+
+impl EvidenceRows {
+    /// Those of `account` among the rows of a node; an account that does not exist has none.
+    pub fn of(account: &AccountId, rows: &Rows) -> EvidenceRows {
+        let key = account.to_bytes();
+        EvidenceRows {
+            checkpoint: rows.get(CHECKPOINTS, &key).unwrap_or_default().to_vec(),
+            statements: rows.with_prefix(STATEMENTS, &key).map(|(_, wire)| wire.into()).collect(),
+        }
+    }
 }
 
 /// Why a friend's evidence is of no use.
@@ -410,8 +423,9 @@ impl Account {
             }
         }
         let Transfer { replay, set, taken, .. } = transfer;
-        self.epoch = Some(replay.finish()?);
-        self.marks = Marks::everything();
+        let shown = replay.finish()?;
+        self.marks.epoch_ends(self.epoch.as_ref());
+        self.epoch = Some(shown);
         self.marks.checkpoint = set;
         let mine = |statement: &Statement| statement.author == self.key.local;
         self.marks.statements = taken.iter().map(|s| (mine(s), s.seq, s.wire().clone())).collect();

@@ -7,19 +7,19 @@
 
 use crate::account::Account;
 use crate::epoch::Epoch;
-use crate::image::AccountImage;
+use crate::image::{AccountImage, STATEMENTS};
 use crate::key::{AccountKey, Side};
 use crate::negotiation::Agreement;
 use crate::pending::Direction;
 use crate::replay::{Checkpoint, Contradiction, Replay};
 use offst_crypto::{PublicKey, Verifier};
-use offst_proto::encoding::DecodeError;
 use offst_proto::friend::EvidenceCheckpoint;
 use offst_proto::friend_statement::{AccountEvidence, FriendStatement};
 use offst_proto::limits::FRIEND_STATEMENT_BYTES_MAX;
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Currency, Signable, Unverified, Verified};
+use offst_rows::RowError;
 
 /// What a friend has acknowledged of one account, credits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,7 @@ pub enum NoStatement {
         /// Which account.
         currency: Currency,
         /// What is wrong.
-        error: DecodeError,
+        error: RowError,
     },
     /// What is kept of an account does not bind the friend, as after the loss of a disk.
     #[error(
@@ -244,7 +244,7 @@ pub fn friend_statement(
 }
 
 /// All that is kept of the newest epoch; none when there is no epoch.
-fn account_evidence(key: &AccountKey, image: AccountImage) -> Result<Option<AccountEvidence>, DecodeError> {
+fn account_evidence(key: &AccountKey, image: AccountImage) -> Result<Option<AccountEvidence>, RowError> {
     let (set, wires) = (image.checkpoint.clone(), image.statements.clone());
     let Some(epoch) = Account::restore(key.clone(), image)?.epoch else { return Ok(None) };
     let opening = |wire| Unverified::from_wire(wire).expect("it was read from the same bytes");
@@ -253,7 +253,11 @@ fn account_evidence(key: &AccountKey, image: AccountImage) -> Result<Option<Acco
         currency: key.currency.clone(),
         openings: [opening(epoch.agreement.mine.wire()), opening(epoch.agreement.theirs.wire())],
         checkpoint: checkpoint.map(|side| EvidenceCheckpoint { by_sender: side == Side::Local, set }),
-        statements: wires.iter().map(|wire| Unverified::from_wire(wire)).collect::<Result<_, _>>()?,
+        statements: wires
+            .iter()
+            .map(|(_, _, wire)| Unverified::from_wire(wire))
+            .collect::<Result<_, _>>()
+            .map_err(RowError::damaged(STATEMENTS.name))?,
     }))
 }
 

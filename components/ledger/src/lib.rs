@@ -49,14 +49,16 @@ mod view;
 pub use account::Account;
 pub use audit::{Proof, Proven, Unproven, audit};
 pub use author::{AbortOutcome, NotAllowed, SignOutcome};
-pub use changes::{AccountChange, QueuedOperation};
 pub use epoch::Epoch;
 pub use event::Event;
 pub use evidence::{EvidenceOutcome, EvidenceRefused, EvidenceRows};
 pub use fault::Fault;
 pub use friend_statement::{Acknowledged, MadeStatement, NoStatement, NothingProven, acknowledged, friend_statement};
-pub use image::AccountImage;
-pub use key::AccountKey;
+pub use image::{
+    ACCOUNTS, AccountImage, CHECKPOINTS, NEGOTIATIONS, OPENINGS, PENDING_REQUESTS, QUEUED_OPERATIONS, QueuedOperation,
+    STATEMENTS, stored_accounts,
+};
+pub use key::{AccountId, AccountKey, RequestRef};
 pub use log::Log;
 pub use negotiation::{Agreement, Floor, Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};

@@ -94,6 +94,13 @@ pub(crate) struct Link {
     pub(crate) newest_shown: Option<u64>,
 }
 
+impl Recovery {
+    /// Whether a restart would otherwise go on with an account of which nothing was lost.
+    pub(crate) fn is_to_be_stored(&self) -> bool {
+        self.trust != Trust::Sound || !self.claims.is_empty() || self.at_least.is_some()
+    }
+}
+
 impl Link {
     /// The first epoch that the friend cannot know yet, as far as it has said.
     pub(crate) fn above_shown(&self) -> u64 {

@@ -44,12 +44,11 @@ impl Pair {
         let (account, holder) = (&self.ends[owner].account, &self.ends[1 - owner]);
         let kept = holder.account.epoch().unwrap();
         let agreement = Agreement::of(kept.agreement.theirs.clone(), kept.agreement.mine.clone()).unwrap();
-        let checkpoint = Checkpoint { author: account.key().local, set: &holder.rows.checkpoint };
+        let image = holder.rows.image();
+        let checkpoint = Checkpoint { author: account.key().local, set: &image.checkpoint };
         let checkpoint = (kept.theirs.checkpoint > 0).then_some(checkpoint);
-        let statements = holder.rows.statements.values();
-        let verified = statements.map(|wire| Unverified::<Statement>::from_wire(wire).unwrap().trust_own_database());
         let mut replay = Replay::begin(account.key(), agreement, checkpoint);
-        replay.take_all(verified.collect())?;
+        replay.take_all(holder.rows.verified_statements())?;
         replay.finish()
     }
 

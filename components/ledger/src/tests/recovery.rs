@@ -5,6 +5,7 @@ use super::*;
 use crate::recovery::Trust;
 use offst_proto::opening::{Continuing, Opening};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
 
@@ -62,7 +63,7 @@ pub(super) fn lose(pair: &mut Pair, end: usize) {
     pair.disconnect();
     pair.now_ms += 1000;
     let key = pair.ends[end].account.key().clone();
-    pair.ends[end].rows = Rows::default();
+    pair.ends[end].rows.rows = Rows::default();
     pair.ends[end].account = Account::lost(key, 1000, true, pair.now_ms);
     pair.ends[end].persist();
 }
