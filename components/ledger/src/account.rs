@@ -373,9 +373,7 @@ impl Account {
         let epoch = self.epoch.as_mut().filter(|_| also_when_stopped || !is_stopped).ok_or(NotAllowed::NotActive)?;
         let done = step(epoch)?;
         self.marks.head = true;
-        if !crate::mutant!(LosePendingRow) {
-            self.marks.pendings.insert(request);
-        }
+        self.marks.pendings.insert(request);
         Ok(done)
     }
 

@@ -22,7 +22,6 @@
 //! | `friend_statement` | what evidence proves to a third person |
 //! | `audit` | an account's rows against the signatures that are kept with them |
 //! | `changes`, `image` | the account as it lies in a database |
-//! | `mutant` | deliberate bugs that the simulator must catch; in no program |
 
 mod account;
 mod audit;
@@ -36,7 +35,6 @@ mod friend_statement;
 mod image;
 mod key;
 mod log;
-pub mod mutant;
 mod negotiation;
 mod pending;
 mod receive;

@@ -162,10 +162,6 @@ impl Account {
             match resend_from(epoch, position) {
                 Ok(resend) => {
                     outcome.resend = resend;
-                    #[cfg(mutant)]
-                    if crate::mutant!(SignAgain) && outcome.resend.pop().is_some() {
-                        self.epoch.iter_mut().for_each(Epoch::forget_last_statement);
-                    }
                     self.resumed = true;
                     self.recovery.link.asks = false;
                 }
