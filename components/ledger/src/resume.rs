@@ -45,7 +45,7 @@ impl Account {
         let mut outcome = ResumeOutcome::default();
         let shown = |account: &Account| {
             let mine = account.negotiation.mine.as_ref().map(Verified::hash);
-            (mine, account.active().map(|epoch| epoch.agreed), account.asks_for_evidence())
+            (mine, account.active().map(|epoch| epoch.agreed), account.recovery.asks_for_evidence())
         };
         let shown_before = shown(self);
         let has_forgotten = !resume.recovering && self.shows_less(&resume);
