@@ -8,11 +8,12 @@ use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome};
 use crate::settings::Settings;
 use offst_crypto::{Identity, PublicKey, SystemRandom};
-use offst_funder::{Change, Commit};
+use offst_funder::{IndexServer, Relay};
 use offst_node::Permissions;
 use offst_proto::budget::Budgets;
 use offst_proto::limits::NAME_BYTES_MAX;
 use offst_proto::ticket::{Address, ServerTicket, Ticket, TicketError};
+use offst_rows::{Commit, RowChange};
 use offst_store::Store;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,10 +51,10 @@ pub(super) fn init(Init { dir, address, relay, index, app, force }: Init) -> Out
     let app = if wants_app { Some(Folder::new(app, "app")?) } else { None };
     let mut changes = Vec::new();
     for (name, ticket) in servers(&relay, Ticket::into_relay)? {
-        changes.push(Change::Relay(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &Relay(ticket)));
     }
     for (name, ticket) in servers(&index, Ticket::into_index_client)? {
-        changes.push(Change::IndexServer(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &IndexServer(ticket)));
     }
     let app_name = app.as_ref().map(|app| name_from(&app.file("ticket"))).transpose()?;
     let trusted = TrustedApps::of(&folder);

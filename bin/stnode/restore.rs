@@ -8,9 +8,10 @@ use crate::files;
 use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome, say};
 use offst_crypto::PublicKey;
-use offst_funder::{Change, Commit, RecoveryRecord, lost_friend};
+use offst_funder::{IndexServer, RecoveryRecord, Relay, lost_friend};
 use offst_proto::report::parse_amount;
 use offst_proto::ticket::Ticket;
+use offst_rows::{Commit, RowChange};
 use offst_store::{Store, StoreError};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -74,10 +75,10 @@ pub(super) fn recover(arguments: Recover) -> Outcome {
     let now_ms = now_ms()?;
     let mut changes = Vec::new();
     for (name, ticket) in servers(&relay, Ticket::into_relay)? {
-        changes.push(Change::Relay(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &Relay(ticket)));
     }
     for (name, ticket) in servers(&index, Ticket::into_index_client)? {
-        changes.push(Change::IndexServer(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &IndexServer(ticket)));
     }
     let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
     for path in &friend {
@@ -143,11 +144,11 @@ fn mark(
     path: &Path,
     node: PublicKey,
     record: impl FnOnce(Option<&RecoveryRecord>) -> RecoveryRecord,
-    mut changes: Vec<Change>,
+    mut changes: Vec<RowChange>,
 ) -> Result<(), StoreError> {
     let mut store = Store::open(path, node)?;
-    let own = store.load()?.recovery;
-    changes.push(Change::Recovery(Some(record(own.as_ref()))));
+    let own = store.load()?.read()?.pop().map(|((), record): ((), RecoveryRecord)| record);
+    changes.push(RowChange::put(&(), &record(own.as_ref())));
     store.commit(&changes)?;
     store.close()
 }

@@ -38,6 +38,10 @@ pub const QUEUED_OPERATIONS: Kind = Kind::state(12, "queued operations");
 /// there. The bytes as they were signed.
 pub const STATEMENTS: Kind = Kind::log(14, "statements");
 
+/// All kinds of rows that an account has.
+pub const ACCOUNT_KINDS: [Kind; 7] =
+    [ACCOUNTS, NEGOTIATIONS, OPENINGS, CHECKPOINTS, PENDING_REQUESTS, QUEUED_OPERATIONS, STATEMENTS];
+
 /// An operation that is durable but not signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedOperation {

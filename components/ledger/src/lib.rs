@@ -56,8 +56,8 @@ pub use evidence::{EvidenceOutcome, EvidenceRows};
 pub use fault::Fault;
 pub use friend_statement::{Acknowledged, MadeStatement, NoStatement, NothingProven, acknowledged, friend_statement};
 pub use image::{
-    ACCOUNTS, AccountImage, CHECKPOINTS, NEGOTIATIONS, OPENINGS, PENDING_REQUESTS, QUEUED_OPERATIONS, QueuedOperation,
-    STATEMENTS, stored_accounts,
+    ACCOUNT_KINDS, ACCOUNTS, AccountImage, CHECKPOINTS, NEGOTIATIONS, OPENINGS, PENDING_REQUESTS, QUEUED_OPERATIONS,
+    QueuedOperation, STATEMENTS, stored_accounts,
 };
 pub use key::{AccountId, AccountKey, RequestRef};
 pub use log::Log;

@@ -2,15 +2,14 @@
 
 use crate::links::app_bytes;
 use crate::recovery::{Credulous, write_frames};
-use crate::rows::{account_key, write_image};
+use crate::rows::{PENDING, write_account, write_row};
 use capnp::message::Builder;
 use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret, Signature, sha256};
 use offst_funder::{
     Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, RecoveryRecord, Standing,
 };
 use offst_ledger::{
-    Account, AccountImage, AccountKey, EvidenceRows, Pending, QueuedOperation, Stage,
-    friend_statement as friend_statement_of,
+    Account, AccountId, AccountKey, EvidenceRows, Pending, Stage, friend_statement as friend_statement_of,
 };
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::{
@@ -38,6 +37,7 @@ use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::wire::app_capnp as wire;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Unverified, Verified};
+use offst_rows::{RowChange, Rows};
 use offst_simulator::World;
 use offst_simulator::keys::{Dice, FakeSigner};
 use std::collections::BTreeMap;
@@ -507,37 +507,33 @@ pub(crate) fn row() -> Seeds {
     };
     let pending = |stage| Pending { amount: 7, terms: sha256(b"terms"), stage };
     let lock = HashLock::from_bytes([2; 32]);
-    let mut seeds = vec![
-        (0, friend.to_canonical_bytes()),
-        (1, forward.to_canonical_bytes()),
-        (2, arrival.to_canonical_bytes()),
-        (3, invoice.to_canonical_bytes()),
-        (4, payment.to_canonical_bytes()),
+    let account = AccountId::new(key(2), &Currency::default());
+    let request = account.request(id(1));
+    let recovery =
+        RecoveryRecord { has_begun: true, shown: peer_backups()[1].heads.clone(), ..RecoveryRecord::new(7, true) };
+    let rows = [
+        RowChange::put(&key(2), &friend),
+        RowChange::put(&request, &forward),
+        RowChange::put(&request, &arrival),
+        RowChange::put(&invoice.invoice.id, &invoice),
+        RowChange::put(&payment.id, &payment),
+        RowChange::put(&(), &recovery),
     ];
+    let mut seeds: Seeds = rows.iter().map(write_row).collect();
     for stage in [Stage::Requested, Stage::Responded(lock), Stage::Committed(lock), Stage::Aborted] {
-        seeds.push((5, pending(stage).to_canonical_bytes()));
+        seeds.push([&[PENDING][..], &pending(stage).to_canonical_bytes()].concat());
     }
-    seeds.push((
-        7,
-        RecoveryRecord { has_begun: true, shown: peer_backups()[1].heads.clone(), ..RecoveryRecord::new(7, true) }
-            .to_canonical_bytes(),
-    ));
-    for operation in operations() {
-        seeds.push((6, QueuedOperation { operation, amount: 7 }.to_canonical_bytes()));
-    }
-    seeds.into_iter().map(|(kind, bytes)| [&[kind][..], &bytes].concat()).collect()
+    seeds
 }
 
 /// An account at every stage of a payment between two friends.
 pub(crate) fn account() -> Seeds {
     let mut world = World::row(2, 1000);
-    let mut images: Vec<AccountImage> = Vec::new();
+    let mut moments: Vec<Rows> = Vec::new();
     world.send(0, 1, 100);
     world.send(1, 0, 30);
     for round in 0..60 {
-        let image = world.nodes[0].disk.image();
-        let line = image.accounts.into_iter().find(|(line, _)| line.friend == account_key().remote);
-        images.extend(line.map(|(_, image)| image));
+        moments.push(world.nodes[0].disk.rows());
         if round == 30 {
             world.disconnect(0, 1);
             world.ask(0, Command::SetFriendMaxDebt("node1".into(), Currency::default(), 2000));
@@ -547,8 +543,8 @@ pub(crate) fn account() -> Seeds {
             world.advance(300);
         }
     }
-    images.dedup();
-    images.iter().map(write_image).collect()
+    moments.dedup();
+    moments.iter().map(write_account).collect()
 }
 
 /// What a friend shows at some moments of a life.
@@ -559,9 +555,11 @@ pub(crate) fn evidence() -> Seeds {
     world.send(1, 0, 30);
     for round in 0..40 {
         if round % 8 == 0 {
-            let (line, rows) = world.nodes[1].disk.image().accounts.swap_remove(0);
-            let name = AccountKey { local: world.key(1), remote: line.friend, currency: line.currency };
-            let evidence = EvidenceRows { checkpoint: rows.checkpoint.clone(), statements: rows.statements.clone() };
+            let disk = &world.nodes[1].disk;
+            let id = disk.accounts().swap_remove(0);
+            let evidence = EvidenceRows::of(&id, &disk.rows());
+            let rows = disk.account(&id).expect("it is listed");
+            let name = AccountKey { local: world.key(1), remote: id.friend, currency: id.currency };
             let mut account = Account::restore(name, rows).expect("the disk can be read");
             let resume = account.resume_frame();
             let (mut frames, _) = account.evidence(evidence, 1_700_000_000_000, &FakeSigner::new(2));
@@ -595,8 +593,10 @@ pub(crate) fn friend_statement() -> Seeds {
     world.send(1, 0, 30);
     for _ in 0..40 {
         for node in [0, 1] {
-            let (line, rows) = world.nodes[node].disk.image().accounts.swap_remove(0);
-            let made = friend_statement_of(world.key(node), line.friend, vec![(line.currency, rows)], &Credulous);
+            let disk = &world.nodes[node].disk;
+            let id = disk.accounts().swap_remove(0);
+            let rows = disk.account(&id).expect("it is listed");
+            let made = friend_statement_of(world.key(node), id.friend, vec![(id.currency, rows)], &Credulous);
             seeds.extend(made.map(|made| made.statement.to_toml().into_bytes()));
         }
         if !world.step() {

@@ -13,78 +13,16 @@ use crate::wording::{
 };
 use offst_crypto::{Hash, Identity, PublicKey};
 use offst_ledger::{
-    Account as RealAccount, AccountChange, AccountImage, AccountKey, Direction as RealDirection, Floor,
-    Pending as RealPending, QueuedOperation, SignOutcome, Stage as RealStage, Status, StopReason as RealReason,
+    Account as RealAccount, AccountImage, AccountKey, Direction as RealDirection, Floor, Pending as RealPending,
+    SignOutcome, Stage as RealStage, Status, StopReason as RealReason,
 };
 use offst_proto::friend::{EpochPosition, FriendMessage, Resume as RealResume, statement_frame};
 use offst_proto::opening::Opening as RealOpening;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::Statement as RealStatement;
-use offst_proto::{Currency, RequestId, Unverified, Verified};
+use offst_proto::{Currency, Unverified, Verified};
+use offst_rows::Rows;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-
-/// What a database would hold of an account.
-#[derive(Debug, Clone, Default)]
-struct Rows {
-    head: Vec<u8>,
-    negotiation: Vec<u8>,
-    openings: Vec<u8>,
-    checkpoint: Vec<u8>,
-    pendings: BTreeMap<(RealDirection, RequestId), RealPending>,
-    queue: BTreeMap<u64, QueuedOperation>,
-    statements: BTreeMap<(bool, u64), Arc<[u8]>>,
-}
-
-impl Rows {
-    fn write(&mut self, changes: Vec<AccountChange>) {
-        for change in changes {
-            match change {
-                AccountChange::Clear => {
-                    self.pendings.clear();
-                    self.queue.clear();
-                    self.statements.clear();
-                    self.openings.clear();
-                    self.checkpoint.clear();
-                }
-                AccountChange::Openings(bytes) => self.openings = bytes,
-                AccountChange::Checkpoint(bytes) => self.checkpoint = bytes,
-                AccountChange::Head(bytes) => self.head = bytes,
-                AccountChange::Negotiation(bytes) => self.negotiation = bytes,
-                AccountChange::Pending(direction, id, Some(pending)) => {
-                    self.pendings.insert((direction, id), pending);
-                }
-                AccountChange::Pending(direction, id, None) => {
-                    self.pendings.remove(&(direction, id));
-                }
-                AccountChange::Queued(counter, Some(queued)) => {
-                    self.queue.insert(counter, queued);
-                }
-                AccountChange::Queued(counter, None) => {
-                    self.queue.remove(&counter);
-                }
-                AccountChange::Statement(mine, seq, wire) => {
-                    self.statements.insert((mine, seq), wire);
-                }
-                AccountChange::DropStatements(mine, below) => {
-                    self.statements.retain(|(of, seq), _| *of != mine || *seq >= below);
-                }
-            }
-        }
-    }
-
-    fn image(&self) -> AccountImage {
-        AccountImage {
-            head: self.head.clone(),
-            negotiation: self.negotiation.clone(),
-            openings: self.openings.clone(),
-            checkpoint: self.checkpoint.clone(),
-            pendings: self.pendings.iter().map(|((direction, id), pending)| (*direction, *id, *pending)).collect(),
-            queue: self.queue.iter().map(|(counter, queued)| (*counter, queued.clone())).collect(),
-            statements: self.statements.values().cloned().collect(),
-        }
-    }
-}
 
 /// Hashes of everything that was signed on a line, by author.
 type Signed = BTreeMap<(PublicKey, Hash, u64), Hash>;
@@ -202,7 +140,7 @@ impl MirrorLine {
     fn persist(&mut self, side: Side) {
         let index = usize::from(side);
         let account = self.accounts[index].as_mut().expect("an honest end");
-        self.rows[index].write(account.take_changes());
+        account.take_changes().iter().for_each(|change| self.rows[index].apply(change));
         if let Some(opening) = &account.negotiation().mine {
             let epoch = u8::try_from(opening.epoch).expect("few epochs");
             self.openings.insert(OpeningName { author: side, epoch, variant: 0 }, opening.clone());
@@ -271,7 +209,7 @@ impl MirrorLine {
                 SignOutcome::Nothing | SignOutcome::WindowFull => done(false),
             },
             Command::Crash => {
-                let image = self.rows[usize::from(side)].image();
+                let image = AccountImage::of(&key.id(), &self.rows[usize::from(side)]).expect("its own rows");
                 *self.account_mut(side) = RealAccount::restore(key, image).expect("its own rows");
                 self.connected = false;
                 self.wire = Default::default();

@@ -22,7 +22,7 @@
 use super::disk::Disk;
 use super::{Deed, Fault, World, name, pair};
 use crate::world::Loss;
-use offst_funder::{Command, Funder, LineKey};
+use offst_funder::{AccountId, Command, Funder};
 use offst_ledger::{Account, AccountKey, Status, StopReason};
 use offst_proto::Currency;
 use offst_proto::peer_backup::{AccountHead, PeerBackup};
@@ -73,7 +73,8 @@ impl World {
         let mut newer = with_friend.filter_map(|(_, account)| {
             let epoch = account.epoch()?;
             let line = account.key();
-            let rows = copy.account(&offst_funder::LineKey { friend: line.local, currency: line.currency.clone() })?;
+            let rows =
+                copy.account(&offst_funder::AccountId { friend: line.local, currency: line.currency.clone() })?;
             let name = AccountKey { local: line.remote, remote: line.local, currency: line.currency.clone() };
             let old = Account::restore(name, rows).expect("the disk can be read");
             let old = old.epoch()?;
@@ -97,7 +98,7 @@ impl World {
             })
         };
         let denials = currencies.into_iter().map(|currency| {
-            let rows = copy.account(&LineKey { friend: self.key(victim), currency: currency.clone() });
+            let rows = copy.account(&AccountId { friend: self.key(victim), currency: currency.clone() });
             let shown = rows.map_or((0, 0, 0), |rows| {
                 let key = AccountKey { local: self.key(liar), remote: self.key(victim), currency: currency.clone() };
                 let old = Account::restore(key, rows).expect("the disk can be read");
@@ -122,7 +123,7 @@ impl World {
     pub(super) fn forget_told(&mut self, index: usize) {
         for place in 0..self.denials.len() {
             let Denial { victim, liar, currency, .. } = &self.denials[place];
-            let line = LineKey { friend: self.key(*liar), currency: currency.clone() };
+            let line = AccountId { friend: self.key(*liar), currency: currency.clone() };
             let is_known = *victim != index || self.nodes[index].disk.account(&line).is_some();
             self.denials[place].is_heard &= is_known;
         }
@@ -131,7 +132,7 @@ impl World {
     /// The owner of `index` may go on with a liar all the same.
     pub(super) fn note_decision(&mut self, index: usize, command: &Command) {
         if let Command::RemoveFriend { name, forgive: true, .. } = command {
-            let friends = self.nodes[index].disk.image().friends.into_iter();
+            let friends = self.nodes[index].disk.all::<offst_funder::FriendRecord>().into_iter();
             let named = friends.filter(|(_, friend)| friend.name == *name).map(|(key, _)| (index, key));
             self.forgiven.extend(named);
         }

@@ -5,7 +5,7 @@ use super::World;
 use super::weather::owed_with_pending;
 use crate::reference::signed;
 use offst_crypto::PublicKey;
-use offst_funder::{LineKey, Part};
+use offst_funder::{AccountId, Part};
 use offst_ledger::{Account, Direction};
 use offst_proto::{Currency, RequestId};
 use std::collections::BTreeMap;
@@ -74,8 +74,8 @@ impl World {
             let account = self.nodes[index].find(*friend, currency);
             let account = account.filter(|account| account.active().is_some() && !account.is_recovering());
             let Some(after) = account.map(Worth::of) else { continue };
-            let line = LineKey { friend: *friend, currency: currency.clone() };
-            let times_collected = |id| self.nodes[index].notebook.times_collected(&line.hop(id));
+            let line = AccountId { friend: *friend, currency: currency.clone() };
+            let times_collected = |id| self.nodes[index].notebook.times_collected(&line.request(id));
             let denied = self.denied.get_mut(&place).expect("listed above");
             let before = denied.before.take().expect("looked above");
             denied.for_good.push(Loss::new(&before, &after, times_collected));
@@ -147,7 +147,7 @@ impl World {
             for currency in currencies {
                 let is_paid = |id: RequestId, part: &Part| {
                     let first = self.index(part.route[0]);
-                    let hop = LineKey { friend: self.key(index), currency: currency.clone() }.hop(id);
+                    let hop = AccountId { friend: self.key(index), currency: currency.clone() }.request(id);
                     self.replaced.contains(&index)
                         && (self.liars.contains(&first) || self.nodes[first].collected().contains(&hop))
                 };
@@ -169,8 +169,8 @@ impl World {
                 let accepted: i128 = self.liars.iter().map(|liar| self.given_up(index, *liar, currency)).sum();
                 let denied = self.denied.iter().filter(|((node, _, of), _)| *node == index && of == currency);
                 let denied = denied.map(|((_, friend, _), denied)| {
-                    let line = LineKey { friend: *friend, currency: currency.clone() };
-                    denied.credits(|id| node.has_noted(id), |id| node.notebook.times_collected(&line.hop(id)))
+                    let line = AccountId { friend: *friend, currency: currency.clone() };
+                    denied.credits(|id| node.has_noted(id), |id| node.notebook.times_collected(&line.request(id)))
                 });
                 let denied: i128 = denied.sum();
                 assert!(
@@ -192,9 +192,9 @@ impl World {
         let reports = reports.filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
         let misjudged = reports.into_iter().filter_map(|((id, from), report)| {
-            let line = |friend| LineKey { friend, currency: currency.clone() };
-            let came = *self.nodes[self.index(from?)].requests().get(&line(self.key(index)).hop(id))?;
-            let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.line.currency == *currency);
+            let line = |friend| AccountId { friend, currency: currency.clone() };
+            let came = *self.nodes[self.index(from?)].requests().get(&line(self.key(index)).request(id))?;
+            let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.account.currency == *currency);
             let (_, went) = onward.next()?;
             Some(signed(report.fee) - (signed(came) - signed(*went)))
         });
@@ -208,12 +208,12 @@ impl World {
         let reports = self.nodes[index].past.iter().flat_map(|disk| &disk.forwarded);
         let reports = reports.filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
-        let line = LineKey { friend: self.key(index), currency: currency.clone() };
+        let line = AccountId { friend: self.key(index), currency: currency.clone() };
         let undone = reports.into_iter().filter(|((id, from), report)| {
             let Some(from) = from.map(|from| self.index(from)) else { return false };
             let to = self.index(report.to);
             let is_between = self.liars.contains(&to) && !self.liars.contains(&from);
-            is_between && !self.nodes[from].has_paid(id) && !self.nodes[to].disk.collected.contains(&line.hop(*id))
+            is_between && !self.nodes[from].has_paid(id) && !self.nodes[to].disk.collected.contains(&line.request(*id))
         });
         undone.map(|(_, report)| signed(report.amount + report.fee)).sum()
     }

@@ -41,7 +41,8 @@ use meeting::Meeting;
 use notebook::{CarefulSigner, Notebook};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
 use offst_funder::{
-    Command, CommandId, ConnectionId, Effects, Environment, Funder, HopKey, Input, LineKey, Payment, Reply, Timing,
+    AccountId, Command, CommandId, ConnectionId, Effects, Environment, Funder, Input, Payment, Reply, RequestRef,
+    Timing,
 };
 use offst_ledger::Account;
 use offst_proto::fee_bound::FeeBounds;
@@ -218,9 +219,9 @@ pub struct World {
     /// Friends that their owners would remove with any balance.
     forgiven: BTreeSet<(usize, PublicKey)>,
     /// The most that owners ever allowed to be written off without asking, credits.
-    allowed: BTreeMap<(usize, LineKey), u128>,
+    allowed: BTreeMap<(usize, AccountId), u128>,
     /// What was collected after it had been written off so.
-    collected_anyway: BTreeSet<(usize, HopKey)>,
+    collected_anyway: BTreeSet<(usize, RequestRef)>,
     liars_are_gone: bool,
     /// Nodes that have lost state and have not got everything back yet.
     lost: BTreeSet<usize>,
@@ -336,7 +337,7 @@ impl World {
                 let random = Box::new(Dice::new(dice.throw()));
                 Node {
                     key: public_key(seed),
-                    funder: Some(Funder::restore(public_key(seed), Disk::default().image()).expect("an empty disk")),
+                    funder: Some(Funder::restore(public_key(seed), Disk::default().rows()).expect("an empty disk")),
                     environment: Environment {
                         signer,
                         verifier,

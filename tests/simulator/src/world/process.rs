@@ -87,7 +87,7 @@ impl World {
         {
             return;
         }
-        node.funder = Some(Funder::restore(node.key, node.disk.image()).expect("the disk can be read"));
+        node.funder = Some(Funder::restore(node.key, node.disk.rows()).expect("the disk can be read"));
         node.booted = self.time;
         node.heard_on.clear();
         node.asked_in_doubt.clear();

@@ -70,7 +70,7 @@ impl World {
     /// When a node took something else.
     pub(crate) fn check_rates(&self, index: usize) {
         for (hop, went) in self.nodes[index].requests() {
-            let currency = &hop.line.currency;
+            let currency = &hop.account.currency;
             let Some(asked) = self.rates.asked.get(&(index, hop.id, currency.clone())) else { continue };
             let is_right = asked.iter().any(|asked| {
                 let name = super::name(self.index(asked.from));

@@ -123,7 +123,7 @@ impl World {
         if self.nodes[victim].find(self.key(liar), currency).is_none_or(|account| !account.is_recovering()) {
             return;
         }
-        let line = offst_funder::LineKey { friend: key, currency: currency.clone() };
+        let line = offst_funder::AccountId { friend: key, currency: currency.clone() };
         let rows = self.nodes[liar].disk.evidence(&line);
         let now_ms = self.now(liar).unix_ms;
         let (frames, _) = account.evidence(rows, now_ms, self.signer(liar));
