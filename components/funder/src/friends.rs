@@ -244,7 +244,7 @@ impl Batch<'_> {
                 AccountEvent::Aborted(id) => self.aborted(&line.hop(id)),
                 AccountEvent::Collected { id, preimage } => self.collected(&line.hop(id), preimage),
                 AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.hop(id), reason, hop),
-                AccountEvent::LineChanged => self.friend_changed(line.friend),
+                AccountEvent::LimitChanged => self.friend_changed(line.friend),
                 AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(line, &released, &dropped),
             }
         }

@@ -94,7 +94,7 @@ impl Marks {
                 Event::Collected { id, .. } | Event::Cancelled { id, .. } => {
                     self.pendings.insert((Direction::Outgoing, *id));
                 }
-                Event::LineChanged | Event::EpochBegan { .. } => {}
+                Event::LimitChanged | Event::EpochBegan { .. } => {}
             }
         }
     }

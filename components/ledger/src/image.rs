@@ -8,7 +8,7 @@ use crate::key::{AccountKey, Side};
 use crate::log::Log;
 use crate::negotiation::{Agreement, Floor, Negotiation};
 use crate::pending::{Direction, Pending};
-use crate::recovery::{Head, Link, Recovery, Trust};
+use crate::recovery::{AccountRecovery, Head, Link, StateTrust};
 use crate::replay::{Checkpoint, Replay};
 use crate::stop::StopReason;
 use crate::view::View;
@@ -78,7 +78,7 @@ impl Account {
                 changes.push(AccountChange::Checkpoint(set));
             }
             let touched: Vec<_> = if marks.clear {
-                epoch.pendings.iter().map(|(key, _)| key).collect()
+                epoch.local_view.iter().map(|(key, _)| key).collect()
             } else {
                 marks.pendings.iter().copied().collect()
             };
@@ -123,8 +123,8 @@ impl Account {
             let signed = account.epoch.as_mut().map(|epoch| {
                 epoch.queue_next = 0;
                 let view = epoch.signed_view();
-                let said = std::mem::take(&mut epoch.unacknowledged).into_iter().map(|said| said.wire);
-                (view, said.collect::<Vec<_>>())
+                let sent = std::mem::take(&mut epoch.unacknowledged).into_iter().map(|sent| sent.wire);
+                (view, sent.collect::<Vec<_>>())
             });
             (account, signed)
         };
@@ -150,7 +150,7 @@ impl Account {
         let mut marks = Marks::default();
         if let Some(epoch) = &mut epoch {
             for (direction, id, pending) in image.pendings {
-                epoch.pendings.set((direction, id), Some(pending));
+                epoch.local_view.set((direction, id), Some(pending));
             }
             for (counter, QueuedOperation { operation, amount }) in image.queue {
                 epoch.queue_next = epoch.queue_next.max(counter + 1);
@@ -180,8 +180,8 @@ impl Account {
             encoder.value(&epoch.acknowledged.1);
             encoder.u64(epoch.acknowledging);
             encoder.bool(epoch.owes_acknowledgement);
-            encoder.count(epoch.window_of_friend.len());
-            for seq in &epoch.window_of_friend {
+            encoder.count(epoch.peer_window.len());
+            for seq in &epoch.peer_window {
                 encoder.u64(*seq);
             }
             encoder.u8(epoch.kept.checkpoint_of.map_or(0, |side| 1 + side as u8));
@@ -216,7 +216,7 @@ fn follow_again(
     if !is_whole {
         return Err(DecodeError::invalid("the number of stored statements"));
     }
-    epoch.seen = followed.seen;
+    epoch.peer_view = followed.peer_view;
     epoch.unacknowledged = followed.unacknowledged;
     Ok(())
 }
@@ -232,7 +232,7 @@ fn decode_epoch(decoder: &mut Decoder<'_>, agreement: Agreement) -> Result<Epoch
         acknowledged: (decoder.u64()?, decoder.value()?),
         acknowledging: decoder.u64()?,
         owes_acknowledgement: decoder.bool()?,
-        window_of_friend: {
+        peer_window: {
             let count = decoder.count(UNACKNOWLEDGED_MAX, "the friend's window")?;
             (0..count).map(|_| decoder.u64()).collect::<Result<_, _>>()?
         },
@@ -245,8 +245,8 @@ fn decode_epoch(decoder: &mut Decoder<'_>, agreement: Agreement) -> Result<Epoch
             },
             from: [decoder.u64()?, decoder.u64()?],
         },
-        pendings: View::default(),
-        seen: View::default(),
+        local_view: View::default(),
+        peer_view: View::default(),
         queue: BTreeMap::new(),
         queue_next: 0,
         unacknowledged: VecDeque::new(),
@@ -254,9 +254,10 @@ fn decode_epoch(decoder: &mut Decoder<'_>, agreement: Agreement) -> Result<Epoch
     })
 }
 
-const TRUST: [Trust; 4] = [Trust::Sound, Trust::Shown, Trust::Doubtful, Trust::Restored];
+const STATE_TRUST: [StateTrust; 4] =
+    [StateTrust::Current, StateTrust::PeerLostState, StateTrust::Suspect, StateTrust::Recovered];
 
-fn encode_recovery(encoder: &mut Encoder, recovery: &Recovery) {
+fn encode_recovery(encoder: &mut Encoder, recovery: &AccountRecovery) {
     encoder.u8(recovery.trust as u8);
     let claims = recovery.claims.values();
     encoder.count(claims.clone().count());
@@ -273,8 +274,9 @@ fn encode_recovery(encoder: &mut Encoder, recovery: &Recovery) {
     }
 }
 
-fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<Recovery, DecodeError> {
-    let trust = *TRUST.get(usize::from(decoder.u8()?)).ok_or(DecodeError::invalid("how far an account is trusted"))?;
+fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<AccountRecovery, DecodeError> {
+    let trust =
+        *STATE_TRUST.get(usize::from(decoder.u8()?)).ok_or(DecodeError::invalid("how far an account is trusted"))?;
     let claims: Vec<Operation> = decoder.list(4 * PENDING_MAX, "the claims of an account")?;
     let claims = claims.into_iter().filter_map(|claim| Some((claim.request_id()?, claim))).collect();
     let at_least = if decoder.bool()? {
@@ -284,7 +286,7 @@ fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<Recovery, DecodeError> {
     } else {
         None
     };
-    Ok(Recovery { trust, claims, at_least, link: Link::default() })
+    Ok(AccountRecovery { trust, claims, at_least, link: Link::default() })
 }
 
 fn encode_log(encoder: &mut Encoder, log: &Log) {

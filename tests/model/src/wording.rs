@@ -161,7 +161,7 @@ pub fn model_events(events: &[offst_ledger::Event]) -> Vec<Event> {
             Real::Aborted(id) => list.push(Event::Aborted(model_id(*id))),
             Real::Collected { id, preimage } => list.push(Event::Collected(model_id(*id), model_preimage(preimage))),
             Real::Cancelled { id, .. } => list.push(Event::Cancelled(model_id(*id))),
-            Real::LineChanged => {}
+            Real::LimitChanged => {}
             Real::EpochBegan { released, dropped, .. } => {
                 list.push(Event::Began);
                 list.extend(released.iter().map(|id| Event::Released(model_id(*id))));

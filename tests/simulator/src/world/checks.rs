@@ -66,7 +66,7 @@ impl World {
         let node = &self.nodes[index];
         for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
             let key = (index, friend, account.key().currency.clone());
-            let goes_on = account.active().is_some() && account.is_resumed() && !account.is_in_doubt();
+            let goes_on = account.active().is_some() && account.is_resumed() && !account.is_suspect();
             let Some(epoch) = account.epoch().filter(|_| goes_on) else {
                 self.lines.remove(&key);
                 continue;

@@ -154,7 +154,7 @@ impl World {
                 let node = &self.nodes[index];
                 // A friend that has disabled this node shows it nothing of what was lost.
                 let mut of_currency = node.accounts().filter(|(_, account)| account.key().currency == *currency);
-                if of_currency.any(|(_, account)| account.is_in_doubt()) {
+                if of_currency.any(|(_, account)| account.is_suspect()) {
                     continue;
                 }
                 let must = node.records(currency, is_paid) - self.misjudged_fees(index, currency);
