@@ -8,8 +8,10 @@
 pub mod account;
 pub mod canonical;
 pub mod chain;
+mod chain_model;
 pub mod distrust;
 pub mod epoch;
+pub mod fingerprint;
 pub mod friends;
 pub mod liar;
 pub mod line;
@@ -24,5 +26,6 @@ pub mod rules;
 pub mod scenarios;
 pub mod search;
 pub mod settled;
+mod view;
 pub mod wording;
 pub mod worlds;

@@ -1,10 +1,11 @@
 //! What the reduced search leaves out makes no difference: it says the same as the whole one where that comes to its end, and
 //! what [`offst_model::reduction`] rests on is tried in every state.
 
+use offst_model::fingerprint::Names;
 use offst_model::reduction::Reduced;
 use offst_model::rules::Rules;
 use offst_model::scenarios::{Scenario, World, all};
-use offst_model::search::{Names, Reduction};
+use offst_model::search::Reduction;
 use std::collections::HashSet;
 
 fn scenario(name: &str) -> Scenario {
