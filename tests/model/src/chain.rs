@@ -1,14 +1,14 @@
 //! Buyer, mediator, seller: payments over two accounts (protocol section 2). Each of the three may lie; liars share all they
 //! know.
 //!
-//! Line 0 is the account of buyer and mediator, line 1 that of mediator and seller. On each line the end nearer to the buyer
-//! is end 0.
+//! Pair 0 is the account of buyer and mediator, pair 1 that of mediator and seller. On each the end nearer to the buyer is
+//! end 0.
 
 use crate::account::Account;
 use crate::epoch::Epoch;
 use crate::liar::Repertoire;
-use crate::line::{Frame, Line};
 use crate::log::{Operation, Side};
+use crate::pair::{AccountPair, Frame};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
 
@@ -31,13 +31,13 @@ pub struct Chain {
     pub payments: usize,
     /// Who lies.
     pub liars: Vec<usize>,
-    /// Which end of each line has the smaller key.
+    /// Which end of each pair has the smaller key.
     pub smaller_keys: [Side; 2],
-    /// What each end of a line lets the other owe.
+    /// What each end of a pair lets the other owe.
     pub limit: u8,
-    /// An end signs only while fewer frames than this are on their way from it; 0: it signs at once.
+    /// An end signs only while fewer frames than this of it are in flight; 0: it signs at once.
     pub in_flight: usize,
-    /// The mediator may set the limit of its friend on this line to so much, once.
+    /// The mediator may set the limit of its friend on this pair to so much, once.
     pub lowered: Option<(usize, u8)>,
     /// How often a process may die.
     pub crashes: u8,
@@ -84,7 +84,7 @@ impl Default for Chain {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChainState {
     /// The two accounts.
-    pub lines: Vec<Line>,
+    pub pairs: Vec<AccountPair>,
     /// Which payments have begun.
     pub begun: [bool; REQUESTS],
     pub(crate) is_lowered: bool,
@@ -116,7 +116,7 @@ pub enum ChainAction {
     Refuse(Id),
     /// The seller takes its credits.
     Collect(Id),
-    /// The mediator's owner accepts the terms of the friend on this line.
+    /// The mediator's owner accepts the terms of the friend on this pair.
     Accept(usize),
     /// An end signs what waits.
     Sign(usize, Side),
@@ -124,17 +124,17 @@ pub enum ChainAction {
     Deliver(usize, Side),
     /// Two friends connect.
     Connect(usize),
-    /// The mediator lowers the limit of its friend on this line.
+    /// The mediator lowers the limit of its friend on this pair.
     Lower(usize, u8),
     /// A node dies, and starts again.
     Crash(usize),
-    /// A liar says something to the honest end of a line.
+    /// A liar says something to the honest end of a pair.
     Lie(usize, Frame),
 }
 
 /// The stage of a request on an account.
 pub(crate) fn pending(account: &Account, direction: Direction, id: Id) -> Option<Stage> {
-    Some(account.epoch.as_ref()?.pendings.find(direction, id)?.stage)
+    Some(account.epoch.as_ref()?.local_view.find(direction, id)?.stage)
 }
 
 /// Whether a signed Commit binds this end.
@@ -154,33 +154,33 @@ impl Chain {
         !self.liars.contains(&node)
     }
 
-    /// Which end of this line a node has.
-    pub fn side(line: usize, node: usize) -> Side {
-        (node - line).try_into().expect("a node of this line")
+    /// Which end of this pair a node has.
+    pub fn side(pair: usize, node: usize) -> Side {
+        (node - pair).try_into().expect("a node of this pair")
     }
 
     /// What must be done or said before all are at rest.
     pub fn due(&self, state: &ChainState, actions: &mut Vec<ChainAction>) {
-        for (number, line) in state.lines.iter().enumerate() {
-            let honest = |side: Side| line.ends[usize::from(side)].as_ref();
-            if !line.connected && (honest(0).is_some() || honest(1).is_some()) {
+        for (number, pair) in state.pairs.iter().enumerate() {
+            let honest = |side: Side| pair.ends[usize::from(side)].as_ref();
+            if !pair.connected && (honest(0).is_some() || honest(1).is_some()) {
                 actions.push(ChainAction::Connect(number));
             }
             for side in 0..2 {
                 let Some(account) = honest(side) else { continue };
-                if !line.wire[usize::from(side)].is_empty() {
+                if !pair.wire[usize::from(side)].is_empty() {
                     actions.push(ChainAction::Deliver(number, side));
                 }
                 let epoch = account.active().filter(|_| account.resumed);
                 let waits = epoch.is_some_and(|epoch| !epoch.queue.is_empty() || epoch.owes_acknowledgement);
-                if waits && line.wire[usize::from(1 - side)].len() < self.in_flight.max(1) {
+                if waits && pair.wire[usize::from(1 - side)].len() < self.in_flight.max(1) {
                     actions.push(ChainAction::Sign(number, side));
                 }
             }
         }
         for id in 0..REQUESTS as Id {
             if self.is_honest(BUYER) {
-                let account = state.lines[0].end(0);
+                let account = state.pairs[0].end(0);
                 let stage = pending(account, Direction::Outgoing, id);
                 if account.stopped.is_none() && matches!(stage, Some(Stage::Responded(_))) {
                     actions.push(ChainAction::Commit(id));
@@ -190,14 +190,14 @@ impl Chain {
                 }
             }
             if self.is_honest(MEDIATOR) {
-                let is_there = pending(state.lines[0].end(1), Direction::Incoming, id).is_some();
-                let may_end = !is_bound(state.lines[1].end(0), id) || self.rules == Rules::TimerEndsCommitted;
+                let is_there = pending(state.pairs[0].end(1), Direction::Incoming, id).is_some();
+                let may_end = !is_bound(state.pairs[1].end(0), id) || self.rules == Rules::TimerEndsCommitted;
                 if is_there && may_end {
                     actions.push(ChainAction::TimeOut(id));
                 }
             }
             if self.is_honest(SELLER) {
-                let account = state.lines[1].end(1);
+                let account = state.pairs[1].end(1);
                 let stage = pending(account, Direction::Incoming, id);
                 if account.stopped.is_none() && stage == Some(Stage::Requested) {
                     actions.push(ChainAction::Respond(id));
@@ -219,10 +219,10 @@ impl Chain {
             return true;
         }
         if self.is_honest(MEDIATOR) {
-            return state.lines[0].taken[1][usize::from(id)];
+            return state.pairs[0].taken[1][usize::from(id)];
         }
-        let seller = state.lines[1].end(1);
+        let seller = state.pairs[1].end(1);
         let waits = |epoch: &Epoch| epoch.queue.contains(&(Operation::Collect(id, id), PRICE));
-        state.lines[1].taken[1][usize::from(id)] && !seller.epoch.as_ref().is_some_and(waits)
+        state.pairs[1].taken[1][usize::from(id)] && !seller.epoch.as_ref().is_some_and(waits)
     }
 }

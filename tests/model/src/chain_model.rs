@@ -5,9 +5,9 @@ use crate::chain::{BUYER, Chain, ChainAction, ChainState, FEE, MEDIATOR, PRICE, 
 use crate::epoch::{Epoch, Event};
 use crate::friends::{is_seen_alike, is_sound};
 use crate::liar::{greeting, lies, resumes};
-use crate::line::{Command, Ending, Frame, Line, Noted, Outcome, small};
 use crate::log::Side;
-use crate::play::{Move, Notes, Play, Staged, noted_properties};
+use crate::pair::{AccountPair, Command, Ending, Frame, Noted, Outcome, small};
+use crate::play::{ExecutedCommand, Notes, Play, Staged, noted_properties};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
 use crate::settled::{is_accusation, is_covered, is_credited, is_settled, may_mediator_accept, worth};
@@ -15,10 +15,10 @@ use stateright::{Model, Property};
 
 impl Chain {
     /// What an account's news means for its node, in the same transaction.
-    fn react(&self, play: &mut Play, line: usize, side: Side, outcome: &Outcome) {
-        let node = line + usize::from(side);
+    fn react(&self, play: &mut Play, pair: usize, side: Side, outcome: &Outcome) {
+        let node = pair + usize::from(side);
         for event in &outcome.events {
-            match (node, line, *event) {
+            match (node, pair, *event) {
                 (BUYER, _, Event::Responded(id)) => {
                     // Only the destination's own lock will do.
                     let lock = pending(play.end(0, 0), Direction::Outgoing, id);
@@ -28,7 +28,8 @@ impl Chain {
                 }
                 (SELLER, _, Event::Requested(id, is_refused)) => {
                     let epoch = play.end(1, 1).epoch.as_ref();
-                    let amount = epoch.and_then(|epoch| epoch.pendings.find(Direction::Incoming, id)).map(|p| p.amount);
+                    let amount =
+                        epoch.and_then(|epoch| epoch.local_view.find(Direction::Incoming, id)).map(|p| p.amount);
                     if is_refused || amount != Some(PRICE) {
                         play.tell(1, 1, Command::Cancel(id));
                     }
@@ -41,60 +42,60 @@ impl Chain {
                 _ => {}
             }
         }
-        let is_loose = |id: Id| is_uncommitted(play.end(line, side), id);
+        let is_loose = |id: Id| is_uncommitted(play.end(pair, side), id);
         if outcome.stopped && node == MEDIATOR && (0..REQUESTS as Id).any(is_loose) {
-            return self.end_uncommitted(play, line, side);
+            return self.end_uncommitted(play, pair, side);
         }
         for touched in 0..2 {
             if (touched..=touched + 1).contains(&node) {
-                let has_stopped = touched == line && outcome.stopped;
+                let has_stopped = touched == pair && outcome.stopped;
                 play.show_terms(touched, Self::side(touched, node), has_stopped);
             }
         }
     }
 
     /// What no signed Commit binds on an account that stopped ends now, on the other account too.
-    fn end_uncommitted(&self, play: &mut Play, line: usize, side: Side) {
+    fn end_uncommitted(&self, play: &mut Play, pair: usize, side: Side) {
         for id in 0..REQUESTS as Id {
-            if is_uncommitted(play.end(line, side), id) {
+            if is_uncommitted(play.end(pair, side), id) {
                 give_up(play, id);
             }
         }
         for touched in 0..2 {
-            play.show_terms(touched, Self::side(touched, MEDIATOR), touched == line);
+            play.show_terms(touched, Self::side(touched, MEDIATOR), touched == pair);
         }
     }
 }
 
 impl Staged for Chain {
-    fn fresh(&self) -> Vec<Line> {
-        let end = |line: usize, side: Side| {
-            self.is_honest(line + usize::from(side))
-                .then(|| Account::open(side, self.smaller_keys[line], 0, self.limit))
+    fn fresh(&self) -> Vec<AccountPair> {
+        let end = |pair: usize, side: Side| {
+            self.is_honest(pair + usize::from(side))
+                .then(|| Account::open(side, self.smaller_keys[pair], 0, self.limit))
         };
-        [0, 1].map(|line| Line::new([end(line, 0), end(line, 1)])).into()
+        [0, 1].map(|pair| AccountPair::new([end(pair, 0), end(pair, 1)])).into()
     }
 
-    fn beginning(&self) -> (ChainState, Vec<Move>) {
+    fn beginning(&self) -> (ChainState, Vec<ExecutedCommand>) {
         let mut play = Play::new(self.fresh(), self.rules);
-        for line in 0..2 {
+        for pair in 0..2 {
             let honest: Vec<Side> =
-                [0u8, 1].into_iter().filter(|side| play.lines[line].ends[usize::from(*side)].is_some()).collect();
+                [0u8, 1].into_iter().filter(|side| play.pairs[pair].ends[usize::from(*side)].is_some()).collect();
             match honest[..] {
                 [one] => {
-                    play.tell(line, one, Command::Connect);
-                    while let Some(frame) = greeting(play.end(line, one), self.limit) {
-                        play.tell(line, one, Command::Hear(frame));
-                        play.tell(line, one, Command::Sign);
+                    play.tell(pair, one, Command::Connect);
+                    while let Some(frame) = greeting(play.end(pair, one), self.limit) {
+                        play.tell(pair, one, Command::Receive(frame));
+                        play.tell(pair, one, Command::Sign);
                     }
                 }
-                [_, _] => play.meet(line),
+                [_, _] => play.meet(pair),
                 _ => {}
             }
-            play.lines[line].renumber();
+            play.pairs[pair].renumber();
         }
         let state = ChainState {
-            lines: play.lines,
+            pairs: play.pairs,
             begun: [false; REQUESTS],
             is_lowered: false,
             crashes: self.crashes,
@@ -104,12 +105,12 @@ impl Staged for Chain {
             accused: false,
             found_out: false,
         };
-        (state, play.moves)
+        (state, play.executed)
     }
 
-    fn play(&self, state: &ChainState, action: &ChainAction) -> (ChainState, Vec<Move>) {
+    fn play(&self, state: &ChainState, action: &ChainAction) -> (ChainState, Vec<ExecutedCommand>) {
         let mut after = state.clone();
-        let mut play = Play::new(std::mem::take(&mut after.lines), self.rules);
+        let mut play = Play::new(std::mem::take(&mut after.pairs), self.rules);
         match action {
             ChainAction::Ask(id) => {
                 after.begun[usize::from(*id)] = true;
@@ -133,34 +134,34 @@ impl Staged for Chain {
                 play.tell(1, 1, Command::Collect(*id, *id));
                 play.show_terms(1, 1, false);
             }
-            ChainAction::Accept(line) => {
+            ChainAction::Accept(pair) => {
                 after.accepts -= 1;
-                let side = Self::side(*line, MEDIATOR);
-                let outcome = play.tell(*line, side, Command::Accept);
-                play.tell(*line, side, Command::Show);
-                self.react(&mut play, *line, side, &outcome);
+                let side = Self::side(*pair, MEDIATOR);
+                let outcome = play.tell(*pair, side, Command::Accept);
+                play.tell(*pair, side, Command::Show);
+                self.react(&mut play, *pair, side, &outcome);
             }
-            ChainAction::Sign(line, side) => {
-                play.tell(*line, *side, Command::Sign);
+            ChainAction::Sign(pair, side) => {
+                play.tell(*pair, *side, Command::Sign);
             }
-            ChainAction::Deliver(line, side) => {
-                let outcome = play.tell(*line, *side, Command::Deliver);
-                let other = line + 1 - usize::from(*side);
-                after.accused |= self.is_honest(other) && is_accusation(play.end(*line, *side), &outcome);
-                self.react(&mut play, *line, *side, &outcome);
+            ChainAction::Deliver(pair, side) => {
+                let outcome = play.tell(*pair, *side, Command::Deliver);
+                let other = pair + 1 - usize::from(*side);
+                after.accused |= self.is_honest(other) && is_accusation(play.end(*pair, *side), &outcome);
+                self.react(&mut play, *pair, *side, &outcome);
             }
-            ChainAction::Connect(line) => {
-                play.tell(*line, 0, Command::Connect);
+            ChainAction::Connect(pair) => {
+                play.tell(*pair, 0, Command::Connect);
             }
-            ChainAction::Lower(line, limit) => {
+            ChainAction::Lower(pair, limit) => {
                 after.is_lowered = true;
-                play.tell(*line, Self::side(*line, MEDIATOR), Command::SetLimit(*limit));
+                play.tell(*pair, Self::side(*pair, MEDIATOR), Command::SetLimit(*limit));
             }
             ChainAction::Crash(node) => {
                 after.crashes -= 1;
-                for line in 0..2 {
-                    if (line..=line + 1).contains(node) && state.lines[line].connected {
-                        play.tell(line, Self::side(line, *node), Command::Crash);
+                for pair in 0..2 {
+                    if (pair..=pair + 1).contains(node) && state.pairs[pair].connected {
+                        play.tell(pair, Self::side(pair, *node), Command::Crash);
                     }
                 }
                 if *node == BUYER {
@@ -175,33 +176,33 @@ impl Staged for Chain {
                     }
                 }
             }
-            ChainAction::Lie(line, frame) => {
+            ChainAction::Lie(pair, frame) => {
                 match frame {
                     Frame::Statement(_) => after.statements -= 1,
                     Frame::Resume(_) => after.resumes -= 1,
                 }
-                let side = u8::from(self.is_honest(line + 1));
-                let outcome = play.tell(*line, side, Command::Hear(frame.clone()));
+                let side = u8::from(self.is_honest(pair + 1));
+                let outcome = play.tell(*pair, side, Command::Receive(frame.clone()));
                 after.found_out |= outcome.fault.is_some();
-                self.react(&mut play, *line, side, &outcome);
+                self.react(&mut play, *pair, side, &outcome);
             }
         }
         if self.in_flight == 0 {
-            for line in 0..2 {
-                for side in (0..2).filter(|side| self.is_honest(line + usize::from(*side))) {
-                    play.sign_what_waits(line, side);
+            for pair in 0..2 {
+                for side in (0..2).filter(|side| self.is_honest(pair + usize::from(*side))) {
+                    play.sign_what_waits(pair, side);
                 }
             }
         }
-        for line in &mut play.lines {
-            line.renumber();
+        for pair in &mut play.pairs {
+            pair.renumber();
         }
-        after.lines = play.lines;
-        (after, play.moves)
+        after.pairs = play.pairs;
+        (after, play.executed)
     }
 
-    fn lines<'a>(&self, state: &'a ChainState) -> &'a [Line] {
-        &state.lines
+    fn pairs<'a>(&self, state: &'a ChainState) -> &'a [AccountPair] {
+        &state.pairs
     }
 
     fn rules(&self) -> Rules {
@@ -218,7 +219,7 @@ fn give_up(play: &mut Play, id: Id) {
 fn from_upstream(play: &mut Play, event: Event) {
     match event {
         Event::Requested(id, is_refused) => {
-            let amount = play.end(0, 1).epoch.as_ref().and_then(|epoch| epoch.pendings.find(Direction::Incoming, id));
+            let amount = play.end(0, 1).epoch.as_ref().and_then(|epoch| epoch.local_view.find(Direction::Incoming, id));
             let onward = amount.map_or(0, |pending| pending.amount).saturating_sub(FEE);
             let is_forwarded = !is_refused
                 && onward > 0
@@ -285,7 +286,7 @@ fn from_downstream(play: &mut Play, event: Event) {
 
 impl Notes for ChainState {
     fn has(&self, happened: fn(&Noted) -> bool) -> bool {
-        self.lines.iter().any(|line| happened(&line.noted))
+        self.pairs.iter().any(|pair| happened(&pair.noted))
     }
 }
 
@@ -300,34 +301,34 @@ impl Model for Chain {
     fn actions(&self, state: &ChainState, actions: &mut Vec<ChainAction>) {
         self.due(state, actions);
         if self.is_honest(BUYER) {
-            let room = state.lines[0].end(0).active().map_or(0, Epoch::send_room);
+            let room = state.pairs[0].end(0).active().map_or(0, Epoch::send_room);
             let ids = (0..self.payments).filter(|id| !state.begun[*id] && room >= PRICE + FEE);
             actions.extend(ids.map(|id| ChainAction::Ask(id as Id)));
         }
-        let is_open = |line: usize| state.lines[line].end(Self::side(line, MEDIATOR)).active().is_some();
-        if let Some((line, limit)) = self.lowered.filter(|(line, _)| !state.is_lowered && is_open(*line)) {
-            actions.push(ChainAction::Lower(line, limit));
+        let is_open = |pair: usize| state.pairs[pair].end(Self::side(pair, MEDIATOR)).active().is_some();
+        if let Some((pair, limit)) = self.lowered.filter(|(pair, _)| !state.is_lowered && is_open(*pair)) {
+            actions.push(ChainAction::Lower(pair, limit));
         }
         if state.crashes > 0 {
             let mortals = self.mortals.iter().copied().filter(|node| self.is_honest(*node));
             actions.extend(mortals.map(ChainAction::Crash));
         }
-        for line in 0..2 {
-            let nodes = [line, line + 1];
-            if state.accepts > 0 && self.is_honest(MEDIATOR) && may_mediator_accept(state, line) {
-                actions.push(ChainAction::Accept(line));
+        for pair in 0..2 {
+            let nodes = [pair, pair + 1];
+            if state.accepts > 0 && self.is_honest(MEDIATOR) && may_mediator_accept(state, pair) {
+                actions.push(ChainAction::Accept(pair));
             }
             let Some(side) = (0..2).find(|side| self.is_honest(nodes[*side]) && !self.is_honest(nodes[1 - *side]))
             else {
                 continue;
             };
-            let honest = state.lines[line].end(side as Side);
+            let honest = state.pairs[pair].end(side as Side);
             if state.statements > 0 {
                 let said = lies(honest, &self.repertoire, |id| self.knows(state, id));
-                actions.extend(said.into_iter().map(|frame| ChainAction::Lie(line, frame)));
+                actions.extend(said.into_iter().map(|frame| ChainAction::Lie(pair, frame)));
             }
             if state.resumes > 0 {
-                actions.extend(resumes(honest).into_iter().map(|frame| ChainAction::Lie(line, frame)));
+                actions.extend(resumes(honest).into_iter().map(|frame| ChainAction::Lie(pair, frame)));
             }
         }
     }
@@ -338,11 +339,11 @@ impl Model for Chain {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("what is frozen is what is pending", |_, state: &ChainState| {
-                state.lines.iter().all(is_sound)
+            Property::always("the totals match the pending requests", |_, state: &ChainState| {
+                state.pairs.iter().all(is_sound)
             }),
             Property::always("both ends see the same when each has seen all: the sum is 0", |_, state: &ChainState| {
-                state.lines.iter().filter(|line| line.ends.iter().all(Option::is_some)).all(is_seen_alike)
+                state.pairs.iter().filter(|pair| pair.ends.iter().all(Option::is_some)).all(is_seen_alike)
             }),
             Property::always("no honest friend is accused", |_, state: &ChainState| !state.accused),
             Property::always("a signed commit downstream stands on one upstream", is_covered),
@@ -350,8 +351,8 @@ impl Model for Chain {
                 !model.is_honest(MEDIATOR) || worth(state) >= 0
             }),
             Property::always("no friend owes more than the limit it was given", |_, state: &ChainState| {
-                state.lines.iter().all(|line| {
-                    let ends = line.ends.iter().zip(line.highest_limit);
+                state.pairs.iter().all(|pair| {
+                    let ends = pair.ends.iter().zip(pair.highest_limit);
                     let epochs = ends.filter_map(|(end, limit)| Some((end.as_ref()?.epoch.as_ref()?, limit)));
                     epochs.into_iter().all(|(epoch, limit)| epoch.balance() <= small(limit))
                 })
@@ -361,15 +362,15 @@ impl Model for Chain {
             properties.push(Property::always(
                 "the buyer pays only with the seller credited",
                 |_, state: &ChainState| {
-                    let is_paid = |id: &usize| state.lines[0].endings[0][*id] == Some(Ending::Paid);
+                    let is_paid = |id: &usize| state.pairs[0].endings[0][*id] == Some(Ending::Paid);
                     (0..REQUESTS).filter(is_paid).all(|id| is_credited(state, id as Id))
                 },
             ));
             properties.push(Property::sometimes("the seller is paid", |_, state: &ChainState| {
-                state.lines[1].taken[1].contains(&true)
+                state.pairs[1].taken[1].contains(&true)
             }));
             properties.push(Property::sometimes("the buyer has paid", |model: &Self, state: &ChainState| {
-                (0..model.payments).all(|id| state.lines[0].endings[0][id] == Some(Ending::Paid))
+                (0..model.payments).all(|id| state.pairs[0].endings[0][id] == Some(Ending::Paid))
             }));
         }
         if self.liars.is_empty() {

@@ -53,51 +53,51 @@ pub enum Stage {
     Aborted,
 }
 
-/// A step that the stage forbids.
+/// A change that the stage forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Misstep;
+pub struct InvalidTransition;
 
 impl Stage {
     /// The downstream's Response. `Ok(None)`: it crossed with an Abort and is ignored.
     ///
     /// # Errors
-    /// [`Misstep`], as for all that follow.
-    pub fn respond(self, lock: Lock) -> Result<Option<Stage>, Misstep> {
+    /// [`InvalidTransition`], as for all that follow.
+    pub fn respond(self, lock: Lock) -> Result<Option<Stage>, InvalidTransition> {
         match self {
             Stage::Requested => Ok(Some(Stage::Responded(lock))),
             Stage::Aborted => Ok(None),
-            Stage::Responded(_) | Stage::Committed(_) => Err(Misstep),
+            Stage::Responded(_) | Stage::Committed(_) => Err(InvalidTransition),
         }
     }
 
     /// The upstream's Commit.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn commit(self) -> Result<Stage, Misstep> {
+    /// [`InvalidTransition`].
+    pub fn commit(self) -> Result<Stage, InvalidTransition> {
         match self {
             Stage::Responded(lock) => Ok(Stage::Committed(lock)),
-            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(InvalidTransition),
         }
     }
 
     /// The upstream's Abort: not after its Commit, and not twice.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn abort(self) -> Result<Stage, Misstep> {
+    /// [`InvalidTransition`].
+    pub fn abort(self) -> Result<Stage, InvalidTransition> {
         match self {
             Stage::Requested | Stage::Responded(_) => Ok(Stage::Aborted),
-            Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+            Stage::Committed(_) | Stage::Aborted => Err(InvalidTransition),
         }
     }
 
     /// The downstream's Collect: only what was committed, only for the preimage.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn collect(self, preimage: Lock) -> Result<(), Misstep> {
-        if self == Stage::Committed(preimage) { Ok(()) } else { Err(Misstep) }
+    /// [`InvalidTransition`].
+    pub fn collect(self, preimage: Lock) -> Result<(), InvalidTransition> {
+        if self == Stage::Committed(preimage) { Ok(()) } else { Err(InvalidTransition) }
     }
 
     /// Whether the upstream has promised to pay.
@@ -106,10 +106,10 @@ impl Stage {
     }
 }
 
-/// A request that freezes credits on one account.
+/// A request that holds credits on one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pending {
-    /// Credits frozen.
+    /// Credits held.
     pub amount: u8,
     /// How far it has come.
     pub stage: Stage,
@@ -117,9 +117,9 @@ pub struct Pending {
 
 /// All requests that are pending on an account, seen from one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Pendings([[Option<Pending>; REQUESTS]; 2]);
+pub struct PendingRequests([[Option<Pending>; REQUESTS]; 2]);
 
-impl Pendings {
+impl PendingRequests {
     /// One request, if it is pending.
     pub fn find(&self, direction: Direction, id: Id) -> Option<Pending> {
         self.0[direction as usize][usize::from(id)]
@@ -139,7 +139,7 @@ impl Pendings {
 
     /// Seen from the other end.
     pub fn mirrored(self) -> Self {
-        Pendings([self.0[1], self.0[0]])
+        PendingRequests([self.0[1], self.0[0]])
     }
 
     /// With the numbers of the two requests, and their locks, exchanged.
@@ -152,17 +152,17 @@ impl Pendings {
             },
             ..pending
         };
-        Pendings(self.0.map(|[first, second]| [second.map(exchange), first.map(exchange)]))
+        PendingRequests(self.0.map(|[first, second]| [second.map(exchange), first.map(exchange)]))
     }
 
-    /// Credits frozen in one direction.
+    /// Credits of the pending requests in one direction.
     pub fn sum(&self, wanted: Direction) -> u8 {
         self.list().filter(|(direction, ..)| *direction == wanted).map(|(.., pending)| pending.amount).sum()
     }
 
     /// Only the committed ones: what an Opening lets continue.
     pub fn committed(self) -> Self {
-        let mut kept = Pendings::default();
+        let mut kept = PendingRequests::default();
         for (direction, id, pending) in self.list().filter(|(.., pending)| pending.stage.is_committed()) {
             kept.place(direction, id, Some(pending));
         }

@@ -18,7 +18,7 @@ const SMALL: &[&str] = &["pay-one", "pay-one-crash", "stop", "resets-cross", "re
 #[test]
 fn both_searches_come_to_the_same() {
     let small = SMALL.iter().map(|name| scenario(name));
-    // These two are larger, and small enough while one statement of each end is under way.
+    // These two are larger, and small enough while one statement of each end is in flight.
     let larger = ["pay-both", "chain-limit"].map(|name| scenario(name).with_in_flight(1));
     for scenario in small.chain(larger) {
         let name = scenario.name;
