@@ -140,7 +140,7 @@ impl World {
         self.count_lie(liar, victim, Fault::ForgedEvidence);
         self.falsify_evidence(liar, &mut evidence, &mut statements);
         evidence.statements = statements.len() as u32;
-        let connection = self.connections[&super::pair(liar, victim)];
+        let connection = self.connections[&super::links::pair(liar, victim)];
         let author = self.key(liar);
         let verified = statements.into_iter().filter_map(|statement| statement.verify(&*self.verifier).ok());
         let verified: Vec<Verified<Statement>> = verified.collect();
