@@ -25,7 +25,7 @@ impl Batch<'_> {
 
     pub(crate) fn evidence_begins(&mut self, key: PublicKey, connection: ConnectionId, evidence: Evidence) {
         let (line, now_ms) = (AccountId::new(key, &evidence.currency), self.now.unix_ms);
-        if self.is_current(key, connection) && self.state.account(&line).is_some_and(Account::is_in_doubt) {
+        if self.is_current(key, connection) && self.state.account(&line).is_some_and(Account::is_suspect) {
             self.recover_left_out(key);
         }
         let outcome = self.with_account(&line, connection, |account, environment| {

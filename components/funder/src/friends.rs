@@ -243,7 +243,7 @@ impl Batch<'_> {
                 AccountEvent::Aborted(id) => self.aborted(&line.request(id)),
                 AccountEvent::Collected { id, preimage } => self.collected(&line.request(id), preimage),
                 AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.request(id), reason, hop),
-                AccountEvent::LineChanged => self.friend_changed(line.friend),
+                AccountEvent::LimitChanged => self.friend_changed(line.friend),
                 AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(line, &released, &dropped),
             }
         }

@@ -141,7 +141,7 @@ impl Batch<'_> {
             return;
         }
         let ms = now.saturating_sub(since.max(forward.counted_ms));
-        let line = self.state.active(&incoming.at(to).account).map_or(0, |epoch| epoch.send_line());
+        let line = self.state.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
         let weight = weight(forward.amount, line, ms, self.environment.timing.hold_ms);
         let lane = Self::lane(incoming, to);
         let held = self.held(&lane).saturating_add(weight).min(Holds::MAX);

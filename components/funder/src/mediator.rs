@@ -112,7 +112,7 @@ impl Batch<'_> {
         if !account.is_resumed() {
             return Err(CancelReason::Offline);
         }
-        account.active().map(|epoch| epoch.send_line()).ok_or(CancelReason::AccountStopped)
+        account.active().map(|epoch| epoch.total_send_capacity()).ok_or(CancelReason::AccountStopped)
     }
 
     /// What could be sent to a friend now, credits; 0 when nothing new may use the line.

@@ -57,7 +57,7 @@ impl Batch<'_> {
         let is_promised = account
             .outgoing(claim.id)
             .is_some_and(|pending| pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock));
-        is_promised || account.is_in_doubt() && self.is_paid_by_another(line, claim)
+        is_promised || account.is_suspect() && self.is_paid_by_another(line, claim)
     }
 
     /// Whether another friend has committed to us what this one would collect, and nobody else can.
@@ -107,7 +107,7 @@ impl Batch<'_> {
             let key = account.key();
             key.currency == line.currency
                 && key.remote != line.friend
-                && account.is_in_doubt()
+                && account.is_suspect()
                 && !is_for_people(account)
         });
         awaited.next().map(|(friend, _)| friend.record.name.as_str())

@@ -352,7 +352,7 @@ impl Batch<'_> {
         {
             self.outputs.push(Output::Send(line.friend, connection, reply));
         }
-        if outcome.restored {
+        if outcome.recovered {
             if remembered > before {
                 self.something_was_lost();
             }

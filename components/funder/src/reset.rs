@@ -18,7 +18,7 @@ impl Batch<'_> {
         let key = self.friend_key(name)?;
         let line = AccountId::new(key, currency);
         let account = self.friend_account(name, currency)?;
-        let (status, is_in_doubt) = (account.status(), account.is_in_doubt());
+        let (status, is_in_doubt) = (account.status(), account.is_suspect());
         // Where both have lost something, nothing better will come.
         let is_for_people = matches!(status, Status::Inconsistent { reason: Some(StopReason::BothStatesLost), .. });
         if account.waits_for_evidence() && status != Status::Consistent && !is_for_people {

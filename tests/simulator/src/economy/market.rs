@@ -2,9 +2,9 @@
 
 use super::flow::Flow;
 use super::measure::{Deal, Failure, Outcome, Sample};
+use super::options::{CREDITS_PER_RATING, Options, amount, buyer_and_seller};
 use super::person::{Friend, Person};
 use super::trust::TrustNetwork;
-use super::{CREDITS_PER_RATING, Options};
 use crate::keys::{Dice, FakeVerifier, public_key};
 use crate::trace::Trace;
 use offst_crypto::PublicKey;
@@ -470,8 +470,8 @@ impl Market {
         let mean_ms = 3_600_000.0 / self.options.payments_per_hour as f64;
         let pause = (-mean_ms * (1.0 - self.dice.fraction()).ln()).round();
         self.plan(pause as u64, Event::Deal);
-        let [buyer, seller] = super::buyer_and_seller(&mut self.dice, self.people.len());
-        let amount = super::amount(&mut self.dice);
+        let [buyer, seller] = buyer_and_seller(&mut self.dice, self.people.len());
+        let amount = amount(&mut self.dice);
         let possible = self.flow.carries(buyer, seller, amount);
         let findable = possible && self.finds(buyer, seller, amount, PARTS_MAX, Fees::Taken);
         self.outcome.deals.push(Deal {

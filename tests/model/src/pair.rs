@@ -1,5 +1,5 @@
-//! A line between two friends: both ends of an account and what is on its way. Every step of every model is a [`Command`]
-//! to one end of a line, so that the same commands can be given to the ledger (see [`crate::replay`]).
+//! Both ends of an account, and the frames in flight between them. Every step of every model is a [`Command`] to one end,
+//! so that the same commands can be given to the ledger (see [`crate::replay`]).
 
 use crate::account::{Account, StopReason};
 use crate::epoch::{Event, Fault};
@@ -54,7 +54,7 @@ pub enum Command {
     /// Both connect and say where they stand.
     Connect,
     /// A liar at the other end says this.
-    Hear(Frame),
+    Receive(Frame),
 }
 
 impl Command {
@@ -106,12 +106,12 @@ pub enum Ending {
     Released,
 }
 
-/// An account with both its ends. An end that lies has no state: it knows everything, and says whatever it likes.
+/// An account with both its ends. An end that lies has no state: it knows everything, and may say anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Line {
+pub struct AccountPair {
     /// The honest ends.
     pub ends: [Option<Account>; 2],
-    /// Frames on their way to the end of the same index.
+    /// Frames in flight to the end of the same index.
     pub wire: [Vec<Frame>; 2],
     /// Both are connected.
     pub connected: bool,
@@ -127,11 +127,11 @@ pub struct Line {
     pub noted: Noted,
 }
 
-impl Line {
-    /// A line whose two ends have never met. `None`: a liar.
+impl AccountPair {
+    /// An account whose two ends have never connected. `None`: a liar.
     pub fn new(ends: [Option<Account>; 2]) -> Self {
         let limit = |end: &Option<Account>| end.as_ref().map_or(0, |account| account.limit);
-        Line {
+        AccountPair {
             highest_limit: [limit(&ends[0]), limit(&ends[1])],
             ends,
             wire: Default::default(),
@@ -238,13 +238,13 @@ impl Line {
             }
             Command::Deliver => {
                 let frame = self.wire[usize::from(side)].remove(0);
-                self.hear(side, frame, rules)
+                self.receive(side, frame, rules)
             }
-            Command::Hear(frame) => self.hear(side, frame.clone(), rules),
+            Command::Receive(frame) => self.receive(side, frame.clone(), rules),
         }
     }
 
-    fn hear(&mut self, side: Side, frame: Frame, rules: Rules) -> Outcome {
+    fn receive(&mut self, side: Side, frame: Frame, rules: Rules) -> Outcome {
         let account = self.end_mut(side);
         match frame {
             Frame::Resume(resume) => {
@@ -272,7 +272,7 @@ impl Line {
     /// Compares one end before and after a command.
     fn note(&mut self, side: Side, before: &Account, command: &Command, outcome: &Outcome) {
         let index = usize::from(side);
-        let Line { ends, noted, endings, taken, highest_limit, .. } = self;
+        let AccountPair { ends, noted, endings, taken, highest_limit, .. } = self;
         let after = ends[index].as_ref().expect("an honest end");
         highest_limit[index] = highest_limit[index].max(after.limit);
         if after.mine != before.mine && *command != Command::Crash {
@@ -316,7 +316,8 @@ impl Line {
                 noted.limit_passed |= epoch.balance() - epoch.local_pending() + small(epoch.theirs.limit) < 0;
             }
             Command::Abort(id) if outcome.done => {
-                let is_gone = after.epoch.as_ref().is_none_or(|e| e.pendings.find(Direction::Outgoing, *id).is_none());
+                let is_gone =
+                    after.epoch.as_ref().is_none_or(|e| e.local_view.find(Direction::Outgoing, *id).is_none());
                 if is_gone {
                     noted.released_twice |= endings[index][usize::from(*id)].replace(Ending::Released).is_some();
                 }
@@ -347,7 +348,7 @@ impl Line {
                         .iter()
                         .filter_map(|event| match event {
                             Event::Requested(other, true) if other != id => {
-                                epoch.pendings.find(Direction::Incoming, *other).map(|pending| pending.amount)
+                                epoch.local_view.find(Direction::Incoming, *other).map(|pending| pending.amount)
                             }
                             _ => None,
                         })
@@ -360,7 +361,7 @@ impl Line {
         }
     }
 
-    /// Nothing is on its way.
+    /// No frame is in flight.
     pub fn is_still(&self) -> bool {
         self.wire.iter().all(Vec::is_empty)
     }
@@ -417,7 +418,7 @@ impl Line {
             } else {
                 lower(&mut links.2);
             }
-            // Who only looks leaves the statement shared.
+            // Where nothing changes the statement stays shared.
             if by > 0 {
                 let statement = Arc::make_mut(statement);
                 (statement.link, statement.previous, statement.acknowledged) = links;
@@ -468,7 +469,7 @@ pub fn small(amount: u8) -> i8 {
     amount.try_into().expect("small numbers")
 }
 
-/// Whether what waits or is on its way holds an operation of this kind.
+/// Whether these frames holds an operation of this kind.
 pub fn holds(frames: &[Frame], wanted: impl Fn(&Operation) -> bool) -> bool {
     frames.iter().any(|frame| matches!(frame, Frame::Statement(statement) if statement.operations.iter().any(&wanted)))
 }

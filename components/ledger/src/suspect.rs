@@ -7,7 +7,7 @@ use crate::key::AccountKey;
 use crate::log::advance;
 use crate::negotiation::{Floor, Negotiation, Terms};
 use crate::pending::Direction;
-use crate::recovery::{Head, Recovery, Trust};
+use crate::recovery::{AccountRecovery, Head, StateTrust};
 use crate::stop::StopReason;
 use offst_crypto::{Preimage, PublicKey, Signer};
 use offst_proto::RequestId;
@@ -32,7 +32,7 @@ impl Account {
             wanted_limit: limit.min(AMOUNT_MAX),
             wanted_open: open,
             resumed: false,
-            recovery: Recovery { trust: Trust::Doubtful, ..Recovery::default() },
+            recovery: AccountRecovery { trust: StateTrust::Suspect, ..AccountRecovery::default() },
             marks: Marks::everything(),
         }
     }
@@ -40,24 +40,24 @@ impl Account {
     /// Our database may be old: the account stops, and nothing is signed in its epoch again, nor an Opening for an epoch below
     /// `now_ms` (unix). Whatever was not committed on it has to be given up by the caller as after every stop.
     ///
-    /// That holds also for an account that was in doubt before, or compared with the friend already: the database may be a copy
+    /// That holds also for an account that was suspect before, or compared with the friend already: the database may be a copy
     /// from the middle of that recovery, and epochs may have begun and ended since.
     pub fn distrust(&mut self, now_ms: u64) {
         let floor = &mut self.negotiation.floor;
         floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
-        if matches!(self.recovery.trust, Trust::Sound | Trust::Shown) {
+        if matches!(self.recovery.trust, StateTrust::Current | StateTrust::PeerLostState) {
             // What this database remembers was signed while it was relied on, also if a friend's wrong clock has put it far ahead
             // of ours.
             floor.relied_on = floor.forgotten.max(self.negotiation.mine.as_ref().map(|mine| mine.epoch));
         }
         self.marks.negotiation = true;
-        if self.recovery.trust == Trust::Doubtful {
+        if self.recovery.trust == StateTrust::Suspect {
             return;
         }
-        self.recovery.trust = Trust::Doubtful;
+        self.recovery.trust = StateTrust::Suspect;
         self.stopped = Some(StopReason::OwnStateLost);
         self.resumed = false;
-        // What was shown was called certain. The friend may be in doubt, too, and then waits for what is said in doubt.
+        // What was shown was called certain. The friend's state may be suspect, too: then it waits for what is shown as suspect.
         self.recovery.link.has_shown = false;
         self.marks.head = true;
         let Some(epoch) = &mut self.epoch else { return };
@@ -80,7 +80,7 @@ impl Account {
         self.marks.head = true;
     }
 
-    /// Whether our own state is in doubt, or was and has not led to a new epoch yet.
+    /// Whether our own state is suspect, or was and has not led to a new epoch yet.
     pub fn is_recovering(&self) -> bool {
         self.recovery.is_under_way()
     }
@@ -102,8 +102,8 @@ impl Account {
     }
 
     /// Whether our own view of the account is not to be relied on: it may be old, and no evidence has decided.
-    pub fn is_in_doubt(&self) -> bool {
-        self.recovery.trust == Trust::Doubtful
+    pub fn is_suspect(&self) -> bool {
+        self.recovery.trust == StateTrust::Suspect
     }
 
     /// What a [`Head`] kept elsewhere should say of this account. None before both sides have signed something.
@@ -114,7 +114,7 @@ impl Account {
     }
 
     /// What others remember of the account: evidence that shows less is not adopted. The newest such head counts. Says whether
-    /// the account, when it is compared with the friend already, holds as much; otherwise it is in doubt again.
+    /// the account, when it is compared with the friend already, holds as much; otherwise it is suspect again.
     pub fn expect_at_least(&mut self, head: Head) -> bool {
         if !self.is_recovering() {
             return true;
@@ -126,8 +126,8 @@ impl Account {
         }
         // Where both sides have lost their state, people have decided without it.
         let is_decided = self.stopped == Some(StopReason::BothStatesLost);
-        if self.recovery.trust == Trust::Restored && !is_decided && !self.holds_enough() {
-            self.recovery.trust = Trust::Doubtful;
+        if self.recovery.trust == StateTrust::Recovered && !is_decided && !self.holds_enough() {
+            self.recovery.trust = StateTrust::Suspect;
             self.stopped = Some(StopReason::FriendWithholds);
             self.marks.head = true;
             return false;
@@ -139,10 +139,10 @@ impl Account {
     /// friend has put no terms on the table: ours are what we have last known, a balance of 0 if that is nothing. The friend's
     /// owner decides too. False: that is not how the account stands.
     pub fn offer_what_is_left(&mut self, now_ms: u64, signer: &dyn Signer) -> bool {
-        if self.recovery.trust != Trust::Doubtful || self.stopped != Some(StopReason::BothStatesLost) {
+        if self.recovery.trust != StateTrust::Suspect || self.stopped != Some(StopReason::BothStatesLost) {
             return false;
         }
-        self.recovery.trust = Trust::Restored;
+        self.recovery.trust = StateTrust::Recovered;
         self.marks.head = true;
         let at_least = now_ms.max(self.recovery.link.above_shown());
         self.propose(self.last_known_terms(), at_least, None, signer);
@@ -167,7 +167,7 @@ impl Account {
             // Who does not know its own state cannot give anything up.
             _ => !self.is_recovering(),
         };
-        // Another request may have had this id in an epoch that an old database has not heard the end of.
+        // Another request may have had this id in an epoch that an old database does not know the end of.
         let fits = |known: &Operation| match known {
             Operation::Collect { preimage, .. } => pending.stage.collect(preimage).is_ok(),
             _ => true,
@@ -183,7 +183,7 @@ impl Account {
         true
     }
 
-    /// Requests of the friend's that we have collected since the terms are frozen, and their credits: the epoch's terms and
+    /// Requests of the friend's that we have collected since the terms are fixed, and their credits: the epoch's terms and
     /// balance do not show it yet.
     pub fn claimed(&self) -> impl Iterator<Item = (RequestId, u128)> {
         let collected = self.recovery.collected().map(|(id, _)| id);
@@ -270,7 +270,7 @@ impl Epoch {
         for queued in taken.into_values().filter(|queued| queued.operation.ends_request()) {
             let id = queued.operation.request_id().expect("a collect or a cancel");
             let key = (Direction::Incoming, id);
-            self.pendings.set(key, signed.get(key).copied());
+            self.local_view.set(key, signed.get(key).copied());
             operations.push(queued.operation);
         }
         operations
