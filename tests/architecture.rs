@@ -90,10 +90,10 @@ const HOMES: &[(&str, &[&str])] = &[
 /// Modules of crates with sockets that decide, and so have none themselves. The crates without sockets are held to the
 /// same by components/clippy.toml.
 const DECISIONS: &[&str] = &[
-    "index_client/src/moment.rs",
+    "index_client/src/timestamps.rs",
     "index_client/src/publisher.rs",
     "index_client/src/queries.rs",
-    "index_client/src/routes.rs",
+    "index_client/src/route_cache.rs",
     "index_server/src/admission.rs",
     "index_server/src/book.rs",
     "index_server/src/clearing.rs",

@@ -26,7 +26,6 @@ const BEING_OPENED: &[&str] = &[
     "components/funder",
     "components/index_server",
     "components/ledger",
-    "components/node",
     "components/proto",
     "components/relay",
     "components/store",

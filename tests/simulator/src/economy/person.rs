@@ -5,7 +5,7 @@ use offst_crypto::{PublicKey, Signer};
 use offst_funder::{
     Change, Circle, Commit, Environment, Funder, FunderImage, HopKey, Input, Moment, Output, Progress, Timing,
 };
-use offst_index_client::{self as client, Config, Publication, Publisher, Routes};
+use offst_index_client::{self as client, Config, Publication, Publisher, RouteCache};
 use offst_proto::fee_bound::FeeBounds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -76,7 +76,7 @@ pub(super) struct Person {
     environment: Environment,
     pub(super) notes: Notes,
     pub(super) publisher: Publisher,
-    pub(super) routes: Routes,
+    pub(super) routes: RouteCache,
     pub(super) friends: BTreeMap<PublicKey, Friend>,
     /// How long a frame takes to the index server.
     pub(super) index_delay_ms: u64,
@@ -105,7 +105,7 @@ impl Person {
             },
             notes: Notes::default(),
             publisher: Publisher::new(key, Config::default()),
-            routes: Routes::new(ROUTE_REUSE_MS),
+            routes: RouteCache::new(ROUTE_REUSE_MS),
             friends: BTreeMap::new(),
             index_delay_ms,
             tick_ms: None,
@@ -129,7 +129,7 @@ impl Person {
     }
 
     /// What the index server is told now.
-    pub(super) fn publish(&mut self, now: client::Moment) -> Vec<Publication> {
+    pub(super) fn publish(&mut self, now: client::Timestamps) -> Vec<Publication> {
         self.publisher.poll(now, &*self.environment.signer)
     }
 

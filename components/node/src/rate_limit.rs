@@ -1,5 +1,5 @@
-//! How much one friend may send and ask, whatever the number of its connections. Whoever sends more is read more slowly: the
-//! friend's own connection fills up, and nothing else.
+//! How much one friend may send and ask for, over all its connections together. A friend that sends more is read more slowly:
+//! its own connection fills up, and nothing else.
 
 use crate::settings::FriendLimits;
 use offst_proto::friend::FriendMessage;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 const FRAME_BYTES: u64 = 256;
 /// What a statement costs beside its bytes: its signature is checked before anybody knows whether it is wanted.
 const STATEMENT_BYTES: u64 = 4096;
-/// What it counts to ask for all that proves where an account stands: up to thousands of statements are read and sent.
+/// What a request for all that proves where an account stands counts: up to thousands of statements are read and sent.
 const EVIDENCE_QUESTIONS: u64 = 16;
 
-/// The allowance of one friend, shared by its connections.
+/// The rate limit of one friend, shared by its connections.
 #[derive(Debug, Clone)]
-pub(crate) struct Allowance(Arc<Mutex<Rates>>);
+pub(crate) struct FriendRateLimit(Arc<Mutex<Rates>>);
 
 #[derive(Debug)]
 struct Rates {
@@ -25,18 +25,18 @@ struct Rates {
     questions: Rate,
 }
 
-impl Allowance {
+impl FriendRateLimit {
     pub(crate) fn new(limits: FriendLimits) -> Self {
         let (bytes, questions) = (Rate::new(limits.bytes_per_second, 0), Rate::new(limits.questions_per_second, 0));
-        Allowance(Arc::new(Mutex::new(Rates { started: Instant::now(), bytes, questions })))
+        FriendRateLimit(Arc::new(Mutex::new(Rates { started: Instant::now(), bytes, questions })))
     }
 
-    /// Counts a message whose frame has `bytes` bytes, and says how long the friend is not to be read.
+    /// Counts a message whose frame has `bytes` bytes, and says how long not to read from the friend.
     pub(crate) fn spend(&self, message: &FriendMessage, bytes: usize) -> Duration {
         // Plain numbers are sound even if a thread panicked while it held the lock.
         let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now_ms = u64::try_from(rates.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // What has come back by now is counted before more is spent.
+        // What is available again by now is counted before more is spent.
         rates.bytes.wait_ms(now_ms);
         rates.questions.wait_ms(now_ms);
         rates.bytes.spend(bytes as u64 + FRAME_BYTES + STATEMENT_BYTES * statements(message));
@@ -86,14 +86,14 @@ mod tests {
         }))
     }
 
-    fn allowance(bytes_per_second: u64, questions_per_second: u64) -> Allowance {
-        Allowance::new(FriendLimits { bytes_per_second, questions_per_second })
+    fn rate_limit(bytes_per_second: u64, questions_per_second: u64) -> FriendRateLimit {
+        FriendRateLimit::new(FriendLimits { bytes_per_second, questions_per_second })
     }
 
-    /// How many times a message is taken before the friend is read more slowly. The clock cannot spoil it: a second's worth
-    /// comes back in a second.
-    fn at_once(allowance: &Allowance, message: &FriendMessage, bytes: usize) -> u64 {
-        (1..).find(|_| allowance.spend(message, bytes) > Duration::ZERO).unwrap()
+    /// How many times a message is taken before the friend is read more slowly. However slow the test is, less than twice as many:
+    /// what is spent is available again after a second.
+    fn at_once(rate_limit: &FriendRateLimit, message: &FriendMessage, bytes: usize) -> u64 {
+        (1..).find(|_| rate_limit.spend(message, bytes) > Duration::ZERO).unwrap()
     }
 
     #[test]
@@ -109,27 +109,27 @@ mod tests {
             FriendMessage::EvidenceStatements(vec![]),
         ];
         for message in questions {
-            let taken = at_once(&allowance(many, 64), &message, 10);
+            let taken = at_once(&rate_limit(many, 64), &message, 10);
             assert!((64..128).contains(&taken), "{message:?}: {taken}");
         }
-        let taken = at_once(&allowance(many, 64), &resume(true), 10);
+        let taken = at_once(&rate_limit(many, 64), &resume(true), 10);
         assert!((4..8).contains(&taken), "{taken}");
-        let allowance = allowance(many, 1);
-        assert!((0..10_000).all(|_| allowance.spend(&FriendMessage::Keepalive, 1) == Duration::ZERO));
+        let rate_limit = rate_limit(many, 1);
+        assert!((0..10_000).all(|_| rate_limit.spend(&FriendMessage::Keepalive, 1) == Duration::ZERO));
     }
 
     #[test]
     fn bytes_are_counted_and_frames_are_never_free() {
-        let taken = at_once(&allowance(1 << 20, 1), &FriendMessage::Keepalive, 1 << 16);
+        let taken = at_once(&rate_limit(1 << 20, 1), &FriendMessage::Keepalive, 1 << 16);
         assert!((15..32).contains(&taken), "{taken}");
-        let taken = at_once(&allowance(1 << 20, 1), &FriendMessage::Keepalive, 0);
+        let taken = at_once(&rate_limit(1 << 20, 1), &FriendMessage::Keepalive, 0);
         assert!((4096..8192).contains(&taken), "{taken}");
     }
 
-    /// Another connection of the same friend has the same allowance.
+    /// Another connection of the same friend has the same limit.
     #[test]
-    fn an_allowance_is_a_friends_and_not_a_connections() {
-        let one = allowance(u64::MAX / 2, 64);
+    fn all_connections_of_a_friend_share_one_limit() {
+        let one = rate_limit(u64::MAX / 2, 64);
         let other = one.clone();
         at_once(&one, &resume(false), 10);
         assert!(at_once(&other, &resume(false), 10) < 64);

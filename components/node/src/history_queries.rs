@@ -1,9 +1,9 @@
-//! What friends have the database searched for, beside everything else. A long history takes its time: whoever asks faster than
-//! it can be read is not answered, and the friends take turns, so that searches never occupy more than one thread.
+//! Searches of the history for friends, beside everything else. A long history takes time to read: a friend that asks faster
+//! than it can be read is not answered, and friends take turns, so that these searches never occupy more than one thread.
 
-use crate::core::Job;
-use crate::jobs::{Jobs, Party};
-use crate::turns::Turns;
+use crate::core_queue::{CoreQueue, Source};
+use crate::fair_mutex::FairMutex;
+use crate::messages::CoreEvent;
 use offst_crypto::PublicKey;
 use offst_funder::{ConnectionId, Found, Input, Inquiry};
 use offst_store::History;
@@ -11,31 +11,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
-/// Questions of one friend that wait for their answers. It asks again what is not answered.
+/// Inquiries of one friend that wait for their answers. It asks again what is not answered.
 const WAITING_MAX: usize = 16;
 
-/// The searches that are under way.
-pub(crate) struct LookUps {
-    archive: Arc<Turns<History>>,
+/// The searches in progress.
+pub(crate) struct HistoryQueries {
+    archive: Arc<FairMutex<History>>,
     waiting: BTreeMap<PublicKey, usize>,
 }
 
-impl LookUps {
+impl HistoryQueries {
     pub(crate) fn new(archive: History) -> Self {
-        LookUps { archive: Arc::new(Turns::new(archive)), waiting: BTreeMap::new() }
+        HistoryQueries { archive: Arc::new(FairMutex::new(archive)), waiting: BTreeMap::new() }
     }
 
-    /// Searches for `friend`, or for this node itself, which is named like a friend. What is found comes back as a job, with which
-    /// the caller calls [`LookUps::ended`].
-    pub(crate) fn begin(
+    /// Searches for `friend`, or for this node itself, which is named like a friend. What is found arrives in the queue of the core thread,
+    /// which then calls [`HistoryQueries::finished`].
+    pub(crate) fn start(
         &mut self,
         friend: PublicKey,
         connection: ConnectionId,
         inquiry: Inquiry,
         runtime: &Handle,
-        jobs: Jobs,
+        core: CoreQueue,
     ) {
-        // This node's own questions are few, and nobody would ask them again.
+        // This node's own inquiries are few, and nobody would repeat them.
         let is_own = matches!(inquiry, Inquiry::Own { .. });
         let waiting = self.waiting.entry(friend).or_default();
         if *waiting >= WAITING_MAX && !is_own {
@@ -44,7 +44,7 @@ impl LookUps {
         *waiting += 1;
         let archive = self.archive.clone();
         runtime.spawn(async move {
-            let archive = archive.next(friend).await;
+            let archive = archive.lock(friend).await;
             let read = tokio::task::spawn_blocking(move || {
                 inquiry.look_up(friend, &*archive).unwrap_or_else(|error| {
                     log::error!("the history cannot be read for a friend: {error}");
@@ -53,13 +53,13 @@ impl LookUps {
             });
             let found = read.await.unwrap_or(Found::Nothing);
             // A node that is stopping answers nobody.
-            let job = Job::Input(Input::Found(friend, connection, found));
-            let _ = jobs.bring(Party::Friend(friend), job, 0).await;
+            let event = CoreEvent::Input(Input::Found(friend, connection, found));
+            let _ = core.send(Source::Friend(friend), event, 0).await;
         });
     }
 
-    /// A search for `friend` has come to its end.
-    pub(crate) fn ended(&mut self, friend: PublicKey) {
+    /// A search for `friend` has ended.
+    pub(crate) fn finished(&mut self, friend: PublicKey) {
         if let Some(waiting) = self.waiting.get_mut(&friend) {
             *waiting -= 1;
             if *waiting == 0 {
@@ -79,15 +79,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[tokio::test]
-    async fn questions_that_come_too_fast_are_not_answered() {
+    async fn inquiries_that_come_too_fast_are_not_answered() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("node.db");
         let key = |seed| Identity::from_seed([seed; 32]).public_key();
         Store::create(&path, key(1)).unwrap();
-        let mut look_ups = LookUps::new(History::open(&path).unwrap());
-        let (jobs, mut heard) = crate::jobs::queue();
+        let mut queries = HistoryQueries::new(History::open(&path).unwrap());
+        let (core, mut receiver) = crate::core_queue::core_queue();
         // Nothing is read while somebody else reads.
-        let reading = look_ups.archive.next(key(9)).await;
+        let reading = queries.archive.lock(key(9)).await;
         let ids = [1, 2].map(|byte| RequestId::from_bytes([byte; 16]));
         let ends = Inquiry::Ends {
             ids: ids.to_vec(),
@@ -96,24 +96,24 @@ mod tests {
             otherwise: End::Unknown,
         };
         let own = Inquiry::Own { ids: BTreeSet::from(ids) };
-        let ask = |look_ups: &mut LookUps, seed, inquiry: &Inquiry| {
-            look_ups.begin(key(seed), 1, inquiry.clone(), &Handle::current(), jobs.clone());
+        let ask = |queries: &mut HistoryQueries, seed, inquiry: &Inquiry| {
+            queries.start(key(seed), 1, inquiry.clone(), &Handle::current(), core.clone());
         };
         for _ in 0..WAITING_MAX + 5 {
-            ask(&mut look_ups, 2, &ends);
-            ask(&mut look_ups, 1, &own);
+            ask(&mut queries, 2, &ends);
+            ask(&mut queries, 1, &own);
         }
-        ask(&mut look_ups, 3, &ends);
-        assert_eq!(look_ups.waiting, BTreeMap::from([(key(1), WAITING_MAX + 5), (key(2), WAITING_MAX), (key(3), 1)]));
-        assert!(heard.take().is_none());
+        ask(&mut queries, 3, &ends);
+        assert_eq!(queries.waiting, BTreeMap::from([(key(1), WAITING_MAX + 5), (key(2), WAITING_MAX), (key(3), 1)]));
+        assert!(receiver.try_next().is_none());
         drop(reading);
         for _ in 0..2 * WAITING_MAX + 6 {
-            let Job::Input(Input::Found(friend, 1, _)) = heard.next().await else { panic!("something else") };
-            look_ups.ended(friend);
+            let CoreEvent::Input(Input::Found(friend, 1, _)) = receiver.next().await else { panic!("something else") };
+            queries.finished(friend);
         }
-        assert!(look_ups.waiting.is_empty());
-        ask(&mut look_ups, 2, &ends);
-        let Job::Input(Input::Found(_, _, found)) = heard.next().await else { panic!("something else") };
+        assert!(queries.waiting.is_empty());
+        ask(&mut queries, 2, &ends);
+        let CoreEvent::Input(Input::Found(_, _, found)) = receiver.next().await else { panic!("something else") };
         assert_eq!(found, Found::Ends(ids.map(|id| (id, End::Unknown)).to_vec()));
     }
 }
