@@ -27,7 +27,6 @@ const BEING_OPENED: &[&str] = &[
     "components/index_server",
     "components/ledger",
     "components/proto",
-    "components/relay",
     "components/store",
     "tests/model",
     "tests/simulator",

@@ -10,7 +10,7 @@ use offst_crypto::PublicKey;
 use offst_proto::relay::RelayToNode;
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_relay::Limits;
-use offst_relay::registry::{ConnectionId, Output, Registry, SubstreamId};
+use offst_relay::registry::{Output, Registry, RelayConnectionId, SubstreamId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -50,7 +50,7 @@ struct Relay {
     ticket: ServerTicket,
     registry: Registry,
     is_up: bool,
-    sessions: BTreeMap<usize, ConnectionId>,
+    sessions: BTreeMap<usize, RelayConnectionId>,
 }
 
 /// All relays, and the decisions of all nodes about them.

@@ -1,9 +1,9 @@
-//! How many bytes are on their way, and which substreams have to go when there are too many.
+//! How many bytes are in flight, and which substreams are closed when there are too many.
 //!
-//! A byte is on its way from the moment the relay has read it from one node's connection until it is written to the
-//! other's. It is counted for the node that sent it: a slow reader then costs the pair one substream and nothing else.
+//! A byte is in flight from the moment the relay has read it from one node's connection until it is written to the
+//! other's. It is counted for the node that sent it: a slow reader then costs the two nodes one substream and nothing else.
 
-use crate::registry::ConnectionId;
+use crate::registry::RelayConnectionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// What holding one unread frame costs besides its bytes. Without it a node could fill the memory with tiny frames.
 const FRAME_COST: u64 = 96;
 
-/// Most bytes on their way.
+/// Most bytes in flight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InFlightLimits {
     pub(crate) per_substream: u64,
@@ -21,17 +21,17 @@ pub(crate) struct InFlightLimits {
     pub(crate) total: u64,
 }
 
-/// The bytes on their way in the whole program.
+/// The bytes in flight in the whole program.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct InFlight {
     limits: InFlightLimits,
     total: Arc<AtomicU64>,
     exceeded: Notify,
 }
 
-impl Budget {
+impl InFlight {
     pub(crate) fn new(limits: InFlightLimits, total: Arc<AtomicU64>) -> Arc<Self> {
-        Arc::new(Budget { limits, total, exceeded: Notify::new() })
+        Arc::new(InFlight { limits, total, exceeded: Notify::new() })
     }
 
     /// Waits until a limit was exceeded since the last time.
@@ -44,32 +44,32 @@ impl Budget {
     }
 }
 
-/// The bytes on their way that came from one node.
+/// The bytes in flight that came from one node.
 #[derive(Debug)]
-pub(crate) struct NodeBudget {
+pub(crate) struct NodeInFlight {
     bytes: AtomicU64,
-    budget: Arc<Budget>,
+    all: Arc<InFlight>,
 }
 
-impl NodeBudget {
-    pub(crate) fn new(budget: Arc<Budget>) -> Arc<Self> {
-        Arc::new(NodeBudget { bytes: AtomicU64::new(0), budget })
+impl NodeInFlight {
+    pub(crate) fn new(all: Arc<InFlight>) -> Arc<Self> {
+        Arc::new(NodeInFlight { bytes: AtomicU64::new(0), all })
     }
 }
 
-/// The bytes on their way in one direction of one substream.
+/// The bytes in flight in one direction of one substream.
 #[derive(Debug)]
 pub(crate) struct Gauge {
     bytes: AtomicU64,
     /// The part of `bytes` that is [`FRAME_COST`].
     frames: AtomicU64,
-    node: Arc<NodeBudget>,
-    /// Cancelled when the substream has to go.
+    node: Arc<NodeInFlight>,
+    /// Cancelled when the substream has to be closed.
     cut: CancellationToken,
 }
 
 impl Gauge {
-    pub(crate) fn new(node: Arc<NodeBudget>) -> Arc<Self> {
+    pub(crate) fn new(node: Arc<NodeInFlight>) -> Arc<Self> {
         Arc::new(Gauge { bytes: AtomicU64::new(0), frames: AtomicU64::new(0), node, cut: CancellationToken::new() })
     }
 
@@ -83,13 +83,13 @@ impl Gauge {
 
     /// Bytes arrived.
     pub(crate) fn add(&self, count: u64) {
-        let budget = &self.node.budget;
-        let limits = &budget.limits;
-        let total = budget.total.fetch_add(count, Ordering::Relaxed) + count;
+        let all = &self.node.all;
+        let limits = &all.limits;
+        let total = all.total.fetch_add(count, Ordering::Relaxed) + count;
         let of_node = self.node.bytes.fetch_add(count, Ordering::Relaxed) + count;
         let of_substream = self.bytes.fetch_add(count, Ordering::Relaxed) + count;
         if total > limits.total || of_node > limits.per_node || of_substream > limits.per_substream {
-            budget.exceeded.notify_one();
+            all.exceeded.notify_one();
         }
     }
 
@@ -115,7 +115,7 @@ impl Gauge {
 
     fn release_above(&self, count: u64) {
         self.node.bytes.fetch_sub(count, Ordering::Relaxed);
-        self.node.budget.total.fetch_sub(count, Ordering::Relaxed);
+        self.node.all.total.fetch_sub(count, Ordering::Relaxed);
     }
 }
 
@@ -126,21 +126,21 @@ impl Drop for Gauge {
     }
 }
 
-/// One direction of a substream, when it is decided which have to go.
+/// What one direction of a substream holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// The connection that the bytes came from.
-    pub(crate) source: ConnectionId,
+    pub(crate) source: RelayConnectionId,
     /// The stream on that connection.
     pub(crate) stream: u32,
     pub(crate) bytes: u64,
 }
 
-/// Which substreams to close so that all limits hold again: whatever is above its own limit, then the largest of each node
+/// Which substreams to close so that all limits hold again: those above their own limit, then the largest of each node
 /// that is above its limit, then the largest of all.
-pub(crate) fn offenders(limits: InFlightLimits, mut usages: Vec<Usage>) -> Vec<Usage> {
+pub(crate) fn substreams_to_close(limits: InFlightLimits, mut usages: Vec<Usage>) -> Vec<Usage> {
     usages.sort_by_key(|usage| (std::cmp::Reverse(usage.bytes), usage.source, usage.stream));
-    let mut of_node: BTreeMap<ConnectionId, u64> = BTreeMap::new();
+    let mut of_node: BTreeMap<RelayConnectionId, u64> = BTreeMap::new();
     let mut total = 0;
     for usage in &usages {
         *of_node.entry(usage.source).or_default() += usage.bytes;
