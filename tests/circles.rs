@@ -24,7 +24,6 @@ const BEING_OPENED: &[&str] = &[
     "components/app_server",
     "components/crypto",
     "components/funder",
-    "components/index_server",
     "components/ledger",
     "components/proto",
     "components/store",

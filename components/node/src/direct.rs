@@ -1,5 +1,5 @@
 //! Dials friends at their own addresses. An address is only what the friend says: it may be a machine that swallows every packet,
-//! a name that takes a minute to look up, or somebody else. So everything about a dial is bounded, and nothing of it delays the
+//! a name that takes a minute to look up, or another machine. So everything about a dial is bounded, and nothing of it delays the
 //! dials to others.
 
 use crate::greeting::{FriendLink, FriendStream};

@@ -86,7 +86,7 @@ mod tests {
         Store::create(&path, key(1)).unwrap();
         let mut queries = HistoryQueries::new(History::open(&path).unwrap());
         let (core, mut receiver) = crate::core_queue::core_queue();
-        // Nothing is read while somebody else reads.
+        // Nothing is read while this lock is held.
         let reading = queries.archive.lock(key(9)).await;
         let ids = [1, 2].map(|byte| RequestId::from_bytes([byte; 16]));
         let ends = Inquiry::Ends {

@@ -324,7 +324,7 @@ impl Network {
         });
     }
 
-    /// Somebody has dialled this node without a relay, and has proved a key.
+    /// A peer has dialled this node without a relay, and has proved its key.
     fn answer_direct(&mut self, Accepted { public_key, address, stream }: Accepted) {
         if !self.is_answered(public_key) {
             Counters::add(&self.counters.callers_refused, 1);
@@ -338,7 +338,7 @@ impl Network {
         });
     }
 
-    /// Somebody has dialled this node over a relay, which says that it is `source`.
+    /// A peer has dialled this node over a relay, which says that it is `source`.
     fn answer(&mut self, source: PublicKey, stream: RelayStream) {
         if !self.is_answered(source) {
             log::debug!("a connection of {source} over a relay is rejected");

@@ -128,10 +128,10 @@ pub struct RelayClient {
 }
 
 impl RelayClient {
-    /// Connects to the relay of `ticket` and registers there. Whether and when to connect again is for the caller to say.
+    /// Connects to the relay of `ticket` and registers there. The caller decides whether and when to connect again.
     ///
     /// # Errors
-    /// Nobody, or somebody else, answers at the address.
+    /// The address does not answer, or with another key.
     pub async fn connect(
         authenticator: &Authenticator,
         ticket: &ServerTicket,

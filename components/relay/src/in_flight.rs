@@ -1,6 +1,6 @@
 //! How many bytes are in flight, and which substreams are closed when there are too many.
 //!
-//! A byte is in flight from the moment the relay has read it from one node's connection until it is written to the
+//! A byte is in flight from when the relay has read it from one node's connection until it is written to the
 //! other's. It is counted for the node that sent it: a slow reader then costs the two nodes one substream and nothing else.
 
 use crate::registry::RelayConnectionId;

@@ -6,7 +6,7 @@
 //! - [`Rate`] bounds bytes a second.
 //!
 //! A connection is TCP, TLS, then yamux. The first stream that the node opens is the control stream; every other stream,
-//! whoever opens it, is a substream between two nodes, which the relay copies; it is encrypted for the two. Between the
+//! on either side's initiative, is a substream between two nodes, which the relay copies; it is encrypted for the two. Between the
 //! sockets and yamux sits a meter that counts what yamux holds, so that memory is bounded per substream, node and relay.
 
 mod client;

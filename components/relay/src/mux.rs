@@ -274,7 +274,7 @@ impl AsyncRead for Substream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(_)) = polled {
-            // Before it reads yamux gives credit, which fails when the connection is being closed at this moment. Asked again it
+            // Before it reads yamux gives credit, which fails when the connection is being closed just then. Asked again it
             // knows of the end, and gives what has arrived before.
             polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         }

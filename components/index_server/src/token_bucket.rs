@@ -1,4 +1,4 @@
-//! How often somebody may do something.
+//! How often a node or an address may do something.
 
 use offst_secure_channel::{Network, networks};
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl TokenBucket {
     }
 }
 
-/// A bucket for each network that was active not long ago; so many connections, or so quickly new ones, do not get more.
+/// A bucket for each network that was active not long ago; so many connections, or quickly replaced ones, do not get more.
 #[derive(Debug)]
 pub(crate) struct AddressBuckets {
     per_second: u32,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_counted_apart_and_forgotten_when_they_rest() {
+    fn addresses_are_counted_separately_and_forgotten_when_they_are_idle() {
         let [one, two] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
         let mut buckets = AddressBuckets::new(5);
         assert_eq!((0..20).filter(|_| buckets.take(one, 0)).count(), 10);

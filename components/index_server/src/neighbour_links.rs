@@ -1,15 +1,15 @@
-//! Which connections with neighbours there are: decisions only.
+//! The connections with neighbours, at most one with each: decisions only.
 
 use offst_crypto::PublicKey;
 use std::collections::BTreeMap;
 
-/// Connections that both servers open within this time have crossed. Later a new one means that the other side has lost
-/// the old one.
+/// Connections that both servers dial within this time have crossed. Later, a new one means that the other side has lost the
+/// old one.
 const CROSSING_MS: u64 = 5000;
 
-/// One connection with each neighbour at most.
+/// The connections with neighbours, at most one with each.
 #[derive(Debug)]
-pub(crate) struct Links<H> {
+pub(crate) struct NeighbourLinks<H> {
     own: PublicKey,
     next_number: u64,
     open: BTreeMap<PublicKey, Open<H>>,
@@ -23,12 +23,12 @@ struct Open<H> {
     handle: H,
 }
 
-impl<H> Links<H> {
+impl<H> NeighbourLinks<H> {
     pub(crate) fn new(own: PublicKey) -> Self {
-        Links { own, next_number: 0, open: BTreeMap::new() }
+        NeighbourLinks { own, next_number: 0, open: BTreeMap::new() }
     }
 
-    /// A connection with a neighbour is there, which this server has dialled, or the neighbour. Gives its number and the
+    /// A connection with a neighbour is up, which this server has dialled, or the neighbour. Gives its number and the
     /// handle of the one it displaces; none when the other one stays.
     pub(crate) fn open(
         &mut self,
@@ -60,7 +60,7 @@ impl<H> Links<H> {
         is_open
     }
 
-    /// What belongs to the connection with a neighbour.
+    /// The handle of the connection with a neighbour.
     pub(crate) fn handle(&self, neighbour: &PublicKey) -> Option<&H> {
         self.open.get(neighbour).map(|open| &open.handle)
     }
@@ -81,15 +81,15 @@ mod tests {
         if one < other { (one, other) } else { (other, one) }
     }
 
-    /// Both servers have accepted the other's call when they learn that their own was accepted.
+    /// Both servers have accepted the other's dial when they learn that their own was accepted.
     #[test]
-    fn of_two_calls_that_cross_both_keep_the_same() {
+    fn of_two_crossed_dials_both_keep_the_same() {
         let (smaller, larger) = keys();
-        let (mut at_smaller, mut at_larger) = (Links::new(smaller), Links::new(larger));
-        assert_eq!(at_smaller.open(larger, false, "larger's call", 0), Some((0, None)));
-        assert_eq!(at_larger.open(smaller, false, "smaller's call", 0), Some((0, None)));
-        assert_eq!(at_smaller.open(larger, true, "smaller's call", 10), Some((1, Some("larger's call"))));
-        assert_eq!(at_larger.open(smaller, true, "larger's call", 10), None);
+        let (mut at_smaller, mut at_larger) = (NeighbourLinks::new(smaller), NeighbourLinks::new(larger));
+        assert_eq!(at_smaller.open(larger, false, "larger's dial", 0), Some((0, None)));
+        assert_eq!(at_larger.open(smaller, false, "smaller's dial", 0), Some((0, None)));
+        assert_eq!(at_smaller.open(larger, true, "smaller's dial", 10), Some((1, Some("larger's dial"))));
+        assert_eq!(at_larger.open(smaller, true, "larger's dial", 10), None);
         assert_eq!(at_smaller.handle(&larger), at_larger.handle(&smaller));
         assert!(!at_smaller.close(&larger, 0), "the displaced one's end does not end the new one");
         assert_eq!(at_smaller.len(), 1);
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_neighbour_that_has_lost_its_connection_gets_a_new_one() {
         let (smaller, larger) = keys();
-        let mut links = Links::new(smaller);
+        let mut links = NeighbourLinks::new(smaller);
         links.open(larger, true, 1, 0);
         assert_eq!(links.open(larger, false, 2, CROSSING_MS - 1), None);
         assert_eq!(links.open(larger, false, 2, CROSSING_MS), Some((1, Some(1))));

@@ -30,9 +30,9 @@ fn update(number: u64, sequence: u64, capacity: u128) -> Verified<Update> {
     Verified::sign(Update { node, sequence, expires_ms: DAY_END, edges: vec![edge] }, &identity)
 }
 
-/// Servers and what is on its way between them.
+/// Servers and the messages in flight between them.
 struct World {
-    servers: BTreeMap<PublicKey, Core>,
+    servers: BTreeMap<PublicKey, Replica>,
     wires: BTreeMap<(PublicKey, PublicKey), VecDeque<Vec<u8>>>,
     updates_sent: usize,
     bytes_sent: usize,
@@ -47,7 +47,7 @@ impl World {
 
     fn with_limits(count: u8, limits: Limits) -> (Self, Vec<PublicKey>) {
         let keys: BTreeSet<_> = (1..=count).map(|seed| Identity::from_seed([seed; 32]).public_key()).collect();
-        let servers = keys.iter().map(|key| (*key, Core::new(*key, limits))).collect();
+        let servers = keys.iter().map(|key| (*key, Replica::new(*key, limits))).collect();
         let world = World { servers, wires: BTreeMap::new(), updates_sent: 0, bytes_sent: 0, now_ms: NOW };
         (world, keys.into_iter().collect())
     }
@@ -112,14 +112,14 @@ impl World {
     }
 
     fn digests(&mut self) -> Vec<u64> {
-        self.servers.values_mut().map(Core::digest).collect()
+        self.servers.values_mut().map(Replica::digest).collect()
     }
 
     #[track_caller]
     fn assert_equal(&mut self, nodes: usize) {
         let digests = self.digests();
         assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
-        assert!(self.servers.values().all(|server| server.book().node_count() == nodes));
+        assert!(self.servers.values().all(|server| server.store().node_count() == nodes));
     }
 }
 
@@ -200,7 +200,7 @@ fn a_server_that_has_forgotten_everything_learns_it_again() {
             .copied()
             .collect();
         neighbours.iter().for_each(|key| world.disconnect(forgetful, *key));
-        world.servers.insert(forgetful, Core::new(forgetful, Limits::default()));
+        world.servers.insert(forgetful, Replica::new(forgetful, Limits::default()));
         neighbours.iter().for_each(|key| world.connect(forgetful, *key));
         world.settle();
         world.assert_equal(200);
@@ -265,7 +265,7 @@ fn random_partitions_heal() {
             world.connect(keys[position], keys[(position + 1) % 4]);
         }
         world.settle();
-        let nodes = world.servers[&keys[0]].book().node_count();
+        let nodes = world.servers[&keys[0]].store().node_count();
         world.assert_equal(nodes);
     }
 }
@@ -337,12 +337,12 @@ fn a_server_that_is_filled_does_not_fill_the_one_that_is_linked_with_it() {
     }
     world.settle();
     for server in world.servers.values() {
-        let knows = |number: u64| server.book().newest(&node(number).public_key()).is_some();
+        let knows = |number: u64| server.store().newest(&node(number).public_key()).is_some();
         assert!((0..6).all(knows) && (0..10).all(|n| knows(100 + 8 * n) && knows(200 + 8 * n)));
-        assert!(server.book().node_count() <= limits.nodes_max && server.book().edge_count() <= limits.edges_max);
+        assert!(server.store().node_count() <= limits.nodes_max && server.store().edge_count() <= limits.edges_max);
     }
-    assert!(world.servers[&one].book().gave_way() > 0, "it was full");
-    assert!(world.servers[&other].book().node_count() <= 30 + 13, "a share of what is not its own");
+    assert!(world.servers[&one].store().evicted() > 0, "it was full");
+    assert!(world.servers[&other].store().node_count() <= 30 + 13, "a share of what is not its own");
     // Each minute they compare; what one has no room for is told again, and nothing comes of it.
     let mut digests = world.digests();
     for _ in 0..4 {

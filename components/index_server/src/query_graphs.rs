@@ -1,22 +1,22 @@
-//! Everything that queries are answered from.
+//! The graphs from which queries are answered.
 
-use crate::book::GraphChange;
-use crate::clearing::ClearingGraph;
-use crate::graph::CapacityGraph;
+use crate::capacity_graph::CapacityGraph;
+use crate::clearing_graph::ClearingGraph;
+use crate::edge_store::GraphChange;
 use crate::search::{Found, Scratch, SearchBounds};
 use offst_proto::index::{Answer, Query};
 
-/// What can be sent, and which debts can be cleared, by the changes that a [`Book`](crate::Book) has decided.
+/// What can be sent, and which debts can be cleared, made of the changes of an [`EdgeStore`](crate::EdgeStore).
 #[derive(Debug)]
-pub(crate) struct Graphs {
+pub(crate) struct QueryGraphs {
     capacities: CapacityGraph,
     clearing: ClearingGraph,
 }
 
-impl Graphs {
-    /// Nobody has published anything. For `seed` see [`CapacityGraph::seeded`].
+impl QueryGraphs {
+    /// Empty graphs. For `seed` see [`CapacityGraph::seeded`].
     pub(crate) fn new(seed: u64) -> Self {
-        Graphs { capacities: CapacityGraph::seeded(seed), clearing: ClearingGraph::default() }
+        QueryGraphs { capacities: CapacityGraph::seeded(seed), clearing: ClearingGraph::default() }
     }
 
     /// Makes changes, in order.
@@ -30,7 +30,7 @@ impl Graphs {
         }
     }
 
-    /// Answers a query, looking at `work_max` hops at most; and says at how many it looked.
+    /// Answers a query, looking at `work_max` hops at most. Gives also at how many it looked.
     pub(crate) fn answer(&self, query: &Query, now_ms: u64, work_max: usize, scratch: &mut Scratch) -> (Answer, usize) {
         let Found { ways, cut, work } = if query.clearing {
             self.clearing.search(query, now_ms, work_max)

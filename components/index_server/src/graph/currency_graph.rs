@@ -1,4 +1,4 @@
-//! The graph of one currency: numbered nodes, what each says of its friends, and the arcs where both ends agree.
+//! The graph of one currency: numbered nodes, what each announces, and the arcs where both ends announce an edge.
 
 use super::arc::{Arc, Direction};
 use super::capacity::pack_down;
@@ -8,23 +8,23 @@ use super::rates::{PackedRate, Rates};
 use offst_crypto::PublicKey;
 use offst_proto::index::Edge;
 
-/// One currency.
+/// The graph of one currency.
 #[derive(Debug)]
-pub(crate) struct Layer {
+pub(crate) struct CurrencyGraph {
     numbers: Numbers,
-    /// How many claims a node has made, and others have made about it.
+    /// How many announcements a node has made, and others have made about it.
     uses: Vec<u32>,
-    /// What each node says, by friend. The note of a list: changes of the node's arcs since their note was reckoned.
-    claims: Lists<Claim>,
-    /// Where both ends agree, by friend. Claims of strangers about a node never get here, so they cannot make a search
-    /// through this node longer. The note of a list: none of its arcs expires before this second (unix time).
+    /// What each node announces, by friend. The note of a list counts changes of the node's arcs since their note was computed.
+    announced: Lists<Announced>,
+    /// The edges that both ends announce, by friend. What only others announce about a node is not here, so it cannot make a
+    /// search through this node longer. The note of a list: none of its arcs expires before this second (unix time).
     arcs: Lists<Arc>,
     rates: Rates,
 }
 
-/// One end's word.
+/// What one end announces.
 #[derive(Debug, Clone, Copy, Default)]
-struct Claim {
+struct Announced {
     friend: u32,
     /// Codes of capacities.
     send: u32,
@@ -33,55 +33,55 @@ struct Claim {
     expires_ms: u64,
 }
 
-impl Layer {
-    /// Nobody says anything yet. For `seed` see [`Numbers`].
-    pub(super) fn new(seed: u64) -> Self {
-        Layer {
+impl CurrencyGraph {
+    /// An empty graph. For `seed` see [`Numbers`].
+    pub(crate) fn new(seed: u64) -> Self {
+        CurrencyGraph {
             numbers: Numbers::new(seed),
             uses: vec![],
-            claims: Lists::new(),
+            announced: Lists::new(),
             arcs: Lists::new(),
             rates: Rates::default(),
         }
     }
 
-    /// Whether nobody says anything.
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is announced.
+    pub(crate) fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
-    /// Takes `node`'s word about `edge`, instead of an earlier one. Is forgotten when 2^24 other rates are in use.
-    pub(super) fn set(&mut self, node: PublicKey, edge: &Edge, expires_ms: u64) {
+    /// Takes `node`'s announcement of `edge`, which replaces an earlier one. It is dropped when 2^24 other rates are in use.
+    pub(crate) fn set(&mut self, node: PublicKey, edge: &Edge, expires_ms: u64) {
         let known = self.number(&node).zip(self.number(&edge.friend));
         let known =
-            known.and_then(|(number, friend)| Some((number, friend, self.claim_position(number, friend).ok()?)));
+            known.and_then(|(number, friend)| Some((number, friend, self.announced_position(number, friend).ok()?)));
         let rate = match known {
-            // Most words say only that capacities have changed.
-            Some((number, _, position)) => self.rates.exchange(self.claims.list(number)[position].rate, edge.rate),
+            // Most announcements only change capacities.
+            Some((number, _, position)) => self.rates.replace(self.announced.list(number)[position].rate, edge.rate),
             None => self.rates.take(edge.rate),
         };
         let Some(rate) = rate else { return self.remove(&node, &edge.friend) };
         let (send, receive) = (pack_down(edge.send_capacity), pack_down(edge.receive_capacity));
         if let Some((number, friend, position)) = known {
-            self.claims.list_mut(number)[position] = Claim { friend, send, receive, rate, expires_ms };
+            self.announced.list_mut(number)[position] = Announced { friend, send, receive, rate, expires_ms };
             return self.connect(number, friend);
         }
         let number = self.number_of(node);
         let friend = self.number_of(edge.friend);
-        if let Err(position) = self.claim_position(number, friend) {
-            self.claims.insert(number, position, Claim { friend, send, receive, rate, expires_ms });
+        if let Err(position) = self.announced_position(number, friend) {
+            self.announced.insert(number, position, Announced { friend, send, receive, rate, expires_ms });
             self.uses[number as usize] += 1;
             self.uses[friend as usize] += 1;
         }
         self.connect(number, friend);
     }
 
-    /// Forgets `node`'s word about `friend`.
-    pub(super) fn remove(&mut self, node: &PublicKey, friend: &PublicKey) {
+    /// Forgets `node`'s announcement about `friend`.
+    pub(crate) fn remove(&mut self, node: &PublicKey, friend: &PublicKey) {
         let (Some(number), Some(friend)) = (self.number(node), self.number(friend)) else { return };
-        let Ok(position) = self.claim_position(number, friend) else { return };
-        self.rates.give_back(self.claims.list(number)[position].rate);
-        self.claims.remove(number, position);
+        let Ok(position) = self.announced_position(number, friend) else { return };
+        self.rates.release(self.announced.list(number)[position].rate);
+        self.announced.remove(number, position);
         self.connect(number, friend);
         for number in [number, friend] {
             self.uses[number as usize] -= 1;
@@ -91,7 +91,7 @@ impl Layer {
         }
     }
 
-    /// The number of a node that somebody speaks of.
+    /// The number of a node that is part of an announcement.
     pub(crate) fn number(&self, key: &PublicKey) -> Option<u32> {
         self.numbers.find(key)
     }
@@ -105,24 +105,24 @@ impl Layer {
         &self.numbers
     }
 
-    /// Reads where the lists of a node lie; see [`super::ahead`].
-    pub(super) fn read_places(&self, number: u32) {
-        self.claims.read_place(number);
-        self.arcs.read_place(number);
+    /// Reads where the lists of a node are; see [`super::prefetch`].
+    pub(super) fn read_heads(&self, number: u32) {
+        self.announced.read_head(number);
+        self.arcs.read_head(number);
     }
 
-    /// Reads the lists of a node; see [`super::ahead`].
+    /// Reads the lists of a node; see [`super::prefetch`].
     pub(super) fn read_lists(&self, number: u32) {
-        self.claims.read_list(number);
+        self.announced.read_list(number);
         self.arcs.read_list(number);
     }
 
-    /// What leads from and to a node, in the order of the friends' numbers.
+    /// The arcs of a node, in the order of the friends' numbers.
     pub(crate) fn arcs(&self, number: u32) -> &[Arc] {
         self.arcs.list(number)
     }
 
-    /// What leads from and to a node and from and to `friend`.
+    /// The arc between a node and `friend`, as the node sees it.
     pub(crate) fn arc(&self, number: u32, friend: u32) -> Option<Arc> {
         let arcs = self.arcs(number);
         arcs.binary_search_by_key(&friend, |arc| arc.friend()).ok().map(|position| arcs[position])
@@ -138,19 +138,19 @@ impl Layer {
         u64::from(self.arcs.note(number)) > now_ms / 1000
     }
 
-    /// Whether what is between the two has not expired.
+    /// Whether the arc between the two has not expired.
     pub(crate) fn is_fresh(&self, number: u32, friend: u32, now_ms: u64) -> bool {
         self.expires_ms(number, friend) > now_ms
     }
 
     /// Bytes of what a search reads.
-    pub(super) fn search_bytes(&self) -> usize {
+    pub(crate) fn search_bytes(&self) -> usize {
         self.arcs.bytes() + self.rates.search_bytes()
     }
 
-    /// Bytes of the rest, as good as can be told.
-    pub(super) fn other_bytes(&self) -> usize {
-        self.claims.bytes() + self.rates.other_bytes() + self.numbers.bytes() + self.uses.len() * 4
+    /// Bytes of the rest, estimated.
+    pub(crate) fn other_bytes(&self) -> usize {
+        self.announced.bytes() + self.rates.other_bytes() + self.numbers.bytes() + self.uses.len() * 4
     }
 
     fn number_of(&mut self, key: PublicKey) -> u32 {
@@ -158,34 +158,35 @@ impl Layer {
         let count = self.numbers.end();
         if self.uses.len() < count {
             self.uses.resize(count, 0);
-            self.claims.grow(count);
+            self.announced.grow(count);
             self.arcs.grow(count);
         }
         number
     }
 
-    fn claim_position(&self, number: u32, friend: u32) -> Result<usize, usize> {
-        self.claims.list(number).binary_search_by_key(&friend, |claim| claim.friend)
+    fn announced_position(&self, number: u32, friend: u32) -> Result<usize, usize> {
+        self.announced.list(number).binary_search_by_key(&friend, |announced| announced.friend)
     }
 
-    fn claim(&self, number: u32, friend: u32) -> Option<&Claim> {
-        self.claim_position(number, friend).ok().map(|position| &self.claims.list(number)[position])
+    fn announced(&self, number: u32, friend: u32) -> Option<&Announced> {
+        self.announced_position(number, friend).ok().map(|position| &self.announced.list(number)[position])
     }
 
-    /// The sooner of both ends.
+    /// When the announcement of one of both ends expires first.
     fn expires_ms(&self, number: u32, friend: u32) -> u64 {
-        let expires_ms = |from, to| self.claim(from, to).map_or(0, |claim| claim.expires_ms);
+        let expires_ms = |from, to| self.announced(from, to).map_or(0, |announced| announced.expires_ms);
         expires_ms(number, friend).min(expires_ms(friend, number))
     }
 
-    /// Makes both lists of arcs agree with what both ends say now.
+    /// Makes both lists of arcs agree with what both ends announce now.
     fn connect(&mut self, one: u32, other: u32) {
-        let between = self.claim(one, other).copied().zip(self.claim(other, one).copied()).and_then(|(own, others)| {
-            let inward = Direction { capacity: own.receive.min(others.send), rate: own.rate };
-            let outward = Direction { capacity: own.send.min(others.receive), rate: others.rate };
-            let expires_ms = own.expires_ms.min(others.expires_ms);
-            (inward.capacity > 0 || outward.capacity > 0).then_some((inward, outward, expires_ms))
-        });
+        let between =
+            self.announced(one, other).copied().zip(self.announced(other, one).copied()).and_then(|(own, others)| {
+                let inward = Direction { capacity: own.receive.min(others.send), rate: own.rate };
+                let outward = Direction { capacity: own.send.min(others.receive), rate: others.rate };
+                let expires_ms = own.expires_ms.min(others.expires_ms);
+                (inward.capacity > 0 || outward.capacity > 0).then_some((inward, outward, expires_ms))
+            });
         match between {
             Some((inward, outward, expires_ms)) => {
                 self.put_arc(one, Arc::new(other, inward, outward), expires_ms);
@@ -218,17 +219,17 @@ impl Layer {
         }
     }
 
-    /// After as many changes as a node has arcs its note is reckoned anew: until then it only shrinks. Nodes say all
-    /// their edges again long before they expire, so it is in the future nearly always. `second` is when what was changed
+    /// After as many changes as a node has arcs its note is computed again; until then it only shrinks. Nodes announce all
+    /// their edges again long before they expire, so it is nearly always in the future. `second` is when what was changed
     /// expires.
     fn count_change(&mut self, number: u32, second: u32) {
         let length = self.arcs.list(number).len();
-        let changes = self.claims.note(number).saturating_add(1);
-        self.claims.set_note(number, changes);
+        let changes = self.announced.note(number).saturating_add(1);
+        self.announced.set_note(number, changes);
         if (changes as usize) < length || second <= self.arcs.note(number) {
             return;
         }
-        self.claims.set_note(number, 0);
+        self.announced.set_note(number, 0);
         let arcs = self.arcs.list(number).iter();
         let soonest_ms = arcs.map(|arc| self.expires_ms(number, arc.friend())).min().unwrap_or(0);
         self.arcs.set_note(number, u32::try_from(soonest_ms / 1000).unwrap_or(u32::MAX));

@@ -1,28 +1,28 @@
-//! Writes what is known to the file from time to time, beside everything else: nobody waits for the disk.
+//! Writes what is held to the file from time to time, in the background: nothing else waits for the disk.
 
-use crate::Counters;
-use crate::saved::{self, SavedFile};
+use crate::counters::Counters;
 use crate::state::{State, unix_ms};
+use crate::update_file::{self, UpdateFile};
 use offst_proto::index::BUCKETS;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Puts what the file holds into the core.
-pub(crate) fn remember(state: &State, path: &std::path::Path) {
+/// Restores what the file holds.
+pub(crate) fn restore(state: &State, path: &std::path::Path) {
     let mut count = 0;
-    let loaded = saved::load(path, |updates| {
+    let loaded = update_file::load(path, |updates| {
         count += updates.len();
-        state.decide(|core| updates.iter().for_each(|(origin, update)| _ = core.remember(update, *origin)));
+        state.decide(|replica| updates.iter().for_each(|(origin, update)| _ = replica.restore(update, *origin)));
     });
-    state.decide(|core| core.tick(unix_ms()));
+    state.decide(|replica| replica.tick(unix_ms()));
     if count > 0 {
-        log::info!("{count} updates of nodes are remembered from {}", path.display());
+        log::info!("{count} updates of nodes were restored from {}", path.display());
     }
     if let Err(error) = loaded {
         log::warn!(
-            "{} is not used, or not to its end: {error}; nodes and other index servers will say everything again",
+            "{} is not used, or not to its end: {error}; nodes and other index servers will send everything again",
             path.display()
         );
     }
@@ -30,12 +30,12 @@ pub(crate) fn remember(state: &State, path: &std::path::Path) {
 
 /// Saves again and again until `stop`, then once more.
 pub(crate) async fn run(state: Arc<State>, path: PathBuf, stop: CancellationToken, ended: CancellationToken) {
-    let mut file = SavedFile::new(path);
+    let mut file = UpdateFile::new(path);
     let mut written = 0;
     loop {
         let is_last = stop.run_until_cancelled(tokio::time::sleep(pause(&state, written))).await.is_none();
         if is_last {
-            // What the last connections say counts, too.
+            // What the last connections bring counts, too.
             ended.cancelled().await;
         }
         let state = state.clone();
@@ -58,15 +58,15 @@ fn pause(state: &State, written: u64) -> Duration {
     Duration::from_millis(rest_ms.max(limits.save_ms).max(1))
 }
 
-/// Writes what has changed, or everything. The core is asked for one bucket at a time, so that nobody waits for long. Gives
+/// Writes what has changed, or everything. One bucket is read at a time, so that nothing waits for long. Gives
 /// the bytes that were written.
-fn save(state: &State, file: &mut SavedFile) -> u64 {
+fn save(state: &State, file: &mut UpdateFile) -> u64 {
     let buckets = 0..BUCKETS as u16;
-    let of_bucket = |bucket, is_all| state.with_core(|core| core.to_save(bucket, is_all, unix_ms()));
+    let of_bucket = |bucket, is_all| state.with_replica(|replica| replica.to_save(bucket, is_all, unix_ms()));
     let unsaved: Vec<_> = buckets.clone().flat_map(|bucket| of_bucket(bucket, false)).collect();
-    let held = state.with_core(|core| core.book().update_bytes());
+    let held = state.with_replica(|replica| replica.store().update_bytes());
     let unsaved_bytes = unsaved.iter().map(|(_, wire)| wire.len()).sum();
-    let saved = if file.is_due_anew(held, unsaved_bytes) {
+    let saved = if file.must_be_replaced(held, unsaved_bytes) {
         drop(unsaved);
         file.replace(buckets.map(|bucket| of_bucket(bucket, true)))
     } else if unsaved.is_empty() {
@@ -80,7 +80,7 @@ fn save(state: &State, file: &mut SavedFile) -> u64 {
             written
         }
         Err(error) => {
-            log::error!("{} cannot be written: {error}; without it a restart forgets", file.path().display());
+            log::error!("{} cannot be written: {error}; without it a restart loses everything", file.path().display());
             0
         }
     }

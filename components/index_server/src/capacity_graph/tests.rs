@@ -1,4 +1,5 @@
 use super::*;
+use crate::graph::unpack;
 use offst_crypto::Identity;
 use offst_proto::Rate;
 use proptest::prelude::*;
@@ -21,23 +22,28 @@ type Hop = (PublicKey, u128, u128, u64);
 
 /// The hops into a node.
 fn hops(graph: &CapacityGraph, node: u8) -> Vec<Hop> {
-    let Some(layer) = graph.currencies.get(&Currency::default()) else { return vec![] };
-    let Some(number) = layer.number(&key(node)) else { return vec![] };
-    let mut hops: Vec<_> = layer
+    let Some(currency_graph) = graph.currencies.get(&Currency::default()) else { return vec![] };
+    let Some(number) = currency_graph.number(&key(node)) else { return vec![] };
+    let mut hops: Vec<_> = currency_graph
         .arcs(number)
         .iter()
         .map(|arc| {
             let (inward, friend) = (arc.inward(), arc.friend());
-            let (back, outward) = (layer.arc(friend, number).unwrap(), arc.outward());
+            let (back, outward) = (currency_graph.arc(friend, number).unwrap(), arc.outward());
             assert_eq!(
                 (back.outward().capacity, back.outward().rate),
                 (inward.capacity, inward.rate),
                 "both lists agree"
             );
             assert_eq!((back.inward().capacity, back.inward().rate), (outward.capacity, outward.rate));
-            let expires_ms = (0..40_000).find(|now_ms| !layer.is_fresh(number, friend, *now_ms)).unwrap();
-            assert!(!layer.all_fresh(number, expires_ms), "what is fresh for certain has not expired");
-            (layer.key(friend), unpack(inward.capacity), layer.rates()[inward.rate as usize].fee(0), expires_ms)
+            let expires_ms = (0..40_000).find(|now_ms| !currency_graph.is_fresh(number, friend, *now_ms)).unwrap();
+            assert!(!currency_graph.all_fresh(number, expires_ms), "what is fresh for certain has not expired");
+            (
+                currency_graph.key(friend),
+                unpack(inward.capacity),
+                currency_graph.rates()[inward.rate as usize].fee(0),
+                expires_ms,
+            )
         })
         .filter(|(_, capacity, ..)| *capacity > 0)
         .collect();
@@ -82,9 +88,9 @@ fn nodes_that_say_their_edges_again_are_fresh_at_a_glance() {
     // Each edge at least once since the note was reckoned last.
     say(&mut graph, 20_000);
     say(&mut graph, 20_000);
-    let layer = &graph.currencies[&Currency::default()];
-    let number = layer.number(&key(1)).unwrap();
-    assert!(layer.all_fresh(number, 19_999) && !layer.all_fresh(number, 20_000));
+    let currency_graph = &graph.currencies[&Currency::default()];
+    let number = currency_graph.number(&key(1)).unwrap();
+    assert!(currency_graph.all_fresh(number, 19_999) && !currency_graph.all_fresh(number, 20_000));
 }
 
 #[derive(Debug, Clone)]

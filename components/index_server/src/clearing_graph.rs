@@ -1,8 +1,8 @@
-//! Rings of debts: cycles in which everybody owes the node before it, and all allow clearing (protocol section 5).
+//! Debt cycles: in each, every node owes the one before it, and all allow clearing (protocol section 5).
 //!
-//! The search goes forwards from the source, breadth first, so the first ring it finds is a shortest one; among the routes
-//! of one length to a node it keeps the one that carries most. No node can be on it twice: what lies between would be left out
-//! by a shorter one. And no ring has two nodes only, because a debt has one direction.
+//! The search goes forwards from the source, breadth first, so the first cycle it finds is a shortest one; among the paths of
+//! one length to a node it keeps the one that carries most. No node can be on it twice: a shorter cycle would leave out what is
+//! between. And no cycle has only two nodes, because a debt has one direction.
 
 use crate::search::Found;
 use offst_crypto::PublicKey;
@@ -12,66 +12,66 @@ use offst_proto::limits::HOPS_MAX;
 use offst_proto::route::{PartPlan, Way};
 use std::collections::BTreeMap;
 
-/// What nodes let others clear, by currency, node and friend.
+/// What nodes allow to clear, by currency, node and friend.
 #[derive(Debug, Default)]
 pub(crate) struct ClearingGraph {
-    currencies: BTreeMap<Currency, Claims>,
+    currencies: BTreeMap<Currency, Offers>,
 }
 
-type Claims = BTreeMap<PublicKey, BTreeMap<PublicKey, Claim>>;
+type Offers = BTreeMap<PublicKey, BTreeMap<PublicKey, Offer>>;
 
 #[derive(Debug, Clone, Copy)]
-struct Claim {
+struct Offer {
     clearable: Clearable,
     /// Unix ms.
     expires_ms: u64,
 }
 
-/// How the search came to a node.
+/// How the search reached a node.
 struct Step {
     from: PublicKey,
-    /// What the whole route to this node carries, credits.
+    /// What the whole path to this node carries, credits.
     carries: u128,
 }
 
 impl ClearingGraph {
-    /// Takes `node`'s word about `edge`, instead of an earlier one.
+    /// Takes `node`'s announcement of `edge`, which replaces an earlier one.
     pub(crate) fn set(&mut self, node: PublicKey, edge: &Edge, expires_ms: u64) {
         if edge.clearable == Clearable::None {
             return self.remove(node, edge.friend, &edge.currency);
         }
-        let claims = self.currencies.entry(edge.currency.clone()).or_default();
-        let claim = Claim { clearable: edge.clearable, expires_ms };
-        claims.entry(node).or_default().insert(edge.friend, claim);
+        let offers = self.currencies.entry(edge.currency.clone()).or_default();
+        let offer = Offer { clearable: edge.clearable, expires_ms };
+        offers.entry(node).or_default().insert(edge.friend, offer);
     }
 
-    /// Forgets `node`'s word about an edge.
+    /// Forgets `node`'s announcement of an edge.
     pub(crate) fn remove(&mut self, node: PublicKey, friend: PublicKey, currency: &Currency) {
-        let Some(claims) = self.currencies.get_mut(currency) else { return };
-        if let Some(of_node) = claims.get_mut(&node) {
+        let Some(offers) = self.currencies.get_mut(currency) else { return };
+        if let Some(of_node) = offers.get_mut(&node) {
             of_node.remove(&friend);
             if of_node.is_empty() {
-                claims.remove(&node);
+                offers.remove(&node);
             }
         }
-        if claims.is_empty() {
+        if offers.is_empty() {
             self.currencies.remove(currency);
         }
     }
 
-    /// The shortest ring through the source of `query`, if there is one, looking at `work_max` hops at most.
+    /// The shortest debt cycle through the source of `query`, if there is one, looking at `work_max` hops at most.
     pub(crate) fn search(&self, query: &Query, now_ms: u64, work_max: usize) -> Found {
-        let Some(claims) = self.currencies.get(&query.currency) else { return Found::default() };
+        let Some(offers) = self.currencies.get(&query.currency) else { return Found::default() };
         let excluded_edges: BTreeMap<Hop, u128> =
             query.excluded_edges.iter().map(|exclusion| (exclusion.hop, exclusion.left)).collect();
         let source = query.source;
         let mut steps: BTreeMap<PublicKey, Step> = BTreeMap::new();
-        let mut front = vec![(source, query.amount)];
+        let mut reached = vec![(source, query.amount)];
         let mut work = 0;
         for _ in 0..HOPS_MAX {
             let mut next: BTreeMap<PublicKey, Step> = BTreeMap::new();
-            for (node, carries) in front {
-                for (friend, capacity) in debtors(claims, &node, query, now_ms) {
+            for (node, carries) in reached {
+                for (friend, capacity) in debtors(offers, &node, query, now_ms) {
                     if work == work_max {
                         return Found { ways: vec![], cut: true, work };
                     }
@@ -87,50 +87,51 @@ impl ClearingGraph {
                 }
             }
             if let Some(last) = next.get(&source) {
-                return Found { ways: vec![ring(&source, last, &steps)], cut: false, work };
+                return Found { ways: vec![cycle(&source, last, &steps)], cut: false, work };
             }
             if next.is_empty() {
                 break;
             }
-            front = next.iter().map(|(node, step)| (*node, step.carries)).collect();
+            reached = next.iter().map(|(node, step)| (*node, step.carries)).collect();
             steps.extend(next);
         }
         Found { ways: vec![], cut: false, work }
     }
 }
 
-/// The friends of `node` who owe it, and how much of it may be cleared: what both ends say. On the source's own accounts the
-/// friend's word is enough, so that a node that has said nothing can ask for rings through a friend that it names.
-fn debtors(claims: &Claims, node: &PublicKey, query: &Query, now_ms: u64) -> Vec<(PublicKey, u128)> {
-    let claim = |node: &PublicKey, friend: &PublicKey| {
-        let claim = claims.get(node)?.get(friend)?;
-        (claim.expires_ms > now_ms).then_some(claim.clearable)
+/// The friends of `node` who owe it, and how much of it may be cleared: what both ends announce. For the source's own accounts
+/// the friend's announcement is enough, so that a node that has announced nothing can ask for cycles through a friend that it
+/// names.
+fn debtors(offers: &Offers, node: &PublicKey, query: &Query, now_ms: u64) -> Vec<(PublicKey, u128)> {
+    let offer = |node: &PublicKey, friend: &PublicKey| {
+        let offer = offers.get(node)?.get(friend)?;
+        (offer.expires_ms > now_ms).then_some(offer.clearable)
     };
     if let Some(via) = query.via.filter(|_| *node == query.source) {
-        let own = claim(node, &via).map_or(u128::MAX, Clearable::send);
-        return claim(&via, node).map(|theirs| (via, theirs.receive().min(own))).into_iter().collect();
+        let own = offer(node, &via).map_or(u128::MAX, Clearable::send);
+        return offer(&via, node).map(|theirs| (via, theirs.receive().min(own))).into_iter().collect();
     }
-    let friends = claims.get(node).into_iter().flatten();
+    let friends = offers.get(node).into_iter().flatten();
     let debtor = |friend: &PublicKey| {
         let theirs = if *friend == query.source {
-            claim(friend, node).map_or(u128::MAX, Clearable::receive)
+            offer(friend, node).map_or(u128::MAX, Clearable::receive)
         } else {
-            claim(friend, node)?.receive()
+            offer(friend, node)?.receive()
         };
-        Some((*friend, claim(node, friend)?.send().min(theirs)))
+        Some((*friend, offer(node, friend)?.send().min(theirs)))
     };
     friends.filter_map(|(friend, _)| debtor(friend)).collect()
 }
 
-fn ring(source: &PublicKey, last: &Step, steps: &BTreeMap<PublicKey, Step>) -> Way {
-    let mut route = vec![*source];
+fn cycle(source: &PublicKey, last: &Step, steps: &BTreeMap<PublicKey, Step>) -> Way {
+    let mut path = vec![*source];
     let mut at = last.from;
     while at != *source {
-        route.push(at);
+        path.push(at);
         at = steps[&at].from;
     }
-    route.reverse();
-    Way { parts: vec![PartPlan { route, amount: last.carries, fees: 0 }] }
+    path.reverse();
+    Way { parts: vec![PartPlan { route: path, amount: last.carries, fees: 0 }] }
 }
 
 #[cfg(test)]
@@ -144,13 +145,13 @@ mod tests {
         Identity::from_seed([seed; 32]).public_key()
     }
 
-    /// `debtor` owes `creditor` so many credits, and both say so.
+    /// `debtor` owes `creditor` so many credits, and both announce it.
     fn debt(graph: &mut ClearingGraph, debtor: u8, creditor: u8, amount: u128) {
-        say(graph, creditor, debtor, Clearable::Send(amount));
-        say(graph, debtor, creditor, Clearable::Receive(amount));
+        announce(graph, creditor, debtor, Clearable::Send(amount));
+        announce(graph, debtor, creditor, Clearable::Receive(amount));
     }
 
-    fn say(graph: &mut ClearingGraph, node: u8, friend: u8, clearable: Clearable) {
+    fn announce(graph: &mut ClearingGraph, node: u8, friend: u8, clearable: Clearable) {
         let edge = Edge {
             friend: key(friend),
             currency: Currency::default(),
@@ -172,7 +173,7 @@ mod tests {
         Some((way.parts[0].route.clone(), way.amount()))
     }
 
-    /// 1 owes 2, 2 owes 3, 3 owes 1: the payment goes the other way.
+    /// 1 owes 2, 2 owes 3, 3 owes 1: the payment goes in the other direction.
     fn three() -> ClearingGraph {
         let mut graph = ClearingGraph::default();
         debt(&mut graph, 1, 2, 50);
@@ -182,32 +183,32 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_carries_its_smallest_debt() {
-        let ring = vec![key(3), key(2), key(1)];
-        assert_eq!(found(&three(), &query(100)), Some((ring.clone(), 40)));
-        assert_eq!(found(&three(), &query(10)), Some((ring, 10)));
+    fn a_cycle_carries_its_smallest_debt() {
+        let cycle = vec![key(3), key(2), key(1)];
+        assert_eq!(found(&three(), &query(100)), Some((cycle.clone(), 40)));
+        assert_eq!(found(&three(), &query(10)), Some((cycle, 10)));
         let elsewhere = Query { currency: "hours".parse().unwrap(), ..query(100) };
         assert_eq!(found(&three(), &elsewhere), None);
     }
 
     #[test]
-    fn both_ends_must_allow_it_but_the_friends_of_whoever_asks() {
+    fn both_ends_must_allow_it_except_on_the_accounts_of_the_source() {
         let mut graph = three();
-        say(&mut graph, 1, 2, Clearable::None);
-        say(&mut graph, 1, 3, Clearable::None);
-        assert_eq!(found(&graph, &query(100)), None, "nobody knows the friends of a node that says nothing");
+        announce(&mut graph, 1, 2, Clearable::None);
+        announce(&mut graph, 1, 3, Clearable::None);
+        assert_eq!(found(&graph, &query(100)), None, "nobody knows the friends of a node that announces nothing");
         let through = |friend| Query { via: Some(key(friend)), ..query(100) };
         assert_eq!(found(&graph, &through(3)), Some((vec![key(3), key(2), key(1)], 40)));
         assert_eq!(found(&graph, &through(2)), None, "this is whom it owes");
         for (node, friend) in [(2, 3), (3, 2), (3, 1), (2, 1)] {
             let mut silent = three();
-            say(&mut silent, node, friend, Clearable::None);
-            assert_eq!(found(&silent, &query(100)), None, "{node} says nothing of {friend}");
+            announce(&mut silent, node, friend, Clearable::None);
+            assert_eq!(found(&silent, &query(100)), None, "{node} announces nothing about {friend}");
         }
     }
 
     #[test]
-    fn the_shortest_and_then_the_widest_ring_is_taken() {
+    fn the_shortest_and_then_the_widest_cycle_is_taken() {
         let mut graph = ClearingGraph::default();
         for (middle, amount) in [(4, 10), (5, 30), (6, 20)] {
             debt(&mut graph, middle, 3, amount);
@@ -223,7 +224,7 @@ mod tests {
         let limiting = Query { excluded_edges: vec![Exclusion { hop, left: 21 }], ..query(100) };
         assert_eq!(found(&graph, &limiting), Some((vec![key(3), key(5), key(2), key(1)], 21)));
         debt(&mut graph, 1, 3, 5);
-        assert_eq!(found(&graph, &query(100)), None, "3 says now that it is owed something");
+        assert_eq!(found(&graph, &query(100)), None, "3 announces now that it is owed something");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! What threads take their work from: a value behind a lock, and the news that it has changed or that the end has come.
+//! Where threads take their work from: a value behind a lock, and a way to wait until it has changed or the work ends.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A value that threads wait on.
-pub(crate) struct Waiting<T> {
+/// A value from which threads take work, and wait for more.
+pub(crate) struct WorkQueue<T> {
     state: Mutex<State<T>>,
-    news: Condvar,
+    changed: Condvar,
 }
 
 struct State<T> {
@@ -13,29 +13,29 @@ struct State<T> {
     is_stopped: bool,
 }
 
-impl<T> Waiting<T> {
+impl<T> WorkQueue<T> {
     pub(crate) fn new(value: T) -> Self {
-        Waiting { state: Mutex::new(State { value, is_stopped: false }), news: Condvar::new() }
+        WorkQueue { state: Mutex::new(State { value, is_stopped: false }), changed: Condvar::new() }
     }
 
-    /// No change is made by halves, so what a thread left that panicked is whole.
     fn state(&self) -> MutexGuard<'_, State<T>> {
+        // Every change is complete, so the value is sound even if a thread panicked while it held the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the value, or changes it. Nobody hears of it.
+    /// Reads or changes the value, without waking a thread.
     pub(crate) fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> R {
         look(&mut self.state().value)
     }
 
-    /// One thread looks again.
+    /// Wakes one thread that waits.
     pub(crate) fn wake_one(&self) {
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
-    /// All threads look again.
+    /// Wakes all threads that wait.
     pub(crate) fn wake_all(&self) {
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 
     /// Waits until `take` finds something; `None` is the end.
@@ -48,14 +48,14 @@ impl<T> Waiting<T> {
             if let Some(taken) = take(&mut state.value) {
                 return Some(taken);
             }
-            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Ends the waiting, now and from now on.
+    /// Ends all waiting, now and later.
     pub(crate) fn stop(&self) {
         self.state().is_stopped = true;
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 }
 
@@ -65,28 +65,28 @@ mod tests {
     use std::collections::VecDeque;
 
     #[test]
-    fn everything_is_taken_once_and_the_end_comes_to_all() {
-        let waiting = Waiting::new(VecDeque::new());
+    fn everything_is_taken_once_and_all_threads_end() {
+        let queue = WorkQueue::new(VecDeque::new());
         let (sender, taken) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             for _ in 0..3 {
-                let (waiting, sender) = (&waiting, sender.clone());
+                let (queue, sender) = (&queue, sender.clone());
                 scope.spawn(move || {
-                    while let Some(number) = waiting.take(VecDeque::pop_front) {
+                    while let Some(number) = queue.take(VecDeque::pop_front) {
                         sender.send(number).unwrap();
                     }
                 });
             }
             for number in 0..100 {
-                waiting.with(|numbers| numbers.push_back(number));
-                waiting.wake_one();
+                queue.with(|numbers| numbers.push_back(number));
+                queue.wake_one();
             }
             let mut numbers: Vec<i32> = taken.iter().take(100).collect();
             numbers.sort_unstable();
             assert_eq!(numbers, (0..100).collect::<Vec<_>>());
-            waiting.stop();
+            queue.stop();
         });
-        waiting.with(|numbers| numbers.push_back(1));
-        assert_eq!(waiting.take(VecDeque::pop_front), None);
+        queue.with(|numbers| numbers.push_back(1));
+        assert_eq!(queue.take(VecDeque::pop_front), None);
     }
 }

@@ -1,20 +1,20 @@
-//! The file from which a server that starts again knows what it knew.
+//! The file from which a server that starts again restores what it held.
 //!
-//! A server with neighbours learns everything from them within seconds. One that is alone, or whose neighbours restart at
-//! the same time, would have to wait until every node has said everything again: nodes that are connected do this at once,
-//! but those that publish elsewhere, or are slow to come back, are missed for minutes. So all signed updates are written
-//! from time to time and at the end. That suffices, because whatever is lost with a crash is said again within half of its
-//! time to live anyway; a disk write for each update would cost much, to save what expires in minutes.
+//! A server with neighbours gets everything from them within seconds. One that is alone, or whose neighbours restart at the
+//! same time, would have to wait until every node has announced everything again: nodes that are connected do this at once,
+//! but those that publish elsewhere, or are slow to come back, are missing for minutes. So all signed updates are written
+//! from time to time and at the end. That suffices, because whatever is lost in a crash is announced again within half of
+//! its time to live anyway; a disk write for each update would cost much, to save what expires in minutes.
 //!
 //! The file is a line that names the format, then blocks: the length of its records in four bytes, big endian, the
-//! records, and their SHA-256. A record is whose share the update counts against, the length of the update in four bytes,
-//! and the update. What has changed is added at the end, so that not everything is written again whenever something has
-//! changed; when the file has come to twice of what is held it is written anew, under another name, and renamed. A block
-//! that is not whole ends it: what came before counts. Signatures are not checked again, as the file is the server's own
-//! like its key beside it.
+//! records, and their SHA-256. A record is the origin against whose quota the update counts, the length of the update in
+//! four bytes, and the update. What has changed is added at the end, so that not everything is written again whenever
+//! something has changed; when the file is twice as large as what is held, it is written anew under another name and
+//! renamed. A block that is not complete ends it: what came before counts. Signatures are not checked again, because the
+//! file is the server's own like its key beside it.
 
-use crate::book::update_from_own_file;
-use crate::shares::Origin;
+use crate::address_quota::Origin;
+use crate::edge_store::update_from_own_file;
 use offst_crypto::{PublicKey, sha256};
 use offst_proto::Verified;
 use offst_proto::index::{UPDATE_BYTES_MAX, Update};
@@ -31,7 +31,7 @@ const BLOCK_BYTES_FULL: usize = 1 << 20;
 /// The largest record beside its update.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 const BLOCK_BYTES_MAX: usize = BLOCK_BYTES_FULL + UPDATE_BYTES_MAX + RECORD_OVERHEAD_BYTES;
-/// A file is not written anew for less, bytes.
+/// A smaller file is not written anew, bytes.
 const SMALL_FILE_BYTES: u64 = 1 << 20;
 
 const NOWHERE: u8 = 0;
@@ -49,14 +49,14 @@ pub(crate) enum LoadError {
     Damaged,
 }
 
-/// An update, and whose share it counts against.
-pub(crate) type Remembered = (Origin, Verified<Update>);
+/// An update, and against whose quota it counts.
+pub(crate) type SavedUpdate = (Origin, Verified<Update>);
 
-/// Gives what a file holds to `remember`, block by block. Without a file nothing.
+/// Gives the updates of a file to `restore`, block by block. A missing file holds none.
 ///
 /// # Errors
 /// The file is not whole. What came before that was given.
-pub(crate) fn load(path: &Path, mut remember: impl FnMut(Vec<Remembered>)) -> Result<(), LoadError> {
+pub(crate) fn load(path: &Path, mut restore: impl FnMut(Vec<SavedUpdate>)) -> Result<(), LoadError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
@@ -82,7 +82,7 @@ pub(crate) fn load(path: &Path, mut remember: impl FnMut(Vec<Remembered>)) -> Re
         while !rest.is_empty() {
             updates.push(read_record(&mut rest).ok_or(LoadError::Damaged)?);
         }
-        remember(updates);
+        restore(updates);
     }
     Ok(())
 }
@@ -100,7 +100,7 @@ fn fill(file: &mut impl Read, bytes: &mut [u8]) -> Result<bool, LoadError> {
     Ok(true)
 }
 
-fn read_record(rest: &mut &[u8]) -> Option<Remembered> {
+fn read_record(rest: &mut &[u8]) -> Option<SavedUpdate> {
     let (tag, behind) = rest.split_first()?;
     let (origin, behind) = match *tag {
         NOWHERE => (Origin::Nowhere, behind),
@@ -141,25 +141,25 @@ fn write_record(origin: Origin, wire: &[u8], block: &mut Vec<u8>) -> io::Result<
     Ok(())
 }
 
-/// Updates as they are to be written.
+/// Updates that have to be written.
 pub(crate) type Unsaved = Vec<(Origin, Arc<[u8]>)>;
 
 /// A file to which updates are written.
 #[derive(Debug)]
-pub(crate) struct SavedFile {
+pub(crate) struct UpdateFile {
     path: PathBuf,
     /// Bytes of it; none when it is not known what it holds, and it has to be written anew.
     bytes: Option<u64>,
 }
 
-impl SavedFile {
-    /// Whatever is there will be replaced.
+impl UpdateFile {
+    /// A file that is there will be replaced.
     pub(crate) fn new(path: PathBuf) -> Self {
-        SavedFile { path, bytes: None }
+        UpdateFile { path, bytes: None }
     }
 
     /// Whether it has to be written anew, when so many bytes are held and so many of them are not in it.
-    pub(crate) fn is_due_anew(&self, held: usize, unsaved: usize) -> bool {
+    pub(crate) fn must_be_replaced(&self, held: usize, unsaved: usize) -> bool {
         let bound = (held as u64).saturating_mul(2).max(SMALL_FILE_BYTES);
         self.bytes.is_none_or(|bytes| bytes.saturating_add(unsaved as u64) > bound)
     }
@@ -167,7 +167,7 @@ impl SavedFile {
     /// Adds updates at its end. Gives the bytes that were written.
     ///
     /// # Errors
-    /// The disk does not take it; then the file is due anew.
+    /// The file cannot be written; then it has to be replaced.
     pub(crate) fn append(&mut self, updates: impl Iterator<Item = Unsaved>) -> io::Result<u64> {
         let before = self.bytes.take().unwrap_or_default();
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
@@ -180,7 +180,7 @@ impl SavedFile {
     /// Writes it anew, with these updates. Gives the bytes that were written.
     ///
     /// # Errors
-    /// The disk does not take it; the file that was there stays.
+    /// The file cannot be written; the one that was there stays.
     pub(crate) fn replace(&mut self, updates: impl Iterator<Item = Unsaved>) -> io::Result<u64> {
         let mut name = self.path.as_os_str().to_owned();
         name.push(".new");
@@ -195,7 +195,7 @@ impl SavedFile {
         Ok(written)
     }
 
-    /// Where it is.
+    /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -255,9 +255,9 @@ mod tests {
         let (mut seeds, mut blocks) = (Vec::new(), 0);
         let result = load(path, |updates| {
             blocks += 1;
-            for (of, remembered) in updates {
-                let seed = (0..100).find(|seed| key(*seed) == remembered.node).unwrap();
-                assert_eq!((&remembered, of), (&update(seed), origin(seed)));
+            for (of, restored) in updates {
+                let seed = (0..100).find(|seed| key(*seed) == restored.node).unwrap();
+                assert_eq!((&restored, of), (&update(seed), origin(seed)));
                 seeds.push(seed);
             }
         });
@@ -265,11 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_known_again_with_whose_share_it_counts_against() {
+    fn what_was_saved_is_restored_with_its_origin() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index0.updates");
         assert!(matches!(loaded(&path), (none, 0, Ok(())) if none.is_empty()), "no file");
-        let mut file = SavedFile::new(path.clone());
+        let mut file = UpdateFile::new(path.clone());
         file.replace(unsaved(0..3)).unwrap();
         let first = path.metadata().unwrap().len();
         assert!(matches!(loaded(&path), (seeds, 1, Ok(())) if seeds == [0, 1, 2]));
@@ -284,7 +284,7 @@ mod tests {
     fn damage_is_noticed_and_what_came_before_it_counts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index0.updates");
-        let mut file = SavedFile::new(path.clone());
+        let mut file = UpdateFile::new(path.clone());
         file.replace(unsaved(0..2)).unwrap();
         let first = usize::try_from(path.metadata().unwrap().len()).unwrap();
         file.append(unsaved([5])).unwrap();
@@ -306,14 +306,14 @@ mod tests {
     #[test]
     fn the_file_stays_below_twice_of_what_is_held() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = SavedFile::new(folder.path().join("index0.updates"));
-        assert!(file.is_due_anew(10 << 20, 0), "nobody knows what is there");
+        let mut file = UpdateFile::new(folder.path().join("index0.updates"));
+        assert!(file.must_be_replaced(10 << 20, 0), "it is not known what is there");
         file.replace(unsaved(0..3)).unwrap();
-        assert!(!file.is_due_anew(10 << 20, 5 << 20));
-        assert!(file.is_due_anew(10 << 20, 20 << 20));
-        assert!(!file.is_due_anew(0, 1000), "a small one may stay");
+        assert!(!file.must_be_replaced(10 << 20, 5 << 20));
+        assert!(file.must_be_replaced(10 << 20, 20 << 20));
+        assert!(!file.must_be_replaced(0, 1000), "a small one may stay");
         std::fs::remove_file(file.path()).unwrap();
         assert!(file.append(unsaved([4])).is_err());
-        assert!(file.is_due_anew(10 << 20, 0), "after a failure");
+        assert!(file.must_be_replaced(10 << 20, 0), "after a failure");
     }
 }
