@@ -5,7 +5,7 @@ use super::links::pair;
 use super::relays::{Errand, Misled};
 use super::scheduler::Plan;
 use super::{Fault, World};
-use offst_channeler::{Action, Channeler, Contact, Link, Timing, Verdict};
+use offst_channeler::{Action, Channeler, DialTiming, Endpoints, Link, LinkDecision};
 use offst_crypto::PublicKey;
 use offst_proto::relay::RelayToNode;
 use offst_proto::ticket::ServerTicket;
@@ -25,7 +25,7 @@ impl World {
         if self.meeting.is_used() {
             self.meeting.runs[index] += 1;
             self.meeting.ticks[index] = None;
-            self.meeting.channelers[index] = Some(Channeler::new(self.key(index), Timing::default()));
+            self.meeting.channelers[index] = Some(Channeler::new(self.key(index), DialTiming::default()));
         }
     }
 
@@ -96,8 +96,8 @@ impl World {
 
     pub(super) fn wants_friend(&mut self, index: usize, key: PublicKey, relays: Option<Vec<ServerTicket>>) {
         if self.meeting.is_used() {
-            let contact = relays.map(|relays| Contact { relays, address: None });
-            self.decide(index, |channeler, now| channeler.set_contact(key, contact, now));
+            let endpoints = relays.map(|relays| Endpoints { relays, address: None });
+            self.decide(index, |channeler, now| channeler.set_endpoints(key, endpoints, now));
         }
     }
 
@@ -261,14 +261,14 @@ impl World {
         let verdicts = [(index, to, true), (to, index, false)].map(|(node, other, dialled)| {
             let link = Link { id, dialled, direct: false, incarnation: self.meeting.runs[other] };
             let key = self.key(other);
-            self.meeting.channelers[node].as_mut().map_or(Verdict::Refuse, |c| c.link_up(key, link, self.time))
+            self.meeting.channelers[node].as_mut().map_or(LinkDecision::Reject, |c| c.link_up(key, link, self.time))
         });
-        let replaced = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Use { replaces: Some(_) }));
+        let replaced = verdicts.iter().any(|verdict| matches!(verdict, LinkDecision::Use { replaces: Some(_) }));
         if replaced {
             // Its ends know the new one already, so nothing is dialled for it.
             self.disconnect(index, to);
         }
-        if verdicts.contains(&Verdict::Refuse) {
+        if verdicts.contains(&LinkDecision::Reject) {
             self.meeting.relays[number].registry.close_substream(substream);
             self.meeting_closed(index, to, id);
         } else {

@@ -6,7 +6,7 @@ use offst_crypto::PublicKey;
 use offst_proto::relay::RelayToNode;
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_relay::Limits;
-use offst_relay::registry::{ConnectionId, Registry, SubstreamId};
+use offst_relay::registry::{RelayConnectionId, Registry, SubstreamId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something on its way to or from a relay. The last number is the run of the node's process that it belongs to.
@@ -46,7 +46,7 @@ pub(super) struct Relay {
     pub(super) ticket: ServerTicket,
     pub(super) registry: Registry,
     pub(super) is_up: bool,
-    pub(super) sessions: BTreeMap<usize, ConnectionId>,
+    pub(super) sessions: BTreeMap<usize, RelayConnectionId>,
 }
 
 /// All relays, and the decisions of all nodes about them.
