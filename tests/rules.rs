@@ -48,15 +48,15 @@ struct Citations {
     tests: BTreeMap<Rule, BTreeSet<PathBuf>>,
 }
 
-fn sources() -> Vec<PathBuf> {
+/// All files with an ending in these folders, by their paths from the root.
+fn files(places: &[&str], ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut waiting: Vec<PathBuf> =
-        ["components", "bin", "tests", "examples", "benches", "capnp"].map(|folder| root().join(folder)).to_vec();
+    let mut waiting: Vec<PathBuf> = places.iter().map(|place| root().join(place)).collect();
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
             let entries = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
             waiting.extend(entries.filter(|entry| entry.file_name().is_none_or(|name| name != "target")));
-        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "capnp") {
+        } else if path.extension().is_some_and(|extension| extension == ending) {
             found.push(path.strip_prefix(root()).unwrap().to_owned());
         }
     }
@@ -72,14 +72,13 @@ fn is_test(path: &Path) -> bool {
 
 /// The comment of a line, if it has one.
 fn comment(line: &str) -> Option<&str> {
-    let start = line.find("//").or_else(|| line.trim_start().starts_with('#').then_some(0))?;
-    Some(&line[start..])
+    line.find("//").map(|start| &line[start..])
 }
 
 fn citations() -> Citations {
     let mut citations = Citations::default();
     let this_file = Path::new(file!());
-    for path in sources() {
+    for path in files(&["components", "bin", "tests", "examples", "benches"], "rs") {
         if path.ends_with(this_file) {
             continue;
         }
@@ -125,11 +124,10 @@ fn every_citation_leads_to_a_rule() {
     assert!(faults.is_empty(), "there is no rule with this number in docs/protocol.md: {faults:#?}");
     // The pages themselves cite rules, too.
     let mut faults = Vec::new();
-    for page in ["README.md", "CONTRIBUTING.md", "docs/protocol.md", "docs/architecture.md", "docs/operating.md"] {
-        let text = std::fs::read_to_string(root().join(page)).unwrap();
-        faults.extend(
-            numbers(&text).filter(|rule| !known.contains(rule)).map(|rule| format!("{page}: {}", named([rule]))),
-        );
+    for page in files(&["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "components", "tests", "benches"], "md") {
+        let text = std::fs::read_to_string(root().join(&page)).unwrap();
+        let unknown = numbers(&text).filter(|rule| !known.contains(rule));
+        faults.extend(unknown.map(|rule| format!("{}: {}", page.display(), named([rule]))));
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
