@@ -124,7 +124,8 @@ fn every_citation_leads_to_a_rule() {
     assert!(faults.is_empty(), "there is no rule with this number in docs/protocol.md: {faults:#?}");
     // The pages themselves cite rules, too.
     let mut faults = Vec::new();
-    for page in files(&["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "components", "tests", "benches"], "md") {
+    for page in files(&["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "components", "tests", "benches"], "md")
+    {
         let text = std::fs::read_to_string(root().join(&page)).unwrap();
         let unknown = numbers(&text).filter(|rule| !known.contains(rule));
         faults.extend(unknown.map(|rule| format!("{}: {}", page.display(), named([rule]))));
