@@ -1,7 +1,7 @@
 //! What docs/ shows is what the programs do: the tutorial pasted into a shell, and the recorded session recorded again, with
 //! real programs.
 
-#[path = "town/ports.rs"]
+#[path = "testnet/ports.rs"]
 mod ports;
 
 use std::collections::BTreeMap;
