@@ -181,12 +181,9 @@ impl Batch<'_> {
                 let secret = Some((invoice.id, invoice.secret.clone()));
                 (invoice.destination, secret, invoice.currency.clone(), invoice.amount)
             }
-            Purpose::Spontaneous { destination, currency, amount } => (
-                self.destination_key(destination)?,
-                None,
-                currency.clone(),
-                *amount + u128::from(offst_ledger::mutant!(GiftOneMore)),
-            ),
+            Purpose::Spontaneous { destination, currency, amount } => {
+                (self.destination_key(destination)?, None, currency.clone(), *amount)
+            }
             Purpose::Rebalance { friend, currency, amount } => {
                 let key = self.friend_key(friend)?;
                 if !self.state.friends[&key].accounts.contains_key(currency) {

@@ -47,11 +47,10 @@ pub(crate) struct Ring {
 pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
     let balance = epoch.balance();
     let debt = balance.unsigned_abs();
-    let pending = |frozen: u128| if offst_ledger::mutant!(ClearPending) { 0 } else { frozen };
     let (amount, room) = if balance > 0 {
-        (debt.saturating_sub(pending(epoch.local_pending())), epoch.send_capacity())
+        (debt.saturating_sub(epoch.local_pending()), epoch.send_capacity())
     } else {
-        (debt.saturating_sub(pending(epoch.remote_pending())), epoch.receive_capacity())
+        (debt.saturating_sub(epoch.remote_pending()), epoch.receive_capacity())
     };
     match amount.min(room).min(AMOUNT_MAX) {
         0 => Clearable::None,
@@ -79,8 +78,7 @@ impl Batch<'_> {
 
     /// Whether we carry a request to clear without a fee.
     pub(crate) fn is_waived(&self, incoming: &LineKey, outgoing: &LineKey, amount: u128) -> bool {
-        offst_ledger::mutant!(WaiveAnyFee)
-            || self.state.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+        self.state.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
     }
 
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
@@ -103,7 +101,7 @@ impl Batch<'_> {
         if (request.amount, request.total) != (part.amount, payment.total) {
             return Err(CancelReason::Amount);
         }
-        let is_clearing = payment.circle == Some(Circle::Clearing) && !offst_ledger::mutant!(ClearNothing);
+        let is_clearing = payment.circle == Some(Circle::Clearing);
         if is_clearing && !self.lowers_our_debt(&incoming.line) {
             return Err(CancelReason::no_capacity(0));
         }

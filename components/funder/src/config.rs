@@ -88,9 +88,7 @@ impl Batch<'_> {
                 let key = self.state.names[&name];
                 let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
                 friend.record.rates.insert(currency, rate);
-                if !offst_ledger::mutant!(LoseRate) {
-                    self.changed.friends.insert(key);
-                }
+                self.changed.friends.insert(key);
             }
             Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
             Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,

@@ -163,7 +163,7 @@ impl Batch<'_> {
 
     pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
         let friend = self.state.friends.get(&key);
-        friend.is_some_and(|friend| friend.connection == Some(connection) || offst_ledger::mutant!(AcceptStale))
+        friend.is_some_and(|friend| friend.connection == Some(connection))
     }
 
     pub(crate) fn resumed(&mut self, key: PublicKey, connection: ConnectionId, resume: Resume) {
@@ -330,7 +330,7 @@ fn uncommitted(account: &Account) -> Vec<(Direction, RequestId)> {
         .into_iter()
         .flat_map(|epoch| epoch.pendings())
         .filter(|(direction, id, pending)| match direction {
-            Direction::Outgoing => !account.is_bound(*id) || offst_ledger::mutant!(ReleaseBound),
+            Direction::Outgoing => !account.is_bound(*id),
             Direction::Incoming => !pending.stage.is_committed(),
         })
         .map(|(direction, id, _)| (direction, id))

@@ -479,9 +479,7 @@ impl Batch<'_> {
         match self.state.origins.get(outgoing) {
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(*from);
-                if !offst_ledger::mutant!(AbortAfterCommit) {
-                    self.state.timers.clear(&Timer::Forward(incoming));
-                }
+                self.state.timers.clear(&Timer::Forward(incoming));
             }
             Some(Origin::Payment(_)) => self.state.timers.clear(&Timer::Part(outgoing.clone())),
             None => return,

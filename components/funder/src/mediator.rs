@@ -62,7 +62,7 @@ impl Batch<'_> {
         if request.amount == 0 || request.route.len() >= HOPS_MAX {
             return Err(CancelReason::Bound);
         }
-        if next == from.friend && !offst_ledger::mutant!(SendBack) {
+        if next == from.friend {
             return Err(CancelReason::Loop);
         }
         let patience_ms = request
@@ -75,8 +75,7 @@ impl Batch<'_> {
         let asked = request.frozen();
         let is_waived = request.clearing && self.is_waived(from, &outgoing.line, asked);
         let rate = if is_waived { Rate { mul: 0, add: 0 } } else { self.rate_of(from) };
-        let frozen = if offst_ledger::mutant!(NoFee) { Some(asked) } else { rate.forwarded(asked) };
-        let frozen = frozen.ok_or(CancelReason::Fee)?;
+        let frozen = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
         let room = self.line_room(&outgoing.line)?;
         let lane = Self::lane(incoming, next);
@@ -204,7 +203,7 @@ impl Batch<'_> {
                     to: forward.to,
                     currency: incoming.line.currency.clone(),
                     amount: forward.amount,
-                    fee: forward.fee * if offst_ledger::mutant!(FeeTwice) { 2 } else { 1 },
+                    fee: forward.fee,
                     time_ms: self.now.unix_ms,
                 };
                 self.changed.forwarded.push((report, preimage));

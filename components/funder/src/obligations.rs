@@ -123,8 +123,7 @@ impl Batch<'_> {
         if !self.all_accounts_are_back() {
             let [(amount, _)] = untied[..] else { return None };
             let [(onward, to)] = unpaid[..] else { return None };
-            let is_our_fee = self.rate_of(&incoming.line).forwarded(amount) == Some(onward)
-                || offst_ledger::mutant!(RelinkAnyAmount);
+            let is_our_fee = self.rate_of(&incoming.line).forwarded(amount) == Some(onward);
             return (is_our_fee && to != incoming.line.friend).then_some(to);
         }
         for (amount, other) in untied {
@@ -161,8 +160,7 @@ impl Batch<'_> {
         let known = outgoing.filter(|outgoing| !self.is_distrusted(&outgoing.line) && self.is_unpaid(outgoing));
         let committed = known.filter_map(|outgoing| {
             let pending = self.outgoing_at(&outgoing)?;
-            let is_same = pending.stage == Stage::Committed(lock)
-                || offst_ledger::mutant!(RelinkAnyLock) && pending.stage.is_committed();
+            let is_same = pending.stage == Stage::Committed(lock);
             is_same.then_some((pending.amount, outgoing.line.friend))
         });
         let mut halves: Vec<_> = committed.collect();

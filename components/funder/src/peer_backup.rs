@@ -88,7 +88,7 @@ impl Batch<'_> {
     /// Sends a backup to the next friends in turn.
     pub(crate) fn send_backups(&mut self) {
         // The newest backup is the one that friends made before the loss: it must not be replaced now.
-        if self.is_recovering() || offst_ledger::mutant!(BackupNeverSent) {
+        if self.is_recovering() {
             return;
         }
         let keepers = self.next_keepers();
@@ -191,9 +191,6 @@ impl Batch<'_> {
             );
             return;
         };
-        if offst_ledger::mutant!(IgnoreBackups) {
-            return;
-        }
         for head in &backup.heads {
             self.compare_with_backup(key, head);
         }

@@ -46,8 +46,7 @@ impl Batch<'_> {
         // what is not pending on them, and not in the history, is remembered by neither. Other accounts are not waited for: the
         // friend that asks may be the one that they wait for.
         let is_in_doubt = friend.accounts.values().any(Account::is_recovering);
-        let may_know_more = is_in_doubt && !offst_ledger::mutant!(UnknownInDoubt);
-        let otherwise = if may_know_more { End::Pending } else { End::Unknown };
+        let otherwise = if is_in_doubt { End::Pending } else { End::Unknown };
         let question = Inquiry::Ends { ids, pending, unheard, otherwise };
         self.outputs.push(Output::LookUp(key, connection, question));
     }

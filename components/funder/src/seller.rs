@@ -184,7 +184,7 @@ impl Batch<'_> {
         };
         let InvoiceRecord { invoice, status, created_ms } = self.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
         // First: whoever only knows the id does not learn how the invoice stands.
-        if !verify_proof(&invoice.secret, terms, proof) && !offst_ledger::mutant!(SkipProofCheck) {
+        if !verify_proof(&invoice.secret, terms, proof) {
             return Err(CancelReason::BadProof);
         }
         match status {
@@ -195,8 +195,7 @@ impl Batch<'_> {
             InvoiceStatus::Open if self.may_be_paid_already(*created_ms) => return Err(CancelReason::Busy),
             InvoiceStatus::Open => {}
         }
-        let is_currency_meant = invoice.currency == terms.currency || offst_ledger::mutant!(PayInOtherCurrency);
-        if invoice.amount != terms.total || !is_currency_meant {
+        if invoice.amount != terms.total || invoice.currency != terms.currency {
             return Err(CancelReason::Amount);
         }
         Ok(())
@@ -227,7 +226,7 @@ impl Batch<'_> {
             patience_ms,
         };
         let group = arrival.group(currency);
-        let is_full = |group: &Group| group.parts.len() >= 2 * PARTS_MAX && !offst_ledger::mutant!(EndlessGroup);
+        let is_full = |group: &Group| group.parts.len() >= 2 * PARTS_MAX;
         if self.state.groups.get(&group).is_some_and(is_full) {
             return Err(CancelReason::Busy);
         }
@@ -253,9 +252,7 @@ impl Batch<'_> {
 
     pub(crate) fn remove_arrival(&mut self, incoming: &HopKey) -> Option<Arrival> {
         let arrival = self.state.arrivals.remove(incoming)?;
-        if !offst_ledger::mutant!(KeepArrival) {
-            self.changed.arrivals.insert(incoming.clone());
-        }
+        self.changed.arrivals.insert(incoming.clone());
         let key = arrival.group(&incoming.line.currency);
         let group = self.state.groups.get_mut(&key).expect("every arrival is in its group");
         group.parts.remove(incoming);
@@ -273,8 +270,8 @@ impl Batch<'_> {
         let committed: Vec<&HopKey> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
         let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.arrivals[*part].amount));
         match sum.map(|sum| sum.cmp(&key.total)) {
-            Some(std::cmp::Ordering::Less) if !offst_ledger::mutant!(CollectPartialSum) => {}
-            Some(std::cmp::Ordering::Equal | std::cmp::Ordering::Less) => {
+            Some(std::cmp::Ordering::Less) => {}
+            Some(std::cmp::Ordering::Equal) => {
                 let committed: Vec<HopKey> = committed.into_iter().cloned().collect();
                 self.collect_group(&key, &committed);
             }
@@ -319,9 +316,7 @@ impl Batch<'_> {
             self.remove_arrival(&incoming);
             self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.state.local);
         }
-        if let Some(id) = key.invoice_id
-            && !offst_ledger::mutant!(CollectTwice)
-        {
+        if let Some(id) = key.invoice_id {
             self.close_invoice(id, InvoiceStatus::Paid);
         }
     }

@@ -36,9 +36,6 @@ impl Batch<'_> {
     /// Outgoing requests that a signed `Commit` binds wait for the friend; for the others a timer runs again.
     fn take_up_forwards(&mut self) {
         let now = self.now.uptime_ms;
-        if offst_ledger::mutant!(ForgetForward) {
-            self.state.forwards.clear();
-        }
         let forwards: Vec<_> =
             self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
@@ -50,9 +47,7 @@ impl Batch<'_> {
             stored.arrived_ms = now;
             stored.responded_ms = has_response.then_some(now);
             if self.is_bound(&outgoing) {
-                if !offst_ledger::mutant!(ForgetOverdue) {
-                    self.commit_was_signed(&outgoing);
-                }
+                self.commit_was_signed(&outgoing);
                 continue;
             }
             self.note_unsigned_commit(&outgoing);

@@ -117,9 +117,6 @@ impl Batch<'_> {
         let Some(replacement) = self.state.replacements.get(key) else {
             return Ok(());
         };
-        if offst_ledger::mutant!(AcceptLostKey) {
-            return Ok(());
-        }
         let friend = self.state.friends.get(&replacement.successor);
         let successor = friend.map_or_else(|| replacement.successor.to_string(), |friend| friend.record.name.clone());
         Err(format!("this key was lost, and was replaced by that of \"{successor}\": it cannot be used again"))

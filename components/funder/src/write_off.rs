@@ -131,10 +131,8 @@ impl Batch<'_> {
             }
         }
         releasable.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
-        let has_no_bound =
-            [offst_ledger::mutant!(WriteOffMore), offst_ledger::mutant!(AutoWriteOffMore)][usize::from(is_automatic)];
         for (amount, outgoing, write_off) in releasable {
-            let fits = has_no_bound || report.at_risk.amount + amount <= up_to;
+            let fits = report.at_risk.amount + amount <= up_to;
             if fits && self.release_upstream(&outgoing, WriteOff { is_automatic, ..write_off }) {
                 report.released.add(amount);
                 report.at_risk.add(amount);
@@ -210,7 +208,7 @@ impl Batch<'_> {
     /// The friend has collected what was written off without asking: nothing more is.
     fn end_auto_write_off(&mut self, line: &LineKey, amount: u128) {
         let Some(friend) = self.state.friends.get_mut(&line.friend) else { return };
-        if friend.record.auto_write_offs.is_empty() || offst_ledger::mutant!(AutoWriteOffStays) {
+        if friend.record.auto_write_offs.is_empty() {
             return;
         }
         friend.record.auto_write_offs.clear();

@@ -307,15 +307,6 @@ impl Account {
         self.recovery.link = Link::default();
     }
 
-    /// Whether we ask the friend to show what both have signed.
-    pub(crate) fn asks_for_evidence(&self) -> bool {
-        match self.recovery.trust {
-            Trust::Sound | Trust::Shown => self.recovery.link.asks,
-            Trust::Doubtful => true,
-            Trust::Restored => false,
-        }
-    }
-
     /// The frame that tells the friend where we stand.
     pub fn resume_frame(&self) -> Vec<u8> {
         let position = self.active().map(|epoch| EpochPosition {
@@ -329,7 +320,7 @@ impl Account {
         // Whoever does not trust its own state proposes nothing: an Opening that is used up would be taken for a proposal.
         let is_proposed = self.recovery.trust != Trust::Doubtful || self.offer_stands();
         let opening = self.negotiation.mine.as_ref().filter(|_| is_proposed).map(Verified::wire);
-        resume_frame(&self.key.currency, opening, position.as_ref(), self.asks_for_evidence())
+        resume_frame(&self.key.currency, opening, position.as_ref(), self.recovery.asks_for_evidence())
     }
 
     /// Whether a statement continues the friend's log now. Statements that arrive before the friend has resumed, or again,
@@ -373,9 +364,7 @@ impl Account {
         let epoch = self.epoch.as_mut().filter(|_| also_when_stopped || !is_stopped).ok_or(NotAllowed::NotActive)?;
         let done = step(epoch)?;
         self.marks.head = true;
-        if !crate::mutant!(LosePendingRow) {
-            self.marks.pendings.insert(request);
-        }
+        self.marks.pendings.insert(request);
         Ok(done)
     }
 
@@ -417,7 +406,7 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn collect(&mut self, id: RequestId, preimage: Preimage) -> Result<(), NotAllowed> {
-        if self.is_frozen() {
+        if self.recovery.has_fixed_terms() {
             return if self.claim_collect(id, preimage) { Ok(()) } else { Err(NotAllowed::WrongStage) };
         }
         self.author(true, (Direction::Incoming, id), |epoch| epoch.collect(id, preimage))
@@ -428,7 +417,7 @@ impl Account {
     /// # Errors
     /// [`NotAllowed`].
     pub fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
-        if self.is_frozen() {
+        if self.recovery.has_fixed_terms() {
             return if self.claim_cancel(id, reason, hop) { Ok(()) } else { Err(NotAllowed::WrongStage) };
         }
         self.author(true, (Direction::Incoming, id), |epoch| epoch.cancel(id, reason, hop))

@@ -137,7 +137,7 @@ pub fn audit(key: &AccountKey, image: &AccountImage, verifier: &dyn Verifier) ->
     let derived = with_unsigned(&signed, stored, key)?;
     compare(stored, &derived, &signed)?;
     // Whoever has adopted what the friend has shown goes on in the next epoch, and sets its limits there.
-    if !account.is_frozen() {
+    if !account.recovery.has_fixed_terms() {
         compare_limits(stored, &statements, key)?;
     }
     Ok(Some(proven(stored, &signed, &statements, key)))

@@ -96,13 +96,7 @@ impl Epoch {
             return Err(NotAllowed::Busy);
         }
         let room = self.send_capacity();
-        #[cfg(mutant)]
-        let room = if crate::mutant!(LimitNeverLowered) {
-            crate::log::room(self.theirs.limit.max(400), self.balance(), self.local_pending())
-        } else {
-            room
-        };
-        if (amount > room && !crate::mutant!(SkipLimitCheck)) || amount > AMOUNT_MAX {
+        if amount > room || amount > AMOUNT_MAX {
             return Err(NotAllowed::NoCapacity { room });
         }
         self.pendings.set(key, Some(Pending { amount, terms, stage: Stage::Requested }));
@@ -158,9 +152,7 @@ impl Epoch {
             }
             Stage::Committed(lock) => {
                 let counter = queued(|operation| matches!(operation, Operation::Commit { .. }));
-                if !crate::mutant!(AbortAfterCommit) || counter.is_some() {
-                    self.queue.remove(&counter.ok_or(NotAllowed::WrongStage)?);
-                }
+                self.queue.remove(&counter.ok_or(NotAllowed::WrongStage)?);
                 self.pendings.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
             }
             Stage::Responded(_) | Stage::Aborted => {}
@@ -184,9 +176,6 @@ impl Epoch {
     /// Releases the frozen credits.
     pub(crate) fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
         let pending = self.pendings.set((Direction::Incoming, id), None).ok_or(NotAllowed::WrongStage)?;
-        if crate::mutant!(ForgetCancel) {
-            return Ok(());
-        }
         self.write(Operation::Cancel { id, reason, hop }, pending.amount);
         Ok(())
     }
@@ -216,15 +205,6 @@ impl Epoch {
     /// checkpoint behind operations that none covers.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.owes_acknowledgement || self.mine.checkpoint < self.mine.seq
-    }
-
-    /// See [`crate::mutant::Mutant::SignAgain`].
-    #[cfg(mutant)]
-    pub(crate) fn forget_last_statement(&mut self) {
-        self.unacknowledged.pop_back();
-        let (seq, hash) = self.unacknowledged.back().map_or(self.acknowledged, |sent| (sent.seq, sent.hash));
-        (self.mine.seq, self.mine.hash) = (seq, hash);
-        self.owes_acknowledgement = true;
     }
 
     /// Signs the next statement, if there is anything to say. `idle`: this is the last one for a while.

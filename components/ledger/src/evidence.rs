@@ -11,17 +11,15 @@ use crate::event::Event;
 use crate::key::Side;
 use crate::negotiation::{Agreement, Floor};
 use crate::recovery::Trust;
-use crate::replay::{Checkpoint, Contradiction, Replay};
+use crate::replay::{Checkpoint, Replay};
 use crate::resume::ResumeOutcome;
 use crate::stop::StopReason;
+use crate::transfer::{EvidenceRefused, Transfer};
 use offst_crypto::{Signer, Verifier};
 use offst_proto::friend::{Evidence, EvidenceCheckpoint, evidence_statement_frames};
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Unverified, Verified};
 use std::sync::Arc;
-
-/// Most bytes of statements that are held until evidence is complete. Honest evidence is a small part of it.
-const EVIDENCE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The rows of an account that evidence is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,23 +28,6 @@ pub struct EvidenceRows {
     pub checkpoint: Vec<u8>,
     /// The statements of both sides, each side's in the order of their seq.
     pub statements: Vec<Arc<[u8]>>,
-}
-
-/// Why a friend's evidence is of no use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EvidenceRefused {
-    /// The Openings are not of this account, not signed, or do not agree.
-    #[error("it shows no openings that both sides have signed and that agree")]
-    Openings,
-    /// More than was announced, or more than is held.
-    #[error("it is larger than it may be")]
-    TooLarge,
-    /// Signatures contradict each other.
-    #[error("{0}")]
-    Contradiction(#[from] Contradiction),
-    /// The epoch is the friend's work alone: no signature of ours belongs to it.
-    #[error("nothing in it shows that this node has ever been in that epoch")]
-    Unproven,
 }
 
 /// What came of a friend's evidence, or of a part of it.
@@ -65,19 +46,6 @@ pub struct EvidenceOutcome {
     pub restored: bool,
     /// It was not adopted.
     pub refused: Option<EvidenceRefused>,
-}
-
-/// Evidence as far as it has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Transfer {
-    replay: Replay,
-    set: Option<Vec<u8>>,
-    taken: Vec<Verified<Statement>>,
-    bytes: usize,
-    /// How many statements are still to come.
-    left: u32,
-    /// The friend has signed something else than what we, or others for us, remember.
-    is_forked: bool,
 }
 
 impl Account {
@@ -182,14 +150,9 @@ impl Account {
             let side = if checkpoint.by_sender { Side::Remote } else { Side::Local };
             Checkpoint { author: self.key.of(side), set: &checkpoint.set }
         });
-        let transfer = Transfer {
-            replay: Replay::begin(&self.key, agreement, base),
-            set: evidence.checkpoint.map(|checkpoint| checkpoint.set),
-            taken: Vec::new(),
-            bytes: 0,
-            left: evidence.statements,
-            is_forked: false,
-        };
+        let replay = Replay::begin(&self.key, agreement, base);
+        let set = evidence.checkpoint.map(|checkpoint| checkpoint.set);
+        let transfer = Transfer::begin(replay, set, evidence.statements);
         self.recovery.link.transfer = Some(Box::new(transfer));
         self.weigh(&mut outcome, now_ms, signer);
         outcome
@@ -434,18 +397,5 @@ impl Account {
         outcome.restored = true;
         outcome.reply = true;
         outcome.events = self.settle(signer);
-    }
-}
-
-impl Transfer {
-    fn take(&mut self, statement: Verified<Statement>) -> Result<(), EvidenceRefused> {
-        self.bytes += statement.wire().len();
-        self.left = self.left.checked_sub(1).ok_or(EvidenceRefused::TooLarge)?;
-        if self.bytes > EVIDENCE_BYTES_MAX {
-            return Err(EvidenceRefused::TooLarge);
-        }
-        self.replay.take(&statement)?;
-        self.taken.push(statement);
-        Ok(())
     }
 }

@@ -17,17 +17,18 @@
 //! | `account` | an account as a whole, stopping |
 //! | `resume` | reconnecting: going on, other terms, lost state |
 //! | `replay` | an epoch again, from nothing but what both sides have signed |
-//! | `recovery` | when one side has lost its state, or may have: what is not signed any more, what waits for the next epoch |
-//! | `evidence` | showing what both have signed, and taking what a friend shows |
+//! | `recovery` | how far an account's own state can be relied on, and what recovering it has to remember |
+//! | `doubt` | an account whose own state may be old: what is not signed any more, what waits for the next epoch |
+//! | `evidence`, `transfer` | showing what both have signed, and taking what a friend shows |
 //! | `friend_statement` | what evidence proves to a third person |
 //! | `audit` | an account's rows against the signatures that are kept with them |
 //! | `changes`, `image` | the account as it lies in a database |
-//! | `mutant` | deliberate bugs that the simulator must catch; in no program |
 
 mod account;
 mod audit;
 mod author;
 mod changes;
+mod doubt;
 mod epoch;
 mod event;
 mod evidence;
@@ -36,7 +37,6 @@ mod friend_statement;
 mod image;
 mod key;
 mod log;
-pub mod mutant;
 mod negotiation;
 mod pending;
 mod receive;
@@ -44,6 +44,7 @@ mod recovery;
 mod replay;
 mod resume;
 mod stop;
+mod transfer;
 mod view;
 
 pub use account::Account;
@@ -52,7 +53,7 @@ pub use author::{AbortOutcome, NotAllowed, SignOutcome};
 pub use changes::{AccountChange, QueuedOperation};
 pub use epoch::Epoch;
 pub use event::Event;
-pub use evidence::{EvidenceOutcome, EvidenceRefused, EvidenceRows};
+pub use evidence::{EvidenceOutcome, EvidenceRows};
 pub use fault::Fault;
 pub use friend_statement::{Acknowledged, MadeStatement, NoStatement, NothingProven, acknowledged, friend_statement};
 pub use image::AccountImage;
@@ -64,6 +65,7 @@ pub use recovery::Head;
 pub use replay::{Checkpoint, Contradiction, Replay};
 pub use resume::ResumeOutcome;
 pub use stop::{Status, StopReason};
+pub use transfer::EvidenceRefused;
 
 #[cfg(test)]
 mod tests;

@@ -81,9 +81,6 @@ impl Epoch {
                 let (step, amount) = moves.next().expect("each operation on a request is a move");
                 moved = *amount;
                 let refusal = match operation {
-                    Operation::Request(request) if crate::mutant!(LimitEachAlone) => {
-                        self.refusal(request, &self.theirs.totals)
-                    }
                     Operation::Request(request) => self.refusal(request, &totals),
                     _ => None,
                 };
@@ -103,13 +100,12 @@ impl Epoch {
     /// `theirs`: the friend's totals before it.
     fn refusal(&self, request: &Request, theirs: &offst_proto::statement::Totals) -> Option<CancelReason> {
         let balance = balance(self.opening_balance, &self.mine.totals, theirs);
-        let limit = if crate::mutant!(LimitNeverLowered) { self.mine.limit.max(400) } else { self.mine.limit };
-        let room = room(limit, -balance, frozen(theirs, &self.mine.totals));
+        let room = room(self.mine.limit, -balance, frozen(theirs, &self.mine.totals));
         if !self.mine.open {
             Some(CancelReason::Closed)
         } else if self.pendings.count(Direction::Incoming) >= PENDING_MAX {
             Some(CancelReason::Busy)
-        } else if request.frozen() > room && !crate::mutant!(SkipLimitCheck) {
+        } else if request.frozen() > room {
             Some(CancelReason::no_capacity(room))
         } else {
             None

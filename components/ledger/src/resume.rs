@@ -45,7 +45,7 @@ impl Account {
         let mut outcome = ResumeOutcome::default();
         let shown = |account: &Account| {
             let mine = account.negotiation.mine.as_ref().map(Verified::hash);
-            (mine, account.active().map(|epoch| epoch.agreed), account.asks_for_evidence())
+            (mine, account.active().map(|epoch| epoch.agreed), account.recovery.asks_for_evidence())
         };
         let shown_before = shown(self);
         let has_forgotten = !resume.recovering && self.shows_less(&resume);
@@ -162,10 +162,6 @@ impl Account {
             match resend_from(epoch, position) {
                 Ok(resend) => {
                     outcome.resend = resend;
-                    #[cfg(mutant)]
-                    if crate::mutant!(SignAgain) && outcome.resend.pop().is_some() {
-                        self.epoch.iter_mut().for_each(Epoch::forget_last_statement);
-                    }
                     self.resumed = true;
                     self.recovery.link.asks = false;
                 }

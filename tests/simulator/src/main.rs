@@ -53,6 +53,7 @@ struct Arguments {
     /// When a world does not come right, do not look for the shortest way there
     #[arg(long)]
     brief: bool,
+<<<<<<< HEAD
     /// Switch a deliberate bug on
     #[cfg(mutant)]
     #[arg(long)]
@@ -64,6 +65,8 @@ struct Arguments {
     /// Print for each seed a digest of all bytes that went over connections
     #[arg(long)]
     digests: bool,
+=======
+>>>>>>> 61c2e78
     /// Tell all that happens in each world, and look for no shorter way
     #[arg(long)]
     trace: bool,
@@ -75,27 +78,11 @@ impl Arguments {
         let is_less = !self.without.is_empty() || self.nodes.is_some() || self.actions.is_some() || self.availability;
         self.from == 0 && !is_less
     }
+}
 
-    /// How this program is called for one seed, up to what is left out of its world.
-    fn command(&self, seed: u64) -> String {
-        self.repeat(&format!("--seeds 1 --from {seed}"))
-    }
-
-    /// How this program is called with these arguments.
-    #[cfg(not(mutant))]
-    #[expect(clippy::unused_self, reason = "the build that has deliberate bugs names the one that is on")]
-    fn repeat(&self, arguments: &str) -> String {
-        format!("cargo run --release -p offst-simulator -- {arguments}")
-    }
-
-    /// The same, in the build that has deliberate bugs, with the one that was on.
-    #[cfg(mutant)]
-    fn repeat(&self, arguments: &str) -> String {
-        let bug = self.mutant.as_ref().map(|name| format!(" --mutant {name}")).unwrap_or_default();
-        format!(
-            "RUSTFLAGS=\"--cfg mutant\" cargo run --release --target-dir target/mutants -p offst-simulator -- {arguments}{bug}"
-        )
-    }
+/// How this program is called with these arguments.
+fn repeat(arguments: &str) -> String {
+    format!("cargo run --release -p offst-simulator -- {arguments}")
 }
 
 #[derive(Debug, Clone)]
@@ -135,15 +122,6 @@ struct Sum {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    #[cfg(mutant)]
-    if arguments.mutants {
-        offst_ledger::mutant::Mutant::ALL.iter().for_each(|mutant| println!("{}", mutant.name()));
-        return Ok(ExitCode::SUCCESS);
-    }
-    #[cfg(mutant)]
-    if let Some(name) = &arguments.mutant {
-        offst_ledger::mutant::choose(name).map_err(anyhow::Error::msg)?;
-    }
     // A checker that does not hold is told below, with its seed.
     std::panic::set_hook(Box::new(|_| {}));
     let options = Options {
@@ -166,7 +144,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if let Some((seed, reason)) = sum.unmeasured {
         println!("what was measured with seed {seed} did not come right: {reason}");
-        println!("repeat it: {}", arguments.repeat(&format!("--seeds 2 --from {seed}")));
+        println!("repeat it: {}", repeat(&format!("--seeds 2 --from {seed}")));
         return Ok(ExitCode::FAILURE);
     }
     sum.print(started);
@@ -187,7 +165,7 @@ fn live_scripts(arguments: &Arguments) -> anyhow::Result<bool> {
     for script in &wanted {
         if let Err(reason) = script.live() {
             println!("the script {} did not come right: {reason}", script.name);
-            println!("repeat it: {}", arguments.repeat(&format!("--script {}", script.name)));
+            println!("repeat it: {}", repeat(&format!("--script {}", script.name)));
             return Ok(false);
         }
     }
@@ -251,7 +229,7 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
 
 /// Says how a seed fails, and looks for the shortest way there.
 fn explain(seed: u64, options: &Options, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let command = arguments.command(seed);
+    let command = repeat(&format!("--seeds 1 --from {seed}"));
     let Err(failure) = live_with(seed, options) else {
         println!(
             "seed {seed} did not come right once and came right when it was repeated: a world is not deterministic"

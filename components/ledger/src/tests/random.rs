@@ -105,14 +105,14 @@ pub(super) fn take(pair: &mut Pair, step: Step, end: usize, index: prop::sample:
         }
         Step::Collect => {
             if let Some(id) = pick(pair, end, Incoming, index, |p| p.stage.is_committed()) {
-                let is_frozen = pair.ends[end].account.is_frozen();
-                assert!(pair.collect(end, id).is_ok() || is_frozen, "it has an end already");
+                let has_fixed_terms = pair.ends[end].account.recovery.has_fixed_terms();
+                assert!(pair.collect(end, id).is_ok() || has_fixed_terms, "it has an end already");
             }
         }
         Step::Cancel => {
             if let Some(id) = pick(pair, end, Incoming, index, |_| true) {
-                let is_frozen = pair.ends[end].account.is_frozen();
-                assert!(pair.cancel(end, id).is_ok() || is_frozen, "it has an end already, or may not have one");
+                let has_fixed_terms = pair.ends[end].account.recovery.has_fixed_terms();
+                assert!(pair.cancel(end, id).is_ok() || has_fixed_terms, "it has an end already, or may not have one");
             }
         }
         Step::SetLimit(limit) => {

@@ -469,7 +469,7 @@ fn an_opening_that_waited_for_evidence_is_answered_when_its_epoch_is_forgotten()
     pair.roll_back(1, active);
     pair.connect();
     pair.deliver(1);
-    assert!(pair.ends[1].account.asks_for_evidence());
+    assert!(pair.ends[1].account.recovery.asks_for_evidence());
     pair.roll_back(0, stopped);
     pair.settle();
     assert!(pair.is_active());

@@ -118,8 +118,6 @@ pub struct Node {
     pub(crate) slow_ms: u64,
     /// A transaction that is being written, and its number.
     writing: Option<(u64, Effects)>,
-    /// What a disk goes back to that loses the last transaction: only with a deliberate bug.
-    previous: Option<Box<Disk>>,
     /// The connection over which each friend speaks, as this process has heard of it.
     heard_on: BTreeMap<PublicKey, ConnectionId>,
     /// Friends that have asked how requests ended while the accounts with them were in doubt.
@@ -360,7 +358,6 @@ impl World {
                     is_frozen: false,
                     slow_ms: 0,
                     writing: None,
-                    previous: None,
                     heard_on: BTreeMap::new(),
                     asked_in_doubt: BTreeSet::new(),
                     is_silent: false,

@@ -28,9 +28,6 @@ impl World {
                 node.notebook.forgotten();
             }
         }
-        if let Some(previous) = node.previous.take() {
-            node.disk = *previous;
-        }
         node.slow_ms = 0;
         node.inbox.clear();
         node.crash = None;
@@ -214,17 +211,6 @@ impl World {
     /// `now`: when the batch ran, if that is now.
     fn commit(&mut self, index: usize, effects: Effects, crash: Option<Crash>, now: Option<Moment>) {
         let node = &mut self.nodes[index];
-        if offst_ledger::mutant!(SendBeforeCommit) && crash == Some(Crash::BeforeCommit) {
-            let mut elsewhere = node.disk.clone();
-            let (_, outputs) = effects.commit(&mut elsewhere).expect("the disk writes");
-            outputs.into_iter().for_each(|output| self.output(index, output));
-            self.note_death(index, Crash::BeforeCommit);
-            self.nodes[index].notebook.forgotten();
-            return self.down(index);
-        }
-        if offst_ledger::mutant!(DropLastCommit) {
-            node.previous = Some(Box::new(node.disk.clone()));
-        }
         let before = node.disk.transactions;
         node.disk.fails = matches!(crash, Some(Crash::DiskFails | Crash::BeforeCommit));
         let committed = effects.commit(&mut node.disk);
