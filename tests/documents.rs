@@ -7,9 +7,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A page: its text without code, which holds no links, and what its headings are called in links.
+/// A page: its text without code, which holds no links, the pieces of code in its sentences, and what its headings are called in
+/// links.
 struct Page {
     prose: String,
+    code: Vec<String>,
     anchors: BTreeSet<String>,
 }
 
@@ -34,7 +36,7 @@ fn pages() -> BTreeMap<PathBuf, Page> {
 }
 
 fn read(text: &str) -> Page {
-    let (mut prose, mut anchors) = (String::new(), BTreeSet::new());
+    let (mut prose, mut code, mut anchors) = (String::new(), Vec::new(), BTreeSet::new());
     let mut is_code = false;
     for line in text.lines() {
         if line.starts_with("```") {
@@ -51,12 +53,11 @@ fn read(text: &str) -> Page {
             let unused = std::iter::once(name.clone()).chain(again).find(|name| !anchors.contains(name));
             anchors.extend(unused);
         }
-        for code in line.split('`').step_by(2) {
-            prose += code;
-        }
+        line.split('`').step_by(2).for_each(|text| prose += text);
+        code.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
         prose.push('\n');
     }
-    Page { prose, anchors }
+    Page { prose, code, anchors }
 }
 
 /// What a heading is called in links: lower case, hyphens for spaces, without punctuation.
@@ -108,6 +109,28 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
+fn every_file_that_is_named_exists() {
+    const FOLDERS: &[&str] =
+        &["bin/", "benches/", "capnp/", "components/", "docs/", "examples/", "tests/", ".ci/", ".config/"];
+    let mut faults = Vec::new();
+    let mut named = 0;
+    for (path, page) in pages() {
+        for file in page.code.iter().filter(|code| FOLDERS.iter().any(|folder| code.starts_with(folder))) {
+            // `tests/*.rs`, `bin/PROGRAM/settings.rs`, `src/{links,seeds}.rs`: patterns.
+            let is_pattern = file.contains(['*', '{', ' '])
+                || file.split(['/', '.']).any(|part| !part.is_empty() && part == part.to_uppercase());
+            named += usize::from(!is_pattern);
+            let in_package = path.parent().unwrap().join(file);
+            if !is_pattern && !root().join(file).exists() && !root().join(in_package).exists() {
+                faults.push(format!("{}: there is no `{file}`", path.display()));
+            }
+        }
+    }
+    assert!(named > 50, "only {named} files are named");
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
 fn the_book_leaves_no_page_out() {
     let pages = pages();
     let summary = Path::new("docs/SUMMARY.md");
@@ -152,4 +175,5 @@ fn headings_are_called_as_a_git_host_calls_them() {
     let page = read("# One\n## One\n```\n# no heading [x](y)\n```\n`[a](b)` [c](d)\n");
     assert_eq!(page.anchors, BTreeSet::from(["one".to_owned(), "one-1".to_owned()]));
     assert_eq!(targets(&page.prose).collect::<Vec<_>>(), ["d"]);
+    assert_eq!(page.code, ["[a](b)"]);
 }
