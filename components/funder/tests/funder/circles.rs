@@ -283,7 +283,7 @@ fn a_mediator_waives_only_what_makes_both_debts_smaller() {
     }
 }
 
-/// Rings in a town of random debts, begun by everybody at any time, while processes die and connections break: nobody becomes
+/// Rings in a testnet of random debts, begun by everybody at any time, while processes die and connections break: nobody becomes
 /// richer or poorer, and no debt grows or changes sides.
 #[test]
 fn clearing_only_ever_makes_debts_smaller() {

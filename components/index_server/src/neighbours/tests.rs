@@ -3,7 +3,7 @@ use crate::Limits;
 use crate::test_servers::{LONG, Running, edge, identity, key, signed, soon, wait_until};
 use offst_proto::index::{Listing, UpdateOutcome, bucket_of};
 
-#[path = "../../../../tests/town/ports.rs"]
+#[path = "../../../../tests/testnet/ports.rs"]
 mod ports;
 
 fn befriend(one: &Running, other: &Running) {

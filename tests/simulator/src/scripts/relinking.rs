@@ -36,7 +36,7 @@ fn by_key(world: &World, mut pair: [usize; 2]) -> [usize; 2] {
     pair
 }
 
-fn town() -> World {
+fn testnet() -> World {
     let mut world = World::new(7, 1);
     for friend in BUYERS.into_iter().chain(CARRIERS) {
         world.befriend(MIDDLE, friend, 10_000, 10_000);
@@ -104,7 +104,7 @@ fn assert_nothing_lost(world: &World) {
 /// Two payments under one id over one node, with different locks.
 pub(super) fn by_lock() {
     for carriers in [[3, 4], [4, 3]] {
-        let mut world = town();
+        let mut world = testnet();
         let mut locks = Vec::new();
         for (buyer, carrier) in BUYERS.into_iter().zip(carriers) {
             pay(&mut world, buyer, carrier, 100);
@@ -125,7 +125,7 @@ pub(super) fn by_lock() {
 
 /// Two payments under one id and one lock: a thief has seen the lock of a large one, and makes a small one of its own.
 pub(super) fn by_amount() {
-    let mut world = town();
+    let mut world = testnet();
     let [thief, buyer] = by_key(&world, BUYERS);
     let [carrier, accomplice] = by_key(&world, CARRIERS);
     pay(&mut world, buyer, carrier, 1_000);

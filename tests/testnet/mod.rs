@@ -1,4 +1,4 @@
-//! A town of real programs on loopback: relays, index servers and nodes in a temporary folder, each a process of its own,
+//! A testnet of real programs on loopback: relays, index servers and nodes in a temporary folder, each a process of its own,
 //! driven through `stctrl` as a person would. Used by the tests and by the demonstration.
 
 // Each user of this module needs another part of it.
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) use ports::free_port;
 pub(crate) use running::{Running, scrape};
 
-/// Nothing in a town takes so long unless something is broken.
+/// Nothing in a testnet takes so long unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a program is started: its name to a command without arguments.
@@ -42,7 +42,7 @@ pub(crate) fn itself(program: &str) -> Command {
 }
 
 /// Real programs and their folders. Dropping it kills them all.
-pub(crate) struct Town {
+pub(crate) struct Testnet {
     folder: tempfile::TempDir,
     launcher: Launcher,
     servers: BTreeMap<String, Server>,
@@ -120,28 +120,28 @@ impl Said {
     }
 }
 
-impl Town {
-    /// An empty town.
+impl Testnet {
+    /// An empty testnet.
     pub(crate) fn new(launcher: Launcher) -> Self {
-        let folder = tempfile::Builder::new().prefix("offst-town").tempdir().unwrap();
-        Town { folder, launcher, servers: BTreeMap::new() }
+        let folder = tempfile::Builder::new().prefix("offst-testnet").tempdir().unwrap();
+        Testnet { folder, launcher, servers: BTreeMap::new() }
     }
 
-    /// A town with one relay, one index server, and nodes in a row: each is a friend of the next one, and they let each other
+    /// A testnet with one relay, one index server, and nodes in a row: each is a friend of the next one, and they let each other
     /// owe `limit`. All are online. `settings` is appended to each node's settings file.
     #[track_caller]
     pub(crate) fn row(nodes: &[&str], limit: u128, settings: &str) -> Self {
-        let mut town = Town::new(built);
-        town.relay("relay0");
-        town.index("index0");
+        let mut testnet = Testnet::new(built);
+        testnet.relay("relay0");
+        testnet.index("index0");
         for node in nodes {
-            town.node(node, &["relay0"], &["index0"], settings);
+            testnet.node(node, &["relay0"], &["index0"], settings);
         }
         for pair in nodes.windows(2) {
-            town.befriend(pair[0], pair[1], limit);
+            testnet.befriend(pair[0], pair[1], limit);
         }
-        town.wait_online(nodes);
-        town
+        testnet.wait_online(nodes);
+        testnet
     }
 
     /// Where the folders of all programs are.
@@ -149,12 +149,12 @@ impl Town {
         self.folder.path()
     }
 
-    /// A file in the town's folder.
+    /// A file in the testnet's folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 
-    /// A command of one of the programs, run in the town's folder.
+    /// A command of one of the programs, run in the testnet's folder.
     pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = (self.launcher)(program);
         command.args(arguments).current_dir(self.root()).stdin(Stdio::null()).env_remove("OFFST_HOME");
@@ -209,7 +209,7 @@ impl Town {
         self.servers.insert(name.to_owned(), Server { program, child: None, metrics: free_port() });
     }
 
-    /// Takes a folder that was made in another way, for example copied, as a node of the town.
+    /// Takes a folder that was made in another way, for example copied, as a node of the testnet.
     pub(crate) fn adopt_node(&mut self, name: &str) {
         self.enlist(name, "stnode");
     }
@@ -369,8 +369,8 @@ impl Town {
     #[track_caller]
     pub(crate) fn wait_online(&self, nodes: &[&str]) {
         for node in nodes {
-            self.wait_until(&format!("all friends of {node} are online"), |town| {
-                town.friends(node).iter().all(|friend| {
+            self.wait_until(&format!("all friends of {node} are online"), |testnet| {
+                testnet.friends(node).iter().all(|friend| {
                     let line = &friend["currencies"][0];
                     friend["online"] == true && line["status"] == "consistent" && line["remote_open"] == true
                 })
@@ -382,8 +382,8 @@ impl Town {
     #[track_caller]
     pub(crate) fn wait_settled(&self, nodes: &[&str]) {
         for node in nodes {
-            self.wait_until(&format!("nothing is pending at {node}"), |town| {
-                town.friends(node).iter().all(|friend| {
+            self.wait_until(&format!("nothing is pending at {node}"), |testnet| {
+                testnet.friends(node).iter().all(|friend| {
                     let line = &friend["currencies"][0];
                     line["local_pending_debt"] == "0" && line["remote_pending_debt"] == "0"
                 })
@@ -415,7 +415,7 @@ impl Town {
     }
 }
 
-impl Drop for Town {
+impl Drop for Testnet {
     fn drop(&mut self) {
         for server in self.servers.values_mut() {
             if let Some(mut child) = server.child.take() {
