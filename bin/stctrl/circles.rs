@@ -71,7 +71,7 @@ pub(super) fn clear(Clear { perform, currency }: Clear, connection: &Connection,
     })
 }
 
-fn to_json(cleared: &[ClearingReport], last: &ClearingReport, names: &Names) -> Value {
+pub(super) fn to_json(cleared: &[ClearingReport], last: &ClearingReport, names: &Names) -> Value {
     let ring = |report: &ClearingReport| report.ring.as_ref().map(|ring| names.part_json(ring));
     let one = |report: &ClearingReport| json!({ "ring": ring(report), "payment": report.payment.as_ref().map(json::payment) });
     json!({

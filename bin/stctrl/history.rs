@@ -65,7 +65,7 @@ pub(super) struct History {
 
 /// Money that came, went or was earned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+pub(super) struct Entry {
     time_ms: u64,
     kind: &'static str,
     id: String,
@@ -118,7 +118,7 @@ fn signed(amount: u128) -> i128 {
     i128::try_from(amount).unwrap_or(i128::MAX)
 }
 
-fn of_payment(payment: &PaymentReport) -> Entry {
+pub(super) fn of_payment(payment: &PaymentReport) -> Entry {
     let is_to_others = payment.kind == PaymentKind::Payment;
     Entry {
         time_ms: payment.created_ms.saturating_add(payment.duration_ms),
@@ -137,7 +137,7 @@ fn of_payment(payment: &PaymentReport) -> Entry {
 }
 
 /// The parts of one payment, which were collected together, make one entry.
-fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, String>) -> Vec<Entry> {
+pub(super) fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, String>) -> Vec<Entry> {
     let is_same = |one: &ReceivedReport, next: &ReceivedReport| {
         one.payment_id.is_some() && (one.payment_id, one.invoice_id) == (next.payment_id, next.invoice_id)
     };
@@ -163,7 +163,7 @@ fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, Stri
     parts.chunk_by(is_same).map(entry).collect()
 }
 
-fn of_forward(forward: &ForwardReport) -> Entry {
+pub(super) fn of_forward(forward: &ForwardReport) -> Entry {
     let (kind, change, description) = match forward.from {
         Some(from) => ("forward", signed(forward.fee), format!("{} from {from} to {}", forward.amount, forward.to)),
         None => ("written-off", -signed(forward.amount), format!("collected by {}", forward.to)),
@@ -179,7 +179,7 @@ fn of_forward(forward: &ForwardReport) -> Entry {
     }
 }
 
-fn entry_json(entry: &Entry) -> Value {
+pub(super) fn entry_json(entry: &Entry) -> Value {
     json!({
         "time_ms": entry.time_ms,
         "kind": entry.kind,

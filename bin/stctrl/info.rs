@@ -102,7 +102,7 @@ pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome 
     })
 }
 
-fn budgets_json(budgets: Option<&[BudgetReport]>) -> Value {
+pub(super) fn budgets_json(budgets: Option<&[BudgetReport]>) -> Value {
     let documents = budgets.unwrap_or_default().iter().map(budgets::document);
     json!({ "limited": budgets.is_some(), "budgets": documents.collect::<Value>() })
 }
@@ -155,7 +155,7 @@ fn replaced_keys_table(replacements: &[Verified<KeyReplacement>]) -> String {
 }
 
 /// What all friends together owe, in each currency.
-fn balances(friends: &[FriendReport]) -> BTreeMap<Currency, i128> {
+pub(super) fn balances(friends: &[FriendReport]) -> BTreeMap<Currency, i128> {
     let mut balances = BTreeMap::new();
     for line in friends.iter().flat_map(|friend| &friend.lines) {
         let sum: &mut i128 = balances.entry(line.currency.clone()).or_default();
@@ -167,7 +167,7 @@ fn balances(friends: &[FriendReport]) -> BTreeMap<Currency, i128> {
     balances
 }
 
-fn balances_json(balances: &BTreeMap<Currency, i128>) -> Value {
+pub(super) fn balances_json(balances: &BTreeMap<Currency, i128>) -> Value {
     let entry = |(currency, balance): (&Currency, &i128)| json!({ "currency": currency.as_str(), "balance": balance.to_string() });
     balances.iter().map(entry).collect()
 }

@@ -24,6 +24,8 @@ mod config;
 mod connection;
 mod drawing;
 mod events;
+#[cfg(test)]
+pub(crate) mod examples;
 mod friends_table;
 mod funds;
 mod history;

@@ -57,6 +57,12 @@ struct Gift {
 /// The owner's names for the nodes he knows.
 pub(super) struct Names(BTreeMap<PublicKey, String>);
 
+impl<const N: usize> From<[(PublicKey, String); N]> for Names {
+    fn from(names: [(PublicKey, String); N]) -> Self {
+        Names(names.into())
+    }
+}
+
 impl Names {
     pub(super) async fn of(app: &App) -> Result<Self, AppError> {
         let friends = app.friends().await?.into_iter().map(|friend| (friend.public_key, friend.name));
@@ -112,7 +118,7 @@ fn cheapest(quote: &QuoteReport) -> u128 {
     quote.ways.iter().map(Way::fees).min().unwrap_or_default()
 }
 
-fn to_json(quote: &QuoteReport, names: &Names) -> Value {
+pub(super) fn to_json(quote: &QuoteReport, names: &Names) -> Value {
     let cheapest = quote.ways.first();
     json!({
         "currency": quote.currency.as_str(),

@@ -108,7 +108,7 @@ async fn create(arguments: CreateInvoice, app: &App, voice: Voice) -> Outcome {
     voice.say(invoice_json(&invoice), || format!("{}\n{drawing}", invoice.to_text()))
 }
 
-fn invoice_json(invoice: &Verified<Invoice>) -> serde_json::Value {
+pub(super) fn invoice_json(invoice: &Verified<Invoice>) -> serde_json::Value {
     json!({
         "invoice_id": invoice.id.to_string(),
         "amount": invoice.amount.to_string(),

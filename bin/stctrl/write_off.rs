@@ -34,7 +34,7 @@ fn held_json(held: Held) -> Value {
     json!({ "payments": held.count, "amount": held.amount.to_string() })
 }
 
-fn to_json(report: &WriteOffReport, name: &str, currency: &Currency) -> Value {
+pub(super) fn to_json(report: &WriteOffReport, name: &str, currency: &Currency) -> Value {
     json!({
         "name": name,
         "currency": currency.as_str(),

@@ -178,3 +178,39 @@ fn proofs(name: &str, proven: &Proven) -> Vec<String> {
 fn write_line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a text takes everything");
 }
+
+/// What an audit may say, for docs/json.md.
+#[cfg(test)]
+pub(crate) fn example() -> Value {
+    use offst_store::Proof;
+    let proven = Proven {
+        epoch: 3,
+        opening_balance: 0,
+        friend: Some(Proof { seq: 12, acknowledges: 9, balance: -30, local_pending: 0, remote_pending: 40 }),
+        checkpoint: Some(10),
+        own_seq: 11,
+        unacknowledged: 2,
+        unsigned: 1,
+        balance: -30,
+        local_pending: 0,
+        remote_pending: 40,
+        pendings: 1,
+    };
+    let account = |currency: &str, finding| AuditedAccount {
+        friend: offst_crypto::Identity::from_seed([1; 32]).public_key(),
+        name: "bob".into(),
+        currency: currency.into(),
+        finding,
+    };
+    document(&Audit {
+        faults: vec!["the row of the friend \"carol\" is damaged".into()],
+        notes: vec!["the node did not stop by itself".into()],
+        accounts: vec![
+            account("credit", Ok(Some(proven))),
+            account("eggs", Ok(None)),
+            account("hours", Err("its sums are not those of its requests".into())),
+        ],
+        rows: 120,
+        is_sealed: false,
+    })
+}

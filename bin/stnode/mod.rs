@@ -24,6 +24,9 @@ mod run;
 mod settings;
 mod trusted;
 
+#[cfg(test)]
+pub(crate) use check::example as audit_example;
+
 use crate::files;
 use crate::folder::Folder;
 use crate::manual::Manual;
