@@ -195,7 +195,7 @@ mod tests {
         let file = Folder::new(Some(folder.file("b")), "relay").unwrap();
         let failure = file.create().unwrap_err();
         assert_eq!(failure.exit_code(), 2);
-        assert!(failure.sentence().ends_with("relay0.b is a file, and a folder is needed: name another"));
+        assert!(failure.message().ends_with("relay0.b is a file, and a folder is needed: name another"));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         let lock = folder.lock().unwrap();
         let failure = folder.lock().unwrap_err();
         assert_eq!(failure.exit_code(), 1);
-        assert!(failure.sentence().starts_with("another server is running on the folder"));
+        assert!(failure.message().starts_with("another server is running on the folder"));
         drop(lock);
         folder.lock().unwrap();
     }

@@ -185,6 +185,6 @@ mod tests {
         let place = taken.local_addr().unwrap();
         let failure = listen(Some(place), &"127.0.0.1:1".parse().unwrap()).await.unwrap_err();
         assert_eq!(failure.exit_code(), 1);
-        assert!(failure.sentence().starts_with(&format!("cannot listen at {place}: ")), "{}", failure.sentence());
+        assert!(failure.message().starts_with(&format!("cannot listen at {place}: ")), "{}", failure.message());
     }
 }

@@ -9,7 +9,7 @@ use offst_proto::invoice::{
     INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice, InvoiceFieldError, check_description,
 };
 use offst_proto::limits::AMOUNT_MAX;
-use offst_proto::order::check_name;
+use offst_proto::name::check_name;
 use offst_proto::report::parse_amount;
 use offst_proto::{InvoiceId, Verified};
 use std::fmt::Display;
@@ -198,7 +198,7 @@ mod tests {
         {
             let failure = load_invoice(wrong).unwrap_err();
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().contains(message), "{}", failure.sentence());
+            assert!(failure.message().contains(message), "{}", failure.message());
         }
     }
 

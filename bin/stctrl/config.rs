@@ -1,9 +1,9 @@
 //! The group `config`: friends, relays and index servers.
 
-use super::Voice;
 use super::arguments::{Named, amount, balance, name, whole_number};
 use super::connection::Connection;
 use super::invitation::{self, Accept, Invite};
+use super::output::{Done, OutputFormat};
 use super::progress::with_progress;
 use super::text::clean;
 use super::write_off::{self, WriteOff};
@@ -11,9 +11,10 @@ use crate::files::load_ticket;
 use crate::outcome::Outcome;
 use clap::Subcommand;
 use offst_app::{App, AppError, NewFriend};
-use offst_proto::report::LineStatus;
+use offst_proto::report::AccountStatus;
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::{Currency, Rate};
+use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -204,11 +205,11 @@ enum Tickets {
     Friend(FriendTicket),
 }
 
-pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn run(config: Config, connection: &Connection, format: OutputFormat) -> Outcome {
     let config = match config {
-        Config::Invite(invite) => return invitation::invite(invite, connection, voice),
-        Config::Accept(accept) => return invitation::accept(accept, connection, voice),
-        Config::WriteOff(order) => return write_off::run(order, connection, voice),
+        Config::Invite(invite) => return invitation::invite(invite, connection, format),
+        Config::Accept(accept) => return invitation::accept(accept, connection, format),
+        Config::WriteOff(order) => return write_off::run(order, connection, format),
         config => config,
     };
     let tickets = match &config {
@@ -220,7 +221,7 @@ pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outc
         _ => Tickets::None,
     };
     if let Config::ResetFriend(call) = config {
-        return connection.run(async |app| reset_friend(&call, &app, voice).await);
+        return connection.run(async |app| reset_friend(&call, &app, format).await);
     }
     connection.run(async |app| {
         let drains = matches!(config, Config::RemoveFriend(_) | Config::DisableFriend(_));
@@ -230,7 +231,7 @@ pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outc
         } else {
             work.await?;
         }
-        voice.done()
+        format.done()
     })
 }
 
@@ -283,21 +284,28 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
     }
 }
 
-/// Accepts a friend's terms, and says which: whoever decides sees what it comes to.
-async fn reset_friend(call: &Account, app: &App, voice: Voice) -> Outcome {
+/// What programs read when a friend's terms were accepted.
+#[derive(Debug, Serialize)]
+struct ResetDocument {
+    #[serde(flatten)]
+    done: Done,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    local_balance: i128,
+    #[serde(serialize_with = "offst_proto::json::optional_text")]
+    remote_balance: Option<i128>,
+}
+
+/// Accepts a friend's terms, and says which: the owner sees what it comes to.
+async fn reset_friend(call: &Account, app: &App, format: OutputFormat) -> Outcome {
     let name = &call.named.name;
     let friend = app.friends().await?.into_iter().find(|friend| friend.name == *name);
-    let mut lines = friend.into_iter().flat_map(|friend| friend.lines);
-    let status = lines.find(|line| line.currency == call.currency).map(|line| line.status);
+    let mut accounts = friend.into_iter().flat_map(|friend| friend.accounts);
+    let status = accounts.find(|account| account.currency == call.currency).map(|account| account.status);
     app.reset_friend(name, &call.currency).await?;
-    let Some(LineStatus::Inconsistent { local_balance, remote_balance, .. }) = status else { return voice.done() };
-    let document = serde_json::json!({
-        "status": "done",
-        "local_balance": local_balance.to_string(),
-        "remote_balance": remote_balance.map(|balance| balance.to_string()),
-    });
+    let Some(AccountStatus::Inconsistent { local_balance, remote_balance, .. }) = status else { return format.done() };
+    let document = ResetDocument { done: Done::default(), local_balance, remote_balance };
     let (name, currency) = (clean(name), &call.currency);
-    voice.say(document, || match remote_balance {
+    format.print(&document, || match remote_balance {
         Some(balance) => {
             format!("accepted: the balance with {name} was {local_balance} and is {balance} ({currency})\n")
         }

@@ -1,21 +1,22 @@
 //! An example of each JSON document that `stctrl --json` prints, for docs/json.md.
 
-use super::json;
-use super::quote::Names;
+use super::names::Names;
+use super::write_off::WriteOffDocument;
 use offst_crypto::{Identity, PublicKey};
 use offst_ledger::Acknowledged;
-use offst_proto::budget::BudgetReport;
+use offst_proto::budget::{BudgetReport, BudgetsReport};
 use offst_proto::friend_statement::FriendStatement;
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::{KeyReplacement, ReplacedAccount};
 use offst_proto::report::{
-    ClearingReport, Event, ForwardReport, FriendReport, Held, InvoiceReport, InvoiceStatus, LineReport, LineStatus,
-    OverdueReport, PaymentKind, PaymentReport, PaymentStatus, QuoteReport, ReceivedReport, ServerReport, ServerState,
-    WriteOffReport,
+    AccountReport, AccountStatus, ClearingReport, Event, ForwardReport, FriendReport, Held, InvoiceReport,
+    InvoiceStatus, KeyReplacementReport, OverdueReport, PaymentKind, PaymentReport, PaymentStatus, QuoteReport,
+    ReceivedReport, ServerReport, ServerState, WriteOffReport,
 };
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Verified};
+use serde::Serialize;
 use serde_json::Value;
 
 fn identity(seed: u8) -> Identity {
@@ -47,9 +48,9 @@ fn request_id() -> RequestId {
 }
 
 fn friends() -> Vec<FriendReport> {
-    let account = LineReport {
+    let account = AccountReport {
         currency: Currency::default(),
-        status: LineStatus::Consistent,
+        status: AccountStatus::Consistent,
         balance: -30,
         local_max_debt: 150,
         remote_max_debt: 200,
@@ -61,12 +62,12 @@ fn friends() -> Vec<FriendReport> {
         overdue: vec![OverdueReport { request_id: request_id(), amount: 40, written_off: false }],
         auto_write_off: Some(100),
     };
-    let inconsistent = LineStatus::Inconsistent {
+    let inconsistent = AccountStatus::Inconsistent {
         local_balance: 3,
         remote_balance: Some(5),
         reason: "the friend says that it has lost its database".into(),
     };
-    let stopped = LineReport {
+    let stopped = AccountReport {
         currency: hours(),
         status: inconsistent,
         overdue: vec![],
@@ -81,7 +82,7 @@ fn friends() -> Vec<FriendReport> {
         direct: false,
         relays: vec![ticket(2, "relay.example.org:8000")],
         address: None,
-        lines: vec![account, stopped],
+        accounts: vec![account, stopped],
     }]
 }
 
@@ -208,8 +209,8 @@ fn clearing() -> [ClearingReport; 2] {
         ..payment()
     };
     [
-        ClearingReport { auto_clear: false, ring: cycle.clone(), payment: Some(paid) },
-        ClearingReport { auto_clear: false, ring: cycle, payment: None },
+        ClearingReport { auto_clear: false, cycle: cycle.clone(), payment: Some(paid) },
+        ClearingReport { auto_clear: false, cycle, payment: None },
     ]
 }
 
@@ -255,14 +256,17 @@ fn new_invoice() -> Verified<Invoice> {
     Verified::sign(invoice, &identity(9))
 }
 
+fn document(value: &(impl Serialize + ?Sized)) -> Value {
+    serde_json::to_value(value).expect("a document is JSON")
+}
+
 /// The documents in the order of the page: its headings, and what stands below them.
 pub(crate) fn examples() -> Vec<(&'static str, Value)> {
     let friends = friends();
     let (cleared, found) = clearing().into();
     let invoice_line = (invoice_id(), "Two loaves of bread".to_owned());
     let statement = FriendStatement { node: key(9), friend: key(1), accounts: vec![] };
-    let mut statement = super::statement::document(&statement, &[acknowledged()]);
-    statement["shortened"] = false.into();
+    let statement = super::statement::document(&statement, &[acknowledged()], Some(false));
     let mut history = vec![super::history::of_payment(&payment())];
     history.extend(super::history::of_received(
         &[
@@ -273,21 +277,23 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         &[invoice_line].into(),
     ));
     history.extend(forwards().iter().map(super::history::of_forward));
+    let replacements = [&replacement()].map(KeyReplacementReport::from);
+    let write_off = WriteOffDocument { name: "bob", currency: &Currency::default(), report: write_off() };
     vec![
-        ("Friends", friends.iter().map(json::friend).collect()),
-        ("Relays and index servers", servers().iter().map(json::server).collect()),
-        ("Balances", super::info::balances_json(&super::info::balances(&friends))),
-        ("Budgets", super::info::budgets_json(Some(&budgets()))),
-        ("Replaced keys", [&replacement()].map(json::key_replacement).into_iter().collect()),
-        ("Friend statement", statement),
-        ("Events", events().iter().map(json::event).collect()),
-        ("Payments", json::payment(&payment())),
-        ("Quote", super::quote::to_json(&quote(), &names())),
-        ("Debt cycles", super::circles::to_json(&[cleared], &found, &names())),
-        ("Forwards", forwards().iter().map(json::forward).collect()),
-        ("History", history.iter().map(super::history::entry_json).collect()),
-        ("Invoices", json::invoice(&invoice())),
-        ("New invoice", super::seller::invoice_json(&new_invoice())),
-        ("Write-off", super::write_off::to_json(&write_off(), "bob", &Currency::default())),
+        ("Friends", document(&friends)),
+        ("Relays and index servers", document(&servers())),
+        ("Balances", document(&super::info::balances(&friends))),
+        ("Budgets", document(&BudgetsReport::from(Some(budgets())))),
+        ("Replaced keys", document(&replacements)),
+        ("Friend statement", document(&statement)),
+        ("Events", document(&events())),
+        ("Payments", document(&payment())),
+        ("Quote", document(&super::quote::document(&quote(), &names()))),
+        ("Debt cycles", document(&super::cycles::document(&[cleared], &found, &names()))),
+        ("Forwards", document(&forwards())),
+        ("History", document(&history)),
+        ("Invoices", document(&invoice())),
+        ("New invoice", document(&super::seller::document(&new_invoice()))),
+        ("Write-off", document(&write_off)),
     ]
 }

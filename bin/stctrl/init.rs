@@ -1,6 +1,6 @@
 //! The command `init`: the folder of a new application. The node's owner trusts it with `stnode trust`.
 
-use super::Voice;
+use super::output::{OutputFormat, PublicKeyDocument};
 use crate::folder::Folder;
 use crate::outcome::Outcome;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ pub(super) struct Init {
     force: bool,
 }
 
-pub(super) fn init(Init { dir, force }: Init, voice: Voice) -> Outcome {
+pub(super) fn init(Init { dir, force }: Init, format: OutputFormat) -> Outcome {
     let folder = Folder::new(dir, "app")?;
     folder.create()?;
     let public_key = folder.write_new_app(force)?;
-    voice.say(serde_json::json!({ "public_key": public_key.to_string() }), String::new)
+    format.print(&PublicKeyDocument { public_key }, String::new)
 }

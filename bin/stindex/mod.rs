@@ -188,7 +188,7 @@ impl IndexSettings {
     /// What the server is given.
     ///
     /// # Errors
-    /// Two settings do not go together, or one asks for more than a machine has: a sentence that names it.
+    /// Two settings do not go together, or one asks for more than a machine has: a message that names it.
     fn limits(&self) -> Result<Limits, String> {
         let limits = Limits {
             edges_per_node_max: self.edges_per_node_max,

@@ -6,11 +6,12 @@ use crate::folder::Folder;
 use crate::outcome::{Failure, Outcome, say};
 use crate::trusted::Reading;
 use crate::{budgets, files};
+use offst_crypto::PublicKey;
 use offst_node::Permissions;
-use offst_proto::budget::{Budget, BudgetError, BudgetReport, Budgets};
+use offst_proto::budget::{Budget, BudgetError, BudgetReport, Budgets, BudgetsReport};
 use offst_proto::ticket::Ticket;
 use offst_store::{History, StoreError};
-use serde_json::Value;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -160,29 +161,50 @@ fn standings(folder: &Folder, reading: &Reading<TrustedApp>) -> Outcome<BTreeMap
     bounded.into_iter().map(standing).collect()
 }
 
+/// What programs read of one file of the folder.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum AppDocument {
+    Trusted {
+        name: String,
+        #[serde(serialize_with = "offst_proto::json::text")]
+        public_key: PublicKey,
+        permissions: Vec<String>,
+        #[serde(flatten)]
+        budgets: BudgetsReport,
+    },
+    /// The file cannot be used.
+    Faulty { name: String, error: String },
+}
+
+/// The applications, and behind them the files that cannot be used.
+fn documents(reading: &Reading<TrustedApp>, standings: &mut BTreeMap<String, Vec<BudgetReport>>) -> Vec<AppDocument> {
+    let words = |permissions: Permissions| -> Vec<String> {
+        permissions.to_string().split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
+    };
+    let apps = reading.trusted.iter().map(|(name, app)| AppDocument::Trusted {
+        name: name.clone(),
+        public_key: app.public_key,
+        permissions: words(app.permissions),
+        budgets: BudgetsReport {
+            limited: !app.budgets.are_unlimited(),
+            budgets: standings.remove(name).unwrap_or_default(),
+        },
+    });
+    let faults = reading.faults.iter().map(|(name, message)| AppDocument::Faulty {
+        name: name.clone(),
+        error: Failure::input(message).message().to_owned(),
+    });
+    apps.chain(faults).collect()
+}
+
 /// Prints every file of the folder, those that cannot be used with the reason.
 pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
     let folder = existing(dir)?;
     let reading = TrustedApps::of(&folder).read();
     let mut standings = standings(&folder, &reading)?;
     if json {
-        let words = |permissions: Permissions| -> Vec<String> {
-            permissions.to_string().split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
-        };
-        let apps = reading.trusted.iter().map(|(name, app)| {
-            serde_json::json!({
-                "name": name,
-                "public_key": app.public_key.to_string(),
-                "permissions": words(app.permissions),
-                "limited": !app.budgets.are_unlimited(),
-                "budgets": standings.remove(name).unwrap_or_default().iter().map(budgets::document).collect::<Value>(),
-            })
-        });
-        let faults = reading
-            .faults
-            .iter()
-            .map(|(name, sentence)| serde_json::json!({ "name": name, "error": Failure::input(sentence).sentence() }));
-        return say(Value::Array(apps.chain(faults).collect()));
+        return say(serde_json::to_value(documents(&reading, &mut standings)).map_err(Failure::failed)?);
     }
     let width = reading.trusted.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     for (name, app) in &reading.trusted {
@@ -195,8 +217,8 @@ pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
             say(format_args!("{:width$}  {line}", ""))?;
         }
     }
-    for sentence in reading.faults.values() {
-        say(format_args!("not trusted: {}", Failure::input(sentence).sentence()))?;
+    for message in reading.faults.values() {
+        say(format_args!("not trusted: {}", Failure::input(message).message()))?;
     }
     Ok(())
 }

@@ -175,6 +175,6 @@ mod tests {
         assert_eq!(names, ["relay", "relay-2", "relay-3", "server", "server-2"]);
         paths.push(put("d/other.ticket", 2));
         let failure = servers(&paths, Ticket::into_relay).unwrap_err();
-        assert!(failure.sentence().contains("was given twice"), "{}", failure.sentence());
+        assert!(failure.message().contains("was given twice"), "{}", failure.message());
     }
 }

@@ -108,14 +108,14 @@ fn existing(dir: Option<PathBuf>) -> Outcome<Folder> {
 }
 
 /// The failure of a command that found no use for a database: the file is wrong (exit code 2), or the disk failed.
-fn database_failure(sentence: String, error: &StoreError) -> Failure {
+fn database_failure(message: String, error: &StoreError) -> Failure {
     match error {
         StoreError::Sqlite(_)
         | StoreError::Create { .. }
         | StoreError::Exists(_)
         | StoreError::TooLarge
-        | StoreError::Seal { .. } => Failure::failed(sentence),
-        _ => Failure::input(sentence),
+        | StoreError::Seal { .. } => Failure::failed(message),
+        _ => Failure::input(message),
     }
 }
 

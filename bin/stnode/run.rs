@@ -99,8 +99,8 @@ pub(super) fn run(Run { dir, places, friends, passphrase }: Run) -> Outcome {
     let sealed = database.clone();
     let trusted = TrustedApps::of(&folder);
     let reading = trusted.read();
-    if let Some(sentence) = reading.faults.values().next() {
-        return Err(Failure::input(format!("{sentence}; repair the file, or remove it to trust its app no longer")));
+    if let Some(message) = reading.faults.values().next() {
+        return Err(Failure::input(format!("{message}; repair the file, or remove it to trust its app no longer")));
     }
     open_files::allow(
         [
@@ -135,7 +135,7 @@ pub(super) fn run(Run { dir, places, friends, passphrase }: Run) -> Outcome {
         ended?;
         // Here, so that a second signal still ends it at once. Without a seal the stop is as clean.
         if let Err(failure) = leave_seal(&sealed) {
-            log::warn!("no seal was left beside the database: {}", failure.sentence());
+            log::warn!("no seal was left beside the database: {}", failure.message());
         }
         announced
     })

@@ -172,7 +172,7 @@ impl NodeFile {
     /// What the node is given.
     ///
     /// # Errors
-    /// Two settings do not go together, or one is beyond what the protocol allows: a sentence that names it.
+    /// Two settings do not go together, or one is beyond what the protocol allows: a message that names it.
     pub(super) fn node_settings(&self) -> Result<NodeSettings, String> {
         self.check()?;
         let settings = NodeSettings {

@@ -44,7 +44,7 @@ impl Trusted for TrustedApp {
     fn read(path: &Path, name: &str) -> Result<Self, String> {
         let wrong = |reason: String| format!("{}: {reason}", path.display());
         check_name(name).map_err(wrong)?;
-        let text = files::read_text(path, FILE_BYTES_MAX).map_err(|failure| failure.sentence().to_owned())?;
+        let text = files::read_text(path, FILE_BYTES_MAX).map_err(|failure| failure.message().to_owned())?;
         app_from(&text).map_err(wrong)
     }
 

@@ -139,7 +139,7 @@ impl RelaySettings {
     /// What the relay is given.
     ///
     /// # Errors
-    /// Two settings do not go together: a sentence that names them.
+    /// Two settings do not go together: a message that names them.
     fn limits(&self) -> Result<Limits, String> {
         let limits = Limits {
             handshake: HandshakeLimits {

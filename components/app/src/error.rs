@@ -1,7 +1,7 @@
 //! What can go wrong between an application and its node.
 
 use offst_crypto::PublicKey;
-use offst_proto::encoding::DecodeError;
+use offst_proto::app::{MessageError, Refusal};
 use offst_proto::wire::app_capnp::NOT_TRUSTED;
 use offst_secure_channel::ConnectError;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub enum AppError {
     Call(String),
     /// The node is of another version, or broken.
     #[error("the node's answer is not understood: {0}")]
-    Answer(#[from] DecodeError),
+    Answer(#[from] MessageError),
 }
 
 impl From<capnp::Error> for AppError {
@@ -86,6 +86,12 @@ impl From<capnp::Error> for AppError {
 impl From<capnp::NotInSchema> for AppError {
     fn from(error: capnp::NotInSchema) -> Self {
         AppError::Answer(error.into())
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        AppError::Refused(refusal.message)
     }
 }
 

@@ -6,7 +6,9 @@ use fake::{APP, Fake, OPEN_INVOICE, Running, identity, invoice_report, part, pay
 use offst_app::{App, AppError, Destination, NewFriend, NewInvoice, Order, Purpose, connect, connect_within};
 use offst_app_server::{Limits, Permissions};
 use offst_funder::Command;
-use offst_proto::report::{Event, FriendReport, InvoiceStatus, LineReport, LineStatus, PaymentStatus, ServerState};
+use offst_proto::report::{
+    AccountReport, AccountStatus, Event, FriendReport, InvoiceStatus, PaymentStatus, ServerState,
+};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate};
 use offst_secure_channel::ConnectError;
@@ -22,9 +24,9 @@ fn friend() -> FriendReport {
         direct: false,
         relays: vec![],
         address: None,
-        lines: vec![LineReport {
+        accounts: vec![AccountReport {
             currency: Currency::default(),
-            status: LineStatus::Consistent,
+            status: AccountStatus::Consistent,
             balance: 100,
             local_max_debt: 150,
             remote_max_debt: 200,
@@ -141,7 +143,7 @@ async fn paying() {
         assert_eq!(refused.to_string(), "there is no way");
         for perform in [false, true] {
             let report = app.clear(&Currency::default(), perform).await.unwrap();
-            assert_eq!((report.ring, report.payment.is_some()), (Some(part()), perform));
+            assert_eq!((report.cycle, report.payment.is_some()), (Some(part()), perform));
         }
         {
             let commands = running.fake.commands.lock().unwrap();
@@ -486,7 +488,7 @@ async fn a_stopping_node_closes_its_connections() {
 async fn budgets_are_told() {
     with_node("", Limits::default(), async |running| {
         let app = app(&running).await;
-        assert_eq!(app.budgets().await.unwrap(), Some(fake::budgets().to_vec()));
+        assert_eq!(app.budgets().await.unwrap(), Some(fake::budgets().to_vec()).into());
     })
     .await;
 }

@@ -8,7 +8,8 @@ use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountKey, Direction, StopReason};
 use offst_proto::Currency;
 use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, RELAYS_MAX};
-use offst_proto::order::{NewFriend, check_name};
+use offst_proto::name::check_name;
+use offst_proto::order::NewFriend;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use std::collections::BTreeMap;
 

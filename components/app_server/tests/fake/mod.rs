@@ -191,7 +191,7 @@ impl Fake {
             })),
             Command::Clear { perform, .. } => Reply::Clearing(Box::new(ClearingReport {
                 auto_clear: false,
-                ring: Some(part()),
+                cycle: Some(part()),
                 payment: perform.then(|| payment(1, PaymentStatus::Paid)),
             })),
             Command::CancelPayment(_) => Reply::Unknown,
