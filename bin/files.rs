@@ -23,7 +23,7 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".offst-";
 pub enum Readers {
     /// Its owner alone (0600).
     Owner,
-    /// Whoever the user's umask lets.
+    /// Those whom the user's umask lets.
     Anyone,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The failure of whoever would overwrite a file unasked.
+/// The failure of a command that would overwrite a file without being asked to.
 pub(crate) fn exists(path: &Path) -> Failure {
     Failure::input(format!("{} exists already: give --force to overwrite it", path.display()))
 }

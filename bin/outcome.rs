@@ -27,7 +27,7 @@ enum Fault {
     Attempt,
     /// The command line or an input file is wrong: exit code 2.
     Input,
-    /// Whoever read our output has gone, as `head` does: exit code 1 without a word.
+    /// The reader of our output has gone, as `head` does: exit code 1 without a word.
     ReaderGone,
 }
 
@@ -197,7 +197,7 @@ pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -
     }
 }
 
-/// The arguments. Whatever takes a value takes a negative number, too: then it is told why that number is wrong, and not
+/// The arguments. A flag with a value takes a negative number, too: then the message says why that number is wrong, and not
 /// that it is no flag.
 pub(crate) fn parse<Arguments: Parser>(line: Vec<OsString>) -> Result<Arguments, clap::Error> {
     let mut command = with_negative_numbers(Arguments::command());

@@ -27,8 +27,8 @@ const BEHIND_THE_OTHERS: usize = 900;
 /// The flag by which a program is told where the passphrase is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PassphraseFlag {
-    /// The file that holds the passphrase of the identity file, for its owner alone. It is read only if the identity is encrypted
-    /// [default: the systemd credential offst-passphrase, otherwise OFFST_PASSPHRASE, otherwise you are asked]
+    /// A file with the passphrase of the identity file; only its owner may have access. It is read only if the identity is
+    /// encrypted [default: the systemd credential offst-passphrase, then OFFST_PASSPHRASE, then you are asked]
     #[arg(long, value_name = "FILE", global = true, display_order = BEHIND_THE_OTHERS)]
     pub passphrase_file: Option<PathBuf>,
 }

@@ -50,7 +50,7 @@ pub(crate) trait Trusted: Clone + PartialEq + Send + Sync + 'static {
 pub(crate) struct Reading<T> {
     /// Who is trusted.
     pub(crate) trusted: BTreeMap<String, T>,
-    /// The files that cannot be used, each with a message. Whoever they speak of is not trusted.
+    /// The files that cannot be used, each with a message. Those that they name are not trusted.
     pub(crate) faults: BTreeMap<String, String>,
 }
 

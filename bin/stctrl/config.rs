@@ -19,52 +19,52 @@ use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
-    /// Let friends meet the node at one more relay
+    /// Add a relay over which friends reach the node
     AddRelay(AddRelay),
-    /// Do not use a relay any more
+    /// Remove a relay
     RemoveRelay(Named),
-    /// Look for routes at one more index server
+    /// Add an index server that finds routes for the node
     AddIndex(AddIndex),
-    /// Do not use an index server any more
+    /// Remove an index server
     RemoveIndex(Named),
-    /// Add a friend, or a further currency with a friend; both of you must do so, with opposite balances
+    /// Add a friend, or an account in a further currency with a friend. Both of you must do it, with opposite balances
     AddFriend(AddFriend),
-    /// Settle what is under way with a friend, and forget the friend
+    /// Remove a friend, after everything under way with the friend has ended
     RemoveFriend(RemoveFriend),
-    /// Give a friend another name
+    /// Change your name for a friend
     RenameFriend(RenameFriend),
-    /// Use a friend again
+    /// Enable a friend that was disabled
     EnableFriend(Named),
-    /// Settle what is under way with a friend, and do not use the friend
+    /// Stop using a friend, after everything under way with the friend has ended
     DisableFriend(DisableFriend),
-    /// Take a friend's requests
+    /// Accept requests from a friend: pay and forward for it
     OpenFriend(Account),
-    /// Do not take a friend's requests
+    /// Do not accept requests from a friend
     CloseFriend(Account),
-    /// Set how much a friend may owe
+    /// Set how much a friend may owe you
     SetFriendMaxDebt(MaxDebt),
-    /// Set what is taken for carrying on payments that come from a friend: ADD + AMOUNT * MUL / 2^32
+    /// Set your fee for forwarding payments that come from a friend: ADD + AMOUNT * MUL / 2^32
     SetFriendRate(FriendRate),
-    /// Tell the node where a friend is reached now
-    SetFriendRelays(Contact),
-    /// Accept a friend's terms for an account on which the two of you do not agree; says the old and the new balance
+    /// Change where a friend is reached: take its relays and address from its new ticket
+    SetFriendRelays(FriendTicketFile),
+    /// Accept the friend's balance for an account that is inconsistent, and show the old and the new balance
     ResetFriend(Account),
-    /// Give those their credits back whose committed payments a friend has held for more than a minute. The friend may still
-    /// collect them, and then you pay: at most as much as you say
+    /// Release payments of others that a friend has held for more than a minute after they were committed: the senders get
+    /// their credits back. The friend may still collect them. Then you pay, at most --up-to
     WriteOff(WriteOff),
-    /// Do what write-off does without asking, with whatever a friend holds for more than a minute, until the friend collects
-    /// something of it: then it is off again for this friend. It is off at first
+    /// Let the node do `write-off` by itself, for everything that a friend holds for more than a minute. When the friend
+    /// collects something of it, this is switched off again for the friend. By default it is off
     SetAutoWriteOff(AutoWriteOff),
-    /// Print a line of text that invites a friend to an account on these terms
+    /// Print an invitation: a line of text that offers a friend an account on these terms
     Invite(Invite),
-    /// Add the friend whose invitation, or whose answer to yours, this is, and take its requests. Accepting an invitation prints
-    /// the answer: the inviter accepts it in turn
+    /// Accept an invitation, or the answer to your own: the friend is added, and its requests are accepted. Accepting an
+    /// invitation prints an answer, which the inviter must accept
     Accept(Accept),
-    /// Go on with a friend who has lost its key, under the key of its new ticket: the accounts keep their balances, the lost key
+    /// Replace the key of a friend who has lost it by the key of a new ticket. The accounts keep their balances. The lost key
     /// is never accepted again
-    ReplaceFriendKey(Contact),
-    /// Clear rings in which everybody owes the next on your own, without a fee, and let others clear theirs through this node;
-    /// index servers are told how much is owed
+    ReplaceFriendKey(FriendTicketFile),
+    /// Let the node clear debt cycles by itself, and let others clear theirs through it, without a fee. Index servers are then
+    /// told how much is owed
     SetAutoClear(AutoClear),
 }
 
@@ -72,7 +72,7 @@ pub(super) enum Config {
 pub(super) struct AutoWriteOff {
     #[command(flatten)]
     account: Account,
-    /// The most that you may lose by it: what the friend could collect from you of all that was written off without asking; 0
+    /// The most that you may lose: what the friend could still collect of everything that was written off automatically. 0
     /// switches it off
     #[arg(long, value_name = "N", value_parser = amount)]
     up_to: u128,
@@ -80,7 +80,7 @@ pub(super) struct AutoWriteOff {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AutoClear {
-    /// Whether it is allowed for good
+    /// Whether the node does so
     #[arg(value_enum)]
     switch: Switch,
 }
@@ -112,8 +112,8 @@ pub(super) struct AddIndex {
 #[derive(Debug, clap::Args)]
 pub(super) struct AddFriend {
     #[command(flatten)]
-    contact: Contact,
-    /// What the friend owes you now; negative: what you owe
+    file: FriendTicketFile,
+    /// What the friend owes you at the start; negative if you owe the friend
     #[arg(long, value_parser = balance)]
     balance: i128,
     /// The currency
@@ -122,7 +122,7 @@ pub(super) struct AddFriend {
     /// How much the friend may owe you
     #[arg(long, value_parser = amount, default_value = "0")]
     max_debt: u128,
-    /// Take the friend's requests from the start
+    /// Accept the friend's requests from the start
     #[arg(long)]
     open: bool,
 }
@@ -131,11 +131,10 @@ pub(super) struct AddFriend {
 pub(super) struct RemoveFriend {
     #[command(flatten)]
     named: Named,
-    /// Do not wait until what is under way is settled
+    /// Do not wait until everything under way has ended
     #[arg(long)]
     force: bool,
-    /// Remove the friend although the balance is not 0. Without it a friend whose last payments leave a balance stays,
-    /// disabled
+    /// Remove the friend even if the balance is not 0. Without this flag, a friend with a balance stays, but disabled
     #[arg(long)]
     forgive: bool,
 }
@@ -153,7 +152,7 @@ pub(super) struct RenameFriend {
 pub(super) struct DisableFriend {
     #[command(flatten)]
     named: Named,
-    /// Do not wait until what is under way is settled
+    /// Do not wait until everything under way has ended
     #[arg(long)]
     force: bool,
 }
@@ -181,16 +180,16 @@ pub(super) struct MaxDebt {
 pub(super) struct FriendRate {
     #[command(flatten)]
     account: Account,
-    /// The share of the amount, in units of 1/2^32
+    /// The proportional part of the fee, in units of 1/2^32 of the amount
     #[arg(long, value_parser = whole_number(0..=u32::MAX))]
     mul: u32,
-    /// The flat part, credits
+    /// The fixed part of the fee, in credits
     #[arg(long, value_parser = amount)]
     add: u128,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Contact {
+pub(super) struct FriendTicketFile {
     #[command(flatten)]
     named: Named,
     /// The friend's ticket
@@ -215,9 +214,9 @@ pub(super) fn run(config: Config, connection: &Connection, format: OutputFormat)
     let tickets = match &config {
         Config::AddRelay(AddRelay { relay, .. }) => Tickets::Server(load_ticket(relay, Ticket::into_relay)?),
         Config::AddIndex(AddIndex { index, .. }) => Tickets::Server(load_ticket(index, Ticket::into_index_client)?),
-        Config::AddFriend(AddFriend { contact, .. })
-        | Config::SetFriendRelays(contact)
-        | Config::ReplaceFriendKey(contact) => Tickets::Friend(load_ticket(&contact.friend, Ticket::into_friend)?),
+        Config::AddFriend(AddFriend { file, .. }) | Config::SetFriendRelays(file) | Config::ReplaceFriendKey(file) => {
+            Tickets::Friend(load_ticket(&file.friend, Ticket::into_friend)?)
+        }
         _ => Tickets::None,
     };
     if let Config::ResetFriend(call) = config {
@@ -241,8 +240,8 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
         (Config::RemoveRelay(call), _) => app.remove_relay(&call.name).await,
         (Config::AddIndex(call), Tickets::Server(ticket)) => app.add_index_server(&call.named.name, &ticket).await,
         (Config::RemoveIndex(call), _) => app.remove_index_server(&call.name).await,
-        (Config::AddFriend(AddFriend { contact, balance, currency, max_debt, open }), Tickets::Friend(ticket)) => {
-            let friend = NewFriend { name: contact.named.name, ticket, balance, currency, max_debt, open };
+        (Config::AddFriend(AddFriend { file, balance, currency, max_debt, open }), Tickets::Friend(ticket)) => {
+            let friend = NewFriend { name: file.named.name, ticket, balance, currency, max_debt, open };
             app.add_friend(&friend).await
         }
         (Config::RemoveFriend(call), _) => app.remove_friend(&call.named.name, call.force, call.forgive).await,

@@ -28,7 +28,7 @@ pub(super) enum Funds {
     Rebalance(Rebalance),
     /// Find debt cycles, in which each node owes the next, and clear them: every debt in them becomes smaller, without a fee
     Clear(Clear),
-    /// Show how a payment stands, and write its receipt
+    /// Show the status of a payment, and write its receipt
     Status(Status),
     /// Cancel a payment that is not committed yet
     Cancel(OnePayment),
@@ -51,10 +51,10 @@ pub(super) struct PayInvoice {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SendFunds {
-    /// How much arrives
+    /// How much the receiver gets, in credits
     #[arg(long, value_parser = positive_amount)]
     amount: u128,
-    /// Who gets it
+    /// The receiver
     // A key may begin with "-".
     #[arg(
         long,

@@ -17,13 +17,13 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct History {
-    /// Write all of it to a file, as comma-separated values
+    /// Write the whole history to a file, as comma-separated values (CSV)
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Overwrite the file if it exists
     #[arg(long)]
     force: bool,
-    /// Most entries of each kind [default: 1000, with --csv all]
+    /// Most entries of each kind [default: 1000; with --csv: all]
     #[arg(long, value_name = "N", value_parser = whole_number(0..=usize::MAX))]
     limit: Option<usize>,
 }

@@ -23,25 +23,25 @@ const SHORTENED: &str =
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Info {
-    /// Friends and the accounts with them
+    /// Show all friends and the accounts with them
     Friends,
-    /// The relays where friends meet the node
+    /// Show the relays over which friends reach the node
     Relays,
-    /// The index servers, connected ones with a star
+    /// Show the index servers; connected ones have a star
     Index,
-    /// What all friends together owe you, less what you owe them
+    /// Show what all friends together owe you, minus what you owe them
     Balance,
-    /// What this application may spend
+    /// Show how much this application may spend
     Budget,
-    /// The node's key
+    /// Show the node's public key
     PublicKey,
-    /// The keys that friends have lost, and what this node has agreed to when they went on under others
+    /// Show which keys friends have lost, and under which key and with which balances the accounts go on
     ReplacedKeys,
-    /// Write the ticket that friends need to add this node
+    /// Write this node's ticket, with which friends add it
     ExportTicket(Output),
-    /// Write down, for others to check, how the accounts with a friend stand by the friend's own signatures
+    /// Write a proof of the accounts with a friend: what the friend has signed, for others to check
     FriendStatement(FriendStatementFile),
-    /// Show the friends again whenever something changes, until interrupted
+    /// Show all friends again whenever something changes, until you interrupt it
     Watch,
 }
 

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Init {
-    /// The application's folder; its files are called like it [default: app in $OFFST_HOME or ~/.offst]
+    /// The application's folder. Its files get the folder's name [default: app in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Overwrite the files of an application that is there, its identity too
+    /// Overwrite the files of an existing application, with its identity
     #[arg(long)]
     force: bool,
 }

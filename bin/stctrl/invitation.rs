@@ -15,7 +15,7 @@ use serde::Serialize;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Invite {
-    /// What the friend owes you now; negative: what you owe
+    /// What the friend owes you at the start; negative if you owe the friend
     #[arg(long, value_parser = balance)]
     balance: i128,
     /// How much the friend may owe you
@@ -24,7 +24,7 @@ pub(super) struct Invite {
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,
-    /// Draw the invitation as a QR code, too
+    /// Also draw the invitation as a QR code
     #[arg(long)]
     qr: bool,
 }
@@ -34,13 +34,13 @@ pub(super) struct Accept {
     /// The invitation of a friend, or the answer to yours
     #[arg(value_parser = line)]
     text: InvitationText,
-    /// How much the friend may owe you [default: what you have offered, or 0]
+    /// How much the friend may owe you [default: what your invitation offered; 0 for an invitation of the friend]
     #[arg(long, value_parser = amount)]
     max_debt: Option<u128>,
-    /// Your name for the friend [default: the beginning of its key]
+    /// Your name for the friend [default: the first characters of its key]
     #[arg(short, long, value_parser = name)]
     name: Option<String>,
-    /// Draw the answer as a QR code, too
+    /// Also draw the answer as a QR code
     #[arg(long)]
     qr: bool,
 }

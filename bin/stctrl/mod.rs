@@ -56,13 +56,13 @@ use connection::{BEHIND_THE_OTHERS, Connection};
 use output::OutputFormat;
 use std::process::ExitCode;
 
-/// Controls a node of Offst: friends, payments, invoices
+/// Controls a node of Offst: friends, payments and invoices
 #[derive(Debug, Parser)]
 #[command(name = "stctrl", version)]
 struct Arguments {
     #[command(flatten)]
     connection: Connection,
-    /// Print one JSON document; amounts are decimal strings
+    /// Print one JSON document; amounts are strings of decimal digits
     #[arg(long, global = true, display_order = BEHIND_THE_OTHERS)]
     json: bool,
     #[command(subcommand)]
@@ -71,17 +71,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the folder of a new application
+    /// Make the folder of a new application: its identity and its ticket
     Init(init::Init),
-    /// Show what the node knows
+    /// Show friends, servers, balances and keys
     #[command(subcommand)]
     Info(info::Info),
-    /// Print one line for each event, until interrupted
+    /// Print one line for each event, until you interrupt it
     Events,
     /// Change friends, relays and index servers
     #[command(subcommand)]
     Config(config::Config),
-    /// Sell: make invoices and wait for their money
+    /// Make invoices, and wait until they are paid
     #[command(subcommand)]
     Seller(seller::Seller),
     /// Pay, and look at payments

@@ -36,10 +36,10 @@ pub(super) struct Quote {
 /// What is sent without an invoice.
 #[derive(Debug, Args)]
 struct Spontaneous {
-    /// How much arrives
+    /// How much the receiver gets, in credits
     #[arg(long, value_parser = positive_amount, requires = "dest", conflicts_with = "invoice")]
     amount: Option<u128>,
-    /// Who gets it
+    /// The receiver
     #[arg(
         long,
         value_name = "PUBLIC-KEY-or-FRIEND-NAME",

@@ -19,9 +19,9 @@ use serde::Serialize;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Seller {
-    /// Make an invoice: a file, and one line of text that says the same
+    /// Make an invoice: write a file, and print one line of text with the same content
     CreateInvoice(CreateInvoice),
-    /// Take an invoice back
+    /// Cancel an invoice
     CancelInvoice(Given),
     /// List invoices, newest first
     Invoices(List),
@@ -31,21 +31,21 @@ pub(super) enum Seller {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CreateInvoice {
-    /// How much is asked for
+    /// How much is to be paid, in credits
     #[arg(short, long, value_parser = positive_amount)]
     amount: u128,
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,
-    /// What it is for, one line
+    /// What the invoice is for, in one line
     #[arg(long, default_value = "", value_parser = description)]
     description: String,
-    /// How long it can be paid [default: until it is cancelled]
+    /// How long the invoice can be paid [default: until it is cancelled]
     #[arg(long, value_name = "SECONDS", value_parser = whole_number(1..=EXPIRY_SECONDS_MAX))]
     expiry: Option<u64>,
     #[command(flatten)]
     output: Output,
-    /// Draw the invoice as a QR code, too
+    /// Also draw the invoice as a QR code
     #[arg(long)]
     qr: bool,
 }

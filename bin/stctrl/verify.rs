@@ -18,20 +18,20 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verify {
-    /// Check that a receipt proves a payment
+    /// Check that a receipt is valid: it proves that a payment was made
     Receipt(ReceiptCheck),
-    /// Check a friend statement, and show what it proves
+    /// Check a friend statement, and show what it proves about the accounts
     Statement {
         /// The friend statement
         file: PathBuf,
     },
-    /// Check an invitation or the answer to one, and show what it says
+    /// Check an invitation or the answer to one, and show its terms
     Invitation {
         /// The line of text
         #[arg(value_parser = invitation::line)]
         text: InvitationText,
     },
-    /// Check a ticket, and show what it says
+    /// Check a ticket, and show what it contains
     Ticket {
         /// The ticket
         file: PathBuf,
@@ -40,7 +40,7 @@ pub(super) enum Verify {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReceiptCheck {
-    /// The invoice that was paid, its file or its line of text; without this, the payment had no invoice
+    /// The invoice that was paid: its file or its line of text. Leave it out for a payment without an invoice
     #[arg(short, long, value_name = "INVOICE")]
     invoice: Option<String>,
     /// The receipt

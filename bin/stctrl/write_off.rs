@@ -14,8 +14,8 @@ use serde::Serialize;
 pub(super) struct WriteOff {
     #[command(flatten)]
     named: Named,
-    /// The most that you may lose by it: what the friend could still collect from you of all that you have ever written off, also
-    /// by earlier orders
+    /// The most that you may lose: what the friend could still collect of everything that you have ever written off, also by
+    /// earlier commands
     #[arg(long, value_name = "N", value_parser = amount)]
     up_to: u128,
     /// The currency

@@ -21,18 +21,19 @@ pub(super) struct Trust {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The application's ticket; the application is called like this file
+    /// The application's ticket. The application gets the name of this file
     #[arg(long, value_name = "FILE")]
     app: PathBuf,
-    /// What it may do, with commas between: routes (ask what a payment would cost), buyer (pay), seller (make invoices), config
-    /// (friends, relays, index servers); "" lets it only read
+    /// What it may do, separated by commas: routes (ask what a payment would cost), buyer (pay), seller (make invoices), config
+    /// (change friends, relays and index servers). With "" it may only read
     #[arg(long)]
     permissions: Permissions,
-    /// What it may spend of a currency, amounts and fees together: in all, or in each day, week or month (by UTC); "none" takes
-    /// the limit away. Given once for each currency; nothing is spent of others. Left out, what it was stays
+    /// The most that it may spend in one currency, fees included: in total, or in each day, week or month (UTC), as 500,
+    /// 500/day or 20:hours/month. Give it once for each currency; other currencies cannot be spent then. "none" removes all
+    /// limits. Without this flag, the limits stay as they are
     #[arg(long = "budget", value_name = "AMOUNT[:CURRENCY][/PERIOD]")]
     budgets: Vec<Choice>,
-    /// Overwrite the file of another application of the same name
+    /// Replace another application of the same name
     #[arg(long)]
     force: bool,
 }
@@ -57,7 +58,7 @@ pub(super) struct Untrust {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The application's ticket, or its name as "apps" shows it
+    /// The application's ticket, or its name as `stnode apps` shows it
     #[arg(long, value_name = "FILE|NAME")]
     app: String,
 }
@@ -67,7 +68,7 @@ pub(super) struct Apps {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Print JSON
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
@@ -104,8 +105,8 @@ pub(super) fn trust(Trust { dir, app, permissions, budgets, force }: Trust) -> O
     trusted.put(&name, &TrustedApp { public_key, permissions, budgets })
 }
 
-/// The budgets that count from now on. What was spent goes on counting while the application has any: to begin anew it is
-/// trusted no longer, and then again.
+/// The budgets that count from now on. What was spent goes on counting while the application has any budget; to start again,
+/// untrust the application and trust it again.
 fn chosen(choices: Vec<Choice>, before: Option<&Budgets>) -> Outcome<Budgets> {
     if choices.is_empty() {
         return Ok(before.cloned().unwrap_or_default());

@@ -17,7 +17,7 @@ pub(super) struct Check {
     /// Check this backup of the node's database instead; the node may be running
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Print JSON
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +28,7 @@ pub(super) fn check(Check { dir, input, json }: Check) -> Outcome {
     let node = public_key(&folder)?;
     let own = folder.file("db");
     let path = input.unwrap_or_else(|| own.clone());
-    // The node's own database under whatever name: while the node writes, it looks like a damaged one.
+    // The node's own database, also under another name: while the node writes, it looks like a damaged one.
     let is_own = path == own || own.canonicalize().is_ok_and(|own| path.canonicalize().is_ok_and(|path| path == own));
     let lock = if is_own { Some(folder.lock()?) } else { None };
     let audit = Store::audit(&path, node).map_err(|error| match error {
@@ -196,7 +196,7 @@ fn text(audit: &Audit) -> String {
     text
 }
 
-/// Which signature proves what, each in a sentence.
+/// Which signature proves what: one sentence for each.
 fn proofs(name: &str, proven: &Proven) -> Vec<String> {
     let Proven { epoch, .. } = proven;
     let mut lines = vec![format!(

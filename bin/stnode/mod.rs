@@ -38,7 +38,7 @@ use offst_store::StoreError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A node of Offst: keeps the accounts with your friends, pays, is paid and carries payments on
+/// A node of Offst: keeps the accounts with your friends, pays, is paid, and forwards payments of others
 #[derive(Debug, Parser)]
 #[command(name = "stnode", version)]
 struct Arguments {
@@ -50,21 +50,21 @@ struct Arguments {
 enum Command {
     /// Make the folder of a new node
     Init(init::Init),
-    /// Let an application use the node, or change what it may do; works while the node runs
+    /// Let an application use the node, or change its permissions; works while the node runs
     Trust(apps::Trust),
-    /// Let an application no longer use the node; works while the node runs
+    /// Stop trusting an application; works while the node runs
     Untrust(apps::Untrust),
     /// List the applications that may use the node
     Apps(apps::Apps),
-    /// Run the node until SIGTERM or SIGINT
+    /// Run the node until it gets SIGTERM or SIGINT
     Run(run::Run),
     /// Copy the node's database into one file; works while the node runs
     Backup(backup::Backup),
-    /// Put a copy of the database back; the next run catches up with the friends
+    /// Replace the database by a backup; when the node runs again, it catches up with its friends
     Restore(restore::Restore),
-    /// Make a new database from the identity and the friends, after the old one was lost
+    /// Make a new database after the old one was lost: the friends show what they know of the accounts
     Recover(restore::Recover),
-    /// Check the node's database while the node does not run: every row, and every balance against the signatures
+    /// Check the node's database: every row, and every balance against the signatures. The node must not be running
     Check(check::Check),
     /// Set, change or remove the passphrase of the node's identity file
     Passphrase(passphrase::Passphrase),

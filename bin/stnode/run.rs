@@ -40,12 +40,12 @@ pub(super) struct Run {
 /// Where friends connect without a relay.
 #[derive(Debug, clap::Args)]
 struct FriendPlaces {
-    /// Listen for friends here, so that they connect without a relay [default: the port of --friend-address, as for --listen].
-    /// Friends hear only of a --friend-address; without one, write the address into the tickets that you give them
+    /// Listen for friends here, so that they connect without a relay [default: the port of --friend-address, on all
+    /// interfaces]. Friends are told only --friend-address. Without it, write the address into the tickets that you give them
     #[arg(long, value_name = "ADDR:PORT")]
     listen_friends: Option<SocketAddr>,
-    /// Where friends reach the node without a relay: put into exported tickets and invitations, and told to friends that are
-    /// connected
+    /// Where friends reach the node without a relay. It is written into exported tickets and invitations, and told to connected
+    /// friends
     #[arg(long, value_name = "HOST:PORT")]
     friend_address: Option<Address>,
 }

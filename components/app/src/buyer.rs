@@ -44,8 +44,8 @@ impl App {
         Ok(Result::<QuoteReport, Refusal>::read(response.get()?.get_result()?)??)
     }
 
-    /// Looks for a debt cycle, in which each node owes the next, and clears it if `perform` is given or the owner has switched
-    /// that on for good. One cycle at a time: call again until there is none.
+    /// Looks for a debt cycle, in which each node owes the next, and clears it if `perform` is given or `set-auto-clear`
+    /// is on. One cycle at a time: call again until there is none.
     ///
     /// # Errors
     /// See [`App::pay`].

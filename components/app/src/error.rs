@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences() {
+    fn words() {
         assert_eq!(AppError::PermissionDenied(Permission::Buyer).to_string(), "permission denied: buyer");
         let app = offst_crypto::Identity::from_seed([1; 32]).public_key();
         let abort = capnp::Error::failed(format!("remote exception: {NOT_TRUSTED}"));

@@ -111,11 +111,11 @@ async fn paying() {
         let paid = app.pay(&order(Purpose::Invoice(invoice.clone()))).await.unwrap();
         assert_eq!((paid.status, paid.payment_id), (PaymentStatus::Paid, PaymentId::from_bytes([50; 16])));
         assert!(paid.receipt.is_some());
-        let gift =
+        let spontaneous =
             |destination| order(Purpose::Spontaneous { destination, currency: "hours".parse().unwrap(), amount: 7 });
-        app.pay(&gift(Destination::Key(identity(3).public_key()))).await.unwrap();
-        app.pay(&gift(Destination::Friend("node1".into()))).await.unwrap();
-        let refused = app.pay(&gift(Destination::Friend("a\u{1b}[2J".into()))).await.unwrap_err();
+        app.pay(&spontaneous(Destination::Key(identity(3).public_key()))).await.unwrap();
+        app.pay(&spontaneous(Destination::Friend("node1".into()))).await.unwrap();
+        let refused = app.pay(&spontaneous(Destination::Friend("a\u{1b}[2J".into()))).await.unwrap_err();
         assert!(refused.to_string().starts_with("a name has 1 to 64 bytes"), "{refused}");
         {
             let commands = running.fake.commands.lock().unwrap();
@@ -140,7 +140,7 @@ async fn paying() {
         let quote = app.quote(&order(cycle.clone())).await.unwrap();
         assert_eq!((quote.amount, &quote.ways[0].parts[0]), (100, &part()));
         let refused = app.quote(&Order { max_fee: Some(0), ..order(cycle.clone()) }).await.unwrap_err();
-        assert_eq!(refused.to_string(), "there is no way");
+        assert_eq!(refused.to_string(), "there is no route");
         for perform in [false, true] {
             let report = app.clear(&Currency::default(), perform).await.unwrap();
             assert_eq!((report.cycle, report.payment.is_some()), (Some(part()), perform));
@@ -334,7 +334,7 @@ async fn who_may_ask_for_routes_may_not_pay() {
         assert_eq!(app.quote(&cycle()).await.unwrap().amount, 100);
         assert_eq!(app.pay(&cycle()).await.unwrap_err().to_string(), "permission denied: buyer");
         let refused = app.quote(&Order { max_fee: Some(0), ..cycle() }).await.unwrap_err();
-        assert_eq!(refused.to_string(), "there is no way");
+        assert_eq!(refused.to_string(), "there is no route");
     })
     .await;
     with_node("seller,config", Limits::default(), async |running| {

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences() {
+    fn words() {
         let report = |text: &str, spent, under_way, until_ms| {
             BudgetReport { budget: budget(text), spent, under_way, until_ms }.to_string()
         };

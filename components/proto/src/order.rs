@@ -153,7 +153,7 @@ impl Message for Destination {
 pub struct ClearOrder {
     /// The currency.
     pub currency: Currency,
-    /// Clears it, although the owner has not switched that on for good.
+    /// Clears it, although `set-auto-clear` is off.
     pub perform: bool,
 }
 

@@ -31,7 +31,7 @@ use crate::limits::AMOUNT_MAX;
 /// Parses an amount of credits that a person wrote.
 ///
 /// # Errors
-/// A sentence that says what is wrong.
+/// A message that says what is wrong.
 pub fn parse_amount(text: &str) -> Result<u128, String> {
     let too_large = || "the amount is above the largest one possible, 2^96".to_owned();
     let amount: u128 = text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {

@@ -273,7 +273,7 @@ fn an_order_that_cannot_be_meant_is_refused_in_words() {
     let mut builder = message.get_root::<wire::order::Builder<'_>>().unwrap();
     builder.reborrow().init_purpose().set_invoice("offst1abc");
     let read = Order::read(builder.into_reader());
-    assert!(matches!(&read, Err(MessageError::Argument(sentence)) if sentence.contains("damaged")), "{read:?}");
+    assert!(matches!(&read, Err(MessageError::Argument(message)) if message.contains("damaged")), "{read:?}");
     let mut message = Builder::new_default();
     let nameless = Purpose::Rebalance { friend: String::new(), currency: Currency::default(), amount: 1 };
     order(nameless).write(message.init_root());
