@@ -16,11 +16,14 @@ fn blocks(page: &str) -> Vec<(String, String)> {
 #[test]
 fn the_page_shows_what_the_programs_print() {
     let page = include_str!("../docs/json.md");
-    let examples = stctrl::examples::examples().into_iter().chain([("Audit", stnode::audit_example())]);
+    let examples = stctrl::examples::examples()
+        .into_iter()
+        .chain([("Audit", stnode::audit_example()), ("Applications", stnode::apps_example())]);
     let expected = examples.map(|(heading, document)| {
         (heading.to_owned(), serde_json::to_string_pretty(&document).expect("a document is JSON"))
     });
     let expected: Vec<_> = expected.collect();
+    for (heading, block) in &expected {}
     let found = blocks(page);
     for (heading, block) in &expected {
         let shown = found.iter().find(|(other, _)| other == heading).map(|(_, block)| block.as_str());

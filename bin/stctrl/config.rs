@@ -285,13 +285,19 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
 
 /// What programs read when a friend's terms were accepted.
 #[derive(Debug, Serialize)]
-struct ResetDocument {
+pub(super) struct ResetDocument {
     #[serde(flatten)]
     done: Done,
     #[serde(serialize_with = "offst_proto::json::text")]
     local_balance: i128,
     #[serde(serialize_with = "offst_proto::json::optional_text")]
     remote_balance: Option<i128>,
+}
+
+impl ResetDocument {
+    pub(super) fn new(local_balance: i128, remote_balance: Option<i128>) -> Self {
+        ResetDocument { done: Done::default(), local_balance, remote_balance }
+    }
 }
 
 /// Accepts a friend's terms, and says which: the owner sees what it comes to.
@@ -302,7 +308,7 @@ async fn reset_friend(call: &Account, app: &App, format: OutputFormat) -> Outcom
     let status = accounts.find(|account| account.currency == call.currency).map(|account| account.status);
     app.reset_friend(name, &call.currency).await?;
     let Some(AccountStatus::Inconsistent { local_balance, remote_balance, .. }) = status else { return format.done() };
-    let document = ResetDocument { done: Done::default(), local_balance, remote_balance };
+    let document = ResetDocument::new(local_balance, remote_balance);
     let (name, currency) = (clean(name), &call.currency);
     format.print(&document, || match remote_balance {
         Some(balance) => {

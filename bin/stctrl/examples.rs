@@ -1,20 +1,28 @@
 //! An example of each JSON document that `stctrl --json` prints, for docs/json.md.
 
+use super::config::ResetDocument;
+use super::invitation::{FriendDocument, InvitationDocument, OfferDocument};
 use super::names::Names;
+use super::output::{Done, PublicKeyDocument};
+use super::seller::Ended;
+use super::verify::{ReceiptDocument, TicketDocument};
 use super::write_off::WriteOffDocument;
+use offst_app::NewFriend;
 use offst_crypto::{Identity, PublicKey};
 use offst_ledger::Acknowledged;
 use offst_proto::budget::{BudgetReport, BudgetsReport};
 use offst_proto::friend_statement::FriendStatement;
+use offst_proto::invitation::{Invitation, InvitationText};
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::{KeyReplacement, ReplacedAccount};
+use offst_proto::receipt::Receipt;
 use offst_proto::report::{
     AccountReport, AccountStatus, ClearingReport, Event, ForwardReport, FriendReport, Held, InvoiceReport,
     InvoiceStatus, KeyReplacementReport, OverdueReport, PaymentKind, PaymentReport, PaymentStatus, QuoteReport,
     ReceivedReport, ServerReport, ServerState, WriteOffReport,
 };
 use offst_proto::route::{PartPlan, Way};
-use offst_proto::ticket::ServerTicket;
+use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Verified};
 use serde::Serialize;
 use serde_json::Value;
@@ -256,6 +264,41 @@ fn new_invoice() -> Verified<Invoice> {
     Verified::sign(invoice, &identity(9))
 }
 
+fn friend_ticket() -> FriendTicket {
+    FriendTicket { public_key: key(1), relays: vec![ticket(2, "relay.example.org:8000")], address: None }
+}
+
+fn invitation() -> Invitation {
+    Invitation::new(friend_ticket(), Currency::default(), 100, 50, &identity(8))
+}
+
+fn invitation_document() -> InvitationDocument {
+    InvitationDocument { text: "offst...".into(), currency: Currency::default(), balance: 100, max_debt: 50 }
+}
+
+fn added_friend() -> FriendDocument {
+    let friend = NewFriend {
+        name: "bob".into(),
+        ticket: friend_ticket(),
+        balance: -100,
+        currency: Currency::default(),
+        max_debt: 20,
+        open: true,
+    };
+    FriendDocument::new(&friend, 50, Some("offst...".into()))
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        payment_id: payment_id(),
+        invoice_id: Some(invoice_id()),
+        destination: key(6),
+        currency: Currency::default(),
+        total: 120,
+        parts: vec![],
+    }
+}
+
 fn document(value: &(impl Serialize + ?Sized)) -> Value {
     serde_json::to_value(value).expect("a document is JSON")
 }
@@ -295,5 +338,14 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         ("Invoices", document(&invoice())),
         ("New invoice", document(&super::seller::document(&new_invoice()))),
         ("Write-off", document(&write_off)),
+        ("Waiting for an invoice", document(&Ended { invoice_id: invoice_id(), status: InvoiceStatus::Paid })),
+        ("Invitation", document(&invitation_document())),
+        ("Added friend", document(&added_friend())),
+        ("Accepted terms", document(&ResetDocument::new(3, Some(5)))),
+        ("Checked invitation", document(&OfferDocument::from(&InvitationText::Invitation(invitation())))),
+        ("Checked receipt", document(&ReceiptDocument::from(&receipt()))),
+        ("Checked ticket", document(&TicketDocument::from(&Ticket::Friend(friend_ticket())))),
+        ("Public key", document(&PublicKeyDocument { public_key: key(9) })),
+        ("Done", document(&Done::default())),
     ]
 }

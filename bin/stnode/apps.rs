@@ -178,6 +178,20 @@ enum AppDocument {
     Faulty { name: String, error: String },
 }
 
+/// One application of each kind, for docs/json.md.
+#[cfg(test)]
+pub(crate) fn example() -> serde_json::Value {
+    let budget = BudgetReport { budget: "500".parse().unwrap(), spent: 380, under_way: 20, until_ms: None };
+    let shop = AppDocument::Trusted {
+        name: "shop".into(),
+        public_key: offst_crypto::Identity::from_seed([8; 32]).public_key(),
+        permissions: vec!["buyer".into(), "seller".into()],
+        budgets: BudgetsReport::from(Some(vec![budget])),
+    };
+    let broken = AppDocument::Faulty { name: "old".into(), error: "trusted/old.ticket: this is not a ticket".into() };
+    serde_json::to_value([shop, broken]).expect("a document is JSON")
+}
+
 /// The applications, and behind them the files that cannot be used.
 fn documents(reading: &Reading<TrustedApp>, standings: &mut BTreeMap<String, Vec<BudgetReport>>) -> Vec<AppDocument> {
     let words = |permissions: Permissions| -> Vec<String> {

@@ -210,7 +210,7 @@ fn proofs(name: &str, proven: &Proven) -> Vec<String> {
         };
         lines.push(format!(
             "{name}'s signature on statement {} of epoch {epoch}, {acknowledged}, proves the balance {}, with {} pending \
-             by us and {} by {name}",
+             from us and {} from {name}",
             proof.seq, proof.balance, proof.local_pending, proof.remote_pending
         ));
     }
@@ -227,7 +227,7 @@ fn proofs(name: &str, proven: &Proven) -> Vec<String> {
         lines.push(format!("{} operations wait to be signed", proven.unsigned));
     }
     lines.push(format!(
-        "together: balance {}, pending {} by us and {} by {name} in {} requests",
+        "together: balance {}, pending {} from us and {} from {name} in {} requests",
         proven.balance, proven.local_pending, proven.remote_pending, proven.pendings
     ));
     lines

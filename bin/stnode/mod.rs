@@ -25,7 +25,7 @@ mod settings;
 mod trusted;
 
 #[cfg(test)]
-pub(crate) use check::example as audit_example;
+pub(crate) use {apps::example as apps_example, check::example as audit_example};
 
 use crate::files;
 use crate::folder::Folder;

@@ -84,6 +84,15 @@ impl FromStr for Period {
 }
 
 /// What may be spent of one currency.
+///
+/// ```
+/// use offst_proto::budget::{Budget, Period};
+///
+/// let budget: Budget = "20:hours/month".parse()?;
+/// assert_eq!((budget.amount, budget.period), (20, Some(Period::Month)));
+/// assert_eq!(budget.to_string(), "20:hours/month");
+/// # Ok::<(), offst_proto::budget::BudgetError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Budget {
     /// The currency.

@@ -1,5 +1,15 @@
 //! What a node tells its owner: the answers of the application interface. Each report is defined once, with both codecs of the wire
 //! beside it; its JSON is the derived one (docs/json.md shows all of it), which `stctrl --json` prints.
+//!
+//! ```
+//! use offst_proto::report::{Event, PaymentStatus};
+//! use offst_proto::PaymentId;
+//!
+//! let event = Event::PaymentChanged { payment_id: PaymentId::from_bytes([17; 16]), status: PaymentStatus::Paid };
+//! let json = serde_json::to_string(&event)?;
+//! assert_eq!(json, r#"{"event":"payment_changed","payment_id":"EREREREREREREREREREREQ","status":"paid"}"#);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 mod answer;
 mod clearing;
