@@ -239,7 +239,7 @@ impl Batch<'_> {
 
     fn report_ring(&mut self, ring: &Ring, part: Option<PartPlan>) {
         if let Some(command) = ring.command {
-            let report = ClearingReport { auto_clear: self.state.auto_clear(), ring: part, payment: None };
+            let report = ClearingReport { auto_clear: self.state.auto_clear(), cycle: part, payment: None };
             self.reply(command, Reply::Clearing(Box::new(report)));
         }
     }

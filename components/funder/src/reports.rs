@@ -7,8 +7,8 @@ use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, Direction, Status};
 use offst_proto::limits::RELAYS_MAX;
 use offst_proto::report::{
-    ContactReport, FriendReport, InvoiceReport, LineReport, LineStatus, OverdueReport, PaymentReport, PaymentStatus,
-    ServerReport, ServerState,
+    AccountReport, AccountStatus, ContactReport, FriendReport, InvoiceReport, OverdueReport, PaymentReport,
+    PaymentStatus, ServerReport, ServerState,
 };
 use offst_rows::{Row, Table};
 
@@ -55,19 +55,19 @@ impl Batch<'_> {
             direct: false,
             relays: friend.record.relays.clone(),
             address: friend.record.address.clone(),
-            lines: accounts
+            accounts: accounts
                 .map(|(currency, account)| self.line_report(&AccountId::new(key, currency), friend, account))
                 .collect(),
         }
     }
 
-    fn line_report(&self, line: &AccountId, friend: &Friend, account: &Account) -> LineReport {
+    fn line_report(&self, line: &AccountId, friend: &Friend, account: &Account) -> AccountReport {
         let currency = &account.key().currency;
         let (status, terms) = match account.status() {
-            Status::Consistent => (LineStatus::Consistent, None),
-            Status::Waiting { mine } => (LineStatus::Waiting, Some(mine)),
+            Status::Consistent => (AccountStatus::Consistent, None),
+            Status::Waiting { mine } => (AccountStatus::Waiting, Some(mine)),
             Status::Inconsistent { mine, theirs, reason } => {
-                let status = LineStatus::Inconsistent {
+                let status = AccountStatus::Inconsistent {
                     local_balance: mine.balance,
                     remote_balance: theirs.map(|theirs| theirs.balance),
                     reason: reason
@@ -82,7 +82,7 @@ impl Batch<'_> {
             let written_off = self.state.written_off.contains_key(&line.request(*id));
             Some(OverdueReport { request_id: *id, amount: pending.amount, written_off })
         });
-        LineReport {
+        AccountReport {
             currency: currency.clone(),
             status,
             balance: epoch.map(|epoch| epoch.balance()).or(terms.map(|terms| terms.balance)).unwrap_or(0),

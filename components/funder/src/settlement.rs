@@ -226,7 +226,7 @@ impl Batch<'_> {
             search.map(|search| (std::mem::take(&mut search.waiters), search.ring.clone())).unwrap_or_default();
         let reply = if is_clearing {
             let auto_clear = self.state.auto_clear();
-            Reply::Clearing(Box::new(ClearingReport { auto_clear, ring, payment: Some(report) }))
+            Reply::Clearing(Box::new(ClearingReport { auto_clear, cycle: ring, payment: Some(report) }))
         } else {
             Reply::Payment(Box::new(report))
         };

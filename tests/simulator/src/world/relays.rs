@@ -6,7 +6,7 @@ use offst_crypto::PublicKey;
 use offst_proto::relay::RelayToNode;
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_relay::Limits;
-use offst_relay::registry::{RelayConnectionId, Registry, SubstreamId};
+use offst_relay::registry::{Registry, RelayConnectionId, SubstreamId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something on its way to or from a relay. The last number is the run of the node's process that it belongs to.
