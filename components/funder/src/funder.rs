@@ -179,7 +179,7 @@ impl Batch<'_> {
             Timer::Forward(key) => self.forward_timed_out(&key),
             Timer::Part(key) => self.part_timed_out(&key),
             Timer::Group(key) => self.group_timed_out(&key),
-            Timer::Overdue(key) => self.became_overdue(&key),
+            Timer::Overdue(key) => self.state.accounts.became_overdue(&key, &mut self.context),
             Timer::Payment(id) => self.payment_timed_out(id),
             Timer::Retry(id) => self.find_ways(id),
             Timer::Invoice(id) => self.invoice_expired(id),
@@ -194,11 +194,6 @@ impl Batch<'_> {
         }
     }
 
-    /// The account, marked as touched.
-    pub(crate) fn account(&mut self, line: &AccountId) -> Option<&mut Account> {
-        self.state.accounts.touch(line)
-    }
-
     /// Signs what was written to the touched accounts and sends it.
     fn sign_touched(&mut self) {
         for line in self.state.accounts.sign(&mut self.context) {
@@ -207,11 +202,6 @@ impl Batch<'_> {
         for key in self.state.accounts.take_bound() {
             self.commit_was_signed(&key);
         }
-    }
-
-    /// Whether a signed `Commit` of ours binds us to this outgoing request.
-    pub(crate) fn is_bound(&self, outgoing: &RequestRef) -> bool {
-        self.state.accounts.is_bound(outgoing)
     }
 
     /// The committed request cannot be given up any more: the patience ends, the overdue time begins.

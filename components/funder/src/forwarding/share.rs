@@ -133,12 +133,13 @@ impl Batch<'_> {
             (self.context.environment.timing.hold_ms.min(forward.patience_ms), self.context.now.uptime_ms);
         let (to, since) = (forward.to, forward.responded_ms.unwrap_or(forward.arrived_ms));
         // A `Commit` that came is not signed downstream because that friend is away: nobody let it wait.
-        let is_committed = self.incoming_at(incoming).is_some_and(|pending| pending.stage.is_committed());
-        if now.saturating_sub(since) < hold_ms || is_committed || self.is_bound(&incoming.at(to)) {
+        let is_committed =
+            self.state.accounts.incoming_at(incoming).is_some_and(|pending| pending.stage.is_committed());
+        if now.saturating_sub(since) < hold_ms || is_committed || self.state.accounts.is_bound(&incoming.at(to)) {
             return;
         }
         let awaited = if forward.responded_ms.is_some() { incoming.account.friend } else { to };
-        if !self.was_connected_since(awaited, since) {
+        if !self.state.accounts.was_connected_since(awaited, since) {
             return;
         }
         let ms = now.saturating_sub(since.max(forward.counted_ms));

@@ -34,9 +34,8 @@ use offst_crypto::{HashLock, Preimage, PublicKey};
 use offst_ledger::{AccountId, Pending, RequestRef, Stage};
 use offst_proto::Currency;
 use offst_proto::encoding::Decoder;
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
-use offst_proto::report::{Event, ForwardReport, Held, WriteOffReport};
+use offst_proto::report::{ForwardReport, Held, WriteOffReport};
 use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
 
 /// A committed request of ours that a friend may still collect, and that nobody pays us for any more.
@@ -92,10 +91,10 @@ impl Batch<'_> {
     }
 
     fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
-        let key = self.friend_key(name)?;
-        self.friend_account(name, currency)?;
+        let key = self.state.accounts.friend_key(name)?;
+        self.state.accounts.friend_account(name, currency)?;
         let line = AccountId::new(key, currency);
-        if self.is_distrusted(&line) {
+        if self.state.accounts.is_distrusted(&line) {
             return Err(format!(
                 "this node recovers what it has lost, and what \"{name}\" holds is not known before it has shown it: try again \
                  then, or give the account up with `remove-friend --force --forgive`"
@@ -117,8 +116,8 @@ impl Batch<'_> {
     fn release_smallest(&mut self, line: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
         let mut report = WriteOffReport { at_risk: self.at_risk(line, is_automatic), ..WriteOffReport::default() };
         let mut releasable = Vec::new();
-        for outgoing in self.overdue_at(line) {
-            let Some(pending) = self.outgoing_at(&outgoing) else { continue };
+        for outgoing in self.state.accounts.overdue_at(line) {
+            let Some(pending) = self.state.accounts.outgoing_at(&outgoing) else { continue };
             match self.state.origin(&outgoing) {
                 Some(Origin::Forward(from)) => match self.what_to_release(&outgoing, &pending, from) {
                     Some(write_off) => releasable.push((pending.amount, outgoing, write_off)),
@@ -140,14 +139,9 @@ impl Batch<'_> {
             }
         }
         if report.released.count > 0 {
-            self.friend_changed(line.friend);
+            self.state.accounts.friend_changed(line.friend, &mut self.context);
         }
         report
-    }
-
-    /// What the owner allows to be written off on an account without asking, credits.
-    fn auto_write_off(&self, line: &AccountId) -> Option<u128> {
-        self.state.accounts.friends.get(&line.friend)?.record.auto_write_offs.get(&line.currency).copied()
     }
 
     /// At the end of a batch, when all is known that has become overdue in it: it is written off where the owner has allowed that.
@@ -159,7 +153,7 @@ impl Batch<'_> {
 
     /// What has to wait is looked at again in a while: something else may have ended by then, or a recovery.
     fn write_off_by_itself_at(&mut self, line: &AccountId) {
-        let Some(up_to) = self.auto_write_off(line) else { return };
+        let Some(up_to) = self.state.accounts.auto_write_off(line) else { return };
         let waiting = if self.is_recovering() {
             true
         } else {
@@ -177,59 +171,12 @@ impl Batch<'_> {
         };
         if waiting {
             let waits = |outgoing: &RequestRef| self.state.forwarding.upstream_of(outgoing).is_some();
-            let held: Vec<_> = self.overdue_at(line).into_iter().filter(waits).collect();
+            let held: Vec<_> = self.state.accounts.overdue_at(line).into_iter().filter(waits).collect();
             let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
             for outgoing in held {
                 self.context.timers.set_if_none(Timer::Overdue(outgoing), deadline);
             }
         }
-    }
-
-    /// What may be written off on an account without asking, credits; 0: nothing.
-    pub(crate) fn set_auto_write_off(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<(), String> {
-        if up_to > AMOUNT_MAX {
-            return Err("the amount is above the largest one possible, 2^96".into());
-        }
-        self.friend_account(name, currency)?;
-        let key = self.friend_key(name)?;
-        let record = &mut self.state.accounts.friends.get_mut(&key).expect("names and friends agree").record;
-        if up_to == 0 {
-            record.auto_write_offs.remove(currency);
-        } else {
-            record.auto_write_offs.insert(currency.clone(), up_to);
-        }
-        self.friend_changed(key);
-        self.state.accounts.overdue.insert(AccountId::new(key, currency));
-        Ok(())
-    }
-
-    /// The friend has collected what was written off without asking: nothing more is.
-    fn end_auto_write_off(&mut self, line: &AccountId, amount: u128) {
-        let is_set = self
-            .state
-            .accounts
-            .friends
-            .get(&line.friend)
-            .is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
-        if !is_set {
-            return;
-        }
-        let friend = self.state.accounts.friends.get_mut(&line.friend).expect("looked above");
-        friend.record.auto_write_offs.clear();
-        let name = friend.record.name.clone();
-        log::warn!(
-            "\"{name}\" has collected {amount} in {} that set-auto-write-off had written off: it is off now for \"{name}\"",
-            line.currency
-        );
-        self.context.event(Event::AutoWriteOffEnded { name, currency: line.currency.clone(), amount });
-    }
-
-    /// Committed requests of ours that the friend has held for too long.
-    fn overdue_at(&self, line: &AccountId) -> Vec<RequestRef> {
-        let friend = self.state.accounts.friends.get(&line.friend);
-        let overdue = friend.into_iter().flat_map(|friend| &friend.overdue);
-        let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.request(*id));
-        here.filter(|outgoing| self.is_bound(outgoing)).collect()
     }
 
     /// All that the friend may still collect of what was written off; or only of what was without asking.
@@ -247,11 +194,11 @@ impl Batch<'_> {
         let incoming = outgoing.at(from);
         let is_inherited =
             self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(&incoming));
-        if self.is_distrusted(&incoming.account) || is_inherited {
+        if self.state.accounts.is_distrusted(&incoming.account) || is_inherited {
             return None;
         }
         let lock = pending.stage.lock()?;
-        let is_committed = self.incoming_at(&incoming)?.stage == Stage::Committed(lock);
+        let is_committed = self.state.accounts.incoming_at(&incoming)?.stage == Stage::Committed(lock);
         is_committed.then_some(WriteOff { from, amount: pending.amount, lock, is_automatic: false })
     }
 
@@ -259,13 +206,13 @@ impl Batch<'_> {
     fn release_upstream(&mut self, outgoing: &RequestRef, write_off: WriteOff) -> bool {
         let local = self.context.local;
         let incoming = outgoing.at(write_off.from);
-        let account = self.account(&incoming.account).expect("a forward's accounts exist");
+        let account = self.state.accounts.touch(&incoming.account).expect("a forward's accounts exist");
         if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
             return false;
         }
         self.remove_forward(&incoming).expect("its origin names it");
         self.note_write_off(outgoing.clone(), write_off);
-        self.friend_changed(incoming.account.friend);
+        self.state.accounts.friend_changed(incoming.account.friend, &mut self.context);
         true
     }
 
@@ -294,9 +241,9 @@ impl Batch<'_> {
         };
         self.context.note_forwarded(report, preimage);
         if write_off.is_automatic {
-            self.end_auto_write_off(&outgoing.account, amount);
+            self.state.accounts.end_auto_write_off(&outgoing.account, amount, &mut self.context);
         }
-        self.friend_changed(outgoing.account.friend);
+        self.state.accounts.friend_changed(outgoing.account.friend, &mut self.context);
         true
     }
 
@@ -325,15 +272,16 @@ impl Batch<'_> {
     /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
     pub(crate) fn drop_ended_write_offs(&mut self, of: Option<&AccountId>) {
         let held = self.state.forwarding.written_off.iter().filter(|(outgoing, write_off)| {
-            let is_one = of.is_none_or(|line| outgoing.account == *line) && !self.is_distrusted(&outgoing.account);
-            is_one && !self.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
+            let is_one = of.is_none_or(|line| outgoing.account == *line)
+                && !self.state.accounts.is_distrusted(&outgoing.account);
+            is_one && !self.state.accounts.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
         });
         let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
         for outgoing in ended {
             self.forget_write_off(&outgoing);
             // Another request under the same id is none of this one's business.
-            if self.outgoing_at(&outgoing).is_none() {
-                self.settle_overdue(&outgoing);
+            if self.state.accounts.outgoing_at(&outgoing).is_none() {
+                self.state.accounts.settle_overdue(&outgoing, &mut self.context);
             }
         }
     }

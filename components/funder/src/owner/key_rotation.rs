@@ -22,7 +22,7 @@ use offst_proto::{RequestId, Verified};
 
 impl Batch<'_> {
     pub(crate) fn replace_friend_key(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
-        let lost = self.friend_key(name)?;
+        let lost = self.state.accounts.friend_key(name)?;
         let successor = ticket.public_key;
         self.check_succession(name, lost, &ticket)?;
         let lines: Vec<_> =
@@ -53,9 +53,9 @@ impl Batch<'_> {
         log::warn!("\"{name}\" goes on under the key {successor}; {lost} is never accepted again");
         let replacement = Verified::sign(replacement, &*self.context.environment.signer);
         self.state.accounts.replacements.insert(lost, Replacement(replacement));
-        self.give_out_contact(lost);
-        self.give_out_contact(successor);
-        self.friend_changed(successor);
+        self.state.accounts.give_out_contact(lost, &mut self.context);
+        self.state.accounts.give_out_contact(successor, &mut self.context);
+        self.state.accounts.friend_changed(successor, &mut self.context);
         Ok(())
     }
 
@@ -72,7 +72,7 @@ impl Batch<'_> {
         if let Some(other) = self.state.accounts.friends.get(&successor) {
             return Err(format!("the ticket is that of another friend, \"{}\"", other.record.name));
         }
-        self.check_not_replaced(&successor)?;
+        self.state.accounts.check_not_replaced(&successor)?;
         if ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
@@ -109,16 +109,6 @@ impl Batch<'_> {
             }
         }
         Ok(())
-    }
-
-    /// A key that was lost may be in anybody's hands.
-    pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
-        let Some(Replacement(replacement)) = self.state.accounts.replacements.get(key) else {
-            return Ok(());
-        };
-        let friend = self.state.accounts.friends.get(&replacement.successor);
-        let successor = friend.map_or_else(|| replacement.successor.to_string(), |friend| friend.record.name.clone());
-        Err(format!("this key was lost, and was replaced by that of \"{successor}\": it cannot be used again"))
     }
 
     /// Opens the account with the successor, and hands over what continues on it.
@@ -189,7 +179,7 @@ impl Batch<'_> {
         let of_line: Vec<_> = self.state.outgoing_on(line).into_iter().collect();
         let local = self.context.local;
         for outgoing in of_line {
-            if self.outgoing_at(&outgoing).is_none() {
+            if self.state.accounts.outgoing_at(&outgoing).is_none() {
                 self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             }
         }

@@ -4,7 +4,7 @@ use crate::funder::Batch;
 use crate::payments::search::Search;
 use crate::records::Progress;
 use crate::timers::Timer;
-use offst_ledger::{AccountId, Direction, RequestRef};
+use offst_ledger::{AccountId, Direction};
 use offst_proto::payment::CancelReason;
 
 /// Of a payment before the commit, in a database that was put back.
@@ -26,8 +26,8 @@ impl Batch<'_> {
         self.give_out_index_servers();
         let friends: Vec<_> = self.state.accounts.friends.keys().copied().collect();
         for key in friends {
-            self.give_out_contact(key);
-            self.wait_for(key);
+            self.state.accounts.give_out_contact(key, &mut self.context);
+            self.state.accounts.wait_for(key, &mut self.context);
             let friend = &self.state.accounts.friends[&key];
             self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
         }
@@ -42,26 +42,17 @@ impl Batch<'_> {
             let outgoing = incoming.at(forward.to);
             self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
             self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
-            let has_response = self.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
+            let has_response =
+                self.state.accounts.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
             let stored = self.state.forwarding.forwards.draft(&incoming).expect("listed above");
             stored.arrived_ms = now;
             stored.responded_ms = has_response.then_some(now);
-            if self.is_bound(&outgoing) {
+            if self.state.accounts.is_bound(&outgoing) {
                 self.commit_was_signed(&outgoing);
                 continue;
             }
-            self.note_unsigned_commit(&outgoing);
+            self.state.accounts.note_unsigned_commit(&outgoing);
             self.wait_for_commit(&incoming);
-        }
-    }
-
-    fn note_unsigned_commit(&mut self, outgoing: &RequestRef) {
-        let is_committed = self
-            .account(&outgoing.account)
-            .and_then(|account| account.pending(Direction::Outgoing, outgoing.id))
-            .is_some_and(|pending| pending.stage.is_committed());
-        if is_committed {
-            self.state.accounts.unsigned_commits.insert(outgoing.clone());
         }
     }
 
@@ -95,10 +86,10 @@ impl Batch<'_> {
                 }
                 let outgoing = Self::outgoing(&payment, *request, part);
                 self.state.payments.pay_by(outgoing.clone(), payment.id);
-                if self.is_bound(&outgoing) {
+                if self.state.accounts.is_bound(&outgoing) {
                     self.commit_was_signed(&outgoing);
                 } else {
-                    self.note_unsigned_commit(&outgoing);
+                    self.state.accounts.note_unsigned_commit(&outgoing);
                     self.context.timers.set(Timer::Part(outgoing), now + self.context.environment.timing.patience_ms);
                 }
             }
@@ -166,8 +157,10 @@ impl Batch<'_> {
         }
         for (direction, hop) in orphans {
             match direction {
-                Direction::Outgoing => self.abort_outgoing(&hop),
-                Direction::Incoming => self.cancel_incoming(&hop, CancelReason::Aborted, self.context.local),
+                Direction::Outgoing => self.state.accounts.abort_outgoing(&hop),
+                Direction::Incoming => {
+                    self.state.accounts.cancel_incoming(&hop, CancelReason::Aborted, self.context.local)
+                }
             }
         }
     }

@@ -60,25 +60,11 @@ pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
 }
 
 impl Batch<'_> {
-    /// What may be cleared on one of our accounts now.
-    pub(crate) fn clearable(&self, line: &AccountId) -> Clearable {
-        match self.line_room(line) {
-            Ok(_) => self.state.accounts.active(line).map_or(Clearable::None, clearable),
-            Err(_) => Clearable::None,
-        }
-    }
-
-    /// Whether what a friend has asked for, this request among it, makes what we owe it smaller.
-    fn lowers_our_debt(&self, incoming: &AccountId) -> bool {
-        self.state.accounts.active(incoming).is_some_and(|epoch| {
-            let owed = if epoch.balance() < 0 { epoch.balance().unsigned_abs() } else { 0 };
-            epoch.remote_pending() <= owed
-        })
-    }
-
     /// Whether we carry a request to clear without a fee.
     pub(crate) fn is_waived(&self, incoming: &AccountId, outgoing: &AccountId, amount: u128) -> bool {
-        self.context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+        self.context.auto_clear
+            && self.state.accounts.lowers_our_debt(incoming)
+            && self.state.accounts.clearable(outgoing).send() >= amount
     }
 
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
@@ -102,7 +88,7 @@ impl Batch<'_> {
             return Err(CancelReason::Amount);
         }
         let is_clearing = payment.circle == Some(Circle::Clearing);
-        if is_clearing && !self.lowers_our_debt(&incoming.account) {
+        if is_clearing && !self.state.accounts.lowers_our_debt(&incoming.account) {
             return Err(CancelReason::no_capacity(0));
         }
         Ok(())
@@ -157,7 +143,7 @@ impl Batch<'_> {
         if !self.context.auto_clear {
             // Index servers know nothing of our debts, so we name the friends who owe us: largest debt last.
             let keys = self.state.accounts.friends.keys().copied();
-            let debts = keys.map(|key| (self.clearable(&AccountId::new(key, &currency)).send(), key));
+            let debts = keys.map(|key| (self.state.accounts.clearable(&AccountId::new(key, &currency)).send(), key));
             let mut debts: Vec<_> = debts.filter(|(amount, _)| *amount > 0).collect();
             debts.sort_unstable();
             let kept = debts.len().saturating_sub(FRIENDS_ASKED_MAX);
@@ -169,7 +155,8 @@ impl Batch<'_> {
 
     fn ask_for_ring(&mut self, ring: Ring, via: Option<PublicKey>) {
         let keys = self.state.accounts.friends.keys();
-        let clearables: Vec<_> = keys.map(|key| self.clearable(&AccountId::new(*key, &ring.currency))).collect();
+        let clearables: Vec<_> =
+            keys.map(|key| self.state.accounts.clearable(&AccountId::new(*key, &ring.currency))).collect();
         let most = |side: fn(Clearable) -> u128| clearables.iter().map(|clearable| side(*clearable)).max().unwrap_or(0);
         let amount = most(Clearable::send).min(most(Clearable::receive));
         if amount == 0 {
@@ -226,8 +213,8 @@ impl Batch<'_> {
             return None;
         }
         let last = last_hop(local, &part.route);
-        let leaving = self.clearable(&AccountId::new(part.route[0], currency)).send();
-        let coming = self.clearable(&AccountId::new(last.from, currency)).receive();
+        let leaving = self.state.accounts.clearable(&AccountId::new(part.route[0], currency)).send();
+        let coming = self.state.accounts.clearable(&AccountId::new(last.from, currency)).receive();
         if coming == 0 {
             // Somebody says that we owe it something.
             self.state.payments.clearing_refusals.note(currency, last, 0, last.from, now);

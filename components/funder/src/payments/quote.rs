@@ -115,7 +115,9 @@ impl Batch<'_> {
             let sum: &mut u128 = leaving.entry(part.route[0]).or_default();
             *sum = sum.saturating_add(part.total());
         }
-        leaving.into_iter().all(|(friend, sum)| sum <= self.send_room(&AccountId::new(friend, &payment.currency)))
+        leaving
+            .into_iter()
+            .all(|(friend, sum)| sum <= self.state.accounts.send_room(&AccountId::new(friend, &payment.currency)))
     }
 }
 

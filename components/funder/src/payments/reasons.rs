@@ -7,23 +7,13 @@ use offst_proto::index::Hop;
 use offst_proto::payment::CancelReason;
 
 impl Batch<'_> {
-    /// The owner's name for a node; for the one that is paid what it is; for any other the beginning of its key.
-    fn node_name(&self, payment: &Payment, key: &PublicKey) -> String {
-        match self.state.accounts.friends.get(key) {
-            Some(friend) => friend.record.name.clone(),
-            None if *key == payment.destination && payment.invoice.is_some() => "the seller".into(),
-            None if *key == payment.destination => "the destination".into(),
-            None => key.to_string().chars().take(8).collect::<String>() + "...",
-        }
-    }
-
     /// Why `hop` did not carry `amount`.
     pub(crate) fn refusal_sentence(&self, payment: &Payment, hop: Hop, amount: u128, reason: CancelReason) -> String {
-        let to = self.node_name(payment, &hop.to);
+        let to = self.state.accounts.node_name(payment, &hop.to);
         if hop.from == self.context.local {
             return own_refusal_sentence(&to, amount, reason);
         }
-        let from = self.node_name(payment, &hop.from);
+        let from = self.state.accounts.node_name(payment, &hop.from);
         match reason {
             CancelReason::NoCapacity { left } => no_room(&format!("{from}'s"), &to, left, amount),
             CancelReason::Closed => format!("{from}'s line to {to} is closed for payments"),
@@ -40,7 +30,7 @@ impl Batch<'_> {
     /// What a committed payment waits for.
     pub(crate) fn waiting_sentence(&self, payment: &Payment) -> String {
         let waiting = payment.parts.values().filter(|part| part.preimage.is_none());
-        let mut names: Vec<_> = waiting.map(|part| self.node_name(payment, &part.route[0])).collect();
+        let mut names: Vec<_> = waiting.map(|part| self.state.accounts.node_name(payment, &part.route[0])).collect();
         names.sort();
         names.dedup();
         let names = if names.is_empty() { "a friend on the way".into() } else { names.join(", ") };

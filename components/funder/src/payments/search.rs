@@ -22,7 +22,7 @@ use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
-use offst_proto::order::{Destination, Order, Purpose};
+use offst_proto::order::{Order, Purpose};
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, proof};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::Request;
@@ -182,10 +182,10 @@ impl Batch<'_> {
                 (invoice.destination, secret, invoice.currency.clone(), invoice.amount)
             }
             Purpose::Spontaneous { destination, currency, amount } => {
-                (self.destination_key(destination)?, None, currency.clone(), *amount)
+                (self.state.accounts.destination_key(destination, &self.context)?, None, currency.clone(), *amount)
             }
             Purpose::Rebalance { friend, currency, amount } => {
-                let key = self.friend_key(friend)?;
+                let key = self.state.accounts.friend_key(friend)?;
                 if !self.state.accounts.friends[&key].accounts.contains_key(currency) {
                     return Err(format!("there is no account in {currency} with \"{friend}\""));
                 }
@@ -212,20 +212,6 @@ impl Batch<'_> {
             reason: String::new(),
             parts: BTreeMap::new(),
         })
-    }
-
-    fn destination_key(&self, destination: &Destination) -> Result<PublicKey, String> {
-        let key = match destination {
-            Destination::Key(key) => *key,
-            Destination::Friend(name) => match self.state.accounts.names.get(name) {
-                Some(key) => *key,
-                None => return Err(format!("there is no friend named \"{name}\", and it is not a public key")),
-            },
-        };
-        if key == self.context.local {
-            return Err("this is the node's own key: sending to oneself would change nothing".into());
-        }
-        Ok(key)
     }
 
     /// Asks for ways for what no part carries yet.
@@ -353,7 +339,7 @@ impl Batch<'_> {
     /// The way over the destination itself, when it is a friend whose line has room.
     pub(crate) fn direct_way(&self, payment: &Payment, amount: u128) -> Option<Way> {
         let line = AccountId::new(payment.destination, &payment.currency);
-        self.line_room(&line).ok().filter(|room| *room >= amount)?;
+        self.state.accounts.line_room(&line).ok().filter(|room| *room >= amount)?;
         Some(Way { parts: vec![PartPlan { route: vec![payment.destination], amount, fees: 0 }] })
     }
 
@@ -447,14 +433,14 @@ impl Batch<'_> {
             clearing: payment.circle == Some(Circle::Clearing),
         };
         let outgoing = AccountId::new(*first, &terms.currency).request(terms.request_id);
-        self.line_room(&outgoing.account).map_err(refused)?;
+        self.state.accounts.line_room(&outgoing.account).map_err(refused)?;
         if request.clearing {
-            let clearable = self.clearable(&outgoing.account).send();
+            let clearable = self.state.accounts.clearable(&outgoing.account).send();
             if clearable < request.frozen() {
                 return Err(refused(CancelReason::no_capacity(clearable)));
             }
         }
-        let account = self.account(&outgoing.account).expect("its room was measured");
+        let account = self.state.accounts.touch(&outgoing.account).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
         let part = Part { route: plan.route, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
         self.state.payments.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
@@ -465,7 +451,7 @@ impl Batch<'_> {
 
     /// Gives up a part that does not bind us.
     pub(crate) fn drop_part(&mut self, id: PaymentId, outgoing: &RequestRef) {
-        self.abort_outgoing(outgoing);
+        self.state.accounts.abort_outgoing(outgoing);
         self.state.payments.release_payment_of(outgoing);
         self.state.accounts.unsigned_commits.remove(outgoing);
         self.context.timers.clear(&Timer::Part(outgoing.clone()));

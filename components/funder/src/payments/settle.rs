@@ -48,7 +48,8 @@ impl Batch<'_> {
         let mut parts = payment.parts.iter();
         if is_covered
             && parts.all(|(request, part)| {
-                part.promise.is_some() && self.outgoing_at(&Self::outgoing(payment, *request, part)).is_some()
+                part.promise.is_some()
+                    && self.state.accounts.outgoing_at(&Self::outgoing(payment, *request, part)).is_some()
             })
         {
             self.commit_payment(id);
@@ -68,7 +69,7 @@ impl Batch<'_> {
             payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
         for outgoing in parts {
             // A part that was committed before waits for the destination already.
-            let account = self.account(&outgoing.account).expect("a part's account exists");
+            let account = self.state.accounts.touch(&outgoing.account).expect("a part's account exists");
             if account.commit(outgoing.id).is_ok() {
                 self.state.accounts.unsigned_commits.insert(outgoing);
             }
@@ -155,8 +156,11 @@ impl Batch<'_> {
         let waiting: Vec<_> = waiting.map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
         let mut awaited = 0;
         for outgoing in waiting {
-            let pending =
-                self.account(&outgoing.account).and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
+            let pending = self
+                .state
+                .accounts
+                .touch(&outgoing.account)
+                .and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
             // One that is not pending any more was ended by the same statement, whose events are still being handled.
             if pending.is_none_or(|pending| pending.stage.is_committed()) {
                 awaited += 1;
@@ -241,11 +245,13 @@ impl Batch<'_> {
     /// The patience with a part ends: if it is not committed by now, nobody on the way waits for it any more.
     pub(crate) fn part_timed_out(&mut self, outgoing: &RequestRef) {
         let Some(id) = self.state.payments.payment_of(outgoing) else { return };
-        if self.is_bound(outgoing) || self.is_patient(Timer::Part(outgoing.clone()), &[&outgoing.account]) {
+        if self.state.accounts.is_bound(outgoing)
+            || self.is_patient(Timer::Part(outgoing.clone()), &[&outgoing.account])
+        {
             return;
         }
         let local = self.context.local;
-        self.abort_outgoing(outgoing);
+        self.state.accounts.abort_outgoing(outgoing);
         self.cancelled(outgoing, CancelReason::Timeout, local);
         log::debug!("a part of payment {id} got no answer in time");
     }

@@ -169,7 +169,7 @@ impl Batch<'_> {
             .collect();
         for incoming in parts {
             self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, reason, self.context.local);
+            self.state.accounts.cancel_incoming(&incoming, reason, self.context.local);
         }
         for command in self.state.receiving.invoice_waiters.remove(&id).unwrap_or_default() {
             self.context.reply(command, Reply::InvoiceStatus(status));
@@ -237,7 +237,7 @@ impl Batch<'_> {
         let nonce = Nonce::from_bytes(self.context.environment.random.array());
         let response = Verified::sign(Response { terms, nonce, lock }, &*self.context.environment.signer);
         let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
-        let account = self.account(&incoming.account).expect("the request came over this account");
+        let account = self.state.accounts.touch(&incoming.account).expect("the request came over this account");
         account.respond(answer).expect("the request has just come");
         self.add_to_group(incoming, &arrival);
         self.state.receiving.arrivals.insert(incoming.clone(), arrival);
@@ -279,7 +279,7 @@ impl Batch<'_> {
             // One part too many: it is not needed, and without it the sum may still come out right.
             Some(std::cmp::Ordering::Greater) | None => {
                 self.remove_arrival(incoming);
-                self.cancel_incoming(incoming, CancelReason::Amount, self.context.local);
+                self.state.accounts.cancel_incoming(incoming, CancelReason::Amount, self.context.local);
             }
         }
     }
@@ -293,7 +293,7 @@ impl Batch<'_> {
     /// account that came back from its friend may have another request in this place.
     pub(crate) fn pending_arrival(&self, incoming: &RequestRef) -> Option<Pending> {
         let arrival = self.state.receiving.arrivals.get(incoming)?;
-        let pending = self.incoming_at(incoming)?;
+        let pending = self.state.accounts.incoming_at(incoming)?;
         let lock = self.arrival_preimage(incoming, arrival).lock();
         (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
     }
@@ -306,7 +306,7 @@ impl Batch<'_> {
         for incoming in committed {
             let arrival = self.remove_arrival(incoming).expect("the group names it");
             let preimage = self.arrival_preimage(incoming, &arrival);
-            let account = self.account(&incoming.account).expect("an arrival's account exists");
+            let account = self.state.accounts.touch(&incoming.account).expect("an arrival's account exists");
             account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
             self.note_received(incoming, preimage, arrival.amount, Some((arrival.payment_id, arrival.invoice_id)));
         }
@@ -315,7 +315,7 @@ impl Batch<'_> {
             self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
         for incoming in surplus {
             self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.context.local);
+            self.state.accounts.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.context.local);
         }
         if let Some(id) = key.invoice_id {
             self.close_invoice(id, InvoiceStatus::Paid);
@@ -355,7 +355,7 @@ impl Batch<'_> {
         }
         for incoming in parts {
             self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, CancelReason::Timeout, self.context.local);
+            self.state.accounts.cancel_incoming(&incoming, CancelReason::Timeout, self.context.local);
         }
     }
 }

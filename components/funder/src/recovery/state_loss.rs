@@ -12,9 +12,10 @@
 //!
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
+use crate::accounts::doubt::RECOVERY_ROUNDS_MAX;
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::records::{Friend, FriendRecord, Progress, Standing, Tombstone};
+use crate::records::{FriendRecord, Progress, Standing, Tombstone};
 use crate::recovery::peer_backup::position;
 use crate::recovery::reconcile::Questions;
 use crate::timers::Timer;
@@ -33,8 +34,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most accounts of which a recovery remembers what their friends have shown.
 const SHOWN_MAX: usize = 1 << 20;
-/// After so many rounds without an answer a friend that is connected is not waited for any more.
-const ROUNDS_MAX: u32 = 3;
 
 /// The mark that a node recovers what it has lost. It outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,18 +204,6 @@ impl Batch<'_> {
         !self.state.recovery.mark.is_empty()
     }
 
-    /// Whether an account waits for its friend's evidence: its own view says nothing about other accounts.
-    pub(crate) fn is_distrusted(&self, line: &AccountId) -> bool {
-        self.state.accounts.account(line).is_some_and(Account::is_recovering)
-    }
-
-    fn all_lines(&self) -> Vec<AccountId> {
-        let friends = self.state.accounts.friends.iter();
-        friends
-            .flat_map(|(key, friend)| friend.accounts.keys().map(|currency| AccountId::new(*key, currency)))
-            .collect()
-    }
-
     /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes on.
     pub(crate) fn take_up_recovery(&mut self) {
         let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
@@ -255,7 +242,7 @@ impl Batch<'_> {
             .timers
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
         self.give_up_searching();
-        for line in self.all_lines() {
+        for line in self.state.accounts.all_lines() {
             let friend = self.state.accounts.friends.draft(&line.friend).expect("listed above");
             let connection = friend.connection;
             let account = friend.accounts.get_mut(&line.currency).expect("listed above");
@@ -380,7 +367,7 @@ impl Batch<'_> {
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.is_stirred = true;
         }
-        self.friend_changed(line.friend);
+        self.state.accounts.friend_changed(line.friend, &mut self.context);
     }
 
     /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
@@ -416,12 +403,12 @@ impl Batch<'_> {
             }
             Some(_) => {}
         }
-        if self.is_distrusted(&at) {
-            let account = self.account(&at).expect("looked above");
+        if self.state.accounts.is_distrusted(&at) {
+            let account = self.state.accounts.touch(&at).expect("looked above");
             if !account.expect_at_least(expected(head)) {
                 let name = &self.state.accounts.friends[&at.friend].record.name;
                 log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
-                self.friend_changed(at.friend);
+                self.state.accounts.friend_changed(at.friend, &mut self.context);
             }
             return;
         }
@@ -504,7 +491,7 @@ impl Batch<'_> {
     fn has_heard_all(&self) -> bool {
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
         let mut friends = self.state.accounts.friends.iter();
-        recovery.rounds >= ROUNDS_MAX
+        recovery.rounds >= RECOVERY_ROUNDS_MAX
             || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
     }
 
@@ -552,30 +539,6 @@ impl Batch<'_> {
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
     }
 
-    /// Whether every account goes on from a new epoch. A disabled friend never comes, and is not waited for: its accounts stay in
-    /// doubt until it is enabled. What may still be under way over them keeps a recovery open all the same.
-    pub(crate) fn all_accounts_are_back(&self) -> bool {
-        self.awaited_accounts().next().is_none()
-    }
-
-    /// The accounts that have not gone on, but for those of disabled friends.
-    pub(crate) fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
-        let friends =
-            self.state.accounts.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
-        let accounts = friends.flat_map(|friend| friend.accounts.values().map(move |account| (friend, account)));
-        accounts.filter(|(_, account)| account.is_recovering())
-    }
-
-    /// Whether a friend is here for long and has said nothing of an account that has not begun, as far as this node remembers: its
-    /// owner has not added this node in that currency, so there is nothing to show. Should the friend speak of it after all,
-    /// the account is recovered then.
-    fn is_unanswered(&self, friend: &Friend, account: &Account) -> bool {
-        let long_ms = u64::from(ROUNDS_MAX) * self.context.environment.timing.recovery_ms;
-        let is_here =
-            friend.connection.is_some() && friend.connected_ms.saturating_add(long_ms) <= self.context.now.uptime_ms;
-        is_here && account.is_unanswered()
-    }
-
     /// A friend is enabled, or shows an account in doubt, that a recovery has not waited for: what continues there has still to
     /// find its other side, and open invoices may have been paid over it. All other accounts are as they were.
     pub(crate) fn recover_left_out(&mut self, key: PublicKey) {
@@ -597,7 +560,12 @@ impl Batch<'_> {
             return;
         }
         let is_settled = self.relink();
-        let are_back = || self.awaited_accounts().all(|(friend, account)| self.is_unanswered(friend, account));
+        let are_back = || {
+            self.state
+                .accounts
+                .awaited_accounts()
+                .all(|(friend, account)| self.state.accounts.is_unanswered(friend, account, &self.context))
+        };
         if is_settled && self.has_heard_all() && are_back() {
             self.end_recovery();
         }
@@ -635,7 +603,7 @@ impl Batch<'_> {
             let epoch = removed.max(head.epoch).max(self.context.now.unix_ms);
             self.state.accounts.tombstones.insert(line, Tombstone { epoch });
         }
-        for line in self.all_lines() {
+        for line in self.state.accounts.all_lines() {
             self.backup_is_due(line);
         }
     }
