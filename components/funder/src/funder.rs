@@ -149,7 +149,9 @@ impl Batch<'_> {
             Input::Found(friend, connection, found) => self.found(friend, connection, found),
             Input::Budgets(budgets) => self.state.payments.budgets.extend(budgets),
             Input::Command(id, command) => self.command(id, command),
-            Input::Ways(payment, ways) => self.found_ways(payment, ways),
+            Input::Ways(payment, ways) => {
+                self.state.payments.found_ways(payment, ways, &mut self.state.accounts, &mut self.context)
+            }
             Input::Tick => {}
         }
     }
@@ -180,10 +182,12 @@ impl Batch<'_> {
             Timer::Part(key) => self.part_timed_out(&key),
             Timer::Group(key) => self.group_timed_out(&key),
             Timer::Overdue(key) => self.state.accounts.became_overdue(&key, &mut self.context),
-            Timer::Payment(id) => self.payment_timed_out(id),
-            Timer::Retry(id) => self.find_ways(id),
+            Timer::Payment(id) => {
+                self.state.payments.payment_timed_out(id, &mut self.state.accounts, &mut self.context)
+            }
+            Timer::Retry(id) => self.state.payments.find_ways(id, &mut self.context),
             Timer::Invoice(id) => self.invoice_expired(id),
-            Timer::Clear => self.clear_on_our_own(),
+            Timer::Clear => self.state.payments.clear_on_our_own(&self.state.accounts, &mut self.context),
             Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Backup => self.send_backups(),
             Timer::Recovery => self.ask_again(),

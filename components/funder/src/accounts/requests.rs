@@ -132,4 +132,15 @@ impl Accounts {
     pub(crate) fn outgoing_at(&self, hop: &RequestRef) -> Option<Pending> {
         self.account(&hop.account)?.outgoing(hop.id)
     }
+
+    /// Whether we carry a request to clear without a fee.
+    pub(crate) fn is_waived(
+        &self,
+        incoming: &AccountId,
+        outgoing: &AccountId,
+        amount: u128,
+        context: &Context<'_>,
+    ) -> bool {
+        context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+    }
 }

@@ -73,7 +73,8 @@ impl Batch<'_> {
             .min(self.context.environment.timing.patience_max_ms);
         let outgoing = incoming.at(next);
         let asked = request.frozen();
-        let is_waived = request.clearing && self.is_waived(from, &outgoing.account, asked);
+        let is_waived =
+            request.clearing && self.state.accounts.is_waived(from, &outgoing.account, asked, &self.context);
         let rate = if is_waived { Rate { mul: 0, add: 0 } } else { self.state.accounts.rate_of(from) };
         let frozen = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
@@ -105,7 +106,9 @@ impl Batch<'_> {
     /// A destination's answer comes up.
     pub(crate) fn responded(&mut self, outgoing: &RequestRef, answer: Answer) {
         match self.state.origin(outgoing) {
-            Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
+            Some(Origin::Payment(id)) => {
+                self.state.payments.part_responded(id, outgoing, answer, &mut self.state.accounts, &mut self.context)
+            }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
                 let now = self.context.now.uptime_ms;
@@ -161,7 +164,9 @@ impl Batch<'_> {
     pub(crate) fn collected(&mut self, outgoing: &RequestRef, preimage: Preimage) {
         self.state.accounts.settle_overdue(outgoing, &mut self.context);
         match self.state.take_origin(outgoing) {
-            Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
+            Some(Origin::Payment(id)) => {
+                self.state.payments.part_collected(id, outgoing, preimage, &mut self.state.accounts, &mut self.context)
+            }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
                 let forward = self.remove_forward(&incoming).expect("its origin names it");
@@ -205,7 +210,14 @@ impl Batch<'_> {
             Some(Origin::Payment(id)) => {
                 self.state.payments.release_payment_of(outgoing);
                 self.context.timers.clear(&Timer::Part(outgoing.clone()));
-                self.part_cancelled(id, outgoing, reason, hop);
+                self.state.payments.part_cancelled(
+                    id,
+                    outgoing,
+                    reason,
+                    hop,
+                    &mut self.state.accounts,
+                    &mut self.context,
+                );
             }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);

@@ -24,11 +24,17 @@ impl Batch<'_> {
             }
             Command::CancelInvoice(invoice) => self.cancel_invoice(id, invoice),
             Command::WaitInvoice(invoice) => self.wait_invoice(id, invoice),
-            Command::Pay(order) => self.pay(id, None, *order),
-            Command::PayFor(app, order) => self.pay(id, Some(app), *order),
-            Command::Quote(order) => self.quote(id, &order),
-            Command::Clear { currency, perform } => self.clear(id, currency, perform),
-            Command::CancelPayment(payment) => self.cancel_payment(id, payment),
+            Command::Pay(order) => self.state.payments.pay(id, None, *order, &self.state.accounts, &mut self.context),
+            Command::PayFor(app, order) => {
+                self.state.payments.pay(id, Some(app), *order, &self.state.accounts, &mut self.context)
+            }
+            Command::Quote(order) => self.state.payments.quote(id, &order, &self.state.accounts, &mut self.context),
+            Command::Clear { currency, perform } => {
+                self.state.payments.clear(id, currency, perform, &self.state.accounts, &mut self.context)
+            }
+            Command::CancelPayment(payment) => {
+                self.state.payments.cancel_payment(id, payment, &mut self.state.accounts, &mut self.context)
+            }
             Command::RemoveFriend { name, force, forgive } => self.remove_friend(id, &name, force, forgive),
             Command::DisableFriend { name, force } => self.disable_friend(id, &name, force),
             Command::WriteOff { name, currency, up_to } => self.write_off(id, &name, &currency, up_to),

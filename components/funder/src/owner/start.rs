@@ -21,7 +21,7 @@ impl Batch<'_> {
         self.take_up_arrivals();
         self.take_up_invoices();
         self.give_up_orphans();
-        self.plan_clearing();
+        self.state.payments.plan_clearing(&mut self.context);
         self.give_out_relays();
         self.give_out_index_servers();
         let friends: Vec<_> = self.state.accounts.friends.keys().copied().collect();
@@ -74,7 +74,7 @@ impl Batch<'_> {
             }
             self.state.payments.searches.insert(payment.id, Search::taken_up(&payment));
             if self.is_recovering() {
-                self.stop_searching(payment.id);
+                self.state.payments.stop_searching(payment.id);
             }
             self.context.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
             if let Some((invoice, _)) = &payment.invoice {
@@ -84,7 +84,7 @@ impl Batch<'_> {
                 if part.preimage.is_some() {
                     continue;
                 }
-                let outgoing = Self::outgoing(&payment, *request, part);
+                let outgoing = crate::payments::Payments::outgoing(&payment, *request, part);
                 self.state.payments.pay_by(outgoing.clone(), payment.id);
                 if self.state.accounts.is_bound(&outgoing) {
                     self.commit_was_signed(&outgoing);
@@ -110,12 +110,11 @@ impl Batch<'_> {
     }
 
     fn take_up_invoices(&mut self) {
-        let Batch { state, context } = self;
-        for record in state.receiving.invoices.values() {
+        for record in self.state.receiving.invoices.values() {
             if let Some(expires_ms) = record.invoice.expires_ms {
-                let left = expires_ms.saturating_sub(context.now.unix_ms);
-                let deadline = context.now.uptime_ms.saturating_add(left);
-                context.timers.set(Timer::Invoice(record.invoice.id), deadline);
+                let left = expires_ms.saturating_sub(self.context.now.unix_ms);
+                let deadline = self.context.now.uptime_ms.saturating_add(left);
+                self.context.timers.set(Timer::Invoice(record.invoice.id), deadline);
             }
         }
     }

@@ -214,7 +214,7 @@ impl Batch<'_> {
             return Err(CancelReason::Amount);
         }
         self.check_purpose(&terms, &request.proof)?;
-        self.check_homecoming(incoming, request)?;
+        self.state.payments.check_homecoming(incoming, request, &self.state.accounts, &self.context)?;
         let patience_ms = request
             .patience_ms
             .checked_sub(self.context.environment.timing.patience_step_ms)

@@ -305,7 +305,7 @@ impl Batch<'_> {
         let parts: Vec<(PaymentId, RequestRef)> = committed
             .flat_map(|payment| {
                 let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
-                waiting.map(|(id, part)| (payment.id, Self::outgoing(payment, *id, part)))
+                waiting.map(|(id, part)| (payment.id, crate::payments::Payments::outgoing(payment, *id, part)))
             })
             .collect();
         for (payment, outgoing) in parts {
@@ -443,7 +443,7 @@ impl Batch<'_> {
         let part = self.state.payments.payments.values().find_map(|payment| {
             let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
-            opens.then(|| Self::outgoing(payment, id, part))
+            opens.then(|| crate::payments::Payments::outgoing(payment, id, part))
         });
         let Some(outgoing) = part.filter(|outgoing| self.state.accounts.outgoing_at(outgoing).is_none()) else {
             return false;

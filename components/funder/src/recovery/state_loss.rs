@@ -15,7 +15,7 @@
 use crate::accounts::doubt::RECOVERY_ROUNDS_MAX;
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::records::{FriendRecord, Progress, Standing, Tombstone};
+use crate::records::{FriendRecord, Standing, Tombstone};
 use crate::recovery::peer_backup::position;
 use crate::recovery::reconcile::Questions;
 use crate::timers::Timer;
@@ -241,7 +241,7 @@ impl Batch<'_> {
         self.context
             .timers
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
-        self.give_up_searching();
+        self.state.payments.give_up_searching(&mut self.state.accounts, &mut self.context);
         for line in self.state.accounts.all_lines() {
             let friend = self.state.accounts.friends.draft(&line.friend).expect("listed above");
             let connection = friend.connection;
@@ -266,24 +266,6 @@ impl Batch<'_> {
         let newest = self.state.receiving.invoices.values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
         let recovery = self.state.recovery.mark.get_mut(&()).expect("the caller has set the mark");
         recovery.record.started_ms = recovery.record.started_ms.max(newest);
-    }
-
-    /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
-    /// collected is not known for certain any more.
-    fn give_up_searching(&mut self) {
-        let payments: Vec<_> =
-            self.state.payments.payments.values().map(|payment| (payment.id, payment.progress)).collect();
-        for (id, progress) in payments {
-            match progress {
-                Progress::Searching => {
-                    let payment = self.state.payments.payments.draft(&id).expect("listed above");
-                    payment.reason = "the node found out that its database is an old copy".into();
-                    self.fail_payment(id);
-                }
-                Progress::Committed => self.stop_searching(id),
-                Progress::Paid | Progress::Failed => {}
-            }
-        }
     }
 
     /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and, as long as
