@@ -186,7 +186,7 @@ impl Batch<'_> {
                 self.state.payments.payment_timed_out(id, &mut self.state.accounts, &mut self.context)
             }
             Timer::Retry(id) => self.state.payments.find_ways(id, &mut self.context),
-            Timer::Invoice(id) => self.invoice_expired(id),
+            Timer::Invoice(id) => self.state.receiving.invoice_expired(id, &mut self.state.accounts, &mut self.context),
             Timer::Clear => self.state.payments.clear_on_our_own(&self.state.accounts, &mut self.context),
             Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Backup => self.send_backups(),

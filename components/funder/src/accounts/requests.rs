@@ -3,6 +3,7 @@
 use super::Accounts;
 use crate::context::Context;
 use crate::payments::clearing::clearable;
+use crate::records::Forward;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, Direction, Pending, RequestRef};
@@ -142,5 +143,15 @@ impl Accounts {
         context: &Context<'_>,
     ) -> bool {
         context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+    }
+
+    /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
+    /// would pay is paid to us.
+    pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
+        let (Some(from), Some(to)) = (self.incoming_at(incoming), self.outgoing_at(&incoming.at(forward.to))) else {
+            return false;
+        };
+        let is_same_lock = from.stage.lock().is_some() && from.stage.lock() == to.stage.lock();
+        is_same_lock && to.amount == forward.amount && forward.amount.checked_add(forward.fee) == Some(from.amount)
     }
 }

@@ -10,6 +10,9 @@
 //! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that
 //! is not committed, and no clock moves money.
 
+use crate::accounts::Accounts;
+use crate::context::Context;
+use crate::forwarding::Forwarding;
 use crate::funder::Batch;
 use crate::records::{Forward, Origin};
 use crate::timers::Timer;
@@ -33,6 +36,76 @@ pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
     }
 }
 
+impl Forwarding {
+    fn forward(
+        &mut self,
+        incoming: &RequestRef,
+        mut request: Request,
+        next: PublicKey,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> Result<(), CancelReason> {
+        let from = &incoming.account;
+        if request.amount == 0 || request.route.len() >= HOPS_MAX {
+            return Err(CancelReason::Bound);
+        }
+        if next == from.friend {
+            return Err(CancelReason::Loop);
+        }
+        let patience_ms = request
+            .patience_ms
+            .checked_sub(context.environment.timing.patience_step_ms)
+            .filter(|patience| *patience > 0)
+            .ok_or(CancelReason::Timeout)?
+            .min(context.environment.timing.patience_max_ms);
+        let outgoing = incoming.at(next);
+        let asked = request.frozen();
+        let is_waived = request.clearing && accounts.is_waived(from, &outgoing.account, asked, context);
+        let rate = if is_waived { Rate { mul: 0, add: 0 } } else { accounts.rate_of(from) };
+        let frozen = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
+        let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
+        let room = accounts.line_room(&outgoing.account)?;
+        let lane = Self::lane(incoming, next);
+        self.check_share(&lane, frozen, room, context)?;
+        let terms = request.terms(context.local, &from.currency).hash();
+        request.route.remove(0);
+        (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
+        let account = accounts.touch(&outgoing.account).expect("its room was measured");
+        account.request(request, terms).map_err(cancel_reason)?;
+        self.load_lane(lane, frozen);
+        self.carry_for(outgoing, from.friend);
+        let forward = Forward {
+            to: next,
+            amount: frozen,
+            fee: asked - frozen,
+            patience_ms,
+            arrived_ms: context.now.uptime_ms,
+            responded_ms: None,
+            counted_ms: 0,
+            weight: 0,
+        };
+        self.forwards.insert(incoming.clone(), forward);
+        self.wait_for_commit(incoming, context);
+        Ok(())
+    }
+
+    /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
+    pub(crate) fn wait_for_commit(&self, incoming: &RequestRef, context: &mut Context<'_>) {
+        let Some(forward) = self.forwards.get(incoming) else { return };
+        let look_ms = context.now.uptime_ms.saturating_add(context.environment.timing.hold_ms);
+        let deadline = look_ms.min(forward.arrived_ms + forward.patience_ms);
+        context.timers.set(Timer::Forward(incoming.clone()), deadline);
+    }
+
+    pub(crate) fn remove_forward(&mut self, incoming: &RequestRef, context: &mut Context<'_>) -> Option<Forward> {
+        let forward = self.forwards.remove(incoming)?;
+        context.timers.clear(&Timer::Forward(incoming.clone()));
+        self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
+        self.release_upstream_of(&incoming.at(forward.to));
+        Some(forward)
+    }
+}
+
 impl Batch<'_> {
     /// A friend asks us to carry a request on, or to receive it.
     pub(crate) fn requested(&mut self, from: &AccountId, request: Request, refusal: Option<CancelReason>) {
@@ -50,57 +123,13 @@ impl Batch<'_> {
         }
         let taken = match request.route.first().copied() {
             None => self.arrived(&incoming, &request),
-            Some(next) => self.forward(&incoming, request, next),
+            Some(next) => {
+                self.state.forwarding.forward(&incoming, request, next, &mut self.state.accounts, &mut self.context)
+            }
         };
         if let Err(reason) = taken {
             self.state.accounts.cancel_incoming(&incoming, reason, self.context.local);
         }
-    }
-
-    fn forward(&mut self, incoming: &RequestRef, mut request: Request, next: PublicKey) -> Result<(), CancelReason> {
-        let from = &incoming.account;
-        if request.amount == 0 || request.route.len() >= HOPS_MAX {
-            return Err(CancelReason::Bound);
-        }
-        if next == from.friend {
-            return Err(CancelReason::Loop);
-        }
-        let patience_ms = request
-            .patience_ms
-            .checked_sub(self.context.environment.timing.patience_step_ms)
-            .filter(|patience| *patience > 0)
-            .ok_or(CancelReason::Timeout)?
-            .min(self.context.environment.timing.patience_max_ms);
-        let outgoing = incoming.at(next);
-        let asked = request.frozen();
-        let is_waived =
-            request.clearing && self.state.accounts.is_waived(from, &outgoing.account, asked, &self.context);
-        let rate = if is_waived { Rate { mul: 0, add: 0 } } else { self.state.accounts.rate_of(from) };
-        let frozen = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
-        let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
-        let room = self.state.accounts.line_room(&outgoing.account)?;
-        let lane = Self::lane(incoming, next);
-        self.check_share(&lane, frozen, room)?;
-        let terms = request.terms(self.context.local, &from.currency).hash();
-        request.route.remove(0);
-        (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
-        let account = self.state.accounts.touch(&outgoing.account).expect("its room was measured");
-        account.request(request, terms).map_err(cancel_reason)?;
-        self.load_lane(lane, frozen);
-        self.state.forwarding.carry_for(outgoing, from.friend);
-        let forward = Forward {
-            to: next,
-            amount: frozen,
-            fee: asked - frozen,
-            patience_ms,
-            arrived_ms: self.context.now.uptime_ms,
-            responded_ms: None,
-            counted_ms: 0,
-            weight: 0,
-        };
-        self.state.forwarding.forwards.insert(incoming.clone(), forward);
-        self.wait_for_commit(incoming);
-        Ok(())
     }
 
     /// A destination's answer comes up.
@@ -132,12 +161,12 @@ impl Batch<'_> {
             return;
         }
         if self.state.receiving.arrivals.contains_key(incoming) {
-            return self.arrival_committed(incoming);
+            return self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
         }
         let Some(forward) = self.state.forwarding.forwards.get(incoming) else {
             return self.state.accounts.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
         };
-        if !self.is_covered(incoming, forward) {
+        if !self.state.accounts.is_covered(incoming, forward) {
             // Nobody would pay us what we would promise here.
             return self.give_up_forward(incoming, CancelReason::Amount);
         }
@@ -146,7 +175,7 @@ impl Batch<'_> {
         match account.commit(incoming.id) {
             Ok(()) => {
                 self.state.accounts.unsigned_commits.insert(outgoing);
-                self.forgive_hold(incoming);
+                self.state.forwarding.forgive_hold(incoming);
             }
             // The downstream account has stopped: we are not bound, so the upstream gets its credits back.
             Err(_) => self.give_up_forward(incoming, CancelReason::AccountStopped),
@@ -155,7 +184,7 @@ impl Batch<'_> {
 
     /// The upstream gave up what it had not committed.
     pub(crate) fn aborted(&mut self, incoming: &RequestRef) {
-        self.count_hold(incoming);
+        self.state.forwarding.count_hold(incoming, &self.state.accounts, &self.context);
         self.forget_incoming(incoming);
         self.state.accounts.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
     }
@@ -169,7 +198,8 @@ impl Batch<'_> {
             }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
-                let forward = self.remove_forward(&incoming).expect("its origin names it");
+                let forward =
+                    self.state.forwarding.remove_forward(&incoming, &mut self.context).expect("its origin names it");
                 let account = self.state.accounts.touch(&incoming.account).expect("a forward's accounts exist");
                 if account.collect(incoming.id, preimage).is_err() {
                     // We commit only what the upstream has committed, under the same lock; but an owner may have accepted
@@ -191,7 +221,12 @@ impl Batch<'_> {
                 };
                 self.context.note_forwarded(report, preimage);
             }
-            None if self.write_off_collected(outgoing, preimage) => {}
+            None if self.state.forwarding.write_off_collected(
+                outgoing,
+                preimage,
+                &mut self.state.accounts,
+                &mut self.context,
+            ) => {}
             // It was not tied together yet: whoever has committed it under this lock pays.
             None if self.was_collected(outgoing.account.friend, outgoing.id, preimage) => {}
             None => log::warn!(
@@ -221,43 +256,39 @@ impl Batch<'_> {
             }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
-                self.count_hold(&incoming);
-                self.remove_forward(&incoming);
+                self.state.forwarding.count_hold(&incoming, &self.state.accounts, &self.context);
+                self.state.forwarding.remove_forward(&incoming, &mut self.context);
                 self.state.accounts.cancel_incoming(&incoming, reason, hop);
             }
             // We had given it up or written it off before; this is the friend's last word on it.
-            None => drop(self.forget_write_off(outgoing)),
+            None => drop(self.state.forwarding.forget_write_off(outgoing)),
         }
-    }
-
-    /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
-    pub(crate) fn wait_for_commit(&mut self, incoming: &RequestRef) {
-        let Some(forward) = self.state.forwarding.forwards.get(incoming) else { return };
-        let look_ms = self.context.now.uptime_ms.saturating_add(self.context.environment.timing.hold_ms);
-        let deadline = look_ms.min(forward.arrived_ms + forward.patience_ms);
-        self.context.timers.set(Timer::Forward(incoming.clone()), deadline);
     }
 
     pub(crate) fn forward_timed_out(&mut self, incoming: &RequestRef) {
         let Some(forward) = self.state.forwarding.forwards.get(incoming) else { return };
         if self.context.now.uptime_ms < forward.arrived_ms + forward.patience_ms {
-            self.count_hold(incoming);
-            return self.wait_for_commit(incoming);
+            self.state.forwarding.count_hold(incoming, &self.state.accounts, &self.context);
+            return self.state.forwarding.wait_for_commit(incoming, &mut self.context);
         }
         let outgoing = incoming.at(forward.to);
         if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.account, &outgoing.account]) {
             return;
         }
-        self.count_hold(incoming);
+        self.state.forwarding.count_hold(incoming, &self.state.accounts, &self.context);
         self.give_up_forward(incoming, CancelReason::Timeout);
     }
 
     /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
     pub(crate) fn is_collectable(&self, incoming: &RequestRef) -> bool {
         if self.state.receiving.arrivals.contains_key(incoming) {
-            return self.pending_arrival(incoming).is_some();
+            return self.state.receiving.pending_arrival(incoming, &self.state.accounts, &self.context).is_some();
         }
-        self.state.forwarding.forwards.get(incoming).is_some_and(|forward| self.is_covered(incoming, forward))
+        self.state
+            .forwarding
+            .forwards
+            .get(incoming)
+            .is_some_and(|forward| self.state.accounts.is_covered(incoming, forward))
     }
 
     /// Ends a request that no signed `Commit` binds, on both sides.
@@ -268,8 +299,8 @@ impl Batch<'_> {
 
     /// The incoming side is over or will never be paid: the outgoing side is aborted if it still can be.
     pub(crate) fn forget_incoming(&mut self, incoming: &RequestRef) {
-        self.remove_arrival(incoming);
-        let Some(forward) = self.remove_forward(incoming) else { return };
+        self.state.receiving.remove_arrival(incoming, &mut self.context);
+        let Some(forward) = self.state.forwarding.remove_forward(incoming, &mut self.context) else { return };
         let outgoing = incoming.at(forward.to);
         self.state.accounts.unsigned_commits.remove(&outgoing);
         self.state.accounts.abort_outgoing(&outgoing);
@@ -280,13 +311,5 @@ impl Batch<'_> {
         self.state.accounts.abort_outgoing(outgoing);
         let local = self.context.local;
         self.cancelled(outgoing, reason, local);
-    }
-
-    pub(crate) fn remove_forward(&mut self, incoming: &RequestRef) -> Option<Forward> {
-        let forward = self.state.forwarding.forwards.remove(incoming)?;
-        self.context.timers.clear(&Timer::Forward(incoming.clone()));
-        self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
-        self.state.forwarding.release_upstream_of(&incoming.at(forward.to));
-        Some(forward)
     }
 }

@@ -12,7 +12,6 @@
 //! | terms of an account of which we do not know how it stood | [`Batch::unpaid`]: which promises does nobody pay for yet? |
 
 use crate::funder::Batch;
-use crate::records::Forward;
 use offst_crypto::{HashLock, PublicKey};
 use offst_ledger::{Account, AccountId, Direction, Pending, RequestRef, Stage};
 use offst_proto::opening::Continuing;
@@ -29,18 +28,6 @@ pub(crate) enum Onward {
 }
 
 impl Batch<'_> {
-    /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
-    /// would pay is paid to us.
-    pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
-        let (Some(from), Some(to)) =
-            (self.state.accounts.incoming_at(incoming), self.state.accounts.outgoing_at(&incoming.at(forward.to)))
-        else {
-            return false;
-        };
-        let is_same_lock = from.stage.lock().is_some() && from.stage.lock() == to.stage.lock();
-        is_same_lock && to.amount == forward.amount && forward.amount.checked_add(forward.fee) == Some(from.amount)
-    }
-
     /// Who may collect from us what came from a friend.
     pub(crate) fn onward(&self, incoming: &RequestRef) -> Onward {
         let is_inherited =

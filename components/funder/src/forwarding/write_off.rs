@@ -26,7 +26,10 @@
 //! One transaction takes the forwarding out, puts a [`WriteOff`] in its place and writes the `Cancel`. So nothing is left that
 //! could carry an end of the one request over to the other: neither a restart nor a recovery ties them together again.
 
+use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
+use crate::context::Context;
+use crate::forwarding::Forwarding;
 use crate::funder::Batch;
 use crate::records::Origin;
 use crate::timers::Timer;
@@ -80,6 +83,128 @@ impl Row for WriteOff {
     }
 }
 
+impl Forwarding {
+    /// All that the friend may still collect of what was written off; or only of what was without asking.
+    fn at_risk(&self, line: &AccountId, only_automatic: bool) -> Held {
+        let mut held = Held::default();
+        let all = self.written_off.range(line.requests()).map(|(_, write_off)| write_off);
+        let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
+        counted.for_each(|write_off| held.add(write_off.amount));
+        held
+    }
+
+    /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
+    fn release_upstream(
+        &mut self,
+        outgoing: &RequestRef,
+        write_off: WriteOff,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let local = context.local;
+        let incoming = outgoing.at(write_off.from);
+        let account = accounts.touch(&incoming.account).expect("a forward's accounts exist");
+        if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
+            return false;
+        }
+        self.remove_forward(&incoming, context).expect("its origin names it");
+        self.note_write_off(outgoing.clone(), write_off);
+        accounts.friend_changed(incoming.account.friend, context);
+        true
+    }
+
+    fn note_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
+        self.written_off.insert(outgoing, write_off);
+    }
+
+    /// The request has ended with the friend that it went to.
+    pub(crate) fn forget_write_off(&mut self, outgoing: &RequestRef) -> Option<WriteOff> {
+        self.written_off.remove(outgoing)
+    }
+
+    /// The friend has collected a request that we carried on for nobody any more. Says whether that was written off.
+    pub(crate) fn write_off_collected(
+        &mut self,
+        outgoing: &RequestRef,
+        preimage: Preimage,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let Some(write_off) = self.forget_write_off(outgoing) else { return false };
+        let amount = write_off.amount;
+        log::warn!("{} was collected after it had been written off: {amount} credits are lost", outgoing.id);
+        let report = ForwardReport {
+            request_id: outgoing.id,
+            from: None,
+            to: outgoing.account.friend,
+            currency: outgoing.account.currency.clone(),
+            amount,
+            fee: 0,
+            time_ms: context.now.unix_ms,
+        };
+        context.note_forwarded(report, preimage);
+        if write_off.is_automatic {
+            accounts.end_auto_write_off(&outgoing.account, amount, context);
+        }
+        accounts.friend_changed(outgoing.account.friend, context);
+        true
+    }
+
+    /// After a start: a friend that holds what was written off is overdue again in a while, as with every other request.
+    pub(crate) fn take_up_write_offs(&self, context: &mut Context<'_>) {
+        let held: Vec<_> = self.written_off.keys().cloned().collect();
+        for outgoing in held {
+            self.await_end(outgoing, context);
+        }
+    }
+
+    fn await_end(&self, outgoing: RequestRef, context: &mut Context<'_>) {
+        let deadline = context.now.uptime_ms + context.environment.timing.overdue_ms;
+        context.timers.set(Timer::Overdue(outgoing), deadline);
+    }
+
+    /// A friend goes on under another key, and so does what it may still collect.
+    pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef, context: &mut Context<'_>) {
+        let Some(write_off) = self.forget_write_off(old) else { return };
+        context.timers.clear(&Timer::Overdue(old.clone()));
+        self.note_write_off(new.clone(), write_off);
+        self.await_end(new, context);
+    }
+
+    /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
+    /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
+    pub(crate) fn drop_ended_write_offs(
+        &mut self,
+        of: Option<&AccountId>,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        let held = self.written_off.iter().filter(|(outgoing, write_off)| {
+            let is_one = of.is_none_or(|line| outgoing.account == *line) && !accounts.is_distrusted(&outgoing.account);
+            is_one && !accounts.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
+        });
+        let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
+        for outgoing in ended {
+            self.forget_write_off(&outgoing);
+            // Another request under the same id is none of this one's business.
+            if accounts.outgoing_at(&outgoing).is_none() {
+                accounts.settle_overdue(&outgoing, context);
+            }
+        }
+    }
+
+    /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
+    /// because the friend had not heard of our `Cancel`.
+    pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
+        let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
+            (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)
+                && (write_off.from, write_off.lock) == (incoming.account.friend, lock)
+        };
+        let mut all = self.written_off.iter();
+        all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())
+    }
+}
+
 impl Batch<'_> {
     /// The owner gives up what he would get for requests that a friend holds. `up_to`: the most that he may lose by it, credits.
     pub(crate) fn write_off(&mut self, command: CommandId, name: &str, currency: &Currency, up_to: u128) {
@@ -114,7 +239,8 @@ impl Batch<'_> {
     /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more than `up_to`
     /// afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
     fn release_smallest(&mut self, line: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
-        let mut report = WriteOffReport { at_risk: self.at_risk(line, is_automatic), ..WriteOffReport::default() };
+        let mut report =
+            WriteOffReport { at_risk: self.state.forwarding.at_risk(line, is_automatic), ..WriteOffReport::default() };
         let mut releasable = Vec::new();
         for outgoing in self.state.accounts.overdue_at(line) {
             let Some(pending) = self.state.accounts.outgoing_at(&outgoing) else { continue };
@@ -131,7 +257,14 @@ impl Batch<'_> {
         releasable.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
         for (amount, outgoing, write_off) in releasable {
             let fits = report.at_risk.amount + amount <= up_to;
-            if fits && self.release_upstream(&outgoing, WriteOff { is_automatic, ..write_off }) {
+            if fits
+                && self.state.forwarding.release_upstream(
+                    &outgoing,
+                    WriteOff { is_automatic, ..write_off },
+                    &mut self.state.accounts,
+                    &mut self.context,
+                )
+            {
                 report.released.add(amount);
                 report.at_risk.add(amount);
             } else {
@@ -179,15 +312,6 @@ impl Batch<'_> {
         }
     }
 
-    /// All that the friend may still collect of what was written off; or only of what was without asking.
-    fn at_risk(&self, line: &AccountId, only_automatic: bool) -> Held {
-        let mut held = Held::default();
-        let all = self.state.forwarding.written_off.range(line.requests()).map(|(_, write_off)| write_off);
-        let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
-        counted.for_each(|write_off| held.add(write_off.amount));
-        held
-    }
-
     /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
     /// came over is in doubt, or it has not found its other side again.
     fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
@@ -200,100 +324,5 @@ impl Batch<'_> {
         let lock = pending.stage.lock()?;
         let is_committed = self.state.accounts.incoming_at(&incoming)?.stage == Stage::Committed(lock);
         is_committed.then_some(WriteOff { from, amount: pending.amount, lock, is_automatic: false })
-    }
-
-    /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
-    fn release_upstream(&mut self, outgoing: &RequestRef, write_off: WriteOff) -> bool {
-        let local = self.context.local;
-        let incoming = outgoing.at(write_off.from);
-        let account = self.state.accounts.touch(&incoming.account).expect("a forward's accounts exist");
-        if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
-            return false;
-        }
-        self.remove_forward(&incoming).expect("its origin names it");
-        self.note_write_off(outgoing.clone(), write_off);
-        self.state.accounts.friend_changed(incoming.account.friend, &mut self.context);
-        true
-    }
-
-    fn note_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
-        self.state.forwarding.written_off.insert(outgoing, write_off);
-    }
-
-    /// The request has ended with the friend that it went to.
-    pub(crate) fn forget_write_off(&mut self, outgoing: &RequestRef) -> Option<WriteOff> {
-        self.state.forwarding.written_off.remove(outgoing)
-    }
-
-    /// The friend has collected a request that we carried on for nobody any more. Says whether that was written off.
-    pub(crate) fn write_off_collected(&mut self, outgoing: &RequestRef, preimage: Preimage) -> bool {
-        let Some(write_off) = self.forget_write_off(outgoing) else { return false };
-        let amount = write_off.amount;
-        log::warn!("{} was collected after it had been written off: {amount} credits are lost", outgoing.id);
-        let report = ForwardReport {
-            request_id: outgoing.id,
-            from: None,
-            to: outgoing.account.friend,
-            currency: outgoing.account.currency.clone(),
-            amount,
-            fee: 0,
-            time_ms: self.context.now.unix_ms,
-        };
-        self.context.note_forwarded(report, preimage);
-        if write_off.is_automatic {
-            self.state.accounts.end_auto_write_off(&outgoing.account, amount, &mut self.context);
-        }
-        self.state.accounts.friend_changed(outgoing.account.friend, &mut self.context);
-        true
-    }
-
-    /// After a start: a friend that holds what was written off is overdue again in a while, as with every other request.
-    pub(crate) fn take_up_write_offs(&mut self) {
-        let held: Vec<_> = self.state.forwarding.written_off.keys().cloned().collect();
-        for outgoing in held {
-            self.await_end(outgoing);
-        }
-    }
-
-    fn await_end(&mut self, outgoing: RequestRef) {
-        let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
-        self.context.timers.set(Timer::Overdue(outgoing), deadline);
-    }
-
-    /// A friend goes on under another key, and so does what it may still collect.
-    pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef) {
-        let Some(write_off) = self.forget_write_off(old) else { return };
-        self.context.timers.clear(&Timer::Overdue(old.clone()));
-        self.note_write_off(new.clone(), write_off);
-        self.await_end(new);
-    }
-
-    /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
-    /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
-    pub(crate) fn drop_ended_write_offs(&mut self, of: Option<&AccountId>) {
-        let held = self.state.forwarding.written_off.iter().filter(|(outgoing, write_off)| {
-            let is_one = of.is_none_or(|line| outgoing.account == *line)
-                && !self.state.accounts.is_distrusted(&outgoing.account);
-            is_one && !self.state.accounts.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
-        });
-        let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
-        for outgoing in ended {
-            self.forget_write_off(&outgoing);
-            // Another request under the same id is none of this one's business.
-            if self.state.accounts.outgoing_at(&outgoing).is_none() {
-                self.state.accounts.settle_overdue(&outgoing, &mut self.context);
-            }
-        }
-    }
-
-    /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
-    /// because the friend had not heard of our `Cancel`.
-    pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
-        let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
-            (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)
-                && (write_off.from, write_off.lock) == (incoming.account.friend, lock)
-        };
-        let mut all = self.state.forwarding.written_off.iter();
-        all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())
     }
 }

@@ -22,8 +22,10 @@ impl Batch<'_> {
             Command::CreateInvoice { amount, currency, description, expiry_ms } => {
                 self.create_invoice(id, amount, currency, description, expiry_ms);
             }
-            Command::CancelInvoice(invoice) => self.cancel_invoice(id, invoice),
-            Command::WaitInvoice(invoice) => self.wait_invoice(id, invoice),
+            Command::CancelInvoice(invoice) => {
+                self.state.receiving.cancel_invoice(id, invoice, &mut self.state.accounts, &mut self.context)
+            }
+            Command::WaitInvoice(invoice) => self.state.receiving.wait_invoice(id, invoice, &mut self.context),
             Command::Pay(order) => self.state.payments.pay(id, None, *order, &self.state.accounts, &mut self.context),
             Command::PayFor(app, order) => {
                 self.state.payments.pay(id, Some(app), *order, &self.state.accounts, &mut self.context)

@@ -42,7 +42,7 @@ impl Batch<'_> {
         self.state.accounts.friends.insert(successor, Friend::new(record));
         let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
         self.state.accounts.friends.remove(&lost);
-        self.hand_over_holds(lost, successor);
+        self.state.forwarding.hand_over_holds(lost, successor);
         let is_loaded = self.state.forwarding.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
         assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
         self.context.timers.clear(&Timer::Gone(lost));
@@ -146,7 +146,7 @@ impl Batch<'_> {
     /// A request that we have committed goes on over the successor's account.
     fn hand_over(&mut self, from: &AccountId, to: &AccountId, id: RequestId) {
         let (old, new) = (from.request(id), to.request(id));
-        self.hand_over_write_off(&old, new.clone());
+        self.state.forwarding.hand_over_write_off(&old, new.clone(), &mut self.context);
         let Some(origin) = self.state.take_origin(&old) else { return };
         match &origin {
             Origin::Forward(upstream) => {
@@ -154,8 +154,8 @@ impl Batch<'_> {
                 let forward = self.state.forwarding.forwards.get_mut(&incoming).expect("its origin names it");
                 forward.to = to.friend;
                 let amount = forward.amount;
-                self.unload_lane(&Self::lane(&incoming, from.friend), amount);
-                self.load_lane(Self::lane(&incoming, to.friend), amount);
+                self.state.forwarding.unload_lane(&crate::forwarding::Forwarding::lane(&incoming, from.friend), amount);
+                self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(&incoming, to.friend), amount);
                 self.state.forwarding.carry_for(new.clone(), *upstream);
             }
             Origin::Payment(payment) => {
@@ -183,6 +183,6 @@ impl Batch<'_> {
                 self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             }
         }
-        self.drop_ended_write_offs(Some(line));
+        self.state.forwarding.drop_ended_write_offs(Some(line), &mut self.state.accounts, &mut self.context);
     }
 }

@@ -16,10 +16,10 @@ impl Batch<'_> {
     pub(crate) fn start(&mut self) {
         self.take_up_recovery();
         self.take_up_forwards();
-        self.take_up_write_offs();
+        self.state.forwarding.take_up_write_offs(&mut self.context);
         self.take_up_payments();
-        self.take_up_arrivals();
-        self.take_up_invoices();
+        self.state.receiving.take_up_arrivals(&mut self.context);
+        self.state.receiving.take_up_invoices(&mut self.context);
         self.give_up_orphans();
         self.state.payments.plan_clearing(&mut self.context);
         self.give_out_relays();
@@ -41,7 +41,7 @@ impl Batch<'_> {
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
             self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
-            self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
+            self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(&incoming, forward.to), forward.amount);
             let has_response =
                 self.state.accounts.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
             let stored = self.state.forwarding.forwards.draft(&incoming).expect("listed above");
@@ -52,7 +52,7 @@ impl Batch<'_> {
                 continue;
             }
             self.state.accounts.note_unsigned_commit(&outgoing);
-            self.wait_for_commit(&incoming);
+            self.state.forwarding.wait_for_commit(&incoming, &mut self.context);
         }
     }
 
@@ -92,29 +92,6 @@ impl Batch<'_> {
                     self.state.accounts.note_unsigned_commit(&outgoing);
                     self.context.timers.set(Timer::Part(outgoing), now + self.context.environment.timing.patience_ms);
                 }
-            }
-        }
-    }
-
-    fn take_up_arrivals(&mut self) {
-        let arrivals: Vec<_> = self
-            .state
-            .receiving
-            .arrivals
-            .iter()
-            .map(|(incoming, arrival)| (incoming.clone(), arrival.clone()))
-            .collect();
-        for (incoming, arrival) in arrivals {
-            self.add_to_group(&incoming, &arrival);
-        }
-    }
-
-    fn take_up_invoices(&mut self) {
-        for record in self.state.receiving.invoices.values() {
-            if let Some(expires_ms) = record.invoice.expires_ms {
-                let left = expires_ms.saturating_sub(self.context.now.unix_ms);
-                let deadline = self.context.now.uptime_ms.saturating_add(left);
-                self.context.timers.set(Timer::Invoice(record.invoice.id), deadline);
             }
         }
     }

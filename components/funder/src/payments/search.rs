@@ -191,7 +191,7 @@ impl Payments {
                 (invoice.destination, secret, invoice.currency.clone(), invoice.amount)
             }
             Purpose::Spontaneous { destination, currency, amount } => {
-                (accounts.destination_key(destination, &context)?, None, currency.clone(), *amount)
+                (accounts.destination_key(destination, context)?, None, currency.clone(), *amount)
             }
             Purpose::Rebalance { friend, currency, amount } => {
                 let key = accounts.friend_key(friend)?;

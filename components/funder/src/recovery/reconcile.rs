@@ -88,7 +88,7 @@ impl Batch<'_> {
     pub(crate) fn relink(&mut self) -> bool {
         let mut wanted = Wanted::default();
         self.drop_ended_rows(&mut wanted);
-        self.drop_ended_write_offs(None);
+        self.state.forwarding.drop_ended_write_offs(None, &mut self.state.accounts, &mut self.context);
         self.relink_incoming(&mut wanted);
         self.resolve_payments(&mut wanted);
         let is_settled = !wanted.is_open;
@@ -102,8 +102,8 @@ impl Batch<'_> {
         for incoming in arrivals {
             if self.state.accounts.is_distrusted(&incoming.account) {
                 wanted.is_open = true;
-            } else if self.pending_arrival(&incoming).is_none() {
-                self.remove_arrival(&incoming);
+            } else if self.state.receiving.pending_arrival(&incoming, &self.state.accounts, &self.context).is_none() {
+                self.state.receiving.remove_arrival(&incoming, &mut self.context);
             }
         }
         let forwards: Vec<_> =
@@ -123,8 +123,8 @@ impl Batch<'_> {
                 Some(false) if is_gone => self.give_up_forward(&incoming, CancelReason::AccountStopped),
                 Some(true) if is_gone => self.inherit(incoming),
                 // What we remember is another request with this id, which has ended since. Both halves are weighed anew.
-                Some(true) if !self.is_covered(&incoming, &forward) => {
-                    self.remove_forward(&incoming);
+                Some(true) if !self.state.accounts.is_covered(&incoming, &forward) => {
+                    self.state.forwarding.remove_forward(&incoming, &mut self.context);
                     self.state.accounts.abort_outgoing(&outgoing);
                     self.inherit(incoming);
                 }
@@ -164,7 +164,7 @@ impl Batch<'_> {
         if preimage.lock() == lock {
             return self.collect_our_own(incoming, pending.amount, preimage);
         }
-        if let Some(outgoing) = self.written_off_from(incoming, lock) {
+        if let Some(outgoing) = self.state.forwarding.written_off_from(incoming, lock) {
             return self.release_again(incoming, &outgoing);
         }
         let forward = self.state.forwarding.forwards.get(incoming).cloned();
@@ -172,7 +172,7 @@ impl Batch<'_> {
             let (to, outgoing) = (forward.to, incoming.at(forward.to));
             match self.state.accounts.outgoing_at(&outgoing) {
                 _ if self.state.accounts.is_distrusted(&outgoing.account) => return false,
-                Some(_) if self.is_covered(incoming, &forward) => {
+                Some(_) if self.state.accounts.is_covered(incoming, &forward) => {
                     self.commit_was_signed(&outgoing);
                     return true;
                 }
@@ -197,12 +197,12 @@ impl Batch<'_> {
         let Some(arrival) = self.state.receiving.arrivals.get(incoming).cloned() else {
             let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
             if account.collect(incoming.id, preimage).is_ok() {
-                self.note_received(incoming, preimage, amount, None);
+                self.state.receiving.note_received(incoming, preimage, amount, None, &mut self.context);
             }
             return true;
         };
         let group = arrival.group(&incoming.account.currency);
-        self.arrival_committed(incoming);
+        self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
         if !self.state.receiving.arrivals.contains_key(incoming) {
             return true;
         }
@@ -210,10 +210,16 @@ impl Batch<'_> {
         if !self.state.accounts.all_accounts_are_back() {
             return false;
         }
-        self.remove_arrival(incoming);
+        self.state.receiving.remove_arrival(incoming, &mut self.context);
         let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
         if account.collect(incoming.id, preimage).is_ok() {
-            self.note_received(incoming, preimage, amount, Some((group.payment_id, group.invoice_id)));
+            self.state.receiving.note_received(
+                incoming,
+                preimage,
+                amount,
+                Some((group.payment_id, group.invoice_id)),
+                &mut self.context,
+            );
         }
         true
     }
@@ -242,7 +248,7 @@ impl Batch<'_> {
             counted_ms: 0,
             weight: 0,
         };
-        self.load_lane(Self::lane(incoming, to), forward.amount);
+        self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(incoming, to), forward.amount);
         self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
         self.state.forwarding.forwards.insert(incoming.clone(), forward);
         self.commit_was_signed(&outgoing);

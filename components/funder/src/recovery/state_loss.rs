@@ -569,7 +569,12 @@ impl Batch<'_> {
                 log::warn!("{} open invoices are cancelled, because they may have been paid after the copy", old.len());
             }
             for id in old {
-                self.close_invoice(id, InvoiceStatus::Cancelled);
+                self.state.receiving.close_invoice(
+                    id,
+                    InvoiceStatus::Cancelled,
+                    &mut self.state.accounts,
+                    &mut self.context,
+                );
             }
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
