@@ -110,7 +110,6 @@ fn database_failure(sentence: String, error: &StoreError) -> Failure {
         StoreError::Sqlite(_)
         | StoreError::Create { .. }
         | StoreError::Exists(_)
-        | StoreError::TooLarge
         | StoreError::Seal { .. } => Failure::failed(sentence),
         _ => Failure::input(sentence),
     }

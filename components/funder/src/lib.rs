@@ -33,8 +33,11 @@
 //! | `start` | taking up what the last run left |
 //! | `records`, `timers` | what is kept |
 //! | `rows` | what is kept, for checks from outside |
+//! | `ties` | whether each committed request belongs to something |
+//! | `audit` | whether what the rows of a database say was signed, and belongs together |
 
 mod archive;
+mod audit;
 mod budget;
 mod buyer;
 mod clearing;
@@ -65,14 +68,16 @@ mod settlement;
 mod silences;
 mod start;
 mod succession;
+mod ties;
 mod timers;
 mod write_off;
 
 pub use archive::{Archive, Found, Inquiry};
+pub use audit::{AuditedAccount, RowAudit, RowFindings};
 pub use budget::{Spending, Spendings, budget_reports};
 pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
-pub use journal::{ForwardedPayment, JournalKey, PEER_BACKUPS, ReceivedPayment};
+pub use journal::{ARCHIVED_KINDS, ForwardedPayment, JournalKey, PEER_BACKUPS, ReceivedPayment};
 pub use machine::{Batch, Effects, Funder};
 pub use offst_ledger::{AccountId, RequestRef};
 pub use records::{

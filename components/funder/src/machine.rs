@@ -136,48 +136,7 @@ impl Funder {
     /// # Errors
     /// The rows are not what a funder wrote.
     pub fn restore(local: PublicKey, mut rows: Rows) -> Result<Self, RowError> {
-        let mut friends: Table<Friend> = rows.take()?;
-        let replacements: Table<Replacement> = rows.take()?;
-        restore_accounts(local, &rows, &mut friends, &replacements)?;
-        for kind in ACCOUNT_KINDS {
-            rows.take_bytes(kind);
-        }
-        let state = State {
-            local,
-            names: friends.iter().map(|(key, friend)| (friend.record.name.clone(), *key)).collect(),
-            friends,
-            tombstones: rows.take()?,
-            replacements,
-            relays: rows.take()?,
-            index_servers: rows.take()?,
-            forwards: rows.take()?,
-            origins: BTreeMap::new(),
-            written_off: rows.take()?,
-            arrivals: rows.take()?,
-            groups: BTreeMap::new(),
-            invoices: rows.take()?,
-            ended_invoices: BTreeMap::new(),
-            ended_invoices_order: VecDeque::new(),
-            payments: rows.take()?,
-            budgets: BTreeMap::new(),
-            spendings: rows.take()?,
-            paying: BTreeMap::new(),
-            searches: BTreeMap::new(),
-            carried: BTreeMap::new(),
-            holds: BTreeMap::new(),
-            invoice_waiters: BTreeMap::new(),
-            drain_waiters: BTreeMap::new(),
-            unsigned_commits: BTreeSet::new(),
-            timers: Timers::default(),
-            settings: rows.take()?,
-            questions: BTreeMap::new(),
-            refusals: Refusals::default(),
-            silences: Silences::default(),
-            clearing_refusals: Refusals::default(),
-            recovery: rows.take()?,
-            backups: Backups::default(),
-            published: BTreeMap::new(),
-        };
+        let state = State::restore(local, &mut rows)?;
         rows.finish()?;
         Ok(Funder(state))
     }
@@ -231,6 +190,52 @@ fn restore_accounts(
 }
 
 impl State {
+    /// Takes out the rows that a running node needs. What it does not know is left.
+    pub(crate) fn restore(local: PublicKey, rows: &mut Rows) -> Result<Self, RowError> {
+        let mut friends: Table<Friend> = rows.take()?;
+        let replacements: Table<Replacement> = rows.take()?;
+        restore_accounts(local, rows, &mut friends, &replacements)?;
+        for kind in ACCOUNT_KINDS {
+            rows.take_bytes(kind);
+        }
+        Ok(State {
+            local,
+            names: friends.iter().map(|(key, friend)| (friend.record.name.clone(), *key)).collect(),
+            friends,
+            tombstones: rows.take()?,
+            replacements,
+            relays: rows.take()?,
+            index_servers: rows.take()?,
+            forwards: rows.take()?,
+            origins: BTreeMap::new(),
+            written_off: rows.take()?,
+            arrivals: rows.take()?,
+            groups: BTreeMap::new(),
+            invoices: rows.take()?,
+            ended_invoices: BTreeMap::new(),
+            ended_invoices_order: VecDeque::new(),
+            payments: rows.take()?,
+            budgets: BTreeMap::new(),
+            spendings: rows.take()?,
+            paying: BTreeMap::new(),
+            searches: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            invoice_waiters: BTreeMap::new(),
+            drain_waiters: BTreeMap::new(),
+            unsigned_commits: BTreeSet::new(),
+            timers: Timers::default(),
+            settings: rows.take()?,
+            questions: BTreeMap::new(),
+            refusals: Refusals::default(),
+            silences: Silences::default(),
+            clearing_refusals: Refusals::default(),
+            recovery: rows.take()?,
+            backups: Backups::default(),
+            published: BTreeMap::new(),
+        })
+    }
+
     /// Whether rings of debts are cleared without asking the owner.
     pub(crate) fn auto_clear(&self) -> bool {
         self.settings.get(&()).is_some_and(|settings| settings.auto_clear)
