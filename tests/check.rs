@@ -1,30 +1,30 @@
 //! `stnode check` and `stnode backup` on the databases of real nodes that have paid each other.
 
-mod town;
+mod testnet;
 
 use std::path::Path;
-use town::{Said, Town, amount};
+use testnet::{Said, Testnet, amount};
 
-fn stnode(town: &Town, arguments: &[&str]) -> Said {
-    town.run("stnode", arguments)
+fn stnode(testnet: &Testnet, arguments: &[&str]) -> Said {
+    testnet.run("stnode", arguments)
 }
 
 /// b has been paid by a, and owes c nothing.
-fn paid() -> Town {
-    let mut town = Town::new(town::built);
-    town.relay("relay0");
+fn paid() -> Testnet {
+    let mut testnet = Testnet::new(testnet::built);
+    testnet.relay("relay0");
     for node in ["a", "b", "c"] {
-        town.node(node, &["relay0"], &[], "");
+        testnet.node(node, &["relay0"], &[], "");
     }
-    town.befriend("a", "b", 100);
-    town.befriend("b", "c", 100);
-    town.wait_online(&["a", "b", "c"]);
+    testnet.befriend("a", "b", 100);
+    testnet.befriend("b", "c", 100);
+    testnet.wait_online(&["a", "b", "c"]);
     for sum in ["7", "5"] {
-        town.stctrl("a", &["funds", "send-funds", "--amount", sum, "--dest", "b"]).expect();
+        testnet.stctrl("a", &["funds", "send-funds", "--amount", sum, "--dest", "b"]).expect();
     }
-    town.invoice("b", 3, "open.invoice");
-    town.wait_settled(&["a", "b", "c"]);
-    town
+    testnet.invoice("b", 3, "open.invoice");
+    testnet.wait_settled(&["a", "b", "c"]);
+    testnet
 }
 
 fn bytes(path: &Path) -> Vec<u8> {
@@ -33,40 +33,40 @@ fn bytes(path: &Path) -> Vec<u8> {
 
 #[test]
 fn a_node_that_was_stopped_or_killed_is_sound_and_says_what_proves_its_balances() {
-    let mut town = paid();
-    stnode(&town, &["backup", "--dir", "b", "--output", "b.backup"]).expect();
+    let mut testnet = paid();
+    stnode(&testnet, &["backup", "--dir", "b", "--output", "b.backup"]).expect();
     for input in [&[][..], &["--input", "b/../b/b.db"]] {
-        let refused = stnode(&town, &[&["check", "--dir", "b"], input].concat());
+        let refused = stnode(&testnet, &[&["check", "--dir", "b"], input].concat());
         assert_eq!((refused.code, refused.err.contains("another server is running")), (1, true), "{refused:?}");
     }
     // What was paid last is proven once the friend has acknowledged it.
-    town.wait_until("a has signed for what was paid", |town| {
-        stnode(town, &["backup", "--dir", "b", "--output", "b.backup", "--force"]).expect();
-        let text = stnode(town, &["check", "--dir", "b", "--input", "b.backup"]).expect();
-        text.contains("proves the balance 12, with 0 frozen by us and 0 by a")
+    testnet.wait_until("a has signed for what was paid", |testnet| {
+        stnode(testnet, &["backup", "--dir", "b", "--output", "b.backup", "--force"]).expect();
+        let text = stnode(testnet, &["check", "--dir", "b", "--input", "b.backup"]).expect();
+        text.contains("proves the balance 12, with 0 pending from us and 0 from a")
     });
     // A backup can be checked beside the running node.
-    let text = stnode(&town, &["check", "--dir", "b", "--input", "b.backup"]).expect();
+    let text = stnode(&testnet, &["check", "--dir", "b", "--input", "b.backup"]).expect();
     assert!(text.contains("a (credit): balance 12\n"), "{text}");
     assert!(text.contains("a's signature on statement "), "{text}");
-    assert!(text.contains("proves the balance 12, with 0 frozen by us and 0 by a"), "{text}");
+    assert!(text.contains("proves the balance 12, with 0 pending from us and 0 from a"), "{text}");
     assert!(text.contains("c (credit): balance 0\n") && text.contains("sound: 2 accounts, "), "{text}");
 
-    town.kill("b");
-    let log = town.file("b/b.db-wal");
-    let before = [bytes(&town.file("b/b.db")), bytes(&log)];
+    testnet.kill("b");
+    let log = testnet.file("b/b.db-wal");
+    let before = [bytes(&testnet.file("b/b.db")), bytes(&log)];
     assert!(!before[1].is_empty(), "what was committed last stands in the log");
-    let document = stnode(&town, &["check", "--dir", "b", "--json"]).json();
-    assert_eq!([bytes(&town.file("b/b.db")), bytes(&log)], before, "nothing is changed");
+    let document = stnode(&testnet, &["check", "--dir", "b", "--json"]).json();
+    assert_eq!([bytes(&testnet.file("b/b.db")), bytes(&log)], before, "nothing is changed");
     assert_eq!((&document["sound"], &document["faults"]), (&true.into(), &serde_json::json!([])));
     let account = &document["accounts"].as_array().unwrap().iter().find(|account| account["friend"] == "a").unwrap();
     assert_eq!(amount(&account["proven"]["signed_by_friend"]["balance"]), 12);
 
-    town.start("b");
-    assert_eq!(town.stop("b"), 0);
-    assert_eq!(town.stop("a"), 0);
+    testnet.start("b");
+    assert_eq!(testnet.stop("b"), 0);
+    assert_eq!(testnet.stop("a"), 0);
     for (node, balance) in [("a", "-12"), ("b", "12")] {
-        let document = stnode(&town, &["check", "--dir", node, "--json"]).json();
+        let document = stnode(&testnet, &["check", "--dir", node, "--json"]).json();
         assert_eq!(document["accounts"][0]["sound"], true, "{document}");
         let balances = document["accounts"].as_array().unwrap();
         assert!(balances.iter().any(|account| account["proven"]["balance"] == balance), "{document}");
@@ -75,12 +75,12 @@ fn a_node_that_was_stopped_or_killed_is_sound_and_says_what_proves_its_balances(
 
 #[test]
 fn damage_is_reported_with_exit_code_1() {
-    let mut town = paid();
-    assert_eq!(town.stop("b"), 0);
-    let path = town.file("b/b.db");
+    let mut testnet = paid();
+    assert_eq!(testnet.stop("b"), 0);
+    let path = testnet.file("b/b.db");
     let sound = bytes(&path);
     // What the file itself shows is found without the seal, as after a kill.
-    std::fs::remove_file(town.file("b/b.db.seal")).unwrap();
+    std::fs::remove_file(testnet.file("b/b.db.seal")).unwrap();
     // Rows that were deleted are still in the file, so every copy of a text is changed.
     let texts = |text: &'static [u8], behind: usize| -> Vec<usize> {
         let all = sound.windows(text.len()).enumerate().filter(|(_, window)| *window == text);
@@ -91,24 +91,24 @@ fn damage_is_reported_with_exit_code_1() {
         places.iter().for_each(|place| damaged[*place] ^= 0x10);
         assert!(damaged != sound);
         std::fs::write(&path, damaged).unwrap();
-        let said = stnode(&town, &["check", "--dir", "b"]);
+        let said = stnode(&testnet, &["check", "--dir", "b"]);
         assert_eq!(said.code, 1, "{places:?}: {said:?}");
         assert!(said.out.contains("NOT SOUND: ") && said.err.contains("b.db is not sound ("), "{said:?}");
         assert_eq!(said.err.lines().count(), 1);
-        let said = stnode(&town, &["check", "--dir", "b", "--json"]);
+        let said = stnode(&testnet, &["check", "--dir", "b", "--json"]);
         let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
         assert_eq!((said.code, &document["sound"]), (1, &false.into()));
         assert!(document["error"].as_str().unwrap().contains("is not sound"), "{document}");
     }
     std::fs::write(&path, &sound).unwrap();
-    stnode(&town, &["check", "--dir", "b"]).expect();
+    stnode(&testnet, &["check", "--dir", "b"]).expect();
     for (arguments, part) in [
         (["check", "--dir", "nowhere"].as_slice(), "there is no node in the folder nowhere"),
         (&["check", "--dir", "b", "--input", "nowhere"], "there is no database at nowhere"),
         (&["check", "--dir", "b", "--input", "a/a.db"], "the files of two nodes are mixed"),
         (&["check", "--dir", "b", "--input", "b/b.ticket"], "is not the database of an Offst node"),
     ] {
-        let said = stnode(&town, arguments);
+        let said = stnode(&testnet, arguments);
         assert!(said.code == 2 && said.err.contains(part), "{said:?}");
     }
 }
@@ -116,16 +116,16 @@ fn damage_is_reported_with_exit_code_1() {
 /// A stop leaves a seal that covers every byte, also those that mean nothing; it is gone before anything is written.
 #[test]
 fn after_a_clean_stop_every_changed_byte_is_reported() {
-    let mut town = paid();
-    let [path, seal] = ["b/b.db", "b/b.db.seal"].map(|name| town.file(name));
+    let mut testnet = paid();
+    let [path, seal] = ["b/b.db", "b/b.db.seal"].map(|name| testnet.file(name));
     assert!(!seal.exists(), "nothing is sealed while the node runs");
-    assert_eq!(town.stop("b"), 0);
-    let is_sealed = |town: &Town, input: &[&str]| {
-        stnode(town, &[&["check", "--dir", "b", "--json"], input].concat()).json()["sealed"] == true
+    assert_eq!(testnet.stop("b"), 0);
+    let is_sealed = |testnet: &Testnet, input: &[&str]| {
+        stnode(testnet, &[&["check", "--dir", "b", "--json"], input].concat()).json()["sealed"] == true
     };
     let left = [bytes(&path), bytes(&seal)];
-    assert!(is_sealed(&town, &[]));
-    let text = stnode(&town, &["check", "--dir", "b"]).expect();
+    assert!(is_sealed(&testnet, &[]));
+    let text = stnode(&testnet, &["check", "--dir", "b"]).expect();
     assert!(text.ends_with(" rows; every byte is what the node left when it stopped\n"), "{text}");
 
     let mut dice = 11_u64;
@@ -142,7 +142,7 @@ fn after_a_clean_stop_every_changed_byte_is_reported() {
         let mut damaged = left[0].clone();
         damaged[place] ^= 1 << below(8);
         std::fs::write(&path, damaged).unwrap();
-        let said = stnode(&town, &["check", "--dir", "b"]);
+        let said = stnode(&testnet, &["check", "--dir", "b"]);
         assert!(
             said.out.contains("NOT SOUND: the file is not what the node left when it stopped"),
             "{place}: {said:?}"
@@ -153,29 +153,29 @@ fn after_a_clean_stop_every_changed_byte_is_reported() {
     std::fs::write(&path, &left[0]).unwrap();
 
     // What reads, or fails before it writes, leaves it alone.
-    stnode(&town, &["backup", "--dir", "b", "--output", "b.backup"]).expect();
+    stnode(&testnet, &["backup", "--dir", "b", "--output", "b.backup"]).expect();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let said = stnode(&town, &["run", "--dir", "b", "--listen", &listen]);
+    let said = stnode(&testnet, &["run", "--dir", "b", "--listen", &listen]);
     assert!(said.code == 1 && said.err.contains("cannot listen at"), "{said:?}");
-    assert!(is_sealed(&town, &[]));
+    assert!(is_sealed(&testnet, &[]));
     assert!([bytes(&path), bytes(&seal)] == left, "nothing was changed");
     // A copy that is made by hand is as good without it, and better with it.
-    std::fs::copy(&path, town.file("copy.db")).unwrap();
-    assert!(!is_sealed(&town, &["--input", "copy.db"]) && !is_sealed(&town, &["--input", "b.backup"]));
-    std::fs::copy(&seal, town.file("copy.db.seal")).unwrap();
-    assert!(is_sealed(&town, &["--input", "copy.db"]));
-    std::fs::copy(town.file("b.backup"), town.file("copy.db")).unwrap();
-    let said = stnode(&town, &["check", "--dir", "b", "--input", "copy.db"]);
+    std::fs::copy(&path, testnet.file("copy.db")).unwrap();
+    assert!(!is_sealed(&testnet, &["--input", "copy.db"]) && !is_sealed(&testnet, &["--input", "b.backup"]));
+    std::fs::copy(&seal, testnet.file("copy.db.seal")).unwrap();
+    assert!(is_sealed(&testnet, &["--input", "copy.db"]));
+    std::fs::copy(testnet.file("b.backup"), testnet.file("copy.db")).unwrap();
+    let said = stnode(&testnet, &["check", "--dir", "b", "--input", "copy.db"]);
     assert!(said.code == 1 && said.out.contains("or the file was replaced by hand"), "{said:?}");
 
-    town.start("b");
+    testnet.start("b");
     assert!(!seal.exists());
-    town.kill("b");
-    assert!(!seal.exists() && !is_sealed(&town, &[]), "a killed node leaves none, and is sound");
-    town.start("b");
-    assert_eq!(town.stop("b"), 0);
-    assert!(is_sealed(&town, &[]));
-    stnode(&town, &["restore", "--dir", "b", "--input", "b.backup", "--force"]).expect();
-    assert!(!seal.exists() && !is_sealed(&town, &[]), "what was put back is another file");
+    testnet.kill("b");
+    assert!(!seal.exists() && !is_sealed(&testnet, &[]), "a killed node leaves none, and is sound");
+    testnet.start("b");
+    assert_eq!(testnet.stop("b"), 0);
+    assert!(is_sealed(&testnet, &[]));
+    stnode(&testnet, &["restore", "--dir", "b", "--input", "b.backup", "--force"]).expect();
+    assert!(!seal.exists() && !is_sealed(&testnet, &[]), "what was put back is another file");
 }

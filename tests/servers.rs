@@ -1,6 +1,6 @@
 //! The servers as their operators meet them: real programs, real folders, real signals.
 
-mod town;
+mod testnet;
 
 use offst_crypto::Identity;
 use offst_proto::ticket::Ticket;
@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
+use testnet::{Running, Said, scrape};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use town::{Running, Said, scrape};
 
 /// A server program and how its `init` is called.
 struct Program {

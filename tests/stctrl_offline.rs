@@ -1,6 +1,6 @@
 //! What `stctrl` does without a node: checks of files, its own folder, wrong command lines.
 
-mod town;
+mod testnet;
 
 use offst_crypto::{HashLock, Identity, Nonce, Preimage, Secret, Signature};
 use offst_proto::invoice::Invoice;
@@ -11,7 +11,7 @@ use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Verified};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use town::Said;
+use testnet::Said;
 
 struct Desk {
     folder: tempfile::TempDir,

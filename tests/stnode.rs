@@ -1,8 +1,9 @@
 //! The node as its owner meets it: the real program, real folders, real signals.
 
-mod town;
+mod testnet;
 
 use offst_crypto::Identity;
+use offst_funder::{IndexServer, Relay};
 use offst_proto::ticket::{ServerTicket, Ticket};
 use offst_store::Store;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use town::{Running, Said, free_port, scrape};
+use testnet::{Running, Said, free_port, scrape};
 
 /// The program, with only what a test says in its environment.
 fn stnode() -> Command {

@@ -1,6 +1,6 @@
 //! Distance between friends: a proxy in front of the relay that holds every byte back for a while, both ways.
 
-use crate::town::Town;
+use crate::testnet::Testnet;
 use offst_proto::ticket::{ServerTicket, Ticket};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,18 +12,18 @@ const PIECES_MAX: usize = 4096;
 /// The name of the ticket that leads through the proxy.
 pub(crate) const FAR: &str = "far";
 
-/// Puts a proxy in front of the town's relay, so that what one friend sends arrives `one_way` later at the other: half of it
+/// Puts a proxy in front of the testnet's relay, so that what one friend sends arrives `one_way` later at the other: half of it
 /// from the sender to the relay, half of it from there. Nodes that are given the ticket [`FAR`] are far away.
 ///
 /// Plain threads, because they wake up far more exactly than the timers of an asynchronous runtime.
-pub(crate) fn move_away(town: &Town, one_way: Duration) -> anyhow::Result<()> {
-    let ticket = std::fs::read_to_string(town.file("relay0/relay0.ticket"))?;
+pub(crate) fn move_away(testnet: &Testnet, one_way: Duration) -> anyhow::Result<()> {
+    let ticket = std::fs::read_to_string(testnet.file("relay0/relay0.ticket"))?;
     let relay = Ticket::from_toml(&ticket)?.into_relay()?;
     let target = relay.address.to_string();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let far = ServerTicket { address: listener.local_addr()?.to_string().parse()?, ..relay };
-    std::fs::create_dir_all(town.file(FAR))?;
-    std::fs::write(town.file(&format!("{FAR}/{FAR}.ticket")), Ticket::Relay(far).to_toml())?;
+    std::fs::create_dir_all(testnet.file(FAR))?;
+    std::fs::write(testnet.file(&format!("{FAR}/{FAR}.ticket")), Ticket::Relay(far).to_toml())?;
     std::thread::spawn(move || {
         for near in listener.incoming() {
             if let Err(error) = near.and_then(|near| carry(near, &target, one_way / 2)) {

@@ -5,7 +5,7 @@ use crate::load::{Until, connect};
 use crate::processes::{Usage, resident_mib};
 use crate::report::{Report, measure};
 use crate::shapes::{self, Shape};
-use crate::town::Town;
+use crate::testnet::Testnet;
 use offst_app::NewFriend;
 use offst_crypto::Identity;
 use offst_proto::Currency;
@@ -47,7 +47,7 @@ pub(crate) fn run(growth: &Growth, floor: &Floor, json: bool) -> anyhow::Result<
     let mut known = 2;
     let mut paid = 0;
     for wanted in &growth.friends {
-        add_friends(&shape.town, &shape.nodes[1], known, *wanted)?;
+        add_friends(&shape.testnet, &shape.nodes[1], known, *wanted)?;
         known = known.max(*wanted);
         sizes.push(measure_size(&mut shape, growth, known, &mut paid)?);
     }
@@ -55,7 +55,7 @@ pub(crate) fn run(growth: &Growth, floor: &Floor, json: bool) -> anyhow::Result<
         let missing = wanted.saturating_sub(paid);
         if missing > 0 {
             let names = shape.names();
-            paid += measure(&shape.town, &names, &shape.streams, Until::Count(missing))?.payments as u64;
+            paid += measure(&shape.testnet, &names, &shape.streams, Until::Count(missing))?.payments as u64;
         }
         sizes.push(measure_size(&mut shape, growth, known, &mut paid)?);
     }
@@ -98,32 +98,32 @@ impl Size {
 /// Starts the mediator again, watches it do nothing, then pays through it.
 fn measure_size(shape: &mut Shape, growth: &Growth, friends: usize, paid: &mut u64) -> anyhow::Result<Size> {
     let mediator = shape.nodes[1].clone();
-    anyhow::ensure!(shape.town.stop(&mediator) == 0, "the mediator did not stop cleanly");
+    anyhow::ensure!(shape.testnet.stop(&mediator) == 0, "the mediator did not stop cleanly");
     let start = Instant::now();
-    shape.town.start(&mediator);
+    shape.testnet.start(&mediator);
     let start_ms = start.elapsed().as_secs_f64() * 1000.0;
     let names = shape.names();
-    shape.town.wait_online(&[names[0], names[2]]);
+    shape.testnet.wait_online(&[names[0], names[2]]);
     for stream in &shape.streams {
-        crate::load::wait_for_route(&shape.town, &stream.buyer, stream.seller);
+        crate::load::wait_for_route(&shape.testnet, &stream.buyer, stream.seller);
     }
-    let before = Usage::cpu_ms(&shape.town, &[&mediator])?;
+    let before = Usage::cpu_ms(&shape.testnet, &[&mediator])?;
     std::thread::sleep(growth.idle);
-    let idle_cpu_percent = (Usage::cpu_ms(&shape.town, &[&mediator])? - before) / growth.idle.as_secs_f64() / 10.0;
-    let resident_mib = resident_mib(&shape.town, &mediator)?;
+    let idle_cpu_percent = (Usage::cpu_ms(&shape.testnet, &[&mediator])? - before) / growth.idle.as_secs_f64() / 10.0;
+    let resident_mib = resident_mib(&shape.testnet, &mediator)?;
     let payments = *paid;
-    let report = measure(&shape.town, &names, &shape.streams, Until::Time(growth.paying))?;
+    let report = measure(&shape.testnet, &names, &shape.streams, Until::Time(growth.paying))?;
     *paid += report.payments as u64;
     let database_mib =
-        std::fs::metadata(shape.town.file(&format!("{mediator}/{mediator}.db")))?.len() as f64 / 1048576.0;
+        std::fs::metadata(shape.testnet.file(&format!("{mediator}/{mediator}.db")))?.len() as f64 / 1048576.0;
     Ok(Size { friends, payments, report, start_ms, resident_mib, idle_cpu_percent, database_mib })
 }
 
-/// Friends that are never online, at the town's relay.
-fn add_friends(town: &Town, node: &str, known: usize, wanted: usize) -> anyhow::Result<()> {
-    let relay = Ticket::from_toml(&std::fs::read_to_string(town.file("relay0/relay0.ticket"))?)?.into_relay()?;
+/// Friends that are never online, at the testnet's relay.
+fn add_friends(testnet: &Testnet, node: &str, known: usize, wanted: usize) -> anyhow::Result<()> {
+    let relay = Ticket::from_toml(&std::fs::read_to_string(testnet.file("relay0/relay0.ticket"))?)?.into_relay()?;
     offst_app::block_on(async {
-        let app = connect(town, node).await?;
+        let app = connect(testnet, node).await?;
         let mut tasks = tokio::task::JoinSet::new();
         for number in known..wanted {
             if tasks.len() >= ADDING

@@ -8,11 +8,11 @@ use std::time::Duration;
 pub(crate) fn run(friends: u8, watched: Duration, json: bool) -> anyhow::Result<()> {
     let shape = shapes::star(friends, 0)?;
     let hub = shape.nodes[0].as_str();
-    let cpu_ms = || Usage::cpu_ms(&shape.town, &[hub]);
+    let cpu_ms = || Usage::cpu_ms(&shape.testnet, &[hub]);
     let before = cpu_ms()?;
     std::thread::sleep(watched);
     let cpu_percent = (cpu_ms()? - before) / watched.as_secs_f64() / 10.0;
-    let resident_mib = resident_mib(&shape.town, hub)?;
+    let resident_mib = resident_mib(&shape.testnet, hub)?;
     if json {
         let document = serde_json::json!({
             "friends_online": friends,

@@ -1,6 +1,6 @@
 //! The payments: spontaneous ones of one credit, from applications with several connections to each buyer's node.
 
-use crate::town::Town;
+use crate::testnet::Testnet;
 use offst_app::{App, Destination, Order, Purpose};
 use offst_crypto::{Identity, PublicKey, SystemRandom};
 use offst_proto::report::PaymentStatus;
@@ -41,28 +41,28 @@ pub(crate) struct Load {
 }
 
 /// The public key of a node.
-pub(crate) fn public_key(town: &Town, node: &str) -> anyhow::Result<PublicKey> {
-    Ok(town.stctrl(node, &["info", "public-key"]).expect().trim().parse()?)
+pub(crate) fn public_key(testnet: &Testnet, node: &str) -> anyhow::Result<PublicKey> {
+    Ok(testnet.stctrl(node, &["info", "public-key"]).expect().trim().parse()?)
 }
 
 /// Pays once: the index server may still be learning of the friends.
-pub(crate) fn wait_for_route(town: &Town, buyer: &str, seller: PublicKey) {
+pub(crate) fn wait_for_route(testnet: &Testnet, buyer: &str, seller: PublicKey) {
     let seller = seller.to_string();
-    town.wait_until("the index server knows the friends", |town| {
-        town.stctrl(buyer, &["funds", "send-funds", "--amount", "1", "--dest", &seller]).succeeded()
+    testnet.wait_until("the index server knows the friends", |testnet| {
+        testnet.stctrl(buyer, &["funds", "send-funds", "--amount", "1", "--dest", &seller]).succeeded()
     });
 }
 
-/// An application's connection to a node of the town, on the thread's own [`tokio::task::LocalSet`].
-pub(crate) async fn connect(town: &Town, node: &str) -> anyhow::Result<Rc<App>> {
-    let identity = std::fs::read_to_string(town.file(&format!("{node}-app/{node}-app.ident")))?;
-    let ticket = Ticket::from_toml(&std::fs::read_to_string(town.file(&format!("{node}/{node}.ticket")))?)?;
+/// An application's connection to a node of the testnet, on the thread's own [`tokio::task::LocalSet`].
+pub(crate) async fn connect(testnet: &Testnet, node: &str) -> anyhow::Result<Rc<App>> {
+    let identity = std::fs::read_to_string(testnet.file(&format!("{node}-app/{node}-app.ident")))?;
+    let ticket = Ticket::from_toml(&std::fs::read_to_string(testnet.file(&format!("{node}/{node}.ticket")))?)?;
     let ticket: ServerTicket = ticket.into_node()?;
     Ok(Rc::new(offst_app::connect(&ticket, &Identity::from_pem(&identity, None)?).await?))
 }
 
 /// Keeps the payments of all streams under way until the end.
-pub(crate) fn pay(town: &Town, streams: &[Stream], until: Until) -> anyhow::Result<Load> {
+pub(crate) fn pay(testnet: &Testnet, streams: &[Stream], until: Until) -> anyhow::Result<Load> {
     offst_app::block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         let mut shares = Vec::new();
@@ -71,7 +71,7 @@ pub(crate) fn pay(town: &Town, streams: &[Stream], until: Until) -> anyhow::Resu
             while left > 0 {
                 let share = left.min(PER_CONNECTION);
                 left -= share;
-                shares.push((connect(town, &stream.buyer).await?, stream.seller, share));
+                shares.push((connect(testnet, &stream.buyer).await?, stream.seller, share));
             }
         }
         let start = Instant::now();

@@ -12,8 +12,8 @@ mod load;
 mod processes;
 mod report;
 mod shapes;
-#[path = "../../tests/town/mod.rs"]
-mod town;
+#[path = "../../tests/testnet/mod.rs"]
+mod testnet;
 mod trade;
 
 use clap::{Parser, Subcommand};
@@ -187,8 +187,8 @@ fn distant_chain(hops: u8, delay: Duration, in_flight: usize) -> anyhow::Result<
     if delay.is_zero() {
         return shapes::chain(hops, in_flight);
     }
-    shapes::chain_over(hops, in_flight, |town| {
-        delay::move_away(town, delay)?;
+    shapes::chain_over(hops, in_flight, |testnet| {
+        delay::move_away(testnet, delay)?;
         Ok(delay::FAR)
     })
 }
@@ -196,7 +196,7 @@ fn distant_chain(hops: u8, delay: Duration, in_flight: usize) -> anyhow::Result<
 fn under_load(shape: &Shape, run: &Run) -> anyhow::Result<()> {
     let floor = floor::measure(shape.hops)?;
     let time = Duration::from_secs(run.seconds.into());
-    let report = report::measure(&shape.town, &shape.names(), &shape.streams, Until::Time(time))?;
+    let report = report::measure(&shape.testnet, &shape.names(), &shape.streams, Until::Time(time))?;
     if run.json {
         println!("{}", report.json(&floor))
     } else {
@@ -212,7 +212,7 @@ fn sweep(in_flight: &[u16], seconds: u16, plots: Option<PathBuf>, json: bool) ->
     for count in in_flight {
         shape.streams[0].in_flight = usize::from(*count);
         let time = Until::Time(Duration::from_secs(seconds.into()));
-        let report = report::measure(&shape.town, &shape.names(), &shape.streams, time)?;
+        let report = report::measure(&shape.testnet, &shape.names(), &shape.streams, time)?;
         if !json {
             println!("-- {count} in flight");
             report.print(&floor);
@@ -253,7 +253,7 @@ fn distance(hops: &[u8], delay_ms: u16, seconds: u16, plots: Option<PathBuf>, js
     for hops in hops {
         let shape = distant_chain(*hops, delay, 1)?;
         let time = Until::Time(Duration::from_secs(seconds.into()));
-        let report = report::measure(&shape.town, &shape.names(), &shape.streams, time)?;
+        let report = report::measure(&shape.testnet, &shape.names(), &shape.streams, time)?;
         // Request, Response, Commit, Collect: each goes along the whole path once.
         let trips_ms = 4.0 * f64::from(*hops) * f64::from(delay_ms);
         let [median, _, _] = report.latency_ms;

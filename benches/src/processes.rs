@@ -1,6 +1,6 @@
 //! What the nodes' processes have used: CPU, memory and disk from the system, transactions and frames from their metrics.
 
-use crate::town::Town;
+use crate::testnet::Testnet;
 use anyhow::Context;
 use std::io::{Read, Write};
 
@@ -21,22 +21,22 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// What the nodes have used since they started.
-    pub(crate) fn of_nodes(town: &Town, names: &[&str]) -> anyhow::Result<Self> {
-        let mut usage = Usage { cpu_ms: Usage::cpu_ms(town, names)?, ..Usage::default() };
+    pub(crate) fn of_nodes(testnet: &Testnet, names: &[&str]) -> anyhow::Result<Self> {
+        let mut usage = Usage { cpu_ms: Usage::cpu_ms(testnet, names)?, ..Usage::default() };
         for name in names {
-            let metrics = metrics(town.metrics_port(name))?;
+            let metrics = metrics(testnet.metrics_port(name))?;
             usage.commits += metric(&metrics, "commits")?;
             usage.wire_bytes += metric(&metrics, "bytes_sent")?;
-            usage.disk_bytes += of_process(town, name, "io", "write_bytes:")?;
+            usage.disk_bytes += of_process(testnet, name, "io", "write_bytes:")?;
         }
         Ok(usage)
     }
 
     /// CPU time of these servers, ms.
-    pub(crate) fn cpu_ms(town: &Town, names: &[&str]) -> anyhow::Result<f64> {
+    pub(crate) fn cpu_ms(testnet: &Testnet, names: &[&str]) -> anyhow::Result<f64> {
         let mut ticks = 0.0;
         for name in names {
-            let status = std::fs::read_to_string(format!("/proc/{}/stat", town.process_id(name)))?;
+            let status = std::fs::read_to_string(format!("/proc/{}/stat", testnet.process_id(name)))?;
             // The program's name, in brackets, may hold spaces.
             let rest = status.rsplit_once(')').context("the system describes a process")?.1;
             let fields: Vec<&str> = rest.split_whitespace().collect();
@@ -47,12 +47,12 @@ impl Usage {
 }
 
 /// Memory of a server that is in RAM now, MiB.
-pub(crate) fn resident_mib(town: &Town, name: &str) -> anyhow::Result<f64> {
-    Ok(of_process(town, name, "status", "VmRSS:")? as f64 / 1024.0)
+pub(crate) fn resident_mib(testnet: &Testnet, name: &str) -> anyhow::Result<f64> {
+    Ok(of_process(testnet, name, "status", "VmRSS:")? as f64 / 1024.0)
 }
 
-fn of_process(town: &Town, name: &str, file: &str, field: &str) -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/{file}", town.process_id(name)))?;
+fn of_process(testnet: &Testnet, name: &str, file: &str, field: &str) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/{file}", testnet.process_id(name)))?;
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     let value = line.and_then(|line| line.split_whitespace().next());
     Ok(value.with_context(|| format!("the system tells {field} of a process"))?.parse()?)

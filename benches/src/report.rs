@@ -3,7 +3,7 @@
 use crate::floor::Floor;
 use crate::load::{Load, Stream, Until};
 use crate::processes::Usage;
-use crate::town::Town;
+use crate::testnet::Testnet;
 
 /// One run, with the cost of a payment.
 pub(crate) struct Report {
@@ -23,21 +23,21 @@ pub(crate) struct Report {
     pub(crate) disk_bytes: f64,
 }
 
-/// Pays and measures what it cost the `nodes` of the town and its relay and index server.
-pub(crate) fn measure(town: &Town, nodes: &[&str], streams: &[Stream], until: Until) -> anyhow::Result<Report> {
-    measure_while(town, nodes, || crate::load::pay(town, streams, until))
+/// Pays and measures what it cost the `nodes` of the testnet and its relay and index server.
+pub(crate) fn measure(testnet: &Testnet, nodes: &[&str], streams: &[Stream], until: Until) -> anyhow::Result<Report> {
+    measure_while(testnet, nodes, || crate::load::pay(testnet, streams, until))
 }
 
 /// The same for other payments than those of streams.
 pub(crate) fn measure_while(
-    town: &Town,
+    testnet: &Testnet,
     nodes: &[&str],
     pay: impl FnOnce() -> anyhow::Result<Load>,
 ) -> anyhow::Result<Report> {
     let servers = ["relay0", "index0"];
-    let before = (Usage::of_nodes(town, nodes)?, Usage::cpu_ms(town, &servers)?);
+    let before = (Usage::of_nodes(testnet, nodes)?, Usage::cpu_ms(testnet, &servers)?);
     let load = pay()?;
-    let after = (Usage::of_nodes(town, nodes)?, Usage::cpu_ms(town, &servers)?);
+    let after = (Usage::of_nodes(testnet, nodes)?, Usage::cpu_ms(testnet, &servers)?);
     Report::new(&load, &before.0, &after.0, after.1 - before.1)
 }
 

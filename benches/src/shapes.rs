@@ -1,15 +1,15 @@
-//! The towns that are put under load.
+//! The testnets that are put under load.
 
 use crate::load::{Stream, public_key, wait_for_route};
-use crate::town::{self, Town};
+use crate::testnet::{self, Testnet};
 use offst_simulator::economy::{CREDITS_PER_RATING, Friendship, TrustNetwork};
 
 /// A line that no load uses up.
 const LIMIT: u128 = 1_000_000_000_000;
 
-/// A town with its nodes and who pays whom.
+/// A testnet with its nodes and who pays whom.
 pub(crate) struct Shape {
-    pub(crate) town: Town,
+    pub(crate) testnet: Testnet,
     pub(crate) nodes: Vec<String>,
     /// Friendships on the way of each payment.
     pub(crate) hops: u32,
@@ -34,34 +34,39 @@ fn endless(one: usize, other: usize) -> ([usize; 2], [u128; 2]) {
 fn settle(
     count: usize,
     friendships: &[([usize; 2], [u128; 2])],
-    prepare: impl FnOnce(&mut Town) -> anyhow::Result<&'static str>,
-) -> anyhow::Result<(Town, Vec<String>)> {
-    let mut town = Town::new(town::itself);
-    town.relay("relay0");
-    town.index("index0");
-    let relay = prepare(&mut town)?;
+    prepare: impl FnOnce(&mut Testnet) -> anyhow::Result<&'static str>,
+) -> anyhow::Result<(Testnet, Vec<String>)> {
+    let mut testnet = Testnet::new(testnet::itself);
+    testnet.relay("relay0");
+    testnet.index("index0");
+    let relay = prepare(&mut testnet)?;
     let nodes: Vec<String> = (0..count).map(|number| format!("node{number}")).collect();
     for node in &nodes {
-        town.node(node, &[relay], &["index0"], "");
+        testnet.node(node, &[relay], &["index0"], "");
     }
     for ([one, other], limits) in friendships {
-        town.befriend_within(&nodes[*one], &nodes[*other], *limits);
+        testnet.befriend_within(&nodes[*one], &nodes[*other], *limits);
     }
     let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
-    town.wait_online(&names);
-    Ok((town, nodes))
+    testnet.wait_online(&names);
+    Ok((testnet, nodes))
 }
 
 /// Divides `in_flight` among pairs of nodes and waits until each pair can pay.
-fn streams(town: &Town, nodes: &[String], pairs: &[(usize, usize)], in_flight: usize) -> anyhow::Result<Vec<Stream>> {
+fn streams(
+    testnet: &Testnet,
+    nodes: &[String],
+    pairs: &[(usize, usize)],
+    in_flight: usize,
+) -> anyhow::Result<Vec<Stream>> {
     let mut streams = Vec::new();
     for (number, (buyer, seller)) in pairs.iter().enumerate() {
         let share = in_flight / pairs.len() + usize::from(number < in_flight % pairs.len());
         if share == 0 {
             continue;
         }
-        let seller = public_key(town, &nodes[*seller])?;
-        wait_for_route(town, &nodes[*buyer], seller);
+        let seller = public_key(testnet, &nodes[*seller])?;
+        wait_for_route(testnet, &nodes[*buyer], seller);
         streams.push(Stream { buyer: nodes[*buyer].clone(), seller, in_flight: share });
     }
     Ok(streams)
@@ -76,13 +81,13 @@ pub(crate) fn chain(hops: u8, in_flight: usize) -> anyhow::Result<Shape> {
 pub(crate) fn chain_over(
     hops: u8,
     in_flight: usize,
-    prepare: impl FnOnce(&mut Town) -> anyhow::Result<&'static str>,
+    prepare: impl FnOnce(&mut Testnet) -> anyhow::Result<&'static str>,
 ) -> anyhow::Result<Shape> {
     let hops = usize::from(hops);
     let friendships: Vec<_> = (0..hops).map(|number| endless(number, number + 1)).collect();
-    let (town, nodes) = settle(hops + 1, &friendships, prepare)?;
-    let streams = streams(&town, &nodes, &[(0, hops)], in_flight)?;
-    Ok(Shape { town, nodes, hops: hops as u32, streams })
+    let (testnet, nodes) = settle(hops + 1, &friendships, prepare)?;
+    let streams = streams(&testnet, &nodes, &[(0, hops)], in_flight)?;
+    Ok(Shape { testnet, nodes, hops: hops as u32, streams })
 }
 
 /// A star: every spoke pays the next one through the hub.
@@ -90,9 +95,9 @@ pub(crate) fn star(spokes: u8, in_flight: usize) -> anyhow::Result<Shape> {
     let spokes = usize::from(spokes);
     let friendships: Vec<_> = (1..=spokes).map(|spoke| endless(0, spoke)).collect();
     let pairs: Vec<_> = (1..=spokes).map(|spoke| (spoke, spoke % spokes + 1)).collect();
-    let (town, nodes) = settle(spokes + 1, &friendships, |_| Ok("relay0"))?;
-    let streams = streams(&town, &nodes, &pairs, in_flight)?;
-    Ok(Shape { town, nodes, hops: 2, streams })
+    let (testnet, nodes) = settle(spokes + 1, &friendships, |_| Ok("relay0"))?;
+    let streams = streams(&testnet, &nodes, &pairs, in_flight)?;
+    Ok(Shape { testnet, nodes, hops: 2, streams })
 }
 
 /// A village: a ring in which everybody knows the next two, and pays the fourth, over two friendships.
@@ -102,13 +107,13 @@ pub(crate) fn village(count: u8, in_flight: usize) -> anyhow::Result<Shape> {
         .flat_map(|number| [endless(number, (number + 1) % count), endless(number, (number + 2) % count)])
         .collect();
     let pairs: Vec<_> = (0..count).map(|number| (number, (number + 4) % count)).collect();
-    let (town, nodes) = settle(count, &friendships, |_| Ok("relay0"))?;
-    let streams = streams(&town, &nodes, &pairs, in_flight)?;
-    Ok(Shape { town, nodes, hops: 2, streams })
+    let (testnet, nodes) = settle(count, &friendships, |_| Ok("relay0"))?;
+    let streams = streams(&testnet, &nodes, &pairs, in_flight)?;
+    Ok(Shape { testnet, nodes, hops: 2, streams })
 }
 
 /// People who trust each other as in a network of ratings. Nobody has paid yet.
-pub(crate) fn people(network: &TrustNetwork) -> anyhow::Result<(Town, Vec<String>)> {
+pub(crate) fn people(network: &TrustNetwork) -> anyhow::Result<(Testnet, Vec<String>)> {
     let limits = |friendship: &Friendship| {
         (friendship.people, friendship.ratings.map(|rating| u128::from(rating) * u128::from(CREDITS_PER_RATING)))
     };

@@ -7,10 +7,10 @@ use crate::Run;
 use crate::load::{Load, connect, public_key};
 use crate::report::{Report, measure_while};
 use crate::shapes;
-use crate::town::Town;
+use crate::testnet::Testnet;
 use offst_app::{App, AppError, Destination, Order, Purpose};
 use offst_crypto::{PublicKey, SystemRandom};
-use offst_proto::report::{FriendReport, LineStatus, PaymentReport, PaymentStatus};
+use offst_proto::report::{AccountStatus, FriendReport, PaymentReport, PaymentStatus};
 use offst_proto::{Currency, PaymentId};
 use offst_simulator::economy::{Flow, Spread, TrustNetwork, amount, buyer_and_seller};
 use offst_simulator::keys::Dice;
@@ -47,13 +47,13 @@ struct People {
 pub(crate) fn run(file: &Path, count: usize, run: &Run) -> anyhow::Result<()> {
     let network = TrustNetwork::read(file)?.best_connected(count);
     anyhow::ensure!(network.names().len() > 1, "these people do not trust each other: take more of them");
-    let (town, nodes) = shapes::people(&network)?;
+    let (testnet, nodes) = shapes::people(&network)?;
     let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let floor = crate::floor::measure(2)?;
     let time = Duration::from_secs(run.seconds.into());
     let mut trade = Trade::default();
-    let report = measure_while(&town, &names, || {
-        let (load, done) = pay(&town, &network, &names, usize::from(run.in_flight), time)?;
+    let report = measure_while(&testnet, &names, || {
+        let (load, done) = pay(&testnet, &network, &names, usize::from(run.in_flight), time)?;
         trade = done;
         Ok(load)
     })?;
@@ -67,13 +67,13 @@ pub(crate) fn run(file: &Path, count: usize, run: &Run) -> anyhow::Result<()> {
 }
 
 fn pay(
-    town: &Town,
+    testnet: &Testnet,
     network: &TrustNetwork,
     names: &[&str],
     in_flight: usize,
     time: Duration,
 ) -> anyhow::Result<(Load, Trade)> {
-    let keys = names.iter().map(|name| public_key(town, name)).collect::<anyhow::Result<Vec<_>>>()?;
+    let keys = names.iter().map(|name| public_key(testnet, name)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut directions = BTreeMap::new();
     for (number, friendship) in network.friendships().iter().enumerate() {
         let [one, other] = friendship.people;
@@ -83,7 +83,7 @@ fn pay(
     offst_app::block_on(async {
         let mut apps = Vec::new();
         for name in names {
-            apps.push(connect(town, name).await?);
+            apps.push(connect(testnet, name).await?);
         }
         let lines = Flow::new(names.len(), network.friendships().iter().map(|friendship| friendship.people));
         let start = Instant::now();
@@ -170,8 +170,8 @@ impl People {
 
 /// What a node can send to a friend now, credits.
 fn room(friend: &FriendReport) -> u64 {
-    let line = friend.lines.iter().find(|line| line.currency == Currency::default());
-    let Some(line) = line.filter(|line| friend.online && line.remote_open && line.status == LineStatus::Consistent)
+    let line = friend.accounts.iter().find(|line| line.currency == Currency::default());
+    let Some(line) = line.filter(|line| friend.online && line.remote_open && line.status == AccountStatus::Consistent)
     else {
         return 0;
     };

@@ -21,10 +21,10 @@ pub(super) struct Restore {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The copy, as `backup` has made it
+    /// The backup, made by `stnode backup`
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Put it in the place of the database that is there, which is kept under another name
+    /// Replace the existing database, which is kept under another name
     #[arg(long)]
     force: bool,
 }
@@ -34,7 +34,8 @@ pub(super) struct Recover {
     /// The node's folder, with its identity [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The ticket of a friend, as its `info export-ticket` writes it; one for each friend. The friend is called like the file
+    /// The ticket of a friend, made by `stctrl info export-ticket` at that friend. Give one for each friend. The friend gets
+    /// the name of the file
     #[arg(long, value_name = "FILE", required = true)]
     friend: Vec<PathBuf>,
     /// The ticket of a relay; may be given several times
@@ -43,10 +44,10 @@ pub(super) struct Recover {
     /// The ticket of an index server; may be given several times
     #[arg(long, value_name = "FILE")]
     index: Vec<PathBuf>,
-    /// What every friend may owe from now on: limits were in the database, and are set anew
+    /// How much every friend may owe from now on: the limits were in the lost database
     #[arg(long, value_name = "N", default_value = "0", value_parser = parse_amount)]
     max_debt: u128,
-    /// Put the new database in the place of the one that is there, which is kept under another name
+    /// Replace the existing database, which is kept under another name
     #[arg(long)]
     force: bool,
 }

@@ -1,8 +1,8 @@
 //! Whether what the rows of a database say is true: whether it was signed, and whether it belongs together. Whatever keeps the rows
 //! hands them over one by one, when it has looked at their checksums itself.
 
+use crate::funder::{Funder, State};
 use crate::journal::{ARCHIVED_KINDS, ForwardedPayment, ReceivedPayment};
-use crate::machine::{Funder, State};
 use crate::records::{FriendRecord, InvoiceRecord, Part, Payment, Progress, Replacement};
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_ledger::{AccountId, AccountImage, AccountKey, Proven, stored_accounts};

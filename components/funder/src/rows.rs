@@ -1,6 +1,6 @@
 //! What a running node holds beside its accounts, as the rows that a restart would load: for checks from outside.
 
-use crate::machine::{Funder, State};
+use crate::funder::{Funder, State};
 use offst_rows::{Row, RowChange, Rows, Table};
 
 /// The rows of one kind, whichever.
@@ -24,25 +24,25 @@ impl<T: Row> AnyTable for Table<T> {
 impl State {
     fn tables(&self) -> [&dyn AnyTable; 13] {
         [
-            &self.friends,
-            &self.tombstones,
-            &self.replacements,
-            &self.relays,
-            &self.index_servers,
-            &self.settings,
-            &self.forwards,
-            &self.written_off,
-            &self.arrivals,
-            &self.invoices,
-            &self.payments,
-            &self.spendings,
-            &self.recovery,
+            &self.accounts.friends,
+            &self.accounts.tombstones,
+            &self.accounts.replacements,
+            &self.owner.relays,
+            &self.owner.index_servers,
+            &self.owner.settings,
+            &self.forwarding.forwards,
+            &self.forwarding.written_off,
+            &self.receiving.arrivals,
+            &self.receiving.invoices,
+            &self.payments.payments,
+            &self.payments.spendings,
+            &self.recovery.mark,
         ]
     }
 
     /// The names of the kinds into whose rows a newer version has written fields that this one does not know.
     pub(crate) fn newer_kinds(&self) -> impl Iterator<Item = &'static str> {
-        let accounts = self.friends.values().flat_map(|friend| friend.accounts.values());
+        let accounts = self.accounts.friends.values().flat_map(|friend| friend.accounts.values());
         let of_accounts = accounts.flat_map(|account| account.newer_kinds()).map(|kind| kind.name);
         self.tables().into_iter().filter_map(AnyTable::newer).chain(of_accounts)
     }

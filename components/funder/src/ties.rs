@@ -2,10 +2,10 @@
 //! written off; what we may collect from a friend is a forward, or ends here. And what is remembered of a request is of one that is
 //! there. For checks from outside: whoever has put an older row back, or taken one out, has cut one of these ties.
 //!
-//! Two things may cut them for a while, and then nothing is said. A recovery ties them together again (relink.rs). And on an account
+//! Two things may cut them for a while, and then nothing is said. A recovery ties them together again (recovery/reconcile.rs). And on an account
 //! that has stopped nothing moves: what was collected or released since waits for its next epoch.
 
-use crate::machine::Funder;
+use crate::funder::Funder;
 use crate::records::{Part, Payment};
 use offst_ledger::{AccountId, Direction, Pending, RequestRef};
 use offst_proto::RequestId;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 impl Funder {
     /// Whether this node recovers what it has lost: then nobody can say yet what belongs together.
     pub fn is_recovering(&self) -> bool {
-        !self.0.recovery.is_empty()
+        !self.0.recovery.mark.is_empty()
     }
 
     /// What does not belong together, a sentence each.
@@ -23,7 +23,7 @@ impl Funder {
             return Vec::new();
         }
         let mut found = self.untied_requests();
-        for (incoming, forward) in self.0.forwards.iter() {
+        for (incoming, forward) in self.0.forwarding.forwards.iter() {
             let outgoing = incoming.at(forward.to);
             let (from, to) =
                 (self.pending(incoming, Direction::Incoming), self.pending(&outgoing, Direction::Outgoing));
@@ -33,13 +33,13 @@ impl Funder {
                 found.push(format!("the forward {} is not of the amount that is pending", self.shown(incoming)));
             }
         }
-        for (incoming, part) in self.0.arrivals.iter() {
+        for (incoming, part) in self.0.receiving.arrivals.iter() {
             let pending = self.pending(incoming, Direction::Incoming);
             if !pending.is_of(part.amount) {
                 found.push(format!("the inbound part {} belongs to no pending request", self.shown(incoming)));
             }
         }
-        for (outgoing, write_off) in self.0.written_off.iter() {
+        for (outgoing, write_off) in self.0.forwarding.written_off.iter() {
             let pending = self.pending(outgoing, Direction::Outgoing);
             if !pending.is_of(write_off.amount) {
                 found.push(format!("the write-off {} belongs to no pending request", self.shown(outgoing)));
@@ -51,9 +51,10 @@ impl Funder {
     /// Committed requests of which nothing is remembered.
     fn untied_requests(&self) -> Vec<String> {
         let state = &self.0;
-        let forwards = state.forwards.iter().map(|(incoming, forward)| incoming.at(forward.to));
-        let parts = state.payments.values().flat_map(outgoing_requests);
-        let paid_by: BTreeSet<RequestRef> = forwards.chain(parts).chain(state.written_off.keys().cloned()).collect();
+        let forwards = state.forwarding.forwards.iter().map(|(incoming, forward)| incoming.at(forward.to));
+        let parts = state.payments.payments.values().flat_map(outgoing_requests);
+        let paid_by: BTreeSet<RequestRef> =
+            forwards.chain(parts).chain(state.forwarding.written_off.keys().cloned()).collect();
         let mut found = Vec::new();
         for (_, account) in self.accounts().filter(|(_, account)| account.active().is_some()) {
             for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
@@ -62,7 +63,8 @@ impl Funder {
                     _ if !pending.stage.is_committed() => true,
                     Direction::Outgoing => paid_by.contains(&request),
                     Direction::Incoming => {
-                        state.forwards.contains_key(&request) || state.arrivals.contains_key(&request)
+                        state.forwarding.forwards.contains_key(&request)
+                            || state.receiving.arrivals.contains_key(&request)
                     }
                 };
                 if is_tied {
@@ -84,7 +86,7 @@ impl Funder {
     }
 
     fn pending(&self, request: &RequestRef, direction: Direction) -> Found {
-        match self.0.account(&request.account) {
+        match self.0.accounts.account(&request.account) {
             Some(account) if account.active().is_none() => Found::Stopped,
             account => match account.and_then(|account| account.pending(direction, request.id)) {
                 Some(pending) => Found::Pending(*pending),
@@ -95,7 +97,7 @@ impl Funder {
 
     /// A request, for people.
     fn shown(&self, request: &RequestRef) -> String {
-        let friend = self.0.friends.get(&request.account.friend);
+        let friend = self.0.accounts.friends.get(&request.account.friend);
         let name = friend.map_or_else(|| request.account.friend.to_string(), |friend| friend.record.name.clone());
         format!("{} on the account with \"{name}\" in {}", request.id, request.account.currency)
     }

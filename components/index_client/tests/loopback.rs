@@ -1,6 +1,6 @@
 //! Index clients and real index servers on loopback: sockets, TLS and both halves of the protocol.
 
-#[path = "../../../tests/town/ports.rs"]
+#[path = "../../../tests/testnet/ports.rs"]
 mod ports;
 
 use offst_crypto::{Identity, PublicKey};

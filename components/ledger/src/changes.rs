@@ -49,7 +49,7 @@ impl Marks {
     pub(crate) fn epoch_ends(&mut self, old: Option<&Epoch>) {
         let marks = std::mem::take(self);
         *self = Marks { pendings: marks.pendings, stored: marks.stored, ..Marks::everything() };
-        let pendings = old.into_iter().flat_map(|epoch| epoch.pendings.iter());
+        let pendings = old.into_iter().flat_map(|epoch| epoch.local_view.iter());
         self.pendings.extend(pendings.map(|(key, _)| key));
     }
 
@@ -73,7 +73,7 @@ impl Marks {
                 Event::Collected { id, .. } | Event::Cancelled { id, .. } => {
                     self.pendings.insert((Direction::Outgoing, *id));
                 }
-                Event::LineChanged | Event::EpochBegan { .. } => {}
+                Event::LimitChanged | Event::EpochBegan { .. } => {}
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::key::{AccountId, AccountKey, Side};
 use crate::log::Log;
 use crate::negotiation::{Agreement, Floor, Negotiation};
 use crate::pending::{Direction, Pending};
-use crate::recovery::{Head, Link, Recovery, Trust};
+use crate::recovery::{AccountRecovery, Head, Link, StateTrust};
 use crate::replay::{Checkpoint, Replay};
 use crate::stop::StopReason;
 use crate::view::View;
@@ -233,7 +233,7 @@ impl Account {
         if let Some(epoch) = &self.epoch {
             epoch.assert_sound();
             if marks.is_new_epoch {
-                pendings.extend(epoch.pendings.iter().map(|(key, _)| key));
+                pendings.extend(epoch.local_view.iter().map(|(key, _)| key));
                 writer.write(OPENINGS, &[], Some(write_openings(&epoch.agreement, &unknown(OPENINGS, &[]))));
                 stored.openings = true;
             }
@@ -281,7 +281,7 @@ impl Account {
         let mut stored = marks.stored;
         let mut writer = RowWriter { prefix: self.key.id().to_bytes(), changes: Vec::new() };
         remove_log(&mut writer, &mut stored);
-        let pendings = self.epoch.iter().flat_map(|epoch| epoch.pendings.iter().map(|(key, _)| key));
+        let pendings = self.epoch.iter().flat_map(|epoch| epoch.local_view.iter().map(|(key, _)| key));
         let pendings = marks.pendings.into_iter().chain(pendings).collect::<std::collections::BTreeSet<_>>();
         pendings.into_iter().for_each(|key| writer.write(PENDING_REQUESTS, &pending_suffix(key), None));
         for counter in stored.queue {
@@ -308,8 +308,8 @@ impl Account {
             let signed = account.epoch.as_mut().map(|epoch| {
                 epoch.queue_next = 0;
                 let view = epoch.signed_view();
-                let said = std::mem::take(&mut epoch.unacknowledged).into_iter().map(|said| said.wire);
-                (view, said.collect::<Vec<_>>())
+                let sent = std::mem::take(&mut epoch.unacknowledged).into_iter().map(|sent| sent.wire);
+                (view, sent.collect::<Vec<_>>())
             });
             (account, signed)
         };
@@ -346,7 +346,7 @@ impl Account {
         }
         if let Some(epoch) = &mut epoch {
             for (direction, id, pending) in image.pendings {
-                epoch.pendings.set((direction, id), Some(pending));
+                epoch.local_view.set((direction, id), Some(pending));
             }
             for (counter, QueuedOperation { operation, amount }) in image.queue {
                 epoch.queue_next = epoch.queue_next.max(counter + 1);
@@ -386,8 +386,8 @@ impl Account {
                 encoder.bool(epoch.owes_acknowledgement);
             });
             fields.with(20, |encoder| {
-                encoder.count(epoch.window_of_friend.len());
-                for seq in &epoch.window_of_friend {
+                encoder.count(epoch.peer_window.len());
+                for seq in &epoch.peer_window {
                     encoder.u64(*seq);
                 }
             });
@@ -455,7 +455,7 @@ fn follow_again(
     if !is_whole {
         return Err(DecodeError::invalid("the number of stored statements"));
     }
-    epoch.seen = followed.seen;
+    epoch.peer_view = followed.peer_view;
     epoch.unacknowledged = followed.unacknowledged;
     Ok(())
 }
@@ -467,7 +467,7 @@ struct StoredEpoch {
     signed_totals: Totals,
     acknowledged: (u64, Hash),
     acknowledging: (u64, bool),
-    window_of_friend: VecDeque<u64>,
+    peer_window: VecDeque<u64>,
     kept: Kept,
 }
 
@@ -480,7 +480,7 @@ fn read_epoch_fields(fields: &mut FieldReader<'_>) -> Result<Option<StoredEpoch>
         signed_totals: fields.value(14)?,
         acknowledged: fields.with(16, |decoder| Ok((decoder.u64()?, decoder.value()?)))?,
         acknowledging: fields.with(18, |decoder| Ok((decoder.u64()?, decoder.bool()?)))?,
-        window_of_friend: fields.with(20, |decoder| {
+        peer_window: fields.with(20, |decoder| {
             let count = decoder.count(UNACKNOWLEDGED_MAX, "the friend's window")?;
             (0..count).map(|_| decoder.u64()).collect()
         })?,
@@ -509,10 +509,10 @@ impl StoredEpoch {
             acknowledged: self.acknowledged,
             acknowledging,
             owes_acknowledgement,
-            window_of_friend: self.window_of_friend,
+            peer_window: self.peer_window,
             kept: self.kept,
-            pendings: View::default(),
-            seen: View::default(),
+            local_view: View::default(),
+            peer_view: View::default(),
             queue: BTreeMap::new(),
             queue_next: 0,
             unacknowledged: VecDeque::new(),
@@ -521,9 +521,10 @@ impl StoredEpoch {
     }
 }
 
-const TRUST: [Trust; 4] = [Trust::Sound, Trust::Shown, Trust::Doubtful, Trust::Restored];
+const STATE_TRUST: [StateTrust; 4] =
+    [StateTrust::Current, StateTrust::PeerLostState, StateTrust::Suspect, StateTrust::Recovered];
 
-fn encode_recovery(encoder: &mut Encoder, recovery: &Recovery) {
+fn encode_recovery(encoder: &mut Encoder, recovery: &AccountRecovery) {
     encoder.u8(recovery.trust as u8);
     let claims = recovery.claims.values();
     encoder.count(claims.clone().count());
@@ -540,8 +541,9 @@ fn encode_recovery(encoder: &mut Encoder, recovery: &Recovery) {
     }
 }
 
-fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<Recovery, DecodeError> {
-    let trust = *TRUST.get(usize::from(decoder.u8()?)).ok_or(DecodeError::invalid("how far an account is trusted"))?;
+fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<AccountRecovery, DecodeError> {
+    let trust =
+        *STATE_TRUST.get(usize::from(decoder.u8()?)).ok_or(DecodeError::invalid("how far an account is trusted"))?;
     let claims: Vec<Operation> = decoder.list(4 * PENDING_MAX, "the claims of an account")?;
     let claims = claims.into_iter().filter_map(|claim| Some((claim.request_id()?, claim))).collect();
     let at_least = if decoder.bool()? {
@@ -551,7 +553,7 @@ fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<Recovery, DecodeError> {
     } else {
         None
     };
-    Ok(Recovery { trust, claims, at_least, link: Link::default() })
+    Ok(AccountRecovery { trust, claims, at_least, link: Link::default() })
 }
 
 fn encode_log(encoder: &mut Encoder, log: &Log) {

@@ -15,7 +15,7 @@ fn allow(world: &mut World, node: usize, friend: usize, up_to: u128) {
 /// What is set, as the owner sees it and as the disk holds it.
 fn allowed(world: &mut World, node: usize, friend: usize) -> Option<u128> {
     let Reply::Friends(friends) = world.ask(node, Command::Friends) else { panic!() };
-    let shown = friends.iter().find(|one| one.name == name(friend)).unwrap().lines[0].auto_write_off;
+    let shown = friends.iter().find(|one| one.name == name(friend)).unwrap().accounts[0].auto_write_off;
     let friends = world.nodes[node].disk.all::<FriendRecord>();
     let (_, record) = friends.into_iter().find(|(key, _)| *key == world.key(friend)).unwrap();
     assert_eq!(shown, record.auto_write_offs.get(&Currency::default()).copied());

@@ -221,7 +221,7 @@ fn a_checkpoint_that_crosses_with_statements_of_ours_is_compared_too() {
         };
         assert!(statement.pending_hash.is_some() && statement.ack_seq < pair.ends[1].account.epoch().unwrap().mine.seq);
         if is_forged {
-            let mut view = pair.ends[0].account.epoch().unwrap().pendings.clone();
+            let mut view = pair.ends[0].account.epoch().unwrap().local_view.clone();
             let key = (Direction::Outgoing, ours);
             let pending = *view.get(key).unwrap();
             view.set(key, Some(Pending { amount: pending.amount + 1, ..pending }));
@@ -246,7 +246,7 @@ fn twice_as_many_requests_as_are_taken_are_a_fault() {
             Operation::Request(Box::new(request_with(RequestId::from_bytes(number.to_be_bytes()), 1)))
         });
         let statement = next_statement(&pair, requests.collect());
-        let view = pair.ends[1].account.epoch().unwrap().seen.count(Direction::Incoming);
+        let view = pair.ends[1].account.epoch().unwrap().peer_view.count(Direction::Incoming);
         let signed = Verified::sign(statement.clone(), &*pair.ends[0].signer);
         let epoch = pair.ends[1].account.epoch.as_mut().unwrap();
         let key = pair.ends[1].account.key.clone();

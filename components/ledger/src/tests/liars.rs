@@ -66,7 +66,7 @@ fn forged(pair: &Pair, ahead: u64) -> (Evidence, Vec<Verified<Statement>>) {
     let agreement = epoch.agreement.clone();
     let victims = stored(pair, 1, false).pop().unwrap();
     assert_eq!((victims.seq, victims.hash()), (epoch.theirs.seq, epoch.theirs.hash));
-    let set = epoch.pendings.checkpoint(&liar, &epoch.agreed);
+    let set = epoch.local_view.checkpoint(&liar, &epoch.agreed);
     let real = epoch.mine.totals;
     // All that was ever cancelled becomes collected.
     let totals = Totals { requested: real.requested, collected: real.collected + real.cancelled, cancelled: 0 };
@@ -115,7 +115,7 @@ fn expect_refused(pair: &Pair, account: &mut Account) {
         let (evidence, statements) = forged(pair, ahead);
         let mut outcomes = vec![account.take_evidence(evidence, NOW_MS, signer, &CheapVerifier)];
         outcomes.push(account.take_evidence_statements(statements, NOW_MS, signer));
-        let restored = outcomes.iter().any(|outcome| outcome.restored);
+        let restored = outcomes.iter().any(|outcome| outcome.recovered);
         let balance = account.epoch().map(|epoch| epoch.balance());
         assert!(!restored, "adopted {ahead} ahead: balance {balance:?}; {outcomes:?}");
     }

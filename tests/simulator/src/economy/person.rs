@@ -6,7 +6,7 @@ use offst_funder::{
     Arrival, Circle, Environment, Forward, ForwardedPayment, Funder, Input, Moment, Output, Payment, Progress,
     RequestRef, Timing,
 };
-use offst_index_client::{self as client, Config, Publication, Publisher, Routes};
+use offst_index_client::{self as client, Config, Publication, Publisher, RouteCache};
 use offst_proto::fee_bound::FeeBounds;
 use offst_rows::{Commit, Row, RowChange, Rows};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +100,7 @@ pub(super) struct Person {
     environment: Environment,
     pub(super) notes: Notes,
     pub(super) publisher: Publisher,
-    pub(super) routes: Routes,
+    pub(super) routes: RouteCache,
     pub(super) friends: BTreeMap<PublicKey, Friend>,
     /// How long a frame takes to the index server.
     pub(super) index_delay_ms: u64,
@@ -129,7 +129,7 @@ impl Person {
             },
             notes: Notes::default(),
             publisher: Publisher::new(key, Config::default()),
-            routes: Routes::new(ROUTE_REUSE_MS),
+            routes: RouteCache::new(ROUTE_REUSE_MS),
             friends: BTreeMap::new(),
             index_delay_ms,
             tick_ms: None,
@@ -153,7 +153,7 @@ impl Person {
     }
 
     /// What the index server is told now.
-    pub(super) fn publish(&mut self, now: client::Moment) -> Vec<Publication> {
+    pub(super) fn publish(&mut self, now: client::Timestamps) -> Vec<Publication> {
         self.publisher.poll(now, &*self.environment.signer)
     }
 

@@ -1,9 +1,10 @@
 //! After a loss requests find each other again by id, lock and amount. Ids are chosen by those who ask, so that two requests under
 //! one id may be under way over one node.
 
-use super::step_until;
+use super::steps::step_until;
 use crate::World;
-use crate::world::{Loss, Paths};
+use crate::world::observed::Loss;
+use crate::world::sources::Paths;
 use offst_crypto::{HashLock, Nonce};
 use offst_ledger::Direction;
 use offst_proto::payment::{PartTerms, Response};
@@ -35,7 +36,7 @@ fn by_key(world: &World, mut pair: [usize; 2]) -> [usize; 2] {
     pair
 }
 
-fn town() -> World {
+fn testnet() -> World {
     let mut world = World::new(7, 1);
     for friend in BUYERS.into_iter().chain(CARRIERS) {
         world.befriend(MIDDLE, friend, 10_000, 10_000);
@@ -103,7 +104,7 @@ fn assert_nothing_lost(world: &World) {
 /// Two payments under one id over one node, with different locks.
 pub(super) fn by_lock() {
     for carriers in [[3, 4], [4, 3]] {
-        let mut world = town();
+        let mut world = testnet();
         let mut locks = Vec::new();
         for (buyer, carrier) in BUYERS.into_iter().zip(carriers) {
             pay(&mut world, buyer, carrier, 100);
@@ -124,7 +125,7 @@ pub(super) fn by_lock() {
 
 /// Two payments under one id and one lock: a thief has seen the lock of a large one, and makes a small one of its own.
 pub(super) fn by_amount() {
-    let mut world = town();
+    let mut world = testnet();
     let [thief, buyer] = by_key(&world, BUYERS);
     let [carrier, accomplice] = by_key(&world, CARRIERS);
     pay(&mut world, buyer, carrier, 1_000);

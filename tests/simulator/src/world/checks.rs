@@ -1,10 +1,11 @@
 //! What must hold.
 
 use super::disk::Disk;
+use super::observed::Line;
 use super::weather::owed_with_pending;
 use super::{Node, World};
 use crate::reference::signed;
-use offst_crypto::{Hash, PublicKey, Signature};
+use offst_crypto::{PublicKey, Signature};
 use offst_funder::{AccountId, Found, Funder, Input, Payment, Reply};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
@@ -12,16 +13,6 @@ use offst_proto::report::PaymentStatus;
 use offst_proto::resolve::End;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{RequestId, Signable, Unverified};
-
-/// An account after a batch, as one node sees it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
-    agreed: Hash,
-    /// The limit that its owner has set, and the one that the friend has told.
-    limits: [u128; 2],
-    /// What the friend owes and what the node owes, each with what is frozen for it, credits.
-    debts: [i128; 2],
-}
 
 impl World {
     /// Whether both sides of an account say that they agree.
@@ -66,7 +57,7 @@ impl World {
         let node = &self.nodes[index];
         for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
             let key = (index, friend, account.key().currency.clone());
-            let goes_on = account.active().is_some() && account.is_resumed() && !account.is_in_doubt();
+            let goes_on = account.active().is_some() && account.is_resumed() && !account.is_suspect();
             let Some(epoch) = account.epoch().filter(|_| goes_on) else {
                 self.lines.remove(&key);
                 continue;

@@ -20,28 +20,16 @@
 //! * when the victim's owner goes on with the liar all the same (`enable-friend`, `reset-friend`).
 
 use super::disk::Disk;
-use super::{Deed, Fault, World, name, pair};
-use crate::world::Loss;
-use offst_funder::{AccountId, Command, Funder};
+use super::links::pair;
+use super::observed::{Denial, Loss};
+use super::{Deed, Fault, World, name};
+use offst_funder::{AccountId, Command, FriendRecord, Funder};
 use offst_ledger::{Account, AccountKey, Status, StopReason};
 use offst_proto::Currency;
 use offst_proto::peer_backup::{AccountHead, PeerBackup};
-use std::collections::BTreeSet;
 
 /// How long a liar that shows an older state keeps away from everybody else, ms.
 const APART_MS: u64 = 25_000;
-
-/// What a liar denies, and who could tell.
-#[derive(Debug, Clone)]
-pub(super) struct Denial {
-    victim: usize,
-    liar: usize,
-    currency: Currency,
-    /// Honest friends that keep a head which tells of more than the liar shows.
-    keepers: BTreeSet<usize>,
-    /// One of them has said so to the victim, which recovers.
-    is_heard: bool,
-}
 
 impl World {
     /// A friend's disk is lost, and a liar goes back to where it was once: for a while it speaks only with that friend, so that
@@ -59,7 +47,7 @@ impl World {
         self.denials.extend(denials);
         for other in (0..self.nodes.len()).filter(|other| ![liar, victim].contains(other)) {
             if self.cut.insert(pair(liar, other)) {
-                self.plan(APART_MS, super::agenda::Plan::Rejoin(liar, other));
+                self.plan(APART_MS, super::scheduler::Plan::Rejoin(liar, other));
             }
         }
         self.start(liar);
@@ -132,7 +120,7 @@ impl World {
     /// The owner of `index` may go on with a liar all the same.
     pub(super) fn note_decision(&mut self, index: usize, command: &Command) {
         if let Command::RemoveFriend { name, forgive: true, .. } = command {
-            let friends = self.nodes[index].disk.all::<offst_funder::FriendRecord>().into_iter();
+            let friends = self.nodes[index].disk.all::<FriendRecord>().into_iter();
             let named = friends.filter(|(_, friend)| friend.name == *name).map(|(key, _)| (index, key));
             self.forgiven.extend(named);
         }

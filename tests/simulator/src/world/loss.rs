@@ -8,8 +8,10 @@
 //! too.
 
 use super::disk::Disk;
+use super::links::pair;
+use super::observed::Loss;
 use super::weather::owed_with_pending;
-use super::{Fault, Node, Payment, World, name, pair};
+use super::{Fault, Node, Payment, World, name};
 use crate::faults::Deed;
 use crate::reference::signed;
 use offst_crypto::PublicKey;
@@ -19,17 +21,6 @@ use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, RequestId};
 use offst_rows::{Commit, RowChange};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How an owner goes on without the newest disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// With an older copy, and says so.
-    Restored,
-    /// With an older copy, and says nothing.
-    Silent,
-    /// With the identity and the friends' tickets.
-    Everything,
-}
 
 impl Node {
     /// All disks that it ever had, the present one last.

@@ -1,7 +1,7 @@
 //! What life needs to know and do besides commands: who stands still, who is gone, what is pending.
 
-use super::agenda::Plan;
 use super::disk::Disk;
+use super::scheduler::Plan;
 use super::{Fault, Node, World};
 use crate::reference::signed;
 use offst_crypto::PublicKey;

@@ -98,7 +98,7 @@ impl World {
         let still: Vec<_> = self.bound_at(node, friend, currency).intersection(held).copied().collect();
         let id = self.command(node, Command::Friends);
         let Some(Reply::Friends(friends)) = self.reply(node, id) else { return };
-        let lines = friends.iter().filter(|one| one.public_key == self.key(friend)).flat_map(|one| &one.lines);
+        let lines = friends.iter().filter(|one| one.public_key == self.key(friend)).flat_map(|one| &one.accounts);
         let told: BTreeSet<_> = lines
             .filter(|line| line.currency == *currency)
             .flat_map(|line| line.overdue.iter().map(|request| request.request_id))

@@ -1,0 +1,339 @@
+//! Friends: connections, what their accounts report, and where it goes.
+
+use crate::archive::Allowance;
+use crate::funder::Batch;
+use crate::io::{ConnectionId, Output};
+use crate::payments::clearing::clearable;
+use crate::records::{Friend, FriendRecord, Standing};
+use crate::timers::Timer;
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, AccountId, Direction, Event as AccountEvent, RequestRef, StopReason};
+use offst_proto::friend::{Direct, FriendMessage, Resume};
+use offst_proto::index::{Clearable, Edge};
+use offst_proto::payment::CancelReason;
+use offst_proto::report::Event;
+use offst_proto::statement::Statement;
+use offst_proto::{RequestId, Verified};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Friend {
+    pub(crate) fn new(record: FriendRecord) -> Self {
+        Friend {
+            record,
+            accounts: BTreeMap::new(),
+            connection: None,
+            connected_ms: 0,
+            overdue: BTreeSet::new(),
+            allowance: Allowance::default(),
+            was_recalled: false,
+            owes_backup: false,
+        }
+    }
+
+    /// Whether new requests may use this friend.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.record.standing == Standing::Enabled
+    }
+
+    /// What index servers are told of one account. A line that nothing new may use has no capacity.
+    /// `tells_clearable`: the owner has allowed clearing.
+    pub(crate) fn edge(&self, line: &AccountId, tells_clearable: bool) -> Option<Edge> {
+        let account = self.accounts.get(&line.currency)?;
+        let usable = self.is_enabled() && account.is_resumed();
+        let epoch = account.active().filter(|_| usable);
+        Some(Edge {
+            friend: line.friend,
+            currency: line.currency.clone(),
+            send_capacity: epoch.map_or(0, |epoch| epoch.send_capacity()),
+            receive_capacity: epoch.map_or(0, |epoch| epoch.receive_capacity()),
+            rate: self.record.rates.get(&line.currency).copied().unwrap_or_default(),
+            clearable: epoch.filter(|_| tells_clearable).map_or(Clearable::None, clearable),
+        })
+    }
+}
+
+impl Batch<'_> {
+    pub(crate) fn connected(&mut self, key: PublicKey, connection: ConnectionId) {
+        let now = self.context.now.uptime_ms;
+        let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
+        if friend.record.standing == Standing::Disabled || friend.connection > Some(connection) {
+            return;
+        }
+        friend.connection = Some(connection);
+        friend.connected_ms = now;
+        friend.owes_backup = false;
+        self.context.timers.clear(&Timer::Gone(key));
+        for (currency, account) in &mut friend.accounts {
+            account.disconnected();
+            self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
+            self.state.accounts.touched.insert(AccountId::new(key, currency));
+        }
+        let name = friend.record.name.clone();
+        self.context.event(Event::FriendChanged { name });
+        self.recall_backup(key, connection);
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+            recovery.questions.ask_friend_again(key);
+            recovery.is_stirred = true;
+        }
+    }
+
+    /// A friend has said in its hello where it is called without a relay. The word is kept, since it may be the only way to the
+    /// friend after a restart.
+    fn said_where_it_is_called(&mut self, key: PublicKey, direct: Direct) {
+        let address = match direct {
+            Direct::Unsaid => return,
+            Direct::Nowhere => None,
+            Direct::At(address) => Some(address),
+        };
+        if self.state.accounts.friends.get(&key).is_none_or(|friend| friend.record.address == address) {
+            return;
+        }
+        self.state.accounts.friends.get_mut(&key).expect("looked above").record.address = address;
+        self.give_out_contact(key);
+    }
+
+    /// A friend speaks of lost state, or has said hello.
+    pub(crate) fn heard(&mut self, key: PublicKey, connection: ConnectionId, message: FriendMessage) {
+        if !self.is_current(key, connection) {
+            return;
+        }
+        match message {
+            FriendMessage::Backup(sealed) => self.keep_backup(key, sealed),
+            FriendMessage::Recall => self.give_backup_back(key, connection),
+            FriendMessage::Recalled(sealed) => self.recalled(key, &sealed),
+            FriendMessage::Resolve(ids) => self.asked_how_they_ended(key, connection, ids),
+            FriendMessage::Resolved(ends) => {
+                self.proofs_came(key, connection, &ends);
+                self.resolved(key, &ends);
+            }
+            FriendMessage::Hello { direct, .. } => self.said_where_it_is_called(key, direct),
+            FriendMessage::Resume(_)
+            | FriendMessage::Statement(_)
+            | FriendMessage::Evidence(_)
+            | FriendMessage::EvidenceStatements(_)
+            | FriendMessage::Keepalive => {}
+        }
+    }
+
+    pub(crate) fn disconnected(&mut self, key: PublicKey, connection: ConnectionId) {
+        let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
+        if friend.connection != Some(connection) {
+            return;
+        }
+        friend.connection = None;
+        let name = friend.record.name.clone();
+        let mut unsent = Vec::new();
+        for (currency, account) in &mut friend.accounts {
+            account.disconnected();
+            let line = AccountId::new(key, currency);
+            self.state.accounts.touched.insert(line.clone());
+            // An account that may be old says nothing about others.
+            if account.is_recovering() {
+                continue;
+            }
+            unsent.extend(account.unsigned_requests().into_iter().map(|id| line.request(id)));
+        }
+        // The friend never saw these, so they need not wait for it.
+        for outgoing in unsent {
+            self.give_up_outgoing(&outgoing, CancelReason::Offline);
+        }
+        self.wait_for(key);
+        self.context.event(Event::FriendChanged { name });
+    }
+
+    /// A friend is away: what it has of ours, and what no `Commit` binds, waits for it only for a while.
+    pub(crate) fn wait_for(&mut self, key: PublicKey) {
+        let deadline = self.context.now.uptime_ms + self.context.environment.timing.offline_ms;
+        self.context.timers.set(Timer::Gone(key), deadline);
+    }
+
+    pub(crate) fn friend_is_gone(&mut self, key: PublicKey) {
+        let Some(friend) = self.state.accounts.friends.get(&key) else { return };
+        let mut waiting = Vec::new();
+        let known = friend.accounts.iter().filter(|(_, account)| !account.is_recovering());
+        for (currency, account) in known {
+            let outgoing = uncommitted(account).into_iter().filter(|(direction, _)| *direction == Direction::Outgoing);
+            waiting.extend(outgoing.map(|(_, id)| AccountId::new(key, currency).request(id)));
+        }
+        for outgoing in waiting {
+            self.give_up_outgoing(&outgoing, CancelReason::Offline);
+        }
+    }
+
+    pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
+        let friend = self.state.accounts.friends.get(&key);
+        friend.is_some_and(|friend| friend.connection == Some(connection))
+    }
+
+    pub(crate) fn resumed(&mut self, key: PublicKey, connection: ConnectionId, resume: Resume) {
+        if !self.is_current(key, connection) {
+            return;
+        }
+        self.remember_account(key, &resume);
+        let line = AccountId::new(key, &resume.currency);
+        let Some(account) = self.state.accounts.account_mut(&line) else { return };
+        let environment = &*self.context.environment;
+        let shown = |account: &Account| account.negotiation().theirs.as_ref().map(Verified::hash);
+        let before = shown(account);
+        let outcome = account.handle_resume(resume, &*environment.signer, &*environment.verifier);
+        // The friend's owner may have added us over this connection: it knew no account when it heard our terms.
+        let is_added = account.epoch().is_none() && shown(account) != before;
+        if (outcome.reply || is_added) && outcome.stopped.is_none() {
+            self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
+        }
+        for wire in outcome.resend {
+            let frame = offst_proto::friend::statement_frame(&wire);
+            self.context.outputs.push(Output::Send(key, connection, frame));
+        }
+        self.state.accounts.touched.insert(line.clone());
+        if let Some(reason) = outcome.stopped {
+            self.account_stopped(&line, reason);
+            self.show_terms(&line, connection);
+        }
+        if outcome.show_evidence {
+            self.context.outputs.push(Output::ReadEvidence(line.clone(), connection));
+        }
+        self.account_events(&line, outcome.events);
+        self.ask_for_proofs(&line, None);
+        self.friend_changed(key);
+        self.resend_backup();
+    }
+
+    /// After an account stopped, and what ended with it: our terms go out as they are now.
+    pub(crate) fn show_terms(&mut self, line: &AccountId, connection: ConnectionId) {
+        let Some(friend) = self.state.accounts.friends.draft(&line.friend) else { return };
+        let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
+        account.repropose(&*self.context.environment.signer);
+        self.context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+    }
+
+    pub(crate) fn received(&mut self, key: PublicKey, connection: ConnectionId, statement: &Verified<Statement>) {
+        if !self.is_current(key, connection) {
+            return;
+        }
+        let line = AccountId::new(key, &statement.currency);
+        let Some(account) = self.state.accounts.account_mut(&line) else { return };
+        if !account.expects(statement) {
+            return;
+        }
+        let result = account.receive(statement, &*self.context.environment.signer);
+        self.state.accounts.touched.insert(line.clone());
+        match result {
+            Ok(events) => self.account_events(&line, events),
+            Err(fault) => {
+                self.account_stopped(&line, StopReason::Fault(fault));
+                self.show_terms(&line, connection);
+            }
+        }
+    }
+
+    pub(crate) fn friend_changed(&mut self, key: PublicKey) {
+        if let Some(friend) = self.state.accounts.friends.get(&key) {
+            let name = friend.record.name.clone();
+            self.context.event(Event::FriendChanged { name });
+        }
+    }
+
+    pub(crate) fn account_events(&mut self, line: &AccountId, events: Vec<AccountEvent>) {
+        for event in events {
+            match event {
+                AccountEvent::Requested { request, refusal } => self.requested(line, *request, refusal),
+                AccountEvent::Responded(answer) => self.responded(&line.request(answer.id), answer),
+                AccountEvent::Committed(id) => self.committed(&line.request(id)),
+                AccountEvent::Aborted(id) => self.aborted(&line.request(id)),
+                AccountEvent::Collected { id, preimage } => self.collected(&line.request(id), preimage),
+                AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.request(id), reason, hop),
+                AccountEvent::LimitChanged => self.friend_changed(line.friend),
+                AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(line, &released, &dropped),
+            }
+        }
+    }
+
+    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. While this node recovers what
+    /// it has lost, it may be ours, or carried on, and waits: see relink.rs.
+    pub(crate) fn epoch_began(&mut self, line: &AccountId, released: &[RequestId], dropped: &[RequestId]) {
+        for id in released {
+            let local = self.context.local;
+            self.cancelled(&line.request(*id), CancelReason::AccountStopped, local);
+        }
+        for id in dropped {
+            self.forget_incoming(&line.request(*id));
+        }
+        let is_recovering = self.is_recovering();
+        if !is_recovering {
+            self.release_left_out(line);
+        }
+        let Some(account) = self.account(line) else { return };
+        let incoming: Vec<_> = account
+            .epoch()
+            .into_iter()
+            .flat_map(|epoch| epoch.pendings())
+            .filter(|(direction, ..)| *direction == Direction::Incoming)
+            .map(|(_, id, _)| line.request(id))
+            .collect();
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+            recovery.inherited.extend(incoming.iter().cloned());
+            recovery.is_stirred = true;
+        }
+        for key in incoming {
+            if !is_recovering && !self.is_collectable(&key) {
+                self.forget_incoming(&key);
+                self.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
+            }
+        }
+        self.friend_changed(line.friend);
+    }
+
+    /// An account stopped: what is not committed on it ends now, in this transaction, on the other accounts too.
+    pub(crate) fn account_stopped(&mut self, line: &AccountId, reason: StopReason) {
+        let name =
+            self.state.accounts.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
+        log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
+        let Some(account) = self.account(line) else { return };
+        // One that may be old says nothing about others.
+        let uncommitted = if account.is_recovering() { Vec::new() } else { uncommitted(account) };
+        for (direction, id) in uncommitted {
+            let key = line.request(id);
+            match direction {
+                Direction::Outgoing => self.give_up_outgoing(&key, CancelReason::AccountStopped),
+                Direction::Incoming => {
+                    self.forget_incoming(&key);
+                    self.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
+                }
+            }
+        }
+        self.friend_changed(line.friend);
+    }
+
+    /// Releases what a friend has asked for. The request is over on this account.
+    pub(crate) fn cancel_incoming(&mut self, incoming: &RequestRef, reason: CancelReason, hop: PublicKey) {
+        if let Some(account) = self.account(&incoming.account) {
+            // It may have ended already, together with its epoch; then there is nothing left to release.
+            let ended = account.cancel(incoming.id, reason, hop);
+            log::trace!("cancel of {} towards the buyer: {ended:?}", incoming.id);
+        }
+    }
+
+    /// Whether the friend has been connected since `since_ms` (uptime) without a break.
+    pub(crate) fn was_connected_since(&self, friend: PublicKey, since_ms: u64) -> bool {
+        self.state
+            .accounts
+            .friends
+            .get(&friend)
+            .is_some_and(|friend| friend.connection.is_some() && friend.connected_ms <= since_ms)
+    }
+}
+
+/// Requests that no signed `Commit` binds.
+fn uncommitted(account: &Account) -> Vec<(Direction, RequestId)> {
+    account
+        .epoch()
+        .into_iter()
+        .flat_map(|epoch| epoch.pendings())
+        .filter(|(direction, id, pending)| match direction {
+            Direction::Outgoing => !account.is_bound(*id),
+            Direction::Incoming => !pending.stage.is_committed(),
+        })
+        .map(|(direction, id, _)| (direction, id))
+        .collect()
+}

@@ -1,0 +1,448 @@
+//! The owner's commands: friends, relays, index servers.
+
+use crate::command::{Command, CommandId, Reply};
+use crate::funder::Batch;
+use crate::io::{Contact, Output};
+use crate::records::{Friend, FriendRecord, ServerRow, Standing, Tombstone};
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, AccountId, AccountKey, Direction, StopReason};
+use offst_proto::Currency;
+use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, RELAYS_MAX};
+use offst_proto::name::check_name;
+use offst_proto::order::NewFriend;
+use offst_proto::ticket::{FriendTicket, ServerTicket};
+use offst_rows::{Row, Table};
+use std::collections::BTreeMap;
+
+/// Most relays, and most index servers, that one node uses.
+const SERVERS_MAX: usize = 64;
+
+impl Batch<'_> {
+    pub(crate) fn command(&mut self, id: CommandId, command: Command) {
+        match command {
+            Command::CreateInvoice { amount, currency, description, expiry_ms } => {
+                self.create_invoice(id, amount, currency, description, expiry_ms);
+            }
+            Command::CancelInvoice(invoice) => self.cancel_invoice(id, invoice),
+            Command::WaitInvoice(invoice) => self.wait_invoice(id, invoice),
+            Command::Pay(order) => self.pay(id, None, *order),
+            Command::PayFor(app, order) => self.pay(id, Some(app), *order),
+            Command::Quote(order) => self.quote(id, &order),
+            Command::Clear { currency, perform } => self.clear(id, currency, perform),
+            Command::CancelPayment(payment) => self.cancel_payment(id, payment),
+            Command::RemoveFriend { name, force, forgive } => self.remove_friend(id, &name, force, forgive),
+            Command::DisableFriend { name, force } => self.disable_friend(id, &name, force),
+            Command::WriteOff { name, currency, up_to } => self.write_off(id, &name, &currency, up_to),
+            Command::PaymentStatus(_)
+            | Command::Friends
+            | Command::Relays
+            | Command::IndexServers
+            | Command::Contact
+            | Command::KeyReplacements
+            | Command::Budgets(_) => {
+                let reply = self.report(&command);
+                self.context.reply(id, reply);
+            }
+            command => {
+                let reply = match self.configure(command) {
+                    Ok(()) => Reply::Done,
+                    Err(sentence) => Reply::Refused(sentence),
+                };
+                self.context.reply(id, reply);
+            }
+        }
+    }
+
+    fn configure(&mut self, command: Command) -> Result<(), String> {
+        match command {
+            Command::AddRelay(name, ticket) => {
+                add_server(&mut self.state.owner.relays, &name, ticket, "relay")?;
+                self.give_out_relays();
+            }
+            Command::RemoveRelay(name) => {
+                self.state.owner.relays.remove(&name).ok_or_else(|| no_server("relay", &name))?;
+                self.give_out_relays();
+            }
+            Command::AddIndex(name, ticket) => {
+                add_server(&mut self.state.owner.index_servers, &name, ticket, "index server")?;
+                self.give_out_index_servers();
+            }
+            Command::RemoveIndex(name) => {
+                self.state.owner.index_servers.remove(&name).ok_or_else(|| no_server("index server", &name))?;
+                self.give_out_index_servers();
+            }
+            Command::AddFriend(new) => self.add_friend(*new)?,
+            Command::RenameFriend(name, to) => self.rename_friend(&name, to)?,
+            Command::EnableFriend(name) => self.enable_friend(&name)?,
+            Command::SetFriendOpen(name, currency, open) => self.friend_account(&name, &currency)?.set_open(open),
+            Command::SetFriendMaxDebt(name, currency, limit) => {
+                self.friend_account(&name, &currency)?.set_limit(limit.min(AMOUNT_MAX));
+            }
+            Command::SetFriendRate(name, currency, rate) => {
+                if rate.add > AMOUNT_MAX {
+                    return Err("the flat part of the rate is above the largest amount, 2^96".into());
+                }
+                self.friend_account(&name, &currency)?;
+                let key = self.state.accounts.names[&name];
+                let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
+                friend.record.rates.insert(currency, rate);
+            }
+            Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
+            Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,
+            Command::ReplaceFriendKey(name, ticket) => self.replace_friend_key(&name, ticket)?,
+            Command::SetAutoClear(on) => self.set_auto_clear(on),
+            Command::SetAutoWriteOff(name, currency, up_to) => self.set_auto_write_off(&name, &currency, up_to)?,
+            _ => unreachable!("handled by its own function"),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn friend_key(&self, name: &str) -> Result<PublicKey, String> {
+        self.state.accounts.names.get(name).copied().ok_or_else(|| no_friend(name))
+    }
+
+    pub(crate) fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
+        let key = self.friend_key(name)?;
+        self.account(&AccountId::new(key, currency))
+            .ok_or_else(|| format!("there is no account in {currency} with \"{name}\""))
+    }
+
+    pub(crate) fn give_out_relays(&mut self) {
+        self.context
+            .outputs
+            .push(Output::Relays(self.state.owner.relays.values().map(|relay| relay.ticket().clone()).collect()));
+    }
+
+    pub(crate) fn give_out_index_servers(&mut self) {
+        self.context.outputs.push(Output::IndexServers(
+            self.state.owner.index_servers.values().map(|server| server.ticket().clone()).collect(),
+        ));
+    }
+
+    pub(crate) fn give_out_contact(&mut self, key: PublicKey) {
+        let contact = self
+            .state
+            .accounts
+            .friends
+            .get(&key)
+            .filter(|friend| friend.record.standing != Standing::Disabled)
+            .map(|friend| Contact { relays: friend.record.relays.clone(), address: friend.record.address.clone() });
+        self.context.outputs.push(Output::Contact(key, contact));
+    }
+
+    fn add_friend(&mut self, new: NewFriend) -> Result<(), String> {
+        check_name(&new.name)?;
+        let key = new.ticket.public_key;
+        if key == self.context.local {
+            return Err("this is the node's own ticket: a friend is somebody else".into());
+        }
+        self.check_not_replaced(&key)?;
+        let floor = self.floor(&AccountId::new(key, &new.currency));
+        if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
+            return Err("balance and max debt must be at most 2^96".into());
+        }
+        if new.ticket.relays.len() > RELAYS_MAX {
+            return Err(format!("a friend has at most {RELAYS_MAX} relays"));
+        }
+        if let Some(other) = self.state.accounts.names.get(&new.name)
+            && *other != key
+        {
+            return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
+        }
+        // Its node shows what both have signed. An Opening would contradict it.
+        let forgotten = self.forgotten_account(&AccountId::new(key, &new.currency), new.max_debt, new.open);
+        if forgotten.is_some() && new.balance != 0 {
+            let sentence = "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
+                            balance of 0";
+            return Err(sentence.into());
+        }
+        if let Some(friend) = self.state.accounts.friends.get(&key) {
+            check_further_account(friend, &new)?;
+        }
+        let friend = self.state.accounts.friends.entry(key, || {
+            self.state.accounts.names.insert(new.name.clone(), key);
+            Friend::new(FriendRecord {
+                name: new.name,
+                relays: new.ticket.relays,
+                address: new.ticket.address,
+                standing: Standing::Enabled,
+                rates: BTreeMap::new(),
+                auto_write_offs: BTreeMap::new(),
+            })
+        });
+        let line = AccountId::new(key, &new.currency);
+        let account_key = AccountKey { local: self.context.local, remote: key, currency: new.currency.clone() };
+        let signer = &*self.context.environment.signer;
+        let account =
+            forgotten.unwrap_or_else(|| Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer));
+        if let Some(connection) = friend.connection {
+            self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
+        }
+        friend.accounts.insert(new.currency, account);
+        self.state.accounts.touched.insert(line);
+        self.give_out_contact(key);
+        Ok(())
+    }
+
+    fn rename_friend(&mut self, name: &str, to: String) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        check_name(&to)?;
+        if self.state.accounts.names.contains_key(&to) {
+            return Err(format!("a friend is named \"{to}\" already: choose another name"));
+        }
+        self.state.accounts.names.remove(name);
+        self.state.accounts.names.insert(to.clone(), key);
+        self.state.accounts.friends.get_mut(&key).expect("names and friends agree").record.name = to;
+        Ok(())
+    }
+
+    fn enable_friend(&mut self, name: &str) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        if self.state.accounts.friends[&key].record.standing == Standing::Enabled {
+            return Ok(());
+        }
+        self.set_standing(key, Standing::Enabled);
+        self.recover_left_out(key);
+        self.give_out_contact(key);
+        self.refuse_drain_waiters(key, &format!("\"{name}\" was enabled again in the meantime"));
+        Ok(())
+    }
+
+    fn set_standing(&mut self, key: PublicKey, standing: Standing) {
+        if self.state.accounts.friends[&key].record.standing == standing {
+            return;
+        }
+        let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
+        friend.record.standing = standing;
+        self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
+    }
+
+    fn set_friend_contact(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
+        let key = self.friend_key(name)?;
+        if ticket.relays.len() > RELAYS_MAX {
+            return Err(format!("a friend has at most {RELAYS_MAX} relays"));
+        }
+        if ticket.public_key != key {
+            return Err(format!("the ticket has another key than \"{name}\": it is somebody else's"));
+        }
+        let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
+        friend.record.relays = ticket.relays;
+        friend.record.address = ticket.address;
+        self.give_out_contact(key);
+        Ok(())
+    }
+
+    fn disable_friend(&mut self, id: CommandId, name: &str, force: bool) {
+        match self.friend_key(name) {
+            Ok(key) => self.drain(id, key, Standing::Disabling, force),
+            Err(sentence) => self.context.reply(id, Reply::Refused(sentence)),
+        }
+    }
+
+    fn remove_friend(&mut self, id: CommandId, name: &str, force: bool, forgive: bool) {
+        let key = match self.friend_key(name) {
+            Ok(key) => key,
+            Err(sentence) => return self.context.reply(id, Reply::Refused(sentence)),
+        };
+        if let Some(owed) = self.owed(key).filter(|_| !forgive) {
+            let sentence = format!("the balance with \"{name}\" is not 0 ({owed}): settle it first, or give --forgive");
+            return self.context.reply(id, Reply::Refused(sentence));
+        }
+        self.drain(id, key, Standing::Removing { forgives: forgive }, force);
+    }
+
+    /// What would be forgotten with a friend: its balances other than 0, in words.
+    fn owed(&self, key: PublicKey) -> Option<String> {
+        let accounts = self.state.accounts.friends[&key].accounts.iter();
+        let owed: Vec<_> = accounts
+            .filter_map(|(currency, account)| {
+                // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each
+                // other.
+                let balance = account.settled_terms().balance;
+                if account.is_recovering() {
+                    Some(format!("not known in {currency}, until its node has shown the account"))
+                } else {
+                    (balance != 0).then(|| format!("{balance} in {currency}"))
+                }
+            })
+            .collect();
+        (!owed.is_empty()).then(|| owed.join(", "))
+    }
+
+    fn drain(&mut self, id: CommandId, key: PublicKey, standing: Standing, force: bool) {
+        if self.state.accounts.friends[&key].record.standing == Standing::Disabled && standing == Standing::Disabling {
+            return self.context.reply(id, Reply::Done);
+        }
+        if self.state.accounts.friends[&key].record.standing != standing {
+            let sentence = "the friend is being removed or disabled by a later command";
+            self.refuse_drain_waiters(key, sentence);
+        }
+        self.set_standing(key, standing);
+        self.state.owner.drain_waiters.entry(key).or_default().push(id);
+        if force {
+            self.end_drain(key);
+        }
+    }
+
+    /// Answers commands whose drain was called off.
+    pub(crate) fn refuse_drain_waiters(&mut self, key: PublicKey, sentence: &str) {
+        for id in self.state.owner.drain_waiters.remove(&key).unwrap_or_default() {
+            self.context.reply(id, Reply::Refused(sentence.to_owned()));
+        }
+    }
+
+    /// Stops friends that are to be disabled or removed and have nothing pending any more.
+    pub(crate) fn end_drains(&mut self) {
+        let touched: Vec<PublicKey> = self.state.accounts.touched.iter().map(|line| line.friend).collect();
+        for key in touched {
+            let Some(friend) = self.state.accounts.friends.get(&key) else { continue };
+            let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. });
+            let is_drained = friend.accounts.values().all(|account| {
+                let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
+                // What has ended here waits only for the next epoch; what our first Opening offers has not ended.
+                let is_empty = pendings
+                    .all(|(direction, id, _)| direction == Direction::Incoming && account.has_claimed(id))
+                    && (account.epoch().is_some() || account.settled_terms().continuing.is_empty());
+                // On an account that has stopped already nobody acknowledges anything any more.
+                is_empty && (account.ends_are_known() || account.active().is_none())
+            });
+            if is_draining && is_drained {
+                self.end_drain(key);
+            }
+        }
+    }
+
+    fn end_drain(&mut self, key: PublicKey) {
+        let lines: Vec<_> =
+            self.state.accounts.friends[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
+        for line in &lines {
+            let signer = &*self.context.environment.signer;
+            let friend = self.state.accounts.friends.draft(&key).expect("looked above");
+            friend.accounts.get_mut(&line.currency).expect("listed above").stop(StopReason::Owner, signer);
+            self.account_stopped(line, StopReason::Owner);
+        }
+        let standing = self.state.accounts.friends[&key].record.standing;
+        let forgives = standing == Standing::Removing { forgives: true };
+        // Payments that ended since the owner asked may have left a balance. It waits for another decision.
+        let owed = self.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
+        if let Some(owed) = &owed {
+            let name = &self.state.accounts.friends[&key].record.name;
+            let sentence = format!(
+                "\"{name}\" is disabled and not removed, because what was under way has left a balance that is not 0 \
+                 ({owed}): `enable-friend` goes on with it, so that it can be settled; `remove-friend --forgive` removes it"
+            );
+            log::warn!("{sentence}");
+            self.refuse_drain_waiters(key, &sentence);
+        }
+        if matches!(standing, Standing::Removing { .. }) && owed.is_none() {
+            for line in lines {
+                // What is still committed is lost to this side: the owner has chosen not to wait.
+                let left = self.forget_account(&line);
+                log::warn!("an account in {} was removed with {left} requests pending", line.currency);
+            }
+            let friend = self.state.accounts.friends.remove(&key).expect("looked above");
+            self.state.accounts.names.remove(&friend.record.name);
+            self.state.recovery.peer_backups.insert(key, None);
+            if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+                recovery.is_stirred = true;
+            }
+            self.give_out_contact(key);
+        } else {
+            self.disable_at_once(key);
+        }
+        for id in self.state.owner.drain_waiters.remove(&key).unwrap_or_default() {
+            self.context.reply(id, Reply::Done);
+        }
+    }
+
+    /// Drops the connection to a friend, and makes none any more.
+    pub(crate) fn disable_at_once(&mut self, key: PublicKey) {
+        let friend = self.state.accounts.friends.get_mut(&key).expect("the caller has looked");
+        friend.record.standing = Standing::Disabled;
+        friend.connection = None;
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+            recovery.is_stirred = true;
+        }
+        for account in friend.accounts.values_mut() {
+            account.disconnected();
+        }
+        self.give_out_contact(key);
+    }
+
+    /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.
+    fn forget_account(&mut self, line: &AccountId) -> usize {
+        let friend = self.state.accounts.friends.draft(&line.friend).expect("the caller has looked");
+        let mut account = friend.accounts.remove(&line.currency).expect("the caller has looked");
+        // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is over.
+        let epoch = if account.is_recovering() { Some(self.context.now.unix_ms) } else { None };
+        if let Some(epoch) = epoch.max(account.newest_epoch()) {
+            self.state.accounts.tombstones.insert(line.clone(), Tombstone { epoch });
+        }
+        self.state.accounts.account_rows.extend(account.remove_rows());
+        let pendings: Vec<_> = account
+            .epoch()
+            .into_iter()
+            .flat_map(|epoch| epoch.pendings())
+            .map(|(direction, id, _)| (direction, line.request(id)))
+            .collect();
+        for (direction, key) in &pendings {
+            match direction {
+                // The upstream is released: this friend will never collect from us again.
+                Direction::Outgoing => {
+                    let local = self.context.local;
+                    self.cancelled(key, offst_proto::payment::CancelReason::AccountStopped, local);
+                }
+                Direction::Incoming => self.forget_incoming(key),
+            }
+        }
+        self.release_left_out(line);
+        pendings.len()
+    }
+}
+
+/// Whether a friend that is known can get the account that is asked for.
+fn check_further_account(friend: &Friend, new: &NewFriend) -> Result<(), String> {
+    let NewFriend { name, currency, .. } = new;
+    if friend.record.name != *name {
+        return Err(format!("this friend is named \"{}\" already", friend.record.name));
+    }
+    if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
+        return Err(format!("\"{name}\" is just being disabled or removed: wait until it is done"));
+    }
+    if friend.accounts.contains_key(currency) {
+        return Err(format!("there is an account in {currency} with \"{name}\" already"));
+    }
+    if friend.accounts.len() >= CURRENCIES_MAX {
+        return Err(format!("there are {CURRENCIES_MAX} accounts with \"{name}\", no more fit"));
+    }
+    Ok(())
+}
+
+fn add_server<T: Row<Key = String> + ServerRow>(
+    servers: &mut Table<T>,
+    name: &str,
+    ticket: ServerTicket,
+    what: &str,
+) -> Result<(), String> {
+    check_name(name)?;
+    if servers.contains_key(&name.to_owned()) {
+        return Err(format!("the name \"{name}\" is taken by another {what}: choose another name, or remove it first"));
+    }
+    if let Some((other, _)) = servers.iter().find(|(_, known)| known.ticket().public_key == ticket.public_key) {
+        return Err(format!("this {what} is configured already, under the name \"{other}\""));
+    }
+    if servers.len() >= SERVERS_MAX {
+        return Err(format!("{SERVERS_MAX} {what}s are configured, no more fit: remove one first"));
+    }
+    servers.insert(name.to_owned(), T::of(ticket));
+    Ok(())
+}
+
+fn no_server(what: &str, name: &str) -> String {
+    let list = if what == "relay" { "relays" } else { "index" };
+    format!("there is no {what} named \"{name}\": see `info {list}`")
+}
+
+fn no_friend(name: &str) -> String {
+    format!("there is no friend named \"{name}\": see `info friends`")
+}

@@ -1,0 +1,197 @@
+//! A friend who has lost its key goes on under another one (`replace-friend-key`, protocol section 1).
+//!
+//! ```text
+//! accounts with the lost key:  stopped -> uncommitted requests given up -> closed for ever; their rows stay as evidence
+//! accounts with the successor: first Opening = balance, and the requests that we have committed
+//! ```
+//!
+//! All of it is one transaction, together with a record that we sign. The friend agrees by its own Opening; until then nothing
+//! that we have committed is released, because the friend may accept our Opening at any time. What the *friend* has committed
+//! and is still on its way could not be collected under the lost key any more: the owner has to wait for it.
+
+use crate::funder::Batch;
+use crate::records::{Circle, Friend, FriendRecord, Origin, Replacement, Standing, Tombstone};
+use crate::timers::Timer;
+use offst_crypto::PublicKey;
+use offst_ledger::{AccountId, Direction, StopReason};
+use offst_proto::key_replacement::{KeyReplacement, ReplacedAccount};
+use offst_proto::limits::RELAYS_MAX;
+use offst_proto::payment::CancelReason;
+use offst_proto::ticket::FriendTicket;
+use offst_proto::{RequestId, Verified};
+
+impl Batch<'_> {
+    pub(crate) fn replace_friend_key(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
+        let lost = self.friend_key(name)?;
+        let successor = ticket.public_key;
+        self.check_succession(name, lost, &ticket)?;
+        let lines: Vec<_> =
+            self.state.accounts.friends[&lost].accounts.keys().map(|currency| AccountId::new(lost, currency)).collect();
+        for line in &lines {
+            let friend = self.state.accounts.friends.draft(&lost).expect("looked above");
+            friend
+                .accounts
+                .get_mut(&line.currency)
+                .expect("listed above")
+                .stop(StopReason::Owner, &*self.context.environment.signer);
+            self.account_stopped(line, StopReason::Owner);
+        }
+        let record = &self.state.accounts.friends[&lost].record;
+        let record = FriendRecord { relays: ticket.relays, address: ticket.address, ..record.clone() };
+        self.state.accounts.names.insert(name.to_owned(), successor);
+        self.state.accounts.friends.insert(successor, Friend::new(record));
+        let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
+        self.state.accounts.friends.remove(&lost);
+        self.hand_over_holds(lost, successor);
+        let is_loaded = self.state.forwarding.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
+        assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
+        self.context.timers.clear(&Timer::Gone(lost));
+        self.state.recovery.peer_backups.insert(lost, None);
+        self.refuse_drain_waiters(lost, &format!("the key of \"{name}\" was replaced in the meantime"));
+        let replacement =
+            KeyReplacement { author: self.context.local, lost, successor, time_ms: self.context.now.unix_ms, accounts };
+        log::warn!("\"{name}\" goes on under the key {successor}; {lost} is never accepted again");
+        let replacement = Verified::sign(replacement, &*self.context.environment.signer);
+        self.state.accounts.replacements.insert(lost, Replacement(replacement));
+        self.give_out_contact(lost);
+        self.give_out_contact(successor);
+        self.friend_changed(successor);
+        Ok(())
+    }
+
+    fn check_succession(&self, name: &str, lost: PublicKey, ticket: &FriendTicket) -> Result<(), String> {
+        let successor = ticket.public_key;
+        if successor == lost {
+            return Err(format!(
+                "the ticket has the key that \"{name}\" has already: `set-friend-relays` tells where it is reached"
+            ));
+        }
+        if successor == self.context.local {
+            return Err("this is the node's own ticket: a friend is somebody else".into());
+        }
+        if let Some(other) = self.state.accounts.friends.get(&successor) {
+            return Err(format!("the ticket is that of another friend, \"{}\"", other.record.name));
+        }
+        self.check_not_replaced(&successor)?;
+        if ticket.relays.len() > RELAYS_MAX {
+            return Err(format!("a friend has at most {RELAYS_MAX} relays"));
+        }
+        let friend = &self.state.accounts.friends[&lost];
+        if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
+            return Err(format!(
+                "\"{name}\" is just being disabled or removed: wait until it is done, or give --force there"
+            ));
+        }
+        for account in friend.accounts.values() {
+            if account.is_recovering() {
+                return Err(format!(
+                    "this node recovers what it has lost, and only the lost key of \"{name}\" could show the account: remove \
+                     \"{name}\" and add the new ticket, with the balance that both of you know"
+                ));
+            }
+            let underway = account
+                .epoch()
+                .into_iter()
+                .flat_map(|epoch| epoch.pendings())
+                .filter(|(direction, id, pending)| {
+                    // What has ended here since the friend lost its disk goes over as a part of the balance.
+                    let is_open = pending.stage.is_committed() && !account.has_claimed(*id);
+                    *direction == Direction::Incoming && is_open
+                })
+                .count();
+            if underway > 0 {
+                return Err(format!(
+                    "{underway} payments that \"{name}\" has committed are still on their way to their sellers: try again \
+                     when they have ended (see `info friends`: RPD is 0 then). Those that come back to \"{name}\" itself end \
+                     when the friend before it has replaced its key; if each waits for the other, one of you removes \
+                     \"{name}\" by force and adds the new ticket with the balance"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that was lost may be in anybody's hands.
+    pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
+        let Some(Replacement(replacement)) = self.state.accounts.replacements.get(key) else {
+            return Ok(());
+        };
+        let friend = self.state.accounts.friends.get(&replacement.successor);
+        let successor = friend.map_or_else(|| replacement.successor.to_string(), |friend| friend.record.name.clone());
+        Err(format!("this key was lost, and was replaced by that of \"{successor}\": it cannot be used again"))
+    }
+
+    /// Opens the account with the successor, and hands over what continues on it.
+    fn carry_over(&mut self, from: &AccountId, successor: PublicKey) -> ReplacedAccount {
+        let to = AccountId::new(successor, &from.currency);
+        let floor = self.floor(&to);
+        let friend = self.state.accounts.friends.draft(&from.friend).expect("the caller has looked");
+        let mut account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
+        let successor_account = account.continued_with(successor, floor, &*self.context.environment.signer);
+        if let Some(epoch) = account.newest_epoch() {
+            self.state.accounts.tombstones.insert(from.clone(), Tombstone { epoch });
+        }
+        // Its rows stay as evidence, and the newest that the lost key has signed may have come in this very batch.
+        self.state.accounts.account_rows.extend(account.take_changes());
+        let mine = successor_account.negotiation().mine.as_ref().expect("it opens with one");
+        let (balance, opening) = (mine.balance, mine.hash());
+        let continuing: Vec<_> = mine.continuing.iter().map(|request| request.id).collect();
+        let heir = self.state.accounts.friends.draft(&successor).expect("the caller has made it");
+        heir.accounts.insert(from.currency.clone(), successor_account);
+        self.state.accounts.touched.extend([from.clone(), to.clone()]);
+        for id in continuing {
+            self.hand_over(from, &to, id);
+        }
+        let epoch = account.epoch();
+        ReplacedAccount {
+            currency: from.currency.clone(),
+            balance,
+            epoch: epoch.map(|epoch| epoch.number),
+            own_seq: epoch.map_or(0, |epoch| epoch.mine.seq),
+            other_seq: epoch.map_or(0, |epoch| epoch.theirs.seq),
+            opening,
+        }
+    }
+
+    /// A request that we have committed goes on over the successor's account.
+    fn hand_over(&mut self, from: &AccountId, to: &AccountId, id: RequestId) {
+        let (old, new) = (from.request(id), to.request(id));
+        self.hand_over_write_off(&old, new.clone());
+        let Some(origin) = self.state.origins.remove(&old) else { return };
+        match &origin {
+            Origin::Forward(upstream) => {
+                let incoming = old.at(*upstream);
+                let forward = self.state.forwarding.forwards.get_mut(&incoming).expect("its origin names it");
+                forward.to = to.friend;
+                let amount = forward.amount;
+                self.unload_lane(&Self::lane(&incoming, from.friend), amount);
+                self.load_lane(Self::lane(&incoming, to.friend), amount);
+            }
+            Origin::Payment(payment) => {
+                let record = self.state.payments.payments.get_mut(payment).expect("its origin names it");
+                if let Some(first) = record.parts.get_mut(&id).and_then(|part| part.route.first_mut()) {
+                    *first = to.friend;
+                }
+                if record.circle == Some(Circle::Rebalance(from.friend)) {
+                    record.circle = Some(Circle::Rebalance(to.friend));
+                }
+            }
+        }
+        self.context.timers.clear(&Timer::Overdue(old));
+        self.state.origins.insert(new.clone(), origin);
+        self.commit_was_signed(&new);
+    }
+
+    /// Requests of ours that bound us on an account, and that are not on it any more: terms were agreed on that leave them out,
+    /// or the account is gone.
+    pub(crate) fn release_left_out(&mut self, line: &AccountId) {
+        let of_line: Vec<_> = self.state.origins.range(line.requests()).map(|(outgoing, _)| outgoing.clone()).collect();
+        let local = self.context.local;
+        for outgoing in of_line {
+            if self.outgoing_at(&outgoing).is_none() {
+                self.cancelled(&outgoing, CancelReason::AccountStopped, local);
+            }
+        }
+        self.drop_ended_write_offs(Some(line));
+    }
+}

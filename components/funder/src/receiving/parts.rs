@@ -1,0 +1,361 @@
+//! Being paid: invoices, and the requests that end here (protocol section 2).
+//!
+//! Parts of one payment form a group. The destination collects when the committed parts of one group add up exactly to what
+//! they say is paid, all in one transaction, and an invoice once for ever. When the time of the group ends before, all
+//! its parts are cancelled.
+
+use crate::command::{CommandId, Reply};
+use crate::funder::Batch;
+use crate::journal::{JournalKey, ReceivedPayment};
+use crate::records::{Arrival, InvoiceRecord};
+use crate::timers::Timer;
+use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
+use offst_ledger::{Pending, RequestRef};
+use offst_proto::invoice::Invoice;
+use offst_proto::limits::PARTS_MAX;
+use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, preimage, verify_proof};
+use offst_proto::report::{Event, InvoiceStatus, ReceivedReport};
+use offst_proto::statement::{Answer, Request};
+use offst_proto::{Currency, InvoiceId, PaymentId, Verified};
+use std::collections::BTreeSet;
+
+/// Most invoices that are open at one time.
+const INVOICES_MAX: usize = 100_000;
+/// Most commands that wait for one invoice, or for one payment: callers that have gone must not pile up.
+pub(crate) const WAITERS_MAX: usize = 64;
+/// What the oldest of too many waiting commands is told.
+pub(crate) const TOO_MANY_WAIT: &str = "too many others wait for the same: ask again";
+
+/// Parts with the same key may be collected together. Ids of payments are chosen by strangers, so everything that the parts
+/// must have in common is in the key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupKey {
+    // The order of the fields makes the groups of one invoice neighbours.
+    pub(crate) invoice_id: Option<InvoiceId>,
+    pub(crate) total: u128,
+    pub(crate) payment_id: PaymentId,
+    pub(crate) currency: Currency,
+}
+
+/// The parts of one payment to us.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) parts: BTreeSet<RequestRef>,
+}
+
+impl Arrival {
+    pub(crate) fn group(&self, currency: &Currency) -> GroupKey {
+        GroupKey {
+            payment_id: self.payment_id,
+            invoice_id: self.invoice_id,
+            currency: currency.clone(),
+            total: self.total,
+        }
+    }
+
+    fn terms(&self, incoming: &RequestRef, destination: offst_crypto::PublicKey) -> PartTerms {
+        PartTerms {
+            request_id: incoming.id,
+            payment_id: self.payment_id,
+            invoice_id: self.invoice_id,
+            destination,
+            currency: incoming.account.currency.clone(),
+            amount: self.amount,
+            total: self.total,
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Makes an invoice.
+    pub(crate) fn create_invoice(
+        &mut self,
+        command: CommandId,
+        amount: u128,
+        currency: Currency,
+        description: String,
+        expiry_ms: Option<u64>,
+    ) {
+        if self.state.receiving.invoices.len() >= INVOICES_MAX {
+            let sentence = format!("{INVOICES_MAX} invoices are open, no more fit: cancel some, or let them expire");
+            return self.context.reply(command, Reply::Refused(sentence));
+        }
+        let random = &mut *self.context.environment.random;
+        let invoice = Invoice {
+            id: InvoiceId::random(random),
+            destination: self.context.local,
+            currency,
+            amount,
+            description,
+            expires_ms: expiry_ms.map(|expiry| self.context.now.unix_ms.saturating_add(expiry)),
+            secret: Secret::from_bytes(random.array()),
+        };
+        if let Err(error) = invoice.check_fields() {
+            return self.context.reply(command, Reply::Refused(format!("the invoice was not made: {error}")));
+        }
+        let invoice = Verified::sign(invoice, &*self.context.environment.signer);
+        if let Some(expiry) = expiry_ms {
+            self.context.timers.set(Timer::Invoice(invoice.id), self.context.now.uptime_ms.saturating_add(expiry));
+        }
+        let created_ms = self.invoice_time();
+        let record = InvoiceRecord { invoice: invoice.clone(), status: InvoiceStatus::Open, created_ms };
+        self.state.receiving.invoices.insert(invoice.id, record);
+        self.context.reply(command, Reply::Invoice(invoice));
+    }
+
+    /// An invoice that can be paid, or that has ended of late.
+    fn any_invoice(&self, id: InvoiceId) -> Option<&InvoiceRecord> {
+        self.state.receiving.invoices.get(&id).or_else(|| self.state.receiving.ended_invoices.get(&id))
+    }
+
+    /// Takes an invoice back, unless it was paid.
+    pub(crate) fn cancel_invoice(&mut self, command: CommandId, id: InvoiceId) {
+        match self.state.receiving.invoices.get(&id) {
+            Some(record) if record.status == InvoiceStatus::Open => {
+                self.close_invoice(id, InvoiceStatus::Cancelled);
+                self.context.reply(command, Reply::Done);
+            }
+            Some(_) | None => self.context.reply(command, Reply::Unknown),
+        }
+    }
+
+    /// Answers when the invoice is not open any more.
+    pub(crate) fn wait_invoice(&mut self, command: CommandId, id: InvoiceId) {
+        match self.any_invoice(id) {
+            Some(record) if record.status == InvoiceStatus::Open => {
+                let waiters = self.state.receiving.invoice_waiters.entry(id).or_default();
+                waiters.push(command);
+                if waiters.len() > WAITERS_MAX {
+                    let oldest = waiters.remove(0);
+                    self.context.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
+                }
+            }
+            Some(record) => {
+                let status = record.status;
+                self.context.reply(command, Reply::InvoiceStatus(status));
+            }
+            None => self.context.reply(command, Reply::Unknown),
+        }
+    }
+
+    pub(crate) fn invoice_expired(&mut self, id: InvoiceId) {
+        if self.state.receiving.invoices.get(&id).is_some_and(|record| record.status == InvoiceStatus::Open) {
+            self.close_invoice(id, InvoiceStatus::Expired);
+        }
+    }
+
+    pub(crate) fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
+        let record = self.state.receiving.invoices.get_mut(&id).expect("the caller has looked");
+        record.status = status;
+        self.context.timers.clear(&Timer::Invoice(id));
+        let reason = match status {
+            InvoiceStatus::Paid => CancelReason::AlreadyPaid,
+            InvoiceStatus::Expired => CancelReason::InvoiceExpired,
+            InvoiceStatus::Cancelled | InvoiceStatus::Open => CancelReason::UnknownInvoice,
+        };
+        let first = GroupKey {
+            invoice_id: Some(id),
+            total: 0,
+            payment_id: PaymentId::from_bytes([0; 16]),
+            currency: record.invoice.currency.clone(),
+        };
+        let parts: Vec<_> = self
+            .state
+            .receiving
+            .groups
+            .range(first..)
+            .take_while(|(key, _)| key.invoice_id == Some(id))
+            .flat_map(|(_, group)| group.parts.iter().cloned())
+            .collect();
+        for incoming in parts {
+            self.remove_arrival(&incoming);
+            self.cancel_incoming(&incoming, reason, self.context.local);
+        }
+        for command in self.state.receiving.invoice_waiters.remove(&id).unwrap_or_default() {
+            self.context.reply(command, Reply::InvoiceStatus(status));
+        }
+        self.context.event(Event::InvoiceChanged { invoice_id: id, status });
+    }
+
+    /// Whether a part may pay what it says it pays: an invoice of ours that can still be paid, or none.
+    fn check_purpose(&self, terms: &PartTerms, proof: &Mac) -> Result<(), CancelReason> {
+        let Some(id) = terms.invoice_id else {
+            return if *proof == NO_PROOF { Ok(()) } else { Err(CancelReason::BadProof) };
+        };
+        let InvoiceRecord { invoice, status, created_ms } = self.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
+        // First: whoever only knows the id does not learn how the invoice stands.
+        if !verify_proof(&invoice.secret, terms, proof) {
+            return Err(CancelReason::BadProof);
+        }
+        match status {
+            InvoiceStatus::Paid => return Err(CancelReason::AlreadyPaid),
+            InvoiceStatus::Cancelled => return Err(CancelReason::UnknownInvoice),
+            InvoiceStatus::Expired => return Err(CancelReason::InvoiceExpired),
+            InvoiceStatus::Open if invoice.is_expired(self.context.now.unix_ms) => {
+                return Err(CancelReason::InvoiceExpired);
+            }
+            InvoiceStatus::Open if self.may_be_paid_already(*created_ms) => return Err(CancelReason::Busy),
+            InvoiceStatus::Open => {}
+        }
+        if invoice.amount != terms.total || invoice.currency != terms.currency {
+            return Err(CancelReason::Amount);
+        }
+        Ok(())
+    }
+
+    /// A request ends here: we answer with a lock, or refuse.
+    pub(crate) fn arrived(&mut self, incoming: &RequestRef, request: &Request) -> Result<(), CancelReason> {
+        let currency = &incoming.account.currency;
+        let terms = request.terms(self.context.local, currency);
+        if request.fees_left != 0 {
+            return Err(CancelReason::Fee);
+        }
+        if request.amount == 0 || request.amount > request.total {
+            return Err(CancelReason::Amount);
+        }
+        self.check_purpose(&terms, &request.proof)?;
+        self.check_homecoming(incoming, request)?;
+        let patience_ms = request
+            .patience_ms
+            .checked_sub(self.context.environment.timing.patience_step_ms)
+            .filter(|patience| *patience > 0)
+            .ok_or(CancelReason::Timeout)?;
+        let arrival = Arrival {
+            payment_id: request.payment_id,
+            invoice_id: request.invoice_id,
+            amount: request.amount,
+            total: request.total,
+            patience_ms,
+        };
+        let group = arrival.group(currency);
+        let is_full = |group: &Group| group.parts.len() >= 2 * PARTS_MAX;
+        if self.state.receiving.groups.get(&group).is_some_and(is_full) {
+            return Err(CancelReason::Busy);
+        }
+        let signer = &*self.context.environment.signer;
+        let lock = preimage(signer, &terms).lock();
+        let nonce = Nonce::from_bytes(self.context.environment.random.array());
+        let response = Verified::sign(Response { terms, nonce, lock }, &*self.context.environment.signer);
+        let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
+        let account = self.account(&incoming.account).expect("the request came over this account");
+        account.respond(answer).expect("the request has just come");
+        self.add_to_group(incoming, &arrival);
+        self.state.receiving.arrivals.insert(incoming.clone(), arrival);
+        Ok(())
+    }
+
+    /// Puts an arrival into its group and starts the group's time with its first part.
+    pub(crate) fn add_to_group(&mut self, incoming: &RequestRef, arrival: &Arrival) {
+        let key = arrival.group(&incoming.account.currency);
+        self.state.receiving.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
+        self.context.timers.set_if_none(Timer::Group(key), self.context.now.uptime_ms + arrival.patience_ms);
+    }
+
+    pub(crate) fn remove_arrival(&mut self, incoming: &RequestRef) -> Option<Arrival> {
+        let arrival = self.state.receiving.arrivals.remove(incoming)?;
+        let key = arrival.group(&incoming.account.currency);
+        let group = self.state.receiving.groups.get_mut(&key).expect("every arrival is in its group");
+        group.parts.remove(incoming);
+        if group.parts.is_empty() {
+            self.state.receiving.groups.remove(&key);
+            self.context.timers.clear(&Timer::Group(key));
+        }
+        Some(arrival)
+    }
+
+    /// A part was committed: when all are, they are collected together.
+    pub(crate) fn arrival_committed(&mut self, incoming: &RequestRef) {
+        let key = self.state.receiving.arrivals[incoming].group(&incoming.account.currency);
+        let parts: Vec<RequestRef> = self.state.receiving.groups[&key].parts.iter().cloned().collect();
+        let committed: Vec<&RequestRef> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
+        let sum =
+            committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.receiving.arrivals[*part].amount));
+        match sum.map(|sum| sum.cmp(&key.total)) {
+            Some(std::cmp::Ordering::Less) => {}
+            Some(std::cmp::Ordering::Equal) => {
+                let committed: Vec<RequestRef> = committed.into_iter().cloned().collect();
+                self.collect_group(&key, &committed);
+            }
+            // One part too many: it is not needed, and without it the sum may still come out right.
+            Some(std::cmp::Ordering::Greater) | None => {
+                self.remove_arrival(incoming);
+                self.cancel_incoming(incoming, CancelReason::Amount, self.context.local);
+            }
+        }
+    }
+
+    /// What opens the lock that we answered with.
+    pub(crate) fn arrival_preimage(&self, incoming: &RequestRef, arrival: &Arrival) -> Preimage {
+        preimage(&*self.context.environment.signer, &arrival.terms(incoming, self.context.local))
+    }
+
+    /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the ids, so an
+    /// account that came back from its friend may have another request in this place.
+    pub(crate) fn pending_arrival(&self, incoming: &RequestRef) -> Option<Pending> {
+        let arrival = self.state.receiving.arrivals.get(incoming)?;
+        let pending = self.incoming_at(incoming)?;
+        let lock = self.arrival_preimage(incoming, arrival).lock();
+        (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
+    }
+
+    fn is_committed_to_us(&self, incoming: &RequestRef) -> bool {
+        self.pending_arrival(incoming).is_some_and(|pending| pending.stage.is_committed())
+    }
+
+    fn collect_group(&mut self, key: &GroupKey, committed: &[RequestRef]) {
+        for incoming in committed {
+            let arrival = self.remove_arrival(incoming).expect("the group names it");
+            let preimage = self.arrival_preimage(incoming, &arrival);
+            let account = self.account(&incoming.account).expect("an arrival's account exists");
+            account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
+            self.note_received(incoming, preimage, arrival.amount, Some((arrival.payment_id, arrival.invoice_id)));
+        }
+        // Parts that were responded to but are not needed any more.
+        let surplus: Vec<_> =
+            self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+        for incoming in surplus {
+            self.remove_arrival(&incoming);
+            self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.context.local);
+        }
+        if let Some(id) = key.invoice_id {
+            self.close_invoice(id, InvoiceStatus::Paid);
+        }
+    }
+
+    /// A part was collected: it is kept for the history, and for the friend, should that forget it. `of`: its payment and
+    /// invoice, where they are known.
+    pub(crate) fn note_received(
+        &mut self,
+        incoming: &RequestRef,
+        preimage: Preimage,
+        amount: u128,
+        of: Option<(PaymentId, Option<InvoiceId>)>,
+    ) {
+        let report = ReceivedReport {
+            request_id: incoming.id,
+            from: incoming.account.friend,
+            payment_id: of.map(|(payment_id, _)| payment_id),
+            invoice_id: of.and_then(|(_, invoice_id)| invoice_id),
+            currency: incoming.account.currency.clone(),
+            amount,
+            time_ms: self.context.now.unix_ms,
+        };
+        self.note(
+            &JournalKey { id: report.request_id, payer: Some(report.from) },
+            &ReceivedPayment { report, preimage },
+        );
+    }
+
+    pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
+        let parts: Vec<_> =
+            self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+        let lines: Vec<_> = parts.iter().map(|incoming| &incoming.account).collect();
+        if self.is_patient(Timer::Group(key.clone()), &lines) {
+            return;
+        }
+        for incoming in parts {
+            self.remove_arrival(&incoming);
+            self.cancel_incoming(&incoming, CancelReason::Timeout, self.context.local);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Peer backups: friends keep for each other, sealed, how far their accounts had come (protocol section 1).
+//!
+//! They authorise nothing. After a disk was lost they expose a friend who shows less than the newest, and after every start
+//! they tell a node whose disk is an old copy that it is one.
+//!
+//! What it costs: nothing on the way of a payment but a mark. While accounts change, one backup is made a minute, and once
+//! more soon after the last change; each goes to some of the friends that are connected, in turn. While nothing changes,
+//! nothing is sent.
+
+use crate::archive::Inquiry;
+use crate::funder::Batch;
+use crate::io::{ConnectionId, Output};
+use crate::timers::Timer;
+use offst_crypto::PublicKey;
+use offst_ledger::{Account, AccountId};
+use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
+use offst_proto::resolve::{backup_frame, recall_frame};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many friends get one backup.
+const KEEPERS: usize = 16;
+/// How many friends are asked after a start whether they know more than the disk.
+const WITNESSES: usize = 16;
+
+/// What is known of our own backups while the process runs.
+#[derive(Debug, Default)]
+pub(crate) struct Backups {
+    /// Accounts that have changed since the last backup.
+    changed: BTreeSet<AccountId>,
+    /// In which backup an account was last new: the newest go first when not all fit.
+    newness: BTreeMap<AccountId, u64>,
+    count: u64,
+    /// When the last one was sent, uptime ms.
+    sent_ms: Option<u64>,
+    /// The friend that got the last one: the next gets the next one.
+    last_keeper: Option<PublicKey>,
+    /// How many friends were asked since the start.
+    witnesses: usize,
+}
+
+/// Where an account stands as far as the friend surely knows too: one who has never got a statement is no liar.
+fn head(account: &Account) -> Option<AccountHead> {
+    let head = account.newest_head()?;
+    Some(AccountHead {
+        friend: account.key().remote,
+        currency: account.key().currency.clone(),
+        epoch: head.epoch,
+        own_seq: head.own.0,
+        own_hash: head.own.1,
+        other_seq: head.other.0,
+        other_hash: head.other.1,
+    })
+}
+
+/// Where an account stands as far as this node knows.
+pub(crate) fn position(account: &Account) -> Option<AccountHead> {
+    let epoch = account.epoch()?;
+    Some(AccountHead {
+        friend: account.key().remote,
+        currency: account.key().currency.clone(),
+        epoch: epoch.number,
+        own_seq: epoch.mine.seq,
+        own_hash: epoch.mine.hash,
+        other_seq: epoch.theirs.seq,
+        other_hash: epoch.theirs.hash,
+    })
+}
+
+impl Batch<'_> {
+    /// An account has moved: a backup is due, but not more often than once a minute.
+    pub(crate) fn backup_is_due(&mut self, line: AccountId) {
+        self.state.recovery.backups.changed.insert(line);
+        self.resend_backup();
+    }
+
+    /// Sends what has changed, when it is time.
+    pub(crate) fn resend_backup(&mut self) {
+        let Backups { changed, sent_ms, .. } = &self.state.recovery.backups;
+        if !changed.is_empty() {
+            let timing = self.context.environment.timing;
+            let earliest = sent_ms.map_or(0, |sent| sent + timing.backup_ms);
+            let deadline = earliest.max(self.context.now.uptime_ms + timing.backup_delay_ms);
+            self.context.timers.set_if_none(Timer::Backup, deadline);
+        }
+    }
+
+    /// Sends a backup to the next friends in turn.
+    pub(crate) fn send_backups(&mut self) {
+        // The newest backup is the one that friends made before the loss: it must not be replaced now.
+        if self.is_recovering() {
+            return;
+        }
+        let keepers = self.next_keepers();
+        if keepers.is_empty() {
+            // The first friend that comes back gets it.
+            return;
+        }
+        let now = self.context.now.uptime_ms;
+        let backup = PeerBackup { made_ms: self.context.now.unix_ms, heads: self.newest_heads() };
+        let sealed = backup.seal(&*self.context.environment.signer, &mut *self.context.environment.random);
+        let frame = backup_frame(&sealed);
+        let backups = &mut self.state.recovery.backups;
+        backups.sent_ms = Some(now);
+        backups.last_keeper = keepers.last().map(|(key, _)| *key);
+        for (key, connection) in keepers {
+            self.context.outputs.push(Output::Send(key, connection, frame.clone()));
+        }
+    }
+
+    /// Friends that can keep one: connected, and of one mind with us, so that they cannot be about to show that our disk is
+    /// old.
+    fn next_keepers(&self) -> Vec<(PublicKey, ConnectionId)> {
+        let last = self.state.recovery.backups.last_keeper;
+        let after = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) > last);
+        let before = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) <= last);
+        let is_keeper = |friend: &crate::records::Friend| {
+            let is_resumed = friend.accounts.values().any(Account::is_resumed);
+            friend.connection.filter(|_| is_resumed)
+        };
+        after.chain(before).filter_map(|(key, friend)| Some((*key, is_keeper(friend)?))).take(KEEPERS).collect()
+    }
+
+    /// The heads of all accounts; when they are too many, of those that have changed last.
+    fn newest_heads(&mut self) -> Vec<AccountHead> {
+        let backups = &mut self.state.recovery.backups;
+        backups.count += 1;
+        for line in std::mem::take(&mut backups.changed) {
+            backups.newness.insert(line, backups.count);
+        }
+        let friends = &self.state.accounts.friends;
+        backups.newness.retain(|line, _| {
+            friends.get(&line.friend).is_some_and(|friend| friend.accounts.contains_key(&line.currency))
+        });
+        let mut heads: Vec<(u64, AccountHead)> = Vec::new();
+        for (key, friend) in friends {
+            for (currency, account) in &friend.accounts {
+                let newness = backups.newness.get(&AccountId::new(*key, currency)).copied().unwrap_or(0);
+                heads.extend(head(account).map(|head| (newness, head)));
+            }
+        }
+        heads.sort_by_key(|(newness, _)| std::cmp::Reverse(*newness));
+        heads.truncate(HEADS_MAX);
+        heads.into_iter().map(|(_, head)| head).collect()
+    }
+
+    /// A friend gives us its backup to keep.
+    pub(crate) fn keep_backup(&mut self, key: PublicKey, sealed: Vec<u8>) {
+        let now = self.context.now.uptime_ms;
+        let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
+        if friend.allowance.take(now) {
+            self.state.recovery.peer_backups.insert(key, Some(sealed));
+        }
+    }
+
+    /// A friend wants its backup back.
+    pub(crate) fn give_backup_back(&mut self, key: PublicKey, connection: ConnectionId) {
+        self.look_up_for(key, connection, Inquiry::PeerBackup);
+    }
+
+    /// After a start the first friends are asked for what they keep; after a loss, all.
+    pub(crate) fn recall_backup(&mut self, key: PublicKey, connection: ConnectionId) {
+        let is_recovering = self.is_recovering();
+        let friend = self.state.accounts.friends.draft(&key).expect("it has just connected");
+        let backups = &mut self.state.recovery.backups;
+        let is_witness = !friend.was_recalled && backups.witnesses < WITNESSES;
+        if !is_recovering && !is_witness {
+            return;
+        }
+        friend.was_recalled = true;
+        friend.owes_backup = true;
+        backups.witnesses += 1;
+        self.context.outputs.push(Output::Send(key, connection, recall_frame()));
+    }
+
+    /// A friend gives back what it has kept for us. Only once for each question: an old backup proves nothing more by being shown
+    /// again, and weighing it is work.
+    pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
+        let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
+        if !std::mem::take(&mut friend.owes_backup) {
+            return;
+        }
+        self.was_recalled(key);
+        if sealed.is_empty() {
+            return;
+        }
+        let Some(backup) = PeerBackup::unseal(&*self.context.environment.signer, sealed) else {
+            log::warn!(
+                "\"{}\" gave back a peer backup that this node has not made",
+                self.state.accounts.friends[&key].record.name
+            );
+            return;
+        };
+        for head in &backup.heads {
+            self.compare_with_backup(key, head);
+        }
+        self.note_forgotten(&backup);
+    }
+}

@@ -1,0 +1,471 @@
+//! Requests that continue in the new epochs find each other again (protocol section 1).
+//!
+//! | a friend's committed request | what follows |
+//! |---|---|
+//! | its lock opens with a preimage of ours | it was for us: collected |
+//! | the same id under the same lock goes on, committed, to another friend, and the amounts fit (obligations.rs) | it is carried on again |
+//! | it was carried on to a friend we remember, and is not pending there | that friend is asked how it ended |
+//! | it was written off, and is pending where it went | it is cancelled once more |
+//! | nothing is known of it | our own history is read, and all other friends are asked |
+//!
+//! Whoever shows the preimage makes it collected. It is cancelled only when the friend it went to, or after all accounts are
+//! back every other friend, knows nothing of it; and not while a friend's backup names an account that nobody has shown. A
+//! lie costs what silence costs: whoever collected a request from us and hides it has been paid, and keeps from us what the
+//! one before us would have paid.
+//!
+//! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
+
+use crate::archive::Inquiry;
+use crate::funder::Batch;
+use crate::io::Output;
+use crate::records::{Forward, Origin, Progress};
+use crate::timers::Timer;
+use offst_crypto::{Preimage, PublicKey};
+use offst_ledger::{AccountId, Direction, Pending, RequestRef};
+use offst_proto::limits::RESOLVE_MAX;
+use offst_proto::payment::{CancelReason, preimage_of};
+use offst_proto::report::ForwardReport;
+use offst_proto::resolve::{End, resolve_frame};
+use offst_proto::{PaymentId, RequestId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of a committed payment whose part is gone.
+const NOT_COLLECTED: &str = "the node had lost a part of its state, and the friend that a part went to has not collected it: ask \
+                             the seller before you pay again";
+
+/// What is asked, and what was answered.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    /// Friends that know nothing of a request.
+    unknown: BTreeMap<RequestId, BTreeSet<PublicKey>>,
+    /// Under way to a friend.
+    asked: BTreeMap<PublicKey, BTreeSet<RequestId>>,
+    /// Answered that it is pending, or not at all: asked again only after a while.
+    later: BTreeSet<(PublicKey, RequestId)>,
+    /// Looked up in our own history.
+    looked_up: BTreeSet<RequestId>,
+    /// Of those, the ones whose answer has come.
+    looked_through: BTreeSet<RequestId>,
+}
+
+impl Questions {
+    /// Whatever has no answer is asked again.
+    pub(crate) fn ask_again(&mut self) {
+        self.asked.clear();
+        self.later.clear();
+        self.looked_up.clone_from(&self.looked_through);
+    }
+
+    /// A friend's connection is new: what was under way is lost.
+    pub(crate) fn ask_friend_again(&mut self, key: PublicKey) {
+        self.asked.remove(&key);
+        self.later.retain(|(friend, _)| *friend != key);
+    }
+
+    fn knows_nothing(&self, key: PublicKey, id: RequestId) -> bool {
+        self.unknown.get(&id).is_some_and(|friends| friends.contains(&key))
+    }
+}
+
+/// What is to be asked of whom.
+#[derive(Default)]
+struct Wanted {
+    of_friends: BTreeMap<PublicKey, BTreeSet<RequestId>>,
+    of_ourselves: BTreeSet<RequestId>,
+    /// Something waits for an account, or for an answer.
+    is_open: bool,
+}
+
+impl Wanted {
+    fn ask(&mut self, friend: PublicKey, id: RequestId) {
+        self.of_friends.entry(friend).or_default().insert(id);
+        self.is_open = true;
+    }
+}
+
+impl Batch<'_> {
+    pub(crate) fn incoming_at(&self, hop: &RequestRef) -> Option<Pending> {
+        self.state.accounts.account(&hop.account)?.pending(Direction::Incoming, hop.id).copied()
+    }
+
+    /// A request of ours that has not ended: pending, or offered to a friend's new key.
+    pub(crate) fn outgoing_at(&self, hop: &RequestRef) -> Option<Pending> {
+        self.state.accounts.account(&hop.account)?.outgoing(hop.id)
+    }
+
+    /// Ties requests together again. Says whether nothing is open any more.
+    pub(crate) fn relink(&mut self) -> bool {
+        let mut wanted = Wanted::default();
+        self.drop_ended_rows(&mut wanted);
+        self.drop_ended_write_offs(None);
+        self.relink_incoming(&mut wanted);
+        self.resolve_payments(&mut wanted);
+        let is_settled = !wanted.is_open;
+        self.ask(wanted);
+        is_settled
+    }
+
+    /// Rows of requests that did not come back with their accounts.
+    fn drop_ended_rows(&mut self, wanted: &mut Wanted) {
+        let arrivals: Vec<_> = self.state.receiving.arrivals.keys().cloned().collect();
+        for incoming in arrivals {
+            if self.is_distrusted(&incoming.account) {
+                wanted.is_open = true;
+            } else if self.pending_arrival(&incoming).is_none() {
+                self.remove_arrival(&incoming);
+            }
+        }
+        let forwards: Vec<_> =
+            self.state.forwarding.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
+        for (incoming, forward) in forwards {
+            let outgoing = incoming.at(forward.to);
+            if self.is_distrusted(&incoming.account) || self.is_distrusted(&outgoing.account) {
+                wanted.is_open = true;
+                continue;
+            }
+            let is_gone = self.outgoing_at(&outgoing).is_none();
+            match self.incoming_at(&incoming).map(|pending| pending.stage.is_committed()) {
+                None => self.forget_incoming(&incoming),
+                // It was never committed to us, so nobody can collect it from us.
+                Some(false) if is_gone => self.give_up_forward(&incoming, CancelReason::AccountStopped),
+                Some(true) if is_gone => self.inherit(incoming),
+                // What we remember is another request with this id, which has ended since. Both halves are weighed anew.
+                Some(true) if !self.is_covered(&incoming, &forward) => {
+                    self.remove_forward(&incoming);
+                    self.abort_outgoing(&outgoing);
+                    self.inherit(incoming);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// A friend's request whose other half is looked for.
+    fn inherit(&mut self, incoming: RequestRef) {
+        self.state.recovery.mark.draft(&()).expect("only in a recovery").inherited.insert(incoming);
+    }
+
+    fn relink_incoming(&mut self, wanted: &mut Wanted) {
+        let inherited = &self.state.recovery.mark.get(&()).expect("only in a recovery").inherited;
+        for incoming in inherited.clone() {
+            let is_done = match self.incoming_at(&incoming) {
+                _ if self.is_distrusted(&incoming.account) => false,
+                Some(pending) if pending.stage.is_committed() => self.relink_one(&incoming, pending, wanted),
+                // It has ended, or it is no business of a recovery.
+                Some(_) | None => true,
+            };
+            if is_done {
+                let recovery = self.state.recovery.mark.draft(&()).expect("only in a recovery");
+                recovery.inherited.remove(&incoming);
+                recovery.questions.unknown.remove(&incoming.id);
+            } else {
+                wanted.is_open = true;
+            }
+        }
+    }
+
+    /// Says whether it is known now how the request goes on.
+    fn relink_one(&mut self, incoming: &RequestRef, pending: Pending, wanted: &mut Wanted) -> bool {
+        let Some(lock) = pending.stage.lock() else { return true };
+        let preimage = preimage_of(&*self.context.environment.signer, &pending.terms);
+        if preimage.lock() == lock {
+            return self.collect_our_own(incoming, pending.amount, preimage);
+        }
+        if let Some(outgoing) = self.written_off_from(incoming, lock) {
+            return self.release_again(incoming, &outgoing);
+        }
+        let forward = self.state.forwarding.forwards.get(incoming).cloned();
+        if let Some(forward) = forward {
+            let (to, outgoing) = (forward.to, incoming.at(forward.to));
+            match self.outgoing_at(&outgoing) {
+                _ if self.is_distrusted(&outgoing.account) => return false,
+                Some(_) if self.is_covered(incoming, &forward) => {
+                    self.commit_was_signed(&outgoing);
+                    return true;
+                }
+                Some(_) => return false,
+                None if self.state.accounts.account(&outgoing.account).is_none() => {
+                    self.forget_incoming(incoming);
+                    return false;
+                }
+                None => return self.ask_downstream(incoming, to, wanted),
+            }
+        }
+        if let Some(to) = self.other_half(incoming, lock) {
+            self.carry_on_again(incoming, to, pending.amount);
+            return true;
+        }
+        self.ask_everybody(incoming, wanted)
+    }
+
+    /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has committed
+    /// all of them.
+    fn collect_our_own(&mut self, incoming: &RequestRef, amount: u128, preimage: Preimage) -> bool {
+        let Some(arrival) = self.state.receiving.arrivals.get(incoming).cloned() else {
+            let account = self.account(&incoming.account).expect("the request is pending there");
+            if account.collect(incoming.id, preimage).is_ok() {
+                self.note_received(incoming, preimage, amount, None);
+            }
+            return true;
+        };
+        let group = arrival.group(&incoming.account.currency);
+        self.arrival_committed(incoming);
+        if !self.state.receiving.arrivals.contains_key(incoming) {
+            return true;
+        }
+        // Other parts may come back with their accounts, and then all are collected at once.
+        if !self.all_accounts_are_back() {
+            return false;
+        }
+        self.remove_arrival(incoming);
+        let account = self.account(&incoming.account).expect("the request is pending there");
+        if account.collect(incoming.id, preimage).is_ok() {
+            self.note_received(incoming, preimage, amount, Some((group.payment_id, group.invoice_id)));
+        }
+        true
+    }
+
+    /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the owner's order
+    /// was not. Where the friend that it went to has ended it meanwhile, nothing is left of the order.
+    fn release_again(&mut self, incoming: &RequestRef, outgoing: &RequestRef) -> bool {
+        if self.is_distrusted(&outgoing.account) {
+            return false;
+        }
+        self.cancel_incoming(incoming, CancelReason::Overdue, self.context.local);
+        true
+    }
+
+    fn carry_on_again(&mut self, incoming: &RequestRef, to: PublicKey, amount: u128) {
+        let outgoing = incoming.at(to);
+        let onward = self.outgoing_at(&outgoing).expect("it was just found");
+        let now = self.context.now.uptime_ms;
+        let forward = Forward {
+            to,
+            amount: onward.amount,
+            fee: amount - onward.amount,
+            patience_ms: self.context.environment.timing.patience_ms,
+            arrived_ms: now,
+            responded_ms: Some(now),
+            counted_ms: 0,
+            weight: 0,
+        };
+        self.load_lane(Self::lane(incoming, to), forward.amount);
+        self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.account.friend));
+        self.state.forwarding.forwards.insert(incoming.clone(), forward);
+        self.commit_was_signed(&outgoing);
+    }
+
+    /// The friend it went to is asked; when that knows nothing of it, it is cancelled.
+    fn ask_downstream(&mut self, incoming: &RequestRef, to: PublicKey, wanted: &mut Wanted) -> bool {
+        if self.look_up_own(incoming.id, wanted) {
+            return false;
+        }
+        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+        if !questions.knows_nothing(to, incoming.id) {
+            wanted.ask(to, incoming.id);
+            return false;
+        }
+        self.forget_incoming(incoming);
+        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
+        true
+    }
+
+    /// All others are asked; when all accounts are back, nobody knows of it, and no backup names anybody else, it is cancelled.
+    fn ask_everybody(&mut self, incoming: &RequestRef, wanted: &mut Wanted) -> bool {
+        if self.look_up_own(incoming.id, wanted) {
+            return false;
+        }
+        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+        let others = self.state.accounts.friends.iter().filter(|(key, friend)| {
+            **key != incoming.account.friend && friend.accounts.contains_key(&incoming.account.currency)
+        });
+        let mut knows_nobody = true;
+        for (key, _) in others {
+            if !questions.knows_nothing(*key, incoming.id) {
+                wanted.ask(*key, incoming.id);
+                knows_nobody = false;
+            }
+        }
+        // Somebody whom the owner has not named again may have collected it already, or may do so later.
+        if !knows_nobody || !self.all_accounts_are_back() || !self.knows_whom_to_ask() {
+            return false;
+        }
+        log::warn!("no friend knows of the request {}, which continues: it is cancelled", incoming.id);
+        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
+        true
+    }
+
+    /// Our own history comes first. Says whether its answer is still awaited.
+    fn look_up_own(&self, id: RequestId, wanted: &mut Wanted) -> bool {
+        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+        if questions.looked_through.contains(&id) {
+            return false;
+        }
+        wanted.of_ourselves.insert(id);
+        wanted.is_open = true;
+        true
+    }
+
+    /// Parts of our payments that are not pending any more: the friend they went to is asked.
+    fn resolve_payments(&mut self, wanted: &mut Wanted) {
+        let committed = self.state.payments.payments.values().filter(|payment| payment.progress == Progress::Committed);
+        let parts: Vec<(PaymentId, RequestRef)> = committed
+            .flat_map(|payment| {
+                let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
+                waiting.map(|(id, part)| (payment.id, Self::outgoing(payment, *id, part)))
+            })
+            .collect();
+        for (payment, outgoing) in parts {
+            if self.is_distrusted(&outgoing.account) {
+                wanted.is_open = true;
+                continue;
+            }
+            let is_pending = self.outgoing_at(&outgoing).is_some();
+            let to = outgoing.account.friend;
+            if is_pending || !self.state.origins.contains_key(&outgoing) {
+                continue;
+            }
+            let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+            let is_answered =
+                questions.knows_nothing(to, outgoing.id) || self.state.accounts.account(&outgoing.account).is_none();
+            if !is_answered {
+                wanted.ask(to, outgoing.id);
+                continue;
+            }
+            let local = self.context.local;
+            self.cancelled(&outgoing, CancelReason::AccountStopped, local);
+            if let Some(payment) = self.state.payments.payments.draft(&payment) {
+                payment.reason = NOT_COLLECTED.into();
+            }
+        }
+    }
+
+    /// Sends what is not under way yet.
+    fn ask(&mut self, wanted: Wanted) {
+        let recovery = self.state.recovery.mark.draft(&()).expect("only in a recovery");
+        let questions = &mut recovery.questions;
+        let new: BTreeSet<_> = wanted.of_ourselves.difference(&questions.looked_up).copied().collect();
+        if !new.is_empty() {
+            questions.looked_up.extend(&new);
+            self.context.outputs.push(Output::LookUp(self.context.local, 0, Inquiry::Own { ids: new }));
+        }
+        for (key, ids) in wanted.of_friends {
+            let connection = self.state.accounts.friends.get(&key).and_then(|friend| friend.connection);
+            let Some(connection) = connection else { continue };
+            // One question at a time: the next goes out with the answer.
+            if questions.asked.get(&key).is_some_and(|asked| !asked.is_empty()) {
+                continue;
+            }
+            let new = ids.into_iter().filter(|id| !questions.later.contains(&(key, *id)));
+            let new: Vec<_> = new.take(RESOLVE_MAX).collect();
+            if !new.is_empty() {
+                self.context.outputs.push(Output::Send(key, connection, resolve_frame(&new)));
+                questions.asked.insert(key, new.into_iter().collect());
+            }
+        }
+    }
+
+    /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the same
+    /// question at once.
+    pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        recovery.is_stirred = true;
+        let asked = recovery.questions.asked.remove(&key).unwrap_or_default();
+        for (id, end) in ends.iter().filter(|(id, _)| asked.contains(id)) {
+            let is_collected = match end {
+                End::Collected(preimage) => self.was_collected(key, *id, *preimage),
+                End::Pending | End::Unknown => false,
+            };
+            let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+            match end {
+                _ if is_collected => {}
+                End::Pending => {
+                    recovery.questions.later.insert((key, *id));
+                }
+                // A preimage that opens nothing is no answer but a lie.
+                End::Unknown | End::Collected(_) => {
+                    recovery.questions.unknown.entry(*id).or_default().insert(key);
+                }
+            }
+        }
+        let answered: BTreeSet<_> = ends.iter().map(|(id, _)| *id).collect();
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+            let left_out = asked.difference(&answered).map(|id| (key, *id));
+            recovery.questions.later.extend(left_out);
+        }
+    }
+
+    /// Our own history knows preimages.
+    pub(crate) fn found_own(&mut self, ids: &BTreeSet<RequestId>, preimages: &BTreeMap<RequestId, Preimage>) {
+        let local = self.context.local;
+        for (id, preimage) in preimages {
+            self.was_collected(local, *id, *preimage);
+        }
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+            recovery.questions.looked_through.extend(ids);
+            recovery.is_stirred = true;
+        }
+    }
+
+    /// `by` has collected a request and shows the preimage. Says whether that opens anything.
+    pub(crate) fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
+        let mut is_of_use = self.part_was_collected(by, id, preimage);
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return is_of_use };
+        let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
+        for incoming in inherited {
+            let Some(pending) = self.incoming_at(&incoming) else { continue };
+            let account = self.account(&incoming.account).expect("the request is pending there");
+            if account.collect(id, preimage).is_err() {
+                continue;
+            }
+            is_of_use = true;
+            // What we have noted ourselves is in the history already.
+            let is_known = by == self.context.local;
+            self.note_carried_on(&incoming, pending.amount, (!is_known).then_some(by), preimage);
+        }
+        is_of_use
+    }
+
+    fn note_carried_on(&mut self, incoming: &RequestRef, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
+        let forward = self.state.forwarding.forwards.get(incoming).cloned();
+        self.forget_incoming(incoming);
+        let Some(to) = to else { return };
+        // What went on is not remembered any more: it was what our rate leaves.
+        let rate = self.rate_of(&incoming.account);
+        let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.amount);
+        let report = ForwardReport {
+            request_id: incoming.id,
+            from: Some(incoming.account.friend),
+            to,
+            currency: incoming.account.currency.clone(),
+            amount: onward,
+            fee: amount.saturating_sub(onward),
+            time_ms: self.context.now.unix_ms,
+        };
+        self.note_forwarded(report, preimage);
+    }
+
+    /// A part of a payment of ours that was collected by the friend it went to.
+    fn part_was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
+        let part = self.state.payments.payments.values().find_map(|payment| {
+            let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
+            let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
+            opens.then(|| Self::outgoing(payment, id, part))
+        });
+        let Some(outgoing) = part.filter(|outgoing| self.outgoing_at(outgoing).is_none()) else {
+            return false;
+        };
+        self.collected(&outgoing, preimage);
+        true
+    }
+
+    /// While an account waits for its evidence, no patience ends: what was committed may not be remembered.
+    pub(crate) fn is_patient(&mut self, timer: Timer, lines: &[&AccountId]) -> bool {
+        let waits = self.is_recovering() && lines.iter().any(|line| self.is_distrusted(line));
+        if waits {
+            let deadline = self.context.now.uptime_ms + self.context.environment.timing.recovery_ms;
+            self.context.timers.set(timer, deadline);
+        }
+        waits
+    }
+}

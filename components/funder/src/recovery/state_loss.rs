@@ -1,0 +1,690 @@
+//! After this node has lost a part of its state (protocol section 1).
+//!
+//! Losing state is a property of the node, not of an account: what was forgotten on one account may have bound another. So all
+//! accounts are distrusted in one transaction, nothing is signed in their epochs again, and each goes on with a new epoch that
+//! rests on what its friend can prove.
+//!
+//! ```text
+//! restored or new database, proof by a friend, or our own peer backup
+//!     -> all accounts distrusted -> each friend shows evidence -> new epochs with the committed requests
+//!     -> these requests find each other again (relink.rs) -> the mark goes
+//! ```
+//!
+//! The mark lies in the database: a process that dies in the middle goes on where it was.
+
+use crate::funder::Batch;
+use crate::io::Output;
+use crate::records::{Friend, FriendRecord, Progress, Standing, Tombstone};
+use crate::recovery::peer_backup::position;
+use crate::recovery::reconcile::Questions;
+use crate::timers::Timer;
+use offst_crypto::{Hash, PublicKey};
+use offst_ledger::{Account, AccountId, AccountKey, EvidenceOutcome, Floor, Head, RequestRef, StopReason};
+use offst_proto::Currency;
+use offst_proto::encoding::Decoder;
+use offst_proto::friend::Resume;
+use offst_proto::invoice::EXPIRES_MS_MAX;
+use offst_proto::limits::CURRENCIES_MAX;
+use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
+use offst_proto::report::InvoiceStatus;
+use offst_proto::ticket::FriendTicket;
+use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowChange, RowError};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most accounts of which a recovery remembers what their friends have shown.
+const SHOWN_MAX: usize = 1 << 20;
+/// After so many rounds without an answer a friend that is connected is not waited for any more.
+const ROUNDS_MAX: u32 = 3;
+
+/// The mark that a node recovers what it has lost. It outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryRecord {
+    /// When it began, unix ms; no earlier than any invoice was made that this node remembers, whatever its clock had shown then.
+    pub started_ms: u64,
+    /// The accounts are distrusted already.
+    pub has_begun: bool,
+    /// Some state was really lost: a friend, or a peer backup, has shown more than this node remembered.
+    pub is_old: bool,
+    /// How far accounts had come by what their friends have shown and new epochs rest on.
+    pub shown: Vec<AccountHead>,
+}
+
+impl RecoveryRecord {
+    /// The mark of a database that was made anew (`is_old`), or is not known to be old. `now_ms`: unix.
+    pub fn new(now_ms: u64, is_old: bool) -> Self {
+        RecoveryRecord { started_ms: now_ms, has_begun: false, is_old, shown: Vec::new() }
+    }
+
+    /// The mark of a copy that is put back. `own`: the one that stands in it, when it was made in the middle of a recovery: that
+    /// something was lost before stays true, although nothing may be missing since the copy. `now_ms`: unix.
+    pub fn of_copy(own: Option<&RecoveryRecord>, now_ms: u64) -> Self {
+        RecoveryRecord::new(now_ms, own.is_some_and(|record| record.is_old))
+    }
+}
+
+impl Row for RecoveryRecord {
+    const KIND: Kind = Kind::state(40, "recoveries");
+    type Key = ();
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.u64(self.started_ms));
+        fields.with(4, |encoder| encoder.bool(self.has_begun));
+        fields.with(6, |encoder| encoder.bool(self.is_old));
+        fields.with(8, |encoder| encoder.list(&self.shown));
+    }
+
+    fn read((): &(), fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(RecoveryRecord {
+            started_ms: fields.with(2, Decoder::u64)?,
+            has_begun: fields.with(4, Decoder::bool)?,
+            is_old: fields.with(6, Decoder::bool)?,
+            shown: fields.with(8, |decoder| decoder.list(SHOWN_MAX, "accounts"))?,
+        })
+    }
+}
+
+/// Only its mark is stored.
+impl Row for Recovery {
+    const KIND: Kind = RecoveryRecord::KIND;
+    type Key = ();
+
+    fn write(&self, fields: &mut FieldWriter) {
+        self.record.write(fields);
+    }
+
+    fn read(key: &(), fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        RecoveryRecord::read(key, fields).map(Recovery::new)
+    }
+}
+
+/// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else. `max_debt`: what
+/// it may owe from now on, credits. `now_ms`: unix.
+pub fn lost_friend(
+    local: PublicKey,
+    name: String,
+    ticket: FriendTicket,
+    max_debt: u128,
+    now_ms: u64,
+) -> Vec<RowChange> {
+    let now_ms = now_ms.min(EXPIRES_MS_MAX);
+    let currency = Currency::default();
+    let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true, now_ms);
+    let record = FriendRecord {
+        auto_write_offs: BTreeMap::new(),
+        name,
+        relays: ticket.relays,
+        address: ticket.address,
+        standing: Standing::Enabled,
+        rates: BTreeMap::new(),
+    };
+    let mut rows = vec![RowChange::put(&ticket.public_key, &record)];
+    rows.extend(account.take_changes());
+    rows
+}
+
+/// A recovery while the process runs.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    pub(crate) record: RecoveryRecord,
+    /// Requests of friends' that continue in a new epoch, and of which is not known yet how they go on.
+    pub(crate) inherited: BTreeSet<RequestRef>,
+    /// What is asked, and what was answered.
+    pub(crate) questions: Questions,
+    /// Something has changed that may tie requests together again.
+    pub(crate) is_stirred: bool,
+    /// Friends that have given back our backup, or said that they have none.
+    recalled: BTreeSet<PublicKey>,
+    /// Accounts in backups that this node does not know, and the newest that is told of each.
+    forgotten: BTreeMap<AccountId, AccountHead>,
+    /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
+    strangers: BTreeSet<AccountId>,
+    /// The newest backup that has come back.
+    newest_backup: Option<PeerBackup>,
+    rounds: u32,
+}
+
+impl Recovery {
+    pub(crate) fn new(record: RecoveryRecord) -> Self {
+        Recovery {
+            record,
+            inherited: BTreeSet::new(),
+            questions: Questions::default(),
+            is_stirred: true,
+            recalled: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
+            strangers: BTreeSet::new(),
+            newest_backup: None,
+            rounds: 0,
+        }
+    }
+}
+
+/// How much this node remembers to have signed on an account: the epoch, and the newest statement in it.
+pub(crate) type Signed = (u64, u64);
+
+/// See [`Signed`].
+pub(crate) fn signed(account: &Account) -> Signed {
+    account.epoch().map_or((0, 0), |epoch| (epoch.number, epoch.mine.seq))
+}
+
+/// Whether `head` tells of more than `other`, for the same account.
+fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
+    if head.epoch != other.epoch {
+        return head.epoch > other.epoch;
+    }
+    let differs = head.own_seq == other.own_seq && head.own_hash != other.own_hash
+        || head.other_seq == other.other_seq && head.other_hash != other.other_hash;
+    head.own_seq > other.own_seq || head.other_seq > other.other_seq || differs
+}
+
+/// Whether one backup of ours was made after another. That is what the accounts say; the clock that dated them may have been wrong,
+/// and decides only between two that say the same.
+fn is_later(one: &PeerBackup, other: &PeerBackup) -> bool {
+    let is_ahead = |one: &PeerBackup, other: &PeerBackup| {
+        one.heads.iter().any(|head| {
+            let mut same =
+                other.heads.iter().filter(|known| (known.friend, &known.currency) == (head.friend, &head.currency));
+            same.any(|known| is_newer(head, known))
+        })
+    };
+    match (is_ahead(one, other), is_ahead(other, one)) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => one.made_ms >= other.made_ms,
+    }
+}
+
+/// What a head says that was kept elsewhere, for the account itself.
+fn expected(head: &AccountHead) -> Head {
+    Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) }
+}
+
+impl Batch<'_> {
+    /// Whether this node recovers what it has lost.
+    pub(crate) fn is_recovering(&self) -> bool {
+        !self.state.recovery.mark.is_empty()
+    }
+
+    /// Whether an account waits for its friend's evidence: its own view says nothing about other accounts.
+    pub(crate) fn is_distrusted(&self, line: &AccountId) -> bool {
+        self.state.accounts.account(line).is_some_and(Account::is_recovering)
+    }
+
+    fn all_lines(&self) -> Vec<AccountId> {
+        let friends = self.state.accounts.friends.iter();
+        friends
+            .flat_map(|(key, friend)| friend.accounts.keys().map(|currency| AccountId::new(*key, currency)))
+            .collect()
+    }
+
+    /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes on.
+    pub(crate) fn take_up_recovery(&mut self) {
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        if recovery.record.has_begun {
+            self.context
+                .timers
+                .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
+            return;
+        }
+        log::warn!("the database was put back or is new: every account goes on from what its friend can prove");
+        self.distrust_all(true);
+    }
+
+    /// Something was really lost before the recovery began.
+    fn something_was_lost(&mut self) {
+        if self.state.recovery.mark.get(&()).is_some_and(|recovery| !recovery.record.is_old) {
+            self.state.recovery.mark.get_mut(&()).expect("looked above").record.is_old = true;
+        }
+    }
+
+    /// This node's disk is old, as an account shows that was not in doubt: that is certain. A recovery begins, also when the
+    /// disk is a copy that was made in the middle of another one, where accounts were back that have moved since.
+    fn own_state_is_old(&mut self, why: &str) {
+        log::error!("this node's database is an old copy: {why}; all accounts are recovered from their friends");
+        self.state.recovery.mark.insert((), Recovery::new(RecoveryRecord::new(self.context.now.unix_ms, true)));
+        self.distrust_all(false);
+    }
+
+    /// All accounts in one transaction. `has_started`: the process has just begun, and what was compared before on accounts that
+    /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
+    fn distrust_all(&mut self, has_started: bool) {
+        self.date_recovery();
+        let recovery = self.state.recovery.mark.draft(&()).expect("the caller has set the mark");
+        recovery.record.has_begun = true;
+        self.context
+            .timers
+            .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
+        self.give_up_searching();
+        for line in self.all_lines() {
+            let friend = self.state.accounts.friends.draft(&line.friend).expect("listed above");
+            let connection = friend.connection;
+            let account = friend.accounts.get_mut(&line.currency).expect("listed above");
+            if has_started || !account.is_recovering() {
+                account.distrust(self.context.now.unix_ms);
+            }
+            if let Some(connection) = connection {
+                self.context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+            }
+            self.state.accounts.touched.insert(line);
+        }
+        let friends: Vec<_> =
+            self.state.accounts.friends.iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+        for (key, connection) in friends {
+            self.recall_backup(key, connection);
+        }
+    }
+
+    /// A recovery begins: whatever invoice is open by now may have been paid in what was lost.
+    fn date_recovery(&mut self) {
+        let newest = self.state.receiving.invoices.values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
+        let recovery = self.state.recovery.mark.get_mut(&()).expect("the caller has set the mark");
+        recovery.record.started_ms = recovery.record.started_ms.max(newest);
+    }
+
+    /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
+    /// collected is not known for certain any more.
+    fn give_up_searching(&mut self) {
+        let payments: Vec<_> =
+            self.state.payments.payments.values().map(|payment| (payment.id, payment.progress)).collect();
+        for (id, progress) in payments {
+            match progress {
+                Progress::Searching => {
+                    let payment = self.state.payments.payments.draft(&id).expect("listed above");
+                    payment.reason = "the node found out that its database is an old copy".into();
+                    self.fail_payment(id);
+                }
+                Progress::Committed => self.stop_searching(id),
+                Progress::Paid | Progress::Failed => {}
+            }
+        }
+    }
+
+    /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and, as long as
+    /// nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
+    pub(crate) fn floor(&self, line: &AccountId) -> Floor {
+        let forgotten = if self.is_recovering() { self.context.now.unix_ms.checked_sub(1) } else { None };
+        Floor {
+            ended: self.state.accounts.tombstones.get(line).map(|removed| removed.epoch),
+            forgotten,
+            relied_on: None,
+        }
+    }
+
+    /// People have decided how an account goes on: what its friend had shown before counts no more.
+    pub(crate) fn forget_shown(&mut self, line: &AccountId) {
+        let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
+        recovery.record.shown.retain(|known| (known.friend, &known.currency) != (line.friend, &line.currency));
+        recovery.is_stirred = true;
+    }
+
+    /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
+    /// epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
+    pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
+        let line = AccountId::new(key, &resume.currency);
+        let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
+        let has_begun = resume.epoch.is_some() || proposes_next || resume.recovering;
+        if !self.is_recovering() || !has_begun || self.state.accounts.tombstones.contains_key(&line) {
+            return;
+        }
+        let account = self.forgotten_account(&line, 0, true).unwrap_or_else(|| self.lost_account(&line, 0, true));
+        let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
+        if friend.accounts.contains_key(&line.currency) || friend.accounts.len() >= CURRENCIES_MAX {
+            return;
+        }
+        friend.accounts.insert(line.currency.clone(), account);
+        log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
+        if let Some(connection) = friend.connection {
+            let frame = friend.accounts[&line.currency].resume_frame();
+            self.context.outputs.push(Output::Send(key, connection, frame));
+        }
+        self.state.accounts.touched.insert(line);
+    }
+
+    /// What came of a friend's evidence. `before`: what this node remembered to have signed.
+    pub(crate) fn evidence_came(&mut self, line: &AccountId, before: Signed, outcome: EvidenceOutcome) {
+        let Some(friend) = self.state.accounts.friends.get(&line.friend) else { return };
+        let (name, connection) = (friend.record.name.clone(), friend.connection);
+        let account = &friend.accounts[&line.currency];
+        let (reply, remembered) = (account.resume_frame(), signed(account));
+        let shown = position(account);
+        self.state.accounts.touched.insert(line.clone());
+        if let Some(refused) = outcome.refused {
+            log::warn!("what \"{name}\" shows of the account in {} is of no use: {refused}", line.currency);
+        }
+        if outcome.own_state_is_old {
+            self.own_state_is_old(&format!("\"{name}\" holds what it has signed and does not know"));
+        } else if let Some(reason) = outcome.stopped {
+            log::error!("the account with \"{name}\" in {} does not go on: {reason}", line.currency);
+        }
+        if outcome.reply
+            && let Some(connection) = connection
+        {
+            self.context.outputs.push(Output::Send(line.friend, connection, reply));
+        }
+        if outcome.recovered {
+            if remembered > before {
+                self.something_was_lost();
+            }
+            // Who has shown nothing at all is exposed by any head.
+            self.note_shown(shown.unwrap_or_else(|| AccountHead {
+                friend: line.friend,
+                currency: line.currency.clone(),
+                epoch: 0,
+                own_seq: 0,
+                own_hash: Hash::from_bytes([0; 32]),
+                other_seq: 0,
+                other_hash: Hash::from_bytes([0; 32]),
+            }));
+        }
+        self.account_events(line, outcome.events);
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+            recovery.is_stirred = true;
+        }
+        self.friend_changed(line.friend);
+    }
+
+    /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
+    fn note_shown(&mut self, head: AccountHead) {
+        let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
+        let shown = &mut recovery.record.shown;
+        shown.retain(|known| (known.friend, &known.currency) != (head.friend, &head.currency));
+        shown.push(head);
+    }
+
+    /// One head of a backup of ours that `keeper` has kept: does it tell of more than this node, or its friend, knows?
+    pub(crate) fn compare_with_backup(&mut self, keeper: PublicKey, head: &AccountHead) {
+        let at = AccountId::new(head.friend, &head.currency);
+        let account = self.state.accounts.account(&at);
+        match account.map(|account| (account.is_recovering(), position(account), account.newest_epoch())) {
+            None => {
+                let was_removed =
+                    self.state.accounts.tombstones.get(&at).is_some_and(|removed| removed.epoch >= head.epoch);
+                if !was_removed {
+                    if self.is_recovering() {
+                        self.something_was_lost();
+                    } else {
+                        self.own_state_is_old("a peer backup knows an account that it does not");
+                    }
+                }
+                return;
+            }
+            Some((false, Some(ours), _)) if ours.epoch == head.epoch && is_newer(head, &ours) => {
+                self.own_state_is_old("a peer backup knows of statements that it does not");
+            }
+            Some((false, _, newest)) if newest.is_none_or(|newest| newest < head.epoch) => {
+                self.own_state_is_old("a peer backup knows of an epoch that it does not");
+            }
+            Some(_) => {}
+        }
+        if self.is_distrusted(&at) {
+            let account = self.account(&at).expect("looked above");
+            if !account.expect_at_least(expected(head)) {
+                let name = &self.state.accounts.friends[&at.friend].record.name;
+                log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
+                self.friend_changed(at.friend);
+            }
+            return;
+        }
+        let recovery = self.state.recovery.mark.get(&());
+        let shown = recovery.and_then(|recovery| {
+            recovery.record.shown.iter().find(|shown| (shown.friend, &shown.currency) == (at.friend, &at.currency))
+        });
+        if shown.is_some_and(|shown| is_newer(head, shown)) {
+            self.expose(&at, keeper);
+        }
+    }
+
+    /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was full.
+    pub(crate) fn note_forgotten(&mut self, backup: &PeerBackup) {
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        let (friends, tombstones) = (&self.state.accounts.friends, &self.state.accounts.tombstones);
+        let is_unknown = |at: &AccountId, epoch: u64| {
+            let is_known = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
+            !is_known && tombstones.get(at).is_none_or(|removed| removed.epoch < epoch)
+        };
+        let heads = backup.heads.iter().map(|head| (AccountId::new(head.friend, &head.currency), head));
+        let mut strangers = Vec::new();
+        for (at, head) in heads.filter(|(at, head)| is_unknown(at, head.epoch)) {
+            let known = recovery.forgotten.entry(at.clone()).or_insert_with(|| head.clone());
+            if is_newer(head, known) {
+                *known = head.clone();
+            }
+            if !friends.contains_key(&at.friend) {
+                strangers.push(at);
+            }
+        }
+        if recovery.newest_backup.as_ref().is_some_and(|newest| !is_later(backup, newest)) {
+            return;
+        }
+        recovery.newest_backup = Some(backup.clone());
+        if backup.heads.len() < HEADS_MAX {
+            recovery.strangers.clear();
+        }
+        for at in strangers {
+            if recovery.strangers.insert(at.clone()) {
+                log::warn!(
+                    "a peer backup knows of an account in {} with {}, who is no friend of this node: whoever it is, add it \
+                     with `add-friend`, and its node shows what both have signed; payments that may have gone to it wait",
+                    at.currency,
+                    at.friend
+                );
+            }
+        }
+    }
+
+    /// An account that this node does not know.
+    fn lost_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Account {
+        let name = AccountKey { local: self.context.local, remote: at.friend, currency: at.currency.clone() };
+        Account::lost(name, max_debt, open, self.context.now.unix_ms)
+    }
+
+    /// The same, if a backup knows it: its friend must show no less.
+    pub(crate) fn forgotten_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
+        let head = self.state.recovery.mark.get(&())?.forgotten.get(at)?;
+        if self.state.accounts.tombstones.get(at).is_some_and(|removed| removed.epoch >= head.epoch) {
+            return None;
+        }
+        let mut account = self.lost_account(at, max_debt, open);
+        account.expect_at_least(expected(head));
+        Some(account)
+    }
+
+    /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
+    pub(crate) fn knows_whom_to_ask(&self) -> bool {
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
+        let friends = &self.state.accounts.friends;
+        let is_here = |at: &AccountId| {
+            let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
+            is_added || self.state.accounts.tombstones.contains_key(at)
+        };
+        self.has_heard_all() && recovery.strangers.iter().all(is_here)
+    }
+
+    /// Whether every friend that is connected has given back our backup, or left the question without an answer for long.
+    fn has_heard_all(&self) -> bool {
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
+        let mut friends = self.state.accounts.friends.iter();
+        recovery.rounds >= ROUNDS_MAX
+            || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
+    }
+
+    /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
+    /// decided. Left alone both sides would agree at once, on the lie.
+    fn expose(&mut self, at: &AccountId, keeper: PublicKey) {
+        let name = |key: &PublicKey| self.state.accounts.friends.get(key).map(|friend| friend.record.name.clone());
+        let (liar, keeper) = (name(&at.friend).unwrap_or_default(), name(&keeper).unwrap_or_default());
+        log::error!(
+            "\"{liar}\" has shown less of the account in {} than the peer backup tells that \"{keeper}\" kept: it is disabled; \
+             speak with its owner, then enable it again to go on from what it has shown, or remove it",
+            at.currency
+        );
+        let signer = &*self.context.environment.signer;
+        let Some(friend) = self.state.accounts.friends.draft(&at.friend) else { return };
+        let Some(account) = friend.accounts.get_mut(&at.currency) else { return };
+        account.stop(StopReason::FriendWithholds, signer);
+        self.forget_shown(at);
+        self.account_stopped(at, StopReason::FriendWithholds);
+        self.disable_at_once(at.friend);
+    }
+
+    /// A friend has said what it keeps for us, as it was asked to.
+    pub(crate) fn was_recalled(&mut self, key: PublicKey) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+            recovery.recalled.insert(key);
+            recovery.is_stirred = true;
+        }
+    }
+
+    /// Time has passed: whoever has not answered is asked again.
+    pub(crate) fn ask_again(&mut self) {
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        recovery.rounds = recovery.rounds.saturating_add(1);
+        recovery.questions.ask_again();
+        recovery.is_stirred = true;
+        let recalled = recovery.recalled.clone();
+        let friends = self.state.accounts.friends.iter().filter(|(key, _)| !recalled.contains(key));
+        let silent: Vec<_> = friends.filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+        for (key, connection) in silent {
+            self.recall_backup(key, connection);
+        }
+        self.context
+            .timers
+            .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
+    }
+
+    /// Whether every account goes on from a new epoch. A disabled friend never comes, and is not waited for: its accounts stay in
+    /// doubt until it is enabled. What may still be under way over them keeps a recovery open all the same.
+    pub(crate) fn all_accounts_are_back(&self) -> bool {
+        self.awaited_accounts().next().is_none()
+    }
+
+    /// The accounts that have not gone on, but for those of disabled friends.
+    pub(crate) fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
+        let friends =
+            self.state.accounts.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
+        let accounts = friends.flat_map(|friend| friend.accounts.values().map(move |account| (friend, account)));
+        accounts.filter(|(_, account)| account.is_recovering())
+    }
+
+    /// Whether a friend is here for long and has said nothing of an account that has not begun, as far as this node remembers: its
+    /// owner has not added this node in that currency, so there is nothing to show. Should the friend speak of it after all,
+    /// the account is recovered then.
+    fn is_unanswered(&self, friend: &Friend, account: &Account) -> bool {
+        let long_ms = u64::from(ROUNDS_MAX) * self.context.environment.timing.recovery_ms;
+        let is_here =
+            friend.connection.is_some() && friend.connected_ms.saturating_add(long_ms) <= self.context.now.uptime_ms;
+        is_here && account.is_unanswered()
+    }
+
+    /// A friend is enabled, or shows an account in doubt, that a recovery has not waited for: what continues there has still to
+    /// find its other side, and open invoices may have been paid over it. All other accounts are as they were.
+    pub(crate) fn recover_left_out(&mut self, key: PublicKey) {
+        let is_left = self.state.accounts.friends[&key].accounts.values().any(Account::is_recovering);
+        if is_left && !self.is_recovering() {
+            let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.context.now.unix_ms, false) };
+            self.state.recovery.mark.insert((), Recovery::new(record));
+            self.date_recovery();
+            self.context
+                .timers
+                .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
+        }
+    }
+
+    /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.
+    pub(crate) fn go_on_recovering(&mut self) {
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        if !std::mem::take(&mut recovery.is_stirred) {
+            return;
+        }
+        let is_settled = self.relink();
+        let are_back = || self.awaited_accounts().all(|(friend, account)| self.is_unanswered(friend, account));
+        if is_settled && self.has_heard_all() && are_back() {
+            self.end_recovery();
+        }
+    }
+
+    fn end_recovery(&mut self) {
+        let recovery = self.state.recovery.mark.remove(&()).expect("the caller has looked");
+        self.context.timers.clear(&Timer::Recovery);
+        log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
+        // Nobody has waited for a disabled friend, over whom they may have been paid.
+        let mut disabled =
+            self.state.accounts.friends.values().filter(|friend| friend.record.standing == Standing::Disabled);
+        if recovery.record.is_old || disabled.any(|friend| friend.accounts.values().any(Account::is_recovering)) {
+            // What the lost part knew of them is lost: an invoice is paid once, for ever.
+            let invoices = self.state.receiving.invoices.values();
+            let old = invoices.filter(|invoice| invoice.created_ms <= recovery.record.started_ms);
+            let old: Vec<_> = old.map(|record| record.invoice.id).collect();
+            if !old.is_empty() {
+                log::warn!("{} open invoices are cancelled, because they may have been paid after the copy", old.len());
+            }
+            for id in old {
+                self.close_invoice(id, InvoiceStatus::Cancelled);
+            }
+        }
+        // The node goes on without them: a backup that still names them starts no other recovery.
+        let friends = &self.state.accounts.friends;
+        let is_over = |line: &AccountId| {
+            let friend = friends.get(&line.friend);
+            friend.is_none_or(|friend| {
+                friend.record.standing != Standing::Disabled && !friend.accounts.contains_key(&line.currency)
+            })
+        };
+        for (line, head) in recovery.forgotten.into_iter().filter(|(line, _)| is_over(line)) {
+            let removed = self.state.accounts.tombstones.get(&line).map_or(0, |removed| removed.epoch);
+            let epoch = removed.max(head.epoch).max(self.context.now.unix_ms);
+            self.state.accounts.tombstones.insert(line, Tombstone { epoch });
+        }
+        for line in self.all_lines() {
+            self.backup_is_due(line);
+        }
+    }
+
+    /// When an invoice that is made now was made: after the beginning of a recovery that runs, whatever the clock has shown then.
+    pub(crate) fn invoice_time(&self) -> u64 {
+        let started_ms = self.state.recovery.mark.get(&()).map(|recovery| recovery.record.started_ms);
+        started_ms
+            .map_or(self.context.now.unix_ms, |started_ms| self.context.now.unix_ms.max(started_ms.saturating_add(1)))
+    }
+
+    /// Whether an invoice may have been paid in what was lost.
+    pub(crate) fn may_be_paid_already(&self, created_ms: u64) -> bool {
+        self.state.recovery.mark.get(&()).is_some_and(|recovery| created_ms <= recovery.record.started_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offst_crypto::{Identity, sha256};
+
+    fn head(epoch: u64, own: u64, other: u64) -> AccountHead {
+        AccountHead {
+            friend: Identity::from_seed([1; 32]).public_key(),
+            currency: offst_proto::Currency::default(),
+            epoch,
+            own_seq: own,
+            own_hash: sha256(&[1]),
+            other_seq: other,
+            other_hash: sha256(&[2]),
+        }
+    }
+
+    #[test]
+    fn a_head_is_newer_by_epoch_then_by_either_log() {
+        let ours = head(5, 10, 20);
+        assert!(!is_newer(&ours, &ours));
+        assert!(is_newer(&head(6, 0, 0), &ours) && !is_newer(&head(4, 99, 99), &ours));
+        assert!(is_newer(&head(5, 11, 0), &ours) && is_newer(&head(5, 0, 21), &ours));
+        assert!(!is_newer(&head(5, 9, 19), &ours));
+        let other = AccountHead { own_hash: sha256(b"other"), ..ours.clone() };
+        assert!(is_newer(&other, &ours));
+    }
+
+    #[test]
+    fn the_mark_comes_back_as_it_was_written() {
+        let record = RecoveryRecord { shown: vec![head(1, 2, 3)], ..RecoveryRecord::new(7, true) };
+        let bytes = record.to_bytes(&offst_rows::UnknownFields::none());
+        assert_eq!(RecoveryRecord::from_bytes(&(), &bytes).map(|(read, _)| read), Ok(record));
+    }
+}
