@@ -113,7 +113,6 @@ fn database_failure(message: String, error: &StoreError) -> Failure {
         StoreError::Sqlite(_)
         | StoreError::Create { .. }
         | StoreError::Exists(_)
-        | StoreError::TooLarge
         | StoreError::Seal { .. } => Failure::failed(message),
         _ => Failure::input(message),
     }
