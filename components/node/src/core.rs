@@ -90,7 +90,7 @@ impl Core {
         outside: Outside,
     ) -> Result<Self, NodeError> {
         let local = identity.public_key();
-        let mut store = Store::open(database, local)?;
+        let store = Store::open(database, local)?;
         let funder = Funder::restore(local, store.load()?).map_err(StoreError::Row)?;
         let environment = Environment {
             signer: Box::new(SharedSigner(identity)),
