@@ -89,6 +89,11 @@ impl Encoder {
         Encoder::default()
     }
 
+    /// Appends to these bytes.
+    pub fn after(bytes: Vec<u8>) -> Self {
+        Encoder { bytes }
+    }
+
     /// The bytes so far.
     pub fn finish(self) -> Vec<u8> {
         self.bytes

@@ -1,6 +1,7 @@
 //! Lives many worlds, one a seed, and says whether every checker held in each.
 
 use clap::Parser;
+use offst_crypto::Hash;
 use offst_simulator::availability::{Attack, Share, measure};
 use offst_simulator::faults::{Counts, Deed, Fault, Kind};
 use offst_simulator::scripts::SCRIPTS;
@@ -60,6 +61,9 @@ struct Arguments {
     #[cfg(mutant)]
     #[arg(long)]
     mutants: bool,
+    /// Print for each seed a digest of all bytes that went over connections
+    #[arg(long)]
+    digests: bool,
     /// Tell all that happens in each world, and look for no shorter way
     #[arg(long)]
     trace: bool,
@@ -120,6 +124,8 @@ struct Sum {
     paid: u64,
     failed: u64,
     faults: Counts,
+    /// What went over connections with each seed.
+    digests: BTreeMap<u64, Hash>,
     availability: BTreeMap<Attack, Share>,
     /// The smallest seed that did not come right.
     broken: Option<u64>,
@@ -284,6 +290,9 @@ impl Sum {
         self.paid += outcome.paid;
         self.failed += outcome.failed;
         self.faults.merge(&outcome.faults);
+        if arguments.digests {
+            self.digests.insert(seed, outcome.wire_digest);
+        }
         if arguments.trace {
             outcome.story.iter().for_each(|line| println!("{line}"));
         }
@@ -310,6 +319,9 @@ impl Sum {
     }
 
     fn print(&self, started: Instant) {
+        for (seed, digest) in &self.digests {
+            println!("digest of seed {seed}: {digest}");
+        }
         println!("{} seeds, {:.1} a second: every checker held", self.worlds, self.rate(started));
         let all = self.paid + self.failed;
         let percent = self.paid * 100 / all.max(1);

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub mix: Mix,
     /// The hash over all inputs, commits and outputs, in order.
     pub digest: Hash,
+    /// The same of what went over connections and to the index servers alone: bytes that no name in the code is part of.
+    pub wire_digest: Hash,
     /// How many payments were paid.
     pub paid: u64,
     /// How many failed.
@@ -139,6 +141,7 @@ fn outcome(life: Life) -> Outcome {
         failed: payments(Progress::Failed),
         mix: life.mix,
         digest: life.world.trace.digest(),
+        wire_digest: life.world.wire.digest(),
         faults: life.world.faults,
         story: life.world.story.unwrap_or_default(),
     }

@@ -284,6 +284,8 @@ pub struct World {
     pub faults: Counts,
     /// What happened so far.
     pub trace: Trace,
+    /// The same of bytes alone that went over connections and to the index servers: renaming a type does not change it.
+    pub wire: Trace,
     /// What happened so far, for people, if somebody wants to read it.
     pub(crate) story: Option<Vec<String>>,
     /// Deliver packets in random order and batches.
@@ -420,6 +422,7 @@ impl World {
             denied: BTreeMap::new(),
             faults: Counts::default(),
             trace: Trace::default(),
+            wire: Trace::default(),
             story: None,
             is_wild: false,
         };

@@ -3,6 +3,7 @@
 use super::disk::Disk;
 use super::{Crash, Deed, EPOCH_MS, Fault, Node, Packet, World, checks, pair};
 use offst_funder::{Effects, Funder, Input, Moment, Output};
+use offst_proto::encoding::Canonical;
 use offst_proto::friend::FriendMessage;
 
 impl World {
@@ -112,9 +113,11 @@ impl World {
         for input in inputs {
             match input {
                 Input::Statement(key, connection, statement) => {
-                    self.trace.bytes("from", key.as_bytes());
-                    self.trace.number(index as u64 ^ self.time << 8 ^ connection << 40);
-                    self.trace.bytes("statement", statement.wire());
+                    for trace in [&mut self.trace, &mut self.wire] {
+                        trace.bytes("from", key.as_bytes());
+                        trace.number(index as u64 ^ self.time << 8 ^ connection << 40);
+                        trace.bytes("statement", statement.wire());
+                    }
                 }
                 Input::Tick => self.trace.number(index as u64 ^ self.time << 8),
                 input => self.trace.note(&(self.time, index, input)),
@@ -281,11 +284,18 @@ impl World {
         self.check_not_lost(index, &output);
         match &output {
             Output::Send(key, connection, frame) => {
-                self.trace.bytes("to", key.as_bytes());
-                self.trace.number(index as u64 ^ self.time << 8 ^ connection << 40);
-                self.trace.bytes("frame", frame);
+                for trace in [&mut self.trace, &mut self.wire] {
+                    trace.bytes("to", key.as_bytes());
+                    trace.number(index as u64 ^ self.time << 8 ^ connection << 40);
+                    trace.bytes("frame", frame);
+                }
             }
-            Output::Edges(_) | Output::Event(_) => self.trace.number(index as u64 ^ self.time << 8),
+            Output::Edges(edges) => {
+                self.trace.number(index as u64 ^ self.time << 8);
+                self.wire.number(self.time);
+                edges.iter().for_each(|edge| self.wire.bytes("edge", &edge.to_canonical_bytes()));
+            }
+            Output::Event(_) => self.trace.number(index as u64 ^ self.time << 8),
             output => self.trace.note(&(self.time, index, output)),
         }
         match output {

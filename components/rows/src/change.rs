@@ -1,0 +1,57 @@
+//! The rows that a transaction writes.
+
+use crate::fields::UnknownFields;
+use crate::kind::Kind;
+use crate::row::{Row, RowKey};
+
+/// One row that a transaction has to write: all that a store has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowChange {
+    /// What it is.
+    pub kind: Kind,
+    /// What names it among the rows of its kind.
+    pub key: Vec<u8>,
+    /// What it is from now on; none: it is gone.
+    pub value: Option<Vec<u8>>,
+    /// Of a [listed](crate::Keeping::Listed) row: it is history from now on.
+    pub has_ended: bool,
+}
+
+impl RowChange {
+    /// A row that is written, or written anew.
+    pub fn put<T: Row>(key: &T::Key, value: &T) -> RowChange {
+        RowChange::keep(key, value, &UnknownFields::default())
+    }
+
+    /// The same with fields that this version does not know.
+    pub(crate) fn keep<T: Row>(key: &T::Key, value: &T, unknown: &UnknownFields) -> RowChange {
+        RowChange {
+            kind: T::KIND,
+            key: key.to_bytes(),
+            value: Some(value.to_bytes(unknown)),
+            has_ended: value.has_ended(),
+        }
+    }
+
+    /// A row that goes.
+    pub fn remove<T: Row>(key: &T::Key) -> RowChange {
+        RowChange { kind: T::KIND, key: key.to_bytes(), value: None, has_ended: false }
+    }
+
+    /// A row whose value is bytes that somebody has signed or sealed: it has no fields, and none can be added.
+    pub fn bytes(kind: Kind, key: Vec<u8>, value: Option<Vec<u8>>) -> RowChange {
+        RowChange { kind, key, value, has_ended: false }
+    }
+}
+
+/// Writes a batch's changes in one transaction.
+pub trait Commit {
+    /// Why it could not.
+    type Error;
+
+    /// Makes all changes durable, in their order, or none.
+    ///
+    /// # Errors
+    /// The disk failed. The process must end: a restart loads what is durable.
+    fn commit(&mut self, changes: &[RowChange]) -> Result<(), Self::Error>;
+}

@@ -1,0 +1,137 @@
+//! The rows of one kind in memory.
+
+use crate::change::RowChange;
+use crate::fields::UnknownFields;
+use crate::row::Row;
+use std::collections::BTreeSet;
+use std::collections::btree_map::{self, BTreeMap};
+use std::ops::RangeBounds;
+
+/// The rows of one kind in memory. What changes is marked by the change itself, so that nobody can forget to write it.
+#[derive(Debug, Clone)]
+pub struct Table<T: Row> {
+    rows: BTreeMap<T::Key, T>,
+    changed: BTreeSet<T::Key>,
+    /// What a newer version has written into rows. Nearly always empty.
+    unknown: BTreeMap<T::Key, UnknownFields>,
+}
+
+impl<T: Row> Default for Table<T> {
+    fn default() -> Self {
+        Table { rows: BTreeMap::new(), changed: BTreeSet::new(), unknown: BTreeMap::new() }
+    }
+}
+
+impl<T: Row> Table<T> {
+    /// A row as the database holds it.
+    pub(crate) fn load(&mut self, key: T::Key, value: T, unknown: UnknownFields) {
+        if !unknown.is_empty() {
+            self.unknown.insert(key.clone(), unknown);
+        }
+        self.rows.insert(key, value);
+    }
+
+    /// A row, to look at.
+    pub fn get(&self, key: &T::Key) -> Option<&T> {
+        self.rows.get(key)
+    }
+
+    /// Whether there is such a row.
+    pub fn contains(&self, key: &T::Key) -> bool {
+        self.rows.contains_key(key)
+    }
+
+    /// All rows, in the order of their keys.
+    pub fn iter(&self) -> btree_map::Iter<'_, T::Key, T> {
+        self.rows.iter()
+    }
+
+    /// Their keys.
+    pub fn keys(&self) -> btree_map::Keys<'_, T::Key, T> {
+        self.rows.keys()
+    }
+
+    /// Their values.
+    pub fn values(&self) -> btree_map::Values<'_, T::Key, T> {
+        self.rows.values()
+    }
+
+    /// Those with keys in a range.
+    pub fn range(&self, range: impl RangeBounds<T::Key>) -> btree_map::Range<'_, T::Key, T> {
+        self.rows.range(range)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Puts a row, also in the place of another.
+    pub fn insert(&mut self, key: T::Key, value: T) -> Option<T> {
+        self.changed.insert(key.clone());
+        self.rows.insert(key, value)
+    }
+
+    /// Takes a row out.
+    pub fn remove(&mut self, key: &T::Key) -> Option<T> {
+        let value = self.rows.remove(key)?;
+        self.changed.insert(key.clone());
+        Some(value)
+    }
+
+    /// A row, to change.
+    pub fn get_mut(&mut self, key: &T::Key) -> Option<&mut T> {
+        let value = self.rows.get_mut(key)?;
+        self.changed.insert(key.clone());
+        Some(value)
+    }
+
+    /// A row, to change what binds nobody yet: it is written with the next change that does, and a restart may forget it.
+    pub fn draft(&mut self, key: &T::Key) -> Option<&mut T> {
+        self.rows.get_mut(key)
+    }
+
+    /// Puts a row that binds nobody yet; see [`Table::draft`].
+    pub fn insert_draft(&mut self, key: T::Key, value: T) {
+        self.rows.insert(key, value);
+    }
+
+    /// A row leaves memory and stays in the database, or never was there.
+    pub fn forget(&mut self, key: &T::Key) -> Option<T> {
+        self.unknown.remove(key);
+        self.rows.remove(key)
+    }
+
+    /// Keys of the rows that have changed since [`Table::take_changes`].
+    pub fn changed(&self) -> impl Iterator<Item = &T::Key> {
+        self.changed.iter()
+    }
+
+    /// What the next transaction has to write, and nothing twice.
+    pub fn take_changes(&mut self, changes: &mut Vec<RowChange>) {
+        for key in std::mem::take(&mut self.changed) {
+            match self.rows.get(&key) {
+                Some(value) => {
+                    static NONE: UnknownFields = UnknownFields::none();
+                    changes.push(RowChange::keep(&key, value, self.unknown.get(&key).unwrap_or(&NONE)));
+                }
+                None => {
+                    self.unknown.remove(&key);
+                    changes.push(RowChange::remove::<T>(&key));
+                }
+            }
+        }
+    }
+
+    /// The rows as the database must hold them, for checks from outside.
+    pub fn stored(&self) -> impl Iterator<Item = RowChange> {
+        static NONE: UnknownFields = UnknownFields::none();
+        let rows = self.rows.iter().filter(|(_, value)| value.is_stored());
+        rows.map(|(key, value)| RowChange::keep(key, value, self.unknown.get(key).unwrap_or(&NONE)))
+    }
+}
