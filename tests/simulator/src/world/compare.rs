@@ -4,7 +4,7 @@ use offst_funder::{Funder, FunderImage, Part, Payment, Progress};
 use std::collections::BTreeMap;
 
 /// Every row beside those of the accounts is what the machine holds: friends with names, rates and standings, relays, index
-/// servers, settings, what is carried on and what ends here, invoices, payments, the recovery.
+/// servers, settings, what is forwarded and what ends here, invoices, payments, the recovery.
 ///
 /// # Panics
 /// When a restart would load something else.
@@ -16,12 +16,12 @@ pub(super) fn check_rows(live: &Funder, stored: &Funder) {
     assert_eq!(live.replacements, stored.replacements, "{what}: keys that were replaced");
     assert_eq!(live.relays, stored.relays, "{what}: relays");
     assert_eq!(live.index_servers, stored.index_servers, "{what}: index servers");
-    assert_eq!(live.forwards, stored.forwards, "{what}: requests that are carried on");
+    assert_eq!(live.forwards, stored.forwards, "{what}: requests that are forwarded");
     assert_eq!(live.written_off, stored.written_off, "{what}: requests that were written off");
     assert_eq!(live.arrivals, stored.arrivals, "{what}: requests that end here");
     assert_eq!(live.invoices, stored.invoices, "{what}: invoices");
     assert_eq!(live.spendings, stored.spendings, "{what}: what applications have spent");
-    assert_eq!(live.auto_clear, stored.auto_clear, "{what}: the clearing of rings");
+    assert_eq!(live.auto_clear, stored.auto_clear, "{what}: the clearing of debt cycles");
     assert_eq!(live.recovery, stored.recovery, "{what}: the recovery");
     check_payments(live.payments, stored.payments);
 }
