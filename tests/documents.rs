@@ -142,24 +142,6 @@ fn the_book_leaves_no_page_out() {
 }
 
 #[test]
-fn every_crate_says_what_it_knows_and_what_it_does_not() {
-    let mut faults = Vec::new();
-    for folder in std::fs::read_dir(root().join("components")).unwrap().map(|entry| entry.unwrap().path()) {
-        if !folder.join("Cargo.toml").exists() {
-            continue;
-        }
-        let manifest: toml::Table = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap().parse().unwrap();
-        let name = manifest["package"]["name"].as_str().unwrap();
-        let page = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
-        let parts = [&format!("# {name}\n"), "\nIt knows\n", "\nIt does not know\n", "Licence: "];
-        for part in parts.iter().filter(|part| !page.contains(**part)) {
-            faults.push(format!("{}/README.md: {:?} is missing", folder.display(), part.trim()));
-        }
-    }
-    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
-}
-
-#[test]
 fn the_tests_of_the_readme_are_those_of_the_gate() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let gate = std::fs::read_to_string(root().join(".ci/run")).unwrap();

@@ -3,28 +3,6 @@
 //! The only crate that sees `ring`. Everything above it speaks of [`PublicKey`], [`Signature`], [`struct@Hash`],
 //! [`Preimage`] and of the three capabilities a deterministic core takes as arguments: [`Signer`],
 //! [`Verifier`] and [`Random`].
-//!
-//! ```
-//! use offst_crypto::{Ed25519Verifier, Identity, Preimage, PublicKey, RandomExt, Signer, SystemRandom, Verifier};
-//!
-//! // An identity is a key pair. Its public key is its name, and travels as text.
-//! let mut random = SystemRandom::new();
-//! let alice = Identity::generate(&mut random);
-//! let signature = alice.sign(b"I owe Bob 61");
-//! let name: PublicKey = alice.public_key().to_string().parse()?;
-//! assert!(Ed25519Verifier.verify(&name, b"I owe Bob 61", &signature));
-//! assert!(!Ed25519Verifier.verify(&name, b"I owe Bob 16", &signature));
-//!
-//! // Those who see the lock can wait for its preimage, and cannot guess it.
-//! let preimage = Preimage::from_bytes(random.array());
-//! assert_eq!(preimage.lock(), Preimage::from_bytes(*preimage.as_bytes()).lock());
-//!
-//! // A file that opens with a passphrase. The key is the same afterwards.
-//! let file = alice.to_encrypted_pem("correct horse", &mut random);
-//! let again = Identity::from_pem(&file, Some("correct horse"))?;
-//! assert_eq!(again.public_key(), alice.public_key());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
 mod bytes;
 mod hash;
