@@ -23,7 +23,7 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".offst-";
 pub enum Readers {
     /// Its owner alone (0600).
     Owner,
-    /// Whoever the user's umask lets.
+    /// Those whom the user's umask lets.
     Anyone,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The failure of whoever would overwrite a file unasked.
+/// The failure of a command that would overwrite a file without being asked to.
 pub(crate) fn exists(path: &Path) -> Failure {
     Failure::input(format!("{} exists already: give --force to overwrite it", path.display()))
 }
@@ -169,7 +169,7 @@ mod tests {
         for refused in [check_absent(&path, false), write(&path, b"two", Readers::Owner, false)] {
             let failure = refused.unwrap_err();
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().ends_with("exists already: give --force to overwrite it"));
+            assert!(failure.message().ends_with("exists already: give --force to overwrite it"));
         }
         assert_eq!(read_text(&path, 3).unwrap(), "one");
         check_absent(&path, true).unwrap();
@@ -202,8 +202,8 @@ mod tests {
         ] {
             let failure = read_text(&path(name), 4).unwrap_err();
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().contains(message), "{}", failure.sentence());
-            assert!(failure.sentence().contains(name), "{}", failure.sentence());
+            assert!(failure.message().contains(message), "{}", failure.message());
+            assert!(failure.message().contains(name), "{}", failure.message());
         }
         assert_eq!(read_text(Path::new(""), 4).unwrap_err().exit_code(), 2);
         let failure = write(&path("no/such/file"), b"", Readers::Anyone, false).unwrap_err();
@@ -227,7 +227,7 @@ mod tests {
         ] {
             let failure = check_output(&path(name), force).unwrap_err();
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().contains(message), "{}", failure.sentence());
+            assert!(failure.message().contains(message), "{}", failure.message());
         }
         check_output(&path("file"), true).unwrap();
         check_output(&path("new"), false).unwrap();
@@ -249,10 +249,10 @@ mod tests {
         write(&secret, b"cow", Readers::Owner, true).unwrap();
         let failure = load_identity(&path, &flag).unwrap_err();
         let wrong = "the passphrase is wrong, or the identity file is damaged; it was the passphrase in";
-        assert!(failure.sentence().contains(wrong), "{}", failure.sentence());
+        assert!(failure.message().contains(wrong), "{}", failure.message());
         std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nx").unwrap();
         let failure = load_identity(&path, &flag).unwrap_err();
-        assert!(failure.sentence().contains("it may be damaged"), "{}", failure.sentence());
+        assert!(failure.message().contains("it may be damaged"), "{}", failure.message());
     }
 
     #[test]
@@ -264,6 +264,6 @@ mod tests {
         assert_eq!(load_ticket(&path, Ticket::into_app).unwrap(), key);
         let failure = load_ticket(&path, Ticket::into_relay).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
-        assert!(failure.sentence().ends_with("this is the ticket of an application, not of a relay"));
+        assert!(failure.message().ends_with("this is the ticket of an application, not of a relay"));
     }
 }

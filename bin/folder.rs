@@ -1,4 +1,4 @@
-//! The folder of a server or an app: where it is, how its files are called, and that one process at a time uses it.
+//! The folder of a server or an app: where it is, which names its files have, and that one process at a time uses it.
 
 use crate::files::{self, Readers};
 use crate::outcome::{Failure, Outcome, plain};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Names the folder of all default folders.
 pub const HOME_VARIABLE: &str = "OFFST_HOME";
 
-/// A folder whose files are called like itself: `relay0/relay0.ident`.
+/// A folder whose files have its name: `relay0/relay0.ident`.
 #[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
@@ -195,7 +195,7 @@ mod tests {
         let file = Folder::new(Some(folder.file("b")), "relay").unwrap();
         let failure = file.create().unwrap_err();
         assert_eq!(failure.exit_code(), 2);
-        assert!(failure.sentence().ends_with("relay0.b is a file, and a folder is needed: name another"));
+        assert!(failure.message().ends_with("relay0.b is a file, and a folder is needed: name another"));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         let lock = folder.lock().unwrap();
         let failure = folder.lock().unwrap_err();
         assert_eq!(failure.exit_code(), 1);
-        assert!(failure.sentence().starts_with("another server is running on the folder"));
+        assert!(failure.message().starts_with("another server is running on the folder"));
         drop(lock);
         folder.lock().unwrap();
     }

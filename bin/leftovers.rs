@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Whoever still writes has written since. Commands such as `backup` work beside a server, so its lock is no sign.
+/// A process that still writes has written since. Commands such as `backup` work beside a server, so its lock is no sign.
 const AGE_MIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Removes what was left in the folder of a server that starts, and in its folder `trusted`. Nothing depends on it: what

@@ -5,6 +5,8 @@ mod budgets;
 pub mod command_line;
 pub mod files;
 pub mod folder;
+#[cfg(test)]
+mod json_page;
 mod leftovers;
 pub mod manual;
 pub mod metrics;

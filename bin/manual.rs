@@ -7,12 +7,12 @@ use clap_complete::Shell;
 /// The commands that every program has.
 #[derive(Debug, Subcommand)]
 pub enum Manual {
-    /// Print completions for a shell
+    /// Print shell completions
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page; read it with: PROGRAM man | man -l -
+    /// Print the manual page; to read it: PROGRAM man | man -l -
     Man,
 }
 

@@ -1,4 +1,4 @@
-//! Counters for whoever watches a server: a tiny HTTP endpoint that answers every request with text in Prometheus' format.
+//! Metrics of a server: a tiny HTTP endpoint that answers every request with text in the format of Prometheus.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,8 +9,8 @@ const OTHERS: u64 = 64;
 /// Without a warning a server would find out when strangers have taken the last one.
 pub(crate) fn allow(connections: usize) {
     let needed = (connections as u64).saturating_add(OTHERS);
-    if let Some(sentence) = warning(needed, raise()) {
-        log::warn!("{sentence}");
+    if let Some(message) = warning(needed, raise()) {
+        log::warn!("{message}");
     }
 }
 
@@ -39,8 +39,8 @@ mod tests {
 
     #[test]
     fn too_low_a_limit_is_named_with_what_is_needed() {
-        let sentence = warning(11_216, Some(1024)).unwrap();
-        assert!(sentence.starts_with("only 1024 files") && sentence.contains("LimitNOFILE=11216"), "{sentence}");
+        let message = warning(11_216, Some(1024)).unwrap();
+        assert!(message.starts_with("only 1024 files") && message.contains("LimitNOFILE=11216"), "{message}");
         assert_eq!(warning(11_216, Some(11_216)), None);
         assert_eq!(warning(11_216, None), None);
     }

@@ -1,7 +1,8 @@
-//! How a program ends: exit code 0, 1 or 2, and when it is not 0 one readable sentence on stderr.
+//! How a program ends: exit code 0, 1 or 2, and when it is not 0 one readable message on stderr.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
+use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
@@ -14,8 +15,8 @@ const SHOWN_CHARS_MAX: usize = 60;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     fault: Fault,
-    sentence: String,
-    /// What `--json` prints instead of the sentence alone.
+    message: String,
+    /// What `--json` prints instead of the message alone.
     document: Option<serde_json::Value>,
 }
 
@@ -26,7 +27,7 @@ enum Fault {
     Attempt,
     /// The command line or an input file is wrong: exit code 2.
     Input,
-    /// Whoever read our output has gone, as `head` does: exit code 1 without a word.
+    /// The reader of our output has gone, as `head` does: exit code 1 without a word.
     ReaderGone,
 }
 
@@ -34,25 +35,27 @@ enum Fault {
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
-    /// It was tried and failed: exit code 1. The sentence says what happened and what to do.
-    pub fn failed(sentence: impl Display) -> Self {
-        Failure { fault: Fault::Attempt, sentence: without_numbers(&one_line(sentence)), document: None }
+    /// It was tried and failed: exit code 1. The message says what happened and what to do.
+    pub fn failed(message: impl Display) -> Self {
+        Failure { fault: Fault::Attempt, message: without_numbers(&one_line(message)), document: None }
     }
 
-    /// The command line or an input file is wrong: exit code 2. The sentence says what to change.
-    pub fn input(sentence: impl Display) -> Self {
-        Failure { fault: Fault::Input, sentence: without_numbers(&one_line(sentence)), document: None }
+    /// The command line or an input file is wrong: exit code 2. The message says what to change.
+    pub fn input(message: impl Display) -> Self {
+        Failure { fault: Fault::Input, message: without_numbers(&one_line(message)), document: None }
     }
 
-    /// With `--json`, prints this instead of the sentence alone; it should hold the sentence as `error`.
+    /// With `--json`, prints this document with the message in it as `error`, instead of the message alone.
     #[must_use]
-    pub fn with_document(self, document: serde_json::Value) -> Self {
+    pub fn with_document(self, document: &impl Serialize) -> Self {
+        let mut document = serde_json::to_value(document).expect("a document of ours is JSON");
+        document["error"] = self.message.as_str().into();
         Failure { document: Some(document), ..self }
     }
 
-    /// The sentence for people.
-    pub fn sentence(&self) -> &str {
-        &self.sentence
+    /// The message for people.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// 1 or 2.
@@ -64,7 +67,7 @@ impl Failure {
     }
 }
 
-/// Any other error is a failed attempt; its causes join the sentence.
+/// Any other error is a failed attempt; its causes join the message.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut text = String::new();
@@ -113,9 +116,9 @@ pub(crate) fn one_line(text: impl Display) -> String {
 }
 
 /// Without the numbers of the operating system's errors, which say nothing to most people: their words stand before them.
-fn without_numbers(sentence: &str) -> String {
-    let mut kept = String::with_capacity(sentence.len());
-    let mut rest = sentence;
+fn without_numbers(message: &str) -> String {
+    let mut kept = String::with_capacity(message.len());
+    let mut rest = message;
     while let Some((before, after)) = rest.split_once(" (os error ") {
         let Some((number, behind)) = after.split_once(')') else { break };
         kept.push_str(before);
@@ -155,7 +158,7 @@ pub fn say(line: impl Display) -> Outcome {
 pub fn write_out(text: &str) -> Outcome {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Failure { fault: Fault::ReaderGone, sentence: String::new(), document: None },
+        std::io::ErrorKind::BrokenPipe => Failure { fault: Fault::ReaderGone, message: String::new(), document: None },
         _ => Failure::failed(format!("the output could not be written: {error}")),
     })
 }
@@ -194,7 +197,7 @@ pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -
     }
 }
 
-/// The arguments. Whatever takes a value takes a negative number, too: then it is told why that number is wrong, and not
+/// The arguments. A flag with a value takes a negative number, too: then the message says why that number is wrong, and not
 /// that it is no flag.
 pub(crate) fn parse<Arguments: Parser>(line: Vec<OsString>) -> Result<Arguments, clap::Error> {
     let mut command = with_negative_numbers(Arguments::command());
@@ -247,9 +250,9 @@ fn report(name: &str, failure: &Failure) {
         return;
     }
     // Nothing more can be done when these cannot be written either: the exit code still tells.
-    let _ = writeln!(std::io::stderr(), "{name}: {}", failure.sentence);
+    let _ = writeln!(std::io::stderr(), "{name}: {}", failure.message);
     if json_is_wanted() {
-        let document = failure.document.clone().unwrap_or_else(|| serde_json::json!({ "error": failure.sentence }));
+        let document = failure.document.clone().unwrap_or_else(|| serde_json::json!({ "error": failure.message }));
         let _ = say(document);
     }
 }
@@ -259,20 +262,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sentence_is_one_line_and_commands_no_terminal() {
+    fn a_message_is_one_line_and_commands_no_terminal() {
         let failure = Failure::failed("line one\n  line two\u{1b}[31m\r\n");
-        assert_eq!(failure.sentence(), "line one line two [31m");
+        assert_eq!(failure.message(), "line one line two [31m");
     }
 
     #[test]
     fn errors_of_the_system_are_told_in_words() {
-        for (sentence, expected) in [
+        for (message, expected) in [
             ("no answer: Connection refused (os error 111)", "no answer: Connection refused"),
             ("a: b (os error 2); c: d (os error 13), e", "a: b; c: d, e"),
             ("friend (os error x) is (os error 7", "friend (os error x) is (os error 7"),
         ] {
-            assert_eq!(Failure::failed(sentence).sentence(), expected);
-            assert_eq!(Failure::input(sentence).sentence(), expected);
+            assert_eq!(Failure::failed(message).message(), expected);
+            assert_eq!(Failure::input(message).message(), expected);
         }
         assert_eq!(plain(&std::io::ErrorKind::StorageFull.into()), "the disk is full");
     }
@@ -281,11 +284,11 @@ mod tests {
     fn errors_carry_their_code_and_what_was_done() {
         let error = || Err::<(), _>(std::io::Error::other("disk on fire"));
         let failure = error().or_input("reading a").unwrap_err();
-        assert_eq!((failure.exit_code(), failure.sentence()), (2, "reading a: disk on fire"));
+        assert_eq!((failure.exit_code(), failure.message()), (2, "reading a: disk on fire"));
         let failure = error().or_failed("reading a").unwrap_err();
-        assert_eq!((failure.exit_code(), failure.sentence()), (1, "reading a: disk on fire"));
+        assert_eq!((failure.exit_code(), failure.message()), (1, "reading a: disk on fire"));
         let failure = Failure::from(error().unwrap_err());
-        assert_eq!((failure.exit_code(), failure.sentence()), (1, "disk on fire"));
+        assert_eq!((failure.exit_code(), failure.message()), (1, "disk on fire"));
     }
 
     #[test]
@@ -304,7 +307,7 @@ mod tests {
         }
         for text in ["the disk failed", "the disk failed: on fire"] {
             let failure = Failure::from(Caused(text, std::io::Error::other("on fire")));
-            assert_eq!(failure.sentence(), "the disk failed: on fire");
+            assert_eq!(failure.message(), "the disk failed: on fire");
         }
     }
 
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn command_line_errors_are_one_sentence() {
+    fn command_line_errors_are_one_message() {
         #[derive(Debug, Parser)]
         #[command(name = "program")]
         struct Arguments {
@@ -334,12 +337,12 @@ mod tests {
         }
         let negative = ["program", "--count", "-1"].map(OsString::from).to_vec();
         let failure = command_line_failure("program --help", &parse::<Arguments>(negative).unwrap_err());
-        assert!(failure.sentence().starts_with("invalid value '-1' for '--count <COUNT>': "), "{}", failure.sentence());
+        assert!(failure.message().starts_with("invalid value '-1' for '--count <COUNT>': "), "{}", failure.message());
         let long = "9".repeat(5000);
         let error = Arguments::try_parse_from(["program", "--count", &long]).unwrap_err();
         let failure = command_line_failure("program --help", &error);
-        assert!(failure.sentence().contains("999...' for '--count <COUNT>'"), "{}", failure.sentence());
-        assert!(failure.sentence().len() < 300, "{}", failure.sentence());
+        assert!(failure.message().contains("999...' for '--count <COUNT>'"), "{}", failure.message());
+        assert!(failure.message().len() < 300, "{}", failure.message());
         for (arguments, message) in [
             (vec!["program"], "the following required arguments were not provided: --count <COUNT>"),
             (vec!["program", "--count", "x"], "invalid value 'x' for '--count <COUNT>'"),
@@ -348,9 +351,9 @@ mod tests {
             let error = Arguments::try_parse_from(arguments).unwrap_err();
             let failure = command_line_failure("program --help", &error);
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().starts_with(message), "{}", failure.sentence());
-            assert!(failure.sentence().ends_with("(\"program --help\" explains the command line)"));
-            assert!(!failure.sentence().contains("Usage"), "{}", failure.sentence());
+            assert!(failure.message().starts_with(message), "{}", failure.message());
+            assert!(failure.message().ends_with("(\"program --help\" explains the command line)"));
+            assert!(!failure.message().contains("Usage"), "{}", failure.message());
         }
     }
 }

@@ -27,13 +27,13 @@ const BEHIND_THE_OTHERS: usize = 900;
 /// The flag by which a program is told where the passphrase is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PassphraseFlag {
-    /// The file that holds the passphrase of the identity file, for its owner alone. It is read only if the identity is encrypted
-    /// [default: the systemd credential offst-passphrase, otherwise OFFST_PASSPHRASE, otherwise you are asked]
+    /// A file with the passphrase of the identity file; only its owner may have access. It is read only if the identity is
+    /// encrypted [default: the systemd credential offst-passphrase, then OFFST_PASSPHRASE, then you are asked]
     #[arg(long, value_name = "FILE", global = true, display_order = BEHIND_THE_OTHERS)]
     pub passphrase_file: Option<PathBuf>,
 }
 
-/// A passphrase, and what it is called in the sentence that it is wrong.
+/// A passphrase, and what it is called in the message that it is wrong.
 #[derive(Debug)]
 pub(crate) struct Passphrase {
     pub(crate) text: Zeroizing<String>,
@@ -177,9 +177,9 @@ mod tests {
         let failure = flag(&missing).find_among(identity, Some(lent), Some("three".into())).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         assert!(
-            failure.sentence().ends_with("missing cannot be read: there is no such file or folder"),
+            failure.message().ends_with("missing cannot be read: there is no such file or folder"),
             "{}",
-            failure.sentence()
+            failure.message()
         );
     }
 
@@ -201,8 +201,8 @@ mod tests {
             match read_private(&path) {
                 Ok(text) => assert!(is_taken && *text == "horse", "{mode:o}"),
                 Err(failure) => {
-                    assert!(!is_taken, "{mode:o}: {}", failure.sentence());
-                    assert!(failure.sentence().ends_with("take their permissions away (chmod 600)"));
+                    assert!(!is_taken, "{mode:o}: {}", failure.message());
+                    assert!(failure.message().ends_with("take their permissions away (chmod 600)"));
                 }
             }
         }
@@ -228,12 +228,12 @@ mod tests {
             write(&path, content.as_bytes(), 0o600);
             match (read_private(&path), expected) {
                 (Ok(text), Ok(expected)) => assert_eq!(*text, expected),
-                (Err(failure), Err(expected)) => assert!(failure.sentence().ends_with(expected)),
+                (Err(failure), Err(expected)) => assert!(failure.message().ends_with(expected)),
                 (other, _) => panic!("{:?} for {} bytes", other.is_ok(), content.len()),
             }
         }
         write(&path, &[0xff], 0o600);
         assert!(read_private(&path).is_err());
-        assert!(read_private(folder.path()).unwrap_err().sentence().contains("it is a folder"));
+        assert!(read_private(folder.path()).unwrap_err().message().contains("it is a folder"));
     }
 }

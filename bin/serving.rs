@@ -21,10 +21,10 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 /// Where a server is reached, as its command line says it.
 #[derive(Debug, clap::Args)]
 pub struct Places {
-    /// Where to listen [default: the port of its address on all interfaces, or a loopback address itself]
+    /// Where to listen [default: the port of its own address, on all interfaces; a loopback address as it is]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Publish counters over HTTP, in Prometheus' format
+    /// Serve metrics over HTTP here, in the format of Prometheus
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
 }
@@ -185,6 +185,6 @@ mod tests {
         let place = taken.local_addr().unwrap();
         let failure = listen(Some(place), &"127.0.0.1:1".parse().unwrap()).await.unwrap_err();
         assert_eq!(failure.exit_code(), 1);
-        assert!(failure.sentence().starts_with(&format!("cannot listen at {place}: ")), "{}", failure.sentence());
+        assert!(failure.message().starts_with(&format!("cannot listen at {place}: ")), "{}", failure.message());
     }
 }

@@ -51,7 +51,7 @@ pub fn load<S: Settings>(path: &Path) -> Outcome<S> {
 /// Refuses a link that would be taken for dead between two signs of life. The names of its settings begin with `prefix`.
 ///
 /// # Errors
-/// A sentence that names the setting.
+/// A message that names the setting.
 pub(crate) fn check_keepalive(prefix: &str, config: KeepaliveConfig) -> Result<(), String> {
     let KeepaliveConfig { keepalive_ms, idle_timeout_ms } = config;
     if idle_timeout_ms / 2 < keepalive_ms {
@@ -200,7 +200,7 @@ mod tests {
         ] {
             let failure = load_text(text).unwrap_err();
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().contains(message), "{}", failure.sentence());
+            assert!(failure.message().contains(message), "{}", failure.message());
         }
         assert_eq!(load::<TestSettings>(Path::new("/no/such/file")).unwrap(), TestSettings::default());
         assert_eq!(load_text("connections = 3").unwrap().connections_max, 3, "an earlier name counts");

@@ -29,7 +29,7 @@ pub(crate) trait Trusted: Clone + PartialEq + Send + Sync + 'static {
     /// Reads the file, whose name without its ending is `name`.
     ///
     /// # Errors
-    /// It does not say who is trusted: a sentence that names the file.
+    /// It does not say who is trusted: a message that names the file.
     fn read(path: &Path, name: &str) -> Result<Self, String>;
 
     /// Who it is.
@@ -50,7 +50,7 @@ pub(crate) trait Trusted: Clone + PartialEq + Send + Sync + 'static {
 pub(crate) struct Reading<T> {
     /// Who is trusted.
     pub(crate) trusted: BTreeMap<String, T>,
-    /// The files that cannot be used, each with a sentence. Whoever they speak of is not trusted.
+    /// The files that cannot be used, each with a message. Those that they name are not trusted.
     pub(crate) faults: BTreeMap<String, String>,
 }
 
@@ -95,15 +95,15 @@ impl<T: Trusted> TrustedFolder<T> {
         let mut reading = Reading::default();
         let names = match self.names() {
             Ok(names) => names,
-            Err(sentence) => {
-                reading.faults.insert("trusted".into(), sentence);
+            Err(message) => {
+                reading.faults.insert("trusted".into(), message);
                 return reading;
             }
         };
         for name in names {
             match self.read_one(&name, &reading) {
                 Ok(trusted) => drop(reading.trusted.insert(name, trusted)),
-                Err(sentence) => drop(reading.faults.insert(name, sentence)),
+                Err(message) => drop(reading.faults.insert(name, message)),
             }
         }
         reading
@@ -174,9 +174,9 @@ impl<T: Trusted> TrustedFolder<T> {
 }
 
 fn log_changes<T: Trusted>(before: &Reading<T>, now: &Reading<T>) {
-    for (name, sentence) in &now.faults {
-        if before.faults.get(name) != Some(sentence) {
-            log::error!("{}; until it is repaired it trusts nobody", Failure::input(sentence).sentence());
+    for (name, message) in &now.faults {
+        if before.faults.get(name) != Some(message) {
+            log::error!("{}; until it is repaired it trusts nobody", Failure::input(message).message());
         }
     }
     for (name, trusted) in &now.trusted {
@@ -252,7 +252,7 @@ mod tests {
         let reading = trusted.read();
         assert_eq!(reading.trusted, BTreeMap::from([("a.b".to_owned(), Seed(2)), ("one".to_owned(), Seed(1))]));
         assert_eq!(reading.by_key(), BTreeMap::from([1, 2].map(|seed| (Seed(seed).public_key(), seed))));
-        let faults: Vec<_> = reading.faults.iter().map(|(name, sentence)| (name.as_str(), sentence.as_str())).collect();
+        let faults: Vec<_> = reading.faults.iter().map(|(name, message)| (name.as_str(), message.as_str())).collect();
         let twice = format!(
             "{}: this is the same seed as a.b.seed, which counts: remove one of the two",
             trusted.file("two").display()

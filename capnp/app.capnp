@@ -4,7 +4,7 @@
 # Amounts are decimal text, in credits; a balance may start with "-". Keys are 32 bytes, ids 16 bytes; times and durations
 # are milliseconds, points in time since 1970. Where a value may be missing, an empty text or an empty byte string says so.
 #
-# A command that the node does not carry out is answered with `refused`: a sentence for people. RPC exceptions mean that
+# A command that the node does not carry out is answered with `refused`: a message for people. RPC exceptions mean that
 # the call itself was wrong, that the node is stopping, or that the connection is lost.
 #
 # Bounds of a connection: a message has at most 1 MiB; the node reads no further while 256 calls, or 1 MiB of calls, are
@@ -15,7 +15,7 @@ const notTrusted :Text = "this app is not trusted by the node";
 # The reason of the Abort message that an app gets whose key the node does not know.
 
 interface Node {
-  # What an app meets first.
+  # What an app gets first.
 
   open @0 () -> (version :Text, reports :Reports, buyer :Buyer, seller :Seller, config :Config, routes :Routes);
   # The node's version, and a capability for every permission; null for those that the app does not have. `reports` is for
@@ -33,9 +33,9 @@ interface Reports {
   contact @3 () -> (contact :FriendTicket);
   # What the node's friends need to add it.
   payments @4 (cursor :Text, limit :UInt32) -> (payments :List(Payment), next :Text);
-  # Newest first, under way or ended. Receipts are left out: see `payment`.
+  # Newest first, in flight or ended. Receipts are left out: see `payment`.
   forwards @5 (cursor :Text, limit :UInt32) -> (forwards :List(Forward), next :Text);
-  # What the node carried on for others.
+  # What the node forwarded for others.
   invoices @6 (cursor :Text, limit :UInt32) -> (invoices :List(Invoice), next :Text);
   # Newest first, open or not.
   payment @7 (paymentId :Data) -> (result :PaymentResult);
@@ -71,8 +71,8 @@ interface Buyer {
   quote @2 (order :Order) -> (result :QuoteResult);
   # As in `Routes`: who may pay may ask what it costs.
   clear @3 (currency :Text, perform :Bool) -> (result :ClearingResult);
-  # Looks for a ring in which everybody owes the next, and clears it: all debts in it become smaller, nobody pays a fee.
-  # Otherwise only says which ring there is. Without `perform` it is cleared only when the owner has allowed it for good.
+  # Looks for a debt cycle, in which each node owes the next, and clears it: every debt in it becomes smaller, nobody pays a
+  # fee. Without `perform` it is cleared only when the owner has switched that on (`setAutoClear`); otherwise it is only shown.
 }
 
 interface Seller {
@@ -106,16 +106,16 @@ interface Config {
   resetFriend @13 (name :Text, currency :Text) -> (result :Result);
   # Accepts the friend's terms.
   setAutoClear @14 (on :Bool) -> (result :Result);
-  # Clear rings of debts on one's own, and let others clear them through this node without a fee. Index servers are then told
-  # how much is owed.
+  # Clear debt cycles without being asked, and let others clear theirs through this node without a fee. Index servers are then
+  # told how much is owed.
   replaceFriendKey @15 (name :Text, ticket :FriendTicket) -> (result :Result);
-  # The friend has lost its key: its accounts go on with that of the ticket.
+  # The friend has lost its key: its accounts go on under the key of the ticket.
   writeOff @16 (name :Text, currency :Text, upTo :Text) -> (result :WriteOffResult);
-  # Gives those back their credits whose committed payments the friend has held for too long, although it may still collect them
-  # from us: as many as cost at most upTo, what was written off before and has not ended included. Our own payments stay.
+  # Releases the credits of others whose committed payments the friend has held for too long, although it may still collect them
+  # from us: as many as cost at most upTo, with what was written off before and has not ended. Our own payments stay.
   setAutoWriteOff @17 (name :Text, currency :Text, upTo :Text) -> (result :Result);
-  # The same without asking, with whatever the friend holds for too long: upTo bounds what it may still collect of what was written
-  # off so. Ends when the friend collects something of it. 0: not any more.
+  # The same without being asked, for all that the friend holds for too long: upTo bounds what it may still collect of it. Ends
+  # when the friend collects something of it. 0: switched off.
 }
 
 struct Result {
@@ -145,24 +145,24 @@ struct Quote {
   currency @0 :Text;
   amount @1 :Text;
   # What the destination would get.
-  ways @2 :List(Way);
+  routes @2 :List(Route);
   # Cheapest first, at least one.
   maxFeeDefault @3 :Text;
   # The most fees that the node pays of such a payment when the order has no maxFee.
 }
 
-struct Way {
+struct Route {
   parts @0 :List(Part);
   # Their amounts add up to what was asked for.
 }
 
 struct Part {
-  route @0 :List(Data);
+  path @0 :List(Data);
   # The nodes after this one in order, the destination last.
   amount @1 :Text;
   # What the destination gets.
   fees @2 :Text;
-  # What all mediators take.
+  # What all mediators on the path take.
 }
 
 struct Budget {
@@ -170,11 +170,11 @@ struct Budget {
   currency @0 :Text;
   amount @1 :Text;
   period @2 :Text;
-  # After which time it is there anew: day, week or month, by UTC; empty: never.
+  # How often it starts again: each day, week or month, by UTC; empty: never.
   spent @3 :Text;
   # In this period.
   underWay @4 :Text;
-  # What payments may still cost that have not ended.
+  # What payments in flight may still cost.
   untilMs @5 :UInt64;
   # When the period ends; 0: never.
 }
@@ -189,10 +189,10 @@ struct ClearingResult {
 struct Clearing {
   autoClear @0 :Bool;
   # What the owner has set.
-  ring @1 :Part;
-  # Ends at this node. Missing: there is no ring.
+  cycle @1 :Part;
+  # Ends at this node. Missing: there is no debt cycle.
   payment @2 :Payment;
-  # How clearing it went. Missing: it was only looked for.
+  # How clearing it went. Missing: the cycle is only shown.
 }
 
 struct WriteOffResult {
@@ -204,7 +204,7 @@ struct WriteOffResult {
 
 struct WriteOff {
   released @0 :Held;
-  # Whoever they came from has the credits back. As much may now be lost.
+  # Those who sent them have the credits back. As much may now be lost.
   waiting @1 :Held;
   # Of others, held for too long, and not released: they would have passed the limit, or cannot be released now.
   own @2 :Held;
@@ -263,17 +263,18 @@ struct Order {
   purpose :union {
     invoice @1 :Text;
     # The line of text or the content of the file.
-    spontaneous @2 :Gift;
+    spontaneous @2 :SpontaneousPayment;
     rebalance @5 :Rebalance;
   }
   maxFee @3 :Text;
   # The most that mediators may take. Empty: what the owner of the node has set, by default 10 % of the amount or 20, whichever
   # is more.
   timeoutMs @4 :UInt64;
-  # How long to look for a way.
+  # How long to look for a route.
 }
 
-struct Gift {
+struct SpontaneousPayment {
+  # Pays no invoice.
   destination :union {
     publicKey @0 :Data;
     friend @1 :Text;
@@ -313,7 +314,7 @@ struct FriendTicket {
   publicKey @0 :Data;
   relays @1 :List(ServerTicket);
   address @2 :Text;
-  # Where the node can be called without a relay; may be empty.
+  # Where the node is dialled without a relay; may be empty.
 }
 
 struct Rate {
@@ -328,15 +329,15 @@ struct Friend {
   enabled @2 :Bool;
   online @3 :Bool;
   relays @4 :List(ServerTicket);
-  lines @5 :List(Line);
+  accounts @5 :List(Account);
   # One for each currency.
   address @6 :Text;
-  # Where it is called without a relay, HOST:PORT; empty: nowhere.
+  # Where it is dialled without a relay, HOST:PORT; empty: nowhere.
   direct @7 :Bool;
   # Whether the connection that is up goes without a relay.
 }
 
-struct Line {
+struct Account {
   # An account with a friend. Local is us, remote the friend.
   currency @0 :Text;
   status :union {
@@ -360,7 +361,7 @@ struct Line {
   overdue @12 :List(Overdue);
   # Committed requests that the friend has held for too long.
   autoWriteOff @13 :Text;
-  # The most that the friend may still collect of what is written off without asking the owner. Empty: nothing is.
+  # The most that the friend may still collect of what is written off without asking the owner. Empty: switched off.
 }
 
 struct Terms {
@@ -375,7 +376,7 @@ struct Overdue {
   requestId @0 :Data;
   amount @1 :Text;
   writtenOff @2 :Bool;
-  # Whoever it came from has the credits back: we pay for it if the friend collects it.
+  # The friend that sent it has the credits back: we pay for it if this friend collects it.
 }
 
 struct Server {
@@ -395,7 +396,7 @@ enum PaymentStatus {
   failed @1;
   # Nothing was moved, and nothing will be.
   pending @2;
-  # Under way. Nobody must pay again.
+  # In flight. Nobody must pay again.
 }
 
 struct Payment {
@@ -424,7 +425,7 @@ enum PaymentKind {
   rebalance @1;
   # Around a cycle, back to this node.
   clearing @2;
-  # Around a ring in which everybody owes the next.
+  # Around a debt cycle, in which each node owes the next.
 }
 
 enum InvoiceStatus {
@@ -466,7 +467,7 @@ struct Received {
   paymentId @2 :Data;
   # Empty: not known, because the node had lost its database when it collected.
   invoiceId @3 :Data;
-  # Empty: a gift, or not known.
+  # Empty: a spontaneous payment, or not known.
   currency @4 :Text;
   amount @5 :Text;
   timeMs @6 :UInt64;

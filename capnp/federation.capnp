@@ -23,9 +23,9 @@ struct ServerToServer {
 
 enum Refusal {
   notTrusted @0;
-  # The ticket of the server that calls is not among the trusted ones here.
+  # The ticket of the dialling server is not among the trusted ones here.
   crossed @1;
-  # Both servers have called each other, and the other connection stays.
+  # Both servers have dialled each other, and the other connection stays.
 }
 
 struct Summary {

@@ -32,7 +32,7 @@ struct Hello {
   incarnation @0 :UInt64;
   # Random for each run of the node: tells a restarted friend from a second connection of the same run.
   direct :union {
-    # Where the sender is called without a relay.
+    # Where the sender is dialled without a relay.
     unsaid @1 :Void;
     # It does not say: what its ticket says stays.
     nowhere @2 :Void;

@@ -78,7 +78,7 @@ struct Query {
   excludedEdges @6 :List(Exclusion);
   excludedNodes @7 :List(Data);
   clearing @8 :Bool;
-  # Asks for a ring of debts that can be cleared, of at most this amount; source and destination are one.
+  # Asks for a debt cycle that can be cleared, of at most this amount; source and destination are one.
 }
 
 struct Exclusion {
@@ -91,22 +91,22 @@ struct Exclusion {
 
 struct Answer {
   id @0 :UInt64;
-  ways @1 :List(Way);
-  # Different ways to pay, cheapest first. None: no way was found.
+  routes @1 :List(Route);
+  # Different routes, cheapest first. None: no route was found.
   cut @2 :Bool;
-  # The search ended at its bound, there may be more.
+  # The search ended at its bound; there may be more.
 }
 
-struct Way {
+struct Route {
   # The amounts of the parts add up to what was asked for.
   parts @0 :List(Part);
 }
 
 struct Part {
-  route @0 :List(Data);
+  path @0 :List(Data);
   # The nodes after the source in order, the destination last.
   amount @1 :Data;
   # What the destination gets.
   fees @2 :Data;
-  # What all mediators take.
+  # What all mediators on the path take.
 }

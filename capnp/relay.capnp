@@ -16,7 +16,7 @@ struct RelayToNode {
   # A frame of the control stream, from the relay.
   union {
     registered @0 :Void;
-    # The node can be called from now on.
+    # The node can be dialled from now on.
     present @1 :Data;
     absent @2 :Data;
     displaced @3 :Void;
@@ -31,13 +31,13 @@ struct SubstreamMessage {
   # The frame or frames before the friends' own bytes.
   union {
     connect @0 :Data;
-    # Node to relay: the key of the node to call.
+    # Node to relay: the key of the node to dial.
     incoming @1 :Data;
-    # Relay to the node that is called: who calls.
+    # Relay to the node that is dialled: who dials.
     accepted @2 :Void;
-    # Relay to the caller: the friends' own bytes follow.
+    # Relay to the dialling node: the friends' own bytes follow.
     refused @3 :Refusal;
-    # Relay to the caller: nothing follows.
+    # Relay to the dialling node: rejected, nothing follows.
   }
 }
 

@@ -43,13 +43,13 @@ fn a_node_that_was_stopped_or_killed_is_sound_and_says_what_proves_its_balances(
     testnet.wait_until("a has signed for what was paid", |testnet| {
         stnode(testnet, &["backup", "--dir", "b", "--output", "b.backup", "--force"]).expect();
         let text = stnode(testnet, &["check", "--dir", "b", "--input", "b.backup"]).expect();
-        text.contains("proves the balance 12, with 0 frozen by us and 0 by a")
+        text.contains("proves the balance 12, with 0 pending from us and 0 from a")
     });
     // A backup can be checked beside the running node.
     let text = stnode(&testnet, &["check", "--dir", "b", "--input", "b.backup"]).expect();
     assert!(text.contains("a (credit): balance 12\n"), "{text}");
     assert!(text.contains("a's signature on statement "), "{text}");
-    assert!(text.contains("proves the balance 12, with 0 frozen by us and 0 by a"), "{text}");
+    assert!(text.contains("proves the balance 12, with 0 pending from us and 0 from a"), "{text}");
     assert!(text.contains("c (credit): balance 0\n") && text.contains("sound: 2 accounts, "), "{text}");
 
     testnet.kill("b");

@@ -23,9 +23,9 @@ fn an_invitation_and_its_answer_make_two_friends() {
     assert!(invitation.starts_with("offstinvite1") && !invitation.contains(' '), "{invitation}");
     assert!(drawing.lines().count() > 20);
     let said = testnet.run("stctrl", &["verify", "invitation", invitation]).expect();
-    assert!(
-        said.contains("whoever accepts owes the inviter 100 credit.\nThe inviter lets whoever accepts owe up to 150.")
-    );
+    assert!(said.contains(
+        "the one who accepts owes the inviter 100 credit.\nThe inviter lets the one who accepts owe up to 150."
+    ));
 
     // The inviter cannot take its own, and nobody what is damaged.
     let own = testnet.stctrl("a", &["config", "accept", invitation]);

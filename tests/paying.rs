@@ -53,7 +53,7 @@ fn an_invoice_that_no_line_carries_is_paid_in_two_parts_with_one_receipt() {
     mediators.sort_unstable();
     assert_eq!(mediators, ["b", "c"]);
     let text = testnet.stctrl("a", &["funds", "quote", "-i", &invoice]).expect();
-    assert!(text.starts_with("Amount: 100 credit\nFees: 2\nWay 1, fees 2, 2 parts:\n"), "{text}");
+    assert!(text.starts_with("Amount: 100 credit\nFees: 2\nRoute 1, fees 2, 2 parts:\n"), "{text}");
     let dear = testnet.stctrl("a", &["funds", "quote", "-i", &invoice, "--max-fee", "1"]);
     assert_eq!((dear.code, testnet.balance("a", "b")), (1, 0), "{dear:?}");
 

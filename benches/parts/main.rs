@@ -13,9 +13,9 @@ mod pair;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use offst_crypto::{Ed25519Verifier, Signer, Verifier};
-use offst_funder::{Change, Commit};
 use offst_proto::statement::Statement;
 use offst_proto::{Unverified, Verified};
+use offst_rows::{Commit, RowChange};
 use offst_secure_channel::{Authenticator, FrameReader, FrameWriter};
 use offst_store::Store;
 use pair::{Nowhere, Pair, Recorder, identity};
@@ -82,19 +82,11 @@ fn funder(criterion: &mut Criterion) {
 }
 
 /// What the seller's disk is asked to write for so many payments, transaction by transaction; first what comes before them.
-fn recorded(count: usize) -> (Vec<Vec<Change>>, Vec<Vec<Change>>) {
+fn recorded(count: usize) -> (Vec<Vec<RowChange>>, Vec<Vec<RowChange>>) {
     let mut pair = Pair::new([Recorder::default(), Recorder::default()]);
     let before = std::mem::take(&mut pair.disks[1].0);
     pair.pay(count);
     (before, std::mem::take(&mut pair.disks[1].0))
-}
-
-fn rows(changes: &[Change]) -> usize {
-    let rows_of = |change: &Change| match change {
-        Change::Account(_, rows) => rows.len(),
-        _ => 1,
-    };
-    changes.iter().map(rows_of).sum()
 }
 
 fn bare_database(path: &Path) -> rusqlite::Connection {
@@ -142,7 +134,7 @@ fn store(criterion: &mut Criterion) {
             });
         });
         let (_, changes) = recorded(count);
-        let sizes: Vec<usize> = changes.iter().map(|changes| rows(changes)).collect();
+        let sizes: Vec<usize> = changes.iter().map(Vec::len).collect();
         let mut bare = bare_database(&folder.path().join(format!("bare-{count}.db")));
         group.bench_function(BenchmarkId::new("payments/floor", count), |b| {
             b.iter(|| sizes.iter().for_each(|rows| write_bare(&mut bare, *rows)));

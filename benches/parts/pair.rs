@@ -1,7 +1,7 @@
 //! Two friends in memory: two real funders that pay each other, with whatever disk the measurement needs.
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
-use offst_funder::{Change, Command, Commit, Environment, Funder, FunderImage, Input, Moment, Output, Reply, Timing};
+use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::FriendMessage;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
@@ -9,16 +9,17 @@ use offst_proto::report::PaymentStatus;
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId};
+use offst_rows::{Commit, RowChange, Rows};
 use std::sync::Arc;
 
 /// A disk that keeps a list of what it was asked to write.
 #[derive(Default)]
-pub(crate) struct Recorder(pub(crate) Vec<Vec<Change>>);
+pub(crate) struct Recorder(pub(crate) Vec<Vec<RowChange>>);
 
 impl Commit for Recorder {
     type Error = std::convert::Infallible;
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Self::Error> {
+    fn commit(&mut self, changes: &[RowChange]) -> Result<(), Self::Error> {
         self.0.push(changes.to_vec());
         Ok(())
     }
@@ -30,7 +31,7 @@ pub(crate) struct Nowhere;
 impl Commit for Nowhere {
     type Error = std::convert::Infallible;
 
-    fn commit(&mut self, _: &[Change]) -> Result<(), Self::Error> {
+    fn commit(&mut self, _: &[RowChange]) -> Result<(), Self::Error> {
         Ok(())
     }
 }
@@ -65,7 +66,7 @@ impl<C: Commit<Error: std::fmt::Debug>> Pair<C> {
             timing: Timing::default(),
             fee_bounds: FeeBounds::default(),
         };
-        let funder = |side| Some(Funder::restore(key(side), FunderImage::default()).expect("nothing is stored"));
+        let funder = |side| Some(Funder::restore(key(side), Rows::default()).expect("nothing is stored"));
         let mut pair = Pair {
             funders: [funder(0), funder(1)],
             environments: [environment(0), environment(1)],

@@ -10,7 +10,7 @@ use crate::shapes;
 use crate::testnet::Testnet;
 use offst_app::{App, AppError, Destination, Order, Purpose};
 use offst_crypto::{PublicKey, SystemRandom};
-use offst_proto::report::{FriendReport, LineStatus, PaymentReport, PaymentStatus};
+use offst_proto::report::{AccountStatus, FriendReport, PaymentReport, PaymentStatus};
 use offst_proto::{Currency, PaymentId};
 use offst_simulator::economy::{Flow, Spread, TrustNetwork, amount, buyer_and_seller};
 use offst_simulator::keys::Dice;
@@ -170,8 +170,8 @@ impl People {
 
 /// What a node can send to a friend now, credits.
 fn room(friend: &FriendReport) -> u64 {
-    let line = friend.lines.iter().find(|line| line.currency == Currency::default());
-    let Some(line) = line.filter(|line| friend.online && line.remote_open && line.status == LineStatus::Consistent)
+    let line = friend.accounts.iter().find(|line| line.currency == Currency::default());
+    let Some(line) = line.filter(|line| friend.online && line.remote_open && line.status == AccountStatus::Consistent)
     else {
         return 0;
     };

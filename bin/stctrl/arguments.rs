@@ -9,7 +9,7 @@ use offst_proto::invoice::{
     INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice, InvoiceFieldError, check_description,
 };
 use offst_proto::limits::AMOUNT_MAX;
-use offst_proto::order::check_name;
+use offst_proto::name::check_name;
 use offst_proto::report::parse_amount;
 use offst_proto::{InvoiceId, Verified};
 use std::fmt::Display;
@@ -41,7 +41,7 @@ pub(super) fn balance(text: &str) -> Result<i128, String> {
     if balance.unsigned_abs() > AMOUNT_MAX { Err(is_outside()) } else { Ok(balance) }
 }
 
-/// A number between bounds, whatever it counts.
+/// A number between bounds.
 pub(super) fn whole_number<N: FromStr + PartialOrd + Display + Clone>(
     range: RangeInclusive<N>,
 ) -> impl Fn(&str) -> Result<N, String> + Clone {
@@ -71,7 +71,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 /// A friend, relay or index server that is there.
 #[derive(Debug, clap::Args)]
 pub(super) struct Named {
-    /// Your name for it
+    /// The name that you gave it
     #[arg(short, long, value_parser = name)]
     pub(super) name: String,
 }
@@ -198,7 +198,7 @@ mod tests {
         {
             let failure = load_invoice(wrong).unwrap_err();
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.sentence().contains(message), "{}", failure.sentence());
+            assert!(failure.message().contains(message), "{}", failure.message());
         }
     }
 

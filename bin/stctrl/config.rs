@@ -1,9 +1,9 @@
 //! The group `config`: friends, relays and index servers.
 
-use super::Voice;
 use super::arguments::{Named, amount, balance, name, whole_number};
 use super::connection::Connection;
 use super::invitation::{self, Accept, Invite};
+use super::output::{Done, OutputFormat};
 use super::progress::with_progress;
 use super::text::clean;
 use super::write_off::{self, WriteOff};
@@ -11,59 +11,60 @@ use crate::files::load_ticket;
 use crate::outcome::Outcome;
 use clap::Subcommand;
 use offst_app::{App, AppError, NewFriend};
-use offst_proto::report::LineStatus;
+use offst_proto::report::AccountStatus;
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::{Currency, Rate};
+use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
-    /// Let friends meet the node at one more relay
+    /// Add a relay over which friends reach the node
     AddRelay(AddRelay),
-    /// Do not use a relay any more
+    /// Remove a relay
     RemoveRelay(Named),
-    /// Look for routes at one more index server
+    /// Add an index server that finds routes for the node
     AddIndex(AddIndex),
-    /// Do not use an index server any more
+    /// Remove an index server
     RemoveIndex(Named),
-    /// Add a friend, or a further currency with a friend; both of you must do so, with opposite balances
+    /// Add a friend, or an account in a further currency with a friend. Both of you must do it, with opposite balances
     AddFriend(AddFriend),
-    /// Settle what is under way with a friend, and forget the friend
+    /// Remove a friend, after everything under way with the friend has ended
     RemoveFriend(RemoveFriend),
-    /// Give a friend another name
+    /// Change your name for a friend
     RenameFriend(RenameFriend),
-    /// Use a friend again
+    /// Enable a friend that was disabled
     EnableFriend(Named),
-    /// Settle what is under way with a friend, and do not use the friend
+    /// Stop using a friend, after everything under way with the friend has ended
     DisableFriend(DisableFriend),
-    /// Take a friend's requests
+    /// Accept requests from a friend: pay and forward for it
     OpenFriend(Account),
-    /// Do not take a friend's requests
+    /// Do not accept requests from a friend
     CloseFriend(Account),
-    /// Set how much a friend may owe
+    /// Set how much a friend may owe you
     SetFriendMaxDebt(MaxDebt),
-    /// Set what is taken for carrying on payments that come from a friend: ADD + AMOUNT * MUL / 2^32
+    /// Set your fee for forwarding payments that come from a friend: ADD + AMOUNT * MUL / 2^32
     SetFriendRate(FriendRate),
-    /// Tell the node where a friend is reached now
-    SetFriendRelays(Contact),
-    /// Accept a friend's terms for an account on which the two of you do not agree; says the old and the new balance
+    /// Change where a friend is reached: take its relays and address from its new ticket
+    SetFriendRelays(FriendTicketFile),
+    /// Accept the friend's balance for an account that is inconsistent, and show the old and the new balance
     ResetFriend(Account),
-    /// Give those their credits back whose committed payments a friend has held for more than a minute. The friend may still
-    /// collect them, and then you pay: at most as much as you say
+    /// Release payments of others that a friend has held for more than a minute after they were committed: the senders get
+    /// their credits back. The friend may still collect them. Then you pay, at most --up-to
     WriteOff(WriteOff),
-    /// Do what write-off does without asking, with whatever a friend holds for more than a minute, until the friend collects
-    /// something of it: then it is off again for this friend. It is off at first
+    /// Let the node do `write-off` by itself, for everything that a friend holds for more than a minute. When the friend
+    /// collects something of it, this is switched off again for the friend. By default it is off
     SetAutoWriteOff(AutoWriteOff),
-    /// Print a line of text that invites a friend to an account on these terms
+    /// Print an invitation: a line of text that offers a friend an account on these terms
     Invite(Invite),
-    /// Add the friend whose invitation, or whose answer to yours, this is, and take its requests. Accepting an invitation prints
-    /// the answer: the inviter accepts it in turn
+    /// Accept an invitation, or the answer to your own: the friend is added, and its requests are accepted. Accepting an
+    /// invitation prints an answer, which the inviter must accept
     Accept(Accept),
-    /// Go on with a friend who has lost its key, under the key of its new ticket: the accounts keep their balances, the lost key
+    /// Replace the key of a friend who has lost it by the key of a new ticket. The accounts keep their balances. The lost key
     /// is never accepted again
-    ReplaceFriendKey(Contact),
-    /// Clear rings in which everybody owes the next on your own, without a fee, and let others clear theirs through this node;
-    /// index servers are told how much is owed
+    ReplaceFriendKey(FriendTicketFile),
+    /// Let the node clear debt cycles by itself, and let others clear theirs through it, without a fee. Index servers are then
+    /// told how much is owed
     SetAutoClear(AutoClear),
 }
 
@@ -71,7 +72,7 @@ pub(super) enum Config {
 pub(super) struct AutoWriteOff {
     #[command(flatten)]
     account: Account,
-    /// The most that you may lose by it: what the friend could collect from you of all that was written off without asking; 0
+    /// The most that you may lose: what the friend could still collect of everything that was written off automatically. 0
     /// switches it off
     #[arg(long, value_name = "N", value_parser = amount)]
     up_to: u128,
@@ -79,7 +80,7 @@ pub(super) struct AutoWriteOff {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AutoClear {
-    /// Whether it is allowed for good
+    /// Whether the node does so
     #[arg(value_enum)]
     switch: Switch,
 }
@@ -111,8 +112,8 @@ pub(super) struct AddIndex {
 #[derive(Debug, clap::Args)]
 pub(super) struct AddFriend {
     #[command(flatten)]
-    contact: Contact,
-    /// What the friend owes you now; negative: what you owe
+    file: FriendTicketFile,
+    /// What the friend owes you at the start; negative if you owe the friend
     #[arg(long, value_parser = balance)]
     balance: i128,
     /// The currency
@@ -121,7 +122,7 @@ pub(super) struct AddFriend {
     /// How much the friend may owe you
     #[arg(long, value_parser = amount, default_value = "0")]
     max_debt: u128,
-    /// Take the friend's requests from the start
+    /// Accept the friend's requests from the start
     #[arg(long)]
     open: bool,
 }
@@ -130,11 +131,10 @@ pub(super) struct AddFriend {
 pub(super) struct RemoveFriend {
     #[command(flatten)]
     named: Named,
-    /// Do not wait until what is under way is settled
+    /// Do not wait until everything under way has ended
     #[arg(long)]
     force: bool,
-    /// Remove the friend although the balance is not 0. Without it a friend whose last payments leave a balance stays,
-    /// disabled
+    /// Remove the friend even if the balance is not 0. Without this flag, a friend with a balance stays, but disabled
     #[arg(long)]
     forgive: bool,
 }
@@ -152,7 +152,7 @@ pub(super) struct RenameFriend {
 pub(super) struct DisableFriend {
     #[command(flatten)]
     named: Named,
-    /// Do not wait until what is under way is settled
+    /// Do not wait until everything under way has ended
     #[arg(long)]
     force: bool,
 }
@@ -180,16 +180,16 @@ pub(super) struct MaxDebt {
 pub(super) struct FriendRate {
     #[command(flatten)]
     account: Account,
-    /// The share of the amount, in units of 1/2^32
+    /// The proportional part of the fee, in units of 1/2^32 of the amount
     #[arg(long, value_parser = whole_number(0..=u32::MAX))]
     mul: u32,
-    /// The flat part, credits
+    /// The fixed part of the fee, in credits
     #[arg(long, value_parser = amount)]
     add: u128,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Contact {
+pub(super) struct FriendTicketFile {
     #[command(flatten)]
     named: Named,
     /// The friend's ticket
@@ -204,23 +204,23 @@ enum Tickets {
     Friend(FriendTicket),
 }
 
-pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn run(config: Config, connection: &Connection, format: OutputFormat) -> Outcome {
     let config = match config {
-        Config::Invite(invite) => return invitation::invite(invite, connection, voice),
-        Config::Accept(accept) => return invitation::accept(accept, connection, voice),
-        Config::WriteOff(order) => return write_off::run(order, connection, voice),
+        Config::Invite(invite) => return invitation::invite(invite, connection, format),
+        Config::Accept(accept) => return invitation::accept(accept, connection, format),
+        Config::WriteOff(order) => return write_off::run(order, connection, format),
         config => config,
     };
     let tickets = match &config {
         Config::AddRelay(AddRelay { relay, .. }) => Tickets::Server(load_ticket(relay, Ticket::into_relay)?),
         Config::AddIndex(AddIndex { index, .. }) => Tickets::Server(load_ticket(index, Ticket::into_index_client)?),
-        Config::AddFriend(AddFriend { contact, .. })
-        | Config::SetFriendRelays(contact)
-        | Config::ReplaceFriendKey(contact) => Tickets::Friend(load_ticket(&contact.friend, Ticket::into_friend)?),
+        Config::AddFriend(AddFriend { file, .. }) | Config::SetFriendRelays(file) | Config::ReplaceFriendKey(file) => {
+            Tickets::Friend(load_ticket(&file.friend, Ticket::into_friend)?)
+        }
         _ => Tickets::None,
     };
     if let Config::ResetFriend(call) = config {
-        return connection.run(async |app| reset_friend(&call, &app, voice).await);
+        return connection.run(async |app| reset_friend(&call, &app, format).await);
     }
     connection.run(async |app| {
         let drains = matches!(config, Config::RemoveFriend(_) | Config::DisableFriend(_));
@@ -230,7 +230,7 @@ pub(super) fn run(config: Config, connection: &Connection, voice: Voice) -> Outc
         } else {
             work.await?;
         }
-        voice.done()
+        format.done()
     })
 }
 
@@ -240,8 +240,8 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
         (Config::RemoveRelay(call), _) => app.remove_relay(&call.name).await,
         (Config::AddIndex(call), Tickets::Server(ticket)) => app.add_index_server(&call.named.name, &ticket).await,
         (Config::RemoveIndex(call), _) => app.remove_index_server(&call.name).await,
-        (Config::AddFriend(AddFriend { contact, balance, currency, max_debt, open }), Tickets::Friend(ticket)) => {
-            let friend = NewFriend { name: contact.named.name, ticket, balance, currency, max_debt, open };
+        (Config::AddFriend(AddFriend { file, balance, currency, max_debt, open }), Tickets::Friend(ticket)) => {
+            let friend = NewFriend { name: file.named.name, ticket, balance, currency, max_debt, open };
             app.add_friend(&friend).await
         }
         (Config::RemoveFriend(call), _) => app.remove_friend(&call.named.name, call.force, call.forgive).await,
@@ -283,21 +283,34 @@ async fn carry_out(config: Config, tickets: Tickets, app: &App) -> Result<(), Ap
     }
 }
 
-/// Accepts a friend's terms, and says which: whoever decides sees what it comes to.
-async fn reset_friend(call: &Account, app: &App, voice: Voice) -> Outcome {
+/// What programs read when a friend's terms were accepted.
+#[derive(Debug, Serialize)]
+pub(super) struct ResetDocument {
+    #[serde(flatten)]
+    done: Done,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    local_balance: i128,
+    #[serde(serialize_with = "offst_proto::json::optional_text")]
+    remote_balance: Option<i128>,
+}
+
+impl ResetDocument {
+    pub(super) fn new(local_balance: i128, remote_balance: Option<i128>) -> Self {
+        ResetDocument { done: Done::default(), local_balance, remote_balance }
+    }
+}
+
+/// Accepts a friend's terms, and says which: the owner sees what it comes to.
+async fn reset_friend(call: &Account, app: &App, format: OutputFormat) -> Outcome {
     let name = &call.named.name;
     let friend = app.friends().await?.into_iter().find(|friend| friend.name == *name);
-    let mut lines = friend.into_iter().flat_map(|friend| friend.lines);
-    let status = lines.find(|line| line.currency == call.currency).map(|line| line.status);
+    let mut accounts = friend.into_iter().flat_map(|friend| friend.accounts);
+    let status = accounts.find(|account| account.currency == call.currency).map(|account| account.status);
     app.reset_friend(name, &call.currency).await?;
-    let Some(LineStatus::Inconsistent { local_balance, remote_balance, .. }) = status else { return voice.done() };
-    let document = serde_json::json!({
-        "status": "done",
-        "local_balance": local_balance.to_string(),
-        "remote_balance": remote_balance.map(|balance| balance.to_string()),
-    });
+    let Some(AccountStatus::Inconsistent { local_balance, remote_balance, .. }) = status else { return format.done() };
+    let document = ResetDocument::new(local_balance, remote_balance);
     let (name, currency) = (clean(name), &call.currency);
-    voice.say(document, || match remote_balance {
+    format.print(&document, || match remote_balance {
         Some(balance) => {
             format!("accepted: the balance with {name} was {local_balance} and is {balance} ({currency})\n")
         }

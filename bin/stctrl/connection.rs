@@ -16,11 +16,11 @@ pub(super) const BEHIND_THE_OTHERS: usize = 900;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Connection {
-    /// The identity file of the application [default: the app's in $OFFST_HOME or ~/.offst]
+    /// The identity file of this application [default: the one of the folder app in $OFFST_HOME or ~/.offst]
     #[arg(short = 'I', long, value_name = "FILE", env = "STCTRL_IDFILE", global = true, hide_env_values = true)]
     #[arg(display_order = BEHIND_THE_OTHERS)]
     idfile: Option<PathBuf>,
-    /// The ticket of the node [default: the node's in $OFFST_HOME or ~/.offst]
+    /// The ticket of the node [default: the one of the folder node in $OFFST_HOME or ~/.offst]
     #[arg(short = 'T', long, value_name = "FILE", env = "STCTRL_TICKET", global = true, hide_env_values = true)]
     #[arg(display_order = BEHIND_THE_OTHERS)]
     ticket: Option<PathBuf>,

@@ -1,38 +1,48 @@
 //! The command `events`: one line for each event, until interrupted.
 
 use super::connection::Connection;
+use super::output::OutputFormat;
 use super::text::clean;
-use super::{Voice, json};
-use crate::outcome::{Outcome, say};
+use crate::outcome::Outcome;
 use offst_proto::report::Event;
+use serde::Serialize;
 
-pub(super) fn run(connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn run(connection: &Connection, format: OutputFormat) -> Outcome {
     connection.run(async |app| {
         let subscription = app.subscribe().await?;
         loop {
             let news = subscription.next().await?;
             if news.lost {
-                voice.say(serde_json::json!({ "event": "lost" }), || "some events were lost\n".into())?;
+                format.print(&Lost::default(), || "some events were lost\n".into())?;
             }
             for event in &news.events {
-                if voice.json {
-                    say(json::event(event))?;
-                } else {
-                    say(sentence(event))?;
-                }
+                format.print(event, || format!("{}\n", line(event)))?;
             }
         }
     })
 }
 
-fn sentence(event: &Event) -> String {
+/// More happened than the node keeps for an application that does not read.
+#[derive(Debug, Serialize)]
+struct Lost {
+    event: &'static str,
+}
+
+impl Default for Lost {
+    fn default() -> Self {
+        Lost { event: "lost" }
+    }
+}
+
+/// An event for people.
+fn line(event: &Event) -> String {
     match event {
         Event::FriendChanged { name } => format!("friend {} changed", clean(name)),
         Event::PaymentChanged { payment_id, status } => {
-            format!("payment {payment_id} is {}", json::payment_status(*status))
+            format!("payment {payment_id} is {status}")
         }
         Event::InvoiceChanged { invoice_id, status } => {
-            format!("invoice {invoice_id} is {}", json::invoice_status(*status))
+            format!("invoice {invoice_id} is {status}")
         }
         Event::Overdue { name, request_id, amount } => {
             format!("friend {} has held {amount} for too long, in the request {request_id}", clean(name))
@@ -53,14 +63,14 @@ mod tests {
     use offst_proto::{InvoiceId, RequestId};
 
     #[test]
-    fn sentences() {
+    fn events_in_words() {
         let paid = Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([2; 16]), status: InvoiceStatus::Paid };
-        assert_eq!(sentence(&paid), "invoice AgICAgICAgICAgICAgICAg is paid");
+        assert_eq!(line(&paid), "invoice AgICAgICAgICAgICAgICAg is paid");
         let overdue = Event::Overdue { name: "a\u{7}".into(), request_id: RequestId::from_bytes([2; 16]), amount: 40 };
         let expected = "friend a\u{fffd} has held 40 for too long, in the request AgICAgICAgICAgICAgICAg";
-        assert_eq!(sentence(&overdue), expected);
+        assert_eq!(line(&overdue), expected);
         let ended = Event::AutoWriteOffEnded { name: "a\u{7}".into(), currency: "hours".parse().unwrap(), amount: 40 };
         let expected = "friend a\u{fffd} has collected 40 hours that was written off: set-auto-write-off is off for it";
-        assert_eq!(sentence(&ended), expected);
+        assert_eq!(line(&ended), expected);
     }
 }

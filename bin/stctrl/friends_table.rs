@@ -2,7 +2,7 @@
 
 use super::table::Table;
 use offst_proto::Currency;
-use offst_proto::report::{FriendReport, LineReport, LineStatus};
+use offst_proto::report::{AccountReport, AccountStatus, FriendReport};
 
 /// All friends, one block each.
 pub(super) fn friends_table(friends: &[FriendReport]) -> String {
@@ -20,9 +20,9 @@ pub(super) fn friends_table(friends: &[FriendReport]) -> String {
 }
 
 fn balance_lines(friend: &FriendReport) -> Vec<String> {
-    let is_plain = matches!(&friend.lines[..], [line] if line.currency.as_str() == Currency::DEFAULT_NAME);
+    let is_plain = matches!(&friend.accounts[..], [line] if line.currency.as_str() == Currency::DEFAULT_NAME);
     let mut lines = Vec::new();
-    for line in &friend.lines {
+    for line in &friend.accounts {
         if !is_plain {
             lines.push(format!("{}:", line.currency));
         }
@@ -31,13 +31,13 @@ fn balance_lines(friend: &FriendReport) -> Vec<String> {
     lines
 }
 
-fn account_lines(line: &LineReport) -> Vec<String> {
+fn account_lines(line: &AccountReport) -> Vec<String> {
     let open = |is_open| if is_open { '+' } else { '-' };
     let requests = format!("LR={}, RR={}", open(line.local_open), open(line.remote_open));
     let mut lines = match &line.status {
-        LineStatus::Consistent => vec![format!("C: {requests}")],
-        LineStatus::Waiting => vec![format!("W: {requests}")],
-        LineStatus::Inconsistent { local_balance, remote_balance, .. } => vec![
+        AccountStatus::Consistent => vec![format!("C: {requests}")],
+        AccountStatus::Waiting => vec![format!("W: {requests}")],
+        AccountStatus::Inconsistent { local_balance, remote_balance, .. } => vec![
             format!("I: {requests}"),
             format!("I: local  B={local_balance}"),
             format!("I: remote B={}", remote_balance.map_or("?".to_owned(), |balance| balance.to_string())),
@@ -63,10 +63,10 @@ pub(super) mod tests {
     use offst_proto::report::OverdueReport;
     use offst_proto::{Rate, RequestId};
 
-    pub(in crate::stctrl) fn line(currency: &str) -> LineReport {
-        LineReport {
+    pub(in crate::stctrl) fn line(currency: &str) -> AccountReport {
+        AccountReport {
             currency: currency.parse().unwrap(),
-            status: LineStatus::Consistent,
+            status: AccountStatus::Consistent,
             balance: 100,
             local_max_debt: 150,
             remote_max_debt: 200,
@@ -80,7 +80,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::stctrl) fn friend(name: &str, lines: Vec<LineReport>) -> FriendReport {
+    pub(in crate::stctrl) fn friend(name: &str, accounts: Vec<AccountReport>) -> FriendReport {
         FriendReport {
             name: name.into(),
             public_key: Identity::from_seed([1; 32]).public_key(),
@@ -89,7 +89,7 @@ pub(super) mod tests {
             direct: false,
             relays: vec![],
             address: None,
-            lines,
+            accounts,
         }
     }
 
@@ -108,7 +108,7 @@ pub(super) mod tests {
 
     #[test]
     fn two_currencies_and_several_friends() {
-        let closed = LineReport { balance: -5, local_open: false, remote_open: false, ..line("credit") };
+        let closed = AccountReport { balance: -5, local_open: false, remote_open: false, ..line("credit") };
         let offline = FriendReport { online: false, ..friend("a", vec![closed, line("hours")]) };
         let other = FriendReport { enabled: false, ..friend("a longer name", vec![line("hours")]) };
         let expected = "\
@@ -139,7 +139,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_somebody_must_look_at() {
-        let inconsistent = |remote_balance| LineStatus::Inconsistent {
+        let inconsistent = |remote_balance| AccountStatus::Inconsistent {
             local_balance: 10,
             remote_balance,
             reason: "the balances differ".into(),
@@ -147,12 +147,12 @@ pub(super) mod tests {
         let overdue =
             vec![OverdueReport { request_id: RequestId::from_bytes([1; 16]), amount: 40, written_off: false }];
         let cases = [
-            (LineStatus::Waiting, vec!["W: LR=+, RR=+", "B  =100"]),
+            (AccountStatus::Waiting, vec!["W: LR=+, RR=+", "B  =100"]),
             (inconsistent(Some(7)), vec!["I: LR=+, RR=+", "I: local  B=10", "I: remote B=7", "B  =100"]),
             (inconsistent(None), vec!["I: LR=+, RR=+", "I: local  B=10", "I: remote B=?", "B  =100"]),
         ];
         for (status, expected) in cases {
-            let line = LineReport { status, overdue: overdue.clone(), ..line("credit") };
+            let line = AccountReport { status, overdue: overdue.clone(), ..line("credit") };
             let lines = account_lines(&line);
             assert_eq!(lines[..expected.len()], expected);
             assert_eq!(lines.last().unwrap(), "OVERDUE=40");

@@ -1,82 +1,55 @@
-//! Long lists: fetched page by page, shown as tables, written as CSV.
+//! The command `funds history`, and tables of payments and forwards.
 
 use super::arguments::whole_number;
 use super::connection::Connection;
+use super::output::OutputFormat;
+use super::pages::{ROWS_MAX, all_pages, chosen_pages};
 use super::table::Table;
-use super::{Voice, json, text};
+use super::text;
 use crate::files::{self, Readers};
 use crate::outcome::Outcome;
 use offst_app::{App, AppError};
 use offst_proto::InvoiceId;
-use offst_proto::report::{ForwardReport, PAGE_MAX, Page, PaymentKind, PaymentReport, PaymentStatus, ReceivedReport};
-use serde_json::{Value, json};
+use offst_proto::report::{ForwardReport, PaymentKind, PaymentReport, PaymentStatus, ReceivedReport};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// Entries of a list when no limit is given.
-const ROWS_MAX: usize = 1000;
-
-/// How much of a list is wanted.
-#[derive(Debug, clap::Args)]
-pub(super) struct List {
-    /// Most entries
-    #[arg(long, value_name = "N", default_value_t = ROWS_MAX, value_parser = whole_number(0..=usize::MAX))]
-    pub(super) limit: usize,
-}
-
-/// Fetches pages until there are `limit` entries or no more.
-pub(super) async fn all_pages<T>(
-    limit: usize,
-    page: impl AsyncFn(Option<u64>, usize) -> Result<Page<T>, AppError>,
-) -> Result<Vec<T>, AppError> {
-    chosen_pages(limit, |_| true, page).await
-}
-
-/// Fetches pages until there are `limit` entries of those that are wanted, or no more.
-async fn chosen_pages<T>(
-    limit: usize,
-    is_wanted: impl Fn(&T) -> bool,
-    page: impl AsyncFn(Option<u64>, usize) -> Result<Page<T>, AppError>,
-) -> Result<Vec<T>, AppError> {
-    let (mut items, mut cursor) = (vec![], None);
-    loop {
-        let next = page(cursor, PAGE_MAX.min(limit.saturating_sub(items.len()).max(1))).await?;
-        items.extend(next.items.into_iter().filter(&is_wanted));
-        if items.len() >= limit || next.next.is_none() {
-            items.truncate(limit);
-            return Ok(items);
-        }
-        cursor = next.next;
-    }
-}
-
 #[derive(Debug, clap::Args)]
 pub(super) struct History {
-    /// Write all of it to a file, as comma-separated values
+    /// Write the whole history to a file, as comma-separated values (CSV)
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Overwrite the file if it exists
     #[arg(long)]
     force: bool,
-    /// Most entries of each kind [default: 1000, with --csv all]
+    /// Most entries of each kind [default: 1000; with --csv: all]
     #[arg(long, value_name = "N", value_parser = whole_number(0..=usize::MAX))]
     limit: Option<usize>,
 }
 
+/// What programs read when the history was written to a file.
+#[derive(Debug, Serialize)]
+struct Written {
+    entries: usize,
+}
+
 /// Money that came, went or was earned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Entry {
     time_ms: u64,
     kind: &'static str,
     id: String,
     currency: String,
     /// What the balance changed by.
+    #[serde(serialize_with = "offst_proto::json::text")]
     change: i128,
+    #[serde(serialize_with = "offst_proto::json::text")]
     fees: u128,
     description: String,
 }
 
-pub(super) fn run(History { csv, force, limit }: History, connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn run(History { csv, force, limit }: History, connection: &Connection, format: OutputFormat) -> Outcome {
     if let Some(path) = &csv {
         files::check_output(path, force)?;
     }
@@ -86,9 +59,9 @@ pub(super) fn run(History { csv, force, limit }: History, connection: &Connectio
         match &csv {
             Some(path) => {
                 files::write(path, to_csv(&entries).as_bytes(), Readers::Owner, force)?;
-                voice.say(json!({ "entries": entries.len() }), String::new)
+                format.print(&Written { entries: entries.len() }, String::new)
             }
-            None => voice.say(entries.iter().map(entry_json).collect(), || to_table(&entries)),
+            None => format.print(&entries, || to_table(&entries)),
         }
     })
 }
@@ -118,11 +91,11 @@ fn signed(amount: u128) -> i128 {
     i128::try_from(amount).unwrap_or(i128::MAX)
 }
 
-fn of_payment(payment: &PaymentReport) -> Entry {
+pub(super) fn of_payment(payment: &PaymentReport) -> Entry {
     let is_to_others = payment.kind == PaymentKind::Payment;
     Entry {
         time_ms: payment.created_ms.saturating_add(payment.duration_ms),
-        kind: json::payment_kind(payment.kind),
+        kind: payment.kind.as_str(),
         id: payment.payment_id.to_string(),
         currency: payment.currency.to_string(),
         // What goes around a cycle comes back.
@@ -137,7 +110,7 @@ fn of_payment(payment: &PaymentReport) -> Entry {
 }
 
 /// The parts of one payment, which were collected together, make one entry.
-fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, String>) -> Vec<Entry> {
+pub(super) fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, String>) -> Vec<Entry> {
     let is_same = |one: &ReceivedReport, next: &ReceivedReport| {
         one.payment_id.is_some() && (one.payment_id, one.invoice_id) == (next.payment_id, next.invoice_id)
     };
@@ -163,7 +136,7 @@ fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<InvoiceId, Stri
     parts.chunk_by(is_same).map(entry).collect()
 }
 
-fn of_forward(forward: &ForwardReport) -> Entry {
+pub(super) fn of_forward(forward: &ForwardReport) -> Entry {
     let (kind, change, description) = match forward.from {
         Some(from) => ("forward", signed(forward.fee), format!("{} from {from} to {}", forward.amount, forward.to)),
         None => ("written-off", -signed(forward.amount), format!("collected by {}", forward.to)),
@@ -177,18 +150,6 @@ fn of_forward(forward: &ForwardReport) -> Entry {
         fees: 0,
         description,
     }
-}
-
-fn entry_json(entry: &Entry) -> Value {
-    json!({
-        "time_ms": entry.time_ms,
-        "kind": entry.kind,
-        "id": entry.id,
-        "currency": entry.currency,
-        "change": entry.change.to_string(),
-        "fees": entry.fees.to_string(),
-        "description": entry.description,
-    })
 }
 
 fn to_table(entries: &[Entry]) -> String {
@@ -231,7 +192,7 @@ pub(super) fn payments_table(payments: &[PaymentReport]) -> String {
         table.row([
             &text::time(payment.created_ms),
             &payment.payment_id.to_string(),
-            json::payment_status(payment.status),
+            payment.status.as_str(),
             &payment.amount.to_string(),
             &payment.fees.to_string(),
             payment.currency.as_str(),
@@ -241,7 +202,7 @@ pub(super) fn payments_table(payments: &[PaymentReport]) -> String {
     table.to_text()
 }
 
-/// What was carried on for others.
+/// What was forwarded for others.
 pub(super) fn forwards_table(forwards: &[ForwardReport]) -> String {
     let mut table = Table::new(["time", "amount", "fee", "currency", "from", "to"]);
     for forward in forwards {
@@ -304,19 +265,5 @@ mod tests {
     fn tables_show_the_sign() {
         let table = to_table(&[Entry { change: -7, ..entry("") }, entry("")]);
         assert!(table.contains("| -7     |") && table.contains("| +120   |"), "{table}");
-    }
-
-    #[tokio::test]
-    async fn pages_are_fetched_up_to_the_limit() {
-        let page = async |cursor: Option<u64>, limit: usize| {
-            let first = cursor.unwrap_or(450);
-            let items: Vec<u64> = (1..=first).rev().take(limit).collect();
-            let next = first - items.len() as u64;
-            Ok(Page { items, next: (next > 0).then_some(next) })
-        };
-        for (limit, expected) in [(0, 0), (1, 1), (200, 200), (201, 201), (450, 450), (usize::MAX, 450)] {
-            let items = all_pages(limit, page).await.unwrap();
-            assert_eq!(items, (1..=450).rev().take(expected).collect::<Vec<_>>());
-        }
     }
 }

@@ -3,19 +3,18 @@
 use super::arguments::{Named, Output};
 use super::connection::Connection;
 use super::friends_table::friends_table;
+use super::output::{OutputFormat, PublicKeyDocument};
 use super::table::Table;
-use super::{Voice, json, statement, watch};
+use super::{statement, watch};
 use crate::budgets;
 use crate::files::Readers;
 use crate::outcome::Outcome;
 use clap::Subcommand;
 use offst_app::App;
-use offst_proto::budget::BudgetReport;
-use offst_proto::key_replacement::KeyReplacement;
-use offst_proto::report::{FriendReport, ServerReport, ServerState};
+use offst_proto::Currency;
+use offst_proto::budget::BudgetsReport;
+use offst_proto::report::{Balance, FriendReport, KeyReplacementReport, ServerReport, ServerState};
 use offst_proto::ticket::{FriendTicket, Ticket};
-use offst_proto::{Currency, Verified};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What is said when not all that the friend has signed fits into the file.
@@ -24,25 +23,25 @@ const SHORTENED: &str =
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Info {
-    /// Friends and the accounts with them
+    /// Show all friends and the accounts with them
     Friends,
-    /// The relays where friends meet the node
+    /// Show the relays over which friends reach the node
     Relays,
-    /// The index servers, connected ones with a star
+    /// Show the index servers; connected ones have a star
     Index,
-    /// What all friends together owe you, less what you owe them
+    /// Show what all friends together owe you, minus what you owe them
     Balance,
-    /// What this application may spend
+    /// Show how much this application may spend
     Budget,
-    /// The node's key
+    /// Show the node's public key
     PublicKey,
-    /// The keys that friends have lost, and what this node has agreed to when they went on under others
+    /// Show which keys friends have lost, and under which key and with which balances the accounts go on
     ReplacedKeys,
-    /// Write the ticket that friends need to add this node
+    /// Write this node's ticket, with which friends add it
     ExportTicket(Output),
-    /// Write down, for others to check, how the accounts with a friend stand by the friend's own signatures
+    /// Write a proof of the accounts with a friend: what the friend has signed, for others to check
     FriendStatement(FriendStatementFile),
-    /// Show the friends again whenever something changes, until interrupted
+    /// Show all friends again whenever something changes, until you interrupt it
     Watch,
 }
 
@@ -57,72 +56,67 @@ pub(super) struct FriendStatementFile {
     output: Output,
 }
 
-pub(super) fn run(info: Info, connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn run(info: Info, connection: &Connection, format: OutputFormat) -> Outcome {
     if let Info::ExportTicket(output) | Info::FriendStatement(FriendStatementFile { output, .. }) = &info {
         output.check()?;
     }
     connection.run(async |app| match info {
         Info::Friends => {
             let friends = app.friends().await?;
-            voice.say(friends.iter().map(json::friend).collect(), || friends_table(&friends))
+            format.print(&friends, || friends_table(&friends))
         }
         Info::Relays => {
             let relays = app.relays().await?;
-            voice.say(relays.iter().map(json::server).collect(), || servers_table(&relays))
+            format.print(&relays, || servers_table(&relays))
         }
         Info::Index => {
             let servers = app.index_servers().await?;
-            voice.say(servers.iter().map(json::server).collect(), || servers_table(&servers))
+            format.print(&servers, || servers_table(&servers))
         }
         Info::Balance => {
             let balances = balances(&app.friends().await?);
-            voice.say(balances_json(&balances), || balances_text(&balances))
+            format.print(&balances, || balances_text(&balances))
         }
         Info::Budget => {
             let budgets = app.budgets().await?;
-            voice.say(budgets_json(budgets.as_deref()), || budgets_text(budgets.as_deref()))
+            format.print(&budgets, || budgets_text(&budgets))
         }
         Info::PublicKey => {
-            let public_key = app.node().to_string();
-            voice.say(json!({ "public_key": public_key }), || format!("{public_key}\n"))
+            let public_key = app.node();
+            format.print(&PublicKeyDocument { public_key }, || format!("{public_key}\n"))
         }
         Info::ReplacedKeys => {
             let replacements = app.key_replacements().await?;
-            voice.say(replacements.iter().map(json::key_replacement).collect(), || replaced_keys_table(&replacements))
+            let reports: Vec<_> = replacements.iter().map(KeyReplacementReport::from).collect();
+            format.print(&reports, || replaced_keys_table(&reports))
         }
         Info::ExportTicket(output) => {
             let contact = app.contact().await?;
             let ticket =
                 FriendTicket { public_key: contact.public_key, relays: contact.relays, address: contact.address };
             output.write(&Ticket::Friend(ticket).to_toml(), Readers::Anyone)?;
-            voice.say(json!({ "public_key": contact.public_key.to_string() }), String::new)
+            format.print(&PublicKeyDocument { public_key: contact.public_key }, String::new)
         }
-        Info::FriendStatement(arguments) => friend_statement(&arguments, &app, voice).await,
-        Info::Watch => watch::run(&app, voice).await,
+        Info::FriendStatement(arguments) => friend_statement(&arguments, &app, format).await,
+        Info::Watch => watch::run(&app, format).await,
     })
 }
 
-fn budgets_json(budgets: Option<&[BudgetReport]>) -> Value {
-    let documents = budgets.unwrap_or_default().iter().map(budgets::document);
-    json!({ "limited": budgets.is_some(), "budgets": documents.collect::<Value>() })
-}
-
-fn budgets_text(budgets: Option<&[BudgetReport]>) -> String {
-    match budgets {
-        None => "This app may spend without a limit.\n".to_owned(),
-        Some(budgets) => budgets::lines(budgets).map(|line| format!("This app {line}\n")).collect(),
+fn budgets_text(budgets: &BudgetsReport) -> String {
+    if !budgets.limited {
+        return "This app may spend without a limit.\n".to_owned();
     }
+    budgets::lines(&budgets.budgets).map(|line| format!("This app {line}\n")).collect()
 }
 
-async fn friend_statement(arguments: &FriendStatementFile, app: &App, voice: Voice) -> Outcome {
+async fn friend_statement(arguments: &FriendStatementFile, app: &App, format: OutputFormat) -> Outcome {
     let FriendStatementFile { named, currency, output } = arguments;
     let report = app.friend_statement(&named.name, currency.as_ref()).await?;
-    // Whoever gets it will check it, too.
+    // Those who get it will check it, too.
     let proven = statement::check(&report.statement)?;
     output.write(&report.statement.to_toml(), Readers::Owner)?;
-    let mut document = statement::document(&report.statement, &proven);
-    document["shortened"] = report.is_shortened.into();
-    voice.say(document, || {
+    let document = statement::document(&report.statement, &proven, Some(report.is_shortened));
+    format.print(&document, || {
         let text = statement::text(&report.statement, &proven);
         if report.is_shortened { text + SHORTENED } else { text }
     })
@@ -143,60 +137,52 @@ fn servers_table(servers: &[ServerReport]) -> String {
     table.to_text()
 }
 
-fn replaced_keys_table(replacements: &[Verified<KeyReplacement>]) -> String {
+fn replaced_keys_table(replacements: &[KeyReplacementReport]) -> String {
     let mut table = Table::new(["lost key", "goes on as", "balance"]);
     for replacement in replacements {
-        let (lost, successor) = (replacement.lost.to_string(), replacement.successor.to_string());
+        let (lost, successor) = (replacement.lost_key.to_string(), replacement.public_key.to_string());
         let balances: Vec<_> =
-            replacement.accounts.iter().map(|account| format!("{} {}", account.balance, account.currency)).collect();
+            replacement.balances.iter().map(|of| format!("{} {}", of.balance, of.currency)).collect();
         table.row([lost.as_str(), successor.as_str(), &balances.join(", ")]);
     }
     table.to_text()
 }
 
 /// What all friends together owe, in each currency.
-fn balances(friends: &[FriendReport]) -> BTreeMap<Currency, i128> {
-    let mut balances = BTreeMap::new();
-    for line in friends.iter().flat_map(|friend| &friend.lines) {
-        let sum: &mut i128 = balances.entry(line.currency.clone()).or_default();
-        *sum = sum.saturating_add(line.balance);
+pub(super) fn balances(friends: &[FriendReport]) -> Vec<Balance> {
+    let mut sums = BTreeMap::new();
+    for account in friends.iter().flat_map(|friend| &friend.accounts) {
+        let sum: &mut i128 = sums.entry(account.currency.clone()).or_default();
+        *sum = sum.saturating_add(account.balance);
     }
-    if balances.is_empty() {
-        balances.insert(Currency::default(), 0);
+    if sums.is_empty() {
+        sums.insert(Currency::default(), 0);
     }
-    balances
+    sums.into_iter().map(|(currency, balance)| Balance { currency, balance }).collect()
 }
 
-fn balances_json(balances: &BTreeMap<Currency, i128>) -> Value {
-    let entry = |(currency, balance): (&Currency, &i128)| json!({ "currency": currency.as_str(), "balance": balance.to_string() });
-    balances.iter().map(entry).collect()
-}
-
-fn balances_text(balances: &BTreeMap<Currency, i128>) -> String {
-    let several = balances.len() > 1;
-    let line = |(currency, balance): (&Currency, &i128)| {
-        if several { format!("{balance} {currency}\n") } else { format!("{balance}\n") }
-    };
-    balances.iter().map(line).collect()
+fn balances_text(balances: &[Balance]) -> String {
+    match balances {
+        [Balance { balance, .. }] => format!("{balance}\n"),
+        several => several.iter().map(|of| format!("{} {}\n", of.balance, of.currency)).collect(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::friends_table::tests::{friend, line};
     use super::*;
-    use offst_proto::report::LineReport;
+    use offst_proto::report::AccountReport;
     use offst_proto::ticket::ServerTicket;
 
     #[test]
     fn balances_are_a_number_alone_or_one_a_line() {
-        let credit = |balance| LineReport { balance, ..line("credit") };
+        let credit = |balance| AccountReport { balance, ..line("credit") };
         let balance = |friends: &[FriendReport]| balances_text(&balances(friends));
         assert_eq!(balance(&[]), "0\n");
         assert_eq!(balance(&[friend("a", vec![credit(-30)]), friend("b", vec![credit(10)])]), "-20\n");
         let both = [friend("a", vec![credit(-30), line("hours")]), friend("b", vec![line("hours")])];
         assert_eq!(balance(&both), "-30 credit\n200 hours\n");
-        let expected = json!([{ "currency": "credit", "balance": "-30" }, { "currency": "hours", "balance": "200" }]);
-        assert_eq!(balances_json(&balances(&both)), expected);
     }
 
     #[test]

@@ -1,23 +1,23 @@
 //! The command `init`: the folder of a new application. The node's owner trusts it with `stnode trust`.
 
-use super::Voice;
+use super::output::{OutputFormat, PublicKeyDocument};
 use crate::folder::Folder;
 use crate::outcome::Outcome;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Init {
-    /// The application's folder; its files are called like it [default: app in $OFFST_HOME or ~/.offst]
+    /// The application's folder. Its files get the folder's name [default: app in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Overwrite the files of an application that is there, its identity too
+    /// Overwrite the files of an existing application, with its identity
     #[arg(long)]
     force: bool,
 }
 
-pub(super) fn init(Init { dir, force }: Init, voice: Voice) -> Outcome {
+pub(super) fn init(Init { dir, force }: Init, format: OutputFormat) -> Outcome {
     let folder = Folder::new(dir, "app")?;
     folder.create()?;
     let public_key = folder.write_new_app(force)?;
-    voice.say(serde_json::json!({ "public_key": public_key.to_string() }), String::new)
+    format.print(&PublicKeyDocument { public_key }, String::new)
 }

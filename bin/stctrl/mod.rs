@@ -10,27 +10,35 @@
 //! | `write_off` | what a friend holds for too long is written off |
 //! | `invitation` | becoming friends by two lines of text |
 //! | `seller` | invoices |
-//! | `funds`, `quote`, `circles` | payments, what they would cost, and credit that comes back |
-//! | `history` | long lists |
+//! | `funds`, `quote`, `cycles` | payments, what they would cost, and credit that comes back |
+//! | `payment_options`, `paying` | what the commands that pay have in common |
+//! | `history`, `pages` | long lists |
 //! | `verify` | checks of files, without a node |
 //! | `statement` | what a friend statement proves |
 //! | `friends_table`, `table` | tables for people |
-//! | `json` | the same for programs |
+//! | `output` | whether people or programs read what is printed |
+//! | `names` | the nodes of a path by the owner's names |
 //! | `text`, `drawing`, `progress` | what reaches a terminal |
 
 mod arguments;
-mod circles;
 mod config;
 mod connection;
+mod cycles;
 mod drawing;
 mod events;
+#[cfg(test)]
+pub(crate) mod examples;
 mod friends_table;
 mod funds;
 mod history;
 mod info;
 mod init;
 mod invitation;
-mod json;
+mod names;
+mod output;
+mod pages;
+mod paying;
+mod payment_options;
 mod progress;
 mod quote;
 mod seller;
@@ -42,18 +50,19 @@ mod watch;
 mod write_off;
 
 use crate::manual::Manual;
-use crate::outcome::{self, Outcome, say};
+use crate::outcome::{self, Outcome};
 use clap::{Parser, Subcommand};
 use connection::{BEHIND_THE_OTHERS, Connection};
+use output::OutputFormat;
 use std::process::ExitCode;
 
-/// Controls a node of Offst: friends, payments, invoices
+/// Controls a node of Offst: friends, payments and invoices
 #[derive(Debug, Parser)]
 #[command(name = "stctrl", version)]
 struct Arguments {
     #[command(flatten)]
     connection: Connection,
-    /// Print one JSON document; amounts are decimal strings
+    /// Print one JSON document; amounts are strings of decimal digits
     #[arg(long, global = true, display_order = BEHIND_THE_OTHERS)]
     json: bool,
     #[command(subcommand)]
@@ -62,17 +71,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the folder of a new application
+    /// Make the folder of a new application: its identity and its ticket
     Init(init::Init),
-    /// Show what the node knows
+    /// Show friends, servers, balances and keys
     #[command(subcommand)]
     Info(info::Info),
-    /// Print one line for each event, until interrupted
+    /// Print one line for each event, until you interrupt it
     Events,
     /// Change friends, relays and index servers
     #[command(subcommand)]
     Config(config::Config),
-    /// Sell: make invoices and wait for their money
+    /// Make invoices, and wait until they are paid
     #[command(subcommand)]
     Seller(seller::Seller),
     /// Pay, and look at payments
@@ -85,39 +94,21 @@ enum Command {
     Manual(Manual),
 }
 
-/// How a command speaks: to a person, or to a program.
-#[derive(Debug, Clone, Copy)]
-struct Voice {
-    json: bool,
-}
-
-impl Voice {
-    /// Prints a document, or the text for people as it is.
-    fn say(self, document: serde_json::Value, text: impl FnOnce() -> String) -> Outcome {
-        if self.json { say(document) } else { outcome::write_out(&text()) }
-    }
-
-    /// A command that has nothing to tell but that it was carried out.
-    fn done(self) -> Outcome {
-        self.say(serde_json::json!({ "status": "done" }), String::new)
-    }
-}
-
 /// The program.
 pub fn main() -> ExitCode {
     outcome::run(run)
 }
 
 fn run(Arguments { connection, json, command }: Arguments) -> Outcome {
-    let voice = Voice { json };
+    let format = if json { OutputFormat::Json } else { OutputFormat::Text };
     match command {
-        Command::Init(arguments) => init::init(arguments, voice),
-        Command::Info(command) => info::run(command, &connection, voice),
-        Command::Events => events::run(&connection, voice),
-        Command::Config(command) => config::run(command, &connection, voice),
-        Command::Seller(command) => seller::run(command, &connection, voice),
-        Command::Funds(command) => funds::run(command, &connection, voice),
-        Command::Verify(command) => verify::run(command, voice),
+        Command::Init(arguments) => init::init(arguments, format),
+        Command::Info(command) => info::run(command, &connection, format),
+        Command::Events => events::run(&connection, format),
+        Command::Config(command) => config::run(command, &connection, format),
+        Command::Seller(command) => seller::run(command, &connection, format),
+        Command::Funds(command) => funds::run(command, &connection, format),
+        Command::Verify(command) => verify::run(command, format),
         Command::Manual(manual) => manual.print::<Arguments>(),
     }
 }

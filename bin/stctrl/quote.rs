@@ -1,46 +1,45 @@
-//! The command `funds quote`: what paying would cost, and over which ways.
+//! The command `funds quote`: what paying would cost, and over which routes.
 
 use super::arguments::{self, load_invoice, positive_amount};
 use super::connection::Connection;
-use super::funds::How;
+use super::names::{Names, PartDocument};
+use super::output::OutputFormat;
+use super::payment_options::PaymentOptions;
 use super::progress::with_progress;
-use super::{Voice, text};
 use crate::outcome::{Failure, Outcome};
 use clap::Args;
-use offst_app::{App, AppError, Destination, Purpose};
-use offst_crypto::PublicKey;
+use offst_app::{Destination, Purpose};
 use offst_proto::Currency;
 use offst_proto::report::QuoteReport;
-use offst_proto::route::{PartPlan, Way};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use offst_proto::route::Way;
+use serde::Serialize;
 
-/// It takes every word of `pay-invoice` and `send-funds`, so that a line needs no other change; those that mean nothing here are
-/// not shown.
+/// It takes every flag of `pay-invoice` and `send-funds`, so that a command line needs no other change; those that mean nothing here
+/// are not shown.
 #[derive(Debug, Args)]
 #[command(
     mut_arg("receipt", |receipt| receipt.hide(true)),
     mut_arg("force", |force| force.hide(true)),
     mut_arg("timeout", |timeout| timeout.hide(true)),
-    mut_arg("max_fee", |max_fee| max_fee.help("Fail when the cheapest way takes more than this"))
+    mut_arg("max_fee", |max_fee| max_fee.help("Fail when the cheapest route costs more than this in fees"))
 )]
 pub(super) struct Quote {
     /// The invoice: its file or its line of text
     #[arg(short, long, value_name = "FILE-or-TEXT", required_unless_present = "amount")]
     invoice: Option<String>,
     #[command(flatten)]
-    gift: Gift,
+    spontaneous: Spontaneous,
     #[command(flatten)]
-    how: How,
+    options: PaymentOptions,
 }
 
 /// What is sent without an invoice.
 #[derive(Debug, Args)]
-struct Gift {
-    /// How much arrives
+struct Spontaneous {
+    /// How much the receiver gets, in credits
     #[arg(long, value_parser = positive_amount, requires = "dest", conflicts_with = "invoice")]
     amount: Option<u128>,
-    /// Who gets it
+    /// The receiver
     #[arg(
         long,
         value_name = "PUBLIC-KEY-or-FRIEND-NAME",
@@ -54,77 +53,72 @@ struct Gift {
     currency: Currency,
 }
 
-/// The owner's names for the nodes he knows.
-pub(super) struct Names(BTreeMap<PublicKey, String>);
-
-impl Names {
-    pub(super) async fn of(app: &App) -> Result<Self, AppError> {
-        let friends = app.friends().await?.into_iter().map(|friend| (friend.public_key, friend.name));
-        Ok(Names(friends.chain([(app.node(), "you".into())]).collect()))
-    }
-
-    fn short(&self, key: &PublicKey) -> String {
-        match self.0.get(key) {
-            Some(name) => text::clean(name),
-            None => key.to_string().chars().take(8).collect::<String>() + "...",
-        }
-    }
-
-    /// The nodes of a route, for people.
-    pub(super) fn route(&self, route: &[PublicKey]) -> String {
-        route.iter().map(|key| self.short(key)).collect::<Vec<_>>().join(" -> ")
-    }
-
-    pub(super) fn part_json(&self, part: &PartPlan) -> Value {
-        let node = |key: &PublicKey| json!({ "public_key": key.to_string(), "name": self.0.get(key) });
-        json!({
-            "amount": part.amount.to_string(),
-            "fees": part.fees.to_string(),
-            "route": part.route.iter().map(node).collect::<Vec<_>>(),
-        })
-    }
-}
-
-pub(super) fn run(Quote { invoice, gift, how }: Quote, connection: &Connection, voice: Voice) -> Outcome {
-    let purpose = match (invoice, gift.amount, gift.dest) {
+pub(super) fn run(
+    Quote { invoice, spontaneous, options }: Quote,
+    connection: &Connection,
+    format: OutputFormat,
+) -> Outcome {
+    let purpose = match (invoice, spontaneous.amount, spontaneous.dest) {
         (Some(invoice), ..) => Purpose::Invoice(load_invoice(&invoice)?),
-        (None, Some(amount), Some(dest)) => Purpose::Spontaneous { destination: dest, currency: gift.currency, amount },
+        (None, Some(amount), Some(dest)) => {
+            Purpose::Spontaneous { destination: dest, currency: spontaneous.currency, amount }
+        }
         (None, ..) => return Err(Failure::input("give an invoice, or --amount and --dest")),
     };
-    let max_fee = how.search.max_fee;
-    let order = how.search.order(purpose);
+    let max_fee = options.search.max_fee;
+    let order = options.search.order(purpose);
     connection.run(async |app| {
-        let quote = with_progress("Looking for ways", app.quote(&order)).await?;
+        let quote = with_progress("Looking for routes", app.quote(&order)).await?;
         let names = Names::of(&app).await?;
         let fees = cheapest(&quote);
+        let document = document(&quote, &names);
         if max_fee.is_some_and(|max_fee| fees > max_fee) {
-            let sentence = format!("the cheapest way costs {fees} in fees, more than --max-fee allows");
-            let mut document = to_json(&quote, &names);
-            document["error"] = json!(sentence);
-            return Err(Failure::failed(&sentence).with_document(document));
+            let message = format!("the cheapest route costs {fees} in fees, more than --max-fee allows");
+            return Err(Failure::failed(message).with_document(&document));
         }
-        voice.say(to_json(&quote, &names), || to_text(&quote, &names, max_fee))
+        format.print(&document, || to_text(&quote, &names, max_fee))
     })
 }
 
-/// What the cheapest way costs in fees, credits.
+/// What the cheapest route costs in fees, credits.
 fn cheapest(quote: &QuoteReport) -> u128 {
     quote.ways.iter().map(Way::fees).min().unwrap_or_default()
 }
 
-fn to_json(quote: &QuoteReport, names: &Names) -> Value {
+/// What programs read.
+#[derive(Debug, Serialize)]
+pub(super) struct QuoteDocument {
+    currency: Currency,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    amount: u128,
+    /// Those of the cheapest route, as `parts`.
+    #[serde(serialize_with = "offst_proto::json::optional_text")]
+    fees: Option<u128>,
+    parts: Option<usize>,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    max_fee_default: u128,
+    ways: Vec<RouteDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteDocument {
+    #[serde(serialize_with = "offst_proto::json::text")]
+    fees: u128,
+    parts: Vec<PartDocument>,
+}
+
+pub(super) fn document(quote: &QuoteReport, names: &Names) -> QuoteDocument {
     let cheapest = quote.ways.first();
-    json!({
-        "currency": quote.currency.as_str(),
-        "amount": quote.amount.to_string(),
-        "fees": cheapest.map(|way| way.fees().to_string()),
-        "parts": cheapest.map(|way| way.parts.len()),
-        "max_fee_default": quote.max_fee_default.to_string(),
-        "ways": quote.ways.iter().map(|way| json!({
-            "fees": way.fees().to_string(),
-            "parts": way.parts.iter().map(|part| names.part_json(part)).collect::<Vec<_>>(),
-        })).collect::<Vec<_>>(),
-    })
+    let route =
+        |way: &Way| RouteDocument { fees: way.fees(), parts: way.parts.iter().map(|part| names.part(part)).collect() };
+    QuoteDocument {
+        currency: quote.currency.clone(),
+        amount: quote.amount,
+        fees: cheapest.map(Way::fees),
+        parts: cheapest.map(|way| way.parts.len()),
+        max_fee_default: quote.max_fee_default,
+        ways: quote.ways.iter().map(route).collect(),
+    }
 }
 
 /// `max_fee`: what the order allows. One that does not say is bounded by what the node pays by default.
@@ -139,9 +133,9 @@ fn to_text(quote: &QuoteReport, names: &Names, max_fee: Option<u128>) -> String 
     }
     for (number, way) in (1..).zip(&quote.ways) {
         let parts = if way.parts.len() == 1 { "1 part".to_owned() } else { format!("{} parts", way.parts.len()) };
-        lines.push(format!("Way {number}, fees {}, {parts}:", way.fees()));
+        lines.push(format!("Route {number}, fees {}, {parts}:", way.fees()));
         for part in &way.parts {
-            lines.push(format!("  {} + {} over {}", part.amount, part.fees, names.route(&part.route)));
+            lines.push(format!("  {} + {} over {}", part.amount, part.fees, names.path(&part.route)));
         }
     }
     lines.join("\n") + "\n"
@@ -151,11 +145,13 @@ fn to_text(quote: &QuoteReport, names: &Names, max_fee: Option<u128>) -> String 
 mod tests {
     use super::*;
     use offst_crypto::Identity;
+    use offst_proto::route::PartPlan;
+    use serde_json::json;
 
     #[test]
     fn a_quote_shows_names_where_they_are_known() {
         let key = |seed: u8| Identity::from_seed([seed; 32]).public_key();
-        let names = Names([(key(1), "bob".to_owned())].into());
+        let names = Names::from([(key(1), "bob".to_owned())]);
         let part =
             |amount, fees, route: &[u8]| PartPlan { route: route.iter().map(|s| key(*s)).collect(), amount, fees };
         let ways = vec![
@@ -167,15 +163,16 @@ mod tests {
         assert_eq!(
             to_text(&quote, &names, None),
             format!(
-                "Amount: 100 credit\nFees: 3\nWay 1, fees 3, 2 parts:\n  60 + 1 over bob -> {second}\n  \
-                 40 + 2 over {third} -> {second}\nWay 2, fees 9, 1 part:\n  100 + 9 over bob -> {second}\n"
+                "Amount: 100 credit\nFees: 3\nRoute 1, fees 3, 2 parts:\n  60 + 1 over bob -> {second}\n  \
+                 40 + 2 over {third} -> {second}\nRoute 2, fees 9, 1 part:\n  100 + 9 over bob -> {second}\n"
             )
         );
         quote.max_fee_default = 2;
-        let dear = "Fees: 3\nThat is more than the 2 that this node pays by default: allow it with --max-fee 3\nWay 1";
+        let dear =
+            "Fees: 3\nThat is more than the 2 that this node pays by default: allow it with --max-fee 3\nRoute 1";
         assert!(to_text(&quote, &names, None).contains(dear));
-        assert!(to_text(&quote, &names, Some(3)).contains("Fees: 3\nWay 1"));
-        let document = to_json(&quote, &names);
+        assert!(to_text(&quote, &names, Some(3)).contains("Fees: 3\nRoute 1"));
+        let document = serde_json::to_value(document(&quote, &names)).unwrap();
         assert_eq!(document["max_fee_default"], "2");
         assert_eq!((&document["fees"], &document["parts"]), (&json!("3"), &json!(2)));
         assert_eq!(

@@ -3,25 +3,25 @@
 use super::arguments::{Output, description, load_invoice_id, positive_amount, whole_number};
 use super::connection::Connection;
 use super::drawing::drawing;
-use super::history::{List, all_pages};
+use super::output::OutputFormat;
+use super::pages::{List, all_pages};
 use super::progress::with_progress;
 use super::table::Table;
-use super::{Voice, json, text};
+use super::text;
 use crate::files::Readers;
 use crate::outcome::{Failure, Outcome};
 use clap::Subcommand;
 use offst_app::{App, NewInvoice};
-use offst_proto::Currency;
-use offst_proto::Verified;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{InvoiceReport, InvoiceStatus};
-use serde_json::json;
+use offst_proto::{Currency, InvoiceId, Verified};
+use serde::Serialize;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Seller {
-    /// Make an invoice: a file, and one line of text that says the same
+    /// Make an invoice: write a file, and print one line of text with the same content
     CreateInvoice(CreateInvoice),
-    /// Take an invoice back
+    /// Cancel an invoice
     CancelInvoice(Given),
     /// List invoices, newest first
     Invoices(List),
@@ -31,21 +31,21 @@ pub(super) enum Seller {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CreateInvoice {
-    /// How much is asked for
+    /// How much is to be paid, in credits
     #[arg(short, long, value_parser = positive_amount)]
     amount: u128,
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,
-    /// What it is for, one line
+    /// What the invoice is for, in one line
     #[arg(long, default_value = "", value_parser = description)]
     description: String,
-    /// How long it can be paid [default: until it is cancelled]
+    /// How long the invoice can be paid [default: until it is cancelled]
     #[arg(long, value_name = "SECONDS", value_parser = whole_number(1..=EXPIRY_SECONDS_MAX))]
     expiry: Option<u64>,
     #[command(flatten)]
     output: Output,
-    /// Draw the invoice as a QR code, too
+    /// Also draw the invoice as a QR code
     #[arg(long)]
     qr: bool,
 }
@@ -61,62 +61,75 @@ pub(super) struct Given {
     invoice: String,
 }
 
-pub(super) fn run(seller: Seller, connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn run(seller: Seller, connection: &Connection, format: OutputFormat) -> Outcome {
     match seller {
         Seller::CreateInvoice(arguments) => {
             arguments.output.check()?;
-            connection.run(async |app| create(arguments, &app, voice).await)
+            connection.run(async |app| create(arguments, &app, format).await)
         }
         Seller::CancelInvoice(Given { invoice }) => {
             let invoice_id = load_invoice_id(&invoice)?;
             connection.run(async |app| match app.cancel_invoice(invoice_id).await? {
-                InvoiceStatus::Cancelled => voice.done(),
-                status => Err(Failure::failed(format!(
-                    "the invoice cannot be cancelled: it is {} already",
-                    json::invoice_status(status)
-                ))),
+                InvoiceStatus::Cancelled => format.done(),
+                status => Err(Failure::failed(format!("the invoice cannot be cancelled: it is {status} already"))),
             })
         }
         Seller::Invoices(List { limit }) => connection.run(async |app| {
             let invoices = all_pages(limit, async |cursor, limit| app.invoices(cursor, limit).await).await?;
-            voice.say(invoices.iter().map(json::invoice).collect(), || invoices_table(&invoices))
+            format.print(&invoices, || invoices_table(&invoices))
         }),
         Seller::Wait(Given { invoice }) => {
             let invoice_id = load_invoice_id(&invoice)?;
             connection.run(async |app| {
                 match with_progress("Waiting for the payment", app.wait_invoice(invoice_id)).await? {
-                    InvoiceStatus::Paid => {
-                        let document = json!({ "invoice_id": invoice_id.to_string(), "status": "paid" });
-                        voice.say(document, || "The invoice is paid!\n".into())
+                    status @ InvoiceStatus::Paid => {
+                        format.print(&Ended { invoice_id, status }, || "The invoice is paid!\n".into())
                     }
-                    status => Err(Failure::failed(format!(
-                        "the invoice was not paid: it is {}",
-                        json::invoice_status(status)
-                    ))),
+                    status => Err(Failure::failed(format!("the invoice was not paid: it is {status}"))),
                 }
             })
         }
     }
 }
 
-async fn create(arguments: CreateInvoice, app: &App, voice: Voice) -> Outcome {
+async fn create(arguments: CreateInvoice, app: &App, format: OutputFormat) -> Outcome {
     let CreateInvoice { amount, currency, description, expiry, output, qr } = arguments;
     let expiry_ms = expiry.map(|seconds| seconds * 1000);
     let invoice = app.create_invoice(&NewInvoice { amount, currency, description, expiry_ms }).await?;
     output.write(&invoice.to_toml(), Readers::Owner)?;
-    let drawing = if qr && !voice.json { drawing(&invoice.to_text())? } else { String::new() };
-    voice.say(invoice_json(&invoice), || format!("{}\n{drawing}", invoice.to_text()))
+    let drawing = if qr && format == OutputFormat::Text { drawing(&invoice.to_text())? } else { String::new() };
+    format.print(&document(&invoice), || format!("{}\n{drawing}", invoice.to_text()))
 }
 
-fn invoice_json(invoice: &Verified<Invoice>) -> serde_json::Value {
-    json!({
-        "invoice_id": invoice.id.to_string(),
-        "amount": invoice.amount.to_string(),
-        "currency": invoice.currency.as_str(),
-        "description": invoice.description,
-        "expires_ms": invoice.expires_ms,
-        "text": invoice.to_text(),
-    })
+/// What programs read of an invoice that has ended.
+#[derive(Debug, Serialize)]
+pub(super) struct Ended {
+    pub(super) invoice_id: InvoiceId,
+    pub(super) status: InvoiceStatus,
+}
+
+/// What programs read of a new invoice.
+#[derive(Debug, Serialize)]
+pub(super) struct NewInvoiceDocument {
+    invoice_id: InvoiceId,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    amount: u128,
+    currency: Currency,
+    description: String,
+    expires_ms: Option<u64>,
+    /// The line for the buyer.
+    text: String,
+}
+
+pub(super) fn document(invoice: &Verified<Invoice>) -> NewInvoiceDocument {
+    NewInvoiceDocument {
+        invoice_id: invoice.id,
+        amount: invoice.amount,
+        currency: invoice.currency.clone(),
+        description: invoice.description.clone(),
+        expires_ms: invoice.expires_ms,
+        text: invoice.to_text(),
+    }
 }
 
 fn invoices_table(invoices: &[InvoiceReport]) -> String {
@@ -125,7 +138,7 @@ fn invoices_table(invoices: &[InvoiceReport]) -> String {
         table.row([
             &text::time(invoice.created_ms),
             &invoice.invoice_id.to_string(),
-            json::invoice_status(invoice.status),
+            invoice.status.as_str(),
             &invoice.amount.to_string(),
             invoice.currency.as_str(),
             &invoice.description,
@@ -138,7 +151,6 @@ fn invoices_table(invoices: &[InvoiceReport]) -> String {
 mod tests {
     use super::*;
     use offst_crypto::{Identity, Secret};
-    use offst_proto::InvoiceId;
 
     #[test]
     fn hostile_descriptions_stay_in_their_cell() {

@@ -1,10 +1,11 @@
 //! What a friend statement proves, for people and for programs.
 
 use crate::outcome::{Failure, Outcome};
-use offst_crypto::Ed25519Verifier;
+use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_ledger::{Acknowledged, acknowledged};
+use offst_proto::Currency;
 use offst_proto::friend_statement::FriendStatement;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// What signatures do not say.
 const NO_TIME: &str =
@@ -24,27 +25,62 @@ pub(super) fn check(statement: &FriendStatement) -> Outcome<Vec<Acknowledged>> {
     proven.collect()
 }
 
-/// The document for programs.
-pub(super) fn document(statement: &FriendStatement, proven: &[Acknowledged]) -> Value {
-    let account = |account: &Acknowledged| {
-        json!({
-            "currency": account.currency.as_str(),
-            "balance": account.balance.to_string(),
-            "epoch": account.epoch,
-            "statement": account.seq,
-            "acknowledges": account.acknowledges,
-            "node_pending_debt": account.node_pending.to_string(),
-            "friend_pending_debt": account.friend_pending.to_string(),
-            "friend_committed": account.committed.to_string(),
-            "collected": account.collected.to_string(),
-        })
-    };
-    json!({
-        "valid": true,
-        "node": statement.node.to_string(),
-        "friend": statement.friend.to_string(),
-        "accounts": proven.iter().map(account).collect::<Value>(),
-    })
+/// What programs read.
+#[derive(Debug, Serialize)]
+pub(super) struct StatementDocument {
+    valid: bool,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    node: PublicKey,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    friend: PublicKey,
+    accounts: Vec<AccountDocument>,
+    /// Whether all that the friend has signed is more than the file holds; not known when the file alone is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shortened: Option<bool>,
+}
+
+/// What is proven of one account. A balance is positive when the friend owes the node.
+#[derive(Debug, Serialize)]
+struct AccountDocument {
+    currency: Currency,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    balance: i128,
+    epoch: u64,
+    statement: u64,
+    acknowledges: u64,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    node_pending_debt: u128,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    friend_pending_debt: u128,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    friend_committed: u128,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    collected: u128,
+}
+
+impl From<&Acknowledged> for AccountDocument {
+    fn from(account: &Acknowledged) -> Self {
+        AccountDocument {
+            currency: account.currency.clone(),
+            balance: account.balance,
+            epoch: account.epoch,
+            statement: account.seq,
+            acknowledges: account.acknowledges,
+            node_pending_debt: account.node_pending,
+            friend_pending_debt: account.friend_pending,
+            friend_committed: account.committed,
+            collected: account.collected,
+        }
+    }
+}
+
+pub(super) fn document(
+    statement: &FriendStatement,
+    proven: &[Acknowledged],
+    shortened: Option<bool>,
+) -> StatementDocument {
+    let accounts = proven.iter().map(AccountDocument::from).collect();
+    StatementDocument { valid: true, node: statement.node, friend: statement.friend, accounts, shortened }
 }
 
 /// The text for people: who is meant, then a line for each account and what else is known of it.
@@ -130,26 +166,5 @@ mod tests {
         assert_eq!(text(&statement(), &[account(), hours.clone()]), expected);
         let even = Acknowledged { balance: 0, ..hours };
         assert!(text(&statement(), &[even]).contains("hours: neither owes the other anything, by"));
-    }
-
-    #[test]
-    fn programs_read_amounts_as_text() {
-        let expected = json!({
-            "valid": true,
-            "node": "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w",
-            "friend": "gTl3Dqh9F19Wo1Rmw0x-zMuNipG07jeiXfYPW4_Js5Q",
-            "accounts": [{
-                "currency": "credit",
-                "balance": "351",
-                "epoch": 3,
-                "statement": 12,
-                "acknowledges": 9,
-                "node_pending_debt": "3",
-                "friend_pending_debt": "22",
-                "friend_committed": "15",
-                "collected": "8",
-            }],
-        });
-        assert_eq!(document(&statement(), &[account()]), expected);
     }
 }

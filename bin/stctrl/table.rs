@@ -14,7 +14,7 @@ impl Table {
         Table { rows: vec![titles.map(str::to_owned).to_vec()] }
     }
 
-    /// One more row. Whatever the cells hold, they stay on their line.
+    /// One more row. Cells stay on their line, also those with line breaks in them.
     pub(super) fn row<const COLUMNS: usize>(&mut self, cells: [&str; COLUMNS]) {
         self.rows.push(cells.map(clean).to_vec());
     }

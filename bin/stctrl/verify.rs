@@ -1,35 +1,37 @@
 //! The group `verify`: checks of files, offline and without a node.
 
 use super::arguments::load_invoice;
-use super::{Voice, invitation, statement};
+use super::output::OutputFormat;
+use super::{invitation, statement};
 use crate::files::read_text;
 use crate::outcome::{Explain, Failure, Outcome};
 use clap::Subcommand;
-use offst_crypto::Ed25519Verifier;
+use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_proto::friend_statement::FriendStatement;
 use offst_proto::invitation::InvitationText;
 use offst_proto::limits::FRIEND_STATEMENT_BYTES_MAX;
 use offst_proto::receipt::{RECEIPT_FILE_BYTES_MAX, Receipt, ReceiptError};
-use offst_proto::ticket::{FriendTicket, ServerTicket, TICKET_BYTES_MAX, Ticket};
-use serde_json::json;
+use offst_proto::ticket::{Address, FriendTicket, ServerTicket, TICKET_BYTES_MAX, Ticket};
+use offst_proto::{Currency, InvoiceId, PaymentId};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verify {
-    /// Check that a receipt proves a payment
+    /// Check that a receipt is valid: it proves that a payment was made
     Receipt(ReceiptCheck),
-    /// Check a friend statement, and show what it proves
+    /// Check a friend statement, and show what it proves about the accounts
     Statement {
         /// The friend statement
         file: PathBuf,
     },
-    /// Check an invitation or the answer to one, and show what it says
+    /// Check an invitation or the answer to one, and show its terms
     Invitation {
         /// The line of text
         #[arg(value_parser = invitation::line)]
         text: InvitationText,
     },
-    /// Check a ticket, and show what it says
+    /// Check a ticket, and show what it contains
     Ticket {
         /// The ticket
         file: PathBuf,
@@ -38,7 +40,7 @@ pub(super) enum Verify {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReceiptCheck {
-    /// The invoice that was paid, its file or its line of text; without this, the payment had no invoice
+    /// The invoice that was paid: its file or its line of text. Leave it out for a payment without an invoice
     #[arg(short, long, value_name = "INVOICE")]
     invoice: Option<String>,
     /// The receipt
@@ -46,16 +48,16 @@ pub(super) struct ReceiptCheck {
     receipt: PathBuf,
 }
 
-pub(super) fn run(verify: Verify, voice: Voice) -> Outcome {
+pub(super) fn run(verify: Verify, format: OutputFormat) -> Outcome {
     match verify {
-        Verify::Receipt(check) => receipt(&check, voice),
-        Verify::Statement { file } => friend_statement(&file, voice),
-        Verify::Invitation { text } => invitation::verify(&text, voice),
-        Verify::Ticket { file } => ticket(&file, voice),
+        Verify::Receipt(check) => receipt(&check, format),
+        Verify::Statement { file } => friend_statement(&file, format),
+        Verify::Invitation { text } => invitation::verify(&text, format),
+        Verify::Ticket { file } => ticket(&file, format),
     }
 }
 
-fn receipt(ReceiptCheck { invoice, receipt: path }: &ReceiptCheck, voice: Voice) -> Outcome {
+fn receipt(ReceiptCheck { invoice, receipt: path }: &ReceiptCheck, format: OutputFormat) -> Outcome {
     let invoice = invoice.as_deref().map(load_invoice).transpose()?;
     let text = read_text(path, RECEIPT_FILE_BYTES_MAX)?;
     let receipt = Receipt::from_toml(&text).or_input(path.display())?;
@@ -63,51 +65,85 @@ fn receipt(ReceiptCheck { invoice, receipt: path }: &ReceiptCheck, voice: Voice)
         ReceiptError::InvoiceNeeded(_) => Failure::input(format!("{} (with -i)", error)),
         error => Failure::failed(format!("the receipt is not valid: {error}")),
     })?;
-    let document = json!({
-        "valid": true,
-        "payment_id": receipt.payment_id.to_string(),
-        "invoice_id": receipt.invoice_id.map(|id| id.to_string()),
-        "destination": receipt.destination.to_string(),
-        "currency": receipt.currency.as_str(),
-        "amount": receipt.total.to_string(),
-        "parts": receipt.parts.len(),
-    });
-    voice.say(document, || "Receipt is valid!\n".into())
+    format.print(&ReceiptDocument::from(&receipt), || "Receipt is valid!\n".into())
 }
 
-fn friend_statement(path: &Path, voice: Voice) -> Outcome {
+/// What programs read of a valid receipt.
+#[derive(Debug, Serialize)]
+pub(super) struct ReceiptDocument {
+    valid: bool,
+    payment_id: PaymentId,
+    invoice_id: Option<InvoiceId>,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    destination: PublicKey,
+    currency: Currency,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    amount: u128,
+    parts: usize,
+}
+
+impl From<&Receipt> for ReceiptDocument {
+    fn from(receipt: &Receipt) -> Self {
+        ReceiptDocument {
+            valid: true,
+            payment_id: receipt.payment_id,
+            invoice_id: receipt.invoice_id,
+            destination: receipt.destination,
+            currency: receipt.currency.clone(),
+            amount: receipt.total,
+            parts: receipt.parts.len(),
+        }
+    }
+}
+
+fn friend_statement(path: &Path, format: OutputFormat) -> Outcome {
     let text = read_text(path, FRIEND_STATEMENT_BYTES_MAX)?;
     let shown = FriendStatement::from_toml(&text).or_input(path.display())?;
     let proven = statement::check(&shown)?;
-    voice.say(statement::document(&shown, &proven), || {
+    format.print(&statement::document(&shown, &proven, None), || {
         format!("The statement is valid!\n{}", statement::text(&shown, &proven))
     })
 }
 
-fn ticket(path: &Path, voice: Voice) -> Outcome {
+fn ticket(path: &Path, format: OutputFormat) -> Outcome {
     let text = read_text(path, TICKET_BYTES_MAX)?;
     let ticket = Ticket::from_toml(&text).or_input(path.display())?;
-    let (address, relays) = match &ticket {
-        Ticket::Relay(server) | Ticket::IndexClient(server) | Ticket::IndexServer(server) | Ticket::Node(server) => {
-            (Some(server.address.clone()), vec![])
-        }
-        Ticket::App(_) => (None, vec![]),
-        Ticket::Friend(FriendTicket { relays, address, .. }) => (address.clone(), relays.clone()),
-    };
-    let document = json!({
-        "valid": true,
-        "kind": ticket.kind(),
-        "public_key": ticket.public_key().to_string(),
-        "address": address.as_ref().map(|address| address.as_str()),
-        "relays": relays.iter().map(super::json::server_ticket).collect::<Vec<_>>(),
-    });
-    voice.say(document, || {
+    let document = TicketDocument::from(&ticket);
+    format.print(&document, || {
         let mut lines =
             vec![format!("This is the ticket of {}.", ticket.kind()), format!("public key: {}", ticket.public_key())];
-        lines.extend(address.iter().map(|address| format!("address:    {address}")));
+        lines.extend(document.address.iter().map(|address| format!("address:    {address}")));
         lines.extend(
-            relays.iter().map(|ServerTicket { public_key, address }| format!("relay:      {address} {public_key}")),
+            document
+                .relays
+                .iter()
+                .map(|ServerTicket { public_key, address }| format!("relay:      {address} {public_key}")),
         );
         lines.join("\n") + "\n"
     })
+}
+
+/// What programs read of a ticket.
+#[derive(Debug, Serialize)]
+pub(super) struct TicketDocument {
+    valid: bool,
+    kind: &'static str,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    public_key: PublicKey,
+    address: Option<Address>,
+    relays: Vec<ServerTicket>,
+}
+
+impl From<&Ticket> for TicketDocument {
+    fn from(ticket: &Ticket) -> Self {
+        let (address, relays) = match ticket {
+            Ticket::Relay(server)
+            | Ticket::IndexClient(server)
+            | Ticket::IndexServer(server)
+            | Ticket::Node(server) => (Some(server.address.clone()), vec![]),
+            Ticket::App(_) => (None, vec![]),
+            Ticket::Friend(FriendTicket { relays, address, .. }) => (address.clone(), relays.clone()),
+        };
+        TicketDocument { valid: true, kind: ticket.kind(), public_key: ticket.public_key(), address, relays }
+    }
 }

@@ -1,8 +1,8 @@
 //! The command `info watch`: the friends, again after every change.
 
 use super::friends_table::friends_table;
-use super::{Voice, json};
-use crate::outcome::{Outcome, say, write_out};
+use super::output::OutputFormat;
+use crate::outcome::Outcome;
 use offst_app::App;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Takes the cursor home and clears what is below.
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
-pub(super) async fn run(app: &App, voice: Voice) -> Outcome {
+pub(super) async fn run(app: &App, format: OutputFormat) -> Outcome {
     let subscription = app.subscribe().await?;
     let is_live = std::io::stdout().is_terminal();
     let mut event = std::pin::pin!(subscription.next());
@@ -22,13 +22,9 @@ pub(super) async fn run(app: &App, voice: Voice) -> Outcome {
     loop {
         let friends = app.friends().await?;
         if shown.as_ref() != Some(&friends) {
-            if voice.json {
-                say(friends.iter().map(json::friend).collect::<serde_json::Value>())?;
-            } else if is_live {
-                write_out(&format!("{CLEAR}{}", friends_table(&friends)))?;
-            } else {
-                say(friends_table(&friends))?;
-            }
+            let table = || friends_table(&friends);
+            format
+                .print(&friends, || if is_live { format!("{CLEAR}{}", table()) } else { format!("{}\n", table()) })?;
             shown = Some(friends);
         }
         tokio::select! {

@@ -1,21 +1,21 @@
 //! The command `config write-off`: those who wait get their credits back, at the owner's risk.
 
-use super::Voice;
 use super::arguments::{Named, amount};
 use super::connection::Connection;
+use super::output::OutputFormat;
 use super::text::clean;
 use crate::outcome::Outcome;
 use clap::Args;
 use offst_proto::Currency;
 use offst_proto::report::{Held, WriteOffReport};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 #[derive(Debug, Args)]
 pub(super) struct WriteOff {
     #[command(flatten)]
     named: Named,
-    /// The most that you may lose by it: what the friend could still collect from you of all that you have ever written off, also
-    /// by earlier orders
+    /// The most that you may lose: what the friend could still collect of everything that you have ever written off, also by
+    /// earlier commands
     #[arg(long, value_name = "N", value_parser = amount)]
     up_to: u128,
     /// The currency
@@ -23,26 +23,25 @@ pub(super) struct WriteOff {
     currency: Currency,
 }
 
-pub(super) fn run(WriteOff { named, up_to, currency }: WriteOff, connection: &Connection, voice: Voice) -> Outcome {
+pub(super) fn run(
+    WriteOff { named, up_to, currency }: WriteOff,
+    connection: &Connection,
+    format: OutputFormat,
+) -> Outcome {
     connection.run(async |app| {
         let report = app.write_off(&named.name, &currency, up_to).await?;
-        voice.say(to_json(&report, &named.name, &currency), || to_text(&report, &named.name, &currency))
+        let document = WriteOffDocument { name: &named.name, currency: &currency, report };
+        format.print(&document, || to_text(&report, &named.name, &currency))
     })
 }
 
-fn held_json(held: Held) -> Value {
-    json!({ "payments": held.count, "amount": held.amount.to_string() })
-}
-
-fn to_json(report: &WriteOffReport, name: &str, currency: &Currency) -> Value {
-    json!({
-        "name": name,
-        "currency": currency.as_str(),
-        "written_off": held_json(report.released),
-        "waiting": held_json(report.waiting),
-        "own": held_json(report.own),
-        "at_risk": held_json(report.at_risk),
-    })
+/// What programs read.
+#[derive(Debug, Serialize)]
+pub(super) struct WriteOffDocument<'a> {
+    pub(super) name: &'a str,
+    pub(super) currency: &'a Currency,
+    #[serde(flatten)]
+    pub(super) report: WriteOffReport,
 }
 
 /// A line for what was done, and one for each that there is something to say of.
@@ -56,15 +55,15 @@ fn to_text(report: &WriteOffReport, name: &str, currency: &Currency) -> String {
     let mut text = if released.count == 0 {
         "nothing was written off\n".to_owned()
     } else {
-        format!("{} written off: whoever sent them to this node has the credits back\n", payments(released))
+        format!("{} written off: those who sent them to this node have the credits back\n", payments(released))
     };
     let others = [
         (waiting, "of others that NAME holds for too long go on waiting"),
         (own, "of your own wait at NAME too, and are not written off"),
         (at_risk, "in all may be lost: NAME may still collect what was written off"),
     ];
-    for (held, sentence) in others.into_iter().filter(|(held, _)| held.count > 0) {
-        text += &format!("{} {}\n", payments(held), sentence.replace("NAME", &name));
+    for (held, message) in others.into_iter().filter(|(held, _)| held.count > 0) {
+        text += &format!("{} {}\n", payments(held), message.replace("NAME", &name));
     }
     text
 }
@@ -83,21 +82,12 @@ mod tests {
         let report =
             WriteOffReport { released: held(2, 80), waiting: held(1, 70), own: held(1, 5), at_risk: held(3, 90) };
         let lines = [
-            "2 payments of 80 credit written off: whoever sent them to this node has the credits back",
+            "2 payments of 80 credit written off: those who sent them to this node have the credits back",
             "1 payment of 70 credit of others that bob\u{fffd} holds for too long go on waiting",
             "1 payment of 5 credit of your own wait at bob\u{fffd} too, and are not written off",
             "3 payments of 90 credit in all may be lost: bob\u{fffd} may still collect what was written off",
         ];
         assert_eq!(to_text(&report, "bob\u{1b}", &currency), lines.map(|line| format!("{line}\n")).concat());
-        let expected = json!({
-            "name": "bob",
-            "currency": "credit",
-            "written_off": { "payments": 2, "amount": "80" },
-            "waiting": { "payments": 1, "amount": "70" },
-            "own": { "payments": 1, "amount": "5" },
-            "at_risk": { "payments": 3, "amount": "90" },
-        });
-        assert_eq!(to_json(&report, "bob", &currency), expected);
         assert_eq!(to_text(&WriteOffReport::default(), "bob", &currency), "nothing was written off\n");
     }
 }

@@ -1,4 +1,4 @@
-//! `stindex`: an index server, which knows who can pay whom and finds ways through the network.
+//! `stindex`: an index server, which finds routes for payments through the network of friends.
 //!
 //! Servers that trust each other are linked, and know what nodes publish at any of them.
 
@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// An index server of Offst: knows who can pay whom and finds ways through the network
+/// An index server of Offst: finds routes for payments through the network of friends
 #[derive(Debug, Parser)]
 #[command(name = "stindex", version)]
 struct Arguments {
@@ -38,7 +38,7 @@ struct Arguments {
 enum Command {
     /// Make the folder of a new index server
     Init(Init),
-    /// Run the index server until SIGTERM or SIGINT
+    /// Run the index server until it gets SIGTERM or SIGINT
     Run(Run),
     #[command(flatten)]
     Manual(Manual),
@@ -46,7 +46,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Init {
-    /// The index server's folder; its files are called like it [default: index in $OFFST_HOME or ~/.offst]
+    /// The index server's folder. Its files get the folder's name [default: index in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Where nodes reach the index server
@@ -55,7 +55,7 @@ struct Init {
     /// Where other index servers reach it
     #[arg(long, value_name = "HOST:PORT")]
     federation_address: Address,
-    /// Overwrite the files of an index server that is there, its identity too
+    /// Overwrite the files of an existing index server, with its identity
     #[arg(long)]
     force: bool,
 }
@@ -69,7 +69,7 @@ struct Run {
     places: Places,
     #[command(flatten)]
     passphrase: PassphraseFlag,
-    /// Where other index servers connect [default: the port of the federation address, as for --listen]
+    /// Where other index servers connect [default: the port of the federation address, on all interfaces]
     #[arg(long, value_name = "ADDR:PORT")]
     listen_federation: Option<SocketAddr>,
 }
@@ -108,13 +108,13 @@ fn init(Init { dir, address, federation_address, force }: Init) -> Outcome {
 crate::settings! {
     /// The index server's file of settings.
     pub struct IndexSettings {
-        /// Where to listen. Without this: the port of the server's address on all interfaces, or a loopback address itself.
+        /// Where to listen. By default: the port of the server's address on all interfaces; a loopback address as it is.
         listen: Option<SocketAddr> = None => "0.0.0.0:8100",
-        /// Where other index servers connect. Without this: the port of the federation address, in the same way.
+        /// Where other index servers connect. By default: the port of the federation address, in the same way.
         listen_federation: Option<SocketAddr> = None => "0.0.0.0:8200",
-        /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
+        /// Where to serve metrics over HTTP, in the format of Prometheus. By default they are not served.
         metrics: Option<SocketAddr> = None => "127.0.0.1:9101",
-        /// Most friendships of one node; one that was taken back counts for some more minutes.
+        /// Most friendships of one node; a withdrawn one counts for some more minutes.
         edges_per_node_max | "edges_per_node": usize = Limits::default().edges_per_node_max,
         /// Most bytes that are kept of what one node has signed.
         update_bytes_per_node_max | "update_bytes_per_node": usize = Limits::default().update_bytes_per_node_max,
@@ -145,11 +145,11 @@ crate::settings! {
         updates_per_second_per_address: u32 = Limits::default().updates_per_second_per_address,
         /// Queries a second that all connections of one address may ask together; twice as many at once.
         queries_per_second_per_address: u32 = Limits::default().queries_per_second_per_address,
-        /// Friendships that one search looks at before it is cut.
+        /// Most friendships that one search looks at before it is cut off.
         search_work_max | "search_work": usize = Limits::default().search_work_max,
         /// Friendships a second that searches for one address may look at before those for others come first.
         search_work_per_second_per_address: u64 = Limits::default().search_work_per_second_per_address,
-        /// Threads that search; with one, whoever asks for much delays others. The default is the number of this machine's
+        /// Threads that search; with only one, a node that asks for much delays others. By default the number of this machine's
         /// cores, at least 2; at most 4096.
         searches: usize = Limits::default().searches,
         /// Queries that wait for a thread. One more takes the place of one of the address that has most.
@@ -168,15 +168,15 @@ crate::settings! {
         handshake_timeout_ms: u64 = HandshakeLimits::default().handshake_timeout_ms,
         /// Something is sent on every connection at least this often, milliseconds.
         keepalive_ms: u64 = KeepaliveConfig::default().keepalive_ms,
-        /// A connection on which nothing came for this long is closed, milliseconds; at least twice keepalive_ms.
+        /// A connection on which nothing was received for this long is closed, milliseconds; at least twice keepalive_ms.
         idle_timeout_ms: u64 = KeepaliveConfig::default().idle_timeout_ms,
-        /// How often the memory of expired friendships is given back, milliseconds.
+        /// How often expired friendships are removed from memory, milliseconds.
         sweep_ms: u64 = Limits::default().sweep_ms,
         /// How often linked index servers compare what they know, milliseconds, beside what they tell each other at once.
         compare_ms: u64 = Limits::default().compare_ms,
         /// How often what has changed is written to the file NAME.updates, milliseconds.
         save_ms: u64 = Limits::default().save_ms,
-        /// Bytes a second that are written to this file at most: after much was written the next time comes later.
+        /// Most bytes a second that are written to this file: after a large write the next one comes later.
         save_bytes_per_second: u64 = Limits::default().save_bytes_per_second,
     }
 }
@@ -188,7 +188,7 @@ impl IndexSettings {
     /// What the server is given.
     ///
     /// # Errors
-    /// Two settings do not go together, or one asks for more than a machine has: a sentence that names it.
+    /// Two settings do not go together, or one asks for more than a machine has: a message that names it.
     fn limits(&self) -> Result<Limits, String> {
         let limits = Limits {
             edges_per_node_max: self.edges_per_node_max,

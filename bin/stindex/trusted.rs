@@ -18,7 +18,7 @@ impl Trusted for TrustedServer {
 
     fn read(path: &Path, _name: &str) -> Result<Self, String> {
         let ticket = files::load_ticket(path, Ticket::into_index_server);
-        ticket.map(TrustedServer).map_err(|failure| failure.sentence().to_owned())
+        ticket.map(TrustedServer).map_err(|failure| failure.message().to_owned())
     }
 
     fn public_key(&self) -> PublicKey {

@@ -6,11 +6,12 @@ use crate::folder::Folder;
 use crate::outcome::{Failure, Outcome, say};
 use crate::trusted::Reading;
 use crate::{budgets, files};
+use offst_crypto::PublicKey;
 use offst_node::Permissions;
-use offst_proto::budget::{Budget, BudgetError, BudgetReport, Budgets};
+use offst_proto::budget::{Budget, BudgetError, BudgetReport, Budgets, BudgetsReport};
 use offst_proto::ticket::Ticket;
 use offst_store::{History, StoreError};
-use serde_json::Value;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -20,18 +21,19 @@ pub(super) struct Trust {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The application's ticket; the application is called like this file
+    /// The application's ticket. The application gets the name of this file
     #[arg(long, value_name = "FILE")]
     app: PathBuf,
-    /// What it may do, with commas between: routes (ask what a payment would cost), buyer (pay), seller (make invoices), config
-    /// (friends, relays, index servers); "" lets it only read
+    /// What it may do, separated by commas: routes (ask what a payment would cost), buyer (pay), seller (make invoices), config
+    /// (change friends, relays and index servers). With "" it may only read
     #[arg(long)]
     permissions: Permissions,
-    /// What it may spend of a currency, amounts and fees together: in all, or in each day, week or month (by UTC); "none" takes
-    /// the limit away. Given once for each currency; nothing is spent of others. Left out, what it was stays
+    /// The most that it may spend in one currency, fees included: in total, or in each day, week or month (UTC), as 500,
+    /// 500/day or 20:hours/month. Give it once for each currency; other currencies cannot be spent then. "none" removes all
+    /// limits. Without this flag, the limits stay as they are
     #[arg(long = "budget", value_name = "AMOUNT[:CURRENCY][/PERIOD]")]
     budgets: Vec<Choice>,
-    /// Overwrite the file of another application of the same name
+    /// Replace another application of the same name
     #[arg(long)]
     force: bool,
 }
@@ -56,7 +58,7 @@ pub(super) struct Untrust {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The application's ticket, or its name as "apps" shows it
+    /// The application's ticket, or its name as `stnode apps` shows it
     #[arg(long, value_name = "FILE|NAME")]
     app: String,
 }
@@ -66,7 +68,7 @@ pub(super) struct Apps {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Print JSON
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
@@ -103,8 +105,8 @@ pub(super) fn trust(Trust { dir, app, permissions, budgets, force }: Trust) -> O
     trusted.put(&name, &TrustedApp { public_key, permissions, budgets })
 }
 
-/// The budgets that count from now on. What was spent goes on counting while the application has any: to begin anew it is
-/// trusted no longer, and then again.
+/// The budgets that count from now on. What was spent goes on counting while the application has any budget; to start again,
+/// untrust the application and trust it again.
 fn chosen(choices: Vec<Choice>, before: Option<&Budgets>) -> Outcome<Budgets> {
     if choices.is_empty() {
         return Ok(before.cloned().unwrap_or_default());
@@ -160,29 +162,64 @@ fn standings(folder: &Folder, reading: &Reading<TrustedApp>) -> Outcome<BTreeMap
     bounded.into_iter().map(standing).collect()
 }
 
+/// What programs read of one file of the folder.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum AppDocument {
+    Trusted {
+        name: String,
+        #[serde(serialize_with = "offst_proto::json::text")]
+        public_key: PublicKey,
+        permissions: Vec<String>,
+        #[serde(flatten)]
+        budgets: BudgetsReport,
+    },
+    /// The file cannot be used.
+    Faulty { name: String, error: String },
+}
+
+/// One application of each kind, for docs/json.md.
+#[cfg(test)]
+pub(crate) fn example() -> serde_json::Value {
+    let budget = BudgetReport { budget: "500".parse().unwrap(), spent: 380, under_way: 20, until_ms: None };
+    let shop = AppDocument::Trusted {
+        name: "shop".into(),
+        public_key: offst_crypto::Identity::from_seed([8; 32]).public_key(),
+        permissions: vec!["buyer".into(), "seller".into()],
+        budgets: BudgetsReport::from(Some(vec![budget])),
+    };
+    let broken = AppDocument::Faulty { name: "old".into(), error: "trusted/old.ticket: this is not a ticket".into() };
+    serde_json::to_value([shop, broken]).expect("a document is JSON")
+}
+
+/// The applications, and behind them the files that cannot be used.
+fn documents(reading: &Reading<TrustedApp>, standings: &mut BTreeMap<String, Vec<BudgetReport>>) -> Vec<AppDocument> {
+    let words = |permissions: Permissions| -> Vec<String> {
+        permissions.to_string().split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
+    };
+    let apps = reading.trusted.iter().map(|(name, app)| AppDocument::Trusted {
+        name: name.clone(),
+        public_key: app.public_key,
+        permissions: words(app.permissions),
+        budgets: BudgetsReport {
+            limited: !app.budgets.are_unlimited(),
+            budgets: standings.remove(name).unwrap_or_default(),
+        },
+    });
+    let faults = reading.faults.iter().map(|(name, message)| AppDocument::Faulty {
+        name: name.clone(),
+        error: Failure::input(message).message().to_owned(),
+    });
+    apps.chain(faults).collect()
+}
+
 /// Prints every file of the folder, those that cannot be used with the reason.
 pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
     let folder = existing(dir)?;
     let reading = TrustedApps::of(&folder).read();
     let mut standings = standings(&folder, &reading)?;
     if json {
-        let words = |permissions: Permissions| -> Vec<String> {
-            permissions.to_string().split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
-        };
-        let apps = reading.trusted.iter().map(|(name, app)| {
-            serde_json::json!({
-                "name": name,
-                "public_key": app.public_key.to_string(),
-                "permissions": words(app.permissions),
-                "limited": !app.budgets.are_unlimited(),
-                "budgets": standings.remove(name).unwrap_or_default().iter().map(budgets::document).collect::<Value>(),
-            })
-        });
-        let faults = reading
-            .faults
-            .iter()
-            .map(|(name, sentence)| serde_json::json!({ "name": name, "error": Failure::input(sentence).sentence() }));
-        return say(Value::Array(apps.chain(faults).collect()));
+        return say(serde_json::to_value(documents(&reading, &mut standings)).map_err(Failure::failed)?);
     }
     let width = reading.trusted.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     for (name, app) in &reading.trusted {
@@ -195,8 +232,8 @@ pub(super) fn list(Apps { dir, json }: Apps) -> Outcome {
             say(format_args!("{:width$}  {line}", ""))?;
         }
     }
-    for sentence in reading.faults.values() {
-        say(format_args!("not trusted: {}", Failure::input(sentence).sentence()))?;
+    for message in reading.faults.values() {
+        say(format_args!("not trusted: {}", Failure::input(message).message()))?;
     }
     Ok(())
 }

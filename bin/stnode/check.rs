@@ -3,8 +3,9 @@
 use super::{existing, public_key};
 use crate::outcome::{self, Failure, Outcome, say, write_out};
 use clap::Args;
+use offst_crypto::PublicKey;
 use offst_store::{Audit, AuditedAccount, Proven, Store, StoreError};
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ pub(super) struct Check {
     /// Check this backup of the node's database instead; the node may be running
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Print JSON
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
@@ -27,7 +28,7 @@ pub(super) fn check(Check { dir, input, json }: Check) -> Outcome {
     let node = public_key(&folder)?;
     let own = folder.file("db");
     let path = input.unwrap_or_else(|| own.clone());
-    // The node's own database under whatever name: while the node writes, it looks like a damaged one.
+    // The node's own database, also under another name: while the node writes, it looks like a damaged one.
     let is_own = path == own || own.canonicalize().is_ok_and(|own| path.canonicalize().is_ok_and(|path| path == own));
     let lock = if is_own { Some(folder.lock()?) } else { None };
     let audit = Store::audit(&path, node).map_err(|error| match error {
@@ -40,70 +41,127 @@ pub(super) fn check(Check { dir, input, json }: Check) -> Outcome {
     })?;
     drop(lock);
     let wrong = audit.faults.len() + audit.accounts.iter().filter(|account| account.finding.is_err()).count();
-    let document = document(&audit);
+    let document = AuditDocument::from(&audit);
     if audit.is_sound() {
+        let document = serde_json::to_value(document).map_err(Failure::failed)?;
         return if json { say(document) } else { write_out(&text(&audit)) };
     }
     if !json {
         write_out(&text(&audit))?;
     }
-    let sentence = format!(
+    let message = format!(
         "{} is not sound ({wrong} findings): put a backup back, or let the friends show what they know",
         path.display()
     );
-    let mut document = document;
-    document["error"] = sentence.clone().into();
-    Err(Failure::failed(sentence).with_document(document))
+    Err(Failure::failed(message).with_document(&document))
 }
 
-fn document(audit: &Audit) -> Value {
-    let account = |account: &AuditedAccount| {
-        let mut document = json!({
-            "friend": account.name,
-            "public_key": account.friend.to_string(),
-            "currency": account.currency,
-            "sound": account.finding.is_ok(),
-        });
-        match &account.finding {
-            Err(reason) => document["fault"] = reason.clone().into(),
-            Ok(None) => {}
-            Ok(Some(proven)) => document["proven"] = proven_document(proven),
+/// What programs read.
+#[derive(Debug, Serialize)]
+struct AuditDocument<'a> {
+    sound: bool,
+    rows: u64,
+    sealed: bool,
+    faults: &'a [String],
+    notes: &'a [String],
+    accounts: Vec<AccountDocument<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AccountDocument<'a> {
+    friend: &'a str,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    public_key: PublicKey,
+    currency: &'a str,
+    sound: bool,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'a str>,
+    /// What signatures prove; missing before an epoch has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proven: Option<ProvenDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProvenDocument {
+    epoch: u64,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    opening_balance: i128,
+    signed_by_friend: Option<SignedDocument>,
+    checkpoint: Option<u64>,
+    own_statement: u64,
+    unacknowledged: usize,
+    unsigned: usize,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    balance: i128,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    local_pending_debt: u128,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    remote_pending_debt: u128,
+    pending_requests: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct SignedDocument {
+    statement: u64,
+    acknowledges: u64,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    balance: i128,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    local_pending_debt: u128,
+    #[serde(serialize_with = "offst_proto::json::text")]
+    remote_pending_debt: u128,
+}
+
+impl<'a> From<&'a Audit> for AuditDocument<'a> {
+    fn from(audit: &'a Audit) -> Self {
+        AuditDocument {
+            sound: audit.is_sound(),
+            rows: audit.rows,
+            sealed: audit.is_sealed,
+            faults: &audit.faults,
+            notes: &audit.notes,
+            accounts: audit.accounts.iter().map(AccountDocument::from).collect(),
         }
-        document
-    };
-    json!({
-        "sound": audit.is_sound(),
-        "rows": audit.rows,
-        "sealed": audit.is_sealed,
-        "faults": audit.faults,
-        "notes": audit.notes,
-        "accounts": audit.accounts.iter().map(account).collect::<Value>(),
-    })
+    }
 }
 
-fn proven_document(proven: &Proven) -> Value {
-    let friend = proven.friend.map(|proof| {
-        json!({
-            "statement": proof.seq,
-            "acknowledges": proof.acknowledges,
-            "balance": proof.balance.to_string(),
-            "local_pending_debt": proof.local_pending.to_string(),
-            "remote_pending_debt": proof.remote_pending.to_string(),
-        })
-    });
-    json!({
-        "epoch": proven.epoch,
-        "opening_balance": proven.opening_balance.to_string(),
-        "signed_by_friend": friend,
-        "checkpoint": proven.checkpoint,
-        "own_statement": proven.own_seq,
-        "unacknowledged": proven.unacknowledged,
-        "unsigned": proven.unsigned,
-        "balance": proven.balance.to_string(),
-        "local_pending_debt": proven.local_pending.to_string(),
-        "remote_pending_debt": proven.remote_pending.to_string(),
-        "pending_requests": proven.pendings,
-    })
+impl<'a> From<&'a AuditedAccount> for AccountDocument<'a> {
+    fn from(account: &'a AuditedAccount) -> Self {
+        AccountDocument {
+            friend: &account.name,
+            public_key: account.friend,
+            currency: &account.currency,
+            sound: account.finding.is_ok(),
+            fault: account.finding.as_ref().err().map(String::as_str),
+            proven: account.finding.as_ref().ok().and_then(Option::as_ref).map(ProvenDocument::from),
+        }
+    }
+}
+
+impl From<&Proven> for ProvenDocument {
+    fn from(proven: &Proven) -> Self {
+        let signed_by_friend = proven.friend.as_ref().map(|proof| SignedDocument {
+            statement: proof.seq,
+            acknowledges: proof.acknowledges,
+            balance: proof.balance,
+            local_pending_debt: proof.local_pending,
+            remote_pending_debt: proof.remote_pending,
+        });
+        ProvenDocument {
+            epoch: proven.epoch,
+            opening_balance: proven.opening_balance,
+            signed_by_friend,
+            checkpoint: proven.checkpoint,
+            own_statement: proven.own_seq,
+            unacknowledged: proven.unacknowledged,
+            unsigned: proven.unsigned,
+            balance: proven.balance,
+            local_pending_debt: proven.local_pending,
+            remote_pending_debt: proven.remote_pending,
+            pending_requests: proven.pendings,
+        }
+    }
 }
 
 fn text(audit: &Audit) -> String {
@@ -138,7 +196,7 @@ fn text(audit: &Audit) -> String {
     text
 }
 
-/// Which signature proves what, a sentence each.
+/// Which signature proves what: one sentence for each.
 fn proofs(name: &str, proven: &Proven) -> Vec<String> {
     let Proven { epoch, .. } = proven;
     let mut lines = vec![format!(
@@ -151,8 +209,8 @@ fn proofs(name: &str, proven: &Proven) -> Vec<String> {
             seq => format!("which acknowledges our statement {seq}"),
         };
         lines.push(format!(
-            "{name}'s signature on statement {} of epoch {epoch}, {acknowledged}, proves the balance {}, with {} frozen \
-             by us and {} by {name}",
+            "{name}'s signature on statement {} of epoch {epoch}, {acknowledged}, proves the balance {}, with {} pending \
+             from us and {} from {name}",
             proof.seq, proof.balance, proof.local_pending, proof.remote_pending
         ));
     }
@@ -169,7 +227,7 @@ fn proofs(name: &str, proven: &Proven) -> Vec<String> {
         lines.push(format!("{} operations wait to be signed", proven.unsigned));
     }
     lines.push(format!(
-        "together: balance {}, frozen {} by us and {} by {name} in {} requests",
+        "together: balance {}, pending {} from us and {} from {name} in {} requests",
         proven.balance, proven.local_pending, proven.remote_pending, proven.pendings
     ));
     lines
@@ -177,4 +235,41 @@ fn proofs(name: &str, proven: &Proven) -> Vec<String> {
 
 fn write_line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a text takes everything");
+}
+
+/// What an audit may say, for docs/json.md.
+#[cfg(test)]
+pub(crate) fn example() -> serde_json::Value {
+    use offst_store::Proof;
+    let proven = Proven {
+        epoch: 3,
+        opening_balance: 0,
+        friend: Some(Proof { seq: 12, acknowledges: 9, balance: -30, local_pending: 0, remote_pending: 40 }),
+        checkpoint: Some(10),
+        own_seq: 11,
+        unacknowledged: 2,
+        unsigned: 1,
+        balance: -30,
+        local_pending: 0,
+        remote_pending: 40,
+        pendings: 1,
+    };
+    let account = |currency: &str, finding| AuditedAccount {
+        friend: offst_crypto::Identity::from_seed([1; 32]).public_key(),
+        name: "bob".into(),
+        currency: currency.into(),
+        finding,
+    };
+    let audit = Audit {
+        faults: vec!["the row of the friend \"carol\" is damaged".into()],
+        notes: vec!["the node did not stop by itself".into()],
+        accounts: vec![
+            account("credit", Ok(Some(proven))),
+            account("eggs", Ok(None)),
+            account("hours", Err("its sums are not those of its requests".into())),
+        ],
+        rows: 120,
+        is_sealed: false,
+    };
+    serde_json::to_value(AuditDocument::from(&audit)).expect("a document is JSON")
 }

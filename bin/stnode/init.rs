@@ -8,11 +8,12 @@ use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome};
 use crate::settings::Settings;
 use offst_crypto::{Identity, PublicKey, SystemRandom};
-use offst_funder::{Change, Commit};
+use offst_funder::{IndexServer, Relay};
 use offst_node::Permissions;
 use offst_proto::budget::Budgets;
 use offst_proto::limits::NAME_BYTES_MAX;
 use offst_proto::ticket::{Address, ServerTicket, Ticket, TicketError};
+use offst_rows::{Commit, RowChange};
 use offst_store::Store;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,23 +23,23 @@ const DATABASE_COMPANIONS: [&str; 3] = ["db-wal", "db-shm", "db.seal"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Init {
-    /// The node's folder; its files are called like it [default: node in $OFFST_HOME or ~/.offst, with an application in
-    /// the folder app beside it]
+    /// The node's folder. Its files get the folder's name [default: node in $OFFST_HOME or ~/.offst, with an application in the
+    /// folder app beside it]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Where applications reach the node
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9500")]
     address: Address,
-    /// The ticket of a relay where friends meet the node; may be given several times
+    /// The ticket of a relay over which friends reach the node; may be given several times
     #[arg(long, value_name = "FILE")]
     relay: Vec<PathBuf>,
-    /// The ticket of an index server, to find routes with; may be given several times
+    /// The ticket of an index server that finds routes for the node; may be given several times
     #[arg(long, value_name = "FILE")]
     index: Vec<PathBuf>,
-    /// Also make the folder of an application that may do everything
+    /// Also make the folder of an application with all permissions
     #[arg(long, value_name = "DIR")]
     app: Option<PathBuf>,
-    /// Overwrite the files of a node that is there: its identity and its accounts with friends are lost
+    /// Overwrite the files of an existing node. Its identity and its accounts with friends are lost
     #[arg(long)]
     force: bool,
 }
@@ -50,10 +51,10 @@ pub(super) fn init(Init { dir, address, relay, index, app, force }: Init) -> Out
     let app = if wants_app { Some(Folder::new(app, "app")?) } else { None };
     let mut changes = Vec::new();
     for (name, ticket) in servers(&relay, Ticket::into_relay)? {
-        changes.push(Change::Relay(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &Relay(ticket)));
     }
     for (name, ticket) in servers(&index, Ticket::into_index_client)? {
-        changes.push(Change::IndexServer(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &IndexServer(ticket)));
     }
     let app_name = app.as_ref().map(|app| name_from(&app.file("ticket"))).transpose()?;
     let trusted = TrustedApps::of(&folder);
@@ -175,6 +176,6 @@ mod tests {
         assert_eq!(names, ["relay", "relay-2", "relay-3", "server", "server-2"]);
         paths.push(put("d/other.ticket", 2));
         let failure = servers(&paths, Ticket::into_relay).unwrap_err();
-        assert!(failure.sentence().contains("was given twice"), "{}", failure.sentence());
+        assert!(failure.message().contains("was given twice"), "{}", failure.message());
     }
 }

@@ -24,6 +24,9 @@ mod run;
 mod settings;
 mod trusted;
 
+#[cfg(test)]
+pub(crate) use {apps::example as apps_example, check::example as audit_example};
+
 use crate::files;
 use crate::folder::Folder;
 use crate::manual::Manual;
@@ -35,7 +38,7 @@ use offst_store::StoreError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A node of Offst: keeps the accounts with your friends, pays, is paid and carries payments on
+/// A node of Offst: keeps the accounts with your friends, pays, is paid, and forwards payments of others
 #[derive(Debug, Parser)]
 #[command(name = "stnode", version)]
 struct Arguments {
@@ -47,21 +50,21 @@ struct Arguments {
 enum Command {
     /// Make the folder of a new node
     Init(init::Init),
-    /// Let an application use the node, or change what it may do; works while the node runs
+    /// Let an application use the node, or change its permissions; works while the node runs
     Trust(apps::Trust),
-    /// Let an application no longer use the node; works while the node runs
+    /// Stop trusting an application; works while the node runs
     Untrust(apps::Untrust),
     /// List the applications that may use the node
     Apps(apps::Apps),
-    /// Run the node until SIGTERM or SIGINT
+    /// Run the node until it gets SIGTERM or SIGINT
     Run(run::Run),
     /// Copy the node's database into one file; works while the node runs
     Backup(backup::Backup),
-    /// Put a copy of the database back; the next run catches up with the friends
+    /// Replace the database by a backup; when the node runs again, it catches up with its friends
     Restore(restore::Restore),
-    /// Make a new database from the identity and the friends, after the old one was lost
+    /// Make a new database after the old one was lost: the friends show what they know of the accounts
     Recover(restore::Recover),
-    /// Check the node's database while the node does not run: every row, and every balance against the signatures
+    /// Check the node's database: every row, and every balance against the signatures. The node must not be running
     Check(check::Check),
     /// Set, change or remove the passphrase of the node's identity file
     Passphrase(passphrase::Passphrase),
@@ -105,14 +108,14 @@ fn existing(dir: Option<PathBuf>) -> Outcome<Folder> {
 }
 
 /// The failure of a command that found no use for a database: the file is wrong (exit code 2), or the disk failed.
-fn database_failure(sentence: String, error: &StoreError) -> Failure {
+fn database_failure(message: String, error: &StoreError) -> Failure {
     match error {
         StoreError::Sqlite(_)
         | StoreError::Create { .. }
         | StoreError::Exists(_)
         | StoreError::TooLarge
-        | StoreError::Seal { .. } => Failure::failed(sentence),
-        _ => Failure::input(sentence),
+        | StoreError::Seal { .. } => Failure::failed(message),
+        _ => Failure::input(message),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The passphrase of a node's identity file. Whoever holds an identity file without one is the node.
+//! The passphrase of a node's identity file. Who holds an identity file without one can act as the node.
 
 use super::existing;
 use crate::files::{self, Readers};
@@ -17,7 +17,7 @@ pub(super) struct Passphrase {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Remove the passphrase: whoever can read the file can then use the identity
+    /// Remove the passphrase. Then everyone who can read the file can use the identity
     #[arg(long)]
     remove: bool,
     /// The file that holds the new passphrase, for its owner alone [default: OFFST_NEW_PASSPHRASE, otherwise you are asked]
@@ -27,7 +27,7 @@ pub(super) struct Passphrase {
     old: PassphraseFlag,
 }
 
-/// Writes the identity file anew. A node that runs has read it already and goes on.
+/// Writes the identity file again. A node that runs has read it already and goes on.
 pub(super) fn passphrase(Passphrase { dir, remove, new_passphrase_file, old }: Passphrase) -> Outcome {
     let path = existing(dir)?.file("ident");
     let identity = files::load_identity(&path, &old)?;

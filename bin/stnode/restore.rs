@@ -8,9 +8,10 @@ use crate::files;
 use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome, say};
 use offst_crypto::PublicKey;
-use offst_funder::{Change, Commit, RecoveryRecord, lost_friend};
+use offst_funder::{IndexServer, RecoveryRecord, Relay, lost_friend};
 use offst_proto::report::parse_amount;
 use offst_proto::ticket::Ticket;
+use offst_rows::{Commit, RowChange};
 use offst_store::{Store, StoreError};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,10 @@ pub(super) struct Restore {
     /// The node's folder [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The copy, as `backup` has made it
+    /// The backup, made by `stnode backup`
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Put it in the place of the database that is there, which is kept under another name
+    /// Replace the existing database, which is kept under another name
     #[arg(long)]
     force: bool,
 }
@@ -33,7 +34,8 @@ pub(super) struct Recover {
     /// The node's folder, with its identity [default: node in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The ticket of a friend, as its `info export-ticket` writes it; one for each friend. The friend is called like the file
+    /// The ticket of a friend, made by `stctrl info export-ticket` at that friend. Give one for each friend. The friend gets
+    /// the name of the file
     #[arg(long, value_name = "FILE", required = true)]
     friend: Vec<PathBuf>,
     /// The ticket of a relay; may be given several times
@@ -42,10 +44,10 @@ pub(super) struct Recover {
     /// The ticket of an index server; may be given several times
     #[arg(long, value_name = "FILE")]
     index: Vec<PathBuf>,
-    /// What every friend may owe from now on: limits were in the database, and are set anew
+    /// How much every friend may owe from now on: the limits were in the lost database
     #[arg(long, value_name = "N", default_value = "0", value_parser = parse_amount)]
     max_debt: u128,
-    /// Put the new database in the place of the one that is there, which is kept under another name
+    /// Replace the existing database, which is kept under another name
     #[arg(long)]
     force: bool,
 }
@@ -74,10 +76,10 @@ pub(super) fn recover(arguments: Recover) -> Outcome {
     let now_ms = now_ms()?;
     let mut changes = Vec::new();
     for (name, ticket) in servers(&relay, Ticket::into_relay)? {
-        changes.push(Change::Relay(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &Relay(ticket)));
     }
     for (name, ticket) in servers(&index, Ticket::into_index_client)? {
-        changes.push(Change::IndexServer(name, Some(ticket)));
+        changes.push(RowChange::put(&name, &IndexServer(ticket)));
     }
     let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
     for path in &friend {
@@ -143,11 +145,11 @@ fn mark(
     path: &Path,
     node: PublicKey,
     record: impl FnOnce(Option<&RecoveryRecord>) -> RecoveryRecord,
-    mut changes: Vec<Change>,
+    mut changes: Vec<RowChange>,
 ) -> Result<(), StoreError> {
     let mut store = Store::open(path, node)?;
-    let own = store.load()?.recovery;
-    changes.push(Change::Recovery(Some(record(own.as_ref()))));
+    let own = store.load()?.read()?.pop().map(|((), record): ((), RecoveryRecord)| record);
+    changes.push(RowChange::put(&(), &record(own.as_ref())));
     store.commit(&changes)?;
     store.close()
 }

@@ -40,12 +40,12 @@ pub(super) struct Run {
 /// Where friends connect without a relay.
 #[derive(Debug, clap::Args)]
 struct FriendPlaces {
-    /// Listen for friends here, so that they connect without a relay [default: the port of --friend-address, as for --listen].
-    /// Friends hear only of a --friend-address; without one, write the address into the tickets that you give them
+    /// Listen for friends here, so that they connect without a relay [default: the port of --friend-address, on all
+    /// interfaces]. Friends are told only --friend-address. Without it, write the address into the tickets that you give them
     #[arg(long, value_name = "ADDR:PORT")]
     listen_friends: Option<SocketAddr>,
-    /// Where friends reach the node without a relay: put into exported tickets and invitations, and told to friends that are
-    /// connected
+    /// Where friends reach the node without a relay. It is written into exported tickets and invitations, and told to connected
+    /// friends
     #[arg(long, value_name = "HOST:PORT")]
     friend_address: Option<Address>,
 }
@@ -99,8 +99,8 @@ pub(super) fn run(Run { dir, places, friends, passphrase }: Run) -> Outcome {
     let sealed = database.clone();
     let trusted = TrustedApps::of(&folder);
     let reading = trusted.read();
-    if let Some(sentence) = reading.faults.values().next() {
-        return Err(Failure::input(format!("{sentence}; repair the file, or remove it to trust its app no longer")));
+    if let Some(message) = reading.faults.values().next() {
+        return Err(Failure::input(format!("{message}; repair the file, or remove it to trust its app no longer")));
     }
     open_files::allow(
         [
@@ -135,7 +135,7 @@ pub(super) fn run(Run { dir, places, friends, passphrase }: Run) -> Outcome {
         ended?;
         // Here, so that a second signal still ends it at once. Without a seal the stop is as clean.
         if let Err(failure) = leave_seal(&sealed) {
-            log::warn!("no seal was left beside the database: {}", failure.sentence());
+            log::warn!("no seal was left beside the database: {}", failure.message());
         }
         announced
     })

@@ -23,79 +23,81 @@ fn defaults() -> NodeSettings {
 crate::settings! {
     /// The file.
     pub(super) struct NodeFile {
-        /// Where to listen for applications. Without this: the port of the node's address on all interfaces, or a loopback
-        /// address itself.
+        /// Where to listen for applications. By default: the port of the node's address on all interfaces; a loopback address
+        /// as it is.
         listen: Option<SocketAddr> = None => "127.0.0.1:9500",
-        /// Where to listen for friends, who then connect without a relay. Without this: the port of friend_address, in the same
-        /// way; without either the node does not listen for friends.
+        /// Where to listen for friends, who then connect without a relay. By default: the port of friend_address, in the same
+        /// way. Without either, the node does not listen for friends.
         listen_friends: Option<SocketAddr> = None => "0.0.0.0:9600",
         /// Where friends reach the node without a relay. It is put into exported tickets and told to friends that are connected.
         friend_address: Option<Address> = None => "node.example.org:9600",
-        /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
+        /// Where to serve metrics over HTTP, in the format of Prometheus. By default they are not served.
         metrics: Option<SocketAddr> = None => "127.0.0.1:9102",
-        /// How long a payment waits for its way through the network, besides a step for each hop, milliseconds.
+        /// How long a request may take to reach the destination and come back, besides patience_step_ms for each hop,
+        /// milliseconds.
         patience_ms: u64 = defaults().timing.patience_ms,
-        /// What each hop takes off the patience, milliseconds.
+        /// How much less time each further hop has, milliseconds.
         patience_step_ms: u64 = defaults().timing.patience_step_ms,
-        /// A payment that is carried on for others is given up after so long without a commit, milliseconds, at most 3600000.
+        /// A request of others that is not committed after this time is cancelled, milliseconds, at most 3600000.
         patience_max_ms: u64 = defaults().timing.patience_max_ms,
-        /// The most that is paid in fees when a payment is not told otherwise (--max-fee): this share of its amount or so many credits,
+        /// The most that is paid in fees when the command has no --max-fee: this share of the amount or this many credits,
         /// whichever is more. For one currency: "10% or 2:hours".
         max_fee_default: FeeBounds = defaults().fee_bounds,
-        /// A friend that leaves a committed payment unfinished for so long is called overdue, milliseconds.
+        /// A committed request that a friend holds for longer than this is overdue, milliseconds.
         overdue_ms: u64 = defaults().timing.overdue_ms,
-        /// How long an account is quiet before a last statement settles it, milliseconds.
+        /// How long an account is idle before a last statement acknowledges everything, milliseconds.
         account_idle_ms: u64 = defaults().timing.idle_ms,
-        /// An uncommitted payment that waits for longer counts against the two friends between which it is carried, by its share of the
-        /// line, milliseconds.
+        /// Protection against jamming: an uncommitted request that is held for longer counts against the two friends between
+        /// which it is forwarded, by its share of the credit limit, milliseconds.
         hold_ms: u64 = defaults().timing.hold_ms,
-        /// How long the most that counts takes to fade away, milliseconds.
+        /// How long it takes until the most that can count is forgotten, milliseconds.
         strike_ms: u64 = defaults().timing.strike_ms,
-        /// How long a payment without a route waits before it asks again, milliseconds.
+        /// How long a payment without a route waits before it asks the index servers again, milliseconds.
         route_retry_ms: u64 = defaults().timing.retry_ms,
-        /// A hop that refused a payment is avoided so long by the next ones, milliseconds.
+        /// How long a hop that refused a payment is avoided by the next payments, milliseconds.
         refusal_ms: u64 = defaults().timing.refusal_ms,
-        /// A hop that gave a payment no answer in time is left out so long by the next ones, and twice as long after each further
-        /// silence, milliseconds.
+        /// How long a hop that gave no answer in time is avoided by the next payments, milliseconds; twice as long after each
+        /// further time.
         silence_ms: u64 = defaults().timing.silence_ms,
-        /// How long at most, milliseconds.
+        /// The longest such time, milliseconds.
         silence_max_ms: u64 = defaults().timing.silence_max_ms,
-        /// With set-auto-clear on: how often a ring of debts is looked for, milliseconds; up to twice as long.
+        /// With set-auto-clear on: how long the node waits between two searches for a debt cycle, milliseconds; up to twice as
+        /// long.
         clear_interval_ms: u64 = defaults().timing.clear_ms,
-        /// A friend may be away so long before the uncommitted payments that it has are given up, milliseconds.
+        /// How long a friend may be offline before the uncommitted requests that it holds are cancelled, milliseconds.
         offline_ms: u64 = defaults().timing.offline_ms,
         /// The shortest time between two peer backups, milliseconds.
         peer_backup_ms: u64 = defaults().timing.backup_ms,
         /// Most messages that are written to the disk together.
         batch_max: usize = defaults().batch_max,
-        /// Longest wait before a relay or a friend is called again, milliseconds.
+        /// Longest wait before a relay or a friend is dialled again, milliseconds.
         reconnect_max_ms: u64 = defaults().reconnect_max_ms,
         /// How long an answer of the index servers is used again for the same question, milliseconds.
         route_reuse_ms: u64 = defaults().route_reuse_ms,
         /// Something is sent to every friend over a relay at least this often, milliseconds.
         friend_keepalive_ms: u64 = defaults().friend_keepalive.keepalive_ms,
-        /// A friend of whom nothing came for this long is offline, milliseconds; at least twice friend_keepalive_ms.
+        /// A friend that sent nothing for this long is offline, milliseconds; at least twice friend_keepalive_ms.
         friend_idle_timeout_ms: u64 = defaults().friend_keepalive.idle_timeout_ms,
-        /// Most bytes a second from each friend, and as many at once; it is read more slowly then.
+        /// Most bytes a second that are read from one friend, and most at once.
         friend_bytes_per_second: u64 = defaults().friend_limits.bytes_per_second,
         /// Most questions a second from each friend, and as many at once: where accounts stand, backups, ends of payments.
         friend_questions_per_second: u64 = defaults().friend_limits.questions_per_second,
-        /// Whether friends are called at private and loopback addresses. Without this: only when friend_address is one or, if
+        /// Whether friends are dialled at private and loopback addresses. By default: only when friend_address is one or, if
         /// there is none, when no relay of the node has a public address.
         dial_private: Option<bool> = None => true,
         /// Longest time for connecting to a friend without a relay, milliseconds; then a relay is tried.
         direct_connect_timeout_ms: u64 = defaults().direct.connect_timeout_ms,
-        /// Longest wait before a friend that can be met at a relay is called again without one, milliseconds.
+        /// Longest wait before a friend that is reachable over a relay is dialled again without one, milliseconds.
         direct_retry_max_ms: u64 = defaults().direct.retry_max_ms,
         /// Something is sent to every friend that is connected without a relay at least this often, milliseconds.
         direct_keepalive_ms: u64 = defaults().direct.keepalive.keepalive_ms,
-        /// Such a friend of whom nothing came for this long is offline, milliseconds; at least twice direct_keepalive_ms.
+        /// Such a friend that sent nothing for this long is offline, milliseconds; at least twice direct_keepalive_ms.
         direct_idle_timeout_ms: u64 = defaults().direct.keepalive.idle_timeout_ms,
-        /// Most callers at the same time that have not shown yet that they are friends.
+        /// Most incoming connections at the same time that have not shown yet that they are from friends.
         direct_handshakes_max: usize = defaults().direct.handshakes.handshakes_max,
         /// Most of them from one address.
         direct_handshakes_per_address_max: usize = defaults().direct.handshakes.handshakes_per_address_max,
-        /// A caller that takes longer to show its key is hung up on, milliseconds.
+        /// An incoming connection that takes longer to show its key is closed, milliseconds.
         direct_handshake_timeout_ms: u64 = defaults().direct.handshakes.handshake_timeout_ms,
         /// Longest time for connecting to a relay, milliseconds.
         relay_connect_timeout_ms: u64 = defaults().relay.connect_timeout_ms,
@@ -103,7 +105,7 @@ crate::settings! {
         relay_open_timeout_ms: u64 = defaults().relay.open_timeout_ms,
         /// Something is sent to every relay at least this often, milliseconds.
         relay_keepalive_ms: u64 = defaults().relay.keepalive.keepalive_ms,
-        /// A relay of which nothing came for this long is left, milliseconds; at least twice relay_keepalive_ms.
+        /// A relay that sent nothing for this long is disconnected, milliseconds; at least twice relay_keepalive_ms.
         relay_idle_timeout_ms: u64 = defaults().relay.keepalive.idle_timeout_ms,
         /// Most substreams at one relay, at most 65536.
         relay_substreams_max: usize = defaults().relay.substreams_max,
@@ -111,11 +113,11 @@ crate::settings! {
         relay_events_max: usize = defaults().relay.events_max,
         /// Most bytes from one relay that wait to be read.
         relay_unread_bytes_max: u64 = defaults().relay.unread_bytes_max,
-        /// Bytes a second that are read from one relay. Each frame counts for 64 bytes more, a call for 16384.
+        /// Most bytes a second that are read from one relay. Each frame counts 64 bytes more, a new substream 16384.
         relay_bytes_per_second: u64 = defaults().relay.bytes_per_second,
         /// An index server is told of changes at most once in this time, milliseconds.
         index_publish_interval_ms: u64 = defaults().index.publish_interval_ms,
-        /// How long what an index server was told stands; half of it later it is told again, milliseconds, at most 3600000.
+        /// How long an index server keeps what it was told, milliseconds, at most 3600000; it is told again after half of it.
         index_time_to_live_ms: u64 = defaults().index.time_to_live_ms,
         /// An index server that does not confirm what it was told for so long is disconnected, milliseconds.
         index_update_timeout_ms: u64 = defaults().index.update_timeout_ms,
@@ -127,15 +129,15 @@ crate::settings! {
         index_second_answer_ms: u64 = defaults().index.second_answer_ms,
         /// Most questions to index servers at the same time.
         index_queries_max: usize = defaults().index.queries_max,
-        /// First wait before an index server is called again, doubled after each failure, milliseconds.
+        /// First wait before an index server is dialled again, doubled after each failure, milliseconds.
         index_reconnect_min_ms: u64 = defaults().index.reconnect_min_ms,
-        /// Longest wait before an index server is called again, milliseconds.
+        /// Longest wait before an index server is dialled again, milliseconds.
         index_reconnect_max_ms: u64 = defaults().index.reconnect_max_ms,
         /// Longest time for connecting to an index server, milliseconds.
         index_connect_timeout_ms: u64 = defaults().index.connect_timeout_ms,
         /// Something is sent to every index server at least this often, milliseconds.
         index_keepalive_ms: u64 = defaults().index.keepalive.keepalive_ms,
-        /// An index server of which nothing came for this long is left, milliseconds; at least twice index_keepalive_ms.
+        /// An index server that sent nothing for this long is disconnected, milliseconds; at least twice index_keepalive_ms.
         index_idle_timeout_ms: u64 = defaults().index.keepalive.idle_timeout_ms,
         /// Most connections of all applications together; one more closes the oldest of the application that has most.
         app_connections_max: usize = defaults().apps.connections_max,
@@ -163,7 +165,7 @@ crate::settings! {
         app_wait_ms: u64 = defaults().apps.wait_ms,
         /// Most subscriptions of one connection.
         app_subscriptions_max: usize = defaults().apps.subscriptions_max,
-        /// A connection that takes nothing of what is written to it for so long is closed, milliseconds.
+        /// A connection that reads none of its answers for this long is closed, milliseconds.
         app_write_timeout_ms: u64 = defaults().apps.write_timeout_ms,
     }
 }
@@ -172,7 +174,7 @@ impl NodeFile {
     /// What the node is given.
     ///
     /// # Errors
-    /// Two settings do not go together, or one is beyond what the protocol allows: a sentence that names it.
+    /// Two settings do not go together, or one is beyond what the protocol allows: a message that names it.
     pub(super) fn node_settings(&self) -> Result<NodeSettings, String> {
         self.check()?;
         let settings = NodeSettings {

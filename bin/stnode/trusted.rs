@@ -44,7 +44,7 @@ impl Trusted for TrustedApp {
     fn read(path: &Path, name: &str) -> Result<Self, String> {
         let wrong = |reason: String| format!("{}: {reason}", path.display());
         check_name(name).map_err(wrong)?;
-        let text = files::read_text(path, FILE_BYTES_MAX).map_err(|failure| failure.sentence().to_owned())?;
+        let text = files::read_text(path, FILE_BYTES_MAX).map_err(|failure| failure.message().to_owned())?;
         app_from(&text).map_err(wrong)
     }
 
@@ -81,7 +81,7 @@ impl TrustedApps {
         files::write(&self.file(name), text_of(app).as_bytes(), Readers::Anyone, true)
     }
 
-    /// Removes the file of an application, whatever it holds.
+    /// Removes the file of an application, also one that is damaged.
     ///
     /// # Errors
     /// The disk does not allow it (exit code 1).
@@ -118,7 +118,7 @@ fn app_from(text: &str) -> Result<TrustedApp, String> {
 /// The name that an application gets from its ticket's file: `app1` from `app1/app1.ticket`.
 ///
 /// # Errors
-/// The file is called in a way that no name is (exit code 2).
+/// The name of the file is no name for an application (exit code 2).
 pub(super) fn name_from(ticket: &Path) -> Outcome<String> {
     let stem = ticket.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     check_name(&stem).or_input(format_args!("{} must be called otherwise", ticket.display()))?;

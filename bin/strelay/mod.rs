@@ -1,4 +1,4 @@
-//! `strelay`: a relay, where nodes meet that cannot reach each other.
+//! `strelay`: a relay, which connects nodes that cannot reach each other directly.
 
 use crate::files::Readers;
 use crate::folder::Folder;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A relay of Offst: a meeting point for nodes that cannot reach each other
+/// A relay of Offst: connects nodes that cannot reach each other directly
 #[derive(Debug, Parser)]
 #[command(name = "strelay", version)]
 struct Arguments {
@@ -33,7 +33,7 @@ struct Arguments {
 enum Command {
     /// Make the folder of a new relay
     Init(Init),
-    /// Run the relay until SIGTERM or SIGINT
+    /// Run the relay until it gets SIGTERM or SIGINT
     Run(Run),
     #[command(flatten)]
     Manual(Manual),
@@ -41,13 +41,13 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Init {
-    /// The relay's folder; its files are called like it [default: relay in $OFFST_HOME or ~/.offst]
+    /// The relay's folder. Its files get the folder's name [default: relay in $OFFST_HOME or ~/.offst]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Where nodes reach the relay
     #[arg(long, value_name = "HOST:PORT")]
     address: Address,
-    /// Overwrite the files of a relay that is there, its identity too
+    /// Overwrite the files of an existing relay, with its identity
     #[arg(long)]
     force: bool,
 }
@@ -89,9 +89,9 @@ fn init(Init { dir, address, force }: Init) -> Outcome {
 crate::settings! {
     /// The relay's file of settings.
     pub struct RelaySettings {
-        /// Where to listen. Without this: the port of the relay's address on all interfaces, or a loopback address itself.
+        /// Where to listen. By default: the port of the relay's address on all interfaces; a loopback address as it is.
         listen: Option<SocketAddr> = None => "0.0.0.0:8000",
-        /// Where to publish counters over HTTP, in Prometheus' format. Without this they are not published.
+        /// Where to serve metrics over HTTP, in the format of Prometheus. By default they are not served.
         metrics: Option<SocketAddr> = None => "127.0.0.1:9100",
         /// Most connections at the same time; an idle one holds some 20 kB. One more ends the newest of the busiest address, if
         /// its own is not as busy.
@@ -104,23 +104,23 @@ crate::settings! {
         substreams_per_pair_max: usize = Limits::default().substreams_per_pair_max,
         /// Most nodes whose presence one node asks for.
         watched_per_node_max: usize = Limits::default().watched_per_node_max,
-        /// Most bytes on their way in one direction of a substream.
+        /// Most bytes in flight in one direction of a substream.
         in_flight_per_substream_bytes_max: u64 = Limits::default().in_flight_per_substream_bytes_max,
-        /// Most bytes on their way that came from one node.
+        /// Most bytes in flight that came from one node.
         in_flight_per_node_bytes_max: u64 = Limits::default().in_flight_per_node_bytes_max,
-        /// Most bytes on their way in the whole relay: the memory that traffic may take.
+        /// Most bytes in flight in the whole relay: the memory that traffic may take.
         in_flight_bytes_max: u64 = Limits::default().in_flight_bytes_max,
-        /// Bytes a second that are read from one node; one that sends faster is slowed down. Each frame counts for 64 bytes more,
-        /// a new substream and a refused call for 16384 each.
+        /// Most bytes a second that are read from one node; one that sends faster is slowed down. Each frame counts 64 bytes
+        /// more, a new substream and a rejected one 16384 each.
         bytes_per_second_per_node: u64 = Limits::default().bytes_per_second_per_node,
         /// The same for all nodes at one address together (IPv6: as for connections_per_address_max). Each has at least its
         /// even part of it.
         bytes_per_second_per_address: u64 = Limits::default().bytes_per_second_per_address,
         /// Substreams a second that one node may reset before it is disconnected; as many as it can have open, at once.
         resets_per_second_per_node: u64 = Limits::default().resets_per_second_per_node,
-        /// Calls a second from one node to another that watches it, as friends do.
+        /// Most new substreams a second from one node to another that watches it, as friends do.
         calls_per_second_per_pair: u64 = Limits::default().calls_per_second_per_pair,
-        /// Calls a second to one node from all nodes together that it does not watch.
+        /// Most new substreams a second to one node from all nodes together that it does not watch.
         calls_per_second_from_strangers: u64 = Limits::default().calls_per_second_from_strangers,
         /// Most connections at the same time that have not shown their key yet.
         handshakes_max: usize = HandshakeLimits::default().handshakes_max,
@@ -130,7 +130,7 @@ crate::settings! {
         handshake_timeout_ms: u64 = HandshakeLimits::default().handshake_timeout_ms,
         /// Something is sent on every connection at least this often, milliseconds.
         keepalive_ms: u64 = KeepaliveConfig::default().keepalive_ms,
-        /// A connection on which nothing came for this long is closed, milliseconds; at least twice keepalive_ms.
+        /// A connection on which nothing was received for this long is closed, milliseconds; at least twice keepalive_ms.
         idle_timeout_ms: u64 = KeepaliveConfig::default().idle_timeout_ms,
     }
 }
@@ -139,7 +139,7 @@ impl RelaySettings {
     /// What the relay is given.
     ///
     /// # Errors
-    /// Two settings do not go together: a sentence that names them.
+    /// Two settings do not go together: a message that names them.
     fn limits(&self) -> Result<Limits, String> {
         let limits = Limits {
             handshake: HandshakeLimits {

@@ -6,7 +6,7 @@ use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{RpcSystem, twoparty};
 use futures::io::{BufReader, BufWriter};
 use offst_crypto::{Identity, PublicKey};
-use offst_proto::app::{APP_NESTING_MAX, read_text};
+use offst_proto::app::{APP_NESTING_MAX, Field};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::wire::app_capnp as wire;
 use offst_secure_channel::Authenticator;
@@ -110,7 +110,7 @@ impl App {
         let opened = response.get()?;
         // A capability that was not granted is null.
         Ok(App {
-            version: read_text(opened.get_version())?,
+            version: String::from_wire(opened.get_version())?,
             node,
             reports: opened.get_reports()?,
             buyer: opened.has_buyer().then(|| opened.get_buyer()).transpose()?,

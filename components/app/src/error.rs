@@ -1,7 +1,7 @@
 //! What can go wrong between an application and its node.
 
 use offst_crypto::PublicKey;
-use offst_proto::encoding::DecodeError;
+use offst_proto::app::{MessageError, Refusal};
 use offst_proto::wire::app_capnp::NOT_TRUSTED;
 use offst_secure_channel::ConnectError;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub enum AppError {
     Call(String),
     /// The node is of another version, or broken.
     #[error("the node's answer is not understood: {0}")]
-    Answer(#[from] DecodeError),
+    Answer(#[from] MessageError),
 }
 
 impl From<capnp::Error> for AppError {
@@ -89,6 +89,12 @@ impl From<capnp::NotInSchema> for AppError {
     }
 }
 
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        AppError::Refused(refusal.message)
+    }
+}
+
 impl AppError {
     /// What it means when the very first call fails.
     pub(crate) fn of_first_call(error: capnp::Error, app: PublicKey) -> Self {
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences() {
+    fn words() {
         assert_eq!(AppError::PermissionDenied(Permission::Buyer).to_string(), "permission denied: buyer");
         let app = offst_crypto::Identity::from_seed([1; 32]).public_key();
         let abort = capnp::Error::failed(format!("remote exception: {NOT_TRUSTED}"));

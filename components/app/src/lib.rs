@@ -20,6 +20,53 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Paying an invoice needs the permission `buyer`. The id makes it safe to order again when the connection was lost:
+//!
+//! ```no_run
+//! use offst_app::{App, AppError, Order, Purpose};
+//! use offst_crypto::{Ed25519Verifier, SystemRandom};
+//! use offst_proto::PaymentId;
+//! use offst_proto::invoice::Invoice;
+//! use offst_proto::report::PaymentStatus;
+//!
+//! async fn pay(app: &App, line: &str) -> Result<bool, Box<dyn std::error::Error>> {
+//!     let invoice = Invoice::from_text(line, &Ed25519Verifier)?;
+//!     let order = Order {
+//!         payment_id: PaymentId::random(&mut SystemRandom::new()),
+//!         purpose: Purpose::Invoice(invoice),
+//!         max_fee: Some(5),
+//!         timeout_ms: 60_000,
+//!     };
+//!     let payment = match app.pay(&order).await {
+//!         // It may be paid all the same: connect again, and order it again under the same id.
+//!         Err(AppError::Disconnected(_)) => return Ok(false),
+//!         payment => payment?,
+//!     };
+//!     println!("{} credits and {} for the mediators", payment.amount, payment.fees);
+//!     Ok(payment.status == PaymentStatus::Paid)
+//! }
+//! ```
+//!
+//! Selling needs the permission `seller`:
+//!
+//! ```no_run
+//! use offst_app::{App, AppError, NewInvoice};
+//! use offst_proto::Currency;
+//! use offst_proto::report::InvoiceStatus;
+//!
+//! async fn sell(app: &App) -> Result<InvoiceStatus, AppError> {
+//!     let invoice = NewInvoice {
+//!         amount: 120,
+//!         currency: Currency::default(),
+//!         description: "Two loaves of bread".into(),
+//!         expiry_ms: Some(3_600_000),
+//!     };
+//!     let invoice = app.create_invoice(&invoice).await?;
+//!     println!("{}", invoice.to_text());
+//!     app.wait_invoice(invoice.id).await
+//! }
+//! ```
 
 mod buyer;
 mod config;

@@ -9,8 +9,8 @@ use offst_proto::report::{
 use offst_proto::{Currency, InvoiceId, PaymentId};
 use tokio::sync::broadcast;
 
-/// The node as its applications see it. Whoever asks is named, so that the node can let applications take turns: what one asks for
-/// delays no other. Futures may be dropped before they end: the command is carried out all the same.
+/// The node as its applications see it. The one that asks is named, so that the node can let applications take turns: what one asks
+/// for delays no other. Futures may be dropped before they end: the command is carried out all the same.
 pub trait Backend: Send + Sync + 'static {
     /// Carries out a command. The reply comes when everything that the command changed is durable.
     ///
@@ -34,8 +34,8 @@ pub trait Backend: Send + Sync + 'static {
         invoice_id: InvoiceId,
     ) -> BoxFuture<'static, Result<Option<InvoiceReport>, BackendGone>>;
 
-    /// What proves to others how the accounts with the friend of this name stand: all, or the one in `currency`. None is a
-    /// sentence.
+    /// What proves to others how the accounts with the friend of this name stand: all, or the one in `currency`. The error
+    /// is a message for people.
     fn friend_statement(
         &self,
         app: PublicKey,
@@ -57,7 +57,7 @@ pub struct BackendGone;
 pub enum HistoryKind {
     /// Payments of this node.
     Payments,
-    /// What it carried on for others.
+    /// What it forwarded for others.
     Forwards,
     /// Its invoices.
     Invoices,

@@ -16,7 +16,7 @@ const MESSAGE_OVERHEAD: usize = 128;
 
 /// Why a connection is closed: the peer broke the rules of the conversation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum Violation {
     /// Not the RPC protocol.
     #[error("this is not a message of the RPC protocol")]
     Garbage,
@@ -34,9 +34,9 @@ pub(crate) enum Refusal {
     Unfinished,
 }
 
-impl From<capnp::Error> for Refusal {
+impl From<capnp::Error> for Violation {
     fn from(_: capnp::Error) -> Self {
-        Refusal::Garbage
+        Violation::Garbage
     }
 }
 
@@ -106,15 +106,15 @@ impl Load {
     ///
     /// # Errors
     /// The connection is to be closed.
-    pub(crate) fn received(&mut self, message: message::Reader<'_>, bytes: usize) -> Result<Disposition, Refusal> {
-        match message.which().map_err(|_| Refusal::Kind)? {
+    pub(crate) fn received(&mut self, message: message::Reader<'_>, bytes: usize) -> Result<Disposition, Violation> {
+        match message.which().map_err(|_| Violation::Kind)? {
             message::Bootstrap(bootstrap) => self.begin(bootstrap?.get_question_id(), bytes),
             message::Call(call) => {
                 let call = call?;
                 let to_caller =
                     matches!(call.get_send_results_to().which(), Ok(call::send_results_to::Which::Caller(())));
                 if !to_caller || (call.has_params() && !call.get_params()?.get_cap_table()?.is_empty()) {
-                    return Err(Refusal::Capabilities);
+                    return Err(Violation::Capabilities);
                 }
                 self.begin(call.get_question_id(), bytes)
             }
@@ -124,17 +124,17 @@ impl Load {
                 Ok(self.finish(Finish { id: finish.get_question_id(), release_result_caps }))
             }
             message::Release(_) | message::Abort(_) => Ok(Disposition::Deliver),
-            _ => Err(Refusal::Kind),
+            _ => Err(Violation::Kind),
         }
     }
 
-    fn begin(&mut self, id: u32, bytes: usize) -> Result<Disposition, Refusal> {
+    fn begin(&mut self, id: u32, bytes: usize) -> Result<Disposition, Violation> {
         if self.calls.len() >= self.limits.calls_max + self.limits.unfinished_calls_max {
-            return Err(Refusal::Unfinished);
+            return Err(Violation::Unfinished);
         }
         let call = Call { bytes: bytes + MESSAGE_OVERHEAD, is_answered: false, finish: None };
         if self.calls.insert(id, call).is_some() {
-            return Err(Refusal::RepeatedId);
+            return Err(Violation::RepeatedId);
         }
         self.unanswered += 1;
         self.unanswered_bytes += call.bytes;
@@ -214,11 +214,15 @@ mod tests {
         message
     }
 
-    fn receive(load: &mut Load, bytes: usize, fill: impl FnOnce(message::Builder<'_>)) -> Result<Disposition, Refusal> {
+    fn receive(
+        load: &mut Load,
+        bytes: usize,
+        fill: impl FnOnce(message::Builder<'_>),
+    ) -> Result<Disposition, Violation> {
         load.received(message(fill).get_root_as_reader().unwrap(), bytes)
     }
 
-    fn call(load: &mut Load, id: u32, bytes: usize) -> Result<Disposition, Refusal> {
+    fn call(load: &mut Load, id: u32, bytes: usize) -> Result<Disposition, Violation> {
         receive(load, bytes, |message| message.init_call().set_question_id(id))
     }
 
@@ -271,12 +275,12 @@ mod tests {
             let cost = answer(&mut load, id, 8, false);
             load.written(cost);
         }
-        assert_eq!(call(&mut load, 9, 8), Err(Refusal::Unfinished));
+        assert_eq!(call(&mut load, 9, 8), Err(Violation::Unfinished));
         finish(&mut load, 0);
         finish(&mut load, 77);
         call(&mut load, 9, 8).unwrap();
         finish(&mut load, 9);
-        assert_eq!(call(&mut load, 9, 8), Err(Refusal::Unfinished), "finished but not answered");
+        assert_eq!(call(&mut load, 9, 8), Err(Violation::Unfinished), "finished but not answered");
         answer(&mut load, 9, 8, false);
         call(&mut load, 9, 8).unwrap();
     }
@@ -301,18 +305,18 @@ mod tests {
     fn what_apps_do_not_send_is_refused() {
         let mut load = Load::new(limits());
         call(&mut load, 1, 8).unwrap();
-        assert_eq!(call(&mut load, 1, 8), Err(Refusal::RepeatedId));
+        assert_eq!(call(&mut load, 1, 8), Err(Violation::RepeatedId));
         let mut load = Load::new(limits());
         let refused = receive(&mut load, 8, |message| message.init_call().get_send_results_to().set_yourself(()));
-        assert_eq!(refused, Err(Refusal::Capabilities));
+        assert_eq!(refused, Err(Violation::Capabilities));
         let refused = receive(&mut load, 8, |message| {
             message.init_call().init_params().init_cap_table(1);
         });
-        assert_eq!(refused, Err(Refusal::Capabilities));
+        assert_eq!(refused, Err(Violation::Capabilities));
         let refused = receive(&mut load, 8, |message| {
             message.init_resolve();
         });
-        assert_eq!(refused, Err(Refusal::Kind));
+        assert_eq!(refused, Err(Violation::Kind));
         receive(&mut load, 8, |message| {
             message.init_release();
         })

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 /// First segment of a message whose size nobody has estimated, in words of 8 bytes.
 const FIRST_SEGMENT_WORDS: u32 = 64;
 
-/// A connection's [`Load`], and whoever waits for it to fall.
+/// A connection's [`Load`], and those who wait for it to fall.
 #[derive(Debug)]
 pub(crate) struct SharedLoad {
     load: RefCell<Load>,
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> capnp_rpc::VatNetwork<Side> fo
     }
 
     fn drive_until_shutdown(&mut self) -> Promise<(), capnp::Error> {
-        // The writing future does the work; whoever runs it ends the RPC system with it.
+        // The writing future does the work; the task that runs it ends the RPC system with it.
         Promise::from_future(std::future::pending())
     }
 }
@@ -193,7 +193,7 @@ impl<S: AsyncRead> Incoming<S> {
             let Some((message, bytes)) = read_message(&mut self.reader, bytes_max).await? else { return Ok(None) };
             let root = message.get_root::<message::Reader<'_>>()?;
             let received = load.change(|load| load.received(root, bytes));
-            match received.map_err(|refusal| capnp::Error::failed(refusal.to_string()))? {
+            match received.map_err(|violation| capnp::Error::failed(violation.to_string()))? {
                 Disposition::Deliver => self.held = Some(message),
                 Disposition::Withhold => {}
             }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The permissions of one application. Reading reports needs none: every application that the node trusts may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Permissions {
-    /// Asking for routes: what a payment would cost. Whoever may pay may ask, too.
+    /// Asking for routes: what a payment would cost. An application that may pay may ask, too.
     pub routes: bool,
     /// Paying.
     pub buyer: bool,

@@ -17,8 +17,6 @@ use capnp::capability::Rc;
 use config::Config;
 use offst_crypto::PublicKey;
 use offst_funder::{Command, Reply};
-use offst_proto::encoding::DecodeError;
-use offst_proto::order::check_name;
 use offst_proto::wire::app_capnp as wire;
 use reports::Reports;
 use routes::Routes;
@@ -75,14 +73,6 @@ fn wrong_argument(error: impl std::fmt::Display) -> Error {
 fn unexpected(reply: &Reply) -> Error {
     log::error!("a command got an answer of another kind: {reply:?}");
     Error::failed("the node gave an answer of another kind".into())
-}
-
-/// A name that the owner gives to a friend or a server.
-fn read_name(text: capnp::Result<capnp::text::Reader<'_>>) -> Result<String, String> {
-    let name =
-        text.map_err(DecodeError::from).and_then(|text| Ok(text.to_str()?.to_owned())).map_err(|e| e.to_string())?;
-    check_name(&name)?;
-    Ok(name)
 }
 
 /// Who is connected, and what the owner lets it do at any time.

@@ -6,7 +6,9 @@ use fake::{APP, Fake, OPEN_INVOICE, Running, identity, invoice_report, part, pay
 use offst_app::{App, AppError, Destination, NewFriend, NewInvoice, Order, Purpose, connect, connect_within};
 use offst_app_server::{Limits, Permissions};
 use offst_funder::Command;
-use offst_proto::report::{Event, FriendReport, InvoiceStatus, LineReport, LineStatus, PaymentStatus, ServerState};
+use offst_proto::report::{
+    AccountReport, AccountStatus, Event, FriendReport, InvoiceStatus, PaymentStatus, ServerState,
+};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate};
 use offst_secure_channel::ConnectError;
@@ -22,9 +24,9 @@ fn friend() -> FriendReport {
         direct: false,
         relays: vec![],
         address: None,
-        lines: vec![LineReport {
+        accounts: vec![AccountReport {
             currency: Currency::default(),
-            status: LineStatus::Consistent,
+            status: AccountStatus::Consistent,
             balance: 100,
             local_max_debt: 150,
             remote_max_debt: 200,
@@ -109,11 +111,11 @@ async fn paying() {
         let paid = app.pay(&order(Purpose::Invoice(invoice.clone()))).await.unwrap();
         assert_eq!((paid.status, paid.payment_id), (PaymentStatus::Paid, PaymentId::from_bytes([50; 16])));
         assert!(paid.receipt.is_some());
-        let gift =
+        let spontaneous =
             |destination| order(Purpose::Spontaneous { destination, currency: "hours".parse().unwrap(), amount: 7 });
-        app.pay(&gift(Destination::Key(identity(3).public_key()))).await.unwrap();
-        app.pay(&gift(Destination::Friend("node1".into()))).await.unwrap();
-        let refused = app.pay(&gift(Destination::Friend("a\u{1b}[2J".into()))).await.unwrap_err();
+        app.pay(&spontaneous(Destination::Key(identity(3).public_key()))).await.unwrap();
+        app.pay(&spontaneous(Destination::Friend("node1".into()))).await.unwrap();
+        let refused = app.pay(&spontaneous(Destination::Friend("a\u{1b}[2J".into()))).await.unwrap_err();
         assert!(refused.to_string().starts_with("a name has 1 to 64 bytes"), "{refused}");
         {
             let commands = running.fake.commands.lock().unwrap();
@@ -138,10 +140,10 @@ async fn paying() {
         let quote = app.quote(&order(cycle.clone())).await.unwrap();
         assert_eq!((quote.amount, &quote.ways[0].parts[0]), (100, &part()));
         let refused = app.quote(&Order { max_fee: Some(0), ..order(cycle.clone()) }).await.unwrap_err();
-        assert_eq!(refused.to_string(), "there is no way");
+        assert_eq!(refused.to_string(), "there is no route");
         for perform in [false, true] {
             let report = app.clear(&Currency::default(), perform).await.unwrap();
-            assert_eq!((report.ring, report.payment.is_some()), (Some(part()), perform));
+            assert_eq!((report.cycle, report.payment.is_some()), (Some(part()), perform));
         }
         {
             let commands = running.fake.commands.lock().unwrap();
@@ -332,7 +334,7 @@ async fn who_may_ask_for_routes_may_not_pay() {
         assert_eq!(app.quote(&cycle()).await.unwrap().amount, 100);
         assert_eq!(app.pay(&cycle()).await.unwrap_err().to_string(), "permission denied: buyer");
         let refused = app.quote(&Order { max_fee: Some(0), ..cycle() }).await.unwrap_err();
-        assert_eq!(refused.to_string(), "there is no way");
+        assert_eq!(refused.to_string(), "there is no route");
     })
     .await;
     with_node("seller,config", Limits::default(), async |running| {
@@ -486,7 +488,7 @@ async fn a_stopping_node_closes_its_connections() {
 async fn budgets_are_told() {
     with_node("", Limits::default(), async |running| {
         let app = app(&running).await;
-        assert_eq!(app.budgets().await.unwrap(), Some(fake::budgets().to_vec()));
+        assert_eq!(app.budgets().await.unwrap(), Some(fake::budgets().to_vec()).into());
     })
     .await;
 }

@@ -143,7 +143,7 @@ fn many_friends() -> Vec<FriendReport> {
         direct: false,
         relays: vec![],
         address: None,
-        lines: vec![],
+        accounts: vec![],
     };
     (0..3000).map(friend).collect()
 }

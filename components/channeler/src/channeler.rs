@@ -1,36 +1,36 @@
-//! The decisions. Every method takes what happened and the time, and gives back what to do.
+//! The decisions. Every method takes an event and the time, and returns the actions that follow.
 
 use offst_crypto::PublicKey;
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_secure_channel::Backoff;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Durations, ms.
+/// When to dial and for how long to wait, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
+pub struct DialTiming {
     /// The first pause after a failed attempt.
     pub reconnect_min_ms: u64,
     /// The longest pause.
     pub reconnect_max_ms: u64,
-    /// How long the side with the larger key leaves the dialling to the other.
-    pub courtesy_ms: u64,
-    /// Two connections that come up within this time have crossed.
+    /// How long the side with the larger key waits before it dials, too.
+    pub dial_delay_ms: u64,
+    /// Two connections that come up within this time, one from each side, have crossed.
     pub crossing_ms: u64,
     /// A connection over a relay is that old before the friend is dialled at its own address beside it. Longer than
     /// `crossing_ms`, so that both sides take the new connection for a later one.
     pub direct_after_ms: u64,
-    /// The longest pause before a friend that can be met at a relay is dialled again at its own address.
+    /// The longest pause before a friend that can be reached over a relay is dialled again at its own address.
     pub direct_max_ms: u64,
     /// How long a connection to a friend's own address has to hold before the pauses begin anew.
     pub direct_steady_ms: u64,
 }
 
-impl Default for Timing {
+impl Default for DialTiming {
     fn default() -> Self {
-        Timing {
+        DialTiming {
             reconnect_min_ms: 200,
             reconnect_max_ms: 30_000,
-            courtesy_ms: 2_000,
+            dial_delay_ms: 2_000,
             crossing_ms: 5_000,
             direct_after_ms: 10_000,
             direct_max_ms: 600_000,
@@ -39,12 +39,12 @@ impl Default for Timing {
     }
 }
 
-/// Where a friend can be reached.
+/// Where a friend can be dialled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Contact {
+pub struct Endpoints {
     /// Its relays.
     pub relays: Vec<ServerTicket>,
-    /// Where it is called without a relay.
+    /// Its own address, for dialling it without a relay.
     pub address: Option<Address>,
 }
 
@@ -61,7 +61,7 @@ pub struct Link {
     pub incarnation: u64,
 }
 
-/// What to do.
+/// What the caller has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Connect to this relay.
@@ -70,7 +70,7 @@ pub enum Action {
     DropRelay(PublicKey),
     /// Ask the relay (first) for the presence of these friends.
     Watch(PublicKey, Vec<PublicKey>),
-    /// Ask the relay (first) no longer for them.
+    /// No longer ask the relay (first) for them.
     Unwatch(PublicKey, Vec<PublicKey>),
     /// Dial the friend (first) at the relay (second).
     Dial(PublicKey, PublicKey),
@@ -80,16 +80,16 @@ pub enum Action {
     Close(u64),
 }
 
-/// What becomes of a new connection to a friend.
+/// What is done with a new connection to a friend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LinkDecision {
     /// It is used; the older one, if there is one, is closed.
     Use {
         /// The older one.
         replaces: Option<u64>,
     },
-    /// It is closed: another one stays, or nobody wants it.
-    Refuse,
+    /// It is closed: another one stays, or the peer is no friend.
+    Reject,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ enum RelayState {
     Waiting(u64),
     Connecting,
     Connected,
-    /// Another node with our key took our place.
+    /// Another node with our key has replaced us.
     Displaced,
 }
 
@@ -111,7 +111,7 @@ struct Relay {
     watched: BTreeSet<PublicKey>,
 }
 
-/// A dial that is under way.
+/// A dial in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialling {
     Direct,
@@ -120,25 +120,25 @@ enum Dialling {
 
 #[derive(Debug, Default)]
 struct Friend {
-    contact: Contact,
+    endpoints: Endpoints,
     link: Option<(Link, u64)>,
     dialling: Option<Dialling>,
     dial_at: Option<u64>,
     /// The relay of the last dial: the next one goes to another, if the friend is there too.
     dialled_at: Option<PublicKey>,
     backoff: Backoff,
-    /// Pauses between dials to its own address. The address is the friend's word, so nothing that the friend or a relay can do
-    /// at will shortens them: neither to turn up again nor to tell another address.
+    /// Pauses between dials to its own address. The address is only what the friend says, so nothing that the friend or
+    /// a relay can do at will shortens them: neither to appear again nor to tell another address.
     direct_backoff: Backoff,
-    /// It is not dialled at its own address before.
+    /// Not before this time it is dialled at its own address.
     direct_at: u64,
-    /// The same when there is no other way to it. Not after `direct_at`.
+    /// The same when it cannot be reached otherwise. Not after `direct_at`.
     only_direct_at: u64,
 }
 
 impl Friend {
-    /// Its own address was of no use.
-    fn direct_failed(&mut self, timing: &Timing, now_ms: u64, random: u64) {
+    /// A dial of its own address failed.
+    fn direct_failed(&mut self, timing: &DialTiming, now_ms: u64, random: u64) {
         let pause = self.direct_backoff.fail(timing.reconnect_min_ms, timing.direct_max_ms, random);
         self.direct_at = now_ms.saturating_add(pause);
         let half = (timing.reconnect_max_ms / 2).max(1);
@@ -150,40 +150,41 @@ impl Friend {
 #[derive(Debug)]
 pub struct Channeler {
     local: PublicKey,
-    timing: Timing,
-    /// Friends can call this node without a relay.
-    is_callable: bool,
+    timing: DialTiming,
+    /// Friends can dial this node without a relay.
+    accepts_direct: bool,
+    /// The relays that this node listens at.
     own: BTreeMap<PublicKey, ServerTicket>,
     relays: BTreeMap<PublicKey, Relay>,
     friends: BTreeMap<PublicKey, Friend>,
     /// Which friends listen at each relay.
-    users: BTreeMap<PublicKey, BTreeSet<PublicKey>>,
-    /// When friends are dialled: the time, ms, and the friend. Who is away is not in it.
+    friends_at: BTreeMap<PublicKey, BTreeSet<PublicKey>>,
+    /// When friends are dialled: the time, ms, and the friend. Friends that cannot be reached now are not in it.
     due: BTreeSet<(u64, PublicKey)>,
-    /// Where another node with our key took our place: whatever is configured later, this run does not go there again.
+    /// Relays where another node with our key has replaced us: whatever is configured later, this run does not connect there again.
     displaced: BTreeSet<PublicKey>,
 }
 
 impl Channeler {
     /// A node without relays and friends.
-    pub fn new(local: PublicKey, timing: Timing) -> Self {
+    pub fn new(local: PublicKey, timing: DialTiming) -> Self {
         Channeler {
             local,
             timing,
-            is_callable: false,
+            accepts_direct: false,
             own: BTreeMap::new(),
             relays: BTreeMap::new(),
             friends: BTreeMap::new(),
-            users: BTreeMap::new(),
+            friends_at: BTreeMap::new(),
             due: BTreeSet::new(),
             displaced: BTreeSet::new(),
         }
     }
 
-    /// Says that this node listens for friends itself. It then leaves the first dial to those whom it could only dial over a
-    /// relay, because they may reach it without one.
+    /// Says that this node listens for friends itself. It then waits for the dials of friends that it could only dial over
+    /// a relay, because they may reach it without one.
     pub fn listen_for_friends(&mut self) {
-        self.is_callable = true;
+        self.accepts_direct = true;
     }
 
     /// Sets the relays that this node listens at.
@@ -193,24 +194,24 @@ impl Channeler {
         let concerned: BTreeSet<_> = before.keys().chain(self.own.keys()).copied().collect();
         let mut actions = Vec::new();
         for key in concerned {
-            actions.extend(self.arrange_relay(key, now_ms));
-            actions.extend(self.arrange_watches(key));
+            actions.extend(self.update_relay(key, now_ms));
+            actions.extend(self.update_watches(key));
         }
         actions.extend(self.tick(now_ms));
         actions
     }
 
-    /// Sets where a friend is reached; none: the friend is not wanted any more. What it costs does not depend on how many
-    /// friends there are.
-    pub fn set_contact(&mut self, key: PublicKey, contact: Option<Contact>, now_ms: u64) -> Vec<Action> {
+    /// Sets where a friend is reached; none: it is no friend any more. The cost does not depend on the number
+    /// of friends.
+    pub fn set_endpoints(&mut self, key: PublicKey, endpoints: Option<Endpoints>, now_ms: u64) -> Vec<Action> {
         let mut actions = Vec::new();
-        let relays_of = |contact: &Contact| -> BTreeSet<PublicKey> {
-            contact.relays.iter().map(|ticket| ticket.public_key).collect()
+        let relays_of = |endpoints: &Endpoints| -> BTreeSet<PublicKey> {
+            endpoints.relays.iter().map(|ticket| ticket.public_key).collect()
         };
-        let before = self.friends.get(&key).map(|friend| relays_of(&friend.contact)).unwrap_or_default();
-        let after = contact.as_ref().map(relays_of).unwrap_or_default();
-        match contact {
-            Some(contact) => self.friends.entry(key).or_default().contact = contact,
+        let before = self.friends.get(&key).map(|friend| relays_of(&friend.endpoints)).unwrap_or_default();
+        let after = endpoints.as_ref().map(relays_of).unwrap_or_default();
+        match endpoints {
+            Some(endpoints) => self.friends.entry(key).or_default().endpoints = endpoints,
             None => {
                 if let Some(friend) = self.friends.remove(&key) {
                     self.due.remove(&(friend.dial_at.unwrap_or_default(), key));
@@ -219,37 +220,37 @@ impl Channeler {
             }
         }
         for relay in &before - &after {
-            let users = self.users.get_mut(&relay).expect("a friend is noted at its relays");
-            users.remove(&key);
-            if users.is_empty() {
-                self.users.remove(&relay);
+            let friends = self.friends_at.get_mut(&relay).expect("a friend is listed at its relays");
+            friends.remove(&key);
+            if friends.is_empty() {
+                self.friends_at.remove(&relay);
             }
         }
         for relay in &after {
-            self.users.entry(*relay).or_default().insert(key);
+            self.friends_at.entry(*relay).or_default().insert(key);
         }
         for relay in &before | &after {
-            actions.extend(self.arrange_relay(relay, now_ms));
+            actions.extend(self.update_relay(relay, now_ms));
         }
         let own: BTreeSet<_> = self.own.keys().copied().collect();
         for relay in &(&own | &before) | &after {
-            actions.extend(self.arrange_watch(relay, key));
+            actions.extend(self.update_watch(relay, key));
         }
         self.plan_direct(key, now_ms);
         actions.extend(self.tick(now_ms));
         actions
     }
 
-    /// The ticket under which a relay is wanted now. Our own is the one we know best.
+    /// The ticket of a relay that is used now: our own, if we listen there.
     fn wanted_ticket(&self, relay: PublicKey) -> Option<&ServerTicket> {
         self.own.get(&relay).or_else(|| {
-            let user = self.users.get(&relay)?.last().expect("relays without users are not kept");
-            self.friends[user].contact.relays.iter().rev().find(|ticket| ticket.public_key == relay)
+            let friend = self.friends_at.get(&relay)?.last().expect("relays without friends are not kept");
+            self.friends[friend].endpoints.relays.iter().rev().find(|ticket| ticket.public_key == relay)
         })
     }
 
-    /// Brings one relay in line with what is wanted.
-    fn arrange_relay(&mut self, key: PublicKey, now_ms: u64) -> Option<Action> {
+    /// Makes the connection to one relay agree with what is wanted.
+    fn update_relay(&mut self, key: PublicKey, now_ms: u64) -> Option<Action> {
         let wanted = self.wanted_ticket(key).cloned();
         let known = self.relays.get(&key);
         if known.map(|relay| &relay.ticket) == wanted.as_ref() {
@@ -267,17 +268,17 @@ impl Channeler {
         dropped.map(|_| Action::DropRelay(key))
     }
 
-    /// Whether a friend may turn up at a relay: at our own anybody, elsewhere only who listens there.
-    fn is_awaited(&self, relay: PublicKey, friend: PublicKey) -> bool {
-        let listens_there = self.users.get(&relay).is_some_and(|users| users.contains(&friend));
+    /// Whether a friend may appear at a relay: at our own every friend, elsewhere only those that listen there.
+    fn may_appear(&self, relay: PublicKey, friend: PublicKey) -> bool {
+        let listens_there = self.friends_at.get(&relay).is_some_and(|friends| friends.contains(&friend));
         self.friends.contains_key(&friend) && (self.own.contains_key(&relay) || listens_there)
     }
 
-    /// Asks a relay for one friend, or no longer.
-    fn arrange_watch(&mut self, key: PublicKey, friend: PublicKey) -> Option<Action> {
-        let is_awaited = self.is_awaited(key, friend);
+    /// Watches one friend at a relay, or no longer.
+    fn update_watch(&mut self, key: PublicKey, friend: PublicKey) -> Option<Action> {
+        let may_appear = self.may_appear(key, friend);
         let relay = self.relays.get_mut(&key).filter(|relay| relay.state == RelayState::Connected)?;
-        if is_awaited {
+        if may_appear {
             return relay.watched.insert(friend).then(|| Action::Watch(key, vec![friend]));
         }
         relay.present.remove(&friend);
@@ -285,10 +286,10 @@ impl Channeler {
     }
 
     /// The same for all friends.
-    fn arrange_watches(&mut self, key: PublicKey) -> Vec<Action> {
+    fn update_watches(&mut self, key: PublicKey) -> Vec<Action> {
         let wanted: BTreeSet<PublicKey> = match self.own.contains_key(&key) {
             true => self.friends.keys().copied().collect(),
-            false => self.users.get(&key).cloned().unwrap_or_default(),
+            false => self.friends_at.get(&key).cloned().unwrap_or_default(),
         };
         let Some(relay) = self.relays.get_mut(&key).filter(|relay| relay.state == RelayState::Connected) else {
             return Vec::new();
@@ -315,7 +316,7 @@ impl Channeler {
             relay.watched.clear();
             relay.present.clear();
         }
-        self.arrange_watches(key)
+        self.update_watches(key)
     }
 
     /// A connection to a relay ended or did not come about. `random` is any number.
@@ -359,12 +360,12 @@ impl Channeler {
         self.due.extend(at.map(|at| (at, key)));
     }
 
-    /// How long the other side is left to dial first, ms. Who needs no relay for it comes first, so that friends with an address
-    /// are not met at a relay only because their keys are the smaller ones.
-    fn courtesy(&self, key: PublicKey) -> u64 {
-        let calls_direct = self.friends.get(&key).is_some_and(|friend| friend.contact.address.is_some());
-        let is_first = if calls_direct == self.is_callable { self.local < key } else { calls_direct };
-        if is_first { 0 } else { self.timing.courtesy_ms }
+    /// How long this side waits for the other side to dial, ms. The side that needs no relay dials first, so that friends with an
+    /// address are not connected over a relay only because their keys are smaller.
+    fn dial_delay(&self, key: PublicKey) -> u64 {
+        let dials_direct = self.friends.get(&key).is_some_and(|friend| friend.endpoints.address.is_some());
+        let is_first = if dials_direct == self.accepts_direct { self.local < key } else { dials_direct };
+        if is_first { 0 } else { self.timing.dial_delay_ms }
     }
 
     /// Dials a friend at this time, or when it was planned before if that is sooner, unless there is no need.
@@ -376,34 +377,34 @@ impl Channeler {
         }
     }
 
-    /// A friend has just turned up: it is dialled, by us now or a little later.
+    /// A friend has just appeared at a relay: it is dialled now, or after the dial delay.
     fn plan_dial(&mut self, key: PublicKey, now_ms: u64) {
-        let courtesy = self.courtesy(key);
+        let delay = self.dial_delay(key);
         let Some(friend) = self.friends.get_mut(&key) else { return };
         if friend.link.is_none() && friend.dialling.is_none() {
             friend.backoff.reset();
-            // A relay that says so again and again does not put the dial off.
-            self.dial_by(key, now_ms.saturating_add(courtesy));
+            // A relay that says so again and again does not defer the dial.
+            self.dial_by(key, now_ms.saturating_add(delay));
         }
     }
 
-    /// A friend with an address need not turn up anywhere: it is dialled as soon as it may be. If it is connected over a relay
-    /// it is dialled beside that connection, which stays until there is a better one.
+    /// A friend with an address need not appear at a relay: it is dialled as soon as it may be. If it is connected over a relay
+    /// it is dialled beside that connection, which stays until the direct one is up.
     fn plan_direct(&mut self, key: PublicKey, now_ms: u64) {
-        let courtesy = self.courtesy(key);
+        let delay = self.dial_delay(key);
         let Some(friend) = self.friends.get(&key) else { return };
         match friend.link {
-            _ if friend.contact.address.is_none() || friend.dialling.is_some() => {}
+            _ if friend.endpoints.address.is_none() || friend.dialling.is_some() => {}
             None => self.dial_by(key, now_ms.max(friend.only_direct_at)),
             Some((link, _)) if link.direct => {}
             Some((_, since)) => {
-                let at = since.saturating_add(self.timing.direct_after_ms).saturating_add(courtesy);
+                let at = since.saturating_add(self.timing.direct_after_ms).saturating_add(delay);
                 self.set_dial(key, Some(at.max(now_ms).max(friend.direct_at)));
             }
         }
     }
 
-    /// A dial did not come to a connection. One to the friend's own address is followed by one over a relay at once. `random` is
+    /// A dial failed. One to the friend's own address is followed by one over a relay at once. `random` is
     /// any number.
     pub fn dial_failed(&mut self, key: PublicKey, now_ms: u64, random: u64) -> Vec<Action> {
         let Some(friend) = self.friends.get_mut(&key) else { return Vec::new() };
@@ -430,9 +431,9 @@ impl Channeler {
     }
 
     /// A connection to a friend is up: is it used?
-    pub fn link_up(&mut self, key: PublicKey, link: Link, now_ms: u64) -> Verdict {
+    pub fn link_up(&mut self, key: PublicKey, link: Link, now_ms: u64) -> LinkDecision {
         let smaller_dialled = |link: &Link| link.dialled == (self.local < key);
-        let Some(friend) = self.friends.get_mut(&key) else { return Verdict::Refuse };
+        let Some(friend) = self.friends.get_mut(&key) else { return LinkDecision::Reject };
         if link.dialled {
             friend.dialling = None;
         }
@@ -444,7 +445,7 @@ impl Channeler {
                     && old.dialled != link.dialled;
                 if have_crossed && smaller_dialled(old) {
                     self.plan_direct(key, now_ms);
-                    return Verdict::Refuse;
+                    return LinkDecision::Reject;
                 }
                 Some(old.id)
             }
@@ -452,7 +453,7 @@ impl Channeler {
         friend.link = Some((link, now_ms));
         self.set_dial(key, None);
         self.plan_direct(key, now_ms);
-        Verdict::Use { replaces }
+        LinkDecision::Use { replaces }
     }
 
     /// A connection to a friend is gone.
@@ -461,8 +462,8 @@ impl Channeler {
         let Some((link, since)) = friend.link.filter(|(link, _)| link.id == id) else { return };
         friend.link = None;
         let held_ms = now_ms.saturating_sub(since);
-        // Only a connection that has held for a while wipes out what failed before: one that fails at once must not be made
-        // again in a tight loop.
+        // Only a connection that has held for a while resets the pauses: one that fails at once must not be made again in a
+        // tight loop.
         let timing = self.timing;
         if held_ms >= timing.crossing_ms {
             friend.backoff.reset();
@@ -475,9 +476,9 @@ impl Channeler {
             }
         }
         let pause = friend.backoff.fail(timing.reconnect_min_ms, timing.reconnect_max_ms, random);
-        // A dial that is on its way decides first.
+        // A dial in progress decides first.
         let is_dialling = friend.dialling.is_some();
-        let at = now_ms.saturating_add(self.courtesy(key)).saturating_add(pause);
+        let at = now_ms.saturating_add(self.dial_delay(key)).saturating_add(pause);
         self.set_dial(key, (!is_dialling).then_some(at));
     }
 
@@ -500,13 +501,13 @@ impl Channeler {
             self.set_dial(key, None);
             let friend = self.friends.get_mut(&key).expect("only friends are due");
             // In turn: a relay that says a friend is there and then does not connect must not keep us from the others.
-            let mut meetings =
+            let mut relays =
                 self.relays.iter().filter(|(_, relay)| relay.present.contains(&key)).map(|(relay, _)| *relay);
-            let first = meetings.next();
-            let next = first.into_iter().chain(meetings).find(|relay| Some(*relay) > friend.dialled_at).or(first);
+            let first = relays.next();
+            let next = first.into_iter().chain(relays).find(|relay| Some(*relay) > friend.dialled_at).or(first);
             let direct_at =
                 if next.is_some() || friend.link.is_some() { friend.direct_at } else { friend.only_direct_at };
-            match (friend.contact.address.clone(), next) {
+            match (friend.endpoints.address.clone(), next) {
                 (Some(address), _) if direct_at <= now_ms => {
                     friend.dialling = Some(Dialling::Direct);
                     actions.push(Action::DialDirect(key, address));

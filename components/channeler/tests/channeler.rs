@@ -1,6 +1,6 @@
-//! The decisions, one rule a test, and two channelers that always find each other.
+//! The decisions, one rule a test, and two channelers that always connect.
 
-use offst_channeler::{Action, Channeler, Contact, Link, Timing, Verdict};
+use offst_channeler::{Action, Channeler, DialTiming, Endpoints, Link, LinkDecision};
 use offst_crypto::{Identity, PublicKey};
 use offst_proto::ticket::ServerTicket;
 use std::collections::BTreeSet;
@@ -22,15 +22,15 @@ fn relay(seed: u8) -> ServerTicket {
     }
 }
 
-fn contact(relays: &[u8]) -> Option<Contact> {
-    Some(Contact { relays: relays.iter().map(|seed| relay(*seed)).collect(), address: None })
+fn endpoints(relays: &[u8]) -> Option<Endpoints> {
+    Some(Endpoints { relays: relays.iter().map(|seed| relay(*seed)).collect(), address: None })
 }
 
-/// A channeler that is connected to its own relay 0 and waits for one friend who listens there too.
+/// A channeler that is connected to its own relay 0 and waits for one friend that listens there, too.
 fn waiting(local: PublicKey, friend: PublicKey) -> Channeler {
-    let mut channeler = Channeler::new(local, Timing::default());
+    let mut channeler = Channeler::new(local, DialTiming::default());
     assert_eq!(channeler.set_relays(vec![relay(0)], 0), [Action::ConnectRelay(relay(0))]);
-    assert_eq!(channeler.set_contact(friend, contact(&[0]), 0), []);
+    assert_eq!(channeler.set_endpoints(friend, endpoints(&[0]), 0), []);
     assert_eq!(channeler.relay_connected(relay(0).public_key), [Action::Watch(relay(0).public_key, vec![friend])]);
     channeler
 }
@@ -40,19 +40,19 @@ fn link(id: u64, dialled: bool, incarnation: u64) -> Link {
 }
 
 #[test]
-fn it_goes_to_its_own_relays_and_to_those_of_its_friends_once_each() {
+fn it_connects_to_its_own_relays_and_to_those_of_its_friends_once_each() {
     let (local, friend) = two_keys();
-    let mut channeler = Channeler::new(local, Timing::default());
+    let mut channeler = Channeler::new(local, DialTiming::default());
     assert_eq!(channeler.set_relays(vec![relay(0)], 0), [Action::ConnectRelay(relay(0))]);
-    assert_eq!(channeler.set_contact(friend, contact(&[0, 1]), 0), [Action::ConnectRelay(relay(1))]);
-    assert_eq!(channeler.set_contact(key(3), contact(&[1]), 0), []);
-    // At relay 1, which is not its own, it looks only for those who listen there.
+    assert_eq!(channeler.set_endpoints(friend, endpoints(&[0, 1]), 0), [Action::ConnectRelay(relay(1))]);
+    assert_eq!(channeler.set_endpoints(key(3), endpoints(&[1]), 0), []);
+    // At relay 1, which is not its own, it watches only the friends that listen there.
     let watched = channeler.relay_connected(relay(1).public_key);
     let [Action::Watch(_, keys)] = &watched[..] else { panic!("{watched:?}") };
     assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([friend, key(3)]));
     // Nobody needs relay 1 any more.
-    assert_eq!(channeler.set_contact(key(3), None, 0), [Action::Unwatch(relay(1).public_key, vec![key(3)])]);
-    assert_eq!(channeler.set_contact(friend, contact(&[0]), 0), [Action::DropRelay(relay(1).public_key)]);
+    assert_eq!(channeler.set_endpoints(key(3), None, 0), [Action::Unwatch(relay(1).public_key, vec![key(3)])]);
+    assert_eq!(channeler.set_endpoints(friend, endpoints(&[0]), 0), [Action::DropRelay(relay(1).public_key)]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_smaller_key_dials_at_once_and_the_larger_a_little_later() {
     assert_eq!(channeler.next_deadline(), Some(2010));
     assert_eq!(channeler.tick(2009), []);
     assert_eq!(channeler.tick(2010), [Action::Dial(small, at)]);
-    // Not a second time while the first call is under way.
+    // Not a second time while the first dial is in progress.
     assert_eq!(channeler.tick(9999), []);
 }
 
@@ -99,8 +99,8 @@ fn a_displaced_node_does_not_go_back_by_itself() {
     assert_eq!(channeler.next_deadline(), None);
     assert_eq!(channeler.tick(u64::MAX), []);
     // Neither when the friend is configured again.
-    assert_eq!(channeler.set_contact(large, contact(&[0]), 10), []);
-    // A close that comes after it does not wipe it out.
+    assert_eq!(channeler.set_endpoints(large, endpoints(&[0]), 10), []);
+    // A close that comes after it does not change that.
     channeler.relay_closed(relay(0).public_key, false, 20, 0);
     assert_eq!(channeler.tick(u64::MAX), []);
 }
@@ -120,23 +120,23 @@ fn crossed_dials_resolve_to_the_one_of_the_smaller_key_on_both_sides() {
     let (small, large) = two_keys();
     // The order in which the two connections come up differs between the sides.
     let mut one = waiting(small, large);
-    assert_eq!(one.link_up(large, link(1, true, 7), 0), Verdict::Use { replaces: None });
-    assert_eq!(one.link_up(large, link(2, false, 7), 10), Verdict::Refuse);
+    assert_eq!(one.link_up(large, link(1, true, 7), 0), LinkDecision::Use { replaces: None });
+    assert_eq!(one.link_up(large, link(2, false, 7), 10), LinkDecision::Reject);
     let mut other = waiting(large, small);
-    assert_eq!(other.link_up(small, link(1, true, 8), 0), Verdict::Use { replaces: None });
-    assert_eq!(other.link_up(small, link(2, false, 8), 10), Verdict::Use { replaces: Some(1) });
+    assert_eq!(other.link_up(small, link(1, true, 8), 0), LinkDecision::Use { replaces: None });
+    assert_eq!(other.link_up(small, link(2, false, 8), 10), LinkDecision::Use { replaces: Some(1) });
 }
 
 #[test]
 fn a_restarted_friend_and_a_friend_whose_connection_broke_get_through() {
     let (small, large) = two_keys();
     let mut channeler = waiting(small, large);
-    assert_eq!(channeler.link_up(large, link(1, true, 7), 0), Verdict::Use { replaces: None });
+    assert_eq!(channeler.link_up(large, link(1, true, 7), 0), LinkDecision::Use { replaces: None });
     // Another run of the friend's node: the old connection is dead, however young.
-    assert_eq!(channeler.link_up(large, link(2, false, 8), 10), Verdict::Use { replaces: Some(1) });
+    assert_eq!(channeler.link_up(large, link(2, false, 8), 10), LinkDecision::Use { replaces: Some(1) });
     // The same run, much later: its end of the connection broke.
-    assert_eq!(channeler.link_up(large, link(3, true, 8), 20), Verdict::Use { replaces: Some(2) });
-    assert_eq!(channeler.link_up(large, link(4, false, 8), 20_000), Verdict::Use { replaces: Some(3) });
+    assert_eq!(channeler.link_up(large, link(3, true, 8), 20), LinkDecision::Use { replaces: Some(2) });
+    assert_eq!(channeler.link_up(large, link(4, false, 8), 20_000), LinkDecision::Use { replaces: Some(3) });
     // The end of a connection that was replaced changes nothing.
     channeler.link_down(large, 3, 20_001, 0);
     assert_eq!(channeler.next_deadline(), None);
@@ -151,7 +151,7 @@ fn a_lost_connection_is_made_again_and_one_that_keeps_failing_less_and_less_ofte
     let mut now = 0;
     let mut pauses = Vec::new();
     for id in 1..10 {
-        assert!(matches!(channeler.link_up(large, link(id, true, 7), now), Verdict::Use { .. }));
+        assert!(matches!(channeler.link_up(large, link(id, true, 7), now), LinkDecision::Use { .. }));
         channeler.link_down(large, id, now, 3);
         let next = channeler.next_deadline().unwrap();
         pauses.push(next - now);
@@ -159,18 +159,18 @@ fn a_lost_connection_is_made_again_and_one_that_keeps_failing_less_and_less_ofte
         assert_eq!(channeler.tick(now), [Action::Dial(large, at)]);
     }
     assert!(pauses[8] > 20 * pauses[0], "{pauses:?}");
-    assert!(matches!(channeler.link_up(large, link(99, true, 7), now), Verdict::Use { .. }));
+    assert!(matches!(channeler.link_up(large, link(99, true, 7), now), LinkDecision::Use { .. }));
     channeler.link_down(large, 99, now + 60_000, 3);
     assert_eq!(channeler.next_deadline().unwrap() - (now + 60_000), pauses[0]);
 }
 
 #[test]
-fn strangers_are_refused_and_unwanted_friends_dropped() {
+fn strangers_are_rejected_and_removed_friends_disconnected() {
     let (small, large) = two_keys();
     let mut channeler = waiting(small, large);
-    assert_eq!(channeler.link_up(key(9), link(1, false, 1), 0), Verdict::Refuse);
-    assert!(matches!(channeler.link_up(large, link(2, false, 1), 0), Verdict::Use { .. }));
-    let actions = channeler.set_contact(large, None, 0);
+    assert_eq!(channeler.link_up(key(9), link(1, false, 1), 0), LinkDecision::Reject);
+    assert!(matches!(channeler.link_up(large, link(2, false, 1), 0), LinkDecision::Use { .. }));
+    let actions = channeler.set_endpoints(large, None, 0);
     assert!(actions.contains(&Action::Close(2)), "{actions:?}");
     assert_eq!(channeler.presence(relay(0).public_key, key(9), true, 0), []);
 }
@@ -182,18 +182,18 @@ fn a_displaced_node_does_not_go_back_when_the_relay_is_configured_anew() {
     channeler.relay_closed(relay(0).public_key, true, 5, 0);
     let moved = ServerTicket { address: "127.0.0.1:9".parse().unwrap(), ..relay(0) };
     assert_eq!(channeler.set_relays(vec![moved], 10), []);
-    assert_eq!(channeler.set_contact(large, None, 20), []);
+    assert_eq!(channeler.set_endpoints(large, None, 20), []);
     assert_eq!(channeler.set_relays(vec![], 30), []);
     assert_eq!(channeler.set_relays(vec![relay(0)], 40), []);
     assert_eq!(channeler.tick(u64::MAX), []);
 }
 
 #[test]
-fn a_relay_that_is_dropped_between_two_attempts_is_told_as_well() {
+fn a_relay_that_is_dropped_between_two_attempts_is_reported_as_well() {
     let (small, large) = two_keys();
     let mut channeler = waiting(small, large);
     channeler.relay_closed(relay(0).public_key, false, 5, 0);
-    assert_eq!(channeler.set_contact(large, None, 6), []);
+    assert_eq!(channeler.set_endpoints(large, None, 6), []);
     assert_eq!(channeler.set_relays(vec![], 7), [Action::DropRelay(relay(0).public_key)]);
 }
 
@@ -201,9 +201,9 @@ fn a_relay_that_is_dropped_between_two_attempts_is_told_as_well() {
 fn a_relay_that_never_connects_does_not_keep_it_from_another() {
     let (small, large) = two_keys();
     let relays = [relay(0).public_key, relay(1).public_key];
-    let mut channeler = Channeler::new(small, Timing::default());
+    let mut channeler = Channeler::new(small, DialTiming::default());
     channeler.set_relays(vec![relay(0), relay(1)], 0);
-    channeler.set_contact(large, contact(&[0, 1]), 0);
+    channeler.set_endpoints(large, endpoints(&[0, 1]), 0);
     let mut dialled = Vec::new();
     for at in relays {
         channeler.relay_connected(at);
@@ -234,7 +234,7 @@ fn only_friends_are_wanted() {
     let (small, large) = two_keys();
     let mut channeler = waiting(small, large);
     assert!(channeler.is_wanted(&large) && !channeler.is_wanted(&key(9)));
-    channeler.set_contact(large, None, 0);
+    channeler.set_endpoints(large, None, 0);
     assert!(!channeler.is_wanted(&large));
 }
 
@@ -246,15 +246,15 @@ fn a_relay_is_told_only_of_the_friend_that_changes() {
     let mut channeler = waiting(local, friend);
     channeler.set_relays(vec![relay(0)], 0);
     for seed in 3..50 {
-        let told = channeler.set_contact(key(seed), contact(&[0]), 0);
+        let told = channeler.set_endpoints(key(seed), endpoints(&[0]), 0);
         assert_eq!(told, [Action::Watch(relay(0).public_key, vec![key(seed)])]);
         assert_eq!(channeler.presence(relay(0).public_key, key(seed), false, 0), []);
     }
-    assert_eq!(channeler.set_contact(key(7), contact(&[0]), 0), []);
-    assert_eq!(channeler.set_contact(key(7), None, 0), [Action::Unwatch(relay(0).public_key, vec![key(7)])]);
+    assert_eq!(channeler.set_endpoints(key(7), endpoints(&[0]), 0), []);
+    assert_eq!(channeler.set_endpoints(key(7), None, 0), [Action::Unwatch(relay(0).public_key, vec![key(7)])]);
     assert_eq!(channeler.next_deadline(), None);
     // A relay of our own that is so no longer is asked only for those who listen there.
-    channeler.set_contact(key(3), contact(&[1]), 0);
+    channeler.set_endpoints(key(3), endpoints(&[1]), 0);
     let told = channeler.set_relays(vec![], 0);
     assert_eq!(told, [Action::Unwatch(relay(0).public_key, vec![key(3)])]);
 }

@@ -25,6 +25,14 @@ byte_string!(
 );
 
 /// The value a seller keeps to itself until it collects.
+///
+/// ```
+/// use offst_crypto::{HashLock, Preimage, sha256};
+///
+/// let preimage = Preimage::from_bytes([7; 32]);
+/// assert_eq!(preimage.lock(), HashLock::from_bytes(*sha256(&[7; 32]).as_bytes()));
+/// assert_ne!(Preimage::from_bytes([8; 32]).lock(), preimage.lock());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Preimage([u8; 32]);
 

@@ -29,6 +29,15 @@ fn nonce() -> Nonce {
 }
 
 /// Encrypts `bytes` so that only the holder of this private key can read them, and only under the same `label`.
+///
+/// ```
+/// use offst_crypto::{Identity, SystemRandom, seal, unseal};
+///
+/// let identity = Identity::from_seed([1; 32]);
+/// let sealed = seal(&identity, "example", &mut SystemRandom::new(), b"for me alone");
+/// assert_eq!(unseal(&identity, "example", &sealed), Some(b"for me alone".to_vec()));
+/// assert_eq!(unseal(&Identity::from_seed([2; 32]), "example", &sealed), None);
+/// ```
 pub fn seal(signer: &dyn Signer, label: &str, random: &mut dyn Random, bytes: &[u8]) -> Vec<u8> {
     let mut salt = [0; SALT_BYTES];
     random.fill(&mut salt);

@@ -27,9 +27,9 @@ use crate::records::{Payment, Progress};
 use offst_crypto::PublicKey;
 use offst_proto::budget::{Budget, BudgetReport, Budgets, Period};
 use offst_proto::calendar::DAY_MS;
-use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_proto::encoding::Decoder;
 use offst_proto::{Currency, PaymentId};
-use std::collections::BTreeMap;
+use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError, Table};
 
 /// What an application has spent of one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Spending {
 const FAR_MS: u64 = 62 * DAY_MS;
 
 /// What was spent by each application, in each currency.
-pub type Spendings = BTreeMap<(PublicKey, Currency), Spending>;
+pub type Spendings = Table<Spending>;
 
 impl Spending {
     /// What counts now: what is stored, or a new period. When the owner has changed the period, what was spent in the one before goes
@@ -89,26 +89,31 @@ impl Spending {
     }
 }
 
-impl Canonical for Spending {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.u64(self.since_ms);
-        encoder.option(&self.period);
-        encoder.u64(self.until_ms);
-        encoder.u128(self.spent);
-        // Left out where there is none, as it was before clocks had been found to jump.
+/// By the application and the currency.
+impl Row for Spending {
+    const KIND: Kind = Kind::state(38, "budgets");
+    type Key = (PublicKey, Currency);
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.u64(self.since_ms));
+        fields.option(4, self.period.as_ref());
+        fields.with(6, |encoder| encoder.u64(self.until_ms));
+        fields.with(8, |encoder| encoder.u128(self.spent));
         if let Some((until_ms, spent)) = self.other {
-            encoder.u64(until_ms);
-            encoder.u128(spent);
+            fields.with(10, |encoder| {
+                encoder.u64(until_ms);
+                encoder.u128(spent);
+            });
         }
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(_: &Self::Key, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(Spending {
-            since_ms: decoder.u64()?,
-            period: decoder.option()?,
-            until_ms: decoder.u64()?,
-            spent: decoder.u128()?,
-            other: if decoder.is_at_end() { None } else { Some((decoder.u64()?, decoder.u128()?)) },
+            since_ms: fields.with(2, Decoder::u64)?,
+            period: fields.option(4)?,
+            until_ms: fields.with(6, Decoder::u64)?,
+            spent: fields.with(8, Decoder::u128)?,
+            other: fields.option_with(10, |decoder| Ok((decoder.u64()?, decoder.u128()?)))?,
         })
     }
 }
@@ -230,8 +235,7 @@ impl Batch<'_> {
 
     fn put_spending(&mut self, key: (PublicKey, Currency), spending: Spending) {
         if self.state.spendings.get(&key) != Some(&spending) {
-            self.state.spendings.insert(key.clone(), spending);
-            self.changed.spendings.insert(key);
+            self.state.spendings.insert(key, spending);
         }
     }
 
@@ -248,7 +252,9 @@ mod tests {
     use super::*;
     use crate::records::Circle;
     use offst_crypto::Identity;
+    use offst_rows::UnknownFields;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn key(seed: u8) -> PublicKey {
         Identity::from_seed([seed; 32]).public_key()
@@ -277,24 +283,23 @@ mod tests {
         }
     }
 
+    /// The value and its row, which comes back as it was written.
+    fn comes_back<T: Row + PartialEq + std::fmt::Debug>(key: &T::Key, value: &T) {
+        let (read, unknown) = T::from_bytes(key, &value.to_bytes(&UnknownFields::none())).unwrap();
+        assert_eq!(&read, value);
+        assert!(unknown.is_empty());
+    }
+
     #[test]
-    fn a_row_without_an_app_is_what_it_was_before_there_were_budgets() {
-        let (without, with) = [None, Some(1)].map(|app| payment(1, app, 5, Progress::Paid)).into();
-        let bytes: Vec<u8> = with.to_canonical_bytes();
-        assert_eq!(without.to_canonical_bytes(), bytes[..bytes.len() - 32]);
-        for payment in [without, with] {
-            assert_eq!(Payment::from_canonical_bytes(&payment.to_canonical_bytes()), Ok(payment));
+    fn rows_come_back_with_what_may_be_missing_and_without() {
+        for app in [None, Some(1)] {
+            let payment = payment(1, app, 5, Progress::Paid);
+            comes_back(&payment.id.clone(), &payment);
         }
-        assert!((bytes.len() - 31..bytes.len()).all(|end| Payment::from_canonical_bytes(&bytes[..end]).is_err()));
         let one = Spending { since_ms: 7, period: Some(Period::Week), until_ms: DAY_MS, spent: 380, other: None };
-        let two = Spending { other: Some((9, 10)), ..one };
-        let [short, long] = [one, two].map(|spending| {
-            let bytes = spending.to_canonical_bytes();
-            assert_eq!(Spending::from_canonical_bytes(&bytes), Ok(spending));
-            bytes
-        });
-        let mut parts = (0..long.len()).filter(|end| *end != short.len());
-        assert!(parts.all(|end| Spending::from_canonical_bytes(&long[..end]).is_err()));
+        for spending in [one, Spending { other: Some((9, 10)), ..one }, Spending { period: None, ..one }] {
+            comes_back(&(key(1), Currency::default()), &spending);
+        }
     }
 
     #[test]
@@ -312,7 +317,7 @@ mod tests {
             payment(8, None, 1000, Progress::Committed),
         ];
         let budgets = Budgets::new(7, vec![budget("100")]).unwrap();
-        let reports = budget_reports(key(1), &budgets, &Spendings::new(), payments.iter(), 5);
+        let reports = budget_reports(key(1), &budgets, &Spendings::default(), payments.iter(), 5);
         assert_eq!((reports[0].under_way, reports[0].left(), reports[0].until_ms), (21, 79, None));
     }
 
@@ -342,7 +347,7 @@ mod tests {
             let budget = Budget { currency: Currency::default(), amount: 200, period };
             let whose = (7, key(1));
             let place = (key(1), Currency::default());
-            let (mut stored, mut payments, mut now_ms) = (Spendings::new(), Vec::new(), 0);
+            let (mut stored, mut payments, mut now_ms) = (Spendings::default(), Vec::new(), 0);
             // By the end of the period in which it was paid: one that is over never comes again.
             let mut paid: BTreeMap<u64, u128> = BTreeMap::new();
             let mut newest_ms = 0;

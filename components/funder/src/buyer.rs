@@ -10,15 +10,16 @@
 
 use crate::command::{CommandId, Reply};
 use crate::io::Output;
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::mediator::cancel_reason;
 use crate::quote::no_route;
 use crate::reasons::bounded;
-use crate::records::{Circle, HopKey, Origin, Part, Payment, Progress};
+use crate::records::{Circle, Origin, Part, Payment, Progress};
 use crate::seller::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::silences::Pauses;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
+use offst_ledger::{AccountId, RequestRef};
 use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
 use offst_proto::order::{Destination, Order, Purpose};
@@ -140,7 +141,6 @@ impl Batch<'_> {
                     self.state.paying.insert(*invoice, id);
                 }
                 self.state.payments.insert(id, payment);
-                self.changed.payments.insert(id);
                 self.state.searches.insert(id, Search { waiters: vec![command], ..Search::default() });
                 self.find_ways(id);
             }
@@ -346,7 +346,7 @@ impl Batch<'_> {
 
     /// The way over the destination itself, when it is a friend whose line has room.
     pub(crate) fn direct_way(&self, payment: &Payment, amount: u128) -> Option<Way> {
-        let line = line(payment.destination, &payment.currency);
+        let line = AccountId::new(payment.destination, &payment.currency);
         self.line_room(&line).ok().filter(|room| *room >= amount)?;
         Some(Way { parts: vec![PartPlan { route: vec![payment.destination], amount, fees: 0 }] })
     }
@@ -364,7 +364,7 @@ impl Batch<'_> {
     /// that wait for the rest of the amount have their own patience, which bounds how often this is tried for them.
     fn no_way(&mut self, id: PaymentId, sentence: String) {
         let retry_ms = self.environment.timing.retry_ms;
-        let (Some(payment), Some(search)) = (self.state.payments.get_mut(&id), self.state.searches.get_mut(&id)) else {
+        let (Some(payment), Some(search)) = (self.state.payments.draft(&id), self.state.searches.get_mut(&id)) else {
             return;
         };
         if payment.reason.is_empty() {
@@ -410,7 +410,7 @@ impl Batch<'_> {
         true
     }
 
-    fn start_part(&mut self, id: PaymentId, plan: PartPlan) -> Result<HopKey, (PublicKey, CancelReason)> {
+    fn start_part(&mut self, id: PaymentId, plan: PartPlan) -> Result<RequestRef, (PublicKey, CancelReason)> {
         let payment = self.state.payments.get(&id).expect("the caller has looked");
         let (first, rest) = plan.route.split_first().expect("a checked plan has a route");
         let refused = |reason| (*first, reason);
@@ -438,30 +438,30 @@ impl Batch<'_> {
             proof: payment.invoice.as_ref().map_or(NO_PROOF, |(_, secret)| proof(secret, &terms)),
             clearing: payment.circle == Some(Circle::Clearing),
         };
-        let outgoing = line(*first, &terms.currency).hop(terms.request_id);
-        self.line_room(&outgoing.line).map_err(refused)?;
+        let outgoing = AccountId::new(*first, &terms.currency).request(terms.request_id);
+        self.line_room(&outgoing.account).map_err(refused)?;
         if request.clearing {
-            let clearable = self.clearable(&outgoing.line).send();
+            let clearable = self.clearable(&outgoing.account).send();
             if clearable < request.frozen() {
                 return Err(refused(CancelReason::no_capacity(clearable)));
             }
         }
-        let account = self.account(&outgoing.line).expect("its room was measured");
+        let account = self.account(&outgoing.account).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
         let part = Part { route: plan.route, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
-        self.state.payments.get_mut(&id).expect("looked above").parts.insert(outgoing.id, part);
+        self.state.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
         self.state.origins.insert(outgoing.clone(), Origin::Payment(id));
         self.state.timers.set(Timer::Part(outgoing.clone()), self.now.uptime_ms + patience_ms);
         Ok(outgoing)
     }
 
     /// Gives up a part that does not bind us.
-    pub(crate) fn drop_part(&mut self, id: PaymentId, outgoing: &HopKey) {
+    pub(crate) fn drop_part(&mut self, id: PaymentId, outgoing: &RequestRef) {
         self.abort_outgoing(outgoing);
         self.state.origins.remove(outgoing);
         self.state.unsigned_commits.remove(outgoing);
         self.state.timers.clear(&Timer::Part(outgoing.clone()));
-        if let Some(payment) = self.state.payments.get_mut(&id) {
+        if let Some(payment) = self.state.payments.draft(&id) {
             payment.parts.remove(&outgoing.id);
         }
     }
@@ -491,7 +491,7 @@ impl Batch<'_> {
         } else if is_of_the_hop(reason) {
             self.state.refusals.note(&currency, hop, left, by, now);
         }
-        self.state.payments.get_mut(&id).expect("looked above").reason = sentence;
+        self.state.payments.draft(&id).expect("looked above").reason = sentence;
         if let Some(search) = self.state.searches.get_mut(&id) {
             search.refusal = Some(reason);
             search.has_learned = true;
@@ -505,7 +505,7 @@ impl Batch<'_> {
     }
 
     /// The outgoing side of a part.
-    pub(crate) fn outgoing(payment: &Payment, request: RequestId, part: &Part) -> HopKey {
-        line(part.route[0], &payment.currency).hop(request)
+    pub(crate) fn outgoing(payment: &Payment, request: RequestId, part: &Part) -> RequestRef {
+        AccountId::new(part.route[0], &payment.currency).request(request)
     }
 }

@@ -11,13 +11,13 @@
 
 use crate::buyer::{Avoids, Search};
 use crate::command::{CommandId, Reply};
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::quote::Question;
 use crate::reasons::last_hop;
-use crate::records::{Circle, HopKey, LineKey, Payment, Progress};
+use crate::records::{Circle, Payment, Progress, Settings};
 use crate::timers::Timer;
 use offst_crypto::{PublicKey, RandomExt};
-use offst_ledger::Epoch;
+use offst_ledger::{AccountId, Epoch, RequestRef};
 use offst_proto::Currency;
 use offst_proto::PaymentId;
 use offst_proto::index::{Clearable, EXCLUDED_MAX, Exclusion, Query};
@@ -61,7 +61,7 @@ pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
 
 impl Batch<'_> {
     /// What may be cleared on one of our accounts now.
-    pub(crate) fn clearable(&self, line: &LineKey) -> Clearable {
+    pub(crate) fn clearable(&self, line: &AccountId) -> Clearable {
         match self.line_room(line) {
             Ok(_) => self.state.active(line).map_or(Clearable::None, clearable),
             Err(_) => Clearable::None,
@@ -69,7 +69,7 @@ impl Batch<'_> {
     }
 
     /// Whether what a friend has asked for, this request among it, makes what we owe it smaller.
-    fn lowers_our_debt(&self, incoming: &LineKey) -> bool {
+    fn lowers_our_debt(&self, incoming: &AccountId) -> bool {
         self.state.active(incoming).is_some_and(|epoch| {
             let owed = if epoch.balance() < 0 { epoch.balance().unsigned_abs() } else { 0 };
             epoch.remote_pending() <= owed
@@ -77,14 +77,14 @@ impl Batch<'_> {
     }
 
     /// Whether we carry a request to clear without a fee.
-    pub(crate) fn is_waived(&self, incoming: &LineKey, outgoing: &LineKey, amount: u128) -> bool {
-        self.state.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+    pub(crate) fn is_waived(&self, incoming: &AccountId, outgoing: &AccountId, amount: u128) -> bool {
+        self.state.auto_clear() && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
     }
 
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
     /// ids of our payments and could bring a part back over the account by which it left. Whatever else is said to be a ring is
     /// none of ours: it would be carried for nothing to somebody who sells something.
-    pub(crate) fn check_homecoming(&self, incoming: &HopKey, request: &Request) -> Result<(), CancelReason> {
+    pub(crate) fn check_homecoming(&self, incoming: &RequestRef, request: &Request) -> Result<(), CancelReason> {
         let payment = self.state.payments.get(&request.payment_id).filter(|payment| payment.circle.is_some());
         let is_ring = payment.is_some_and(|payment| payment.circle == Some(Circle::Clearing));
         if request.clearing != is_ring {
@@ -92,8 +92,8 @@ impl Batch<'_> {
         }
         let Some(payment) = payment else { return Ok(()) };
         let part = payment.parts.get(&request.id).ok_or(CancelReason::Loop)?;
-        if last_hop(self.state.local, &part.route).from != incoming.line.friend
-            || payment.currency != incoming.line.currency
+        if last_hop(self.state.local, &part.route).from != incoming.account.friend
+            || payment.currency != incoming.account.currency
             || request.invoice_id.is_some()
         {
             return Err(CancelReason::Loop);
@@ -102,7 +102,7 @@ impl Batch<'_> {
             return Err(CancelReason::Amount);
         }
         let is_clearing = payment.circle == Some(Circle::Clearing);
-        if is_clearing && !self.lowers_our_debt(&incoming.line) {
+        if is_clearing && !self.lowers_our_debt(&incoming.account) {
             return Err(CancelReason::no_capacity(0));
         }
         Ok(())
@@ -110,10 +110,9 @@ impl Batch<'_> {
 
     /// Whether rings are cleared without asking the owner, and what index servers are told.
     pub(crate) fn set_auto_clear(&mut self, on: bool) {
-        self.state.auto_clear = on;
-        self.changed.auto_clear = true;
+        self.state.settings.insert((), Settings { auto_clear: on });
         for (key, friend) in &self.state.friends {
-            self.touched.extend(friend.accounts.keys().map(|currency| line(*key, currency)));
+            self.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(*key, currency)));
         }
         self.plan_clearing();
     }
@@ -124,7 +123,7 @@ impl Batch<'_> {
     }
 
     fn plan_clearing_after(&mut self, pause_ms: u64) {
-        if !self.state.auto_clear {
+        if !self.state.auto_clear() {
             return self.state.timers.clear(&Timer::Clear);
         }
         let jitter = u64::from_be_bytes(self.environment.random.array()) % pause_ms.max(1);
@@ -150,12 +149,12 @@ impl Batch<'_> {
 
     /// Looks for a ring because the owner wants it.
     pub(crate) fn clear(&mut self, command: CommandId, currency: Currency, perform: bool) {
-        let performs = perform || self.state.auto_clear;
+        let performs = perform || self.state.auto_clear();
         let mut friends = vec![];
-        if !self.state.auto_clear {
+        if !self.state.auto_clear() {
             // Index servers know nothing of our debts, so we name the friends who owe us: largest debt last.
             let keys = self.state.friends.keys().copied();
-            let debts = keys.map(|key| (self.clearable(&line(key, &currency)).send(), key));
+            let debts = keys.map(|key| (self.clearable(&AccountId::new(key, &currency)).send(), key));
             let mut debts: Vec<_> = debts.filter(|(amount, _)| *amount > 0).collect();
             debts.sort_unstable();
             let kept = debts.len().saturating_sub(FRIENDS_ASKED_MAX);
@@ -167,7 +166,7 @@ impl Batch<'_> {
 
     fn ask_for_ring(&mut self, ring: Ring, via: Option<PublicKey>) {
         let keys = self.state.friends.keys();
-        let clearables: Vec<_> = keys.map(|key| self.clearable(&line(*key, &ring.currency))).collect();
+        let clearables: Vec<_> = keys.map(|key| self.clearable(&AccountId::new(*key, &ring.currency))).collect();
         let most = |side: fn(Clearable) -> u128| clearables.iter().map(|clearable| side(*clearable)).max().unwrap_or(0);
         let amount = most(Clearable::send).min(most(Clearable::receive));
         if amount == 0 {
@@ -224,8 +223,8 @@ impl Batch<'_> {
             return None;
         }
         let last = last_hop(local, &part.route);
-        let leaving = self.clearable(&line(part.route[0], currency)).send();
-        let coming = self.clearable(&line(last.from, currency)).receive();
+        let leaving = self.clearable(&AccountId::new(part.route[0], currency)).send();
+        let coming = self.clearable(&AccountId::new(last.from, currency)).receive();
         if coming == 0 {
             // Somebody says that we owe it something.
             self.state.clearing_refusals.note(currency, last, 0, last.from, now);
@@ -240,7 +239,7 @@ impl Batch<'_> {
 
     fn report_ring(&mut self, ring: &Ring, part: Option<PartPlan>) {
         if let Some(command) = ring.command {
-            let report = ClearingReport { auto_clear: self.state.auto_clear, ring: part, payment: None };
+            let report = ClearingReport { auto_clear: self.state.auto_clear(), cycle: part, payment: None };
             self.reply(command, Reply::Clearing(Box::new(report)));
         }
     }
@@ -264,7 +263,7 @@ impl Batch<'_> {
             parts: std::collections::BTreeMap::new(),
         };
         self.state.timers.set(Timer::Payment(id), self.now.uptime_ms.saturating_add(payment.timeout_ms));
-        self.state.payments.insert(id, payment);
+        self.state.payments.insert_draft(id, payment);
         self.state.searches.insert(id, Search::of_ring(ring.command, part.clone()));
         if !self.start_way(id, Way { parts: vec![part] }) {
             self.fail_payment(id);
@@ -273,7 +272,7 @@ impl Batch<'_> {
 
     /// A clearing has ended. One that worked may not have been the last one.
     pub(crate) fn clearing_ended(&mut self, progress: Progress) {
-        if progress == Progress::Paid && self.state.auto_clear {
+        if progress == Progress::Paid && self.state.auto_clear() {
             self.plan_clearing_after(self.environment.timing.clear_ms / 10);
         }
     }

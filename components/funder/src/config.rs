@@ -2,14 +2,16 @@
 
 use crate::command::{Command, CommandId, Reply};
 use crate::io::{Contact, Output};
-use crate::machine::{Batch, line};
-use crate::records::{Friend, FriendRecord, Standing};
+use crate::machine::Batch;
+use crate::records::{Friend, FriendRecord, ServerRow, Standing, Tombstone};
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, AccountKey, Direction, StopReason};
+use offst_ledger::{Account, AccountId, AccountKey, Direction, StopReason};
 use offst_proto::Currency;
 use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, RELAYS_MAX};
-use offst_proto::order::{NewFriend, check_name};
+use offst_proto::name::check_name;
+use offst_proto::order::NewFriend;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
+use offst_rows::{Row, Table};
 use std::collections::BTreeMap;
 
 /// Most relays, and most index servers, that one node uses.
@@ -55,22 +57,18 @@ impl Batch<'_> {
         match command {
             Command::AddRelay(name, ticket) => {
                 add_server(&mut self.state.relays, &name, ticket, "relay")?;
-                self.changed.relays.insert(name);
                 self.give_out_relays();
             }
             Command::RemoveRelay(name) => {
                 self.state.relays.remove(&name).ok_or_else(|| no_server("relay", &name))?;
-                self.changed.relays.insert(name);
                 self.give_out_relays();
             }
             Command::AddIndex(name, ticket) => {
                 add_server(&mut self.state.index_servers, &name, ticket, "index server")?;
-                self.changed.index_servers.insert(name);
                 self.give_out_index_servers();
             }
             Command::RemoveIndex(name) => {
                 self.state.index_servers.remove(&name).ok_or_else(|| no_server("index server", &name))?;
-                self.changed.index_servers.insert(name);
                 self.give_out_index_servers();
             }
             Command::AddFriend(new) => self.add_friend(*new)?,
@@ -88,7 +86,6 @@ impl Batch<'_> {
                 let key = self.state.names[&name];
                 let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
                 friend.record.rates.insert(currency, rate);
-                self.changed.friends.insert(key);
             }
             Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
             Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,
@@ -106,15 +103,18 @@ impl Batch<'_> {
 
     pub(crate) fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
         let key = self.friend_key(name)?;
-        self.account(&line(key, currency)).ok_or_else(|| format!("there is no account in {currency} with \"{name}\""))
+        self.account(&AccountId::new(key, currency))
+            .ok_or_else(|| format!("there is no account in {currency} with \"{name}\""))
     }
 
     pub(crate) fn give_out_relays(&mut self) {
-        self.outputs.push(Output::Relays(self.state.relays.values().cloned().collect()));
+        self.outputs.push(Output::Relays(self.state.relays.values().map(|relay| relay.ticket().clone()).collect()));
     }
 
     pub(crate) fn give_out_index_servers(&mut self) {
-        self.outputs.push(Output::IndexServers(self.state.index_servers.values().cloned().collect()));
+        self.outputs.push(Output::IndexServers(
+            self.state.index_servers.values().map(|server| server.ticket().clone()).collect(),
+        ));
     }
 
     pub(crate) fn give_out_contact(&mut self, key: PublicKey) {
@@ -134,7 +134,7 @@ impl Batch<'_> {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
         self.check_not_replaced(&key)?;
-        let floor = self.floor(&line(key, &new.currency));
+        let floor = self.floor(&AccountId::new(key, &new.currency));
         if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
             return Err("balance and max debt must be at most 2^96".into());
         }
@@ -147,7 +147,7 @@ impl Batch<'_> {
             return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
         }
         // Its node shows what both have signed. An Opening would contradict it.
-        let forgotten = self.forgotten_account(&line(key, &new.currency), new.max_debt, new.open);
+        let forgotten = self.forgotten_account(&AccountId::new(key, &new.currency), new.max_debt, new.open);
         if forgotten.is_some() && new.balance != 0 {
             let sentence = "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
                             balance of 0";
@@ -156,7 +156,7 @@ impl Batch<'_> {
         if let Some(friend) = self.state.friends.get(&key) {
             check_further_account(friend, &new)?;
         }
-        let friend = self.state.friends.entry(key).or_insert_with(|| {
+        let friend = self.state.friends.entry(key, || {
             self.state.names.insert(new.name.clone(), key);
             Friend::new(FriendRecord {
                 name: new.name,
@@ -167,7 +167,7 @@ impl Batch<'_> {
                 auto_write_offs: BTreeMap::new(),
             })
         });
-        let line = line(key, &new.currency);
+        let line = AccountId::new(key, &new.currency);
         let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
         let signer = &*self.environment.signer;
         let account =
@@ -177,7 +177,6 @@ impl Batch<'_> {
         }
         friend.accounts.insert(new.currency, account);
         self.touched.insert(line);
-        self.changed.friends.insert(key);
         self.give_out_contact(key);
         Ok(())
     }
@@ -191,7 +190,6 @@ impl Batch<'_> {
         self.state.names.remove(name);
         self.state.names.insert(to.clone(), key);
         self.state.friends.get_mut(&key).expect("names and friends agree").record.name = to;
-        self.changed.friends.insert(key);
         Ok(())
     }
 
@@ -208,13 +206,12 @@ impl Batch<'_> {
     }
 
     fn set_standing(&mut self, key: PublicKey, standing: Standing) {
-        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
-        if friend.record.standing == standing {
+        if self.state.friends[&key].record.standing == standing {
             return;
         }
+        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
         friend.record.standing = standing;
-        self.changed.friends.insert(key);
-        self.touched.extend(friend.accounts.keys().map(|currency| line(key, currency)));
+        self.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
     }
 
     fn set_friend_contact(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
@@ -228,7 +225,6 @@ impl Batch<'_> {
         let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
         friend.record.relays = ticket.relays;
         friend.record.address = ticket.address;
-        self.changed.friends.insert(key);
         self.give_out_contact(key);
         Ok(())
     }
@@ -314,10 +310,11 @@ impl Batch<'_> {
     }
 
     fn end_drain(&mut self, key: PublicKey) {
-        let lines: Vec<_> = self.state.friends[&key].accounts.keys().map(|currency| line(key, currency)).collect();
+        let lines: Vec<_> =
+            self.state.friends[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
         for line in &lines {
             let signer = &*self.environment.signer;
-            let friend = self.state.friends.get_mut(&key).expect("looked above");
+            let friend = self.state.friends.draft(&key).expect("looked above");
             friend.accounts.get_mut(&line.currency).expect("listed above").stop(StopReason::Owner, signer);
             self.account_stopped(line, StopReason::Owner);
         }
@@ -342,9 +339,8 @@ impl Batch<'_> {
             }
             let friend = self.state.friends.remove(&key).expect("looked above");
             self.state.names.remove(&friend.record.name);
-            self.changed.friends.insert(key);
-            self.changed.peer_backups.insert(key, Vec::new());
-            if let Some(recovery) = &mut self.state.recovery {
+            self.peer_backups.insert(key, None);
+            if let Some(recovery) = self.state.recovery.draft(&()) {
                 recovery.is_stirred = true;
             }
             self.give_out_contact(key);
@@ -361,31 +357,30 @@ impl Batch<'_> {
         let friend = self.state.friends.get_mut(&key).expect("the caller has looked");
         friend.record.standing = Standing::Disabled;
         friend.connection = None;
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             recovery.is_stirred = true;
         }
         for account in friend.accounts.values_mut() {
             account.disconnected();
         }
-        self.changed.friends.insert(key);
         self.give_out_contact(key);
     }
 
     /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.
-    fn forget_account(&mut self, line: &crate::records::LineKey) -> usize {
-        let friend = self.state.friends.get_mut(&line.friend).expect("the caller has looked");
-        let account = friend.accounts.remove(&line.currency).expect("the caller has looked");
+    fn forget_account(&mut self, line: &AccountId) -> usize {
+        let friend = self.state.friends.draft(&line.friend).expect("the caller has looked");
+        let mut account = friend.accounts.remove(&line.currency).expect("the caller has looked");
         // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is over.
         let epoch = if account.is_recovering() { Some(self.now.unix_ms) } else { None };
         if let Some(epoch) = epoch.max(account.newest_epoch()) {
-            self.state.tombstones.insert(line.clone(), epoch);
+            self.state.tombstones.insert(line.clone(), Tombstone { epoch });
         }
-        self.changed.dropped_accounts.insert(line.clone());
+        self.account_rows.extend(account.remove_rows());
         let pendings: Vec<_> = account
             .epoch()
             .into_iter()
             .flat_map(|epoch| epoch.pendings())
-            .map(|(direction, id, _)| (direction, line.hop(id)))
+            .map(|(direction, id, _)| (direction, line.request(id)))
             .collect();
         for (direction, key) in &pendings {
             match direction {
@@ -420,23 +415,23 @@ fn check_further_account(friend: &Friend, new: &NewFriend) -> Result<(), String>
     Ok(())
 }
 
-fn add_server(
-    servers: &mut BTreeMap<String, ServerTicket>,
+fn add_server<T: Row<Key = String> + ServerRow>(
+    servers: &mut Table<T>,
     name: &str,
     ticket: ServerTicket,
     what: &str,
 ) -> Result<(), String> {
     check_name(name)?;
-    if servers.contains_key(name) {
+    if servers.contains_key(&name.to_owned()) {
         return Err(format!("the name \"{name}\" is taken by another {what}: choose another name, or remove it first"));
     }
-    if let Some((other, _)) = servers.iter().find(|(_, known)| known.public_key == ticket.public_key) {
+    if let Some((other, _)) = servers.iter().find(|(_, known)| known.ticket().public_key == ticket.public_key) {
         return Err(format!("this {what} is configured already, under the name \"{other}\""));
     }
     if servers.len() >= SERVERS_MAX {
         return Err(format!("{SERVERS_MAX} {what}s are configured, no more fit: remove one first"));
     }
-    servers.insert(name.to_owned(), ticket);
+    servers.insert(name.to_owned(), T::of(ticket));
     Ok(())
 }
 

@@ -2,18 +2,17 @@
 //! database.
 
 use crate::io::{ConnectionId, Output};
-use crate::machine::{Batch, line};
-use crate::records::LineKey;
+use crate::machine::Batch;
 use crate::recovery::{Signed, signed};
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, EvidenceRows};
+use offst_ledger::{Account, AccountId, EvidenceRows};
 use offst_proto::Verified;
 use offst_proto::friend::Evidence;
 use offst_proto::statement::Statement;
 
 impl Batch<'_> {
     /// The database has given what proves where an account stands.
-    pub(crate) fn show_evidence(&mut self, line: &LineKey, connection: ConnectionId, rows: EvidenceRows) {
+    pub(crate) fn show_evidence(&mut self, line: &AccountId, connection: ConnectionId, rows: EvidenceRows) {
         let now_ms = self.now.unix_ms;
         let shown = self.with_account(line, connection, |account, environment| {
             account.evidence(rows, now_ms, &*environment.signer)
@@ -25,8 +24,8 @@ impl Batch<'_> {
     }
 
     pub(crate) fn evidence_begins(&mut self, key: PublicKey, connection: ConnectionId, evidence: Evidence) {
-        let (line, now_ms) = (line(key, &evidence.currency), self.now.unix_ms);
-        if self.is_current(key, connection) && self.state.account(&line).is_some_and(Account::is_in_doubt) {
+        let (line, now_ms) = (AccountId::new(key, &evidence.currency), self.now.unix_ms);
+        if self.is_current(key, connection) && self.state.account(&line).is_some_and(Account::is_suspect) {
             self.recover_left_out(key);
         }
         let outcome = self.with_account(&line, connection, |account, environment| {
@@ -44,7 +43,7 @@ impl Batch<'_> {
         statements: Vec<Verified<Statement>>,
     ) {
         let Some(first) = statements.first() else { return };
-        let (line, now_ms) = (line(key, &first.currency), self.now.unix_ms);
+        let (line, now_ms) = (AccountId::new(key, &first.currency), self.now.unix_ms);
         let outcome = self.with_account(&line, connection, |account, environment| {
             account.take_evidence_statements(statements, now_ms, &*environment.signer)
         });
@@ -56,7 +55,7 @@ impl Batch<'_> {
     /// Takes a step on an account. Also says how much this node remembered to have signed before it.
     fn with_account<T>(
         &mut self,
-        line: &LineKey,
+        line: &AccountId,
         connection: ConnectionId,
         step: impl FnOnce(&mut Account, &crate::io::Environment) -> T,
     ) -> Option<(Signed, T)> {

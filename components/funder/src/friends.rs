@@ -3,11 +3,11 @@
 use crate::archive::Allowance;
 use crate::clearing::clearable;
 use crate::io::{ConnectionId, Output};
-use crate::machine::{Batch, line};
-use crate::records::{Friend, FriendRecord, HopKey, LineKey, Standing};
+use crate::machine::Batch;
+use crate::records::{Friend, FriendRecord, Standing};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, Direction, Event as AccountEvent, StopReason};
+use offst_ledger::{Account, AccountId, Direction, Event as AccountEvent, RequestRef, StopReason};
 use offst_proto::friend::{Direct, FriendMessage, Resume};
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::payment::CancelReason;
@@ -37,7 +37,7 @@ impl Friend {
 
     /// What index servers are told of one account. A line that nothing new may use has no capacity.
     /// `tells_clearable`: the owner has allowed clearing.
-    pub(crate) fn edge(&self, line: &LineKey, tells_clearable: bool) -> Option<Edge> {
+    pub(crate) fn edge(&self, line: &AccountId, tells_clearable: bool) -> Option<Edge> {
         let account = self.accounts.get(&line.currency)?;
         let usable = self.is_enabled() && account.is_resumed();
         let epoch = account.active().filter(|_| usable);
@@ -55,7 +55,7 @@ impl Friend {
 impl Batch<'_> {
     pub(crate) fn connected(&mut self, key: PublicKey, connection: ConnectionId) {
         let now = self.now.uptime_ms;
-        let Some(friend) = self.state.friends.get_mut(&key) else { return };
+        let Some(friend) = self.state.friends.draft(&key) else { return };
         if friend.record.standing == Standing::Disabled || friend.connection > Some(connection) {
             return;
         }
@@ -66,12 +66,12 @@ impl Batch<'_> {
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
             self.outputs.push(Output::Send(key, connection, account.resume_frame()));
-            self.touched.insert(line(key, currency));
+            self.touched.insert(AccountId::new(key, currency));
         }
         let name = friend.record.name.clone();
         self.event(Event::FriendChanged { name });
         self.recall_backup(key, connection);
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             recovery.questions.ask_friend_again(key);
             recovery.is_stirred = true;
         }
@@ -85,12 +85,11 @@ impl Batch<'_> {
             Direct::Nowhere => None,
             Direct::At(address) => Some(address),
         };
-        let Some(friend) = self.state.friends.get_mut(&key) else { return };
-        if friend.record.address != address {
-            friend.record.address = address;
-            self.changed.friends.insert(key);
-            self.give_out_contact(key);
+        if self.state.friends.get(&key).is_none_or(|friend| friend.record.address == address) {
+            return;
         }
+        self.state.friends.get_mut(&key).expect("looked above").record.address = address;
+        self.give_out_contact(key);
     }
 
     /// A friend speaks of lost state, or has said hello.
@@ -117,7 +116,7 @@ impl Batch<'_> {
     }
 
     pub(crate) fn disconnected(&mut self, key: PublicKey, connection: ConnectionId) {
-        let Some(friend) = self.state.friends.get_mut(&key) else { return };
+        let Some(friend) = self.state.friends.draft(&key) else { return };
         if friend.connection != Some(connection) {
             return;
         }
@@ -126,13 +125,13 @@ impl Batch<'_> {
         let mut unsent = Vec::new();
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
-            let line = line(key, currency);
+            let line = AccountId::new(key, currency);
             self.touched.insert(line.clone());
             // An account that may be old says nothing about others.
             if account.is_recovering() {
                 continue;
             }
-            unsent.extend(account.unsigned_requests().into_iter().map(|id| line.hop(id)));
+            unsent.extend(account.unsigned_requests().into_iter().map(|id| line.request(id)));
         }
         // The friend never saw these, so they need not wait for it.
         for outgoing in unsent {
@@ -154,7 +153,7 @@ impl Batch<'_> {
         let known = friend.accounts.iter().filter(|(_, account)| !account.is_recovering());
         for (currency, account) in known {
             let outgoing = uncommitted(account).into_iter().filter(|(direction, _)| *direction == Direction::Outgoing);
-            waiting.extend(outgoing.map(|(_, id)| line(key, currency).hop(id)));
+            waiting.extend(outgoing.map(|(_, id)| AccountId::new(key, currency).request(id)));
         }
         for outgoing in waiting {
             self.give_up_outgoing(&outgoing, CancelReason::Offline);
@@ -171,7 +170,7 @@ impl Batch<'_> {
             return;
         }
         self.remember_account(key, &resume);
-        let line = line(key, &resume.currency);
+        let line = AccountId::new(key, &resume.currency);
         let Some(account) = self.state.account_mut(&line) else { return };
         let environment = &*self.environment;
         let shown = |account: &Account| account.negotiation().theirs.as_ref().map(Verified::hash);
@@ -201,8 +200,8 @@ impl Batch<'_> {
     }
 
     /// After an account stopped, and what ended with it: our terms go out as they are now.
-    pub(crate) fn show_terms(&mut self, line: &LineKey, connection: ConnectionId) {
-        let Some(friend) = self.state.friends.get_mut(&line.friend) else { return };
+    pub(crate) fn show_terms(&mut self, line: &AccountId, connection: ConnectionId) {
+        let Some(friend) = self.state.friends.draft(&line.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
         account.repropose(&*self.environment.signer);
         self.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
@@ -212,7 +211,7 @@ impl Batch<'_> {
         if !self.is_current(key, connection) {
             return;
         }
-        let line = line(key, &statement.currency);
+        let line = AccountId::new(key, &statement.currency);
         let Some(account) = self.state.account_mut(&line) else { return };
         if !account.expects(statement) {
             return;
@@ -235,16 +234,16 @@ impl Batch<'_> {
         }
     }
 
-    pub(crate) fn account_events(&mut self, line: &LineKey, events: Vec<AccountEvent>) {
+    pub(crate) fn account_events(&mut self, line: &AccountId, events: Vec<AccountEvent>) {
         for event in events {
             match event {
                 AccountEvent::Requested { request, refusal } => self.requested(line, *request, refusal),
-                AccountEvent::Responded(answer) => self.responded(&line.hop(answer.id), answer),
-                AccountEvent::Committed(id) => self.committed(&line.hop(id)),
-                AccountEvent::Aborted(id) => self.aborted(&line.hop(id)),
-                AccountEvent::Collected { id, preimage } => self.collected(&line.hop(id), preimage),
-                AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.hop(id), reason, hop),
-                AccountEvent::LineChanged => self.friend_changed(line.friend),
+                AccountEvent::Responded(answer) => self.responded(&line.request(answer.id), answer),
+                AccountEvent::Committed(id) => self.committed(&line.request(id)),
+                AccountEvent::Aborted(id) => self.aborted(&line.request(id)),
+                AccountEvent::Collected { id, preimage } => self.collected(&line.request(id), preimage),
+                AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.request(id), reason, hop),
+                AccountEvent::LimitChanged => self.friend_changed(line.friend),
                 AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(line, &released, &dropped),
             }
         }
@@ -252,13 +251,13 @@ impl Batch<'_> {
 
     /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. While this node recovers what
     /// it has lost, it may be ours, or carried on, and waits: see relink.rs.
-    pub(crate) fn epoch_began(&mut self, line: &LineKey, released: &[RequestId], dropped: &[RequestId]) {
+    pub(crate) fn epoch_began(&mut self, line: &AccountId, released: &[RequestId], dropped: &[RequestId]) {
         for id in released {
             let local = self.state.local;
-            self.cancelled(&line.hop(*id), CancelReason::AccountStopped, local);
+            self.cancelled(&line.request(*id), CancelReason::AccountStopped, local);
         }
         for id in dropped {
-            self.forget_incoming(&line.hop(*id));
+            self.forget_incoming(&line.request(*id));
         }
         let is_recovering = self.is_recovering();
         if !is_recovering {
@@ -270,9 +269,9 @@ impl Batch<'_> {
             .into_iter()
             .flat_map(|epoch| epoch.pendings())
             .filter(|(direction, ..)| *direction == Direction::Incoming)
-            .map(|(_, id, _)| line.hop(id))
+            .map(|(_, id, _)| line.request(id))
             .collect();
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             recovery.inherited.extend(incoming.iter().cloned());
             recovery.is_stirred = true;
         }
@@ -286,14 +285,14 @@ impl Batch<'_> {
     }
 
     /// An account stopped: what is not committed on it ends now, in this transaction, on the other accounts too.
-    pub(crate) fn account_stopped(&mut self, line: &LineKey, reason: StopReason) {
+    pub(crate) fn account_stopped(&mut self, line: &AccountId, reason: StopReason) {
         let name = self.state.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
         log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
         let Some(account) = self.account(line) else { return };
         // One that may be old says nothing about others.
         let uncommitted = if account.is_recovering() { Vec::new() } else { uncommitted(account) };
         for (direction, id) in uncommitted {
-            let key = line.hop(id);
+            let key = line.request(id);
             match direction {
                 Direction::Outgoing => self.give_up_outgoing(&key, CancelReason::AccountStopped),
                 Direction::Incoming => {
@@ -306,8 +305,8 @@ impl Batch<'_> {
     }
 
     /// Releases what a friend has asked for. The request is over on this account.
-    pub(crate) fn cancel_incoming(&mut self, incoming: &HopKey, reason: CancelReason, hop: PublicKey) {
-        if let Some(account) = self.account(&incoming.line) {
+    pub(crate) fn cancel_incoming(&mut self, incoming: &RequestRef, reason: CancelReason, hop: PublicKey) {
+        if let Some(account) = self.account(&incoming.account) {
             // It may have ended already, together with its epoch; then there is nothing left to release.
             let ended = account.cancel(incoming.id, reason, hop);
             log::trace!("cancel of {} towards the buyer: {ended:?}", incoming.id);

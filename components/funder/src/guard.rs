@@ -19,8 +19,8 @@
 //! the commit takes its amount and its place, and nothing else.
 
 use crate::machine::Batch;
-use crate::records::HopKey;
 use offst_crypto::PublicKey;
+use offst_ledger::RequestRef;
 use offst_proto::Currency;
 use offst_proto::limits::PENDING_MAX;
 use offst_proto::payment::CancelReason;
@@ -96,8 +96,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(crate) fn lane(incoming: &HopKey, to: PublicKey) -> Lane {
-        Lane { from: incoming.line.friend, to, currency: incoming.line.currency.clone() }
+    pub(crate) fn lane(incoming: &RequestRef, to: PublicKey) -> Lane {
+        Lane { from: incoming.account.friend, to, currency: incoming.account.currency.clone() }
     }
 
     pub(crate) fn load_lane(&mut self, lane: Lane, amount: u128) {
@@ -127,7 +127,7 @@ impl Batch<'_> {
     }
 
     /// Counts for how long a request has waited that no `Commit` binds, as far as that was not counted yet.
-    pub(crate) fn count_hold(&mut self, incoming: &HopKey) {
+    pub(crate) fn count_hold(&mut self, incoming: &RequestRef) {
         let Some(forward) = self.state.forwards.get(incoming) else { return };
         let (hold_ms, now) = (self.environment.timing.hold_ms.min(forward.patience_ms), self.now.uptime_ms);
         let (to, since) = (forward.to, forward.responded_ms.unwrap_or(forward.arrived_ms));
@@ -136,16 +136,16 @@ impl Batch<'_> {
         if now.saturating_sub(since) < hold_ms || is_committed || self.is_bound(&incoming.at(to)) {
             return;
         }
-        let awaited = if forward.responded_ms.is_some() { incoming.line.friend } else { to };
+        let awaited = if forward.responded_ms.is_some() { incoming.account.friend } else { to };
         if !self.was_connected_since(awaited, since) {
             return;
         }
         let ms = now.saturating_sub(since.max(forward.counted_ms));
-        let line = self.state.active(&incoming.at(to).line).map_or(0, |epoch| epoch.send_line());
+        let line = self.state.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
         let weight = weight(forward.amount, line, ms, self.environment.timing.hold_ms);
         let lane = Self::lane(incoming, to);
         let held = self.held(&lane).saturating_add(weight).min(Holds::MAX);
-        let forward = self.state.forwards.get_mut(incoming).expect("looked above");
+        let forward = self.state.forwards.draft(incoming).expect("looked above");
         forward.counted_ms = now;
         forward.weight = forward.weight.saturating_add(weight);
         log::debug!("{} has waited for {ms} ms more without a commit", incoming.id);
@@ -155,8 +155,8 @@ impl Batch<'_> {
     }
 
     /// The `Commit` has come after all: its hold was none.
-    pub(crate) fn forgive_hold(&mut self, incoming: &HopKey) {
-        let Some(forward) = self.state.forwards.get_mut(incoming) else { return };
+    pub(crate) fn forgive_hold(&mut self, incoming: &RequestRef) {
+        let Some(forward) = self.state.forwards.draft(incoming) else { return };
         let weight = std::mem::take(&mut forward.weight);
         let lane = Self::lane(incoming, forward.to);
         if let Some(holds) = self.state.holds.get_mut(&lane) {

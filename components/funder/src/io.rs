@@ -2,9 +2,8 @@
 
 use crate::archive::{Found, Inquiry};
 use crate::command::{Command, CommandId, Reply};
-use crate::records::LineKey;
 use offst_crypto::{PublicKey, Random, Signer, Verifier};
-use offst_ledger::EvidenceRows;
+use offst_ledger::{AccountId, EvidenceRows};
 use offst_proto::budget::Budgets;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::{Evidence, FriendMessage, Resume};
@@ -120,7 +119,7 @@ pub enum Input {
     /// Statements that belong to it.
     EvidenceStatements(PublicKey, ConnectionId, Vec<Verified<Statement>>),
     /// The rows that [`Output::ReadEvidence`] asked for.
-    EvidenceRows(LineKey, ConnectionId, EvidenceRows),
+    EvidenceRows(AccountId, ConnectionId, EvidenceRows),
     /// Every other message of a friend; those above are ignored here. A hello comes after [`Input::Connected`].
     Message(PublicKey, ConnectionId, Box<FriendMessage>),
     /// What an [`Output::LookUp`] has found.
@@ -143,7 +142,7 @@ pub enum Output {
     Send(PublicKey, ConnectionId, Vec<u8>),
     /// Read the rows of this account that prove where it stands, as they are now, and bring them as [`Input::EvidenceRows`]. Lost
     /// in a crash: the friend asks again when it connects.
-    ReadEvidence(LineKey, ConnectionId),
+    ReadEvidence(AccountId, ConnectionId),
     /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a crash:
     /// whoever wants to know asks again.
     LookUp(PublicKey, ConnectionId, Inquiry),

@@ -24,6 +24,7 @@
 //! | `resolve` | telling a friend how its requests ended |
 //! | `recovery` | after this node has lost a part of its state |
 //! | `relink` | its requests find each other again |
+//! | `journal` | what is only ever added |
 //! | `archive` | what is looked up in the database beside everything else |
 //! | `reset` | accepting a friend's terms |
 //! | `write_off` | releasing what a friend holds for too long, at the owner's risk |
@@ -43,6 +44,7 @@ mod evidence;
 mod friends;
 mod guard;
 mod io;
+mod journal;
 mod machine;
 mod mediator;
 mod obligations;
@@ -70,9 +72,12 @@ pub use archive::{Archive, Found, Inquiry};
 pub use budget::{Spending, Spendings, budget_reports};
 pub use command::{Command, CommandId, Reply};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
-pub use machine::{Batch, Change, Commit, Effects, Funder, FunderImage};
+pub use journal::{ForwardedPayment, JournalKey, PEER_BACKUPS, ReceivedPayment};
+pub use machine::{Batch, Effects, Funder};
+pub use offst_ledger::{AccountId, RequestRef};
 pub use records::{
-    Arrival, Circle, Forward, FriendRecord, HopKey, InvoiceRecord, LineKey, Part, Payment, Progress, Promise, Standing,
+    Arrival, Circle, Forward, FriendRecord, IndexServer, InvoiceRecord, Part, Payment, Progress, Promise, Relay,
+    Replacement, Settings, Standing, Tombstone,
 };
 pub use recovery::{RecoveryRecord, lost_friend};
 pub use write_off::WriteOff;

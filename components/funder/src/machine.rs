@@ -4,30 +4,32 @@
 //! outputs. The outputs are private inside [`Effects`], and a commit that fails gives back neither them nor the machine: nobody
 //! can hold a state that is ahead of the disk.
 
-use crate::budget::{Spending, Spendings};
+use crate::budget::Spendings;
 use crate::command::{CommandId, Reply};
 use crate::io::{Environment, Input, Moment, Output};
+use crate::journal::{ForwardedPayment, JournalKey, PEER_BACKUPS};
 use crate::peer_backup::Backups;
 use crate::quote::Question;
 use crate::records::{
-    Arrival, Forward, Friend, FriendRecord, HopKey, InvoiceRecord, LineKey, Origin, Payment, Progress,
+    Arrival, Forward, Friend, IndexServer, InvoiceRecord, Origin, Payment, Relay, Replacement, Settings, Tombstone,
 };
-use crate::recovery::{Recovery, RecoveryRecord};
+use crate::recovery::Recovery;
 use crate::refusals::Refusals;
 use crate::seller::{Group, GroupKey};
 use crate::silences::Silences;
 use crate::timers::{Timer, Timers};
 use crate::write_off::WriteOff;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{Account, AccountChange, AccountImage, Epoch, SignOutcome};
+use offst_ledger::{
+    ACCOUNT_KINDS, Account, AccountId, AccountImage, AccountKey, Epoch, RequestRef, SignOutcome, stored_accounts,
+};
 use offst_proto::budget::Budgets;
 use offst_proto::friend::statement_frame;
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::invoice::EXPIRES_MS_MAX;
-use offst_proto::key_replacement::KeyReplacement;
-use offst_proto::report::{Event, ForwardReport, InvoiceStatus, ReceivedReport};
-use offst_proto::ticket::ServerTicket;
-use offst_proto::{Currency, InvoiceId, PaymentId, Verified};
+use offst_proto::report::{Event, ForwardReport};
+use offst_proto::{InvoiceId, PaymentId};
+use offst_rows::{Commit, Row, RowChange, RowError, RowKey, Rows, Table};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many invoices that ended are remembered.
@@ -41,32 +43,32 @@ pub struct Funder(pub(crate) State);
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) local: PublicKey,
-    pub(crate) friends: BTreeMap<PublicKey, Friend>,
+    pub(crate) friends: Table<Friend>,
     /// Names are unique.
     pub(crate) names: BTreeMap<String, PublicKey>,
     /// The last epoch of accounts that were removed.
-    pub(crate) tombstones: BTreeMap<LineKey, u64>,
+    pub(crate) tombstones: Table<Tombstone>,
     /// What we have agreed to when friends lost their keys, by the lost key.
-    pub(crate) replacements: BTreeMap<PublicKey, Verified<KeyReplacement>>,
-    pub(crate) relays: BTreeMap<String, ServerTicket>,
-    pub(crate) index_servers: BTreeMap<String, ServerTicket>,
+    pub(crate) replacements: Table<Replacement>,
+    pub(crate) relays: Table<Relay>,
+    pub(crate) index_servers: Table<IndexServer>,
     /// Requests that we carry on, by their incoming side.
-    pub(crate) forwards: BTreeMap<HopKey, Forward>,
+    pub(crate) forwards: Table<Forward>,
     /// Whose requests our outgoing requests are.
-    pub(crate) origins: BTreeMap<HopKey, Origin>,
+    pub(crate) origins: BTreeMap<RequestRef, Origin>,
     /// Our outgoing requests that were written off: they have no origin any more.
-    pub(crate) written_off: BTreeMap<HopKey, WriteOff>,
+    pub(crate) written_off: Table<WriteOff>,
     /// Requests that end here, by their incoming side.
-    pub(crate) arrivals: BTreeMap<HopKey, Arrival>,
+    pub(crate) arrivals: Table<Arrival>,
     /// The parts of each payment to us.
     pub(crate) groups: BTreeMap<GroupKey, Group>,
     /// Invoices that can be paid.
-    pub(crate) invoices: BTreeMap<InvoiceId, InvoiceRecord>,
+    pub(crate) invoices: Table<InvoiceRecord>,
     /// The last invoices that ended while this process ran, so that late buyers are told why.
     pub(crate) ended_invoices: BTreeMap<InvoiceId, InvoiceRecord>,
     pub(crate) ended_invoices_order: VecDeque<InvoiceId>,
     /// Payments of ours that have not ended, and those that ended in this batch.
-    pub(crate) payments: BTreeMap<PaymentId, Payment>,
+    pub(crate) payments: Table<Payment>,
     /// What the applications may spend. Not stored: the owner's files say it.
     pub(crate) budgets: BTreeMap<PublicKey, Budgets>,
     /// What they have spent of it.
@@ -82,10 +84,9 @@ pub(crate) struct State {
     pub(crate) invoice_waiters: BTreeMap<InvoiceId, Vec<CommandId>>,
     pub(crate) drain_waiters: BTreeMap<PublicKey, Vec<CommandId>>,
     /// Outgoing commits that are not signed yet.
-    pub(crate) unsigned_commits: BTreeSet<HopKey>,
+    pub(crate) unsigned_commits: BTreeSet<RequestRef>,
     pub(crate) timers: Timers,
-    /// Rings of debts are cleared without asking the owner.
-    pub(crate) auto_clear: bool,
+    pub(crate) settings: Table<Settings>,
     /// Questions of the owner's and of our own that the index servers have not answered.
     pub(crate) questions: BTreeMap<PaymentId, Question>,
     /// What others have refused to carry for our payments lately.
@@ -95,124 +96,11 @@ pub(crate) struct State {
     /// Where our payments got no answer.
     pub(crate) silences: Silences,
     /// This node recovers what it has lost.
-    pub(crate) recovery: Option<Recovery>,
+    pub(crate) recovery: Table<Recovery>,
     /// What friends keep for us.
     pub(crate) backups: Backups,
     /// The edges as they were last given out.
-    pub(crate) published: BTreeMap<LineKey, Edge>,
-}
-
-/// All rows of a node's database that a running node needs.
-#[derive(Debug, Default)]
-pub struct FunderImage {
-    /// Friends.
-    pub friends: Vec<(PublicKey, FriendRecord)>,
-    /// Their accounts.
-    pub accounts: Vec<(LineKey, AccountImage)>,
-    /// The last epochs of removed accounts.
-    pub tombstones: Vec<(LineKey, u64)>,
-    /// What the node has agreed to when friends lost their keys.
-    pub replacements: Vec<Verified<KeyReplacement>>,
-    /// Relays by name.
-    pub relays: Vec<(String, ServerTicket)>,
-    /// Index servers by name.
-    pub index_servers: Vec<(String, ServerTicket)>,
-    /// Requests that are carried on.
-    pub forwards: Vec<(HopKey, Forward)>,
-    /// Requests that were written off, by their outgoing side.
-    pub written_off: Vec<(HopKey, WriteOff)>,
-    /// Requests that end here.
-    pub arrivals: Vec<(HopKey, Arrival)>,
-    /// Invoices that can be paid.
-    pub invoices: Vec<InvoiceRecord>,
-    /// Payments that have not ended.
-    pub payments: Vec<Payment>,
-    /// What applications have spent.
-    pub spendings: Spendings,
-    /// Whether rings of debts are cleared without asking the owner.
-    pub auto_clear: bool,
-    /// The node recovers what it has lost.
-    pub recovery: Option<RecoveryRecord>,
-}
-
-/// One row that a transaction has to write. `None` deletes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Change {
-    /// A friend.
-    Friend(PublicKey, Option<FriendRecord>),
-    /// Rows of an account.
-    Account(LineKey, Vec<AccountChange>),
-    /// An account goes with all its rows.
-    DropAccount(LineKey),
-    /// The last epoch of a removed account.
-    Tombstone(LineKey, u64),
-    /// A friend has lost its key. The rows of its accounts, which are dropped in the same transaction, stay as evidence where no
-    /// running node sees them.
-    KeyReplacement(Verified<KeyReplacement>),
-    /// A relay.
-    Relay(String, Option<ServerTicket>),
-    /// An index server.
-    IndexServer(String, Option<ServerTicket>),
-    /// Whether rings of debts are cleared without asking the owner.
-    AutoClear(bool),
-    /// A request that is carried on.
-    Forward(HopKey, Option<Forward>),
-    /// A request that was written off, by its outgoing side.
-    WriteOff(HopKey, Option<WriteOff>),
-    /// A request that ends here.
-    Arrival(HopKey, Option<Arrival>),
-    /// An invoice; it stays for ever.
-    Invoice(InvoiceRecord),
-    /// A payment; it stays for ever.
-    Payment(Payment),
-    /// What an application has spent.
-    Spending(PublicKey, Currency, Spending),
-    /// A payment that was carried on for others, or written off, and collected, and what opened its lock; it stays for ever.
-    Forwarded(ForwardReport, Preimage),
-    /// A part of a payment to us that we collected, and what opened its lock; it stays for ever.
-    Received(ReceivedReport, Preimage),
-    /// The mark that this node recovers what it has lost.
-    Recovery(Option<RecoveryRecord>),
-    /// The sealed peer backup that we keep for a friend.
-    PeerBackup(PublicKey, Option<Vec<u8>>),
-}
-
-/// Writes a batch's changes in one transaction.
-pub trait Commit {
-    /// Why it could not.
-    type Error;
-
-    /// Makes all changes durable, or none.
-    ///
-    /// # Errors
-    /// The disk failed. The process must end: a restart loads what is durable.
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Self::Error>;
-}
-
-/// Keys of the rows that changed in a batch.
-#[derive(Debug, Default)]
-pub(crate) struct Changed {
-    pub(crate) friends: BTreeSet<PublicKey>,
-    pub(crate) dropped_accounts: BTreeSet<LineKey>,
-    /// What happened in this batch to accounts whose rows stay as evidence.
-    pub(crate) last_rows: BTreeMap<LineKey, Vec<AccountChange>>,
-    /// Accounts that never were in this database, and are over all the same.
-    pub(crate) tombstones: BTreeSet<LineKey>,
-    pub(crate) replacements: BTreeSet<PublicKey>,
-    pub(crate) relays: BTreeSet<String>,
-    pub(crate) index_servers: BTreeSet<String>,
-    pub(crate) auto_clear: bool,
-    pub(crate) forwards: BTreeSet<HopKey>,
-    pub(crate) written_off: BTreeSet<HopKey>,
-    pub(crate) arrivals: BTreeSet<HopKey>,
-    pub(crate) invoices: BTreeSet<InvoiceId>,
-    pub(crate) payments: BTreeSet<PaymentId>,
-    pub(crate) spendings: BTreeSet<(PublicKey, Currency)>,
-    pub(crate) forwarded: Vec<(ForwardReport, Preimage)>,
-    pub(crate) received: Vec<(ReceivedReport, Preimage)>,
-    /// Backups that friends gave us to keep; empty: the friend is gone.
-    pub(crate) peer_backups: BTreeMap<PublicKey, Vec<u8>>,
-    pub(crate) recovery: bool,
+    pub(crate) published: BTreeMap<AccountId, Edge>,
 }
 
 /// A machine in the middle of a batch.
@@ -222,18 +110,23 @@ pub struct Batch<'e> {
     pub(crate) now: Moment,
     pub(crate) outputs: Vec<Output>,
     /// Accounts that something happened to.
-    pub(crate) touched: BTreeSet<LineKey>,
+    pub(crate) touched: BTreeSet<AccountId>,
     /// Accounts that fall idle: their last statement acknowledges and carries a checkpoint.
-    pub(crate) idle: BTreeSet<LineKey>,
+    pub(crate) idle: BTreeSet<AccountId>,
     /// Accounts on which something has become overdue, or is looked at again.
-    pub(crate) overdue: BTreeSet<LineKey>,
-    pub(crate) changed: Changed,
+    pub(crate) overdue: BTreeSet<AccountId>,
+    /// Rows of accounts that are gone.
+    pub(crate) account_rows: Vec<RowChange>,
+    /// What is only ever added.
+    pub(crate) journal: Vec<RowChange>,
+    /// Backups that friends gave us to keep; none: the friend is gone.
+    pub(crate) peer_backups: BTreeMap<PublicKey, Option<Vec<u8>>>,
 }
 
 /// A finished batch: what must become durable, and what may be seen afterwards.
 pub struct Effects {
     state: State,
-    changes: Vec<Change>,
+    changes: Vec<RowChange>,
     outputs: Vec<Output>,
 }
 
@@ -242,26 +135,32 @@ impl Funder {
     ///
     /// # Errors
     /// The rows are not what a funder wrote.
-    pub fn restore(local: PublicKey, image: FunderImage) -> Result<Self, offst_proto::encoding::DecodeError> {
-        let mut state = State {
+    pub fn restore(local: PublicKey, mut rows: Rows) -> Result<Self, RowError> {
+        let mut friends: Table<Friend> = rows.take()?;
+        let replacements: Table<Replacement> = rows.take()?;
+        restore_accounts(local, &rows, &mut friends, &replacements)?;
+        for kind in ACCOUNT_KINDS {
+            rows.take_bytes(kind);
+        }
+        let state = State {
             local,
-            friends: BTreeMap::new(),
-            names: BTreeMap::new(),
-            tombstones: image.tombstones.into_iter().collect(),
-            replacements: image.replacements.into_iter().map(|replacement| (replacement.lost, replacement)).collect(),
-            relays: image.relays.into_iter().collect(),
-            index_servers: image.index_servers.into_iter().collect(),
-            forwards: image.forwards.into_iter().collect(),
+            names: friends.iter().map(|(key, friend)| (friend.record.name.clone(), *key)).collect(),
+            friends,
+            tombstones: rows.take()?,
+            replacements,
+            relays: rows.take()?,
+            index_servers: rows.take()?,
+            forwards: rows.take()?,
             origins: BTreeMap::new(),
-            written_off: image.written_off.into_iter().collect(),
-            arrivals: image.arrivals.into_iter().collect(),
+            written_off: rows.take()?,
+            arrivals: rows.take()?,
             groups: BTreeMap::new(),
-            invoices: image.invoices.into_iter().map(|record| (record.invoice.id, record)).collect(),
+            invoices: rows.take()?,
             ended_invoices: BTreeMap::new(),
             ended_invoices_order: VecDeque::new(),
-            payments: image.payments.into_iter().map(|payment| (payment.id, payment)).collect(),
+            payments: rows.take()?,
             budgets: BTreeMap::new(),
-            spendings: image.spendings,
+            spendings: rows.take()?,
             paying: BTreeMap::new(),
             searches: BTreeMap::new(),
             carried: BTreeMap::new(),
@@ -270,28 +169,16 @@ impl Funder {
             drain_waiters: BTreeMap::new(),
             unsigned_commits: BTreeSet::new(),
             timers: Timers::default(),
-            auto_clear: image.auto_clear,
+            settings: rows.take()?,
             questions: BTreeMap::new(),
             refusals: Refusals::default(),
             silences: Silences::default(),
             clearing_refusals: Refusals::default(),
-            recovery: image.recovery.map(Recovery::new),
+            recovery: rows.take()?,
             backups: Backups::default(),
             published: BTreeMap::new(),
         };
-        for (key, record) in image.friends {
-            state.names.insert(record.name.clone(), key);
-            state.friends.insert(key, Friend::new(record));
-        }
-        for (line, image) in image.accounts {
-            let key = offst_ledger::AccountKey { local, remote: line.friend, currency: line.currency.clone() };
-            let account = Account::restore(key, image)?;
-            let friend = state
-                .friends
-                .get_mut(&line.friend)
-                .ok_or(offst_proto::encoding::DecodeError::invalid("an account without a friend"))?;
-            friend.accounts.insert(line.currency, account);
-        }
+        rows.finish()?;
         Ok(Funder(state))
     }
 
@@ -307,7 +194,9 @@ impl Funder {
             touched: BTreeSet::new(),
             idle: BTreeSet::new(),
             overdue: BTreeSet::new(),
-            changed: Changed::default(),
+            account_rows: Vec::new(),
+            journal: Vec::new(),
+            peer_backups: BTreeMap::new(),
         }
     }
 
@@ -322,21 +211,44 @@ impl Funder {
     }
 }
 
+/// The accounts of friends. Those with keys that friends have lost are evidence, and no running node sees them.
+fn restore_accounts(
+    local: PublicKey,
+    rows: &Rows,
+    friends: &mut Table<Friend>,
+    replacements: &Table<Replacement>,
+) -> Result<(), RowError> {
+    for account in stored_accounts(rows)? {
+        if replacements.contains_key(&account.friend) {
+            continue;
+        }
+        let friend = friends.draft(&account.friend).ok_or(RowError::Unfit("there is an account without its friend"))?;
+        let key = AccountKey { local, remote: account.friend, currency: account.currency.clone() };
+        let restored = Account::restore(key, AccountImage::of(&account, rows)?)?;
+        friend.accounts.insert(account.currency, restored);
+    }
+    Ok(())
+}
+
 impl State {
+    /// Whether rings of debts are cleared without asking the owner.
+    pub(crate) fn auto_clear(&self) -> bool {
+        self.settings.get(&()).is_some_and(|settings| settings.auto_clear)
+    }
+
     /// An account, to look at.
-    pub(crate) fn account(&self, line: &LineKey) -> Option<&Account> {
+    pub(crate) fn account(&self, line: &AccountId) -> Option<&Account> {
         self.friends.get(&line.friend)?.accounts.get(&line.currency)
     }
 
     /// An account, to change. Most callers want [`Batch::account`], which marks it as touched.
-    pub(crate) fn account_mut(&mut self, line: &LineKey) -> Option<&mut Account> {
-        self.friends.get_mut(&line.friend)?.accounts.get_mut(&line.currency)
+    pub(crate) fn account_mut(&mut self, line: &AccountId) -> Option<&mut Account> {
+        self.friends.draft(&line.friend)?.accounts.get_mut(&line.currency)
     }
 
     /// An invoice has ended: it is kept only so that late buyers are told why, and only the last ones are.
-    fn remember_ended(&mut self, record: InvoiceRecord) {
-        let id = record.invoice.id;
-        self.invoices.remove(&id);
+    fn remember_ended(&mut self, id: InvoiceId) {
+        let Some(record) = self.invoices.forget(&id) else { return };
         self.ended_invoices.insert(id, record);
         self.ended_invoices_order.push_back(id);
         if self.ended_invoices_order.len() > ENDED_INVOICES_MAX
@@ -347,7 +259,7 @@ impl State {
     }
 
     /// The epoch of an account that new requests may use.
-    pub(crate) fn active(&self, line: &LineKey) -> Option<&Epoch> {
+    pub(crate) fn active(&self, line: &AccountId) -> Option<&Epoch> {
         self.account(line)?.active()
     }
 }
@@ -423,7 +335,7 @@ impl Batch<'_> {
     }
 
     /// The account, marked as touched.
-    pub(crate) fn account(&mut self, line: &LineKey) -> Option<&mut Account> {
+    pub(crate) fn account(&mut self, line: &AccountId) -> Option<&mut Account> {
         let account = self.state.account_mut(line)?;
         self.touched.insert(line.clone());
         Some(account)
@@ -435,7 +347,7 @@ impl Batch<'_> {
         let mut moved = Vec::new();
         let signer = &*environment.signer;
         for line in touched.iter() {
-            let Some(friend) = state.friends.get_mut(&line.friend) else { continue };
+            let Some(friend) = state.friends.draft(&line.friend) else { continue };
             let connection = friend.connection;
             let Some(account) = friend.accounts.get_mut(&line.currency) else { continue };
             if account.repropose(signer)
@@ -459,7 +371,7 @@ impl Batch<'_> {
         for line in moved {
             self.backup_is_due(line);
         }
-        let of_line = |line: &LineKey| self.state.unsigned_commits.range(line.hops());
+        let of_line = |line: &AccountId| self.state.unsigned_commits.range(line.requests());
         let waiting: Vec<_> = self.touched.iter().flat_map(of_line).cloned().collect();
         for key in waiting {
             if self.is_bound(&key) {
@@ -470,12 +382,12 @@ impl Batch<'_> {
     }
 
     /// Whether a signed `Commit` of ours binds us to this outgoing request.
-    pub(crate) fn is_bound(&self, outgoing: &HopKey) -> bool {
-        self.state.account(&outgoing.line).is_some_and(|account| account.is_bound(outgoing.id))
+    pub(crate) fn is_bound(&self, outgoing: &RequestRef) -> bool {
+        self.state.account(&outgoing.account).is_some_and(|account| account.is_bound(outgoing.id))
     }
 
     /// The committed request cannot be given up any more: the patience ends, the overdue time begins.
-    pub(crate) fn commit_was_signed(&mut self, outgoing: &HopKey) {
+    pub(crate) fn commit_was_signed(&mut self, outgoing: &RequestRef) {
         match self.state.origins.get(outgoing) {
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(*from);
@@ -491,7 +403,8 @@ impl Batch<'_> {
     fn publish_touched(&mut self) {
         let mut edges = Vec::new();
         for line in &self.touched {
-            let edge = self.state.friends.get(&line.friend).and_then(|friend| friend.edge(line, self.state.auto_clear));
+            let edge =
+                self.state.friends.get(&line.friend).and_then(|friend| friend.edge(line, self.state.auto_clear()));
             match edge {
                 Some(edge) => {
                     if self.state.published.get(line) != Some(&edge) {
@@ -511,86 +424,52 @@ impl Batch<'_> {
         }
     }
 
-    fn take_changes(&mut self) -> Vec<Change> {
-        let mut changed = std::mem::take(&mut self.changed);
-        let state = &mut self.state;
+    /// A row that is only ever added.
+    pub(crate) fn note<T: Row>(&mut self, key: &T::Key, value: &T) {
+        self.journal.push(RowChange::put(key, value));
+    }
+
+    /// A payment that was carried on, or written off, was collected.
+    pub(crate) fn note_forwarded(&mut self, report: ForwardReport, preimage: Preimage) {
+        let key = JournalKey { id: report.request_id, payer: report.from };
+        self.note(&key, &ForwardedPayment { report, preimage });
+    }
+
+    fn take_changes(&mut self) -> Vec<RowChange> {
         let mut changes = Vec::new();
-        for key in changed.friends {
-            changes.push(Change::Friend(key, state.friends.get(&key).map(|friend| friend.record.clone())));
-        }
-        // Before the accounts that go with it.
-        for lost in changed.replacements {
-            changes.push(Change::KeyReplacement(state.replacements[&lost].clone()));
-        }
-        for line in changed.dropped_accounts {
-            if let Some(rows) = changed.last_rows.remove(&line) {
-                changes.push(Change::Account(line.clone(), rows));
-            }
-            changes.push(Change::DropAccount(line.clone()));
-            if let Some(epoch) = state.tombstones.get(&line) {
-                changes.push(Change::Tombstone(line, *epoch));
-            }
-        }
-        for line in changed.tombstones {
-            let epoch = state.tombstones[&line];
-            changes.push(Change::Tombstone(line, epoch));
-        }
+        let state = &mut self.state;
+        state.friends.take_changes(&mut changes);
+        state.replacements.take_changes(&mut changes);
+        changes.append(&mut self.account_rows);
         for line in &self.touched {
-            let rows = state.account_mut(line).map(Account::take_changes).unwrap_or_default();
-            if !rows.is_empty() {
-                changes.push(Change::Account(line.clone(), rows));
-            }
+            changes.extend(state.account_mut(line).map(Account::take_changes).unwrap_or_default());
         }
-        for name in changed.relays {
-            let ticket = state.relays.get(&name).cloned();
-            changes.push(Change::Relay(name, ticket));
+        state.tombstones.take_changes(&mut changes);
+        state.relays.take_changes(&mut changes);
+        state.index_servers.take_changes(&mut changes);
+        state.settings.take_changes(&mut changes);
+        state.forwards.take_changes(&mut changes);
+        state.written_off.take_changes(&mut changes);
+        state.arrivals.take_changes(&mut changes);
+        let ended = |id: &&InvoiceId| state.invoices.get(*id).is_some_and(Row::has_ended);
+        let ended: Vec<_> = state.invoices.changed().filter(ended).copied().collect();
+        state.invoices.take_changes(&mut changes);
+        ended.into_iter().for_each(|id| state.remember_ended(id));
+        let ended = |id: &&PaymentId| state.payments.get(*id).is_some_and(Row::has_ended);
+        let ended: Vec<_> = state.payments.changed().filter(ended).copied().collect();
+        state.payments.take_changes(&mut changes);
+        for id in ended {
+            state.payments.forget(&id);
+            state.searches.remove(&id);
         }
-        for name in changed.index_servers {
-            let ticket = state.index_servers.get(&name).cloned();
-            changes.push(Change::IndexServer(name, ticket));
-        }
-        if changed.auto_clear {
-            changes.push(Change::AutoClear(state.auto_clear));
-        }
-        for key in changed.forwards {
-            let forward = state.forwards.get(&key).cloned();
-            changes.push(Change::Forward(key, forward));
-        }
-        for key in changed.written_off {
-            let write_off = state.written_off.get(&key).cloned();
-            changes.push(Change::WriteOff(key, write_off));
-        }
-        for key in changed.arrivals {
-            let arrival = state.arrivals.get(&key).cloned();
-            changes.push(Change::Arrival(key, arrival));
-        }
-        for id in changed.invoices {
-            let record = state.invoices.get(&id).expect("an invoice leaves memory here only").clone();
-            if record.status != InvoiceStatus::Open {
-                state.remember_ended(record.clone());
-            }
-            changes.push(Change::Invoice(record));
-        }
-        for id in changed.payments {
-            let payment = state.payments.get(&id).expect("a payment leaves memory here only").clone();
-            if matches!(payment.progress, Progress::Paid | Progress::Failed) {
-                state.payments.remove(&id);
-                state.searches.remove(&id);
-            }
-            changes.push(Change::Payment(payment));
-        }
-        for (app, currency) in changed.spendings {
-            let spending = state.spendings[&(app, currency.clone())];
-            changes.push(Change::Spending(app, currency, spending));
-        }
-        changes.extend(changed.forwarded.into_iter().map(|(report, preimage)| Change::Forwarded(report, preimage)));
-        changes.extend(changed.received.into_iter().map(|(report, preimage)| Change::Received(report, preimage)));
-        if changed.recovery {
-            changes.push(Change::Recovery(state.recovery.as_ref().map(|recovery| recovery.record.clone())));
-        }
-        for (key, sealed) in changed.peer_backups {
-            changes.push(Change::PeerBackup(key, Some(sealed).filter(|sealed| !sealed.is_empty())));
-        }
+        state.spendings.take_changes(&mut changes);
+        changes.append(&mut self.journal);
+        state.recovery.take_changes(&mut changes);
+        let backups = std::mem::take(&mut self.peer_backups).into_iter();
+        changes.extend(backups.map(|(friend, sealed)| {
+            let sealed = sealed.filter(|sealed| !sealed.is_empty());
+            RowChange::bytes(PEER_BACKUPS, friend.to_bytes(), sealed)
+        }));
         changes
     }
 }
@@ -606,9 +485,4 @@ impl Effects {
         }
         Ok((Funder(self.state), self.outputs))
     }
-}
-
-/// A line's currency is part of its key; this keeps call sites short.
-pub(crate) fn line(friend: PublicKey, currency: &Currency) -> LineKey {
-    LineKey { friend, currency: currency.clone() }
 }

@@ -11,10 +11,10 @@
 //! is not committed, and no clock moves money.
 
 use crate::machine::Batch;
-use crate::records::{Forward, HopKey, LineKey, Origin};
+use crate::records::{Forward, Origin};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{Direction, NotAllowed, Stage};
+use offst_ledger::{AccountId, Direction, NotAllowed, RequestRef, Stage};
 use offst_proto::Rate;
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::payment::CancelReason;
@@ -35,8 +35,8 @@ pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
 
 impl Batch<'_> {
     /// A friend asks us to carry a request on, or to receive it.
-    pub(crate) fn requested(&mut self, from: &LineKey, request: Request, refusal: Option<CancelReason>) {
-        let incoming = from.hop(request.id);
+    pub(crate) fn requested(&mut self, from: &AccountId, request: Request, refusal: Option<CancelReason>) {
+        let incoming = from.request(request.id);
         if self.incoming_at(&incoming).is_none_or(|pending| pending.stage != Stage::Requested) {
             // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
             return;
@@ -57,8 +57,8 @@ impl Batch<'_> {
         }
     }
 
-    fn forward(&mut self, incoming: &HopKey, mut request: Request, next: PublicKey) -> Result<(), CancelReason> {
-        let from = &incoming.line;
+    fn forward(&mut self, incoming: &RequestRef, mut request: Request, next: PublicKey) -> Result<(), CancelReason> {
+        let from = &incoming.account;
         if request.amount == 0 || request.route.len() >= HOPS_MAX {
             return Err(CancelReason::Bound);
         }
@@ -73,17 +73,17 @@ impl Batch<'_> {
             .min(self.environment.timing.patience_max_ms);
         let outgoing = incoming.at(next);
         let asked = request.frozen();
-        let is_waived = request.clearing && self.is_waived(from, &outgoing.line, asked);
+        let is_waived = request.clearing && self.is_waived(from, &outgoing.account, asked);
         let rate = if is_waived { Rate { mul: 0, add: 0 } } else { self.rate_of(from) };
         let frozen = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
-        let room = self.line_room(&outgoing.line)?;
+        let room = self.line_room(&outgoing.account)?;
         let lane = Self::lane(incoming, next);
         self.check_share(&lane, frozen, room)?;
         let terms = request.terms(self.state.local, &from.currency).hash();
         request.route.remove(0);
         (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
-        let account = self.account(&outgoing.line).expect("its room was measured");
+        let account = self.account(&outgoing.account).expect("its room was measured");
         account.request(request, terms).map_err(cancel_reason)?;
         self.load_lane(lane, frozen);
         self.state.origins.insert(outgoing, Origin::Forward(from.friend));
@@ -98,13 +98,12 @@ impl Batch<'_> {
             weight: 0,
         };
         self.state.forwards.insert(incoming.clone(), forward);
-        self.changed.forwards.insert(incoming.clone());
         self.wait_for_commit(incoming);
         Ok(())
     }
 
     /// The whole line towards a friend that new requests may use, credits.
-    pub(crate) fn line_room(&self, line: &LineKey) -> Result<u128, CancelReason> {
+    pub(crate) fn line_room(&self, line: &AccountId) -> Result<u128, CancelReason> {
         let friend = self.state.friends.get(&line.friend).ok_or(CancelReason::UnknownFriend)?;
         let account = friend.accounts.get(&line.currency).ok_or(CancelReason::UnknownFriend)?;
         if !friend.is_enabled() {
@@ -113,11 +112,11 @@ impl Batch<'_> {
         if !account.is_resumed() {
             return Err(CancelReason::Offline);
         }
-        account.active().map(|epoch| epoch.send_line()).ok_or(CancelReason::AccountStopped)
+        account.active().map(|epoch| epoch.total_send_capacity()).ok_or(CancelReason::AccountStopped)
     }
 
     /// What could be sent to a friend now, credits; 0 when nothing new may use the line.
-    pub(crate) fn send_room(&self, line: &LineKey) -> u128 {
+    pub(crate) fn send_room(&self, line: &AccountId) -> u128 {
         if self.line_room(line).is_err() {
             return 0;
         }
@@ -125,16 +124,16 @@ impl Batch<'_> {
     }
 
     /// A destination's answer comes up.
-    pub(crate) fn responded(&mut self, outgoing: &HopKey, answer: Answer) {
+    pub(crate) fn responded(&mut self, outgoing: &RequestRef, answer: Answer) {
         match self.state.origins.get(outgoing).cloned() {
             Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
                 let now = self.now.uptime_ms;
-                if let Some(forward) = self.state.forwards.get_mut(&incoming) {
+                if let Some(forward) = self.state.forwards.draft(&incoming) {
                     forward.responded_ms = Some(now);
                 }
-                let account = self.account(&incoming.line).expect("a forward's accounts exist");
+                let account = self.account(&incoming.account).expect("a forward's accounts exist");
                 if account.respond(answer).is_err() {
                     // The account has stopped in this very batch; what is uncommitted on it is given up there.
                     log::debug!("a response for {} came too late", answer.id);
@@ -145,8 +144,8 @@ impl Batch<'_> {
     }
 
     /// The upstream promises to pay.
-    pub(crate) fn committed(&mut self, incoming: &HopKey) {
-        if self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(incoming)) {
+    pub(crate) fn committed(&mut self, incoming: &RequestRef) {
+        if self.state.recovery.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming)) {
             // It continues from an epoch of which a part was lost: see relink.rs.
             return;
         }
@@ -161,7 +160,7 @@ impl Batch<'_> {
             return self.give_up_forward(incoming, CancelReason::Amount);
         }
         let outgoing = incoming.at(forward.to);
-        let account = self.account(&outgoing.line).expect("a forward's accounts exist");
+        let account = self.account(&outgoing.account).expect("a forward's accounts exist");
         match account.commit(incoming.id) {
             Ok(()) => {
                 self.state.unsigned_commits.insert(outgoing);
@@ -173,21 +172,21 @@ impl Batch<'_> {
     }
 
     /// The upstream gave up what it had not committed.
-    pub(crate) fn aborted(&mut self, incoming: &HopKey) {
+    pub(crate) fn aborted(&mut self, incoming: &RequestRef) {
         self.count_hold(incoming);
         self.forget_incoming(incoming);
         self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
     }
 
     /// The downstream took its credits: ours come from upstream for the same preimage.
-    pub(crate) fn collected(&mut self, outgoing: &HopKey, preimage: Preimage) {
+    pub(crate) fn collected(&mut self, outgoing: &RequestRef, preimage: Preimage) {
         self.settle_overdue(outgoing);
         match self.state.origins.remove(outgoing) {
             Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
                 let forward = self.remove_forward(&incoming).expect("its origin names it");
-                let account = self.account(&incoming.line).expect("a forward's accounts exist");
+                let account = self.account(&incoming.account).expect("a forward's accounts exist");
                 if account.collect(incoming.id, preimage).is_err() {
                     // We commit only what the upstream has committed, under the same lock; but an owner may have accepted
                     // a friend's terms that say otherwise.
@@ -201,16 +200,16 @@ impl Batch<'_> {
                     request_id: incoming.id,
                     from: Some(from),
                     to: forward.to,
-                    currency: incoming.line.currency.clone(),
+                    currency: incoming.account.currency.clone(),
                     amount: forward.amount,
                     fee: forward.fee,
                     time_ms: self.now.unix_ms,
                 };
-                self.changed.forwarded.push((report, preimage));
+                self.note_forwarded(report, preimage);
             }
             None if self.write_off_collected(outgoing, preimage) => {}
             // It was not tied together yet: whoever has committed it under this lock pays.
-            None if self.was_collected(outgoing.line.friend, outgoing.id, preimage) => {}
+            None if self.was_collected(outgoing.account.friend, outgoing.id, preimage) => {}
             None => log::warn!(
                 "a friend collected {}, which has ended here already: it was paid, or the account was opened anew without it and \
                  these credits are lost",
@@ -220,7 +219,7 @@ impl Batch<'_> {
     }
 
     /// The downstream released its credits: so do we.
-    pub(crate) fn cancelled(&mut self, outgoing: &HopKey, reason: CancelReason, hop: PublicKey) {
+    pub(crate) fn cancelled(&mut self, outgoing: &RequestRef, reason: CancelReason, hop: PublicKey) {
         self.settle_overdue(outgoing);
         self.state.unsigned_commits.remove(outgoing);
         match self.state.origins.get(outgoing).cloned() {
@@ -241,21 +240,21 @@ impl Batch<'_> {
     }
 
     /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
-    pub(crate) fn wait_for_commit(&mut self, incoming: &HopKey) {
+    pub(crate) fn wait_for_commit(&mut self, incoming: &RequestRef) {
         let Some(forward) = self.state.forwards.get(incoming) else { return };
         let look_ms = self.now.uptime_ms.saturating_add(self.environment.timing.hold_ms);
         let deadline = look_ms.min(forward.arrived_ms + forward.patience_ms);
         self.state.timers.set(Timer::Forward(incoming.clone()), deadline);
     }
 
-    pub(crate) fn forward_timed_out(&mut self, incoming: &HopKey) {
+    pub(crate) fn forward_timed_out(&mut self, incoming: &RequestRef) {
         let Some(forward) = self.state.forwards.get(incoming) else { return };
         if self.now.uptime_ms < forward.arrived_ms + forward.patience_ms {
             self.count_hold(incoming);
             return self.wait_for_commit(incoming);
         }
         let outgoing = incoming.at(forward.to);
-        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.line, &outgoing.line]) {
+        if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.account, &outgoing.account]) {
             return;
         }
         self.count_hold(incoming);
@@ -263,7 +262,7 @@ impl Batch<'_> {
     }
 
     /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
-    pub(crate) fn is_collectable(&self, incoming: &HopKey) -> bool {
+    pub(crate) fn is_collectable(&self, incoming: &RequestRef) -> bool {
         if self.state.arrivals.contains_key(incoming) {
             return self.pending_arrival(incoming).is_some();
         }
@@ -271,13 +270,13 @@ impl Batch<'_> {
     }
 
     /// Ends a request that no signed `Commit` binds, on both sides.
-    pub(crate) fn give_up_forward(&mut self, incoming: &HopKey, reason: CancelReason) {
+    pub(crate) fn give_up_forward(&mut self, incoming: &RequestRef, reason: CancelReason) {
         self.forget_incoming(incoming);
         self.cancel_incoming(incoming, reason, self.state.local);
     }
 
     /// The incoming side is over or will never be paid: the outgoing side is aborted if it still can be.
-    pub(crate) fn forget_incoming(&mut self, incoming: &HopKey) {
+    pub(crate) fn forget_incoming(&mut self, incoming: &RequestRef) {
         self.remove_arrival(incoming);
         let Some(forward) = self.remove_forward(incoming) else { return };
         let outgoing = incoming.at(forward.to);
@@ -286,23 +285,22 @@ impl Batch<'_> {
     }
 
     /// Ends one of our outgoing requests that no signed `Commit` binds, and tells whoever it came from.
-    pub(crate) fn give_up_outgoing(&mut self, outgoing: &HopKey, reason: CancelReason) {
+    pub(crate) fn give_up_outgoing(&mut self, outgoing: &RequestRef, reason: CancelReason) {
         self.abort_outgoing(outgoing);
         let local = self.state.local;
         self.cancelled(outgoing, reason, local);
     }
 
-    pub(crate) fn abort_outgoing(&mut self, outgoing: &HopKey) {
-        if let Some(account) = self.account(&outgoing.line) {
+    pub(crate) fn abort_outgoing(&mut self, outgoing: &RequestRef) {
+        if let Some(account) = self.account(&outgoing.account) {
             // What the friend has ended already, or what binds us, stays as it is.
             let outcome = account.abort(outgoing.id);
             log::trace!("abort of {} towards the seller: {outcome:?}", outgoing.id);
         }
     }
 
-    pub(crate) fn remove_forward(&mut self, incoming: &HopKey) -> Option<Forward> {
+    pub(crate) fn remove_forward(&mut self, incoming: &RequestRef) -> Option<Forward> {
         let forward = self.state.forwards.remove(incoming)?;
-        self.changed.forwards.insert(incoming.clone());
         self.state.timers.clear(&Timer::Forward(incoming.clone()));
         self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
         self.state.origins.remove(&incoming.at(forward.to));
@@ -311,11 +309,11 @@ impl Batch<'_> {
 
     /// A committed request has waited too long: the owner is told. What is held takes its amount and its place, and closes nothing
     /// else: who holds it behind the friend was chosen by whoever has sent it.
-    pub(crate) fn became_overdue(&mut self, outgoing: &HopKey) {
-        let Some(friend) = self.state.friends.get(&outgoing.line.friend) else { return };
+    pub(crate) fn became_overdue(&mut self, outgoing: &RequestRef) {
+        let Some(friend) = self.state.friends.get(&outgoing.account.friend) else { return };
         let pending = friend
             .accounts
-            .get(&outgoing.line.currency)
+            .get(&outgoing.account.currency)
             .and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
         let Some(amount) = pending.map(|pending| pending.amount) else {
             // It waits for the first epoch with a friend's new key.
@@ -325,10 +323,10 @@ impl Batch<'_> {
             }
             return;
         };
-        let friend = self.state.friends.get_mut(&outgoing.line.friend).expect("looked above");
-        let is_new = friend.overdue.insert((outgoing.line.currency.clone(), outgoing.id));
+        let friend = self.state.friends.draft(&outgoing.account.friend).expect("looked above");
+        let is_new = friend.overdue.insert((outgoing.account.currency.clone(), outgoing.id));
         let name = friend.record.name.clone();
-        self.overdue.insert(outgoing.line.clone());
+        self.overdue.insert(outgoing.account.clone());
         if !is_new {
             return;
         }
@@ -336,10 +334,10 @@ impl Batch<'_> {
         self.event(Event::Overdue { name, request_id: outgoing.id, amount });
     }
 
-    pub(crate) fn settle_overdue(&mut self, outgoing: &HopKey) {
+    pub(crate) fn settle_overdue(&mut self, outgoing: &RequestRef) {
         self.state.timers.clear(&Timer::Overdue(outgoing.clone()));
-        if let Some(friend) = self.state.friends.get_mut(&outgoing.line.friend) {
-            friend.overdue.remove(&(outgoing.line.currency.clone(), outgoing.id));
+        if let Some(friend) = self.state.friends.draft(&outgoing.account.friend) {
+            friend.overdue.remove(&(outgoing.account.currency.clone(), outgoing.id));
         }
     }
 }

@@ -12,9 +12,9 @@
 //! | terms of an account of which we do not know how it stood | [`Batch::unpaid`]: which promises does nobody pay for yet? |
 
 use crate::machine::Batch;
-use crate::records::{Forward, HopKey, LineKey};
+use crate::records::Forward;
 use offst_crypto::{HashLock, PublicKey};
-use offst_ledger::{Account, Direction, Pending, Stage, Status, StopReason};
+use offst_ledger::{Account, AccountId, Direction, Pending, RequestRef, Stage, Status, StopReason};
 use offst_proto::Rate;
 use offst_proto::opening::Continuing;
 
@@ -32,7 +32,7 @@ pub(crate) enum Onward {
 impl Batch<'_> {
     /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
     /// would pay is paid to us.
-    pub(crate) fn is_covered(&self, incoming: &HopKey, forward: &Forward) -> bool {
+    pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
         let (Some(from), Some(to)) = (self.incoming_at(incoming), self.outgoing_at(&incoming.at(forward.to))) else {
             return false;
         };
@@ -41,10 +41,10 @@ impl Batch<'_> {
     }
 
     /// Who may collect from us what came from a friend.
-    pub(crate) fn onward(&self, incoming: &HopKey) -> Onward {
-        let is_inherited = self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(incoming));
+    pub(crate) fn onward(&self, incoming: &RequestRef) -> Onward {
+        let is_inherited = self.state.recovery.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming));
         match self.state.forwards.get(incoming) {
-            Some(forward) if self.is_distrusted(&incoming.at(forward.to).line) => Onward::Unknown,
+            Some(forward) if self.is_distrusted(&incoming.at(forward.to).account) => Onward::Unknown,
             Some(forward) if self.is_bound(&incoming.at(forward.to)) => Onward::Promised,
             Some(_) | None if is_inherited => Onward::Unknown,
             Some(_) | None => Onward::Nobody,
@@ -53,18 +53,18 @@ impl Batch<'_> {
 
     /// Whether terms may let a friend collect `claim` from us: we have committed just that. Of an account of which we have lost how
     /// it stood, also what another friend is ready to pay us for.
-    pub(crate) fn pays_for(&self, line: &LineKey, account: &Account, claim: &Continuing) -> bool {
+    pub(crate) fn pays_for(&self, line: &AccountId, account: &Account, claim: &Continuing) -> bool {
         let is_promised = account
             .outgoing(claim.id)
             .is_some_and(|pending| pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock));
-        is_promised || account.is_in_doubt() && self.is_paid_by_another(line, claim)
+        is_promised || account.is_suspect() && self.is_paid_by_another(line, claim)
     }
 
     /// Whether another friend has committed to us what this one would collect, and nobody else can.
-    fn is_paid_by_another(&self, line: &LineKey, claim: &Continuing) -> bool {
-        let Some(recovery) = &self.state.recovery else { return false };
+    fn is_paid_by_another(&self, line: &AccountId, claim: &Continuing) -> bool {
+        let Some(recovery) = self.state.recovery.get(&()) else { return false };
         recovery.inherited.iter().any(|incoming| {
-            let is_other = incoming.line.friend != line.friend && incoming.line.currency == line.currency;
+            let is_other = incoming.account.friend != line.friend && incoming.account.currency == line.currency;
             is_other
                 && incoming.id == claim.id
                 && !self.state.forwards.contains_key(incoming)
@@ -76,7 +76,7 @@ impl Batch<'_> {
 
     /// What other friends than that of `line` may collect from us in its currency, and nobody is known to pay us for. Only while
     /// this node recovers: otherwise everything has its origin, or was written off.
-    pub(crate) fn unpaid(&self, line: &LineKey) -> Vec<(HopKey, Pending)> {
+    pub(crate) fn unpaid(&self, line: &AccountId) -> Vec<(RequestRef, Pending)> {
         if !self.is_recovering() {
             return Vec::new();
         }
@@ -85,20 +85,20 @@ impl Batch<'_> {
         let pendings = accounts.flat_map(|(key, account)| {
             let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
             let ours = pendings.filter(|(direction, id, _)| *direction == Direction::Outgoing && account.is_bound(*id));
-            ours.map(|(_, id, pending)| (LineKey { friend: *key, currency: line.currency.clone() }.hop(id), *pending))
+            ours.map(|(_, id, pending)| (AccountId::new(*key, &line.currency).request(id), *pending))
         });
         pendings.filter(|(outgoing, _)| self.is_unpaid(outgoing)).collect()
     }
 
     /// Whether nobody is known to pay for a request of ours: neither a friend, nor we ourselves, nor the owner who has written it
     /// off.
-    pub(crate) fn is_unpaid(&self, outgoing: &HopKey) -> bool {
+    pub(crate) fn is_unpaid(&self, outgoing: &RequestRef) -> bool {
         !self.state.origins.contains_key(outgoing) && !self.state.written_off.contains_key(outgoing)
     }
 
     /// A friend whose account in this currency has still to be shown by its node, besides that of `line`: what we owe it is not
     /// known. Accounts that wait for people are left out, since people decide about `line` too.
-    pub(crate) fn awaited_beside(&self, line: &LineKey) -> Option<&str> {
+    pub(crate) fn awaited_beside(&self, line: &AccountId) -> Option<&str> {
         let is_for_people = |account: &Account| {
             use StopReason::{BothStatesLost, FriendWithholds};
             matches!(account.status(), Status::Inconsistent { reason: Some(BothStatesLost | FriendWithholds), .. })
@@ -107,7 +107,7 @@ impl Batch<'_> {
             let key = account.key();
             key.currency == line.currency
                 && key.remote != line.friend
-                && account.is_in_doubt()
+                && account.is_suspect()
                 && !is_for_people(account)
         });
         awaited.next().map(|(friend, _)| friend.record.name.as_str())
@@ -117,17 +117,17 @@ impl Batch<'_> {
     /// made several such halves, and would gain if a large debt of ours was tied to what a small one of a friend's pays for. So
     /// all are weighed against each other, the largest first, when all accounts are back; before that only two halves are tied
     /// that have no rivals and between which lies just our fee.
-    pub(crate) fn other_half(&self, incoming: &HopKey, lock: HashLock) -> Option<PublicKey> {
+    pub(crate) fn other_half(&self, incoming: &RequestRef, lock: HashLock) -> Option<PublicKey> {
         let untied = self.untied(incoming, lock);
         let mut unpaid: Vec<_> = self.halves_without_payer(incoming, lock);
         if !self.all_accounts_are_back() {
             let [(amount, _)] = untied[..] else { return None };
             let [(onward, to)] = unpaid[..] else { return None };
-            let is_our_fee = self.rate_of(&incoming.line).forwarded(amount) == Some(onward);
-            return (is_our_fee && to != incoming.line.friend).then_some(to);
+            let is_our_fee = self.rate_of(&incoming.account).forwarded(amount) == Some(onward);
+            return (is_our_fee && to != incoming.account.friend).then_some(to);
         }
         for (amount, other) in untied {
-            let fits = |(onward, to): &(u128, PublicKey)| *onward <= amount && *to != other.line.friend;
+            let fits = |(onward, to): &(u128, PublicKey)| *onward <= amount && *to != other.account.friend;
             let place = unpaid.iter().position(fits);
             let half = place.map(|place| unpaid.remove(place).1);
             if other == *incoming {
@@ -138,11 +138,11 @@ impl Batch<'_> {
     }
 
     /// Friends' committed requests with this id and lock that nobody is known to collect from us: the largest first.
-    fn untied(&self, incoming: &HopKey, lock: HashLock) -> Vec<(u128, HopKey)> {
-        let Some(recovery) = &self.state.recovery else { return Vec::new() };
+    fn untied(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, RequestRef)> {
+        let Some(recovery) = self.state.recovery.get(&()) else { return Vec::new() };
         let same = recovery.inherited.iter().filter(|other| {
-            (other.id, &other.line.currency) == (incoming.id, &incoming.line.currency)
-                && !self.is_distrusted(&other.line)
+            (other.id, &other.account.currency) == (incoming.id, &incoming.account.currency)
+                && !self.is_distrusted(&other.account)
                 && !self.state.forwards.contains_key(*other)
         });
         let committed = same.filter_map(|other| {
@@ -155,13 +155,13 @@ impl Batch<'_> {
     }
 
     /// What friends may collect from us with this id and lock, and nobody is known to pay for: the largest first.
-    fn halves_without_payer(&self, incoming: &HopKey, lock: HashLock) -> Vec<(u128, PublicKey)> {
+    fn halves_without_payer(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, PublicKey)> {
         let outgoing = self.state.friends.keys().map(|key| incoming.at(*key));
-        let known = outgoing.filter(|outgoing| !self.is_distrusted(&outgoing.line) && self.is_unpaid(outgoing));
+        let known = outgoing.filter(|outgoing| !self.is_distrusted(&outgoing.account) && self.is_unpaid(outgoing));
         let committed = known.filter_map(|outgoing| {
             let pending = self.outgoing_at(&outgoing)?;
             let is_same = pending.stage == Stage::Committed(lock);
-            is_same.then_some((pending.amount, outgoing.line.friend))
+            is_same.then_some((pending.amount, outgoing.account.friend))
         });
         let mut halves: Vec<_> = committed.collect();
         halves.sort_by(|one, other| other.cmp(one));
@@ -169,7 +169,7 @@ impl Batch<'_> {
     }
 
     /// What is taken for carrying on what comes over this account.
-    pub(crate) fn rate_of(&self, line: &LineKey) -> Rate {
+    pub(crate) fn rate_of(&self, line: &AccountId) -> Rate {
         let friend = self.state.friends.get(&line.friend);
         friend.and_then(|friend| friend.record.rates.get(&line.currency)).copied().unwrap_or_default()
     }

@@ -9,11 +9,10 @@
 
 use crate::archive::Inquiry;
 use crate::io::{ConnectionId, Output};
-use crate::machine::{Batch, line};
-use crate::records::LineKey;
+use crate::machine::Batch;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
-use offst_ledger::Account;
+use offst_ledger::{Account, AccountId};
 use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 use offst_proto::resolve::{backup_frame, recall_frame};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,9 +26,9 @@ const WITNESSES: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Backups {
     /// Accounts that have changed since the last backup.
-    changed: BTreeSet<LineKey>,
+    changed: BTreeSet<AccountId>,
     /// In which backup an account was last new: the newest go first when not all fit.
-    newness: BTreeMap<LineKey, u64>,
+    newness: BTreeMap<AccountId, u64>,
     count: u64,
     /// When the last one was sent, uptime ms.
     sent_ms: Option<u64>,
@@ -69,7 +68,7 @@ pub(crate) fn position(account: &Account) -> Option<AccountHead> {
 
 impl Batch<'_> {
     /// An account has moved: a backup is due, but not more often than once a minute.
-    pub(crate) fn backup_is_due(&mut self, line: LineKey) {
+    pub(crate) fn backup_is_due(&mut self, line: AccountId) {
         self.state.backups.changed.insert(line);
         self.resend_backup();
     }
@@ -135,7 +134,7 @@ impl Batch<'_> {
         let mut heads: Vec<(u64, AccountHead)> = Vec::new();
         for (key, friend) in friends {
             for (currency, account) in &friend.accounts {
-                let newness = backups.newness.get(&line(*key, currency)).copied().unwrap_or(0);
+                let newness = backups.newness.get(&AccountId::new(*key, currency)).copied().unwrap_or(0);
                 heads.extend(head(account).map(|head| (newness, head)));
             }
         }
@@ -147,9 +146,9 @@ impl Batch<'_> {
     /// A friend gives us its backup to keep.
     pub(crate) fn keep_backup(&mut self, key: PublicKey, sealed: Vec<u8>) {
         let now = self.now.uptime_ms;
-        let friend = self.state.friends.get_mut(&key).expect("only friends are heard");
+        let friend = self.state.friends.draft(&key).expect("only friends are heard");
         if friend.allowance.take(now) {
-            self.changed.peer_backups.insert(key, sealed);
+            self.peer_backups.insert(key, Some(sealed));
         }
     }
 
@@ -161,7 +160,7 @@ impl Batch<'_> {
     /// After a start the first friends are asked for what they keep; after a loss, all.
     pub(crate) fn recall_backup(&mut self, key: PublicKey, connection: ConnectionId) {
         let is_recovering = self.is_recovering();
-        let friend = self.state.friends.get_mut(&key).expect("it has just connected");
+        let friend = self.state.friends.draft(&key).expect("it has just connected");
         let backups = &mut self.state.backups;
         let is_witness = !friend.was_recalled && backups.witnesses < WITNESSES;
         if !is_recovering && !is_witness {
@@ -176,7 +175,7 @@ impl Batch<'_> {
     /// A friend gives back what it has kept for us. Only once for each question: an old backup proves nothing more by being shown
     /// again, and weighing it is work.
     pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
-        let friend = self.state.friends.get_mut(&key).expect("only friends are heard");
+        let friend = self.state.friends.draft(&key).expect("only friends are heard");
         if !std::mem::take(&mut friend.owes_backup) {
             return;
         }

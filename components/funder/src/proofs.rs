@@ -7,10 +7,9 @@
 //! epoch, and nobody waits for it any more.
 
 use crate::io::{ConnectionId, Output};
-use crate::machine::{Batch, line};
-use crate::records::LineKey;
+use crate::machine::Batch;
 use offst_crypto::PublicKey;
-use offst_ledger::{Stage, Status};
+use offst_ledger::{AccountId, Stage, Status};
 use offst_proto::RequestId;
 use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::opening::Continuing;
@@ -19,7 +18,7 @@ use offst_proto::resolve::{End, resolve_frame};
 impl Batch<'_> {
     /// Asks how the payments ended that the friend's terms leave out. `after`: only those with larger ids, when a part of them was
     /// answered.
-    pub(crate) fn ask_for_proofs(&mut self, line: &LineKey, after: Option<RequestId>) {
+    pub(crate) fn ask_for_proofs(&mut self, line: &AccountId, after: Option<RequestId>) {
         // Who recovers asks in its own way.
         if self.is_recovering() {
             return;
@@ -46,8 +45,8 @@ impl Batch<'_> {
 
     /// Whether somebody waits to hear how this request of ours has ended: the friend that it came from, a payment of our own, or
     /// the owner who has written it off. While this node recovers, the friend that it came from may not be known yet.
-    pub(crate) fn waits_for_proof(&self, line: &LineKey, id: RequestId) -> bool {
-        self.is_recovering() || !self.is_unpaid(&line.hop(id))
+    pub(crate) fn waits_for_proof(&self, line: &AccountId, id: RequestId) -> bool {
+        self.is_recovering() || !self.is_unpaid(&line.request(id))
     }
 
     /// A friend says how requests ended. What it has collected on an account that stopped is paid.
@@ -57,13 +56,13 @@ impl Batch<'_> {
         }
         let Some(friend) = self.state.friends.get(&key) else { return };
         let stopped = friend.accounts.iter().filter(|(_, account)| account.active().is_none());
-        let lines: Vec<_> = stopped.map(|(currency, _)| line(key, currency)).collect();
+        let lines: Vec<_> = stopped.map(|(currency, _)| AccountId::new(key, currency)).collect();
         for line in &lines {
             for (id, end) in ends {
                 let End::Collected(preimage) = end else { continue };
-                let promised = self.outgoing_at(&line.hop(*id)).map(|pending| pending.stage);
+                let promised = self.outgoing_at(&line.request(*id)).map(|pending| pending.stage);
                 if promised == Some(Stage::Committed(preimage.lock())) && self.waits_for_proof(line, *id) {
-                    self.collected(&line.hop(*id), *preimage);
+                    self.collected(&line.request(*id), *preimage);
                 }
             }
         }

@@ -4,8 +4,9 @@ use crate::buyer::Avoids;
 use crate::clearing::Ring;
 use crate::command::{CommandId, Reply};
 use crate::io::Output;
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::records::{Circle, Payment};
+use offst_ledger::AccountId;
 use offst_proto::PaymentId;
 use offst_proto::index::Query;
 use offst_proto::limits::PARTS_MAX;
@@ -114,7 +115,7 @@ impl Batch<'_> {
             let sum: &mut u128 = leaving.entry(part.route[0]).or_default();
             *sum = sum.saturating_add(part.total());
         }
-        leaving.into_iter().all(|(friend, sum)| sum <= self.send_room(&line(friend, &payment.currency)))
+        leaving.into_iter().all(|(friend, sum)| sum <= self.send_room(&AccountId::new(friend, &payment.currency)))
     }
 }
 

@@ -2,53 +2,17 @@
 
 use crate::archive::Allowance;
 use offst_crypto::{HashLock, Nonce, Preimage, PublicKey, Secret, Signature};
-use offst_ledger::Account;
+use offst_ledger::{Account, AccountId, RequestRef};
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::invoice::Invoice;
-use offst_proto::limits::{HOPS_MAX, NAME_BYTES_MAX, PARTS_MAX, RELAYS_MAX};
+use offst_proto::key_replacement::KeyReplacement;
+use offst_proto::limits::{CURRENCIES_MAX, HOPS_MAX, NAME_BYTES_MAX, PARTS_MAX, RELAYS_MAX};
 use offst_proto::receipt::{Receipt, ReceiptPart};
 use offst_proto::report::{InvoiceStatus, PaymentKind, PaymentStatus};
 use offst_proto::ticket::{Address, ServerTicket, decode_optional_address, encode_optional_address};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Signable, Unverified, Verified};
+use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
-
-/// Names an account from our side.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LineKey {
-    /// The friend.
-    pub friend: PublicKey,
-    /// The currency.
-    pub currency: Currency,
-}
-
-/// Names a request on one account.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HopKey {
-    /// The account.
-    pub line: LineKey,
-    /// The request.
-    pub id: RequestId,
-}
-
-impl LineKey {
-    /// A request on this account.
-    pub fn hop(&self, id: RequestId) -> HopKey {
-        HopKey { line: self.clone(), id }
-    }
-
-    /// All requests on this account that a map may hold.
-    pub(crate) fn hops(&self) -> RangeInclusive<HopKey> {
-        self.hop(RequestId::from_bytes([0; 16]))..=self.hop(RequestId::from_bytes([0xff; 16]))
-    }
-}
-
-impl HopKey {
-    /// The same request on the account with another friend: on its way it keeps its id and its currency.
-    pub fn at(&self, friend: PublicKey) -> HopKey {
-        HopKey { line: LineKey { friend, currency: self.line.currency.clone() }, id: self.id }
-    }
-}
 
 /// What the owner has told us of a friend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +100,39 @@ pub struct Arrival {
     pub total: u128,
     /// How long we wait for all parts to be committed, ms.
     pub patience_ms: u64,
+}
+
+/// The last epoch of an account that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Nothing is signed in this epoch or one before it again.
+    pub epoch: u64,
+}
+
+/// What we have agreed to when a friend lost its key. The rows of its accounts with the lost key stay as evidence, where no
+/// running node sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement(pub Verified<KeyReplacement>);
+
+/// A relay of ours, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay(pub ServerTicket);
+
+/// An index server of ours, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexServer(pub ServerTicket);
+
+/// A server that the owner has named.
+pub(crate) trait ServerRow {
+    fn of(ticket: ServerTicket) -> Self;
+    fn ticket(&self) -> &ServerTicket;
+}
+
+/// What the owner has set for the whole node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// Rings of debts are cleared without asking the owner.
+    pub auto_clear: bool,
 }
 
 /// Whose request one of our outgoing requests is.
@@ -249,11 +246,6 @@ impl Payment {
         }
     }
 
-    /// Whether it is in the database: attempts to clear a ring are not before they are committed.
-    pub(crate) fn is_stored(&self) -> bool {
-        self.circle != Some(Circle::Clearing) || self.progress != Progress::Searching
-    }
-
     /// How far it has come, for people.
     pub fn status(&self) -> PaymentStatus {
         match self.progress {
@@ -300,71 +292,187 @@ impl Payment {
     }
 }
 
-impl Canonical for FriendRecord {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.text(&self.name);
-        encoder.list(&self.relays);
-        encode_optional_address(encoder, self.address.as_ref());
-        encoder.u8(match self.standing {
-            Standing::Enabled => 0,
-            Standing::Disabling => 1,
-            Standing::Removing { forgives: false } => 2,
-            Standing::Disabled => 3,
-            Standing::Removing { forgives: true } => 4,
+impl Row for FriendRecord {
+    const KIND: Kind = Kind::state(16, "friends");
+    type Key = PublicKey;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.text(&self.name));
+        fields.with(4, |encoder| encoder.list(&self.relays));
+        fields.with(6, |encoder| encode_optional_address(encoder, self.address.as_ref()));
+        fields.with(8, |encoder| {
+            encoder.u8(match self.standing {
+                Standing::Enabled => 0,
+                Standing::Disabling => 1,
+                Standing::Removing { forgives: false } => 2,
+                Standing::Disabled => 3,
+                Standing::Removing { forgives: true } => 4,
+            });
         });
-        encoder.count(self.rates.len());
-        for (currency, rate) in &self.rates {
-            encoder.value(currency);
-            encoder.value(rate);
-        }
-        // Left out where there is none: as it was written by earlier versions.
-        if !self.auto_write_offs.is_empty() {
+        fields.with(10, |encoder| {
+            encoder.count(self.rates.len());
+            for (currency, rate) in &self.rates {
+                encoder.value(currency);
+                encoder.value(rate);
+            }
+        });
+        fields.with(12, |encoder| {
             encoder.count(self.auto_write_offs.len());
             for (currency, up_to) in &self.auto_write_offs {
                 encoder.value(currency);
                 encoder.u128(*up_to);
             }
-        }
+        });
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let name = decoder.text(NAME_BYTES_MAX, "a name")?;
-        let relays = decoder.list(RELAYS_MAX, "a list of relays")?;
-        let address = decode_optional_address(decoder)?;
-        let standing = match decoder.u8()? {
-            0 => Standing::Enabled,
-            1 => Standing::Disabling,
-            2 => Standing::Removing { forgives: false },
-            3 => Standing::Disabled,
-            4 => Standing::Removing { forgives: true },
-            _ => return Err(DecodeError::invalid("a friend's standing")),
-        };
-        let count = decoder.count(offst_proto::limits::CURRENCIES_MAX, "rates")?;
-        let rates = (0..count).map(|_| Ok((decoder.value()?, decoder.value()?))).collect::<Result<_, DecodeError>>()?;
-        let mut auto_write_offs = BTreeMap::new();
-        if !decoder.is_at_end() {
-            for _ in 0..decoder.count(offst_proto::limits::CURRENCIES_MAX, "settings of an account")? {
-                auto_write_offs.insert(decoder.value()?, decoder.amount()?);
-            }
-        }
-        Ok(FriendRecord { name, relays, address, standing, rates, auto_write_offs })
+    fn read(_: &PublicKey, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(FriendRecord {
+            name: fields.with(2, |decoder| decoder.text(NAME_BYTES_MAX, "a name"))?,
+            relays: fields.with(4, |decoder| decoder.list(RELAYS_MAX, "a list of relays"))?,
+            address: fields.with(6, decode_optional_address)?,
+            standing: fields.with(8, |decoder| {
+                Ok(match decoder.u8()? {
+                    0 => Standing::Enabled,
+                    1 => Standing::Disabling,
+                    2 => Standing::Removing { forgives: false },
+                    3 => Standing::Disabled,
+                    4 => Standing::Removing { forgives: true },
+                    _ => return Err(DecodeError::invalid("a friend's standing")),
+                })
+            })?,
+            rates: fields.with(10, |decoder| {
+                let count = decoder.count(CURRENCIES_MAX, "rates")?;
+                (0..count).map(|_| Ok((decoder.value()?, decoder.value()?))).collect()
+            })?,
+            auto_write_offs: fields.with(12, |decoder| {
+                let count = decoder.count(CURRENCIES_MAX, "settings of an account")?;
+                (0..count).map(|_| Ok((decoder.value()?, decoder.amount()?))).collect()
+            })?,
+        })
     }
 }
 
-impl Canonical for Forward {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.value(&self.to);
-        encoder.u128(self.amount);
-        encoder.u128(self.fee);
-        encoder.u64(self.patience_ms);
+/// Only what the owner has told is stored.
+impl Row for Friend {
+    const KIND: Kind = FriendRecord::KIND;
+    type Key = PublicKey;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        self.record.write(fields);
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(key: &PublicKey, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        FriendRecord::read(key, fields).map(Friend::new)
+    }
+}
+
+impl Row for Tombstone {
+    const KIND: Kind = Kind::state(18, "removed accounts");
+    type Key = AccountId;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.u64(self.epoch));
+    }
+
+    fn read(_: &AccountId, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(Tombstone { epoch: fields.with(2, Decoder::u64)? })
+    }
+}
+
+/// By the lost key.
+impl Row for Replacement {
+    const KIND: Kind = Kind::state(20, "key replacements");
+    type Key = PublicKey;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.fixed(self.0.wire()));
+    }
+
+    fn read(_: &PublicKey, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        fields.with(2, |decoder| {
+            let wire = decoder.rest(KeyReplacement::BYTES_MAX, "a key replacement")?;
+            Ok(Replacement(Unverified::<KeyReplacement>::from_wire(wire)?.trust_own_database()))
+        })
+    }
+}
+
+impl ServerRow for Relay {
+    fn of(ticket: ServerTicket) -> Self {
+        Relay(ticket)
+    }
+
+    fn ticket(&self) -> &ServerTicket {
+        &self.0
+    }
+}
+
+impl Row for Relay {
+    const KIND: Kind = Kind::state(22, "relays");
+    type Key = String;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.value(2, &self.0);
+    }
+
+    fn read(_: &String, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        fields.value(2).map(Relay)
+    }
+}
+
+impl ServerRow for IndexServer {
+    fn of(ticket: ServerTicket) -> Self {
+        IndexServer(ticket)
+    }
+
+    fn ticket(&self) -> &ServerTicket {
+        &self.0
+    }
+}
+
+impl Row for IndexServer {
+    const KIND: Kind = Kind::state(24, "index servers");
+    type Key = String;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.value(2, &self.0);
+    }
+
+    fn read(_: &String, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        fields.value(2).map(IndexServer)
+    }
+}
+
+impl Row for Settings {
+    const KIND: Kind = Kind::state(26, "settings");
+    type Key = ();
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.bool(self.auto_clear));
+    }
+
+    fn read((): &(), fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(Settings { auto_clear: fields.with(2, Decoder::bool)? })
+    }
+}
+
+/// By its incoming side.
+impl Row for Forward {
+    const KIND: Kind = Kind::state(28, "forwards");
+    type Key = RequestRef;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.value(2, &self.to);
+        fields.with(4, |encoder| encoder.u128(self.amount));
+        fields.with(6, |encoder| encoder.u128(self.fee));
+        fields.with(8, |encoder| encoder.u64(self.patience_ms));
+    }
+
+    fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(Forward {
-            to: decoder.value()?,
-            amount: decoder.amount()?,
-            fee: decoder.amount()?,
-            patience_ms: decoder.u64()?,
+            to: fields.value(2)?,
+            amount: fields.with(4, Decoder::amount)?,
+            fee: fields.with(6, Decoder::amount)?,
+            patience_ms: fields.with(8, Decoder::u64)?,
             arrived_ms: 0,
             responded_ms: None,
             counted_ms: 0,
@@ -373,51 +481,69 @@ impl Canonical for Forward {
     }
 }
 
-impl Canonical for Arrival {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.value(&self.payment_id);
-        encoder.option(&self.invoice_id);
-        encoder.u128(self.amount);
-        encoder.u128(self.total);
-        encoder.u64(self.patience_ms);
+/// By its incoming side.
+impl Row for Arrival {
+    const KIND: Kind = Kind::state(32, "inbound parts");
+    type Key = RequestRef;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.value(2, &self.payment_id);
+        fields.option(4, self.invoice_id.as_ref());
+        fields.with(6, |encoder| encoder.u128(self.amount));
+        fields.with(8, |encoder| encoder.u128(self.total));
+        fields.with(10, |encoder| encoder.u64(self.patience_ms));
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(Arrival {
-            payment_id: decoder.value()?,
-            invoice_id: decoder.option()?,
-            amount: decoder.amount()?,
-            total: decoder.amount()?,
-            patience_ms: decoder.u64()?,
+            payment_id: fields.value(2)?,
+            invoice_id: fields.option(4)?,
+            amount: fields.with(6, Decoder::amount)?,
+            total: fields.with(8, Decoder::amount)?,
+            patience_ms: fields.with(10, Decoder::u64)?,
         })
     }
 }
 
-impl Canonical for InvoiceRecord {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.bytes(self.invoice.wire());
-        encoder.u8(match self.status {
-            InvoiceStatus::Open => 0,
-            InvoiceStatus::Paid => 1,
-            InvoiceStatus::Cancelled => 2,
-            InvoiceStatus::Expired => 3,
+impl Row for InvoiceRecord {
+    const KIND: Kind = Kind::listed(34, "invoices");
+    type Key = InvoiceId;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.fixed(self.invoice.wire()));
+        fields.with(4, |encoder| {
+            encoder.u8(match self.status {
+                InvoiceStatus::Open => 0,
+                InvoiceStatus::Paid => 1,
+                InvoiceStatus::Cancelled => 2,
+                InvoiceStatus::Expired => 3,
+            });
         });
-        encoder.u64(self.created_ms);
+        fields.with(6, |encoder| encoder.u64(self.created_ms));
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let wire = decoder.bytes(<Invoice as Signable>::BYTES_MAX, "an invoice")?;
+    fn read(id: &InvoiceId, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(InvoiceRecord {
-            invoice: Unverified::<Invoice>::from_wire(wire)?.trust_own_database(),
-            status: match decoder.u8()? {
-                0 => InvoiceStatus::Open,
-                1 => InvoiceStatus::Paid,
-                2 => InvoiceStatus::Cancelled,
-                3 => InvoiceStatus::Expired,
-                _ => return Err(DecodeError::invalid("an invoice's status")),
-            },
-            created_ms: decoder.u64()?,
+            invoice: fields.with(2, |decoder| {
+                let wire = decoder.rest(<Invoice as Signable>::BYTES_MAX, "an invoice")?;
+                let invoice = Unverified::<Invoice>::from_wire(wire)?.trust_own_database();
+                if invoice.id == *id { Ok(invoice) } else { Err(DecodeError::invalid("an invoice's id")) }
+            })?,
+            status: fields.with(4, |decoder| {
+                Ok(match decoder.u8()? {
+                    0 => InvoiceStatus::Open,
+                    1 => InvoiceStatus::Paid,
+                    2 => InvoiceStatus::Cancelled,
+                    3 => InvoiceStatus::Expired,
+                    _ => return Err(DecodeError::invalid("an invoice's status")),
+                })
+            })?,
+            created_ms: fields.with(6, Decoder::u64)?,
         })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.status != InvoiceStatus::Open
     }
 }
 
@@ -477,73 +603,85 @@ impl Canonical for Circle {
     }
 }
 
-impl Canonical for Payment {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.value(&self.id);
-        encoder.value(&self.destination);
-        encoder.option(&self.circle);
-        encoder.bool(self.invoice.is_some());
-        if let Some((id, secret)) = &self.invoice {
-            encoder.value(id);
-            encoder.fixed(secret.as_bytes());
-        }
-        encoder.value(&self.currency);
-        encoder.u128(self.total);
-        encoder.u128(self.max_fee.unwrap_or(u128::MAX));
-        encoder.u64(self.timeout_ms);
-        encoder.u64(self.created_ms);
-        encoder.u64(self.ended_ms.unwrap_or(0));
-        encoder.u8(match self.progress {
-            Progress::Searching => 0,
-            Progress::Committed => 1,
-            Progress::Paid => 2,
-            Progress::Failed => 3,
+impl Row for Payment {
+    const KIND: Kind = Kind::listed(36, "payments");
+    type Key = PaymentId;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.value(2, &self.destination);
+        fields.value(4, &self.currency);
+        fields.with(6, |encoder| encoder.u128(self.total));
+        fields.with(8, |encoder| {
+            encoder.u8(match self.progress {
+                Progress::Searching => 0,
+                Progress::Committed => 1,
+                Progress::Paid => 2,
+                Progress::Failed => 3,
+            });
         });
-        encoder.text(&self.reason);
-        encoder.count(self.parts.len());
-        for (id, part) in &self.parts {
-            encoder.value(id);
-            encoder.value(part);
+        fields.with(10, |encoder| encoder.u64(self.created_ms));
+        fields.with(12, |encoder| encoder.u64(self.timeout_ms));
+        if let Some(ended_ms) = self.ended_ms {
+            fields.with(14, |encoder| encoder.u64(ended_ms));
         }
-        // Left out where there is none: as it was written before applications had budgets.
-        if let Some(app) = &self.app {
-            encoder.value(app);
+        if let Some(max_fee) = self.max_fee {
+            fields.with(16, |encoder| encoder.u128(max_fee));
         }
+        fields.option(18, self.app.as_ref());
+        fields.option(20, self.circle.as_ref());
+        if let Some((id, secret)) = &self.invoice {
+            fields.with(22, |encoder| {
+                encoder.value(id);
+                encoder.fixed(secret.as_bytes());
+            });
+        }
+        fields.with(24, |encoder| encoder.text(&self.reason));
+        fields.with(26, |encoder| {
+            encoder.count(self.parts.len());
+            for (id, part) in &self.parts {
+                encoder.value(id);
+                encoder.value(part);
+            }
+        });
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let id = decoder.value()?;
-        let destination = decoder.value()?;
-        let circle = decoder.option()?;
-        let invoice =
-            if decoder.bool()? { Some((decoder.value()?, Secret::from_bytes(decoder.fixed()?))) } else { None };
-        let payment = Payment {
-            id,
-            app: None,
-            destination,
-            circle,
-            invoice,
-            currency: decoder.value()?,
-            total: decoder.amount()?,
-            max_fee: Some(decoder.u128()?).filter(|max| *max != u128::MAX),
-            timeout_ms: decoder.u64()?,
-            created_ms: decoder.u64()?,
-            ended_ms: Some(decoder.u64()?).filter(|ended| *ended != 0),
-            progress: match decoder.u8()? {
-                0 => Progress::Searching,
-                1 => Progress::Committed,
-                2 => Progress::Paid,
-                3 => Progress::Failed,
-                _ => return Err(DecodeError::invalid("a payment's progress")),
-            },
-            reason: decoder.text(REASON_BYTES_MAX, "a reason")?,
-            parts: {
+    fn read(id: &PaymentId, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(Payment {
+            id: *id,
+            destination: fields.value(2)?,
+            currency: fields.value(4)?,
+            total: fields.with(6, Decoder::amount)?,
+            progress: fields.with(8, |decoder| {
+                Ok(match decoder.u8()? {
+                    0 => Progress::Searching,
+                    1 => Progress::Committed,
+                    2 => Progress::Paid,
+                    3 => Progress::Failed,
+                    _ => return Err(DecodeError::invalid("a payment's progress")),
+                })
+            })?,
+            created_ms: fields.with(10, Decoder::u64)?,
+            timeout_ms: fields.with(12, Decoder::u64)?,
+            ended_ms: fields.option_with(14, Decoder::u64)?,
+            max_fee: fields.option_with(16, Decoder::u128)?,
+            app: fields.option(18)?,
+            circle: fields.option(20)?,
+            invoice: fields.option_with(22, |decoder| Ok((decoder.value()?, Secret::from_bytes(decoder.fixed()?))))?,
+            reason: fields.with(24, |decoder| decoder.text(REASON_BYTES_MAX, "a reason"))?,
+            parts: fields.with(26, |decoder| {
                 let count = decoder.count(PARTS_MAX, "parts")?;
-                (0..count).map(|_| Ok((decoder.value()?, decoder.value()?))).collect::<Result<_, DecodeError>>()?
-            },
-        };
-        let app = if decoder.is_at_end() { None } else { Some(decoder.value()?) };
-        Ok(Payment { app, ..payment })
+                (0..count).map(|_| Ok((decoder.value()?, decoder.value()?))).collect()
+            })?,
+        })
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.progress, Progress::Paid | Progress::Failed)
+    }
+
+    /// Attempts to clear a ring are not in the database before they are committed.
+    fn is_stored(&self) -> bool {
+        self.circle != Some(Circle::Clearing) || self.progress != Progress::Searching
     }
 }
 

@@ -13,21 +13,22 @@
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
 use crate::io::Output;
-use crate::machine::{Batch, Change, line};
+use crate::machine::Batch;
 use crate::peer_backup::position;
-use crate::records::{Friend, FriendRecord, HopKey, LineKey, Progress, Standing};
+use crate::records::{Friend, FriendRecord, Progress, Standing, Tombstone};
 use crate::relink::Questions;
 use crate::timers::Timer;
 use offst_crypto::{Hash, PublicKey};
-use offst_ledger::{Account, AccountKey, EvidenceOutcome, Floor, Head, StopReason};
+use offst_ledger::{Account, AccountId, AccountKey, EvidenceOutcome, Floor, Head, RequestRef, StopReason};
 use offst_proto::Currency;
-use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_proto::encoding::Decoder;
 use offst_proto::friend::Resume;
 use offst_proto::invoice::EXPIRES_MS_MAX;
 use offst_proto::limits::CURRENCIES_MAX;
 use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
+use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowChange, RowError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most accounts of which a recovery remembers what their friends have shown.
@@ -61,30 +62,52 @@ impl RecoveryRecord {
     }
 }
 
-impl Canonical for RecoveryRecord {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.u64(self.started_ms);
-        encoder.bool(self.has_begun);
-        encoder.bool(self.is_old);
-        encoder.list(&self.shown);
+impl Row for RecoveryRecord {
+    const KIND: Kind = Kind::state(40, "recoveries");
+    type Key = ();
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.with(2, |encoder| encoder.u64(self.started_ms));
+        fields.with(4, |encoder| encoder.bool(self.has_begun));
+        fields.with(6, |encoder| encoder.bool(self.is_old));
+        fields.with(8, |encoder| encoder.list(&self.shown));
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read((): &(), fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(RecoveryRecord {
-            started_ms: decoder.u64()?,
-            has_begun: decoder.bool()?,
-            is_old: decoder.bool()?,
-            shown: decoder.list(SHOWN_MAX, "accounts")?,
+            started_ms: fields.with(2, Decoder::u64)?,
+            has_begun: fields.with(4, Decoder::bool)?,
+            is_old: fields.with(6, Decoder::bool)?,
+            shown: fields.with(8, |decoder| decoder.list(SHOWN_MAX, "accounts"))?,
         })
+    }
+}
+
+/// Only its mark is stored.
+impl Row for Recovery {
+    const KIND: Kind = RecoveryRecord::KIND;
+    type Key = ();
+
+    fn write(&self, fields: &mut FieldWriter) {
+        self.record.write(fields);
+    }
+
+    fn read(key: &(), fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        RecoveryRecord::read(key, fields).map(Recovery::new)
     }
 }
 
 /// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else. `max_debt`: what
 /// it may owe from now on, credits. `now_ms`: unix.
-pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_debt: u128, now_ms: u64) -> Vec<Change> {
+pub fn lost_friend(
+    local: PublicKey,
+    name: String,
+    ticket: FriendTicket,
+    max_debt: u128,
+    now_ms: u64,
+) -> Vec<RowChange> {
     let now_ms = now_ms.min(EXPIRES_MS_MAX);
     let currency = Currency::default();
-    let line = line(ticket.public_key, &currency);
     let mut account = Account::lost(AccountKey { local, remote: ticket.public_key, currency }, max_debt, true, now_ms);
     let record = FriendRecord {
         auto_write_offs: BTreeMap::new(),
@@ -94,8 +117,9 @@ pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_deb
         standing: Standing::Enabled,
         rates: BTreeMap::new(),
     };
-    let rows = account.take_changes();
-    vec![Change::Friend(ticket.public_key, Some(record)), Change::Account(line, rows)]
+    let mut rows = vec![RowChange::put(&ticket.public_key, &record)];
+    rows.extend(account.take_changes());
+    rows
 }
 
 /// A recovery while the process runs.
@@ -103,7 +127,7 @@ pub fn lost_friend(local: PublicKey, name: String, ticket: FriendTicket, max_deb
 pub(crate) struct Recovery {
     pub(crate) record: RecoveryRecord,
     /// Requests of friends' that continue in a new epoch, and of which is not known yet how they go on.
-    pub(crate) inherited: BTreeSet<HopKey>,
+    pub(crate) inherited: BTreeSet<RequestRef>,
     /// What is asked, and what was answered.
     pub(crate) questions: Questions,
     /// Something has changed that may tie requests together again.
@@ -111,9 +135,9 @@ pub(crate) struct Recovery {
     /// Friends that have given back our backup, or said that they have none.
     recalled: BTreeSet<PublicKey>,
     /// Accounts in backups that this node does not know, and the newest that is told of each.
-    forgotten: BTreeMap<LineKey, AccountHead>,
+    forgotten: BTreeMap<AccountId, AccountHead>,
     /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
-    strangers: BTreeSet<LineKey>,
+    strangers: BTreeSet<AccountId>,
     /// The newest backup that has come back.
     newest_backup: Option<PeerBackup>,
     rounds: u32,
@@ -178,22 +202,24 @@ fn expected(head: &AccountHead) -> Head {
 impl Batch<'_> {
     /// Whether this node recovers what it has lost.
     pub(crate) fn is_recovering(&self) -> bool {
-        self.state.recovery.is_some()
+        !self.state.recovery.is_empty()
     }
 
     /// Whether an account waits for its friend's evidence: its own view says nothing about other accounts.
-    pub(crate) fn is_distrusted(&self, line: &LineKey) -> bool {
+    pub(crate) fn is_distrusted(&self, line: &AccountId) -> bool {
         self.state.account(line).is_some_and(Account::is_recovering)
     }
 
-    fn all_lines(&self) -> Vec<LineKey> {
+    fn all_lines(&self) -> Vec<AccountId> {
         let friends = self.state.friends.iter();
-        friends.flat_map(|(key, friend)| friend.accounts.keys().map(|currency| line(*key, currency))).collect()
+        friends
+            .flat_map(|(key, friend)| friend.accounts.keys().map(|currency| AccountId::new(*key, currency)))
+            .collect()
     }
 
     /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes on.
     pub(crate) fn take_up_recovery(&mut self) {
-        let Some(recovery) = &mut self.state.recovery else { return };
+        let Some(recovery) = self.state.recovery.draft(&()) else { return };
         if recovery.record.has_begun {
             self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
             return;
@@ -204,10 +230,8 @@ impl Batch<'_> {
 
     /// Something was really lost before the recovery began.
     fn something_was_lost(&mut self) {
-        let Some(recovery) = &mut self.state.recovery else { return };
-        if !recovery.record.is_old {
-            recovery.record.is_old = true;
-            self.changed.recovery = true;
+        if self.state.recovery.get(&()).is_some_and(|recovery| !recovery.record.is_old) {
+            self.state.recovery.get_mut(&()).expect("looked above").record.is_old = true;
         }
     }
 
@@ -215,7 +239,7 @@ impl Batch<'_> {
     /// disk is a copy that was made in the middle of another one, where accounts were back that have moved since.
     fn own_state_is_old(&mut self, why: &str) {
         log::error!("this node's database is an old copy: {why}; all accounts are recovered from their friends");
-        self.state.recovery = Some(Recovery::new(RecoveryRecord::new(self.now.unix_ms, true)));
+        self.state.recovery.insert((), Recovery::new(RecoveryRecord::new(self.now.unix_ms, true)));
         self.distrust_all(false);
     }
 
@@ -223,12 +247,12 @@ impl Batch<'_> {
     /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
     fn distrust_all(&mut self, has_started: bool) {
         self.date_recovery();
-        let recovery = self.state.recovery.as_mut().expect("the caller has set the mark");
+        let recovery = self.state.recovery.draft(&()).expect("the caller has set the mark");
         recovery.record.has_begun = true;
         self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
         self.give_up_searching();
         for line in self.all_lines() {
-            let friend = self.state.friends.get_mut(&line.friend).expect("listed above");
+            let friend = self.state.friends.draft(&line.friend).expect("listed above");
             let connection = friend.connection;
             let account = friend.accounts.get_mut(&line.currency).expect("listed above");
             if has_started || !account.is_recovering() {
@@ -249,9 +273,8 @@ impl Batch<'_> {
     /// A recovery begins: whatever invoice is open by now may have been paid in what was lost.
     fn date_recovery(&mut self) {
         let newest = self.state.invoices.values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
-        let recovery = self.state.recovery.as_mut().expect("the caller has set the mark");
+        let recovery = self.state.recovery.get_mut(&()).expect("the caller has set the mark");
         recovery.record.started_ms = recovery.record.started_ms.max(newest);
-        self.changed.recovery = true;
     }
 
     /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
@@ -261,7 +284,7 @@ impl Batch<'_> {
         for (id, progress) in payments {
             match progress {
                 Progress::Searching => {
-                    let payment = self.state.payments.get_mut(&id).expect("listed above");
+                    let payment = self.state.payments.draft(&id).expect("listed above");
                     payment.reason = "the node found out that its database is an old copy".into();
                     self.fail_payment(id);
                 }
@@ -273,30 +296,29 @@ impl Batch<'_> {
 
     /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and, as long as
     /// nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
-    pub(crate) fn floor(&self, line: &LineKey) -> Floor {
+    pub(crate) fn floor(&self, line: &AccountId) -> Floor {
         let forgotten = if self.is_recovering() { self.now.unix_ms.checked_sub(1) } else { None };
-        Floor { ended: self.state.tombstones.get(line).copied(), forgotten, relied_on: None }
+        Floor { ended: self.state.tombstones.get(line).map(|removed| removed.epoch), forgotten, relied_on: None }
     }
 
     /// People have decided how an account goes on: what its friend had shown before counts no more.
-    pub(crate) fn forget_shown(&mut self, line: &LineKey) {
-        let Some(recovery) = &mut self.state.recovery else { return };
+    pub(crate) fn forget_shown(&mut self, line: &AccountId) {
+        let Some(recovery) = self.state.recovery.get_mut(&()) else { return };
         recovery.record.shown.retain(|known| (known.friend, &known.currency) != (line.friend, &line.currency));
         recovery.is_stirred = true;
-        self.changed.recovery = true;
     }
 
     /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
     /// epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
     pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
-        let line = line(key, &resume.currency);
+        let line = AccountId::new(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
         let has_begun = resume.epoch.is_some() || proposes_next || resume.recovering;
         if !self.is_recovering() || !has_begun || self.state.tombstones.contains_key(&line) {
             return;
         }
         let account = self.forgotten_account(&line, 0, true).unwrap_or_else(|| self.lost_account(&line, 0, true));
-        let Some(friend) = self.state.friends.get_mut(&key) else { return };
+        let Some(friend) = self.state.friends.draft(&key) else { return };
         if friend.accounts.contains_key(&line.currency) || friend.accounts.len() >= CURRENCIES_MAX {
             return;
         }
@@ -310,7 +332,7 @@ impl Batch<'_> {
     }
 
     /// What came of a friend's evidence. `before`: what this node remembered to have signed.
-    pub(crate) fn evidence_came(&mut self, line: &LineKey, before: Signed, outcome: EvidenceOutcome) {
+    pub(crate) fn evidence_came(&mut self, line: &AccountId, before: Signed, outcome: EvidenceOutcome) {
         let Some(friend) = self.state.friends.get(&line.friend) else { return };
         let (name, connection) = (friend.record.name.clone(), friend.connection);
         let account = &friend.accounts[&line.currency];
@@ -330,7 +352,7 @@ impl Batch<'_> {
         {
             self.outputs.push(Output::Send(line.friend, connection, reply));
         }
-        if outcome.restored {
+        if outcome.recovered {
             if remembered > before {
                 self.something_was_lost();
             }
@@ -346,7 +368,7 @@ impl Batch<'_> {
             }));
         }
         self.account_events(line, outcome.events);
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             recovery.is_stirred = true;
         }
         self.friend_changed(line.friend);
@@ -354,20 +376,19 @@ impl Batch<'_> {
 
     /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
     fn note_shown(&mut self, head: AccountHead) {
-        let Some(recovery) = &mut self.state.recovery else { return };
+        let Some(recovery) = self.state.recovery.get_mut(&()) else { return };
         let shown = &mut recovery.record.shown;
         shown.retain(|known| (known.friend, &known.currency) != (head.friend, &head.currency));
         shown.push(head);
-        self.changed.recovery = true;
     }
 
     /// One head of a backup of ours that `keeper` has kept: does it tell of more than this node, or its friend, knows?
     pub(crate) fn compare_with_backup(&mut self, keeper: PublicKey, head: &AccountHead) {
-        let at = line(head.friend, &head.currency);
+        let at = AccountId::new(head.friend, &head.currency);
         let account = self.state.account(&at);
         match account.map(|account| (account.is_recovering(), position(account), account.newest_epoch())) {
             None => {
-                let was_removed = self.state.tombstones.get(&at).is_some_and(|epoch| *epoch >= head.epoch);
+                let was_removed = self.state.tombstones.get(&at).is_some_and(|removed| removed.epoch >= head.epoch);
                 if !was_removed {
                     if self.is_recovering() {
                         self.something_was_lost();
@@ -394,7 +415,7 @@ impl Batch<'_> {
             }
             return;
         }
-        let recovery = self.state.recovery.as_ref();
+        let recovery = self.state.recovery.get(&());
         let shown = recovery.and_then(|recovery| {
             recovery.record.shown.iter().find(|shown| (shown.friend, &shown.currency) == (at.friend, &at.currency))
         });
@@ -405,13 +426,13 @@ impl Batch<'_> {
 
     /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was full.
     pub(crate) fn note_forgotten(&mut self, backup: &PeerBackup) {
-        let Some(recovery) = &mut self.state.recovery else { return };
+        let Some(recovery) = self.state.recovery.draft(&()) else { return };
         let (friends, tombstones) = (&self.state.friends, &self.state.tombstones);
-        let is_unknown = |at: &LineKey, epoch: u64| {
+        let is_unknown = |at: &AccountId, epoch: u64| {
             let is_known = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
-            !is_known && tombstones.get(at).is_none_or(|removed| *removed < epoch)
+            !is_known && tombstones.get(at).is_none_or(|removed| removed.epoch < epoch)
         };
-        let heads = backup.heads.iter().map(|head| (line(head.friend, &head.currency), head));
+        let heads = backup.heads.iter().map(|head| (AccountId::new(head.friend, &head.currency), head));
         let mut strangers = Vec::new();
         for (at, head) in heads.filter(|(at, head)| is_unknown(at, head.epoch)) {
             let known = recovery.forgotten.entry(at.clone()).or_insert_with(|| head.clone());
@@ -442,15 +463,15 @@ impl Batch<'_> {
     }
 
     /// An account that this node does not know.
-    fn lost_account(&self, at: &LineKey, max_debt: u128, open: bool) -> Account {
+    fn lost_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Account {
         let name = AccountKey { local: self.state.local, remote: at.friend, currency: at.currency.clone() };
         Account::lost(name, max_debt, open, self.now.unix_ms)
     }
 
     /// The same, if a backup knows it: its friend must show no less.
-    pub(crate) fn forgotten_account(&self, at: &LineKey, max_debt: u128, open: bool) -> Option<Account> {
-        let head = self.state.recovery.as_ref()?.forgotten.get(at)?;
-        if self.state.tombstones.get(at).is_some_and(|removed| *removed >= head.epoch) {
+    pub(crate) fn forgotten_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
+        let head = self.state.recovery.get(&())?.forgotten.get(at)?;
+        if self.state.tombstones.get(at).is_some_and(|removed| removed.epoch >= head.epoch) {
             return None;
         }
         let mut account = self.lost_account(at, max_debt, open);
@@ -460,9 +481,9 @@ impl Batch<'_> {
 
     /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
     pub(crate) fn knows_whom_to_ask(&self) -> bool {
-        let Some(recovery) = &self.state.recovery else { return true };
+        let Some(recovery) = self.state.recovery.get(&()) else { return true };
         let friends = &self.state.friends;
-        let is_here = |at: &LineKey| {
+        let is_here = |at: &AccountId| {
             let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
             is_added || self.state.tombstones.contains_key(at)
         };
@@ -471,7 +492,7 @@ impl Batch<'_> {
 
     /// Whether every friend that is connected has given back our backup, or left the question without an answer for long.
     fn has_heard_all(&self) -> bool {
-        let Some(recovery) = &self.state.recovery else { return true };
+        let Some(recovery) = self.state.recovery.get(&()) else { return true };
         let mut friends = self.state.friends.iter();
         recovery.rounds >= ROUNDS_MAX
             || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
@@ -479,7 +500,7 @@ impl Batch<'_> {
 
     /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
     /// decided. Left alone both sides would agree at once, on the lie.
-    fn expose(&mut self, at: &LineKey, keeper: PublicKey) {
+    fn expose(&mut self, at: &AccountId, keeper: PublicKey) {
         let name = |key: &PublicKey| self.state.friends.get(key).map(|friend| friend.record.name.clone());
         let (liar, keeper) = (name(&at.friend).unwrap_or_default(), name(&keeper).unwrap_or_default());
         log::error!(
@@ -488,7 +509,7 @@ impl Batch<'_> {
             at.currency
         );
         let signer = &*self.environment.signer;
-        let Some(friend) = self.state.friends.get_mut(&at.friend) else { return };
+        let Some(friend) = self.state.friends.draft(&at.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&at.currency) else { return };
         account.stop(StopReason::FriendWithholds, signer);
         self.forget_shown(at);
@@ -498,7 +519,7 @@ impl Batch<'_> {
 
     /// A friend has said what it keeps for us, as it was asked to.
     pub(crate) fn was_recalled(&mut self, key: PublicKey) {
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             recovery.recalled.insert(key);
             recovery.is_stirred = true;
         }
@@ -506,7 +527,7 @@ impl Batch<'_> {
 
     /// Time has passed: whoever has not answered is asked again.
     pub(crate) fn ask_again(&mut self) {
-        let Some(recovery) = &mut self.state.recovery else { return };
+        let Some(recovery) = self.state.recovery.draft(&()) else { return };
         recovery.rounds = recovery.rounds.saturating_add(1);
         recovery.questions.ask_again();
         recovery.is_stirred = true;
@@ -547,7 +568,7 @@ impl Batch<'_> {
         let is_left = self.state.friends[&key].accounts.values().any(Account::is_recovering);
         if is_left && !self.is_recovering() {
             let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.now.unix_ms, false) };
-            self.state.recovery = Some(Recovery::new(record));
+            self.state.recovery.insert((), Recovery::new(record));
             self.date_recovery();
             self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
         }
@@ -555,7 +576,7 @@ impl Batch<'_> {
 
     /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.
     pub(crate) fn go_on_recovering(&mut self) {
-        let Some(recovery) = &mut self.state.recovery else { return };
+        let Some(recovery) = self.state.recovery.draft(&()) else { return };
         if !std::mem::take(&mut recovery.is_stirred) {
             return;
         }
@@ -567,8 +588,7 @@ impl Batch<'_> {
     }
 
     fn end_recovery(&mut self) {
-        let recovery = self.state.recovery.take().expect("the caller has looked");
-        self.changed.recovery = true;
+        let recovery = self.state.recovery.remove(&()).expect("the caller has looked");
         self.state.timers.clear(&Timer::Recovery);
         log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
         // Nobody has waited for a disabled friend, over whom they may have been paid.
@@ -587,16 +607,16 @@ impl Batch<'_> {
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
         let friends = &self.state.friends;
-        let is_over = |line: &LineKey| {
+        let is_over = |line: &AccountId| {
             let friend = friends.get(&line.friend);
             friend.is_none_or(|friend| {
                 friend.record.standing != Standing::Disabled && !friend.accounts.contains_key(&line.currency)
             })
         };
         for (line, head) in recovery.forgotten.into_iter().filter(|(line, _)| is_over(line)) {
-            let removed = self.state.tombstones.entry(line.clone()).or_default();
-            *removed = (*removed).max(head.epoch).max(self.now.unix_ms);
-            self.changed.tombstones.insert(line);
+            let removed = self.state.tombstones.get(&line).map_or(0, |removed| removed.epoch);
+            let epoch = removed.max(head.epoch).max(self.now.unix_ms);
+            self.state.tombstones.insert(line, Tombstone { epoch });
         }
         for line in self.all_lines() {
             self.backup_is_due(line);
@@ -605,13 +625,13 @@ impl Batch<'_> {
 
     /// When an invoice that is made now was made: after the beginning of a recovery that runs, whatever the clock has shown then.
     pub(crate) fn invoice_time(&self) -> u64 {
-        let started_ms = self.state.recovery.as_ref().map(|recovery| recovery.record.started_ms);
+        let started_ms = self.state.recovery.get(&()).map(|recovery| recovery.record.started_ms);
         started_ms.map_or(self.now.unix_ms, |started_ms| self.now.unix_ms.max(started_ms.saturating_add(1)))
     }
 
     /// Whether an invoice may have been paid in what was lost.
     pub(crate) fn may_be_paid_already(&self, created_ms: u64) -> bool {
-        self.state.recovery.as_ref().is_some_and(|recovery| created_ms <= recovery.record.started_ms)
+        self.state.recovery.get(&()).is_some_and(|recovery| created_ms <= recovery.record.started_ms)
     }
 }
 
@@ -646,6 +666,7 @@ mod tests {
     #[test]
     fn the_mark_comes_back_as_it_was_written() {
         let record = RecoveryRecord { shown: vec![head(1, 2, 3)], ..RecoveryRecord::new(7, true) };
-        assert_eq!(RecoveryRecord::from_canonical_bytes(&record.to_canonical_bytes()), Ok(record));
+        let bytes = record.to_bytes(&offst_rows::UnknownFields::none());
+        assert_eq!(RecoveryRecord::from_bytes(&(), &bytes).map(|(read, _)| read), Ok(record));
     }
 }

@@ -18,10 +18,10 @@
 use crate::archive::Inquiry;
 use crate::io::Output;
 use crate::machine::Batch;
-use crate::records::{Forward, HopKey, LineKey, Origin, Progress};
+use crate::records::{Forward, Origin, Progress};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{Direction, Pending};
+use offst_ledger::{AccountId, Direction, Pending, RequestRef};
 use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::payment::{CancelReason, preimage_of};
 use offst_proto::report::ForwardReport;
@@ -84,13 +84,13 @@ impl Wanted {
 }
 
 impl Batch<'_> {
-    pub(crate) fn incoming_at(&self, hop: &HopKey) -> Option<Pending> {
-        self.state.account(&hop.line)?.pending(Direction::Incoming, hop.id).copied()
+    pub(crate) fn incoming_at(&self, hop: &RequestRef) -> Option<Pending> {
+        self.state.account(&hop.account)?.pending(Direction::Incoming, hop.id).copied()
     }
 
     /// A request of ours that has not ended: pending, or offered to a friend's new key.
-    pub(crate) fn outgoing_at(&self, hop: &HopKey) -> Option<Pending> {
-        self.state.account(&hop.line)?.outgoing(hop.id)
+    pub(crate) fn outgoing_at(&self, hop: &RequestRef) -> Option<Pending> {
+        self.state.account(&hop.account)?.outgoing(hop.id)
     }
 
     /// Ties requests together again. Says whether nothing is open any more.
@@ -109,7 +109,7 @@ impl Batch<'_> {
     fn drop_ended_rows(&mut self, wanted: &mut Wanted) {
         let arrivals: Vec<_> = self.state.arrivals.keys().cloned().collect();
         for incoming in arrivals {
-            if self.is_distrusted(&incoming.line) {
+            if self.is_distrusted(&incoming.account) {
                 wanted.is_open = true;
             } else if self.pending_arrival(&incoming).is_none() {
                 self.remove_arrival(&incoming);
@@ -119,7 +119,7 @@ impl Batch<'_> {
             self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
-            if self.is_distrusted(&incoming.line) || self.is_distrusted(&outgoing.line) {
+            if self.is_distrusted(&incoming.account) || self.is_distrusted(&outgoing.account) {
                 wanted.is_open = true;
                 continue;
             }
@@ -141,21 +141,21 @@ impl Batch<'_> {
     }
 
     /// A friend's request whose other half is looked for.
-    fn inherit(&mut self, incoming: HopKey) {
-        self.state.recovery.as_mut().expect("only in a recovery").inherited.insert(incoming);
+    fn inherit(&mut self, incoming: RequestRef) {
+        self.state.recovery.draft(&()).expect("only in a recovery").inherited.insert(incoming);
     }
 
     fn relink_incoming(&mut self, wanted: &mut Wanted) {
-        let inherited = &self.state.recovery.as_ref().expect("only in a recovery").inherited;
+        let inherited = &self.state.recovery.get(&()).expect("only in a recovery").inherited;
         for incoming in inherited.clone() {
             let is_done = match self.incoming_at(&incoming) {
-                _ if self.is_distrusted(&incoming.line) => false,
+                _ if self.is_distrusted(&incoming.account) => false,
                 Some(pending) if pending.stage.is_committed() => self.relink_one(&incoming, pending, wanted),
                 // It has ended, or it is no business of a recovery.
                 Some(_) | None => true,
             };
             if is_done {
-                let recovery = self.state.recovery.as_mut().expect("only in a recovery");
+                let recovery = self.state.recovery.draft(&()).expect("only in a recovery");
                 recovery.inherited.remove(&incoming);
                 recovery.questions.unknown.remove(&incoming.id);
             } else {
@@ -165,7 +165,7 @@ impl Batch<'_> {
     }
 
     /// Says whether it is known now how the request goes on.
-    fn relink_one(&mut self, incoming: &HopKey, pending: Pending, wanted: &mut Wanted) -> bool {
+    fn relink_one(&mut self, incoming: &RequestRef, pending: Pending, wanted: &mut Wanted) -> bool {
         let Some(lock) = pending.stage.lock() else { return true };
         let preimage = preimage_of(&*self.environment.signer, &pending.terms);
         if preimage.lock() == lock {
@@ -178,13 +178,13 @@ impl Batch<'_> {
         if let Some(forward) = forward {
             let (to, outgoing) = (forward.to, incoming.at(forward.to));
             match self.outgoing_at(&outgoing) {
-                _ if self.is_distrusted(&outgoing.line) => return false,
+                _ if self.is_distrusted(&outgoing.account) => return false,
                 Some(_) if self.is_covered(incoming, &forward) => {
                     self.commit_was_signed(&outgoing);
                     return true;
                 }
                 Some(_) => return false,
-                None if self.state.account(&outgoing.line).is_none() => {
+                None if self.state.account(&outgoing.account).is_none() => {
                     self.forget_incoming(incoming);
                     return false;
                 }
@@ -200,15 +200,15 @@ impl Batch<'_> {
 
     /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has committed
     /// all of them.
-    fn collect_our_own(&mut self, incoming: &HopKey, amount: u128, preimage: Preimage) -> bool {
+    fn collect_our_own(&mut self, incoming: &RequestRef, amount: u128, preimage: Preimage) -> bool {
         let Some(arrival) = self.state.arrivals.get(incoming).cloned() else {
-            let account = self.account(&incoming.line).expect("the request is pending there");
+            let account = self.account(&incoming.account).expect("the request is pending there");
             if account.collect(incoming.id, preimage).is_ok() {
                 self.note_received(incoming, preimage, amount, None);
             }
             return true;
         };
-        let group = arrival.group(&incoming.line.currency);
+        let group = arrival.group(&incoming.account.currency);
         self.arrival_committed(incoming);
         if !self.state.arrivals.contains_key(incoming) {
             return true;
@@ -218,7 +218,7 @@ impl Batch<'_> {
             return false;
         }
         self.remove_arrival(incoming);
-        let account = self.account(&incoming.line).expect("the request is pending there");
+        let account = self.account(&incoming.account).expect("the request is pending there");
         if account.collect(incoming.id, preimage).is_ok() {
             self.note_received(incoming, preimage, amount, Some((group.payment_id, group.invoice_id)));
         }
@@ -227,15 +227,15 @@ impl Batch<'_> {
 
     /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the owner's order
     /// was not. Where the friend that it went to has ended it meanwhile, nothing is left of the order.
-    fn release_again(&mut self, incoming: &HopKey, outgoing: &HopKey) -> bool {
-        if self.is_distrusted(&outgoing.line) {
+    fn release_again(&mut self, incoming: &RequestRef, outgoing: &RequestRef) -> bool {
+        if self.is_distrusted(&outgoing.account) {
             return false;
         }
         self.cancel_incoming(incoming, CancelReason::Overdue, self.state.local);
         true
     }
 
-    fn carry_on_again(&mut self, incoming: &HopKey, to: PublicKey, amount: u128) {
+    fn carry_on_again(&mut self, incoming: &RequestRef, to: PublicKey, amount: u128) {
         let outgoing = incoming.at(to);
         let onward = self.outgoing_at(&outgoing).expect("it was just found");
         let now = self.now.uptime_ms;
@@ -250,18 +250,17 @@ impl Batch<'_> {
             weight: 0,
         };
         self.load_lane(Self::lane(incoming, to), forward.amount);
-        self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.line.friend));
+        self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.account.friend));
         self.state.forwards.insert(incoming.clone(), forward);
-        self.changed.forwards.insert(incoming.clone());
         self.commit_was_signed(&outgoing);
     }
 
     /// The friend it went to is asked; when that knows nothing of it, it is cancelled.
-    fn ask_downstream(&mut self, incoming: &HopKey, to: PublicKey, wanted: &mut Wanted) -> bool {
+    fn ask_downstream(&mut self, incoming: &RequestRef, to: PublicKey, wanted: &mut Wanted) -> bool {
         if self.look_up_own(incoming.id, wanted) {
             return false;
         }
-        let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
+        let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
         if !questions.knows_nothing(to, incoming.id) {
             wanted.ask(to, incoming.id);
             return false;
@@ -272,13 +271,13 @@ impl Batch<'_> {
     }
 
     /// All others are asked; when all accounts are back, nobody knows of it, and no backup names anybody else, it is cancelled.
-    fn ask_everybody(&mut self, incoming: &HopKey, wanted: &mut Wanted) -> bool {
+    fn ask_everybody(&mut self, incoming: &RequestRef, wanted: &mut Wanted) -> bool {
         if self.look_up_own(incoming.id, wanted) {
             return false;
         }
-        let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
+        let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
         let others = self.state.friends.iter().filter(|(key, friend)| {
-            **key != incoming.line.friend && friend.accounts.contains_key(&incoming.line.currency)
+            **key != incoming.account.friend && friend.accounts.contains_key(&incoming.account.currency)
         });
         let mut knows_nobody = true;
         for (key, _) in others {
@@ -298,7 +297,7 @@ impl Batch<'_> {
 
     /// Our own history comes first. Says whether its answer is still awaited.
     fn look_up_own(&self, id: RequestId, wanted: &mut Wanted) -> bool {
-        let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
+        let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
         if questions.looked_through.contains(&id) {
             return false;
         }
@@ -310,31 +309,32 @@ impl Batch<'_> {
     /// Parts of our payments that are not pending any more: the friend they went to is asked.
     fn resolve_payments(&mut self, wanted: &mut Wanted) {
         let committed = self.state.payments.values().filter(|payment| payment.progress == Progress::Committed);
-        let parts: Vec<(PaymentId, HopKey)> = committed
+        let parts: Vec<(PaymentId, RequestRef)> = committed
             .flat_map(|payment| {
                 let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
                 waiting.map(|(id, part)| (payment.id, Self::outgoing(payment, *id, part)))
             })
             .collect();
         for (payment, outgoing) in parts {
-            if self.is_distrusted(&outgoing.line) {
+            if self.is_distrusted(&outgoing.account) {
                 wanted.is_open = true;
                 continue;
             }
             let is_pending = self.outgoing_at(&outgoing).is_some();
-            let to = outgoing.line.friend;
+            let to = outgoing.account.friend;
             if is_pending || !self.state.origins.contains_key(&outgoing) {
                 continue;
             }
-            let questions = &self.state.recovery.as_ref().expect("only in a recovery").questions;
-            let is_answered = questions.knows_nothing(to, outgoing.id) || self.state.account(&outgoing.line).is_none();
+            let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
+            let is_answered =
+                questions.knows_nothing(to, outgoing.id) || self.state.account(&outgoing.account).is_none();
             if !is_answered {
                 wanted.ask(to, outgoing.id);
                 continue;
             }
             let local = self.state.local;
             self.cancelled(&outgoing, CancelReason::AccountStopped, local);
-            if let Some(payment) = self.state.payments.get_mut(&payment) {
+            if let Some(payment) = self.state.payments.draft(&payment) {
                 payment.reason = NOT_COLLECTED.into();
             }
         }
@@ -342,7 +342,7 @@ impl Batch<'_> {
 
     /// Sends what is not under way yet.
     fn ask(&mut self, wanted: Wanted) {
-        let recovery = self.state.recovery.as_mut().expect("only in a recovery");
+        let recovery = self.state.recovery.draft(&()).expect("only in a recovery");
         let questions = &mut recovery.questions;
         let new: BTreeSet<_> = wanted.of_ourselves.difference(&questions.looked_up).copied().collect();
         if !new.is_empty() {
@@ -368,7 +368,7 @@ impl Batch<'_> {
     /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the same
     /// question at once.
     pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
-        let Some(recovery) = &mut self.state.recovery else { return };
+        let Some(recovery) = self.state.recovery.draft(&()) else { return };
         recovery.is_stirred = true;
         let asked = recovery.questions.asked.remove(&key).unwrap_or_default();
         for (id, end) in ends.iter().filter(|(id, _)| asked.contains(id)) {
@@ -376,7 +376,7 @@ impl Batch<'_> {
                 End::Collected(preimage) => self.was_collected(key, *id, *preimage),
                 End::Pending | End::Unknown => false,
             };
-            let Some(recovery) = &mut self.state.recovery else { return };
+            let Some(recovery) = self.state.recovery.draft(&()) else { return };
             match end {
                 _ if is_collected => {}
                 End::Pending => {
@@ -389,7 +389,7 @@ impl Batch<'_> {
             }
         }
         let answered: BTreeSet<_> = ends.iter().map(|(id, _)| *id).collect();
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             let left_out = asked.difference(&answered).map(|id| (key, *id));
             recovery.questions.later.extend(left_out);
         }
@@ -401,7 +401,7 @@ impl Batch<'_> {
         for (id, preimage) in preimages {
             self.was_collected(local, *id, *preimage);
         }
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             recovery.questions.looked_through.extend(ids);
             recovery.is_stirred = true;
         }
@@ -410,11 +410,11 @@ impl Batch<'_> {
     /// `by` has collected a request and shows the preimage. Says whether that opens anything.
     pub(crate) fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
         let mut is_of_use = self.part_was_collected(by, id, preimage);
-        let Some(recovery) = &self.state.recovery else { return is_of_use };
+        let Some(recovery) = self.state.recovery.get(&()) else { return is_of_use };
         let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
         for incoming in inherited {
             let Some(pending) = self.incoming_at(&incoming) else { continue };
-            let account = self.account(&incoming.line).expect("the request is pending there");
+            let account = self.account(&incoming.account).expect("the request is pending there");
             if account.collect(id, preimage).is_err() {
                 continue;
             }
@@ -426,23 +426,23 @@ impl Batch<'_> {
         is_of_use
     }
 
-    fn note_carried_on(&mut self, incoming: &HopKey, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
+    fn note_carried_on(&mut self, incoming: &RequestRef, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
         let forward = self.state.forwards.get(incoming).cloned();
         self.forget_incoming(incoming);
         let Some(to) = to else { return };
         // What went on is not remembered any more: it was what our rate leaves.
-        let rate = self.rate_of(&incoming.line);
+        let rate = self.rate_of(&incoming.account);
         let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.amount);
         let report = ForwardReport {
             request_id: incoming.id,
-            from: Some(incoming.line.friend),
+            from: Some(incoming.account.friend),
             to,
-            currency: incoming.line.currency.clone(),
+            currency: incoming.account.currency.clone(),
             amount: onward,
             fee: amount.saturating_sub(onward),
             time_ms: self.now.unix_ms,
         };
-        self.changed.forwarded.push((report, preimage));
+        self.note_forwarded(report, preimage);
     }
 
     /// A part of a payment of ours that was collected by the friend it went to.
@@ -460,7 +460,7 @@ impl Batch<'_> {
     }
 
     /// While an account waits for its evidence, no patience ends: what was committed may not be remembered.
-    pub(crate) fn is_patient(&mut self, timer: Timer, lines: &[&LineKey]) -> bool {
+    pub(crate) fn is_patient(&mut self, timer: Timer, lines: &[&AccountId]) -> bool {
         let waits = self.is_recovering() && lines.iter().any(|line| self.is_distrusted(line));
         if waits {
             let deadline = self.now.uptime_ms + self.environment.timing.recovery_ms;

@@ -1,17 +1,16 @@
 //! What the owner is told.
 
 use crate::command::{Command, Reply};
-use crate::machine::{Batch, line};
-use crate::records::{Friend, InvoiceRecord, LineKey, Payment};
+use crate::machine::Batch;
+use crate::records::{Friend, InvoiceRecord, Payment, ServerRow};
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, Direction, Status};
+use offst_ledger::{Account, AccountId, Direction, Status};
 use offst_proto::limits::RELAYS_MAX;
 use offst_proto::report::{
-    ContactReport, FriendReport, InvoiceReport, LineReport, LineStatus, OverdueReport, PaymentReport, PaymentStatus,
-    ServerReport, ServerState,
+    AccountReport, AccountStatus, ContactReport, FriendReport, InvoiceReport, OverdueReport, PaymentReport,
+    PaymentStatus, ServerReport, ServerState,
 };
-use offst_proto::ticket::ServerTicket;
-use std::collections::BTreeMap;
+use offst_rows::{Row, Table};
 
 impl Batch<'_> {
     pub(crate) fn report(&self, command: &Command) -> Reply {
@@ -26,11 +25,12 @@ impl Batch<'_> {
             Command::Contact => Reply::Contact(ContactReport {
                 public_key: self.state.local,
                 // A ticket with more would be refused by whoever reads it.
-                relays: self.state.relays.values().take(RELAYS_MAX).cloned().collect(),
+                relays: self.state.relays.values().take(RELAYS_MAX).map(|relay| relay.ticket().clone()).collect(),
                 address: None,
             }),
             Command::KeyReplacements => {
-                let mut replacements: Vec<_> = self.state.replacements.values().cloned().collect();
+                let mut replacements: Vec<_> =
+                    self.state.replacements.values().map(|replacement| replacement.0.clone()).collect();
                 replacements.sort_by_key(|replacement| replacement.time_ms);
                 Reply::KeyReplacements(replacements)
             }
@@ -55,19 +55,19 @@ impl Batch<'_> {
             direct: false,
             relays: friend.record.relays.clone(),
             address: friend.record.address.clone(),
-            lines: accounts
-                .map(|(currency, account)| self.line_report(&line(key, currency), friend, account))
+            accounts: accounts
+                .map(|(currency, account)| self.line_report(&AccountId::new(key, currency), friend, account))
                 .collect(),
         }
     }
 
-    fn line_report(&self, line: &LineKey, friend: &Friend, account: &Account) -> LineReport {
+    fn line_report(&self, line: &AccountId, friend: &Friend, account: &Account) -> AccountReport {
         let currency = &account.key().currency;
         let (status, terms) = match account.status() {
-            Status::Consistent => (LineStatus::Consistent, None),
-            Status::Waiting { mine } => (LineStatus::Waiting, Some(mine)),
+            Status::Consistent => (AccountStatus::Consistent, None),
+            Status::Waiting { mine } => (AccountStatus::Waiting, Some(mine)),
             Status::Inconsistent { mine, theirs, reason } => {
-                let status = LineStatus::Inconsistent {
+                let status = AccountStatus::Inconsistent {
                     local_balance: mine.balance,
                     remote_balance: theirs.map(|theirs| theirs.balance),
                     reason: reason
@@ -79,10 +79,10 @@ impl Batch<'_> {
         let epoch = account.epoch();
         let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
             let pending = account.pending(Direction::Outgoing, *id)?;
-            let written_off = self.state.written_off.contains_key(&line.hop(*id));
+            let written_off = self.state.written_off.contains_key(&line.request(*id));
             Some(OverdueReport { request_id: *id, amount: pending.amount, written_off })
         });
-        LineReport {
+        AccountReport {
             currency: currency.clone(),
             status,
             balance: epoch.map(|epoch| epoch.balance()).or(terms.map(|terms| terms.balance)).unwrap_or(0),
@@ -137,12 +137,12 @@ impl InvoiceRecord {
     }
 }
 
-fn servers(servers: &BTreeMap<String, ServerTicket>) -> Vec<ServerReport> {
+fn servers<T: Row<Key = String> + ServerRow>(servers: &Table<T>) -> Vec<ServerReport> {
     servers
         .iter()
-        .map(|(name, ticket)| ServerReport {
+        .map(|(name, server)| ServerReport {
             name: name.clone(),
-            ticket: ticket.clone(),
+            ticket: server.ticket().clone(),
             state: ServerState::Disconnected { reason: "connecting".into() },
         })
         .collect()

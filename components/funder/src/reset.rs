@@ -5,11 +5,10 @@
 //! heard of it, or lets it continue so that it is collected again; and what the friend has collected and proved counts as paid.
 
 use crate::io::Output;
-use crate::machine::{Batch, line};
+use crate::machine::Batch;
 use crate::obligations::Onward;
 use crate::proofs::is_like;
-use crate::records::LineKey;
-use offst_ledger::{Status, StopReason, Terms};
+use offst_ledger::{AccountId, Status, StopReason, Terms};
 use offst_proto::Currency;
 use offst_proto::opening::Continuing;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Batch<'_> {
     pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
         let key = self.friend_key(name)?;
-        let line = line(key, currency);
+        let line = AccountId::new(key, currency);
         let account = self.friend_account(name, currency)?;
-        let (status, is_in_doubt) = (account.status(), account.is_in_doubt());
+        let (status, is_in_doubt) = (account.status(), account.is_suspect());
         // Where both have lost something, nothing better will come.
         let is_for_people = matches!(status, Status::Inconsistent { reason: Some(StopReason::BothStatesLost), .. });
         if account.waits_for_evidence() && status != Status::Consistent && !is_for_people {
@@ -49,7 +48,7 @@ impl Batch<'_> {
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
-        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+        let friend = self.state.friends.draft(&key).expect("names and friends agree");
         let account = friend.accounts.get_mut(currency).expect("looked above");
         let signer = &*self.environment.signer;
         let events = match account.accept_theirs(signer) {
@@ -77,7 +76,13 @@ impl Batch<'_> {
 
     /// Whether a friend's terms leave us with debts that nobody pays us for. `is_lost`: how the account stood is not known for
     /// certain.
-    fn check_requests(&self, name: &str, line: &LineKey, terms: (&Terms, &Terms), is_lost: bool) -> Result<(), String> {
+    fn check_requests(
+        &self,
+        name: &str,
+        line: &AccountId,
+        terms: (&Terms, &Terms),
+        is_lost: bool,
+    ) -> Result<(), String> {
         let (ours, theirs) = terms;
         let account = &self.state.friends[&line.friend].accounts[&line.currency];
         let mut payable = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
@@ -91,7 +96,7 @@ impl Batch<'_> {
         let mut changed = ours.continuing.iter().filter(|ours| !ours.author_pays && !keeps(ours));
         // What we have collected is weighed with the balances.
         let claimed: BTreeSet<_> = account.claimed().map(|(id, _)| id).collect();
-        let found = changed.find_map(|request| match self.onward(&line.hop(request.id)) {
+        let found = changed.find_map(|request| match self.onward(&line.request(request.id)) {
             _ if claimed.contains(&request.id) => None,
             Onward::Nobody => None,
             onward => Some(onward),
@@ -145,7 +150,7 @@ impl Batch<'_> {
     }
 
     /// Whether a friend's terms would cost more than their balance says.
-    fn check_worth(&self, name: &str, line: &LineKey, terms: (&Terms, &Terms)) -> Result<(), String> {
+    fn check_worth(&self, name: &str, line: &AccountId, terms: (&Terms, &Terms)) -> Result<(), String> {
         let (ours, theirs) = terms;
         let account = &self.state.friends[&line.friend].accounts[&line.currency];
         // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old

@@ -24,7 +24,7 @@ impl Batch<'_> {
 
     fn may_ask(&mut self, key: PublicKey) -> bool {
         let now = self.now.uptime_ms;
-        self.state.friends.get_mut(&key).is_some_and(|friend| friend.allowance.take(now))
+        self.state.friends.draft(&key).is_some_and(|friend| friend.allowance.take(now))
     }
 
     /// A friend asks how requests ended.

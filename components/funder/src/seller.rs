@@ -5,11 +5,12 @@
 //! its parts are cancelled.
 
 use crate::command::{CommandId, Reply};
+use crate::journal::{JournalKey, ReceivedPayment};
 use crate::machine::Batch;
-use crate::records::{Arrival, HopKey, InvoiceRecord};
+use crate::records::{Arrival, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
-use offst_ledger::Pending;
+use offst_ledger::{Pending, RequestRef};
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::PARTS_MAX;
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, preimage, verify_proof};
@@ -39,7 +40,7 @@ pub(crate) struct GroupKey {
 /// The parts of one payment to us.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    pub(crate) parts: BTreeSet<HopKey>,
+    pub(crate) parts: BTreeSet<RequestRef>,
 }
 
 impl Arrival {
@@ -52,13 +53,13 @@ impl Arrival {
         }
     }
 
-    fn terms(&self, incoming: &HopKey, destination: offst_crypto::PublicKey) -> PartTerms {
+    fn terms(&self, incoming: &RequestRef, destination: offst_crypto::PublicKey) -> PartTerms {
         PartTerms {
             request_id: incoming.id,
             payment_id: self.payment_id,
             invoice_id: self.invoice_id,
             destination,
-            currency: incoming.line.currency.clone(),
+            currency: incoming.account.currency.clone(),
             amount: self.amount,
             total: self.total,
         }
@@ -98,7 +99,6 @@ impl Batch<'_> {
         }
         let created_ms = self.invoice_time();
         let record = InvoiceRecord { invoice: invoice.clone(), status: InvoiceStatus::Open, created_ms };
-        self.changed.invoices.insert(invoice.id);
         self.state.invoices.insert(invoice.id, record);
         self.reply(command, Reply::Invoice(invoice));
     }
@@ -147,7 +147,6 @@ impl Batch<'_> {
     pub(crate) fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
         let record = self.state.invoices.get_mut(&id).expect("the caller has looked");
         record.status = status;
-        self.changed.invoices.insert(id);
         self.state.timers.clear(&Timer::Invoice(id));
         let reason = match status {
             InvoiceStatus::Paid => CancelReason::AlreadyPaid,
@@ -202,8 +201,8 @@ impl Batch<'_> {
     }
 
     /// A request ends here: we answer with a lock, or refuse.
-    pub(crate) fn arrived(&mut self, incoming: &HopKey, request: &Request) -> Result<(), CancelReason> {
-        let currency = &incoming.line.currency;
+    pub(crate) fn arrived(&mut self, incoming: &RequestRef, request: &Request) -> Result<(), CancelReason> {
+        let currency = &incoming.account.currency;
         let terms = request.terms(self.state.local, currency);
         if request.fees_left != 0 {
             return Err(CancelReason::Fee);
@@ -235,25 +234,23 @@ impl Batch<'_> {
         let nonce = Nonce::from_bytes(self.environment.random.array());
         let response = Verified::sign(Response { terms, nonce, lock }, &*self.environment.signer);
         let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
-        let account = self.account(&incoming.line).expect("the request came over this account");
+        let account = self.account(&incoming.account).expect("the request came over this account");
         account.respond(answer).expect("the request has just come");
-        self.add_arrival(incoming.clone(), arrival);
-        self.changed.arrivals.insert(incoming.clone());
+        self.add_to_group(incoming, &arrival);
+        self.state.arrivals.insert(incoming.clone(), arrival);
         Ok(())
     }
 
     /// Puts an arrival into its group and starts the group's time with its first part.
-    pub(crate) fn add_arrival(&mut self, incoming: HopKey, arrival: Arrival) {
-        let key = arrival.group(&incoming.line.currency);
+    pub(crate) fn add_to_group(&mut self, incoming: &RequestRef, arrival: &Arrival) {
+        let key = arrival.group(&incoming.account.currency);
         self.state.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
         self.state.timers.set_if_none(Timer::Group(key), self.now.uptime_ms + arrival.patience_ms);
-        self.state.arrivals.insert(incoming, arrival);
     }
 
-    pub(crate) fn remove_arrival(&mut self, incoming: &HopKey) -> Option<Arrival> {
+    pub(crate) fn remove_arrival(&mut self, incoming: &RequestRef) -> Option<Arrival> {
         let arrival = self.state.arrivals.remove(incoming)?;
-        self.changed.arrivals.insert(incoming.clone());
-        let key = arrival.group(&incoming.line.currency);
+        let key = arrival.group(&incoming.account.currency);
         let group = self.state.groups.get_mut(&key).expect("every arrival is in its group");
         group.parts.remove(incoming);
         if group.parts.is_empty() {
@@ -264,15 +261,15 @@ impl Batch<'_> {
     }
 
     /// A part was committed: when all are, they are collected together.
-    pub(crate) fn arrival_committed(&mut self, incoming: &HopKey) {
-        let key = self.state.arrivals[incoming].group(&incoming.line.currency);
-        let parts: Vec<HopKey> = self.state.groups[&key].parts.iter().cloned().collect();
-        let committed: Vec<&HopKey> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
+    pub(crate) fn arrival_committed(&mut self, incoming: &RequestRef) {
+        let key = self.state.arrivals[incoming].group(&incoming.account.currency);
+        let parts: Vec<RequestRef> = self.state.groups[&key].parts.iter().cloned().collect();
+        let committed: Vec<&RequestRef> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
         let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.arrivals[*part].amount));
         match sum.map(|sum| sum.cmp(&key.total)) {
             Some(std::cmp::Ordering::Less) => {}
             Some(std::cmp::Ordering::Equal) => {
-                let committed: Vec<HopKey> = committed.into_iter().cloned().collect();
+                let committed: Vec<RequestRef> = committed.into_iter().cloned().collect();
                 self.collect_group(&key, &committed);
             }
             // One part too many: it is not needed, and without it the sum may still come out right.
@@ -284,28 +281,28 @@ impl Batch<'_> {
     }
 
     /// What opens the lock that we answered with.
-    pub(crate) fn arrival_preimage(&self, incoming: &HopKey, arrival: &Arrival) -> Preimage {
+    pub(crate) fn arrival_preimage(&self, incoming: &RequestRef, arrival: &Arrival) -> Preimage {
         preimage(&*self.environment.signer, &arrival.terms(incoming, self.state.local))
     }
 
     /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the ids, so an
     /// account that came back from its friend may have another request in this place.
-    pub(crate) fn pending_arrival(&self, incoming: &HopKey) -> Option<Pending> {
+    pub(crate) fn pending_arrival(&self, incoming: &RequestRef) -> Option<Pending> {
         let arrival = self.state.arrivals.get(incoming)?;
         let pending = self.incoming_at(incoming)?;
         let lock = self.arrival_preimage(incoming, arrival).lock();
         (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
     }
 
-    fn is_committed_to_us(&self, incoming: &HopKey) -> bool {
+    fn is_committed_to_us(&self, incoming: &RequestRef) -> bool {
         self.pending_arrival(incoming).is_some_and(|pending| pending.stage.is_committed())
     }
 
-    fn collect_group(&mut self, key: &GroupKey, committed: &[HopKey]) {
+    fn collect_group(&mut self, key: &GroupKey, committed: &[RequestRef]) {
         for incoming in committed {
             let arrival = self.remove_arrival(incoming).expect("the group names it");
             let preimage = self.arrival_preimage(incoming, &arrival);
-            let account = self.account(&incoming.line).expect("an arrival's account exists");
+            let account = self.account(&incoming.account).expect("an arrival's account exists");
             account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
             self.note_received(incoming, preimage, arrival.amount, Some((arrival.payment_id, arrival.invoice_id)));
         }
@@ -325,27 +322,30 @@ impl Batch<'_> {
     /// invoice, where they are known.
     pub(crate) fn note_received(
         &mut self,
-        incoming: &HopKey,
+        incoming: &RequestRef,
         preimage: Preimage,
         amount: u128,
         of: Option<(PaymentId, Option<InvoiceId>)>,
     ) {
         let report = ReceivedReport {
             request_id: incoming.id,
-            from: incoming.line.friend,
+            from: incoming.account.friend,
             payment_id: of.map(|(payment_id, _)| payment_id),
             invoice_id: of.and_then(|(_, invoice_id)| invoice_id),
-            currency: incoming.line.currency.clone(),
+            currency: incoming.account.currency.clone(),
             amount,
             time_ms: self.now.unix_ms,
         };
-        self.changed.received.push((report, preimage));
+        self.note(
+            &JournalKey { id: report.request_id, payer: Some(report.from) },
+            &ReceivedPayment { report, preimage },
+        );
     }
 
     pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
         let parts: Vec<_> =
             self.state.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
-        let lines: Vec<_> = parts.iter().map(|incoming| &incoming.line).collect();
+        let lines: Vec<_> = parts.iter().map(|incoming| &incoming.account).collect();
         if self.is_patient(Timer::Group(key.clone()), &lines) {
             return;
         }

@@ -7,20 +7,21 @@ use crate::buyer::is_final;
 use crate::command::{CommandId, Reply};
 use crate::machine::Batch;
 use crate::reasons::{bounded, last_hop, refusing_hop};
-use crate::records::{Circle, HopKey, Origin, Progress, Promise};
+use crate::records::{Circle, Origin, Progress, Promise};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::Direction;
+use offst_ledger::{Direction, RequestRef};
 use offst_proto::index::Hop;
 use offst_proto::payment::{CancelReason, PartTerms, Response};
 use offst_proto::report::{ClearingReport, Event, PaymentStatus};
 use offst_proto::statement::Answer;
 use offst_proto::{PaymentId, Verified};
+use offst_rows::Row;
 
 impl Batch<'_> {
     /// A destination's answer: when all parts have one and cover the total, all are committed at once.
-    pub(crate) fn part_responded(&mut self, id: PaymentId, outgoing: &HopKey, answer: Answer) {
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
+    pub(crate) fn part_responded(&mut self, id: PaymentId, outgoing: &RequestRef, answer: Answer) {
+        let Some(payment) = self.state.payments.draft(&id) else { return };
         let Some(part) = payment.parts.get_mut(&answer.id) else { return };
         let terms = PartTerms {
             request_id: answer.id,
@@ -37,7 +38,7 @@ impl Batch<'_> {
             // Somebody on the way has put it there; the last mediator is the likeliest.
             let (hop, amount) = (last_hop(self.state.local, &part.route), part.amount);
             self.drop_part(id, outgoing);
-            self.note_refusal(id, hop, outgoing.line.friend, amount, CancelReason::Aborted);
+            self.note_refusal(id, hop, outgoing.account.friend, amount, CancelReason::Aborted);
             return self.part_failed(id, None);
         }
         part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
@@ -62,13 +63,12 @@ impl Batch<'_> {
         if is_new {
             self.event(Event::PaymentChanged { payment_id: id, status: PaymentStatus::Pending });
         }
-        self.changed.payments.insert(id);
         let payment = &self.state.payments[&id];
         let parts: Vec<_> =
             payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
         for outgoing in parts {
             // A part that was committed before waits for the destination already.
-            let account = self.account(&outgoing.line).expect("a part's account exists");
+            let account = self.account(&outgoing.account).expect("a part's account exists");
             if account.commit(outgoing.id).is_ok() {
                 self.state.unsigned_commits.insert(outgoing);
             }
@@ -77,7 +77,7 @@ impl Batch<'_> {
     }
 
     /// The seller has taken a part.
-    pub(crate) fn part_collected(&mut self, id: PaymentId, outgoing: &HopKey, preimage: Preimage) {
+    pub(crate) fn part_collected(&mut self, id: PaymentId, outgoing: &RequestRef, preimage: Preimage) {
         self.state.timers.clear(&Timer::Part(outgoing.clone()));
         let Some(payment) = self.state.payments.get_mut(&id) else { return };
         if let Some(part) = payment.parts.get_mut(&outgoing.id) {
@@ -88,22 +88,27 @@ impl Batch<'_> {
                 self.state.silences.forget(&payment.currency, hop);
             }
         }
-        self.changed.payments.insert(id);
         self.conclude(id);
     }
 
     /// A part was refused or released on the way.
-    pub(crate) fn part_cancelled(&mut self, id: PaymentId, outgoing: &HopKey, reason: CancelReason, hop: PublicKey) {
+    pub(crate) fn part_cancelled(
+        &mut self,
+        id: PaymentId,
+        outgoing: &RequestRef,
+        reason: CancelReason,
+        hop: PublicKey,
+    ) {
         let local = self.state.local;
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
-        let Some(part) = payment.parts.remove(&outgoing.id) else { return };
-        if payment.is_stored() {
-            self.changed.payments.insert(id);
+        if self.state.payments.get(&id).is_none_or(|payment| !payment.parts.contains_key(&outgoing.id)) {
+            return;
         }
+        let payment = self.state.payments.get_mut(&id).expect("looked above");
+        let part = payment.parts.remove(&outgoing.id).expect("looked above");
         // A part that was answered has waited for our commit, so nobody on its way is to blame.
         if part.promise.is_none() || reason != CancelReason::Timeout {
             let hop = refusing_hop(local, &part.route, hop, reason);
-            self.note_refusal(id, hop, outgoing.line.friend, part.amount + part.fees, reason);
+            self.note_refusal(id, hop, outgoing.account.friend, part.amount + part.fees, reason);
         }
         self.part_failed(id, Some(reason));
     }
@@ -137,7 +142,7 @@ impl Batch<'_> {
             self.end_payment(id, Progress::Failed);
         } else {
             // Every part was released: nothing was moved, so looking for another way is as safe as at the start.
-            self.state.payments.get_mut(&id).expect("looked above").progress = Progress::Searching;
+            self.state.payments.draft(&id).expect("looked above").progress = Progress::Searching;
             self.find_ways(id);
         }
     }
@@ -151,7 +156,7 @@ impl Batch<'_> {
         let mut awaited = 0;
         for outgoing in waiting {
             let pending =
-                self.account(&outgoing.line).and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
+                self.account(&outgoing.account).and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
             // One that is not pending any more was ended by the same statement, whose events are still being handled.
             if pending.is_none_or(|pending| pending.stage.is_committed()) {
                 awaited += 1;
@@ -205,10 +210,8 @@ impl Batch<'_> {
             self.clearing_ended(progress);
         }
         self.answer_waiters(id);
-        if is_stored {
-            self.changed.payments.insert(id);
-        } else {
-            self.state.payments.remove(&id);
+        if !is_stored {
+            self.state.payments.forget(&id);
             self.state.searches.remove(&id);
         }
     }
@@ -222,8 +225,8 @@ impl Batch<'_> {
         let (waiters, ring) =
             search.map(|search| (std::mem::take(&mut search.waiters), search.ring.clone())).unwrap_or_default();
         let reply = if is_clearing {
-            let auto_clear = self.state.auto_clear;
-            Reply::Clearing(Box::new(ClearingReport { auto_clear, ring, payment: Some(report) }))
+            let auto_clear = self.state.auto_clear();
+            Reply::Clearing(Box::new(ClearingReport { auto_clear, cycle: ring, payment: Some(report) }))
         } else {
             Reply::Payment(Box::new(report))
         };
@@ -236,9 +239,9 @@ impl Batch<'_> {
     }
 
     /// The patience with a part ends: if it is not committed by now, nobody on the way waits for it any more.
-    pub(crate) fn part_timed_out(&mut self, outgoing: &HopKey) {
+    pub(crate) fn part_timed_out(&mut self, outgoing: &RequestRef) {
         let Some(Origin::Payment(id)) = self.state.origins.get(outgoing).cloned() else { return };
-        if self.is_bound(outgoing) || self.is_patient(Timer::Part(outgoing.clone()), &[&outgoing.line]) {
+        if self.is_bound(outgoing) || self.is_patient(Timer::Part(outgoing.clone()), &[&outgoing.account]) {
             return;
         }
         let local = self.state.local;
@@ -254,7 +257,7 @@ impl Batch<'_> {
 
     /// The time to look for ways is over: what is not committed fails, what is committed is still under way.
     pub(crate) fn payment_timed_out(&mut self, id: PaymentId) {
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
+        let Some(payment) = self.state.payments.draft(&id) else { return };
         self.state.searches.entry(id).or_default().is_over = true;
         match payment.progress {
             Progress::Searching => {
@@ -265,7 +268,7 @@ impl Batch<'_> {
             }
             Progress::Committed => {
                 let sentence = bounded(self.waiting_sentence(&self.state.payments[&id]));
-                self.state.payments.get_mut(&id).expect("looked above").reason = sentence;
+                self.state.payments.draft(&id).expect("looked above").reason = sentence;
                 self.answer_waiters(id);
             }
             Progress::Paid | Progress::Failed => {}
@@ -274,7 +277,7 @@ impl Batch<'_> {
 
     /// Calls a payment off, when it is not committed.
     pub(crate) fn cancel_payment(&mut self, command: CommandId, id: PaymentId) {
-        match self.state.payments.get_mut(&id).map(|payment| (payment.progress, payment)) {
+        match self.state.payments.draft(&id).map(|payment| (payment.progress, payment)) {
             Some((Progress::Searching, payment)) => {
                 payment.reason = "it was called off".into();
                 self.fail_payment(id);

@@ -1,10 +1,10 @@
 //! After a start: what the last run left is taken up, and whatever was not committed is given up.
 
 use crate::buyer::Search;
-use crate::machine::{Batch, line};
-use crate::records::{HopKey, Origin, Progress};
+use crate::machine::Batch;
+use crate::records::{Origin, Progress};
 use crate::timers::Timer;
-use offst_ledger::Direction;
+use offst_ledger::{AccountId, Direction, RequestRef};
 use offst_proto::payment::CancelReason;
 
 /// Of a payment before the commit, in a database that was put back.
@@ -29,7 +29,7 @@ impl Batch<'_> {
             self.give_out_contact(key);
             self.wait_for(key);
             let friend = &self.state.friends[&key];
-            self.touched.extend(friend.accounts.keys().map(|currency| line(key, currency)));
+            self.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
         }
     }
 
@@ -40,10 +40,10 @@ impl Batch<'_> {
             self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
-            self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.line.friend));
+            self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.account.friend));
             self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
             let has_response = self.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
-            let stored = self.state.forwards.get_mut(&incoming).expect("listed above");
+            let stored = self.state.forwards.draft(&incoming).expect("listed above");
             stored.arrived_ms = now;
             stored.responded_ms = has_response.then_some(now);
             if self.is_bound(&outgoing) {
@@ -55,9 +55,9 @@ impl Batch<'_> {
         }
     }
 
-    fn note_unsigned_commit(&mut self, outgoing: &HopKey) {
+    fn note_unsigned_commit(&mut self, outgoing: &RequestRef) {
         let is_committed = self
-            .account(&outgoing.line)
+            .account(&outgoing.account)
             .and_then(|account| account.pending(Direction::Outgoing, outgoing.id))
             .is_some_and(|pending| pending.stage.is_committed());
         if is_committed {
@@ -72,14 +72,13 @@ impl Batch<'_> {
             if payment.progress == Progress::Searching {
                 let stored = self.state.payments.get_mut(&payment.id).expect("listed above");
                 stored.parts.clear();
-                if self.state.recovery.is_some() {
+                if !self.state.recovery.is_empty() {
                     stored.reason = NOT_KNOWN.into();
                 } else if stored.reason.is_empty() {
                     stored.reason = "the node was restarted before the payment was committed".into();
                 }
                 stored.progress = Progress::Failed;
                 stored.ended_ms = Some(self.now.unix_ms);
-                self.changed.payments.insert(payment.id);
                 continue;
             }
             self.state.searches.insert(payment.id, Search::taken_up(&payment));
@@ -107,9 +106,10 @@ impl Batch<'_> {
     }
 
     fn take_up_arrivals(&mut self) {
-        let arrivals = std::mem::take(&mut self.state.arrivals);
+        let arrivals: Vec<_> =
+            self.state.arrivals.iter().map(|(incoming, arrival)| (incoming.clone(), arrival.clone())).collect();
         for (incoming, arrival) in arrivals {
-            self.add_arrival(incoming, arrival);
+            self.add_to_group(&incoming, &arrival);
         }
     }
 
@@ -130,12 +130,12 @@ impl Batch<'_> {
         let is_recovering = self.is_recovering();
         for (key, friend) in &self.state.friends {
             for (currency, account) in &friend.accounts {
-                let line = line(*key, currency);
+                let line = AccountId::new(*key, currency);
                 if account.is_recovering() {
                     continue;
                 }
                 for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
-                    let hop = line.hop(id);
+                    let hop = line.request(id);
                     if is_recovering && direction == Direction::Incoming && pending.stage.is_committed() {
                         continuing.push(hop);
                         continue;
@@ -155,7 +155,7 @@ impl Batch<'_> {
                 }
             }
         }
-        if let Some(recovery) = &mut self.state.recovery {
+        if let Some(recovery) = self.state.recovery.draft(&()) {
             recovery.inherited.extend(continuing);
         }
         for (direction, hop) in orphans {

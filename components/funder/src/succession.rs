@@ -9,11 +9,11 @@
 //! that we have committed is released, because the friend may accept our Opening at any time. What the *friend* has committed
 //! and is still on its way could not be collected under the lost key any more: the owner has to wait for it.
 
-use crate::machine::{Batch, line};
-use crate::records::{Circle, Friend, FriendRecord, LineKey, Origin, Standing};
+use crate::machine::Batch;
+use crate::records::{Circle, Friend, FriendRecord, Origin, Replacement, Standing, Tombstone};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
-use offst_ledger::{Direction, StopReason};
+use offst_ledger::{AccountId, Direction, StopReason};
 use offst_proto::key_replacement::{KeyReplacement, ReplacedAccount};
 use offst_proto::limits::RELAYS_MAX;
 use offst_proto::payment::CancelReason;
@@ -25,9 +25,10 @@ impl Batch<'_> {
         let lost = self.friend_key(name)?;
         let successor = ticket.public_key;
         self.check_succession(name, lost, &ticket)?;
-        let lines: Vec<_> = self.state.friends[&lost].accounts.keys().map(|currency| line(lost, currency)).collect();
+        let lines: Vec<_> =
+            self.state.friends[&lost].accounts.keys().map(|currency| AccountId::new(lost, currency)).collect();
         for line in &lines {
-            let friend = self.state.friends.get_mut(&lost).expect("looked above");
+            let friend = self.state.friends.draft(&lost).expect("looked above");
             friend
                 .accounts
                 .get_mut(&line.currency)
@@ -45,15 +46,13 @@ impl Batch<'_> {
         let is_loaded = self.state.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
         assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
         self.state.timers.clear(&Timer::Gone(lost));
-        self.changed.friends.extend([lost, successor]);
-        self.changed.peer_backups.insert(lost, Vec::new());
+        self.peer_backups.insert(lost, None);
         self.refuse_drain_waiters(lost, &format!("the key of \"{name}\" was replaced in the meantime"));
         let replacement =
             KeyReplacement { author: self.state.local, lost, successor, time_ms: self.now.unix_ms, accounts };
         log::warn!("\"{name}\" goes on under the key {successor}; {lost} is never accepted again");
         let replacement = Verified::sign(replacement, &*self.environment.signer);
-        self.state.replacements.insert(lost, replacement);
-        self.changed.replacements.insert(lost);
+        self.state.replacements.insert(lost, Replacement(replacement));
         self.give_out_contact(lost);
         self.give_out_contact(successor);
         self.friend_changed(successor);
@@ -114,7 +113,7 @@ impl Batch<'_> {
 
     /// A key that was lost may be in anybody's hands.
     pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
-        let Some(replacement) = self.state.replacements.get(key) else {
+        let Some(Replacement(replacement)) = self.state.replacements.get(key) else {
             return Ok(());
         };
         let friend = self.state.friends.get(&replacement.successor);
@@ -123,22 +122,21 @@ impl Batch<'_> {
     }
 
     /// Opens the account with the successor, and hands over what continues on it.
-    fn carry_over(&mut self, from: &LineKey, successor: PublicKey) -> ReplacedAccount {
-        let to = line(successor, &from.currency);
+    fn carry_over(&mut self, from: &AccountId, successor: PublicKey) -> ReplacedAccount {
+        let to = AccountId::new(successor, &from.currency);
         let floor = self.floor(&to);
-        let friend = self.state.friends.get_mut(&from.friend).expect("the caller has looked");
+        let friend = self.state.friends.draft(&from.friend).expect("the caller has looked");
         let mut account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
         let successor_account = account.continued_with(successor, floor, &*self.environment.signer);
         if let Some(epoch) = account.newest_epoch() {
-            self.state.tombstones.insert(from.clone(), epoch);
+            self.state.tombstones.insert(from.clone(), Tombstone { epoch });
         }
-        self.changed.dropped_accounts.insert(from.clone());
-        // The newest that the lost key has signed may have come in this very batch.
-        self.changed.last_rows.insert(from.clone(), account.take_changes());
+        // Its rows stay as evidence, and the newest that the lost key has signed may have come in this very batch.
+        self.account_rows.extend(account.take_changes());
         let mine = successor_account.negotiation().mine.as_ref().expect("it opens with one");
         let (balance, opening) = (mine.balance, mine.hash());
         let continuing: Vec<_> = mine.continuing.iter().map(|request| request.id).collect();
-        let heir = self.state.friends.get_mut(&successor).expect("the caller has made it");
+        let heir = self.state.friends.draft(&successor).expect("the caller has made it");
         heir.accounts.insert(from.currency.clone(), successor_account);
         self.touched.extend([from.clone(), to.clone()]);
         for id in continuing {
@@ -156,8 +154,8 @@ impl Batch<'_> {
     }
 
     /// A request that we have committed goes on over the successor's account.
-    fn hand_over(&mut self, from: &LineKey, to: &LineKey, id: RequestId) {
-        let (old, new) = (from.hop(id), to.hop(id));
+    fn hand_over(&mut self, from: &AccountId, to: &AccountId, id: RequestId) {
+        let (old, new) = (from.request(id), to.request(id));
         self.hand_over_write_off(&old, new.clone());
         let Some(origin) = self.state.origins.remove(&old) else { return };
         match &origin {
@@ -166,7 +164,6 @@ impl Batch<'_> {
                 let forward = self.state.forwards.get_mut(&incoming).expect("its origin names it");
                 forward.to = to.friend;
                 let amount = forward.amount;
-                self.changed.forwards.insert(incoming.clone());
                 self.unload_lane(&Self::lane(&incoming, from.friend), amount);
                 self.load_lane(Self::lane(&incoming, to.friend), amount);
             }
@@ -178,7 +175,6 @@ impl Batch<'_> {
                 if record.circle == Some(Circle::Rebalance(from.friend)) {
                     record.circle = Some(Circle::Rebalance(to.friend));
                 }
-                self.changed.payments.insert(*payment);
             }
         }
         self.state.timers.clear(&Timer::Overdue(old));
@@ -188,8 +184,8 @@ impl Batch<'_> {
 
     /// Requests of ours that bound us on an account, and that are not on it any more: terms were agreed on that leave them out,
     /// or the account is gone.
-    pub(crate) fn release_left_out(&mut self, line: &LineKey) {
-        let of_line: Vec<_> = self.state.origins.range(line.hops()).map(|(outgoing, _)| outgoing.clone()).collect();
+    pub(crate) fn release_left_out(&mut self, line: &AccountId) {
+        let of_line: Vec<_> = self.state.origins.range(line.requests()).map(|(outgoing, _)| outgoing.clone()).collect();
         let local = self.state.local;
         for outgoing in of_line {
             if self.outgoing_at(&outgoing).is_none() {

@@ -1,8 +1,8 @@
 //! Timers as data: what is due when. Nothing here reads a clock.
 
-use crate::records::{HopKey, LineKey};
 use crate::seller::GroupKey;
 use offst_crypto::PublicKey;
+use offst_ledger::{AccountId, RequestRef};
 use offst_proto::{InvoiceId, PaymentId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// Our patience with a request we carry on, named by its incoming side.
-    Forward(HopKey),
+    Forward(RequestRef),
     /// The patience of a part of ours, named by its outgoing side.
-    Part(HopKey),
+    Part(RequestRef),
     /// The time for all parts of a payment to us to be committed.
     Group(GroupKey),
     /// A committed request that the downstream friend holds, named by its outgoing side.
-    Overdue(HopKey),
+    Overdue(RequestRef),
     /// The time for a payment of ours.
     Payment(PaymentId),
     /// Asking for ways again.
@@ -24,7 +24,7 @@ pub(crate) enum Timer {
     /// A friend has been gone for too long.
     Gone(PublicKey),
     /// An account falls idle.
-    Idle(LineKey),
+    Idle(AccountId),
     /// A peer backup is due.
     Backup,
     /// What is asked in a recovery is asked again.

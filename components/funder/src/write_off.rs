@@ -27,16 +27,17 @@
 //! could carry an end of the one request over to the other: neither a restart nor a recovery ties them together again.
 
 use crate::command::{CommandId, Reply};
-use crate::machine::{Batch, line};
-use crate::records::{HopKey, LineKey, Origin};
+use crate::machine::Batch;
+use crate::records::Origin;
 use crate::timers::Timer;
 use offst_crypto::{HashLock, Preimage, PublicKey};
-use offst_ledger::{Pending, Stage};
+use offst_ledger::{AccountId, Pending, RequestRef, Stage};
 use offst_proto::Currency;
-use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use offst_proto::encoding::Decoder;
 use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::{Event, ForwardReport, Held, WriteOffReport};
+use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
 
 /// A committed request of ours that a friend may still collect, and that nobody pays us for any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,24 +59,25 @@ impl WriteOff {
     }
 }
 
-impl Canonical for WriteOff {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.value(&self.from);
-        encoder.u128(self.amount);
-        encoder.value(&self.lock);
-        // Left out where it is not: as it was written by earlier versions.
-        if self.is_automatic {
-            encoder.bool(true);
-        }
+/// By its outgoing side.
+impl Row for WriteOff {
+    const KIND: Kind = Kind::state(30, "write-offs");
+    type Key = RequestRef;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.value(2, &self.from);
+        fields.with(4, |encoder| encoder.u128(self.amount));
+        fields.value(6, &self.lock);
+        fields.with(8, |encoder| encoder.bool(self.is_automatic));
     }
 
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let (from, amount, lock) = (decoder.value()?, decoder.amount()?, decoder.value()?);
-        let is_automatic = !decoder.is_at_end();
-        if is_automatic && !decoder.bool()? {
-            return Err(DecodeError::invalid("a write-off"));
-        }
-        Ok(WriteOff { from, amount, lock, is_automatic })
+    fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(WriteOff {
+            from: fields.value(2)?,
+            amount: fields.with(4, Decoder::amount)?,
+            lock: fields.value(6)?,
+            is_automatic: fields.with(8, Decoder::bool)?,
+        })
     }
 }
 
@@ -92,7 +94,7 @@ impl Batch<'_> {
     fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
         let key = self.friend_key(name)?;
         self.friend_account(name, currency)?;
-        let line = line(key, currency);
+        let line = AccountId::new(key, currency);
         if self.is_distrusted(&line) {
             return Err(format!(
                 "this node recovers what it has lost, and what \"{name}\" holds is not known before it has shown it: try again \
@@ -112,7 +114,7 @@ impl Batch<'_> {
 
     /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more than `up_to`
     /// afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
-    fn release_smallest(&mut self, line: &LineKey, up_to: u128, is_automatic: bool) -> WriteOffReport {
+    fn release_smallest(&mut self, line: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
         let mut report = WriteOffReport { at_risk: self.at_risk(line, is_automatic), ..WriteOffReport::default() };
         let mut releasable = Vec::new();
         for outgoing in self.overdue_at(line) {
@@ -147,7 +149,7 @@ impl Batch<'_> {
     }
 
     /// What the owner allows to be written off on an account without asking, credits.
-    fn auto_write_off(&self, line: &LineKey) -> Option<u128> {
+    fn auto_write_off(&self, line: &AccountId) -> Option<u128> {
         self.state.friends.get(&line.friend)?.record.auto_write_offs.get(&line.currency).copied()
     }
 
@@ -159,7 +161,7 @@ impl Batch<'_> {
     }
 
     /// What has to wait is looked at again in a while: something else may have ended by then, or a recovery.
-    fn write_off_by_itself_at(&mut self, line: &LineKey) {
+    fn write_off_by_itself_at(&mut self, line: &AccountId) {
         let Some(up_to) = self.auto_write_off(line) else { return };
         let waiting = if self.is_recovering() {
             true
@@ -177,7 +179,7 @@ impl Batch<'_> {
             report.waiting.count > 0
         };
         if waiting {
-            let waits = |outgoing: &HopKey| matches!(self.state.origins.get(outgoing), Some(Origin::Forward(_)));
+            let waits = |outgoing: &RequestRef| matches!(self.state.origins.get(outgoing), Some(Origin::Forward(_)));
             let held: Vec<_> = self.overdue_at(line).into_iter().filter(waits).collect();
             let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
             for outgoing in held {
@@ -199,40 +201,40 @@ impl Batch<'_> {
         } else {
             record.auto_write_offs.insert(currency.clone(), up_to);
         }
-        self.changed.friends.insert(key);
         self.friend_changed(key);
-        self.overdue.insert(line(key, currency));
+        self.overdue.insert(AccountId::new(key, currency));
         Ok(())
     }
 
     /// The friend has collected what was written off without asking: nothing more is.
-    fn end_auto_write_off(&mut self, line: &LineKey, amount: u128) {
-        let Some(friend) = self.state.friends.get_mut(&line.friend) else { return };
-        if friend.record.auto_write_offs.is_empty() {
+    fn end_auto_write_off(&mut self, line: &AccountId, amount: u128) {
+        let is_set =
+            self.state.friends.get(&line.friend).is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
+        if !is_set {
             return;
         }
+        let friend = self.state.friends.get_mut(&line.friend).expect("looked above");
         friend.record.auto_write_offs.clear();
         let name = friend.record.name.clone();
         log::warn!(
             "\"{name}\" has collected {amount} in {} that set-auto-write-off had written off: it is off now for \"{name}\"",
             line.currency
         );
-        self.changed.friends.insert(line.friend);
         self.event(Event::AutoWriteOffEnded { name, currency: line.currency.clone(), amount });
     }
 
     /// Committed requests of ours that the friend has held for too long.
-    fn overdue_at(&self, line: &LineKey) -> Vec<HopKey> {
+    fn overdue_at(&self, line: &AccountId) -> Vec<RequestRef> {
         let friend = self.state.friends.get(&line.friend);
         let overdue = friend.into_iter().flat_map(|friend| &friend.overdue);
-        let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.hop(*id));
+        let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.request(*id));
         here.filter(|outgoing| self.is_bound(outgoing)).collect()
     }
 
     /// All that the friend may still collect of what was written off; or only of what was without asking.
-    fn at_risk(&self, line: &LineKey, only_automatic: bool) -> Held {
+    fn at_risk(&self, line: &AccountId, only_automatic: bool) -> Held {
         let mut held = Held::default();
-        let all = self.state.written_off.range(line.hops()).map(|(_, write_off)| write_off);
+        let all = self.state.written_off.range(line.requests()).map(|(_, write_off)| write_off);
         let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
         counted.for_each(|write_off| held.add(write_off.amount));
         held
@@ -240,10 +242,10 @@ impl Batch<'_> {
 
     /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
     /// came over is in doubt, or it has not found its other side again.
-    fn what_to_release(&self, outgoing: &HopKey, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
+    fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
         let incoming = outgoing.at(from);
-        let is_inherited = self.state.recovery.as_ref().is_some_and(|recovery| recovery.inherited.contains(&incoming));
-        if self.is_distrusted(&incoming.line) || is_inherited {
+        let is_inherited = self.state.recovery.get(&()).is_some_and(|recovery| recovery.inherited.contains(&incoming));
+        if self.is_distrusted(&incoming.account) || is_inherited {
             return None;
         }
         let lock = pending.stage.lock()?;
@@ -252,50 +254,47 @@ impl Batch<'_> {
     }
 
     /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
-    fn release_upstream(&mut self, outgoing: &HopKey, write_off: WriteOff) -> bool {
+    fn release_upstream(&mut self, outgoing: &RequestRef, write_off: WriteOff) -> bool {
         let local = self.state.local;
         let incoming = outgoing.at(write_off.from);
-        let account = self.account(&incoming.line).expect("a forward's accounts exist");
+        let account = self.account(&incoming.account).expect("a forward's accounts exist");
         if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
             return false;
         }
         self.remove_forward(&incoming).expect("its origin names it");
         self.note_write_off(outgoing.clone(), write_off);
-        self.friend_changed(incoming.line.friend);
+        self.friend_changed(incoming.account.friend);
         true
     }
 
-    fn note_write_off(&mut self, outgoing: HopKey, write_off: WriteOff) {
-        self.changed.written_off.insert(outgoing.clone());
+    fn note_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
         self.state.written_off.insert(outgoing, write_off);
     }
 
     /// The request has ended with the friend that it went to.
-    pub(crate) fn forget_write_off(&mut self, outgoing: &HopKey) -> Option<WriteOff> {
-        let write_off = self.state.written_off.remove(outgoing)?;
-        self.changed.written_off.insert(outgoing.clone());
-        Some(write_off)
+    pub(crate) fn forget_write_off(&mut self, outgoing: &RequestRef) -> Option<WriteOff> {
+        self.state.written_off.remove(outgoing)
     }
 
     /// The friend has collected a request that we carried on for nobody any more. Says whether that was written off.
-    pub(crate) fn write_off_collected(&mut self, outgoing: &HopKey, preimage: Preimage) -> bool {
+    pub(crate) fn write_off_collected(&mut self, outgoing: &RequestRef, preimage: Preimage) -> bool {
         let Some(write_off) = self.forget_write_off(outgoing) else { return false };
         let amount = write_off.amount;
         log::warn!("{} was collected after it had been written off: {amount} credits are lost", outgoing.id);
         let report = ForwardReport {
             request_id: outgoing.id,
             from: None,
-            to: outgoing.line.friend,
-            currency: outgoing.line.currency.clone(),
+            to: outgoing.account.friend,
+            currency: outgoing.account.currency.clone(),
             amount,
             fee: 0,
             time_ms: self.now.unix_ms,
         };
-        self.changed.forwarded.push((report, preimage));
+        self.note_forwarded(report, preimage);
         if write_off.is_automatic {
-            self.end_auto_write_off(&outgoing.line, amount);
+            self.end_auto_write_off(&outgoing.account, amount);
         }
-        self.friend_changed(outgoing.line.friend);
+        self.friend_changed(outgoing.account.friend);
         true
     }
 
@@ -307,13 +306,13 @@ impl Batch<'_> {
         }
     }
 
-    fn await_end(&mut self, outgoing: HopKey) {
+    fn await_end(&mut self, outgoing: RequestRef) {
         let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
         self.state.timers.set(Timer::Overdue(outgoing), deadline);
     }
 
     /// A friend goes on under another key, and so does what it may still collect.
-    pub(crate) fn hand_over_write_off(&mut self, old: &HopKey, new: HopKey) {
+    pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef) {
         let Some(write_off) = self.forget_write_off(old) else { return };
         self.state.timers.clear(&Timer::Overdue(old.clone()));
         self.note_write_off(new.clone(), write_off);
@@ -322,9 +321,9 @@ impl Batch<'_> {
 
     /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
     /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
-    pub(crate) fn drop_ended_write_offs(&mut self, of: Option<&LineKey>) {
+    pub(crate) fn drop_ended_write_offs(&mut self, of: Option<&AccountId>) {
         let held = self.state.written_off.iter().filter(|(outgoing, write_off)| {
-            let is_one = of.is_none_or(|line| outgoing.line == *line) && !self.is_distrusted(&outgoing.line);
+            let is_one = of.is_none_or(|line| outgoing.account == *line) && !self.is_distrusted(&outgoing.account);
             is_one && !self.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
         });
         let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
@@ -339,10 +338,10 @@ impl Batch<'_> {
 
     /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
     /// because the friend had not heard of our `Cancel`.
-    pub(crate) fn written_off_from(&self, incoming: &HopKey, lock: HashLock) -> Option<HopKey> {
-        let is_same = |outgoing: &HopKey, write_off: &WriteOff| {
-            (outgoing.id, &outgoing.line.currency) == (incoming.id, &incoming.line.currency)
-                && (write_off.from, write_off.lock) == (incoming.line.friend, lock)
+    pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
+        let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
+            (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)
+                && (write_off.from, write_off.lock) == (incoming.account.friend, lock)
         };
         let mut all = self.state.written_off.iter();
         all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())

@@ -1,11 +1,11 @@
-//! The task that joins the decisions with the links to the servers, and the node's handle to it.
+//! The task that connects the decisions with the links to the servers, and the node's handle to it.
 
 use crate::config::Config;
 use crate::error::IndexError;
 use crate::link::{Link, LinkEvent};
-use crate::moment::Moment;
-use crate::publisher::{Publication, Publisher, Verdict};
+use crate::publisher::{Publication, Publisher, UpdateStatus};
 use crate::queries::{Queries, QueryStep};
+use crate::timestamps::Timestamps;
 use offst_crypto::{Identity, PublicKey};
 use offst_proto::Currency;
 use offst_proto::index::{Answer, Edge, IndexToNode, NodeToIndex, Query};
@@ -20,16 +20,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Events of all links that wait for the task; then links wait.
 const EVENTS_MAX: usize = 256;
 /// Queries that wait for the task, whatever the configuration says.
-const ASKED_MAX: usize = 4096;
+const REQUESTS_MAX: usize = 4096;
 
-/// How things stand with one index server.
+/// The state of one index server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerStatus {
     /// Whether there is a connection.
     pub connected: bool,
-    /// Whether the server has accepted everything that this node has to say.
+    /// Whether the server has accepted the latest announcements of all edges.
     pub up_to_date: bool,
-    /// What went wrong last, in one sentence, until it goes right again.
+    /// What went wrong last, in one sentence, until it works again.
     pub problem: Option<String>,
 }
 
@@ -38,30 +38,30 @@ type Statuses = BTreeMap<PublicKey, ServerStatus>;
 /// A node's connections to its index servers. Dropping it closes them.
 #[derive(Debug)]
 pub struct IndexClient {
-    wanted: Arc<Wanted>,
-    queries: mpsc::Sender<Asked>,
+    pending: Arc<Pending>,
+    queries: mpsc::Sender<QueryRequest>,
     statuses: watch::Receiver<Statuses>,
     _stop: DropGuard,
 }
 
-/// What the node wants and the task has not seen yet. Only the newest word on each edge is kept, so this is bounded by
-/// the number of edges, and the node never waits.
+/// What the node has set and the task has not applied yet. Only the latest announcement of each edge is kept, so this is
+/// bounded by the number of edges, and the node never waits.
 #[derive(Debug)]
-struct Wanted {
-    news: Mutex<News>,
+struct Pending {
+    changes: Mutex<Changes>,
     notify: Notify,
-    /// Changed under the lock of `news` only, so that nobody reads "up to date" after news that nobody has acted upon.
+    /// Changed under the lock of `changes` only, so that nobody reads "up to date" while changes are not applied yet.
     statuses: watch::Sender<Statuses>,
 }
 
 #[derive(Debug, Default)]
-struct News {
+struct Changes {
     servers: Option<Vec<ServerTicket>>,
     edges: BTreeMap<(PublicKey, Currency), Edge>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct QueryRequest {
     query: Query,
     reply: oneshot::Sender<Result<Answer, IndexError>>,
 }
@@ -70,9 +70,9 @@ impl IndexClient {
     /// Starts without servers and edges. Must be called inside a tokio runtime.
     pub fn start(identity: Arc<Identity>, config: Config) -> Self {
         let (statuses, _) = watch::channel(Statuses::new());
-        let wanted = Arc::new(Wanted { news: Mutex::default(), notify: Notify::new(), statuses });
-        let statuses = wanted.statuses.subscribe();
-        let (queries, asked) = mpsc::channel(config.queries_max.clamp(1, ASKED_MAX));
+        let pending = Arc::new(Pending { changes: Mutex::default(), notify: Notify::new(), statuses });
+        let statuses = pending.statuses.subscribe();
+        let (queries, requests) = mpsc::channel(config.queries_max.clamp(1, REQUESTS_MAX));
         let stop = CancellationToken::new();
         let (events, incoming) = mpsc::channel(EVENTS_MAX);
         let task = Task {
@@ -80,7 +80,7 @@ impl IndexClient {
             publisher: Publisher::new(identity.public_key(), config),
             identity,
             config,
-            wanted: wanted.clone(),
+            pending: pending.clone(),
             queries: Queries::new(config),
             replies: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -88,14 +88,14 @@ impl IndexClient {
             events,
             started: Instant::now(),
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(task.run(asked, incoming)));
-        IndexClient { wanted, queries, statuses, _stop: stop.drop_guard() }
+        tokio::spawn(stop.clone().run_until_cancelled_owned(task.run(requests, incoming)));
+        IndexClient { pending, queries, statuses, _stop: stop.drop_guard() }
     }
 
     /// These servers and no others: connects to new ones, disconnects from those that are not named.
     pub fn set_servers(&self, servers: Vec<ServerTicket>) {
-        let mut news = self.wanted.news();
-        self.wanted.statuses.send_modify(|statuses| {
+        let mut changes = self.pending.changes();
+        self.pending.statuses.send_modify(|statuses| {
             let keep = |server: &ServerTicket| {
                 let known = statuses.get(&server.public_key).cloned();
                 let unknown = ServerStatus { connected: false, up_to_date: false, problem: None };
@@ -103,29 +103,29 @@ impl IndexClient {
             };
             *statuses = servers.iter().map(keep).collect();
         });
-        news.servers = Some(servers);
-        self.wanted.notify.notify_one();
+        changes.servers = Some(servers);
+        self.pending.notify.notify_one();
     }
 
-    /// The newest word about some edges; edges that are not named stay as they are, an edge with both capacities 0 is
-    /// closed. Returns at once; the edges are published as soon as each server may be told.
-    pub fn set_edges(&self, changes: Vec<Edge>) {
-        let mut news = self.wanted.news();
-        news.edges.extend(changes.into_iter().map(|edge| ((edge.friend, edge.currency.clone()), edge)));
-        self.wanted.statuses.send_if_modified(|statuses| {
-            let told = statuses.values_mut().filter(|status| status.up_to_date);
-            told.map(|status| status.up_to_date = false).count() > 0
+    /// The latest announcements of some edges; edges that are not named stay as they are, an edge with both capacities 0 is
+    /// closed. Returns at once; they are published as soon as each server takes an update.
+    pub fn set_edges(&self, edges: Vec<Edge>) {
+        let mut changes = self.pending.changes();
+        changes.edges.extend(edges.into_iter().map(|edge| ((edge.friend, edge.currency.clone()), edge)));
+        self.pending.statuses.send_if_modified(|statuses| {
+            let affected = statuses.values_mut().filter(|status| status.up_to_date);
+            affected.map(|status| status.up_to_date = false).count() > 0
         });
-        self.wanted.notify.notify_one();
+        self.pending.notify.notify_one();
     }
 
-    /// Asks up to two servers and gives the ways of both, cheapest first. No way is an answer too.
+    /// Asks up to two servers and gives the routes of both, cheapest first. That there is no route is an answer, too.
     ///
     /// # Errors
     /// See [`IndexError`].
     pub async fn query(&self, query: Query) -> Result<Answer, IndexError> {
         let (reply, result) = oneshot::channel();
-        self.queries.try_send(Asked { query, reply }).map_err(|error| match error {
+        self.queries.try_send(QueryRequest { query, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => IndexError::TooMany,
             mpsc::error::TrySendError::Closed(_) => IndexError::Stopped,
         })?;
@@ -138,15 +138,15 @@ impl IndexClient {
         statuses.iter().filter(|(_, status)| status.connected).map(|(server, _)| *server).collect()
     }
 
-    /// How things stand with every server that was set, now and whenever it changes.
+    /// The states of all servers that were set, now and whenever they change.
     pub fn statuses(&self) -> watch::Receiver<BTreeMap<PublicKey, ServerStatus>> {
         self.statuses.clone()
     }
 }
 
-impl Wanted {
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+impl Pending {
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,18 +154,18 @@ struct Task {
     identity: Arc<Identity>,
     authenticator: Authenticator,
     config: Config,
-    wanted: Arc<Wanted>,
+    pending: Arc<Pending>,
     publisher: Publisher,
     queries: Queries,
     replies: BTreeMap<u64, oneshot::Sender<Result<Answer, IndexError>>>,
     servers: BTreeMap<PublicKey, Server>,
     next_number: u64,
-    /// For links to come.
+    /// For later links.
     events: mpsc::Sender<(PublicKey, u64, LinkEvent)>,
     started: Instant,
 }
 
-/// One server that the node wants.
+/// One server that the node has set.
 struct Server {
     ticket: ServerTicket,
     /// Tells the events of this link from those of one that is being stopped.
@@ -181,37 +181,41 @@ struct Connection {
 }
 
 impl Task {
-    async fn run(mut self, mut asked: mpsc::Receiver<Asked>, mut events: mpsc::Receiver<(PublicKey, u64, LinkEvent)>) {
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<QueryRequest>,
+        mut events: mpsc::Receiver<(PublicKey, u64, LinkEvent)>,
+    ) {
         loop {
-            self.take_news();
+            self.apply_changes();
             self.publish();
             let steps = self.queries.poll(self.now().steady_ms);
-            self.follow(steps);
-            self.tell_statuses();
+            self.run_steps(steps);
+            self.update_statuses();
             let wake_ms = self.publisher.next_wake_ms().into_iter().chain(self.queries.next_wake_ms()).min();
             let sleep_ms = wake_ms.map(|wake_ms| wake_ms.saturating_sub(self.now().steady_ms));
-            let wanted = self.wanted.clone();
+            let pending = self.pending.clone();
             tokio::select! {
-                () = wanted.notify.notified() => {}
-                Some(asked) = asked.recv() => {
-                    // A server that the node took away before it asked is not asked.
-                    self.take_news();
-                    self.ask(asked);
+                () = pending.notify.notified() => {}
+                Some(request) = requests.recv() => {
+                    // A server that the node has removed before the query is not asked.
+                    self.apply_changes();
+                    self.ask(request);
                 }
-                Some((server, number, event)) = events.recv() => self.event(server, number, event),
+                Some((server, number, event)) = events.recv() => self.handle_event(server, number, event),
                 () = tokio::time::sleep(Duration::from_millis(sleep_ms.unwrap_or(0))), if sleep_ms.is_some() => {}
             }
         }
     }
 
-    fn now(&self) -> Moment {
+    fn now(&self) -> Timestamps {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment { steady_ms: ms(self.started.elapsed()), unix_ms: ms(since_1970) }
+        Timestamps { steady_ms: ms(self.started.elapsed()), unix_ms: ms(since_1970) }
     }
 
-    fn take_news(&mut self) {
-        let News { servers, edges } = std::mem::take(&mut *self.wanted.news());
+    fn apply_changes(&mut self) {
+        let Changes { servers, edges } = std::mem::take(&mut *self.pending.changes());
         if let Some(servers) = servers {
             self.set_servers(servers);
         }
@@ -250,18 +254,18 @@ impl Task {
         }
     }
 
-    fn ask(&mut self, asked: Asked) {
-        match self.queries.ask(asked.query, self.now().steady_ms) {
+    fn ask(&mut self, request: QueryRequest) {
+        match self.queries.ask(request.query, self.now().steady_ms) {
             Ok((id, steps)) => {
-                self.replies.insert(id, asked.reply);
-                self.follow(steps);
+                self.replies.insert(id, request.reply);
+                self.run_steps(steps);
             }
-            // Whoever asked may have gone.
-            Err(error) => _ = asked.reply.send(Err(error)),
+            // Fails when nobody waits for the answer any more.
+            Err(error) => _ = request.reply.send(Err(error)),
         }
     }
 
-    fn event(&mut self, key: PublicKey, number: u64, event: LinkEvent) {
+    fn handle_event(&mut self, key: PublicKey, number: u64, event: LinkEvent) {
         let now = self.now();
         let Some(server) = self.servers.get_mut(&key).filter(|server| server.number == number) else { return };
         match event {
@@ -272,14 +276,14 @@ impl Task {
                 self.queries.connected(key);
             }
             LinkEvent::Ended(reason) => self.disconnect(&key, Some(reason)),
-            // What a connection said before it was given up does not matter any more.
+            // Messages of a connection that was given up are ignored.
             LinkEvent::Message(_) if server.connection.is_none() => {}
             LinkEvent::Message(IndexToNode::UpdateResult(result)) => {
                 server.problem = match self.publisher.result(&key, result, now) {
-                    Verdict::Fine => None,
-                    Verdict::Unasked => return,
-                    Verdict::Refused(refusal) => Some(format!("the index server refuses: {refusal}")),
-                    Verdict::Clock { server_ms } => Some(clock_problem(server_ms, now.unix_ms)),
+                    UpdateStatus::Accepted => None,
+                    UpdateStatus::Unrelated => return,
+                    UpdateStatus::Refused(refusal) => Some(format!("the index server refuses: {refusal}")),
+                    UpdateStatus::ClockDiffers { server_ms } => Some(clock_problem(server_ms, now.unix_ms)),
                 };
                 if let Some(problem) = &server.problem {
                     log::warn!(peer:% = server.ticket.address; "index server {}: {problem}", server.ticket.address);
@@ -287,11 +291,11 @@ impl Task {
             }
             LinkEvent::Message(IndexToNode::Answer(answer)) => {
                 let steps = self.queries.answer(&key, answer, now.steady_ms);
-                self.follow(steps);
+                self.run_steps(steps);
             }
             LinkEvent::Message(IndexToNode::Busy(id)) => {
                 let steps = self.queries.failed(&key, id);
-                self.follow(steps);
+                self.run_steps(steps);
             }
             LinkEvent::Message(IndexToNode::Keepalive) => {}
         }
@@ -310,13 +314,13 @@ impl Task {
         }
     }
 
-    fn follow(&mut self, steps: Vec<QueryStep>) {
+    fn run_steps(&mut self, steps: Vec<QueryStep>) {
         for step in steps {
             match step {
                 QueryStep::Ask(server, query) => self.send(&server, NodeToIndex::Query(query)),
                 QueryStep::Done(id, result) => {
                     if let Some(reply) = self.replies.remove(&id) {
-                        // Whoever asked may have gone.
+                        // Fails when nobody waits for the answer any more.
                         let _ = reply.send(result);
                     }
                 }
@@ -339,22 +343,22 @@ impl Task {
         if server.connection.take().is_some() {
             self.publisher.disconnected(key);
             let steps = self.queries.disconnected(key);
-            self.follow(steps);
+            self.run_steps(steps);
         }
     }
 
-    fn tell_statuses(&self) {
-        let news = self.wanted.news();
-        if news.servers.is_some() {
+    fn update_statuses(&self) {
+        let changes = self.pending.changes();
+        if changes.servers.is_some() {
             return;
         }
         let statuses = self.servers.iter().map(|(key, server)| {
             let connected = server.connection.is_some();
-            let up_to_date = connected && news.edges.is_empty() && self.publisher.is_up_to_date(key);
+            let up_to_date = connected && changes.edges.is_empty() && self.publisher.is_up_to_date(key);
             (*key, ServerStatus { connected, up_to_date, problem: server.problem.clone() })
         });
         let statuses: Statuses = statuses.collect();
-        self.wanted.statuses.send_if_modified(|known| {
+        self.pending.statuses.send_if_modified(|known| {
             let is_new = *known != statuses;
             *known = statuses;
             is_new

@@ -8,7 +8,7 @@ use offst_secure_channel::KeepaliveConfig;
 pub struct Config {
     /// At most one update to each server in this time.
     pub publish_interval_ms: u64,
-    /// How long what was published stands; everything is said again after half of it. At most an hour.
+    /// How long an announcement is valid; everything is announced again after half of it. At most an hour.
     pub time_to_live_ms: u64,
     /// A server that does not answer an update for so long is disconnected.
     pub update_timeout_ms: u64,
@@ -16,9 +16,9 @@ pub struct Config {
     pub refused_wait_ms: u64,
     /// How long a query may take.
     pub query_timeout_ms: u64,
-    /// How long a query that has a way waits for the other server's answer.
+    /// How long a query that has a route waits for the other server's answer.
     pub second_answer_ms: u64,
-    /// Queries under way at the same time.
+    /// Queries in progress at the same time.
     pub queries_max: usize,
     /// First wait before a server is dialled again, doubled after each failure; each wait is between half and all of it.
     pub reconnect_min_ms: u64,
@@ -49,7 +49,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long an update stands. A minute stays free below the bound for clocks that differ.
+    /// How long an update is valid. A minute below the bound is left for clocks that differ.
     pub(crate) fn time_to_live_ms(&self) -> u64 {
         self.time_to_live_ms.clamp(1, TIME_TO_LIVE_MS_MAX - 60_000)
     }

@@ -1,9 +1,9 @@
 //! Why a query has no answer.
 
-/// Why a query has no answer. Says nothing about whether a way exists.
+/// Why a query has no answer. Says nothing about whether a route exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IndexError {
-    /// There is nobody to ask.
+    /// There is no server to ask.
     #[error("no index server is connected: see `stctrl info index`")]
     NotConnected,
     /// Nobody answered in time.
@@ -13,7 +13,7 @@ pub enum IndexError {
     #[error("no index server answered the query: try again, or see `stctrl info index`")]
     NoAnswer,
     /// The node asks too much at once.
-    #[error("too many route queries are under way: try again later")]
+    #[error("too many route queries are in progress: try again later")]
     TooMany,
     /// The query itself is out of bounds.
     #[error("the query is not valid: its amount is 0 or too large, or it excludes too much")]

@@ -1,4 +1,4 @@
-//! Keeps one connection to one index server: dials, speaks, dials again.
+//! Keeps one connection to one index server: dials, exchanges messages, dials again.
 
 use crate::config::Config;
 use offst_crypto::{RandomExt, SystemRandom};
@@ -12,20 +12,20 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Messages that wait to be sent to one server. A server that lets more gather is disconnected.
+/// Messages that wait to be sent to one server. When there are more, the server is disconnected.
 const OUTBOX_MAX: usize = 512;
 
-/// What a link tells, in order: `Connected`, messages, `Ended` (unless this node closed), and again.
+/// What a link reports, in order: `Connected`, messages, `Ended` (unless this node closed), and again.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     /// The server has proved its key.
     Connected {
-        /// What is put here is sent.
+        /// Messages for the server.
         outbox: mpsc::Sender<NodeToIndex>,
         /// Ends this connection; the link dials again.
         close: CancellationToken,
     },
-    /// The server said something.
+    /// A message of the server.
     Message(IndexToNode),
     /// There is no connection now, or still none; why, in one sentence.
     Ended(String),
@@ -47,7 +47,7 @@ enum LinkError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("the index server sent something that is no message: {0}")]
-    Garbage(#[from] offst_proto::encoding::DecodeError),
+    Malformed(#[from] offst_proto::encoding::DecodeError),
 }
 
 /// Keeps a connection to one server until it is dropped.
@@ -60,7 +60,7 @@ pub(crate) struct Link<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> {
 }
 
 impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
-    /// Runs for ever.
+    /// Runs forever.
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::default();
         let mut random = SystemRandom::new();
@@ -69,7 +69,7 @@ impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
             let random = u64::from_be_bytes(random.array());
             let wait_ms = backoff.fail(self.config.reconnect_min_ms, self.config.reconnect_max_ms, random);
             log::debug!("index server {}: {ended}; dialling again in {wait_ms} ms", self.ticket.address);
-            // Who closed the connection knows why.
+            // The task that closed the connection knows why.
             if !matches!(ended, LinkError::GivenUp) {
                 (self.notify)(LinkEvent::Ended(ended.to_string())).await;
             }
@@ -83,11 +83,11 @@ impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
         let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
         let close = CancellationToken::new();
         (self.notify)(LinkEvent::Connected { outbox, close: close.clone() }).await;
-        let conversation = self.converse(stream, outgoing, backoff);
-        close.run_until_cancelled(conversation).await.unwrap_or(Err(LinkError::GivenUp))
+        let exchange = self.exchange(stream, outgoing, backoff);
+        close.run_until_cancelled(exchange).await.unwrap_or(Err(LinkError::GivenUp))
     }
 
-    async fn converse(
+    async fn exchange(
         &self,
         stream: SecureStream<TcpStream>,
         mut outgoing: mpsc::Receiver<NodeToIndex>,
@@ -96,7 +96,7 @@ impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
         let (reader, writer) = tokio::io::split(stream);
         let mut reader = FrameReader::new(reader, INDEX_FRAME_BYTES_MAX);
         let mut writer = FrameWriter::new(writer, INDEX_FRAME_BYTES_MAX);
-        let patience = Duration::from_millis(self.config.keepalive.idle_timeout_ms);
+        let write_timeout = Duration::from_millis(self.config.keepalive.idle_timeout_ms);
         let started = Instant::now();
         let now_ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut keepalive = Keepalive::new(self.config.keepalive, 0);
@@ -109,7 +109,7 @@ impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
                     frame = reader.next() => {
                         let message = IndexToNode::from_frame(&frame?.ok_or(LinkError::Closed)?)?;
                         keepalive.received(now_ms());
-                        // Only now is this a server that works: one that hangs up at once is not dialled in a tight
+                        // Only now is this a server that works: one that closes at once must not be dialled in a tight
                         // loop.
                         backoff.reset();
                         if message != IndexToNode::Keepalive {
@@ -122,7 +122,7 @@ impl<N: Fn(LinkEvent) -> F, F: Future<Output = ()>> Link<N, F> {
             };
             if let Some(message) = message {
                 let frame = message.to_frame();
-                tokio::time::timeout(patience, writer.send(&frame)).await.map_err(|_| LinkError::NotReading)??;
+                tokio::time::timeout(write_timeout, writer.send(&frame)).await.map_err(|_| LinkError::NotReading)??;
                 keepalive.sent(now_ms());
             }
         }

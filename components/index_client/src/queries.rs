@@ -1,8 +1,8 @@
-//! Whom to ask for ways, and what to make of the answers. No IO: time is an argument.
+//! Which servers to ask for routes, and what to make of their answers. No IO: time is an argument.
 //!
-//! A query goes to two servers. When one fails, the next one is asked. Ways that do not fit the query are dropped: an
+//! A query goes to two servers. When one fails, the next one is asked. Routes that do not fit the query are dropped: an
 //! index server is not trusted, it only proposes. A server that was late, refused to answer or proposed what does not fit
-//! is asked after the others, and nobody waits for it once there is an answer; the first good answer in time makes it equal again.
+//! is asked after the others, and no query waits for it once there is an answer; its first good answer in time clears that.
 
 use crate::config::Config;
 use crate::error::IndexError;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Servers asked at the same time.
 const ASKED: usize = 2;
 
-/// The queries under way.
+/// The queries in progress.
 #[derive(Debug)]
 pub(crate) struct Queries {
     config: Config,
@@ -33,7 +33,7 @@ struct Pending {
     asked: BTreeSet<PublicKey>,
     waiting: BTreeSet<PublicKey>,
     answers: Vec<Answer>,
-    /// When the caller gets what there is, steady ms.
+    /// When the caller gets the answers that there are, steady ms.
     deadline_ms: u64,
 }
 
@@ -89,7 +89,7 @@ impl Queries {
     pub(crate) fn answer(&mut self, server: &PublicKey, answer: Answer, now_ms: u64) -> Vec<QueryStep> {
         let id = answer.id;
         let Some(pending) = self.pending.get_mut(&id) else {
-            self.answer_to_nobody(server, id);
+            self.late_answer(server, id);
             return vec![];
         };
         if !pending.waiting.remove(server) {
@@ -108,8 +108,8 @@ impl Queries {
         self.finish_unless_waiting(id)
     }
 
-    /// The query was answered without this server, which was not trusted to be quick: it is, after all.
-    fn answer_to_nobody(&mut self, server: &PublicKey, id: u64) {
+    /// An answer to a query that did not wait for this server. It came in time nevertheless.
+    fn late_answer(&mut self, server: &PublicKey, id: u64) {
         let Some((servers, _)) = self.late.get_mut(&id) else { return };
         let was_awaited = servers.remove(server);
         if servers.is_empty() {
@@ -135,7 +135,7 @@ impl Queries {
         }
     }
 
-    /// Ends what has waited long enough.
+    /// Ends the queries whose deadline has passed.
     pub(crate) fn poll(&mut self, now_ms: u64) -> Vec<QueryStep> {
         let due = self.pending.iter().filter(|(_, pending)| pending.deadline_ms <= now_ms).map(|(id, _)| *id);
         let due: Vec<_> = due.collect();
@@ -184,7 +184,7 @@ impl Queries {
         Some(QueryStep::Done(id, result))
     }
 
-    /// The servers that are still to answer have failed.
+    /// The servers that have still not answered count as failed.
     fn end_late(&mut self, id: u64) {
         for server in self.late.remove(&id).map(|(servers, _)| servers).unwrap_or_default() {
             if let Some(failures) = self.servers.get_mut(&server) {
@@ -194,18 +194,19 @@ impl Queries {
     }
 }
 
-/// Asks the server with the fewest failures that was not asked yet; among equals they take turns.
+/// Asks the server with the fewest failures that was not asked yet; among equals another one comes first for each query.
 fn ask_next(servers: &BTreeMap<PublicKey, u32>, id: u64, pending: &mut Pending) -> Option<QueryStep> {
     let first = id % servers.len().max(1) as u64;
-    let turns = (0..).map(|position| position < first);
-    let candidates = servers.iter().zip(turns).filter(|((server, _), _)| !pending.asked.contains(server));
-    let ((server, _), _) = candidates.min_by_key(|((server, failures), waits)| (*failures, *waits, *server))?;
+    let comes_later = (0..).map(|position| position < first);
+    let candidates = servers.iter().zip(comes_later).filter(|((server, _), _)| !pending.asked.contains(server));
+    let ((server, _), _) =
+        candidates.min_by_key(|((server, failures), comes_later)| (*failures, *comes_later, *server))?;
     pending.asked.insert(*server);
     pending.waiting.insert(*server);
     Some(QueryStep::Ask(*server, Query { id, ..pending.query.clone() }))
 }
 
-/// The ways of all answers together, cheapest first, then those with fewer parts and hops.
+/// The routes of all answers together, cheapest first, then those with fewer parts and hops.
 fn best(id: u64, answers: Vec<Answer>) -> Answer {
     let cut = answers.iter().any(|answer| answer.cut);
     let mut ways: Vec<Way> = answers.into_iter().flat_map(|answer| answer.ways).collect();
@@ -216,10 +217,10 @@ fn best(id: u64, answers: Vec<Answer>) -> Answer {
     Answer { id, ways, cut }
 }
 
-/// Whether a way is what was asked for.
+/// Whether a route is what was asked for.
 fn fits(way: &Way, query: &Query) -> bool {
     let is_whole = if query.clearing {
-        // A ring is cleared without fees, and only as far as its smallest debt reaches.
+        // A debt cycle is cleared without fees, and only as far as its smallest debt allows.
         way.parts.len() == 1 && way.amount() <= query.amount && way.fees() == 0
     } else {
         way.amount() == query.amount
@@ -236,7 +237,7 @@ fn part_fits(part: &PartPlan, query: &Query) -> bool {
     let is_excluded = |exclusion: &Exclusion, hop: Hop| exclusion.hop == hop && part.amount > exclusion.left;
     *last == query.destination
         && part.amount > 0
-        // Nobody takes a fee on the way to a friend.
+        // A payment to a friend passes no mediator.
         && (part.route.len() > 1 || part.fees == 0)
         && query.via.is_none_or(|via| *first == via)
         && !mediators.contains(&query.source)
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn two_servers_are_asked_and_the_cheapest_way_comes_first() {
+    fn two_servers_are_asked_and_the_cheapest_route_comes_first() {
         let mut queries = queries(3);
         let (id, asked) = ask(&mut queries);
         assert_eq!(asked.len(), 2);
@@ -325,7 +326,7 @@ mod tests {
         let (quick, slow) = (asked[0], asked[1]);
         queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 10);
         assert_eq!(done(queries.poll(310)), Ok(answer(77, vec![way(5, &[3, 2])])));
-        // It is asked, but nobody waits.
+        // It is asked, but the query does not wait for it.
         let (id, asked) = ask(&mut queries);
         assert!(asked.contains(&slow));
         assert_eq!(done(queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 20)).unwrap().ways.len(), 1);
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn no_way_is_believed_only_when_all_have_spoken() {
+    fn that_there_is_no_route_is_believed_only_when_all_have_answered() {
         let mut queries = queries(2);
         let (id, asked) = ask(&mut queries);
         queries.answer(&asked[0], answer(id, vec![]), 10);
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_that_do_not_fit_are_dropped() {
+    fn routes_that_do_not_fit_are_dropped() {
         let query = Query {
             via: Some(key(3)),
             excluded_nodes: vec![key(5)],
@@ -418,10 +419,10 @@ mod tests {
         assert!(fits(&way(1, &[3, 4, 1]), &cycle));
         assert!(!fits(&way(1, &[3, 1]), &cycle), "back over the same friend");
 
-        let ring = Query { clearing: true, ..cycle.clone() };
+        let clearing = Query { clearing: true, ..cycle.clone() };
         let smaller = |fees| Way { parts: vec![PartPlan { amount: 7, ..way(fees, &[3, 4, 1]).parts[0].clone() }] };
-        assert!(fits(&smaller(0), &ring) && !fits(&smaller(1), &ring) && !fits(&smaller(0), &cycle));
-        assert!(!fits(&smaller(0), &Query { amount: 6, ..ring }));
+        assert!(fits(&smaller(0), &clearing) && !fits(&smaller(1), &clearing) && !fits(&smaller(0), &cycle));
+        assert!(!fits(&smaller(0), &Query { amount: 6, ..clearing }));
 
         let mut queries = queries(1);
         let (id, asked) = ask(&mut queries);

@@ -1,4 +1,4 @@
-//! Which updates are believed at all: the part that needs no state, so that signatures are checked outside of any lock.
+//! Which updates are accepted at all: the checks that need no state, so that signatures are checked outside of any lock.
 
 use offst_crypto::{PublicKey, Verifier};
 use offst_proto::index::{TIME_TO_LIVE_MS_MAX, Update, UpdateRefusal};
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_expired_and_strange_updates_are_refused() {
+    fn forged_expired_and_unrelated_updates_are_refused() {
         assert_eq!(admitted(NOW + 1, 1, false), Ok(1));
         assert_eq!(admitted(NOW + TIME_TO_LIVE_MS_MAX, 1, false), Ok(1));
         assert_eq!(admitted(NOW, 1, false), Err(UpdateRefusal::Expired));

@@ -1,21 +1,21 @@
-//! Who may be connected: decisions only.
+//! Which nodes may be connected: decisions only.
 
-use crate::shares::{Bounds, Claim, Held, Holding, Origin, Room, Shares};
+use crate::address_quota::{AddressQuota, Bounds, Counts, Holding, Origin, Priority, Room};
 use offst_crypto::PublicKey;
 use offst_secure_channel::address_group;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// A connection counts as one node.
-const ONE: Held = Held { nodes: 1, edges: 0, bytes: 0 };
+const ONE: Counts = Counts { nodes: 1, edges: 0, bytes: 0 };
 
-/// The connections that are open. Each node has one; a newer one takes its place. When there are too many altogether the
-/// newest one goes of the network that has most, measured by what one may have.
+/// The connections that are open. Each node has one; a newer one replaces it. When there are too many altogether, the
+/// newest one of the network that has most, measured by what it may have, is evicted.
 #[derive(Debug)]
 pub(crate) struct Connections<H> {
     next_number: u64,
     open: BTreeMap<PublicKey, Open<H>>,
-    shares: Shares,
+    quota: AddressQuota,
 }
 
 #[derive(Debug)]
@@ -27,8 +27,8 @@ struct Open<H> {
 
 impl<H> Open<H> {
     fn holding(&self, node: PublicKey) -> Holding {
-        // The newest one counts as the one that was heard longest ago.
-        Holding { node, origin: Origin::Address(self.group), held: ONE, heard: u64::MAX - self.number }
+        // The newest one counts as the one that was seen longest ago.
+        Holding { node, origin: Origin::Address(self.group), counts: ONE, last_seen: u64::MAX - self.number }
     }
 }
 
@@ -36,10 +36,10 @@ impl<H> Open<H> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Opened<H> {
     pub(crate) number: u64,
-    /// Of the same node; has to end.
+    /// The handle of an older one of the same node, which has to end.
     pub(crate) displaced: Option<H>,
-    /// Of another one; has to end, too.
-    pub(crate) gave_way: Option<H>,
+    /// The handle of one of another node, which has to end, too.
+    pub(crate) evicted: Option<H>,
 }
 
 /// The address, or a wider network of it, has as many connections as it may.
@@ -49,11 +49,11 @@ pub(crate) struct Surplus;
 
 impl<H> Connections<H> {
     pub(crate) fn new(total_max: usize, per_address_max: usize) -> Self {
-        let bound = |nodes| Held { nodes, edges: usize::MAX, bytes: usize::MAX };
+        let bound = |nodes| Counts { nodes, edges: usize::MAX, bytes: usize::MAX };
         let (none, each) = (bound(0), bound(usize::MAX));
         let bounds =
-            Bounds { everybody: bound(total_max.max(1)), address: bound(per_address_max), neighbour: none, node: each };
-        Connections { next_number: 0, open: BTreeMap::new(), shares: Shares::new(bounds) }
+            Bounds { all: bound(total_max.max(1)), address: bound(per_address_max), neighbour: none, node: each };
+        Connections { next_number: 0, open: BTreeMap::new(), quota: AddressQuota::new(bounds) }
     }
 
     /// A node has connected.
@@ -65,23 +65,23 @@ impl<H> Connections<H> {
         let holding = open.holding(node);
         let old = self.open.get(&node).map(|open| open.holding(node));
         if let Some(old) = &old {
-            self.shares.give_back(old);
+            self.quota.remove(old);
         }
-        let room = self.shares.room(&holding, Claim::Present);
+        let room = self.quota.room(&holding, Priority::FromNode);
         if let Some(old) = &old {
-            self.shares.take(old);
+            self.quota.add(old);
         }
-        let gave_way = match room {
+        let evicted = match room {
             Room::Free => None,
-            Room::GivesWay(other) => self.remove(&other),
-            Room::Lacks(_) => return Err(Surplus),
+            Room::Evict(other) => self.remove(&other),
+            Room::Full(_) => return Err(Surplus),
         };
         let displaced = self.remove(&node);
         self.next_number += 1;
-        self.shares.take(&holding);
+        self.quota.add(&holding);
         let number = open.number;
         self.open.insert(node, open);
-        Ok(Opened { number, displaced, gave_way })
+        Ok(Opened { number, displaced, evicted })
     }
 
     /// The connection `number` of a node has ended. Does nothing when it was displaced before.
@@ -98,7 +98,7 @@ impl<H> Connections<H> {
 
     fn remove(&mut self, node: &PublicKey) -> Option<H> {
         let open = self.open.remove(node)?;
-        self.shares.give_back(&open.holding(*node));
+        self.quota.remove(&open.holding(*node));
         Some(open.handle)
     }
 }
@@ -112,8 +112,8 @@ mod tests {
         Identity::from_seed([seed; 32]).public_key()
     }
 
-    fn opened<H>(number: u64, displaced: Option<H>, gave_way: Option<H>) -> Result<Opened<H>, Surplus> {
-        Ok(Opened { number, displaced, gave_way })
+    fn opened<H>(number: u64, displaced: Option<H>, evicted: Option<H>) -> Result<Opened<H>, Surplus> {
+        Ok(Opened { number, displaced, evicted })
     }
 
     #[test]
@@ -124,28 +124,28 @@ mod tests {
         assert_eq!(connections.open(key(1), one, "a"), opened(0, None, None));
         assert_eq!(connections.open(key(2), one, "b"), opened(1, None, None));
         assert_eq!(connections.open(key(3), one, "c"), Err(Surplus));
-        assert_eq!(connections.open(key(2), one, "d"), opened(2, Some("b"), None), "a node may always come back");
+        assert_eq!(connections.open(key(2), one, "d"), opened(2, Some("b"), None), "a node may always connect again");
         connections.close(&key(2), 1);
         assert_eq!(connections.len(), 2, "the displaced connection's end does not end the new one");
         assert_eq!(connections.open(key(1), two, "g"), opened(3, Some("a"), None), "and from elsewhere");
         for (node, number) in [(1, 3), (2, 2)] {
             connections.close(&key(node), number);
         }
-        assert_eq!((connections.len(), connections.shares.len()), (0, 0));
+        assert_eq!((connections.len(), connections.quota.len()), (0, 0));
     }
 
-    /// Three addresses fill the server; everybody else gets a connection, and keeps it.
+    /// Three addresses fill the server; every node from elsewhere gets a connection, and keeps it.
     #[test]
-    fn a_full_server_has_room_for_whoever_comes_from_elsewhere() {
+    fn a_full_server_has_room_for_nodes_from_elsewhere() {
         let address = |last| IpAddr::from([10, 0, 0, last]);
         let mut connections = Connections::new(12, 4);
         for seed in 0..12 {
-            assert!(connections.open(key(seed), address(seed % 3), seed).is_ok_and(|opened| opened.gave_way.is_none()));
+            assert!(connections.open(key(seed), address(seed % 3), seed).is_ok_and(|opened| opened.evicted.is_none()));
         }
         for seed in 100..109 {
             let opened = connections.open(key(seed), address(seed), seed).unwrap();
             // The newest one of the address that has most: those that were there first stay for longest.
-            assert!(opened.gave_way.is_some_and(|gone| (3..12).contains(&gone)), "{opened:?}");
+            assert!(opened.evicted.is_some_and(|gone| (3..12).contains(&gone)), "{opened:?}");
         }
         assert_eq!(connections.len(), 12);
         assert!((0..3).all(|seed| connections.open.contains_key(&key(seed))), "each address keeps its first one");

@@ -15,7 +15,7 @@ macro_rules! counters {
             pub(crate) handshakes: Arc<HandshakeCounters>,
         }
 
-        /// The values of [`Counters`] at one moment.
+        /// The values of [`Counters`] at one time.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub struct Snapshot {
             $($(#[$meta])* pub $name: u64,)*
@@ -70,7 +70,7 @@ counters! {
     updates_over_quota,
     /// Queries searched.
     queries,
-    /// Queries without a way.
+    /// Queries without a route.
     queries_without_way,
     /// Queries whose search was cut.
     queries_cut,
@@ -80,23 +80,23 @@ counters! {
     queries_overload,
     /// Queries that wait for a thread now.
     queries_waiting,
-    /// Nodes remembered now.
+    /// Nodes of which something is held now.
     nodes,
     /// Edges held now.
     edges,
     /// Bytes of signed updates held now.
     update_bytes,
-    /// Nodes that were forgotten because others held too little.
+    /// Nodes that were forgotten to make room for others that hold less.
     nodes_gave_way,
-    /// Nodes that were told to say all their edges again.
+    /// Nodes that were told to announce all their edges again.
     updates_say_all,
-    /// Connections that were closed because others had too few.
+    /// Connections that were closed to make room for others.
     connections_gave_way,
     /// Bytes written to the file.
     saved_bytes,
     /// Index servers that are linked now.
     neighbours_connected,
-    /// Calls of index servers that are not trusted.
+    /// Connections of index servers that are not trusted.
     federation_untrusted,
     /// Links closed because of bytes that are no message.
     federation_garbage,

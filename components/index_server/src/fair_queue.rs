@@ -1,107 +1,107 @@
-//! Who is served next when there is more to do than threads: decisions only.
+//! A queue that serves networks in turn: decisions only.
 
 use offst_secure_channel::{Network, networks, widest_network};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 
-/// Jobs that wait, by the network they came from. Networks are served in turn, whatever the number of jobs or connections
-/// of each: the widest ones, and among the addresses of one of these these in turn; the jobs of one address in the order in
-/// which they came. Never longer than its bounds.
+/// Items that wait, by the network they came from. The widest networks are served in turn, whatever the number of items or
+/// connections of each; in each of them its addresses are served in turn; the items of one address in the order in which
+/// they came. Never longer than its bounds.
 #[derive(Debug)]
-pub(crate) struct FairQueue<J> {
-    jobs_max: usize,
-    jobs_per_address_max: usize,
-    networks: BTreeMap<Network, Jobs<J>>,
-    /// How many wait of each network, wide or narrow.
+pub(crate) struct FairQueue<T> {
+    len_max: usize,
+    len_per_address_max: usize,
+    networks: BTreeMap<Network, NetworkQueue<T>>,
+    /// How many items of each network wait, wide or narrow.
     waiting: BTreeMap<Network, usize>,
     len: usize,
-    /// Which widest network was served last.
+    /// The widest network that was served last.
     served: Option<Network>,
 }
 
-/// The jobs of one widest network; never empty.
+/// The items of one of the widest networks; never empty.
 #[derive(Debug)]
-struct Jobs<J> {
-    of_addresses: BTreeMap<IpAddr, VecDeque<J>>,
-    /// Who was served last.
+struct NetworkQueue<T> {
+    of_addresses: BTreeMap<IpAddr, VecDeque<T>>,
+    /// The address that was served last.
     served: Option<IpAddr>,
 }
 
-impl<J> Jobs<J> {
+impl<T> NetworkQueue<T> {
     fn len(&self) -> usize {
         self.of_addresses.values().map(VecDeque::len).sum()
     }
 }
 
-impl<J> FairQueue<J> {
-    pub(crate) fn new(jobs_max: usize, jobs_per_address_max: usize) -> Self {
+impl<T> FairQueue<T> {
+    pub(crate) fn new(len_max: usize, len_per_address_max: usize) -> Self {
         let (networks, waiting) = (BTreeMap::new(), BTreeMap::new());
-        FairQueue { jobs_max, jobs_per_address_max, networks, waiting, len: 0, served: None }
+        FairQueue { len_max, len_per_address_max, networks, waiting, len: 0, served: None }
     }
 
-    /// Adds a job. Gives back the job that there is no room for: this one when its address, or a wider network of it, has
+    /// Adds a item. Gives back the item that there is no room for: this one when its address, or a wider network of it, has
     /// enough waiting; when there are too many altogether, the latest of the address that has most, in the widest network
     /// that has most.
-    pub(crate) fn push(&mut self, address: IpAddr, job: J) -> Option<J> {
+    pub(crate) fn push(&mut self, address: IpAddr, item: T) -> Option<T> {
         let waiting = |network: &Network| self.waiting.get(network).copied().unwrap_or_default();
         let has_enough =
-            |network: &Network| waiting(network) >= self.jobs_per_address_max.saturating_mul(network.shares());
+            |network: &Network| waiting(network) >= self.len_per_address_max.saturating_mul(network.shares());
         if networks(address).any(|network| has_enough(&network)) {
-            return Some(job);
+            return Some(item);
         }
         let mut displaced = None;
-        if self.len >= self.jobs_max {
-            let Some(longest) = self.longest(address) else { return Some(job) };
+        if self.len >= self.len_max {
+            let Some(longest) = self.longest(address) else { return Some(item) };
             displaced = self.take(longest, VecDeque::pop_back);
         }
-        let jobs = || Jobs { of_addresses: BTreeMap::new(), served: None };
-        let of_network = self.networks.entry(widest_network(address)).or_insert_with(jobs);
-        of_network.of_addresses.entry(address).or_default().push_back(job);
+        let items = || NetworkQueue { of_addresses: BTreeMap::new(), served: None };
+        let of_network = self.networks.entry(widest_network(address)).or_insert_with(items);
+        of_network.of_addresses.entry(address).or_default().push_back(item);
         networks(address).for_each(|network| *self.waiting.entry(network).or_default() += 1);
         self.len += 1;
         displaced
     }
 
-    /// The address whose latest job goes for one of this address; none when nobody has more.
+    /// The address whose latest item is displaced by one of this address; none when no address has more.
     fn longest(&self, address: IpAddr) -> Option<IpAddr> {
         let own = widest_network(address);
-        let (network, jobs) = self.networks.iter().max_by_key(|(_, jobs)| jobs.len())?;
-        let (longest, waiting) = jobs
+        let (network, items) = self.networks.iter().max_by_key(|(_, items)| items.len())?;
+        let (longest, waiting) = items
             .of_addresses
             .iter()
-            .map(|(address, jobs)| (*address, jobs.len()))
+            .map(|(address, items)| (*address, items.len()))
             .max_by_key(|(_, waiting)| *waiting)?;
         let has_more = if *network == own {
-            waiting > jobs.of_addresses.get(&address).map_or(0, VecDeque::len) + 1
+            waiting > items.of_addresses.get(&address).map_or(0, VecDeque::len) + 1
         } else {
-            jobs.len() > self.networks.get(&own).map_or(0, Jobs::len) + 1
+            items.len() > self.networks.get(&own).map_or(0, NetworkQueue::len) + 1
         };
         has_more.then_some(longest)
     }
 
-    /// The next job and its address: of those addresses that may be served, the first one that comes after the one served
+    /// The next item and its address: of those addresses that may be served, the first one that comes after the one served
     /// last, in the first network that comes after the one served last.
-    pub(crate) fn pop(&mut self, may_be_served: impl Fn(&IpAddr) -> bool) -> Option<(IpAddr, J)> {
+    pub(crate) fn pop(&mut self, may_be_served: impl Fn(&IpAddr) -> bool) -> Option<(IpAddr, T)> {
         let behind = self.served.map_or(Bound::Unbounded, Bound::Excluded);
         let mut in_turn = self.networks.range((behind, Bound::Unbounded)).chain(&self.networks);
-        let (network, address) = in_turn.find_map(|(network, jobs)| {
-            let behind = jobs.served.map_or(Bound::Unbounded, Bound::Excluded);
-            let mut in_turn = jobs.of_addresses.range((behind, Bound::Unbounded)).chain(&jobs.of_addresses);
+        let (network, address) = in_turn.find_map(|(network, items)| {
+            let behind = items.served.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut in_turn = items.of_addresses.range((behind, Bound::Unbounded)).chain(&items.of_addresses);
             in_turn.find(|(address, _)| may_be_served(address)).map(|(address, _)| (*network, *address))
         })?;
         self.served = Some(network);
         self.networks.get_mut(&network)?.served = Some(address);
-        let job = self.take(address, VecDeque::pop_front)?;
-        Some((address, job))
+        let item = self.take(address, VecDeque::pop_front)?;
+        Some((address, item))
     }
 
-    fn take(&mut self, address: IpAddr, take: impl Fn(&mut VecDeque<J>) -> Option<J>) -> Option<J> {
+    fn take(&mut self, address: IpAddr, take: impl Fn(&mut VecDeque<T>) -> Option<T>) -> Option<T> {
         let network = widest_network(address);
         let of_network = self.networks.get_mut(&network)?;
-        let jobs = of_network.of_addresses.get_mut(&address)?;
-        let job = take(jobs)?;
-        if jobs.is_empty() {
+        let items = of_network.of_addresses.get_mut(&address)?;
+        let item = take(items)?;
+        if items.is_empty() {
             of_network.of_addresses.remove(&address);
         }
         if of_network.of_addresses.is_empty() {
@@ -116,10 +116,10 @@ impl<J> FairQueue<J> {
             }
         }
         self.len -= 1;
-        Some(job)
+        Some(item)
     }
 
-    /// How many wait.
+    /// How many items wait.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -133,12 +133,12 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    fn next<J>(queue: &mut FairQueue<J>) -> Option<J> {
-        queue.pop(|_| true).map(|(_, job)| job)
+    fn next<T>(queue: &mut FairQueue<T>) -> Option<T> {
+        queue.pop(|_| true).map(|(_, item)| item)
     }
 
     #[test]
-    fn one_that_asks_much_delays_the_others_by_one_job_each() {
+    fn an_address_with_many_items_delays_the_others_by_one_each() {
         let mut queue = FairQueue::new(1000, 100);
         for number in 0..100 {
             assert_eq!(queue.push(address(7), (7, number)), None);
@@ -166,7 +166,7 @@ mod tests {
                     queue.push(address(100 + attacker), false);
                 }
                 if waiting.is_none() && round % 3 == 0 {
-                    assert!(!queue.push(address(200 - hostile), true).is_some_and(|job| job));
+                    assert!(!queue.push(address(200 - hostile), true).is_some_and(|item| item));
                     waiting = Some(0);
                 }
                 for _ in 0..hostile {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_be_served_is_passed_over() {
+    fn addresses_that_may_not_be_served_are_passed_over() {
         let mut queue = FairQueue::new(10, 10);
         for last in [1, 2, 1, 3] {
             queue.push(address(last), last);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_has_room_for_whoever_has_least() {
+    fn a_full_queue_has_room_for_addresses_with_few_items() {
         let mut queue = FairQueue::new(4, 3);
         for number in 0..3 {
             assert_eq!(queue.push(address(1), (1, number)), None);
@@ -204,14 +204,14 @@ mod tests {
         assert_eq!(queue.push(address(2), (2, 0)), None);
         assert_eq!(queue.push(address(3), (3, 0)), Some((1, 2)));
         assert_eq!(queue.push(address(4), (4, 0)), Some((1, 1)));
-        assert_eq!(queue.push(address(5), (5, 0)), Some((5, 0)), "everybody has one");
+        assert_eq!(queue.push(address(5), (5, 0)), Some((5, 0)), "each address has one");
         assert_eq!(queue.len(), 4);
         assert_eq!(std::iter::from_fn(|| next(&mut queue)).count(), 4);
         assert_eq!((queue.len(), queue.networks.len(), queue.waiting.len()), (0, 0, 0));
     }
 
     #[test]
-    fn many_networks_of_one_customer_delay_the_others_by_one_job() {
+    fn many_networks_of_one_customer_delay_the_others_by_one_item() {
         let at = |network: u16| IpAddr::V6([0x2001, 0xdb8, 1, network, 0, 0, 0, 1].into());
         let mut queue = FairQueue::new(100, 4);
         let taken = (0..200).filter(|network| queue.push(at(network << 8), *network).is_none()).count();
@@ -220,7 +220,7 @@ mod tests {
         queue.push(address(1), 1000);
         queue.push(address(2), 1000);
         let served: Vec<_> = std::iter::from_fn(|| next(&mut queue)).collect();
-        let honest: Vec<_> = (0..).zip(&served).filter(|(_, job)| **job == 1000).map(|(turn, _)| turn).collect();
+        let honest: Vec<_> = (0..).zip(&served).filter(|(_, item)| **item == 1000).map(|(turn, _)| turn).collect();
         assert!(honest.iter().all(|turn| *turn <= 2), "{served:?}");
         assert_eq!((served.len(), queue.len(), queue.waiting.len()), (18, 0, 0));
         // Full with them, there is still room for others.

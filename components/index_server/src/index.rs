@@ -1,31 +1,31 @@
-//! What nodes have published and the graph made of it, in one place and without neighbours: for a world without sockets and
-//! threads. The server keeps the two apart, because searches read the graph while updates are decided.
+//! What nodes have published and the graphs made of it, in one object and without neighbours: for simulations without sockets
+//! and threads. The server keeps the two apart, because searches read the graphs while updates are decided.
 
-use crate::book::Book;
-use crate::graphs::Graphs;
+use crate::edge_store::EdgeStore;
 use crate::limits::Limits;
+use crate::query_graphs::QueryGraphs;
 use crate::search::Scratch;
 use offst_proto::Verified;
 use offst_proto::index::{Answer, BUCKETS, Query, Update, UpdateOutcome};
 
-/// Edges of all nodes and the graph made of them. Time is an argument: unix ms.
+/// The edges of all nodes and the graphs made of them. Time is an argument: unix ms.
 #[derive(Debug)]
 pub struct Index {
     search_work: usize,
-    book: Book,
-    graphs: Graphs,
+    store: EdgeStore,
+    graphs: QueryGraphs,
 }
 
 impl Index {
-    /// Knows nothing. Nobody in a world without sockets chooses keys to slow it down, so its graph needs no secret.
+    /// An empty index. In a simulation nobody chooses keys to slow it down, so its graphs need no secret seed.
     pub fn new(limits: Limits) -> Self {
-        Index { search_work: limits.search_work_max, book: Book::new(limits), graphs: Graphs::new(0) }
+        Index { search_work: limits.search_work_max, store: EdgeStore::new(limits), graphs: QueryGraphs::new(0) }
     }
 
     /// Takes an update of the node itself that [`admit`](crate::admit) let through. All of its edges are taken, or none.
     pub fn apply(&mut self, update: &Verified<Update>, now_ms: u64) -> UpdateOutcome {
-        let outcome = self.book.publish(update, None, now_ms);
-        self.follow();
+        let outcome = self.store.publish(update, None, now_ms);
+        self.apply_changes();
         outcome
     }
 
@@ -39,20 +39,20 @@ impl Index {
         self.graphs.answer(query, now_ms, self.search_work, scratch).0
     }
 
-    /// Gives back the memory of everything that has expired. Searches never use an expired edge, swept or not.
+    /// Frees the memory of everything that has expired. Searches never use an expired edge, swept or not.
     pub fn sweep(&mut self, now_ms: u64) {
-        self.book.sweep(now_ms, BUCKETS);
-        self.follow();
+        self.store.sweep(now_ms, BUCKETS);
+        self.apply_changes();
     }
 
     /// What was published.
-    pub fn book(&self) -> &Book {
-        &self.book
+    pub fn store(&self) -> &EdgeStore {
+        &self.store
     }
 
-    fn follow(&mut self) {
-        self.graphs.apply(&self.book.take_changes());
-        self.book.take_dropped();
+    fn apply_changes(&mut self) {
+        self.graphs.apply(&self.store.take_changes());
+        self.store.take_dropped();
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
         answer.ways.first().map(|way| way.fees())
     }
 
-    fn line() -> Index {
+    fn chain() -> Index {
         let mut index = Index::new(Limits::default());
         index.apply(&signed(1, 5, NOW + 1000, vec![edge(2, 100)]), NOW);
         index.apply(&signed(2, 5, NOW + 500, vec![edge(1, 100), edge(3, 100)]), NOW);
@@ -80,8 +80,8 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_word_counts_and_an_edge_without_capacity_is_gone() {
-        let mut index = line();
+    fn the_latest_announcement_counts_and_an_edge_without_capacity_is_gone() {
+        let mut index = chain();
         assert_eq!(fees(&index, 99, 1, 3, NOW), Some(1));
         assert_eq!(fees(&index, 100, 1, 3, NOW), None, "the first hop has to hold the fee too");
         let smaller = signed(3, 6, NOW + 900, vec![edge(2, 9)]);
@@ -98,13 +98,13 @@ mod tests {
 
     #[test]
     fn expired_edges_are_not_used_swept_or_not() {
-        let mut index = line();
+        let mut index = chain();
         assert_eq!((fees(&index, 9, 1, 3, NOW + 499), fees(&index, 9, 1, 3, NOW + 500)), (Some(1), None));
         index.sweep(NOW + 500);
-        assert_eq!((index.book().node_count(), index.book().edge_count()), (2, 2));
+        assert_eq!((index.store().node_count(), index.store().edge_count()), (2, 2));
         index.apply(&signed(2, 6, NOW + 800, vec![edge(1, 100), edge(3, 100)]), NOW + 500);
         assert_eq!(fees(&index, 9, 1, 3, NOW + 799), Some(1));
         index.sweep(NOW + 1000);
-        assert_eq!((index.book().node_count(), index.book().edge_count()), (0, 0));
+        assert_eq!((index.store().node_count(), index.store().edge_count()), (0, 0));
     }
 }

@@ -1,45 +1,46 @@
-//! The index server: signed edges of the nodes, a graph of capacities, searches, and the server around them
-//! (protocol section 5).
+//! The index server: signed edges of the nodes, graphs made of them, searches, and the server around them (protocol
+//! section 5).
 //!
-//! Decisions without IO: [`admit`] checks an update, [`Core`] holds what nodes published and keeps neighbours equal,
-//! [`CapacityGraph`] searches. The socket half is [`serve`].
+//! Decisions without IO: [`admit`] checks an update, [`EdgeStore`] holds what nodes announced, [`Replica`] keeps neighbours
+//! equal, [`CapacityGraph`] searches. The socket half is [`serve`].
 
+mod address_quota;
 mod admission;
-mod book;
-mod clearing;
+mod capacity_graph;
+mod clearing_graph;
 mod connections;
-mod core;
 mod counters;
+mod edge_store;
 mod fair_queue;
 mod graph;
 mod graph_writer;
-mod graphs;
 mod index;
 mod limits;
-mod links;
+mod neighbour_links;
 mod neighbours;
-mod quota;
-mod saved;
-mod saving;
+mod persistence;
+mod query_graphs;
+mod replica;
 mod search;
-mod searches;
+mod search_pool;
+mod search_scheduler;
 mod server;
-mod shares;
 mod state;
 #[cfg(test)]
 mod test_servers;
-mod turns;
-mod waiting;
+mod token_bucket;
+mod update_file;
+mod work_queue;
 
+pub use address_quota::Origin;
 pub use admission::{admit, admit_from_neighbour};
-pub use book::{Book, GraphChange, Merged};
-pub use core::{Core, Notice, Received};
+pub use capacity_graph::{CapacityGraph, Memory};
 pub use counters::{Counters, Snapshot};
-pub use graph::{CapacityGraph, Memory};
+pub use edge_store::{EdgeStore, GraphChange, Merged};
 pub use index::Index;
 pub use limits::Limits;
 pub use neighbours::Federation;
-pub use quota::TokenBucket;
+pub use replica::{Notice, Received, Replica};
 pub use search::{Found, Scratch, SearchBounds};
 pub use server::{IndexServer, serve};
-pub use shares::Origin;
+pub use token_bucket::TokenBucket;

@@ -1,18 +1,18 @@
-//! What an index server's operator may bound.
+//! The bounds of an index server.
 
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
 
-/// Bounds of an index server. Every one protects the server and the other nodes from one node. What is said of an address
+/// Bounds of an index server. Every one protects the server and the other nodes from one node. A bound per address
 /// holds for an IPv4 address and for a /64 of IPv6; for a /56 twice and for a /48 four times as much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most edges of one node; one that was taken back counts until no older word about it can come back.
+    /// Most edges of one node; one that was withdrawn counts until no older announcement of it can be replayed.
     pub edges_per_node_max: usize,
     /// Most bytes of one node's signed updates that are kept.
     pub update_bytes_per_node_max: usize,
     /// Most edges of all nodes together.
     pub edges_max: usize,
-    /// Most nodes that are remembered.
+    /// Most nodes of which something is held.
     pub nodes_max: usize,
     /// Most bytes of signed updates that are kept.
     pub update_bytes_max: usize,
@@ -22,7 +22,7 @@ pub struct Limits {
     pub edges_per_address_max: usize,
     /// Most bytes of signed updates that are kept of all nodes that have published from one address.
     pub update_bytes_per_address_max: usize,
-    /// Most nodes that only one neighbour has told of.
+    /// Most nodes that only one neighbour has passed on.
     pub nodes_per_neighbour_max: usize,
     /// Most edges of these nodes.
     pub edges_per_neighbour_max: usize,
@@ -38,11 +38,11 @@ pub struct Limits {
     pub queries_per_second_per_address: u32,
     /// Edges that one search looks at before it is cut.
     pub search_work_max: usize,
-    /// Edges a second that searches for one address may look at before others come first; once as many as one search may.
+    /// Edges a second that searches for one address may look at before others come first; at once, as many as one search may.
     pub search_work_per_second_per_address: u64,
-    /// Threads that search. With two or more, whoever asks too much never gets all of them.
+    /// Threads that search. With two or more, addresses that ask too much never get all of them.
     pub searches: usize,
-    /// Queries that wait for a thread. One more takes the place of one of the address that has most.
+    /// Queries that wait for a thread. One more displaces one of the address that has most.
     pub queries_waiting_max: usize,
     /// Queries of one address that wait for a thread.
     pub queries_waiting_per_address_max: usize,
@@ -54,9 +54,9 @@ pub struct Limits {
     pub handshakes: HandshakeLimits,
     /// How long a connection may be silent.
     pub keepalive: KeepaliveConfig,
-    /// How often memory of expired edges is given back, ms. (Expired edges are never used, however long that takes.)
+    /// How often the memory of expired edges is freed, ms. (Expired edges are never used, however long that takes.)
     pub sweep_ms: u64,
-    /// How often neighbours compare what they know, ms, also when they stay connected.
+    /// How often neighbours compare what they hold, ms, also when they stay connected.
     pub compare_ms: u64,
     /// How often what has changed is written to the file, ms.
     pub save_ms: u64,

@@ -1,7 +1,9 @@
-//! Sockets for other index servers: who is called, who is let in, and one task for each link.
+//! The connections with other index servers: which are dialled, which are accepted, and one task for each link.
 
+use crate::admission::admit_from_neighbour;
+use crate::counters::Counters;
+use crate::replica::{Notice, Received};
 use crate::state::{LinkHandle, State, unix_ms};
-use crate::{Counters, Notice, Received, admit_from_neighbour};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, RandomExt, SystemRandom};
 use offst_proto::encoding::DecodeError;
 use offst_proto::index::{
@@ -24,19 +26,19 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// Longest time for dialling, the handshake and the first word.
+/// Longest time for dialling, the handshake and the first message.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// First wait before a neighbour is called again; doubled after each failure.
+/// First wait before a neighbour is dialled again; doubled after each failure.
 const RECONNECT_MIN_MS: u64 = 200;
-/// Longest wait before a neighbour is called again.
+/// Longest wait before a neighbour is dialled again.
 const RECONNECT_MAX_MS: u64 = 10_000;
-/// The larger key waits before it calls, so that calls seldom cross.
-const COURTESY: Duration = Duration::from_millis(500);
-/// Most strangers that are remembered so that each is logged once.
-const STRANGERS_MAX: usize = 100;
+/// The larger key waits before it dials, so that dials rarely cross.
+const DIAL_DELAY: Duration = Duration::from_millis(500);
+/// Most servers that are not trusted and remembered so that each is logged once.
+const UNTRUSTED_MAX: usize = 100;
 /// Clocks that differ by more are worth a warning, ms.
 const CLOCK_DIFFERENCE_MS: u64 = 60_000;
-/// A link whose changes wait for the graph reads no further when so many are waiting.
+/// A link reads no further while so many of its changes wait for the graph.
 const CHANGES_WAITING: u64 = 20_000;
 /// Fewer updates than this are verified by one thread.
 const VERIFY_TOGETHER: usize = 32;
@@ -50,7 +52,7 @@ pub struct Federation {
     pub trusted: watch::Receiver<BTreeMap<PublicKey, ServerTicket>>,
 }
 
-/// The task that calls, and takes calls.
+/// The task that dials, and accepts connections.
 pub(crate) struct Neighbours {
     own: PublicKey,
     state: Arc<State>,
@@ -59,7 +61,7 @@ pub(crate) struct Neighbours {
     acceptor: Acceptor,
     trusted: watch::Receiver<BTreeMap<PublicKey, ServerTicket>>,
     dialled: BTreeMap<PublicKey, Dialled>,
-    strangers: BTreeSet<PublicKey>,
+    untrusted: BTreeSet<PublicKey>,
 }
 
 struct Dialled {
@@ -76,7 +78,7 @@ enum Ended {
     Refused(FederationRefusal),
     #[error("the other server closed the connection")]
     Closed,
-    #[error("another connection with it took its place, or it is not trusted any more, or this server stops")]
+    #[error("another connection with it has replaced it, or it is not trusted any more, or this server stops")]
     Stopped,
     #[error("nothing came from it for too long")]
     Silent,
@@ -85,7 +87,7 @@ enum Ended {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("it sent something that is no message: {0}")]
-    Garbage(#[from] DecodeError),
+    Malformed(#[from] DecodeError),
     #[error("this server failed at a message")]
     Failed,
 }
@@ -120,22 +122,22 @@ impl Neighbours {
             acceptor,
             trusted: federation.trusted,
             dialled: BTreeMap::new(),
-            strangers: BTreeSet::new(),
+            untrusted: BTreeSet::new(),
         })
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
-            self.follow_trust(&stop);
+            self.update_trust(&stop);
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = self.trusted.changed() => {
                     if changed.is_err() {
-                        // Nobody changes it any more; those that are trusted stay.
+                        // The set does not change any more.
                         stop.run_until_cancelled(self.accept_only(&stop)).await;
                         return;
                     }
-                    self.strangers.clear();
+                    self.untrusted.clear();
                 }
                 accepted = self.acceptor.accept() => self.accepted(accepted, &stop),
             }
@@ -149,19 +151,19 @@ impl Neighbours {
         }
     }
 
-    /// Calls whoever is trusted now, and parts from whoever is not any more.
-    fn follow_trust(&mut self, stop: &CancellationToken) {
+    /// Dials the servers that are trusted now, and ends the links with those that are not any more.
+    fn update_trust(&mut self, stop: &CancellationToken) {
         let mut trusted = self.trusted.borrow_and_update().clone();
         if trusted.remove(&self.own).is_some() {
             log::debug!("the server's own ticket is among the trusted ones, which means nothing");
         }
-        let parted: Vec<_> = self
+        let distrusted: Vec<_> = self
             .dialled
             .iter()
             .filter(|(key, dialled)| trusted.get(key) != Some(&dialled.ticket))
             .map(|(key, _)| *key)
             .collect();
-        for key in parted {
+        for key in distrusted {
             self.dialled.remove(&key);
             self.state.stop_link(&key);
         }
@@ -188,10 +190,10 @@ impl Neighbours {
         let (reader, writer) = frames(stream);
         let opened = if !self.dialled.contains_key(&public_key) {
             Counters::add(&self.state.counters.federation_untrusted);
-            if self.strangers.len() < STRANGERS_MAX && self.strangers.insert(public_key) {
+            if self.untrusted.len() < UNTRUSTED_MAX && self.untrusted.insert(public_key) {
                 log::warn!(
                     peer:% = address_group(address.ip());
-                    "the index server {public_key} called from {address} and was refused: it is not trusted here; \
+                    "the index server {public_key} connected from {address} and was rejected: it is not trusted here; \
                      to federate with it put its server ticket into the folder trusted"
                 );
             }
@@ -201,7 +203,7 @@ impl Neighbours {
         };
         match opened {
             Ok((number, handle)) => {
-                log::info!(peer:% = public_key; "linked with the index server {public_key}, which called from {address}");
+                log::info!(peer:% = public_key; "linked with the index server {public_key}, which dialled from {address}");
                 let link = Link { state: self.state.clone(), neighbour: public_key, number, handle, reader, writer };
                 self.tasks.spawn(link.run(None));
             }
@@ -212,18 +214,18 @@ impl Neighbours {
     }
 }
 
-/// Says why, and waits until the other side has read it.
+/// Sends the reason, and waits until the other side has read it.
 async fn refuse(reason: FederationRefusal, mut reader: Reader, mut writer: Writer) {
-    let say = async {
+    let sending = async {
         writer.send(&ServerToServer::Refused(reason).to_frame()).await?;
         writer.shutdown().await?;
         reader.next().await
     };
-    // It does not matter whether the other side listens.
-    let _ = tokio::time::timeout(CONNECT_TIMEOUT, say).await;
+    // It does not matter whether the other side reads it.
+    let _ = tokio::time::timeout(CONNECT_TIMEOUT, sending).await;
 }
 
-/// Calls one neighbour again and again, as long as there is no connection with it.
+/// Dials one neighbour again and again while there is no connection with it.
 struct Dialler {
     own: PublicKey,
     state: Arc<State>,
@@ -237,31 +239,31 @@ impl Dialler {
     async fn run(self) {
         let ServerTicket { public_key, address } = &self.ticket;
         let (mut backoff, mut random) = (Backoff::default(), SystemRandom::new());
-        let mut said = String::new();
+        let mut logged = String::new();
         loop {
             self.state.unlinked(public_key).await;
             if self.own > *public_key {
-                tokio::time::sleep(COURTESY).await;
+                tokio::time::sleep(DIAL_DELAY).await;
                 self.state.unlinked(public_key).await;
             }
-            match self.call().await {
+            match self.dial().await {
                 Ok((first, reader, writer)) => {
                     backoff.reset();
-                    said.clear();
+                    logged.clear();
                     let Some((number, handle)) = self.state.open_link(*public_key, true, &self.stop) else { continue };
                     log::info!(peer:% = public_key; "linked with the index server {public_key} at {address}");
                     let (state, neighbour) = (self.state.clone(), *public_key);
                     let link = Link { state, neighbour, number, handle, reader, writer };
-                    // A task of its own: it puts things in order also when this one is stopped.
+                    // A task of its own: it cleans up also when this one is stopped.
                     self.tasks.spawn(link.run(Some(first)));
                     self.state.unlinked(public_key).await;
                 }
                 Err(Ended::Refused(FederationRefusal::Crossed)) => {}
                 Err(ended) => {
-                    let sentence = ended.to_string();
-                    if sentence != said {
-                        log::warn!(peer:% = public_key; "no link with the index server {public_key} at {address}: {sentence}");
-                        said = sentence;
+                    let reason = ended.to_string();
+                    if reason != logged {
+                        log::warn!(peer:% = public_key; "no link with the index server {public_key} at {address}: {reason}");
+                        logged = reason;
                     }
                 }
             }
@@ -270,8 +272,8 @@ impl Dialler {
         }
     }
 
-    /// Nothing is sent before the other side has said that it takes the connection.
-    async fn call(&self) -> Result<(Vec<u8>, Reader, Writer), Ended> {
+    /// Nothing is sent before the other side has accepted the connection.
+    async fn dial(&self) -> Result<(Vec<u8>, Reader, Writer), Ended> {
         let ServerTicket { public_key, address } = &self.ticket;
         let stream = self.authenticator.connect_tcp(address, *public_key, CONNECT_TIMEOUT).await?;
         let (mut reader, writer) = frames(stream);
@@ -313,7 +315,7 @@ impl Link {
             }
         };
         let ended = handle.stop.run_until_cancelled(exchange).await.unwrap_or(Ended::Stopped);
-        if matches!(ended, Ended::Garbage(_) | Ended::Frame(FrameError::TooLarge { .. })) {
+        if matches!(ended, Ended::Malformed(_) | Ended::Frame(FrameError::TooLarge { .. })) {
             Counters::add(&state.counters.federation_garbage);
         }
         state.close_link(&neighbour, number);
@@ -328,12 +330,12 @@ async fn write(
     mut writer: Writer,
 ) -> Result<Infallible, Ended> {
     let keepalive = state.limits.keepalive;
-    let patience = Duration::from_millis(keepalive.idle_timeout_ms);
+    let timeout = Duration::from_millis(keepalive.idle_timeout_ms);
     loop {
         let mut message = next_message(state, neighbour).await?;
         if message.is_none() {
             let pause = Duration::from_millis(keepalive.keepalive_ms);
-            if tokio::time::timeout(pause, handle.news.notified()).await.is_ok() {
+            if tokio::time::timeout(pause, handle.wake.notified()).await.is_ok() {
                 continue;
             }
             message = Some(ServerToServer::Keepalive);
@@ -344,7 +346,7 @@ async fn write(
         }
         let frame = message.to_frame();
         Counters::add_many(&state.counters.federation_bytes_sent, frame.len() as u64);
-        tokio::time::timeout(patience, writer.send(&frame)).await.map_err(|_| Ended::NotReading)??;
+        tokio::time::timeout(timeout, writer.send(&frame)).await.map_err(|_| Ended::NotReading)??;
     }
 }
 
@@ -353,7 +355,7 @@ async fn next_message(state: &Arc<State>, neighbour: PublicKey) -> Result<Option
     let state = state.clone();
     let next = move || {
         state.refresh_digests();
-        state.with_core(|core| core.next_message(&neighbour, unix_ms()))
+        state.with_replica(|replica| replica.next_message(&neighbour, unix_ms()))
     };
     tokio::task::spawn_blocking(next).await.map_err(|_| Ended::Failed)
 }
@@ -364,34 +366,36 @@ async fn read(
     mut reader: Reader,
     mut first: Option<Vec<u8>>,
 ) -> Result<Infallible, Ended> {
-    let patience = Duration::from_millis(state.limits.keepalive.idle_timeout_ms);
-    let mut clock_was_named = false;
+    let timeout = Duration::from_millis(state.limits.keepalive.idle_timeout_ms);
+    let mut clock_was_reported = false;
     loop {
         let frame = match first.take() {
             Some(frame) => frame,
             None => {
-                let frame = tokio::time::timeout(patience, reader.next()).await.map_err(|_| Ended::Silent)??;
+                let frame = tokio::time::timeout(timeout, reader.next()).await.map_err(|_| Ended::Silent)??;
                 frame.ok_or(Ended::Closed)?
             }
         };
         Counters::add_many(&state.counters.federation_bytes_received, frame.len() as u64);
         let taken = {
             let state = state.clone();
-            tokio::task::spawn_blocking(move || take(&state, neighbour, &frame)).await.map_err(|_| Ended::Failed)?
+            tokio::task::spawn_blocking(move || handle_frame(&state, neighbour, &frame))
+                .await
+                .map_err(|_| Ended::Failed)?
         };
         let (notice, number) = taken?;
         state.visible(number.saturating_sub(CHANGES_WAITING)).await;
         match notice {
             Notice::Refused(reason) => return Err(Ended::Refused(reason)),
-            Notice::Clock(clock_ms) if !clock_was_named => {
-                clock_was_named = warn_of_clock(&neighbour, clock_ms, unix_ms());
+            Notice::Clock(clock_ms) if !clock_was_reported => {
+                clock_was_reported = warn_about_clock(&neighbour, clock_ms, unix_ms());
             }
             Notice::Clock(_) | Notice::None => {}
         }
     }
 }
 
-fn warn_of_clock(neighbour: &PublicKey, clock_ms: u64, own_ms: u64) -> bool {
+fn warn_about_clock(neighbour: &PublicKey, clock_ms: u64, own_ms: u64) -> bool {
     let difference_ms = clock_ms.abs_diff(own_ms);
     if difference_ms <= CLOCK_DIFFERENCE_MS {
         return false;
@@ -406,14 +410,14 @@ fn warn_of_clock(neighbour: &PublicKey, clock_ms: u64, own_ms: u64) -> bool {
     true
 }
 
-/// A frame from a neighbour. With the number of the last change that it made.
-fn take(state: &State, neighbour: PublicKey, frame: &[u8]) -> Result<(Notice, u64), DecodeError> {
+/// Handles a frame from a neighbour. Gives also the number of the last change that it made.
+fn handle_frame(state: &State, neighbour: PublicKey, frame: &[u8]) -> Result<(Notice, u64), DecodeError> {
     match ServerToServer::from_frame(frame)? {
         ServerToServer::Updates(wires) => {
             let updates = admitted(state, &neighbour, &wires)?;
-            let (received, number) = state.decide(|core| core.receive_updates(&neighbour, &updates));
-            let Received { news, old, over_quota } = received;
-            Counters::add_many(&state.counters.federation_news, news);
+            let (received, number) = state.decide(|replica| replica.receive_updates(&neighbour, &updates));
+            let Received { new, old, over_quota } = received;
+            Counters::add_many(&state.counters.federation_news, new);
             Counters::add_many(&state.counters.federation_old, old);
             Counters::add_many(&state.counters.federation_over_quota, over_quota);
             Ok((Notice::None, number))
@@ -422,13 +426,13 @@ fn take(state: &State, neighbour: PublicKey, frame: &[u8]) -> Result<(Notice, u6
             if matches!(message, ServerToServer::Summary { .. } | ServerToServer::Buckets(_)) {
                 state.refresh_digests();
             }
-            Ok(state.decide(|core| core.receive(&neighbour, message, unix_ms())))
+            Ok(state.decide(|replica| replica.receive(&neighbour, message, unix_ms())))
         }
     }
 }
 
-/// The updates that are new and properly signed. Updates come from several neighbours, and a signature is what costs
-/// most: it is checked only when the update says something new.
+/// The updates that are new and properly signed. Updates come from several neighbours, and checking a signature costs most:
+/// it is checked only when the update holds a later announcement.
 fn admitted(state: &State, neighbour: &PublicKey, wires: &[Vec<u8>]) -> Result<Vec<Verified<Update>>, DecodeError> {
     let claimed = wires.iter().map(|wire| {
         let update = Unverified::<Update>::from_wire(wire)?;
@@ -436,7 +440,7 @@ fn admitted(state: &State, neighbour: &PublicKey, wires: &[Vec<u8>]) -> Result<V
     });
     let mut claimed = claimed.collect::<Result<Vec<_>, DecodeError>>()?;
     let all = claimed.len();
-    state.with_core(|core| claimed.retain(|(name, update)| core.hears(neighbour, name, update.peek())));
+    state.with_replica(|replica| claimed.retain(|(name, update)| replica.wants(neighbour, name, update.peek())));
     Counters::add_many(&state.counters.federation_old, (all - claimed.len()) as u64);
     let updates: Vec<_> = claimed.into_iter().map(|(_, update)| update).collect();
     let now_ms = unix_ms();
@@ -453,20 +457,20 @@ fn admitted(state: &State, neighbour: &PublicKey, wires: &[Vec<u8>]) -> Result<V
     Ok(admitted)
 }
 
-/// On all cores when there are many.
+/// Uses all processor cores when there are many.
 fn verify(updates: Vec<Unverified<Update>>, now_ms: u64) -> Vec<Result<Verified<Update>, UpdateRefusal>> {
     let admit = |update| admit_from_neighbour(update, &Ed25519Verifier, now_ms);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = updates.len().div_ceil(threads).max(VERIFY_TOGETHER);
-    if updates.len() <= share {
+    let per_thread = updates.len().div_ceil(threads).max(VERIFY_TOGETHER);
+    if updates.len() <= per_thread {
         return updates.into_iter().map(admit).collect();
     }
     std::thread::scope(|scope| {
         let mut rest = updates;
         let mut threads = Vec::new();
         while !rest.is_empty() {
-            let behind = rest.split_off(share.min(rest.len()));
-            let part = std::mem::replace(&mut rest, behind);
+            let later = rest.split_off(per_thread.min(rest.len()));
+            let part = std::mem::replace(&mut rest, later);
             threads.push(scope.spawn(move || part.into_iter().map(admit).collect::<Vec<_>>()));
         }
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()

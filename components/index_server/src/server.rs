@@ -1,10 +1,13 @@
 //! The server: its listening sockets, and one task for the connection of each node.
 
+use crate::admission::admit;
 use crate::connections::Opened;
+use crate::counters::Counters;
+use crate::limits::Limits;
 use crate::neighbours::{Federation, Neighbours};
-use crate::saving;
+use crate::persistence;
 use crate::state::{State, unix_ms};
-use crate::{Counters, Limits, TokenBucket, admit};
+use crate::token_bucket::TokenBucket;
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey};
 use offst_proto::Unverified;
 use offst_proto::index::{
@@ -33,13 +36,13 @@ pub struct IndexServer {
     pub listener: TcpListener,
     /// The server's key.
     pub identity: Arc<Identity>,
-    /// What one node may cost the others.
+    /// Bounds on what one node may use.
     pub limits: Limits,
-    /// Where everything is counted.
+    /// What is counted for the operator.
     pub counters: Arc<Counters>,
     /// Where other index servers connect, and which; a server on its own has none.
     pub federation: Option<Federation>,
-    /// Where what is known is kept over a restart, if anywhere.
+    /// The file that keeps what is held over a restart, if there is one.
     pub file: Option<PathBuf>,
 }
 
@@ -67,7 +70,7 @@ impl IndexServer {
         let state = Arc::new(State::start(identity.public_key(), limits, counters)?);
         if let Some(file) = file.clone() {
             let state = state.clone();
-            tokio::task::spawn_blocking(move || saving::remember(&state, &file)).await.map_err(io::Error::other)?;
+            tokio::task::spawn_blocking(move || persistence::restore(&state, &file)).await.map_err(io::Error::other)?;
         }
         let authenticator = Authenticator::new(&identity);
         let handshakes = state.counters.handshakes.clone();
@@ -78,7 +81,8 @@ impl IndexServer {
             tasks.spawn(neighbours.run(shutdown.child_token()));
         }
         let ended = CancellationToken::new();
-        let saving = file.map(|file| tokio::spawn(saving::run(state.clone(), file, shutdown.clone(), ended.clone())));
+        let saving =
+            file.map(|file| tokio::spawn(persistence::run(state.clone(), file, shutdown.clone(), ended.clone())));
         let mut sweeps = timer(limits.sweep_ms);
         loop {
             tokio::select! {
@@ -113,7 +117,7 @@ fn timer(period_ms: u64) -> tokio::time::Interval {
 enum Ended {
     #[error("the node closed the connection")]
     Closed,
-    #[error("a newer connection of the node took its place, or the server stops")]
+    #[error("a newer connection of the node has replaced it, or the server stops")]
     Stopped,
     #[error("nothing came from the node for too long")]
     Silent,
@@ -122,7 +126,7 @@ enum Ended {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("the node sent something that is no message: {0}")]
-    Garbage(#[from] offst_proto::encoding::DecodeError),
+    Malformed(#[from] offst_proto::encoding::DecodeError),
     #[error("the server failed at an update or a search")]
     Failed,
 }
@@ -131,11 +135,11 @@ async fn connection(state: Arc<State>, accepted: Accepted, stop: CancellationTok
     let Accepted { public_key, address, stream } = accepted;
     let opened = state.connections().open(public_key, address.ip(), stop.clone());
     let number = match opened {
-        Ok(Opened { number, displaced, gave_way }) => {
-            if gave_way.is_some() {
+        Ok(Opened { number, displaced, evicted }) => {
+            if evicted.is_some() {
                 Counters::add(&state.counters.connections_gave_way);
             }
-            displaced.into_iter().chain(gave_way).for_each(|handle| handle.cancel());
+            displaced.into_iter().chain(evicted).for_each(|handle| handle.cancel());
             number
         }
         Err(surplus) => {
@@ -153,7 +157,7 @@ async fn connection(state: Arc<State>, accepted: Accepted, stop: CancellationTok
         Some(Ok(never)) => match never {},
         None => Ended::Stopped,
     };
-    if matches!(ended, Ended::Garbage(_) | Ended::Frame(FrameError::TooLarge { .. })) {
+    if matches!(ended, Ended::Malformed(_) | Ended::Frame(FrameError::TooLarge { .. })) {
         Counters::add(&state.counters.garbage);
         log::info!(peer:% = address_group(address.ip()); "closed the connection of {public_key} from {address}: {ended}");
     } else {
@@ -167,11 +171,11 @@ fn count_open(state: &State) {
     state.counters.connections_open.store(state.connections().len() as u64, Ordering::Relaxed);
 }
 
-/// Gives what became of the update, and the number of the change that searches have to see.
+/// Gives the outcome, and the number of the change that searches have to see.
 fn publish(state: &State, node: &PublicKey, address: IpAddr, update: Unverified<Update>) -> (UpdateOutcome, u64) {
     let now_ms = unix_ms();
     match admit(update, node, &Ed25519Verifier, now_ms) {
-        Ok(update) => state.decide(|core| core.publish(&update, address, now_ms)),
+        Ok(update) => state.decide(|replica| replica.publish(&update, address, now_ms)),
         Err(reason) => (UpdateOutcome::Refused { reason, server_ms: now_ms }, 0),
     }
 }
@@ -181,9 +185,9 @@ fn publish(state: &State, node: &PublicKey, address: IpAddr, update: Unverified<
 struct Connection {
     state: Arc<State>,
     node: PublicKey,
-    /// Whose quotas it shares.
+    /// The address group whose rates it shares.
     address: IpAddr,
-    clock_was_named: bool,
+    clock_was_reported: bool,
     reader: FrameReader<ReadHalf<SecureStream<TcpStream>>>,
     writer: FrameWriter<WriteHalf<SecureStream<TcpStream>>>,
     keepalive: Keepalive,
@@ -200,7 +204,7 @@ impl Connection {
         Connection {
             node,
             address,
-            clock_was_named: false,
+            clock_was_reported: false,
             reader: FrameReader::new(reader, INDEX_FRAME_BYTES_MAX),
             writer: FrameWriter::new(writer, INDEX_FRAME_BYTES_MAX),
             keepalive: Keepalive::new(limits.keepalive, now_ms),
@@ -210,7 +214,7 @@ impl Connection {
         }
     }
 
-    /// Ends with the reason only.
+    /// Runs until the connection ends. Gives the reason.
     async fn run(mut self) -> Result<std::convert::Infallible, Ended> {
         loop {
             let wait_ms = match self.keepalive.step(self.state.steady_ms()) {
@@ -244,7 +248,7 @@ impl Connection {
     async fn publish(&mut self, wire: &[u8], now_ms: u64) -> Result<UpdateResult, Ended> {
         let update = Unverified::<Update>::from_wire(wire)?;
         let (sequence, expires_ms) = (update.peek().sequence, update.peek().expires_ms);
-        let is_allowed = self.updates.take(now_ms) && self.state.updates_of_addresses().take(self.address, now_ms);
+        let is_allowed = self.updates.take(now_ms) && self.state.update_rates().take(self.address, now_ms);
         let outcome = if is_allowed {
             let (state, node, address) = (self.state.clone(), self.node, self.address);
             let published = tokio::task::spawn_blocking(move || publish(&state, &node, address, update));
@@ -255,15 +259,15 @@ impl Connection {
             UpdateOutcome::Refused { reason: UpdateRefusal::TooOften, server_ms: unix_ms() }
         };
         self.state.counters.count_update(&outcome);
-        self.name_clock(&outcome, expires_ms);
+        self.report_clock(&outcome, expires_ms);
         Ok(UpdateResult { sequence, outcome })
     }
 
-    /// The node itself is told by the refusal; this is for whoever looks for the reason here.
-    fn name_clock(&mut self, outcome: &UpdateOutcome, expires_ms: u64) {
+    /// The refusal tells the node itself; this tells the operator of the server.
+    fn report_clock(&mut self, outcome: &UpdateOutcome, expires_ms: u64) {
         let UpdateOutcome::Refused { reason, server_ms } = outcome else { return };
-        if reason.is_clock() && !self.clock_was_named {
-            self.clock_was_named = true;
+        if reason.is_clock() && !self.clock_was_reported {
+            self.clock_was_reported = true;
             let seconds = expires_ms.abs_diff(*server_ms) / 1000;
             let side = if expires_ms > *server_ms { "from now" } else { "ago" };
             log::info!(
@@ -276,7 +280,7 @@ impl Connection {
 
     async fn search(&mut self, query: Query, now_ms: u64) -> Result<IndexToNode, Ended> {
         let id = query.id;
-        if !self.queries.take(now_ms) || !self.state.queries_of_addresses().take(self.address, now_ms) {
+        if !self.queries.take(now_ms) || !self.state.query_rates().take(self.address, now_ms) {
             Counters::add(&self.state.counters.queries_busy);
             return Ok(IndexToNode::Busy(id));
         }
@@ -290,9 +294,9 @@ impl Connection {
     }
 
     async fn send(&mut self, message: IndexToNode) -> Result<(), Ended> {
-        let patience = Duration::from_millis(self.state.limits.keepalive.idle_timeout_ms);
+        let timeout = Duration::from_millis(self.state.limits.keepalive.idle_timeout_ms);
         let frame = message.to_frame();
-        tokio::time::timeout(patience, self.writer.send(&frame)).await.map_err(|_| Ended::NotReading)??;
+        tokio::time::timeout(timeout, self.writer.send(&frame)).await.map_err(|_| Ended::NotReading)??;
         self.keepalive.sent(self.state.steady_ms());
         Ok(())
     }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes so long; a test that hangs fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) fn identity(seed: u8) -> Identity {
     Identity::from_seed([seed; 32])
@@ -73,7 +73,7 @@ impl Running {
         Running::start_at(seed, limits, file, federation).await
     }
 
-    /// As `seed`, again at the place where a stopped one has listened.
+    /// As `seed`, with the listening socket of a stopped one.
     pub(crate) async fn start_at(seed: u8, limits: Limits, file: Option<PathBuf>, federation: TcpListener) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, federation_address) = (listener.local_addr().unwrap(), federation.local_addr().unwrap());
@@ -100,7 +100,7 @@ impl Running {
 
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(LONG, self.task).await.unwrap().unwrap().unwrap();
         let counted = self.counters.snapshot();
         assert_eq!((counted.connections_open, counted.neighbours_connected), (0, 0));
     }
@@ -109,13 +109,13 @@ impl Running {
         self.node_at(seed, "127.0.0.1").await
     }
 
-    /// A node that calls from one of the machine's own addresses, 127.x.y.z.
+    /// A node that dials from one of the machine's own addresses, 127.x.y.z.
     pub(crate) async fn node_at(&self, seed: u8, own_address: &str) -> Node {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(format!("{own_address}:0").parse().unwrap()).unwrap();
         let stream = socket.connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let stream = Authenticator::new(&identity(seed)).connect_over(stream, key(self.seed), PATIENCE).await.unwrap();
+        let stream = Authenticator::new(&identity(seed)).connect_over(stream, key(self.seed), LONG).await.unwrap();
         let (reader, writer) = tokio::io::split(stream);
         Node {
             seed,
@@ -125,7 +125,7 @@ impl Running {
     }
 }
 
-/// Asks again and again until it is so. What is counted cannot be awaited.
+/// Polls a condition until it is true: counters cannot be awaited.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) -> impl Future<Output = ()> {
     let what = format!("waited too long until {what}");
@@ -135,7 +135,7 @@ pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) -> impl Future<Ou
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect(&what);
+        tokio::time::timeout(LONG, wait).await.expect(&what);
     }
 }
 
@@ -151,9 +151,9 @@ impl Node {
         self.writer.send(&message.to_frame()).await.unwrap();
     }
 
-    /// What the server says next; none when it has closed the connection.
-    pub(crate) async fn hear(&mut self) -> Option<IndexToNode> {
-        let frame = tokio::time::timeout(PATIENCE, self.reader.next()).await.expect("the server does something");
+    /// The next message of the server; none when it has closed the connection.
+    pub(crate) async fn receive(&mut self) -> Option<IndexToNode> {
+        let frame = tokio::time::timeout(LONG, self.reader.next()).await.expect("the server does something");
         frame.ok().flatten().map(|frame| IndexToNode::from_frame(&frame).unwrap())
     }
 
@@ -163,7 +163,7 @@ impl Node {
 
     pub(crate) async fn publish(&mut self, wire: &[u8]) -> UpdateOutcome {
         self.send(NodeToIndex::Update(wire.to_vec())).await;
-        match self.hear().await {
+        match self.receive().await {
             Some(IndexToNode::UpdateResult(result)) => result.outcome,
             other => panic!("{other:?}"),
         }
@@ -183,11 +183,11 @@ impl Node {
         }
     }
 
-    /// Asks for ways between two nodes.
+    /// Asks for routes between two nodes.
     pub(crate) async fn ask(&mut self, source: u8, destination: u8) -> Option<Answer> {
         let query = Query::new(Currency::default(), 10, key(source), key(destination));
         self.send(NodeToIndex::Query(query)).await;
-        match self.hear().await {
+        match self.receive().await {
             Some(IndexToNode::Answer(answer)) => Some(answer),
             Some(IndexToNode::Busy(_)) => None,
             other => panic!("{other:?}"),

@@ -6,9 +6,9 @@ use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::key::AccountKey;
-use crate::negotiation::{Agreement, Floor, Negotiation, Terms, Verdict, opening};
+use crate::negotiation::{Agreement, Floor, Negotiation, NegotiationOutcome, Terms, opening};
 use crate::pending::{Direction, Pending, Stage};
-use crate::recovery::{Link, Recovery, Trust};
+use crate::recovery::{AccountRecovery, Link, StateTrust};
 use crate::stop::{Status, StopReason};
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
 use offst_proto::friend::{EpochPosition, resume_frame};
@@ -34,7 +34,7 @@ pub struct Account {
     pub(crate) wanted_open: bool,
     /// The friend has shown on this connection that it is in our epoch. Not stored: no connection outlives the process.
     pub(crate) resumed: bool,
-    pub(crate) recovery: Recovery,
+    pub(crate) recovery: AccountRecovery,
     pub(crate) marks: Marks,
 }
 
@@ -43,7 +43,7 @@ impl Account {
     /// as 2^96.
     ///
     /// # Panics
-    /// When the balance is out of its bound of 2^96 either way: whoever reads it from a person checks it.
+    /// When the balance is out of its bound of 2^96 either way: the caller checks what a person has typed.
     pub fn open(key: AccountKey, balance: i128, limit: u128, open: bool, floor: Floor, signer: &dyn Signer) -> Self {
         assert!(balance.unsigned_abs() <= AMOUNT_MAX, "an opening balance is at most 2^96");
         let mut account = Account::unopened(key, limit.min(AMOUNT_MAX), open, floor);
@@ -60,7 +60,7 @@ impl Account {
             wanted_limit,
             wanted_open,
             resumed: false,
-            recovery: Recovery::default(),
+            recovery: AccountRecovery::default(),
             marks: Marks::everything(),
         }
     }
@@ -169,9 +169,9 @@ impl Account {
         };
         let theirs = self.negotiation.theirs.as_ref().expect("the status shows them");
         let (accepts, at_least) = (theirs.hash(), (theirs.epoch + 1).max(self.recovery.link.above_shown()));
-        if self.recovery.trust == Trust::Doubtful {
+        if self.recovery.trust == StateTrust::Suspect {
             // People may decide what no evidence shows.
-            self.recovery.trust = Trust::Restored;
+            self.recovery.trust = StateTrust::Recovered;
         }
         self.propose(terms, at_least, Some(accepts), signer);
         self.resumed = false;
@@ -181,16 +181,16 @@ impl Account {
     /// Adopts an epoch that both sides agree on, and signs our Opening again when the friend's says the same for a higher one.
     pub(crate) fn settle(&mut self, signer: &dyn Signer) -> Vec<Event> {
         loop {
-            if self.recovery.trust == Trust::Doubtful || !self.offer_stands() {
+            if self.recovery.trust == StateTrust::Suspect || !self.offer_stands() {
                 return Vec::new();
             }
-            match self.negotiation.verdict() {
-                Verdict::Repeat(number) => {
+            match self.negotiation.outcome() {
+                NegotiationOutcome::Repeat(number) => {
                     let mine = self.negotiation.mine.as_ref().expect("the verdict compared it");
                     let terms = Terms { balance: mine.balance, continuing: mine.continuing.clone() };
                     self.propose(terms, number, None, signer);
                 }
-                Verdict::Agreed(agreement) => {
+                NegotiationOutcome::Agreed(agreement) => {
                     let begins = self.epoch.as_ref().is_none_or(|epoch| match epoch.number.cmp(&agreement.number) {
                         Ordering::Less => true,
                         // Two acceptances crossed. Where statements were signed the friend had confirmed ours: what has
@@ -204,7 +204,7 @@ impl Account {
                     });
                     return if begins { self.begin(*agreement) } else { Vec::new() };
                 }
-                Verdict::Wait | Verdict::Disagreed => return Vec::new(),
+                NegotiationOutcome::Wait | NegotiationOutcome::Disagreed => return Vec::new(),
             }
         }
     }
@@ -225,14 +225,14 @@ impl Account {
         let old = self.epoch.take();
         self.stopped = None;
         self.resumed = false;
-        self.marks = Marks::everything();
+        self.marks.epoch_ends(old.as_ref());
         epoch.set_limit(self.wanted_limit);
         epoch.set_open(self.wanted_open);
         if let Some(old) = &old {
             epoch.release_again(old);
         }
         let recovery = std::mem::take(&mut self.recovery);
-        let restored = matches!(recovery.trust, Trust::Doubtful | Trust::Restored);
+        let recovered = matches!(recovery.trust, StateTrust::Suspect | StateTrust::Recovered);
         for claim in recovery.claims.into_values() {
             epoch.release(claim);
         }
@@ -245,14 +245,14 @@ impl Account {
                 .collect()
         };
         let (released, dropped) = (left_out(Direction::Outgoing), left_out(Direction::Incoming));
-        let mut events = vec![Event::EpochBegan { released, dropped, restored }];
-        // A `Commit` that was on its way when the last epoch ended and that both sides let stand.
+        let mut events = vec![Event::EpochBegan { released, dropped, recovered }];
+        // A `Commit` that was in flight when the last epoch ended and that both sides let stand.
         let was_committed = |id: RequestId| {
             let pending = old.as_ref().and_then(|old| old.pending(Direction::Incoming, id));
             pending.is_some_and(|pending| pending.stage.is_committed())
         };
         for (direction, id, _) in epoch.pendings() {
-            if direction == Direction::Incoming && !restored && !was_committed(id) {
+            if direction == Direction::Incoming && !recovered && !was_committed(id) {
                 events.push(Event::Committed(id));
             }
         }
@@ -280,7 +280,7 @@ impl Account {
         let (Some(epoch), Some(_)) = (&self.epoch, self.stopped) else {
             return false;
         };
-        if self.recovery.trust == Trust::Doubtful {
+        if self.recovery.trust == StateTrust::Suspect {
             return false;
         }
         let terms = self.last_known_terms();
@@ -294,7 +294,7 @@ impl Account {
         // Who has lost its state may have forgotten its newest Openings, and we ours, if our disk is an old copy and nobody has
         // said so: neither must sign another one for the same epoch.
         let at_least = match self.recovery.trust {
-            Trust::Shown => theirs.max(self.next_epoch()).saturating_add(FORGOTTEN_EPOCHS),
+            StateTrust::PeerLostState => theirs.max(self.next_epoch()).saturating_add(FORGOTTEN_EPOCHS),
             _ => theirs,
         };
         self.propose(terms, at_least, None, signer);
@@ -317,8 +317,8 @@ impl Account {
             other_seq: epoch.theirs.seq,
             other_hash: epoch.theirs.hash,
         });
-        // Whoever does not trust its own state proposes nothing: an Opening that is used up would be taken for a proposal.
-        let is_proposed = self.recovery.trust != Trust::Doubtful || self.offer_stands();
+        // A node that does not trust its own state proposes nothing: an Opening that is used up would be taken for a proposal.
+        let is_proposed = self.recovery.trust != StateTrust::Suspect || self.offer_stands();
         let opening = self.negotiation.mine.as_ref().filter(|_| is_proposed).map(Verified::wire);
         resume_frame(&self.key.currency, opening, position.as_ref(), self.recovery.asks_for_evidence())
     }
@@ -368,7 +368,7 @@ impl Account {
         Ok(done)
     }
 
-    /// Freezes credits and asks the friend to carry them on.
+    /// Reserves credits and asks the friend to forward them.
     ///
     /// # Errors
     /// [`NotAllowed`], as for all that follow.
@@ -401,7 +401,7 @@ impl Account {
         self.author(true, (Direction::Outgoing, id), |epoch| epoch.abort(id))
     }
 
-    /// Takes the frozen credits for the preimage. On a stopped account this is a claim that the next Opening shows.
+    /// Takes the pending credits for the preimage. On a stopped account this is a claim that the next Opening shows.
     ///
     /// # Errors
     /// [`NotAllowed`].
@@ -412,7 +412,7 @@ impl Account {
         self.author(true, (Direction::Incoming, id), |epoch| epoch.collect(id, preimage))
     }
 
-    /// Releases credits that the friend's request has frozen.
+    /// Releases credits that the friend's request holds.
     ///
     /// # Errors
     /// [`NotAllowed`].

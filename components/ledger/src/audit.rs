@@ -5,16 +5,17 @@ use crate::account::Account;
 use crate::epoch::Epoch;
 use crate::image::AccountImage;
 use crate::key::{AccountKey, Side};
-use crate::log::{Log, advance, balance, checked_frozen};
+use crate::log::{Log, advance, balance, checked_pending};
 use crate::negotiation::Agreement;
 use crate::pending::Direction;
 use crate::replay::{Checkpoint, Contradiction, Replay};
-use crate::view::Move;
+use crate::view::ViewUpdate;
 use offst_crypto::{PublicKey, Verifier};
 use offst_proto::encoding::DecodeError;
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Signable, Unverified, Verified};
+use offst_rows::RowError;
 
 /// What is proven of an account that is sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +36,9 @@ pub struct Proven {
     pub unsigned: usize,
     /// With all of these: credits that the friend owes us; negative when we owe.
     pub balance: i128,
-    /// Credits frozen by our requests.
+    /// Credits of our pending requests.
     pub local_pending: u128,
-    /// Credits frozen by the friend's requests.
+    /// Credits of the friend's pending requests.
     pub remote_pending: u128,
     /// Requests that are pending, in both directions.
     pub pendings: usize,
@@ -52,9 +53,9 @@ pub struct Proof {
     pub acknowledges: u64,
     /// Credits that the friend owes us.
     pub balance: i128,
-    /// Credits frozen by our requests.
+    /// Credits of our pending requests.
     pub local_pending: u128,
-    /// Credits frozen by the friend's requests.
+    /// Credits of the friend's pending requests.
     pub remote_pending: u128,
 }
 
@@ -64,6 +65,9 @@ pub enum Unproven {
     /// A row is not what was written.
     #[error("a row of the account cannot be read: {0}")]
     Damaged(#[from] DecodeError),
+    /// A row is not what was written, or a newer version has written it.
+    #[error("{0}")]
+    Row(#[from] RowError),
     /// An Opening or a statement is not signed by the one whom it names.
     #[error("{what} of epoch {epoch} does not bear the signature of {author}")]
     Signature {
@@ -104,7 +108,7 @@ pub fn audit(key: &AccountKey, image: &AccountImage, verifier: &dyn Verifier) ->
     let statements = image
         .statements
         .iter()
-        .map(|wire| {
+        .map(|(_, _, wire)| {
             let statement = Unverified::<Statement>::from_wire(wire)?;
             verified(statement, |statement| (format!("statement {}", statement.seq), statement.epoch), verifier)
         })
@@ -136,7 +140,7 @@ pub fn audit(key: &AccountKey, image: &AccountImage, verifier: &dyn Verifier) ->
     let stored = account.epoch.as_ref().ok_or(DecodeError::invalid("the row of the head"))?;
     let derived = with_unsigned(&signed, stored, key)?;
     compare(stored, &derived, &signed)?;
-    // Whoever has adopted what the friend has shown goes on in the next epoch, and sets its limits there.
+    // A node that has adopted what the friend has shown goes on in the next epoch, and sets its limits there.
     if !account.recovery.has_fixed_terms() {
         compare_limits(stored, &statements, key)?;
     }
@@ -167,8 +171,8 @@ fn with_unsigned(signed: &Epoch, stored: &Epoch, key: &AccountKey) -> Result<Epo
     let mut derived = signed.clone();
     for queued in stored.queue.values() {
         let mut amount = 0;
-        if let Some(step) = Move::of(&queued.operation, Side::Local, key) {
-            amount = derived.pendings.act(&step).map_err(|_| Unproven::Unsigned)?.amount;
+        if let Some(update) = ViewUpdate::of(&queued.operation, Side::Local, key) {
+            amount = derived.local_view.apply_local(&update).map_err(|_| Unproven::Unsigned)?.amount;
         }
         let totals = advance(&derived.mine.totals, &queued.operation, amount).ok_or(Unproven::Unsigned)?;
         let moves = totals != derived.mine.totals;
@@ -212,14 +216,14 @@ fn compare(stored: &Epoch, derived: &Epoch, signed: &Epoch) -> Result<(), Unprov
     expect("what we have acknowledged", stored.acknowledging, derived.acknowledging)?;
     for direction in [Direction::Outgoing, Direction::Incoming] {
         let what = match direction {
-            Direction::Outgoing => "the sum that our requests freeze",
-            Direction::Incoming => "the sum that the friend's requests freeze",
+            Direction::Outgoing => "the sum of our pending requests",
+            Direction::Incoming => "the sum of the friend's pending requests",
         };
-        expect(what, stored.pendings.frozen(direction), derived.pendings.frozen(direction))?;
+        expect(what, stored.local_view.pending_credits(direction), derived.local_view.pending_credits(direction))?;
     }
-    if let Some((_, id)) = stored.pendings.difference(&derived.pendings) {
+    if let Some((_, id)) = stored.local_view.difference(&derived.local_view) {
         let shown = |epoch: &Epoch| {
-            let found = epoch.pendings.iter().find(|((_, known), _)| *known == id);
+            let found = epoch.local_view.iter().find(|((_, known), _)| *known == id);
             found.map_or("none".to_owned(), |(_, pending)| format!("{pending:?}"))
         };
         return Err(Unproven::Other { what: "a pending request", stored: shown(stored), proven: shown(derived) });
@@ -234,14 +238,14 @@ fn compare_limits(stored: &Epoch, statements: &[Verified<Statement>], key: &Acco
         (key.remote, &stored.theirs, ["the friend's limit for us", "whether the friend takes requests"]),
     ] {
         let is_local = author == key.local;
-        let said = statements.iter().filter(|statement| statement.author == author);
-        let said = said.flat_map(|statement| statement.operations.iter());
+        let signed = statements.iter().filter(|statement| statement.author == author);
+        let signed = signed.flat_map(|statement| statement.operations.iter());
         let unsigned = stored.queue.values().filter(|_| is_local).map(|queued| &queued.operation);
         let (mut limit, mut open) = (log.limit, log.open);
-        for operation in said.chain(unsigned) {
+        for operation in signed.chain(unsigned) {
             match operation {
-                Operation::SetLimit(said) => limit = *said,
-                Operation::SetOpen(said) => open = *said,
+                Operation::SetLimit(set) => limit = *set,
+                Operation::SetOpen(set) => open = *set,
                 _ => {}
             }
         }
@@ -272,8 +276,8 @@ fn proven(stored: &Epoch, signed: &Epoch, statements: &[Verified<Statement>], ke
                 seq,
                 acknowledges,
                 balance: balance(stored.opening_balance, &mine, &theirs),
-                local_pending: checked_frozen(&mine, &theirs)?,
-                remote_pending: checked_frozen(&theirs, &mine)?,
+                local_pending: checked_pending(&mine, &theirs)?,
+                remote_pending: checked_pending(&theirs, &mine)?,
             })
         }),
         checkpoint: checkpoints.map(|statement| statement.seq).max(),
@@ -283,6 +287,6 @@ fn proven(stored: &Epoch, signed: &Epoch, statements: &[Verified<Statement>], ke
         balance: stored.balance(),
         local_pending: stored.local_pending(),
         remote_pending: stored.remote_pending(),
-        pendings: stored.pendings.iter().count(),
+        pendings: stored.local_view.iter().count(),
     }
 }

@@ -5,9 +5,9 @@
 
 use crate::epoch::{Epoch, Queued};
 use crate::key::{AccountKey, Side};
-use crate::log::{Said, advance};
+use crate::log::{SentStatement, advance};
 use crate::pending::{Direction, Pending, Stage};
-use crate::view::Move;
+use crate::view::ViewUpdate;
 use offst_crypto::{Hash, Preimage, PublicKey, Signer, sha256};
 use offst_proto::limits::{
     AMOUNT_MAX, CHECKPOINT_EVERY, OPERATIONS_MAX, PENDING_MAX, STATEMENT_BYTES_MAX, UNACKNOWLEDGED_MAX,
@@ -26,8 +26,8 @@ pub enum NotAllowed {
     /// The friend takes no requests.
     #[error("the friend takes no requests")]
     Closed,
-    /// The line to the friend has not enough room.
-    #[error("the line to the friend has only {room} left")]
+    /// The friend's limit leaves too little room.
+    #[error("only {room} can be sent to the friend now")]
     NoCapacity {
         /// Credits that could be sent.
         room: u128,
@@ -39,7 +39,7 @@ pub enum NotAllowed {
     #[error("a request with this id is pending already")]
     Duplicate,
     /// The request is not pending here, or has not come so far, or too far.
-    #[error("the request is not at the stage that this step needs")]
+    #[error("the request is not at the stage that this operation needs")]
     WrongStage,
 }
 
@@ -82,11 +82,11 @@ impl Epoch {
         self.queue_next += 1;
     }
 
-    /// Freezes credits and asks the friend to carry them on.
+    /// Reserves credits and asks the friend to forward them.
     pub(crate) fn request(&mut self, request: Request, terms: Hash) -> Result<(), NotAllowed> {
         let key = (Direction::Outgoing, request.id);
         let amount = request.frozen();
-        if self.pendings.get(key).is_some() {
+        if self.local_view.get(key).is_some() {
             return Err(NotAllowed::Duplicate);
         }
         if !self.theirs.open {
@@ -99,7 +99,7 @@ impl Epoch {
         if amount > room || amount > AMOUNT_MAX {
             return Err(NotAllowed::NoCapacity { room });
         }
-        self.pendings.set(key, Some(Pending { amount, terms, stage: Stage::Requested }));
+        self.local_view.set(key, Some(Pending { amount, terms, stage: Stage::Requested }));
         self.write(Operation::Request(Box::new(request)), amount);
         Ok(())
     }
@@ -111,9 +111,9 @@ impl Epoch {
         id: RequestId,
         next: impl FnOnce(Stage) -> Option<Stage>,
     ) -> Result<(), NotAllowed> {
-        let pending = *self.pendings.get((direction, id)).ok_or(NotAllowed::WrongStage)?;
+        let pending = *self.local_view.get((direction, id)).ok_or(NotAllowed::WrongStage)?;
         let stage = next(pending.stage).ok_or(NotAllowed::WrongStage)?;
-        self.pendings.set((direction, id), Some(Pending { stage, ..pending }));
+        self.local_view.set((direction, id), Some(Pending { stage, ..pending }));
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Epoch {
     /// Gives a request up that no signed `Commit` binds.
     pub(crate) fn abort(&mut self, id: RequestId) -> Result<AbortOutcome, NotAllowed> {
         let key = (Direction::Outgoing, id);
-        let pending = *self.pendings.get(key).ok_or(NotAllowed::WrongStage)?;
+        let pending = *self.local_view.get(key).ok_or(NotAllowed::WrongStage)?;
         let queued = |wanted: fn(&Operation) -> bool| {
             self.queue
                 .iter()
@@ -145,7 +145,7 @@ impl Epoch {
             Stage::Requested => {
                 if let Some(counter) = queued(|operation| matches!(operation, Operation::Request(_))) {
                     self.queue.remove(&counter);
-                    self.pendings.set(key, None);
+                    self.local_view.set(key, None);
                     self.mine.totals.requested -= pending.amount;
                     return Ok(AbortOutcome::Withdrawn);
                 }
@@ -153,7 +153,7 @@ impl Epoch {
             Stage::Committed(lock) => {
                 let counter = queued(|operation| matches!(operation, Operation::Commit { .. }));
                 self.queue.remove(&counter.ok_or(NotAllowed::WrongStage)?);
-                self.pendings.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
+                self.local_view.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
             }
             Stage::Responded(_) | Stage::Aborted => {}
         }
@@ -162,20 +162,20 @@ impl Epoch {
         Ok(AbortOutcome::Aborted)
     }
 
-    /// Takes the frozen credits for the preimage.
+    /// Takes the pending credits for the preimage.
     pub(crate) fn collect(&mut self, id: RequestId, preimage: Preimage) -> Result<(), NotAllowed> {
         let key = (Direction::Incoming, id);
-        let pending = self.pendings.get(key).ok_or(NotAllowed::WrongStage)?;
+        let pending = self.local_view.get(key).ok_or(NotAllowed::WrongStage)?;
         pending.stage.collect(&preimage).map_err(|_| NotAllowed::WrongStage)?;
         let amount = pending.amount;
-        self.pendings.set(key, None);
+        self.local_view.set(key, None);
         self.write(Operation::Collect { id, preimage }, amount);
         Ok(())
     }
 
-    /// Releases the frozen credits.
+    /// Releases the pending credits.
     pub(crate) fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
-        let pending = self.pendings.set((Direction::Incoming, id), None).ok_or(NotAllowed::WrongStage)?;
+        let pending = self.local_view.set((Direction::Incoming, id), None).ok_or(NotAllowed::WrongStage)?;
         self.write(Operation::Cancel { id, reason, hop }, pending.amount);
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Epoch {
     pub(crate) fn set_limit(&mut self, limit: u128) {
         if self.mine.limit != limit {
             self.mine.limit = limit;
-            // Only the last word counts, so the queue does not grow while the friend is away.
+            // Only the last value counts, so the queue does not grow while the friend is away.
             self.queue.retain(|_, queued| !matches!(queued.operation, Operation::SetLimit(_)));
             self.write(Operation::SetLimit(limit), 0);
         }
@@ -245,12 +245,12 @@ impl Epoch {
         is_last: bool,
     ) -> Arc<[u8]> {
         let seq = self.mine.seq + 1;
-        let moves = Move::all(&operations, Side::Local, key);
+        let updates = ViewUpdate::all(&operations, Side::Local, key);
         let is_checkpoint = is_last || seq - self.mine.checkpoint >= CHECKPOINT_EVERY;
         let pending_hash = is_checkpoint.then(|| {
             let mut view = self.signed_view();
-            for step in &moves {
-                view.hear(step);
+            for update in &updates {
+                view.apply_remote(update);
             }
             sha256(&view.checkpoint(key, &self.agreed))
         });
@@ -279,7 +279,7 @@ impl Epoch {
         }
         self.acknowledging = self.theirs.seq;
         self.owes_acknowledgement = false;
-        self.unacknowledged.push_back(Said::new(&statement, moves));
+        self.unacknowledged.push_back(SentStatement::new(&statement, updates));
         wire
     }
 }

@@ -1,77 +1,56 @@
-//! What a transaction has to write for an account.
+//! What has changed on an account since the last transaction, and what the database holds of it.
 
+use crate::epoch::Epoch;
 use crate::event::Event;
-use crate::pending::{Direction, Pending};
+use crate::pending::Direction;
 use crate::receive::Accepted;
-use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use offst_proto::statement::{Operation, Statement};
+use offst_proto::statement::Statement;
 use offst_proto::{RequestId, Verified};
-use std::collections::BTreeSet;
+use offst_rows::{Kind, UnknownFields};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
-
-/// An operation that is durable but not signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueuedOperation {
-    /// The operation.
-    pub operation: Operation,
-    /// Credits it moves between totals.
-    pub amount: u128,
-}
-
-impl Canonical for QueuedOperation {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.u128(self.amount);
-        encoder.value(&self.operation);
-    }
-
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(QueuedOperation { amount: decoder.amount()?, operation: decoder.value()? })
-    }
-}
-
-/// One row of an account that a transaction has to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountChange {
-    /// The fixed part: logs, totals, limits.
-    Head(Vec<u8>),
-    /// The newest Openings.
-    Negotiation(Vec<u8>),
-    /// Both Openings that the epoch rests on.
-    Openings(Vec<u8>),
-    /// The set of pending requests at the friend's newest checkpoint: the bytes whose hash it has signed.
-    Checkpoint(Vec<u8>),
-    /// A pending request; none: it ended.
-    Pending(Direction, RequestId, Option<Pending>),
-    /// An operation that waits to be signed, by its counter; none: it was signed or taken back.
-    Queued(u64, Option<QueuedOperation>),
-    /// A statement: ours (`true`) or the friend's, by its seq.
-    Statement(bool, u64, Arc<[u8]>),
-    /// Statements below this seq are not needed any more.
-    DropStatements(bool, u64),
-    /// A new epoch: all rows of the old one but head and negotiation go before the other changes.
-    Clear,
-}
 
 /// What has changed since the last transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Marks {
     pub(crate) head: bool,
     pub(crate) negotiation: bool,
+    /// Requests that have changed, or of an epoch that is over.
     pub(crate) pendings: BTreeSet<(Direction, RequestId)>,
-    /// Everything is new: rows of an older epoch go first.
-    pub(crate) clear: bool,
-    /// Counters of the queued operations that earlier transactions have written.
-    pub(crate) queue_stored: BTreeSet<u64>,
+    /// Another epoch has begun: all rows of the one before go or are written anew.
+    pub(crate) is_new_epoch: bool,
     pub(crate) statements: Vec<(bool, u64, Arc<[u8]>)>,
     /// The set at a checkpoint of the friend's that arrived.
     pub(crate) checkpoint: Option<Vec<u8>>,
-    /// Statements below these were dropped: ours, the friend's.
-    pub(crate) dropped_below: [u64; 2],
+    pub(crate) stored: Stored,
+}
+
+/// What the database holds of an account, as far as it is needed to take it out again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Stored {
+    /// Counters of the operations that wait to be signed.
+    pub(crate) queue: BTreeSet<u64>,
+    /// The seqs of the statements: ours, the friend's.
+    pub(crate) statements: [Range<u64>; 2],
+    pub(crate) openings: bool,
+    pub(crate) checkpoint: bool,
+    /// What a newer version has written into rows. Nearly always empty.
+    pub(crate) unknown: BTreeMap<(Kind, Vec<u8>), UnknownFields>,
 }
 
 impl Marks {
+    /// Of an account that is not in the database yet.
     pub(crate) fn everything() -> Self {
-        Marks { head: true, negotiation: true, clear: true, ..Marks::default() }
+        Marks { head: true, negotiation: true, is_new_epoch: true, ..Marks::default() }
+    }
+
+    /// Another epoch takes the place of this one.
+    pub(crate) fn epoch_ends(&mut self, old: Option<&Epoch>) {
+        let marks = std::mem::take(self);
+        *self = Marks { pendings: marks.pendings, stored: marks.stored, ..Marks::everything() };
+        let pendings = old.into_iter().flat_map(|epoch| epoch.local_view.iter());
+        self.pendings.extend(pendings.map(|(key, _)| key));
     }
 
     pub(crate) fn received(&mut self, statement: &Verified<Statement>, accepted: &Accepted) {
@@ -94,7 +73,7 @@ impl Marks {
                 Event::Collected { id, .. } | Event::Cancelled { id, .. } => {
                     self.pendings.insert((Direction::Outgoing, *id));
                 }
-                Event::LineChanged | Event::EpochBegan { .. } => {}
+                Event::LimitChanged | Event::EpochBegan { .. } => {}
             }
         }
     }
@@ -105,6 +84,6 @@ impl Marks {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        !self.head && !self.negotiation && self.pendings.is_empty() && !self.clear
+        !self.head && !self.negotiation && self.pendings.is_empty() && !self.is_new_epoch
     }
 }

@@ -1,6 +1,6 @@
 //! An epoch: the state of an account between two Openings.
 //!
-//! Balance and frozen amounts are *derived* from the running totals of both logs, never kept beside them:
+//! Balance and pending amounts are *derived* from the running totals of both logs, never kept beside them:
 //!
 //! ```text
 //! balance        = opening + collected(mine) - collected(theirs)
@@ -11,7 +11,7 @@
 //! [`Epoch::assert_sound`] compares them with the pending requests one by one, in release builds too.
 
 use crate::key::Side;
-use crate::log::{Log, Said, balance, checked_frozen, frozen, room};
+use crate::log::{Log, SentStatement, balance, checked_pending, pending, room};
 use crate::negotiation::Agreement;
 use crate::pending::{Direction, Pending, Stage};
 use crate::view::View;
@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Queued {
     pub(crate) operation: Operation,
-    /// Credits that the operation moves between totals.
+    /// Credits that the operation updates between totals.
     pub(crate) amount: u128,
 }
 
@@ -50,17 +50,17 @@ pub struct Epoch {
     pub(crate) acknowledging: u64,
     /// The friend has sent operations that no statement of ours acknowledges.
     pub(crate) owes_acknowledgement: bool,
-    /// The friend's statements with operations for which it has not shown that it saw our acknowledgement: its window, as it
-    /// must see it.
-    pub(crate) window_of_friend: VecDeque<u64>,
+    /// The friend's window: the seqs of its statements with operations for which it has not shown that it has our
+    /// acknowledgement.
+    pub(crate) peer_window: VecDeque<u64>,
     /// Our view of the pending requests, with the operations that wait to be signed.
-    pub(crate) pendings: View,
+    pub(crate) local_view: View,
     /// The friend's view of them after its newest statement. It knows nothing of ours behind the one that it acknowledges there.
-    pub(crate) seen: View,
+    pub(crate) peer_view: View,
     /// Operations of ours that are not signed yet, by a counter that only grows.
     pub(crate) queue: BTreeMap<u64, Queued>,
     pub(crate) queue_next: u64,
-    pub(crate) unacknowledged: VecDeque<Said>,
+    pub(crate) unacknowledged: VecDeque<SentStatement>,
     /// The Openings that it rests on.
     pub(crate) agreement: Box<Agreement>,
     /// What is kept of both logs.
@@ -79,22 +79,22 @@ pub(crate) struct Kept {
 impl Epoch {
     /// The first moment of an epoch: nothing happened but the committed requests that continue.
     pub(crate) fn begin(agreement: Agreement) -> Self {
-        let pendings = View::of_opening(&agreement.mine.continuing);
+        let local_view = View::of_opening(&agreement.mine.continuing);
         let agreed = agreement.agreed;
-        let mine = Log::new(agreed, pendings.frozen(Direction::Outgoing));
+        let mine = Log::new(agreed, local_view.pending_credits(Direction::Outgoing));
         Epoch {
             number: agreement.number,
             agreed,
             opening_balance: agreement.mine.balance,
             mine,
-            theirs: Log::new(agreed, pendings.frozen(Direction::Incoming)),
+            theirs: Log::new(agreed, local_view.pending_credits(Direction::Incoming)),
             signed_totals: mine.totals,
             acknowledged: (0, agreed),
             acknowledging: 0,
             owes_acknowledgement: false,
-            window_of_friend: VecDeque::new(),
-            seen: pendings.clone(),
-            pendings,
+            peer_window: VecDeque::new(),
+            peer_view: local_view.clone(),
+            local_view,
             queue: BTreeMap::new(),
             queue_next: 0,
             unacknowledged: VecDeque::new(),
@@ -108,10 +108,10 @@ impl Epoch {
         self.mine.seq == 0 && self.theirs.seq == 0
     }
 
-    /// Whether terms bind us to a request that this epoch has left out. Whoever had asked us for it has been released since.
+    /// Whether terms bind us to a request that this epoch has left out. The friend that had asked us for it has been released since.
     pub(crate) fn has_released(&self, continuing: &[Continuing]) -> bool {
         let bound = continuing.iter().filter(|request| request.author_pays);
-        bound.map(|request| (Direction::Outgoing, request.id)).any(|key| self.pendings.get(key).is_none())
+        bound.map(|request| (Direction::Outgoing, request.id)).any(|key| self.local_view.get(key).is_none())
     }
 
     /// Writes what we released in an `old` epoch once more, for requests that the new one lets continue all the same: the
@@ -130,9 +130,9 @@ impl Epoch {
 
     /// Our `Collect`s and `Cancel`s behind `seq` that the friend has not acknowledged.
     pub(crate) fn unacknowledged_releases(&self, seq: u64) -> Vec<Operation> {
-        let behind = self.unacknowledged.iter().filter(|said| said.seq > seq);
-        let operations = behind.flat_map(|said| {
-            let statement = Unverified::<Statement>::from_wire(&said.wire).expect("we signed it");
+        let behind = self.unacknowledged.iter().filter(|sent| sent.seq > seq);
+        let operations = behind.flat_map(|sent| {
+            let statement = Unverified::<Statement>::from_wire(&sent.wire).expect("we signed it");
             statement.trust_own_database().into_value().operations
         });
         operations.filter(Operation::ends_request).collect()
@@ -159,9 +159,9 @@ impl Epoch {
         });
         for id in &taken {
             let key = (Direction::Outgoing, *id);
-            let pending = *self.pendings.get(key).expect("a commit waits for a request");
+            let pending = *self.local_view.get(key).expect("a commit waits for a request");
             if let Stage::Committed(lock) = pending.stage {
-                self.pendings.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
+                self.local_view.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
             }
         }
         taken
@@ -175,7 +175,7 @@ impl Epoch {
     /// The committed requests, as an Opening of ours lists them.
     pub(crate) fn continuing(&self) -> Vec<Continuing> {
         let mut list: Vec<_> = self
-            .pendings
+            .local_view
             .iter()
             .filter_map(|((direction, id), pending)| match pending.stage {
                 Stage::Committed(lock) => Some(Continuing {
@@ -197,17 +197,17 @@ impl Epoch {
         balance(self.opening_balance, &self.mine.totals, &self.theirs.totals)
     }
 
-    /// Credits frozen by our requests.
+    /// Credits of our pending requests.
     pub fn local_pending(&self) -> u128 {
-        frozen(&self.mine.totals, &self.theirs.totals)
+        pending(&self.mine.totals, &self.theirs.totals)
     }
 
-    /// Credits frozen by the friend's requests.
+    /// Credits of the friend's pending requests.
     pub fn remote_pending(&self) -> u128 {
-        frozen(&self.theirs.totals, &self.mine.totals)
+        pending(&self.theirs.totals, &self.mine.totals)
     }
 
-    /// What we could send now, credits: the line that the friend gives us, less what we owe and what is frozen.
+    /// What we could send now, credits: the limit that the friend gives us, less what we owe and what is pending.
     pub fn send_capacity(&self) -> u128 {
         if !self.theirs.open {
             return 0;
@@ -223,24 +223,24 @@ impl Epoch {
         room(self.mine.limit, -self.balance(), self.remote_pending())
     }
 
-    /// The whole line we have towards the friend, frozen or not, credits.
-    pub fn send_line(&self) -> u128 {
+    /// What we could send if nothing were pending, credits.
+    pub fn total_send_capacity(&self) -> u128 {
         room(self.theirs.limit, self.balance(), 0)
     }
 
     /// The request's state on this account.
     pub fn pending(&self, direction: Direction, id: RequestId) -> Option<&Pending> {
-        self.pendings.get((direction, id))
+        self.local_view.get((direction, id))
     }
 
     /// All pending requests, ours first, in the order of their ids.
     pub fn pendings(&self) -> impl Iterator<Item = (Direction, RequestId, &Pending)> {
-        self.pendings.iter().map(|((direction, id), pending)| (direction, id, pending))
+        self.local_view.iter().map(|((direction, id), pending)| (direction, id, pending))
     }
 
     /// How many requests are pending in one direction.
     pub fn pending_count(&self, direction: Direction) -> usize {
-        self.pendings.count(direction)
+        self.local_view.count(direction)
     }
 
     /// Compares the totals with the pending requests.
@@ -248,22 +248,22 @@ impl Epoch {
     /// # Panics
     /// When they differ: carrying on would lose somebody's money.
     pub fn assert_sound(&self) {
-        assert!(self.is_sound(), "the frozen credits match the pending requests: {self:?}");
+        assert!(self.is_sound(), "the totals match the pending requests: {self:?}");
     }
 
     /// Whether the totals fit the pending requests.
     pub(crate) fn is_sound(&self) -> bool {
-        let sum = |direction: Direction| Some(self.pendings.frozen(direction));
-        checked_frozen(&self.mine.totals, &self.theirs.totals) == sum(Direction::Outgoing)
-            && checked_frozen(&self.theirs.totals, &self.mine.totals) == sum(Direction::Incoming)
+        let sum = |direction: Direction| Some(self.local_view.pending_credits(direction));
+        checked_pending(&self.mine.totals, &self.theirs.totals) == sum(Direction::Outgoing)
+            && checked_pending(&self.theirs.totals, &self.mine.totals) == sum(Direction::Incoming)
     }
 
     /// Our view as far as it is signed: what the friend knows, and what we have told it since. Nothing that waits in the queue
     /// is in it, so a checkpoint can be made whenever something is signed.
     pub(crate) fn signed_view(&self) -> View {
-        let mut view = self.seen.clone();
-        for step in self.unacknowledged.iter().flat_map(|said| &said.moves) {
-            view.hear(step);
+        let mut view = self.peer_view.clone();
+        for update in self.unacknowledged.iter().flat_map(|sent| &sent.updates) {
+            view.apply_remote(update);
         }
         view
     }

@@ -8,7 +8,7 @@ use offst_proto::statement::{Answer, Request};
 /// What an accepted statement of the friend's means for the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The friend asks us to carry a request on, or to receive it. `refusal`: it must be cancelled for this reason.
+    /// The friend asks us to forward a request, or to receive it. `refusal`: it must be cancelled for this reason.
     Requested {
         /// What is asked.
         request: Box<Request>,
@@ -21,14 +21,14 @@ pub enum Event {
     Committed(RequestId),
     /// The friend gave a request up; it has still to be cancelled.
     Aborted(RequestId),
-    /// The friend took the frozen credits.
+    /// The friend took the pending credits.
     Collected {
         /// The request.
         id: RequestId,
         /// What opened the lock.
         preimage: Preimage,
     },
-    /// The friend released the frozen credits.
+    /// The friend released the pending credits.
     Cancelled {
         /// The request.
         id: RequestId,
@@ -38,14 +38,14 @@ pub enum Event {
         hop: PublicKey,
     },
     /// The friend's limit for us or its openness changed.
-    LineChanged,
+    LimitChanged,
     /// An epoch began.
     EpochBegan {
         /// Requests of ours that it left out: their credits are free again.
         released: Vec<RequestId>,
         /// Requests of the friend's that it left out: they will not be paid.
         dropped: Vec<RequestId>,
-        /// Our own state was in doubt before: requests that continue and that nobody here knows may well be ours, or carried on.
-        restored: bool,
+        /// Our own state was suspect before: requests that continue and that nobody here knows may well be ours, or forwarded.
+        recovered: bool,
     },
 }

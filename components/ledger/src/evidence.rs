@@ -6,11 +6,12 @@
 //! accepted, since its totals could say anything.
 
 use crate::account::Account;
-use crate::changes::Marks;
 use crate::event::Event;
+use crate::image::{CHECKPOINTS, STATEMENTS};
+use crate::key::AccountId;
 use crate::key::Side;
 use crate::negotiation::{Agreement, Floor};
-use crate::recovery::Trust;
+use crate::recovery::StateTrust;
 use crate::replay::{Checkpoint, Replay};
 use crate::resume::ResumeOutcome;
 use crate::stop::StopReason;
@@ -19,15 +20,27 @@ use offst_crypto::{Signer, Verifier};
 use offst_proto::friend::{Evidence, EvidenceCheckpoint, evidence_statement_frames};
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Unverified, Verified};
+use offst_rows::{RowKey, Rows};
 use std::sync::Arc;
 
 /// The rows of an account that evidence is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EvidenceRows {
-    /// See [`crate::AccountChange::Checkpoint`].
+    /// See [`crate::CHECKPOINTS`].
     pub checkpoint: Vec<u8>,
     /// The statements of both sides, each side's in the order of their seq.
     pub statements: Vec<Arc<[u8]>>,
+}
+
+impl EvidenceRows {
+    /// Those of `account` among the rows of a node; an account that does not exist has none.
+    pub fn of(account: &AccountId, rows: &Rows) -> EvidenceRows {
+        let key = account.to_bytes();
+        EvidenceRows {
+            checkpoint: rows.get(CHECKPOINTS, &key).unwrap_or_default().to_vec(),
+            statements: rows.with_prefix(STATEMENTS, &key).map(|(_, wire)| wire.into()).collect(),
+        }
+    }
 }
 
 /// What came of a friend's evidence, or of a part of it.
@@ -43,7 +56,7 @@ pub struct EvidenceOutcome {
     /// this node can be trusted.
     pub own_state_is_old: bool,
     /// It was compared with what we hold: the account goes on with the next epoch as soon as the friend agrees.
-    pub restored: bool,
+    pub recovered: bool,
     /// It was not adopted.
     pub refused: Option<EvidenceRefused>,
 }
@@ -59,11 +72,11 @@ impl Account {
         self.recovery.link.has_shown = true;
         self.recovery.link.owes_evidence = true;
         outcome.show_evidence = true;
-        if self.epoch.is_none() || self.recovery.trust != Trust::Sound {
+        if self.epoch.is_none() || self.recovery.trust != StateTrust::Current {
             return;
         }
         self.claim_what_waits();
-        self.recovery.trust = Trust::Shown;
+        self.recovery.trust = StateTrust::PeerLostState;
         self.marks.head = true;
         self.stop_in(outcome, StopReason::FriendStateLost, signer);
         self.repropose(signer);
@@ -92,7 +105,7 @@ impl Account {
             checkpoint: None,
             statements: 0,
             newest_epoch: known.max(self.newest_epoch()).unwrap_or(0),
-            recovering: self.recovery.trust == Trust::Doubtful,
+            recovering: self.recovery.trust == StateTrust::Suspect,
         };
         let Some(epoch) = &self.epoch else { return vec![evidence.frame()] };
         let agreement = (*epoch.agreement).clone();
@@ -165,10 +178,10 @@ impl Account {
         farthest: u64,
         verifier: &dyn Verifier,
     ) -> Option<Agreement> {
-        let seen = mine.peek();
-        let is_ours = seen.author == self.key.local
-            && seen.other == self.key.remote
-            && seen.currency == self.key.currency
+        let shown = mine.peek();
+        let is_ours = shown.author == self.key.local
+            && shown.other == self.key.remote
+            && shown.currency == self.key.currency
             && theirs.peek().author == self.key.remote;
         if !is_ours {
             return None;
@@ -203,7 +216,7 @@ impl Account {
     }
 
     fn own_state_is_old(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64) {
-        if self.recovery.trust == Trust::Restored {
+        if self.recovery.trust == StateTrust::Recovered {
             // It was compared with less, or our disk is a copy from before the friend showed this: it is compared again.
             self.distrust(now_ms);
             outcome.reply = true;
@@ -230,7 +243,7 @@ impl Account {
             return false;
         }
         let is_same = statement.epoch == epoch.number;
-        let known = epoch.unacknowledged.iter().map(|said| (said.seq, said.hash));
+        let known = epoch.unacknowledged.iter().map(|sent| (sent.seq, sent.hash));
         let known = known.chain([epoch.acknowledged, (epoch.mine.seq, epoch.mine.hash)]);
         let differs = |(seq, hash)| seq == statement.seq && hash != statement.hash();
         !is_same || statement.seq > epoch.mine.seq || known.into_iter().any(differs)
@@ -238,21 +251,21 @@ impl Account {
 
     /// Whether another statement stands at this place in what we, or others for us, remember for certain.
     fn is_forked(&self, statement: &Verified<Statement>) -> bool {
-        let place = usize::from(statement.author != self.key.local);
+        let side = usize::from(statement.author != self.key.local);
         let own = self
             .epoch
             .as_ref()
             .map(|epoch| (epoch.number, [epoch.acknowledged, (epoch.theirs.seq, epoch.theirs.hash)]));
         let remembered = self.recovery.at_least.map(|head| (head.epoch, [head.own, head.other]));
-        own.into_iter().chain(remembered).any(|(number, places)| {
-            let (seq, hash) = places[place];
+        own.into_iter().chain(remembered).any(|(number, positions)| {
+            let (seq, hash) = positions[side];
             number == statement.epoch && seq == statement.seq && seq > 0 && hash != statement.hash()
         })
     }
 
     /// The friend says that it has no epoch with us.
     fn nothing_is_shown(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
-        if self.recovery.trust != Trust::Doubtful {
+        if self.recovery.trust != StateTrust::Suspect {
             return;
         }
         let may_be_so = self.recovery.link.friend_recovers || self.epoch.is_none();
@@ -264,7 +277,7 @@ impl Account {
         let is_for_people = self.stopped == Some(StopReason::BothStatesLost);
         let has_terms = self.negotiation.mine.is_some() || self.epoch.is_none() && offers_nothing && !is_for_people;
         if may_be_so && has_terms && self.holds_enough() {
-            self.propose_restored(outcome, now_ms, signer);
+            self.propose_recovered(outcome, now_ms, signer);
         } else if self.recovery.link.friend_recovers {
             self.stop_for(StopReason::BothStatesLost, outcome);
         } else if self.epoch.is_some() || self.recovery.at_least.is_some() {
@@ -289,11 +302,11 @@ impl Account {
             return;
         }
         let Some(transfer) = link.transfer.take() else { return };
-        if self.recovery.trust != Trust::Doubtful {
+        if self.recovery.trust != StateTrust::Suspect {
             return;
         }
         let (number, reached) = (transfer.replay.agreement().number, transfer.replay.reached());
-        // An Opening that we have signed since our state is in doubt rests on what we held then, and so does an epoch that the
+        // An Opening that we have signed since our state is suspect rests on what we held then, and so does an epoch that the
         // friend has begun with it: that it is newer than what others remember proves nothing. One above all that we remember was
         // signed by a newer disk, and so were statements of ours in that epoch.
         let offered = self.negotiation.mine.as_ref().map_or(0, |mine| mine.epoch);
@@ -315,12 +328,12 @@ impl Account {
             });
         if is_enough {
             match self.adopt(*transfer) {
-                Ok(()) => self.propose_restored(outcome, now_ms, signer),
+                Ok(()) => self.propose_recovered(outcome, now_ms, signer),
                 Err(refused) => outcome.refused = Some(refused),
             }
         } else if self.recovery.link.friend_recovers && self.epoch.is_some() && self.holds_enough() {
             // It will learn the rest from us.
-            self.propose_restored(outcome, now_ms, signer);
+            self.propose_recovered(outcome, now_ms, signer);
         } else if self.recovery.link.friend_recovers && !transfer.is_forked {
             self.stop_for(StopReason::BothStatesLost, outcome);
         } else {
@@ -357,8 +370,8 @@ impl Account {
         if let Some(own) = own {
             if is_same && self.recovery.link.friend_recovers {
                 // Neither knows all: the friend takes these from us, as we take its own from it.
-                for said in own.unacknowledged.iter().filter(|said| said.seq > reached[0]) {
-                    let statement = Unverified::from_wire(&said.wire).expect("we signed it").trust_own_database();
+                for sent in own.unacknowledged.iter().filter(|sent| sent.seq > reached[0]) {
+                    let statement = Unverified::from_wire(&sent.wire).expect("we signed it").trust_own_database();
                     transfer.left += 1;
                     transfer.take(statement)?;
                 }
@@ -373,8 +386,9 @@ impl Account {
             }
         }
         let Transfer { replay, set, taken, .. } = transfer;
-        self.epoch = Some(replay.finish()?);
-        self.marks = Marks::everything();
+        let shown = replay.finish()?;
+        self.marks.epoch_ends(self.epoch.as_ref());
+        self.epoch = Some(shown);
         self.marks.checkpoint = set;
         let mine = |statement: &Statement| statement.author == self.key.local;
         self.marks.statements = taken.iter().map(|s| (mine(s), s.seq, s.wire().clone())).collect();
@@ -386,15 +400,15 @@ impl Account {
     }
 
     /// Proposes what we hold now for the next epoch; the friend's terms say the same.
-    fn propose_restored(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
-        self.recovery.trust = Trust::Restored;
+    fn propose_recovered(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
+        self.recovery.trust = StateTrust::Recovered;
         self.stopped = Some(StopReason::OwnStateLost);
         self.marks.head = true;
         let theirs = self.negotiation.theirs.as_ref().map_or(0, |theirs| theirs.epoch);
         let at_least = now_ms.max(theirs).max(self.recovery.link.above_shown());
         let terms = self.last_known_terms();
         self.propose(terms, at_least, None, signer);
-        outcome.restored = true;
+        outcome.recovered = true;
         outcome.reply = true;
         outcome.events = self.settle(signer);
     }

@@ -12,8 +12,8 @@ pub enum Fault {
     /// It acknowledges what we never signed, or less than before.
     #[error("the friend acknowledges a statement that we never signed")]
     WrongAcknowledgement,
-    /// A step that the request's stage does not allow.
-    #[error("the friend's statement takes a step that the request's stage does not allow")]
+    /// An operation that the request's stage does not allow.
+    #[error("the friend's statement holds an operation that the request's stage does not allow")]
     WrongStage,
     /// The totals are not the sums of the operations.
     #[error("the totals in the friend's statement are not the sums of its operations")]
@@ -24,7 +24,7 @@ pub enum Fault {
     /// A limit above 2^96 or totals near the end of their range.
     #[error("the friend's statement holds a number out of its range")]
     OutOfRange,
-    /// More statements on the way than the window allows.
+    /// More unacknowledged statements than the window allows.
     #[error("the friend sends statements without waiting for acknowledgements")]
     WindowPassed,
     /// Two different Openings of one epoch.
@@ -45,7 +45,7 @@ impl Fault {
             Fault::Equivocation => "stands at a place of the log where its author has signed another one",
             Fault::NotContinuing => "does not continue its author's log",
             Fault::WrongAcknowledgement => "acknowledges a statement that the other side never signed",
-            Fault::WrongStage => "takes a step that the request's stage does not allow",
+            Fault::WrongStage => "holds an operation that the request's stage does not allow",
             Fault::WrongTotals => "shows totals that are not the sums of its operations",
             Fault::OtherPendings => "shows other pending requests than follow from both logs",
             Fault::OutOfRange => "holds a number out of its range",

@@ -1,25 +1,25 @@
 //! What the evidence of an account proves to a third person: what the friend has acknowledged.
 //!
 //! It is replayed as the friend's own node would, that remembers nothing but its keys: only what bears the friend's signature, or
-//! was acknowledged by one, counts. So whoever shows it can make it older, by leaving out what came later, but can change
-//! nothing: its own signatures prove nothing for it. What the friend has committed to pay, and the preimage that it is owed for,
+//! was acknowledged by one, counts. So the node that shows it can make it older, by leaving out what came later, but can
+//! change nothing: its own signatures prove nothing for it. What the friend has committed to pay, and the preimage that it is owed for,
 //! are a proof without the friend's acknowledgement of the Collect; they are reckoned beside the balance, not in it.
 
 use crate::account::Account;
 use crate::epoch::Epoch;
-use crate::image::AccountImage;
+use crate::image::{AccountImage, STATEMENTS};
 use crate::key::{AccountKey, Side};
 use crate::negotiation::Agreement;
 use crate::pending::Direction;
 use crate::replay::{Checkpoint, Contradiction, Replay};
 use offst_crypto::{PublicKey, Verifier};
-use offst_proto::encoding::DecodeError;
 use offst_proto::friend::EvidenceCheckpoint;
 use offst_proto::friend_statement::{AccountEvidence, FriendStatement};
 use offst_proto::limits::FRIEND_STATEMENT_BYTES_MAX;
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Currency, Signable, Unverified, Verified};
+use offst_rows::RowError;
 
 /// What a friend has acknowledged of one account, credits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub struct Acknowledged {
     pub acknowledges: u64,
     /// What the friend owes the node, credits; negative when the node owes.
     pub balance: i128,
-    /// Credits frozen by the node's requests.
+    /// Credits of the node's pending requests.
     pub node_pending: u128,
-    /// Credits frozen by the friend's requests.
+    /// Credits of the friend's pending requests.
     pub friend_pending: u128,
-    /// Credits of `friend_pending` that the friend has committed to pay, to whoever shows the preimages.
+    /// Credits of `friend_pending` that the friend has committed to pay for the preimages.
     pub committed: u128,
     /// Credits of `committed` for which the node shows the preimages: the friend owes it in addition to the balance.
     pub collected: u128,
@@ -96,7 +96,14 @@ pub fn acknowledged(
         .ok_or(NothingProven::Openings)?;
     let statements = statements
         .into_iter()
-        .map(|statement| verified(statement, |said| format!("statement {}", said.seq), |said| said.epoch, verifier))
+        .map(|statement| {
+            verified(
+                statement,
+                |statement| format!("statement {}", statement.seq),
+                |statement| statement.epoch,
+                verifier,
+            )
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let checkpoint = checkpoint.as_ref().map(|EvidenceCheckpoint { by_sender, set }| {
         let author = if *by_sender { node } else { friend };
@@ -109,9 +116,9 @@ pub fn acknowledged(
     if checkpoint.is_some_and(|checkpoint| checkpoint.author == node) && first.is_none_or(is_later) {
         return Err(NothingProven::NeverAccepted);
     }
-    let (later, said): (Vec<_>, Vec<_>) = statements.into_iter().partition(is_later);
+    let (later, acknowledged): (Vec<_>, Vec<_>) = statements.into_iter().partition(is_later);
     let mut replay = Replay::begin(&key, agreement, checkpoint);
-    replay.take_all(said)?;
+    replay.take_all(acknowledged)?;
     let agreement = replay.agreement();
     let is_accepted = agreement.mine.epoch == agreement.number || replay.reached()[Side::Local as usize] > 0;
     if !is_accepted || replay.unacknowledged_checkpoint().is_some() {
@@ -174,7 +181,7 @@ pub enum NoStatement {
         /// Which account.
         currency: Currency,
         /// What is wrong.
-        error: DecodeError,
+        error: RowError,
     },
     /// What is kept of an account does not bind the friend, as after the loss of a disk.
     #[error(
@@ -206,7 +213,7 @@ enum Extent {
     Start,
 }
 
-/// Makes the statement of `node` about the accounts with `friend`, from their rows. Each is checked as whoever gets it will
+/// Makes the statement of `node` about the accounts with `friend`, from their rows. Each is checked as its reader will
 /// check it. Accounts on which no epoch has begun are left out.
 ///
 /// # Errors
@@ -244,7 +251,7 @@ pub fn friend_statement(
 }
 
 /// All that is kept of the newest epoch; none when there is no epoch.
-fn account_evidence(key: &AccountKey, image: AccountImage) -> Result<Option<AccountEvidence>, DecodeError> {
+fn account_evidence(key: &AccountKey, image: AccountImage) -> Result<Option<AccountEvidence>, RowError> {
     let (set, wires) = (image.checkpoint.clone(), image.statements.clone());
     let Some(epoch) = Account::restore(key.clone(), image)?.epoch else { return Ok(None) };
     let opening = |wire| Unverified::from_wire(wire).expect("it was read from the same bytes");
@@ -253,7 +260,11 @@ fn account_evidence(key: &AccountKey, image: AccountImage) -> Result<Option<Acco
         currency: key.currency.clone(),
         openings: [opening(epoch.agreement.mine.wire()), opening(epoch.agreement.theirs.wire())],
         checkpoint: checkpoint.map(|side| EvidenceCheckpoint { by_sender: side == Side::Local, set }),
-        statements: wires.iter().map(|wire| Unverified::from_wire(wire)).collect::<Result<_, _>>()?,
+        statements: wires
+            .iter()
+            .map(|(_, _, wire)| Unverified::from_wire(wire))
+            .collect::<Result<_, _>>()
+            .map_err(RowError::damaged(STATEMENTS.name))?,
     }))
 }
 

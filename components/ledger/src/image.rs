@@ -1,52 +1,208 @@
-//! The account as it lies in a database: what has changed since the last transaction, and how an account is built again.
+//! The account as it lies in a database: the kinds of its rows, what the next transaction writes, and how an account is built again.
 
 use crate::account::Account;
-use crate::changes::{AccountChange, Marks, QueuedOperation};
+use crate::changes::{Marks, Stored};
 use crate::epoch::{Epoch, Kept, Queued};
 use crate::fault::Fault;
-use crate::key::{AccountKey, Side};
+use crate::key::{AccountId, AccountKey, Side};
 use crate::log::Log;
 use crate::negotiation::{Agreement, Floor, Negotiation};
 use crate::pending::{Direction, Pending};
-use crate::recovery::{Head, Link, Recovery, Trust};
+use crate::recovery::{AccountRecovery, Head, Link, StateTrust};
 use crate::replay::{Checkpoint, Replay};
 use crate::stop::StopReason;
 use crate::view::View;
+use offst_crypto::Hash;
 use offst_proto::encoding::{DecodeError, Decoder, Encoder};
 use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement, Totals};
 use offst_proto::{RequestId, Signable, Unverified, Verified};
+use offst_rows::{FieldReader, FieldWriter, Kind, RowChange, RowError, RowKey, Rows, UnknownFields};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+/// The fixed part of an account, written with every statement: logs, totals, limits.
+pub const ACCOUNTS: Kind = Kind::state(2, "accounts");
+/// The newest Openings, and which ones must not be signed again.
+pub const NEGOTIATIONS: Kind = Kind::state(4, "negotiations");
+/// Both Openings that the epoch rests on.
+pub const OPENINGS: Kind = Kind::state(6, "openings");
+/// The set of pending requests at the friend's newest checkpoint: the bytes whose hash it has signed.
+pub const CHECKPOINTS: Kind = Kind::state(8, "checkpoints");
+/// A request that has credits reserved or pending.
+pub const PENDING_REQUESTS: Kind = Kind::state(10, "pending requests");
+/// An operation that is durable but not signed.
+pub const QUEUED_OPERATIONS: Kind = Kind::state(12, "queued operations");
+/// What both sides have signed: the friend's statements from its newest checkpoint on, and ours from the one that it acknowledges
+/// there. The bytes as they were signed.
+pub const STATEMENTS: Kind = Kind::log(14, "statements");
+
+/// All kinds of rows that an account has.
+pub const ACCOUNT_KINDS: [Kind; 7] =
+    [ACCOUNTS, NEGOTIATIONS, OPENINGS, CHECKPOINTS, PENDING_REQUESTS, QUEUED_OPERATIONS, STATEMENTS];
+
+/// An operation that is durable but not signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedOperation {
+    /// The operation.
+    pub operation: Operation,
+    /// Credits it moves between totals.
+    pub amount: u128,
+}
+
+impl QueuedOperation {
+    /// The operation that waits in a row of [`QUEUED_OPERATIONS`].
+    ///
+    /// # Errors
+    /// The row is damaged, or a newer version has written it.
+    pub fn from_row(value: &[u8]) -> Result<Self, RowError> {
+        let mut fields = FieldReader::new(QUEUED_OPERATIONS, value)?;
+        let (amount, operation) = (fields.with(2, Decoder::amount)?, fields.value(4)?);
+        // It is never written again, so what is unknown stays where it is.
+        fields.finish()?;
+        Ok(QueuedOperation { operation, amount })
+    }
+}
 
 /// All rows of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountImage {
-    /// See [`AccountChange::Head`].
+    /// See [`ACCOUNTS`].
     pub head: Vec<u8>,
-    /// See [`AccountChange::Negotiation`].
+    /// See [`NEGOTIATIONS`].
     pub negotiation: Vec<u8>,
-    /// See [`AccountChange::Pending`].
+    /// See [`PENDING_REQUESTS`].
     pub pendings: Vec<(Direction, RequestId, Pending)>,
-    /// See [`AccountChange::Queued`].
+    /// See [`QUEUED_OPERATIONS`].
     pub queue: Vec<(u64, QueuedOperation)>,
-    /// See [`AccountChange::Openings`].
+    /// See [`OPENINGS`].
     pub openings: Vec<u8>,
-    /// See [`AccountChange::Checkpoint`].
+    /// See [`CHECKPOINTS`].
     pub checkpoint: Vec<u8>,
-    /// The statements of both sides, each side's in the order of their seq.
-    pub statements: Vec<Arc<[u8]>>,
+    /// The statements of both sides, each side's in the order of their seq; ours are marked.
+    pub statements: Vec<(bool, u64, Arc<[u8]>)>,
+    /// What a newer version has written into rows of requests.
+    unknown: BTreeMap<(Kind, Vec<u8>), UnknownFields>,
+}
+
+fn damaged(kind: Kind) -> impl Fn(DecodeError) -> RowError {
+    RowError::damaged(kind.name)
+}
+
+/// What stands in the key of a row behind the account.
+fn read_suffix<'a, T>(
+    kind: Kind,
+    suffix: &'a [u8],
+    read: impl FnOnce(&mut Decoder<'a>) -> Result<T, DecodeError>,
+) -> Result<T, RowError> {
+    let mut decoder = Decoder::new(suffix);
+    let value = read(&mut decoder).map_err(damaged(kind))?;
+    decoder.finish().map_err(damaged(kind))?;
+    Ok(value)
+}
+
+fn pending_suffix((direction, id): (Direction, RequestId)) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    encoder.u8(match direction {
+        Direction::Outgoing => 0,
+        Direction::Incoming => 1,
+    });
+    encoder.value(&id);
+    encoder.finish()
+}
+
+fn read_pending_suffix(decoder: &mut Decoder<'_>) -> Result<(Direction, RequestId), DecodeError> {
+    let direction = if decoder.bool()? { Direction::Incoming } else { Direction::Outgoing };
+    Ok((direction, decoder.value()?))
+}
+
+fn queue_suffix(counter: u64) -> Vec<u8> {
+    counter.to_be_bytes().to_vec()
+}
+
+fn statement_suffix(mine: bool, seq: u64) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    encoder.bool(mine);
+    encoder.u64(seq);
+    encoder.finish()
 }
 
 impl AccountImage {
+    /// The rows of `account` among those of a node; an account that does not exist has none.
+    ///
+    /// # Errors
+    /// A key, or the row of a request, cannot be read.
+    pub fn of(account: &AccountId, rows: &Rows) -> Result<Self, RowError> {
+        let prefix = account.to_bytes();
+        let of = |kind: Kind| {
+            let length = prefix.len();
+            rows.with_prefix(kind, &prefix).map(move |(key, value)| (&key[length..], value))
+        };
+        let one = |kind: Kind| rows.get(kind, &prefix).unwrap_or_default().to_vec();
+        let mut image = AccountImage {
+            head: one(ACCOUNTS),
+            negotiation: one(NEGOTIATIONS),
+            openings: one(OPENINGS),
+            checkpoint: one(CHECKPOINTS),
+            ..AccountImage::default()
+        };
+        for (suffix, value) in of(PENDING_REQUESTS) {
+            let (direction, id) = read_suffix(PENDING_REQUESTS, suffix, read_pending_suffix)?;
+            let mut fields = FieldReader::new(PENDING_REQUESTS, value)?;
+            image.pendings.push((direction, id, fields.value(2)?));
+            keep_unknown(&mut image.unknown, PENDING_REQUESTS, suffix, fields.finish()?);
+        }
+        for (suffix, value) in of(QUEUED_OPERATIONS) {
+            let counter = read_suffix(QUEUED_OPERATIONS, suffix, Decoder::u64)?;
+            image.queue.push((counter, QueuedOperation::from_row(value)?));
+        }
+        for (suffix, value) in of(STATEMENTS) {
+            let (mine, seq) = read_suffix(STATEMENTS, suffix, |decoder| Ok((decoder.bool()?, decoder.u64()?)))?;
+            image.statements.push((mine, seq, value.into()));
+        }
+        Ok(image)
+    }
+
     /// The Openings on the table, and those that the epoch rests on, if one has begun.
-    pub(crate) fn openings(&self) -> Result<(Negotiation, Option<Agreement>), DecodeError> {
-        let mut decoder = Decoder::new(&self.negotiation);
-        let negotiation = decode_negotiation(&mut decoder)?;
-        decoder.finish()?;
-        let agreement = if self.openings.is_empty() { None } else { Some(decode_openings(&self.openings)?) };
+    pub(crate) fn openings(&self) -> Result<(Negotiation, Option<Agreement>), RowError> {
+        let (negotiation, _) = read_negotiation(&self.negotiation)?;
+        let agreement = if self.openings.is_empty() { None } else { Some(read_openings(&self.openings)?) };
         Ok((negotiation, agreement))
+    }
+}
+
+/// The accounts whose rows are among those of a node.
+///
+/// # Errors
+/// The key of a row is none.
+pub fn stored_accounts(rows: &Rows) -> Result<Vec<AccountId>, RowError> {
+    rows.of(ACCOUNTS).map(|(key, _)| AccountId::from_bytes(key).map_err(damaged(ACCOUNTS))).collect()
+}
+
+fn keep_unknown(
+    unknown: &mut BTreeMap<(Kind, Vec<u8>), UnknownFields>,
+    kind: Kind,
+    suffix: &[u8],
+    fields: UnknownFields,
+) {
+    if !fields.is_empty() {
+        unknown.insert((kind, suffix.to_vec()), fields);
+    }
+}
+
+/// The changes of one account's rows.
+struct RowWriter {
+    prefix: Vec<u8>,
+    changes: Vec<RowChange>,
+}
+
+impl RowWriter {
+    fn write(&mut self, kind: Kind, suffix: &[u8], value: Option<Vec<u8>>) {
+        let mut key = Vec::with_capacity(self.prefix.len() + suffix.len());
+        key.extend_from_slice(&self.prefix);
+        key.extend_from_slice(suffix);
+        self.changes.push(RowChange::bytes(kind, key, value));
     }
 }
 
@@ -55,61 +211,85 @@ impl Account {
     ///
     /// # Panics
     /// When totals and pending requests differ: such a state must not become durable.
-    pub fn take_changes(&mut self) -> Vec<AccountChange> {
+    pub fn take_changes(&mut self) -> Vec<RowChange> {
         if self.marks.is_empty() {
             return Vec::new();
         }
         let marks = std::mem::take(&mut self.marks);
-        let mut changes = Vec::new();
-        if marks.clear {
-            changes.push(AccountChange::Clear);
+        let mut stored = marks.stored;
+        let mut writer = RowWriter { prefix: self.key.id().to_bytes(), changes: Vec::new() };
+        if marks.is_new_epoch {
+            remove_log(&mut writer, &mut stored);
+            stored.unknown.retain(|(kind, _), _| matches!(*kind, ACCOUNTS | NEGOTIATIONS));
         }
+        let unknown =
+            |kind: Kind, suffix: &[u8]| stored.unknown.get(&(kind, suffix.to_vec())).cloned().unwrap_or_default();
         if marks.negotiation {
-            changes.push(AccountChange::Negotiation(encode_negotiation(&self.negotiation)));
+            let row = write_negotiation(&self.negotiation, &unknown(NEGOTIATIONS, &[]));
+            writer.write(NEGOTIATIONS, &[], Some(row));
         }
-        changes.push(AccountChange::Head(self.encode_head()));
-        let mut next = Marks { dropped_below: marks.dropped_below, ..Marks::default() };
+        writer.write(ACCOUNTS, &[], Some(self.write_head(&unknown(ACCOUNTS, &[]))));
+        let mut pendings = marks.pendings;
         if let Some(epoch) = &self.epoch {
             epoch.assert_sound();
-            if marks.clear {
-                changes.push(AccountChange::Openings(encode_openings(&epoch.agreement)));
+            if marks.is_new_epoch {
+                pendings.extend(epoch.local_view.iter().map(|(key, _)| key));
+                writer.write(OPENINGS, &[], Some(write_openings(&epoch.agreement, &unknown(OPENINGS, &[]))));
+                stored.openings = true;
             }
             if let Some(set) = marks.checkpoint {
-                changes.push(AccountChange::Checkpoint(set));
-            }
-            let touched: Vec<_> = if marks.clear {
-                epoch.pendings.iter().map(|(key, _)| key).collect()
-            } else {
-                marks.pendings.iter().copied().collect()
-            };
-            for (direction, id) in touched {
-                changes.push(AccountChange::Pending(direction, id, epoch.pending(direction, id).copied()));
-            }
-            for (counter, queued) in &epoch.queue {
-                next.queue_stored.insert(*counter);
-                if marks.clear || !marks.queue_stored.contains(counter) {
-                    let Queued { operation, amount } = queued.clone();
-                    changes.push(AccountChange::Queued(*counter, Some(QueuedOperation { operation, amount })));
-                }
-            }
-            for counter in marks.queue_stored.iter().filter(|counter| !epoch.queue.contains_key(counter)) {
-                changes.push(AccountChange::Queued(*counter, None));
-            }
-            let needed_from = epoch.kept.from;
-            for (mine, seq, wire) in marks.statements {
-                if seq >= needed_from[usize::from(!mine)] {
-                    changes.push(AccountChange::Statement(mine, seq, wire));
-                }
-            }
-            for (mine, side) in [(true, 0), (false, 1)] {
-                if needed_from[side] > marks.dropped_below[side] {
-                    changes.push(AccountChange::DropStatements(mine, needed_from[side]));
-                    next.dropped_below[side] = needed_from[side];
-                }
+                writer.write(CHECKPOINTS, &[], Some(set));
+                stored.checkpoint = true;
             }
         }
-        self.marks = next;
-        changes
+        for (direction, id) in pendings {
+            let suffix = pending_suffix((direction, id));
+            let pending = self.epoch.as_ref().and_then(|epoch| epoch.pending(direction, id));
+            let row = pending.map(|pending| {
+                let mut fields = FieldWriter::default();
+                fields.value(2, pending);
+                fields.finish(&unknown(PENDING_REQUESTS, &suffix))
+            });
+            writer.write(PENDING_REQUESTS, &suffix, row);
+        }
+        if let Some(epoch) = &self.epoch {
+            write_queue(epoch, marks.is_new_epoch, &mut writer, &mut stored);
+            let needed_from = epoch.kept.from;
+            for (mine, seq, wire) in marks.statements {
+                let side = usize::from(!mine);
+                if seq < needed_from[side] {
+                    continue;
+                }
+                writer.write(STATEMENTS, &statement_suffix(mine, seq), Some(wire.to_vec()));
+                let range = &mut stored.statements[side];
+                *range = if range.is_empty() { seq..seq + 1 } else { range.start..seq + 1 };
+            }
+            for (mine, side) in [(true, 0), (false, 1)] {
+                let range = &mut stored.statements[side];
+                let dropped = range.start..needed_from[side].clamp(range.start, range.end);
+                range.start = dropped.end;
+                dropped.for_each(|seq| writer.write(STATEMENTS, &statement_suffix(mine, seq), None));
+            }
+        }
+        self.marks = Marks { stored, ..Marks::default() };
+        writer.changes
+    }
+
+    /// What takes all rows of this account out of the database.
+    pub fn remove_rows(&mut self) -> Vec<RowChange> {
+        let marks = std::mem::take(&mut self.marks);
+        let mut stored = marks.stored;
+        let mut writer = RowWriter { prefix: self.key.id().to_bytes(), changes: Vec::new() };
+        remove_log(&mut writer, &mut stored);
+        let pendings = self.epoch.iter().flat_map(|epoch| epoch.local_view.iter().map(|(key, _)| key));
+        let pendings = marks.pendings.into_iter().chain(pendings).collect::<std::collections::BTreeSet<_>>();
+        pendings.into_iter().for_each(|key| writer.write(PENDING_REQUESTS, &pending_suffix(key), None));
+        for counter in stored.queue {
+            writer.write(QUEUED_OPERATIONS, &queue_suffix(counter), None);
+        }
+        writer.write(NEGOTIATIONS, &[], None);
+        writer.write(ACCOUNTS, &[], None);
+        writer.changes
     }
 
     /// Whether a restart that gives `stored` goes on with this account: all but what belongs to the connection and to the next
@@ -123,8 +303,8 @@ impl Account {
             let signed = account.epoch.as_mut().map(|epoch| {
                 epoch.queue_next = 0;
                 let view = epoch.signed_view();
-                let said = std::mem::take(&mut epoch.unacknowledged).into_iter().map(|said| said.wire);
-                (view, said.collect::<Vec<_>>())
+                let sent = std::mem::take(&mut epoch.unacknowledged).into_iter().map(|sent| sent.wire);
+                (view, sent.collect::<Vec<_>>())
             });
             (account, signed)
         };
@@ -134,62 +314,116 @@ impl Account {
     /// Builds an account from its rows.
     ///
     /// # Errors
-    /// The rows are not what [`Account::take_changes`] wrote.
-    pub fn restore(key: AccountKey, image: AccountImage) -> Result<Self, DecodeError> {
-        let mut decoder = Decoder::new(&image.negotiation);
-        let negotiation = decode_negotiation(&mut decoder)?;
-        decoder.finish()?;
-        let mut decoder = Decoder::new(&image.head);
-        let wanted_limit = decoder.amount()?;
-        let wanted_open = decoder.bool()?;
-        let stopped = decode_stop_reason(&mut decoder)?;
-        let recovery = decode_recovery(&mut decoder)?;
-        let mut epoch =
-            if decoder.bool()? { Some(decode_epoch(&mut decoder, decode_openings(&image.openings)?)?) } else { None };
-        decoder.finish()?;
-        let mut marks = Marks::default();
+    /// The rows are not what [`Account::take_changes`] wrote, or a newer version has written them.
+    pub fn restore(key: AccountKey, image: AccountImage) -> Result<Self, RowError> {
+        let mut stored = Stored {
+            openings: !image.openings.is_empty(),
+            checkpoint: !image.checkpoint.is_empty(),
+            unknown: image.unknown,
+            ..Stored::default()
+        };
+        let (negotiation, unknown) = read_negotiation(&image.negotiation)?;
+        keep_unknown(&mut stored.unknown, NEGOTIATIONS, &[], unknown);
+        let mut fields = FieldReader::new(ACCOUNTS, &image.head)?;
+        let wanted_limit = fields.with(2, Decoder::amount)?;
+        let wanted_open = fields.with(4, Decoder::bool)?;
+        let stopped = fields.option_with(6, decode_stop_reason)?;
+        let recovery = fields.option_with(8, decode_recovery)?.unwrap_or_default();
+        let mut epoch = match read_epoch_fields(&mut fields)? {
+            Some(epoch) => Some(epoch.restore(read_openings(&image.openings)?)),
+            None if image.openings.is_empty() && image.pendings.is_empty() && image.statements.is_empty() => None,
+            None => return Err(damaged(ACCOUNTS)(DecodeError::invalid("an account without its epoch"))),
+        };
+        keep_unknown(&mut stored.unknown, ACCOUNTS, &[], fields.finish()?);
+        for (mine, seq, _) in &image.statements {
+            let range = &mut stored.statements[usize::from(!mine)];
+            *range = if range.is_empty() { *seq..seq + 1 } else { range.start..seq + 1 };
+        }
         if let Some(epoch) = &mut epoch {
             for (direction, id, pending) in image.pendings {
-                epoch.pendings.set((direction, id), Some(pending));
+                epoch.local_view.set((direction, id), Some(pending));
             }
             for (counter, QueuedOperation { operation, amount }) in image.queue {
                 epoch.queue_next = epoch.queue_next.max(counter + 1);
                 epoch.queue.insert(counter, Queued { operation, amount });
-                marks.queue_stored.insert(counter);
+                stored.queue.insert(counter);
             }
             if !epoch.is_sound() {
-                return Err(DecodeError::invalid("the sum of the stored requests"));
+                return Err(damaged(PENDING_REQUESTS)(DecodeError::invalid("the sum of the stored requests")));
             }
-            follow_again(epoch, &key, &image.checkpoint, image.statements)?;
+            let statements = image.statements.into_iter().map(|(_, _, wire)| wire).collect();
+            follow_again(epoch, &key, &image.checkpoint, statements).map_err(damaged(STATEMENTS))?;
         }
+        let marks = Marks { stored, ..Marks::default() };
         Ok(Account { key, negotiation, epoch, stopped, wanted_limit, wanted_open, resumed: false, recovery, marks })
     }
 
-    fn encode_head(&self) -> Vec<u8> {
-        let mut encoder = Encoder::new();
-        encoder.u128(self.wanted_limit);
-        encoder.bool(self.wanted_open);
-        encode_stop_reason(&mut encoder, self.stopped);
-        encode_recovery(&mut encoder, &self.recovery);
-        encoder.bool(self.epoch.is_some());
-        if let Some(epoch) = &self.epoch {
-            encode_log(&mut encoder, &epoch.mine);
-            encode_log(&mut encoder, &epoch.theirs);
-            encoder.value(&epoch.signed_totals);
-            encoder.u64(epoch.acknowledged.0);
-            encoder.value(&epoch.acknowledged.1);
-            encoder.u64(epoch.acknowledging);
-            encoder.bool(epoch.owes_acknowledgement);
-            encoder.count(epoch.window_of_friend.len());
-            for seq in &epoch.window_of_friend {
-                encoder.u64(*seq);
-            }
-            encoder.u8(epoch.kept.checkpoint_of.map_or(0, |side| 1 + side as u8));
-            encoder.u64(epoch.kept.from[0]);
-            encoder.u64(epoch.kept.from[1]);
+    fn write_head(&self, unknown: &UnknownFields) -> Vec<u8> {
+        let mut fields = FieldWriter::default();
+        fields.with(2, |encoder| encoder.u128(self.wanted_limit));
+        fields.with(4, |encoder| encoder.bool(self.wanted_open));
+        if let Some(reason) = self.stopped {
+            fields.with(6, |encoder| encode_stop_reason(encoder, reason));
         }
-        encoder.finish()
+        if self.recovery.is_to_be_stored() {
+            fields.with(8, |encoder| encode_recovery(encoder, &self.recovery));
+        }
+        if let Some(epoch) = &self.epoch {
+            fields.with(10, |encoder| encode_log(encoder, &epoch.mine));
+            fields.with(12, |encoder| encode_log(encoder, &epoch.theirs));
+            fields.value(14, &epoch.signed_totals);
+            fields.with(16, |encoder| {
+                encoder.u64(epoch.acknowledged.0);
+                encoder.value(&epoch.acknowledged.1);
+            });
+            fields.with(18, |encoder| {
+                encoder.u64(epoch.acknowledging);
+                encoder.bool(epoch.owes_acknowledgement);
+            });
+            fields.with(20, |encoder| {
+                encoder.count(epoch.peer_window.len());
+                for seq in &epoch.peer_window {
+                    encoder.u64(*seq);
+                }
+            });
+            fields.with(22, |encoder| {
+                encoder.u8(epoch.kept.checkpoint_of.map_or(0, |side| 1 + side as u8));
+                encoder.u64(epoch.kept.from[0]);
+                encoder.u64(epoch.kept.from[1]);
+            });
+        }
+        fields.finish(unknown)
     }
+}
+
+/// Takes out what an epoch leaves behind besides its requests.
+fn remove_log(writer: &mut RowWriter, stored: &mut Stored) {
+    for (mine, side) in [(true, 0), (false, 1)] {
+        let range = std::mem::take(&mut stored.statements[side]);
+        range.for_each(|seq| writer.write(STATEMENTS, &statement_suffix(mine, seq), None));
+    }
+    for (kind, is_stored) in [(OPENINGS, &mut stored.openings), (CHECKPOINTS, &mut stored.checkpoint)] {
+        if std::mem::take(is_stored) {
+            writer.write(kind, &[], None);
+        }
+    }
+}
+
+/// `is_new`: what is stored under the same counters belongs to another epoch.
+fn write_queue(epoch: &Epoch, is_new: bool, writer: &mut RowWriter, stored: &mut Stored) {
+    for counter in stored.queue.iter().filter(|counter| !epoch.queue.contains_key(counter)) {
+        writer.write(QUEUED_OPERATIONS, &queue_suffix(*counter), None);
+    }
+    for (counter, Queued { operation, amount }) in &epoch.queue {
+        if is_new || !stored.queue.contains(counter) {
+            let mut fields = FieldWriter::default();
+            fields.with(2, |encoder| encoder.u128(*amount));
+            fields.value(4, operation);
+            let row = fields.finish(&UnknownFields::none());
+            writer.write(QUEUED_OPERATIONS, &queue_suffix(*counter), Some(row));
+        }
+    }
+    stored.queue = epoch.queue.keys().copied().collect();
 }
 
 /// Follows both logs from the newest checkpoint of the friend's: what it has seen, and what of ours it has not acknowledged.
@@ -216,47 +450,76 @@ fn follow_again(
     if !is_whole {
         return Err(DecodeError::invalid("the number of stored statements"));
     }
-    epoch.seen = followed.seen;
+    epoch.peer_view = followed.peer_view;
     epoch.unacknowledged = followed.unacknowledged;
     Ok(())
 }
 
-fn decode_epoch(decoder: &mut Decoder<'_>, agreement: Agreement) -> Result<Epoch, DecodeError> {
-    Ok(Epoch {
-        number: agreement.number,
-        agreed: agreement.agreed,
-        opening_balance: agreement.mine.balance,
-        mine: decode_log(decoder)?,
-        theirs: decode_log(decoder)?,
-        signed_totals: decoder.value()?,
-        acknowledged: (decoder.u64()?, decoder.value()?),
-        acknowledging: decoder.u64()?,
-        owes_acknowledgement: decoder.bool()?,
-        window_of_friend: {
+/// What the row of an account says of its epoch; the Openings and the requests have rows of their own.
+struct StoredEpoch {
+    mine: Log,
+    theirs: Log,
+    signed_totals: Totals,
+    acknowledged: (u64, Hash),
+    acknowledging: (u64, bool),
+    peer_window: VecDeque<u64>,
+    kept: Kept,
+}
+
+/// None when no epoch has begun.
+fn read_epoch_fields(fields: &mut FieldReader<'_>) -> Result<Option<StoredEpoch>, RowError> {
+    let Some(mine) = fields.option_with(10, decode_log)? else { return Ok(None) };
+    Ok(Some(StoredEpoch {
+        mine,
+        theirs: fields.with(12, decode_log)?,
+        signed_totals: fields.value(14)?,
+        acknowledged: fields.with(16, |decoder| Ok((decoder.u64()?, decoder.value()?)))?,
+        acknowledging: fields.with(18, |decoder| Ok((decoder.u64()?, decoder.bool()?)))?,
+        peer_window: fields.with(20, |decoder| {
             let count = decoder.count(UNACKNOWLEDGED_MAX, "the friend's window")?;
-            (0..count).map(|_| decoder.u64()).collect::<Result<_, _>>()?
-        },
-        kept: Kept {
-            checkpoint_of: match decoder.u8()? {
+            (0..count).map(|_| decoder.u64()).collect()
+        })?,
+        kept: fields.with(22, |decoder| {
+            let checkpoint_of = match decoder.u8()? {
                 0 => None,
                 1 => Some(Side::Local),
                 2 => Some(Side::Remote),
                 _ => return Err(DecodeError::invalid("whose checkpoint it is")),
-            },
-            from: [decoder.u64()?, decoder.u64()?],
-        },
-        pendings: View::default(),
-        seen: View::default(),
-        queue: BTreeMap::new(),
-        queue_next: 0,
-        unacknowledged: VecDeque::new(),
-        agreement: Box::new(agreement),
-    })
+            };
+            Ok(Kept { checkpoint_of, from: [decoder.u64()?, decoder.u64()?] })
+        })?,
+    }))
 }
 
-const TRUST: [Trust; 4] = [Trust::Sound, Trust::Shown, Trust::Doubtful, Trust::Restored];
+impl StoredEpoch {
+    fn restore(self, agreement: Agreement) -> Epoch {
+        let (acknowledging, owes_acknowledgement) = self.acknowledging;
+        Epoch {
+            number: agreement.number,
+            agreed: agreement.agreed,
+            opening_balance: agreement.mine.balance,
+            mine: self.mine,
+            theirs: self.theirs,
+            signed_totals: self.signed_totals,
+            acknowledged: self.acknowledged,
+            acknowledging,
+            owes_acknowledgement,
+            peer_window: self.peer_window,
+            kept: self.kept,
+            local_view: View::default(),
+            peer_view: View::default(),
+            queue: BTreeMap::new(),
+            queue_next: 0,
+            unacknowledged: VecDeque::new(),
+            agreement: Box::new(agreement),
+        }
+    }
+}
 
-fn encode_recovery(encoder: &mut Encoder, recovery: &Recovery) {
+const STATE_TRUST: [StateTrust; 4] =
+    [StateTrust::Current, StateTrust::PeerLostState, StateTrust::Suspect, StateTrust::Recovered];
+
+fn encode_recovery(encoder: &mut Encoder, recovery: &AccountRecovery) {
     encoder.u8(recovery.trust as u8);
     let claims = recovery.claims.values();
     encoder.count(claims.clone().count());
@@ -273,8 +536,9 @@ fn encode_recovery(encoder: &mut Encoder, recovery: &Recovery) {
     }
 }
 
-fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<Recovery, DecodeError> {
-    let trust = *TRUST.get(usize::from(decoder.u8()?)).ok_or(DecodeError::invalid("how far an account is trusted"))?;
+fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<AccountRecovery, DecodeError> {
+    let trust =
+        *STATE_TRUST.get(usize::from(decoder.u8()?)).ok_or(DecodeError::invalid("how far an account is trusted"))?;
     let claims: Vec<Operation> = decoder.list(4 * PENDING_MAX, "the claims of an account")?;
     let claims = claims.into_iter().filter_map(|claim| Some((claim.request_id()?, claim))).collect();
     let at_least = if decoder.bool()? {
@@ -284,7 +548,7 @@ fn decode_recovery(decoder: &mut Decoder<'_>) -> Result<Recovery, DecodeError> {
     } else {
         None
     };
-    Ok(Recovery { trust, claims, at_least, link: Link::default() })
+    Ok(AccountRecovery { trust, claims, at_least, link: Link::default() })
 }
 
 fn encode_log(encoder: &mut Encoder, log: &Log) {
@@ -307,58 +571,57 @@ fn decode_log(decoder: &mut Decoder<'_>) -> Result<Log, DecodeError> {
     })
 }
 
-fn encode_openings(agreement: &Agreement) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    encoder.bytes(agreement.mine.wire());
-    encoder.bytes(agreement.theirs.wire());
-    encoder.finish()
+fn encode_opening(encoder: &mut Encoder, opening: &Verified<Opening>) {
+    encoder.fixed(opening.wire());
 }
 
-fn decode_openings(bytes: &[u8]) -> Result<Agreement, DecodeError> {
-    let mut decoder = Decoder::new(bytes);
-    let mut opening = || -> Result<Verified<Opening>, DecodeError> {
-        let wire = decoder.bytes(Opening::BYTES_MAX, "an opening")?;
+/// A field that holds a signed Opening and nothing else.
+fn read_opening(fields: &mut FieldReader<'_>, tag: u8) -> Result<Option<Verified<Opening>>, RowError> {
+    fields.option_with(tag, |decoder| {
+        let wire = decoder.rest(Opening::BYTES_MAX, "an opening")?;
         Ok(Unverified::<Opening>::from_wire(wire)?.trust_own_database())
-    };
-    let (mine, theirs) = (opening()?, opening()?);
-    decoder.finish()?;
-    Agreement::of(mine, theirs).ok_or(DecodeError::invalid("the openings of an epoch"))
+    })
 }
 
-fn encode_negotiation(negotiation: &Negotiation) -> Vec<u8> {
-    let mut encoder = Encoder::new();
+fn write_openings(agreement: &Agreement, unknown: &UnknownFields) -> Vec<u8> {
+    let mut fields = FieldWriter::default();
+    fields.with(2, |encoder| encode_opening(encoder, &agreement.mine));
+    fields.with(4, |encoder| encode_opening(encoder, &agreement.theirs));
+    fields.finish(unknown)
+}
+
+fn read_openings(bytes: &[u8]) -> Result<Agreement, RowError> {
+    let mut fields = FieldReader::new(OPENINGS, bytes)?;
+    let wrong = || damaged(OPENINGS)(DecodeError::invalid("the openings of an epoch"));
+    let mut opening = |tag| read_opening(&mut fields, tag)?.ok_or_else(wrong);
+    let (mine, theirs) = (opening(2)?, opening(4)?);
+    fields.finish()?;
+    Agreement::of(mine, theirs).ok_or_else(wrong)
+}
+
+fn write_negotiation(negotiation: &Negotiation, unknown: &UnknownFields) -> Vec<u8> {
+    let mut fields = FieldWriter::default();
     let Negotiation { mine, theirs, mine_previous, theirs_previous, floor } = negotiation;
-    for opening in [mine, theirs, mine_previous, theirs_previous] {
-        encoder.bytes(opening.as_ref().map_or(&[], |opening| opening.wire()));
-    }
-    for epoch in [floor.ended, floor.forgotten, floor.relied_on] {
-        encoder.bool(epoch.is_some());
-        encoder.u64(epoch.unwrap_or(0));
-    }
-    encoder.finish()
-}
-
-fn epoch_of(decoder: &mut Decoder<'_>) -> Result<Option<u64>, DecodeError> {
-    let is_some = decoder.bool()?;
-    let epoch = decoder.u64()?;
-    Ok(is_some.then_some(epoch))
-}
-
-fn decode_negotiation(decoder: &mut Decoder<'_>) -> Result<Negotiation, DecodeError> {
-    let mut opening = || -> Result<Option<Verified<Opening>>, DecodeError> {
-        let wire = decoder.bytes(Opening::BYTES_MAX, "an opening")?;
-        if wire.is_empty() {
-            return Ok(None);
+    for (tag, opening) in [(2, mine), (4, theirs), (6, mine_previous), (8, theirs_previous)] {
+        if let Some(opening) = opening {
+            fields.with(tag, |encoder| encode_opening(encoder, opening));
         }
-        Ok(Some(Unverified::<Opening>::from_wire(wire)?.trust_own_database()))
-    };
-    let (mine, theirs, mine_previous, theirs_previous) = (opening()?, opening()?, opening()?, opening()?);
-    let mut floor = Floor { ended: epoch_of(decoder)?, forgotten: epoch_of(decoder)?, relied_on: None };
-    // Rows of older programs end here.
-    if !decoder.is_at_end() {
-        floor.relied_on = epoch_of(decoder)?;
     }
-    Ok(Negotiation { mine, theirs, mine_previous, theirs_previous, floor })
+    for (tag, epoch) in [(10, floor.ended), (12, floor.forgotten), (14, floor.relied_on)] {
+        if let Some(epoch) = epoch {
+            fields.with(tag, |encoder| encoder.u64(epoch));
+        }
+    }
+    fields.finish(unknown)
+}
+
+fn read_negotiation(bytes: &[u8]) -> Result<(Negotiation, UnknownFields), RowError> {
+    let mut fields = FieldReader::new(NEGOTIATIONS, bytes)?;
+    let mut opening = |tag| read_opening(&mut fields, tag);
+    let (mine, theirs, mine_previous, theirs_previous) = (opening(2)?, opening(4)?, opening(6)?, opening(8)?);
+    let mut epoch = |tag| fields.option_with(tag, Decoder::u64);
+    let floor = Floor { ended: epoch(10)?, forgotten: epoch(12)?, relied_on: epoch(14)? };
+    Ok((Negotiation { mine, theirs, mine_previous, theirs_previous, floor }, fields.finish()?))
 }
 
 const STOP_REASONS: [StopReason; 17] = [
@@ -381,19 +644,13 @@ const STOP_REASONS: [StopReason; 17] = [
     StopReason::BothStatesLost,
 ];
 
-/// 0 for none, else one more than the place in [`STOP_REASONS`], which only grows at its end.
-fn encode_stop_reason(encoder: &mut Encoder, reason: Option<StopReason>) {
-    let code = reason.map_or(0, |reason| {
-        let index = STOP_REASONS.iter().position(|known| *known == reason).expect("every reason is listed");
-        index + 1
-    });
-    encoder.u8(u8::try_from(code).expect("there are few reasons"));
+/// The place in [`STOP_REASONS`], which only grows at its end.
+fn encode_stop_reason(encoder: &mut Encoder, reason: StopReason) {
+    let index = STOP_REASONS.iter().position(|known| *known == reason).expect("every reason is listed");
+    encoder.u8(u8::try_from(index).expect("there are few reasons"));
 }
 
-fn decode_stop_reason(decoder: &mut Decoder<'_>) -> Result<Option<StopReason>, DecodeError> {
-    let code = usize::from(decoder.u8()?);
-    if code == 0 {
-        return Ok(None);
-    }
-    STOP_REASONS.get(code - 1).copied().map(Some).ok_or(DecodeError::invalid("why an account stopped"))
+fn decode_stop_reason(decoder: &mut Decoder<'_>) -> Result<StopReason, DecodeError> {
+    let index = usize::from(decoder.u8()?);
+    STOP_REASONS.get(index).copied().ok_or(DecodeError::invalid("why an account stopped"))
 }

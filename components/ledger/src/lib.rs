@@ -6,7 +6,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `key` | how an account is named |
-//! | `pending` | a request's stages on one account, and every step between them |
+//! | `pending` | a request's stages on one account, and every transition between them |
 //! | `view` | the pending requests as one side sees them, and what each operation does to them |
 //! | `log` | one side's log, and the check that a statement continues it |
 //! | `epoch` | the state between two Openings: both logs, totals, limits, the invariants |
@@ -18,7 +18,7 @@
 //! | `resume` | reconnecting: going on, other terms, lost state |
 //! | `replay` | an epoch again, from nothing but what both sides have signed |
 //! | `recovery` | how far an account's own state can be relied on, and what recovering it has to remember |
-//! | `doubt` | an account whose own state may be old: what is not signed any more, what waits for the next epoch |
+//! | `suspect` | an account whose own state may be old: what is not signed any more, what waits for the next epoch |
 //! | `evidence`, `transfer` | showing what both have signed, and taking what a friend shows |
 //! | `friend_statement` | what evidence proves to a third person |
 //! | `audit` | an account's rows against the signatures that are kept with them |
@@ -28,7 +28,7 @@ mod account;
 mod audit;
 mod author;
 mod changes;
-mod doubt;
+
 mod epoch;
 mod event;
 mod evidence;
@@ -44,20 +44,23 @@ mod recovery;
 mod replay;
 mod resume;
 mod stop;
+mod suspect;
 mod transfer;
 mod view;
 
 pub use account::Account;
 pub use audit::{Proof, Proven, Unproven, audit};
 pub use author::{AbortOutcome, NotAllowed, SignOutcome};
-pub use changes::{AccountChange, QueuedOperation};
 pub use epoch::Epoch;
 pub use event::Event;
 pub use evidence::{EvidenceOutcome, EvidenceRows};
 pub use fault::Fault;
 pub use friend_statement::{Acknowledged, MadeStatement, NoStatement, NothingProven, acknowledged, friend_statement};
-pub use image::AccountImage;
-pub use key::AccountKey;
+pub use image::{
+    ACCOUNT_KINDS, ACCOUNTS, AccountImage, CHECKPOINTS, NEGOTIATIONS, OPENINGS, PENDING_REQUESTS, QUEUED_OPERATIONS,
+    QueuedOperation, STATEMENTS, stored_accounts,
+};
+pub use key::{AccountId, AccountKey, RequestRef};
 pub use log::Log;
 pub use negotiation::{Agreement, Floor, Negotiation, Terms};
 pub use pending::{Direction, Pending, Stage};

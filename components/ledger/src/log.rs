@@ -1,12 +1,11 @@
 //! One side's log: its running totals, and the check that a statement continues it.
 //!
-//! The check is the same for whoever makes it: the friend that receives the statement, a node that gets its own log back, and
-//! an audit. It needs the author's view of the pending requests and the statements of the other side that the author had not
+//! The check is the same for the friend that receives the statement, for a node that gets its own log back, and for an audit. It needs the author's view of the pending requests and the statements of the other side that the author had not
 //! acknowledged before.
 
 use crate::fault::Fault;
 use crate::key::{AccountKey, Side};
-use crate::view::{Change, Move, View};
+use crate::view::{UndoRecord, View, ViewUpdate};
 use offst_crypto::{Hash, sha256};
 use offst_proto::Verified;
 use offst_proto::limits::{CHECKPOINT_WITHIN, PENDING_MAX};
@@ -44,34 +43,34 @@ impl Log {
     }
 }
 
-/// A statement that the other side has not acknowledged.
+/// A signed statement that the other side has not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct SentStatement {
     pub(crate) seq: u64,
     pub(crate) hash: Hash,
     pub(crate) wire: Arc<[u8]>,
     /// The newest statement of the other side that it acknowledges.
     pub(crate) acknowledges: u64,
     pub(crate) has_operations: bool,
-    /// What the other side hears when it acknowledges it.
-    pub(crate) moves: Vec<Move>,
+    /// What the other side applies to its view when it acknowledges the statement.
+    pub(crate) updates: Vec<ViewUpdate>,
 }
 
-impl Said {
-    pub(crate) fn new(statement: &Verified<Statement>, moves: Vec<Move>) -> Said {
-        Said {
+impl SentStatement {
+    pub(crate) fn new(statement: &Verified<Statement>, updates: Vec<ViewUpdate>) -> SentStatement {
+        SentStatement {
             seq: statement.seq,
             hash: statement.hash(),
             wire: statement.wire().clone(),
             acknowledges: statement.ack_seq,
             has_operations: !statement.operations.is_empty(),
-            moves,
+            updates,
         }
     }
 }
 
 /// The place in a log where the next statement is expected.
-pub(crate) struct Place<'a> {
+pub(crate) struct LogCursor<'a> {
     pub(crate) account: &'a AccountKey,
     /// Number and hash of the agreement.
     pub(crate) epoch: (u64, Hash),
@@ -80,8 +79,8 @@ pub(crate) struct Place<'a> {
     /// The newest statement of the other side that the author has acknowledged.
     pub(crate) acknowledged: (u64, Hash),
     /// Statements of the other side after that one.
-    pub(crate) unacknowledged: &'a VecDeque<Said>,
-    /// The view holds what the other side said up to here, though the author may acknowledge it only later: which steps of
+    pub(crate) unacknowledged: &'a VecDeque<SentStatement>,
+    /// The view holds what the other side signed up to here, though the author may acknowledge it only later: which operations of
     /// the author's have crossed is not known until then.
     pub(crate) view_is_ahead_to: u64,
 }
@@ -89,15 +88,15 @@ pub(crate) struct Place<'a> {
 /// What a statement that continues its log has brought about.
 pub(crate) struct Followed {
     pub(crate) log: Log,
-    /// The author's moves with the credits of their requests.
-    pub(crate) moves: Vec<(Move, u128)>,
+    /// The author's updates with the credits of their requests.
+    pub(crate) updates: Vec<(ViewUpdate, u128)>,
     /// How many of the other side's unacknowledged statements it acknowledges.
     pub(crate) newly_acknowledged: usize,
     /// The bytes whose hash its checkpoint is.
     pub(crate) checkpoint: Option<Vec<u8>>,
 }
 
-impl Place<'_> {
+impl LogCursor<'_> {
     /// How many of the other side's unacknowledged statements `statement` acknowledges.
     pub(crate) fn newly_acknowledged(&self, statement: &Statement) -> Result<usize, Fault> {
         let shown = (statement.ack_seq, statement.ack_hash);
@@ -109,7 +108,7 @@ impl Place<'_> {
         }
         self.unacknowledged
             .iter()
-            .position(|said| (said.seq, said.hash) == shown)
+            .position(|sent| (sent.seq, sent.hash) == shown)
             .map(|index| index + 1)
             .ok_or(Fault::WrongAcknowledgement)
     }
@@ -136,11 +135,11 @@ impl Place<'_> {
     pub(crate) fn follow(&self, view: &mut View, statement: &Verified<Statement>) -> Result<Followed, Fault> {
         self.expects(statement)?;
         let newly_acknowledged = self.newly_acknowledged(statement)?;
-        let heard = self.unacknowledged.iter().take(newly_acknowledged).flat_map(|said| &said.moves);
-        let mut changes: Vec<_> = heard.filter_map(|step| view.hear(step)).collect();
-        let followed = self.apply(view, &mut changes, newly_acknowledged, statement);
+        let heard = self.unacknowledged.iter().take(newly_acknowledged).flat_map(|sent| &sent.updates);
+        let mut undo: Vec<_> = heard.filter_map(|update| view.apply_remote(update)).collect();
+        let followed = self.apply(view, &mut undo, newly_acknowledged, statement);
         if followed.is_err() {
-            changes.into_iter().rev().for_each(|change| view.undo(change));
+            undo.into_iter().rev().for_each(|record| view.undo(record));
         }
         followed
     }
@@ -148,30 +147,30 @@ impl Place<'_> {
     fn apply(
         &self,
         view: &mut View,
-        changes: &mut Vec<Change>,
+        undo: &mut Vec<UndoRecord>,
         newly_acknowledged: usize,
         statement: &Verified<Statement>,
     ) -> Result<Followed, Fault> {
         let mut log = self.log;
-        let mut moves = Vec::with_capacity(statement.operations.len());
+        let mut updates = Vec::with_capacity(statement.operations.len());
         let is_ahead = statement.ack_seq < self.view_is_ahead_to;
         for operation in &statement.operations {
             let mut amount = 0;
-            if let Some(step) = Move::of(operation, self.author, self.account) {
+            if let Some(update) = ViewUpdate::of(operation, self.author, self.account) {
                 let pays = self.author.pays();
                 // Above the bound requests are refused, which is no fault; a set without any bound could not be shown in a frame.
                 if matches!(operation, Operation::Request(_)) && view.count(pays) >= 2 * PENDING_MAX && !is_ahead {
                     return Err(Fault::TooManyRequests);
                 }
-                match view.act(&step) {
-                    Ok(change) => {
-                        amount = change.amount;
-                        changes.push(change);
+                match view.apply_local(&update) {
+                    Ok(record) => {
+                        amount = record.amount;
+                        undo.push(record);
                     }
-                    Err(_) if is_ahead && step.may_cross() => {}
+                    Err(_) if is_ahead && update.may_cross() => {}
                     Err(_) => return Err(Fault::WrongStage),
                 }
-                moves.push((step, amount));
+                updates.push((update, amount));
             }
             match operation {
                 Operation::SetLimit(limit) => log.limit = *limit,
@@ -196,7 +195,7 @@ impl Place<'_> {
         } else if log.seq - log.checkpoint >= CHECKPOINT_WITHIN {
             return Err(Fault::NoCheckpoint);
         }
-        Ok(Followed { log, moves, newly_acknowledged, checkpoint })
+        Ok(Followed { log, updates, newly_acknowledged, checkpoint })
     }
 }
 
@@ -208,19 +207,19 @@ pub(crate) fn balance(opening: i128, mine: &Totals, theirs: &Totals) -> i128 {
 }
 
 /// `requested` of the upstream's log less what the downstream's log has released.
-pub(crate) fn frozen(upstream: &Totals, downstream: &Totals) -> u128 {
-    checked_frozen(upstream, downstream).expect("no more is released than was requested")
+pub(crate) fn pending(upstream: &Totals, downstream: &Totals) -> u128 {
+    checked_pending(upstream, downstream).expect("no more is released than was requested")
 }
 
-pub(crate) fn checked_frozen(upstream: &Totals, downstream: &Totals) -> Option<u128> {
+pub(crate) fn checked_pending(upstream: &Totals, downstream: &Totals) -> Option<u128> {
     upstream.requested.checked_sub(downstream.collected)?.checked_sub(downstream.cancelled)
 }
 
-/// `limit + balance - frozen`, or 0 when that is negative.
-pub(crate) fn room(limit: u128, balance: i128, frozen: u128) -> u128 {
+/// `limit + balance - pending`, or 0 when that is negative.
+pub(crate) fn room(limit: u128, balance: i128, pending: u128) -> u128 {
     let total =
         if balance >= 0 { limit + balance.unsigned_abs() } else { limit.saturating_sub(balance.unsigned_abs()) };
-    total.saturating_sub(frozen)
+    total.saturating_sub(pending)
 }
 
 /// Totals after `operation`, which moves `amount` credits. `None` on overflow.

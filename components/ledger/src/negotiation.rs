@@ -15,7 +15,7 @@ use offst_proto::opening::{Continuing, Opening};
 /// What one side would have the account start with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// Credits that the other side owes, from the side of whoever the terms belong to.
+    /// Credits that the other side owes the one whose terms they are.
     pub balance: i128,
     /// Committed requests that continue.
     pub continuing: Vec<Continuing>,
@@ -28,8 +28,8 @@ pub struct Floor {
     pub ended: Option<u64>,
     /// The last epoch for which we may have signed an Opening that we have forgotten.
     pub forgotten: Option<u64>,
-    /// The last epoch for which we may have signed an Opening before our state came into doubt. One for a later epoch rests on what
-    /// we held in doubt. None: it never was, or not since this is remembered, and then `forgotten` says it.
+    /// The last epoch for which we may have signed an Opening before our state became suspect. One for a later epoch rests on what
+    /// we held while it was suspect. None: it never was, or not since this is remembered, and then `forgotten` says it.
     pub relied_on: Option<u64>,
 }
 
@@ -106,7 +106,7 @@ impl Agreement {
 
 /// What the Openings on the table come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum NegotiationOutcome {
     /// An Opening is missing, or the friend's turn has come.
     Wait,
     /// An epoch may begin.
@@ -141,20 +141,20 @@ impl Negotiation {
     }
 
     /// What the Openings on the table come to.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn outcome(&self) -> NegotiationOutcome {
         let (Some(mine), Some(theirs)) = (&self.mine, &self.theirs) else {
-            return Verdict::Wait;
+            return NegotiationOutcome::Wait;
         };
         if let Some(crossed) = self.crossed_acceptance() {
-            return Verdict::Agreed(Box::new(crossed));
+            return NegotiationOutcome::Agreed(Box::new(crossed));
         }
         if !mine.mirrors(theirs) {
-            return Verdict::Disagreed;
+            return NegotiationOutcome::Disagreed;
         }
         if let Some(agreement) = Agreement::of(mine.clone(), theirs.clone()) {
-            return Verdict::Agreed(Box::new(agreement));
+            return NegotiationOutcome::Agreed(Box::new(agreement));
         }
-        if mine.epoch < theirs.epoch { Verdict::Repeat(theirs.epoch) } else { Verdict::Wait }
+        if mine.epoch < theirs.epoch { NegotiationOutcome::Repeat(theirs.epoch) } else { NegotiationOutcome::Wait }
     }
 
     /// Each side has accepted the Opening that the other had before: the acceptance of the smaller key stands.

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! `Request`, `Commit` and `Abort` are the upstream's; `Response`, `Collect` and `Cancel` the downstream's. Only the
-//! downstream's `Collect` or `Cancel` ends a request, so exactly one operation releases a frozen amount. Where two operations
-//! cross on the way, the table of the protocol decides: `Commit` or `Abort` for a request that the downstream has cancelled
+//! downstream's `Collect` or `Cancel` ends a request, so exactly one operation releases a pending amount. Where two operations
+//! cross, the table of the protocol decides: `Commit` or `Abort` for a request that the downstream has cancelled
 //! is ignored; a `Response` to an aborted request is ignored.
 
 use offst_crypto::{Hash, HashLock, Preimage};
@@ -40,10 +40,10 @@ pub enum Stage {
     Aborted,
 }
 
-/// A request that freezes credits on one account.
+/// A request that holds credits on one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Credits frozen: the part's amount and the fees of the mediators ahead.
+    /// Credits held: the part's amount and the fees of the mediators ahead.
     pub amount: u128,
     /// Hash of the terms that the destination signs.
     pub terms: Hash,
@@ -51,41 +51,41 @@ pub struct Pending {
     pub stage: Stage,
 }
 
-/// A step that the request's stage does not allow.
+/// A change that the request's stage does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Misstep;
+pub(crate) struct InvalidTransition;
 
 impl Stage {
     /// The downstream's `Response`. `Ok(None)`: crossed with our `Abort`, ignored.
-    pub(crate) fn respond(self, lock: HashLock) -> Result<Option<Stage>, Misstep> {
+    pub(crate) fn respond(self, lock: HashLock) -> Result<Option<Stage>, InvalidTransition> {
         match self {
             Stage::Requested => Ok(Some(Stage::Responded(lock))),
             Stage::Aborted => Ok(None),
-            Stage::Responded(_) | Stage::Committed(_) => Err(Misstep),
+            Stage::Responded(_) | Stage::Committed(_) => Err(InvalidTransition),
         }
     }
 
     /// The upstream's `Commit`.
-    pub(crate) fn commit(self) -> Result<Stage, Misstep> {
+    pub(crate) fn commit(self) -> Result<Stage, InvalidTransition> {
         match self {
             Stage::Responded(lock) => Ok(Stage::Committed(lock)),
-            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(InvalidTransition),
         }
     }
 
     /// The upstream's `Abort`.
-    pub(crate) fn abort(self) -> Result<Stage, Misstep> {
+    pub(crate) fn abort(self) -> Result<Stage, InvalidTransition> {
         match self {
             Stage::Requested | Stage::Responded(_) => Ok(Stage::Aborted),
-            Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+            Stage::Committed(_) | Stage::Aborted => Err(InvalidTransition),
         }
     }
 
     /// The downstream's `Collect`: only what was committed, only for the preimage.
-    pub(crate) fn collect(self, preimage: &Preimage) -> Result<(), Misstep> {
+    pub(crate) fn collect(self, preimage: &Preimage) -> Result<(), InvalidTransition> {
         match self {
             Stage::Committed(lock) if preimage.lock() == lock => Ok(()),
-            _ => Err(Misstep),
+            _ => Err(InvalidTransition),
         }
     }
 

@@ -1,16 +1,16 @@
 //! The friend's log: what is believed, and what is a fault.
 //!
-//! A fault is only what breaks the account's own arithmetic or the stages of its requests. Whatever else is wrong with a request
-//! is the funder's business and ends in a `Cancel`. A statement is applied to a draft first, so that one with a fault leaves
+//! A fault is only what breaks the account's own arithmetic or the stages of its requests. Anything else that is wrong with a
+//! request is checked by the funder and ends in a `Cancel`. A statement is applied to a draft first, so that one with a fault leaves
 //! nothing behind.
 
 use crate::epoch::{Epoch, Kept};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::key::{AccountKey, Side};
-use crate::log::{Followed, Place, advance, balance, frozen, room};
+use crate::log::{Followed, LogCursor, advance, balance, pending, room};
 use crate::pending::{Direction, Pending, Stage};
-use crate::view::Move;
+use crate::view::ViewUpdate;
 use offst_proto::Verified;
 use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::payment::CancelReason;
@@ -30,7 +30,7 @@ impl Epoch {
     /// What the friend may write is decided in its own view. What follows for ours is then only whether it has crossed with
     /// something that we wrote.
     pub(crate) fn receive(&mut self, key: &AccountKey, statement: &Verified<Statement>) -> Result<Accepted, Fault> {
-        let place = Place {
+        let cursor = LogCursor {
             account: key,
             epoch: (self.number, self.agreed),
             author: Side::Remote,
@@ -39,26 +39,27 @@ impl Epoch {
             unacknowledged: &self.unacknowledged,
             view_is_ahead_to: 0,
         };
-        place.expects(statement)?;
-        let closes_to = place.newly_acknowledged(statement)?.checked_sub(1);
+        cursor.expects(statement)?;
+        let closes_to = cursor.newly_acknowledged(statement)?.checked_sub(1);
         let closes_to = closes_to.map_or(0, |last| self.unacknowledged[last].acknowledges);
         let has_operations = !statement.operations.is_empty();
         // The friend's window as it sees it: only an acknowledgement that it has seen, and so acknowledges itself, opens it.
         // Without this bound a friend that never acknowledges could make us queue answers without end.
-        let under_way = self.window_of_friend.iter().filter(|seq| **seq > closes_to).count();
+        let under_way = self.peer_window.iter().filter(|seq| **seq > closes_to).count();
         if under_way + usize::from(has_operations) > UNACKNOWLEDGED_MAX {
             return Err(Fault::WindowPassed);
         }
-        let Followed { log, moves, newly_acknowledged, checkpoint } = place.follow(&mut self.seen, statement)?;
-        let events = self.hear(statement, &moves);
+        let Followed { log, updates, newly_acknowledged, checkpoint } =
+            cursor.follow(&mut self.peer_view, statement)?;
+        let events = self.apply_remote(statement, &updates);
         self.theirs = log;
         self.owes_acknowledgement |= has_operations;
-        self.window_of_friend.retain(|seq| *seq > closes_to);
+        self.peer_window.retain(|seq| *seq > closes_to);
         if has_operations {
-            self.window_of_friend.push_back(statement.seq);
+            self.peer_window.push_back(statement.seq);
         }
-        for said in self.unacknowledged.drain(..newly_acknowledged) {
-            self.acknowledged = (said.seq, said.hash);
+        for sent in self.unacknowledged.drain(..newly_acknowledged) {
+            self.acknowledged = (sent.seq, sent.hash);
         }
         if checkpoint.is_some() {
             self.kept = Kept { checkpoint_of: Some(Side::Remote), from: [statement.ack_seq, statement.seq] };
@@ -70,40 +71,40 @@ impl Epoch {
         Ok(Accepted { events, checkpoint })
     }
 
-    /// Brings our view to a statement whose author may write it, and says what it means.
-    fn hear(&mut self, statement: &Statement, moves: &[(Move, u128)]) -> Vec<Event> {
-        let mut moves = moves.iter();
+    /// Applies a statement that its author may write to our view, and says what it means.
+    fn apply_remote(&mut self, statement: &Statement, updates: &[(ViewUpdate, u128)]) -> Vec<Event> {
+        let mut updates = updates.iter();
         let mut totals = self.theirs.totals;
         let mut events = Vec::with_capacity(statement.operations.len());
         for operation in &statement.operations {
             let mut moved = 0;
             if operation.request_id().is_some() {
-                let (step, amount) = moves.next().expect("each operation on a request is a move");
+                let (update, amount) = updates.next().expect("each operation on a request is an update");
                 moved = *amount;
                 let refusal = match operation {
                     Operation::Request(request) => self.refusal(request, &totals),
                     _ => None,
                 };
-                if self.pendings.hear(step).is_some() {
-                    let pending = self.pendings.get(step.key);
+                if self.local_view.apply_remote(update).is_some() {
+                    let pending = self.local_view.get(update.key);
                     events.extend(event(operation, pending, refusal));
                 }
             } else {
-                events.push(Event::LineChanged);
+                events.push(Event::LimitChanged);
             }
             totals = advance(&totals, operation, moved).expect("checked before");
         }
         events
     }
 
-    /// Why a request cannot be taken. Limit and openness may have changed while it was on its way, so this is never a fault.
+    /// Why a request cannot be taken. Limit and openness may have changed since the friend signed it, so this is never a fault.
     /// `theirs`: the friend's totals before it.
     fn refusal(&self, request: &Request, theirs: &offst_proto::statement::Totals) -> Option<CancelReason> {
         let balance = balance(self.opening_balance, &self.mine.totals, theirs);
-        let room = room(self.mine.limit, -balance, frozen(theirs, &self.mine.totals));
+        let room = room(self.mine.limit, -balance, pending(theirs, &self.mine.totals));
         if !self.mine.open {
             Some(CancelReason::Closed)
-        } else if self.pendings.count(Direction::Incoming) >= PENDING_MAX {
+        } else if self.local_view.count(Direction::Incoming) >= PENDING_MAX {
             Some(CancelReason::Busy)
         } else if request.frozen() > room {
             Some(CancelReason::no_capacity(room))
@@ -115,7 +116,7 @@ impl Epoch {
     /// What we wrote about a request that the friend has ended must not be signed any more: it would speak of a request whose
     /// end we acknowledge.
     fn drop_what_came_too_late(&mut self) {
-        let still_pending = &self.pendings;
+        let still_pending = &self.local_view;
         self.queue.retain(|_, queued| match &queued.operation {
             Operation::Commit { id } | Operation::Abort { id } => {
                 still_pending.get((Direction::Outgoing, *id)).is_some()
@@ -136,6 +137,6 @@ fn event(operation: &Operation, pending: Option<&Pending>, refusal: Option<Cance
         Operation::Abort { id } => Event::Aborted(*id),
         Operation::Collect { id, preimage } => Event::Collected { id: *id, preimage: *preimage },
         Operation::Cancel { id, reason, hop } => Event::Cancelled { id: *id, reason: *reason, hop: *hop },
-        Operation::SetLimit(_) | Operation::SetOpen(_) => Event::LineChanged,
+        Operation::SetLimit(_) | Operation::SetOpen(_) => Event::LimitChanged,
     })
 }

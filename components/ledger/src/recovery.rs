@@ -1,19 +1,21 @@
-//! When one side does not trust its own state of an account any more, or shows less than the other knows to be signed by it.
+//! How far our own state of an account can be relied on, and what its recovery has to remember.
 //!
 //! ```text
-//!           shows evidence            the next epoch begins
-//!  Sound --------------------> Shown ---------------------> Sound
-//!    |                           |
-//!    | distrust                  | distrust     evidence was adopted, or what we hold stands
-//!    +-------> Doubtful <--------+                   |
-//!                 +----------------------------> Restored -----> Sound, with the next epoch
-//!                 ^                                  |
-//!                 +--- others, or the friend, show more; the disk is put back
+//!            the friend lost its state             the next epoch begins
+//!  Current ----------------------------> PeerLostState -----------------> Current
+//!    |                                        |
+//!    | our state may be old                   | our state may be old
+//!    +---------------> Suspect <--------------+
+//!                        |  ^
+//!   evidence was adopted |  | others, or the friend, show more,
+//!    or what we hold is  |  | or an old copy of the disk is
+//!      no older than it  v  | put back
+//!                      Recovered -----> Current, with the next epoch
 //! ```
 //!
-//! In all states but `Sound` nothing more is signed in the epoch, and its terms stay as they are, so that both sides come to the
+//! In all states but `Current` nothing more is signed in the epoch, and its terms stay as they are, so that both sides come to the
 //! same: what we collect meanwhile, or had collected and not signed, is a *claim*, written as soon as the next epoch begins; so is
-//! what we cancel, unless our own state is in doubt. A `Doubtful` account agrees to nothing. The state is durable: a crash in the
+//! what we cancel, unless our own state is suspect. A `Suspect` account agrees to nothing. The state is durable: a crash in the
 //! middle changes nothing.
 
 use crate::transfer::Transfer;
@@ -24,19 +26,20 @@ use std::collections::BTreeMap;
 
 /// How far our own state of an account can be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Trust {
+pub(crate) enum StateTrust {
+    /// It is what we have signed and taken last.
     #[default]
-    Sound,
-    /// It was shown to the friend, which has lost its own.
-    Shown,
+    Current,
+    /// Ours was shown to the friend, which has lost its own.
+    PeerLostState,
     /// It may be old. Nothing is agreed to before the friend has shown what it holds.
-    Doubtful,
-    /// It was compared with what the friend holds.
-    Restored,
+    Suspect,
+    /// It was suspect, and was compared with what the friend holds since.
+    Recovered,
 }
 
 /// What is known of an account for certain: the friend has signed or acknowledged all of it. Friends keep such heads for each
-/// other, so that one who shows less is found out.
+/// other, so that a friend that shows less is found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// The epoch.
@@ -56,8 +59,8 @@ impl Head {
 
 /// What recovery has to remember of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Recovery {
-    pub(crate) trust: Trust,
+pub(crate) struct AccountRecovery {
+    pub(crate) trust: StateTrust,
     /// Each request's `Collect` or `Cancel` that waits for the next epoch.
     pub(crate) claims: BTreeMap<RequestId, Operation>,
     /// What the friend must be able to show, as others remember it.
@@ -66,23 +69,23 @@ pub(crate) struct Recovery {
     pub(crate) link: Link,
 }
 
-impl Recovery {
+impl AccountRecovery {
     /// Whether our own state may be old, or was found to be and has not led to a new epoch yet.
     pub(crate) fn is_under_way(&self) -> bool {
-        matches!(self.trust, Trust::Doubtful | Trust::Restored)
+        matches!(self.trust, StateTrust::Suspect | StateTrust::Recovered)
     }
 
     /// Whether the epoch's terms stay as they are: what ends a request now is a claim.
     pub(crate) fn has_fixed_terms(&self) -> bool {
-        self.trust != Trust::Sound
+        self.trust != StateTrust::Current
     }
 
     /// Whether we ask the friend to show what both have signed.
     pub(crate) fn asks_for_evidence(&self) -> bool {
         match self.trust {
-            Trust::Sound | Trust::Shown => self.link.asks,
-            Trust::Doubtful => true,
-            Trust::Restored => false,
+            StateTrust::Current | StateTrust::PeerLostState => self.link.asks,
+            StateTrust::Suspect => true,
+            StateTrust::Recovered => false,
         }
     }
 
@@ -102,7 +105,7 @@ pub(crate) struct Link {
     pub(crate) asks: bool,
     /// The friend does not trust its own state.
     pub(crate) friend_recovers: bool,
-    /// Our evidence is on its way or was sent: once on each connection.
+    /// Our evidence is being made or was sent: once on each connection.
     pub(crate) has_shown: bool,
     /// The rows for it have not been read yet.
     pub(crate) owes_evidence: bool,
@@ -110,6 +113,13 @@ pub(crate) struct Link {
     pub(crate) transfer: Option<Box<Transfer>>,
     /// The newest epoch that the friend says it knows; none: it has not begun to show anything.
     pub(crate) newest_shown: Option<u64>,
+}
+
+impl AccountRecovery {
+    /// Whether a restart would otherwise go on with an account of which nothing was lost.
+    pub(crate) fn is_to_be_stored(&self) -> bool {
+        self.trust != StateTrust::Current || !self.claims.is_empty() || self.at_least.is_some()
+    }
 }
 
 impl Link {

@@ -9,7 +9,7 @@
 use crate::epoch::{Epoch, Kept};
 use crate::fault::Fault;
 use crate::key::{AccountKey, Side};
-use crate::log::{Log, Place, Said, checked_frozen, is_in_range};
+use crate::log::{Log, LogCursor, SentStatement, checked_pending, is_in_range};
 use crate::negotiation::Agreement;
 use crate::pending::Direction;
 use crate::view::View;
@@ -57,15 +57,15 @@ pub enum Contradiction {
 
 /// One side's log as far as it was followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Track {
+struct LogReplay {
     log: Log,
     view: View,
     /// The newest statement of the other side that it acknowledges.
     acknowledged: (u64, Hash),
-    /// See [`Place::view_is_ahead_to`].
+    /// See [`LogCursor::view_is_ahead_to`].
     view_is_ahead_to: u64,
     /// Its statements that the other side has not acknowledged.
-    said: VecDeque<Said>,
+    sent: VecDeque<SentStatement>,
 }
 
 /// A set of pending requests from which an epoch can be followed.
@@ -83,8 +83,8 @@ enum Stage {
     Checkpoint(PublicKey, Vec<u8>),
     /// Then the one that it acknowledges.
     Acknowledged(Box<Verified<Statement>>, View),
-    /// The tracks of the owner and of its friend.
-    Running(Box<[Track; 2]>),
+    /// The logs of the owner and of its friend.
+    Running(Box<[LogReplay; 2]>),
 }
 
 /// Follows both logs of an epoch.
@@ -105,8 +105,8 @@ impl Replay {
             None => {
                 let view = View::of_opening(&agreement.mine.continuing);
                 Stage::Running(Box::new(Side::BOTH.map(|side| {
-                    let log = Log::new(agreement.agreed, view.frozen(side.pays()));
-                    Track::new(log, view.clone(), (0, agreement.agreed))
+                    let log = Log::new(agreement.agreed, view.pending_credits(side.pays()));
+                    LogReplay::new(log, view.clone(), (0, agreement.agreed))
                 })))
             }
         };
@@ -116,18 +116,18 @@ impl Replay {
     /// The newest statements that were followed, ours and the friend's.
     pub fn reached(&self) -> [u64; 2] {
         match &self.stage {
-            Stage::Running(tracks) => [tracks[0].log.seq, tracks[1].log.seq],
+            Stage::Running(replays) => [replays[0].log.seq, replays[1].log.seq],
             _ => [0, 0],
         }
     }
 
-    /// The place of the friend's checkpoint that all rests on, unless a statement of ours that was followed acknowledges it or
+    /// The seq of the friend's checkpoint that all rests on, unless a statement of ours that was followed acknowledges it or
     /// one behind it. None, too, without a checkpoint of the friend's.
     pub(crate) fn unacknowledged_checkpoint(&self) -> Option<u64> {
-        let Stage::Running(tracks) = &self.stage else { return None };
+        let Stage::Running(replays) = &self.stage else { return None };
         let seq = self.base.from[Side::Remote as usize];
         let is_theirs = self.base.checkpoint_of == Some(Side::Remote);
-        (is_theirs && tracks[Side::Local as usize].acknowledged.0 < seq).then_some(seq)
+        (is_theirs && replays[Side::Local as usize].acknowledged.0 < seq).then_some(seq)
     }
 
     /// What the epoch rests on.
@@ -162,12 +162,12 @@ impl Replay {
                 if is_first { self.rest_on_checkpoint(None) } else { Ok(()) }
             }
             Stage::Acknowledged(..) => self.rest_on_checkpoint(Some(statement)),
-            Stage::Running(tracks) => {
-                let place = side as usize;
-                let (before, after) = tracks.split_at_mut(1);
-                let (track, others) =
-                    if place == 0 { (&mut before[0], &mut after[0]) } else { (&mut after[0], &mut before[0]) };
-                track
+            Stage::Running(replays) => {
+                let index = side as usize;
+                let (before, after) = replays.split_at_mut(1);
+                let (replay, others) =
+                    if index == 0 { (&mut before[0], &mut after[0]) } else { (&mut after[0], &mut before[0]) };
+                replay
                     .follow(&self.key, (self.agreement.number, self.agreement.agreed), side, others, statement)
                     .map_err(|fault| Contradiction::Statement { author, seq, fault })
             }
@@ -183,8 +183,9 @@ impl Replay {
         let mut log = Log::new(agreed, 0);
         (log.seq, log.hash, log.totals) = (checkpoint.seq, checkpoint.hash(), checkpoint.totals);
         log.checkpoint = checkpoint.seq;
-        let mut track = Track::new(log, view.clone(), (checkpoint.ack_seq, checkpoint.ack_hash));
-        let mut others = Track::new(Log::new(agreed, opening.frozen(side.other().pays())), view.clone(), (0, agreed));
+        let mut replay = LogReplay::new(log, view.clone(), (checkpoint.ack_seq, checkpoint.ack_hash));
+        let mut others =
+            LogReplay::new(Log::new(agreed, opening.pending_credits(side.other().pays())), view.clone(), (0, agreed));
         if let Some(statement) = acknowledged {
             let is_meant = statement.author == self.key.of(side.other())
                 && statement.epoch == self.agreement.number
@@ -203,12 +204,13 @@ impl Replay {
         }
         // The other side's view is known again when it acknowledges the checkpoint.
         others.view_is_ahead_to = checkpoint.seq;
-        track.said.push_back(Said::new(checkpoint, Vec::new()));
-        let is_sound = |payer: &Track, payee: &Track, direction: Direction| {
-            checked_frozen(&payer.log.totals, &payee.log.totals) == Some(view.frozen(direction))
+        replay.sent.push_back(SentStatement::new(checkpoint, Vec::new()));
+        let is_sound = |payer: &LogReplay, payee: &LogReplay, direction: Direction| {
+            checked_pending(&payer.log.totals, &payee.log.totals) == Some(view.pending_credits(direction))
         };
-        let is_in_range = is_in_range(&track.log.totals) && is_in_range(&others.log.totals);
-        if !is_in_range || !is_sound(&track, &others, side.pays()) || !is_sound(&others, &track, side.other().pays()) {
+        let is_in_range = is_in_range(&replay.log.totals) && is_in_range(&others.log.totals);
+        if !is_in_range || !is_sound(&replay, &others, side.pays()) || !is_sound(&others, &replay, side.other().pays())
+        {
             return Err(Contradiction::Statement {
                 author: checkpoint.author,
                 seq: checkpoint.seq,
@@ -216,13 +218,13 @@ impl Replay {
             });
         }
         self.base.checkpoint_of = Some(side);
-        self.base.from[side as usize] = track.log.seq;
+        self.base.from[side as usize] = replay.log.seq;
         self.base.from[side.other() as usize] = others.log.seq;
-        let mut tracks = [track, others];
+        let mut replays = [replay, others];
         if side == Side::Remote {
-            tracks.reverse();
+            replays.reverse();
         }
-        self.stage = Stage::Running(Box::new(tracks));
+        self.stage = Stage::Running(Box::new(replays));
         Ok(())
     }
 
@@ -285,23 +287,23 @@ impl Replay {
     /// # Errors
     /// What the set needs has not come.
     pub fn finish(self) -> Result<Epoch, Contradiction> {
-        let Stage::Running(tracks) = self.stage else {
+        let Stage::Running(replays) = self.stage else {
             return Err(Contradiction::Missing { author: self.key.local });
         };
-        let [mine, theirs] = *tracks;
+        let [mine, theirs] = *replays;
         let mut epoch = Epoch::begin(self.agreement);
-        epoch.pendings = mine.view;
-        for step in theirs.said.iter().flat_map(|said| &said.moves) {
-            epoch.pendings.hear(step);
+        epoch.local_view = mine.view;
+        for update in theirs.sent.iter().flat_map(|sent| &sent.updates) {
+            epoch.local_view.apply_remote(update);
         }
         epoch.mine = mine.log;
         epoch.theirs = theirs.log;
         epoch.signed_totals = mine.log.totals;
         epoch.acknowledged = theirs.acknowledged;
         epoch.acknowledging = mine.acknowledged.0;
-        epoch.owes_acknowledgement = theirs.said.iter().any(|said| said.has_operations);
-        epoch.seen = theirs.view;
-        epoch.unacknowledged = mine.said;
+        epoch.owes_acknowledgement = theirs.sent.iter().any(|sent| sent.has_operations);
+        epoch.peer_view = theirs.view;
+        epoch.unacknowledged = mine.sent;
         epoch.kept = self.base;
         if !epoch.is_sound() {
             let (author, seq, fault) = (self.key.remote, epoch.theirs.seq, Fault::WrongTotals);
@@ -311,9 +313,9 @@ impl Replay {
     }
 }
 
-impl Track {
-    fn new(log: Log, view: View, acknowledged: (u64, Hash)) -> Track {
-        Track { log, view, acknowledged, view_is_ahead_to: 0, said: VecDeque::new() }
+impl LogReplay {
+    fn new(log: Log, view: View, acknowledged: (u64, Hash)) -> LogReplay {
+        LogReplay { log, view, acknowledged, view_is_ahead_to: 0, sent: VecDeque::new() }
     }
 
     fn follow(
@@ -321,26 +323,26 @@ impl Track {
         account: &AccountKey,
         epoch: (u64, Hash),
         author: Side,
-        others: &mut Track,
+        others: &mut LogReplay,
         statement: &Verified<Statement>,
     ) -> Result<(), Fault> {
-        let place = Place {
+        let cursor = LogCursor {
             account,
             epoch,
             author,
             log: self.log,
             acknowledged: self.acknowledged,
-            unacknowledged: &others.said,
+            unacknowledged: &others.sent,
             view_is_ahead_to: self.view_is_ahead_to,
         };
-        let followed = place.follow(&mut self.view, statement)?;
-        others.said.drain(..followed.newly_acknowledged);
+        let followed = cursor.follow(&mut self.view, statement)?;
+        others.sent.drain(..followed.newly_acknowledged);
         self.acknowledged = (statement.ack_seq, statement.ack_hash);
         self.log = followed.log;
-        let moves = followed.moves.into_iter().map(|(step, _)| step).collect();
-        self.said.push_back(Said::new(statement, moves));
-        let with_operations = self.said.iter().filter(|said| said.has_operations).count();
-        if with_operations > AHEAD_MAX || self.said.len() as u64 > CHECKPOINT_WITHIN {
+        let updates = followed.updates.into_iter().map(|(update, _)| update).collect();
+        self.sent.push_back(SentStatement::new(statement, updates));
+        let with_operations = self.sent.iter().filter(|sent| sent.has_operations).count();
+        if with_operations > AHEAD_MAX || self.sent.len() as u64 > CHECKPOINT_WITHIN {
             return Err(Fault::WindowPassed);
         }
         Ok(())

@@ -5,8 +5,8 @@ use crate::account::Account;
 use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::negotiation::Verdict;
-use crate::recovery::Trust;
+use crate::negotiation::NegotiationOutcome;
+use crate::recovery::StateTrust;
 use crate::stop::StopReason;
 use offst_crypto::{Signer, Verifier};
 use offst_proto::friend::{EpochPosition, Resume};
@@ -55,13 +55,13 @@ impl Account {
             Some(opening) => self.take_opening(opening, farthest, verifier),
             None => Ok(false),
         };
-        // Our old terms on the table may have begun an epoch for the friend before it heard of our doubt. Then it has shown
+        // Our old terms on the table may have begun an epoch for the friend before it learned that our state is suspect. Then it has shown
         // nothing yet, and is asked again.
-        let is_answered_in_doubt = self.recovery.trust == Trust::Doubtful
+        let is_answered_while_suspect = self.recovery.trust == StateTrust::Suspect
             && (taken == Ok(true)
                 || !resume.recovering && resume.epoch.as_ref().is_some_and(|at| self.has_offered(at)));
-        // While our own state is in doubt, the friend's terms wait for its evidence.
-        if self.recovery.trust != Trust::Doubtful {
+        // While our own state is suspect, the friend's terms wait for its evidence.
+        if self.recovery.trust != StateTrust::Suspect {
             let says = |position: &EpochPosition| !resume.recovering && self.is_said_to_be_in(position, farthest);
             let is_asked = resume.epoch.as_ref().is_some_and(says);
             match taken {
@@ -79,11 +79,11 @@ impl Account {
         }
         // What was shown may have been lost on its way, and the friend may not know yet what it has lost.
         let has_begun = !outcome.events.is_empty();
-        let is_old_itself = has_forgotten && self.recovery.trust == Trust::Doubtful;
-        if !has_begun && (resume.recovering || self.recovery.trust == Trust::Shown || is_old_itself) {
+        let is_old_itself = has_forgotten && self.recovery.trust == StateTrust::Suspect;
+        if !has_begun && (resume.recovering || self.recovery.trust == StateTrust::PeerLostState || is_old_itself) {
             self.show_evidence(&mut outcome, signer);
         }
-        outcome.reply = shown(self) != shown_before || is_answered_in_doubt;
+        outcome.reply = shown(self) != shown_before || is_answered_while_suspect;
         outcome
     }
 
@@ -109,8 +109,8 @@ impl Account {
         number >= self.next_epoch() && number <= farthest && !is_acceptance
     }
 
-    /// Whether the friend shows less than it has signed, as far as we know: its database is old, and it may not know that. Also who
-    /// is in doubt himself holds signatures that tell it.
+    /// Whether the friend shows less than it has signed, as far as we know: its database is old, and it may not know that. Also a node
+    /// whose own state is suspect holds signatures that tell it.
     fn shows_less(&self, resume: &Resume) -> bool {
         let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
         let shown = resume.opening.as_ref().map(|opening| opening.peek().epoch);
@@ -198,11 +198,11 @@ impl Account {
         farthest: u64,
         verifier: &dyn Verifier,
     ) -> Result<bool, Fault> {
-        let seen = opening.peek();
+        let shown = opening.peek();
         let is_for_us =
-            seen.author == self.key.remote && seen.other == self.key.local && seen.currency == self.key.currency;
+            shown.author == self.key.remote && shown.other == self.key.local && shown.currency == self.key.currency;
         let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
-        if !is_for_us || seen.epoch > farthest || known.is_some_and(|known| seen.epoch < known) {
+        if !is_for_us || shown.epoch > farthest || known.is_some_and(|known| shown.epoch < known) {
             return Ok(false);
         }
         let Ok(opening) = opening.verify(verifier) else {
@@ -227,8 +227,7 @@ impl Account {
         let Some(epoch) = &self.epoch else {
             return;
         };
-        let is_ours =
-            matches!(self.negotiation.verdict(), Verdict::Agreed(agreement) if agreement.agreed == epoch.agreed);
+        let is_ours = matches!(self.negotiation.outcome(), NegotiationOutcome::Agreed(agreement) if agreement.agreed == epoch.agreed);
         if theirs < epoch.number || theirs == epoch.number && (is_ours || !epoch.is_untouched()) {
             return;
         }

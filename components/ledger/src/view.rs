@@ -1,12 +1,12 @@
 //! The requests that are pending on an account, as one of its two sides sees them, and what each operation does to them.
 //!
-//! A side *does* its own operations in its view: a step that the request's stage does not allow is a misstep. It *hears* those of
-//! the other side: what is not possible any more has crossed with something of its own and is left out, as the table of the
-//! protocol says. So the view after some statements of each side does not depend on the order in which the two logs were read,
-//! as long as each statement comes after the one that it acknowledges.
+//! A side applies its own operations as *local* updates: what the request's stage does not allow is an invalid transition. It
+//! applies those of the other side as *remote* updates: what is not possible any more has crossed with an operation of its own and
+//! is left out, as the table of the protocol says. So the view after some statements of each side does not depend on the order in
+//! which the two logs were read, as long as each statement comes after the one that it acknowledges.
 
 use crate::key::{AccountKey, Side};
-use crate::pending::{Direction, Misstep, Pending, Stage};
+use crate::pending::{Direction, InvalidTransition, Pending, Stage};
 use offst_crypto::{Hash, HashLock, Preimage};
 use offst_proto::RequestId;
 use offst_proto::encoding::{DecodeError, Decoder, Encoder};
@@ -27,15 +27,15 @@ impl Side {
 
 pub(crate) type PendingKey = (Direction, RequestId);
 
-/// One operation, as far as it speaks of a request.
+/// What one operation does to a request in a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Move {
+pub(crate) struct ViewUpdate {
     pub(crate) key: PendingKey,
-    step: Step,
+    transition: Transition,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum Transition {
     Request { amount: u128, terms: Hash },
     Respond(HashLock),
     Commit,
@@ -44,48 +44,48 @@ enum Step {
     Cancel,
 }
 
-impl Move {
-    /// What an operation of `author` does. None: it speaks of no request.
-    pub(crate) fn of(operation: &Operation, author: Side, account: &AccountKey) -> Option<Move> {
-        let (payer, step) = match operation {
+impl ViewUpdate {
+    /// What an operation of `author` does. None: it is not about a request.
+    pub(crate) fn of(operation: &Operation, author: Side, account: &AccountKey) -> Option<ViewUpdate> {
+        let (payer, transition) = match operation {
             Operation::Request(request) => {
                 let terms = request.terms(account.of(author.other()), &account.currency).hash();
-                (author, Step::Request { amount: request.frozen(), terms })
+                (author, Transition::Request { amount: request.frozen(), terms })
             }
-            Operation::Response(answer) => (author.other(), Step::Respond(answer.lock)),
-            Operation::Commit { .. } => (author, Step::Commit),
-            Operation::Abort { .. } => (author, Step::Abort),
-            Operation::Collect { preimage, .. } => (author.other(), Step::Collect(*preimage)),
-            Operation::Cancel { .. } => (author.other(), Step::Cancel),
+            Operation::Response(answer) => (author.other(), Transition::Respond(answer.lock)),
+            Operation::Commit { .. } => (author, Transition::Commit),
+            Operation::Abort { .. } => (author, Transition::Abort),
+            Operation::Collect { preimage, .. } => (author.other(), Transition::Collect(*preimage)),
+            Operation::Cancel { .. } => (author.other(), Transition::Cancel),
             Operation::SetLimit(_) | Operation::SetOpen(_) => return None,
         };
-        Some(Move { key: (payer.pays(), operation.request_id()?), step })
+        Some(ViewUpdate { key: (payer.pays(), operation.request_id()?), transition })
     }
 
-    /// The moves of a list of operations.
-    pub(crate) fn all(operations: &[Operation], author: Side, account: &AccountKey) -> Vec<Move> {
-        operations.iter().filter_map(|operation| Move::of(operation, author, account)).collect()
+    /// The updates of a list of operations.
+    pub(crate) fn all(operations: &[Operation], author: Side, account: &AccountKey) -> Vec<ViewUpdate> {
+        operations.iter().filter_map(|operation| ViewUpdate::of(operation, author, account)).collect()
     }
 
-    /// Whether it may come too late without a fault: the other side has ended the request on its way.
+    /// Whether it may come too late without a fault: the other side has ended the request meanwhile.
     pub(crate) fn may_cross(&self) -> bool {
-        matches!(self.step, Step::Commit | Step::Abort)
+        matches!(self.transition, Transition::Commit | Transition::Abort)
     }
 }
 
-/// What a move has changed, so that it can be undone.
+/// What an update has changed, so that it can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct UndoRecord {
     key: PendingKey,
     before: Option<Pending>,
     /// Credits of the request.
     pub(crate) amount: u128,
 }
 
-/// The requests that are pending in the eyes of one side. The directions are those of the account's owner.
+/// The requests that are pending as one side sees them. The directions are those of the account's owner.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct View {
-    pendings: BTreeMap<PendingKey, Pending>,
+    requests: BTreeMap<PendingKey, Pending>,
     counts: [usize; 2],
 }
 
@@ -103,7 +103,7 @@ impl View {
     }
 
     pub(crate) fn get(&self, key: PendingKey) -> Option<&Pending> {
-        self.pendings.get(&key)
+        self.requests.get(&key)
     }
 
     /// How many requests are pending in one direction.
@@ -112,18 +112,18 @@ impl View {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PendingKey, &Pending)> {
-        self.pendings.iter().map(|(key, pending)| (*key, pending))
+        self.requests.iter().map(|(key, pending)| (*key, pending))
     }
 
-    /// Credits that are frozen in one direction.
-    pub(crate) fn frozen(&self, wanted: Direction) -> u128 {
+    /// Credits of the requests that are pending in one direction.
+    pub(crate) fn pending_credits(&self, wanted: Direction) -> u128 {
         self.iter().filter(|((direction, _), _)| *direction == wanted).map(|(_, pending)| pending.amount).sum()
     }
 
     /// A request that is not the same in both views.
     pub(crate) fn difference(&self, other: &View) -> Option<PendingKey> {
         let of = |one: &View, other: &View| {
-            one.pendings.iter().find(|(key, pending)| other.pendings.get(key) != Some(pending)).map(|(key, _)| *key)
+            one.requests.iter().find(|(key, pending)| other.requests.get(key) != Some(pending)).map(|(key, _)| *key)
         };
         of(self, other).or_else(|| of(other, self))
     }
@@ -133,56 +133,60 @@ impl View {
         let count = &mut self.counts[key.0 as usize];
         match pending {
             Some(pending) => {
-                let before = self.pendings.insert(key, pending);
+                let before = self.requests.insert(key, pending);
                 *count += usize::from(before.is_none());
                 before
             }
             None => {
-                let before = self.pendings.remove(&key);
+                let before = self.requests.remove(&key);
                 *count -= usize::from(before.is_some());
                 before
             }
         }
     }
 
-    /// The request after a move; none: it has ended.
-    fn after(&self, step: &Move) -> Result<Option<Pending>, Misstep> {
-        let pending = self.pendings.get(&step.key);
-        if let Step::Request { amount, terms } = step.step {
+    /// The request after an update; none: it has ended.
+    fn after(&self, update: &ViewUpdate) -> Result<Option<Pending>, InvalidTransition> {
+        let pending = self.requests.get(&update.key);
+        if let Transition::Request { amount, terms } = update.transition {
             let is_new = pending.is_none();
-            return if is_new { Ok(Some(Pending { amount, terms, stage: Stage::Requested })) } else { Err(Misstep) };
+            return if is_new {
+                Ok(Some(Pending { amount, terms, stage: Stage::Requested }))
+            } else {
+                Err(InvalidTransition)
+            };
         }
-        let pending = *pending.ok_or(Misstep)?;
-        let stage = match step.step {
-            Step::Request { .. } => return Err(Misstep),
-            Step::Respond(lock) => pending.stage.respond(lock)?.unwrap_or(pending.stage),
-            Step::Commit => pending.stage.commit()?,
-            Step::Abort => pending.stage.abort()?,
-            Step::Collect(preimage) => {
+        let pending = *pending.ok_or(InvalidTransition)?;
+        let stage = match update.transition {
+            Transition::Request { .. } => return Err(InvalidTransition),
+            Transition::Respond(lock) => pending.stage.respond(lock)?.unwrap_or(pending.stage),
+            Transition::Commit => pending.stage.commit()?,
+            Transition::Abort => pending.stage.abort()?,
+            Transition::Collect(preimage) => {
                 pending.stage.collect(&preimage)?;
                 return Ok(None);
             }
-            Step::Cancel => return Ok(None),
+            Transition::Cancel => return Ok(None),
         };
         Ok(Some(Pending { stage, ..pending }))
     }
 
-    /// A move of the side whose view this is.
-    pub(crate) fn act(&mut self, step: &Move) -> Result<Change, Misstep> {
-        let after = self.after(step)?;
-        let before = self.set(step.key, after);
+    /// An update by the side whose view this is.
+    pub(crate) fn apply_local(&mut self, update: &ViewUpdate) -> Result<UndoRecord, InvalidTransition> {
+        let after = self.after(update)?;
+        let before = self.set(update.key, after);
         let amount = before.or(after).map_or(0, |pending| pending.amount);
-        Ok(Change { key: step.key, before, amount })
+        Ok(UndoRecord { key: update.key, before, amount })
     }
 
-    /// A move of the other side. None: it has crossed with one of this side's, which has decided.
-    pub(crate) fn hear(&mut self, step: &Move) -> Option<Change> {
-        self.act(step).ok()
+    /// An update by the other side. None: it has crossed with one of this side's, which counts.
+    pub(crate) fn apply_remote(&mut self, update: &ViewUpdate) -> Option<UndoRecord> {
+        self.apply_local(update).ok()
     }
 
-    /// Takes back the newest change.
-    pub(crate) fn undo(&mut self, change: Change) {
-        self.set(change.key, change.before);
+    /// Undoes the newest update.
+    pub(crate) fn undo(&mut self, record: UndoRecord) {
+        self.set(record.key, record.before);
     }
 
     /// What a checkpoint's hash is made of: the epoch's agreement, then all requests, those of the smaller key first. So the

@@ -1,9 +1,8 @@
 //! What applications see of the node.
 
-use crate::core::Job;
-use crate::jobs::{Jobs, Party};
-use crate::network::{DirectLinks, RelayStates};
-use crate::turns::Turns;
+use crate::core_queue::{CoreQueue, Source};
+use crate::fair_mutex::FairMutex;
+use crate::messages::{CoreEvent, DirectLinks, RelayStates};
 use futures::future::BoxFuture;
 use offst_app_server::{Backend, BackendGone, HistoryKind, HistoryPage, HistoryQuery};
 use offst_crypto::PublicKey;
@@ -22,14 +21,14 @@ use tokio::sync::{broadcast, oneshot};
 /// The node behind the application server.
 pub(crate) struct NodeBackend {
     pub(crate) node: PublicKey,
-    pub(crate) jobs: Jobs,
-    /// Applications take turns at it.
-    pub(crate) history: Arc<Turns<History>>,
+    pub(crate) core: CoreQueue,
+    /// Applications read it in turn.
+    pub(crate) history: Arc<FairMutex<History>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) relays: RelayStates,
     pub(crate) direct: DirectLinks,
     pub(crate) index: Arc<IndexClient>,
-    /// Where friends call without a relay.
+    /// Where friends dial this node without a relay.
     pub(crate) friend_address: Option<Address>,
 }
 
@@ -47,8 +46,8 @@ impl NodeBackend {
     ) -> BoxFuture<'static, Result<T, BackendGone>> {
         let history = self.history.clone();
         Box::pin(async move {
-            // Threads are few: whoever waits does not occupy one.
-            let history = history.next(app).await;
+            // Threads are few: a request that waits must not occupy one.
+            let history = history.lock(app).await;
             let result = tokio::task::spawn_blocking(move || read(&history));
             match result.await {
                 Ok(Ok(value)) => Ok(value),
@@ -64,7 +63,7 @@ impl NodeBackend {
 
 impl Backend for NodeBackend {
     fn command(&self, app: PublicKey, command: Command) -> BoxFuture<'static, Result<Reply, BackendGone>> {
-        let (jobs, direct, friend_address) = (self.jobs.clone(), self.direct.clone(), self.friend_address.clone());
+        let (core, direct, friend_address) = (self.core.clone(), self.direct.clone(), self.friend_address.clone());
         let kind = match command {
             Command::Relays => Servers::Relays(self.relays.clone()),
             Command::IndexServers => Servers::Index(self.index.clone()),
@@ -72,8 +71,8 @@ impl Backend for NodeBackend {
         };
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            let job = Job::Command(command, reply);
-            jobs.bring(Party::App(app), job, 0).await.map_err(|_| BackendGone)?;
+            let event = CoreEvent::Command(command, reply);
+            core.send(Source::App(app), event, 0).await.map_err(|_| BackendGone)?;
             let mut reply = answer.await.map_err(|_| BackendGone)?;
             match &mut reply {
                 Reply::Servers(servers) => kind.fill_in(servers),
@@ -115,7 +114,7 @@ impl Backend for NodeBackend {
             self.read(app, move |history| Ok(history.payment(payment_id)?.map(|payment| payment.report(unix_ms()))));
         Box::pin(async move {
             match live.await? {
-                // While it is under way, the machine knows more than the database.
+                // While it is in progress, the machine knows more than the database.
                 Reply::Payment(payment) => Ok(Some(*payment)),
                 _ => stored.await,
             }
@@ -153,7 +152,7 @@ fn map<T, U>(page: Page<T>, each: impl FnMut(T) -> U) -> Page<U> {
     Page { items: page.items.into_iter().map(each).collect(), next: page.next }
 }
 
-/// Who knows how the connections stand.
+/// Where the states of the connections are known.
 enum Servers {
     None,
     Relays(RelayStates),

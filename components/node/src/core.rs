@@ -1,25 +1,24 @@
 //! The one thread that owns the machine and the database.
 //!
-//! It takes one job, then whatever else waits (bounded, friends and applications in turn), handles all, commits once, and hands
+//! It takes one event, then the others that wait (bounded, each source in turn), handles all, commits once, and then carries
 //! out what may be seen now. So load makes batches larger instead of queues longer. It waits for no peer: a connection whose
-//! queue is full is closed, and the next `Resume` makes everything again.
+//! queue is full is closed, and what is lost is sent again after the next `Resume`.
 
+use crate::core_queue::{CoreQueue, CoreReceiver, Source};
 use crate::counters::Counters;
 use crate::error::NodeError;
-use crate::jobs::{Jobs, Party, WaitingJobs};
-use crate::look_ups::LookUps;
-use crate::network::NetworkOrder;
+use crate::history_queries::HistoryQueries;
+use crate::messages::{CoreEvent, FrameSink, NetworkCommand};
 use offst_app_server::Grant;
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signature, Signer, SystemRandom};
 use offst_funder::{
     Command, CommandId, ConnectionId, Environment, Funder, Input, Moment, Output, Progress, Reply, Timing,
 };
-use offst_index_client::{IndexClient, Lookup, Question, Routes};
+use offst_index_client::{CachedRoutes, IndexClient, RouteCache};
 use offst_proto::PaymentId;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::index::Query;
 use offst_proto::report::Event;
-use offst_proto::route::Way;
 use offst_store::{History, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,39 +27,20 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-/// When so many commands wait for their replies, those whose caller has gone are forgotten.
+/// When so many commands wait for their replies, those whose caller is gone are forgotten.
 const REPLIES_SWEEP: usize = 1024;
 
-/// What the thread is asked to do.
-pub(crate) enum Job {
-    /// An input from a friend's connection or from the index servers.
-    Input(Input),
-    /// The index servers have answered a question.
-    Routes(Question, Result<Vec<Way>, String>),
-    /// A friend's connection is up; frames for it go here.
-    Connected(PublicKey, ConnectionId, FrameSink),
-    /// A command of an application.
-    Command(Command, oneshot::Sender<Reply>),
-}
-
-/// Where the frames of one connection go.
-pub(crate) struct FrameSink {
-    pub(crate) frames: mpsc::Sender<Vec<u8>>,
-    /// Closes the connection.
-    pub(crate) close: CancellationToken,
-}
-
-/// What the thread hands out to.
+/// What the thread needs of the rest of the node.
 pub(crate) struct Outside {
     pub(crate) index: Arc<IndexClient>,
-    pub(crate) network: mpsc::UnboundedSender<NetworkOrder>,
+    pub(crate) network: mpsc::UnboundedSender<NetworkCommand>,
     pub(crate) events: broadcast::Sender<Event>,
     /// What the applications may spend.
     pub(crate) grants: watch::Receiver<BTreeMap<PublicKey, Grant>>,
     pub(crate) counters: Arc<Counters>,
     /// For tasks that ask the index servers.
     pub(crate) runtime: tokio::runtime::Handle,
-    pub(crate) jobs: Jobs,
+    pub(crate) core: CoreQueue,
     pub(crate) batch_max: usize,
     /// How long an answer of the index servers is used again, ms.
     pub(crate) route_reuse_ms: u64,
@@ -88,14 +68,14 @@ pub(crate) struct Core {
     funder: Funder,
     store: Store,
     history: History,
-    look_ups: LookUps,
+    history_queries: HistoryQueries,
     environment: Environment,
     outside: Outside,
     started: Instant,
     sinks: BTreeMap<PublicKey, (ConnectionId, FrameSink)>,
     replies: BTreeMap<CommandId, oneshot::Sender<Reply>>,
     next_command: CommandId,
-    routes: Routes,
+    routes: RouteCache,
     /// Inputs that follow from outputs: the first of the next batch.
     later: Vec<Input>,
 }
@@ -120,12 +100,12 @@ impl Core {
             fee_bounds,
         };
         Ok(Core {
-            routes: Routes::new(outside.route_reuse_ms),
+            routes: RouteCache::new(outside.route_reuse_ms),
             later: Vec::new(),
             funder,
             store,
             history: History::open(database)?,
-            look_ups: LookUps::new(History::open(database)?),
+            history_queries: HistoryQueries::new(History::open(database)?),
             environment,
             outside,
             started: Instant::now(),
@@ -142,30 +122,30 @@ impl Core {
     }
 
     /// Works until `stop` is cancelled. Runs on a thread of its own.
-    pub(crate) fn run(mut self, mut jobs: WaitingJobs, stop: &CancellationToken) -> Result<(), NodeError> {
+    pub(crate) fn run(mut self, mut events: CoreReceiver, stop: &CancellationToken) -> Result<(), NodeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let mut batch = vec![Job::Input(budgets(&mut self.outside.grants)), Job::Input(Input::Start)];
+        let mut batch = vec![CoreEvent::Input(budgets(&mut self.outside.grants)), CoreEvent::Input(Input::Start)];
         loop {
             self = self.handle(&mut batch)?;
-            batch.extend(self.later.drain(..).map(Job::Input));
+            batch.extend(self.later.drain(..).map(CoreEvent::Input));
             let deadline = self.funder.next_deadline();
             if batch.is_empty() {
-                match runtime.block_on(self.wait(&mut jobs, deadline, stop)) {
+                match runtime.block_on(self.wait(&mut events, deadline, stop)) {
                     Wakeup::Stop => return Ok(self.store.close()?),
-                    Wakeup::Timer => batch.push(Job::Input(Input::Tick)),
-                    Wakeup::Job(job) => batch.push(job),
+                    Wakeup::Timer => batch.push(CoreEvent::Input(Input::Tick)),
+                    Wakeup::Event(event) => batch.push(event),
                 }
             }
             while batch.len() < self.outside.batch_max {
-                match jobs.take() {
-                    Some(job) => batch.push(job),
+                match events.try_next() {
+                    Some(event) => batch.push(event),
                     None => break,
                 }
             }
         }
     }
 
-    async fn wait(&self, jobs: &mut WaitingJobs, deadline_ms: Option<u64>, stop: &CancellationToken) -> Wakeup {
+    async fn wait(&self, events: &mut CoreReceiver, deadline_ms: Option<u64>, stop: &CancellationToken) -> Wakeup {
         let timer = async {
             match deadline_ms {
                 Some(deadline) => {
@@ -178,44 +158,45 @@ impl Core {
         tokio::select! {
             biased;
             () = stop.cancelled() => Wakeup::Stop,
-            job = jobs.next() => Wakeup::Job(job),
+            event = events.next() => Wakeup::Event(event),
             () = timer => Wakeup::Timer,
         }
     }
 
-    fn handle(mut self, jobs: &mut Vec<Job>) -> Result<Self, NodeError> {
+    fn handle(mut self, events: &mut Vec<CoreEvent>) -> Result<Self, NodeError> {
         let now = self.now();
-        Counters::add(&self.outside.counters.inputs, jobs.len() as u64);
-        let mut early = Vec::new();
+        Counters::add(&self.outside.counters.inputs, events.len() as u64);
+        let mut replies_from_history = Vec::new();
         let mut batch = self.funder.batch(&mut self.environment, now);
-        // Whoever orders was let in by what is known here now at the latest. When the node stops, nobody tells of changes any more.
+        // Before the commands of this batch: an application was let in by grants that are known here by now. When the node stops,
+        // no change is reported any more.
         if self.outside.grants.has_changed().unwrap_or(false) {
             batch.handle(budgets(&mut self.outside.grants));
         }
-        for job in jobs.drain(..) {
-            match job {
-                Job::Input(Input::Disconnected(friend, connection)) => {
+        for event in events.drain(..) {
+            match event {
+                CoreEvent::Input(Input::Disconnected(friend, connection)) => {
                     if self.sinks.get(&friend).is_some_and(|(current, _)| *current == connection) {
                         self.sinks.remove(&friend);
                     }
                     batch.handle(Input::Disconnected(friend, connection));
                 }
-                Job::Input(Input::Found(friend, connection, found)) => {
-                    self.look_ups.ended(friend);
+                CoreEvent::Input(Input::Found(friend, connection, found)) => {
+                    self.history_queries.finished(friend);
                     batch.handle(Input::Found(friend, connection, found));
                 }
-                Job::Input(input) => batch.handle(input),
-                Job::Routes(question, ways) => {
-                    for payment in self.routes.answered(question, &ways, now.uptime_ms) {
+                CoreEvent::Input(input) => batch.handle(input),
+                CoreEvent::Routes(query, ways) => {
+                    for payment in self.routes.answered(query, &ways, now.uptime_ms) {
                         batch.handle(Input::Ways(payment, ways.clone()));
                     }
                 }
-                Job::Connected(friend, connection, sink) => {
+                CoreEvent::Connected(friend, connection, sink) => {
                     self.sinks.insert(friend, (connection, sink));
                     batch.handle(Input::Connected(friend, connection));
                 }
-                Job::Command(command, reply) => match ended_payment(&self.history, &command, now) {
-                    Some(ended) => early.push((reply, ended)),
+                CoreEvent::Command(command, reply) => match ended_payment(&self.history, &command, now) {
+                    Some(ended) => replies_from_history.push((reply, ended)),
                     None => {
                         self.next_command += 1;
                         self.replies.insert(self.next_command, reply);
@@ -227,12 +208,12 @@ impl Core {
         let (funder, outputs) = batch.finish().commit(&mut self.store)?;
         self.funder = funder;
         Counters::add(&self.outside.counters.commits, 1);
-        for (caller, reply) in early {
-            // The caller may have gone; then nobody wants the reply.
+        for (caller, reply) in replies_from_history {
+            // Fails when the caller is gone.
             drop(caller.send(reply));
         }
         for output in outputs {
-            self.hand_out(output)?;
+            self.carry_out(output)?;
         }
         if self.replies.len() > REPLIES_SWEEP {
             self.replies.retain(|_, caller| !caller.is_closed());
@@ -240,7 +221,7 @@ impl Core {
         Ok(self)
     }
 
-    fn hand_out(&mut self, output: Output) -> Result<(), NodeError> {
+    fn carry_out(&mut self, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send(friend, connection, frame) => self.send(friend, connection, frame),
             Output::ReadEvidence(line, connection) => {
@@ -254,13 +235,13 @@ impl Core {
             }
             Output::FindWays(payment, query) => self.find_ways(payment, *query),
             Output::LookUp(friend, connection, inquiry) => {
-                let Outside { runtime, jobs, .. } = &self.outside;
-                self.look_ups.begin(friend, connection, inquiry, runtime, jobs.clone());
+                let Outside { runtime, core, .. } = &self.outside;
+                self.history_queries.start(friend, connection, inquiry, runtime, core.clone());
             }
             Output::Edges(edges) => self.outside.index.set_edges(edges),
             Output::IndexServers(servers) => self.outside.index.set_servers(servers),
-            Output::Contact(friend, contact) => self.order(NetworkOrder::Contact(friend, contact)),
-            Output::Relays(relays) => self.order(NetworkOrder::Relays(relays)),
+            Output::Contact(friend, contact) => self.command_network(NetworkCommand::Contact(friend, contact)),
+            Output::Relays(relays) => self.command_network(NetworkCommand::Relays(relays)),
             Output::Event(event) => {
                 // Nobody may be watching.
                 drop(self.outside.events.send(event));
@@ -271,22 +252,22 @@ impl Core {
 
     fn find_ways(&mut self, payment: PaymentId, query: Query) {
         let now = self.now().uptime_ms;
-        let question = match self.routes.look_up(payment, &query, now) {
-            Lookup::Known(ways) => return self.later.push(Input::Ways(payment, Ok(ways))),
-            Lookup::Wait => return,
-            Lookup::Ask(question) => question,
+        let key = match self.routes.look_up(payment, &query, now) {
+            CachedRoutes::Known(ways) => return self.later.push(Input::Ways(payment, Ok(ways))),
+            CachedRoutes::Wait => return,
+            CachedRoutes::Ask(key) => key,
         };
-        let (index, jobs) = (self.outside.index.clone(), self.outside.jobs.clone());
+        let (index, core) = (self.outside.index.clone(), self.outside.core.clone());
         self.outside.runtime.spawn(async move {
             let ways = index.query(query).await.map(|answer| answer.ways).map_err(|error| error.to_string());
-            // A node that is stopping has no use for ways.
-            let _ = jobs.bring(Party::Node, Job::Routes(question, ways), 0).await;
+            // A node that is stopping has no use for the answer.
+            let _ = core.send(Source::Node, CoreEvent::Routes(key, ways), 0).await;
         });
     }
 
-    fn order(&self, order: NetworkOrder) {
+    fn command_network(&self, command: NetworkCommand) {
         // The network ends before this thread only when the node stops.
-        drop(self.outside.network.send(order));
+        drop(self.outside.network.send(command));
     }
 
     fn send(&mut self, friend: PublicKey, connection: ConnectionId, frame: Vec<u8>) {
@@ -302,7 +283,7 @@ impl Core {
     }
 }
 
-/// What the owner lets the applications spend now.
+/// What the owner allows the applications to spend now.
 fn budgets(grants: &mut watch::Receiver<BTreeMap<PublicKey, Grant>>) -> Input {
     Input::Budgets(grants.borrow_and_update().iter().map(|(app, grant)| (*app, grant.budgets.clone())).collect())
 }
@@ -310,10 +291,10 @@ fn budgets(grants: &mut watch::Receiver<BTreeMap<PublicKey, Grant>>) -> Input {
 enum Wakeup {
     Stop,
     Timer,
-    Job(Job),
+    Event(CoreEvent),
 }
 
-/// The answer to an order for a payment that has ended before: it is in the history only, and must not be paid again.
+/// The answer to an order for a payment that has ended before: it is only in the history, and must not be paid again.
 fn ended_payment(history: &History, command: &Command, now: Moment) -> Option<Reply> {
     let (Command::Pay(order) | Command::PayFor(_, order)) = command else { return None };
     match history.payment(order.payment_id) {

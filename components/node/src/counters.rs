@@ -1,4 +1,4 @@
-//! Numbers for the operator.
+//! What a node counts for its operator.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,15 +36,15 @@ counters! {
     friends_online,
     /// Friends connected now without a relay.
     friends_direct,
-    /// Calls to friends at their own addresses that did not come to a connection.
+    /// Dials of friends at their own addresses that failed.
     direct_calls_failed,
-    /// Callers without a relay who are no friends, or friends that call too often at a time.
+    /// Connections without a relay that were rejected: of strangers, or of friends that dial too often at a time.
     callers_refused,
     /// Connections to friends that were closed because their queue was full.
     slow_friends,
     /// Times that a friend was read more slowly because it has sent or asked too much.
     friends_slowed,
-    /// Frames from friends that were not valid.
+    /// Invalid frames from friends.
     faulty_frames,
 }
 

@@ -1,8 +1,8 @@
-//! Calling friends at their own addresses. An address is the friend's word: it may be a machine that swallows every packet, a name
-//! that takes a minute to be looked up, or somebody else. So everything about a call is bounded, and nothing of it delays the
-//! calls to others.
+//! Dials friends at their own addresses. An address is only what the friend says: it may be a machine that swallows every packet,
+//! a name that takes a minute to look up, or another machine. So everything about a dial is bounded, and nothing of it delays the
+//! dials to others.
 
-use crate::friend_link::{FriendLink, FriendStream};
+use crate::greeting::{FriendLink, FriendStream};
 use offst_crypto::PublicKey;
 use offst_proto::ticket::Address;
 use offst_secure_channel::Authenticator;
@@ -14,22 +14,22 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-/// Calls at the same time. One more fails at once, and goes over a relay.
-const CALLS_MAX: usize = 128;
-/// Names that are looked up at the same time. The system cannot be told to stop, so that a lookup may outlive its call by far
-/// and keep a thread that others wait for.
-const LOOK_UPS_MAX: usize = 16;
-/// The hellos have no bound of their own: the deadline of the call holds for everything, and says so.
+/// Dials at the same time. One more fails at once, and the friend is dialled over a relay.
+const DIALS_MAX: usize = 128;
+/// Names that are looked up at the same time. The system cannot be told to stop, so that a lookup may outlive its dial by far
+/// and occupy a thread that others wait for.
+const LOOKUPS_MAX: usize = 16;
+/// The hellos have no bound of their own: the deadline of the dial holds for everything.
 const UNTIL_THE_DEADLINE: Duration = Duration::MAX;
-/// Addresses of one name that are looked at.
+/// Addresses of one name that are considered.
 const ADDRESSES_MAX: usize = 64;
 
-/// Where friends are called.
+/// Which of the addresses that friends tell are dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Wherever they say.
+    /// All of them.
     Anywhere,
-    /// At public addresses: who is no neighbour has no business with what listens in this node's own network.
+    /// Public ones: friends elsewhere must not make this node connect to what listens in its own network.
     Public,
 }
 
@@ -72,77 +72,84 @@ pub(crate) fn is_private_host(address: &Address) -> bool {
 }
 
 impl Reach {
-    /// Those of the addresses of `address` that may be called.
+    /// Those of the addresses of `address` that may be dialled.
     fn of(self, address: &Address, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, String> {
         let is_empty = found.is_empty();
         if self == Reach::Public {
-            found.retain(|place| !is_private(place.ip()));
+            found.retain(|address| !is_private(address.ip()));
         }
         if found.is_empty() && !is_empty {
-            return Err(format!("{address} is in a private network, and such addresses are not called (dial_private)"));
+            return Err(format!(
+                "{address} is in a private network, and such addresses are not dialled (dial_private)"
+            ));
         }
         Ok(found)
     }
 }
 
-/// Calls friends.
+/// Dials friends.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub(crate) struct DirectDialler {
     authenticator: Authenticator,
     timeout: Duration,
-    calls: Arc<Semaphore>,
-    look_ups: LookUps,
+    dials: Arc<Semaphore>,
+    lookups: NameLookups,
 }
 
-impl Caller {
+impl DirectDialler {
     /// `timeout`: for everything from the name to the friend's hello.
     pub(crate) fn new(authenticator: Authenticator, timeout: Duration) -> Self {
-        Caller { authenticator, timeout, calls: Arc::new(Semaphore::new(CALLS_MAX)), look_ups: LookUps::default() }
+        DirectDialler {
+            authenticator,
+            timeout,
+            dials: Arc::new(Semaphore::new(DIALS_MAX)),
+            lookups: NameLookups::default(),
+        }
     }
 
-    /// Calls a friend and exchanges hellos.
-    pub(crate) async fn call(
+    /// Dials a friend and exchanges hellos.
+    pub(crate) async fn dial(
         &self,
         friend: PublicKey,
         address: &Address,
         reach: Reach,
         hello: &[u8],
     ) -> Result<FriendLink<FriendStream>, String> {
-        let _call = self.calls.try_acquire().map_err(|_| "too many friends are being called")?;
+        let _slot = self.dials.try_acquire().map_err(|_| "too many friends are being dialled")?;
         let deadline = Instant::now() + self.timeout;
-        let called = async {
-            let found = reach.of(address, self.look_ups.find(friend, address).await?)?;
+        let dialled = async {
+            let found = reach.of(address, self.lookups.find(friend, address).await?)?;
             let left = deadline.saturating_duration_since(Instant::now());
             let stream = self.authenticator.connect_to(address, found, friend, left).await;
             let stream: FriendStream = Box::new(stream.map_err(|error| error.to_string())?);
             FriendLink::greet(stream, hello, UNTIL_THE_DEADLINE).await
         };
-        timeout_at(deadline, called).await.map_err(|_| format!("nobody has answered at {address} in time"))?
+        timeout_at(deadline, dialled).await.map_err(|_| format!("nobody has answered at {address} in time"))?
     }
 }
 
 /// The names that are being looked up, one for each friend at most.
 #[derive(Clone, Default)]
-struct LookUps(Arc<Mutex<BTreeSet<PublicKey>>>);
+struct NameLookups(Arc<Mutex<BTreeSet<PublicKey>>>);
 
-/// Ends with the lookup, not with the call.
-struct LookUp {
-    all: LookUps,
+/// Lives as long as the lookup, not only as long as the dial.
+struct NameLookup {
+    all: NameLookups,
     friend: PublicKey,
 }
 
-impl Drop for LookUp {
+impl Drop for NameLookup {
     fn drop(&mut self) {
         // A set of keys is sound even if a thread panicked while it held the lock.
         self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.friend);
     }
 }
 
-impl LookUps {
-    fn begin(&self, friend: PublicKey) -> Option<LookUp> {
+impl NameLookups {
+    fn start(&self, friend: PublicKey) -> Option<NameLookup> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = names.len() < LOOK_UPS_MAX && names.insert(friend);
-        is_free.then(|| LookUp { all: self.clone(), friend })
+        let is_free = names.len() < LOOKUPS_MAX && names.insert(friend);
+        is_free.then(|| NameLookup { all: self.clone(), friend })
     }
 
     async fn find(&self, friend: PublicKey, address: &Address) -> Result<Vec<SocketAddr>, String> {
@@ -157,12 +164,12 @@ impl LookUps {
     async fn run(
         &self,
         friend: PublicKey,
-        look_up: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+        lookup: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
     ) -> Result<Vec<SocketAddr>, String> {
-        let begun = self.begin(friend).ok_or("too many names are being looked up")?;
+        let slot = self.start(friend).ok_or("too many names are being looked up")?;
         let found = tokio::task::spawn_blocking(move || {
-            let _begun = begun;
-            look_up()
+            let _slot = slot;
+            lookup()
         });
         match found.await {
             Ok(found) => found.map_err(|error| format!("the name cannot be looked up: {error}")),

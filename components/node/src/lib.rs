@@ -2,35 +2,40 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `node` | putting everything together, and taking it apart |
+//! | `node` | puts everything together, and takes it apart |
+//! | `messages` | what the threads and tasks tell each other |
 //! | `core` | the one thread that owns the machine and the database |
-//! | `jobs` | what waits for that thread: friends and applications take turns |
-//! | `look_ups` | what friends have the database searched for |
+//! | `core_queue` | the queue of that thread, which serves friends and applications in turn |
+//! | `history_queries` | searches of the history for friends |
 //! | `network` | the task that decides about connections, around the channeler |
-//! | `relay_task` | one connection to a relay |
-//! | `direct` | calling friends at their own addresses |
-//! | `friend_link` | one connection to a friend |
-//! | `allowance` | how much one friend may send and ask |
-//! | `calls` | how often one friend may connect |
+//! | `relays`, `relay_task` | the connections to relays, and the task of one |
+//! | `direct` | dials friends at their own addresses |
+//! | `incoming`, `accept_delay`, `rate_limit` | what each friend may have of this node: handshakes, dials, messages a second |
+//! | `greeting`, `friend_link`, `friend_links` | how a connection to a friend begins, what it carries, and which there are |
 //! | `backend` | what applications see |
-//! | `turns` | the order in which they, and friends, have the history read |
+//! | `fair_mutex` | the order in which applications, and friends, have the history read |
 //! | `settings`, `counters`, `error` | durations and bounds, numbers for the operator, what can go wrong |
 
-mod allowance;
+mod accept_delay;
 mod backend;
-mod calls;
 mod core;
+mod core_queue;
 mod counters;
 mod direct;
 mod error;
+mod fair_mutex;
 mod friend_link;
-mod jobs;
-mod look_ups;
+mod friend_links;
+mod greeting;
+mod history_queries;
+mod incoming;
+mod messages;
 mod network;
 mod node;
+mod rate_limit;
 mod relay_task;
+mod relays;
 mod settings;
-mod turns;
 
 pub use counters::Counters;
 pub use error::NodeError;

@@ -2,12 +2,13 @@
 
 use crate::backend::NodeBackend;
 use crate::core::{Core, Outside};
+use crate::core_queue::core_queue;
 use crate::counters::Counters;
 use crate::error::NodeError;
-use crate::jobs;
-use crate::network::{Network, RelayStates};
+use crate::fair_mutex::FairMutex;
+use crate::messages::RelayStates;
+use crate::network::Network;
 use crate::settings::NodeSettings;
-use crate::turns::Turns;
 use offst_app_server::Grant;
 use offst_crypto::{Identity, PublicKey};
 use offst_index_client::IndexClient;
@@ -35,7 +36,7 @@ pub struct Node {
     pub apps: TcpListener,
     /// Where friends connect without a relay, if they may.
     pub friends: Option<TcpListener>,
-    /// Where they are told to, if `friends` is there.
+    /// The address at which friends are told to dial this node, if `friends` is there.
     pub friend_address: Option<Address>,
     /// What each application may do and spend.
     pub grants: watch::Receiver<BTreeMap<PublicKey, Grant>>,
@@ -57,40 +58,47 @@ impl Node {
         let _stop_everything = stop.clone().drop_guard();
         let authenticator = Authenticator::new(&identity);
         let index = Arc::new(IndexClient::start(identity.clone(), settings.index));
-        let (jobs, waiting_jobs) = jobs::queue();
-        let (orders, waiting_orders) = mpsc::unbounded_channel();
+        let (core_queue, core_receiver) = core_queue();
+        let (network_commands, commands) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let relays = RelayStates::default();
         let outside = Outside {
             index: index.clone(),
-            network: orders,
+            network: network_commands,
             events: events.clone(),
             grants: grants.clone(),
             counters: counters.clone(),
             runtime: tokio::runtime::Handle::current(),
-            jobs: jobs.clone(),
+            core: core_queue.clone(),
             batch_max: settings.batch_max,
             route_reuse_ms: settings.route_reuse_ms,
         };
         let core = Core::load(&database, identity.clone(), settings.timing, settings.fee_bounds.clone(), outside)?;
-        let history = Arc::new(Turns::new(History::open(&database)?));
+        let history = Arc::new(FairMutex::new(History::open(&database)?));
         let (ended, core_ended) = oneshot::channel();
         let core_stop = stop.clone();
         let thread = std::thread::Builder::new().name("core".into()).spawn(move || {
             // Whether it returns or panics, the node must not go on without it.
             let _stop_everything = core_stop.clone().drop_guard();
-            let result = core.run(waiting_jobs, &core_stop);
-            // Nobody listens when the node is being dropped.
+            let result = core.run(core_receiver, &core_stop);
+            // Nobody receives it when the node is being dropped.
             drop(ended.send(result));
         })?;
-        let (mut network, heard) =
-            Network::new(authenticator.clone(), settings.clone(), counters, jobs.clone(), relays.clone(), stop.clone());
+        let (mut network, reports) = Network::new(
+            authenticator.clone(),
+            settings.clone(),
+            counters,
+            core_queue.clone(),
+            relays.clone(),
+            stop.clone(),
+        );
         if let Some(listener) = friends {
             network.listen(listener, friend_address.clone())?;
         }
         let direct = network.direct_links();
-        let network = spawn_part(&stop, network.run(waiting_orders, heard));
-        let backend = Arc::new(NodeBackend { node, jobs, history, events, relays, direct, index, friend_address });
+        let network = spawn_part(&stop, network.run(commands, reports));
+        let backend =
+            Arc::new(NodeBackend { node, core: core_queue, history, events, relays, direct, index, friend_address });
         let serving = offst_app_server::serve(apps, authenticator, backend, grants, settings.apps, stop.clone());
         let apps = spawn_part(&stop, serving);
         ready();
@@ -107,7 +115,7 @@ impl Node {
 }
 
 /// Runs a part of a node that ends only when `stop` is cancelled. Should it panic or fail, all is stopped: no part goes on
-/// without the others. Which part heard of the stop first says nothing, so how each has ended is asked afterwards.
+/// without the others. Which part has seen the stop first says nothing, so each is asked afterwards how it has ended.
 fn spawn_part<T: Send + 'static>(
     stop: &CancellationToken,
     part: impl Future<Output = T> + Send + 'static,

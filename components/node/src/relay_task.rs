@@ -1,6 +1,6 @@
-//! One connection to a relay: connects once, reports what it hears, ends with its reason.
+//! One connection to a relay: connects once, reports what the relay sends, and ends with a reason.
 
-use crate::network::{NetworkEvent, RelayConnection};
+use crate::messages::{NetworkEvent, RelayConnection};
 use offst_proto::ticket::ServerTicket;
 use offst_relay::{ClientConfig, RelayClient, RelayEvent};
 use offst_secure_channel::Authenticator;
@@ -19,16 +19,16 @@ pub(crate) async fn run(
 ) {
     let report = |event| {
         let events = events.clone();
-        // The network task outlives its relays; when the node stops nobody listens any more.
+        // The network task outlives its relays; when the node stops nobody receives reports any more.
         async move { drop(events.send(event).await) }
     };
     let session = async {
-        let (client, mut heard) = match RelayClient::connect(&authenticator, &ticket, config).await {
+        let (client, mut received) = match RelayClient::connect(&authenticator, &ticket, config).await {
             Ok(connected) => connected,
             Err(error) => return (false, error.to_string()),
         };
         let mut displaced = false;
-        while let Some(event) = heard.recv().await {
+        while let Some(event) = received.recv().await {
             match event {
                 RelayEvent::Registered => report(NetworkEvent::RelayConnected(connection, client.clone())).await,
                 RelayEvent::Present(friend) => report(NetworkEvent::Presence(connection, friend, true)).await,

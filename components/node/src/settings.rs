@@ -11,7 +11,7 @@ pub struct NodeSettings {
     pub timing: offst_funder::Timing,
     /// The most that is paid to mediators when an order names no bound.
     pub fee_bounds: FeeBounds,
-    /// Silence between friends, over a relay.
+    /// How long a connection between friends over a relay may be silent.
     pub friend_keepalive: KeepaliveConfig,
     /// What each friend may send, over any connection.
     pub friend_limits: FriendLimits,
@@ -34,26 +34,26 @@ pub struct NodeSettings {
 /// Connections between friends without a relay.
 #[derive(Debug, Clone)]
 pub struct DirectSettings {
-    /// Name lookup, TCP, TLS and hellos together, ms. After that the friend is called over a relay.
+    /// Name lookup, TCP, TLS and hellos together, ms. After that the friend is dialled over a relay.
     pub connect_timeout_ms: u64,
-    /// The longest pause before a friend that can be met at a relay is called again at its own address, ms.
+    /// The longest pause before a friend that can be reached over a relay is dialled again at its own address, ms.
     pub retry_max_ms: u64,
-    /// Silence.
+    /// How long such a connection may be silent.
     pub keepalive: KeepaliveConfig,
-    /// Callers that have not shown their key yet.
+    /// Connections of friends that have not proved their key yet.
     pub handshakes: HandshakeLimits,
-    /// Whether friends are called at private and loopback addresses. None: only when `friend_address` is one or, if the node has
+    /// Whether friends are dialled at private and loopback addresses. None: only when `friend_address` is one or, if the node has
     /// none, when none of its relays has a public address.
     pub dial_private: Option<bool>,
 }
 
-/// What one friend may send. Whoever sends more is read more slowly.
+/// What one friend may send. A friend that sends more is read more slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FriendLimits {
     /// Bytes a second, and as many at once. A frame counts as some bytes more than it has, a statement as some more again, because
     /// its signature is checked.
     pub bytes_per_second: u64,
-    /// Questions a second, and as many at once: what costs more to answer than to ask.
+    /// Requests a second, and as many at once: messages that cost more to answer than to send.
     pub questions_per_second: u64,
 }
 
@@ -83,7 +83,7 @@ impl Default for NodeSettings {
             timing: offst_funder::Timing::default(),
             fee_bounds: FeeBounds::default(),
             // NATs see the connection to the relay only, and the relay notices first when a node is gone: between friends it is
-            // enough to find out now and then that somebody is there who does not answer.
+            // enough to find out now and then that a friend is connected and does not answer.
             friend_keepalive: KeepaliveConfig { keepalive_ms: 60_000, idle_timeout_ms: 180_000 },
             friend_limits: FriendLimits::default(),
             direct: DirectSettings::default(),

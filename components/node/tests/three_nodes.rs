@@ -6,7 +6,7 @@ use offst_crypto::{Ed25519Verifier, Identity, PublicKey};
 use offst_node::{Counters, Node, NodeSettings, Permissions};
 use offst_proto::invoice::Invoice;
 use offst_proto::receipt::Receipt;
-use offst_proto::report::{LineStatus, PaymentReport, PaymentStatus};
+use offst_proto::report::{AccountStatus, PaymentReport, PaymentStatus};
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, PaymentId, Verified};
 use offst_store::Store;
@@ -75,7 +75,7 @@ impl Running {
             let friends = self.app.friends().await.unwrap();
             let is_up = friends.iter().all(|friend| {
                 friend.online
-                    && friend.lines.iter().all(|line| line.status == LineStatus::Consistent && line.remote_open)
+                    && friend.accounts.iter().all(|line| line.status == AccountStatus::Consistent && line.remote_open)
             });
             if is_up {
                 return;
@@ -86,7 +86,7 @@ impl Running {
 
     async fn balances(&self) -> Vec<i128> {
         let friends = self.app.friends().await.unwrap();
-        friends.iter().map(|friend| friend.lines[0].balance).collect()
+        friends.iter().map(|friend| friend.accounts[0].balance).collect()
     }
 
     /// Pays, and tries again while the index server is still learning of the friends.

@@ -2,6 +2,7 @@
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::{AMOUNT_MAX, CURRENCY_BYTES_MAX};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// The name of a currency: 1 to 16 of `a-z`, `0-9` and `-`. Cheap to clone.
@@ -62,11 +63,13 @@ impl Canonical for Currency {
 }
 
 /// What a mediator takes for forwarding `x` credits: `add + floor(x * mul / 2^32)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Rate {
     /// Share of the amount, in units of 2^-32.
+    #[serde(serialize_with = "crate::json::text")]
     pub mul: u32,
     /// Flat part, credits.
+    #[serde(serialize_with = "crate::json::text")]
     pub add: u128,
 }
 

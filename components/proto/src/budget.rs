@@ -4,14 +4,20 @@
 //! As text: `500`, `500/day`, `20:hours/month`.
 
 use crate::Currency;
+use crate::app::codec::codec;
+use crate::app::field::{As, Field, Total};
+use crate::app::message::{Message, MessageError};
 use crate::calendar::{DAY_MS, date, time_text};
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::{AMOUNT_MAX, CURRENCIES_MAX};
+use crate::wire::app_capnp as wire;
+use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 
-/// After which time a budget is there anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// How often a budget starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Period {
     /// At midnight.
     Day,
@@ -78,13 +84,23 @@ impl FromStr for Period {
 }
 
 /// What may be spent of one currency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// ```
+/// use offst_proto::budget::{Budget, Period};
+///
+/// let budget: Budget = "20:hours/month".parse()?;
+/// assert_eq!((budget.amount, budget.period), (20, Some(Period::Month)));
+/// assert_eq!(budget.to_string(), "20:hours/month");
+/// # Ok::<(), offst_proto::budget::BudgetError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Budget {
     /// The currency.
     pub currency: Currency,
     /// Credits, fees included, at most [`AMOUNT_MAX`].
+    #[serde(serialize_with = "crate::json::text")]
     pub amount: u128,
-    /// How often it is there anew; none: it is for ever.
+    /// How often it starts again; none: never.
     pub period: Option<Period>,
 }
 
@@ -182,15 +198,16 @@ impl Budgets {
 }
 
 /// How a budget stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "BudgetDocument")]
 pub struct BudgetReport {
     /// The budget.
     pub budget: Budget,
     /// What was paid in this period, fees included, credits.
     pub spent: u128,
-    /// What payments that have not ended may still cost, credits.
+    /// What payments in flight may still cost, credits.
     pub under_way: u128,
-    /// When the budget is there anew, unix ms; none: never.
+    /// When the budget starts again, unix ms; none: never.
     pub until_ms: Option<u64>,
 }
 
@@ -216,6 +233,84 @@ impl fmt::Display for BudgetReport {
             write!(f, ", and {} are held for payments under way", self.under_way)?;
         }
         Ok(())
+    }
+}
+
+impl Message for BudgetReport {
+    type Wire = wire::budget::Owned;
+
+    fn write(&self, mut builder: wire::budget::Builder<'_>) {
+        let Budget { currency, amount, period } = &self.budget;
+        builder.set_currency(currency.to_wire());
+        builder.set_amount(amount.to_wire());
+        builder.set_period(period.map_or("", |period| period.as_str()));
+        builder.set_spent(Total::write(&self.spent));
+        builder.set_under_way(Total::write(&self.under_way));
+        builder.set_until_ms(self.until_ms.to_wire());
+    }
+
+    fn read(reader: wire::budget::Reader<'_>) -> Result<Self, MessageError> {
+        let period = match String::from_wire(reader.get_period())?.as_str() {
+            "" => None,
+            period => Some(period.parse().map_err(|_| DecodeError::invalid("a period"))?),
+        };
+        Ok(BudgetReport {
+            budget: Budget {
+                currency: Field::from_wire(reader.get_currency())?,
+                amount: Field::from_wire(reader.get_amount())?,
+                period,
+            },
+            spent: Total::read(reader.get_spent())?,
+            under_way: Total::read(reader.get_under_way())?,
+            until_ms: Field::from_wire(reader.get_until_ms())?,
+        })
+    }
+}
+
+/// The JSON of a [`BudgetReport`].
+#[derive(Serialize)]
+struct BudgetDocument {
+    #[serde(flatten)]
+    budget: Budget,
+    #[serde(serialize_with = "crate::json::text")]
+    spent: u128,
+    #[serde(serialize_with = "crate::json::text")]
+    under_way: u128,
+    #[serde(serialize_with = "crate::json::text")]
+    left: u128,
+    until_ms: Option<u64>,
+}
+
+impl From<BudgetReport> for BudgetDocument {
+    fn from(report: BudgetReport) -> Self {
+        let left = report.left();
+        let BudgetReport { budget, spent, under_way, until_ms } = report;
+        BudgetDocument { budget, spent, under_way, left, until_ms }
+    }
+}
+
+/// What one application may spend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BudgetsReport {
+    /// False: all that the friends let the node spend. True: what the budgets say, and nothing of other currencies.
+    pub limited: bool,
+    /// One for each currency; none without a limit.
+    pub budgets: Vec<BudgetReport>,
+}
+
+codec! {
+    BudgetsReport as reports::budgets_results {
+        fields {
+            limited: get_limited, set_limited;
+        }
+        lists { budgets: get_budgets, init_budgets, CURRENCIES_MAX, "the number of budgets"; }
+    }
+}
+
+impl From<Option<Vec<BudgetReport>>> for BudgetsReport {
+    /// None: without a limit.
+    fn from(budgets: Option<Vec<BudgetReport>>) -> Self {
+        BudgetsReport { limited: budgets.is_some(), budgets: budgets.unwrap_or_default() }
     }
 }
 
@@ -272,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences() {
+    fn words() {
         let report = |text: &str, spent, under_way, until_ms| {
             BudgetReport { budget: budget(text), spent, under_way, until_ms }.to_string()
         };

@@ -298,6 +298,17 @@ impl<'a> Decoder<'a> {
         self.take(count)
     }
 
+    /// All bytes that are left, at most `max` of them.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn rest(&mut self, max: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
+        if self.rest.len() > max {
+            return Err(DecodeError::TooLarge { what });
+        }
+        self.take(self.rest.len())
+    }
+
     /// A text behind its length, at most `max` bytes of UTF-8.
     ///
     /// # Errors

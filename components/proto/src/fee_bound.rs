@@ -12,6 +12,14 @@ use std::str::FromStr;
 const PERCENT_MAX: u32 = 10_000;
 
 /// The larger of a share of the amount and a number of credits.
+///
+/// ```
+/// use offst_proto::fee_bound::FeeBound;
+///
+/// let bound: FeeBound = "10% or 20".parse()?;
+/// assert_eq!((bound.of(100), bound.of(1000)), (20, 100));
+/// # Ok::<(), offst_proto::fee_bound::FeeBoundError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeeBound {
     /// Hundredths of the amount, at most 10,000.

@@ -95,9 +95,10 @@ impl std::fmt::Debug for Address {
 }
 
 /// A server's key and the address it is reached at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ServerTicket {
-    /// The server's identity; whoever answers at the address with another key is refused.
+    /// The server's identity: a server that answers at the address with another key is refused.
+    #[serde(serialize_with = "crate::json::text")]
     pub public_key: PublicKey,
     /// Where it listens.
     pub address: Address,
@@ -121,13 +122,14 @@ pub enum Ticket {
 }
 
 /// How friends reach a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FriendTicket {
     /// The node.
+    #[serde(serialize_with = "crate::json::text")]
     pub public_key: PublicKey,
     /// The relays it listens at, at most [`RELAYS_MAX`].
     pub relays: Vec<ServerTicket>,
-    /// Where it can be called without a relay.
+    /// Where it is dialled without a relay.
     pub address: Option<Address>,
 }
 

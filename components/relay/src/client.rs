@@ -1,8 +1,8 @@
 //! A node's connection to a relay.
 
-use crate::allowance::Allowance;
-use crate::budget::{Budget, InFlightLimits, NodeBudget};
-use crate::connection::keep_alive;
+use crate::connection_rate::ConnectionRate;
+use crate::in_flight::{InFlight, InFlightLimits, NodeInFlight};
+use crate::keep_alive::keep_alive;
 use crate::metered::Throttle;
 use crate::mux::{Mux, MuxClosed, MuxConfig, Substream};
 use crate::opening::{read_opening, write_opening};
@@ -61,10 +61,10 @@ impl Default for ClientConfig {
     }
 }
 
-/// What a node hears from a relay.
+/// What a relay reports to a node.
 #[derive(Debug)]
 pub enum RelayEvent {
-    /// Friends can call this node at the relay from now on.
+    /// Friends can open streams to this node from now on.
     Registered,
     /// A watched node is at the relay.
     Present(PublicKey),
@@ -75,9 +75,9 @@ pub enum RelayEvent {
     Displaced,
     /// The relay refuses the last request, for example to watch more nodes.
     Refused(Refusal),
-    /// Somebody calls. The key is what the relay says; the stream is to be secured before it is believed.
+    /// A node has opened a stream to this node. Its key is only what the relay says, until the stream is secured.
     Incoming {
-        /// Who calls, as the relay says.
+        /// The key of that node, as the relay says.
         source: PublicKey,
         /// The substream.
         stream: RelayStream,
@@ -89,7 +89,7 @@ pub enum RelayEvent {
 /// Why a substream cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The relay says no.
+    /// The relay refuses.
     #[error("the relay refuses to connect: {0}")]
     Refused(Refusal),
     /// The connection to the relay is closed.
@@ -102,7 +102,7 @@ pub enum OpenError {
     #[error("the relay sent something that is no answer")]
     Malformed,
     /// This node has too many substreams open.
-    #[error("too many conversations are open at this relay")]
+    #[error("too many substreams are open at this relay")]
     TooMany,
 }
 
@@ -128,10 +128,10 @@ pub struct RelayClient {
 }
 
 impl RelayClient {
-    /// Connects to the relay of `ticket` and registers there. Whether and when to connect again is for the caller to say.
+    /// Connects to the relay of `ticket` and registers there. The caller decides whether and when to connect again.
     ///
     /// # Errors
-    /// Nobody, or somebody else, answers at the address.
+    /// The address does not answer, or with another key.
     pub async fn connect(
         authenticator: &Authenticator,
         ticket: &ServerTicket,
@@ -147,18 +147,18 @@ impl RelayClient {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let in_flight = InFlightLimits {
+        let unread_limits = InFlightLimits {
             per_substream: config.unread_bytes_max,
             per_node: config.unread_bytes_max,
             total: config.unread_bytes_max,
         };
-        let budget = Budget::new(in_flight, Arc::default());
+        let unread = InFlight::new(unread_limits, Arc::default());
         let mux_config = MuxConfig {
             mode: yamux::Mode::Client,
             streams_max: config.substreams_max + 1,
             // The relay resets streams when the friends behind it do.
-            throttle: Throttle::new(Allowance::alone(config.bytes_per_second, 0), None, Instant::now()),
-            node: NodeBudget::new(budget.clone()),
+            throttle: Throttle::new(ConnectionRate::alone(config.bytes_per_second, 0), None, Instant::now()),
+            node: NodeInFlight::new(unread.clone()),
         };
         let (mux, inbound) = Mux::start(stream, mux_config);
         let (events_sender, events) = mpsc::channel(config.events_max.max(2));
@@ -170,7 +170,7 @@ impl RelayClient {
         let session = Session {
             mux: mux.clone(),
             events: events_sender,
-            budget,
+            unread,
             config,
             slots: slots.clone(),
             stop: stop.clone(),
@@ -192,7 +192,7 @@ impl RelayClient {
     /// # Errors
     /// The connection is closed, or is closed now because the relay does not take what is sent.
     pub fn watch(&self, keys: &[PublicKey]) -> Result<(), RelayClosed> {
-        keys.chunks(WATCH_KEYS_MAX).try_for_each(|keys| self.say(NodeToRelay::Watch(keys.to_vec())))
+        keys.chunks(WATCH_KEYS_MAX).try_for_each(|keys| self.send_control(NodeToRelay::Watch(keys.to_vec())))
     }
 
     /// No longer asks for the presence of `keys`.
@@ -200,17 +200,17 @@ impl RelayClient {
     /// # Errors
     /// As [`RelayClient::watch`].
     pub fn unwatch(&self, keys: &[PublicKey]) -> Result<(), RelayClosed> {
-        keys.chunks(WATCH_KEYS_MAX).try_for_each(|keys| self.say(NodeToRelay::Unwatch(keys.to_vec())))
+        keys.chunks(WATCH_KEYS_MAX).try_for_each(|keys| self.send_control(NodeToRelay::Unwatch(keys.to_vec())))
     }
 
-    fn say(&self, message: NodeToRelay) -> Result<(), RelayClosed> {
+    fn send_control(&self, message: NodeToRelay) -> Result<(), RelayClosed> {
         self.control.try_send(message).map_err(|_| {
             self.mux.close();
             RelayClosed
         })
     }
 
-    /// Calls the node `target`. The stream is to be secured by `Authenticator::connect_over` before it is used.
+    /// Opens a stream to the node `target`. It is to be secured by `Authenticator::connect_over` before it is used.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -240,7 +240,8 @@ impl RelayClient {
 struct Session {
     mux: Mux,
     events: mpsc::Sender<RelayEvent>,
-    budget: Arc<Budget>,
+    /// The bytes that were received and not read yet.
+    unread: Arc<InFlight>,
     config: ClientConfig,
     slots: Arc<tokio::sync::Semaphore>,
     stop: CancellationToken,
@@ -253,25 +254,25 @@ impl Session {
         queue: mpsc::Receiver<NodeToRelay>,
         inbound: mpsc::Receiver<Substream>,
     ) {
-        // Kept from the start, so that the end is always told.
+        // Reserved from the start, so that the end is always reported.
         let Ok(last) = self.events.clone().reserve_owned().await else { return self.mux.close() };
-        let mut talk = std::pin::pin!(self.talk(queue));
+        let mut control_ended = std::pin::pin!(self.run_control(queue));
         let ended = tokio::select! {
             biased;
-            reason = &mut talk => Some(reason),
-            () = self.take_substreams(inbound) => None,
+            reason = &mut control_ended => Some(reason),
+            () = self.accept_substreams(inbound) => None,
             () = keep_alive(self.config.keepalive, &self.mux, || {
                 control.upgrade().is_some_and(|control| control.try_send(NodeToRelay::Keepalive).is_ok())
             }) => Some("nothing came from the relay for too long".into()),
             _ = self.mux.closed() => None,
-            () = self.budget.exceeded() => Some("the relay sends more than this node reads".into()),
+            () = self.unread.exceeded() => Some("the relay sends more than this node reads".into()),
             () = self.stop.cancelled() => Some("it is no longer used".into()),
         };
         let reason = match ended {
             Some(reason) => reason,
-            // The connection is closed, and what the relay said last counts more than that: it may have come since `talk` was
-            // looked at.
-            None => talk.await,
+            // The connection is closed, and what the relay sent last says more than that: it may have arrived since the control
+            // stream was polled.
+            None => control_ended.await,
         };
         self.mux.close();
         self.mux.closed().await;
@@ -279,7 +280,7 @@ impl Session {
     }
 
     /// Opens the control stream and serves it.
-    async fn talk(&self, queue: mpsc::Receiver<NodeToRelay>) -> String {
+    async fn run_control(&self, queue: mpsc::Receiver<NodeToRelay>) -> String {
         let control = match self.mux.open().await {
             Ok(control) => control,
             Err(MuxClosed) => return self.mux.closed().await,
@@ -291,7 +292,7 @@ impl Session {
             reason = &mut reading => reason,
             written = write_control(writer, queue) => match written {
                 Ok(()) => "it is no longer used".into(),
-                // Nothing more can be said, but what the relay has said before it closed is still to be read.
+                // Nothing more can be sent, but what the relay has sent before it closed is still to be read.
                 Err(error) => timeout(CLOSE_TIMEOUT, reading).await.unwrap_or_else(|_| error.to_string()),
             },
         }
@@ -326,7 +327,7 @@ impl Session {
                 Err(error) => return format!("the relay sent something that is no message: {error}"),
             };
             if self.events.try_send(event).is_err() {
-                return "this node does not read what the relay says".into();
+                return "this node does not read what the relay sends".into();
             }
         }
     }
@@ -338,7 +339,7 @@ impl Session {
     }
 
     /// Ends with the connection.
-    async fn take_substreams(&self, mut inbound: mpsc::Receiver<Substream>) {
+    async fn accept_substreams(&self, mut inbound: mpsc::Receiver<Substream>) {
         while let Some(mut substream) = inbound.recv().await {
             // Above the maximum it is reset.
             let Ok(slot) = self.slots.clone().try_acquire_owned() else { continue };
@@ -348,7 +349,7 @@ impl Session {
                 if let Ok(Ok(SubstreamMessage::Incoming(source))) =
                     timeout(open_timeout, read_opening(&mut substream)).await
                 {
-                    // A node that does not read its events loses the call; the friend calls again.
+                    // A node that does not read its events loses the stream; the friend dials again.
                     let stream = RelayStream::new(substream, slot);
                     let _ = events.try_send(RelayEvent::Incoming { source, stream });
                 }
@@ -358,7 +359,7 @@ impl Session {
     }
 }
 
-/// Ends well when nobody has anything to say any more.
+/// Ends without an error when all senders are gone.
 async fn write_control(
     writer: impl AsyncWrite + Unpin,
     mut queue: mpsc::Receiver<NodeToRelay>,

@@ -1,18 +1,18 @@
 //! One node's connection, as the relay serves it.
 
-use crate::budget::NodeBudget;
+use crate::in_flight::NodeInFlight;
+use crate::keep_alive::keep_alive;
 use crate::metered::STREAM_WORK_BYTES;
 use crate::mux::{Mux, MuxConfig, Substream};
 use crate::opening::{read_opening, write_opening};
+use crate::peer::{Control, Peer};
 use crate::pipe::pipe;
-use crate::registry::{ConnectionId, SubstreamId};
-use crate::server::{Peer, Relay};
+use crate::registry::{RelayConnectionId, SubstreamId};
+use crate::state::Relay;
 use futures::AsyncWriteExt;
 use offst_crypto::PublicKey;
 use offst_proto::relay::{NodeToRelay, RELAY_FRAME_BYTES_MAX, Refusal, RelayToNode, SubstreamMessage};
-use offst_secure_channel::{
-    Accepted, FrameReader, FrameWriter, Keepalive, KeepaliveConfig, KeepaliveStep, address_group,
-};
+use offst_secure_channel::{Accepted, FrameReader, FrameWriter, address_group};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,27 +20,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 use tokio_util::sync::CancellationToken;
 
-/// Connections that are told at a time why they are refused. Those above are closed without a word.
+/// Connections that are told at the same time why they are refused. Those above are closed without an answer.
 const REFUSING_MAX: usize = 64;
-/// How long a connection that makes room for another may take to hear why.
+/// How long an evicted connection may take to read why.
 const EVICTION_TIME: Duration = Duration::from_secs(1);
 /// Messages of the control stream that are written together.
 const CONTROL_BATCH: usize = 64;
 
-/// What the control stream of a connection has to do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Control {
-    /// Say this.
-    Send(RelayToNode),
-    /// End the connection after everything before was said.
-    Close,
-}
-
-/// Why a connection ended, and whose doing it was.
+/// Why a connection ended.
 enum End {
     /// The node or the network closed it.
     Gone(String),
@@ -48,7 +39,7 @@ enum End {
     Dead,
     /// A later connection with the same key took over.
     Displaced,
-    /// It made room for another.
+    /// It was closed to make room for another.
     Evicted,
     /// The node broke the protocol or a limit.
     Misbehaved(String),
@@ -73,7 +64,7 @@ pub(crate) async fn run(relay: Arc<Relay>, accepted: Accepted, stop: Cancellatio
     let Accepted { public_key, address, stream } = accepted;
     match relay.connect(address.ip()) {
         Ok((id, evicted)) => {
-            let _registration = Registration { relay: relay.clone(), id };
+            let _guard = ConnectionGuard { relay: relay.clone(), id };
             let node = Node { id, key: public_key, address: address.ip(), relay, evicted, stop };
             let end = node.serve(stream).await;
             let counters = &node.relay.counters;
@@ -92,25 +83,25 @@ pub(crate) async fn run(relay: Arc<Relay>, accepted: Accepted, stop: Cancellatio
     }
 }
 
-/// Takes the connection out of the registry, however its task ends.
-struct Registration {
+/// Removes the connection from the registry, however its task ends.
+struct ConnectionGuard {
     relay: Arc<Relay>,
-    id: ConnectionId,
+    id: RelayConnectionId,
 }
 
-impl Drop for Registration {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.relay.remove(self.id);
     }
 }
 
-/// Takes the substream out of the registry, however its task ends.
-struct Conversation {
+/// Removes the substream from the registry, however its task ends.
+struct SubstreamGuard {
     relay: Arc<Relay>,
     id: SubstreamId,
 }
 
-impl Drop for Conversation {
+impl Drop for SubstreamGuard {
     fn drop(&mut self) {
         self.relay.remove_substream(self.id);
     }
@@ -139,7 +130,7 @@ where
         mode: yamux::Mode::Server,
         streams_max,
         throttle: relay.throttle(address, streams_max),
-        node: NodeBudget::new(relay.budget.clone()),
+        node: NodeInFlight::new(relay.in_flight.clone()),
     };
     Mux::start(stream, config)
 }
@@ -172,13 +163,13 @@ where
             }
         }
     };
-    // A node that does not even listen is let go without an answer.
+    // A node that does not even read is disconnected without an answer.
     let _ = timeout(Duration::from_millis(relay.limits.handshake.handshake_timeout_ms), tell).await;
 }
 
 #[derive(Clone)]
 struct Node {
-    id: ConnectionId,
+    id: RelayConnectionId,
     key: PublicKey,
     address: IpAddr,
     relay: Arc<Relay>,
@@ -220,7 +211,7 @@ impl Node {
         let end = tokio::select! {
             end = self.read_control(reader) => end,
             end = self.write_control(writer, queue) => end,
-            end = self.take_substreams(inbound, &mux) => end,
+            end = self.accept_substreams(inbound, &mux) => end,
             () = keep_alive(self.relay.limits.keepalive, &mux, || {
                 messages.try_send(Control::Send(RelayToNode::Keepalive)).is_ok()
             }) => End::Dead,
@@ -229,12 +220,12 @@ impl Node {
                 self.evicted.cancelled().await;
                 sleep(EVICTION_TIME).await;
             } => End::Evicted,
-            () = cut.cancelled() => End::Misbehaved("it said too much at once".into()),
+            () = cut.cancelled() => End::Misbehaved("it sent too much at once".into()),
             () = self.stop.cancelled() => End::Stopped,
         };
         mux.close();
         match ended(&mux).await {
-            // Whatever was noticed first.
+            // This counts more than what was noticed first.
             misbehaved @ End::Misbehaved(_) => misbehaved,
             _ => end,
         }
@@ -289,7 +280,7 @@ impl Node {
     }
 
     /// Every substream has a task; yamux bounds their number.
-    async fn take_substreams(&self, mut inbound: mpsc::Receiver<Substream>, mux: &Mux) -> End {
+    async fn accept_substreams(&self, mut inbound: mpsc::Receiver<Substream>, mux: &Mux) -> End {
         while let Some(substream) = inbound.recv().await {
             let node = self.clone();
             let mux = mux.clone();
@@ -310,12 +301,12 @@ impl Node {
         ended(mux).await
     }
 
-    /// Connects a substream that this node opened with the node it asks for.
-    async fn connect(&self, mut caller: Substream) -> io::Result<()> {
+    /// Connects a substream that this node opened with the node that it asks for.
+    async fn connect(&self, mut near: Substream) -> io::Result<()> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        let refusal = match timeout(self.handshake_timeout(), read_opening(&mut caller)).await.map_err(late)? {
-            Ok(SubstreamMessage::Connect(target)) => match self.call(target).await {
-                Ok((conversation, peer, called)) => return self.join(caller, called, conversation, peer).await,
+        let refusal = match timeout(self.handshake_timeout(), read_opening(&mut near)).await.map_err(late)? {
+            Ok(SubstreamMessage::Connect(target)) => match self.open(target).await {
+                Ok((guard, peer, far)) => return self.join(near, far, guard, peer).await,
                 Err(refusal) => refusal,
             },
             Ok(_) => Refusal::Malformed,
@@ -323,75 +314,44 @@ impl Node {
             Err(error) => return Err(error),
         };
         self.relay.counters.substreams_refused.fetch_add(1, Ordering::Relaxed);
-        caller.charge(STREAM_WORK_BYTES);
+        near.charge(STREAM_WORK_BYTES);
         let refused = async {
-            write_opening(&mut caller, SubstreamMessage::Refused(refusal)).await?;
-            caller.close().await
+            write_opening(&mut near, SubstreamMessage::Refused(refusal)).await?;
+            near.close().await
         };
         timeout(self.handshake_timeout(), refused).await.map_err(late)?
     }
 
     /// Opens a substream to `target`.
-    async fn call(&self, target: PublicKey) -> Result<(Conversation, Peer, Substream), Refusal> {
+    async fn open(&self, target: PublicKey) -> Result<(SubstreamGuard, Peer, Substream), Refusal> {
         let decided = self.relay.decide(|registry| (registry.open(self.id, target, self.relay.now_ms()), vec![]));
         let (id, target_id) = decided?;
-        let conversation = Conversation { relay: self.relay.clone(), id };
+        let guard = SubstreamGuard { relay: self.relay.clone(), id };
         let peer = self.relay.peer(target_id).ok_or(Refusal::Absent)?;
-        let called = timeout(self.handshake_timeout(), peer.mux.open()).await.map_err(|_| Refusal::Busy)?;
-        Ok((conversation, peer, called.map_err(|_| Refusal::Absent)?))
+        let far = timeout(self.handshake_timeout(), peer.mux.open()).await.map_err(|_| Refusal::Busy)?;
+        Ok((guard, peer, far.map_err(|_| Refusal::Absent)?))
     }
 
-    /// Tells both sides and carries their bytes.
-    async fn join(
-        &self,
-        mut caller: Substream,
-        mut called: Substream,
-        conversation: Conversation,
-        peer: Peer,
-    ) -> io::Result<()> {
+    /// Tells both nodes and copies their bytes.
+    async fn join(&self, mut near: Substream, mut far: Substream, guard: SubstreamGuard, peer: Peer) -> io::Result<()> {
         self.relay.counters.substreams_opened.fetch_add(1, Ordering::Relaxed);
-        caller.set_outgoing(called.incoming().clone());
-        called.set_outgoing(caller.incoming().clone());
-        let cut = called.incoming().cut().clone();
-        let talk = async {
+        near.set_outgoing(far.incoming().clone());
+        far.set_outgoing(near.incoming().clone());
+        let cut = far.incoming().cut().clone();
+        let copying = async {
             let told = async {
-                write_opening(&mut called, SubstreamMessage::Incoming(self.key)).await?;
-                write_opening(&mut caller, SubstreamMessage::Accepted).await
+                write_opening(&mut far, SubstreamMessage::Incoming(self.key)).await?;
+                write_opening(&mut near, SubstreamMessage::Accepted).await
             };
             timeout(self.handshake_timeout(), told).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-            pipe(caller, called, &self.relay.counters.bytes_forwarded).await
+            pipe(near, far, &self.relay.counters.bytes_forwarded).await
         };
         let ended = tokio::select! {
-            ended = talk => ended,
+            ended = copying => ended,
             () = cut.cancelled() => Ok(()),
             _ = peer.mux.closed() => Ok(()),
         };
-        drop(conversation);
+        drop(guard);
         ended
-    }
-}
-
-/// Sends keepalives by `send` and ends when the peer is dead. Any byte of the connection is a sign of life.
-pub(crate) async fn keep_alive(config: KeepaliveConfig, mux: &Mux, send: impl Fn() -> bool) {
-    let start = Instant::now();
-    let now_ms = || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut keepalive = Keepalive::new(config, 0);
-    let (mut received, mut sent) = (mux.meter().received(), mux.meter().sent());
-    loop {
-        let (received_now, sent_now) = (mux.meter().received(), mux.meter().sent());
-        if received_now != received {
-            received = received_now;
-            keepalive.received(now_ms());
-        }
-        if sent_now != sent {
-            sent = sent_now;
-            keepalive.sent(now_ms());
-        }
-        match keepalive.step(now_ms()) {
-            KeepaliveStep::Dead => return,
-            // A queue that is full has something to say anyway.
-            KeepaliveStep::Send => _ = send(),
-            KeepaliveStep::Wait(wait_ms) => sleep(Duration::from_millis(wait_ms)).await,
-        }
     }
 }

@@ -19,7 +19,7 @@ pub struct Counters {
     pub displaced: AtomicU64,
     /// Connections closed because nothing came from the node for too long.
     pub dead: AtomicU64,
-    /// Connections closed because the node did not read what the relay has to say, or broke the protocol.
+    /// Connections closed because the node did not read what the relay sends, or broke the protocol.
     pub misbehaved: AtomicU64,
     /// Substreams that are open now.
     pub substreams: AtomicU64,
@@ -27,10 +27,10 @@ pub struct Counters {
     pub substreams_opened: AtomicU64,
     /// Substreams refused so far.
     pub substreams_refused: AtomicU64,
-    /// Substreams closed because too many bytes were on their way.
+    /// Substreams closed because too many bytes were in flight.
     pub substreams_cut: AtomicU64,
-    /// Bytes handed from node to node so far.
+    /// Bytes copied from node to node so far.
     pub bytes_forwarded: AtomicU64,
-    /// Bytes on their way now, with what it costs to hold them.
+    /// Bytes in flight now, with what it costs to hold them.
     pub in_flight_bytes: Arc<AtomicU64>,
 }

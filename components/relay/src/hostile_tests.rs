@@ -83,7 +83,7 @@ fn fast() -> Limits {
 }
 
 #[tokio::test]
-async fn whoever_opens_and_resets_without_end_is_disconnected() {
+async fn a_node_that_opens_and_resets_without_end_is_disconnected() {
     for kind in [DATA, WINDOW] {
         let relay = TestRelay::start(fast()).await;
         let bytes: Vec<u8> =
@@ -94,7 +94,7 @@ async fn whoever_opens_and_resets_without_end_is_disconnected() {
     }
 }
 
-/// What it resets at once it may: that many calls can end together.
+/// It may reset so many at once, because so many substreams can end together.
 #[tokio::test]
 async fn as_many_substreams_as_can_be_open_may_be_reset_at_once() {
     let relay = TestRelay::start(fast()).await;
@@ -112,10 +112,9 @@ async fn as_many_substreams_as_can_be_open_may_be_reset_at_once() {
     assert_eq!(relay.counters.misbehaved.load(Ordering::Relaxed), 0);
 }
 
-/// Each of these makes yamux say that the rules were broken. It would go on reading, and write a line into the log for each
-/// further one.
+/// Each of these makes yamux report a violation of its rules. It would go on reading, and log each further one.
 #[tokio::test]
-async fn a_connection_that_broke_the_rules_ends_when_it_is_told_so() {
+async fn a_connection_that_broke_the_rules_ends_when_yamux_reports_it() {
     let relay = TestRelay::start(fast()).await;
     let violations = [
         // Credit that overflows; a stream that exists; a number of the other side; a pong that nobody asked for.
@@ -138,7 +137,7 @@ async fn a_connection_that_broke_the_rules_ends_when_it_is_told_so() {
     }
 }
 
-/// A node that ends its connection in order has broken nothing, nor has one of which the relay takes its leave.
+/// A node that ends its connection in order has broken nothing, nor has one that the relay ends.
 #[tokio::test]
 async fn an_orderly_end_is_no_fault() {
     let relay = TestRelay::start(fast()).await;
@@ -154,7 +153,7 @@ async fn an_orderly_end_is_no_fault() {
 
 /// A slow machine only takes longer.
 #[tokio::test]
-async fn calls_that_are_refused_are_paid_for() {
+async fn refused_substreams_count_for_the_rate() {
     let per_second = 64 * STREAM_WORK_BYTES;
     let relay = TestRelay::start(Limits { bytes_per_second_per_node: per_second, ..fast() }).await;
     let mut hostile = Hostile::register(&relay, 1).await;
@@ -171,13 +170,13 @@ async fn calls_that_are_refused_are_paid_for() {
         }
     });
     written.unwrap();
-    // Without the price of a refusal half a second is enough.
+    // If refusals did not count, half a second would be enough.
     assert!(start.elapsed().as_millis() >= 1_200, "{:?}", start.elapsed());
 }
 
-/// Strangers call a node as fast as they can: it hears of a few of them, and its friend is heard all the same.
+/// Unwatched nodes open substreams to a node as fast as they can: a few of them get through, and its friend does nevertheless.
 #[tokio::test]
-async fn a_node_is_not_called_by_strangers_as_fast_as_they_like() {
+async fn unwatched_nodes_cannot_open_substreams_as_fast_as_they_like() {
     let strangers = 4;
     let relay = TestRelay::start(Limits { calls_per_second_from_strangers: strangers, ..fast() }).await;
     let mut called = relay.node(1).await;
@@ -210,10 +209,10 @@ async fn a_node_is_not_called_by_strangers_as_fast_as_they_like() {
     drop(near);
 }
 
-/// 1,000 frames at once are work for several turns; another connection is served in between. What is awaited is only that
-/// the flood is read at all after a turn has ended, which nothing else would wake.
+/// 1,000 frames at once are work for several polls; another connection is served in between. The test awaits only that the
+/// flood is read at all after a poll has ended, because nothing else would wake the task.
 #[tokio::test]
-async fn a_flood_is_read_to_its_end_turn_by_turn() {
+async fn a_flood_is_read_to_its_end_in_several_polls() {
     let relay = TestRelay::start(fast()).await;
     let mut hostile = Hostile::register(&relay, 1).await;
     let mut bytes = header(DATA, 0, 1, 0).repeat(50_000);
@@ -249,9 +248,9 @@ async fn a_full_relay_makes_room_for_another_address() {
 }
 
 /// A connection that has not even opened its control stream, and one that gives no credit for what it has asked for, so that
-/// it cannot be told: both go, and nothing but their eviction ends them here.
+/// it cannot be told: both are closed, and nothing but their eviction closes them here.
 #[tokio::test]
-async fn who_does_not_listen_makes_room_all_the_same() {
+async fn a_connection_that_does_not_read_is_evicted_nevertheless() {
     let mut limits = Limits { connections_max: 2, ..fast() };
     limits.handshake.handshake_timeout_ms = 1 << 40;
     let relay = TestRelay::start(limits).await;

@@ -1,11 +1,11 @@
-//! Watches the yamux connection from below: how many bytes of which stream arrive and leave, and how fast.
+//! The byte stream under a yamux connection: counts which stream's bytes arrive and leave, and limits how fast.
 //!
-//! yamux keeps unread and unsent bytes to itself. Its frames pass through here, so their headers tell what it holds.
+//! yamux does not tell how many unread and unsent bytes it holds. Its frames pass through here, so their headers tell.
 
-use crate::allowance::Allowance;
-use crate::budget::{Gauge, NodeBudget, Usage};
+use crate::connection_rate::ConnectionRate;
+use crate::in_flight::{Gauge, NodeInFlight, Usage};
 use crate::rate::Rate;
-use crate::registry::ConnectionId;
+use crate::registry::RelayConnectionId;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
@@ -24,15 +24,15 @@ const KIND_WINDOW_UPDATE: u8 = 1;
 const KIND_GO_AWAY: u8 = 3;
 const FLAG_SYN: u16 = 1;
 const FLAG_RST: u16 = 8;
-/// Largest body of a frame: the window of a stream. yamux itself would allocate four times as much on a stranger's word.
+/// Largest body of a frame: the window of a stream. yamux itself would allocate four times as much because a header says so.
 pub(crate) const BODY_BYTES_MAX: u32 = yamux::DEFAULT_CREDIT;
 
 /// What a frame costs, in bytes, when the rate of a connection is measured: tiny frames are work, too.
 const FRAME_WORK_BYTES: u64 = 64;
 /// What a new stream costs in the same way: a task, entries in several maps, and an answer.
 pub(crate) const STREAM_WORK_BYTES: u64 = 16 * 1024;
-/// After so much work a connection lets others go first. A frame may be larger.
-const TURN_WORK_BYTES: u64 = 64 * 1024;
+/// After so much work in one poll of the driver, other connections come first. A frame may be larger.
+const POLL_WORK_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug)]
 struct Stream {
@@ -45,7 +45,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(node: &Arc<NodeBudget>) -> Self {
+    fn new(node: &Arc<NodeInFlight>) -> Self {
         Stream { incoming: Gauge::new(node.clone()), outgoing: None, dropped: false }
     }
 }
@@ -60,21 +60,21 @@ struct Streams {
 /// What is known of one yamux connection.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    node: Arc<NodeBudget>,
+    node: Arc<NodeInFlight>,
     streams_max: usize,
     streams: Mutex<Streams>,
     received: AtomicU64,
     sent: AtomicU64,
     write_blocked: AtomicBool,
-    /// The work since the driver began its turn.
-    turn: AtomicU64,
-    /// The work that was not yet counted against what the connection may.
-    unsettled: AtomicU64,
+    /// The work in the current poll of the driver.
+    polled: AtomicU64,
+    /// The work that was not yet counted against the rate of the connection.
+    uncounted: AtomicU64,
     broke_rules: AtomicBool,
 }
 
 impl Meter {
-    pub(crate) fn new(node: Arc<NodeBudget>, streams_max: usize) -> Arc<Self> {
+    pub(crate) fn new(node: Arc<NodeInFlight>, streams_max: usize) -> Arc<Self> {
         Arc::new(Meter {
             node,
             streams_max,
@@ -82,20 +82,20 @@ impl Meter {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
-            turn: AtomicU64::new(0),
-            unsettled: AtomicU64::new(0),
+            polled: AtomicU64::new(0),
+            uncounted: AtomicU64::new(0),
             broke_rules: AtomicBool::new(false),
         })
     }
 
-    /// The driver begins to look what there is to do.
-    pub(crate) fn begin_turn(&self) {
-        self.turn.store(0, Ordering::Relaxed);
+    /// The driver is polled.
+    pub(crate) fn begin_poll(&self) {
+        self.polled.store(0, Ordering::Relaxed);
     }
 
-    /// The peer has made others do so much, in bytes.
+    /// Counts work that the peer has caused, in bytes.
     pub(crate) fn charge(&self, work: u64) {
-        self.unsettled.fetch_add(work, Ordering::Relaxed);
+        self.uncounted.fetch_add(work, Ordering::Relaxed);
     }
 
     /// Whether the peer broke the rules of the multiplexer, or a limit that only a fault exceeds.
@@ -158,7 +158,7 @@ impl Meter {
         self.streams().dropped.len()
     }
 
-    /// yamux has let go of the `count` streams that were dropped first.
+    /// yamux has forgotten the `count` streams that were dropped first.
     pub(crate) fn forget(&self, count: usize) {
         if count == 0 {
             return;
@@ -171,18 +171,18 @@ impl Meter {
         }
     }
 
-    /// What the streams of this connection hold. Bytes that wait to leave are counted where they came from, unless they
-    /// were left behind.
-    pub(crate) fn usages(&self, source: ConnectionId) -> Vec<Usage> {
+    /// What the streams of this connection hold. Bytes that wait to leave are counted where they came from, unless
+    /// the stream that they wait on was dropped.
+    pub(crate) fn usages(&self, source: RelayConnectionId) -> Vec<Usage> {
         let streams = self.streams();
         let usage = |(id, entry): (&u32, &Stream)| {
-            let left_behind = entry.outgoing.as_ref().filter(|_| entry.dropped).map_or(0, |gauge| gauge.bytes());
-            Usage { source, stream: *id, bytes: entry.incoming.bytes() + left_behind }
+            let orphaned = entry.outgoing.as_ref().filter(|_| entry.dropped).map_or(0, |gauge| gauge.bytes());
+            Usage { source, stream: *id, bytes: entry.incoming.bytes() + orphaned }
         };
         streams.by_id.iter().map(usage).collect()
     }
 
-    /// Tells whoever handles the stream to close it. False when nobody does, or was told before.
+    /// Tells the task that handles the stream to close it. False when there is none, or it was told before.
     pub(crate) fn cut(&self, stream: u32) -> bool {
         match self.streams().by_id.get(&stream) {
             Some(entry) if !entry.dropped && !entry.incoming.cut().is_cancelled() => {
@@ -264,7 +264,7 @@ impl Header {
     }
 }
 
-/// A part of what passes.
+/// A part of the bytes that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece {
     Header(Header),
@@ -316,9 +316,9 @@ impl Frames {
     }
 }
 
-/// What a peer may make its connection do, and the clock of it.
+/// How fast a connection is read, and how many streams its peer may reset.
 pub(crate) struct Throttle {
-    allowance: Allowance,
+    rate: ConnectionRate,
     /// Streams that the peer may reset.
     resets: Option<Rate>,
     clock: Instant,
@@ -326,9 +326,9 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// `clock` is where the milliseconds of the allowance and of `resets` begin.
-    pub(crate) fn new(allowance: Allowance, resets: Option<Rate>, clock: Instant) -> Self {
-        Throttle { allowance, resets, clock, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+    /// `clock` is where the milliseconds of the rate and of `resets` begin.
+    pub(crate) fn new(rate: ConnectionRate, resets: Option<Rate>, clock: Instant) -> Self {
+        Throttle { rate, resets, clock, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)) }
     }
 
     fn now_ms(&self) -> u64 {
@@ -337,9 +337,9 @@ impl Throttle {
 
     /// Ready when the connection may be read after `work`.
     fn poll_ready(&mut self, work: u64, cx: &mut Context<'_>) -> Poll<()> {
-        self.allowance.spend(work);
+        self.rate.spend(work);
         loop {
-            match self.allowance.wait_ms(self.now_ms()) {
+            match self.rate.wait_ms(self.now_ms()) {
                 0 => return Poll::Ready(()),
                 wait_ms => {
                     self.sleep.as_mut().reset(Instant::now() + Duration::from_millis(wait_ms));
@@ -362,12 +362,12 @@ impl Throttle {
 
 /// The byte stream under a yamux connection.
 ///
-/// yamux does everything that can be done before its driver hears of it. So each turn of the driver ends here after some
-/// work, as if nothing more had come. When yamux tells the peer that it broke the rules it goes on reading, and writes
+/// yamux does all work that there is before its driver returns. So each poll of the driver ends here after some work, as if
+/// nothing more had arrived. When yamux tells the peer that it broke the rules it goes on reading, and writes
 /// the next violation into the log, too; here that is the end.
 ///
-/// A peer that closes has mostly said why before, and yamux gives up reading as soon as it cannot write. So what cannot be
-/// written any more is dropped without a word: the end is where there is nothing more to read.
+/// A peer that closes has mostly sent the reason before, and yamux stops reading as soon as it cannot write. So what cannot be
+/// written any more is dropped silently: the connection ends where there is nothing more to read.
 pub(crate) struct Metered<T> {
     inner: T,
     can_write: bool,
@@ -386,7 +386,7 @@ impl<T> Metered<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Metered<T> {
-    /// Does something for which the peer must still be there; `otherwise` is what comes of it when it is not.
+    /// Polls a write while the peer still reads; `otherwise` is the result when it does not.
     fn poll_while_writable<R>(
         &mut self,
         otherwise: R,
@@ -408,9 +408,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         if this.meter.broke_rules() {
             return Poll::Ready(Err(this.meter.broken("the other side broke the rules of the multiplexer")));
         }
-        match this.meter.turn.load(Ordering::Relaxed) {
-            0 => ready!(this.throttle.poll_ready(this.meter.unsettled.swap(0, Ordering::Relaxed), cx)),
-            turn if turn >= TURN_WORK_BYTES => {
+        match this.meter.polled.load(Ordering::Relaxed) {
+            0 => ready!(this.throttle.poll_ready(this.meter.uncounted.swap(0, Ordering::Relaxed), cx)),
+            polled if polled >= POLL_WORK_BYTES => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -435,7 +435,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
                 Ok(())
             }
         });
-        meter.turn.fetch_add(work, Ordering::Relaxed);
+        meter.polled.fetch_add(work, Ordering::Relaxed);
         meter.charge(work);
         Poll::Ready(followed)
     }
@@ -444,7 +444,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        // Also when it cannot be written. A connection that ends in order says so with the code 0.
+        // Also when it cannot be written. A connection that ends in order does so with the code 0.
         if this.leaving.next_is(KIND_GO_AWAY, buf) && buf.get(8..HEADER_BYTES) != Some(&[0; 4]) {
             this.meter.set_broke_rules();
         }
@@ -484,9 +484,9 @@ mod tests {
         bytes
     }
 
-    /// However the bytes are cut, the same frames are seen.
+    /// However the bytes are split, the same frames are seen.
     #[test]
-    fn frames_are_followed_across_any_cut() {
+    fn frames_are_followed_across_any_split() {
         let mut bytes = frame(KIND_DATA, FLAG_SYN, 1, b"hello");
         bytes.extend(frame(2, 0, 0, b""));
         bytes.extend(frame(KIND_DATA, 0, 3, b""));
@@ -514,15 +514,15 @@ mod tests {
 
     #[test]
     fn streams_and_bodies_are_bounded() {
-        let limits = crate::budget::InFlightLimits { per_substream: 1, per_node: 1, total: 1 };
-        let meter = Meter::new(NodeBudget::new(crate::budget::Budget::new(limits, Arc::default())), 2);
+        let limits = crate::in_flight::InFlightLimits { per_substream: 1, per_node: 1, total: 1 };
+        let meter = Meter::new(NodeInFlight::new(crate::in_flight::InFlight::new(limits, Arc::default())), 2);
         let open = |stream, length| meter.frame_begins(Header { kind: KIND_DATA, flags: FLAG_SYN, stream, length });
         assert!(open(1, BODY_BYTES_MAX + 1).is_err());
         assert!(open(1, BODY_BYTES_MAX).is_ok());
         assert!(open(3, 0).is_ok());
         assert!(open(5, 0).is_err());
         assert!(open(3, 0).is_ok());
-        // A dropped stream is counted until yamux has let go of it, also what comes for it meanwhile.
+        // A dropped stream is counted until yamux has forgotten it, also what arrives for it meanwhile.
         meter.drop_stream(1);
         meter.body_arrived(1, 500);
         assert_eq!((meter.dropped(), meter.streams().by_id.len()), (1, 2));

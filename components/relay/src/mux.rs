@@ -1,6 +1,6 @@
 //! One yamux connection: a task that drives it, and the streams on it.
 
-use crate::budget::{Gauge, NodeBudget};
+use crate::in_flight::{Gauge, NodeInFlight};
 use crate::metered::{Meter, Metered, Throttle};
 use futures::{AsyncRead, AsyncWrite, Stream};
 use std::collections::VecDeque;
@@ -30,7 +30,7 @@ pub(crate) struct MuxConfig {
     /// How fast to read, and how much the peer may reset.
     pub(crate) throttle: Throttle,
     /// Who is charged for what arrives.
-    pub(crate) node: Arc<NodeBudget>,
+    pub(crate) node: Arc<NodeInFlight>,
 }
 
 /// The connection is closed.
@@ -86,7 +86,7 @@ impl Mux {
         (mux, streams)
     }
 
-    /// Opens a stream. Returns at once, unless the connection is busy; the peer hears of it with the first byte.
+    /// Opens a stream. Returns at once, unless the connection is busy; the peer learns of it with the first byte.
     pub(crate) async fn open(&self) -> Result<Substream, MuxClosed> {
         let (opened, substream) = oneshot::channel();
         self.opening.send(opened).await.map_err(|_| MuxClosed)?;
@@ -151,12 +151,12 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Driver<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
-        self.meter.begin_turn();
+        self.meter.begin_poll();
         loop {
             let dropped = self.meter.dropped();
             match self.connection.poll_next_inbound(cx) {
                 Poll::Ready(Some(Ok(stream))) => {
-                    // Nobody waits for the peer's streams: one that does not fit is reset.
+                    // The driver does not wait: a stream of the peer that does not fit into the queue is reset.
                     let _ = self.inbound.try_send(Substream::new(stream, &self.meter));
                     continue;
                 }
@@ -169,11 +169,11 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Driver<T> {
                 Poll::Ready(None) => return Poll::Ready("the other side closed it".into()),
                 Poll::Pending => {}
             }
-            // Unless the network holds it up, yamux lets go of all dropped streams before it has nothing left to do.
+            // Unless the network blocks it, yamux forgets all dropped streams before it has nothing left to do.
             if !self.meter.is_write_blocked() {
                 self.meter.forget(dropped);
                 self.opened_blocked = 0;
-                // What another thread dropped meanwhile may have been let go of already; nothing else would tell.
+                // yamux may have forgotten streams already that another thread dropped meanwhile; nothing else would wake this task.
                 if self.meter.dropped() > 0 {
                     cx.waker().wake_by_ref();
                 }
@@ -193,7 +193,7 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Driver<T> {
                 Poll::Ready(Ok(stream)) => {
                     self.opened_blocked += 1;
                     if let Some(opened) = self.waiting.pop_front() {
-                        // Whoever asked has given up, if this fails.
+                        // Fails when the caller has given up.
                         let _ = opened.send(Substream::new(stream, &self.meter));
                     }
                 }
@@ -246,7 +246,7 @@ impl Substream {
         self.stream.is_closed()
     }
 
-    /// Its peer has made others do so much, in bytes, besides what it sent.
+    /// Counts work that the peer has caused besides the bytes that it sent, in bytes.
     pub(crate) fn charge(&self, work: u64) {
         self.meter.charge(work);
     }
@@ -274,7 +274,7 @@ impl AsyncRead for Substream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(_)) = polled {
-            // Before it reads yamux gives credit, which fails when the connection is being closed at this moment. Asked again it
+            // Before it reads yamux gives credit, which fails when the connection is being closed just then. Asked again it
             // knows of the end, and gives what has arrived before.
             polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         }

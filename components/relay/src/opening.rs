@@ -1,4 +1,4 @@
-//! The first frames of a substream. They are read byte for byte, because the friends' own bytes follow at once.
+//! The first frames of a substream. Nothing beyond them is read, because the bytes of the two nodes follow at once.
 
 use crate::mux::Substream;
 use futures::{AsyncReadExt, AsyncWriteExt};

@@ -1,4 +1,4 @@
-//! Copies bytes between two substreams, both ways, until both ways have ended.
+//! Copies bytes between two substreams, in both directions, until both have ended.
 
 use crate::mux::Substream;
 use futures::AsyncWrite;
@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use yamux::Packet;
 
-/// One way. It holds at most one packet: the source is read only when the sink has taken the one before.
+/// One direction. It holds at most one packet: the source is read only when the sink has taken the one before.
 #[derive(Default)]
-struct Way {
+struct Direction {
     packet: Option<(Packet, usize)>,
     source_ended: bool,
     sink_closed: bool,
 }
 
-impl Way {
+impl Direction {
     /// Ready when the source has ended and the sink was told.
     fn poll(
         &mut self,
@@ -53,13 +53,13 @@ impl Way {
 
 /// Copies until both sides have ended their half, or one of them has reset its stream.
 pub(crate) async fn pipe(mut one: Substream, mut other: Substream, forwarded: &AtomicU64) -> io::Result<()> {
-    let (mut there, mut back) = (Way::default(), Way::default());
+    let (mut forward, mut backward) = (Direction::default(), Direction::default());
     std::future::poll_fn(move |cx| {
-        let there_ended = there.poll(cx, &mut one, &mut other, forwarded)?.is_ready();
-        let back_ended = back.poll(cx, &mut other, &mut one, forwarded)?.is_ready();
-        // A stream that is closed at its end while the way back still runs was reset: nobody is there to take the rest.
-        let reset = (there_ended && one.is_closed()) || (back_ended && other.is_closed());
-        if reset || (there_ended && back_ended) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let forward_ended = forward.poll(cx, &mut one, &mut other, forwarded)?.is_ready();
+        let backward_ended = backward.poll(cx, &mut other, &mut one, forwarded)?.is_ready();
+        // A stream that is closed while the other direction still runs was reset: nobody reads the rest.
+        let reset = (forward_ended && one.is_closed()) || (backward_ended && other.is_closed());
+        if reset || (forward_ended && backward_ended) { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
 }

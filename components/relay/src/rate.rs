@@ -1,18 +1,18 @@
-//! So many a second, of bytes or of anything else: when more is allowed.
+//! A rate limit: so many a second, of bytes or of anything else, and how long to wait for more.
 
-/// Allows `per_second` a second, and as many at once unless said otherwise. It may be overdrawn; then it has to fill up
-/// first.
+/// Allows `per_second` a second, and as many at once unless said otherwise. More may be spent than is available; then it has
+/// to fill up first.
 #[derive(Debug, Clone)]
 pub struct Rate {
     per_second: u64,
     at_once: u64,
-    /// What is allowed now, times 1000; negative after an overdraft.
+    /// What is available now, times 1000; negative when more was spent.
     level: i128,
     at_ms: u64,
 }
 
 impl Rate {
-    /// The whole of one second is allowed at first.
+    /// The amount of one second is available at first.
     pub fn new(per_second: u64, now_ms: u64) -> Self {
         Rate::with_burst(per_second, per_second, now_ms)
     }
@@ -30,13 +30,13 @@ impl Rate {
         self.at_once = self.per_second;
     }
 
-    /// Whether as much is allowed as ever.
+    /// Whether nothing is missing from a full second or burst.
     pub(crate) fn is_full(&mut self, now_ms: u64) -> bool {
         self.wait_ms(now_ms);
         self.level >= i128::from(self.at_once) * 1000
     }
 
-    /// So much was used.
+    /// Counts what was used.
     pub fn spend(&mut self, count: u64) {
         self.level -= i128::from(count) * 1000;
     }
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    /// Whoever waits as told gets the rate, within one burst.
+    /// Waiting as told gives the rate, within one burst.
     #[test]
     fn the_rate_holds_over_time() {
         let mut rate = Rate::new(10_000, 0);

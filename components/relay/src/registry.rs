@@ -1,19 +1,19 @@
-//! Who is registered, who watches whom, who talks to whom: the decisions of a relay, without any connection.
+//! Which nodes are registered, watch each other and are connected: the decisions of a relay, without sockets.
 
 use crate::limits::Limits;
 use crate::rate::Rate;
 use offst_crypto::PublicKey;
 use offst_proto::relay::{Refusal, RelayToNode};
-use offst_secure_channel::Crowd;
+use offst_secure_channel::Occupancy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// Connections at a time that make room for others. While so many have not ended, newcomers wait for them.
-const LEAVING_MAX: usize = 64;
+/// Evicted connections that have not ended yet. While there are so many, new connections are refused.
+const EVICTED_MAX: usize = 64;
 
 /// Names a connection; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConnectionId(u64);
+pub struct RelayConnectionId(u64);
 
 /// Names a substream from one node to another; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,12 +22,12 @@ pub struct SubstreamId(u64);
 /// What has to be done. Losing one is harmless when its connection is closed: the node asks again after it has connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Say this to the node.
-    Send(ConnectionId, RelayToNode),
-    /// Another connection has taken over the node: close this one once everything before was said.
-    Close(ConnectionId),
-    /// The connection has to make room for another: close it, whether it listens to what was said before or not.
-    Evict(ConnectionId),
+    /// Send this message to the node.
+    Send(RelayConnectionId, RelayToNode),
+    /// Another connection has taken over the node: close this one once everything before was sent.
+    Close(RelayConnectionId),
+    /// The connection has to make room for another: close it, whether it reads what was sent before or not.
+    Evict(RelayConnectionId),
 }
 
 #[derive(Debug)]
@@ -38,18 +38,18 @@ struct Connection {
     watched: BTreeSet<PublicKey>,
     substreams: usize,
     /// Those of `substreams` that nodes opened which this one does not watch.
-    from_strangers: usize,
-    /// How often those may call that this node does not watch.
-    strangers: Rate,
-    /// How often each may call that it watches; of those that have called.
-    friends: BTreeMap<PublicKey, Rate>,
+    from_unwatched: usize,
+    /// How often nodes that this one does not watch may open a substream to it.
+    unwatched_rate: Rate,
+    /// The same for each node that it watches and that has opened one.
+    watched_rates: BTreeMap<PublicKey, Rate>,
 }
 
 #[derive(Debug)]
 struct Substream {
-    source: ConnectionId,
-    target: ConnectionId,
-    from_stranger: bool,
+    source: RelayConnectionId,
+    target: RelayConnectionId,
+    is_unwatched: bool,
 }
 
 /// The state of a relay.
@@ -57,18 +57,18 @@ struct Substream {
 pub struct Registry {
     limits: Limits,
     next_id: u64,
-    connections: BTreeMap<ConnectionId, Connection>,
-    crowd: Crowd,
+    connections: BTreeMap<RelayConnectionId, Connection>,
+    occupancy: Occupancy,
     /// Those that were evicted and have not ended yet.
-    leaving: BTreeSet<ConnectionId>,
-    nodes: BTreeMap<PublicKey, ConnectionId>,
-    watchers: BTreeMap<PublicKey, BTreeSet<ConnectionId>>,
+    evicted: BTreeSet<RelayConnectionId>,
+    nodes: BTreeMap<PublicKey, RelayConnectionId>,
+    watchers: BTreeMap<PublicKey, BTreeSet<RelayConnectionId>>,
     substreams: BTreeMap<SubstreamId, Substream>,
     /// Substreams between two connections, the smaller id first.
-    per_pair: BTreeMap<(ConnectionId, ConnectionId), usize>,
+    per_pair: BTreeMap<(RelayConnectionId, RelayConnectionId), usize>,
 }
 
-fn pair(one: ConnectionId, other: ConnectionId) -> (ConnectionId, ConnectionId) {
+fn pair(one: RelayConnectionId, other: RelayConnectionId) -> (RelayConnectionId, RelayConnectionId) {
     (one.min(other), one.max(other))
 }
 
@@ -83,14 +83,14 @@ fn decrease<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
 }
 
 impl Registry {
-    /// Nobody is there yet.
+    /// Without connections.
     pub fn new(limits: Limits) -> Self {
         Registry {
             limits,
             next_id: 0,
             connections: BTreeMap::new(),
-            crowd: Crowd::default(),
-            leaving: BTreeSet::new(),
+            occupancy: Occupancy::default(),
+            evicted: BTreeSet::new(),
             nodes: BTreeMap::new(),
             watchers: BTreeMap::new(),
             substreams: BTreeMap::new(),
@@ -113,46 +113,46 @@ impl Registry {
         self.next_id
     }
 
-    /// A connection whose peer is authenticated, from `address`. When the relay is full the newest connection of the
-    /// busiest address makes room, unless the newcomer's own address is as busy.
+    /// A connection whose peer is authenticated, from `address`. When the relay is full, the newest connection of the
+    /// busiest address is evicted, unless the new one's own address is as busy.
     ///
     /// # Errors
     /// [`Refusal::Connections`] or [`Refusal::Address`].
-    pub fn connect(&mut self, address: IpAddr, now_ms: u64) -> Result<(ConnectionId, Vec<Output>), Refusal> {
-        if self.crowd.full(address, self.limits.connections_per_address_max).is_some() {
+    pub fn connect(&mut self, address: IpAddr, now_ms: u64) -> Result<(RelayConnectionId, Vec<Output>), Refusal> {
+        if self.occupancy.full(address, self.limits.connections_per_address_max).is_some() {
             return Err(Refusal::Address);
         }
         let mut outputs = vec![];
         if self.connections.len() >= self.limits.connections_max {
-            let busiest = self.crowd.busier_than(address).filter(|_| self.leaving.len() < LEAVING_MAX);
-            let newest = busiest.and_then(|network| self.crowd.newest(network)).ok_or(Refusal::Connections)?;
-            self.evict(ConnectionId(newest), &mut outputs);
+            let busiest = self.occupancy.busier_than(address).filter(|_| self.evicted.len() < EVICTED_MAX);
+            let newest = busiest.and_then(|network| self.occupancy.newest(network)).ok_or(Refusal::Connections)?;
+            self.evict(RelayConnectionId(newest), &mut outputs);
         }
-        let id = ConnectionId(self.fresh_id());
-        self.crowd.enter(address, id.0);
+        let id = RelayConnectionId(self.fresh_id());
+        self.occupancy.insert(address, id.0);
         let connection = Connection {
             address,
             key: None,
             watched: BTreeSet::new(),
             substreams: 0,
-            from_strangers: 0,
-            strangers: Rate::new(self.limits.calls_per_second_from_strangers, now_ms),
-            friends: BTreeMap::new(),
+            from_unwatched: 0,
+            unwatched_rate: Rate::new(self.limits.calls_per_second_from_strangers, now_ms),
+            watched_rates: BTreeMap::new(),
         };
         self.connections.insert(id, connection);
         Ok((id, outputs))
     }
 
-    fn evict(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
+    fn evict(&mut self, id: RelayConnectionId, outputs: &mut Vec<Output>) {
         outputs.push(Output::Send(id, RelayToNode::Refused(Refusal::Connections)));
         outputs.push(Output::Evict(id));
         outputs.extend(self.disconnect(id));
-        self.leaving.insert(id);
+        self.evicted.insert(id);
     }
 
-    /// The node `key` can be called on this connection. An older connection of the same key is displaced; whoever watches
-    /// the node hears nothing then, because the node was there all the time.
-    pub fn register(&mut self, id: ConnectionId, key: PublicKey) -> Vec<Output> {
+    /// The node `key` can be reached over this connection. An older connection of the same key is displaced; nodes that watch
+    /// it are not told, because it was there all the time.
+    pub fn register(&mut self, id: RelayConnectionId, key: PublicKey) -> Vec<Output> {
         let Some(connection) = self.connections.get_mut(&id) else { return vec![] };
         connection.key = Some(key);
         let mut outputs = vec![Output::Send(id, RelayToNode::Registered)];
@@ -162,17 +162,17 @@ impl Registry {
                 outputs.push(Output::Close(older));
             }
             Some(_) => {}
-            None => self.tell_watchers(key, RelayToNode::Present(key), &mut outputs),
+            None => self.notify_watchers(key, RelayToNode::Present(key), &mut outputs),
         }
         outputs
     }
 
-    /// The connection is gone, whoever closed it. Its substreams end too; each is reported by
+    /// The connection is gone, on either side's initiative. Its substreams end too; each is reported by
     /// [`Registry::close_substream`].
-    pub fn disconnect(&mut self, id: ConnectionId) -> Vec<Output> {
-        self.leaving.remove(&id);
+    pub fn disconnect(&mut self, id: RelayConnectionId) -> Vec<Output> {
+        self.evicted.remove(&id);
         let Some(connection) = self.connections.remove(&id) else { return vec![] };
-        self.crowd.leave(connection.address, id.0);
+        self.occupancy.remove(connection.address, id.0);
         for key in &connection.watched {
             self.forget_watcher(*key, id);
         }
@@ -181,14 +181,14 @@ impl Registry {
             && self.nodes.get(&key) == Some(&id)
         {
             self.nodes.remove(&key);
-            self.tell_watchers(key, RelayToNode::Absent(key), &mut outputs);
+            self.notify_watchers(key, RelayToNode::Absent(key), &mut outputs);
         }
         outputs
     }
 
     /// The node asks for the presence of `keys`. Each is answered at once, also when it was watched already; those above
     /// the limit are answered together with [`Refusal::Watched`].
-    pub fn watch(&mut self, id: ConnectionId, keys: &[PublicKey]) -> Vec<Output> {
+    pub fn watch(&mut self, id: RelayConnectionId, keys: &[PublicKey]) -> Vec<Output> {
         let Some(connection) = self.connections.get_mut(&id) else { return vec![] };
         let mut outputs = vec![];
         let mut refused = false;
@@ -212,10 +212,10 @@ impl Registry {
     }
 
     /// The node no longer asks for the presence of `keys`.
-    pub fn unwatch(&mut self, id: ConnectionId, keys: &[PublicKey]) {
+    pub fn unwatch(&mut self, id: RelayConnectionId, keys: &[PublicKey]) {
         for &key in keys {
             let was_watched = self.connections.get_mut(&id).is_some_and(|connection| {
-                connection.friends.remove(&key);
+                connection.watched_rates.remove(&key);
                 connection.watched.remove(&key)
             });
             if was_watched {
@@ -224,87 +224,87 @@ impl Registry {
         }
     }
 
-    /// The node of connection `source` calls the node `target`: the connection to call it on.
+    /// The node of connection `source` opens a substream to the node `target`. Gives the connection of that node.
     ///
     /// # Errors
     /// Why not.
     pub fn open(
         &mut self,
-        source: ConnectionId,
+        source: RelayConnectionId,
         target: PublicKey,
         now_ms: u64,
-    ) -> Result<(SubstreamId, ConnectionId), Refusal> {
-        let caller = self.connections.get(&source).ok_or(Refusal::Absent)?;
-        let caller_key = caller.key.ok_or(Refusal::Malformed)?;
-        if caller_key == target {
+    ) -> Result<(SubstreamId, RelayConnectionId), Refusal> {
+        let source_connection = self.connections.get(&source).ok_or(Refusal::Absent)?;
+        let source_key = source_connection.key.ok_or(Refusal::Malformed)?;
+        if source_key == target {
             return Err(Refusal::Itself);
         }
         let target_id = *self.nodes.get(&target).ok_or(Refusal::Absent)?;
-        let called = self.connections.get(&target_id).ok_or(Refusal::Absent)?;
-        if caller.substreams >= self.limits.substreams_per_node_max {
+        let target_connection = self.connections.get(&target_id).ok_or(Refusal::Absent)?;
+        if source_connection.substreams >= self.limits.substreams_per_node_max {
             return Err(Refusal::Substreams);
         }
         let of_pair = self.per_pair.get(&pair(source, target_id)).copied().unwrap_or(0);
         if of_pair >= self.limits.substreams_per_pair_max {
             return Err(Refusal::Pair);
         }
-        let from_stranger = !called.watched.contains(&caller_key);
-        let strangers_max = self.limits.substreams_per_node_max.div_ceil(2);
-        if called.substreams >= self.limits.substreams_per_node_max
-            || (from_stranger && called.from_strangers >= strangers_max)
+        let is_unwatched = !target_connection.watched.contains(&source_key);
+        let unwatched_max = self.limits.substreams_per_node_max.div_ceil(2);
+        if target_connection.substreams >= self.limits.substreams_per_node_max
+            || (is_unwatched && target_connection.from_unwatched >= unwatched_max)
         {
             return Err(Refusal::TargetSubstreams);
         }
-        if !self.may_call(caller_key, target_id, now_ms) {
+        if !self.is_within_rate(source_key, target_id, now_ms) {
             return Err(Refusal::Busy);
         }
         self.per_pair.insert(pair(source, target_id), of_pair + 1);
         for id in [source, target_id] {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.substreams += 1;
-                connection.from_strangers += usize::from(from_stranger && id == target_id);
+                connection.from_unwatched += usize::from(is_unwatched && id == target_id);
             }
         }
         let id = SubstreamId(self.fresh_id());
-        self.substreams.insert(id, Substream { source, target: target_id, from_stranger });
+        self.substreams.insert(id, Substream { source, target: target_id, is_unwatched });
         Ok((id, target_id))
     }
 
-    /// Whether the node of connection `target` is not called too often, if it is called once more. A call that is refused
-    /// for another reason costs it nothing, so it is not counted.
-    fn may_call(&mut self, caller: PublicKey, target: ConnectionId, now_ms: u64) -> bool {
-        let Some(called) = self.connections.get_mut(&target) else { return false };
-        let rate = if called.watched.contains(&caller) {
+    /// Whether one more substream to the node of connection `target` is within the rates. A request that is refused for
+    /// another reason costs that node nothing, so it is not counted.
+    fn is_within_rate(&mut self, source: PublicKey, target: RelayConnectionId, now_ms: u64) -> bool {
+        let Some(target_connection) = self.connections.get_mut(&target) else { return false };
+        let rate = if target_connection.watched.contains(&source) {
             let per_second = self.limits.calls_per_second_per_pair;
-            called.friends.entry(caller).or_insert_with(|| Rate::new(per_second, now_ms))
+            target_connection.watched_rates.entry(source).or_insert_with(|| Rate::new(per_second, now_ms))
         } else {
-            &mut called.strangers
+            &mut target_connection.unwatched_rate
         };
-        let may = rate.wait_ms(now_ms) == 0;
-        if may {
+        let is_within = rate.wait_ms(now_ms) == 0;
+        if is_within {
             rate.spend(1);
         }
-        may
+        is_within
     }
 
-    /// The substream is gone, whoever closed it.
+    /// The substream is gone, on either side's initiative.
     pub fn close_substream(&mut self, id: SubstreamId) {
         let Some(substream) = self.substreams.remove(&id) else { return };
         decrease(&mut self.per_pair, pair(substream.source, substream.target));
         for end in [substream.source, substream.target] {
             if let Some(connection) = self.connections.get_mut(&end) {
                 connection.substreams -= 1;
-                connection.from_strangers -= usize::from(substream.from_stranger && end == substream.target);
+                connection.from_unwatched -= usize::from(substream.is_unwatched && end == substream.target);
             }
         }
     }
 
-    fn tell_watchers(&self, key: PublicKey, message: RelayToNode, outputs: &mut Vec<Output>) {
+    fn notify_watchers(&self, key: PublicKey, message: RelayToNode, outputs: &mut Vec<Output>) {
         let watchers = self.watchers.get(&key).into_iter().flatten();
         outputs.extend(watchers.map(|watcher| Output::Send(*watcher, message)));
     }
 
-    fn forget_watcher(&mut self, key: PublicKey, id: ConnectionId) {
+    fn forget_watcher(&mut self, key: PublicKey, id: RelayConnectionId) {
         if let Some(watchers) = self.watchers.get_mut(&key) {
             watchers.remove(&id);
             if watchers.is_empty() {

@@ -64,7 +64,7 @@ impl TestRelay {
         authenticator(seed).connect_tcp(&self.ticket.address, key(RELAY), LONG).await.unwrap()
     }
 
-    /// Waits until nothing is on its way in the relay and no substream is open.
+    /// Waits until nothing is in flight in the relay and no substream is open.
     pub(crate) async fn until_empty(&self) {
         self.until(|counters| {
             counters.in_flight_bytes.load(Ordering::Relaxed) == 0 && counters.substreams.load(Ordering::Relaxed) == 0
@@ -95,7 +95,7 @@ impl TestRelay {
             }
         })
         .await
-        .unwrap_or_else(|_| panic!("it does not come about: {counters:?}"));
+        .unwrap_or_else(|_| panic!("it does not happen: {counters:?}"));
     }
 }
 
@@ -112,7 +112,7 @@ impl Node {
     pub(crate) async fn incoming(&mut self) -> (PublicKey, RelayStream) {
         match self.next().await {
             RelayEvent::Incoming { source, stream } => (source, stream),
-            other => panic!("expected a call, got {other:?}"),
+            other => panic!("expected a stream, got {other:?}"),
         }
     }
 

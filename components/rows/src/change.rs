@@ -1,5 +1,6 @@
 //! The rows that a transaction writes.
 
+use crate::error::RowError;
 use crate::fields::UnknownFields;
 use crate::kind::Kind;
 use crate::row::{Row, RowKey};
@@ -36,6 +37,19 @@ impl RowChange {
     /// A row that goes.
     pub fn remove<T: Row>(key: &T::Key) -> RowChange {
         RowChange { kind: T::KIND, key: key.to_bytes(), value: None, has_ended: false }
+    }
+
+    /// The row as its type has it: the key, and the value unless it goes. None: it is a row of another type.
+    ///
+    /// # Errors
+    /// Key or value are not what was written.
+    pub fn read<T: Row>(&self) -> Result<Option<(T::Key, Option<T>)>, RowError> {
+        if self.kind != T::KIND {
+            return Ok(None);
+        }
+        let key = T::Key::from_bytes(&self.key).map_err(RowError::damaged(T::KIND.name))?;
+        let value = self.value.as_ref().map(|value| T::from_bytes(&key, value)).transpose()?;
+        Ok(Some((key, value.map(|(value, _)| value))))
     }
 
     /// A row whose value is bytes that somebody has signed or sealed: it has no fields, and none can be added.

@@ -80,6 +80,19 @@ impl Rows {
         self.kinds.is_empty()
     }
 
+    /// The rows of a kind, read.
+    ///
+    /// # Errors
+    /// One of them is not what was written.
+    pub fn read<T: Row>(&self) -> Result<Vec<(T::Key, T)>, RowError> {
+        let rows = self.of(T::KIND).map(|(key, value)| {
+            let key = T::Key::from_bytes(key).map_err(RowError::damaged(T::KIND.name))?;
+            let (value, _) = T::from_bytes(&key, value)?;
+            Ok((key, value))
+        });
+        rows.collect()
+    }
+
     /// Takes out the rows of a kind, as bytes.
     pub fn take_bytes(&mut self, kind: Kind) -> BTreeMap<Vec<u8>, Vec<u8>> {
         self.kinds.remove(&kind.number).unwrap_or_default()

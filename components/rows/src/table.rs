@@ -37,7 +37,7 @@ impl<T: Row> Table<T> {
     }
 
     /// Whether there is such a row.
-    pub fn contains(&self, key: &T::Key) -> bool {
+    pub fn contains_key(&self, key: &T::Key) -> bool {
         self.rows.contains_key(key)
     }
 
@@ -77,6 +77,12 @@ impl<T: Row> Table<T> {
         self.rows.insert(key, value)
     }
 
+    /// Changes a row, or makes the first one.
+    pub fn entry(&mut self, key: T::Key, make: impl FnOnce() -> T) -> &mut T {
+        self.changed.insert(key.clone());
+        self.rows.entry(key).or_insert_with(make)
+    }
+
     /// Takes a row out.
     pub fn remove(&mut self, key: &T::Key) -> Option<T> {
         let value = self.rows.remove(key)?;
@@ -101,9 +107,10 @@ impl<T: Row> Table<T> {
         self.rows.insert(key, value);
     }
 
-    /// A row leaves memory and stays in the database, or never was there.
+    /// A row leaves memory as the database has it: it stays there, or was a draft and never came there.
     pub fn forget(&mut self, key: &T::Key) -> Option<T> {
         self.unknown.remove(key);
+        self.changed.remove(key);
         self.rows.remove(key)
     }
 
@@ -116,6 +123,7 @@ impl<T: Row> Table<T> {
     pub fn take_changes(&mut self, changes: &mut Vec<RowChange>) {
         for key in std::mem::take(&mut self.changed) {
             match self.rows.get(&key) {
+                Some(value) if !value.is_stored() => {}
                 Some(value) => {
                     static NONE: UnknownFields = UnknownFields::none();
                     changes.push(RowChange::keep(&key, value, self.unknown.get(&key).unwrap_or(&NONE)));
@@ -133,5 +141,22 @@ impl<T: Row> Table<T> {
         static NONE: UnknownFields = UnknownFields::none();
         let rows = self.rows.iter().filter(|(_, value)| value.is_stored());
         rows.map(|(key, value)| RowChange::keep(key, value, self.unknown.get(key).unwrap_or(&NONE)))
+    }
+}
+
+impl<T: Row> std::ops::Index<&T::Key> for Table<T> {
+    type Output = T;
+
+    fn index(&self, key: &T::Key) -> &T {
+        &self.rows[key]
+    }
+}
+
+impl<'a, T: Row> IntoIterator for &'a Table<T> {
+    type Item = (&'a T::Key, &'a T);
+    type IntoIter = btree_map::Iter<'a, T::Key, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows.iter()
     }
 }

@@ -1,4 +1,4 @@
-//! How long to wait before a server is called again. Decisions only.
+//! How long to wait before a server is dialled again. Decisions only.
 
 /// Growing, jittered pauses between attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// The pause after one more failure, ms: doubling from `first_ms` to `longest_ms`, then between half and all of it, so that
-    /// those who lost a server together do not come back together. `random` is any number.
+    /// nodes that lost a server together do not come back together. `random` is any number.
     pub fn fail(&mut self, first_ms: u64, longest_ms: u64, random: u64) -> u64 {
         let full = first_ms.saturating_mul(1 << self.failures.min(20)).min(longest_ms).max(2);
         self.failures = self.failures.saturating_add(1);

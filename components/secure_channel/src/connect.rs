@@ -1,4 +1,4 @@
-//! Calling a server over TCP.
+//! Dials a server over TCP.
 
 use crate::dial::{Attempt, Tried, first_to_connect, in_turn};
 use crate::tls::{Authenticator, HandshakeError, SecureStream};
@@ -16,15 +16,15 @@ pub enum ConnectError {
     /// The name has no address, or cannot be looked up now.
     #[error("cannot connect to {address}: the name cannot be looked up: {error}")]
     Name {
-        /// Where we called.
+        /// The address that was dialled.
         address: Address,
         /// What the operating system says.
         error: io::Error,
     },
-    /// Nobody answers at any address of the name, or only somebody else.
+    /// No address of the name answers with the expected key.
     #[error("cannot connect to {address}: {}", in_words(address, tried))]
     Unreachable {
-        /// Where we called.
+        /// The address that was dialled.
         address: Address,
         /// What was tried, in the order in which it failed.
         tried: Vec<Attempt>,
@@ -32,15 +32,15 @@ pub enum ConnectError {
     /// Name lookup, connection and handshake together took too long.
     #[error("cannot connect to {address}: no answer within {} ms", timeout.as_millis())]
     Timeout {
-        /// Where we called.
+        /// The address that was dialled.
         address: Address,
         /// How long we waited.
         timeout: Duration,
     },
-    /// Somebody else answers at the only address.
+    /// The only address answers with another key.
     #[error("the server at {address} has another key than its ticket says: {found} instead of {expected}")]
     OtherKey {
-        /// Where we called.
+        /// The address that was dialled.
         address: Address,
         /// The key in the ticket.
         expected: PublicKey,
@@ -50,7 +50,7 @@ pub enum ConnectError {
     /// The handshake failed at the only address.
     #[error("cannot connect to {address}: {error}")]
     Handshake {
-        /// Where we called.
+        /// The address that was dialled.
         address: Address,
         /// What went wrong.
         error: HandshakeError,
@@ -64,14 +64,14 @@ fn is_literal(address: &Address) -> bool {
 
 fn in_words(address: &Address, tried: &[Attempt]) -> String {
     match tried {
-        // To name it twice says nothing more.
+        // No need to name it twice.
         [only] if is_literal(address) => only.failure.clone(),
         tried => format!("tried {}", Tried(tried)),
     }
 }
 
 impl Authenticator {
-    /// Calls the server that has the key `expected`. `timeout` covers name lookup, TCP and TLS together.
+    /// Dials the server that has the key `expected`. `timeout` covers name lookup, TCP and TLS together.
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -90,10 +90,9 @@ impl Authenticator {
     }
 
     /// The same for a name that has been looked up already: `found` are the addresses that `address` has. They are tried in the
-    /// manner of RFC 8305. Only connections are made side by side: secure channels come one after the other, because a server
-    /// takes the newest of one key for the one that counts. An address where somebody else answers, or nobody does in the share
-    /// of the time that the addresses left have each, is given up for the others: one stale entry of a name must not hide the
-    /// server.
+    /// manner of RFC 8305. Only TCP connections are made in parallel: secure channels come one after the other, because a server
+    /// keeps only the newest connection of one key. An address that answers with another key, or not in its equal
+    /// share of the time that is left, is given up for the others: one stale entry of a name must not hide the server.
     ///
     /// # Errors
     /// See [`ConnectError`].

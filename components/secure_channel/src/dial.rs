@@ -10,21 +10,21 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Most addresses of one name that are tried. Whoever answers for a name may give any number.
+/// Most addresses of one name that are tried. A name server may return any number.
 pub(crate) const ADDRESSES_MAX: usize = 16;
-/// How long an address has to itself before the next one is tried beside it: what RFC 8305 recommends.
+/// How long an address is tried alone before the next one is tried in parallel: what RFC 8305 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// An address that was tried in vain.
+/// An address that was tried without success.
 #[derive(Debug)]
 pub struct Attempt {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
     /// What went wrong, in words.
     pub failure: String,
 }
 
-/// Names all of them with what went wrong: `10.0.0.1:9500 (connection refused), [::1]:9500 (timed out)`.
+/// Displays all of them with what went wrong: `10.0.0.1:9500 (connection refused), [::1]:9500 (timed out)`.
 pub(crate) struct Tried<'a>(pub(crate) &'a [Attempt]);
 
 impl fmt::Display for Tried<'_> {
@@ -56,7 +56,7 @@ pub(crate) fn in_turn(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<So
     order
 }
 
-/// The first of `addresses` that takes a connection before `deadline`; the other attempts end. What was tried in vain is added to
+/// The first of `addresses` that takes a connection before `deadline`; the other attempts end. What failed is added to
 /// `failed`.
 pub(crate) async fn first_to_connect(
     addresses: &[SocketAddr],

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 const HEADER_BYTES: usize = 4;
 /// Small frames are read several at a time; larger ones go straight to their place.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
-/// What is allocated on the word of a length alone. More only when as many bytes have arrived.
+/// What is allocated because of a length alone. More only when as many bytes have arrived.
 const FIRST_ALLOCATION_BYTES: usize = 16 * 1024;
 /// Collected frames are written when they are as large together.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
@@ -26,7 +26,7 @@ pub enum FrameError {
     /// The connection ended inside a frame.
     #[error("the connection ended in the middle of a frame")]
     Truncated,
-    /// The connection ended without a farewell: the peer's process died, or the network.
+    /// The connection ended without a TLS close: the peer's process or the network has failed.
     #[error("the other side vanished")]
     Vanished,
     /// The connection broke.

@@ -1,4 +1,5 @@
-//! When to say "I am alive", and when to believe that the peer is not. Decisions only; each link has a frame of its own.
+//! When to send a keepalive, and when to take the peer for dead. Decisions only; each kind of connection has a frame of its own
+//! for it.
 
 /// How long a link may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn two_honest_sides_live_for_ever() {
+    fn two_honest_sides_stay_connected() {
         let (mut here, mut there) = (Keepalive::new(CONFIG, 0), Keepalive::new(CONFIG, 7));
         for now_ms in 0..10_000 {
             for (sender, receiver) in [(0, 1), (1, 0)] {

@@ -1,6 +1,6 @@
-//! A listening socket that hands out authenticated connections only, and bounds what strangers can make it do.
+//! A listening socket that returns authenticated connections only, and bounds what peers without a known key can make it do.
 
-use crate::crowd::Crowd;
+use crate::occupancy::Occupancy;
 use crate::tls::{Authenticator, SecureStream};
 use offst_crypto::PublicKey;
 use std::collections::BTreeMap;
@@ -52,17 +52,17 @@ pub struct HandshakeCounters {
 pub struct Accepted {
     /// The peer.
     pub public_key: PublicKey,
-    /// Where it calls from.
+    /// Its address.
     pub address: SocketAddr,
     /// The connection.
     pub stream: SecureStream<TcpStream>,
 }
 
-/// The handshakes in flight: decides whose ends when there are too many. A newcomer always gets a slot, because whoever
-/// holds connections open and says nothing must not keep others out, not even others at the same address.
+/// The handshakes in progress: decides which one ends when there are too many. A new connection always gets a slot, because
+/// connections that are held open silently must not keep others out, not even others from the same address.
 #[derive(Debug)]
 struct Slots<H> {
-    crowd: Crowd,
+    occupancy: Occupancy,
     /// Address and handle, by the numbers of the slots.
     taken: BTreeMap<u64, (IpAddr, H)>,
     numbers: u64,
@@ -70,20 +70,20 @@ struct Slots<H> {
 
 impl<H> Slots<H> {
     fn new() -> Self {
-        Slots { crowd: Crowd::default(), taken: BTreeMap::new(), numbers: 0 }
+        Slots { occupancy: Occupancy::default(), taken: BTreeMap::new(), numbers: 0 }
     }
 
-    /// Takes a slot: its number, and the handshake that has to end for it. That is the oldest one of the same address if
+    /// Takes a slot. Gives its number, and the handshake that has to end for it. That is the oldest one of the same address if
     /// this has too many, otherwise, if all are too many, the oldest one of the address that has most.
     fn take(&mut self, address: IpAddr, handle: H, limits: &HandshakeLimits) -> (u64, Option<H>) {
-        let crowded = self.crowd.full(address, limits.handshakes_per_address_max).or_else(|| {
-            let is_full = self.crowd.total() >= limits.handshakes_max;
-            self.crowd.busiest().filter(|_| is_full)
+        let full = self.occupancy.full(address, limits.handshakes_per_address_max).or_else(|| {
+            let is_full = self.occupancy.total() >= limits.handshakes_max;
+            self.occupancy.busiest().filter(|_| is_full)
         });
-        let oldest = crowded.and_then(|network| self.crowd.oldest(network));
+        let oldest = full.and_then(|network| self.occupancy.oldest(network));
         let ended = oldest.and_then(|oldest| self.release(oldest));
         self.numbers += 1;
-        self.crowd.enter(address, self.numbers);
+        self.occupancy.insert(address, self.numbers);
         self.taken.insert(self.numbers, (address, handle));
         (self.numbers, ended)
     }
@@ -91,7 +91,7 @@ impl<H> Slots<H> {
     /// Gives a slot back; nothing happens when that was done before.
     fn release(&mut self, number: u64) -> Option<H> {
         let (address, handle) = self.taken.remove(&number)?;
-        self.crowd.leave(address, number);
+        self.occupancy.remove(address, number);
         Some(handle)
     }
 }
@@ -154,7 +154,7 @@ impl Acceptor {
         &self.counters
     }
 
-    /// The next authenticated connection. Never waits for a slow handshake of somebody else. Cancel safe.
+    /// The next authenticated connection. Never waits for a slow handshake of another connection. Cancel safe.
     pub async fn accept(&mut self) -> Accepted {
         match self.accepted.recv().await {
             Some(accepted) => accepted,
@@ -213,7 +213,7 @@ impl Accepting {
             match authenticator.accept_over(stream, timeout).await {
                 Ok((public_key, stream)) => {
                     counters.accepted.fetch_add(1, Ordering::Relaxed);
-                    // Fails only when nobody accepts any more.
+                    // Fails only when nobody accepts connections any more.
                     let _ = sender.send(Accepted { public_key, address, stream }).await;
                 }
                 Err(error) => {

@@ -1,8 +1,8 @@
-//! Networks: who shares a limit per address.
+//! Networks: which addresses share a limit.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Addresses that share a limit, because one party may have all of them: an IPv4 address, or an IPv6 network.
+/// Addresses that share a limit, because one customer may have all of them: an IPv4 address, or an IPv6 network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
     first: IpAddr,
@@ -10,8 +10,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// How often a limit per address fits into what the whole network may have: a wide one has many parties in it, or one
-    /// that has much.
+    /// How many times the limit of one address the whole network may have: a wide one belongs to many users, or to a large
+    /// one.
     pub fn shares(self) -> usize {
         match self.bits {
             48 => 4,
@@ -21,14 +21,13 @@ impl Network {
     }
 }
 
-/// The party that one limit per address counts: an IPv4 address, or the /64 of an IPv6 address, because one customer
-/// has a whole /64.
+/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address, because one customer has a whole /64.
 pub fn address_group(address: IpAddr) -> IpAddr {
     network(address, 64).first
 }
 
 /// The networks in which an address is counted, the smallest first: an IPv4 address alone; of an IPv6 address the /64, the
-/// /56 and the /48, because many a customer has 256 or 65,536 times a /64.
+/// /56 and the /48, because many customers have 256 or 65,536 times a /64.
 pub fn networks(address: IpAddr) -> impl DoubleEndedIterator<Item = Network> {
     let bits: &[u8] = if address.to_canonical().is_ipv4() { &[32] } else { &[64, 56, 48] };
     bits.iter().map(move |bits| network(address, *bits))
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn one_party_is_one_group() {
+    fn one_customer_is_one_group() {
         let group = |text: &str| address_group(text.parse().unwrap()).to_string();
         assert_eq!(group("10.0.0.1"), "10.0.0.1");
         assert_eq!(group("::ffff:10.0.0.1"), "10.0.0.1");

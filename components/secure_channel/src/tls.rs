@@ -47,7 +47,7 @@ pub enum HandshakeError {
     Failed(io::Error),
 }
 
-/// What a certificate verifier tells through rustls.
+/// The error of our certificate verifier, which passes through rustls.
 #[derive(Debug, Clone, thiserror::Error)]
 enum Refused {
     #[error(transparent)]
@@ -207,7 +207,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// Proves who we are and finds out who the peer is, over any stream of bytes. Cheap to clone.
+/// Proves our key and verifies the peer's, over any stream of bytes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     public_key: PublicKey,
@@ -247,7 +247,7 @@ impl Authenticator {
         self.public_key
     }
 
-    /// Makes `stream` secure as the side that called, and checks that the peer has the key `expected` before any byte
+    /// Makes `stream` secure as the side that dialled, and checks that the peer has the key `expected` before any byte
     /// of the application is sent.
     ///
     /// The peer may still refuse *us* after this has returned; then the first read fails.
@@ -275,8 +275,8 @@ impl Authenticator {
         Ok(SecureStream(stream.into()))
     }
 
-    /// Makes `stream` secure as the side that was called. The key returned is the peer's: it has proved to hold the
-    /// private key. Whether it is welcome is for the caller to say.
+    /// Makes `stream` secure as the side that was dialled. The key returned is the peer's: it has proved to hold the
+    /// private key. The caller decides whether it is accepted.
     ///
     /// # Errors
     /// See [`HandshakeError`].
@@ -301,8 +301,8 @@ impl Authenticator {
     }
 }
 
-/// An encrypted stream to a peer whose key is known. A stream that ends without the peer having said so gives an error of
-/// kind `UnexpectedEof`.
+/// An encrypted stream to a peer whose key is known. A stream that ends without a TLS close gives an error of kind
+/// `UnexpectedEof`.
 #[derive(Debug)]
 pub struct SecureStream<S>(tokio_rustls::TlsStream<S>);
 

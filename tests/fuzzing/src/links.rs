@@ -1,15 +1,20 @@
 //! Frames, and the messages of every link.
 
-use capnp::message::{Builder, HeapAllocator, ReaderOptions};
+use capnp::message::{Builder, ReaderOptions};
 use capnp::serialize::write_message_to_words;
+use capnp::traits::{FromPointerBuilder, FromPointerReader, OwnedStruct};
 use offst_proto::Unverified;
+use offst_proto::app::{APP_MESSAGE_BYTES_MAX, APP_NESTING_MAX, Message};
 use offst_proto::encoding::DecodeError;
 use offst_proto::friend::{FriendMessage, evidence_statement_frames, resume_frame, statement_frame};
 use offst_proto::index::{IndexToNode, NodeToIndex, ServerToServer};
+use offst_proto::order::{NewFriend, NewInvoice, Order};
 use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
+use offst_proto::report::{
+    ContactReport, Event, ForwardReport, FriendReport, InvoiceReport, PaymentReport, ServerReport, WriteOffReport,
+};
 use offst_proto::resolve::{backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
 use offst_proto::statement::Statement;
-use offst_proto::wire::app_capnp as wire;
 use offst_secure_channel::{FrameReader, FrameWriter};
 
 /// Largest frame of the link that [`frames`] reads.
@@ -103,41 +108,27 @@ pub(crate) fn federation(bytes: &[u8]) -> bool {
 
 /// A value of the application interface.
 pub(crate) fn app(bytes: &[u8]) -> bool {
-    macro_rules! value {
-        ($kind:ident, $read:ident, $write:ident) => {
-            again(
-                bytes,
-                |bytes| {
-                    let message = app_message(bytes)?;
-                    offst_proto::app::$read(message.get_root::<wire::$kind::Reader<'_>>()?)
-                },
-                |value| {
-                    let mut message = Builder::new_default();
-                    offst_proto::app::$write(value, message.init_root::<wire::$kind::Builder<'_>>());
-                    app_bytes(&message)
-                },
-            )
-        };
-    }
-    value!(friend, read_friend, write_friend)
-        | value!(server, read_server, write_server)
-        | value!(friend_ticket, read_contact, write_contact)
-        | value!(payment, read_payment, write_payment)
-        | value!(invoice, read_invoice, write_invoice)
-        | value!(forward, read_forward, write_forward)
-        | value!(write_off, read_write_off, write_write_off)
-        | event(bytes)
+    app_value::<FriendReport>(bytes)
+        | app_value::<ServerReport>(bytes)
+        | app_value::<ContactReport>(bytes)
+        | app_value::<PaymentReport>(bytes)
+        | app_value::<InvoiceReport>(bytes)
+        | app_value::<ForwardReport>(bytes)
+        | app_value::<WriteOffReport>(bytes)
+        | app_value::<Event>(bytes)
+        | app_value::<Order>(bytes)
+        | app_value::<NewFriend>(bytes)
+        | app_value::<NewInvoice>(bytes)
 }
 
-fn event(bytes: &[u8]) -> bool {
-    let read = |bytes: &[u8]| {
-        let message = app_message(bytes)?;
-        offst_proto::app::read_event(message.get_root::<wire::event::Reader<'_>>()?)
-    };
-    let Ok(Some(event)) = read(bytes) else { return false };
-    let mut message = Builder::new_default();
-    offst_proto::app::write_event(&event, message.init_root::<wire::event::Builder<'_>>());
-    assert_eq!(read(&app_bytes(&message)), Ok(Some(event)));
+fn app_value<T: Message + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> bool
+where
+    for<'a> <T::Wire as OwnedStruct>::Builder<'a>: FromPointerBuilder<'a>,
+    for<'a> <T::Wire as OwnedStruct>::Reader<'a>: FromPointerReader<'a>,
+{
+    let read = |bytes: &[u8]| T::read(app_message(bytes)?.get_root::<<T::Wire as OwnedStruct>::Reader<'_>>()?);
+    let Ok(value) = read(bytes) else { return false };
+    assert_eq!(read(&app_bytes(&value)).as_ref(), Ok(&value));
     true
 }
 
@@ -146,11 +137,17 @@ type AppReader<'a> = capnp::message::Reader<capnp::serialize::NoAllocSliceSegmen
 /// With the bounds that the two ends set.
 fn app_message(mut bytes: &[u8]) -> Result<AppReader<'_>, DecodeError> {
     let mut options = ReaderOptions::new();
-    options.traversal_limit_in_words(Some(offst_proto::app::APP_MESSAGE_BYTES_MAX / 8));
-    options.nesting_limit(offst_proto::app::APP_NESTING_MAX);
+    options.traversal_limit_in_words(Some(APP_MESSAGE_BYTES_MAX / 8));
+    options.nesting_limit(APP_NESTING_MAX);
     Ok(capnp::serialize::read_message_from_flat_slice_no_alloc(&mut bytes, options)?)
 }
 
-pub(crate) fn app_bytes(message: &Builder<HeapAllocator>) -> Vec<u8> {
-    write_message_to_words(message)
+/// The message of a value.
+pub(crate) fn app_bytes<T: Message>(value: &T) -> Vec<u8>
+where
+    for<'a> <T::Wire as OwnedStruct>::Builder<'a>: FromPointerBuilder<'a>,
+{
+    let mut message = Builder::new_default();
+    value.write(message.init_root::<<T::Wire as OwnedStruct>::Builder<'_>>());
+    write_message_to_words(&message)
 }

@@ -113,8 +113,9 @@ impl Play<'_> {
     /// Whatever has happened, what lies on the disks follows from what was signed.
     fn audit(&self) {
         for node in &self.world.nodes {
-            for (line, image) in node.disk.image().accounts {
-                let key = AccountKey { local: node.key, remote: line.friend, currency: line.currency };
+            for id in node.disk.accounts() {
+                let image = node.disk.account(&id).expect("it is listed");
+                let key = AccountKey { local: node.key, remote: id.friend, currency: id.currency };
                 if let Err(reason) = offst_ledger::audit(&key, &image, &FakeVerifier) {
                     panic!("the account is not sound: {reason}");
                 }

@@ -34,12 +34,12 @@ pub(crate) fn evidence(bytes: &[u8]) -> bool {
                 account.handle_resume(*resume, &signer, &Credulous);
             }
             Ok(FriendMessage::Evidence(evidence)) => {
-                is_adopted |= account.take_evidence(*evidence, NOW_MS, &signer, &Credulous).restored;
+                is_adopted |= account.take_evidence(*evidence, NOW_MS, &signer, &Credulous).recovered;
             }
             Ok(FriendMessage::EvidenceStatements(statements)) => {
                 let verified = statements.into_iter().map(|statement| statement.verify(&Credulous));
                 let verified = verified.collect::<Result<Vec<_>, _>>().expect("everything is believed");
-                is_adopted |= account.take_evidence_statements(verified, NOW_MS, &signer).restored;
+                is_adopted |= account.take_evidence_statements(verified, NOW_MS, &signer).recovered;
             }
             _ => return is_adopted,
         }

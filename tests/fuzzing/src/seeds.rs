@@ -2,15 +2,13 @@
 
 use crate::links::app_bytes;
 use crate::recovery::{Credulous, write_frames};
-use crate::rows::{account_key, write_image};
-use capnp::message::Builder;
+use crate::rows::{PENDING, write_account, write_row};
 use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret, Signature, sha256};
 use offst_funder::{
     Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, RecoveryRecord, Standing,
 };
 use offst_ledger::{
-    Account, AccountImage, AccountKey, EvidenceRows, Pending, QueuedOperation, Stage,
-    friend_statement as friend_statement_of,
+    Account, AccountId, AccountKey, EvidenceRows, Pending, Stage, friend_statement as friend_statement_of,
 };
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::{
@@ -24,20 +22,21 @@ use offst_proto::index::{
 use offst_proto::invitation::{Invitation, InvitationText};
 use offst_proto::invoice::Invoice;
 use offst_proto::opening::{Continuing, Opening};
+use offst_proto::order::{Destination, NewFriend, NewInvoice, Order, Purpose};
 use offst_proto::payment::CancelReason;
 use offst_proto::peer_backup::{AccountHead, PeerBackup};
 use offst_proto::receipt::{Receipt, ReceiptPart};
 use offst_proto::relay::{NodeToRelay, RelayToNode, SubstreamMessage};
 use offst_proto::report::{
-    ContactReport, Event, ForwardReport, FriendReport, Held, InvoiceReport, InvoiceStatus, LineReport, LineStatus,
-    OverdueReport, PaymentReport, PaymentStatus, ServerReport, ServerState, WriteOffReport,
+    AccountReport, AccountStatus, ContactReport, Event, ForwardReport, FriendReport, Held, InvoiceReport,
+    InvoiceStatus, OverdueReport, PaymentReport, PaymentStatus, ServerReport, ServerState, WriteOffReport,
 };
 use offst_proto::resolve::{End, backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
-use offst_proto::wire::app_capnp as wire;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Unverified, Verified};
+use offst_rows::{RowChange, Rows};
 use offst_simulator::World;
 use offst_simulator::keys::{Dice, FakeSigner};
 use std::collections::BTreeMap;
@@ -305,15 +304,8 @@ pub(crate) fn index() -> Seeds {
 
 pub(crate) fn app() -> Seeds {
     let mut seeds = Vec::new();
-    macro_rules! value {
-        ($kind:ident, $write:ident, $value:expr) => {{
-            let mut message = Builder::new_default();
-            offst_proto::app::$write(&$value, message.init_root::<wire::$kind::Builder<'_>>());
-            seeds.push(app_bytes(&message));
-        }};
-    }
-    let status = LineStatus::Inconsistent { local_balance: 5, remote_balance: Some(-6), reason: "lost".into() };
-    let line = LineReport {
+    let status = AccountStatus::Inconsistent { local_balance: 5, remote_balance: Some(-6), reason: "lost".into() };
+    let account = AccountReport {
         currency: Currency::default(),
         status,
         balance: -5,
@@ -335,13 +327,13 @@ pub(crate) fn app() -> Seeds {
         direct: true,
         relays: vec![server(2)],
         address: Some(server(3).address),
-        lines: vec![line],
+        accounts: vec![account],
     };
-    value!(friend, write_friend, friend);
+    seeds.push(app_bytes(&friend));
     let state = ServerState::Disconnected { reason: "no answer".into() };
-    value!(server, write_server, ServerReport { name: "relay0".into(), ticket: server(1), state });
+    seeds.push(app_bytes(&ServerReport { name: "relay0".into(), ticket: server(1), state }));
     let contact = ContactReport { public_key: key(1), relays: vec![server(2)], address: Some(server(3).address) };
-    value!(friend_ticket, write_contact, contact);
+    seeds.push(app_bytes(&contact));
     let payment = PaymentReport {
         app: Some(key(5)),
         payment_id: PaymentId::from_bytes([4; 16]),
@@ -358,7 +350,7 @@ pub(crate) fn app() -> Seeds {
         duration_ms: 2,
         receipt: None,
     };
-    value!(payment, write_payment, payment);
+    seeds.push(app_bytes(&payment));
     let invoice = InvoiceReport {
         invoice_id: InvoiceId::from_bytes([6; 16]),
         status: InvoiceStatus::Open,
@@ -368,7 +360,7 @@ pub(crate) fn app() -> Seeds {
         created_ms: 7,
         expires_ms: Some(9),
     };
-    value!(invoice, write_invoice, invoice);
+    seeds.push(app_bytes(&invoice));
     for from in [Some(key(1)), None] {
         let forward = ForwardReport {
             request_id: id(8),
@@ -379,19 +371,32 @@ pub(crate) fn app() -> Seeds {
             fee: 1,
             time_ms: 11,
         };
-        value!(forward, write_forward, forward);
+        seeds.push(app_bytes(&forward));
     }
     let held = |count| Held { count, amount: 10 };
     let report = WriteOffReport { released: held(1), waiting: held(2), own: held(0), at_risk: held(3) };
-    value!(write_off, write_write_off, report);
+    seeds.push(app_bytes(&report));
     for event in [
         Event::FriendChanged { name: "bob".into() },
         Event::PaymentChanged { payment_id: PaymentId::from_bytes([4; 16]), status: PaymentStatus::Paid },
         Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([5; 16]), status: InvoiceStatus::Paid },
         Event::Overdue { name: "bob".into(), request_id: id(6), amount: 9 },
     ] {
-        value!(event, write_event, event);
+        seeds.push(app_bytes(&event));
     }
+    let order =
+        |purpose| Order { payment_id: PaymentId::from_bytes([4; 16]), purpose, max_fee: Some(3), timeout_ms: 60_000 };
+    let (currency, amount) = (Currency::default(), 20);
+    let destination = Destination::Friend("bob".into());
+    let spontaneous = Purpose::Spontaneous { destination, currency: currency.clone(), amount };
+    let rebalance = Purpose::Rebalance { friend: "bob".into(), currency: currency.clone(), amount };
+    let invoices = invoices().into_iter().map(Purpose::Invoice);
+    seeds.extend(invoices.chain([spontaneous, rebalance]).map(|purpose| app_bytes(&order(purpose))));
+    let ticket = FriendTicket { public_key: key(1), relays: vec![server(2)], address: None };
+    let friend =
+        NewFriend { name: "bob".into(), ticket, balance: -5, currency: currency.clone(), max_debt: 7, open: true };
+    seeds.push(app_bytes(&friend));
+    seeds.push(app_bytes(&NewInvoice { amount, currency, description: "bread".into(), expiry_ms: Some(1) }));
     seeds
 }
 
@@ -507,37 +512,33 @@ pub(crate) fn row() -> Seeds {
     };
     let pending = |stage| Pending { amount: 7, terms: sha256(b"terms"), stage };
     let lock = HashLock::from_bytes([2; 32]);
-    let mut seeds = vec![
-        (0, friend.to_canonical_bytes()),
-        (1, forward.to_canonical_bytes()),
-        (2, arrival.to_canonical_bytes()),
-        (3, invoice.to_canonical_bytes()),
-        (4, payment.to_canonical_bytes()),
+    let account = AccountId::new(key(2), &Currency::default());
+    let request = account.request(id(1));
+    let recovery =
+        RecoveryRecord { has_begun: true, shown: peer_backups()[1].heads.clone(), ..RecoveryRecord::new(7, true) };
+    let rows = [
+        RowChange::put(&key(2), &friend),
+        RowChange::put(&request, &forward),
+        RowChange::put(&request, &arrival),
+        RowChange::put(&invoice.invoice.id, &invoice),
+        RowChange::put(&payment.id, &payment),
+        RowChange::put(&(), &recovery),
     ];
+    let mut seeds: Seeds = rows.iter().map(write_row).collect();
     for stage in [Stage::Requested, Stage::Responded(lock), Stage::Committed(lock), Stage::Aborted] {
-        seeds.push((5, pending(stage).to_canonical_bytes()));
+        seeds.push([&[PENDING][..], &pending(stage).to_canonical_bytes()].concat());
     }
-    seeds.push((
-        7,
-        RecoveryRecord { has_begun: true, shown: peer_backups()[1].heads.clone(), ..RecoveryRecord::new(7, true) }
-            .to_canonical_bytes(),
-    ));
-    for operation in operations() {
-        seeds.push((6, QueuedOperation { operation, amount: 7 }.to_canonical_bytes()));
-    }
-    seeds.into_iter().map(|(kind, bytes)| [&[kind][..], &bytes].concat()).collect()
+    seeds
 }
 
 /// An account at every stage of a payment between two friends.
 pub(crate) fn account() -> Seeds {
     let mut world = World::row(2, 1000);
-    let mut images: Vec<AccountImage> = Vec::new();
+    let mut moments: Vec<Rows> = Vec::new();
     world.send(0, 1, 100);
     world.send(1, 0, 30);
     for round in 0..60 {
-        let image = world.nodes[0].disk.image();
-        let line = image.accounts.into_iter().find(|(line, _)| line.friend == account_key().remote);
-        images.extend(line.map(|(_, image)| image));
+        moments.push(world.nodes[0].disk.rows());
         if round == 30 {
             world.disconnect(0, 1);
             world.ask(0, Command::SetFriendMaxDebt("node1".into(), Currency::default(), 2000));
@@ -547,8 +548,8 @@ pub(crate) fn account() -> Seeds {
             world.advance(300);
         }
     }
-    images.dedup();
-    images.iter().map(write_image).collect()
+    moments.dedup();
+    moments.iter().map(write_account).collect()
 }
 
 /// What a friend shows at some moments of a life.
@@ -559,9 +560,11 @@ pub(crate) fn evidence() -> Seeds {
     world.send(1, 0, 30);
     for round in 0..40 {
         if round % 8 == 0 {
-            let (line, rows) = world.nodes[1].disk.image().accounts.swap_remove(0);
-            let name = AccountKey { local: world.key(1), remote: line.friend, currency: line.currency };
-            let evidence = EvidenceRows { checkpoint: rows.checkpoint.clone(), statements: rows.statements.clone() };
+            let disk = &world.nodes[1].disk;
+            let id = disk.accounts().swap_remove(0);
+            let evidence = EvidenceRows::of(&id, &disk.rows());
+            let rows = disk.account(&id).expect("it is listed");
+            let name = AccountKey { local: world.key(1), remote: id.friend, currency: id.currency };
             let mut account = Account::restore(name, rows).expect("the disk can be read");
             let resume = account.resume_frame();
             let (mut frames, _) = account.evidence(evidence, 1_700_000_000_000, &FakeSigner::new(2));
@@ -595,8 +598,10 @@ pub(crate) fn friend_statement() -> Seeds {
     world.send(1, 0, 30);
     for _ in 0..40 {
         for node in [0, 1] {
-            let (line, rows) = world.nodes[node].disk.image().accounts.swap_remove(0);
-            let made = friend_statement_of(world.key(node), line.friend, vec![(line.currency, rows)], &Credulous);
+            let disk = &world.nodes[node].disk;
+            let id = disk.accounts().swap_remove(0);
+            let rows = disk.account(&id).expect("it is listed");
+            let made = friend_statement_of(world.key(node), id.friend, vec![(id.currency, rows)], &Credulous);
             seeds.extend(made.map(|made| made.statement.to_toml().into_bytes()));
         }
         if !world.step() {

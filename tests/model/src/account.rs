@@ -2,7 +2,7 @@
 
 use crate::epoch::{Epoch, Event, Fault};
 use crate::log::{Agreed, Opening, OpeningName, Operation, Position, Resume, Side, Statement, Terms};
-use crate::request::{Direction, Id, Lock, Misstep, REQUESTS};
+use crate::request::{Direction, Id, InvalidTransition, Lock, REQUESTS};
 use crate::rules::Rules;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ pub struct ResumeOutcome {
     pub stopped: bool,
 }
 
-enum Verdict {
+enum NegotiationOutcome {
     Agreed(Agreed, Terms),
     Repeat(u8),
     Open,
@@ -140,7 +140,7 @@ impl Account {
 
     /// The terms that we would sign now.
     pub fn current_terms(&self) -> Terms {
-        let view = |epoch: &Epoch| Terms { balance: epoch.balance(), continuing: epoch.pendings.committed() };
+        let view = |epoch: &Epoch| Terms { balance: epoch.balance(), continuing: epoch.local_view.committed() };
         self.epoch.as_ref().map_or(self.mine.terms, view)
     }
 
@@ -174,35 +174,35 @@ impl Account {
     }
 
     /// What the two newest Openings come to.
-    fn verdict(&self) -> Verdict {
+    fn outcome(&self) -> NegotiationOutcome {
         let (mine, Some(theirs)) = (self.mine, self.theirs) else {
-            return Verdict::Open;
+            return NegotiationOutcome::Open;
         };
         if let Some(crossed) = self.crossed_acceptance() {
             return crossed;
         }
         if mine.terms != theirs.terms.mirrored() {
-            return Verdict::Open;
+            return NegotiationOutcome::Open;
         }
         if mine.accepts == Some(theirs.name) && mine.name.epoch > theirs.name.epoch {
-            return Verdict::Agreed(Agreed::Accepted(mine.name), mine.terms);
+            return NegotiationOutcome::Agreed(Agreed::Accepted(mine.name), mine.terms);
         }
         if theirs.accepts == Some(mine.name) && theirs.name.epoch > mine.name.epoch {
-            return Verdict::Agreed(Agreed::Accepted(theirs.name), mine.terms);
+            return NegotiationOutcome::Agreed(Agreed::Accepted(theirs.name), mine.terms);
         }
         match mine.name.epoch.cmp(&theirs.name.epoch) {
             Ordering::Equal => {
                 let names = [mine.name, theirs.name];
                 let [first, second] = if self.side == 0 { names } else { [theirs.name, mine.name] };
-                Verdict::Agreed(Agreed::Both(first, second), mine.terms)
+                NegotiationOutcome::Agreed(Agreed::Both(first, second), mine.terms)
             }
-            Ordering::Less => Verdict::Repeat(theirs.name.epoch),
-            Ordering::Greater => Verdict::Open,
+            Ordering::Less => NegotiationOutcome::Repeat(theirs.name.epoch),
+            Ordering::Greater => NegotiationOutcome::Open,
         }
     }
 
     /// Each side has accepted the Opening that the other had before: the acceptance of the smaller key stands.
-    fn crossed_acceptance(&self) -> Option<Verdict> {
+    fn crossed_acceptance(&self) -> Option<NegotiationOutcome> {
         let (mine, theirs) = (self.mine, self.theirs?);
         let (mine_previous, theirs_previous) = (self.mine_previous?, self.theirs_previous?);
         let have_crossed = mine.name.epoch == theirs.name.epoch
@@ -212,7 +212,7 @@ impl Account {
             if self.side == self.smaller_key { (mine, theirs_previous) } else { (theirs, mine_previous) };
         let is_whole = stands.terms == accepted.terms.mirrored() && stands.name.epoch > accepted.name.epoch;
         let terms = if self.side == self.smaller_key { mine.terms } else { mine_previous.terms };
-        (have_crossed && is_whole).then_some(Verdict::Agreed(Agreed::Accepted(stands.name), terms))
+        (have_crossed && is_whole).then_some(NegotiationOutcome::Agreed(Agreed::Accepted(stands.name), terms))
     }
 
     /// Begins an epoch that both sides agree on; signs our terms again when the friend says the same for a higher epoch.
@@ -222,9 +222,9 @@ impl Account {
             if !self.offer_stands() {
                 return Vec::new();
             }
-            match self.verdict() {
-                Verdict::Repeat(number) => self.propose(self.mine.terms, number, None),
-                Verdict::Agreed(agreed, terms) => {
+            match self.outcome() {
+                NegotiationOutcome::Repeat(number) => self.propose(self.mine.terms, number, None),
+                NegotiationOutcome::Agreed(agreed, terms) => {
                     let is_ours = agreed == Agreed::Accepted(self.mine.name);
                     if rules == Rules::AcceptanceWaits && is_ours && confirmed != Some(agreed) {
                         return Vec::new();
@@ -234,14 +234,14 @@ impl Account {
                         // Two acceptances crossed: only while nothing was signed can one take the other's place.
                         // And only as long as it binds us to no request that ours has left out: it is released upstream.
                         let mut bound = terms.continuing.list().filter(|(way, ..)| *way == Direction::Outgoing);
-                        let revives = bound.any(|(way, id, _)| epoch.pendings.find(way, id).is_none());
+                        let revives = bound.any(|(way, id, _)| epoch.local_view.find(way, id).is_none());
                         let is_safe = !revives || rules == Rules::CrossedAcceptanceRevives;
                         agreed.epoch() > ours
                             || agreed.epoch() == ours && epoch.agreed != agreed && epoch.is_untouched() && is_safe
                     });
                     return if begins { self.begin(agreed, terms, rules) } else { Vec::new() };
                 }
-                Verdict::Open => return Vec::new(),
+                NegotiationOutcome::Open => return Vec::new(),
             }
         }
     }
@@ -277,8 +277,8 @@ impl Account {
                     _ => Ok(()),
                 };
             }
-            for (direction, id, _) in old.pendings.list() {
-                if epoch.pendings.find(direction, id).is_none() {
+            for (direction, id, _) in old.local_view.list() {
+                if epoch.local_view.find(direction, id).is_none() {
                     events.push(match direction {
                         Direction::Outgoing => Event::Released(id),
                         Direction::Incoming => Event::Dropped(id),
@@ -287,10 +287,10 @@ impl Account {
             }
         }
         let was_committed = |id: Id| {
-            let pending = old.as_ref().and_then(|old| old.pendings.find(Direction::Incoming, id));
+            let pending = old.as_ref().and_then(|old| old.local_view.find(Direction::Incoming, id));
             pending.is_some_and(|pending| pending.stage.is_committed())
         };
-        for (direction, id, _) in epoch.pendings.list() {
+        for (direction, id, _) in epoch.local_view.list() {
             if direction == Direction::Incoming && !was_committed(id) {
                 events.push(Event::Committed(id));
             }
@@ -426,7 +426,7 @@ impl Account {
             return;
         };
         let ours = epoch.agreed.epoch();
-        let is_ours = matches!(self.verdict(), Verdict::Agreed(agreed, _) if agreed == epoch.agreed);
+        let is_ours = matches!(self.outcome(), NegotiationOutcome::Agreed(agreed, _) if agreed == epoch.agreed);
         if theirs < ours || theirs == ours && (is_ours || !epoch.is_untouched()) {
             return;
         }
@@ -500,77 +500,80 @@ impl Account {
         if !self.resumed || self.stopped.is_some() { None } else { self.epoch.as_mut()?.sign() }
     }
 
-    fn live(&mut self) -> Result<&mut Epoch, Misstep> {
-        self.epoch.as_mut().filter(|_| self.stopped.is_none()).ok_or(Misstep)
+    fn live(&mut self) -> Result<&mut Epoch, InvalidTransition> {
+        self.epoch.as_mut().filter(|_| self.stopped.is_none()).ok_or(InvalidTransition)
     }
 
     /// We ask.
     ///
     /// # Errors
-    /// [`Misstep`], as for all that follow.
-    pub fn request(&mut self, id: Id, amount: u8) -> Result<(), Misstep> {
+    /// [`InvalidTransition`], as for all that follow.
+    pub fn request(&mut self, id: Id, amount: u8) -> Result<(), InvalidTransition> {
         self.live()?.request(id, amount)
     }
 
     /// We are willing.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn respond(&mut self, id: Id, lock: Lock) -> Result<(), Misstep> {
+    /// [`InvalidTransition`].
+    pub fn respond(&mut self, id: Id, lock: Lock) -> Result<(), InvalidTransition> {
         self.live()?.respond(id, lock)
     }
 
     /// We promise to pay.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn commit(&mut self, id: Id) -> Result<(), Misstep> {
+    /// [`InvalidTransition`].
+    pub fn commit(&mut self, id: Id) -> Result<(), InvalidTransition> {
         self.live()?.commit(id)
     }
 
     /// We give up, also on a stopped account.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn abort(&mut self, id: Id, rules: Rules) -> Result<(), Misstep> {
-        self.epoch.as_mut().ok_or(Misstep)?.abort(id, rules)
+    /// [`InvalidTransition`].
+    pub fn abort(&mut self, id: Id, rules: Rules) -> Result<(), InvalidTransition> {
+        self.epoch.as_mut().ok_or(InvalidTransition)?.abort(id, rules)
     }
 
     /// We take the credits. On a stopped account this is a claim that the next Opening shows.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn collect(&mut self, id: Id, preimage: Lock, rules: Rules) -> Result<(), Misstep> {
+    /// [`InvalidTransition`].
+    pub fn collect(&mut self, id: Id, preimage: Lock, rules: Rules) -> Result<(), InvalidTransition> {
         if self.stopped.is_some() && rules == Rules::StoppedAccountTakesNoClaims {
-            return Err(Misstep);
+            return Err(InvalidTransition);
         }
         if self.has_shown {
             return self.claim(id, Operation::Collect(id, preimage));
         }
-        self.epoch.as_mut().ok_or(Misstep)?.collect(id, preimage)
+        self.epoch.as_mut().ok_or(InvalidTransition)?.collect(id, preimage)
     }
 
     /// We release the credits, also on a stopped account.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn cancel(&mut self, id: Id) -> Result<(), Misstep> {
+    /// [`InvalidTransition`].
+    pub fn cancel(&mut self, id: Id) -> Result<(), InvalidTransition> {
         if self.has_shown {
             return self.claim(id, Operation::Cancel(id));
         }
-        self.epoch.as_mut().ok_or(Misstep)?.cancel(id)
+        self.epoch.as_mut().ok_or(InvalidTransition)?.cancel(id)
     }
 
     /// Remembers how a request of the friend's ended, for the next epoch. What is not committed does not continue.
-    fn claim(&mut self, id: Id, operation: Operation) -> Result<(), Misstep> {
-        let pending =
-            self.epoch.as_ref().and_then(|epoch| epoch.pendings.find(Direction::Incoming, id)).ok_or(Misstep)?;
+    fn claim(&mut self, id: Id, operation: Operation) -> Result<(), InvalidTransition> {
+        let pending = self
+            .epoch
+            .as_ref()
+            .and_then(|epoch| epoch.local_view.find(Direction::Incoming, id))
+            .ok_or(InvalidTransition)?;
         if let Operation::Collect(_, preimage) = operation {
             pending.stage.collect(preimage)?;
         }
         let claim = &mut self.claims[usize::from(id)];
         if claim.is_some() {
-            return Err(Misstep);
+            return Err(InvalidTransition);
         }
         *claim = pending.stage.is_committed().then_some(operation);
         Ok(())

@@ -1,21 +1,21 @@
-//! States of a line that nobody can tell apart, and the one that stands for them.
+//! States of an account that nobody can tell apart, and the one that stands for them.
 
 use crate::epoch::Epoch;
-use crate::line::{Frame, Line};
 use crate::log::{Opening, Operation, Side, Statement};
-use crate::request::Pendings;
+use crate::pair::{AccountPair, Frame};
+use crate::request::PendingRequests;
 use std::sync::Arc;
 
-impl Line {
-    /// Takes every acknowledgement as heard that the friend cannot but give with its next frame.
+impl AccountPair {
+    /// Takes every acknowledgement as given that the friend cannot but give with its next frame.
     ///
-    /// An end looks at its view of the friend's view (`seen`) only when it takes a statement, and first follows what that
+    /// An end looks at its view of the friend's view (`peer_view`) only when it takes a statement, and first follows what that
     /// statement acknowledges. What it keeps to send again, it sends from what a Resume lacks, which is what the friend has
-    /// not received. So where no frame that is on its way, or may be sent again, acknowledges less than the friend has by now,
+    /// not received. So where no frame that is in flight, or may be sent again, acknowledges less than the friend has by now,
     /// it makes no difference whether the acknowledgement has come. Only for accounts whose epoch cannot end: a new one
     /// looks at what was not acknowledged in the old one.
-    pub fn hear_acknowledgements(&mut self) {
-        let mut heard = false;
+    pub fn apply_acknowledgements(&mut self) {
+        let mut applied = false;
         for side in 0..2u8 {
             let Some((epoch, friend)) = self.common_epoch(side) else { continue };
             let received = epoch.theirs.newest.seq;
@@ -38,10 +38,10 @@ impl Line {
             }
             if least != epoch.acknowledged {
                 let epoch = self.ends[usize::from(side)].as_mut().and_then(|end| end.epoch.as_mut());
-                heard |= epoch.expect("it was just there").acknowledge(least).is_ok();
+                applied |= epoch.expect("it was just there").acknowledge(least).is_ok();
             }
         }
-        if heard {
+        if applied {
             self.renumber();
         }
     }
@@ -68,22 +68,22 @@ impl Line {
     }
 }
 
-impl Line {
+impl AccountPair {
     /// Gives each of the two requests the other's number.
     pub fn exchange_requests(&mut self) {
         let exchange_opening = |opening: &mut Opening| opening.terms.continuing = opening.terms.continuing.exchanged();
         let exchange_statement = |statement: &mut Arc<Statement>| {
             let statement = Arc::make_mut(statement);
             statement.operations.iter_mut().for_each(|operation| *operation = exchanged(*operation));
-            statement.checkpoint = statement.checkpoint.map(Pendings::exchanged);
+            statement.checkpoint = statement.checkpoint.map(PendingRequests::exchanged);
         };
         for end in self.ends.iter_mut().flatten() {
             end.openings_mut().for_each(exchange_opening);
             end.claims.reverse();
             end.claims.iter_mut().flatten().for_each(|claim| *claim = exchanged(*claim));
             if let Some(epoch) = &mut end.epoch {
-                epoch.pendings = epoch.pendings.exchanged();
-                epoch.seen = epoch.seen.exchanged();
+                epoch.local_view = epoch.local_view.exchanged();
+                epoch.peer_view = epoch.peer_view.exchanged();
                 epoch.queue.iter_mut().for_each(|(operation, _)| *operation = exchanged(*operation));
                 epoch.unacknowledged.iter_mut().for_each(exchange_statement);
             }

@@ -1,20 +1,16 @@
 //! Buyer, mediator, seller: payments over two accounts (protocol section 2). Each of the three may lie; liars share all they
 //! know.
 //!
-//! Line 0 is the account of buyer and mediator, line 1 that of mediator and seller. On each line the end nearer to the buyer
-//! is end 0.
+//! Pair 0 is the account of buyer and mediator, pair 1 that of mediator and seller. On each the end nearer to the buyer is
+//! end 0.
 
 use crate::account::Account;
-use crate::epoch::{Epoch, Event};
-use crate::friends::{is_seen_alike, is_sound};
-use crate::liar::{Repertoire, greeting, lies, resumes};
-use crate::line::{Command, Ending, Frame, Line, Noted, Outcome, small};
+use crate::epoch::Epoch;
+use crate::liar::Repertoire;
 use crate::log::{Operation, Side};
-use crate::play::{Move, Notes, Play, Staged, noted_properties};
+use crate::pair::{AccountPair, Frame};
 use crate::request::{Direction, Id, REQUESTS, Stage};
 use crate::rules::Rules;
-use crate::settled::{is_accusation, is_covered, is_credited, is_settled, may_mediator_accept, worth};
-use stateright::{Model, Property};
 
 /// The nodes by their number.
 pub const BUYER: usize = 0;
@@ -35,13 +31,13 @@ pub struct Chain {
     pub payments: usize,
     /// Who lies.
     pub liars: Vec<usize>,
-    /// Which end of each line has the smaller key.
+    /// Which end of each pair has the smaller key.
     pub smaller_keys: [Side; 2],
-    /// What each end of a line lets the other owe.
+    /// What each end of a pair lets the other owe.
     pub limit: u8,
-    /// An end signs only while fewer frames than this are on their way from it; 0: it signs at once.
+    /// An end signs only while fewer frames than this of it are in flight; 0: it signs at once.
     pub in_flight: usize,
-    /// The mediator may set the limit of its friend on this line to so much, once.
+    /// The mediator may set the limit of its friend on this pair to so much, once.
     pub lowered: Option<(usize, u8)>,
     /// How often a process may die.
     pub crashes: u8,
@@ -88,19 +84,19 @@ impl Default for Chain {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChainState {
     /// The two accounts.
-    pub lines: Vec<Line>,
+    pub pairs: Vec<AccountPair>,
     /// Which payments have begun.
     pub begun: [bool; REQUESTS],
-    is_lowered: bool,
+    pub(crate) is_lowered: bool,
     /// How many may still come.
     pub crashes: u8,
-    accepts: u8,
-    statements: u8,
-    resumes: u8,
+    pub(crate) accepts: u8,
+    pub(crate) statements: u8,
+    pub(crate) resumes: u8,
     /// An honest node accused an honest friend.
-    accused: bool,
+    pub(crate) accused: bool,
     /// A liar was found out.
-    found_out: bool,
+    pub(crate) found_out: bool,
 }
 
 /// What happens next.
@@ -120,7 +116,7 @@ pub enum ChainAction {
     Refuse(Id),
     /// The seller takes its credits.
     Collect(Id),
-    /// The mediator's owner accepts the terms of the friend on this line.
+    /// The mediator's owner accepts the terms of the friend on this pair.
     Accept(usize),
     /// An end signs what waits.
     Sign(usize, Side),
@@ -128,16 +124,17 @@ pub enum ChainAction {
     Deliver(usize, Side),
     /// Two friends connect.
     Connect(usize),
-    /// The mediator lowers the limit of its friend on this line.
+    /// The mediator lowers the limit of its friend on this pair.
     Lower(usize, u8),
     /// A node dies, and starts again.
     Crash(usize),
-    /// A liar says something to the honest end of a line.
+    /// A liar says something to the honest end of a pair.
     Lie(usize, Frame),
 }
 
-fn pending(account: &Account, direction: Direction, id: Id) -> Option<Stage> {
-    Some(account.epoch.as_ref()?.pendings.find(direction, id)?.stage)
+/// The stage of a request on an account.
+pub(crate) fn pending(account: &Account, direction: Direction, id: Id) -> Option<Stage> {
+    Some(account.epoch.as_ref()?.local_view.find(direction, id)?.stage)
 }
 
 /// Whether a signed Commit binds this end.
@@ -146,7 +143,7 @@ pub fn is_bound(account: &Account, id: Id) -> bool {
 }
 
 /// A request that no signed Commit binds.
-fn is_uncommitted(account: &Account, id: Id) -> bool {
+pub(crate) fn is_uncommitted(account: &Account, id: Id) -> bool {
     let is_outgoing = pending(account, Direction::Outgoing, id).is_some() && !is_bound(account, id);
     is_outgoing || pending(account, Direction::Incoming, id).is_some_and(|stage| !stage.is_committed())
 }
@@ -157,84 +154,33 @@ impl Chain {
         !self.liars.contains(&node)
     }
 
-    /// Which end of this line a node has.
-    pub fn side(line: usize, node: usize) -> Side {
-        (node - line).try_into().expect("a node of this line")
-    }
-
-    /// What an account's news means for its node, in the same transaction.
-    fn react(&self, play: &mut Play, line: usize, side: Side, outcome: &Outcome) {
-        let node = line + usize::from(side);
-        for event in &outcome.events {
-            match (node, line, *event) {
-                (BUYER, _, Event::Responded(id)) => {
-                    // Only the destination's own lock will do.
-                    let lock = pending(play.end(0, 0), Direction::Outgoing, id);
-                    if lock != Some(Stage::Responded(id)) && play.rules != Rules::BuyerBelievesAnyLock {
-                        play.tell(0, 0, Command::Abort(id));
-                    }
-                }
-                (SELLER, _, Event::Requested(id, is_refused)) => {
-                    let epoch = play.end(1, 1).epoch.as_ref();
-                    let amount = epoch.and_then(|epoch| epoch.pendings.find(Direction::Incoming, id)).map(|p| p.amount);
-                    if is_refused || amount != Some(PRICE) {
-                        play.tell(1, 1, Command::Cancel(id));
-                    }
-                }
-                (SELLER, _, Event::Aborted(id)) => {
-                    play.tell(1, 1, Command::Cancel(id));
-                }
-                (MEDIATOR, 0, event) => from_upstream(play, event),
-                (MEDIATOR, 1, event) => from_downstream(play, event),
-                _ => {}
-            }
-        }
-        let is_loose = |id: Id| is_uncommitted(play.end(line, side), id);
-        if outcome.stopped && node == MEDIATOR && (0..REQUESTS as Id).any(is_loose) {
-            return self.end_uncommitted(play, line, side);
-        }
-        for touched in 0..2 {
-            if (touched..=touched + 1).contains(&node) {
-                let has_stopped = touched == line && outcome.stopped;
-                play.show_terms(touched, Self::side(touched, node), has_stopped);
-            }
-        }
-    }
-
-    /// What no signed Commit binds on an account that stopped ends now, on the other account too.
-    fn end_uncommitted(&self, play: &mut Play, line: usize, side: Side) {
-        for id in 0..REQUESTS as Id {
-            if is_uncommitted(play.end(line, side), id) {
-                give_up(play, id);
-            }
-        }
-        for touched in 0..2 {
-            play.show_terms(touched, Self::side(touched, MEDIATOR), touched == line);
-        }
+    /// Which end of this pair a node has.
+    pub fn side(pair: usize, node: usize) -> Side {
+        (node - pair).try_into().expect("a node of this pair")
     }
 
     /// What must be done or said before all are at rest.
     pub fn due(&self, state: &ChainState, actions: &mut Vec<ChainAction>) {
-        for (number, line) in state.lines.iter().enumerate() {
-            let honest = |side: Side| line.ends[usize::from(side)].as_ref();
-            if !line.connected && (honest(0).is_some() || honest(1).is_some()) {
+        for (number, pair) in state.pairs.iter().enumerate() {
+            let honest = |side: Side| pair.ends[usize::from(side)].as_ref();
+            if !pair.connected && (honest(0).is_some() || honest(1).is_some()) {
                 actions.push(ChainAction::Connect(number));
             }
             for side in 0..2 {
                 let Some(account) = honest(side) else { continue };
-                if !line.wire[usize::from(side)].is_empty() {
+                if !pair.wire[usize::from(side)].is_empty() {
                     actions.push(ChainAction::Deliver(number, side));
                 }
                 let epoch = account.active().filter(|_| account.resumed);
                 let waits = epoch.is_some_and(|epoch| !epoch.queue.is_empty() || epoch.owes_acknowledgement);
-                if waits && line.wire[usize::from(1 - side)].len() < self.in_flight.max(1) {
+                if waits && pair.wire[usize::from(1 - side)].len() < self.in_flight.max(1) {
                     actions.push(ChainAction::Sign(number, side));
                 }
             }
         }
         for id in 0..REQUESTS as Id {
             if self.is_honest(BUYER) {
-                let account = state.lines[0].end(0);
+                let account = state.pairs[0].end(0);
                 let stage = pending(account, Direction::Outgoing, id);
                 if account.stopped.is_none() && matches!(stage, Some(Stage::Responded(_))) {
                     actions.push(ChainAction::Commit(id));
@@ -244,14 +190,14 @@ impl Chain {
                 }
             }
             if self.is_honest(MEDIATOR) {
-                let is_there = pending(state.lines[0].end(1), Direction::Incoming, id).is_some();
-                let may_end = !is_bound(state.lines[1].end(0), id) || self.rules == Rules::TimerEndsCommitted;
+                let is_there = pending(state.pairs[0].end(1), Direction::Incoming, id).is_some();
+                let may_end = !is_bound(state.pairs[1].end(0), id) || self.rules == Rules::TimerEndsCommitted;
                 if is_there && may_end {
                     actions.push(ChainAction::TimeOut(id));
                 }
             }
             if self.is_honest(SELLER) {
-                let account = state.lines[1].end(1);
+                let account = state.pairs[1].end(1);
                 let stage = pending(account, Direction::Incoming, id);
                 if account.stopped.is_none() && stage == Some(Stage::Requested) {
                     actions.push(ChainAction::Respond(id));
@@ -268,336 +214,15 @@ impl Chain {
 
     /// The preimages that liars have: those of locks that they make themselves, those of a lying seller, and those that an honest
     /// one has shown to a lying mediator.
-    fn knows(&self, state: &ChainState, id: Id) -> bool {
+    pub(crate) fn knows(&self, state: &ChainState, id: Id) -> bool {
         if !self.is_honest(SELLER) || usize::from(id) >= self.payments {
             return true;
         }
         if self.is_honest(MEDIATOR) {
-            return state.lines[0].taken[1][usize::from(id)];
+            return state.pairs[0].taken[1][usize::from(id)];
         }
-        let seller = state.lines[1].end(1);
+        let seller = state.pairs[1].end(1);
         let waits = |epoch: &Epoch| epoch.queue.contains(&(Operation::Collect(id, id), PRICE));
-        state.lines[1].taken[1][usize::from(id)] && !seller.epoch.as_ref().is_some_and(waits)
-    }
-}
-
-impl Staged for Chain {
-    fn fresh(&self) -> Vec<Line> {
-        let end = |line: usize, side: Side| {
-            self.is_honest(line + usize::from(side))
-                .then(|| Account::open(side, self.smaller_keys[line], 0, self.limit))
-        };
-        [0, 1].map(|line| Line::new([end(line, 0), end(line, 1)])).into()
-    }
-
-    fn beginning(&self) -> (ChainState, Vec<Move>) {
-        let mut play = Play::new(self.fresh(), self.rules);
-        for line in 0..2 {
-            let honest: Vec<Side> =
-                [0u8, 1].into_iter().filter(|side| play.lines[line].ends[usize::from(*side)].is_some()).collect();
-            match honest[..] {
-                [one] => {
-                    play.tell(line, one, Command::Connect);
-                    while let Some(frame) = greeting(play.end(line, one), self.limit) {
-                        play.tell(line, one, Command::Hear(frame));
-                        play.tell(line, one, Command::Sign);
-                    }
-                }
-                [_, _] => play.meet(line),
-                _ => {}
-            }
-            play.lines[line].renumber();
-        }
-        let state = ChainState {
-            lines: play.lines,
-            begun: [false; REQUESTS],
-            is_lowered: false,
-            crashes: self.crashes,
-            accepts: self.accepts,
-            statements: self.statements,
-            resumes: self.resumes,
-            accused: false,
-            found_out: false,
-        };
-        (state, play.moves)
-    }
-
-    fn play(&self, state: &ChainState, action: &ChainAction) -> (ChainState, Vec<Move>) {
-        let mut after = state.clone();
-        let mut play = Play::new(std::mem::take(&mut after.lines), self.rules);
-        match action {
-            ChainAction::Ask(id) => {
-                after.begun[usize::from(*id)] = true;
-                play.tell(0, 0, Command::Request(*id, PRICE + FEE));
-            }
-            ChainAction::Commit(id) => {
-                play.tell(0, 0, Command::Commit(*id));
-            }
-            ChainAction::GiveUp(id) => {
-                play.tell(0, 0, Command::Abort(*id));
-            }
-            ChainAction::TimeOut(id) => give_up(&mut play, *id),
-            ChainAction::Respond(id) => {
-                play.tell(1, 1, Command::Respond(*id, *id));
-            }
-            ChainAction::Refuse(id) => {
-                play.tell(1, 1, Command::Cancel(*id));
-                play.show_terms(1, 1, false);
-            }
-            ChainAction::Collect(id) => {
-                play.tell(1, 1, Command::Collect(*id, *id));
-                play.show_terms(1, 1, false);
-            }
-            ChainAction::Accept(line) => {
-                after.accepts -= 1;
-                let side = Self::side(*line, MEDIATOR);
-                let outcome = play.tell(*line, side, Command::Accept);
-                play.tell(*line, side, Command::Show);
-                self.react(&mut play, *line, side, &outcome);
-            }
-            ChainAction::Sign(line, side) => {
-                play.tell(*line, *side, Command::Sign);
-            }
-            ChainAction::Deliver(line, side) => {
-                let outcome = play.tell(*line, *side, Command::Deliver);
-                let other = line + 1 - usize::from(*side);
-                after.accused |= self.is_honest(other) && is_accusation(play.end(*line, *side), &outcome);
-                self.react(&mut play, *line, *side, &outcome);
-            }
-            ChainAction::Connect(line) => {
-                play.tell(*line, 0, Command::Connect);
-            }
-            ChainAction::Lower(line, limit) => {
-                after.is_lowered = true;
-                play.tell(*line, Self::side(*line, MEDIATOR), Command::SetLimit(*limit));
-            }
-            ChainAction::Crash(node) => {
-                after.crashes -= 1;
-                for line in 0..2 {
-                    if (line..=line + 1).contains(node) && state.lines[line].connected {
-                        play.tell(line, Self::side(line, *node), Command::Crash);
-                    }
-                }
-                if *node == BUYER {
-                    // Whatever is found uncommitted at the start is given up.
-                    for id in 0..REQUESTS as Id {
-                        if matches!(
-                            pending(play.end(0, 0), Direction::Outgoing, id),
-                            Some(Stage::Requested | Stage::Responded(_))
-                        ) {
-                            play.tell(0, 0, Command::Abort(id));
-                        }
-                    }
-                }
-            }
-            ChainAction::Lie(line, frame) => {
-                match frame {
-                    Frame::Statement(_) => after.statements -= 1,
-                    Frame::Resume(_) => after.resumes -= 1,
-                }
-                let side = u8::from(self.is_honest(line + 1));
-                let outcome = play.tell(*line, side, Command::Hear(frame.clone()));
-                after.found_out |= outcome.fault.is_some();
-                self.react(&mut play, *line, side, &outcome);
-            }
-        }
-        if self.in_flight == 0 {
-            for line in 0..2 {
-                for side in (0..2).filter(|side| self.is_honest(line + usize::from(*side))) {
-                    play.sign_what_waits(line, side);
-                }
-            }
-        }
-        for line in &mut play.lines {
-            line.renumber();
-        }
-        after.lines = play.lines;
-        (after, play.moves)
-    }
-
-    fn lines<'a>(&self, state: &'a ChainState) -> &'a [Line] {
-        &state.lines
-    }
-
-    fn rules(&self) -> Rules {
-        self.rules
-    }
-}
-
-/// The mediator ends a request that no signed Commit binds: Abort downstream, Cancel upstream.
-fn give_up(play: &mut Play, id: Id) {
-    play.tell(1, 0, Command::Abort(id));
-    play.tell(0, 1, Command::Cancel(id));
-}
-
-fn from_upstream(play: &mut Play, event: Event) {
-    match event {
-        Event::Requested(id, is_refused) => {
-            let amount = play.end(0, 1).epoch.as_ref().and_then(|epoch| epoch.pendings.find(Direction::Incoming, id));
-            let onward = amount.map_or(0, |pending| pending.amount).saturating_sub(FEE);
-            let is_forwarded = !is_refused
-                && onward > 0
-                && play.end(1, 0).resumed
-                && play.tell(1, 0, Command::Request(id, onward)).done;
-            if !is_forwarded {
-                play.tell(0, 1, Command::Cancel(id));
-            }
-        }
-        Event::Committed(id) => {
-            let is_bound_already = play.rules == Rules::CommitsBeforeItsUpstream
-                && pending(play.end(1, 0), Direction::Outgoing, id).is_some_and(Stage::is_committed);
-            if !is_bound_already && !play.tell(1, 0, Command::Commit(id)).done {
-                give_up(play, id);
-            }
-        }
-        Event::Aborted(id) => give_up(play, id),
-        Event::Dropped(id) => {
-            play.tell(1, 0, Command::Abort(id));
-        }
-        Event::Began => {
-            // What continues without our knowing it under this lock is cancelled.
-            for id in 0..REQUESTS as Id {
-                let lock = |stage: Option<Stage>| match stage {
-                    Some(Stage::Responded(lock) | Stage::Committed(lock)) => Some(lock),
-                    _ => None,
-                };
-                let incoming = pending(play.end(0, 1), Direction::Incoming, id);
-                let outgoing = pending(play.end(1, 0), Direction::Outgoing, id);
-                if incoming.is_some() && lock(incoming) != lock(outgoing) {
-                    give_up(play, id);
-                }
-            }
-        }
-        Event::Responded(_) | Event::Collected(..) | Event::Cancelled(_) | Event::Released(_) => {}
-    }
-}
-
-fn from_downstream(play: &mut Play, event: Event) {
-    match event {
-        Event::Responded(id) => {
-            if let Some(Stage::Responded(lock)) = pending(play.end(1, 0), Direction::Outgoing, id) {
-                play.tell(0, 1, Command::Respond(id, lock));
-                if play.rules == Rules::CommitsBeforeItsUpstream {
-                    play.tell(1, 0, Command::Commit(id));
-                }
-            }
-        }
-        Event::Collected(id, preimage) => {
-            if !play.tell(0, 1, Command::Collect(id, preimage)).done {
-                play.tell(0, 1, Command::Cancel(id));
-            }
-        }
-        Event::Cancelled(id) | Event::Released(id) => {
-            play.tell(0, 1, Command::Cancel(id));
-        }
-        // The mediator takes no requests from the seller.
-        Event::Requested(id, _) => {
-            play.tell(1, 0, Command::Cancel(id));
-        }
-        Event::Committed(_) | Event::Aborted(_) | Event::Dropped(_) | Event::Began => {}
-    }
-}
-
-impl Notes for ChainState {
-    fn has(&self, happened: fn(&Noted) -> bool) -> bool {
-        self.lines.iter().any(|line| happened(&line.noted))
-    }
-}
-
-impl Model for Chain {
-    type State = ChainState;
-    type Action = ChainAction;
-
-    fn init_states(&self) -> Vec<ChainState> {
-        vec![self.beginning().0]
-    }
-
-    fn actions(&self, state: &ChainState, actions: &mut Vec<ChainAction>) {
-        self.due(state, actions);
-        if self.is_honest(BUYER) {
-            let room = state.lines[0].end(0).active().map_or(0, Epoch::send_room);
-            let ids = (0..self.payments).filter(|id| !state.begun[*id] && room >= PRICE + FEE);
-            actions.extend(ids.map(|id| ChainAction::Ask(id as Id)));
-        }
-        let is_open = |line: usize| state.lines[line].end(Self::side(line, MEDIATOR)).active().is_some();
-        if let Some((line, limit)) = self.lowered.filter(|(line, _)| !state.is_lowered && is_open(*line)) {
-            actions.push(ChainAction::Lower(line, limit));
-        }
-        if state.crashes > 0 {
-            let mortals = self.mortals.iter().copied().filter(|node| self.is_honest(*node));
-            actions.extend(mortals.map(ChainAction::Crash));
-        }
-        for line in 0..2 {
-            let nodes = [line, line + 1];
-            if state.accepts > 0 && self.is_honest(MEDIATOR) && may_mediator_accept(state, line) {
-                actions.push(ChainAction::Accept(line));
-            }
-            let Some(side) = (0..2).find(|side| self.is_honest(nodes[*side]) && !self.is_honest(nodes[1 - *side]))
-            else {
-                continue;
-            };
-            let honest = state.lines[line].end(side as Side);
-            if state.statements > 0 {
-                let said = lies(honest, &self.repertoire, |id| self.knows(state, id));
-                actions.extend(said.into_iter().map(|frame| ChainAction::Lie(line, frame)));
-            }
-            if state.resumes > 0 {
-                actions.extend(resumes(honest).into_iter().map(|frame| ChainAction::Lie(line, frame)));
-            }
-        }
-    }
-
-    fn next_state(&self, state: &ChainState, action: ChainAction) -> Option<ChainState> {
-        Some(self.play(state, &action).0)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = vec![
-            Property::always("what is frozen is what is pending", |_, state: &ChainState| {
-                state.lines.iter().all(is_sound)
-            }),
-            Property::always("both ends see the same when each has seen all: the sum is 0", |_, state: &ChainState| {
-                state.lines.iter().filter(|line| line.ends.iter().all(Option::is_some)).all(is_seen_alike)
-            }),
-            Property::always("no honest friend is accused", |_, state: &ChainState| !state.accused),
-            Property::always("a signed commit downstream stands on one upstream", is_covered),
-            Property::always("the mediator never loses", |model: &Self, state: &ChainState| {
-                !model.is_honest(MEDIATOR) || worth(state) >= 0
-            }),
-            Property::always("no friend owes more than the limit it was given", |_, state: &ChainState| {
-                state.lines.iter().all(|line| {
-                    let ends = line.ends.iter().zip(line.highest_limit);
-                    let epochs = ends.filter_map(|(end, limit)| Some((end.as_ref()?.epoch.as_ref()?, limit)));
-                    epochs.into_iter().all(|(epoch, limit)| epoch.balance() <= small(limit))
-                })
-            }),
-        ];
-        if self.is_honest(BUYER) && self.is_honest(SELLER) {
-            properties.push(Property::always(
-                "the buyer pays only with the seller credited",
-                |_, state: &ChainState| {
-                    let is_paid = |id: &usize| state.lines[0].endings[0][*id] == Some(Ending::Paid);
-                    (0..REQUESTS).filter(is_paid).all(|id| is_credited(state, id as Id))
-                },
-            ));
-            properties.push(Property::sometimes("the seller is paid", |_, state: &ChainState| {
-                state.lines[1].taken[1].contains(&true)
-            }));
-            properties.push(Property::sometimes("the buyer has paid", |model: &Self, state: &ChainState| {
-                (0..model.payments).all(|id| state.lines[0].endings[0][id] == Some(Ending::Paid))
-            }));
-        }
-        if self.liars.is_empty() {
-            properties.push(Property::always("at rest nothing is pending and all agree on who was paid", is_settled));
-        } else {
-            properties.push(Property::sometimes("a liar is found out", |_, state: &ChainState| state.found_out));
-        }
-        if self.is_honest(MEDIATOR) {
-            properties.push(Property::sometimes("the mediator earns its fee", |_, state: &ChainState| {
-                worth(state) >= small(FEE)
-            }));
-        }
-        properties.extend(noted_properties());
-        properties
+        state.pairs[1].taken[1][usize::from(id)] && !seller.epoch.as_ref().is_some_and(waits)
     }
 }

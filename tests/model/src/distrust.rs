@@ -3,9 +3,9 @@
 use crate::account::Account;
 use crate::friends::is_sound;
 use crate::liar::{Repertoire, greeting, lies, resumes};
-use crate::line::{Command, Ending, Frame, Line, Noted, small};
 use crate::log::Side;
-use crate::play::{Move, Notes, Play, Staged, noted_properties, steps};
+use crate::pair::{AccountPair, Command, Ending, Frame, Noted, small};
+use crate::play::{ExecutedCommand, Notes, Play, Staged, noted_properties, steps};
 use crate::request::{Id, REQUESTS};
 use crate::rules::Rules;
 use stateright::{Model, Property};
@@ -35,7 +35,7 @@ pub struct Distrust {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DistrustState {
     /// The account; one end has no state.
-    pub line: Line,
+    pub pair: AccountPair,
     begun: [bool; REQUESTS],
     statements: u8,
     resumes: u8,
@@ -44,53 +44,53 @@ pub struct DistrustState {
 }
 
 impl Staged for Distrust {
-    fn fresh(&self) -> Vec<Line> {
+    fn fresh(&self) -> Vec<AccountPair> {
         let mut ends = [None, None];
         ends[usize::from(self.honest)] = Some(Account::open(self.honest, 0, 0, self.limits[usize::from(self.honest)]));
-        vec![Line::new(ends)]
+        vec![AccountPair::new(ends)]
     }
 
-    fn beginning(&self) -> (DistrustState, Vec<Move>) {
+    fn beginning(&self) -> (DistrustState, Vec<ExecutedCommand>) {
         let mut play = Play::new(self.fresh(), self.rules);
         play.tell(0, self.honest, Command::Connect);
         while let Some(frame) = greeting(play.end(0, self.honest), self.limits[1 - usize::from(self.honest)]) {
-            play.tell(0, self.honest, Command::Hear(frame));
+            play.tell(0, self.honest, Command::Receive(frame));
             play.tell(0, self.honest, Command::Sign);
         }
-        let mut line = play.lines.remove(0);
-        line.renumber();
+        let mut pair = play.pairs.remove(0);
+        pair.renumber();
         let state = DistrustState {
-            line,
+            pair,
             begun: [false; REQUESTS],
             statements: self.statements,
             resumes: self.resumes,
             has_faulted: false,
         };
-        (state, play.moves)
+        (state, play.executed)
     }
 
-    fn play(&self, state: &DistrustState, command: &Command) -> (DistrustState, Vec<Move>) {
-        let mut play = Play::new(vec![state.line.clone()], self.rules);
+    fn play(&self, state: &DistrustState, command: &Command) -> (DistrustState, Vec<ExecutedCommand>) {
+        let mut play = Play::new(vec![state.pair.clone()], self.rules);
         let outcome = play.tell(0, self.honest, command.clone());
         play.refuse(0, self.honest, &outcome.events);
         play.show_terms(0, self.honest, outcome.stopped);
         if self.signs_at_once {
             play.sign_what_waits(0, self.honest);
         }
-        let mut after = DistrustState { line: play.lines.swap_remove(0), ..*state };
+        let mut after = DistrustState { pair: play.pairs.swap_remove(0), ..*state };
         match command {
             Command::Request(id, _) => after.begun[usize::from(*id)] = true,
-            Command::Hear(Frame::Statement(_)) => after.statements -= 1,
-            Command::Hear(Frame::Resume(_)) => after.resumes -= 1,
+            Command::Receive(Frame::Statement(_)) => after.statements -= 1,
+            Command::Receive(Frame::Resume(_)) => after.resumes -= 1,
             _ => {}
         }
         after.has_faulted |= outcome.fault.is_some();
-        after.line.renumber();
-        (after, play.moves)
+        after.pair.renumber();
+        (after, play.executed)
     }
 
-    fn lines<'a>(&self, state: &'a DistrustState) -> &'a [Line] {
-        std::slice::from_ref(&state.line)
+    fn pairs<'a>(&self, state: &'a DistrustState) -> &'a [AccountPair] {
+        std::slice::from_ref(&state.pair)
     }
 
     fn rules(&self) -> Rules {
@@ -100,7 +100,7 @@ impl Staged for Distrust {
 
 impl Notes for DistrustState {
     fn has(&self, happened: fn(&Noted) -> bool) -> bool {
-        happened(&self.line.noted)
+        happened(&self.pair.noted)
     }
 }
 
@@ -113,11 +113,11 @@ impl Model for Distrust {
     }
 
     fn actions(&self, state: &DistrustState, actions: &mut Vec<Command>) {
-        let account = state.line.end(self.honest);
+        let account = state.pair.end(self.honest);
         // What is uncommitted on a stopped account is over; only claims are left.
         let is_left = |step: &Command| account.stopped.is_none() || matches!(step, Command::Collect(..));
         if let Some(epoch) = &account.epoch {
-            for (direction, id, pending) in epoch.pendings.list() {
+            for (direction, id, pending) in epoch.local_view.list() {
                 actions.extend(steps(account, direction, id, pending).into_iter().filter(is_left));
             }
         }
@@ -131,10 +131,10 @@ impl Model for Distrust {
             }
         }
         if state.statements > 0 {
-            actions.extend(lies(account, &self.repertoire, |_| true).into_iter().map(Command::Hear));
+            actions.extend(lies(account, &self.repertoire, |_| true).into_iter().map(Command::Receive));
         }
         if state.resumes > 0 {
-            actions.extend(resumes(account).into_iter().map(Command::Hear));
+            actions.extend(resumes(account).into_iter().map(Command::Receive));
         }
     }
 
@@ -144,32 +144,32 @@ impl Model for Distrust {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("what is frozen is what is pending", |_, state: &DistrustState| is_sound(&state.line)),
+            Property::always("the totals match the pending requests", |_, state: &DistrustState| is_sound(&state.pair)),
             Property::always(
                 "the liar owes no more than the limit it was given",
                 |model: &Self, state: &DistrustState| {
-                    let limit = small(state.line.highest_limit[usize::from(model.honest)]);
+                    let limit = small(state.pair.highest_limit[usize::from(model.honest)]);
                     let owed = |epoch: &crate::epoch::Epoch| epoch.balance();
-                    state.line.end(model.honest).epoch.as_ref().is_none_or(|epoch| owed(epoch) <= limit)
+                    state.pair.end(model.honest).epoch.as_ref().is_none_or(|epoch| owed(epoch) <= limit)
                 },
             ),
             Property::always("the honest end pays only what it committed", |model: &Self, state: &DistrustState| {
-                let endings = state.line.endings[usize::from(model.honest)];
+                let endings = state.pair.endings[usize::from(model.honest)];
                 let paid: u8 =
                     (0..REQUESTS).filter(|id| endings[*id] == Some(Ending::Paid)).filter_map(|id| model.pays[id]).sum();
-                state.line.end(model.honest).epoch.as_ref().is_none_or(|epoch| epoch.balance() >= -small(paid))
+                state.pair.end(model.honest).epoch.as_ref().is_none_or(|epoch| epoch.balance() >= -small(paid))
             }),
             Property::sometimes("a lie is found out", |_, state: &DistrustState| state.has_faulted),
             Property::sometimes("the liar is paid what was committed", |model: &Self, state: &DistrustState| {
-                state.line.endings[usize::from(model.honest)].contains(&Some(Ending::Paid))
+                state.pair.endings[usize::from(model.honest)].contains(&Some(Ending::Paid))
             }),
             Property::sometimes("the honest end is paid", |model: &Self, state: &DistrustState| {
-                state.line.taken[usize::from(model.honest)].contains(&true)
+                state.pair.taken[usize::from(model.honest)].contains(&true)
             }),
         ];
         if self.resumes > 1 {
             properties.push(Property::sometimes("a new epoch begins", |model: &Self, state: &DistrustState| {
-                state.line.end(model.honest).active().is_some_and(|epoch| epoch.agreed.epoch() > 0)
+                state.pair.end(model.honest).active().is_some_and(|epoch| epoch.agreed.epoch() > 0)
             }));
         }
         properties.extend(noted_properties());

@@ -1,7 +1,7 @@
-//! An epoch seen from one end: both logs, what is frozen, what may be written, what is believed (protocol section 1).
+//! An epoch seen from one end: both logs, what is pending, what may be written, what is believed (protocol section 1).
 
 use crate::log::{Agreed, Link, Operation, Statement, Totals};
-use crate::request::{Direction, Id, Lock, Misstep, Pending, Pendings, Side, Stage};
+use crate::request::{Direction, Id, InvalidTransition, Lock, Pending, PendingRequests, Side, Stage};
 use crate::rules::Rules;
 use std::sync::Arc;
 
@@ -33,10 +33,10 @@ pub struct Epoch {
     pub acknowledged: Link,
     /// The friend has sent operations that no statement of ours acknowledges.
     pub owes_acknowledgement: bool,
-    /// Requests that freeze credits, as this end sees them.
-    pub pendings: Pendings,
+    /// The pending requests, as this end sees them.
+    pub local_view: PendingRequests,
     /// The same as the friend sees them: its own log, and ours as far as it has acknowledged it.
-    pub seen: Pendings,
+    pub peer_view: PendingRequests,
     /// Operations that are durable and not signed, with the credits they move.
     pub queue: Vec<(Operation, u8)>,
     /// Statements of ours that the friend has not acknowledged.
@@ -46,7 +46,7 @@ pub struct Epoch {
 /// What an accepted statement or Opening means for the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The friend asks; `refused`: the line has no room, so that it must be cancelled.
+    /// The friend asks; `refused`: the limit leaves no room, so that it must be cancelled.
     Requested(Id, bool),
     /// A request of ours is answered.
     Responded(Id),
@@ -75,7 +75,7 @@ pub enum Fault {
     NotContinuing,
     /// It acknowledges what was never signed, or less than before.
     WrongAcknowledgement,
-    /// A step that the stage forbids.
+    /// An operation that the stage forbids.
     WrongStage,
     /// The totals are not the sums.
     WrongTotals,
@@ -85,15 +85,15 @@ pub enum Fault {
     TwoOpenings,
 }
 
-impl From<Misstep> for Fault {
-    fn from(Misstep: Misstep) -> Self {
+impl From<InvalidTransition> for Fault {
+    fn from(InvalidTransition: InvalidTransition) -> Self {
         Fault::WrongStage
     }
 }
 
-/// `limit + balance - frozen`, or 0.
-fn room(limit: u8, balance: i8, frozen: u8) -> u8 {
-    (i16::from(limit) + i16::from(balance) - i16::from(frozen)).max(0).try_into().expect("small numbers")
+/// `limit + balance - pending`, or 0.
+fn room(limit: u8, balance: i8, pending: u8) -> u8 {
+    (i16::from(limit) + i16::from(balance) - i16::from(pending)).max(0).try_into().expect("small numbers")
 }
 
 fn credits(total: u8) -> i8 {
@@ -102,7 +102,7 @@ fn credits(total: u8) -> i8 {
 
 impl Epoch {
     /// Its first moment.
-    pub fn begin(agreed: Agreed, opening_balance: i8, continuing: Pendings) -> Self {
+    pub fn begin(agreed: Agreed, opening_balance: i8, continuing: PendingRequests) -> Self {
         let log = |direction| Log {
             totals: Totals { requested: continuing.sum(direction), ..Totals::default() },
             ..Log::default()
@@ -114,8 +114,8 @@ impl Epoch {
             theirs: log(Direction::Incoming),
             acknowledged: Link::default(),
             owes_acknowledgement: false,
-            pendings: continuing,
-            seen: continuing,
+            local_view: continuing,
+            peer_view: continuing,
             queue: Vec::new(),
             unacknowledged: Vec::new(),
         }
@@ -150,13 +150,13 @@ impl Epoch {
 
     /// What could be requested now.
     pub fn send_room(&self) -> u8 {
-        let frozen = self.local_pending().max(0).unsigned_abs();
-        if self.theirs.open { room(self.theirs.limit, self.balance(), frozen) } else { 0 }
+        let pending = self.local_pending().max(0).unsigned_abs();
+        if self.theirs.open { room(self.theirs.limit, self.balance(), pending) } else { 0 }
     }
 
     /// Whether a signed Commit of ours binds us.
     pub fn is_bound(&self, id: Id) -> bool {
-        let pending = self.pendings.find(Direction::Outgoing, id);
+        let pending = self.local_view.find(Direction::Outgoing, id);
         pending.is_some_and(|pending| pending.stage.is_committed()) && !self.queue.contains(&(Operation::Commit(id), 0))
     }
 
@@ -165,11 +165,11 @@ impl Epoch {
     }
 
     /// We ask.
-    pub fn request(&mut self, id: Id, amount: u8) -> Result<(), Misstep> {
-        if self.pendings.find(Direction::Outgoing, id).is_some() || amount > self.send_room() {
-            return Err(Misstep);
+    pub fn request(&mut self, id: Id, amount: u8) -> Result<(), InvalidTransition> {
+        if self.local_view.find(Direction::Outgoing, id).is_some() || amount > self.send_room() {
+            return Err(InvalidTransition);
         }
-        self.pendings.place(Direction::Outgoing, id, Some(Pending { amount, stage: Stage::Requested }));
+        self.local_view.place(Direction::Outgoing, id, Some(Pending { amount, stage: Stage::Requested }));
         self.write(Operation::Request(id, amount), amount);
         Ok(())
     }
@@ -179,42 +179,42 @@ impl Epoch {
         direction: Direction,
         id: Id,
         next: impl FnOnce(Stage) -> Option<Stage>,
-    ) -> Result<(), Misstep> {
-        let pending = self.pendings.find(direction, id).ok_or(Misstep)?;
-        let stage = next(pending.stage).ok_or(Misstep)?;
-        self.pendings.place(direction, id, Some(Pending { stage, ..pending }));
+    ) -> Result<(), InvalidTransition> {
+        let pending = self.local_view.find(direction, id).ok_or(InvalidTransition)?;
+        let stage = next(pending.stage).ok_or(InvalidTransition)?;
+        self.local_view.place(direction, id, Some(Pending { stage, ..pending }));
         Ok(())
     }
 
     /// We are willing, or pass on that the destination is.
-    pub fn respond(&mut self, id: Id, lock: Lock) -> Result<(), Misstep> {
+    pub fn respond(&mut self, id: Id, lock: Lock) -> Result<(), InvalidTransition> {
         self.stage(Direction::Incoming, id, |stage| stage.respond(lock).ok().flatten())?;
         self.write(Operation::Response(id, lock), 0);
         Ok(())
     }
 
     /// We promise to pay.
-    pub fn commit(&mut self, id: Id) -> Result<(), Misstep> {
+    pub fn commit(&mut self, id: Id) -> Result<(), InvalidTransition> {
         self.stage(Direction::Outgoing, id, |stage| stage.commit().ok())?;
         self.write(Operation::Commit(id), 0);
         Ok(())
     }
 
     /// We give up. What was never signed is gone as if it had never been written; a signed Commit stays.
-    pub fn abort(&mut self, id: Id, rules: Rules) -> Result<(), Misstep> {
-        let pending = self.pendings.find(Direction::Outgoing, id).ok_or(Misstep)?;
+    pub fn abort(&mut self, id: Id, rules: Rules) -> Result<(), InvalidTransition> {
+        let pending = self.local_view.find(Direction::Outgoing, id).ok_or(InvalidTransition)?;
         if let Some(place) =
             self.queue.iter().position(|(operation, _)| *operation == Operation::Request(id, pending.amount))
         {
             self.queue.remove(place);
-            self.pendings.place(Direction::Outgoing, id, None);
+            self.local_view.place(Direction::Outgoing, id, None);
             return Ok(());
         }
         self.take_commit_back(id);
         self.stage(Direction::Outgoing, id, |stage| stage.abort().ok())?;
         self.write(Operation::Abort(id), 0);
         if rules == Rules::AbortReleases {
-            self.pendings.place(Direction::Outgoing, id, None);
+            self.local_view.place(Direction::Outgoing, id, None);
         }
         Ok(())
     }
@@ -237,23 +237,23 @@ impl Epoch {
     }
 
     /// We take the credits.
-    pub fn collect(&mut self, id: Id, preimage: Lock) -> Result<(), Misstep> {
-        let pending = self.pendings.find(Direction::Incoming, id).ok_or(Misstep)?;
+    pub fn collect(&mut self, id: Id, preimage: Lock) -> Result<(), InvalidTransition> {
+        let pending = self.local_view.find(Direction::Incoming, id).ok_or(InvalidTransition)?;
         pending.stage.collect(preimage)?;
-        self.pendings.place(Direction::Incoming, id, None);
+        self.local_view.place(Direction::Incoming, id, None);
         self.write(Operation::Collect(id, preimage), pending.amount);
         Ok(())
     }
 
     /// We release the credits.
-    pub fn cancel(&mut self, id: Id) -> Result<(), Misstep> {
-        let pending = self.pendings.find(Direction::Incoming, id).ok_or(Misstep)?;
-        self.pendings.place(Direction::Incoming, id, None);
+    pub fn cancel(&mut self, id: Id) -> Result<(), InvalidTransition> {
+        let pending = self.local_view.find(Direction::Incoming, id).ok_or(InvalidTransition)?;
+        self.local_view.place(Direction::Incoming, id, None);
         self.write(Operation::Cancel(id), pending.amount);
         Ok(())
     }
 
-    /// Only the last word counts, so that the queue does not grow while the friend is away.
+    /// Only the last value counts, so that the queue does not grow while the friend is away.
     pub fn set_limit(&mut self, limit: u8) {
         if self.mine.limit != limit {
             self.mine.limit = limit;
@@ -286,7 +286,7 @@ impl Epoch {
             acknowledged: self.theirs.newest,
             operations,
             totals,
-            checkpoint: Some(self.pendings),
+            checkpoint: Some(self.local_view),
         });
         self.mine.newest = statement.link;
         self.mine.totals = totals;
@@ -310,30 +310,30 @@ impl Epoch {
         let mut after = self.clone();
         after.acknowledge(statement.acknowledged)?;
         if rules == Rules::UnsignedCommitBinds {
-            after.seen = self.pendings;
+            after.peer_view = self.local_view;
         }
         let mut moved = Vec::new();
         for operation in &statement.operations {
-            let amount = after.seen.act(*operation, Side::Friend, rules)?;
+            let amount = after.peer_view.apply(*operation, Side::Friend, rules)?;
             after.theirs.totals = after.theirs.totals.advanced(*operation, amount);
             moved.push((*operation, amount));
         }
         if after.theirs.totals != statement.totals {
             return Err(Fault::WrongTotals);
         }
-        if statement.checkpoint.is_some_and(|theirs| theirs.mirrored() != after.seen) {
+        if statement.checkpoint.is_some_and(|theirs| theirs.mirrored() != after.peer_view) {
             return Err(Fault::OtherPendings);
         }
         let mut events = Vec::new();
         let mut totals = self.theirs.totals;
         for (operation, amount) in moved {
-            after.hear(operation, totals, &mut events, rules)?;
+            after.apply_remote(operation, totals, &mut events, rules)?;
             totals = totals.advanced(operation, amount);
         }
         after.theirs.newest = statement.link;
         after.owes_acknowledgement |= !statement.operations.is_empty();
         // What waits about a request that the friend has ended must not be signed any more.
-        let still_pending = after.pendings;
+        let still_pending = after.local_view;
         after.queue.retain(|(operation, _)| match operation {
             Operation::Commit(id) | Operation::Abort(id) => still_pending.find(Direction::Outgoing, *id).is_some(),
             _ => true,
@@ -349,7 +349,7 @@ impl Epoch {
         let place = self.unacknowledged.iter().position(|sent| sent.link == link).ok_or(Fault::WrongAcknowledgement)?;
         for statement in self.unacknowledged.drain(..=place) {
             for operation in &statement.operations {
-                let _ = self.seen.act(*operation, Side::Us, Rules::Kept);
+                let _ = self.peer_view.apply(*operation, Side::Us, Rules::Kept);
             }
         }
         self.acknowledged = link;
@@ -357,7 +357,7 @@ impl Epoch {
     }
 
     /// An operation that the friend may write, in our view. `theirs`: its totals before.
-    fn hear(
+    fn apply_remote(
         &mut self,
         operation: Operation,
         theirs: Totals,
@@ -366,21 +366,21 @@ impl Epoch {
     ) -> Result<(), Fault> {
         let refused = match operation {
             Operation::Request(_, amount) => {
-                // A limit may have changed while the request was on its way, so this is no fault.
+                // A limit may have changed since the request was signed, so this is no fault.
                 let mine = self.written();
-                let frozen = credits(theirs.requested) - credits(mine.collected) - credits(mine.cancelled);
+                let pending = credits(theirs.requested) - credits(mine.collected) - credits(mine.cancelled);
                 let balance = self.opening_balance + credits(mine.collected) - credits(theirs.collected);
-                let room = room(self.mine.limit, -balance, frozen.max(0).unsigned_abs());
+                let room = room(self.mine.limit, -balance, pending.max(0).unsigned_abs());
                 !self.mine.open || amount > room && rules != Rules::LimitIsNotCheckedOnReceipt
             }
             _ => false,
         };
-        let is_aborted = |pendings: &Pendings, id| {
+        let is_aborted = |pendings: &PendingRequests, id| {
             pendings.find(Direction::Outgoing, id).is_some_and(|pending| pending.stage == Stage::Aborted)
         };
         let event = match operation {
             Operation::Request(id, _) => Event::Requested(id, refused),
-            Operation::Response(id, _) if is_aborted(&self.pendings, id) => return Ok(()),
+            Operation::Response(id, _) if is_aborted(&self.local_view, id) => return Ok(()),
             Operation::Response(id, _) => Event::Responded(id),
             Operation::Commit(id) => Event::Committed(id),
             Operation::Abort(id) => Event::Aborted(id),
@@ -395,19 +395,19 @@ impl Epoch {
                 return Ok(());
             }
         };
-        match self.pendings.act(operation, Side::Friend, rules) {
+        match self.local_view.apply(operation, Side::Friend, rules) {
             Ok(_) => events.push(event),
-            Err(Misstep) if rules == Rules::CrossedCommitIsAFault => return Err(Fault::WrongStage),
-            Err(Misstep) => {}
+            Err(InvalidTransition) if rules == Rules::CrossedCommitIsAFault => return Err(Fault::WrongStage),
+            Err(InvalidTransition) => {}
         }
         Ok(())
     }
 
     /// Takes every Collect and Cancel back that is not signed: the requests are pending again, as what is signed leaves them.
     pub fn take_releases_back(&mut self) -> Vec<Operation> {
-        let mut signed = self.seen;
+        let mut signed = self.peer_view;
         for operation in self.unacknowledged.iter().flat_map(|statement| &statement.operations) {
-            let _ = signed.act(*operation, Side::Us, Rules::Kept);
+            let _ = signed.apply(*operation, Side::Us, Rules::Kept);
         }
         let is_release = |operation: &Operation| matches!(operation, Operation::Collect(..) | Operation::Cancel(_));
         let (released, left): (Vec<_>, Vec<_>) =
@@ -415,7 +415,7 @@ impl Epoch {
         self.queue = left;
         for (operation, _) in &released {
             if let Operation::Collect(id, _) | Operation::Cancel(id) = operation {
-                self.pendings.place(Direction::Incoming, *id, signed.find(Direction::Incoming, *id));
+                self.local_view.place(Direction::Incoming, *id, signed.find(Direction::Incoming, *id));
             }
         }
         released.into_iter().map(|(operation, _)| operation).collect()

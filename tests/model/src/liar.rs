@@ -2,9 +2,9 @@
 //! needs no state of its own: in every state it may say any of these, in any order. What honest friends say is among them.
 
 use crate::account::Account;
-use crate::line::Frame;
 use crate::log::{Agreed, Link, Opening, OpeningName, Operation, Position, Resume, Statement, Terms};
-use crate::request::{Direction, Id, Pending, Pendings, Stage};
+use crate::pair::Frame;
+use crate::request::{Direction, Id, Pending, PendingRequests, Stage};
 use std::sync::Arc;
 
 /// How much a liar has to say.
@@ -71,7 +71,7 @@ fn say_operations(
     }
     for acknowledged in acknowledgements {
         for &operation in &operations {
-            // It may pretend to know less than it does: then its words have crossed ours.
+            // It may pretend to know less than it does: then its statement has crossed ours.
             let may_cross = matches!(operation, Operation::Commit(_) | Operation::Abort(_));
             if acknowledged != epoch.mine.newest && !may_cross {
                 continue;
@@ -79,7 +79,7 @@ fn say_operations(
             let moved = match operation {
                 Operation::Request(_, amount) => amount,
                 Operation::Collect(id, _) | Operation::Cancel(id) => {
-                    epoch.pendings.find(Direction::Outgoing, id).map_or(1, |pending| pending.amount)
+                    epoch.local_view.find(Direction::Outgoing, id).map_or(1, |pending| pending.amount)
                 }
                 _ => 0,
             };
@@ -121,7 +121,7 @@ fn forge(honest: &Account, base: &Statement, frames: &mut Vec<Frame>) {
     for operation in [Operation::Request(0, 1), Operation::Collect(0, 0), Operation::Cancel(0)] {
         statements.push(Statement { totals: base.totals.advanced(operation, 1), ..base.clone() });
     }
-    let mut pendings = epoch.pendings.mirrored();
+    let mut pendings = epoch.local_view.mirrored();
     let invented = Pending { amount: 1, stage: Stage::Committed(1) };
     let is_there = pendings.find(Direction::Incoming, 1).is_some();
     pendings.place(Direction::Incoming, 1, (!is_there).then_some(invented));
@@ -146,7 +146,7 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
     let mut claim = current.continuing;
     claim.place(Direction::Incoming, 0, Some(Pending { amount: 1, stage: Stage::Committed(0) }));
     let mut promise = current.continuing;
-    for (direction, id, pending) in honest.epoch.iter().flat_map(|epoch| epoch.pendings.list()) {
+    for (direction, id, pending) in honest.epoch.iter().flat_map(|epoch| epoch.local_view.list()) {
         if let (Direction::Incoming, Stage::Responded(lock)) = (direction, pending.stage) {
             promise.place(Direction::Outgoing, id, Some(Pending { stage: Stage::Committed(lock), ..pending }));
         }
@@ -155,7 +155,7 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
         current,
         Terms { balance: current.balance + 1, ..current },
         Terms { continuing: claim, ..current },
-        Terms { continuing: Pendings::default(), ..current },
+        Terms { continuing: PendingRequests::default(), ..current },
     ];
     if promise != current.continuing {
         wishes.push(Terms { continuing: promise, ..current });

@@ -3,7 +3,7 @@
 //! Hashes are names here: a [`Link`] stands for the hash of a statement, an [`OpeningName`] for that of an Opening. An honest
 //! end never makes two values of one name, because it signs each number once; a liar marks its second value.
 
-use crate::request::{Id, Lock, Pendings};
+use crate::request::{Id, Lock, PendingRequests};
 
 /// The two ends of an account.
 pub type Side = u8;
@@ -31,7 +31,7 @@ pub struct Totals {
 /// One step in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Upstream: freezes credits.
+    /// Upstream: reserves credits.
     Request(Id, u8),
     /// Downstream: the destination is willing.
     Response(Id, Lock),
@@ -87,7 +87,7 @@ pub struct Statement {
     /// Running totals after these operations.
     pub totals: Totals,
     /// A checkpoint: the pending requests as the author sees them.
-    pub checkpoint: Option<Pendings>,
+    pub checkpoint: Option<PendingRequests>,
 }
 
 /// Stands for the hash of an Opening.
@@ -107,7 +107,7 @@ pub struct Terms {
     /// Credits that the other side owes.
     pub balance: i8,
     /// Committed requests that continue.
-    pub continuing: Pendings,
+    pub continuing: PendingRequests,
 }
 
 impl Terms {

@@ -22,7 +22,7 @@ struct Arguments {
     /// Print the names of all scenarios, and what may happen in each
     #[arg(long)]
     list: bool,
-    /// Let an honest end sign only while fewer of its statements than this are under way, whatever the scenario says
+    /// Let an honest end sign only while fewer of its statements than this are in flight, whatever the scenario says
     #[arg(long)]
     in_flight: Option<usize>,
     /// Leave nothing out: visit also the states that differ in nothing that anybody can notice

@@ -2,9 +2,9 @@
 //! rows to restart from, and after every command both must say the same.
 
 use crate::account::{Account, StopReason};
-use crate::line::{Command, Frame, Line, Outcome};
 use crate::log::{Agreed, Link, Opening, OpeningName, Resume, Side, Statement};
-use crate::play::Move;
+use crate::pair::{AccountPair, Command, Frame, Outcome};
+use crate::play::ExecutedCommand;
 use crate::request::{DIRECTIONS, Direction, Stage};
 use crate::rules::Rules;
 use crate::wording::{
@@ -13,85 +13,23 @@ use crate::wording::{
 };
 use offst_crypto::{Hash, Identity, PublicKey};
 use offst_ledger::{
-    Account as RealAccount, AccountChange, AccountImage, AccountKey, Direction as RealDirection, Floor,
-    Pending as RealPending, QueuedOperation, SignOutcome, Stage as RealStage, Status, StopReason as RealReason,
+    Account as RealAccount, AccountImage, AccountKey, Direction as RealDirection, Floor, Pending as RealPending,
+    SignOutcome, Stage as RealStage, Status, StopReason as RealReason,
 };
 use offst_proto::friend::{EpochPosition, FriendMessage, Resume as RealResume, statement_frame};
 use offst_proto::opening::Opening as RealOpening;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::Statement as RealStatement;
-use offst_proto::{Currency, RequestId, Unverified, Verified};
+use offst_proto::{Currency, Unverified, Verified};
+use offst_rows::Rows;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-/// What a database would hold of an account.
-#[derive(Debug, Clone, Default)]
-struct Rows {
-    head: Vec<u8>,
-    negotiation: Vec<u8>,
-    openings: Vec<u8>,
-    checkpoint: Vec<u8>,
-    pendings: BTreeMap<(RealDirection, RequestId), RealPending>,
-    queue: BTreeMap<u64, QueuedOperation>,
-    statements: BTreeMap<(bool, u64), Arc<[u8]>>,
-}
-
-impl Rows {
-    fn write(&mut self, changes: Vec<AccountChange>) {
-        for change in changes {
-            match change {
-                AccountChange::Clear => {
-                    self.pendings.clear();
-                    self.queue.clear();
-                    self.statements.clear();
-                    self.openings.clear();
-                    self.checkpoint.clear();
-                }
-                AccountChange::Openings(bytes) => self.openings = bytes,
-                AccountChange::Checkpoint(bytes) => self.checkpoint = bytes,
-                AccountChange::Head(bytes) => self.head = bytes,
-                AccountChange::Negotiation(bytes) => self.negotiation = bytes,
-                AccountChange::Pending(direction, id, Some(pending)) => {
-                    self.pendings.insert((direction, id), pending);
-                }
-                AccountChange::Pending(direction, id, None) => {
-                    self.pendings.remove(&(direction, id));
-                }
-                AccountChange::Queued(counter, Some(queued)) => {
-                    self.queue.insert(counter, queued);
-                }
-                AccountChange::Queued(counter, None) => {
-                    self.queue.remove(&counter);
-                }
-                AccountChange::Statement(mine, seq, wire) => {
-                    self.statements.insert((mine, seq), wire);
-                }
-                AccountChange::DropStatements(mine, below) => {
-                    self.statements.retain(|(of, seq), _| *of != mine || *seq >= below);
-                }
-            }
-        }
-    }
-
-    fn image(&self) -> AccountImage {
-        AccountImage {
-            head: self.head.clone(),
-            negotiation: self.negotiation.clone(),
-            openings: self.openings.clone(),
-            checkpoint: self.checkpoint.clone(),
-            pendings: self.pendings.iter().map(|((direction, id), pending)| (*direction, *id, *pending)).collect(),
-            queue: self.queue.iter().map(|(counter, queued)| (*counter, queued.clone())).collect(),
-            statements: self.statements.values().cloned().collect(),
-        }
-    }
-}
-
-/// Hashes of everything that was signed on a line, by author.
+/// Hashes of everything that was signed on an account, by author.
 type Signed = BTreeMap<(PublicKey, Hash, u64), Hash>;
 
-/// One line with real accounts.
+/// Both ends of an account as the ledger has them.
 #[derive(Debug, Clone)]
-struct MirrorLine {
+struct MirrorPair {
     keys: [PublicKey; 2],
     accounts: [Option<RealAccount>; 2],
     rows: [Rows; 2],
@@ -108,10 +46,10 @@ pub struct Mismatch {
     pub what: String,
 }
 
-/// The lines of a model with real accounts.
+/// All accounts of a model as the ledger has them.
 #[derive(Debug, Clone)]
 pub struct Mirror {
-    lines: Vec<MirrorLine>,
+    pairs: Vec<MirrorPair>,
 }
 
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, model: T, ledger: T) -> Result<(), Mismatch> {
@@ -123,21 +61,26 @@ fn expect<T: PartialEq + std::fmt::Debug>(what: &str, model: T, ledger: T) -> Re
 }
 
 impl Mirror {
-    /// Accounts for lines whose ends have never met.
-    pub fn new(lines: &[Line]) -> Self {
-        Mirror { lines: lines.iter().map(MirrorLine::new).collect() }
+    /// Accounts whose ends have never connected.
+    pub fn new(pairs: &[AccountPair]) -> Self {
+        Mirror { pairs: pairs.iter().map(MirrorPair::new).collect() }
     }
 
-    /// Carries the moves of one step out, with the model's lines as they were before it.
+    /// Carries the commands of one step out, with the model's accounts as they were before it.
     ///
     /// # Errors
-    /// A [`Mismatch`] after one of the moves.
-    pub fn follow(&mut self, before: &[Line], moves: &[Move], rules: Rules) -> Result<(), Mismatch> {
-        let mut lines = before.to_vec();
-        for Move { line, side, command, outcome } in moves {
-            let (model, mirror) = (&mut lines[*line], &mut self.lines[*line]);
+    /// A [`Mismatch`] after one of the commands.
+    pub fn follow(
+        &mut self,
+        before: &[AccountPair],
+        executed: &[ExecutedCommand],
+        rules: Rules,
+    ) -> Result<(), Mismatch> {
+        let mut pairs = before.to_vec();
+        for ExecutedCommand { pair, side, command, outcome } in executed {
+            let (model, mirror) = (&mut pairs[*pair], &mut self.pairs[*pair]);
             let at = |mismatch: Mismatch| Mismatch {
-                what: format!("line {line}, end {side}, {command:?}: {}", mismatch.what),
+                what: format!("account {pair}, end {side}, {command:?}: {}", mismatch.what),
             };
             let real = mirror.apply(*side, command, model);
             model.apply(*side, command, rules);
@@ -148,14 +91,14 @@ impl Mirror {
     }
 }
 
-impl MirrorLine {
-    fn new(line: &Line) -> Self {
+impl MirrorPair {
+    fn new(pair: &AccountPair) -> Self {
         let mut keys = [1, 2].map(|seed| Identity::from_seed([seed; 32]).public_key());
         keys.sort();
-        if line.ends.iter().flatten().any(|end| end.smaller_key() == 1) {
+        if pair.ends.iter().flatten().any(|end| end.smaller_key() == 1) {
             keys.reverse();
         }
-        let mut mirror = MirrorLine {
+        let mut mirror = MirrorPair {
             keys,
             accounts: [None, None],
             rows: Default::default(),
@@ -165,7 +108,7 @@ impl MirrorLine {
             openings: BTreeMap::new(),
         };
         for side in 0..2u8 {
-            let Some(end) = &line.ends[usize::from(side)] else { continue };
+            let Some(end) = &pair.ends[usize::from(side)] else { continue };
             let key = mirror.key(side);
             let account = RealAccount::open(
                 key,
@@ -202,7 +145,7 @@ impl MirrorLine {
     fn persist(&mut self, side: Side) {
         let index = usize::from(side);
         let account = self.accounts[index].as_mut().expect("an honest end");
-        self.rows[index].write(account.take_changes());
+        account.take_changes().iter().for_each(|change| self.rows[index].apply(change));
         if let Some(opening) = &account.negotiation().mine {
             let epoch = u8::try_from(opening.epoch).expect("few epochs");
             self.openings.insert(OpeningName { author: side, epoch, variant: 0 }, opening.clone());
@@ -227,8 +170,8 @@ impl MirrorLine {
         self.send(from, frame);
     }
 
-    /// Carries a command out. `model` is the line as it was before, for what a liar refers to.
-    fn apply(&mut self, side: Side, command: &Command, model: &Line) -> Outcome {
+    /// Carries a command out. `model` is the account as it was before, for what a liar refers to.
+    fn apply(&mut self, side: Side, command: &Command, model: &AccountPair) -> Outcome {
         let signer = self.signer(side);
         let key = self.key(side);
         let was_active = self.account(side).active().is_some();
@@ -256,7 +199,7 @@ impl MirrorLine {
                 Ok(events) => Outcome { done: true, events: model_events(&events), ..Outcome::default() },
                 Err(_) => done(false),
             },
-            // Between nodes: their accounts hear nothing of it.
+            // Between nodes: their accounts learn nothing of it.
             Command::Prove(_) => done(true),
             Command::Repropose => done(account.repropose(&signer)),
             Command::Show => {
@@ -271,7 +214,7 @@ impl MirrorLine {
                 SignOutcome::Nothing | SignOutcome::WindowFull => done(false),
             },
             Command::Crash => {
-                let image = self.rows[usize::from(side)].image();
+                let image = AccountImage::of(&key.id(), &self.rows[usize::from(side)]).expect("its own rows");
                 *self.account_mut(side) = RealAccount::restore(key, image).expect("its own rows");
                 self.connected = false;
                 self.wire = Default::default();
@@ -293,7 +236,7 @@ impl MirrorLine {
                 let frame = self.wire[usize::from(side)].pop_front().expect("the model has one, too");
                 self.hear(side, FriendMessage::from_frame(&frame).expect("a frame of ours"))
             }
-            Command::Hear(frame) => {
+            Command::Receive(frame) => {
                 let liar = 1 - side;
                 let message = match frame {
                     Frame::Resume(resume) => FriendMessage::Resume(Box::new(self.real_resume(liar, resume, model))),
@@ -354,7 +297,7 @@ impl MirrorLine {
     }
 
     /// The number and hash that a link stands for. Models number statements anew, so it is counted from the newest one.
-    fn real_link(&self, author: Side, link: Link, honest: Side, model: &Line) -> (u64, Hash) {
+    fn real_link(&self, author: Side, link: Link, honest: Side, model: &AccountPair) -> (u64, Hash) {
         let (epoch, real) = (model.end(honest).epoch.as_ref(), self.account(honest).epoch());
         let (Some(epoch), Some(real)) = (epoch, real) else {
             return (link.seq.into(), made_up("link", link.seq.into()));
@@ -370,7 +313,7 @@ impl MirrorLine {
         (seq, hash)
     }
 
-    fn real_statement(&self, liar: Side, statement: &Statement, model: &Line) -> RealStatement {
+    fn real_statement(&self, liar: Side, statement: &Statement, model: &AccountPair) -> RealStatement {
         let key = self.key(liar);
         let honest = 1 - liar;
         let (_, prev_hash) = self.real_link(liar, statement.previous, honest, model);
@@ -394,7 +337,7 @@ impl MirrorLine {
         }
     }
 
-    fn real_resume(&mut self, liar: Side, resume: &Resume, model: &Line) -> RealResume {
+    fn real_resume(&mut self, liar: Side, resume: &Resume, model: &AccountPair) -> RealResume {
         let honest = 1 - liar;
         let key = self.key(liar);
         let opening = self.real_opening(liar, &resume.opening, model);
@@ -413,7 +356,7 @@ impl MirrorLine {
         RealResume { currency: key.currency, opening: Some(opening), epoch: position, recovering: resume.recovering }
     }
 
-    fn real_opening(&mut self, liar: Side, opening: &Opening, model: &Line) -> Verified<RealOpening> {
+    fn real_opening(&mut self, liar: Side, opening: &Opening, model: &AccountPair) -> Verified<RealOpening> {
         let honest = 1 - liar;
         if model.end(honest).theirs == Some(*opening) {
             return self.account(honest).negotiation().theirs.clone().expect("the model has one, too");
@@ -439,10 +382,10 @@ impl MirrorLine {
     }
 
     /// Compares everything that both know.
-    fn compare(&self, model: &Line) -> Result<(), Mismatch> {
+    fn compare(&self, model: &AccountPair) -> Result<(), Mismatch> {
         for side in 0..2u8 {
             let index = usize::from(side);
-            expect("frames on their way", model.wire[index].len(), self.wire[index].len())?;
+            expect("frames in flight", model.wire[index].len(), self.wire[index].len())?;
             if let Some(end) = &model.ends[index] {
                 let at = |mismatch: Mismatch| Mismatch { what: format!("end {side}: {}", mismatch.what) };
                 self.compare_end(side, end).map_err(at)?;
@@ -482,8 +425,12 @@ impl MirrorLine {
             expect("what the epoch rests on", is_acceptance, rests_on_one)?;
         }
         expect("the balance", i128::from(epoch.balance()), real_epoch.balance())?;
-        expect("what we have frozen", i128::from(epoch.local_pending()), signed(real_epoch.local_pending()))?;
-        expect("what the friend has frozen", i128::from(epoch.remote_pending()), signed(real_epoch.remote_pending()))?;
+        expect("our pending credits", i128::from(epoch.local_pending()), signed(real_epoch.local_pending()))?;
+        expect(
+            "the friend's pending credits",
+            i128::from(epoch.remote_pending()),
+            signed(real_epoch.remote_pending()),
+        )?;
         expect("what can be sent", u128::from(epoch.send_room()), real_epoch.send_capacity())?;
         expect("the friend's limit", u128::from(epoch.theirs.limit), real_epoch.theirs.limit)?;
         expect("our limit", u128::from(epoch.mine.limit), real_epoch.mine.limit)?;
@@ -491,7 +438,7 @@ impl MirrorLine {
         expect("the friend's totals", real_totals(epoch.theirs.totals), real_epoch.theirs.totals)?;
         for direction in DIRECTIONS {
             for id in 0..crate::request::REQUESTS as u8 {
-                let pending = epoch.pendings.find(direction, id).map(|pending| {
+                let pending = epoch.local_view.find(direction, id).map(|pending| {
                     let receiver = if direction == Direction::Outgoing { key.remote } else { key.local };
                     RealPending {
                         amount: pending.amount.into(),

@@ -2,17 +2,17 @@
 
 use crate::account::Account;
 use crate::epoch::Event;
-use crate::line::{Command, Line, Noted, Outcome};
 use crate::log::Side;
+use crate::pair::{AccountPair, Command, Noted, Outcome};
 use crate::request::{Direction, Pending};
 use crate::rules::Rules;
 use stateright::{Model, Property};
 
-/// A command to an end of a line, as it was carried out.
+/// A command to one end of an account, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// Which line.
-    pub line: usize,
+pub struct ExecutedCommand {
+    /// Which account.
+    pub pair: usize,
     /// Which end of it.
     pub side: Side,
     /// What it was told.
@@ -21,77 +21,77 @@ pub struct Move {
     pub outcome: Outcome,
 }
 
-/// Lines under way from one state to the next, and the moves so far.
+/// Accounts between one state and the next, and the commands carried out so far.
 #[derive(Debug)]
 pub struct Play {
-    /// The lines.
-    pub lines: Vec<Line>,
-    /// What is done to them.
-    pub moves: Vec<Move>,
+    /// The pairs.
+    pub pairs: Vec<AccountPair>,
+    /// The commands to them, in order.
+    pub executed: Vec<ExecutedCommand>,
     /// The rules they follow.
     pub rules: Rules,
 }
 
 impl Play {
     /// Begins a step.
-    pub fn new(lines: Vec<Line>, rules: Rules) -> Self {
-        Play { lines, moves: Vec::new(), rules }
+    pub fn new(pairs: Vec<AccountPair>, rules: Rules) -> Self {
+        Play { pairs, executed: Vec::new(), rules }
     }
 
     /// Carries one command out.
-    pub fn tell(&mut self, line: usize, side: Side, command: Command) -> Outcome {
-        let outcome = self.lines[line].apply(side, &command, self.rules);
-        self.moves.push(Move { line, side, command, outcome: outcome.clone() });
+    pub fn tell(&mut self, pair: usize, side: Side, command: Command) -> Outcome {
+        let outcome = self.pairs[pair].apply(side, &command, self.rules);
+        self.executed.push(ExecutedCommand { pair, side, command, outcome: outcome.clone() });
         outcome
     }
 
     /// Two honest ends connect, and talk until they have nothing more to say.
-    pub fn meet(&mut self, line: usize) {
-        self.tell(line, 0, Command::Connect);
-        while !self.lines[line].is_quiet() {
+    pub fn meet(&mut self, pair: usize) {
+        self.tell(pair, 0, Command::Connect);
+        while !self.pairs[pair].is_quiet() {
             for side in 0..2 {
-                while !self.lines[line].wire[usize::from(side)].is_empty() {
-                    self.tell(line, side, Command::Deliver);
+                while !self.pairs[pair].wire[usize::from(side)].is_empty() {
+                    self.tell(pair, side, Command::Deliver);
                 }
             }
             for side in 0..2 {
-                self.tell(line, side, Command::Sign);
+                self.tell(pair, side, Command::Sign);
             }
         }
     }
 
     /// Signs everything that waits at one end, as a node without load does.
-    pub fn sign_what_waits(&mut self, line: usize, side: Side) {
-        let account = self.end(line, side);
+    pub fn sign_what_waits(&mut self, pair: usize, side: Side) {
+        let account = self.end(pair, side);
         if account.resumed && account.active().is_some_and(|epoch| !epoch.queue.is_empty()) {
-            self.tell(line, side, Command::Sign);
+            self.tell(pair, side, Command::Sign);
         }
     }
 
-    /// An end of a line.
-    pub fn end(&self, line: usize, side: Side) -> &Account {
-        self.lines[line].end(side)
+    /// An end of a pair.
+    pub fn end(&self, pair: usize, side: Side) -> &Account {
+        self.pairs[pair].end(side)
     }
 
     /// After everything else on an account that is stopped: its terms go out as they are now.
-    pub fn show_terms(&mut self, line: usize, side: Side, has_stopped: bool) {
-        let is_new = self.end(line, side).stopped.is_some() && self.tell(line, side, Command::Repropose).done;
+    pub fn show_terms(&mut self, pair: usize, side: Side, has_stopped: bool) {
+        let is_new = self.end(pair, side).stopped.is_some() && self.tell(pair, side, Command::Repropose).done;
         if is_new || has_stopped {
-            self.tell(line, side, Command::Show);
+            self.tell(pair, side, Command::Show);
         }
     }
 
-    /// Cancels what the line has no room for.
-    pub fn refuse(&mut self, line: usize, side: Side, events: &[Event]) {
+    /// Cancels what the account has no room for.
+    pub fn refuse(&mut self, pair: usize, side: Side, events: &[Event]) {
         for event in events {
             if let Event::Requested(id, true) = event {
-                self.tell(line, side, Command::Cancel(*id));
+                self.tell(pair, side, Command::Cancel(*id));
             }
         }
     }
 }
 
-/// The steps of one request that an end may take now, whatever moves it to: everything that its stage allows.
+/// The steps of one request that an end may take now for any reason: everything that its stage allows.
 pub fn steps(account: &Account, direction: Direction, id: u8, pending: Pending) -> Vec<Command> {
     use crate::request::Stage;
     let is_active = account.stopped.is_none();
@@ -119,23 +119,23 @@ pub fn steps(account: &Account, direction: Direction, id: u8, pending: Pending) 
     steps
 }
 
-/// A model whose steps are commands to lines, which the ledger can follow.
+/// A model whose steps are commands to accounts, which the ledger can follow.
 pub trait Staged: Model {
-    /// The lines before anybody has met.
-    fn fresh(&self) -> Vec<Line>;
-    /// The state in which the model begins, and the moves that lead there.
-    fn beginning(&self) -> (Self::State, Vec<Move>);
-    /// One step, with its moves.
-    fn play(&self, state: &Self::State, action: &Self::Action) -> (Self::State, Vec<Move>);
-    /// The lines of a state.
-    fn lines<'a>(&self, state: &'a Self::State) -> &'a [Line];
+    /// The accounts before anybody has connected.
+    fn fresh(&self) -> Vec<AccountPair>;
+    /// The state in which the model begins, and the commands that lead there.
+    fn beginning(&self) -> (Self::State, Vec<ExecutedCommand>);
+    /// One step, with its commands.
+    fn play(&self, state: &Self::State, action: &Self::Action) -> (Self::State, Vec<ExecutedCommand>);
+    /// The accounts of a state.
+    fn pairs<'a>(&self, state: &'a Self::State) -> &'a [AccountPair];
     /// The rules that honest ends follow.
     fn rules(&self) -> Rules;
 }
 
-/// A state whose lines note what must never happen.
+/// A state that notes what must never happen.
 pub trait Notes {
-    /// Whether one of the lines has noted this.
+    /// Whether one of the accounts has noted this.
     fn has(&self, happened: fn(&Noted) -> bool) -> bool;
 }
 

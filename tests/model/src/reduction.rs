@@ -1,10 +1,10 @@
 //! What a search need not visit, and why nothing is hidden by that.
 //!
 //! A world is made of nodes (the two friends; buyer, mediator, seller). A node's steps read and change its own accounts, take
-//! the first frame that is on its way to it, and add frames behind those that it has sent. So steps of two nodes can be
+//! the first frame that is in flight to it, and add frames behind those that it has sent. So steps of two nodes can be
 //! exchanged, and neither makes the other possible or impossible, but for two things: a frame that arrives where none was makes
-//! [`Deliver`](crate::line::Command::Deliver) possible, and a frame that is taken gives way to a next
-//! [`Sign`](crate::line::Command::Sign). Only a crash and a new connection touch two nodes at once. Three reductions rest on
+//! [`Deliver`](crate::pair::Command::Deliver) possible, and a frame that is taken gives way to a next
+//! [`Sign`](crate::pair::Command::Sign). Only a crash and a new connection touch two nodes at once. Three reductions rest on
 //! this; all are made by [`crate::search`], and `tests/reduction.rs` holds each against the whole model.
 //!
 //! **Silent steps wait.** To ask, answer, commit, give up, collect, cancel or set a limit on an account that works changes
@@ -20,13 +20,13 @@
 //! be signed, so it is not silent.
 //!
 //! **A node goes alone.** When nothing that other nodes may do before it can make a new step of a node possible (frames wait for
-//! it on each of its lines, and its way is free, or it has nothing to say), then all that others do can be exchanged with
-//! its next step, and only its steps are followed ([`Reduced::groups`]; a line that lacks one of both adds its other end to
-//! the group). This is a persistent set. It keeps every state in which no frames are on their way: the group's first step
-//! cannot be missing on the way to such a state. Properties of both ends of a line are about these. A property of nodes
-//! that share no line is watched by [`Reduced::watched`]: a group whose steps change it does not go alone. Nobody goes
+//! it on each of its pairs, and its way is free, or it has nothing to say), then all that others do can be exchanged with
+//! its next step, and only its steps are followed ([`Reduced::groups`]; an account that lacks one of both adds its other end to
+//! the group). This is a persistent set. It keeps every state in which no frames are in flight: the group's first step
+//! cannot be missing on the way to such a state. Properties of both ends of a pair are about these. A property of nodes
+//! that share no pair is watched by [`Reduced::watched`]: a group whose steps change it does not go alone. Nobody goes
 //! alone whom the death of another may still touch, nor while a choice of which there is only one for several nodes
-//! (stopping, accepting) is left. Where the search comes back to a state on its way, the others have their turn, too, so that
+//! (stopping, accepting) is left. Where the search comes back to a state on its path, the others have their turn, too, so that
 //! none is put off for ever.
 //!
 //! **States that nobody can tell apart are one** ([`Reduced::canonical`], see [`crate::canonical`]). Of two states that differ in
@@ -57,7 +57,7 @@ pub trait Reduced: Staged<State: Clone + Eq + Hash + Debug, Action: Clone + Part
         Vec::new()
     }
 
-    /// What properties see that are about nodes without a common line.
+    /// What properties see that are about nodes without a common pair.
     fn watched(&self, _state: &Self::State) -> u64 {
         0
     }

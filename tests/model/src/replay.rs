@@ -38,11 +38,11 @@ fn difference<A: Debug>(mismatch: Mismatch, path: &[A]) -> Difference {
 }
 
 fn begin<M: Staged>(model: &M) -> Result<(M::State, Mirror, usize), Mismatch> {
-    let (state, moves) = model.beginning();
+    let (state, executed) = model.beginning();
     let fresh = model.fresh();
     let mut mirror = Mirror::new(&fresh);
-    mirror.follow(&fresh, &moves, model.rules())?;
-    Ok((state, mirror, moves.len()))
+    mirror.follow(&fresh, &executed, model.rules())?;
+    Ok((state, mirror, executed.len()))
 }
 
 /// Walks breadth first through at most `states_max` states and carries every step between them out on the ledger, each from
@@ -62,15 +62,15 @@ pub fn replay_all<M: Staged<State: Clone + Eq + Hash, Action: Clone + Debug>>(
     while let Some((state, mirror, path)) = waiting.pop_front() {
         model.actions(&state, &mut actions);
         for action in actions.drain(..) {
-            let (after, moves) = model.play(&state, &action);
+            let (after, executed) = model.play(&state, &action);
             let mut path: Vec<M::Action> = path.clone();
             path.push(action);
             let mut mirror = mirror.clone();
             mirror
-                .follow(model.lines(&state), &moves, model.rules())
+                .follow(model.pairs(&state), &executed, model.rules())
                 .map_err(|mismatch| difference(mismatch, &path))?;
             replayed.steps += 1;
-            replayed.commands += moves.len();
+            replayed.commands += executed.len();
             if known.len() < states_max && known.insert(after.clone()) {
                 waiting.push_back((after, mirror, path));
             }
@@ -104,13 +104,13 @@ pub fn replay_walks<M: Staged<Action: Clone + Debug>>(
             }
             let action = actions.swap_remove(dice.below(actions.len()));
             actions.clear();
-            let (after, moves) = model.play(&state, &action);
+            let (after, executed) = model.play(&state, &action);
             path.push(action);
             mirror
-                .follow(model.lines(&state), &moves, model.rules())
+                .follow(model.pairs(&state), &executed, model.rules())
                 .map_err(|mismatch| difference(mismatch, &path))?;
             replayed.steps += 1;
-            replayed.commands += moves.len();
+            replayed.commands += executed.len();
             state = after;
         }
     }

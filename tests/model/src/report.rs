@@ -1,6 +1,6 @@
 //! Runs a model and says what was seen.
 
-use crate::search::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use stateright::{Checker, Expectation, Model};
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -1,8 +1,5 @@
 //! A request's life on one account (protocol section 1, "Operations").
 
-use crate::log::Operation;
-use crate::rules::Rules;
-
 /// Requests are numbered. Every model has this many.
 pub const REQUESTS: usize = 2;
 
@@ -56,51 +53,51 @@ pub enum Stage {
     Aborted,
 }
 
-/// A step that the stage forbids.
+/// A change that the stage forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Misstep;
+pub struct InvalidTransition;
 
 impl Stage {
     /// The downstream's Response. `Ok(None)`: it crossed with an Abort and is ignored.
     ///
     /// # Errors
-    /// [`Misstep`], as for all that follow.
-    pub fn respond(self, lock: Lock) -> Result<Option<Stage>, Misstep> {
+    /// [`InvalidTransition`], as for all that follow.
+    pub fn respond(self, lock: Lock) -> Result<Option<Stage>, InvalidTransition> {
         match self {
             Stage::Requested => Ok(Some(Stage::Responded(lock))),
             Stage::Aborted => Ok(None),
-            Stage::Responded(_) | Stage::Committed(_) => Err(Misstep),
+            Stage::Responded(_) | Stage::Committed(_) => Err(InvalidTransition),
         }
     }
 
     /// The upstream's Commit.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn commit(self) -> Result<Stage, Misstep> {
+    /// [`InvalidTransition`].
+    pub fn commit(self) -> Result<Stage, InvalidTransition> {
         match self {
             Stage::Responded(lock) => Ok(Stage::Committed(lock)),
-            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+            Stage::Requested | Stage::Committed(_) | Stage::Aborted => Err(InvalidTransition),
         }
     }
 
     /// The upstream's Abort: not after its Commit, and not twice.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn abort(self) -> Result<Stage, Misstep> {
+    /// [`InvalidTransition`].
+    pub fn abort(self) -> Result<Stage, InvalidTransition> {
         match self {
             Stage::Requested | Stage::Responded(_) => Ok(Stage::Aborted),
-            Stage::Committed(_) | Stage::Aborted => Err(Misstep),
+            Stage::Committed(_) | Stage::Aborted => Err(InvalidTransition),
         }
     }
 
     /// The downstream's Collect: only what was committed, only for the preimage.
     ///
     /// # Errors
-    /// [`Misstep`].
-    pub fn collect(self, preimage: Lock) -> Result<(), Misstep> {
-        if self == Stage::Committed(preimage) { Ok(()) } else { Err(Misstep) }
+    /// [`InvalidTransition`].
+    pub fn collect(self, preimage: Lock) -> Result<(), InvalidTransition> {
+        if self == Stage::Committed(preimage) { Ok(()) } else { Err(InvalidTransition) }
     }
 
     /// Whether the upstream has promised to pay.
@@ -109,10 +106,10 @@ impl Stage {
     }
 }
 
-/// A request that freezes credits on one account.
+/// A request that holds credits on one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pending {
-    /// Credits frozen.
+    /// Credits held.
     pub amount: u8,
     /// How far it has come.
     pub stage: Stage,
@@ -120,9 +117,9 @@ pub struct Pending {
 
 /// All requests that are pending on an account, seen from one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Pendings([[Option<Pending>; REQUESTS]; 2]);
+pub struct PendingRequests([[Option<Pending>; REQUESTS]; 2]);
 
-impl Pendings {
+impl PendingRequests {
     /// One request, if it is pending.
     pub fn find(&self, direction: Direction, id: Id) -> Option<Pending> {
         self.0[direction as usize][usize::from(id)]
@@ -140,50 +137,9 @@ impl Pendings {
         })
     }
 
-    /// An operation of one of the two sides, in a view of ours or in the friend's. Says how much it moves.
-    ///
-    /// # Errors
-    /// [`Misstep`]: the stage forbids it. In the author's own view that is a fault; in the other side's view the operation has
-    /// crossed, and is ignored.
-    pub fn act(&mut self, operation: Operation, author: Side, rules: Rules) -> Result<u8, Misstep> {
-        let (pays, is_paid) = match author {
-            Side::Us => (Direction::Outgoing, Direction::Incoming),
-            Side::Friend => (Direction::Incoming, Direction::Outgoing),
-        };
-        let (direction, id) = match operation {
-            Operation::Request(id, amount) => {
-                if self.find(pays, id).is_some() {
-                    return Err(Misstep);
-                }
-                self.place(pays, id, Some(Pending { amount, stage: Stage::Requested }));
-                return Ok(amount);
-            }
-            Operation::Commit(id) | Operation::Abort(id) => (pays, id),
-            Operation::Response(id, _) | Operation::Collect(id, _) | Operation::Cancel(id) => (is_paid, id),
-            Operation::SetLimit(_) | Operation::SetOpen(_) => return Ok(0),
-        };
-        let pending = self.find(direction, id).ok_or(Misstep)?;
-        let stage = match operation {
-            Operation::Response(_, lock) => Some(pending.stage.respond(lock)?.unwrap_or(pending.stage)),
-            Operation::Commit(_) => Some(pending.stage.commit()?),
-            Operation::Abort(_) if rules == Rules::AbortReleases => None,
-            Operation::Abort(_) => Some(pending.stage.abort()?),
-            Operation::Collect(_, preimage) => {
-                let is_locked = pending.stage == Stage::Responded(preimage);
-                if !(rules == Rules::CollectNeedsNoCommit && is_locked) {
-                    pending.stage.collect(preimage)?;
-                }
-                None
-            }
-            _ => None,
-        };
-        self.place(direction, id, stage.map(|stage| Pending { stage, ..pending }));
-        Ok(pending.amount)
-    }
-
     /// Seen from the other end.
     pub fn mirrored(self) -> Self {
-        Pendings([self.0[1], self.0[0]])
+        PendingRequests([self.0[1], self.0[0]])
     }
 
     /// With the numbers of the two requests, and their locks, exchanged.
@@ -196,17 +152,17 @@ impl Pendings {
             },
             ..pending
         };
-        Pendings(self.0.map(|[first, second]| [second.map(exchange), first.map(exchange)]))
+        PendingRequests(self.0.map(|[first, second]| [second.map(exchange), first.map(exchange)]))
     }
 
-    /// Credits frozen in one direction.
+    /// Credits of the pending requests in one direction.
     pub fn sum(&self, wanted: Direction) -> u8 {
         self.list().filter(|(direction, ..)| *direction == wanted).map(|(.., pending)| pending.amount).sum()
     }
 
     /// Only the committed ones: what an Opening lets continue.
     pub fn committed(self) -> Self {
-        let mut kept = Pendings::default();
+        let mut kept = PendingRequests::default();
         for (direction, id, pending) in self.list().filter(|(.., pending)| pending.stage.is_committed()) {
             kept.place(direction, id, Some(pending));
         }

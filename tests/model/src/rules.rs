@@ -28,7 +28,7 @@ pub enum Rules {
     NothingIsResent,
     /// A stopped account takes no claims.
     StoppedAccountTakesNoClaims,
-    /// Who sees terms that leave out what it has committed is not shown that it was collected.
+    /// A node that sees terms that leave out what it has committed is not shown that it was collected.
     NothingIsProved,
     /// A mediator commits as soon as the response is there.
     CommitsBeforeItsUpstream,

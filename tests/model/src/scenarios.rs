@@ -23,7 +23,7 @@ pub enum World {
 /// A world, by name.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// As it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
     /// What may happen in it, for people.
     pub about: &'static str,
@@ -45,7 +45,7 @@ impl Scenario {
         self
     }
 
-    /// The same where so many frames of one end may be on their way before it signs again.
+    /// The same where so many frames of one end may be in flight before it signs again.
     #[must_use]
     pub fn with_in_flight(mut self, frames: usize) -> Self {
         match &mut self.world {
@@ -133,7 +133,7 @@ pub fn all() -> Vec<Scenario> {
 
 /// Two honest friends that pay each other. `in_flight: 1` keeps an end from signing before the friend has taken what is under
 /// way; what it has to say meanwhile waits. The scenarios of the name with `-pipelined` let any number of statements be
-/// under way.
+/// in flight.
 fn of_friends() -> Vec<Scenario> {
     let base = Friends::default();
     let one = vec![(0, 2)];
@@ -156,23 +156,23 @@ fn of_friends() -> Vec<Scenario> {
         ),
         friends("pay-both", "two payments cross", false, base.clone()),
         friends("pay-both-crash", "two payments cross, and a process dies at any point", false, singly(&crash)),
-        friends("pay-both-crash-pipelined", "the same with any number of statements under way", true, crash),
+        friends("pay-both-crash-pipelined", "the same with any number of statements in flight", true, crash),
         friends("pay-both-limit", "two payments cross, and a limit is lowered under them", false, singly(&limit)),
-        friends("pay-both-limit-pipelined", "the same with any number of statements under way", true, limit),
+        friends("pay-both-limit-pipelined", "the same with any number of statements in flight", true, limit),
         friends(
             "pay-twice-crash",
             "two payments in one direction, and a process dies at any point",
             false,
             singly(&twice_crash),
         ),
-        friends("pay-twice-crash-pipelined", "the same with any number of statements under way", true, twice_crash),
+        friends("pay-twice-crash-pipelined", "the same with any number of statements in flight", true, twice_crash),
         friends(
             "pay-twice-limit",
             "two payments in one direction, and the limit that both need is lowered",
             false,
             singly(&twice_limit),
         ),
-        friends("pay-twice-limit-pipelined", "the same with any number of statements under way", true, twice_limit),
+        friends("pay-twice-limit-pipelined", "the same with any number of statements in flight", true, twice_limit),
         friends("stop", "the account stops under a payment, and begins again on accepted terms", false, stop),
         friends(
             "resets-cross",
@@ -259,7 +259,7 @@ fn of_chains() -> Vec<Scenario> {
         chain("chain-crash", "and one of the three dies at any point", false, Chain { crashes: 1, ..whole.clone() }),
         chain(
             "chain-limit",
-            "one payment over a mediator, which lowers the buyer's limit below it under way",
+            "one payment over a mediator, which lowers the buyer's limit below it in flight",
             false,
             Chain { lowered: Some((0, 1)), ..whole },
         ),

@@ -1,11 +1,11 @@
 //! Visits every state of a world, depth first. Of a state only a fingerprint is kept, so that memory is no bound: 128 bits
 //! leave no room for two states to be taken for one (one chance in 10^20 among a hundred million).
 
+use crate::fingerprint::{Fingerprint, Names, Visited};
 use crate::reduction::{Group, Reduced};
 use crate::report::{Report, processor_time};
 use stateright::{Expectation, Model, Property};
-use std::collections::{BTreeSet, HashSet};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::collections::BTreeSet;
 
 /// How much of a world is visited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,98 +16,8 @@ pub enum Reduction {
     Reduced,
 }
 
-/// A state's name.
-pub type Fingerprint = u128;
-
-/// Fingerprints are random already.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, fingerprint: u128) {
-        self.0 = (fingerprint >> 64) as u64;
-    }
-}
-
-type Visited = HashSet<Fingerprint, BuildHasherDefault<AsIs>>;
-
-/// The fields of a state, one byte for a small one.
-#[derive(Default)]
-struct Bytes(Vec<u8>);
-
-impl Bytes {
-    fn add(&mut self, value: u64) {
-        match u8::try_from(value) {
-            Ok(byte) if byte < u8::MAX => self.0.push(byte),
-            _ => {
-                self.0.push(u8::MAX);
-                self.0.extend(value.to_le_bytes());
-            }
-        }
-    }
-}
-
-impl Hasher for Bytes {
-    fn finish(&self) -> u64 {
-        unreachable!("it only collects")
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.0.push(value);
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        self.add(value.into());
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.add(value);
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.add(value as u64);
-    }
-
-    fn write_isize(&mut self, value: isize) {
-        self.add(value as u64);
-    }
-}
-
-/// Names states.
-#[derive(Default)]
-pub struct Names(Bytes);
-
-impl Names {
-    /// The name of a state.
-    pub fn name(&mut self, state: &impl Hash) -> Fingerprint {
-        self.0.0.clear();
-        state.hash(&mut self.0);
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u8(salt);
-            hasher.write(&self.0.0);
-            u128::from(hasher.finish())
-        };
-        half(0) << 64 | half(1)
-    }
-}
-
-/// A way on from a state: the steps, and where they lead.
-type Way<M> = (Vec<<M as Model>::Action>, <M as Model>::State);
+/// A path from a state: the steps, and the state that they lead to.
+type Path<M> = (Vec<<M as Model>::Action>, <M as Model>::State);
 
 /// Silent steps of one node from a state.
 struct Silence<M: Model> {
@@ -118,7 +28,7 @@ struct Silence<M: Model> {
     before: Option<M::State>,
 }
 
-/// A state on the way to where the search is.
+/// A state on the path to the one where the search is.
 struct Level<M: Model> {
     /// The steps that led here from the state before.
     steps: Vec<M::Action>,
@@ -127,10 +37,10 @@ struct Level<M: Model> {
     state: Option<M::State>,
     /// Only some of the nodes were followed.
     goes_alone: bool,
-    open: Vec<Way<M>>,
+    open: Vec<Path<M>>,
 }
 
-struct Search<'a, M: Reduced> {
+struct StateSearch<'a, M: Reduced> {
     model: &'a M,
     reduction: Reduction,
     properties: Vec<Property<M>>,
@@ -154,9 +64,9 @@ pub fn search_until<M: Reduced>(model: &M, reduction: Reduction, property: Optio
     let decided = vec![None; properties.len()];
     let wanted = properties.iter().position(|known| Some(known.name) == property);
     let (names, report) = (Names::default(), Report::default());
-    let mut search = Search { model, reduction, properties, decided, wanted, names, report };
+    let mut search = StateSearch { model, reduction, properties, decided, wanted, names, report };
     search.run();
-    let Search { properties, decided, mut report, .. } = search;
+    let StateSearch { properties, decided, mut report, .. } = search;
     for (property, steps) in properties.iter().zip(decided) {
         if (property.expectation == Expectation::Sometimes) == steps.is_some() {
             report.holding.push(property.name);
@@ -168,23 +78,23 @@ pub fn search_until<M: Reduced>(model: &M, reduction: Reduction, property: Optio
     report
 }
 
-impl<M: Reduced> Search<'_, M> {
+impl<M: Reduced> StateSearch<'_, M> {
     fn run(&mut self) {
         let mut visited = Visited::default();
-        let mut on_the_way = BTreeSet::new();
+        let mut on_the_path = BTreeSet::new();
         let mut levels: Vec<Level<M>> = Vec::new();
         let first = self.model.init_states().into_iter().map(|state| (Vec::new(), self.canonical(state))).collect();
         levels.push(Level { steps: Vec::new(), name: 0, state: None, goes_alone: false, open: first });
         while let Some(level) = levels.last_mut() {
             let Some((steps, state)) = level.open.pop() else {
-                on_the_way.remove(&level.name);
+                on_the_path.remove(&level.name);
                 levels.pop();
                 continue;
             };
             self.report.states += 1;
             let name = self.name(&state);
             if !visited.insert(name) {
-                if on_the_way.contains(&name) {
+                if on_the_path.contains(&name) {
                     let mut cycle = levels.iter().skip_while(|level| level.name != name);
                     if cycle.all(|level| level.goes_alone) {
                         self.follow_all(&mut levels);
@@ -193,13 +103,13 @@ impl<M: Reduced> Search<'_, M> {
                 continue;
             }
             levels.push(Level { steps, name, state: None, goes_alone: false, open: Vec::new() });
-            on_the_way.insert(name);
+            on_the_path.insert(name);
             self.report.depth = self.report.depth.max(levels.len() - 1);
             self.look(&state, &levels, &[]);
             if self.wanted.is_some_and(|wanted| self.decided[wanted].is_some()) {
                 break;
             }
-            let (goes_alone, open) = self.ways(&state, &levels, true);
+            let (goes_alone, open) = self.paths(&state, &levels, true);
             let level = levels.last_mut().expect("it was just added");
             (level.goes_alone, level.open, level.state) = (goes_alone, open, Some(state));
         }
@@ -227,7 +137,7 @@ impl<M: Reduced> Search<'_, M> {
     /// In the state where the search is, the other nodes have their turn, too.
     fn follow_all(&mut self, levels: &mut [Level<M>]) {
         let Some(state) = levels.last().and_then(|level| level.state.clone()) else { return };
-        let (_, all) = self.ways(&state, levels, false);
+        let (_, all) = self.paths(&state, levels, false);
         let level = levels.last_mut().expect("there is one");
         level.goes_alone = false;
         level.open.extend(all);
@@ -254,15 +164,15 @@ impl<M: Reduced> Search<'_, M> {
         }
     }
 
-    /// All ways on that have to be followed, and whether they are those of a group alone.
-    fn ways(&mut self, state: &M::State, levels: &[Level<M>], may_go_alone: bool) -> (bool, Vec<Way<M>>) {
+    /// All paths that have to be followed, and whether they are those of a group alone.
+    fn paths(&mut self, state: &M::State, levels: &[Level<M>], may_go_alone: bool) -> (bool, Vec<Path<M>>) {
         let mut actions = Vec::new();
         self.model.actions(state, &mut actions);
         if self.reduction == Reduction::Whole {
-            let way = |action: M::Action| (vec![action.clone()], self.after(state, &action));
-            return (false, actions.into_iter().map(way).collect());
+            let path = |action: M::Action| (vec![action.clone()], self.after(state, &action));
+            return (false, actions.into_iter().map(path).collect());
         }
-        let mut of_nodes: Vec<Option<Vec<Way<M>>>> = (0..self.model.nodes()).map(|_| None).collect();
+        let mut of_nodes: Vec<Option<Vec<Path<M>>>> = (0..self.model.nodes()).map(|_| None).collect();
         let is_in = |node: usize, group: Group| group & (1 << node) != 0;
         let watched = self.model.watched(state);
         let groups = if may_go_alone { self.model.groups(state) } else { Vec::new() };
@@ -270,18 +180,18 @@ impl<M: Reduced> Search<'_, M> {
             let mut changes = false;
             let mut is_idle = true;
             for node in (0..self.model.nodes()).filter(|node| is_in(*node, group)) {
-                let ways = of_nodes[node].get_or_insert_with(|| self.ways_of(node, state, &actions, levels));
-                is_idle &= ways.is_empty();
-                changes |= ways.iter().any(|(_, after)| self.model.watched(after) != watched);
+                let paths = of_nodes[node].get_or_insert_with(|| self.paths_of(node, state, &actions, levels));
+                is_idle &= paths.is_empty();
+                changes |= paths.iter().any(|(_, after)| self.model.watched(after) != watched);
             }
             if !changes && !is_idle {
                 let all = of_nodes.into_iter().enumerate().filter(|(node, _)| is_in(*node, group));
-                return (true, all.flat_map(|(_, ways)| ways.unwrap_or_default()).collect());
+                return (true, all.flat_map(|(_, paths)| paths.unwrap_or_default()).collect());
             }
         }
         let mut all = Vec::new();
-        for (node, ways) in of_nodes.into_iter().enumerate() {
-            all.extend(ways.unwrap_or_else(|| self.ways_of(node, state, &actions, levels)));
+        for (node, paths) in of_nodes.into_iter().enumerate() {
+            all.extend(paths.unwrap_or_else(|| self.paths_of(node, state, &actions, levels)));
         }
         for action in actions.into_iter().filter(|action| self.model.actor(action).is_none()) {
             let after = self.after(state, &action);
@@ -292,8 +202,8 @@ impl<M: Reduced> Search<'_, M> {
 
     /// What one node may do: silent steps, and then one that others can notice and that cannot be exchanged with the last of
     /// them.
-    fn ways_of(&mut self, node: usize, state: &M::State, actions: &[M::Action], levels: &[Level<M>]) -> Vec<Way<M>> {
-        let mut ways = Vec::new();
+    fn paths_of(&mut self, node: usize, state: &M::State, actions: &[M::Action], levels: &[Level<M>]) -> Vec<Path<M>> {
+        let mut paths = Vec::new();
         let mut seen: Vec<M::State> = Vec::new();
         let mut waiting = vec![Silence::<M> { steps: Vec::new(), between: state.clone(), before: None }];
         while let Some(Silence { steps, between, before }) = waiting.pop() {
@@ -314,11 +224,11 @@ impl<M: Reduced> Search<'_, M> {
                         waiting.push(Silence { steps: longer, between: after, before: Some(between.clone()) });
                     }
                 } else if !before.as_ref().is_some_and(|before| self.is_exchangeable(before, &longer, &after)) {
-                    ways.push((longer, after));
+                    paths.push((longer, after));
                 }
             }
         }
-        ways
+        paths
     }
 
     /// Whether the last two of these steps could be taken in the other order.

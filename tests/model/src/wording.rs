@@ -62,7 +62,7 @@ pub fn model_preimage(preimage: &Preimage) -> Lock {
     (0..REQUESTS as Lock).find(|known| real_preimage(*known).lock() == preimage.lock()).expect("a lock of the model")
 }
 
-/// A request that freezes this much.
+/// A request that holds this much.
 pub fn real_request(id: Id, amount: u8) -> Request {
     Request {
         id: real_id(id),
@@ -147,7 +147,7 @@ pub fn made_up(what: &str, number: u64) -> Hash {
     sha256(format!("{what} {number}").as_bytes())
 }
 
-/// What the ledger says has happened, in the words of the model.
+/// The ledger's events, in the model's terms.
 pub fn model_events(events: &[offst_ledger::Event]) -> Vec<Event> {
     use offst_ledger::Event as Real;
     let mut list = Vec::new();
@@ -161,7 +161,7 @@ pub fn model_events(events: &[offst_ledger::Event]) -> Vec<Event> {
             Real::Aborted(id) => list.push(Event::Aborted(model_id(*id))),
             Real::Collected { id, preimage } => list.push(Event::Collected(model_id(*id), model_preimage(preimage))),
             Real::Cancelled { id, .. } => list.push(Event::Cancelled(model_id(*id))),
-            Real::LineChanged => {}
+            Real::LimitChanged => {}
             Real::EpochBegan { released, dropped, .. } => {
                 list.push(Event::Began);
                 list.extend(released.iter().map(|id| Event::Released(model_id(*id))));
@@ -172,7 +172,7 @@ pub fn model_events(events: &[offst_ledger::Event]) -> Vec<Event> {
     list
 }
 
-/// A fault in the words of the model; the ledger's other faults need numbers that no model has.
+/// A fault in the model's terms; the ledger's other faults need numbers that no model has.
 pub fn model_fault(fault: offst_ledger::Fault) -> Option<Fault> {
     use offst_ledger::Fault as Real;
     Some(match fault {

@@ -4,8 +4,8 @@ use crate::chain::{BUYER, Chain, ChainAction, ChainState, MEDIATOR, SELLER};
 use crate::distrust::{Distrust, DistrustState};
 use crate::epoch::Epoch;
 use crate::friends::{self, Friends, FriendsAction, FriendsState};
-use crate::line::{Command, Ending, Line};
 use crate::log::Side;
+use crate::pair::{AccountPair, Command, Ending};
 use crate::reduction::{Group, Reduced};
 use crate::request::REQUESTS;
 use crate::rules::Rules;
@@ -21,7 +21,7 @@ impl Reduced for Friends {
     }
 
     fn is_silent(&self, state: &FriendsState, (side, command): &FriendsAction) -> bool {
-        let account = state.line.end(*side);
+        let account = state.pair.end(*side);
         let takes_back = matches!(command, Command::Abort(id) if account.has_unsigned_request(*id));
         account.active().is_some() && command.is_written_only() && !takes_back
     }
@@ -31,16 +31,16 @@ impl Reduced for Friends {
         if story.crashes > 0 || story.stops > 0 || story.accepts > 0 {
             return Vec::new();
         }
-        (0..2).filter(|side| state.line.goes_alone(*side, self.in_flight)).map(|side| 1 << side).collect()
+        (0..2).filter(|side| state.pair.goes_alone(*side, self.in_flight)).map(|side| 1 << side).collect()
     }
 
     fn canonical(&self, mut state: FriendsState) -> FriendsState {
         if self.rules == Rules::SentBeforeDurable {
             return state;
         }
-        state.line.order_operations();
+        state.pair.order_operations();
         if self.stops == 0 && self.accepts == 0 {
-            state.line.hear_acknowledgements();
+            state.pair.apply_acknowledgements();
         }
         state
     }
@@ -75,19 +75,19 @@ impl Reduced for Chain {
             ChainAction::Ask(_) | ChainAction::Commit(_) | ChainAction::GiveUp(_) => Some(BUYER),
             ChainAction::TimeOut(_) | ChainAction::Accept(_) | ChainAction::Lower(..) => Some(MEDIATOR),
             ChainAction::Respond(_) | ChainAction::Refuse(_) | ChainAction::Collect(_) => Some(SELLER),
-            ChainAction::Sign(line, side) | ChainAction::Deliver(line, side) => Some(line + usize::from(*side)),
+            ChainAction::Sign(pair, side) | ChainAction::Deliver(pair, side) => Some(pair + usize::from(*side)),
             ChainAction::Crash(node) => Some(*node),
             ChainAction::Connect(_) | ChainAction::Lie(..) => None,
         }
     }
 
     fn is_silent(&self, state: &ChainState, action: &ChainAction) -> bool {
-        let works = |line: usize, side: Side| state.lines[line].end(side).active().is_some();
-        // Who signs at once does not wait.
+        let works = |pair: usize, side: Side| state.pairs[pair].end(side).active().is_some();
+        // A node that signs at once does not wait.
         self.liars.is_empty()
             && self.in_flight > 0
             && match action {
-                ChainAction::GiveUp(id) if state.lines[0].end(0).has_unsigned_request(*id) => false,
+                ChainAction::GiveUp(id) if state.pairs[0].end(0).has_unsigned_request(*id) => false,
                 ChainAction::Ask(_) | ChainAction::Commit(_) | ChainAction::GiveUp(_) => works(0, 0),
                 ChainAction::TimeOut(_) | ChainAction::Lower(..) => works(0, 1) && works(1, 0),
                 ChainAction::Respond(_) | ChainAction::Refuse(_) | ChainAction::Collect(_) => works(1, 1),
@@ -99,12 +99,12 @@ impl Reduced for Chain {
         if !self.liars.is_empty() {
             return Vec::new();
         }
-        // Who dies takes the connections to its neighbours along.
+        // A node that dies loses the connections to its neighbours.
         let touched = |mortal: &usize| [0b011, 0b111, 0b110][*mortal];
         let in_danger: Group =
             if state.crashes > 0 { self.mortals.iter().map(touched).fold(0, |all, group| all | group) } else { 0 };
-        let alone = |line: usize, side: Side| state.lines[line].goes_alone(side, self.in_flight.max(1));
-        // Who needs another node with it, over which line.
+        let alone = |pair: usize, side: Side| state.pairs[pair].goes_alone(side, self.in_flight.max(1));
+        // Which node needs another one with it.
         let needs = [
             (BUYER, MEDIATOR, !alone(0, 0)),
             (MEDIATOR, BUYER, !alone(0, 1)),
@@ -133,7 +133,7 @@ impl Reduced for Chain {
         if !self.liars.is_empty() {
             return 0;
         }
-        let [above, below] = &state.lines[..] else { return 0 };
+        let [above, below] = &state.pairs[..] else { return 0 };
         let paid = above.endings[0].map(|ending| ending == Some(Ending::Paid));
         let owed = below.end(1).epoch.as_ref().map_or(0, Epoch::balance);
         let bits = paid.into_iter().chain(below.taken[1]).fold(0, |bits, bit| 2 * bits + u64::from(bit));
@@ -143,7 +143,7 @@ impl Reduced for Chain {
     fn twin(&self, state: &ChainState) -> Option<ChainState> {
         (self.payments == REQUESTS && self.liars.is_empty()).then(|| {
             let mut twin = state.clone();
-            twin.lines.iter_mut().for_each(Line::exchange_requests);
+            twin.pairs.iter_mut().for_each(AccountPair::exchange_requests);
             twin.begun.reverse();
             twin
         })
@@ -153,9 +153,9 @@ impl Reduced for Chain {
         if !self.liars.is_empty() || self.rules == Rules::SentBeforeDurable {
             return state;
         }
-        for line in &mut state.lines {
-            line.order_operations();
-            line.hear_acknowledgements();
+        for pair in &mut state.pairs {
+            pair.order_operations();
+            pair.apply_acknowledgements();
         }
         state
     }

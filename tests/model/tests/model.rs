@@ -45,7 +45,7 @@ const BROKEN: &[(Rules, &str, &str)] = &[
     (Rules::LimitIsNotCheckedOnReceipt, "pay-both-limit", "no request passes a limit"),
     (Rules::LimitIsNotCheckedOnReceipt, "pay-twice-limit", "no request passes a limit"),
     (Rules::LimitIsNotCheckedOnReceipt, "chain-limit", "no request passes a limit"),
-    (Rules::AbortReleases, "pay-one", "what is frozen is what is pending"),
+    (Rules::AbortReleases, "pay-one", "the totals match the pending requests"),
     (Rules::NewEpochForgetsCollects, "stop", "at rest the balance is what was paid"),
     (Rules::NothingIsResent, "pay-one-crash", "at rest nothing is pending, or people can settle it"),
     (Rules::NothingIsResent, "pay-twice-crash", "at rest nothing is pending, or people can settle it"),

@@ -1,10 +1,11 @@
 //! What the reduced search leaves out makes no difference: it says the same as the whole one where that comes to its end, and
 //! what [`offst_model::reduction`] rests on is tried in every state.
 
+use offst_model::fingerprint::Names;
 use offst_model::reduction::Reduced;
 use offst_model::rules::Rules;
 use offst_model::scenarios::{Scenario, World, all};
-use offst_model::search::{Names, Reduction};
+use offst_model::search::Reduction;
 use std::collections::HashSet;
 
 fn scenario(name: &str) -> Scenario {
@@ -17,7 +18,7 @@ const SMALL: &[&str] = &["pay-one", "pay-one-crash", "stop", "resets-cross", "re
 #[test]
 fn both_searches_come_to_the_same() {
     let small = SMALL.iter().map(|name| scenario(name));
-    // These two are larger, and small enough while one statement of each end is under way.
+    // These two are larger, and small enough while one statement of each end is in flight.
     let larger = ["pay-both", "chain-limit"].map(|name| scenario(name).with_in_flight(1));
     for scenario in small.chain(larger) {
         let name = scenario.name;

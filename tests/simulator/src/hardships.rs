@@ -2,7 +2,9 @@
 
 use crate::faults::{Fault, Kind};
 use crate::life::Life;
-use crate::world::{Loss, Paths, World, name};
+use crate::world::observed::Loss;
+use crate::world::sources::Paths;
+use crate::world::{World, name};
 use offst_funder::Command;
 use offst_ledger::Direction;
 use offst_proto::budget::Budget;

@@ -1,20 +1,10 @@
 //! Owners lose their keys, and their friends hand the accounts over to new ones.
 
 use crate::faults::{Deed, Kind};
-use crate::life::Life;
+use crate::life::{Handover, Life};
 use crate::world::{CRASHES, name};
 use offst_funder::{Command, Reply};
 use offst_ledger::Status;
-
-/// An account that has to be handed over: the friend that keeps it, the lost node, and the one that comes after it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Handover {
-    friend: usize,
-    lost: usize,
-    heir: usize,
-    /// The successor's owner remembers what was owed.
-    remembers: bool,
-}
 
 impl Life {
     /// Where requests that a lost friend had committed never end, its key cannot be replaced: two payments that the lost node had

@@ -15,6 +15,7 @@ pub mod keys;
 mod life;
 mod losses;
 pub mod mix;
+pub mod options;
 mod orders;
 mod reference;
 pub mod scripts;
@@ -28,4 +29,5 @@ mod world;
 mod write_offs;
 
 pub use world::disk::{Disk, NotWritten};
-pub use world::{CRASHES, Crash, Node, Paths, World, name};
+pub use world::sources::Paths;
+pub use world::{CRASHES, Crash, Node, World, name};

@@ -3,10 +3,9 @@
 //! Each action throws its own dice, so that leaving one out does not change what the others want to do.
 
 use crate::faults::{Deed, Fault, Kind};
-use crate::heirs::Handover;
 use crate::keys::Dice;
 use crate::mix::Mix;
-use crate::seed::Options;
+use crate::options::Options;
 use crate::world::{CRASHES, World, name};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
@@ -44,6 +43,16 @@ pub(crate) struct Life {
     pub(crate) sold: Vec<Verified<Invoice>>,
     /// Everything that any owner has ordered, and at which node.
     pub(crate) orders: Vec<(usize, Order)>,
+}
+
+/// An account that has to be handed over: the friend that keeps it, the lost node, and the one that comes after it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handover {
+    pub(crate) friend: usize,
+    pub(crate) lost: usize,
+    pub(crate) heir: usize,
+    /// The successor's owner remembers what was owed.
+    pub(crate) remembers: bool,
 }
 
 /// The names of the first so many currencies.

@@ -2,7 +2,8 @@
 
 use crate::faults::{Deed, Kind};
 use crate::life::Life;
-use crate::world::{Loss, Node, World, name};
+use crate::world::observed::Loss;
+use crate::world::{Node, World, name};
 use offst_funder::{Command, Reply};
 use offst_ledger::{Status, StopReason};
 use offst_proto::Currency;

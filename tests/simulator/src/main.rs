@@ -4,8 +4,9 @@ use clap::Parser;
 use offst_crypto::Hash;
 use offst_simulator::availability::{Attack, Share, measure};
 use offst_simulator::faults::{Counts, Deed, Fault, Kind};
+use offst_simulator::options::Options;
 use offst_simulator::scripts::SCRIPTS;
-use offst_simulator::seed::{Options, Outcome, live_with};
+use offst_simulator::seed::{Outcome, live_with};
 use offst_simulator::shrink::shrink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -53,20 +54,9 @@ struct Arguments {
     /// When a world does not come right, do not look for the shortest way there
     #[arg(long)]
     brief: bool,
-<<<<<<< HEAD
-    /// Switch a deliberate bug on
-    #[cfg(mutant)]
-    #[arg(long)]
-    mutant: Option<String>,
-    /// Print the names of all deliberate bugs
-    #[cfg(mutant)]
-    #[arg(long)]
-    mutants: bool,
     /// Print for each seed a digest of all bytes that went over connections
     #[arg(long)]
     digests: bool,
-=======
->>>>>>> 61c2e78
     /// Tell all that happens in each world, and look for no shorter way
     #[arg(long)]
     trace: bool,

@@ -1,12 +1,12 @@
 //! One world from a seed, from its beginning to the verdict.
 
-use crate::faults::{Counts, Kind};
+use crate::faults::Counts;
 use crate::life::Life;
 use crate::mix::Mix;
+use crate::options::Options;
 use crate::world::Node;
 use offst_crypto::Hash;
 use offst_funder::Progress;
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
 /// What came of a world in which every checker held.
@@ -40,49 +40,6 @@ pub struct Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.reason)
-    }
-}
-
-/// What is left of the world that a seed draws.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Only these actions; none: all.
-    pub actions: Option<BTreeSet<usize>>,
-    /// These may go wrong besides what the seed has drawn.
-    pub with: BTreeSet<Kind>,
-    /// Nothing of these kinds goes wrong.
-    pub without: BTreeSet<Kind>,
-    /// So many nodes.
-    pub nodes: Option<usize>,
-    /// Keep what happens in words.
-    pub tells: bool,
-}
-
-impl Options {
-    /// What the seed has drawn, with less in it.
-    pub(crate) fn apply(&self, mut mix: Mix) -> Mix {
-        mix.nodes = self.nodes.unwrap_or(mix.nodes);
-        mix.kinds = mix.kinds.difference(&self.without).copied().collect();
-        mix
-    }
-
-    /// How the program is called for this.
-    pub fn arguments(&self) -> String {
-        let mut text = String::new();
-        if let Some(nodes) = self.nodes {
-            text += &format!(" --nodes {nodes}");
-        }
-        for (name, kinds) in [("with", &self.with), ("without", &self.without)] {
-            if !kinds.is_empty() {
-                let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
-                text += &format!(" --{name} {}", kinds.join(","));
-            }
-        }
-        if let Some(actions) = &self.actions {
-            let numbers: Vec<_> = actions.iter().map(usize::to_string).collect();
-            text += &format!(" --actions {}", if numbers.is_empty() { "none".into() } else { numbers.join(",") });
-        }
-        text
     }
 }
 

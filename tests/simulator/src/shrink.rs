@@ -3,7 +3,8 @@
 use crate::faults::Kind;
 use crate::keys::Dice;
 use crate::mix::Mix;
-use crate::seed::{Failure, Options, live_with};
+use crate::options::Options;
+use crate::seed::{Failure, live_with};
 use std::collections::BTreeSet;
 
 /// How many worlds are lived in search of a smaller one.

@@ -44,7 +44,7 @@ impl Truth {
             let index = world.person(maker);
             for (hop, frozen) in node.requests() {
                 if delivered.contains(&hop.id) && !released.contains(&(maker, hop.clone())) {
-                    let (to, currency) = (world.person(world.index(hop.line.friend)), hop.line.currency);
+                    let (to, currency) = (world.person(world.index(hop.account.friend)), hop.account.currency);
                     *balances.entry((index, to, currency.clone())).or_default() -= signed(frozen);
                     *balances.entry((to, index, currency)).or_default() += signed(frozen);
                 }
@@ -65,8 +65,8 @@ impl Truth {
             let makers = world.nodes.iter().enumerate().filter(|(maker, _)| world.person(*maker) == by);
             let requests = makers.flat_map(|(_, node)| node.requests());
             let uncertain =
-                requests.filter(|(hop, _)| hop.line.currency == *currency && self.uncertain.contains(&hop.id));
-            let between = uncertain.filter(|(hop, _)| world.person(world.index(hop.line.friend)) == to);
+                requests.filter(|(hop, _)| hop.account.currency == *currency && self.uncertain.contains(&hop.id));
+            let between = uncertain.filter(|(hop, _)| world.person(world.index(hop.account.friend)) == to);
             between.map(|(_, frozen)| signed(frozen)).sum()
         };
         let (out, back) = (made(node, friend), made(friend, node));
@@ -90,12 +90,12 @@ impl Truth {
             for (hop, frozen) in other.requests() {
                 let place = if world.person(maker) == node {
                     0
-                } else if world.person(world.index(hop.line.friend)) == node {
+                } else if world.person(world.index(hop.account.friend)) == node {
                     1
                 } else {
                     continue;
                 };
-                if hop.line.currency == *currency && self.uncertain.contains(&hop.id) {
+                if hop.account.currency == *currency && self.uncertain.contains(&hop.id) {
                     by_request.entry(hop.id).or_default()[place] += signed(frozen);
                 }
             }

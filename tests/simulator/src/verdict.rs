@@ -5,7 +5,7 @@ use crate::life::Life;
 use crate::reference::{Model, Paid, signed};
 use crate::truth::Truth;
 use crate::world::Node;
-use offst_funder::{Command, LineKey, Part, Payment, Progress, Reply};
+use offst_funder::{AccountId, Command, Part, Payment, Progress, Reply};
 use offst_proto::report::{ForwardReport, InvoiceStatus, PaymentStatus};
 use offst_proto::{Currency, InvoiceId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -281,7 +281,7 @@ impl Life {
         // A liar may keep to itself what became of a part that its friend has forgotten.
         let is_paid = |id: RequestId, part: &Part| {
             let first = world.index(part.route[0]);
-            let hop = LineKey { friend: world.key(index), currency: currency.clone() }.hop(id);
+            let hop = AccountId { friend: world.key(index), currency: currency.clone() }.request(id);
             world.liars.contains(&first) || world.nodes[first].collected().contains(&hop)
         };
         let expected = world.nodes[index].records(currency, is_paid) - world.misjudged_fees(index, currency);

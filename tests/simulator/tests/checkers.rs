@@ -1,6 +1,8 @@
 //! The checkers see what they are there for: worlds in which somebody breaks a rule on purpose.
 
-use offst_funder::{Change, Commit, Progress};
+use offst_funder::Progress;
+use offst_ledger::ACCOUNTS;
+use offst_rows::{Commit, RowChange, RowKey};
 use offst_simulator::World;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -48,9 +50,10 @@ fn a_disk_that_forgets_a_transaction_is_caught_by_the_second_statement() {
 fn a_disk_that_loses_a_row_is_caught_by_the_comparison_with_memory() {
     let mut world = paid();
     let friend = world.key(1);
-    let line = world.nodes[0].disk.image().accounts.remove(0).0;
+    let line = world.nodes[0].disk.accounts().remove(0);
     assert_eq!(line.friend, friend);
-    assert_eq!(world.nodes[0].disk.commit(&[Change::DropAccount(line)]), Ok(()));
+    let row = RowChange::bytes(ACCOUNTS, line.to_bytes(), None);
+    assert_eq!(world.nodes[0].disk.commit(&[row]), Ok(()));
     let reason = caught(|| {
         for amount in 1..30 {
             world.send(0, 2, amount);

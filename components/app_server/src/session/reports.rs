@@ -1,45 +1,22 @@
 //! Reading.
 
 use super::subscription::Subscription;
-use super::{Context, gone, read_name, unexpected, wrong_argument};
+use super::{Context, gone, unexpected, wrong_argument};
 use crate::backend::{HistoryKind, HistoryPage, HistoryQuery};
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};
-use offst_proto::app::{
-    read_currency, read_payment_id, write_budget, write_contact, write_forward, write_friend, write_friend_statement,
-    write_invoice, write_payment, write_received, write_server,
+use offst_proto::PaymentId;
+use offst_proto::app::{Field, Message, MessageError, Refusal, length, write_list};
+use offst_proto::budget::BudgetsReport;
+use offst_proto::report::{
+    ForwardReport, FriendStatementQuery, FriendStatementReport, InvoiceReport, Listed, PageQuery, PaymentReport,
+    ReceivedReport, ServerReport, SignedReplacements,
 };
-use offst_proto::report::{PAGE_MAX, PaymentReport, ServerReport};
-use offst_proto::wire::app_capnp::{self as wire, reports};
+use offst_proto::wire::app_capnp::reports;
 
 pub(super) struct Reports {
     pub(super) context: Rc<Context>,
-}
-
-/// What a page begins at.
-fn read_query(
-    kind: HistoryKind,
-    cursor: capnp::Result<capnp::text::Reader<'_>>,
-    limit: u32,
-) -> Result<HistoryQuery, Error> {
-    let cursor = cursor?.to_str()?;
-    let cursor = if cursor.is_empty() {
-        None
-    } else {
-        Some(cursor.parse().map_err(|_| wrong_argument("the cursor is not one that the page before gave"))?)
-    };
-    let limit = if limit == 0 { PAGE_MAX } else { PAGE_MAX.min(limit as usize) };
-    Ok(HistoryQuery { kind, cursor, limit })
-}
-
-fn write_cursor(next: Option<u64>) -> String {
-    next.map(|next| next.to_string()).unwrap_or_default()
-}
-
-/// A list's length as the wire counts it.
-fn length<T>(list: &[T]) -> Result<u32, Error> {
-    u32::try_from(list.len()).map_err(|_| Error::failed("the list is too long".into()))
 }
 
 impl Reports {
@@ -50,14 +27,9 @@ impl Reports {
         }
     }
 
-    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, Error> {
+    async fn history(&self, kind: HistoryKind, PageQuery { cursor, limit }: PageQuery) -> Result<HistoryPage, Error> {
+        let query = HistoryQuery { kind, cursor, limit };
         self.context.backend.history(self.context.app, query).await.map_err(gone)
-    }
-}
-
-fn write_servers(servers: &[ServerReport], mut list: capnp::struct_list::Builder<'_, wire::server::Owned>) {
-    for (position, server) in (0..).zip(servers) {
-        write_server(server, list.reborrow().get(position));
     }
 }
 
@@ -77,10 +49,7 @@ impl reports::Server for Reports {
             Reply::Friends(friends) => friends,
             reply => return Err(unexpected(&reply)),
         };
-        let mut list = results.get().init_friends(length(&friends)?);
-        for (position, friend) in (0..).zip(&friends) {
-            write_friend(friend, list.reborrow().get(position));
-        }
+        write_list(&friends, results.get().init_friends(length(&friends)));
         Ok(())
     }
 
@@ -91,7 +60,7 @@ impl reports::Server for Reports {
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
         let servers = self.servers(Command::Relays).await?;
-        write_servers(&servers, results.get().init_servers(length(&servers)?));
+        write_list(&servers, results.get().init_servers(length(&servers)));
         Ok(())
     }
 
@@ -102,7 +71,7 @@ impl reports::Server for Reports {
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
         let servers = self.servers(Command::IndexServers).await?;
-        write_servers(&servers, results.get().init_servers(length(&servers)?));
+        write_list(&servers, results.get().init_servers(length(&servers)));
         Ok(())
     }
 
@@ -112,7 +81,7 @@ impl reports::Server for Reports {
         mut results: reports::ContactResults,
     ) -> Result<(), Error> {
         match self.context.command(Command::Contact).await? {
-            Reply::Contact(contact) => write_contact(&contact, results.get().init_contact()),
+            Reply::Contact(contact) => contact.write(results.get().init_contact()),
             reply => return Err(unexpected(&reply)),
         }
         Ok(())
@@ -124,19 +93,16 @@ impl reports::Server for Reports {
         mut results: reports::FriendStatementResults,
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
-        let params = params.get()?;
-        let currency = params.get_currency()?;
-        let currency =
-            if currency.is_empty() { None } else { Some(read_currency(Ok(currency)).map_err(wrong_argument)?) };
-        let made = match read_name(params.get_name()) {
-            Ok(name) => self.context.backend.friend_statement(self.context.app, name, currency).await.map_err(gone)?,
-            Err(sentence) => Err(sentence),
+        let made: Result<FriendStatementReport, Refusal> = match FriendStatementQuery::read(params.get()?) {
+            Ok(FriendStatementQuery { name, currency }) => {
+                let made =
+                    self.context.backend.friend_statement(self.context.app, name, currency).await.map_err(gone)?;
+                made.map_err(Refusal::from)
+            }
+            Err(MessageError::Argument(message)) => Err(message.into()),
+            Err(error) => return Err(wrong_argument(error)),
         };
-        let mut result = results.get().init_result();
-        match made {
-            Ok(report) => write_friend_statement(&report, result.init_statement()),
-            Err(sentence) => result.set_refused(sentence.as_str()),
-        }
+        made.write(results.get().init_result());
         Ok(())
     }
 
@@ -150,10 +116,8 @@ impl reports::Server for Reports {
             Reply::KeyReplacements(replacements) => replacements,
             reply => return Err(unexpected(&reply)),
         };
-        let mut list = results.get().init_records(length(&replacements)?);
-        for (position, replacement) in (0..).zip(&replacements) {
-            list.set(position, replacement.wire());
-        }
+        let records = replacements.iter().map(|replacement| replacement.wire().to_vec()).collect();
+        SignedReplacements { records }.write(results.get());
         Ok(())
     }
 
@@ -166,12 +130,7 @@ impl reports::Server for Reports {
             Reply::Budgets(budgets) => budgets,
             reply => return Err(unexpected(&reply)),
         };
-        results.get().set_limited(budgets.is_some());
-        let budgets = budgets.unwrap_or_default();
-        let mut list = results.get().init_budgets(length(&budgets)?);
-        for (position, budget) in (0..).zip(&budgets) {
-            write_budget(budget, list.reborrow().get(position));
-        }
+        BudgetsReport::from(budgets).write(results.get());
         Ok(())
     }
 
@@ -181,14 +140,12 @@ impl reports::Server for Reports {
         mut results: reports::PaymentsResults,
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
-        let query = read_query(HistoryKind::Payments, params.get()?.get_cursor(), params.get()?.get_limit())?;
-        let HistoryPage::Payments(page) = self.history(query).await? else { return Err(other_kind()) };
-        let mut answer = results.get();
-        answer.set_next(write_cursor(page.next));
-        let mut list = answer.init_payments(length(&page.items)?);
-        for (position, payment) in (0..).zip(page.items) {
-            write_payment(&PaymentReport { receipt: None, ..payment }, list.reborrow().get(position));
-        }
+        let query = PaymentReport::read_query(params.get()?).map_err(wrong_argument)?;
+        let HistoryPage::Payments(mut page) = self.history(HistoryKind::Payments, query).await? else {
+            return Err(other_kind());
+        };
+        page.items.iter_mut().for_each(|payment| payment.receipt = None);
+        PaymentReport::write_page(&page, results.get());
         Ok(())
     }
 
@@ -198,14 +155,11 @@ impl reports::Server for Reports {
         mut results: reports::ForwardsResults,
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
-        let query = read_query(HistoryKind::Forwards, params.get()?.get_cursor(), params.get()?.get_limit())?;
-        let HistoryPage::Forwards(page) = self.history(query).await? else { return Err(other_kind()) };
-        let mut answer = results.get();
-        answer.set_next(write_cursor(page.next));
-        let mut list = answer.init_forwards(length(&page.items)?);
-        for (position, forward) in (0..).zip(&page.items) {
-            write_forward(forward, list.reborrow().get(position));
-        }
+        let query = ForwardReport::read_query(params.get()?).map_err(wrong_argument)?;
+        let HistoryPage::Forwards(page) = self.history(HistoryKind::Forwards, query).await? else {
+            return Err(other_kind());
+        };
+        ForwardReport::write_page(&page, results.get());
         Ok(())
     }
 
@@ -215,14 +169,11 @@ impl reports::Server for Reports {
         mut results: reports::InvoicesResults,
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
-        let query = read_query(HistoryKind::Invoices, params.get()?.get_cursor(), params.get()?.get_limit())?;
-        let HistoryPage::Invoices(page) = self.history(query).await? else { return Err(other_kind()) };
-        let mut answer = results.get();
-        answer.set_next(write_cursor(page.next));
-        let mut list = answer.init_invoices(length(&page.items)?);
-        for (position, invoice) in (0..).zip(&page.items) {
-            write_invoice(invoice, list.reborrow().get(position));
-        }
+        let query = InvoiceReport::read_query(params.get()?).map_err(wrong_argument)?;
+        let HistoryPage::Invoices(page) = self.history(HistoryKind::Invoices, query).await? else {
+            return Err(other_kind());
+        };
+        InvoiceReport::write_page(&page, results.get());
         Ok(())
     }
 
@@ -232,14 +183,11 @@ impl reports::Server for Reports {
         mut results: reports::ReceivedResults,
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
-        let query = read_query(HistoryKind::Received, params.get()?.get_cursor(), params.get()?.get_limit())?;
-        let HistoryPage::Received(page) = self.history(query).await? else { return Err(other_kind()) };
-        let mut answer = results.get();
-        answer.set_next(write_cursor(page.next));
-        let mut list = answer.init_received(length(&page.items)?);
-        for (position, received) in (0..).zip(&page.items) {
-            write_received(received, list.reborrow().get(position));
-        }
+        let query = ReceivedReport::read_query(params.get()?).map_err(wrong_argument)?;
+        let HistoryPage::Received(page) = self.history(HistoryKind::Received, query).await? else {
+            return Err(other_kind());
+        };
+        ReceivedReport::write_page(&page, results.get());
         Ok(())
     }
 
@@ -249,13 +197,9 @@ impl reports::Server for Reports {
         mut results: reports::PaymentResults,
     ) -> Result<(), Error> {
         let _turn = self.context.long_answer().await;
-        let payment_id = read_payment_id(params.get()?.get_payment_id()).map_err(wrong_argument)?;
+        let payment_id = PaymentId::from_wire(params.get()?.get_payment_id()).map_err(wrong_argument)?;
         let payment = self.context.backend.payment(self.context.app, payment_id).await.map_err(gone)?;
-        let mut answer = results.get().init_result();
-        match payment {
-            Some(payment) => write_payment(&payment, answer.init_payment()),
-            None => answer.set_unknown(()),
-        }
+        Ok::<_, Refusal>(payment).write(results.get().init_result());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::Context;
 use capnp::Error;
 use capnp::capability::Rc;
-use offst_proto::app::write_event;
+use offst_proto::app::{length, write_list};
 use offst_proto::report::Event;
 use offst_proto::wire::app_capnp::subscription;
 use std::time::Duration;
@@ -66,10 +66,7 @@ impl subscription::Server for Subscription {
         let (events, lost) = next_events(&mut receiver, self.context.wait_time).await?;
         let mut answer = results.get();
         answer.set_lost(lost);
-        let mut list = answer.init_events(u32::try_from(events.len()).expect("at most EVENTS_MAX"));
-        for (position, event) in (0..).zip(&events) {
-            write_event(event, list.reborrow().get(position));
-        }
+        write_list(&events, answer.init_events(length(&events)));
         Ok(())
     }
 }

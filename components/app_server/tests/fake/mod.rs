@@ -182,7 +182,7 @@ impl Fake {
                 ..payment(1, PaymentStatus::Paid)
             })),
             Command::Budgets(app) => Reply::Budgets((*app == identity(APP).public_key()).then(|| budgets().to_vec())),
-            Command::Quote(order) if order.max_fee == Some(0) => Reply::Refused("there is no way".into()),
+            Command::Quote(order) if order.max_fee == Some(0) => Reply::Refused("there is no route".into()),
             Command::Quote(_) => Reply::Quote(Box::new(QuoteReport {
                 currency: Currency::default(),
                 amount: 100,
@@ -191,7 +191,7 @@ impl Fake {
             })),
             Command::Clear { perform, .. } => Reply::Clearing(Box::new(ClearingReport {
                 auto_clear: false,
-                ring: Some(part()),
+                cycle: Some(part()),
                 payment: perform.then(|| payment(1, PaymentStatus::Paid)),
             })),
             Command::CancelPayment(_) => Reply::Unknown,

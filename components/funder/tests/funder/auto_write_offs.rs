@@ -3,7 +3,7 @@
 use super::recovery::{end, is_recovering, put_back};
 use super::succession::refusal;
 use super::write_offs::{held, hold_at_the_last, lost, overdue, wealth, write_off};
-use offst_funder::{Command, Progress, Reply};
+use offst_funder::{Command, FriendRecord, Progress, Reply, WriteOff};
 use offst_proto::Currency;
 use offst_proto::report::{Event, WriteOffReport};
 use offst_simulator::{CRASHES, World, name};
@@ -15,8 +15,8 @@ fn allow(world: &mut World, node: usize, friend: usize, up_to: u128) {
 /// What is set, as the owner sees it and as the disk holds it.
 fn allowed(world: &mut World, node: usize, friend: usize) -> Option<u128> {
     let Reply::Friends(friends) = world.ask(node, Command::Friends) else { panic!() };
-    let shown = friends.iter().find(|one| one.name == name(friend)).unwrap().lines[0].auto_write_off;
-    let friends = world.nodes[node].disk.image().friends;
+    let shown = friends.iter().find(|one| one.name == name(friend)).unwrap().accounts[0].auto_write_off;
+    let friends = world.nodes[node].disk.all::<FriendRecord>();
     let (_, record) = friends.into_iter().find(|(key, _)| *key == world.key(friend)).unwrap();
     assert_eq!(shown, record.auto_write_offs.get(&Currency::default()).copied());
     shown
@@ -187,7 +187,7 @@ fn nothing_is_written_off_by_itself_while_the_node_recovers() {
     world.connect(0, 1);
     world.advance(200_000);
     assert!(is_recovering(&world, 1));
-    assert_eq!(world.nodes[1].disk.image().written_off, []);
+    assert_eq!(world.nodes[1].disk.all::<WriteOff>(), []);
     world.disconnect(2, 3);
     world.connect(1, 2);
     world.advance(150_000);

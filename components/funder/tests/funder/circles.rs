@@ -166,7 +166,7 @@ fn a_ring_of_debts_is_cleared_without_fees() {
     }
     // Only looking changes nothing.
     let report = clear(&mut world, 0, false);
-    let part = report.ring.clone().unwrap();
+    let part = report.cycle.clone().unwrap();
     let route = [3, 2, 1, 0].map(|index| world.key(index)).to_vec();
     assert_eq!((report.auto_clear, report.payment, part.route, part.amount), (false, None, route, 40));
     assert_eq!(debts(&world), [50, 40, 60, 70]);
@@ -176,7 +176,7 @@ fn a_ring_of_debts_is_cleared_without_fees() {
     assert_eq!((payment.amount, payment.fees), (40, 0));
     assert_eq!(debts(&world), [10, 0, 20, 30]);
     assert_eq!(world.payment(0, payment.payment_id).circle, Some(Circle::Clearing));
-    assert_eq!(clear(&mut world, 0, true).ring, None, "nothing is left to clear");
+    assert_eq!(clear(&mut world, 0, true).cycle, None, "nothing is left to clear");
     world.advance(100);
     assert_eq!(debts(&world), [10, 0, 20, 30]);
 }
@@ -186,7 +186,7 @@ fn a_ring_of_debts_is_cleared_without_fees() {
 fn who_does_not_allow_clearing_is_not_part_of_it() {
     let mut world = ring(&[50, 50, 50], 100, &[0, 1]);
     assert!(world.edges.iter().all(|((node, ..), edge)| *node != world.key(2) || edge.clearable == Clearable::None));
-    assert_eq!(clear(&mut world, 0, true).ring, None);
+    assert_eq!(clear(&mut world, 0, true).cycle, None);
     // An index server that says something else finds nobody who believes it.
     let route = [2, 1, 0].map(|index| world.key(index)).to_vec();
     let way = Way { parts: vec![PartPlan { route, amount: 50, fees: 0 }] };

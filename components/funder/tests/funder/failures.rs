@@ -5,7 +5,7 @@ use offst_funder::{Command, Input, Progress, Reply};
 use offst_ledger::Direction;
 use offst_proto::order::{Order, Purpose};
 use offst_proto::payment::{CancelReason, Response};
-use offst_proto::report::{Event, InvoiceStatus, LineStatus, PaymentStatus};
+use offst_proto::report::{AccountStatus, Event, InvoiceStatus, PaymentStatus};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Operation};
 use offst_proto::{Currency, PaymentId, Verified};
@@ -113,7 +113,7 @@ fn a_friend_who_holds_a_committed_request_is_overdue_until_it_lets_go() {
         assert_eq!(edge.send_capacity, room, "node {friend} takes more as long as it is there");
         let Reply::Friends(friends) = world.ask(node, Command::Friends) else { panic!() };
         let report = friends.iter().find(|report| report.public_key == friend_key).unwrap();
-        assert_eq!(report.lines[0].overdue.len(), 1);
+        assert_eq!(report.accounts[0].overdue.len(), 1);
     }
     let report = world.payment_reply(0, command).unwrap();
     assert_eq!(report.status, PaymentStatus::Pending);
@@ -311,7 +311,7 @@ fn an_account_stops_at_each_stage_of_a_payment() {
                 }
                 world.settle();
                 let Reply::Friends(friends) = world.ask(first, Command::Friends) else { panic!() };
-                assert!(friends.iter().all(|friend| friend.lines[0].status == LineStatus::Consistent));
+                assert!(friends.iter().all(|friend| friend.accounts[0].status == AccountStatus::Consistent));
             }
             world.advance(120_000);
             world.assert_quiet();

@@ -5,7 +5,7 @@ use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
 use offst_proto::limits::RELAYS_MAX;
 use offst_proto::order::NewFriend;
-use offst_proto::report::LineStatus;
+use offst_proto::report::AccountStatus;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, PaymentId};
 use offst_simulator::{World, name};
@@ -231,8 +231,8 @@ fn a_removed_friend_can_be_added_again() {
     );
     let Reply::Friends(friends) = world.ask(1, Command::Friends) else { panic!() };
     assert!(matches!(
-        friends[0].lines[0].status,
-        LineStatus::Inconsistent { local_balance: 10, remote_balance: Some(0), .. }
+        friends[0].accounts[0].status,
+        AccountStatus::Inconsistent { local_balance: 10, remote_balance: Some(0), .. }
     ));
     assert_eq!(world.ask(1, world.reset(0)), Reply::Done);
     world.advance(1000);

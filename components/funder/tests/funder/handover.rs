@@ -55,7 +55,7 @@ fn replaced_in_a_recovery(buyer: usize) -> (World, PaymentId) {
     put_back(&mut world, 1, copy, true);
     end(&mut world);
     assert!(world.is_consistent(0, 1) && world.is_consistent(1, 2));
-    assert!(world.nodes[1].disk.image().recovery.is_some(), "4 is waited for");
+    assert!(world.nodes[1].disk.recovery().is_some(), "4 is waited for");
     let invoice = world.invoice(2, 70);
     let (id, _) = world.pay(buyer, &invoice);
     while world.payment(buyer, id).progress != Progress::Committed || !is_bound(&world, 1, 2) {

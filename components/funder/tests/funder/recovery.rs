@@ -1,13 +1,14 @@
 //! Disks that are lost, or put back from an old copy: every account comes back to the newest state that its friend can prove,
 //! and every payment that was under way ends.
 
-use offst_funder::{Change, Command, Commit, Progress, RecoveryRecord, Reply, lost_friend};
+use offst_funder::{Command, Progress, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::Status;
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{NewFriend, Purpose};
 use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, Verified};
+use offst_rows::{Commit, RowChange};
 use offst_simulator::{CRASHES, Disk, World, name};
 
 /// The node's disk is gone; its owner knows the friends.
@@ -19,15 +20,15 @@ pub(crate) fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
         let now_ms = world.now(index).unix_ms;
         disk.commit(&lost_friend(world.key(index), name(*friend), ticket, 1000, now_ms)).unwrap();
     }
-    disk.commit(&[Change::Recovery(Some(RecoveryRecord::new(world.now(index).unix_ms, true)))]).unwrap();
+    disk.commit(&[RowChange::put(&(), &RecoveryRecord::new(world.now(index).unix_ms, true))]).unwrap();
     world.replace_disk(index, disk, true);
 }
 
 /// The node goes on with an old copy of its disk. `is_marked`: the owner says so.
 pub(crate) fn put_back(world: &mut World, index: usize, mut copy: Disk, is_marked: bool) {
     if is_marked {
-        let mark = RecoveryRecord::of_copy(copy.image().recovery.as_ref(), world.now(index).unix_ms);
-        copy.commit(&[Change::Recovery(Some(mark))]).unwrap();
+        let mark = RecoveryRecord::of_copy(copy.recovery().as_ref(), world.now(index).unix_ms);
+        copy.commit(&[RowChange::put(&(), &mark)]).unwrap();
     }
     world.replace_disk(index, copy, is_marked);
 }
@@ -173,7 +174,7 @@ fn friends_of(index: usize, count: usize) -> Vec<usize> {
 }
 
 pub(crate) fn is_recovering(world: &World, index: usize) -> bool {
-    world.nodes[index].disk.image().recovery.is_some()
+    world.nodes[index].disk.recovery().is_some()
 }
 
 /// Whoever pays in a row of three has paid, or nobody has; the mediator has its fee or nothing.

@@ -3,12 +3,13 @@
 use super::handover::incoming;
 use super::recovery::{end, is_recovering, lose_disk};
 use super::succession::{is_bound, refusal};
-use offst_funder::{Change, Command, Commit, Input, Progress, RecoveryRecord, Reply};
+use offst_funder::{Arrival, Command, Forward, Input, Progress, RecoveryRecord, Reply};
 use offst_ledger::{Direction, Status, StopReason};
 use offst_proto::friend::FriendMessage;
 use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::{Operation, Request};
 use offst_proto::{Currency, PaymentId, RequestId};
+use offst_rows::{Commit, RowChange};
 use offst_simulator::{World, name};
 
 /// A request of 10 credits, one half of a payment to node 1, or to 2 by way of 1.
@@ -42,7 +43,7 @@ fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
     let (first, second) = (half(&world, 1, true), half(&world, 2, true));
     let ids = [first.id, second.id];
     state(&mut world, vec![Operation::Request(Box::new(first)), Operation::Request(Box::new(second))]);
-    let arrivals = world.nodes[1].disk.image().arrivals;
+    let arrivals = world.nodes[1].disk.all::<Arrival>();
     assert_eq!(arrivals.len(), 2);
     state(&mut world, vec![Operation::Abort { id: ids[1] }]);
     assert_eq!(world.nodes[1].pendings(), 1);
@@ -54,12 +55,8 @@ fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
     let mut disk = world.nodes[1].disk.clone();
     let (hop, arrival) = arrivals.into_iter().find(|(hop, _)| hop.id == ids[1]).unwrap();
     let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(world.now(1).unix_ms, false) };
-    disk.commit(&[
-        Change::Forward(hop.clone(), None),
-        Change::Arrival(hop, Some(arrival)),
-        Change::Recovery(Some(mark)),
-    ])
-    .unwrap();
+    disk.commit(&[RowChange::remove::<Forward>(&hop), RowChange::put(&hop, &arrival), RowChange::put(&(), &mark)])
+        .unwrap();
     world.replace_disk(1, disk, true);
     end(&mut world);
     // The half that is for us is ours; the other waits for the friend it went to.

@@ -3,7 +3,7 @@
 use super::recovery::{end, is_recovering, lose_disk};
 use super::succession::{is_bound, refusal};
 use offst_crypto::{Nonce, Preimage, PublicKey, Signature};
-use offst_funder::{Command, Commit, Forward, RecoveryRecord, Reply, lost_friend};
+use offst_funder::{Command, Forward, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::{Direction, Stage};
 use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::opening::{Continuing, Opening};
@@ -11,6 +11,7 @@ use offst_proto::payment::{CancelReason, NO_PROOF};
 use offst_proto::statement::{Answer, Operation, Request};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, Rate, RequestId, Unverified, Verified};
+use offst_rows::{Commit, RowChange};
 use offst_simulator::keys::Dice;
 use offst_simulator::{World, name};
 
@@ -205,12 +206,12 @@ fn a_decoy_under_the_same_lock_releases_nothing() {
         }
         let mut disk = world.nodes[1].disk.clone();
         let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(world.now(1).unix_ms, false) };
-        let forwards = disk.image().forwards.into_iter().map(|(hop, forward)| {
+        let forwards = disk.all::<Forward>().into_iter().map(|(hop, forward)| {
             let old = Forward { to: world.key(decoy), amount: 1, fee: 1, ..forward };
-            let is_of_0 = hop.line.friend == world.key(0);
-            offst_funder::Change::Forward(hop, (is_of_0 && is_remembered).then_some(old))
+            let is_of_0 = hop.account.friend == world.key(0);
+            if is_of_0 && is_remembered { RowChange::put(&hop, &old) } else { RowChange::remove::<Forward>(&hop) }
         });
-        let changes: Vec<_> = forwards.chain([offst_funder::Change::Recovery(Some(mark))]).collect();
+        let changes: Vec<_> = forwards.chain([RowChange::put(&(), &mark)]).collect();
         assert_eq!(changes.len(), 3);
         disk.commit(&changes).unwrap();
         world.replace_disk(1, disk, true);
@@ -263,14 +264,14 @@ fn what_is_collected_before_it_is_tied_together_is_paid_at_once() {
     say(&mut world, 2, vec![]);
     world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 7 }));
     let mut disk = world.nodes[1].disk.clone();
-    let forwards = disk.image().forwards;
+    let forwards = disk.all::<Forward>();
     let [(hop, _)] = &forwards[..] else { panic!("{forwards:?}") };
     let now_ms = world.now(1).unix_ms;
     let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(now_ms, false) };
     let away = FriendTicket { public_key: world.key(3), relays: vec![], address: None };
     let mut changes = lost_friend(world.key(1), name(3), away, 1000, now_ms);
-    changes.push(offst_funder::Change::Forward(hop.clone(), None));
-    changes.push(offst_funder::Change::Recovery(Some(mark)));
+    changes.push(RowChange::remove::<Forward>(hop));
+    changes.push(RowChange::put(&(), &mark));
     disk.commit(&changes).unwrap();
     world.replace_disk(1, disk, true);
     meet(&mut world, 0);

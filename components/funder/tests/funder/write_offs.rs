@@ -107,7 +107,7 @@ fn who_waits_is_released_and_a_collect_later_is_our_own_loss() {
     let of_friend = |world: &mut World| {
         let Reply::Friends(friends) = world.ask(1, Command::Friends) else { panic!() };
         let friend = friends.iter().find(|friend| friend.name == name(2)).unwrap();
-        friend.lines[0].overdue.iter().map(|request| (request.amount, request.written_off)).collect::<Vec<_>>()
+        friend.accounts[0].overdue.iter().map(|request| (request.amount, request.written_off)).collect::<Vec<_>>()
     };
     assert_eq!(of_friend(&mut world), [(100, true)]);
     // It comes back with the preimage.

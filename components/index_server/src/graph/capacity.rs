@@ -15,7 +15,7 @@ pub(crate) const EXACT_BELOW: u128 = 2 << MANTISSA_BITS;
 /// How many bits a code has.
 pub(crate) const CODE_BITS: u32 = 24;
 
-/// The code of the largest capacity that is not above `amount`, which counts as [`AMOUNT_MAX`] at most.
+/// The code of the largest capacity that is not above `amount`, limited to [`AMOUNT_MAX`].
 pub(crate) fn pack_down(amount: u128) -> u32 {
     let amount = amount.min(AMOUNT_MAX);
     let shift = (128 - amount.leading_zeros()).saturating_sub(MANTISSA_BITS + 1);

@@ -1,29 +1,29 @@
-//! Many short lists in one flat array: where the arcs and the claims of all nodes lie.
+//! Many short lists in one flat array: the memory of the arcs and the announcements of all nodes.
 //!
-//! A list that outgrows its room moves to the array's end and leaves a hole. When holes are a quarter of everything, the
+//! A list that outgrows its capacity moves to the array's end and leaves a hole. When holes are a quarter of everything, the
 //! lists move to a second array, a few with every change, so that no single change takes long; a search reads either.
 
 use std::hint::black_box;
 
 /// What a processor reads from memory at once.
 const CACHE_LINE_BYTES: usize = 64;
-/// Most values of a list that are read ahead.
+/// Most values of a list that are prefetched.
 const READ_MAX: usize = 32;
 /// Lists moved with every change while the arrays are exchanged.
 const MOVED_AT_ONCE: usize = 16;
 /// Below this many holes nothing is moved.
 const HOLES_MIN: usize = 4096;
-/// The bit of a start that says in which array the list lies.
+/// The bit of a start that says which array holds the list.
 const SECOND: u32 = 1 << 31;
-/// Most places in one array.
-const PLACES_MAX: usize = SECOND as usize;
+/// Most values in one array.
+const VALUES_MAX: usize = SECOND as usize;
 
-/// Where a list lies.
+/// Where a list is.
 #[derive(Debug, Clone, Copy, Default)]
 struct Head {
     start: u32,
     length: u32,
-    room: u32,
+    capacity: u32,
     note: u32,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Lists<T> {
     target: usize,
     /// Lists below this number have been moved to the target; none: all lists are there.
     moved: Option<usize>,
-    /// Places of the target that no list owns.
+    /// Values of the target that belong to no list.
     holes: usize,
 }
 
@@ -45,7 +45,7 @@ impl<T: Copy + Default> Lists<T> {
         Lists { arrays: [vec![], vec![]], heads: vec![], target: 0, moved: None, holes: 0 }
     }
 
-    /// Makes sure that there are lists of all numbers below `count`.
+    /// Makes sure that there are lists for all numbers below `count`.
     pub(crate) fn grow(&mut self, count: usize) {
         if self.heads.len() < count {
             self.heads.resize(count, Head::default());
@@ -54,18 +54,18 @@ impl<T: Copy + Default> Lists<T> {
 
     pub(crate) fn list(&self, number: u32) -> &[T] {
         let head = self.heads[number as usize];
-        let (array, start) = place(head.start);
+        let (array, start) = locate(head.start);
         &self.arrays[array][start..start + head.length as usize]
     }
 
     pub(crate) fn list_mut(&mut self, number: u32) -> &mut [T] {
         let head = self.heads[number as usize];
-        let (array, start) = place(head.start);
+        let (array, start) = locate(head.start);
         &mut self.arrays[array][start..start + head.length as usize]
     }
 
-    /// Reads where a list lies, so that it is in the processor's cache.
-    pub(crate) fn read_place(&self, number: u32) {
+    /// Reads where a list is, so that this is in the processor's cache.
+    pub(crate) fn read_head(&self, number: u32) {
         black_box(self.heads[number as usize].length);
     }
 
@@ -94,55 +94,55 @@ impl<T: Copy + Default> Lists<T> {
     /// With more than 2^31 values in all lists together.
     pub(crate) fn insert(&mut self, number: u32, position: usize, value: T) {
         let head = self.heads[number as usize];
-        if head.length == head.room {
-            self.relocate(number, head.room + 1 + head.room / 4);
+        if head.length == head.capacity {
+            self.relocate(number, head.capacity + 1 + head.capacity / 4);
         }
         let head = &mut self.heads[number as usize];
         head.length += 1;
         let list = self.list_mut(number);
         list.copy_within(position..list.len() - 1, position + 1);
         list[position] = value;
-        self.tidy();
+        self.compact();
     }
 
-    /// Takes the value at `position` out.
+    /// Removes the value at `position`.
     pub(crate) fn remove(&mut self, number: u32, position: usize) {
         let list = self.list_mut(number);
         list.copy_within(position + 1.., position);
         let head = &mut self.heads[number as usize];
         head.length -= 1;
-        // Half empty: its room is given back.
-        if head.length < head.room / 2 {
-            let room = head.length;
-            self.relocate(number, room);
+        // Half empty: the rest becomes a hole.
+        if head.length < head.capacity / 2 {
+            let capacity = head.length;
+            self.relocate(number, capacity);
         }
-        self.tidy();
+        self.compact();
     }
 
-    /// Bytes of both arrays and of what says where each list lies.
+    /// Bytes of both arrays and of the heads.
     pub(crate) fn bytes(&self) -> usize {
-        let places: usize = self.arrays.iter().map(Vec::len).sum();
-        places * size_of::<T>() + self.heads.len() * size_of::<Head>()
+        let values: usize = self.arrays.iter().map(Vec::len).sum();
+        values * size_of::<T>() + self.heads.len() * size_of::<Head>()
     }
 
-    fn relocate(&mut self, number: u32, room: u32) {
+    fn relocate(&mut self, number: u32, capacity: u32) {
         let head = self.heads[number as usize];
-        let (array, start) = place(head.start);
-        let is_last = array == self.target && start + head.room as usize == self.arrays[array].len();
-        let grown = if is_last && room >= head.room {
-            let end = start + room as usize;
-            assert!(end <= PLACES_MAX, "an index server holds at most 2^31 values of a kind");
+        let (array, start) = locate(head.start);
+        let is_last = array == self.target && start + head.capacity as usize == self.arrays[array].len();
+        let grown = if is_last && capacity >= head.capacity {
+            let end = start + capacity as usize;
+            assert!(end <= VALUES_MAX, "an index server holds at most 2^31 values of a kind");
             self.arrays[array].resize(end, T::default());
             head.start
         } else {
             let target = self.target;
             let new_start = self.arrays[target].len();
-            let end = new_start + room as usize;
-            assert!(end <= PLACES_MAX, "an index server holds at most 2^31 values of a kind");
+            let end = new_start + capacity as usize;
+            assert!(end <= VALUES_MAX, "an index server holds at most 2^31 values of a kind");
             if array == target {
                 let list = start..start + head.length as usize;
                 self.arrays[target].extend_from_within(list);
-                self.holes += head.room as usize;
+                self.holes += head.capacity as usize;
             } else {
                 let (first, second) = self.arrays.split_at_mut(1);
                 let (from, to) = if array == 0 { (&first[0], &mut second[0]) } else { (&second[0], &mut first[0]) };
@@ -152,11 +152,11 @@ impl<T: Copy + Default> Lists<T> {
             new_start as u32 | if target == 1 { SECOND } else { 0 }
         };
         let head = &mut self.heads[number as usize];
-        (head.start, head.room) = (grown, room);
+        (head.start, head.capacity) = (grown, capacity);
     }
 
-    /// Moves some lists when holes are to be closed.
-    fn tidy(&mut self) {
+    /// Moves some lists when holes have to be closed.
+    fn compact(&mut self) {
         let mut next = match self.moved {
             Some(next) => next,
             None if self.holes > HOLES_MIN.max(self.arrays[self.target].len() / 4) => {
@@ -169,7 +169,7 @@ impl<T: Copy + Default> Lists<T> {
         let end = (next + MOVED_AT_ONCE).min(self.heads.len());
         while next < end {
             let head = self.heads[next];
-            if place(head.start).0 != self.target {
+            if locate(head.start).0 != self.target {
                 self.relocate(next as u32, head.length);
             }
             next += 1;
@@ -183,7 +183,7 @@ impl<T: Copy + Default> Lists<T> {
     }
 }
 
-fn place(start: u32) -> (usize, usize) {
+fn locate(start: u32) -> (usize, usize) {
     ((start >> 31) as usize, (start & !SECOND) as usize)
 }
 

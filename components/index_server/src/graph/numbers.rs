@@ -1,7 +1,7 @@
-//! Which number a node has: a table with open addresses, which holds numbers only; the keys lie in an array by number.
+//! The numbers of nodes: an open-addressing hash table of numbers, beside an array of the keys by number.
 //!
-//! Whoever makes keys can choose them. So where a key lies in the table depends on a seed that nobody outside knows;
-//! otherwise some thousand keys chosen to collide would make every look-up slow. No answer depends on the seed.
+//! An attacker can choose keys. So the slot of a key depends on a seed that nobody outside knows; otherwise some thousand
+//! keys chosen to collide would make every lookup slow. No answer depends on the seed.
 
 use offst_crypto::PublicKey;
 use std::hint::black_box;
@@ -9,7 +9,7 @@ use std::hint::black_box;
 const EMPTY: u32 = u32::MAX;
 const FIRST_SLOTS: usize = 8;
 
-/// Nodes by key and by number. Numbers that are given back are given out again.
+/// Nodes by key and by number. Numbers of removed nodes are used again.
 #[derive(Debug)]
 pub(crate) struct Numbers {
     slots: Vec<u32>,
@@ -43,7 +43,7 @@ impl Numbers {
         (number != EMPTY).then_some(number)
     }
 
-    /// Reads the place where the search for a key begins; comes back with the number that is there.
+    /// Reads the slot where the search for a key begins. Gives the number that is there.
     pub(super) fn read_slot(&self, key: &PublicKey) -> u32 {
         black_box(self.slots[self.home(key)])
     }
@@ -81,14 +81,14 @@ impl Numbers {
         number
     }
 
-    /// Takes a node's number back.
+    /// Removes a node. Its number is free again.
     pub(crate) fn remove(&mut self, number: u32) {
         let mask = self.slots.len() - 1;
         let mut hole = self.slot_of(&self.keys[number as usize]);
         if self.slots[hole] != number {
             return;
         }
-        // Those behind move up, so that nobody's search ends at the hole.
+        // The entries after it move up, so that no search ends at the hole.
         let mut next = hole;
         loop {
             next = (next + 1) & mask;
@@ -115,7 +115,7 @@ impl Numbers {
         let mut hash = self.seed;
         for part in key.as_bytes().chunks_exact(8) {
             let part = part.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-            // Multiplied out and folded, so that every bit of the key and of the seed counts.
+            // Multiplied to 128 bits and folded, so that every bit of the key and of the seed matters.
             let product = u128::from(hash ^ part) * u128::from(0x9e37_79b9_7f4a_7c15 ^ self.seed.rotate_left(32) | 1);
             hash = (product as u64 ^ (product >> 64) as u64).wrapping_add(self.seed);
         }

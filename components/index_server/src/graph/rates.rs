@@ -1,4 +1,4 @@
-//! Every rate that is in use, once: arcs name theirs by its number.
+//! Every rate that is in use, once; arcs refer to it by its number.
 
 use super::capacity::CODE_BITS;
 use offst_proto::Rate;
@@ -25,7 +25,7 @@ impl PackedRate {
     /// What a mediator takes for forwarding `amount`, at most [`AMOUNT_MAX`]; the result may be above.
     pub(crate) fn fee(self, amount: u128) -> u128 {
         let add = u128::from(self.add_low) | u128::from(self.add_high) << 64;
-        // 96 bits have no place for the largest flat part, which is held as one less; that one costs 1 too much.
+        // The largest flat part does not fit into 96 bits and is held as one less; a rate of exactly one less costs 1 too much.
         add + u128::from(add == AMOUNT_MAX - 1) + ((amount * u128::from(self.mul)) >> 32)
     }
 }
@@ -66,17 +66,17 @@ impl Rates {
 
     /// The number of `new`, which is used once more instead of the rate `old`. None, and nothing has changed, when all
     /// numbers are taken.
-    pub(crate) fn exchange(&mut self, old: u32, new: Rate) -> Option<u32> {
+    pub(crate) fn replace(&mut self, old: u32, new: Rate) -> Option<u32> {
         if self.names[old as usize] == new {
             return Some(old);
         }
         let number = self.take(new)?;
-        self.give_back(old);
+        self.release(old);
         Some(number)
     }
 
     /// Used once less.
-    pub(crate) fn give_back(&mut self, number: u32) {
+    pub(crate) fn release(&mut self, number: u32) {
         let uses = &mut self.uses[number as usize];
         *uses -= 1;
         if *uses == 0 {
@@ -95,7 +95,7 @@ impl Rates {
         self.rates.len() * size_of::<PackedRate>()
     }
 
-    /// Bytes of everything else, as good as can be told.
+    /// Bytes of everything else, estimated.
     pub(crate) fn other_bytes(&self) -> usize {
         self.rates.len() * (2 * size_of::<Rate>() + 4 * 3)
     }
@@ -110,12 +110,12 @@ mod tests {
         let rate = |add| Rate { mul: 7, add };
         let mut rates = Rates::default();
         assert_eq!((rates.take(rate(1)), rates.take(rate(2)), rates.take(rate(1))), (Some(0), Some(1), Some(0)));
-        rates.give_back(0);
+        rates.release(0);
         assert_eq!(rates.take(rate(3)), Some(2));
-        rates.give_back(0);
+        rates.release(0);
         assert_eq!(rates.take(rate(4)), Some(0));
         assert_eq!(rates.table()[0].fee(0), 4);
-        assert_eq!((rates.exchange(0, rate(4)), rates.exchange(0, rate(3))), (Some(0), Some(2)));
+        assert_eq!((rates.replace(0, rate(4)), rates.replace(0, rate(3))), (Some(0), Some(2)));
         assert_eq!(rates.take(rate(5)), Some(0), "nobody uses 4 any more");
     }
 

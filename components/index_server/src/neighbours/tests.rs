@@ -1,6 +1,6 @@
 use super::*;
 use crate::Limits;
-use crate::test_servers::{PATIENCE, Running, edge, identity, key, signed, soon, wait_until};
+use crate::test_servers::{LONG, Running, edge, identity, key, signed, soon, wait_until};
 use offst_proto::index::{Listing, UpdateOutcome, bucket_of};
 
 #[path = "../../../../tests/testnet/ports.rs"]
@@ -141,7 +141,7 @@ impl Peer {
     async fn call(server: &Running, seed: u8) -> Self {
         let place = server.federation_address.to_string().parse().unwrap();
         let authenticator = Authenticator::new(&identity(seed));
-        let (reader, writer) = frames(authenticator.connect_tcp(&place, key(server.seed), PATIENCE).await.unwrap());
+        let (reader, writer) = frames(authenticator.connect_tcp(&place, key(server.seed), LONG).await.unwrap());
         Peer { reader, writer }
     }
 
@@ -149,8 +149,8 @@ impl Peer {
         self.writer.send(&message.to_frame()).await.unwrap();
     }
 
-    async fn hear(&mut self) -> Option<ServerToServer> {
-        let frame = tokio::time::timeout(PATIENCE, self.reader.next()).await.expect("the server says something");
+    async fn receive(&mut self) -> Option<ServerToServer> {
+        let frame = tokio::time::timeout(LONG, self.reader.next()).await.expect("the server says something");
         frame.ok().flatten().map(|frame| ServerToServer::from_frame(&frame).unwrap())
     }
 }
@@ -163,7 +163,7 @@ async fn what_a_neighbour_passes_on_is_checked_and_counted() {
     server.trust(&nowhere);
     let mut peer = loop {
         let mut peer = Peer::call(&server, 200).await;
-        if matches!(peer.hear().await, Some(ServerToServer::Summary { .. })) {
+        if matches!(peer.receive().await, Some(ServerToServer::Summary { .. })) {
             break peer;
         }
     };
@@ -186,15 +186,15 @@ async fn what_a_neighbour_passes_on_is_checked_and_counted() {
     let names = vec![UpdateName::of(&good)];
     peer.say(ServerToServer::List(Listing { bucket: bucket_of(&key(1)), after, names, is_last: true })).await;
     peer.say(ServerToServer::Wants(vec![UpdateName::of(&good)])).await;
-    assert_eq!(peer.hear().await, Some(ServerToServer::Updates(vec![good.wire().to_vec()])), "but when it asks");
+    assert_eq!(peer.receive().await, Some(ServerToServer::Updates(vec![good.wire().to_vec()])), "but when it asks");
     peer.writer.send(b"this is no message").await.unwrap();
-    while peer.hear().await.is_some() {}
+    while peer.receive().await.is_some() {}
     assert_eq!(server.counters.snapshot().federation_garbage, 1);
     // A link is taken again by the same neighbour, and only by it.
     let mut again = Peer::call(&server, 200).await;
-    assert!(matches!(again.hear().await, Some(ServerToServer::Summary { .. })));
+    assert!(matches!(again.receive().await, Some(ServerToServer::Summary { .. })));
     let mut stranger = Peer::call(&server, 201).await;
-    assert_eq!(stranger.hear().await, Some(ServerToServer::Refused(FederationRefusal::NotTrusted)));
-    assert_eq!(stranger.hear().await, None);
+    assert_eq!(stranger.receive().await, Some(ServerToServer::Refused(FederationRefusal::NotTrusted)));
+    assert_eq!(stranger.receive().await, None);
     server.stop().await;
 }

@@ -1,22 +1,22 @@
-//! What a label of a search weighs: fees, then hops, in one number that compares fast.
+//! The cost of a path: fees, then hops, in one number that compares fast.
 
 use std::fmt::Debug;
 
-/// Bits of the hops. A label with 64 hops or more counts them as a credit of fees; no route of that length is allowed.
+/// Bits of the hops. A label with 64 hops or more counts them as a credit of fees; no path of that length is allowed.
 const HOPS_BITS: u32 = 6;
 
-/// Fees and hops of a part of a route. Of two with the same fees the one with fewer hops is less.
+/// Fees and hops of a piece of a path. Of two with the same fees the one with fewer hops is less.
 pub(crate) trait Cost: Copy + Ord + Debug + Default {
     /// More than every cost.
     const UNKNOWN: Self;
 
-    /// None when it has no place in this width.
+    /// None when it does not fit.
     fn new(fees: u128, hops: u32) -> Option<Self>;
 
     /// Credits.
     fn fees(self) -> u128;
 
-    /// [`Cost::UNKNOWN`] when it has no place in this width.
+    /// [`Cost::UNKNOWN`] when it does not fit.
     fn plus(self, other: Self) -> Self;
 }
 

@@ -1,18 +1,18 @@
-//! Splits where greed has blocked itself: a flow that can take back what it has put on a hop (maximum flow by successive
-//! cheapest paths), taken apart into few routes afterwards.
+//! Splits where greedily chosen paths block each other: a flow that can undo what it has used of a hop (maximum flow by
+//! successive cheapest paths), taken apart into few paths afterwards.
 //!
-//! While the flow grows, a hop against which something flows has that much more room, at fees that are a guess. So the
-//! routes into which the flow is taken apart are reckoned anew, exactly, and what is missing then is filled up.
+//! While the flow grows, a hop against an existing flow has that much more capacity, at estimated fees. So the paths into
+//! which the flow is taken apart are computed again, exactly, and what is missing then is filled up.
 
 use super::overlay::Overlay;
-use super::split::Filled;
-use super::{Part, Search};
+use super::parts::{Parts, held_on_hops, largest_amount};
+use super::route_search::{Part, RouteSearch};
 use std::collections::BTreeMap;
 
 /// The flow's steps are at least this share of the amount: less could not be one of few parts, or would take too long.
 const STEPS: u128 = 256;
 
-/// The first of them are such a share, so that a few wide routes are found before many narrow ones.
+/// The first of them are such a share, so that a few wide paths are found before many narrow ones.
 const FIRST_STEPS: usize = 8;
 
 /// Credits that flow, by sender and receiver.
@@ -21,95 +21,57 @@ struct Flow {
     amounts: BTreeMap<(u32, u32), u128>,
 }
 
-impl Search<'_> {
-    /// A split of the whole amount over what `overlay` leaves.
-    pub(super) fn flow_split(&mut self, overlay: &Overlay) -> Option<Vec<Part>> {
-        let flow = self.grow(overlay)?;
-        let mut filled = Filled { overlay: overlay.clone(), parts: vec![], left: self.amount };
-        let mut rest = flow;
-        while filled.parts.len() < self.bounds.parts && filled.left > 0 {
-            let Some((nodes, width)) = rest.widest(self.source, self.destination, self.bounds.hops) else { break };
-            rest.take(&self.hops(&nodes), width);
-            // A cycle's flow can be taken apart into routes that come back over the friend by whom they left.
-            let is_allowed = self.source != self.destination || nodes.first() != nodes.iter().nth_back(1);
-            if is_allowed {
-                // What flows holds the fees; the last part takes what is left.
-                self.fill(&mut filled, nodes, width);
-            }
+/// A split of the whole amount over what `overlay` leaves.
+pub(super) fn flow_split(search: &mut RouteSearch<'_>, overlay: &Overlay) -> Option<Vec<Part>> {
+    let mut rest = grow(search, overlay)?;
+    let mut parts = Parts::new(search.amount, overlay);
+    while parts.parts.len() < search.bounds.parts && parts.left > 0 {
+        let Some((nodes, width)) = rest.widest(search.source, search.destination, search.bounds.hops) else { break };
+        rest.take(&search.hops(&nodes), width);
+        // A cycle's flow can be taken apart into paths that end with the friend with which they begin.
+        let is_allowed = search.source != search.destination || nodes.first() != nodes.iter().nth_back(1);
+        if is_allowed {
+            // The flow includes the fees; the last part takes what is left.
+            parts.fill(search, nodes, width);
         }
-        self.fill_up(&mut filled);
-        self.add_parts(&mut filled);
-        (filled.left == 0).then_some(filled.parts)
     }
+    parts.fill_up(search);
+    parts.add(search, search.bounds.parts);
+    parts.whole()
+}
 
-    /// A flow of the amount from the source to the destination, with some more for fees upstream.
-    fn grow(&mut self, overlay: &Overlay) -> Option<Flow> {
-        let mut residual = overlay.clone();
-        let mut flow = Flow::default();
-        let mut left = self.amount;
-        let mut step = self.amount.div_ceil(self.bounds.parts.min(FIRST_STEPS) as u128);
-        let step_min = (self.amount / STEPS).max(1);
-        while left > 0 {
-            let amount = step.min(left);
-            let Some(route) = self.route(amount, &residual) else {
-                if step == step_min || self.budget.is_used_up() {
-                    return None;
-                }
-                step = (step / 2).max(step_min);
-                continue;
-            };
-            let amount = self.most(&route.nodes, left, &residual)?;
-            let hops = self.hops(&route.nodes);
-            let mut carried = amount;
-            for (position, (from, to)) in hops.into_iter().enumerate().rev() {
-                if position + 1 < route.nodes.len()
-                    && let Some(arc) = self.layer.arc(to, from)
-                {
-                    carried += self.layer.rates()[arc.inward().rate as usize].fee(carried);
-                }
-                residual.take(from, to, carried as i128);
-                residual.take(to, from, -(carried as i128));
-                flow.add(from, to, carried);
+/// A flow of the amount from the source to the destination, with some more for fees upstream.
+fn grow(search: &mut RouteSearch<'_>, overlay: &Overlay) -> Option<Flow> {
+    let mut residual = overlay.clone();
+    let mut flow = Flow::default();
+    let mut left = search.amount;
+    let mut step = search.amount.div_ceil(search.bounds.parts.min(FIRST_STEPS) as u128);
+    let step_min = (search.amount / STEPS).max(1);
+    while left > 0 {
+        let amount = step.min(left);
+        let Some(path) = search.path(amount, &residual) else {
+            if step == step_min || search.work.is_used_up() {
+                return None;
             }
-            left -= amount;
+            step = (step / 2).max(step_min);
+            continue;
+        };
+        let amount = largest_amount(search, &path.nodes, left, &residual)?;
+        for ((from, to), held) in held_on_hops(search, &path.nodes, amount) {
+            residual.take(from, to, held as i128);
+            residual.take(to, from, -(held as i128));
+            flow.add(from, to, held);
         }
-        Some(flow)
+        left -= amount;
     }
-
-    /// Lets parts carry more, each as much as it can, over what the others leave.
-    fn fill_up(&self, filled: &mut Filled) {
-        for position in 0..filled.parts.len() {
-            if filled.left == 0 {
-                return;
-            }
-            let part = filled.parts.remove(position);
-            self.take(&part.route.nodes, part.amount, &mut filled.overlay, -1);
-            filled.left += part.amount;
-            // It has carried its amount before, so it still does.
-            self.fill(filled, part.route.nodes, u128::MAX);
-            if let Some(part) = filled.parts.pop() {
-                filled.parts.insert(position, part);
-            }
-        }
-    }
-
-    /// Adds the cheapest routes for what is missing still.
-    fn add_parts(&mut self, filled: &mut Filled) {
-        while filled.left > 0 && filled.parts.len() < self.bounds.parts {
-            let share = filled.left.div_ceil((self.bounds.parts - filled.parts.len()) as u128);
-            let Some(route) = self.route(share, &filled.overlay) else { return };
-            if self.fill(filled, route.nodes, u128::MAX).is_none() {
-                return;
-            }
-        }
-    }
+    Some(flow)
 }
 
 impl Flow {
-    /// Adds what flows from one node to another, or takes it from what flows back.
+    /// Adds what flows from one node to another, or subtracts it from the opposite flow.
     fn add(&mut self, from: u32, to: u32, amount: u128) {
-        let back = self.amounts.get(&(to, from)).copied().unwrap_or_default();
-        let taken = back.min(amount);
+        let opposite = self.amounts.get(&(to, from)).copied().unwrap_or_default();
+        let taken = opposite.min(amount);
         if taken > 0 {
             self.take(&[(to, from)], taken);
         }
@@ -129,7 +91,7 @@ impl Flow {
         }
     }
 
-    /// The path on which most flows and how much that is; of equal ones the shortest.
+    /// The path that carries most of the flow, and how much that is; of equal ones the shortest.
     fn widest(&self, source: u32, destination: u32, hops_max: usize) -> Option<(Vec<u32>, u128)> {
         // By hops: the most that can flow to a node in exactly so many. Flows are small, so nothing clever is needed.
         let mut rounds: Vec<BTreeMap<u32, (u128, u32)>> = vec![BTreeMap::from([(source, (u128::MAX, source))])];
@@ -143,8 +105,8 @@ impl Flow {
                 for ((_, to), amount) in self.amounts.range((*node, 0)..=(*node, u32::MAX)) {
                     let width = *width.min(amount);
                     let is_wider_before = rounds[1..].iter().any(|r| r.get(to).is_some_and(|known| known.0 >= width));
-                    let is_back = *to == source && source != destination;
-                    if !is_back && !is_wider_before && reached.get(to).is_none_or(|known| known.0 < width) {
+                    let is_return = *to == source && source != destination;
+                    if !is_return && !is_wider_before && reached.get(to).is_none_or(|known| known.0 < width) {
                         reached.insert(*to, (width, *node));
                     }
                 }

@@ -1,4 +1,4 @@
-//! What a search remembers of the nodes it has seen: a table with open addresses, which grows with the search and not
+//! What a search remembers of the nodes it has seen: an open-addressing hash table, which grows with the search and not
 //! with the graph. Numbers of nodes are given by the server, so nobody can choose them to collide.
 
 use super::cost::Cost;
@@ -9,29 +9,29 @@ use std::collections::BinaryHeap;
 const FIRST_BITS: u32 = 11;
 
 /// Stands for no node.
-pub(crate) const NOBODY: u32 = u32::MAX;
+pub(crate) const NO_NODE: u32 = u32::MAX;
 
 /// What is known of one node.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mark<K> {
-    /// From the node to the destination, exact.
-    pub(crate) back: K,
-    /// From the source to the node, at least.
-    pub(crate) fore: K,
+    /// Cost from the node to the destination, exact.
+    pub(crate) backward: K,
+    /// A lower bound of the cost from the source to the node.
+    pub(crate) forward: K,
     node: u32,
-    /// Of the search that wrote this place; older ones count as empty.
+    /// Of the search that wrote this slot; older ones count as empty.
     epoch: u32,
-    /// The next node on the way to the destination.
+    /// The next node towards the destination.
     pub(crate) next: u32,
-    /// The node before on the way from the source.
+    /// The node before, towards the source.
     pub(crate) before: u32,
 }
 
 /// Marks by node.
 #[derive(Debug)]
 pub(crate) struct Marks<K> {
-    places: Vec<Mark<K>>,
-    /// The search uses the first 2^bits places.
+    slots: Vec<Mark<K>>,
+    /// The search uses the first 2^bits slots.
     bits: u32,
     used: usize,
     epoch: u32,
@@ -40,7 +40,7 @@ pub(crate) struct Marks<K> {
 
 impl<K: Cost> Default for Marks<K> {
     fn default() -> Self {
-        Marks { places: vec![], bits: FIRST_BITS, used: 0, epoch: 0, moving: vec![] }
+        Marks { slots: vec![], bits: FIRST_BITS, used: 0, epoch: 0, moving: vec![] }
     }
 }
 
@@ -54,61 +54,67 @@ impl<K: Cost> Marks<K> {
         self.bits = bits;
         self.used = 0;
         if self.epoch == u32::MAX {
-            self.places.clear();
+            self.slots.clear();
             self.epoch = 0;
         }
         self.epoch += 1;
-        if self.places.len() < 1 << bits {
-            self.places.resize(1 << bits, Mark::default());
+        if self.slots.len() < 1 << bits {
+            self.slots.resize(1 << bits, Mark::default());
         }
     }
 
     #[inline]
-    fn place(&self, node: u32) -> usize {
-        // Neighbouring numbers go to distant places.
+    fn slot(&self, node: u32) -> usize {
+        // Neighbouring numbers go to distant slots.
         let mask = (1 << self.bits) - 1;
-        let mut place = (node.wrapping_mul(0x9e37_79b9) >> (32 - self.bits)) as usize;
+        let mut slot = (node.wrapping_mul(0x9e37_79b9) >> (32 - self.bits)) as usize;
         loop {
-            let mark = &self.places[place];
+            let mark = &self.slots[slot];
             if mark.epoch != self.epoch || mark.node == node {
-                return place;
+                return slot;
             }
-            place = (place + 1) & mask;
+            slot = (slot + 1) & mask;
         }
     }
 
     /// What is known of a node, if anything is.
     #[inline]
     pub(crate) fn find(&self, node: u32) -> Option<&Mark<K>> {
-        let mark = &self.places[self.place(node)];
+        let mark = &self.slots[self.slot(node)];
         (mark.epoch == self.epoch).then_some(mark)
     }
 
     /// What is known of a node; nothing at first.
     #[inline]
     pub(crate) fn mark(&mut self, node: u32) -> &mut Mark<K> {
-        let mut place = self.place(node);
-        if self.places[place].epoch != self.epoch {
+        let mut slot = self.slot(node);
+        if self.slots[slot].epoch != self.epoch {
             if self.used * 2 >= 1 << self.bits {
                 self.enlarge();
-                place = self.place(node);
+                slot = self.slot(node);
             }
             self.used += 1;
-            self.places[place] =
-                Mark { back: K::UNKNOWN, fore: K::UNKNOWN, node, epoch: self.epoch, next: NOBODY, before: NOBODY };
+            self.slots[slot] = Mark {
+                backward: K::UNKNOWN,
+                forward: K::UNKNOWN,
+                node,
+                epoch: self.epoch,
+                next: NO_NODE,
+                before: NO_NODE,
+            };
         }
-        &mut self.places[place]
+        &mut self.slots[slot]
     }
 
     #[cold]
     fn enlarge(&mut self) {
         let mut moving = std::mem::take(&mut self.moving);
-        moving.extend(self.places[..1 << self.bits].iter().filter(|mark| mark.epoch == self.epoch));
+        moving.extend(self.slots[..1 << self.bits].iter().filter(|mark| mark.epoch == self.epoch));
         self.set_bits(self.bits + 2);
         self.used = moving.len();
         for mark in moving.drain(..) {
-            let place = self.place(mark.node);
-            self.places[place] = Mark { epoch: self.epoch, ..mark };
+            let slot = self.slot(mark.node);
+            self.slots[slot] = Mark { epoch: self.epoch, ..mark };
         }
         self.moving = moving;
     }
@@ -147,8 +153,8 @@ impl<K: Cost> Queue<K> {
         self.heap.len()
     }
 
-    /// Gives every entry another cost; those without one go.
-    pub(crate) fn reckon_anew(&mut self, mut cost: impl FnMut(K, u32) -> Option<K>) {
+    /// Gives every entry another cost; those without one are removed.
+    pub(crate) fn reprice(&mut self, mut cost: impl FnMut(K, u32) -> Option<K>) {
         let mut entries = std::mem::take(&mut self.heap).into_vec();
         entries.retain_mut(|Reverse(entry)| match cost(entry.0, entry.1) {
             Some(cost) => {
@@ -179,6 +185,6 @@ mod tests {
         }
         marks.epoch = u32::MAX;
         marks.clear();
-        assert!(marks.find(7).is_none(), "epochs can begin anew");
+        assert!(marks.find(7).is_none(), "epochs can start again");
     }
 }

@@ -1,12 +1,12 @@
-//! What one search must leave alone: directions of friendships that are excluded as a whole or above an amount, or full with
-//! other parts of the same way.
+//! How the graph differs for one search: directions of friendships that are excluded as a whole or above an amount, or used by
+//! other parts of the same route.
 
 use std::collections::BTreeMap;
 
-/// Words of bits by which most nodes are known to have nothing to do with it.
+/// Words of a bit filter that most nodes do not pass.
 const FILTER_WORDS: usize = 64;
 
-/// What is different about directions, by sender and receiver.
+/// The directions that differ, by sender and receiver.
 #[derive(Debug, Clone)]
 pub(crate) struct Overlay {
     directions: BTreeMap<(u32, u32), Direction>,

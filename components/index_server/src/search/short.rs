@@ -1,28 +1,34 @@
-//! The cheapest route that is short enough. Nearly always that is the cheapest of all; where people forward for nothing,
-//! the cheapest of all may be very long.
+//! The cheapest path that is short enough. Nearly always that is the cheapest of all; where people forward for nothing, the
+//! cheapest of all may be very long.
 //!
-//! Then prices on hops (Lagrange) find one that is short enough and hardly dearer, and a bound: when fees and hops
-//! together cannot be less than some whole, no route of at most so many hops has lower fees than that whole without the
-//! price of so many hops. Mostly both meet. Where they do not, [`super::bounded_hops`] looks at what lies between.
+//! Then prices on hops (Lagrange multipliers) find a path that is short enough and hardly dearer, and a lower bound: if no
+//! path has a smaller sum of fees and prices than some sum, then no path of at most so many hops has lower fees than that
+//! sum without the prices of so many hops. Mostly the two are equal. Where they are not, [`super::bounded_hops`] searches
+//! between them.
 
-use super::Scratch;
 use super::bounded_hops::cheapest_bounded;
 use super::cheapest::{Outcome, cheapest};
-use super::task::{Budget, PRICE_UNIT, Route, Task};
+use super::path_query::{PRICE_UNIT, Path, PathQuery};
+use super::scratch::Scratch;
+use super::work::SearchWork;
 
 /// Prices that are tried at most.
 const PRICES: usize = 6;
 /// The first of them, a quarter of a credit.
 const FIRST_PRICE: u128 = PRICE_UNIT / 4;
-/// As long as no route is short enough, the price grows so many times.
+/// As long as no path is short enough, the price grows so many times.
 const PRICE_STEP: u128 = 8;
-/// The work for what lies between, when a route is known that is short enough and hardly dearer.
+/// The work for the search between the bounds, when a path is known that is short enough and hardly dearer.
 const BETWEEN_WORK: usize = 50_000;
 
-/// The cheapest route with at most `task.hops` hops. When the budget is cut, the best that was seen.
-pub(super) fn cheapest_short_enough(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
-    let cheapest = cheapest_of_any_width(task, budget, scratch)?;
-    if cheapest.nodes.len() <= task.hops {
+/// The cheapest path with at most `query.hops` hops. When the work is cut, the best that was seen.
+pub(super) fn cheapest_short_enough(
+    query: &PathQuery<'_>,
+    work: &mut SearchWork,
+    scratch: &mut Scratch,
+) -> Option<Path> {
+    let cheapest = cheapest_of_any_width(query, work, scratch)?;
+    if cheapest.nodes.len() <= query.hops {
         return Some(cheapest);
     }
     let mut best = None;
@@ -34,46 +40,46 @@ pub(super) fn cheapest_short_enough(task: &Task<'_>, budget: &mut Budget, scratc
         if price == low {
             break;
         }
-        let priced = Task { hop_price: Some(price), below: None, ..task.clone() };
-        let Some(route) = cheapest_of_any_width(&priced, budget, scratch) else { break };
-        if budget.is_used_up() {
+        let priced = PathQuery { hop_price: Some(price), below: None, ..query.clone() };
+        let Some(path) = cheapest_of_any_width(&priced, work, scratch) else { break };
+        if work.is_used_up() {
             break;
         }
-        least = least.max(route.fees.saturating_sub(price * task.hops as u128).div_ceil(PRICE_UNIT));
-        if route.nodes.len() > task.hops {
+        least = least.max(path.fees.saturating_sub(price * query.hops as u128).div_ceil(PRICE_UNIT));
+        if path.nodes.len() > query.hops {
             low = price;
             continue;
         }
         high = Some(price);
-        if let Some(total) = task.total(&route.nodes, task.amount) {
-            let fees = total - task.amount;
-            if best.as_ref().is_none_or(|best: &Route| fees < best.fees) {
-                best = Some(Route { nodes: route.nodes, fees });
+        if let Some(total) = query.total(&path.nodes, query.amount) {
+            let fees = total - query.amount;
+            if best.as_ref().is_none_or(|best: &Path| fees < best.fees) {
+                best = Some(Path { nodes: path.nodes, fees });
             }
         }
         if best.as_ref().is_some_and(|best| best.fees <= least) {
-            return better(task, best);
+            return better(query, best);
         }
     }
     let known = best.as_ref().map(|best| (best.fees, best.nodes.len()));
-    let below = known.into_iter().chain(task.below).min();
-    let between = Task { below, ..task.clone() };
-    let mut share = budget.share(if best.is_some() { BETWEEN_WORK } else { usize::MAX });
-    let found = cheapest_bounded(&between, least, &mut share, &mut scratch.bounded);
-    budget.give_back(share);
-    found.or_else(|| better(task, best))
+    let below = known.into_iter().chain(query.below).min();
+    let between = PathQuery { below, ..query.clone() };
+    let mut part = work.split_off(if best.is_some() { BETWEEN_WORK } else { usize::MAX });
+    let found = cheapest_bounded(&between, least, &mut part, &mut scratch.bounded);
+    work.give_back(part);
+    found.or_else(|| better(query, best))
 }
 
-/// The route, if it is of interest.
-fn better(task: &Task<'_>, route: Option<Route>) -> Option<Route> {
-    route.filter(|route| task.below.is_none_or(|below| (route.fees, route.nodes.len()) < below))
+/// The path, if it is of interest.
+fn better(query: &PathQuery<'_>, path: Option<Path>) -> Option<Path> {
+    path.filter(|path| query.below.is_none_or(|below| (path.fees, path.nodes.len()) < below))
 }
 
-/// In costs of 64 bits where they are enough.
-fn cheapest_of_any_width(task: &Task<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Option<Route> {
-    let Outcome { route, is_too_narrow } = cheapest(task, budget, &mut scratch.narrow);
-    match route {
-        None if is_too_narrow => cheapest(task, budget, &mut scratch.wide).route,
-        route => route,
+/// With costs of 64 bits where they are enough.
+fn cheapest_of_any_width(query: &PathQuery<'_>, work: &mut SearchWork, scratch: &mut Scratch) -> Option<Path> {
+    let Outcome { path, is_too_narrow } = cheapest(query, work, &mut scratch.narrow);
+    match path {
+        None if is_too_narrow => cheapest(query, work, &mut scratch.wide).path,
+        path => path,
     }
 }

@@ -1,10 +1,10 @@
 use super::*;
-use crate::graph::CapacityGraph;
+use crate::capacity_graph::CapacityGraph;
 use offst_crypto::Identity;
 use offst_crypto::PublicKey;
 use offst_proto::index::{Edge, Exclusion, Hop};
 use offst_proto::limits::AMOUNT_MAX;
-use offst_proto::route::Way;
+use offst_proto::route::{PartPlan, Way};
 use offst_proto::{Currency, Rate};
 use proptest::prelude::*;
 use std::collections::BTreeSet;

@@ -38,17 +38,17 @@ async fn garbage_closes_only_the_connection_it_came_by() {
     for garbage in [vec![], vec![0; 100], vec![0xff; 1000], NodeToIndex::Update(vec![1; 90]).to_frame()] {
         let mut bad = server.node(3).await;
         bad.writer.send(&garbage).await.unwrap();
-        assert_eq!(bad.hear().await, None);
+        assert_eq!(bad.receive().await, None);
         good.send(NodeToIndex::Query(query.clone())).await;
-        assert_eq!(good.hear().await, Some(IndexToNode::Answer(Answer { id: 5, ways: vec![], cut: false })));
+        assert_eq!(good.receive().await, Some(IndexToNode::Answer(Answer { id: 5, ways: vec![], cut: false })));
     }
     // A frame above the bound: the length alone ends it.
     let mut bad = server.node(3).await;
     bad.writer = FrameWriter::new(bad.writer.into_inner(), usize::MAX);
     let _ = bad.writer.send(&vec![0; INDEX_FRAME_BYTES_MAX + 1]).await;
-    assert_eq!(bad.hear().await, None);
+    assert_eq!(bad.receive().await, None);
     good.send(NodeToIndex::Query(query)).await;
-    assert!(good.hear().await.is_some());
+    assert!(good.receive().await.is_some());
     assert_eq!(server.counters.snapshot().garbage, 5);
     server.stop().await;
 }
@@ -61,7 +61,7 @@ async fn a_node_that_asks_too_often_is_told_and_others_are_not_slowed() {
     let mut id = 0;
     loop {
         greedy.send(query(id)).await;
-        match greedy.hear().await {
+        match greedy.receive().await {
             Some(IndexToNode::Busy(busy)) if busy == id => break,
             Some(IndexToNode::Answer(answer)) if answer.id == id => id += 1,
             unexpected => panic!("{unexpected:?}"),
@@ -69,7 +69,7 @@ async fn a_node_that_asks_too_often_is_told_and_others_are_not_slowed() {
     }
     assert!(id >= 2);
     other.send(query(0)).await;
-    assert!(matches!(other.hear().await, Some(IndexToNode::Answer(_))));
+    assert!(matches!(other.receive().await, Some(IndexToNode::Answer(_))));
     assert_eq!(server.counters.snapshot().queries_busy, 1);
     server.stop().await;
 }
@@ -79,11 +79,11 @@ async fn a_second_connection_takes_over_and_surplus_is_closed() {
     let server = Running::start(Limits { connections_max: 1, ..Limits::default() }).await;
     let mut first = server.node(1).await;
     first.send(NodeToIndex::Update(first.update(1, soon()).wire().to_vec())).await;
-    assert!(first.hear().await.is_some());
+    assert!(first.receive().await.is_some());
     let mut surplus = server.node(2).await;
-    assert_eq!(surplus.hear().await, None);
+    assert_eq!(surplus.receive().await, None);
     let mut second = server.node(1).await;
-    assert_eq!(first.hear().await, None);
+    assert_eq!(first.receive().await, None);
     let outcome = second.publish(second.update(2, soon()).wire()).await;
     assert_eq!(outcome, UpdateOutcome::Accepted { newest: 2 });
     server.stop().await;
@@ -95,7 +95,7 @@ async fn silence_is_answered_with_keepalives() {
     let server = Running::start(Limits { keepalive, ..Limits::default() }).await;
     let mut silent = server.node(1).await;
     for _ in 0..3 {
-        assert_eq!(silent.hear().await, Some(IndexToNode::Keepalive));
+        assert_eq!(silent.receive().await, Some(IndexToNode::Keepalive));
     }
     server.stop().await;
 }
@@ -105,7 +105,7 @@ async fn long_silence_is_ended() {
     let keepalive = KeepaliveConfig { keepalive_ms: 20, idle_timeout_ms: 100 };
     let server = Running::start(Limits { keepalive, ..Limits::default() }).await;
     let mut silent = server.node(1).await;
-    while let Some(message) = silent.hear().await {
+    while let Some(message) = silent.receive().await {
         assert_eq!(message, IndexToNode::Keepalive);
     }
     assert_eq!(server.counters.snapshot().garbage, 0);
@@ -214,7 +214,7 @@ async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answer
                 fresh.send(NodeToIndex::Update(update.wire().to_vec())).await;
             }
             // Its end, or what became of the update.
-            fresh.hear().await;
+            fresh.receive().await;
         }
     });
     let is_under_attack = || {

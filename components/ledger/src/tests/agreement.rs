@@ -109,8 +109,8 @@ fn a_stop_while_everything_is_settled_agrees_again_by_itself() {
     assert!(pair.is_active());
     assert_eq!(numbers(&pair), [1, 1]);
     assert_eq!(pair.ends[1].stops, [StopReason::FriendReopened]);
-    assert_eq!(pair.take_events(0)[0], Event::EpochBegan { released: vec![open], dropped: vec![], restored: false });
-    assert_eq!(pair.take_events(1)[0], Event::EpochBegan { released: vec![], dropped: vec![open], restored: false });
+    assert_eq!(pair.take_events(0)[0], Event::EpochBegan { released: vec![open], dropped: vec![], recovered: false });
+    assert_eq!(pair.take_events(1)[0], Event::EpochBegan { released: vec![], dropped: vec![open], recovered: false });
     assert!(pair.ends[0].account.is_bound(continues));
     pair.collect(1, continues).unwrap();
     pair.settle();
@@ -297,9 +297,9 @@ fn a_commit_on_its_way_is_settled_by_people() {
             assert_eq!(
                 pair.take_events(0),
                 [
-                    Event::EpochBegan { released: vec![id], dropped: vec![], restored: false },
-                    Event::LineChanged,
-                    Event::LineChanged
+                    Event::EpochBegan { released: vec![id], dropped: vec![], recovered: false },
+                    Event::LimitChanged,
+                    Event::LimitChanged
                 ]
             );
         } else {

@@ -34,7 +34,7 @@ impl Pair {
         let hashes = [0, 1].map(|end| {
             let account = &self.ends[end].account;
             let epoch = account.epoch().unwrap();
-            sha256(&epoch.pendings.checkpoint(account.key(), &epoch.agreed))
+            sha256(&epoch.local_view.checkpoint(account.key(), &epoch.agreed))
         });
         assert_eq!(hashes[0], hashes[1], "both see the same requests");
     }
@@ -44,12 +44,11 @@ impl Pair {
         let (account, holder) = (&self.ends[owner].account, &self.ends[1 - owner]);
         let kept = holder.account.epoch().unwrap();
         let agreement = Agreement::of(kept.agreement.theirs.clone(), kept.agreement.mine.clone()).unwrap();
-        let checkpoint = Checkpoint { author: account.key().local, set: &holder.rows.checkpoint };
+        let image = holder.rows.image();
+        let checkpoint = Checkpoint { author: account.key().local, set: &image.checkpoint };
         let checkpoint = (kept.theirs.checkpoint > 0).then_some(checkpoint);
-        let statements = holder.rows.statements.values();
-        let verified = statements.map(|wire| Unverified::<Statement>::from_wire(wire).unwrap().trust_own_database());
         let mut replay = Replay::begin(account.key(), agreement, checkpoint);
-        replay.take_all(verified.collect())?;
+        replay.take_all(holder.rows.verified_statements())?;
         replay.finish()
     }
 
@@ -65,19 +64,19 @@ impl Pair {
         }
         assert_eq!(rebuilt.mine.totals, own.signed_totals);
         assert_eq!(rebuilt.theirs.totals, own.theirs.totals);
-        assert_eq!(rebuilt.pendings, own.signed_view());
+        assert_eq!(rebuilt.local_view, own.signed_view());
         assert_eq!((rebuilt.acknowledged, rebuilt.acknowledging), (own.acknowledged, own.acknowledging));
         assert_eq!(rebuilt.owes_acknowledgement, own.owes_acknowledgement);
         assert_eq!((rebuilt.number, rebuilt.agreed), (own.number, own.agreed));
         assert_eq!(rebuilt.opening_balance, own.opening_balance);
         // Which of the owner's statements the holder had seen at the checkpoint is known when it acknowledges the checkpoint.
         if own.acknowledged.0 >= kept.theirs.checkpoint {
-            assert_eq!(rebuilt.seen, own.seen);
+            assert_eq!(rebuilt.peer_view, own.peer_view);
             assert_eq!(rebuilt.unacknowledged, own.unacknowledged);
         }
         if own.queue.is_empty() {
             assert_eq!(rebuilt.balance(), own.balance());
-            assert_eq!(rebuilt.pendings, own.pendings);
+            assert_eq!(rebuilt.local_view, own.local_view);
             assert_eq!(rebuilt.continuing(), own.continuing());
         }
     }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Head;
-use crate::recovery::Trust;
+use crate::recovery::StateTrust;
 use offst_proto::opening::Opening;
 use offst_proto::statement::Operation;
 
@@ -14,9 +14,8 @@ struct Shown {
 }
 
 fn shown_by(pair: &Pair, end: usize) -> Shown {
-    let rows = &pair.ends[end].rows;
-    let stored =
-        EvidenceRows { checkpoint: rows.checkpoint.clone(), statements: rows.statements.values().cloned().collect() };
+    let Stored { account, rows } = &pair.ends[end].rows;
+    let stored = EvidenceRows::of(account, rows);
     let (frames, _) = pair.ends[end].account.clone().evidence(stored, NOW_MS, &*pair.ends[end].signer);
     let mut evidence = None;
     let mut statements = Vec::new();
@@ -49,7 +48,7 @@ fn believes(
         let signed = Verified::sign(statement, &CheapSigner(author));
         outcomes.push(account.take_evidence_statements(vec![signed], NOW_MS, signer));
     }
-    if outcomes.iter().any(|outcome| outcome.restored) {
+    if outcomes.iter().any(|outcome| outcome.recovered) {
         return Ok(());
     }
     assert_eq!(account.epoch(), before.as_ref(), "what is not adopted leaves nothing behind");
@@ -224,7 +223,7 @@ fn a_liar_cannot_write_into_the_epoch_what_its_rules_forbid() {
 fn a_liar_cannot_change_the_set_or_the_openings() {
     let refused = is_refused_with(|pair, shown| {
         let account = &pair.ends[0].account;
-        let mut view = account.epoch().unwrap().pendings.clone();
+        let mut view = account.epoch().unwrap().local_view.clone();
         let (id, pending) = pair.pendings(0, Direction::Outgoing)[0];
         view.set((Direction::Outgoing, id), Some(Pending { amount: pending.amount + 1, ..pending }));
         let agreed = account.epoch().unwrap().agreed;
@@ -320,7 +319,7 @@ fn a_signature_that_a_node_does_not_know_proves_that_its_database_is_old() {
     let newest = shown.statements.into_iter().rfind(|s| s.author == victim).unwrap();
     let newest = Verified::sign(newest, &CheapSigner(victim));
     let outcome = account.take_evidence_statements(vec![newest], NOW_MS, &*pair.ends[0].signer);
-    assert!(outcome.own_state_is_old && !outcome.restored);
+    assert!(outcome.own_state_is_old && !outcome.recovered);
     assert_eq!(outcome.stopped, Some(StopReason::OwnStateLost));
     assert!(account.is_recovering());
     // What the node knows proves nothing.
@@ -356,7 +355,7 @@ fn an_offer_that_rested_on_too_little_is_no_evidence() {
     shown.evidence.newest_epoch = mine.epoch;
     let (refused, stopped) = believes(&pair, &mut account, shown).unwrap_err();
     assert_eq!((refused, stopped, account.stopped), (None, None, Some(StopReason::FriendWithholds)));
-    assert_eq!(account.recovery.trust, Trust::Doubtful);
+    assert_eq!(account.recovery.trust, StateTrust::Suspect);
     assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
     assert_eq!(account.epoch().unwrap().balance(), 25);
 }
@@ -420,33 +419,29 @@ fn an_offer_that_rested_on_too_little_stays_one_when_the_doubt_comes_back() {
     }
 }
 
-/// Rows that were written before this was remembered end earlier.
 #[test]
-fn up_to_where_our_state_was_relied_on_survives_and_may_be_missing() {
+fn up_to_where_our_state_was_relied_on_survives() {
     let (pair, _) = before_the_lie();
     let mut account = pair.ends[0].account.clone();
     account.take_changes();
     account.distrust(NOW_MS);
     let mut rows = pair.ends[0].rows.clone();
     rows.apply(account.take_changes());
-    let restored = |rows: &Rows| Account::restore(account.key().clone(), rows.image()).unwrap();
+    let restored = |rows: &Stored| Account::restore(account.key().clone(), rows.image()).unwrap();
     assert_eq!(restored(&rows).negotiation(), account.negotiation());
     assert_eq!(account.negotiation().floor.relied_on, Some(NOW_MS - 1));
-    rows.negotiation.truncate(rows.negotiation.len() - 9);
-    let floor = Floor { relied_on: None, ..account.negotiation().floor };
-    assert_eq!(restored(&rows).negotiation().floor, floor);
 }
 
 /// A copy of the disk was made when an account had been compared already, and is put back later.
 #[test]
-fn an_old_copy_of_a_comparison_is_in_doubt_again() {
+fn an_old_copy_of_a_comparison_is_suspect_again() {
     let (mut pair, _) = before_the_lie();
     let mut account = lost(&pair);
     assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
     let before = account.negotiation().mine.as_ref().unwrap().epoch;
     let mut told = account.clone();
     told.distrust(before + 7);
-    assert_eq!(told.recovery.trust, Trust::Doubtful);
+    assert_eq!(told.recovery.trust, StateTrust::Suspect);
     assert!(!told.take_changes().is_empty());
     // Nobody says so: what the node has signed since, and the friend shows, does.
     pair.committed(15);
@@ -459,7 +454,7 @@ fn an_old_copy_of_a_comparison_is_in_doubt_again() {
 
 /// The database of a node that was recovering, put back later: what it had compared by then says nothing of what came after.
 #[test]
-fn a_copy_from_the_middle_of_a_recovery_is_in_doubt_again() {
+fn a_copy_from_the_middle_of_a_recovery_is_suspect_again() {
     let (pair, _) = before_the_lie();
     let mut account = pair.ends[0].account.clone();
     account.distrust(NOW_MS);
@@ -467,9 +462,9 @@ fn a_copy_from_the_middle_of_a_recovery_is_in_doubt_again() {
     doubtful.distrust(NOW_MS + 10_000);
     assert!(doubtful.next_epoch() >= NOW_MS + 10_000);
     assert_eq!(believes(&pair, &mut account, shown_by(&pair, 1)), Ok(()));
-    assert_eq!(account.recovery.trust, Trust::Restored);
+    assert_eq!(account.recovery.trust, StateTrust::Recovered);
     account.distrust(NOW_MS + 10_000);
-    assert_eq!((account.recovery.trust, account.stopped), (Trust::Doubtful, Some(StopReason::OwnStateLost)));
+    assert_eq!((account.recovery.trust, account.stopped), (StateTrust::Suspect, Some(StopReason::OwnStateLost)));
     assert!(account.next_epoch() >= NOW_MS + 10_000);
 }
 
@@ -484,7 +479,7 @@ fn a_head_that_comes_late_puts_a_restored_account_in_doubt_again() {
     assert_eq!(account.stopped, Some(StopReason::FriendWithholds));
     // The doubt outlives the process, also when the head itself is known already.
     let mut accepted = account.clone();
-    accepted.recovery.trust = Trust::Restored;
+    accepted.recovery.trust = StateTrust::Recovered;
     accepted.take_changes();
     assert!(!accepted.expect_at_least(head));
     assert!(!accepted.take_changes().is_empty());

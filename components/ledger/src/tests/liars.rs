@@ -10,10 +10,10 @@ fn wire_opening(o: &Verified<offst_proto::opening::Opening>) -> Unverified<offst
 }
 
 fn stored(pair: &Pair, holder: usize, mine: bool) -> Vec<Verified<Statement>> {
-    let rows = &pair.ends[holder].rows.statements;
+    let rows = pair.ends[holder].rows.statements();
     rows.iter()
-        .filter(|((of, _), _)| *of == mine)
-        .map(|(_, wire)| Unverified::<Statement>::from_wire(wire).unwrap().trust_own_database())
+        .filter(|(of, _, _)| *of == mine)
+        .map(|(_, _, wire)| Unverified::<Statement>::from_wire(wire).unwrap().trust_own_database())
         .collect()
 }
 
@@ -66,7 +66,7 @@ fn forged(pair: &Pair, ahead: u64) -> (Evidence, Vec<Verified<Statement>>) {
     let agreement = epoch.agreement.clone();
     let victims = stored(pair, 1, false).pop().unwrap();
     assert_eq!((victims.seq, victims.hash()), (epoch.theirs.seq, epoch.theirs.hash));
-    let set = epoch.pendings.checkpoint(&liar, &epoch.agreed);
+    let set = epoch.local_view.checkpoint(&liar, &epoch.agreed);
     let real = epoch.mine.totals;
     // All that was ever cancelled becomes collected.
     let totals = Totals { requested: real.requested, collected: real.collected + real.cancelled, cancelled: 0 };
@@ -115,7 +115,7 @@ fn expect_refused(pair: &Pair, account: &mut Account) {
         let (evidence, statements) = forged(pair, ahead);
         let mut outcomes = vec![account.take_evidence(evidence, NOW_MS, signer, &CheapVerifier)];
         outcomes.push(account.take_evidence_statements(statements, NOW_MS, signer));
-        let restored = outcomes.iter().any(|outcome| outcome.restored);
+        let restored = outcomes.iter().any(|outcome| outcome.recovered);
         let balance = account.epoch().map(|epoch| epoch.balance());
         assert!(!restored, "adopted {ahead} ahead: balance {balance:?}; {outcomes:?}");
     }
@@ -163,7 +163,7 @@ fn shows_what_was_before(is_recovering: bool) {
         Account::open(key.clone(), 0, 1000, true, Floor { ended: floor, ..Floor::default() }, &CheapSigner(key.local));
     let epoch = pair.ends[1].account.epoch().unwrap();
     let agreement = epoch.agreement.clone();
-    let set = pair.ends[1].rows.checkpoint.clone();
+    let set = pair.ends[1].rows.image().checkpoint;
     let evidence = Evidence {
         currency: key.currency.clone(),
         openings: Some([wire_opening(&agreement.mine), wire_opening(&agreement.theirs)]),
@@ -171,12 +171,11 @@ fn shows_what_was_before(is_recovering: bool) {
             .kept
             .checkpoint_of
             .map(|side| EvidenceCheckpoint { by_sender: side == crate::key::Side::Local, set }),
-        statements: u32::try_from(pair.ends[1].rows.statements.len()).unwrap(),
+        statements: u32::try_from(pair.ends[1].rows.statements().len()).unwrap(),
         newest_epoch: epoch.number,
         recovering: false,
     };
-    let all = pair.ends[1].rows.statements.values();
-    let all: Vec<_> = all.map(|wire| Unverified::<Statement>::from_wire(wire).unwrap().trust_own_database()).collect();
+    let all = pair.ends[1].rows.verified_statements();
     let base = evidence
         .checkpoint
         .as_ref()

@@ -11,9 +11,9 @@ mod recovery;
 mod steps;
 
 use crate::{
-    Account, AccountChange, AccountImage, AccountKey, Agreement, Checkpoint, Contradiction, Direction, Event,
-    EvidenceOutcome, EvidenceRefused, EvidenceRows, Fault, Floor, Pending, QueuedOperation, Replay, SignOutcome,
-    StopReason,
+    Account, AccountId, AccountImage, AccountKey, Agreement, Checkpoint, Contradiction, Direction, Event,
+    EvidenceOutcome, EvidenceRefused, EvidenceRows, Fault, Floor, PENDING_REQUESTS, Pending, Replay, STATEMENTS,
+    SignOutcome, StopReason,
 };
 use offst_crypto::{
     Ed25519Verifier, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts,
@@ -22,7 +22,8 @@ use offst_proto::friend::{FriendMessage, statement_frame};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Request, Statement};
 use offst_proto::{PaymentId, RequestId, Unverified, Verified};
-use std::collections::{BTreeMap, VecDeque};
+use offst_rows::{RowChange, Rows};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A signature that costs one hash: property tests sign thousands of statements.
@@ -56,65 +57,39 @@ impl Verifier for CheapVerifier {
 }
 
 /// What a database would hold of an account.
-#[derive(Debug, Clone, Default)]
-struct Rows {
-    head: Vec<u8>,
-    negotiation: Vec<u8>,
-    openings: Vec<u8>,
-    checkpoint: Vec<u8>,
-    pendings: BTreeMap<(Direction, RequestId), Pending>,
-    queue: BTreeMap<u64, QueuedOperation>,
-    statements: BTreeMap<(bool, u64), Arc<[u8]>>,
+#[derive(Debug, Clone)]
+struct Stored {
+    account: AccountId,
+    rows: Rows,
 }
 
-impl Rows {
-    fn apply(&mut self, changes: Vec<AccountChange>) {
-        for (place, change) in changes.into_iter().enumerate() {
-            match change {
-                AccountChange::Clear => {
-                    assert_eq!(place, 0, "rows of an old epoch go first");
-                    self.pendings.clear();
-                    self.queue.clear();
-                    self.statements.clear();
-                    self.openings.clear();
-                    self.checkpoint.clear();
-                }
-                AccountChange::Openings(bytes) => self.openings = bytes,
-                AccountChange::Checkpoint(bytes) => self.checkpoint = bytes,
-                AccountChange::Head(bytes) => self.head = bytes,
-                AccountChange::Negotiation(bytes) => self.negotiation = bytes,
-                AccountChange::Pending(direction, id, Some(pending)) => {
-                    self.pendings.insert((direction, id), pending);
-                }
-                AccountChange::Pending(direction, id, None) => {
-                    self.pendings.remove(&(direction, id));
-                }
-                AccountChange::Queued(counter, Some(queued)) => {
-                    assert!(self.queue.insert(counter, queued).is_none(), "a counter is used once");
-                }
-                AccountChange::Queued(counter, None) => {
-                    assert!(self.queue.remove(&counter).is_some(), "only what is stored is removed");
-                }
-                AccountChange::Statement(mine, seq, wire) => {
-                    assert!(self.statements.insert((mine, seq), wire).is_none(), "a seq is used once");
-                }
-                AccountChange::DropStatements(mine, below) => {
-                    self.statements.retain(|(of, seq), _| *of != mine || *seq >= below);
-                }
+impl Stored {
+    fn of(key: &AccountKey) -> Stored {
+        Stored { account: key.id(), rows: Rows::default() }
+    }
+
+    fn apply(&mut self, changes: Vec<RowChange>) {
+        for change in changes {
+            let is_there = self.rows.get(change.kind, &change.key).is_some();
+            match change.value {
+                Some(_) => assert!(change.kind != STATEMENTS || !is_there, "a seq is used once in an epoch"),
+                None => assert!(change.kind == PENDING_REQUESTS || is_there, "only what is stored is removed"),
             }
+            self.rows.apply(&change);
         }
     }
 
+    fn statements(&self) -> Vec<(bool, u64, Arc<[u8]>)> {
+        self.image().statements
+    }
+
+    fn verified_statements(&self) -> Vec<Verified<Statement>> {
+        let read = |wire: &[u8]| Unverified::<Statement>::from_wire(wire).unwrap().trust_own_database();
+        self.statements().iter().map(|(_, _, wire)| read(wire)).collect()
+    }
+
     fn image(&self) -> AccountImage {
-        AccountImage {
-            head: self.head.clone(),
-            negotiation: self.negotiation.clone(),
-            openings: self.openings.clone(),
-            checkpoint: self.checkpoint.clone(),
-            pendings: self.pendings.iter().map(|((direction, id), pending)| (*direction, *id, *pending)).collect(),
-            queue: self.queue.iter().map(|(counter, queued)| (*counter, queued.clone())).collect(),
-            statements: self.statements.values().cloned().collect(),
-        }
+        AccountImage::of(&self.account, &self.rows).expect("our own rows")
     }
 }
 
@@ -122,7 +97,7 @@ impl Rows {
 struct End {
     account: Account,
     signer: Box<dyn Signer>,
-    rows: Rows,
+    rows: Stored,
     events: Vec<Event>,
     stops: Vec<StopReason>,
     /// The limit was lowered or the account closed in this epoch: requests may have crossed that.
@@ -175,7 +150,7 @@ struct Pair {
     collected: [u128; 2],
     faults_are_expected: bool,
     refusals_are_expected: bool,
-    backup: [Option<Rows>; 2],
+    backup: [Option<Stored>; 2],
 }
 
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -220,12 +195,13 @@ fn strangers(
     let ends = signers.map(|signer| {
         let key = AccountKey { local: keys[index], remote: keys[1 - index], currency: Default::default() };
         let floor = Floor { ended: ended[index], ..Floor::default() };
+        let rows = Stored::of(&key);
         let account = Account::open(key, balances[index], 1000, true, floor, &*signer);
         index += 1;
         let mut end = End {
             account,
             signer,
-            rows: Rows::default(),
+            rows,
             events: vec![],
             stops: vec![],
             has_tightened: false,
@@ -301,7 +277,7 @@ impl Pair {
     }
 
     /// Puts an older state of the database back.
-    fn roll_back(&mut self, end: usize, rows: Rows) {
+    fn roll_back(&mut self, end: usize, rows: Stored) {
         self.disconnect();
         self.ends[end].rows = rows;
         self.ends[end].account = self.ends[end].restored();
@@ -372,10 +348,7 @@ impl Pair {
 
     fn show_evidence(&mut self, end: usize) {
         let End { account, signer, rows, .. } = &mut self.ends[end];
-        let stored = EvidenceRows {
-            checkpoint: rows.checkpoint.clone(),
-            statements: rows.statements.values().cloned().collect(),
-        };
+        let stored = EvidenceRows::of(&rows.account, &rows.rows);
         let (frames, outcome) = account.evidence(stored, self.now_ms, &**signer);
         for frame in frames {
             self.send(end, frame);

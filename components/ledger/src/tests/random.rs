@@ -197,7 +197,7 @@ pub(super) fn finish(pair: &mut Pair) {
         assert_eq!((epoch.local_pending(), epoch.remote_pending()), (0, 0));
         assert!(!end.account.is_unsettled(), "the last statement is a checkpoint");
         assert!(end.account.is_resumed());
-        assert!(end.rows.statements.len() < 400, "statements that nobody needs are dropped");
+        assert!(end.rows.statements().len() < 400, "statements that nobody needs are dropped");
     }
     assert_eq!(pair.balances()[0], -pair.balances()[1]);
 }

@@ -2,9 +2,10 @@
 
 use super::random::{cases, finish, plays, take};
 use super::*;
-use crate::recovery::Trust;
+use crate::recovery::StateTrust;
 use offst_proto::opening::{Continuing, Opening};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
 
@@ -62,7 +63,7 @@ pub(super) fn lose(pair: &mut Pair, end: usize) {
     pair.disconnect();
     pair.now_ms += 1000;
     let key = pair.ends[end].account.key().clone();
-    pair.ends[end].rows = Rows::default();
+    pair.ends[end].rows.rows = Rows::default();
     pair.ends[end].account = Account::lost(key, 1000, true, pair.now_ms);
     pair.ends[end].persist();
 }
@@ -249,7 +250,7 @@ fn what_ends_during_recovery_is_written_in_the_next_epoch() {
     lose(&mut pair, 0);
     pair.connect();
     pair.deliver(1);
-    assert_eq!(pair.ends[1].account.recovery.trust, Trust::Shown);
+    assert_eq!(pair.ends[1].account.recovery.trust, StateTrust::PeerLostState);
     pair.collect(1, second).unwrap();
     assert!(pair.cancel(1, second).is_err(), "the first end counts");
     assert!(pair.cancel(1, first).is_err(), "the first end counts");
@@ -346,7 +347,7 @@ fn an_account_in_doubt_collects_and_cancels_nothing() {
     assert_eq!(pair.balances(), [-20, 20]);
     let left: Vec<_> = pair.pendings(1, Direction::Incoming).into_iter().map(|(id, _)| id).collect();
     assert!(left.len() == 2 && left.contains(&given_up) && left.contains(&late));
-    assert!(pair.ends[1].events.iter().any(|event| matches!(event, Event::EpochBegan { restored: true, .. })));
+    assert!(pair.ends[1].events.iter().any(|event| matches!(event, Event::EpochBegan { recovered: true, .. })));
 }
 
 /// Both disks are lost, and people have decided; before they meet again one finds its disk to be old, for whatever reason. The

@@ -129,7 +129,7 @@ fn a_request_that_was_never_signed_is_withdrawn() {
     pair.restart(0);
     assert_eq!(pair.abort(0, id), Ok(AbortOutcome::Withdrawn));
     assert_eq!(pair.ends[0].account.epoch().unwrap().send_capacity(), 1000);
-    assert!(pair.ends[0].rows.queue.is_empty() && pair.ends[0].rows.pendings.is_empty());
+    assert!(pair.ends[0].rows.image().queue.is_empty() && pair.ends[0].rows.image().pendings.is_empty());
     ends_with_nothing(&mut pair);
 }
 
@@ -194,7 +194,7 @@ fn a_limit_that_changes_often_while_the_friend_is_away_is_one_operation() {
         pair.account(0).set_open(limit % 2 == 0);
         pair.ends[0].persist();
     }
-    assert_eq!(pair.ends[0].rows.queue.len(), 2);
+    assert_eq!(pair.ends[0].rows.image().queue.len(), 2);
     pair.account(0).set_limit(u128::MAX);
     pair.ends[0].persist();
     assert_eq!(pair.ends[0].account.limit(), 1 << 96);
@@ -231,7 +231,7 @@ fn statements_are_dropped_once_nobody_needs_them() {
     }
     pair.settle();
     assert_eq!(pair.balances(), [-300, 300]);
-    assert!(pair.ends.iter().all(|end| end.rows.statements.len() < 10));
+    assert!(pair.ends.iter().all(|end| end.rows.statements().len() < 10));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! The thread's work without the thread: jobs go in by hand, and what its connections would send is seen.
+//! The thread's work without the thread: events go in by hand, and what its connections would send is seen.
 
 use super::*;
+use crate::core_queue::core_queue;
 use offst_funder::Input;
 use offst_proto::Currency;
 use offst_proto::friend::{FriendMessage, Resume};
@@ -29,7 +30,7 @@ fn core() -> (Core, TempDir) {
         grants: watch::channel(BTreeMap::new()).1,
         counters: Arc::default(),
         runtime: tokio::runtime::Handle::current(),
-        jobs: crate::jobs::queue().0,
+        core: core_queue().0,
         batch_max: settings.batch_max,
         route_reuse_ms: settings.route_reuse_ms,
     };
@@ -38,15 +39,15 @@ fn core() -> (Core, TempDir) {
     let new =
         NewFriend { name: "bob".into(), ticket, balance: 0, currency: Currency::default(), max_debt: 9, open: true };
     let (reply, _) = oneshot::channel();
-    let added = Job::Command(Command::AddFriend(Box::new(new)), reply);
-    (core.handle(&mut vec![Job::Input(Input::Start), added]).unwrap(), folder)
+    let added = CoreEvent::Command(Command::AddFriend(Box::new(new)), reply);
+    (core.handle(&mut vec![CoreEvent::Input(Input::Start), added]).unwrap(), folder)
 }
 
 /// A connection of the friend, and what is sent on it.
-fn connected(connection: ConnectionId) -> (Job, mpsc::Receiver<Vec<u8>>, CancellationToken) {
+fn connected(connection: ConnectionId) -> (CoreEvent, mpsc::Receiver<Vec<u8>>, CancellationToken) {
     let (frames, sent) = mpsc::channel(64);
     let close = CancellationToken::new();
-    (Job::Connected(friend(), connection, FrameSink { frames, close: close.clone() }), sent, close)
+    (CoreEvent::Connected(friend(), connection, FrameSink { frames, close: close.clone() }), sent, close)
 }
 
 fn count(sent: &mut mpsc::Receiver<Vec<u8>>) -> usize {
@@ -54,9 +55,9 @@ fn count(sent: &mut mpsc::Receiver<Vec<u8>>) -> usize {
 }
 
 /// Asks to be told again where the account stands.
-fn resume(connection: ConnectionId) -> Job {
+fn resume(connection: ConnectionId) -> CoreEvent {
     let resume = Resume { currency: Currency::default(), opening: None, epoch: None, recovering: true };
-    Job::Input(Input::Resume(friend(), connection, Box::new(resume)))
+    CoreEvent::Input(Input::Resume(friend(), connection, Box::new(resume)))
 }
 
 #[tokio::test]
@@ -71,9 +72,9 @@ async fn what_is_for_an_old_connection_is_not_sent_on_a_new_one() {
     let ((old, mut sent_on_old, _), (new, mut sent_on_new, _)) = (connected(2), connected(3));
     let mut core = core.handle(&mut vec![old, new]).unwrap();
     assert_eq!((count(&mut sent_on_old), count(&mut sent_on_new)), (0, greeting));
-    core.hand_out(Output::Send(friend(), 2, vec![7])).unwrap();
+    core.carry_out(Output::Send(friend(), 2, vec![7])).unwrap();
     assert_eq!(count(&mut sent_on_new), 0);
-    core.hand_out(Output::Send(friend(), 3, vec![7])).unwrap();
+    core.carry_out(Output::Send(friend(), 3, vec![7])).unwrap();
     assert_eq!(count(&mut sent_on_new), 1);
 }
 
@@ -85,25 +86,25 @@ async fn what_comes_from_an_old_connection_does_not_count_for_a_new_one() {
     count(&mut sent);
     let core = core.handle(&mut vec![resume(1)]).unwrap();
     assert!(count(&mut sent) == 0 && core.later.is_empty(), "asked by one that is gone");
-    let gone = Job::Input(Input::Disconnected(friend(), 1));
+    let gone = CoreEvent::Input(Input::Disconnected(friend(), 1));
     let core = core.handle(&mut vec![gone]).unwrap();
     let mut core = core.handle(&mut vec![resume(2)]).unwrap();
     assert!(count(&mut sent) > 0 || !core.later.is_empty(), "the new one is in use still, and is answered");
-    core.hand_out(Output::Send(friend(), 2, FriendMessage::keepalive_frame())).unwrap();
+    core.carry_out(Output::Send(friend(), 2, FriendMessage::keepalive_frame())).unwrap();
     assert_eq!(count(&mut sent), 1);
 }
 
 #[tokio::test]
-async fn a_friend_that_does_not_read_is_cut_and_the_others_are_not() {
+async fn a_friend_that_does_not_read_is_disconnected_and_the_others_are_not() {
     let (core, _folder) = core();
-    let (job, mut sent, close) = connected(1);
-    let mut core = core.handle(&mut vec![job]).unwrap();
+    let (event, mut sent, close) = connected(1);
+    let mut core = core.handle(&mut vec![event]).unwrap();
     count(&mut sent);
     for _ in 0..64 {
-        core.hand_out(Output::Send(friend(), 1, vec![])).unwrap();
+        core.carry_out(Output::Send(friend(), 1, vec![])).unwrap();
     }
     assert!(!close.is_cancelled());
-    core.hand_out(Output::Send(friend(), 1, vec![])).unwrap();
+    core.carry_out(Output::Send(friend(), 1, vec![])).unwrap();
     assert!(close.is_cancelled() && core.sinks.is_empty());
 }
 
@@ -116,7 +117,7 @@ impl std::task::Wake for StopWith {
     }
 }
 
-/// With more of a friend's jobs waiting than many batches take, a command is in the first of them, and the end comes at once.
+/// With more events of a friend waiting than many batches take, a command is in the first of them, and the end comes at once.
 #[tokio::test]
 async fn a_command_is_answered_among_a_friends_flood() {
     let (mut core, _folder) = core();
@@ -124,19 +125,19 @@ async fn a_command_is_answered_among_a_friends_flood() {
     let counters = core.outside.counters.clone();
     let handled = || counters.inputs.load(std::sync::atomic::Ordering::Relaxed);
     let before = handled();
-    let (jobs, waiting) = crate::jobs::queue();
+    let (queue, events) = core_queue();
     for number in 0..2_000 {
         // Of connections that are gone: nothing comes of them.
-        let gone = Job::Input(Input::Disconnected(friend(), number));
-        jobs.bring_now(Party::Friend(friend()), gone).unwrap();
+        let gone = CoreEvent::Input(Input::Disconnected(friend(), number));
+        queue.send_now(Source::Friend(friend()), gone).unwrap();
     }
     let (reply, mut answer) = oneshot::channel();
-    let app = Party::App(identity(9).public_key());
-    jobs.bring_now(app, Job::Command(Command::Contact, reply)).unwrap();
+    let app = Source::App(identity(9).public_key());
+    queue.send_now(app, CoreEvent::Command(Command::Contact, reply)).unwrap();
     let stop = CancellationToken::new();
     let waker = Arc::new(StopWith(stop.clone())).into();
     assert!(std::pin::Pin::new(&mut answer).poll(&mut std::task::Context::from_waker(&waker)).is_pending());
-    std::thread::spawn(move || core.run(waiting, &stop)).join().unwrap().unwrap();
+    std::thread::spawn(move || core.run(events, &stop)).join().unwrap().unwrap();
     assert!(answer.await.is_ok());
     assert_eq!(handled() - before, 2 + 4, "what every start begins with, and one batch");
 }

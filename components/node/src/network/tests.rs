@@ -1,7 +1,10 @@
 use super::*;
-use crate::jobs::WaitingJobs;
+use crate::core_queue::{CoreReceiver, core_queue};
+use crate::incoming::GREETINGS_MAX;
+use crate::messages::RelayConnection;
 use offst_crypto::Identity;
-use offst_relay::RelayEvent;
+use offst_relay::{RelayClient, RelayEvent};
+use std::collections::BTreeMap;
 
 fn key(seed: u8) -> PublicKey {
     Identity::from_seed([seed; 32]).public_key()
@@ -12,18 +15,18 @@ fn relay(port: u16) -> ServerTicket {
     ServerTicket { public_key: key(100), address: format!("127.0.0.1:{port}").parse().unwrap() }
 }
 
-fn network() -> (Network, mpsc::Receiver<NetworkEvent>, WaitingJobs) {
-    let (jobs, waiting) = crate::jobs::queue();
+fn network() -> (Network, mpsc::Receiver<NetworkEvent>, CoreReceiver) {
+    let (core, receiver) = core_queue();
     let authenticator = Authenticator::new(&Identity::from_seed([1; 32]));
-    let (network, heard) = Network::new(
+    let (network, reports) = Network::new(
         authenticator,
         NodeSettings::default(),
         Arc::default(),
-        jobs,
+        core,
         RelayStates::default(),
         CancellationToken::new(),
     );
-    (network, heard, waiting)
+    (network, reports, receiver)
 }
 
 /// A connection to a relay, over a pipe whose other end is silent.
@@ -34,37 +37,37 @@ fn client() -> (RelayClient, tokio::io::DuplexStream) {
 
 #[tokio::test]
 async fn what_an_older_connection_to_a_relay_reports_is_void() {
-    let (mut network, _heard, _jobs) = network();
-    network.order(NetworkOrder::Relays(vec![relay(1)]));
+    let (mut network, _reports, _core) = network();
+    network.handle_command(NetworkCommand::Relays(vec![relay(1)]));
     let old = RelayConnection { relay: key(100), number: 1 };
     // The relay has moved: the old connection is dropped and a new one begun.
-    network.order(NetworkOrder::Relays(vec![relay(2)]));
+    network.handle_command(NetworkCommand::Relays(vec![relay(2)]));
     let new = RelayConnection { number: 2, ..old };
-    assert!(network.is_current(new));
+    assert!(network.relays.is_current(new));
     let (stale, _far) = client();
-    network.event(NetworkEvent::RelayConnected(old, stale)).await;
-    assert!(network.client(key(100)).is_none());
+    network.handle_event(NetworkEvent::RelayConnected(old, stale)).await;
+    assert!(network.relays.client(key(100)).is_none());
     let closed = |connection, displaced| NetworkEvent::RelayClosed { connection, displaced, reason: "gone".into() };
-    network.event(closed(old, true)).await;
-    network.event(closed(old, false)).await;
-    assert!(network.is_current(new));
+    network.handle_event(closed(old, true)).await;
+    network.handle_event(closed(old, false)).await;
+    assert!(network.relays.is_current(new));
     assert_eq!(network.channeler.next_deadline(), None, "it connects no second time");
     let (fresh, _far) = client();
-    network.event(NetworkEvent::RelayConnected(new, fresh)).await;
-    assert!(network.client(key(100)).is_some());
-    network.event(closed(new, false)).await;
+    network.handle_event(NetworkEvent::RelayConnected(new, fresh)).await;
+    assert!(network.relays.client(key(100)).is_some());
+    network.handle_event(closed(new, false)).await;
     assert!(network.relays.is_empty() && network.channeler.next_deadline().is_some());
 }
 
 #[tokio::test]
 async fn a_panic_is_the_end_of_one_connection() {
-    assert_eq!(guarded(async { Ok(1) }).await, Ok(1));
-    let reason = guarded::<()>(async { panic!("a test") }).await.unwrap_err();
+    assert_eq!(catching_panics(async { Ok(1) }).await, Ok(1));
+    let reason = catching_panics::<()>(async { panic!("a test") }).await.unwrap_err();
     assert!(reason.starts_with("a defect of this node"), "{reason}");
 }
 
-/// Calls through a real relay: what the called node hears, and what must live so that the calls do.
-async fn calls(count: usize) -> (Vec<RelayStream>, Vec<RelayStream>, Vec<RelayClient>, CancellationToken) {
+/// Dials over a real relay: the streams of the node that is dialled, those of the diallers, and what must live so that they do.
+async fn dials(count: usize) -> (Vec<RelayStream>, Vec<RelayStream>, Vec<RelayClient>, CancellationToken) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ticket = relay(listener.local_addr().unwrap().port());
     let stop = CancellationToken::new();
@@ -78,49 +81,49 @@ async fn calls(count: usize) -> (Vec<RelayStream>, Vec<RelayStream>, Vec<RelayCl
         assert!(matches!(events.recv().await, Some(RelayEvent::Registered)));
         (client, events)
     };
-    let (called, mut events) = connect(1).await;
-    let (mut near, mut far, mut clients) = (Vec::new(), Vec::new(), vec![called]);
+    let (dialled, mut events) = connect(1).await;
+    let (mut near, mut far, mut clients) = (Vec::new(), Vec::new(), vec![dialled]);
     for seed in (10..).take(count) {
-        let (caller, _events) = connect(seed).await;
-        // Not both at once: a call that is refused brings no event.
-        far.push(caller.open(key(1)).await.unwrap());
-        let Some(RelayEvent::Incoming { stream, .. }) = events.recv().await else { panic!("no call") };
+        let (dialler, _events) = connect(seed).await;
+        // Not both at once: a dial that the relay refuses brings no event.
+        far.push(dialler.open(key(1)).await.unwrap());
+        let Some(RelayEvent::Incoming { stream, .. }) = events.recv().await else { panic!("nothing came") };
         near.push(stream);
-        clients.push(caller);
+        clients.push(dialler);
     }
     (near, far, clients, stop)
 }
 
 #[tokio::test]
-async fn calls_are_answered_for_friends_alone_and_a_few_at_a_time() {
-    let (mut network, _heard, _jobs) = network();
+async fn only_dials_of_friends_are_answered_and_a_few_at_a_time() {
+    let (mut network, _reports, _core) = network();
     let friend = key(2);
     let contact = offst_funder::Contact { relays: vec![], address: None };
-    network.order(NetworkOrder::Contact(friend, Some(contact)));
-    let (calls, _far, _clients, stop) = calls(INCOMING_MAX + 2).await;
-    for (number, stream) in calls.into_iter().enumerate() {
+    network.handle_command(NetworkCommand::Contact(friend, Some(contact)));
+    let (streams, _far, _clients, stop) = dials(GREETINGS_MAX + 2).await;
+    for (number, stream) in streams.into_iter().enumerate() {
         if number == 0 {
             network.answer(key(3), stream);
-            assert!(network.incoming.is_empty(), "a stranger");
+            assert!(network.incoming.greetings().is_empty(), "a stranger");
         } else {
             network.answer(friend, stream);
         }
     }
-    assert_eq!(network.incoming, BTreeMap::from([(friend, INCOMING_MAX)]));
-    for _ in 0..INCOMING_MAX {
-        network.event(NetworkEvent::IncomingFailed(friend)).await;
+    assert_eq!(*network.incoming.greetings(), BTreeMap::from([(friend, GREETINGS_MAX)]));
+    for _ in 0..GREETINGS_MAX {
+        network.handle_event(NetworkEvent::IncomingFailed(friend)).await;
     }
-    assert!(network.incoming.is_empty());
+    assert!(network.incoming.greetings().is_empty());
     // One report too many is no reason to panic.
-    network.event(NetworkEvent::IncomingFailed(friend)).await;
+    network.handle_event(NetworkEvent::IncomingFailed(friend)).await;
     network.stop.cancel();
     stop.cancel();
 }
 
-/// Of calls that come together the first is answered, then the newest: those in between are not, and nobody waits for ever.
+/// Of dials that come together the first is answered, then the latest; those in between are not.
 #[tokio::test]
-async fn whoever_connects_again_and_again_is_answered_in_pauses() {
-    let (mut network, mut heard, _jobs) = network();
+async fn a_friend_that_dials_again_and_again_is_answered_with_delays() {
+    let (mut network, mut reports, _core) = network();
     let (answered, mut answers) = mpsc::unbounded_channel();
     for number in 1..=4 {
         let answered = answered.clone();
@@ -130,17 +133,17 @@ async fn whoever_connects_again_and_again_is_answered_in_pauses() {
         });
     }
     for _ in 0..4 {
-        let event = heard.recv().await.unwrap();
+        let event = reports.recv().await.unwrap();
         assert!(matches!(event, NetworkEvent::IncomingFailed(_)));
-        network.event(event).await;
+        network.handle_event(event).await;
     }
-    assert!(network.incoming.is_empty());
+    assert!(network.incoming.greetings().is_empty());
     assert_eq!([answers.recv().await, answers.recv().await], [Some(1), Some(4)]);
     assert!(answers.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn private_addresses_are_called_by_who_has_one() {
+async fn private_addresses_are_dialled_by_a_node_that_has_one() {
     let at = |text: &str| ServerTicket { public_key: key(100), address: text.parse().unwrap() };
     let (near, far) = (at("192.168.1.1:1"), at("relay.example.org:1"));
     for (relays, address, setting, reach) in [
@@ -152,20 +155,20 @@ async fn private_addresses_are_called_by_who_has_one() {
         (vec![far.clone()], None, Some(true), Reach::Anywhere),
         (vec![near.clone()], None, Some(false), Reach::Public),
     ] {
-        let (mut network, _heard, _jobs) = network();
+        let (mut network, _reports, _core) = network();
         network.settings.direct.dial_private = setting;
         network.friend_address = address.map(|address| address.parse().unwrap());
-        network.order(NetworkOrder::Relays(relays.clone()));
+        network.handle_command(NetworkCommand::Relays(relays.clone()));
         assert_eq!(network.reach, reach, "{relays:?} {address:?} {setting:?}");
         network.stop.cancel();
     }
 }
 
-/// A node's connections without the rest of it. What its machine would hear is `jobs`.
+/// A node's connections without the rest of it. `core` is what its core thread would receive.
 struct Lone {
     key: PublicKey,
-    orders: mpsc::UnboundedSender<NetworkOrder>,
-    jobs: WaitingJobs,
+    commands: mpsc::UnboundedSender<NetworkCommand>,
+    core: CoreReceiver,
     counters: Arc<Counters>,
     address: Option<Address>,
     stop: CancellationToken,
@@ -175,14 +178,14 @@ struct Lone {
 impl Lone {
     async fn start(seed: u8, listens: bool) -> Self {
         let identity = Identity::from_seed([seed; 32]);
-        let (jobs, waiting) = crate::jobs::queue();
-        let (orders, ordered) = mpsc::unbounded_channel();
+        let (core, receiver) = core_queue();
+        let (sender, commands) = mpsc::unbounded_channel();
         let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
-        let (mut network, heard) = Network::new(
+        let (mut network, reports) = Network::new(
             Authenticator::new(&identity),
             NodeSettings::default(),
             counters.clone(),
-            jobs,
+            core,
             RelayStates::default(),
             stop.clone(),
         );
@@ -192,26 +195,26 @@ impl Lone {
             address = Some(listener.local_addr().unwrap().to_string().parse().unwrap());
             network.listen(listener, address.clone()).unwrap();
         }
-        let task = tokio::spawn(network.run(ordered, heard));
-        Lone { key: identity.public_key(), orders, jobs: waiting, counters, address, stop, task }
+        let task = tokio::spawn(network.run(commands, reports));
+        Lone { key: identity.public_key(), commands: sender, core: receiver, counters, address, stop, task }
     }
 
     fn wants(&self, friend: PublicKey, relays: Vec<ServerTicket>, address: Option<Address>) {
         let contact = offst_funder::Contact { relays, address };
-        self.orders.send(NetworkOrder::Contact(friend, Some(contact))).ok().unwrap();
+        self.commands.send(NetworkCommand::Contact(friend, Some(contact))).ok().unwrap();
     }
 
-    /// Waits for a connection to a friend, which lasts as long as the sink, and where the friend says it is called.
+    /// Waits for a connection to a friend, which lasts as long as the sink, and the address that the friend tells.
     async fn connected(&mut self) -> (FrameSink, Direct) {
         let (connection, sink) = loop {
-            match self.jobs.next().await {
-                Job::Connected(_, connection, sink) => break (connection, sink),
-                Job::Input(Input::Disconnected(..)) => {}
+            match self.core.next().await {
+                CoreEvent::Connected(_, connection, sink) => break (connection, sink),
+                CoreEvent::Input(Input::Disconnected(..)) => {}
                 _ => panic!("something else"),
             }
         };
-        match self.jobs.next().await {
-            Job::Input(Input::Message(_, on, hello)) if on == connection => match *hello {
+        match self.core.next().await {
+            CoreEvent::Input(Input::Message(_, on, hello)) if on == connection => match *hello {
                 FriendMessage::Hello { direct, .. } => (sink, direct),
                 other => panic!("{other:?}"),
             },
@@ -247,7 +250,7 @@ async fn dead_end(silent: bool) -> (Address, Option<TcpListener>) {
 }
 
 #[tokio::test]
-async fn friends_connect_without_a_relay_and_say_where_they_are_called() {
+async fn friends_connect_without_a_relay_and_tell_their_addresses() {
     let (mut one, mut other) = (Lone::start(1, true).await, Lone::start(2, false).await);
     one.wants(other.key, vec![], None);
     other.wants(one.key, vec![], one.address.clone());
@@ -263,7 +266,7 @@ async fn friends_connect_without_a_relay_and_say_where_they_are_called() {
 }
 
 #[tokio::test]
-async fn a_dead_address_costs_a_moment_and_the_relay_takes_over() {
+async fn a_dead_address_costs_little_time_and_the_relay_takes_over() {
     let stop = CancellationToken::new();
     let relay = real_relay(&stop).await;
     for silent in [false, true] {
@@ -272,7 +275,7 @@ async fn a_dead_address_costs_a_moment_and_the_relay_takes_over() {
         one.wants(other.key, vec![relay.clone()], None);
         other.wants(one.key, vec![relay.clone()], Some(address));
         for node in [&one, &other] {
-            node.orders.send(NetworkOrder::Relays(vec![relay.clone()])).ok().unwrap();
+            node.commands.send(NetworkCommand::Relays(vec![relay.clone()])).ok().unwrap();
         }
         let _links = [one.connected().await, other.connected().await];
         for node in [&one, &other] {
@@ -304,14 +307,16 @@ async fn crossed_direct_dials_resolve_to_one() {
                 let _ = sink.frames.try_send(recall.clone());
             }
             let pause = tokio::time::sleep(Duration::from_millis(5));
-            let (side, job) = tokio::select! {
-                job = one.jobs.next() => (0, job),
-                job = other.jobs.next() => (1, job),
+            let (side, event) = tokio::select! {
+                event = one.core.next() => (0, event),
+                event = other.core.next() => (1, event),
                 () = pause => continue,
             };
-            match job {
-                Job::Connected(_, _, sink) => sinks[side] = Some(sink),
-                Job::Input(Input::Message(_, _, message)) if *message == FriendMessage::Recall => carried[side] = true,
+            match event {
+                CoreEvent::Connected(_, _, sink) => sinks[side] = Some(sink),
+                CoreEvent::Input(Input::Message(_, _, message)) if *message == FriendMessage::Recall => {
+                    carried[side] = true
+                }
                 _ => {}
             }
         }
@@ -322,10 +327,10 @@ async fn crossed_direct_dials_resolve_to_one() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_hung_up_on_and_a_friend_answered_a_few_times_at_once() {
+async fn a_stranger_is_rejected_and_a_friend_answered_a_few_times_at_once() {
     let node = Lone::start(1, true).await;
     let address = node.address.clone().unwrap();
-    let call = async |seed: u8| {
+    let dial = async |seed: u8| {
         let authenticator = Authenticator::new(&Identity::from_seed([seed; 32]));
         let stream = authenticator.connect_tcp(&address, key(1), GREETING_TIMEOUT).await.unwrap();
         offst_secure_channel::FrameReader::new(stream, 1 << 10)
@@ -334,23 +339,23 @@ async fn a_stranger_is_hung_up_on_and_a_friend_answered_a_few_times_at_once() {
     // The first thing a friend hears is a hello; so its being known is no matter of time.
     let mut answered = Vec::new();
     while answered.is_empty() {
-        let mut friend = call(2).await;
+        let mut friend = dial(2).await;
         if matches!(friend.next().await, Ok(Some(_))) {
             answered.push(friend);
         }
     }
-    for _ in 1..INCOMING_MAX {
-        let mut friend = call(2).await;
+    for _ in 1..GREETINGS_MAX {
+        let mut friend = dial(2).await;
         assert!(matches!(friend.next().await, Ok(Some(_))), "says hello");
         answered.push(friend);
     }
     let before = node.counted("callers_refused");
     for seed in [2, 3] {
-        assert!(!matches!(call(seed).await.next().await, Ok(Some(_))), "hears nothing");
+        assert!(!matches!(dial(seed).await.next().await, Ok(Some(_))), "hears nothing");
     }
     assert_eq!(node.counted("callers_refused"), before + 2);
     // Another friend is answered meanwhile.
     node.wants(key(4), vec![], None);
-    while !matches!(call(4).await.next().await, Ok(Some(_))) {}
+    while !matches!(dial(4).await.next().await, Ok(Some(_))) {}
     node.stop().await;
 }

@@ -179,27 +179,27 @@ fn read_exclusion(reader: wire::exclusion::Reader<'_>) -> Result<Exclusion, Deco
 fn write_answer(answer: &Answer, mut builder: wire::answer::Builder<'_>) {
     builder.set_id(answer.id);
     builder.set_cut(answer.cut);
-    let mut ways = builder.init_ways(count(&answer.ways));
+    let mut ways = builder.init_routes(count(&answer.ways));
     for (position, way) in (0..).zip(&answer.ways) {
         let mut parts = ways.reborrow().get(position).init_parts(count(&way.parts));
         for (position, plan) in (0..).zip(&way.parts) {
             let mut part = parts.reborrow().get(position);
             part.set_amount(&plan.amount.to_be_bytes());
             part.set_fees(&plan.fees.to_be_bytes());
-            write_keys(&plan.route, part.init_route(count(&plan.route)));
+            write_keys(&plan.route, part.init_path(count(&plan.route)));
         }
     }
 }
 
 fn read_answer(reader: wire::answer::Reader<'_>) -> Result<Answer, DecodeError> {
-    let ways = reader.get_ways()?;
+    let ways = reader.get_routes()?;
     bounded(ways.len(), WAYS_MAX, "the number of ways")?;
     let ways = ways.iter().map(|way| {
         let parts = way.get_parts()?;
         bounded(parts.len(), PARTS_MAX, "a way")?;
         let parts = parts.iter().map(|part| {
             Ok(PartPlan {
-                route: read_keys(part.get_route()?, HOPS_MAX, "a route")?,
+                route: read_keys(part.get_path()?, HOPS_MAX, "a route")?,
                 amount: read_amount(part.get_amount()?)?,
                 fees: read_amount(part.get_fees()?)?,
             })

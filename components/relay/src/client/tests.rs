@@ -9,29 +9,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// For a side that is spoken by hand.
 fn mux_config(mode: yamux::Mode) -> MuxConfig {
     let limits = InFlightLimits { per_substream: 1 << 20, per_node: 1 << 20, total: 1 << 20 };
-    let node = NodeBudget::new(Budget::new(limits, Arc::default()));
-    let throttle = Throttle::new(Allowance::alone(u64::MAX, 0), None, Instant::now());
+    let node = NodeInFlight::new(InFlight::new(limits, Arc::default()));
+    let throttle = Throttle::new(ConnectionRate::alone(u64::MAX, 0), None, Instant::now());
     MuxConfig { mode, streams_max: 2, throttle, node }
 }
 
-/// A substream from `caller` to `called`.
-async fn call(caller: &Node, called: &mut Node, target: u8) -> (RelayStream, RelayStream) {
-    let (near, (_, far)) = tokio::join!(caller.client.open(key(target)), called.incoming());
+/// A substream from `source` to the node `target`.
+async fn open(source: &Node, target_node: &mut Node, target: u8) -> (RelayStream, RelayStream) {
+    let (near, (_, far)) = tokio::join!(source.client.open(key(target)), target_node.incoming());
     (near.unwrap(), far)
 }
 
-async fn refused(caller: &Node, target: u8) -> Refusal {
-    match caller.client.open(key(target)).await {
+async fn refused(source: &Node, target: u8) -> Refusal {
+    match source.client.open(key(target)).await {
         Err(OpenError::Refused(refusal)) => refusal,
         other => panic!("expected a refusal, got {other:?}"),
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn friends_talk_securely_through_a_relay() {
+async fn friends_exchange_encrypted_bytes_over_a_relay() {
     let relay = TestRelay::start(Limits::default()).await;
     let (one, mut two) = (relay.node(1).await, relay.node(2).await);
-    let caller = async {
+    let dialler = async {
         let stream = one.client.open(key(2)).await.unwrap();
         let mut stream = authenticator(1).connect_over(stream, key(2), LONG).await.unwrap();
         let sent: Vec<u8> = (0..2_000_000u32).map(|index| index as u8).collect();
@@ -48,12 +48,12 @@ async fn friends_talk_securely_through_a_relay() {
         read.unwrap();
         assert!(received == sent);
     };
-    let called = async {
+    let accepting = async {
         let (source, stream) = two.incoming().await;
         assert_eq!(source, key(1));
         let (proved, mut stream) = authenticator(2).accept_over(stream, LONG).await.unwrap();
         assert_eq!(proved, key(1));
-        // Echo until the caller has ended its half.
+        // Echo until the dialler has ended its half.
         let mut buffer = vec![0; 10_000];
         loop {
             match stream.read(&mut buffer).await.unwrap() {
@@ -62,7 +62,7 @@ async fn friends_talk_securely_through_a_relay() {
             }
         }
     };
-    tokio::join!(caller, called);
+    tokio::join!(dialler, accepting);
     assert!(relay.counters.bytes_forwarded.load(Ordering::Relaxed) > 4_000_000);
     relay.until_empty().await;
 }
@@ -71,9 +71,9 @@ async fn friends_talk_securely_through_a_relay() {
 async fn a_relay_cannot_pass_itself_off_as_a_friend() {
     let relay = TestRelay::start(Limits::default()).await;
     let (one, mut three) = (relay.node(1).await, relay.node(3).await);
-    let (near, far) = call(&one, &mut three, 3).await;
-    let (caller, called) = (authenticator(1), authenticator(3));
-    let (near, _) = tokio::join!(caller.connect_over(near, key(2), LONG), called.accept_over(far, LONG));
+    let (near, far) = open(&one, &mut three, 3).await;
+    let (dialler, accepting) = (authenticator(1), authenticator(3));
+    let (near, _) = tokio::join!(dialler.connect_over(near, key(2), LONG), accepting.accept_over(far, LONG));
     assert!(near.is_err());
 }
 
@@ -127,7 +127,7 @@ async fn a_second_registration_displaces_the_first() {
     watcher.expect_absent(key(2)).await;
     let mut first = relay.node(2).await;
     watcher.expect_present(key(2)).await;
-    let (mut to_first, _stream) = call(&watcher, &mut first, 2).await;
+    let (mut to_first, _stream) = open(&watcher, &mut first, 2).await;
     let mut second = relay.node(2).await;
     assert!(matches!(first.next().await, RelayEvent::Displaced));
     first.closed().await;
@@ -135,15 +135,15 @@ async fn a_second_registration_displaces_the_first() {
     // The conversation with the first ends, the next reaches the second, and the watcher was told nothing.
     let mut rest = Vec::new();
     let _ = timeout(LONG, to_first.read_to_end(&mut rest)).await.unwrap();
-    call(&watcher, &mut second, 2).await;
+    open(&watcher, &mut second, 2).await;
     drop(second.client);
     watcher.expect_absent(key(2)).await;
 }
 
-/// What the relay says and the end of the connection may come at once, while another thread looks for both: nothing of it is
-/// lost, also when the node has just tried to say something.
+/// What the relay sends and the end of the connection may come at once, while another thread looks for both: nothing of it is
+/// lost, also when the node has just tried to send something.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_relay_says_last_is_heard() {
+async fn what_the_relay_sends_last_is_read() {
     for round in 0..2000 {
         let (near, far) = tokio::io::duplex(1 << 16);
         let (client, events) = RelayClient::start(near, ClientConfig::default());
@@ -171,7 +171,7 @@ async fn a_relay_that_stops_is_noticed_and_another_takes_its_place() {
     let relay = TestRelay::start(Limits::default()).await;
     let mut one = relay.node(1).await;
     let mut two = relay.node(2).await;
-    let (mut near, _far) = call(&one, &mut two, 2).await;
+    let (mut near, _far) = open(&one, &mut two, 2).await;
     relay.shutdown.cancel();
     one.closed().await;
     assert_eq!(near.read(&mut [0; 1]).await.unwrap_or(0), 0);
@@ -187,10 +187,10 @@ async fn a_relay_that_stops_is_noticed_and_another_takes_its_place() {
 async fn a_slow_reader_slows_only_its_own_substream() {
     let relay = TestRelay::start(Limits::default()).await;
     let (one, mut two, mut three) = (relay.node(1).await, relay.node(2).await, relay.node(3).await);
-    let (mut to_slow, mut slow) = call(&one, &mut two, 2).await;
-    let (mut to_other, mut other) = call(&two, &mut three, 3).await;
-    let (mut to_fast, mut fast) = call(&one, &mut three, 3).await;
-    // Fill the way to the slow reader until nothing more goes in.
+    let (mut to_slow, mut slow) = open(&one, &mut two, 2).await;
+    let (mut to_other, mut other) = open(&two, &mut three, 3).await;
+    let (mut to_fast, mut fast) = open(&one, &mut three, 3).await;
+    // Fill the substream to the slow reader until nothing more goes in.
     let chunk = vec![1; 16 * 1024];
     let mut filled = 0;
     while let Ok(written) = timeout(Duration::from_millis(200), to_slow.write(&chunk)).await {
@@ -217,7 +217,7 @@ async fn a_slow_reader_slows_only_its_own_substream() {
 async fn each_half_of_a_substream_ends_by_itself_and_a_dropped_end_ends_both() {
     let relay = TestRelay::start(Limits::default()).await;
     let (one, mut two) = (relay.node(1).await, relay.node(2).await);
-    let (mut near, mut far) = call(&one, &mut two, 2).await;
+    let (mut near, mut far) = open(&one, &mut two, 2).await;
     near.write_all(b"question").await.unwrap();
     near.shutdown().await.unwrap();
     let mut received = Vec::new();
@@ -229,7 +229,7 @@ async fn each_half_of_a_substream_ends_by_itself_and_a_dropped_end_ends_both() {
     near.read_to_end(&mut received).await.unwrap();
     assert_eq!(received, b"answer");
 
-    let (near, mut far) = call(&one, &mut two, 2).await;
+    let (near, mut far) = open(&one, &mut two, 2).await;
     drop(near);
     received.clear();
     let _ = timeout(LONG, far.read_to_end(&mut received)).await.unwrap();
@@ -244,7 +244,7 @@ async fn nodes_that_vanish_in_the_middle_leave_nothing_behind() {
         let (one, mut two) = (relay.node(1).await, relay.node(2).await);
         let mut streams = vec![];
         for _ in 0..3 {
-            let (mut near, far) = call(&one, &mut two, 2).await;
+            let (mut near, far) = open(&one, &mut two, 2).await;
             let flood = async { while near.write_all(&[0; 5000]).await.is_ok() {} };
             let _ = timeout(Duration::from_millis(20), flood).await;
             streams.push((near, far));
@@ -259,17 +259,17 @@ async fn nodes_that_vanish_in_the_middle_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn calls_that_cannot_be_are_refused() {
+async fn substreams_that_cannot_be_opened_are_refused() {
     let relay = TestRelay::start(Limits { substreams_per_pair_max: 1, ..Limits::default() }).await;
     let (one, mut two) = (relay.node(1).await, relay.node(2).await);
     assert_eq!(refused(&one, 9).await, Refusal::Absent);
     assert_eq!(refused(&one, 1).await, Refusal::Itself);
-    let streams = call(&one, &mut two, 2).await;
+    let streams = open(&one, &mut two, 2).await;
     assert_eq!(refused(&one, 2).await, Refusal::Pair);
     assert_eq!(refused(&two, 1).await, Refusal::Pair);
     drop(streams);
     relay.until_empty().await;
-    call(&one, &mut two, 2).await;
+    open(&one, &mut two, 2).await;
     assert_eq!(relay.counters.substreams_refused.load(Ordering::Relaxed), 4);
 }
 
@@ -278,13 +278,13 @@ async fn substreams_above_the_limit_are_refused() {
     let limits = Limits { substreams_per_node_max: 2, ..Limits::default() };
     let relay = TestRelay::start(limits).await;
     let (one, mut two, mut three) = (relay.node(1).await, relay.node(2).await, relay.node(3).await);
-    let _first = call(&one, &mut two, 2).await;
-    let _second = call(&one, &mut three, 3).await;
+    let _first = open(&one, &mut two, 2).await;
+    let _second = open(&one, &mut three, 3).await;
     assert_eq!(refused(&one, 2).await, Refusal::Substreams);
-    // The limit is each node's own. Node 3 watches node 2, which is therefore no stranger to it.
+    // The limit is each node's own. Node 3 watches node 2, whose substreams may therefore fill all of it.
     three.client.watch(&[key(2)]).unwrap();
     three.expect_present(key(2)).await;
-    call(&two, &mut three, 3).await;
+    open(&two, &mut three, 3).await;
 }
 
 #[tokio::test]
@@ -316,10 +316,10 @@ async fn watching_too_many_is_refused_and_harms_nobody() {
     one.expect_present(key(2)).await;
 }
 
-/// Keepalives are answered by the program, not by the kernel: a node that hangs is taken out, and one that keeps alive is not.
+/// Keepalives are answered by the program, not by the kernel: a node that hangs is removed, and one that answers is not.
 /// On a machine that stands still for so long nobody seems to live: then it is tried again with more time.
 #[tokio::test]
-async fn a_node_that_says_nothing_is_given_up() {
+async fn a_silent_node_is_given_up() {
     let silent = KeepaliveConfig { keepalive_ms: u64::MAX, idle_timeout_ms: u64::MAX };
     for idle_timeout_ms in [500, 5_000, 30_000] {
         let keepalive = KeepaliveConfig { keepalive_ms: 20, idle_timeout_ms };
@@ -341,7 +341,7 @@ async fn a_node_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_relay_that_says_nothing_is_given_up() {
+async fn a_silent_relay_is_given_up() {
     let (near, _far) = tokio::io::duplex(1 << 16);
     let keepalive = KeepaliveConfig { keepalive_ms: 10, idle_timeout_ms: 30 };
     let (_client, mut events) = RelayClient::start(near, ClientConfig { keepalive, ..ClientConfig::default() });
@@ -400,9 +400,9 @@ async fn the_worst_substreams_go_when_the_relay_holds_too_much() {
     let limits = Limits { in_flight_bytes_max: 100_000, ..Limits::default() };
     let relay = TestRelay::start(limits).await;
     let (one, mut two, mut three) = (relay.node(1).await, relay.node(2).await, relay.node(3).await);
-    let (mut quiet_near, mut quiet_far) = call(&one, &mut three, 3).await;
+    let (mut quiet_near, mut quiet_far) = open(&one, &mut three, 3).await;
     quiet_near.write_all(b"x").await.unwrap();
-    let (mut flooding, _unread) = call(&one, &mut two, 2).await;
+    let (mut flooding, _unread) = open(&one, &mut two, 2).await;
     let chunk = vec![0; 16 * 1024];
     let flood = async { while flooding.write_all(&chunk).await.is_ok() {} };
     timeout(LONG, flood).await.expect("the flood is cut");
@@ -417,7 +417,7 @@ async fn the_worst_substreams_go_when_the_relay_holds_too_much() {
 async fn a_fast_sender_is_slowed_down() {
     let relay = TestRelay::start(Limits { bytes_per_second_per_node: 1 << 20, ..Limits::default() }).await;
     let (one, mut two) = (relay.node(1).await, relay.node(2).await);
-    let (mut near, mut far) = call(&one, &mut two, 2).await;
+    let (mut near, mut far) = open(&one, &mut two, 2).await;
     let start = tokio::time::Instant::now();
     let sent = vec![3; 1_800_000];
     let mut received = vec![0; sent.len()];

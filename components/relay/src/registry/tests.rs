@@ -23,15 +23,15 @@ fn small() -> Limits {
     }
 }
 
-/// A connection for which nobody had to go.
-fn connect(registry: &mut Registry, from: IpAddr) -> Result<ConnectionId, Refusal> {
+/// A connection for which no other one is evicted.
+fn connect(registry: &mut Registry, from: IpAddr) -> Result<RelayConnectionId, Refusal> {
     let (id, outputs) = registry.connect(from, 0)?;
     assert_eq!(outputs, []);
     Ok(id)
 }
 
 /// A registered node with an address of its own.
-fn node(registry: &mut Registry, seed: u8) -> ConnectionId {
+fn node(registry: &mut Registry, seed: u8) -> RelayConnectionId {
     let id = connect(registry, address(seed)).unwrap();
     registry.register(id, key(seed));
     id
@@ -57,9 +57,10 @@ fn connections_are_bounded_per_address() {
     assert!(connect(&mut registry, address(1)).is_ok());
 }
 
-/// A full relay has room for who comes from elsewhere, at the cost of who has most; with as many itself, nobody goes.
+/// A full relay has room for a connection from elsewhere, at the cost of the address that has most; never for one of an address
+/// with as many.
 #[test]
-fn when_all_places_are_taken_the_newest_of_the_busiest_address_goes() {
+fn a_full_relay_evicts_the_newest_of_the_busiest_address() {
     let mut registry = Registry::new(small());
     let watcher = node(&mut registry, 2);
     let old = node(&mut registry, 1);
@@ -83,9 +84,9 @@ fn when_all_places_are_taken_the_newest_of_the_busiest_address_goes() {
     assert_eq!(registry.connect(address(6), 0), Err(Refusal::Connections), "nobody has more than one now");
 }
 
-/// Whoever is evicted and does not go is still there: newcomers wait rather than have more connections than allowed.
+/// An evicted connection that does not end still counts: new ones are refused rather than more allowed than the maximum.
 #[test]
-fn as_many_as_leave_at_a_time_are_evicted() {
+fn evicted_connections_that_have_not_ended_are_bounded() {
     let limits = Limits { connections_max: 200, connections_per_address_max: 200, ..small() };
     let mut registry = Registry::new(limits);
     for _ in 0..200 {
@@ -93,21 +94,21 @@ fn as_many_as_leave_at_a_time_are_evicted() {
     }
     let newcomer = |last: usize| IpAddr::from([10, 1, 0, last as u8]);
     let mut evicted = vec![];
-    for index in 0..LEAVING_MAX {
+    for index in 0..EVICTED_MAX {
         let (_, outputs) = registry.connect(newcomer(index), 0).unwrap();
         evicted.extend(outputs.iter().filter_map(|output| match output {
             Output::Evict(id) => Some(*id),
             _ => None,
         }));
     }
-    assert_eq!(evicted.len(), LEAVING_MAX);
+    assert_eq!(evicted.len(), EVICTED_MAX);
     assert_eq!(registry.connect(newcomer(200), 0), Err(Refusal::Connections));
     registry.disconnect(evicted[0]);
     assert!(registry.connect(newcomer(200), 0).is_ok());
 }
 
 #[test]
-fn watchers_hear_of_every_change() {
+fn watchers_are_told_of_every_change() {
     let mut registry = Registry::new(small());
     let watcher = node(&mut registry, 1);
     assert_eq!(registry.watch(watcher, &[key(2)]), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
@@ -124,7 +125,7 @@ fn watchers_hear_of_every_change() {
 }
 
 #[test]
-fn a_later_connection_displaces_the_first_and_nobody_else_hears_of_it() {
+fn a_later_connection_displaces_the_first_and_no_watcher_is_told() {
     let mut registry = Registry::new(small());
     let watcher = node(&mut registry, 1);
     registry.watch(watcher, &[key(2)]);
@@ -138,7 +139,7 @@ fn a_later_connection_displaces_the_first_and_nobody_else_hears_of_it() {
             Output::Close(first)
         ]
     );
-    // The departure of the first does not take the second away.
+    // The end of the first does not remove the second.
     assert_eq!(registry.disconnect(first), []);
     assert_eq!(registry.open(watcher, key(2), 0).unwrap().1, second);
     assert_eq!(registry.disconnect(second), [Output::Send(watcher, RelayToNode::Absent(key(2)))]);
@@ -165,18 +166,18 @@ fn watched_keys_are_bounded() {
 }
 
 #[test]
-fn only_registered_others_can_be_called() {
+fn substreams_are_opened_to_other_registered_nodes_only() {
     let mut registry = Registry::new(small());
-    let caller = node(&mut registry, 1);
-    assert_eq!(registry.open(caller, key(2), 0), Err(Refusal::Absent));
-    assert_eq!(registry.open(caller, key(1), 0), Err(Refusal::Itself));
+    let source = node(&mut registry, 1);
+    assert_eq!(registry.open(source, key(2), 0), Err(Refusal::Absent));
+    assert_eq!(registry.open(source, key(1), 0), Err(Refusal::Itself));
     let silent = connect(&mut registry, address(2)).unwrap();
     assert_eq!(registry.open(silent, key(1), 0), Err(Refusal::Malformed));
-    assert_eq!(registry.open(caller, key(2), 0), Err(Refusal::Absent));
+    assert_eq!(registry.open(source, key(2), 0), Err(Refusal::Absent));
 }
 
 #[test]
-fn substreams_are_bounded_per_pair_whoever_calls() {
+fn substreams_are_bounded_per_pair_in_both_directions_together() {
     let mut registry = Registry::new(small());
     let (one, two) = (node(&mut registry, 1), node(&mut registry, 2));
     let (first, _) = registry.open(one, key(2), 0).unwrap();
@@ -189,22 +190,23 @@ fn substreams_are_bounded_per_pair_whoever_calls() {
 }
 
 #[test]
-fn strangers_fill_only_half_of_a_node() {
+fn unwatched_nodes_fill_only_half_of_a_node() {
     let mut registry = Registry::new(Limits { substreams_per_pair_max: 100, ..small() });
-    let (called, stranger, friend) = (node(&mut registry, 1), node(&mut registry, 2), node(&mut registry, 3));
-    registry.watch(called, &[key(3)]);
-    registry.open(stranger, key(1), 0).unwrap();
-    registry.open(stranger, key(1), 0).unwrap();
-    assert_eq!(registry.open(stranger, key(1), 0), Err(Refusal::TargetSubstreams));
+    let (target_id, unwatched, friend) = (node(&mut registry, 1), node(&mut registry, 2), node(&mut registry, 3));
+    registry.watch(target_id, &[key(3)]);
+    registry.open(unwatched, key(1), 0).unwrap();
+    registry.open(unwatched, key(1), 0).unwrap();
+    assert_eq!(registry.open(unwatched, key(1), 0), Err(Refusal::TargetSubstreams));
     registry.open(friend, key(1), 0).unwrap();
-    registry.open(called, key(3), 0).unwrap();
+    registry.open(target_id, key(3), 0).unwrap();
     assert_eq!(registry.open(friend, key(1), 0), Err(Refusal::TargetSubstreams));
-    assert_eq!(registry.open(called, key(3), 0), Err(Refusal::Substreams));
+    assert_eq!(registry.open(target_id, key(3), 0), Err(Refusal::Substreams));
 }
 
-/// Strangers together can call a node only so often, and neither they nor one friend keep another friend out.
+/// Unwatched nodes together can open only so many substreams to a node, and neither they nor one friend keep another friend
+/// out.
 #[test]
-fn calls_a_second_are_bounded() {
+fn substreams_a_second_are_bounded() {
     let limits = Limits {
         calls_per_second_per_pair: 2,
         calls_per_second_from_strangers: 3,
@@ -212,29 +214,29 @@ fn calls_a_second_are_bounded() {
         ..small()
     };
     let mut registry = Registry::new(Limits { connections_max: 5, ..limits });
-    let called = node(&mut registry, 1);
-    let [stranger, other_stranger, friend, other_friend] = [2, 3, 4, 5].map(|seed| node(&mut registry, seed));
-    registry.watch(called, &[key(4)]);
-    let mut call = |source, now_ms| registry.open(source, key(1), now_ms).map(|(id, _)| registry.close_substream(id));
+    let target_id = node(&mut registry, 1);
+    let [unwatched, other_unwatched, friend, other_friend] = [2, 3, 4, 5].map(|seed| node(&mut registry, seed));
+    registry.watch(target_id, &[key(4)]);
+    let mut open = |source, now_ms| registry.open(source, key(1), now_ms).map(|(id, _)| registry.close_substream(id));
     for _ in 0..2 {
-        assert_eq!(call(stranger, 0), Ok(()));
+        assert_eq!(open(unwatched, 0), Ok(()));
     }
-    assert_eq!(call(other_stranger, 0), Ok(()));
-    assert_eq!(call(stranger, 0), Err(Refusal::Busy));
-    assert_eq!(call(other_friend, 0), Err(Refusal::Busy), "a stranger until it is watched");
+    assert_eq!(open(other_unwatched, 0), Ok(()));
+    assert_eq!(open(unwatched, 0), Err(Refusal::Busy));
+    assert_eq!(open(other_friend, 0), Err(Refusal::Busy), "unwatched still");
     for _ in 0..2 {
-        assert_eq!(call(friend, 0), Ok(()));
+        assert_eq!(open(friend, 0), Ok(()));
     }
-    assert_eq!(call(friend, 0), Err(Refusal::Busy));
-    assert_eq!(call(friend, 1), Ok(()));
-    assert_eq!(call(friend, 1), Err(Refusal::Busy));
-    assert_eq!(call(stranger, 1), Ok(()));
-    assert_eq!(call(stranger, 1), Err(Refusal::Busy));
-    registry.watch(called, &[key(5)]);
+    assert_eq!(open(friend, 0), Err(Refusal::Busy));
+    assert_eq!(open(friend, 1), Ok(()));
+    assert_eq!(open(friend, 1), Err(Refusal::Busy));
+    assert_eq!(open(unwatched, 1), Ok(()));
+    assert_eq!(open(unwatched, 1), Err(Refusal::Busy));
+    registry.watch(target_id, &[key(5)]);
     let (_, target) = registry.open(other_friend, key(1), 1).unwrap();
-    assert_eq!(target, called);
-    registry.unwatch(called, &[key(5), key(4)]);
-    assert!(registry.connections[&called].friends.is_empty());
+    assert_eq!(target, target_id);
+    registry.unwatch(target_id, &[key(5), key(4)]);
+    assert!(registry.connections[&target_id].watched_rates.is_empty());
 }
 
 #[test]
@@ -283,7 +285,7 @@ proptest! {
         let mut connections = vec![];
         let mut substreams = vec![];
         let mut leaving = vec![];
-        let mut told: BTreeMap<(ConnectionId, PublicKey), bool> = BTreeMap::new();
+        let mut told: BTreeMap<(RelayConnectionId, PublicKey), bool> = BTreeMap::new();
         let keys: Vec<PublicKey> = (0..4).map(key).collect();
         for step in steps {
             let at = |index: usize| connections.get(index % connections.len().max(1)).copied();
@@ -353,7 +355,7 @@ proptest! {
                 prop_assert_eq!(registry.nodes.contains_key(key), *present);
             }
             for connection in registry.connections.values() {
-                prop_assert!(connection.substreams <= 4 && connection.from_strangers <= connection.substreams);
+                prop_assert!(connection.substreams <= 4 && connection.from_unwatched <= connection.substreams);
             }
         }
         for id in connections.into_iter().chain(leaving) {
@@ -363,8 +365,8 @@ proptest! {
             registry.close_substream(id);
         }
         prop_assert!(registry.connections.is_empty() && registry.nodes.is_empty() && registry.watchers.is_empty());
-        prop_assert!(registry.crowd.total() == 0 && registry.per_pair.is_empty());
-        prop_assert!(registry.leaving.is_empty());
+        prop_assert!(registry.occupancy.total() == 0 && registry.per_pair.is_empty());
+        prop_assert!(registry.evicted.is_empty());
         prop_assert!(registry.substreams.is_empty());
     }
 }

@@ -18,7 +18,7 @@ fn name() -> Address {
     "relay.test:9500".parse().unwrap()
 }
 
-/// A server with the key of `seed`, which shows it to whoever comes.
+/// A server with the key of `seed`, which shows it to every peer.
 async fn server(seed: u8) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -32,30 +32,30 @@ async fn server(seed: u8) -> SocketAddr {
     address
 }
 
-/// Takes connections and never says a word.
+/// Accepts connections and never sends anything.
 async fn mute() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
-async fn call(found: &[SocketAddr], patience: Duration) -> Result<SocketAddr, ConnectError> {
-    let connected = authenticator(1).connect_to(&name(), found.iter().copied(), key(2), patience).await;
+async fn connect(found: &[SocketAddr], timeout: Duration) -> Result<SocketAddr, ConnectError> {
+    let connected = authenticator(1).connect_to(&name(), found.iter().copied(), key(2), timeout).await;
     connected.map(|stream| stream.inner().peer_addr().unwrap())
 }
 
 #[tokio::test]
-async fn somebody_else_at_one_address_does_not_hide_the_server_at_another() {
+async fn another_key_at_one_address_does_not_hide_the_server_at_another() {
     let (other, right) = (server(3).await, server(2).await);
-    assert_eq!(call(&[other, right], LONG).await.unwrap(), right);
+    assert_eq!(connect(&[other, right], LONG).await.unwrap(), right);
     let (_listener, mute) = mute().await;
-    assert_eq!(call(&[mute, right], Duration::from_secs(2)).await.unwrap(), right);
+    assert_eq!(connect(&[mute, right], Duration::from_secs(2)).await.unwrap(), right);
 }
 
 #[tokio::test]
 async fn a_failure_names_what_was_tried() {
     let (other, another) = (server(3).await, server(4).await);
-    let failure = call(&[other, another], LONG).await.unwrap_err();
+    let failure = connect(&[other, another], LONG).await.unwrap_err();
     assert_eq!(
         failure.to_string(),
         format!(
@@ -67,15 +67,15 @@ async fn a_failure_names_what_was_tried() {
             key(2)
         )
     );
-    let failure = call(&[other], LONG).await.unwrap_err();
+    let failure = connect(&[other], LONG).await.unwrap_err();
     assert!(matches!(failure, ConnectError::OtherKey { .. }), "{failure}");
     let (_listener, mute) = mute().await;
-    let failure = call(&[mute], Duration::from_millis(50)).await.unwrap_err();
+    let failure = connect(&[mute], Duration::from_millis(50)).await.unwrap_err();
     assert_eq!(
         failure.to_string(),
         format!("cannot connect to relay.test:9500: tried {mute} (no secure connection in time)")
     );
-    let failure = call(&[], LONG).await.unwrap_err();
+    let failure = connect(&[], LONG).await.unwrap_err();
     assert_eq!(
         failure.to_string(),
         "cannot connect to relay.test:9500: the name cannot be looked up: it has no address"

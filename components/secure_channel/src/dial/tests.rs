@@ -11,7 +11,7 @@ async fn open(place: &str) -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// An address where nobody listens, held so that nobody comes to.
+/// An address where nobody listens, reserved so that no other program does.
 fn closed(place: &str) -> (TcpSocket, SocketAddr) {
     let place: SocketAddr = place.parse().unwrap();
     let socket = if place.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.unwrap();
@@ -27,16 +27,16 @@ async fn silent() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
-    // Whether the queue is full is seen by a connection that does not come about, nothing else.
+    // Whether the queue is full is seen by a connection that is not established, and by nothing else.
     while let Ok(stream) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
         queued.push(stream.unwrap());
     }
     (listener, queued, address)
 }
 
-async fn connect(addresses: &[SocketAddr], patience: Duration) -> (Option<SocketAddr>, Vec<Attempt>) {
+async fn connect(addresses: &[SocketAddr], timeout: Duration) -> (Option<SocketAddr>, Vec<Attempt>) {
     let mut failed = Vec::new();
-    let connected = first_to_connect(addresses, Instant::now() + patience, &mut failed).await;
+    let connected = first_to_connect(addresses, Instant::now() + timeout, &mut failed).await;
     let place = connected.map(|(place, stream)| {
         assert_eq!(stream.peer_addr().unwrap(), place);
         place
@@ -55,10 +55,10 @@ async fn a_closed_address_is_followed_by_the_next_at_once() {
 }
 
 #[tokio::test]
-async fn a_silent_address_holds_nobody_up() {
+async fn a_silent_address_delays_no_other() {
     let (_held, _queued, silent) = silent().await;
     let (_listener, open) = open("127.0.0.1:0").await;
-    // Without a head start for the second address the silent one would take all of the patience.
+    // Without a head start for the second address the silent one would take all of the time.
     let (place, failed) = connect(&[silent, open], Duration::from_secs(600)).await;
     assert_eq!(place, Some(open));
     assert!(failed.is_empty());

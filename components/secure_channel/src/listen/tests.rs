@@ -1,4 +1,4 @@
-//! Bounds on strangers, over real sockets.
+//! Bounds on handshakes, over real sockets.
 
 use super::*;
 use offst_crypto::Identity;
@@ -31,19 +31,19 @@ fn slots_are_bounded_in_total_and_per_address() {
     assert_eq!(slots.take(three, "e", &limits), (5, None));
     assert_eq!(slots.take(four, "f", &limits), (6, Some("b")), "the oldest of the address that has most");
     assert_eq!(slots.take(two, "g", &limits), (7, Some("c")), "of equal addresses, the one that has waited longest");
-    assert_eq!(slots.crowd.total(), 4);
+    assert_eq!(slots.occupancy.total(), 4);
     assert_eq!(slots.release(3), None, "it has ended already");
     assert_eq!(slots.release(5), Some("e"));
     assert_eq!(slots.take(three, "h", &limits), (8, None));
     for number in [4, 7, 8, 6] {
         assert!(slots.release(number).is_some());
     }
-    assert_eq!(slots.crowd.total(), 0);
+    assert_eq!(slots.occupancy.total(), 0);
     assert!(slots.taken.is_empty());
 }
 
 #[tokio::test]
-async fn silent_strangers_do_not_keep_a_peer_out() {
+async fn silent_connections_do_not_keep_a_peer_out() {
     let limits = HandshakeLimits { handshakes_per_address_max: 8, ..HandshakeLimits::default() };
     let (mut acceptor, address) = acceptor(limits).await;
     let mut silent = Vec::new();
@@ -52,10 +52,10 @@ async fn silent_strangers_do_not_keep_a_peer_out() {
     }
     // The oldest made room for newer ones.
     assert_eq!(silent[0].read(&mut [0; 1]).await.unwrap(), 0);
-    let caller = authenticator(2);
+    let dialler = authenticator(2);
     let (stream, accepted) =
-        tokio::join!(caller.connect_tcp(&address, authenticator(1).public_key(), LONG), acceptor.accept());
-    assert_eq!(accepted.public_key, caller.public_key());
+        tokio::join!(dialler.connect_tcp(&address, authenticator(1).public_key(), LONG), acceptor.accept());
+    assert_eq!(accepted.public_key, dialler.public_key());
     assert_eq!(accepted.address, stream.unwrap().inner().local_addr().unwrap());
     assert_eq!(acceptor.counters().surplus.load(Ordering::Relaxed), 13);
 }
@@ -71,7 +71,7 @@ async fn a_slow_handshake_ends_and_gives_its_slot_back() {
         let _ = silent.read_to_end(&mut rest).await;
         assert_eq!(acceptor.counters().failed.load(Ordering::Relaxed), failed);
     }
-    // Nobody had to make room for the next one.
+    // None was ended for the next one.
     assert_eq!(acceptor.counters().surplus.load(Ordering::Relaxed), 0);
 }
 

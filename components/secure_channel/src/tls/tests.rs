@@ -48,7 +48,7 @@ fn impostor(seed: u8, certificate: CertificateDer<'static>) -> Authenticator {
 }
 
 #[tokio::test]
-async fn both_sides_learn_the_other_key_and_talk() {
+async fn both_sides_learn_the_other_key_and_exchange_bytes() {
     let (listener, address) = listener().await;
     let (caller, called) = (authenticator(1), authenticator(2));
     let server = async {
@@ -93,8 +93,8 @@ async fn a_secure_stream_carries_another_one() {
     assert_eq!(&received, b"inside");
 }
 
-/// The stream is handed out only after the key was checked, so the caller has nothing to write to; and the called side
-/// never gets a stream either.
+/// The stream is handed out only after the key was checked, so the caller has nothing to write to; and the side that
+/// was dialled never gets a stream either.
 #[tokio::test]
 async fn another_key_than_the_ticket_says_is_refused() {
     let (listener, address) = listener().await;
@@ -187,7 +187,7 @@ async fn garbage_is_refused() {
 }
 
 #[tokio::test]
-async fn a_peer_that_says_nothing_is_given_up() {
+async fn a_silent_peer_is_given_up() {
     let (near, far) = tcp_pair().await;
     let short = Duration::from_millis(20);
     let error = authenticator(2).accept_over(far, short).await.map(|_| ()).unwrap_err();
@@ -202,7 +202,7 @@ async fn a_peer_that_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_named() {
-    // Held, so that nobody else comes to listen there.
+    // Reserved, so that no other program listens there.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap().to_string().parse().unwrap();

@@ -2,14 +2,14 @@
 
 use super::flow::Flow;
 use super::measure::{Deal, Failure, Outcome, Sample};
+use super::options::{CREDITS_PER_RATING, Options, amount, buyer_and_seller};
 use super::person::{Friend, Person};
 use super::trust::TrustNetwork;
-use super::{CREDITS_PER_RATING, Options};
 use crate::keys::{Dice, FakeVerifier, public_key};
 use crate::trace::Trace;
 use offst_crypto::PublicKey;
 use offst_funder::{Command, CommandId, Input, Moment, Output, Reply};
-use offst_index_client::{self as client, Lookup, Publication, Question};
+use offst_index_client::{self as client, CachedRoutes, Publication, QueryKey};
 use offst_index_server::{CapacityGraph, Index, Limits, Scratch, SearchBounds, admit};
 use offst_proto::friend::FriendMessage;
 use offst_proto::index::{Edge, Query, Update, UpdateOutcome, UpdateResult};
@@ -77,9 +77,9 @@ enum Event {
     /// The index server has answered an update.
     UpdateResult(usize, UpdateResult),
     /// A question reaches the index server.
-    Query(usize, Question, Box<Query>),
+    Query(usize, QueryKey, Box<Query>),
     /// Its answer reaches the node.
-    Answer(usize, Question, Vec<Way>),
+    Answer(usize, QueryKey, Vec<Way>),
     /// An answer that the node still had.
     Known(usize, PaymentId, Vec<Way>),
     /// The next payment begins.
@@ -283,8 +283,8 @@ impl Market {
         EPOCH_MS + self.time_ms
     }
 
-    fn client_moment(&self) -> client::Moment {
-        client::Moment { steady_ms: self.time_ms, unix_ms: self.unix_ms() }
+    fn client_moment(&self) -> client::Timestamps {
+        client::Timestamps { steady_ms: self.time_ms, unix_ms: self.unix_ms() }
     }
 
     fn happen(&mut self, event: Event) {
@@ -372,9 +372,9 @@ impl Market {
             Output::Reply(id, reply) => self.replied(place, id, reply),
             Output::FindWays(payment, query) => {
                 match self.people[place].routes.look_up(payment, &query, self.time_ms) {
-                    Lookup::Known(ways) => self.plan(0, Event::Known(place, payment, ways)),
-                    Lookup::Wait => {}
-                    Lookup::Ask(question) => {
+                    CachedRoutes::Known(ways) => self.plan(0, Event::Known(place, payment, ways)),
+                    CachedRoutes::Wait => {}
+                    CachedRoutes::Ask(question) => {
                         self.plan(self.people[place].index_delay_ms, Event::Query(place, question, query));
                     }
                 }
@@ -470,8 +470,8 @@ impl Market {
         let mean_ms = 3_600_000.0 / self.options.payments_per_hour as f64;
         let pause = (-mean_ms * (1.0 - self.dice.fraction()).ln()).round();
         self.plan(pause as u64, Event::Deal);
-        let [buyer, seller] = super::buyer_and_seller(&mut self.dice, self.people.len());
-        let amount = super::amount(&mut self.dice);
+        let [buyer, seller] = buyer_and_seller(&mut self.dice, self.people.len());
+        let amount = amount(&mut self.dice);
         let possible = self.flow.carries(buyer, seller, amount);
         let findable = possible && self.finds(buyer, seller, amount, PARTS_MAX, Fees::Taken);
         self.outcome.deals.push(Deal {

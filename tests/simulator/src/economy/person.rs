@@ -3,10 +3,12 @@
 use crate::keys::{Dice, FakeSigner, FakeVerifier};
 use offst_crypto::{PublicKey, Signer};
 use offst_funder::{
-    Change, Circle, Commit, Environment, Funder, FunderImage, HopKey, Input, Moment, Output, Progress, Timing,
+    Arrival, Circle, Environment, Forward, ForwardedPayment, Funder, Input, Moment, Output, Payment, Progress,
+    RequestRef, Timing,
 };
-use offst_index_client::{self as client, Config, Publication, Publisher, Routes};
+use offst_index_client::{self as client, Config, Publication, Publisher, RouteCache};
 use offst_proto::fee_bound::FeeBounds;
+use offst_rows::{Commit, Row, RowChange, Rows};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
@@ -30,7 +32,7 @@ pub(super) struct Friend {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// Requests that are carried on or end here.
-    pub(super) underway: BTreeSet<HopKey>,
+    pub(super) underway: BTreeSet<RequestRef>,
     /// Credits that were taken for carrying requests on.
     pub(super) earned: u128,
     /// Credits that rebalancing has cost.
@@ -42,29 +44,51 @@ pub(super) struct Notes {
 impl Commit for Notes {
     type Error = Infallible;
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Infallible> {
+    fn commit(&mut self, changes: &[RowChange]) -> Result<(), Infallible> {
         for change in changes {
-            match change {
-                Change::Forward(key, None) | Change::Arrival(key, None) => {
-                    self.underway.remove(key);
-                }
-                Change::Forward(key, Some(_)) | Change::Arrival(key, Some(_)) => {
-                    self.underway.insert(key.clone());
-                }
-                Change::Forwarded(report, _) => self.earned += report.fee,
-                Change::Payment(payment) if payment.progress == Progress::Paid => match payment.circle {
-                    Some(Circle::Clearing) => {
-                        let friends: usize = payment.parts.values().map(|part| part.route.len()).sum();
-                        self.cleared.0 += 1;
-                        self.cleared.1 += payment.total * friends as u128;
-                    }
-                    Some(Circle::Rebalance(_)) => self.rebalancing_fees += payment.fees(),
-                    None => {}
-                },
-                _ => {}
+            if let Some((key, forward)) = of::<Forward>(change) {
+                self.note_underway(key, forward.is_some());
+            }
+            if let Some((key, arrival)) = of::<Arrival>(change) {
+                self.note_underway(key, arrival.is_some());
+            }
+            if let Some((_, Some(ForwardedPayment { report, .. }))) = of(change) {
+                self.earned += report.fee;
+            }
+            if let Some((_, Some(payment))) = of::<Payment>(change)
+                && payment.progress == Progress::Paid
+            {
+                self.note_paid(&payment);
             }
         }
         Ok(())
+    }
+}
+
+/// A change of a row of this type.
+fn of<T: Row>(change: &RowChange) -> Option<(T::Key, Option<T>)> {
+    change.read().expect("a row that was written can be read")
+}
+
+impl Notes {
+    fn note_underway(&mut self, key: RequestRef, is_underway: bool) {
+        if is_underway {
+            self.underway.insert(key);
+        } else {
+            self.underway.remove(&key);
+        }
+    }
+
+    fn note_paid(&mut self, payment: &Payment) {
+        match payment.circle {
+            Some(Circle::Clearing) => {
+                let friends: usize = payment.parts.values().map(|part| part.route.len()).sum();
+                self.cleared.0 += 1;
+                self.cleared.1 += payment.total * friends as u128;
+            }
+            Some(Circle::Rebalance(_)) => self.rebalancing_fees += payment.fees(),
+            None => {}
+        }
     }
 }
 
@@ -76,7 +100,7 @@ pub(super) struct Person {
     environment: Environment,
     pub(super) notes: Notes,
     pub(super) publisher: Publisher,
-    pub(super) routes: Routes,
+    pub(super) routes: RouteCache,
     pub(super) friends: BTreeMap<PublicKey, Friend>,
     /// How long a frame takes to the index server.
     pub(super) index_delay_ms: u64,
@@ -95,7 +119,7 @@ impl Person {
         let timing = Timing { clear_ms, backup_ms: NEVER_MS, backup_delay_ms: NEVER_MS, ..Timing::default() };
         Person {
             key,
-            funder: Some(Funder::restore(key, FunderImage::default()).expect("a node without rows")),
+            funder: Some(Funder::restore(key, Rows::default()).expect("a node without rows")),
             environment: Environment {
                 signer: Box::new(signer),
                 verifier: Box::new(FakeVerifier),
@@ -105,7 +129,7 @@ impl Person {
             },
             notes: Notes::default(),
             publisher: Publisher::new(key, Config::default()),
-            routes: Routes::new(ROUTE_REUSE_MS),
+            routes: RouteCache::new(ROUTE_REUSE_MS),
             friends: BTreeMap::new(),
             index_delay_ms,
             tick_ms: None,
@@ -129,7 +153,7 @@ impl Person {
     }
 
     /// What the index server is told now.
-    pub(super) fn publish(&mut self, now: client::Moment) -> Vec<Publication> {
+    pub(super) fn publish(&mut self, now: client::Timestamps) -> Vec<Publication> {
         self.publisher.poll(now, &*self.environment.signer)
     }
 

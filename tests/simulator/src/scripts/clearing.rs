@@ -1,6 +1,6 @@
 //! Rings of debts: nothing is cleared that is not owed when all that is pending has come to pass.
 
-use super::request;
+use super::steps::request;
 use crate::World;
 use crate::keys::Dice;
 use crate::world::name;

@@ -5,13 +5,7 @@ mod clearing;
 mod fork;
 mod relinking;
 mod selling;
-
-use crate::World;
-use crate::keys::Dice;
-use offst_crypto::PublicKey;
-use offst_proto::payment::NO_PROOF;
-use offst_proto::statement::Request;
-use offst_proto::{PaymentId, RequestId};
+mod steps;
 
 /// A scripted world.
 #[derive(Debug, Clone, Copy)]
@@ -42,32 +36,4 @@ impl Script {
     pub fn live(&self) -> Result<(), String> {
         std::panic::catch_unwind(self.act).map_err(crate::seed::sentence)
     }
-}
-
-/// A request for a gift. `route`: where it goes from whoever hears it.
-fn request(dice: &mut Dice, route: Vec<PublicKey>, amount: u128, fees_left: u128) -> Request {
-    Request {
-        id: RequestId::random(dice),
-        payment_id: PaymentId::random(dice),
-        invoice_id: None,
-        amount,
-        total: amount,
-        fees_left,
-        patience_ms: 20_000,
-        route,
-        proof: NO_PROOF,
-        clearing: false,
-    }
-}
-
-/// # Panics
-/// When it does not come about within some steps.
-fn step_until(world: &mut World, is_there: impl Fn(&World) -> bool) {
-    for _ in 0..10_000 {
-        if is_there(world) {
-            return;
-        }
-        assert!(world.step(), "what is waited for does not come about");
-    }
-    panic!("what is waited for does not come about");
 }

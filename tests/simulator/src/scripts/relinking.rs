@@ -1,9 +1,10 @@
 //! After a loss requests find each other again by id, lock and amount. Ids are chosen by those who ask, so that two requests under
 //! one id may be under way over one node.
 
-use super::step_until;
+use super::steps::step_until;
 use crate::World;
-use crate::world::{Loss, Paths};
+use crate::world::observed::Loss;
+use crate::world::sources::Paths;
 use offst_crypto::{HashLock, Nonce};
 use offst_ledger::Direction;
 use offst_proto::payment::{PartTerms, Response};

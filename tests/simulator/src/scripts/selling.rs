@@ -1,6 +1,6 @@
 //! Requests that a node must refuse, and promises that it must not forget.
 
-use super::{request, step_until};
+use super::steps::{request, step_until};
 use crate::World;
 use crate::keys::Dice;
 use crate::world::name;

@@ -1,26 +1,15 @@
 //! What nodes publish and what index servers answer, and whether it is true. In some worlds a real [`Index`] is asked first.
 
-use super::{EPOCH_MS, Fault, Paths, World};
+use super::sources::Paths;
+use super::{EPOCH_MS, Fault, World};
 use crate::index;
-use offst_index_server::{Index, Limits, admit};
+use offst_index_server::admit;
 use offst_proto::index::{Edge, Query, TIME_TO_LIVE_MS_MAX, Update};
 use offst_proto::route::Way;
 use offst_proto::{Unverified, Verified};
 
 /// How often what is known now becomes what was known once, in questions.
 const FORGET_EVERY: usize = 12;
-
-/// A real index server, and how often each node has published there.
-pub(super) struct Server {
-    index: Index,
-    sequence: u64,
-}
-
-impl Server {
-    pub(super) fn new() -> Self {
-        Server { index: Index::new(Limits::default()), sequence: 0 }
-    }
-}
 
 impl World {
     /// A node publishes edges.

@@ -1,29 +1,13 @@
 //! What applications spend, counted beside the node: never more than their budgets, and nothing is forgotten.
 
+use super::purse::{Count, Purse};
 use super::{Deed, World};
-use offst_crypto::{Identity, PublicKey};
+use offst_crypto::Identity;
 use offst_funder::{Command, Input, Payment, Progress, Reply};
+use offst_proto::PaymentId;
 use offst_proto::budget::{Budget, Budgets};
 use offst_proto::order::{Destination, Order, Purpose};
-use offst_proto::{Currency, PaymentId};
 use std::collections::BTreeMap;
-
-/// What an application has spent of one currency since the clock of its node shows the period that it shows.
-#[derive(Debug, Clone, Copy)]
-struct Count {
-    /// When the period ends, unix ms.
-    period_end: u64,
-    /// Credits.
-    spent: u128,
-}
-
-/// A node's application and what it may spend.
-#[derive(Debug, Clone)]
-pub(super) struct Purse {
-    app: PublicKey,
-    budgets: Budgets,
-    counts: BTreeMap<Currency, Count>,
-}
 
 /// When the period of a budget ends that holds this moment, unix ms.
 fn period_end(budget: &Budget, unix_ms: u64) -> u64 {

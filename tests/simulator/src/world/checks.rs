@@ -1,27 +1,18 @@
 //! What must hold.
 
 use super::disk::Disk;
+use super::observed::Line;
 use super::weather::owed_with_pending;
 use super::{Node, World};
 use crate::reference::signed;
-use offst_crypto::{Hash, PublicKey, Signature};
-use offst_funder::{Found, Funder, Input, LineKey, Reply};
+use offst_crypto::{PublicKey, Signature};
+use offst_funder::{AccountId, Found, Funder, Input, Payment, Reply};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Pending, Status};
 use offst_proto::friend::FriendMessage;
 use offst_proto::report::PaymentStatus;
 use offst_proto::resolve::End;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{RequestId, Signable, Unverified};
-
-/// An account after a batch, as one node sees it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
-    agreed: Hash,
-    /// The limit that its owner has set, and the one that the friend has told.
-    limits: [u128; 2],
-    /// What the friend owes and what the node owes, each with what is frozen for it, credits.
-    debts: [i128; 2],
-}
 
 impl World {
     /// Whether both sides of an account say that they agree.
@@ -66,7 +57,7 @@ impl World {
         let node = &self.nodes[index];
         for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
             let key = (index, friend, account.key().currency.clone());
-            let goes_on = account.active().is_some() && account.is_resumed() && !account.is_in_doubt();
+            let goes_on = account.active().is_some() && account.is_resumed() && !account.is_suspect();
             let Some(epoch) = account.epoch().filter(|_| goes_on) else {
                 self.lines.remove(&key);
                 continue;
@@ -183,7 +174,7 @@ impl World {
                 assert_eq!(pending, None, "node {index} with {other}, {:?}", account.status());
             }
             assert_eq!(node.disk.underway(), 0, "rows are left at node {index}");
-            assert_eq!(node.disk.image().payments.len(), 0, "payments are open at node {index}");
+            assert_eq!(node.disk.all::<Payment>().len(), 0, "payments are open at node {index}");
             for (friend, account) in funder.accounts() {
                 let other = self.index(friend);
                 assert_eq!(account.status(), Status::Consistent, "the account of {index} with {other}");
@@ -270,9 +261,9 @@ pub(super) fn check_stopped(funder: &Funder, key: PublicKey, disk: &Disk) {
     check_accounts(funder, key, disk, |line, account| account.active().is_none() && disk.written.contains(line));
 }
 
-fn check_accounts(funder: &Funder, key: PublicKey, disk: &Disk, is_wanted: impl Fn(&LineKey, &Account) -> bool) {
+fn check_accounts(funder: &Funder, key: PublicKey, disk: &Disk, is_wanted: impl Fn(&AccountId, &Account) -> bool) {
     for (friend, account) in funder.accounts() {
-        let line = LineKey { friend, currency: account.key().currency.clone() };
+        let line = AccountId { friend, currency: account.key().currency.clone() };
         if is_wanted(&line, account) {
             let rows = disk.account(&line).unwrap_or_else(|| panic!("the disk has no account {:?}", account.key()));
             let name = AccountKey { local: key, remote: friend, currency: line.currency };
@@ -283,7 +274,7 @@ fn check_accounts(funder: &Funder, key: PublicKey, disk: &Disk, is_wanted: impl 
 
 /// What the disk gives back is what the machine holds.
 pub(super) fn check_restored(funder: &Funder, key: PublicKey, disk: &Disk) {
-    let restored = Funder::restore(key, disk.image()).expect("the disk can be read");
+    let restored = Funder::restore(key, disk.rows()).expect("the disk can be read");
     super::compare::check_rows(funder, &restored);
     let (mut live, mut stored) = (funder.accounts(), restored.accounts());
     loop {

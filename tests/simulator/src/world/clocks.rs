@@ -1,6 +1,6 @@
 //! Clocks that are wrong, and time that goes by while everybody sleeps.
 
-use super::agenda::Plan;
+use super::scheduler::Plan;
 use super::{EPOCH_MS, Fault, World};
 
 const HOUR_MS: u64 = 3_600_000;

@@ -1,6 +1,7 @@
 //! Whether a restart would load what the running node holds, beside its accounts.
 
-use offst_funder::{Funder, FunderImage, Part, Payment, Progress};
+use offst_funder::{Funder, Part, Payment, Progress};
+use offst_rows::{Row, Rows};
 use std::collections::BTreeMap;
 
 /// Every row beside those of the accounts is what the machine holds: friends with names, rates and standings, relays, index
@@ -9,21 +10,21 @@ use std::collections::BTreeMap;
 /// # Panics
 /// When a restart would load something else.
 pub(super) fn check_rows(live: &Funder, stored: &Funder) {
-    let what = "what the machine holds and what the disk gives back";
-    let (live, stored): (FunderImage, FunderImage) = (live.rows(), stored.rows());
-    assert_eq!(live.friends, stored.friends, "{what}: friends");
-    assert_eq!(live.tombstones, stored.tombstones, "{what}: accounts that are over");
-    assert_eq!(live.replacements, stored.replacements, "{what}: keys that were replaced");
-    assert_eq!(live.relays, stored.relays, "{what}: relays");
-    assert_eq!(live.index_servers, stored.index_servers, "{what}: index servers");
-    assert_eq!(live.forwards, stored.forwards, "{what}: requests that are carried on");
-    assert_eq!(live.written_off, stored.written_off, "{what}: requests that were written off");
-    assert_eq!(live.arrivals, stored.arrivals, "{what}: requests that end here");
-    assert_eq!(live.invoices, stored.invoices, "{what}: invoices");
-    assert_eq!(live.spendings, stored.spendings, "{what}: what applications have spent");
-    assert_eq!(live.auto_clear, stored.auto_clear, "{what}: the clearing of rings");
-    assert_eq!(live.recovery, stored.recovery, "{what}: the recovery");
-    check_payments(live.payments, stored.payments);
+    let (mut live, mut stored) = (live.rows(), stored.rows());
+    check_payments(payments(&mut live), payments(&mut stored));
+    if live == stored {
+        return;
+    }
+    let differ: Vec<_> = live.iter().filter(|row| !stored.iter().any(|other| other == *row)).collect();
+    let lost: Vec<_> = stored.iter().filter(|row| !live.iter().any(|other| other == *row)).collect();
+    panic!("the machine holds {differ:?} and the disk gives back {lost:?}");
+}
+
+fn payments(rows: &mut Rows) -> Vec<Payment> {
+    let read =
+        rows.read().expect("a row that was written can be read").into_iter().map(|(_, payment)| payment).collect();
+    rows.take_bytes(Payment::KIND);
+    read
 }
 
 /// Parts that nobody has committed bind nobody, so a payment may hold some, and the reason why others failed, that its row does

@@ -20,28 +20,16 @@
 //! * when the victim's owner goes on with the liar all the same (`enable-friend`, `reset-friend`).
 
 use super::disk::Disk;
-use super::{Deed, Fault, World, name, pair};
-use crate::world::Loss;
-use offst_funder::{Command, Funder, LineKey};
+use super::links::pair;
+use super::observed::{Denial, Loss};
+use super::{Deed, Fault, World, name};
+use offst_funder::{AccountId, Command, FriendRecord, Funder};
 use offst_ledger::{Account, AccountKey, Status, StopReason};
 use offst_proto::Currency;
 use offst_proto::peer_backup::{AccountHead, PeerBackup};
-use std::collections::BTreeSet;
 
 /// How long a liar that shows an older state keeps away from everybody else, ms.
 const APART_MS: u64 = 25_000;
-
-/// What a liar denies, and who could tell.
-#[derive(Debug, Clone)]
-pub(super) struct Denial {
-    victim: usize,
-    liar: usize,
-    currency: Currency,
-    /// Honest friends that keep a head which tells of more than the liar shows.
-    keepers: BTreeSet<usize>,
-    /// One of them has said so to the victim, which recovers.
-    is_heard: bool,
-}
 
 impl World {
     /// A friend's disk is lost, and a liar goes back to where it was once: for a while it speaks only with that friend, so that
@@ -59,7 +47,7 @@ impl World {
         self.denials.extend(denials);
         for other in (0..self.nodes.len()).filter(|other| ![liar, victim].contains(other)) {
             if self.cut.insert(pair(liar, other)) {
-                self.plan(APART_MS, super::agenda::Plan::Rejoin(liar, other));
+                self.plan(APART_MS, super::scheduler::Plan::Rejoin(liar, other));
             }
         }
         self.start(liar);
@@ -73,7 +61,8 @@ impl World {
         let mut newer = with_friend.filter_map(|(_, account)| {
             let epoch = account.epoch()?;
             let line = account.key();
-            let rows = copy.account(&offst_funder::LineKey { friend: line.local, currency: line.currency.clone() })?;
+            let rows =
+                copy.account(&offst_funder::AccountId { friend: line.local, currency: line.currency.clone() })?;
             let name = AccountKey { local: line.remote, remote: line.local, currency: line.currency.clone() };
             let old = Account::restore(name, rows).expect("the disk can be read");
             let old = old.epoch()?;
@@ -97,7 +86,7 @@ impl World {
             })
         };
         let denials = currencies.into_iter().map(|currency| {
-            let rows = copy.account(&LineKey { friend: self.key(victim), currency: currency.clone() });
+            let rows = copy.account(&AccountId { friend: self.key(victim), currency: currency.clone() });
             let shown = rows.map_or((0, 0, 0), |rows| {
                 let key = AccountKey { local: self.key(liar), remote: self.key(victim), currency: currency.clone() };
                 let old = Account::restore(key, rows).expect("the disk can be read");
@@ -122,7 +111,7 @@ impl World {
     pub(super) fn forget_told(&mut self, index: usize) {
         for place in 0..self.denials.len() {
             let Denial { victim, liar, currency, .. } = &self.denials[place];
-            let line = LineKey { friend: self.key(*liar), currency: currency.clone() };
+            let line = AccountId { friend: self.key(*liar), currency: currency.clone() };
             let is_known = *victim != index || self.nodes[index].disk.account(&line).is_some();
             self.denials[place].is_heard &= is_known;
         }
@@ -131,7 +120,7 @@ impl World {
     /// The owner of `index` may go on with a liar all the same.
     pub(super) fn note_decision(&mut self, index: usize, command: &Command) {
         if let Command::RemoveFriend { name, forgive: true, .. } = command {
-            let friends = self.nodes[index].disk.image().friends.into_iter();
+            let friends = self.nodes[index].disk.all::<FriendRecord>().into_iter();
             let named = friends.filter(|(_, friend)| friend.name == *name).map(|(key, _)| (index, key));
             self.forgiven.extend(named);
         }

@@ -3,44 +3,12 @@
 
 use super::World;
 use super::weather::owed_with_pending;
+use super::worth::{LossOfWorth, Worth};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
-use offst_funder::{LineKey, Part};
-use offst_ledger::{Account, Direction};
+use offst_funder::{AccountId, Part};
 use offst_proto::{Currency, RequestId};
 use std::collections::BTreeMap;
-
-/// What is committed on an account in one direction, credits.
-fn committed(account: &Account, wanted: Direction) -> BTreeMap<RequestId, u128> {
-    let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
-    let pendings = pendings.filter(|(direction, _, pending)| *direction == wanted && pending.stage.is_committed());
-    pendings.map(|(_, id, pending)| (id, pending.amount)).collect()
-}
-
-/// What an account comes to, credits.
-#[derive(Debug, Clone)]
-struct Worth {
-    balance: i128,
-    /// What the node may collect.
-    comes: BTreeMap<RequestId, u128>,
-    /// What the friend may collect.
-    promised: BTreeMap<RequestId, u128>,
-}
-
-impl Worth {
-    fn of(account: &Account) -> Self {
-        Worth {
-            balance: account.epoch().map_or(0, |epoch| epoch.balance()),
-            comes: committed(account, Direction::Incoming),
-            promised: committed(account, Direction::Outgoing),
-        }
-    }
-}
-
-/// What is in one of two maps alone.
-fn only_in(one: &BTreeMap<RequestId, u128>, other: &BTreeMap<RequestId, u128>) -> BTreeMap<RequestId, u128> {
-    one.iter().filter(|(id, _)| !other.contains_key(id)).map(|(id, amount)| (*id, *amount)).collect()
-}
 
 impl World {
     /// A node is about to lose its disk: what it knows of its accounts with liars.
@@ -74,64 +42,13 @@ impl World {
             let account = self.nodes[index].find(*friend, currency);
             let account = account.filter(|account| account.active().is_some() && !account.is_recovering());
             let Some(after) = account.map(Worth::of) else { continue };
-            let line = LineKey { friend: *friend, currency: currency.clone() };
-            let times_collected = |id| self.nodes[index].notebook.times_collected(&line.hop(id));
+            let line = AccountId { friend: *friend, currency: currency.clone() };
+            let times_collected = |id| self.nodes[index].notebook.times_collected(&line.request(id));
             let denied = self.denied.get_mut(&place).expect("listed above");
             let before = denied.before.take().expect("looked above");
-            denied.for_good.push(Loss::new(&before, &after, times_collected));
+            denied.for_good.push(LossOfWorth::new(&before, &after, times_collected));
             denied.at_stake = 0;
         }
-    }
-}
-
-/// What a liar denies of what a node has forgotten, credits.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Denied {
-    /// What the account was worth before the node lost its disk, as long as it has not come back.
-    before: Option<Worth>,
-    /// What may be denied when it comes back.
-    at_stake: i128,
-    /// What was denied each time it came back.
-    for_good: Vec<Loss>,
-}
-
-/// What an account is worth less since it came back.
-#[derive(Debug, Clone)]
-struct Loss {
-    /// What the friend owes less, what it had committed and does not know any more, and what it may collect besides.
-    credits: i128,
-    /// What the friend could collect before, and cannot collect now. Where it has collected it meanwhile, the node has its part of
-    /// that. Where it has left it out of what it shows, that brings the node nothing: whoever would have paid for it keeps it, too.
-    left_out: BTreeMap<RequestId, u128>,
-    /// What the friend shows as committed to the node, and was not before, with how often the node had collected it by then. It is
-    /// worth something if it is collected from there: it may have been given up long ago.
-    revived: BTreeMap<RequestId, (u128, usize)>,
-}
-
-impl Loss {
-    fn new(before: &Worth, after: &Worth, times_collected: impl Fn(RequestId) -> usize) -> Self {
-        let gone: u128 = only_in(&before.comes, &after.comes).values().sum();
-        let promised: u128 = only_in(&after.promised, &before.promised).values().sum();
-        let revived = only_in(&after.comes, &before.comes).into_iter();
-        Loss {
-            credits: before.balance - after.balance + signed(gone + promised),
-            left_out: only_in(&before.promised, &after.promised),
-            revived: revived.map(|(id, amount)| (id, (amount, times_collected(id)))).collect(),
-        }
-    }
-}
-
-impl Denied {
-    /// What is or may be denied, credits. `is_noted`: whether the node has noted that a request of its was collected, or paid itself.
-    /// `times_collected`: how often it has collected a request of the friend's.
-    fn credits(&self, is_noted: impl Fn(&RequestId) -> bool, times_collected: impl Fn(RequestId) -> usize) -> i128 {
-        let of_one = |loss: &Loss| {
-            let collected = loss.left_out.iter().filter(|(id, _)| is_noted(id)).map(|(_, amount)| *amount);
-            let again = loss.revived.iter().filter(|(id, (_, before))| times_collected(**id) > *before);
-            let again = again.map(|(_, (amount, _))| *amount);
-            (loss.credits - signed(collected.chain(again).sum())).max(0)
-        };
-        self.for_good.iter().map(of_one).sum::<i128>() + self.at_stake
     }
 }
 
@@ -147,14 +64,14 @@ impl World {
             for currency in currencies {
                 let is_paid = |id: RequestId, part: &Part| {
                     let first = self.index(part.route[0]);
-                    let hop = LineKey { friend: self.key(index), currency: currency.clone() }.hop(id);
+                    let hop = AccountId { friend: self.key(index), currency: currency.clone() }.request(id);
                     self.replaced.contains(&index)
                         && (self.liars.contains(&first) || self.nodes[first].collected().contains(&hop))
                 };
                 let node = &self.nodes[index];
                 // A friend that has disabled this node shows it nothing of what was lost.
                 let mut of_currency = node.accounts().filter(|(_, account)| account.key().currency == *currency);
-                if of_currency.any(|(_, account)| account.is_in_doubt()) {
+                if of_currency.any(|(_, account)| account.is_suspect()) {
                     continue;
                 }
                 let must = node.records(currency, is_paid) - self.misjudged_fees(index, currency);
@@ -169,8 +86,8 @@ impl World {
                 let accepted: i128 = self.liars.iter().map(|liar| self.given_up(index, *liar, currency)).sum();
                 let denied = self.denied.iter().filter(|((node, _, of), _)| *node == index && of == currency);
                 let denied = denied.map(|((_, friend, _), denied)| {
-                    let line = LineKey { friend: *friend, currency: currency.clone() };
-                    denied.credits(|id| node.has_noted(id), |id| node.notebook.times_collected(&line.hop(id)))
+                    let line = AccountId { friend: *friend, currency: currency.clone() };
+                    denied.credits(|id| node.has_noted(id), |id| node.notebook.times_collected(&line.request(id)))
                 });
                 let denied: i128 = denied.sum();
                 assert!(
@@ -192,9 +109,9 @@ impl World {
         let reports = reports.filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
         let misjudged = reports.into_iter().filter_map(|((id, from), report)| {
-            let line = |friend| LineKey { friend, currency: currency.clone() };
-            let came = *self.nodes[self.index(from?)].requests().get(&line(self.key(index)).hop(id))?;
-            let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.line.currency == *currency);
+            let line = |friend| AccountId { friend, currency: currency.clone() };
+            let came = *self.nodes[self.index(from?)].requests().get(&line(self.key(index)).request(id))?;
+            let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.account.currency == *currency);
             let (_, went) = onward.next()?;
             Some(signed(report.fee) - (signed(came) - signed(*went)))
         });
@@ -208,12 +125,12 @@ impl World {
         let reports = self.nodes[index].past.iter().flat_map(|disk| &disk.forwarded);
         let reports = reports.filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
-        let line = LineKey { friend: self.key(index), currency: currency.clone() };
+        let line = AccountId { friend: self.key(index), currency: currency.clone() };
         let undone = reports.into_iter().filter(|((id, from), report)| {
             let Some(from) = from.map(|from| self.index(from)) else { return false };
             let to = self.index(report.to);
             let is_between = self.liars.contains(&to) && !self.liars.contains(&from);
-            is_between && !self.nodes[from].has_paid(id) && !self.nodes[to].disk.collected.contains(&line.hop(*id))
+            is_between && !self.nodes[from].has_paid(id) && !self.nodes[to].disk.collected.contains(&line.request(*id))
         });
         undone.map(|(_, report)| signed(report.amount + report.fee)).sum()
     }

@@ -2,7 +2,7 @@
 
 use super::{Deed, Fault, World, name};
 use offst_crypto::PublicKey;
-use offst_funder::{Command, Input, LineKey, Output, Reply};
+use offst_funder::{AccountId, Command, Input, Output, Reply};
 use offst_ledger::{Account, AccountKey, Direction};
 use offst_proto::friend::FriendMessage;
 use offst_proto::order::NewFriend;
@@ -162,7 +162,7 @@ impl World {
         let (author, other) = (self.key(lost), self.key(friend));
         self.counter += 1;
         let connection = self.counter;
-        let known = self.nodes[lost].disk.account(&LineKey { friend: other, currency: currency.clone() });
+        let known = self.nodes[lost].disk.account(&AccountId { friend: other, currency: currency.clone() });
         let known = known.map(|rows| {
             let key = AccountKey { local: author, remote: other, currency: currency.clone() };
             Account::restore(key, rows).expect("the disk can be read")

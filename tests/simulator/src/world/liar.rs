@@ -1,7 +1,8 @@
 //! A friend that lies. What it says is made and signed here, outside of the ledger; the honest machine that runs under the
 //! same key does not know of it, so that its own log becomes one of two.
 
-use super::{Fault, Packet, World};
+use super::links::{Packet, pair};
+use super::{Fault, World};
 use offst_crypto::{Hash, HashLock, Nonce, Preimage, RandomExt, Signature};
 use offst_ledger::Direction;
 use offst_proto::friend::{EpochPosition, Resume};
@@ -47,7 +48,7 @@ impl World {
             11..13 => {
                 self.count_lie(liar, victim, Fault::Silence);
                 self.nodes[liar].is_silent = true;
-                self.plan(SILENCE_MS, super::agenda::Plan::Speak(liar));
+                self.plan(SILENCE_MS, super::scheduler::Plan::Speak(liar));
             }
             13..16 => self.babble(liar, victim, currency),
             16..18 => self.break_chain(liar, victim, currency),
@@ -64,7 +65,7 @@ impl World {
         let said: Vec<_> = self.nodes[liar].said.iter().filter(|(to, _)| *to == victim).cloned().collect();
         let Some((_, frame)) = self.dice.pick(&said) else { return };
         self.count_lie(liar, victim, Fault::OldStatement);
-        let connection = self.connections[&super::pair(liar, victim)];
+        let connection = self.connections[&pair(liar, victim)];
         let input = self.input(liar, Packet::Frame(connection, frame));
         self.batch(victim, vec![input]);
     }

@@ -1,6 +1,7 @@
 //! Speaking for a puppet, or behind a node's back.
 
-use super::{Fault, World, pair};
+use super::links::pair;
+use super::{Fault, World};
 use offst_crypto::Signer;
 use offst_funder::Input;
 use offst_ledger::Direction;

@@ -1,7 +1,8 @@
 //! Connections that break, and the order in which things arrive.
 
-use super::agenda::Plan;
-use super::{Fault, Packet, World};
+use super::links::{Packet, pair};
+use super::scheduler::Plan;
+use super::{Fault, World};
 use offst_funder::{ConnectionId, Funder, Input};
 use offst_ledger::Account;
 use offst_proto::friend::FriendMessage;
@@ -9,60 +10,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// How long nobody notices that a direction is dead, ms: the keepalive of a real connection.
 const NOTICE_MS: u64 = 30_000;
-
-pub(super) fn pair(a: usize, b: usize) -> (usize, usize) {
-    (a.min(b), a.max(b))
-}
-
-/// What is under way, in order, for each direction between two nodes.
-pub(super) struct Links {
-    count: usize,
-    queues: Vec<VecDeque<Packet>>,
-    /// Those with something on them.
-    busy: BTreeSet<(usize, usize)>,
-    /// What is on these waits.
-    held: BTreeSet<(usize, usize)>,
-    /// What is sent here vanishes.
-    dead: BTreeSet<(usize, usize)>,
-}
-
-impl Links {
-    pub(super) fn new(count: usize) -> Self {
-        let queues = (0..count * count).map(|_| VecDeque::new()).collect();
-        Links { count, queues, busy: BTreeSet::new(), held: BTreeSet::new(), dead: BTreeSet::new() }
-    }
-
-    fn queue(&mut self, from: usize, to: usize) -> &mut VecDeque<Packet> {
-        &mut self.queues[from * self.count + to]
-    }
-
-    pub(super) fn push(&mut self, from: usize, to: usize, packet: Packet) {
-        self.queue(from, to).push_back(packet);
-        self.busy.insert((from, to));
-    }
-
-    fn pop(&mut self, from: usize, to: usize) -> Option<Packet> {
-        let queue = self.queue(from, to);
-        let packet = queue.pop_front();
-        if queue.is_empty() {
-            self.busy.remove(&(from, to));
-        }
-        packet
-    }
-
-    pub(super) fn clear(&mut self, from: usize, to: usize) {
-        self.queue(from, to).clear();
-        self.busy.remove(&(from, to));
-    }
-
-    pub(super) fn is_dead(&self, from: usize, to: usize) -> bool {
-        self.dead.contains(&(from, to))
-    }
-
-    pub(super) fn release(&mut self, from: usize, to: usize) {
-        self.held.remove(&(from, to));
-    }
-}
 
 impl World {
     /// Connects two nodes that want it.

@@ -8,27 +8,19 @@
 //! too.
 
 use super::disk::Disk;
+use super::links::pair;
+use super::observed::Loss;
 use super::weather::owed_with_pending;
-use super::{Fault, Node, Payment, World, name, pair};
+use super::{Fault, Node, Payment, World, name};
 use crate::faults::Deed;
 use crate::reference::signed;
 use offst_crypto::PublicKey;
-use offst_funder::{Change, Commit, Funder, LineKey, RecoveryRecord, lost_friend};
+use offst_funder::{AccountId, Funder, RecoveryRecord, Relay, lost_friend};
 use offst_ledger::{Account, AccountKey, Status};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, RequestId};
+use offst_rows::{Commit, RowChange};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How an owner goes on without the newest disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// With an older copy, and says so.
-    Restored,
-    /// With an older copy, and says nothing.
-    Silent,
-    /// With the identity and the friends' tickets.
-    Everything,
-}
 
 impl Node {
     /// All disks that it ever had, the present one last.
@@ -41,9 +33,11 @@ impl Node {
         if let Some(funder) = &self.funder {
             return funder.accounts().map(|(_, account)| look(account)).collect();
         }
-        let rows = self.disk.image().accounts.into_iter();
-        let accounts = rows.map(|(line, image)| {
-            let key = AccountKey { local: self.key, remote: line.friend, currency: line.currency };
+        let is_evidence = |account: &AccountId| self.disk.has_replaced(account.friend);
+        let rows = self.disk.accounts().into_iter().filter(|account| !is_evidence(account));
+        let accounts = rows.map(|account| {
+            let image = self.disk.account(&account).expect("it is listed");
+            let key = AccountKey { local: self.key, remote: account.friend, currency: account.currency };
             Account::restore(key, image).expect("the disk can be read")
         });
         accounts.map(|account| look(&account)).collect()
@@ -65,8 +59,8 @@ impl Node {
     /// What a friend must owe it by its own records, on all disks it ever had: what it collected from the friend as a seller and as
     /// a mediator, less what the friend collected from it.
     pub(crate) fn records_with(&self, friend: PublicKey, currency: &Currency) -> i128 {
-        let of_line = |line: &LineKey| line.friend == friend && line.currency == *currency;
-        let sold: u128 = self.sold().iter().filter(|(hop, _)| of_line(&hop.line)).map(|(_, amount)| amount).sum();
+        let of_line = |line: &AccountId| line.friend == friend && line.currency == *currency;
+        let sold: u128 = self.sold().iter().filter(|(hop, _)| of_line(&hop.account)).map(|(_, amount)| amount).sum();
         let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
         let came =
@@ -160,8 +154,8 @@ impl World {
             Loss::Restored => {
                 self.faults.add(Fault::RestoredDisk);
                 let mut disk = copy;
-                let mark = RecoveryRecord::of_copy(disk.image().recovery.as_ref(), now_ms);
-                disk.commit(&[Change::Recovery(Some(mark))]).expect("it writes");
+                let mark = RecoveryRecord::of_copy(disk.recovery().as_ref(), now_ms);
+                disk.commit(&[RowChange::put(&(), &mark)]).expect("it writes");
                 disk
             }
             Loss::Silent => {
@@ -220,7 +214,7 @@ impl World {
     pub(super) fn unsettled_between(&self, [a, b]: [usize; 2]) -> BTreeSet<RequestId> {
         let made = |by: usize, to: usize| {
             let requests = self.nodes[by].requests().into_keys();
-            requests.filter(move |hop| hop.line.friend == self.key(to)).map(|hop| hop.id)
+            requests.filter(move |hop| hop.account.friend == self.key(to)).map(|hop| hop.id)
         };
         let pending: BTreeSet<_> = self.nodes.iter().flat_map(Node::pending_ids).collect();
         made(a, b).chain(made(b, a)).filter(|id| pending.contains(id)).collect()
@@ -231,13 +225,13 @@ impl World {
         let mut disk = Disk::default();
         let relays = self.relays_of(index).into_iter().enumerate();
         let mut changes: Vec<_> =
-            relays.map(|(number, ticket)| Change::Relay(format!("relay{number}"), Some(ticket))).collect();
+            relays.map(|(number, ticket)| RowChange::put(&format!("relay{number}"), &Relay(ticket))).collect();
         for friend in friends {
             let relays = self.relays_of(*friend);
             let ticket = FriendTicket { public_key: self.key(*friend), relays, address: None };
             changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000, self.now(index).unix_ms));
         }
-        changes.push(Change::Recovery(Some(RecoveryRecord::new(self.now(index).unix_ms, true))));
+        changes.push(RowChange::put(&(), &RecoveryRecord::new(self.now(index).unix_ms, true)));
         disk.commit(&changes).expect("it writes");
         disk
     }

@@ -1,115 +1,16 @@
 //! Relays: nodes decide with a real [`Channeler`] where they listen and whom they dial, and relays decide with a real
 //! [`Registry`] who is there and who may be called. Only the sockets are missing.
 
-use super::agenda::Plan;
-use super::link::pair;
+use super::links::pair;
+use super::relays::{Errand, Misled};
+use super::scheduler::Plan;
 use super::{Fault, World};
-use crate::keys::public_key;
-use offst_channeler::{Action, Channeler, Contact, Link, Timing, Verdict};
+use offst_channeler::{Action, Channeler, DialTiming, Endpoints, Link, LinkDecision};
 use offst_crypto::PublicKey;
 use offst_proto::relay::RelayToNode;
-use offst_proto::ticket::{Address, ServerTicket};
-use offst_relay::Limits;
-use offst_relay::registry::{ConnectionId, Output, Registry, SubstreamId};
-use std::collections::{BTreeMap, BTreeSet};
+use offst_proto::ticket::ServerTicket;
+use offst_relay::registry::{Output, SubstreamId};
 use std::net::{IpAddr, Ipv4Addr};
-
-/// Something on its way to or from a relay. The last number is the run of the node's process that it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Errand {
-    /// A node arrives at a relay.
-    Register(usize, usize, u64),
-    /// What a relay says arrives at a node.
-    Tell(usize, usize, RelayToNode, u64),
-    /// A node's call of another arrives at a relay.
-    Call(usize, PublicKey, usize, u64),
-    /// A node that a relay has connected to somebody else sees whose key that is.
-    Recognize(Misled),
-    /// A node's next decision is due.
-    Tick(usize, u64),
-    /// A relay is there again.
-    Open(usize),
-}
-
-/// A call that a relay has brought to somebody else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Misled {
-    caller: usize,
-    /// Whom it called.
-    friend: PublicKey,
-    /// Who was called instead.
-    stranger: usize,
-    relay: usize,
-    substream: SubstreamId,
-    connection: u64,
-    /// The runs of both processes.
-    runs: [u64; 2],
-}
-
-struct Relay {
-    ticket: ServerTicket,
-    registry: Registry,
-    is_up: bool,
-    sessions: BTreeMap<usize, ConnectionId>,
-}
-
-/// All relays, and the decisions of all nodes about them.
-#[derive(Default)]
-pub(super) struct Meeting {
-    relays: Vec<Relay>,
-    channelers: Vec<Option<Channeler>>,
-    /// Which run of its process each node is in.
-    runs: Vec<u64>,
-    /// Which relay carries a connection between two nodes.
-    carried: BTreeMap<u64, (usize, SubstreamId)>,
-    /// Connections that a relay has made between a caller and somebody it has not called.
-    misled: BTreeSet<u64>,
-    /// When each node's next decision is planned.
-    ticks: Vec<Option<u64>>,
-    /// How many calls of a hundred go wrong.
-    trouble_percent: usize,
-}
-
-impl Meeting {
-    pub(super) fn new(relays: usize, nodes: usize, trouble_percent: usize) -> Self {
-        let relay = |number: usize| {
-            let address: Address = format!("relay{number}.example:1").parse().expect("an address");
-            Relay {
-                ticket: ServerTicket { public_key: public_key(200 + number as u8), address },
-                registry: Registry::new(Limits::default()),
-                is_up: true,
-                sessions: BTreeMap::new(),
-            }
-        };
-        Meeting {
-            relays: (0..relays).map(relay).collect(),
-            channelers: (0..nodes).map(|_| None).collect(),
-            runs: vec![0; nodes],
-            carried: BTreeMap::new(),
-            misled: BTreeSet::new(),
-            ticks: vec![None; nodes],
-            trouble_percent,
-        }
-    }
-
-    /// Whether nodes meet at relays at all.
-    pub(super) fn is_used(&self) -> bool {
-        !self.relays.is_empty()
-    }
-
-    /// The relays that a node listens at: one or two of them.
-    pub(super) fn tickets(&self, node: usize) -> Vec<ServerTicket> {
-        let count = self.relays.len();
-        let numbers = if node.is_multiple_of(3) { vec![node % count, (node + 1) % count] } else { vec![node % count] };
-        let mut tickets: Vec<_> = numbers.into_iter().map(|number| self.relays[number].ticket.clone()).collect();
-        tickets.dedup();
-        tickets
-    }
-
-    fn relay(&self, key: &PublicKey) -> usize {
-        self.relays.iter().position(|relay| relay.ticket.public_key == *key).expect("a relay of this world")
-    }
-}
 
 impl World {
     /// What goes wrong at relays stops.
@@ -124,7 +25,7 @@ impl World {
         if self.meeting.is_used() {
             self.meeting.runs[index] += 1;
             self.meeting.ticks[index] = None;
-            self.meeting.channelers[index] = Some(Channeler::new(self.key(index), Timing::default()));
+            self.meeting.channelers[index] = Some(Channeler::new(self.key(index), DialTiming::default()));
         }
     }
 
@@ -195,8 +96,8 @@ impl World {
 
     pub(super) fn wants_friend(&mut self, index: usize, key: PublicKey, relays: Option<Vec<ServerTicket>>) {
         if self.meeting.is_used() {
-            let contact = relays.map(|relays| Contact { relays, address: None });
-            self.decide(index, |channeler, now| channeler.set_contact(key, contact, now));
+            let endpoints = relays.map(|relays| Endpoints { relays, address: None });
+            self.decide(index, |channeler, now| channeler.set_endpoints(key, endpoints, now));
         }
     }
 
@@ -360,14 +261,14 @@ impl World {
         let verdicts = [(index, to, true), (to, index, false)].map(|(node, other, dialled)| {
             let link = Link { id, dialled, direct: false, incarnation: self.meeting.runs[other] };
             let key = self.key(other);
-            self.meeting.channelers[node].as_mut().map_or(Verdict::Refuse, |c| c.link_up(key, link, self.time))
+            self.meeting.channelers[node].as_mut().map_or(LinkDecision::Reject, |c| c.link_up(key, link, self.time))
         });
-        let replaced = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Use { replaces: Some(_) }));
+        let replaced = verdicts.iter().any(|verdict| matches!(verdict, LinkDecision::Use { replaces: Some(_) }));
         if replaced {
             // Its ends know the new one already, so nothing is dialled for it.
             self.disconnect(index, to);
         }
-        if verdicts.contains(&Verdict::Refuse) {
+        if verdicts.contains(&LinkDecision::Reject) {
             self.meeting.relays[number].registry.close_substream(substream);
             self.meeting_closed(index, to, id);
         } else {

@@ -2,7 +2,6 @@
 //!
 //! Everything is decided by the test or by seeded dice, so every run can be repeated.
 
-mod agenda;
 mod answers;
 mod backups;
 mod budgets;
@@ -12,20 +11,28 @@ mod compare;
 mod denial;
 pub(crate) mod disk;
 mod face;
+mod fees;
 mod heirs;
 mod liar;
 mod lies;
 mod link;
+mod links;
 mod loss;
 mod meeting;
 mod notebook;
+pub(crate) mod observed;
 mod process;
+mod purse;
 mod rates;
+mod relays;
+mod scheduler;
+pub(crate) mod sources;
 mod stuck;
 mod terms;
 mod theft;
 mod vain;
 mod weather;
+mod worth;
 mod write_offs;
 
 use crate::faults::{Counts, Deed, Fault, Kind};
@@ -33,25 +40,29 @@ use crate::index;
 use crate::keys::{Dice, FakeSigner, FakeVerifier, public_key};
 use crate::mix::Mix;
 use crate::trace::Trace;
-use agenda::Agenda;
 use disk::Disk;
-use link::{Links, pair};
-pub(crate) use loss::Loss;
-use meeting::Meeting;
+use fees::Rates;
+use links::{Links, pair};
 use notebook::{CarefulSigner, Notebook};
+use observed::{Denial, Line};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
 use offst_funder::{
-    Command, CommandId, ConnectionId, Effects, Environment, Funder, HopKey, Input, LineKey, Payment, Reply, Timing,
+    AccountId, Command, CommandId, ConnectionId, Effects, Environment, Funder, Input, Payment, Reply, RequestRef,
+    Timing,
 };
 use offst_ledger::Account;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::{Event, PaymentReport};
-use offst_proto::route::Way;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, PaymentId, RequestId, Verified};
+use purse::Purse;
+use relays::Meeting;
+use scheduler::{Agenda, Plan};
+use sources::{Paths, Server};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use worth::Denied;
 
 /// The unix time at which every world begins, ms.
 const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -71,20 +82,6 @@ pub enum Crash {
 
 /// All of them.
 pub const CRASHES: [Crash; 4] = [Crash::DiskFails, Crash::BeforeCommit, Crash::BeforeOutputs, Crash::BetweenOutputs];
-
-/// Who answers when a node looks for ways.
-pub enum Paths {
-    /// A search over the published edges.
-    Search,
-    /// These, one for each question; then none.
-    Given(VecDeque<Vec<Way>>),
-}
-
-enum Packet {
-    Opened(ConnectionId),
-    Closed(ConnectionId),
-    Frame(ConnectionId, Vec<u8>),
-}
 
 /// One node: a real funder, its disk, and what it has told its owner.
 pub struct Node {
@@ -111,7 +108,7 @@ pub struct Node {
     /// Nobody switches it on.
     is_away: bool,
     /// Its application, if it has one.
-    purse: Option<budgets::Purse>,
+    purse: Option<Purse>,
     /// It runs, but does nothing.
     pub is_frozen: bool,
     /// The next transaction takes so many ms.
@@ -210,7 +207,7 @@ pub struct World {
     cut: BTreeSet<(usize, usize)>,
     agenda: Agenda,
     meeting: Meeting,
-    server: Option<answers::Server>,
+    server: Option<Server>,
     /// Friends whose connection broke connect again by themselves.
     pub(crate) reconnects: bool,
     /// What was left on accounts whose friend was removed: node, friend, currency.
@@ -218,9 +215,9 @@ pub struct World {
     /// Friends that their owners would remove with any balance.
     forgiven: BTreeSet<(usize, PublicKey)>,
     /// The most that owners ever allowed to be written off without asking, credits.
-    allowed: BTreeMap<(usize, LineKey), u128>,
+    allowed: BTreeMap<(usize, AccountId), u128>,
     /// What was collected after it had been written off so.
-    collected_anyway: BTreeSet<(usize, HopKey)>,
+    collected_anyway: BTreeSet<(usize, RequestRef)>,
     liars_are_gone: bool,
     /// Nodes that have lost state and have not got everything back yet.
     lost: BTreeSet<usize>,
@@ -239,7 +236,7 @@ pub struct World {
     /// Who found out which liar.
     found_out: BTreeSet<(usize, usize)>,
     /// What liars deny that have gone back to an older state.
-    denials: Vec<denial::Denial>,
+    denials: Vec<Denial>,
     /// Nodes that lie.
     pub(crate) liars: BTreeSet<usize>,
     /// How many answers of a hundred are stale, and how many are false.
@@ -268,16 +265,16 @@ pub struct World {
     /// The most that each node ever owed a friend, what was frozen for it included, credits.
     debts: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// How each account stood after a node's last batch, as long as it goes on.
-    lines: BTreeMap<(usize, PublicKey, Currency), checks::Line>,
+    lines: BTreeMap<(usize, PublicKey, Currency), Line>,
     /// The highest limit that a friend has told a node in the batch that runs, credits.
     heard_limits: BTreeMap<(usize, PublicKey, Currency), u128>,
-    rates: rates::Rates,
+    rates: Rates,
     /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
     stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// What owners have given up with their eyes open, by accepting a liar's terms, credits.
     accepted: BTreeMap<(usize, PublicKey, Currency), i128>,
     /// What liars deny after a node's loss.
-    denied: BTreeMap<(usize, PublicKey, Currency), face::Denied>,
+    denied: BTreeMap<(usize, PublicKey, Currency), Denied>,
     /// What went wrong so far.
     pub faults: Counts,
     /// What happened so far.
@@ -309,7 +306,7 @@ impl World {
         let count = mix.nodes + mix.spares();
         let mut world = if mix.real_keys { Self::real(count, seed) } else { Self::new(count, seed) };
         world.compare_every = mix.compare_every;
-        world.server = mix.real_index.then(answers::Server::new);
+        world.server = mix.real_index.then(Server::new);
         let has = |kind| if mix.has(kind) { 1 } else { 0 };
         world.wrong_answers = [10 * has(Kind::Index), 5 * has(Kind::Index)];
         world.split_percent = 15;
@@ -336,7 +333,7 @@ impl World {
                 let random = Box::new(Dice::new(dice.throw()));
                 Node {
                     key: public_key(seed),
-                    funder: Some(Funder::restore(public_key(seed), Disk::default().image()).expect("an empty disk")),
+                    funder: Some(Funder::restore(public_key(seed), Disk::default().rows()).expect("an empty disk")),
                     environment: Environment {
                         signer,
                         verifier,
@@ -413,7 +410,7 @@ impl World {
             debts: BTreeMap::new(),
             lines: BTreeMap::new(),
             heard_limits: BTreeMap::new(),
-            rates: rates::Rates::default(),
+            rates: Rates::default(),
             stakes: BTreeMap::new(),
             accepted: BTreeMap::new(),
             denied: BTreeMap::new(),
@@ -489,6 +486,40 @@ impl World {
 
     fn relays_of(&self, index: usize) -> Vec<ServerTicket> {
         if self.meeting.is_used() { self.meeting.tickets(index) } else { vec![] }
+    }
+
+    // ---- time
+
+    /// In so many ms from now.
+    fn plan(&mut self, in_ms: u64, plan: Plan) {
+        self.agenda.add(self.time + in_ms, plan);
+    }
+
+    /// Does what is due.
+    fn run_agenda(&mut self) {
+        while let Some(plan) = self.agenda.pop_due(self.time) {
+            match plan {
+                Plan::Connect(a, b) => self.connect(a, b),
+                Plan::Notice(a, b, connection) => {
+                    if self.connections.get(&pair(a, b)) == Some(&connection) {
+                        self.disconnect(a, b);
+                    }
+                }
+                Plan::Late(from, to, connection, frame) => self.deliver_late(from, to, connection, frame),
+                Plan::Release(from, to) => self.links.release(from, to),
+                Plan::Rejoin(a, b) => {
+                    self.cut.remove(&pair(a, b));
+                    self.connect(a, b);
+                }
+                Plan::Start(index) => self.start(index),
+                Plan::Return(index) => self.return_from_away(index),
+                Plan::Thaw(index) => self.nodes[index].is_frozen = false,
+                Plan::Written(index, number) => self.written(index, number),
+                Plan::Speak(index) => self.nodes[index].is_silent = false,
+                Plan::Steal(theft) => self.collect_stolen(&theft),
+                Plan::Meet(errand) => self.run_errand(errand),
+            }
+        }
     }
 
     // ---- commands

@@ -1,7 +1,7 @@
 //! A signer that refuses what nobody may ever sign: two statements with one number, or two Openings for one epoch.
 
 use offst_crypto::{PublicKey, Signature, Signer};
-use offst_funder::{HopKey, LineKey};
+use offst_funder::{AccountId, RequestRef};
 use offst_proto::Unverified;
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement};
@@ -21,11 +21,11 @@ struct Pages {
     /// Places of these that were signed again with other words: not on the disk yet.
     again: Vec<Place>,
     /// What the signed requests freeze, credits: not on the disk yet, and on it.
-    fresh_requests: Vec<(HopKey, u128)>,
-    requests: BTreeMap<HopKey, u128>,
+    fresh_requests: Vec<(RequestRef, u128)>,
+    requests: BTreeMap<RequestRef, u128>,
     /// Requests that statements collect: not on the disk yet, and, each with how often it was collected, on it.
-    fresh_collects: Vec<HopKey>,
-    collects: BTreeMap<HopKey, usize>,
+    fresh_collects: Vec<RequestRef>,
+    collects: BTreeMap<RequestRef, usize>,
 }
 
 /// What a node has signed, over all its lives. It is beside the node's disk, which is what it checks.
@@ -74,17 +74,17 @@ impl Notebook {
     }
 
     /// All requests that were collected in statements.
-    pub(super) fn collects(&self) -> BTreeSet<HopKey> {
+    pub(super) fn collects(&self) -> BTreeSet<RequestRef> {
         self.pages(|pages| pages.collects.keys().cloned().collect())
     }
 
     /// In how many statements a request was collected.
-    pub(super) fn times_collected(&self, hop: &HopKey) -> usize {
+    pub(super) fn times_collected(&self, hop: &RequestRef) -> usize {
         self.pages(|pages| pages.collects.get(hop).copied().unwrap_or(0))
     }
 
     /// What each request freezes that was signed, credits.
-    pub(super) fn requests(&self) -> BTreeMap<HopKey, u128> {
+    pub(super) fn requests(&self) -> BTreeMap<RequestRef, u128> {
         self.pages(|pages| pages.requests.clone())
     }
 
@@ -156,10 +156,12 @@ impl Notebook {
             }
             pages.fresh.insert(place, message.to_vec());
             for operation in &statement.operations {
-                let line = LineKey { friend: statement.other, currency: statement.currency.clone() };
+                let line = AccountId { friend: statement.other, currency: statement.currency.clone() };
                 match operation {
-                    Operation::Collect { id, .. } => pages.fresh_collects.push(line.hop(*id)),
-                    Operation::Request(request) => pages.fresh_requests.push((line.hop(request.id), request.frozen())),
+                    Operation::Collect { id, .. } => pages.fresh_collects.push(line.request(*id)),
+                    Operation::Request(request) => {
+                        pages.fresh_requests.push((line.request(request.id), request.frozen()))
+                    }
                     _ => {}
                 }
             }

@@ -1,7 +1,8 @@
 //! What a process does: it starts, runs batches, and dies in them.
 
 use super::disk::Disk;
-use super::{Crash, Deed, EPOCH_MS, Fault, Node, Packet, World, checks, pair};
+use super::links::{Packet, pair};
+use super::{Crash, Deed, EPOCH_MS, Fault, Node, World, checks};
 use offst_funder::{Effects, Funder, Input, Moment, Output};
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::FriendMessage;
@@ -43,7 +44,7 @@ impl World {
         self.meeting_ended(index);
         if self.reconnects {
             let pause = 50 + self.dice.below(15_000) as u64;
-            self.plan(pause, super::agenda::Plan::Start(index));
+            self.plan(pause, super::scheduler::Plan::Start(index));
         }
     }
 
@@ -87,7 +88,7 @@ impl World {
         {
             return;
         }
-        node.funder = Some(Funder::restore(node.key, node.disk.image()).expect("the disk can be read"));
+        node.funder = Some(Funder::restore(node.key, node.disk.rows()).expect("the disk can be read"));
         node.booted = self.time;
         node.heard_on.clear();
         node.asked_in_doubt.clear();
@@ -167,7 +168,7 @@ impl World {
             let number = self.counter;
             self.nodes[index].writing = Some((number, effects));
             self.faults.add(Fault::SlowDisk);
-            return self.plan(slow_ms, super::agenda::Plan::Written(index, number));
+            return self.plan(slow_ms, super::scheduler::Plan::Written(index, number));
         }
         self.commit(index, effects, crash, Some(now));
     }
@@ -319,7 +320,7 @@ impl World {
                     self.nodes[index].contacts.insert(key);
                     let other = self.index(key);
                     if self.reconnects && !self.is_connected(index, other) {
-                        self.plan(20, super::agenda::Plan::Connect(index, other));
+                        self.plan(20, super::scheduler::Plan::Connect(index, other));
                     }
                 } else {
                     self.nodes[index].contacts.remove(&key);

@@ -38,11 +38,11 @@ impl World {
                     ));
                 }
             }
-            for payment in node.disk.image().payments {
+            for (_, payment) in node.disk.all::<offst_funder::Payment>() {
                 lines.push(format!("node {index} is still paying {}: {:?}", payment.id, payment.progress));
             }
             for (key, what) in node.disk.rows_underway() {
-                let other = self.index(key.line.friend);
+                let other = self.index(key.account.friend);
                 lines.push(format!("node {index} keeps {what} of request {} from node {other}", key.id));
             }
         }

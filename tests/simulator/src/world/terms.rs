@@ -94,7 +94,7 @@ impl World {
         let Some(account) = self.nodes[victim].find(self.key(liar), currency) else { return };
         let Status::Inconsistent { mine, theirs: Some(theirs), .. } = account.status() else { return };
         let claimed: u128 = account.claimed().map(|(_, amount)| amount).sum();
-        let is_known = !account.is_in_doubt();
+        let is_known = !account.is_suspect();
         let shown = (mine.balance + signed(claimed) - theirs.balance).max(0);
         let id = self.command(victim, Command::ResetFriend(name(liar), currency.clone()));
         if self.reply(victim, id) == Some(Reply::Done) {
@@ -123,7 +123,7 @@ impl World {
         if self.nodes[victim].find(self.key(liar), currency).is_none_or(|account| !account.is_recovering()) {
             return;
         }
-        let line = offst_funder::LineKey { friend: key, currency: currency.clone() };
+        let line = offst_funder::AccountId { friend: key, currency: currency.clone() };
         let rows = self.nodes[liar].disk.evidence(&line);
         let now_ms = self.now(liar).unix_ms;
         let (frames, _) = account.evidence(rows, now_ms, self.signer(liar));
@@ -140,7 +140,7 @@ impl World {
         self.count_lie(liar, victim, Fault::ForgedEvidence);
         self.falsify_evidence(liar, &mut evidence, &mut statements);
         evidence.statements = statements.len() as u32;
-        let connection = self.connections[&super::pair(liar, victim)];
+        let connection = self.connections[&super::links::pair(liar, victim)];
         let author = self.key(liar);
         let verified = statements.into_iter().filter_map(|statement| statement.verify(&*self.verifier).ok());
         let verified: Vec<Verified<Statement>> = verified.collect();

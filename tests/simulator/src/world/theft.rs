@@ -1,7 +1,7 @@
 //! The classic theft: a friend that is asked to carry a request on answers it itself, under a lock that it can open, in the name of
 //! the destination. Should anybody commit to that, it collects, and passes nothing on.
 
-use super::agenda::Plan;
+use super::scheduler::{Plan, Theft};
 use super::{Fault, World};
 use offst_crypto::{Nonce, Preimage, RandomExt, Signature};
 use offst_ledger::{Direction, Stage};
@@ -12,16 +12,6 @@ use offst_proto::{Currency, RequestId, Signable, Unverified};
 
 /// When a thief looks whether somebody has committed to its lock, ms after its answer.
 const LOOKS_AFTER_MS: [u64; 6] = [0, 20, 100, 500, 3_000, 15_000];
-
-/// An answer in the name of a destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Theft {
-    liar: usize,
-    victim: usize,
-    currency: Currency,
-    id: RequestId,
-    preimage: Preimage,
-}
 
 impl World {
     /// Requests of the victim's that wait for the liar's answer.

@@ -1,11 +1,11 @@
 //! What life needs to know and do besides commands: who stands still, who is gone, what is pending.
 
-use super::agenda::Plan;
 use super::disk::Disk;
+use super::scheduler::Plan;
 use super::{Fault, Node, World};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
-use offst_funder::{Funder, HopKey, Part, Progress};
+use offst_funder::{AccountId, Funder, Part, Progress, RequestRef};
 use offst_ledger::{Account, AccountKey, Direction, Epoch, Status};
 use offst_proto::order::Order;
 use offst_proto::report::{ForwardReport, InvoiceStatus};
@@ -44,14 +44,14 @@ impl Node {
     }
 
     /// Every request of a friend's that was collected.
-    pub(crate) fn collected(&self) -> BTreeSet<HopKey> {
+    pub(crate) fn collected(&self) -> BTreeSet<RequestRef> {
         let mut collected = self.notebook.collects();
         collected.extend(self.disks().flat_map(|disk| disk.collected.iter().cloned()));
         collected
     }
 
     /// Requests that ended at this node and that it has collected, by all disks it ever had.
-    pub(crate) fn sold(&self) -> BTreeMap<HopKey, u128> {
+    pub(crate) fn sold(&self) -> BTreeMap<RequestRef, u128> {
         let collected = self.collected();
         let arrived = self.disks().flat_map(|disk| &disk.arrived).filter(|(key, _)| collected.contains(key));
         arrived.map(|(key, arrival)| (key.clone(), arrival.amount)).collect()
@@ -61,7 +61,7 @@ impl Node {
     /// as a mediator, and paid. `is_paid`: of a part that was promised, and that the node does not know to be paid.
     pub(crate) fn records(&self, currency: &Currency, is_paid: impl Fn(RequestId, &Part) -> bool) -> i128 {
         let sold = self.sold();
-        let sold = sold.iter().filter(|(key, _)| key.line.currency == *currency).map(|(_, amount)| *amount);
+        let sold = sold.iter().filter(|(key, _)| key.account.currency == *currency).map(|(_, amount)| *amount);
         let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
         // What was collected after it had been written off was paid by nobody else.
         let change = |report: &ForwardReport| match report.from {
@@ -79,7 +79,7 @@ impl Node {
     }
 
     /// What each request freezes that the node has signed, credits.
-    pub(crate) fn requests(&self) -> BTreeMap<HopKey, u128> {
+    pub(crate) fn requests(&self) -> BTreeMap<RequestRef, u128> {
         self.notebook.requests()
     }
 
@@ -91,8 +91,7 @@ impl Node {
         if self.funder.is_some() {
             return None;
         }
-        let rows = self.disk.image().accounts;
-        let (_, image) = rows.into_iter().find(|(line, _)| line.friend == friend && line.currency == *currency)?;
+        let image = self.disk.account(&AccountId::new(friend, currency))?;
         let key = AccountKey { local: self.key, remote: friend, currency: currency.clone() };
         Some(balance_of(&Account::restore(key, image).expect("the disk can be read")))
     }

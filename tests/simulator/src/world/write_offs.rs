@@ -2,20 +2,20 @@
 
 use super::{Fault, Node, World, name};
 use crate::reference::signed;
-use offst_funder::{Command, Funder, HopKey, LineKey, Reply, WriteOff};
+use offst_funder::{AccountId, Command, Forward, FriendRecord, Funder, Reply, RequestRef, WriteOff};
 use offst_ledger::Account;
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Node {
     /// What a friend may still collect of what was written off, credits.
-    pub(crate) fn at_risk(&self, line: &LineKey) -> u128 {
-        let held = self.disk.image().written_off.into_iter().filter(|(outgoing, _)| outgoing.line == *line);
+    pub(crate) fn at_risk(&self, line: &AccountId) -> u128 {
+        let held = self.disk.all::<WriteOff>().into_iter().filter(|(outgoing, _)| outgoing.account == *line);
         held.map(|(_, write_off)| write_off.amount).sum()
     }
 
     /// Everything that was ever written off.
-    fn write_offs(&self) -> impl Iterator<Item = (&HopKey, &WriteOff)> {
+    fn write_offs(&self) -> impl Iterator<Item = (&RequestRef, &WriteOff)> {
         self.disks().flat_map(|disk| &disk.written_off)
     }
 
@@ -26,13 +26,17 @@ impl Node {
     }
 }
 
+fn forwards(funder: &Funder) -> Vec<(RequestRef, Forward)> {
+    funder.rows().read().expect("what a machine holds can be read")
+}
+
 impl World {
     /// An owner writes off what a friend holds.
     ///
     /// # Panics
     /// When more is at risk afterwards than the owner has allowed.
     pub(crate) fn write_off(&mut self, node: usize, friend: usize, currency: &Currency, up_to: u128) {
-        let line = LineKey { friend: self.key(friend), currency: currency.clone() };
+        let line = AccountId { friend: self.key(friend), currency: currency.clone() };
         if !self.nodes[node].is_up() || self.nodes[node].writing.is_some() {
             return;
         }
@@ -55,7 +59,7 @@ impl World {
         if !self.nodes[node].is_up() || self.nodes[node].writing.is_some() {
             return;
         }
-        let line = LineKey { friend: self.key(friend), currency: currency.clone() };
+        let line = AccountId { friend: self.key(friend), currency: currency.clone() };
         // A process that dies in this batch may have written it.
         let allowed = self.allowed.entry((node, line)).or_default();
         *allowed = up_to.max(*allowed);
@@ -94,7 +98,7 @@ impl World {
         let still: Vec<_> = self.bound_at(node, friend, currency).intersection(held).copied().collect();
         let id = self.command(node, Command::Friends);
         let Some(Reply::Friends(friends)) = self.reply(node, id) else { return };
-        let lines = friends.iter().filter(|one| one.public_key == self.key(friend)).flat_map(|one| &one.lines);
+        let lines = friends.iter().filter(|one| one.public_key == self.key(friend)).flat_map(|one| &one.accounts);
         let told: BTreeSet<_> = lines
             .filter(|line| line.currency == *currency)
             .flat_map(|line| line.overdue.iter().map(|request| request.request_id))
@@ -112,10 +116,10 @@ impl World {
         if self.allowed.keys().all(|(node, _)| *node != index) {
             return;
         }
-        let image = self.nodes[index].disk.image();
-        let mut at_risk = BTreeMap::<LineKey, u128>::new();
-        for (outgoing, write_off) in image.written_off.into_iter().filter(|(_, write_off)| write_off.is_automatic) {
-            *at_risk.entry(outgoing.line).or_default() += write_off.amount;
+        let write_offs = self.nodes[index].disk.all::<WriteOff>();
+        let mut at_risk = BTreeMap::<AccountId, u128>::new();
+        for (outgoing, write_off) in write_offs.into_iter().filter(|(_, write_off)| write_off.is_automatic) {
+            *at_risk.entry(outgoing.account).or_default() += write_off.amount;
         }
         for (line, amount) in at_risk {
             let allowed = self.allowed.get(&(index, line)).copied().unwrap_or_default();
@@ -126,14 +130,15 @@ impl World {
             .forwarded
             .iter()
             .filter(|report| report.from.is_none())
-            .map(|report| LineKey { friend: report.to, currency: report.currency.clone() }.hop(report.request_id))
+            .map(|report| AccountId { friend: report.to, currency: report.currency.clone() }.request(report.request_id))
             .filter(|outgoing| disk.written_off.get(outgoing).is_some_and(|write_off| write_off.is_automatic))
             .collect();
         for outgoing in losses {
             if !self.collected_anyway.insert((index, outgoing.clone())) {
                 continue;
             }
-            let record = image.friends.iter().find(|(key, _)| *key == outgoing.line.friend);
+            let friends = self.nodes[index].disk.all::<FriendRecord>();
+            let record = friends.iter().find(|(key, _)| *key == outgoing.account.friend);
             let is_off = record.is_none_or(|(_, record)| record.auto_write_offs.is_empty());
             assert!(is_off, "node {index} has lost by {}, and goes on writing off without asking", outgoing.id);
         }
@@ -144,8 +149,8 @@ impl World {
     pub(crate) fn carried_and_bound(&self) -> Vec<(usize, usize, Currency)> {
         let mut found = BTreeSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            for (incoming, forward) in node.funder.iter().flat_map(|funder| Funder::rows(funder).forwards) {
-                let currency = incoming.line.currency;
+            for (incoming, forward) in node.funder.iter().flat_map(forwards) {
+                let currency = incoming.account.currency;
                 let account: Option<&Account> = node.find(forward.to, &currency);
                 if account.is_some_and(|account| account.is_bound(incoming.id)) {
                     found.insert((index, self.index(forward.to), currency));
@@ -162,14 +167,14 @@ impl World {
 
     /// Requests that were released although what went on may be collected, by who had made them: at the one who wrote off, and at
     /// everybody before him on the way.
-    pub(crate) fn released(&self) -> BTreeSet<(usize, HopKey)> {
-        let made: Vec<(usize, HopKey)> = self
+    pub(crate) fn released(&self) -> BTreeSet<(usize, RequestRef)> {
+        let made: Vec<(usize, RequestRef)> = self
             .nodes
             .iter()
             .enumerate()
             .flat_map(|(index, node)| node.requests().into_keys().map(move |hop| (index, hop)))
             .collect();
-        let sold: Vec<BTreeSet<HopKey>> = self.nodes.iter().map(|node| node.sold().into_keys().collect()).collect();
+        let sold: Vec<BTreeSet<RequestRef>> = self.nodes.iter().map(|node| node.sold().into_keys().collect()).collect();
         let mut released = BTreeSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
             for (outgoing, write_off) in node.write_offs() {
@@ -178,11 +183,12 @@ impl World {
                 while let Some((to, from)) = reached.pop() {
                     for (maker, hop) in &made {
                         // A payment to its own buyer comes back to it under the same id: there it ends.
-                        let end = LineKey { friend: self.key(*maker), currency: hop.line.currency.clone() }.hop(hop.id);
+                        let end = AccountId { friend: self.key(*maker), currency: hop.account.currency.clone() }
+                            .request(hop.id);
                         let is_one = !sold[to].contains(&end)
                             && hop.id == outgoing.id
-                            && hop.line.friend == self.key(to)
-                            && hop.line.currency == outgoing.line.currency
+                            && hop.account.friend == self.key(to)
+                            && hop.account.currency == outgoing.account.currency
                             && from.is_none_or(|from| self.key(*maker) == from);
                         if is_one && released.insert((*maker, hop.clone())) {
                             reached.push((*maker, None));
@@ -204,7 +210,7 @@ impl World {
             for currency in currencies {
                 let (has, says) = (node.wealth_in(currency), node.records(currency, |_, _| false));
                 assert_eq!(has, says, "what node {index} has in {currency}, and what its history says");
-                let risked = node.write_offs().filter(|(outgoing, _)| outgoing.line.currency == *currency);
+                let risked = node.write_offs().filter(|(outgoing, _)| outgoing.account.currency == *currency);
                 let risked: i128 = risked.map(|(_, write_off)| signed(write_off.amount)).sum();
                 let lost = node.lost_to_write_offs(currency);
                 assert!(lost <= risked, "node {index} has lost {lost} {currency} to write-offs of {risked}");

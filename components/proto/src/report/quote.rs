@@ -1,0 +1,68 @@
+//! What a payment would cost.
+
+use crate::Currency;
+use crate::app::codec::codec;
+use crate::app::field::Field;
+use crate::app::message::{Message, MessageError, length};
+use crate::encoding::DecodeError;
+use crate::index::WAYS_MAX;
+use crate::limits::{HOPS_MAX, PARTS_MAX};
+use crate::route::{PartPlan, Way};
+use crate::wire::app_capnp as wire;
+
+/// What paying would cost now. Nothing is paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuoteReport {
+    /// The currency.
+    pub currency: Currency,
+    /// What the destination would get, credits.
+    pub amount: u128,
+    /// Routes, cheapest first, at least one.
+    pub ways: Vec<Way>,
+    /// The most fees that an order without a bound of its own pays, credits. The routes may cost more.
+    pub max_fee_default: u128,
+}
+
+codec! {
+    QuoteReport as quote {
+        fields {
+            currency: get_currency, set_currency;
+            amount: get_amount, set_amount;
+            max_fee_default: get_max_fee_default, set_max_fee_default;
+        }
+        lists { ways: get_routes, init_routes, WAYS_MAX, "the number of routes"; }
+    }
+}
+
+codec! {
+    Way as route {
+        lists { parts: get_parts, init_parts, PARTS_MAX, "a route"; }
+    }
+}
+
+impl Message for PartPlan {
+    type Wire = wire::part::Owned;
+
+    fn write(&self, mut builder: wire::part::Builder<'_>) {
+        builder.set_amount(self.amount.to_wire());
+        builder.set_fees(self.fees.to_wire());
+        let mut path = builder.init_path(length(&self.route));
+        for (position, key) in (0..).zip(&self.route) {
+            path.set(position, key.to_wire());
+        }
+    }
+
+    fn read(reader: wire::part::Reader<'_>) -> Result<Self, MessageError> {
+        let path = reader.get_path()?;
+        if path.len() as usize > HOPS_MAX {
+            return Err(DecodeError::too_large("a route").into());
+        }
+        let part = PartPlan {
+            route: path.iter().map(Field::from_wire).collect::<Result<_, _>>()?,
+            amount: Field::from_wire(reader.get_amount())?,
+            fees: Field::from_wire(reader.get_fees())?,
+        };
+        part.check()?;
+        Ok(part)
+    }
+}
