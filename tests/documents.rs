@@ -142,6 +142,27 @@ fn the_book_leaves_no_page_out() {
 }
 
 #[test]
+fn every_crate_says_what_it_knows_and_what_it_does_not() {
+    let mut faults = Vec::new();
+    for folder in std::fs::read_dir(root().join("components")).unwrap().map(|entry| entry.unwrap().path()) {
+        if !folder.join("Cargo.toml").exists() {
+            continue;
+        }
+        let manifest: toml::Table = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap().parse().unwrap();
+        let name = manifest["package"]["name"].as_str().unwrap();
+        let page = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+        let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        let title = format!("# {name} ");
+        for part in
+            [title.as_str(), "It knows", "does not know", "egin with"].iter().filter(|part| !words.contains(**part))
+        {
+            faults.push(format!("{}/README.md: {part:?} is missing", folder.display()));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
 fn the_tests_of_the_readme_are_those_of_the_gate() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let gate = std::fs::read_to_string(root().join(".ci/run")).unwrap();
