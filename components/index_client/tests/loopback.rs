@@ -91,7 +91,7 @@ fn query(amount: u128, source: u8, destination: u8) -> Query {
     Query::new(Currency::default(), amount, key(source), key(destination))
 }
 
-/// The fees and the route of the first way.
+/// The fees and the path of the first route.
 async fn route(client: &IndexClient, query: Query) -> Option<(u128, Vec<PublicKey>)> {
     let answer = ask(client, query).await.unwrap();
     answer.ways.first().map(|way| (way.fees(), way.parts[0].route.clone()))
@@ -246,10 +246,10 @@ async fn a_server_with_another_key_is_refused_and_the_status_says_so() {
     server.stop().await;
 }
 
-/// Of what a node says in large pieces, each of which says one thing that the next does not, less and less counts. The server
-/// has all of it said again, and in the end knows every edge and no longer keeps what does not count.
+/// A node sends large updates, each with one edge that the next one does not name, so fewer and fewer bytes are useful. The
+/// server has all edges announced again, and in the end holds every edge and no longer what is useless.
 #[tokio::test]
-async fn a_node_of_whose_bytes_little_counts_says_all_its_edges_again() {
+async fn a_node_with_few_useful_bytes_announces_all_its_edges_again() {
     const FRIENDS: u8 = 200;
     let server = Server::start(100).await;
     let client = client(1);

@@ -68,7 +68,7 @@ fn edge(friend: PublicKey) -> Edge {
     Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
 }
 
-/// A network without neighbourhoods: each node is linked with those that its number leads to in a few random ways, and with
+/// A network without neighbourhoods: each node is linked with those that its number leads to by a few random permutations, and with
 /// those that it is led to from.
 fn friends(number: u64) -> impl Iterator<Item = u64> {
     static FRIENDS: LazyLock<Vec<BTreeSet<u64>>> = LazyLock::new(|| {
@@ -117,7 +117,7 @@ impl Node {
         Node { reader: FrameReader::new(reader, INDEX_FRAME_BYTES_MAX), writer: FrameWriter::new(writer, usize::MAX) }
     }
 
-    async fn hear(&mut self) -> Option<IndexToNode> {
+    async fn receive(&mut self) -> Option<IndexToNode> {
         let frame = tokio::time::timeout(PATIENCE, self.reader.next()).await.expect("the server answers");
         frame.ok().flatten().map(|frame| IndexToNode::from_frame(&frame).unwrap())
     }
@@ -125,13 +125,13 @@ impl Node {
     /// Whether it was answered with more than "busy".
     async fn ask(&mut self, query: Query) -> bool {
         self.writer.send(&NodeToIndex::Query(query).to_frame()).await.unwrap();
-        matches!(self.hear().await, Some(IndexToNode::Answer(_)))
+        matches!(self.receive().await, Some(IndexToNode::Answer(_)))
     }
 
     async fn publish(&mut self, number: u64, friends: impl IntoIterator<Item = PublicKey>) -> bool {
         self.writer.send(&NodeToIndex::Update(signed(number, friends)).to_frame()).await.unwrap();
         let accepted = |outcome| matches!(outcome, UpdateOutcome::Accepted { .. });
-        matches!(self.hear().await, Some(IndexToNode::UpdateResult(result)) if accepted(result.outcome))
+        matches!(self.receive().await, Some(IndexToNode::UpdateResult(result)) if accepted(result.outcome))
     }
 }
 
@@ -150,7 +150,7 @@ async fn teach(server: PublicKey, address: SocketAddr, neighbour: &Identity, cou
     let stream = Authenticator::new(neighbour).connect_over(socket, server, PATIENCE).await.unwrap();
     let (mut reader, writer) = tokio::io::split(stream);
     let mut writer = FrameWriter::new(writer, FEDERATION_FRAME_BYTES_MAX);
-    // What the server says back does not matter here.
+    // The server's answer does not matter here.
     let hearing = tokio::spawn(async move {
         while tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.is_ok_and(|bytes| bytes > 0) {}
     });
@@ -165,15 +165,15 @@ async fn teach(server: PublicKey, address: SocketAddr, neighbour: &Identity, cou
     hearing.abort();
 }
 
-/// How long each answer took, in ms, and how often the server said "busy".
+/// How long each answer took, in ms, and how often the server answered "busy".
 #[derive(Default)]
-struct Heard {
+struct Answers {
     times: Vec<f64>,
     busy: usize,
 }
 
-impl Heard {
-    fn add(&mut self, more: Heard) {
+impl Answers {
+    fn add(&mut self, more: Answers) {
         self.times.extend(more.times);
         self.times.sort_by(f64::total_cmp);
         self.busy += more.busy;
@@ -191,7 +191,7 @@ impl Heard {
 }
 
 /// Honest nodes ask for `seconds`.
-async fn honest(place: &Place, seconds: u64) -> Heard {
+async fn honest(place: &Place, seconds: u64) -> Answers {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut tasks = Vec::new();
     for number in 0..HONEST {
@@ -199,7 +199,7 @@ async fn honest(place: &Place, seconds: u64) -> Heard {
         tasks.push(tokio::spawn(async move {
             let mut node = Node::connect(&place, HONEST_ADDRESS, number).await;
             let mut timer = tokio::time::interval(HONEST_PAUSE);
-            let mut heard = Heard::default();
+            let mut answers = Answers::default();
             for id in (number * 1_000_000).. {
                 timer.tick().await;
                 if Instant::now() >= end {
@@ -207,22 +207,22 @@ async fn honest(place: &Place, seconds: u64) -> Heard {
                 }
                 let started = Instant::now();
                 if node.ask(query(id)).await {
-                    heard.times.push(started.elapsed().as_secs_f64() * 1000.0);
+                    answers.times.push(started.elapsed().as_secs_f64() * 1000.0);
                 } else {
-                    heard.busy += 1;
+                    answers.busy += 1;
                 }
             }
-            heard
+            answers
         }));
     }
-    let mut heard = Heard::default();
+    let mut answers = Answers::default();
     for task in tasks {
-        heard.add(task.await.unwrap());
+        answers.add(task.await.unwrap());
     }
-    heard
+    answers
 }
 
-/// The attacker's tasks, which end when `stop` says so. So many fresh keys have been used.
+/// The attacker's tasks, which end when `stop` is cancelled. So many fresh keys have been used.
 fn attack(
     threads: &Runtime,
     place: &Place,
@@ -239,7 +239,7 @@ fn attack(
                 timer.tick().await;
                 let excluded_edges = vec![Exclusion::whole(Hop { from: key(1), to: key(2) }); EXCLUDED_MAX];
                 let excluded_nodes = vec![key(0); EXCLUDED_MAX];
-                // No route carries so much, and hardly as many routes as a way may have: a long search.
+                // No path carries so much, and hardly as many paths as a route may have: a long search.
                 let amount = HOSTILE_AMOUNT;
                 node.ask(Query { amount, excluded_edges, excluded_nodes, ..query(id) }).await;
             }
@@ -256,7 +256,7 @@ fn attack(
                 _ => vec![0; INDEX_FRAME_BYTES_MAX + 1],
             };
             let _ = node.writer.send(&frame).await;
-            assert!(node.hear().await.is_none(), "garbage ends the connection");
+            assert!(node.receive().await.is_none(), "garbage ends the connection");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -306,7 +306,7 @@ async fn measure(seconds: u64, server_threads: &Runtime, hostile_threads: &Runti
         }
     });
     teach(place.server, federation_address, &neighbour, &counters).await;
-    let (mut alone, mut beside) = (Heard::default(), Heard::default());
+    let (mut alone, mut beside) = (Answers::default(), Answers::default());
     let fresh = Arc::new(AtomicU64::new(0));
     // In turns, because what else runs on this machine changes.
     for _ in 0..ROUNDS {

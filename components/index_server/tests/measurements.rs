@@ -1,4 +1,4 @@
-//! What `cargo bench -p offst-index-server` measures, in small: it works and says what it promises. Nothing is judged by time.
+//! What `cargo bench -p offst-index-server` measures, in small: it works and prints what it promises. No time is judged.
 
 #[path = "../benches/index/clock.rs"]
 mod clock;
@@ -24,7 +24,7 @@ fn assert_measured(kind: Kind) {
     assert!(number(&report, "/loading/search_bytes_per_friendship") <= 64.0, "{report}");
     let searches = report["searches"].as_array().unwrap();
     assert_eq!(searches.len(), measure::LOADS.len());
-    // What nearly every friendship holds finds a way, and no search of a network as small as this is cut.
+    // For an amount that nearly every friendship holds there is a route, and no search of a network as small as this is cut.
     for search in searches.iter().filter(|search| search["queries"].as_str().unwrap().ends_with(", 100 credits")) {
         assert_eq!((number(search, "/answered"), number(search, "/cut")), (1.0, 0.0), "{search}");
         assert!(number(search, "/median_ms") <= number(search, "/p99_ms"));

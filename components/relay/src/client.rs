@@ -3,9 +3,9 @@
 use crate::connection_rate::ConnectionRate;
 use crate::in_flight::{InFlight, InFlightLimits, NodeInFlight};
 use crate::keep_alive::keep_alive;
-use crate::metered::Throttle;
 use crate::mux::{Mux, MuxClosed, MuxConfig, Substream};
 use crate::opening::{read_opening, write_opening};
+use crate::throttle::Throttle;
 use offst_crypto::PublicKey;
 use offst_proto::relay::{NodeToRelay, RELAY_FRAME_BYTES_MAX, Refusal, RelayToNode, SubstreamMessage, WATCH_KEYS_MAX};
 use offst_proto::ticket::ServerTicket;

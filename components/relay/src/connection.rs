@@ -2,13 +2,13 @@
 
 use crate::in_flight::NodeInFlight;
 use crate::keep_alive::keep_alive;
-use crate::metered::STREAM_WORK_BYTES;
 use crate::mux::{Mux, MuxConfig, Substream};
 use crate::opening::{read_opening, write_opening};
 use crate::peer::{Control, Peer};
 use crate::pipe::pipe;
 use crate::registry::{RelayConnectionId, SubstreamId};
 use crate::state::Relay;
+use crate::yamux_frames::STREAM_WORK_BYTES;
 use futures::AsyncWriteExt;
 use offst_crypto::PublicKey;
 use offst_proto::relay::{NodeToRelay, RELAY_FRAME_BYTES_MAX, Refusal, RelayToNode, SubstreamMessage};

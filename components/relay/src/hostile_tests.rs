@@ -1,7 +1,7 @@
 //! Nodes that abuse the multiplexer, written by hand, and a relay on real sockets.
 
-use crate::metered::STREAM_WORK_BYTES;
 use crate::test_relay::{LONG, TestRelay, authenticator, key};
+use crate::yamux_frames::STREAM_WORK_BYTES;
 use crate::{Limits, RelayEvent};
 use offst_proto::relay::{NodeToRelay, Refusal, RelayToNode, SubstreamMessage};
 use offst_secure_channel::SecureStream;

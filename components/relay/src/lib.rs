@@ -16,6 +16,7 @@ mod counters;
 mod in_flight;
 mod keep_alive;
 mod limits;
+mod meter;
 mod metered;
 mod mux;
 mod opening;
@@ -25,6 +26,8 @@ mod rate;
 pub mod registry;
 mod server;
 mod state;
+mod throttle;
+mod yamux_frames;
 
 #[cfg(test)]
 mod hostile_tests;

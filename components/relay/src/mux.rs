@@ -1,7 +1,9 @@
 //! One yamux connection: a task that drives it, and the streams on it.
 
 use crate::in_flight::{Gauge, NodeInFlight};
-use crate::metered::{Meter, Metered, Throttle};
+use crate::meter::Meter;
+use crate::metered::Metered;
+use crate::throttle::Throttle;
 use futures::{AsyncRead, AsyncWrite, Stream};
 use std::collections::VecDeque;
 use std::io;

@@ -35,7 +35,7 @@ pub(crate) fn resident_bytes() -> Option<usize> {
 pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// `rounds` times everything, so that a moment in which others have emptied the caches hits one run only.
+    /// `rounds` times everything, so that when other programs have emptied the caches it affects one run only.
     pub(crate) fn fastest_of(rounds: usize, count: usize, mut run: impl FnMut(usize)) -> Self {
         let mut fastest = vec![Duration::MAX; count];
         for _ in 0..rounds {

@@ -1,4 +1,4 @@
-//! How fast the index server finds ways in large networks, how much memory it needs, and what updates cost.
+//! How fast the index server finds routes in large networks, how much memory it needs, and what updates cost.
 //!
 //! `cargo bench -p offst-index-server` takes some minutes; `-- --short` a few seconds. One thread asks. Rates and latencies
 //! count the time that this thread had on a processor, latencies the fastest of several runs of each query, so that

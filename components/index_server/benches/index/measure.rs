@@ -132,7 +132,7 @@ pub(crate) fn petgraph(network: &Network, graph: &CapacityGraph, count: usize) -
     json!({ "petgraph_per_second": theirs, "ours_per_second": ours, "ratio": ours / theirs })
 }
 
-/// What one end says now of a friendship, at random.
+/// What one end announces of a friendship, at random.
 fn change(network: &Network, numbers: &mut Numbers, currency: &Currency) -> GraphChange {
     let friendship = &network.friendships[numbers.below(network.friendships.len())];
     let (node, mut edge) = network.edge(friendship, numbers.below(2), currency);
@@ -223,7 +223,7 @@ fn concurrently(network: &Network, graph: &RwLock<CapacityGraph>, seconds: f64, 
     })
 }
 
-/// Signed updates as they come from nodes: signatures checked, quotas counted, the graph changed. Each node of a ring
+/// Signed updates as they come from nodes: signatures checked, quotas counted, the graph changed. Each node of a cycle
 /// has 10 friends.
 pub(crate) fn signed(nodes: usize) -> Value {
     const FRIENDS: usize = 5;

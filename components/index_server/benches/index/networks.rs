@@ -30,7 +30,7 @@ impl Numbers {
 pub(crate) enum Kind {
     /// Barabasi and Albert: those who know many get to know more; 5 friendships for each newcomer.
     ScaleFree,
-    /// Watts and Strogatz: 10 neighbours on a ring, a tenth of the friendships lead elsewhere.
+    /// Watts and Strogatz: 10 neighbours in a circular order, a tenth of the friendships lead elsewhere.
     SmallWorld,
 }
 
@@ -117,7 +117,7 @@ fn scale_free(nodes: usize, numbers: &mut Numbers) -> Vec<[u32; 2]> {
         let start = pairs.len();
         let wanted = EACH.min(node as usize);
         while pairs.len() < start + wanted {
-            // Whoever stands at the end of a random friendship, or anybody.
+            // The end of a random friendship, or any node.
             let friend = match start {
                 0 => 0,
                 _ if node as usize <= EACH => numbers.below(node as usize) as u32,
@@ -141,7 +141,7 @@ fn small_world(nodes: usize, numbers: &mut Numbers) -> Vec<[u32; 2]> {
             }
         }
     }
-    // Numbers that are neighbours on the ring must not be neighbours in memory: people come in no order.
+    // Numbers that are neighbours in the circular order must not be neighbours in memory: people come in no order.
     let mut names: Vec<u32> = (0..nodes as u32).collect();
     for position in (1..nodes).rev() {
         names.swap(position, numbers.below(position + 1));

@@ -16,7 +16,7 @@ pub(crate) struct Extent {
     pub(crate) only_updates: bool,
 }
 
-/// Measures one network, and says on standard error what is known already.
+/// Measures one network, and writes the results so far to standard error.
 pub(crate) fn network(kind: Kind, name: &str, nodes: usize, extent: &Extent) -> Value {
     let network = Network::draw(kind, nodes, 7);
     let (graph, loaded) = measure::load(&network);
@@ -28,7 +28,7 @@ pub(crate) fn network(kind: Kind, name: &str, nodes: usize, extent: &Extent) -> 
     });
     if !extent.only_updates {
         let searches = measure::LOADS.iter().map(|load| {
-            // An answer with 5 ways is several searches.
+            // An answer with 5 routes is several searches.
             let count = if load.ways > 1 { extent.queries / 5 } else { extent.queries };
             let report = measure::searches(&network, &graph, load, count, extent.rounds);
             eprintln!("{name} {nodes}: {report}");

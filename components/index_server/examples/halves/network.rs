@@ -29,9 +29,9 @@ pub(crate) struct Report {
     pub(crate) nodes: u64,
     /// Edges that each server knew in the end.
     pub(crate) edges: u64,
-    /// From the moment of trust until both knew everything.
+    /// From trust to equality.
     pub(crate) seconds: f64,
-    /// Time of a core that both servers together took until then; 0 where the system does not say it.
+    /// Time of a core that both servers together took until then; 0 where the system does not tell.
     pub(crate) cpu_seconds: f64,
     /// Time of a core that checking the signatures alone takes: one for each update, at the server that did not have it.
     pub(crate) signatures_cpu_seconds: f64,
@@ -138,8 +138,8 @@ impl Server {
         self.trusted.send_replace(tickets.iter().map(|ticket| (ticket.public_key, (*ticket).clone())).collect());
     }
 
-    /// Calls the server as `source`, which it trusts.
-    async fn call(&self, source: &Identity) -> Peer {
+    /// Dials the server as `source`, which it trusts.
+    async fn dial(&self, source: &Identity) -> Peer {
         loop {
             let authenticator = Authenticator::new(source);
             let connect = authenticator.connect_tcp(&self.ticket.address, self.identity.public_key(), PATIENCE);
@@ -162,7 +162,7 @@ impl Server {
         let source = identity(u64::MAX);
         let nowhere = ServerTicket { public_key: source.public_key(), address: "127.0.0.1:1".parse().unwrap() };
         self.trust(&[&nowhere]);
-        let mut peer = self.call(&source).await;
+        let mut peer = self.dial(&source).await;
         let mut frame = Vec::new();
         let mut bytes = 0;
         for wire in wires {
@@ -177,7 +177,7 @@ impl Server {
         self.wait("it has learned", |counted| counted.edges == edges).await;
         drop(peer);
         self.wait("the teacher is gone", |counted| counted.neighbours_connected == 0).await;
-        let digest = self.call(&source).await.digest;
+        let digest = self.dial(&source).await.digest;
         self.trust(&[]);
         self.wait("the teacher is gone again", |counted| counted.neighbours_connected == 0).await;
         digest
@@ -205,14 +205,15 @@ fn sent(servers: &[Server; 2]) -> (u64, u64) {
     (bytes, counted.iter().map(|counted| counted.federation_sent).sum())
 }
 
-/// Has the one call that need not wait for the other's call. The other does not reach it: where calls cross because the machine
+/// Has the side dial that need not wait for the other's dial. The other does not reach it: where dials cross because the machine
 /// is slow, much is sent twice.
 async fn link(servers: &[Server; 2]) {
     let [one, other] = servers;
-    let (caller, called) = if one.ticket.public_key < other.ticket.public_key { (one, other) } else { (other, one) };
-    let nowhere = ServerTicket { address: "127.0.0.1:1".parse().unwrap(), ..caller.ticket.clone() };
-    called.trust(&[&nowhere]);
-    caller.trust(&[&called.ticket]);
+    let (dialler, accepting) =
+        if one.ticket.public_key < other.ticket.public_key { (one, other) } else { (other, one) };
+    let nowhere = ServerTicket { address: "127.0.0.1:1".parse().unwrap(), ..dialler.ticket.clone() };
+    accepting.trust(&[&nowhere]);
+    dialler.trust(&[&accepting.ticket]);
 }
 
 /// Runs it with so many nodes.

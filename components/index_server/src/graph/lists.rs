@@ -203,7 +203,7 @@ mod tests {
         }
         assert!((0..1000).all(|number| lists.list(number).iter().copied().eq(0..100)));
         let needed = 1000 * 100 * 4 + 1000 * size_of::<Head>();
-        // Room to grow is at most a quarter, holes are at most a quarter, or the move is under way.
+        // Room to grow is at most a quarter, holes are at most a quarter, or the move is in progress.
         assert!(lists.bytes() < needed * 2, "{} bytes for {needed}", lists.bytes());
         for number in 0..1000 {
             while !lists.list(number).is_empty() {

@@ -35,8 +35,8 @@ async fn a_way_is_found_over_nodes_that_publish_at_different_servers() {
     // What is published while two servers compare what they know may be sent once more.
     let summary = ServerToServer::Summary { digest: 0, clock_ms: 0 }.to_frame().len() as u64;
     for server in &servers {
-        let heard = || server.counters.snapshot().federation_bytes_received;
-        wait_until("all have compared", || heard() >= 2 * summary).await;
+        let received = || server.counters.snapshot().federation_bytes_received;
+        wait_until("all have compared", || received() >= 2 * summary).await;
     }
     let (mut one, mut two, mut three) = (servers[0].node(1).await, servers[1].node(2).await, servers[2].node(3).await);
     one.befriend(1, &[2]).await;
@@ -48,7 +48,7 @@ async fn a_way_is_found_over_nodes_that_publish_at_different_servers() {
     }
     let sent: u64 = servers.iter().map(|server| server.counters.snapshot().federation_sent).sum();
     assert!(sent <= 3 * 4, "each of three updates to two servers, and from each of these at most once more: {sent}");
-    // Taken back at one, gone at all.
+    // Withdrawn at one, gone at all.
     let closed = signed(2, 2, soon(), vec![edge(1, 0)]);
     assert_eq!(two.publish(closed.wire()).await, UpdateOutcome::Accepted { newest: 2 });
     for node in [&mut one, &mut three] {
@@ -138,19 +138,19 @@ struct Peer {
 }
 
 impl Peer {
-    async fn call(server: &Running, seed: u8) -> Self {
+    async fn dial(server: &Running, seed: u8) -> Self {
         let place = server.federation_address.to_string().parse().unwrap();
         let authenticator = Authenticator::new(&identity(seed));
         let (reader, writer) = frames(authenticator.connect_tcp(&place, key(server.seed), LONG).await.unwrap());
         Peer { reader, writer }
     }
 
-    async fn say(&mut self, message: ServerToServer) {
+    async fn send(&mut self, message: ServerToServer) {
         self.writer.send(&message.to_frame()).await.unwrap();
     }
 
     async fn receive(&mut self) -> Option<ServerToServer> {
-        let frame = tokio::time::timeout(LONG, self.reader.next()).await.expect("the server says something");
+        let frame = tokio::time::timeout(LONG, self.reader.next()).await.expect("the server sends something");
         frame.ok().flatten().map(|frame| ServerToServer::from_frame(&frame).unwrap())
     }
 }
@@ -158,11 +158,11 @@ impl Peer {
 #[tokio::test]
 async fn what_a_neighbour_passes_on_is_checked_and_counted() {
     let server = Running::start_as(101, Limits { edges_per_node_max: 2, ..Limits::default() }, None).await;
-    // Nobody listens at the address; the server's calls fail.
+    // Nobody listens at the address; the server's dials fail.
     let nowhere = ServerTicket { public_key: key(200), address: "127.0.0.1:1".parse().unwrap() };
     server.trust(&nowhere);
     let mut peer = loop {
-        let mut peer = Peer::call(&server, 200).await;
+        let mut peer = Peer::dial(&server, 200).await;
         if matches!(peer.receive().await, Some(ServerToServer::Summary { .. })) {
             break peer;
         }
@@ -174,8 +174,8 @@ async fn what_a_neighbour_passes_on_is_checked_and_counted() {
     let future = signed(3, 6, soon() + 3_600_000, vec![edge(1, 5)]);
     let many = signed(4, 1, soon(), vec![edge(1, 5), edge(2, 5), edge(3, 5)]);
     let wires = [good.wire(), good.wire(), past.wire(), future.wire(), many.wire()].map(|wire| wire.to_vec());
-    peer.say(ServerToServer::Updates(wires.into_iter().chain([forged]).collect())).await;
-    peer.say(ServerToServer::Updates(vec![good.wire().to_vec()])).await;
+    peer.send(ServerToServer::Updates(wires.into_iter().chain([forged]).collect())).await;
+    peer.send(ServerToServer::Updates(vec![good.wire().to_vec()])).await;
     wait_until("the last frame was taken", || server.counters.snapshot().federation_old == 2).await;
     let counted = server.counters.snapshot();
     assert_eq!((counted.federation_news, counted.federation_forged), (1, 1));
@@ -184,17 +184,17 @@ async fn what_a_neighbour_passes_on_is_checked_and_counted() {
     // What it has told is not told to it.
     let after = None;
     let names = vec![UpdateName::of(&good)];
-    peer.say(ServerToServer::List(Listing { bucket: bucket_of(&key(1)), after, names, is_last: true })).await;
-    peer.say(ServerToServer::Wants(vec![UpdateName::of(&good)])).await;
+    peer.send(ServerToServer::List(Listing { bucket: bucket_of(&key(1)), after, names, is_last: true })).await;
+    peer.send(ServerToServer::Wants(vec![UpdateName::of(&good)])).await;
     assert_eq!(peer.receive().await, Some(ServerToServer::Updates(vec![good.wire().to_vec()])), "but when it asks");
     peer.writer.send(b"this is no message").await.unwrap();
     while peer.receive().await.is_some() {}
     assert_eq!(server.counters.snapshot().federation_garbage, 1);
     // A link is taken again by the same neighbour, and only by it.
-    let mut again = Peer::call(&server, 200).await;
+    let mut again = Peer::dial(&server, 200).await;
     assert!(matches!(again.receive().await, Some(ServerToServer::Summary { .. })));
-    let mut stranger = Peer::call(&server, 201).await;
-    assert_eq!(stranger.receive().await, Some(ServerToServer::Refused(FederationRefusal::NotTrusted)));
-    assert_eq!(stranger.receive().await, None);
+    let mut untrusted = Peer::dial(&server, 201).await;
+    assert_eq!(untrusted.receive().await, Some(ServerToServer::Refused(FederationRefusal::NotTrusted)));
+    assert_eq!(untrusted.receive().await, None);
     server.stop().await;
 }

@@ -26,7 +26,7 @@ fn key(seed: u8) -> PublicKey {
 #[derive(Debug, Clone)]
 struct Friendship {
     ends: [u8; 2],
-    /// Capacity in both directions as each end says: from the first to the second, and back.
+    /// Capacity in both directions as each end announces: from the first to the second, and back.
     capacities: [(u128, u128); 2],
     /// What each end takes for requests from the other.
     rates: [Rate; 2],

@@ -167,7 +167,7 @@ async fn edges_of_fresh_keys_are_bounded_and_lead_nowhere() {
 }
 
 /// Everything at once from one address: the longest queries sent without reading an answer, garbage, frames that claim to
-/// be huge, and edges signed by fresh keys. What is kept of it stays within the shares of one address, and whoever asks
+/// be huge, and edges signed by fresh keys. What is kept of it stays within the quota of one address, and a node that asks
 /// from another one is answered every time.
 #[tokio::test]
 async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answered() {
@@ -233,9 +233,9 @@ async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answer
     Arc::into_inner(server).unwrap().stop().await;
 }
 
-/// The bound on handshakes counts by address, so those who say nothing do not keep others out, and the operator sees it.
+/// The bound on handshakes counts by address, so silent connections do not keep others out, and the operator sees it.
 #[tokio::test]
-async fn silent_strangers_are_counted_and_keep_nobody_out() {
+async fn silent_connections_are_counted_and_keep_nobody_out() {
     let handshakes = HandshakeLimits { handshakes_per_address_max: 3, ..HandshakeLimits::default() };
     let server = Running::start(Limits { handshakes, ..Limits::default() }).await;
     let mut silent = Vec::new();
@@ -249,7 +249,7 @@ async fn silent_strangers_are_counted_and_keep_nobody_out() {
 
 /// A restart gives nobody a second share.
 #[tokio::test]
-async fn a_server_that_starts_again_knows_whose_share_is_how_full() {
+async fn a_server_that_starts_again_knows_how_full_each_quota_is() {
     let folder = tempfile::tempdir().unwrap();
     let file = Some(folder.path().join("index0.updates"));
     let limits = Limits { nodes_per_address_max: 2, ..Limits::default() };

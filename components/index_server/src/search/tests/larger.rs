@@ -36,7 +36,7 @@ fn textbook(hops_into: &Hops, query: &Query, source: u32, destination: u32, hops
     None
 }
 
-/// `spread` is how far on a ring friends live: the smaller, the longer the routes.
+/// `spread` is how far apart in a circular order friends are: the smaller, the longer the paths.
 fn draw(numbers: &mut Numbers, nodes: u32, spread: u64, steep: bool) -> (CapacityGraph, Hops) {
     let (mut graph, mut hops_into) = (CapacityGraph::new(), Hops::new());
     let mut pairs = BTreeSet::new();

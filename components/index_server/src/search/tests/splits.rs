@@ -3,12 +3,12 @@
 use super::*;
 use std::collections::BTreeMap;
 
-/// What is frozen, by sender and receiver.
-type Frozen = BTreeMap<(PublicKey, PublicKey), u128>;
+/// What hops hold, by sender and receiver.
+type HeldOnHops = BTreeMap<(PublicKey, PublicKey), u128>;
 
 /// What `amount` along `route` freezes on each hop, reckoned from the end.
-fn frozen(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amount: u128) -> Option<Frozen> {
-    let mut frozen = Frozen::new();
+fn held(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amount: u128) -> Option<HeldOnHops> {
+    let mut held = HeldOnHops::new();
     let mut carried = amount;
     for position in (0..route.len()).rev() {
         let from = if position == 0 { source } else { route[position - 1] };
@@ -16,12 +16,12 @@ fn frozen(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], am
             let (_, rate) = hop(friendships, from, route[position])?;
             carried += rate.fee(carried)?;
         }
-        frozen.insert((from, route[position]), carried);
+        held.insert((from, route[position]), carried);
     }
-    Some(frozen)
+    Some(held)
 }
 
-fn add(friendships: &[Friendship], sum: &Frozen, part: &Frozen) -> Option<Frozen> {
+fn add(friendships: &[Friendship], sum: &HeldOnHops, part: &HeldOnHops) -> Option<HeldOnHops> {
     let mut sum = sum.clone();
     for ((from, to), amount) in part {
         let known = sum.entry((*from, *to)).or_default();
@@ -39,7 +39,7 @@ pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, way: &Wa
     assert_eq!(way.check(), Ok(()));
     assert!(way.parts.len() <= 8);
     assert_eq!(way.amount(), query.amount);
-    let mut sum = Frozen::new();
+    let mut sum = HeldOnHops::new();
     for part in &way.parts {
         let route = &part.route;
         assert!(part.amount > 0 && route.len() <= hops_max);
@@ -76,7 +76,7 @@ fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKe
         routes: &[Vec<PublicKey>],
         left: u128,
         parts: usize,
-        sum: &Frozen,
+        sum: &HeldOnHops,
     ) -> bool {
         if left == 0 {
             return true;
@@ -89,7 +89,7 @@ fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKe
             return false;
         }
         for amount in (1..=left).rev() {
-            let part = frozen(friendships, query.source, route, amount);
+            let part = held(friendships, query.source, route, amount);
             if let Some(sum) = part.and_then(|part| add(friendships, sum, &part))
                 && try_from(friendships, query, others, left - amount, parts - 1, &sum)
             {
@@ -98,7 +98,7 @@ fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKe
         }
         false
     }
-    try_from(friendships, query, routes, query.amount, 8, &Frozen::new())
+    try_from(friendships, query, routes, query.amount, 8, &HeldOnHops::new())
 }
 
 /// The same numbers each time (splitmix64).
