@@ -1,6 +1,6 @@
 //! What a running node holds beside its accounts, as the rows that a restart would load: for checks from outside.
 
-use crate::machine::Funder;
+use crate::funder::Funder;
 use offst_rows::{Row, Rows, Table};
 
 impl Funder {
@@ -9,19 +9,19 @@ impl Funder {
     pub fn rows(&self) -> Rows {
         let state = &self.0;
         let mut rows = Rows::default();
-        add(&mut rows, &state.friends);
-        add(&mut rows, &state.tombstones);
-        add(&mut rows, &state.replacements);
-        add(&mut rows, &state.relays);
-        add(&mut rows, &state.index_servers);
-        add(&mut rows, &state.settings);
-        add(&mut rows, &state.forwards);
-        add(&mut rows, &state.written_off);
-        add(&mut rows, &state.arrivals);
-        add(&mut rows, &state.invoices);
-        add(&mut rows, &state.payments);
-        add(&mut rows, &state.spendings);
-        add(&mut rows, &state.recovery);
+        add(&mut rows, &state.accounts.friends);
+        add(&mut rows, &state.accounts.tombstones);
+        add(&mut rows, &state.accounts.replacements);
+        add(&mut rows, &state.owner.relays);
+        add(&mut rows, &state.owner.index_servers);
+        add(&mut rows, &state.owner.settings);
+        add(&mut rows, &state.forwarding.forwards);
+        add(&mut rows, &state.forwarding.written_off);
+        add(&mut rows, &state.receiving.arrivals);
+        add(&mut rows, &state.receiving.invoices);
+        add(&mut rows, &state.payments.payments);
+        add(&mut rows, &state.payments.spendings);
+        add(&mut rows, &state.recovery.mark);
         rows
     }
 }

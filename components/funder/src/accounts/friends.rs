@@ -1,9 +1,9 @@
 //! Friends: connections, what their accounts report, and where it goes.
 
 use crate::archive::Allowance;
-use crate::clearing::clearable;
+use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
-use crate::machine::Batch;
+use crate::payments::clearing::clearable;
 use crate::records::{Friend, FriendRecord, Standing};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
@@ -54,24 +54,24 @@ impl Friend {
 
 impl Batch<'_> {
     pub(crate) fn connected(&mut self, key: PublicKey, connection: ConnectionId) {
-        let now = self.now.uptime_ms;
-        let Some(friend) = self.state.friends.draft(&key) else { return };
+        let now = self.context.now.uptime_ms;
+        let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
         if friend.record.standing == Standing::Disabled || friend.connection > Some(connection) {
             return;
         }
         friend.connection = Some(connection);
         friend.connected_ms = now;
         friend.owes_backup = false;
-        self.state.timers.clear(&Timer::Gone(key));
+        self.context.timers.clear(&Timer::Gone(key));
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
-            self.outputs.push(Output::Send(key, connection, account.resume_frame()));
-            self.touched.insert(AccountId::new(key, currency));
+            self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
+            self.state.accounts.touched.insert(AccountId::new(key, currency));
         }
         let name = friend.record.name.clone();
-        self.event(Event::FriendChanged { name });
+        self.context.event(Event::FriendChanged { name });
         self.recall_backup(key, connection);
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.questions.ask_friend_again(key);
             recovery.is_stirred = true;
         }
@@ -85,10 +85,10 @@ impl Batch<'_> {
             Direct::Nowhere => None,
             Direct::At(address) => Some(address),
         };
-        if self.state.friends.get(&key).is_none_or(|friend| friend.record.address == address) {
+        if self.state.accounts.friends.get(&key).is_none_or(|friend| friend.record.address == address) {
             return;
         }
-        self.state.friends.get_mut(&key).expect("looked above").record.address = address;
+        self.state.accounts.friends.get_mut(&key).expect("looked above").record.address = address;
         self.give_out_contact(key);
     }
 
@@ -116,7 +116,7 @@ impl Batch<'_> {
     }
 
     pub(crate) fn disconnected(&mut self, key: PublicKey, connection: ConnectionId) {
-        let Some(friend) = self.state.friends.draft(&key) else { return };
+        let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
         if friend.connection != Some(connection) {
             return;
         }
@@ -126,7 +126,7 @@ impl Batch<'_> {
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
             let line = AccountId::new(key, currency);
-            self.touched.insert(line.clone());
+            self.state.accounts.touched.insert(line.clone());
             // An account that may be old says nothing about others.
             if account.is_recovering() {
                 continue;
@@ -138,17 +138,17 @@ impl Batch<'_> {
             self.give_up_outgoing(&outgoing, CancelReason::Offline);
         }
         self.wait_for(key);
-        self.event(Event::FriendChanged { name });
+        self.context.event(Event::FriendChanged { name });
     }
 
     /// A friend is away: what it has of ours, and what no `Commit` binds, waits for it only for a while.
     pub(crate) fn wait_for(&mut self, key: PublicKey) {
-        let deadline = self.now.uptime_ms + self.environment.timing.offline_ms;
-        self.state.timers.set(Timer::Gone(key), deadline);
+        let deadline = self.context.now.uptime_ms + self.context.environment.timing.offline_ms;
+        self.context.timers.set(Timer::Gone(key), deadline);
     }
 
     pub(crate) fn friend_is_gone(&mut self, key: PublicKey) {
-        let Some(friend) = self.state.friends.get(&key) else { return };
+        let Some(friend) = self.state.accounts.friends.get(&key) else { return };
         let mut waiting = Vec::new();
         let known = friend.accounts.iter().filter(|(_, account)| !account.is_recovering());
         for (currency, account) in known {
@@ -161,7 +161,7 @@ impl Batch<'_> {
     }
 
     pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
-        let friend = self.state.friends.get(&key);
+        let friend = self.state.accounts.friends.get(&key);
         friend.is_some_and(|friend| friend.connection == Some(connection))
     }
 
@@ -171,27 +171,27 @@ impl Batch<'_> {
         }
         self.remember_account(key, &resume);
         let line = AccountId::new(key, &resume.currency);
-        let Some(account) = self.state.account_mut(&line) else { return };
-        let environment = &*self.environment;
+        let Some(account) = self.state.accounts.account_mut(&line) else { return };
+        let environment = &*self.context.environment;
         let shown = |account: &Account| account.negotiation().theirs.as_ref().map(Verified::hash);
         let before = shown(account);
         let outcome = account.handle_resume(resume, &*environment.signer, &*environment.verifier);
         // The friend's owner may have added us over this connection: it knew no account when it heard our terms.
         let is_added = account.epoch().is_none() && shown(account) != before;
         if (outcome.reply || is_added) && outcome.stopped.is_none() {
-            self.outputs.push(Output::Send(key, connection, account.resume_frame()));
+            self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }
         for wire in outcome.resend {
             let frame = offst_proto::friend::statement_frame(&wire);
-            self.outputs.push(Output::Send(key, connection, frame));
+            self.context.outputs.push(Output::Send(key, connection, frame));
         }
-        self.touched.insert(line.clone());
+        self.state.accounts.touched.insert(line.clone());
         if let Some(reason) = outcome.stopped {
             self.account_stopped(&line, reason);
             self.show_terms(&line, connection);
         }
         if outcome.show_evidence {
-            self.outputs.push(Output::ReadEvidence(line.clone(), connection));
+            self.context.outputs.push(Output::ReadEvidence(line.clone(), connection));
         }
         self.account_events(&line, outcome.events);
         self.ask_for_proofs(&line, None);
@@ -201,10 +201,10 @@ impl Batch<'_> {
 
     /// After an account stopped, and what ended with it: our terms go out as they are now.
     pub(crate) fn show_terms(&mut self, line: &AccountId, connection: ConnectionId) {
-        let Some(friend) = self.state.friends.draft(&line.friend) else { return };
+        let Some(friend) = self.state.accounts.friends.draft(&line.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
-        account.repropose(&*self.environment.signer);
-        self.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+        account.repropose(&*self.context.environment.signer);
+        self.context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
     }
 
     pub(crate) fn received(&mut self, key: PublicKey, connection: ConnectionId, statement: &Verified<Statement>) {
@@ -212,12 +212,12 @@ impl Batch<'_> {
             return;
         }
         let line = AccountId::new(key, &statement.currency);
-        let Some(account) = self.state.account_mut(&line) else { return };
+        let Some(account) = self.state.accounts.account_mut(&line) else { return };
         if !account.expects(statement) {
             return;
         }
-        let result = account.receive(statement, &*self.environment.signer);
-        self.touched.insert(line.clone());
+        let result = account.receive(statement, &*self.context.environment.signer);
+        self.state.accounts.touched.insert(line.clone());
         match result {
             Ok(events) => self.account_events(&line, events),
             Err(fault) => {
@@ -228,9 +228,9 @@ impl Batch<'_> {
     }
 
     pub(crate) fn friend_changed(&mut self, key: PublicKey) {
-        if let Some(friend) = self.state.friends.get(&key) {
+        if let Some(friend) = self.state.accounts.friends.get(&key) {
             let name = friend.record.name.clone();
-            self.event(Event::FriendChanged { name });
+            self.context.event(Event::FriendChanged { name });
         }
     }
 
@@ -253,7 +253,7 @@ impl Batch<'_> {
     /// it has lost, it may be ours, or carried on, and waits: see relink.rs.
     pub(crate) fn epoch_began(&mut self, line: &AccountId, released: &[RequestId], dropped: &[RequestId]) {
         for id in released {
-            let local = self.state.local;
+            let local = self.context.local;
             self.cancelled(&line.request(*id), CancelReason::AccountStopped, local);
         }
         for id in dropped {
@@ -271,14 +271,14 @@ impl Batch<'_> {
             .filter(|(direction, ..)| *direction == Direction::Incoming)
             .map(|(_, id, _)| line.request(id))
             .collect();
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.inherited.extend(incoming.iter().cloned());
             recovery.is_stirred = true;
         }
         for key in incoming {
             if !is_recovering && !self.is_collectable(&key) {
                 self.forget_incoming(&key);
-                self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
+                self.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
             }
         }
         self.friend_changed(line.friend);
@@ -286,7 +286,8 @@ impl Batch<'_> {
 
     /// An account stopped: what is not committed on it ends now, in this transaction, on the other accounts too.
     pub(crate) fn account_stopped(&mut self, line: &AccountId, reason: StopReason) {
-        let name = self.state.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
+        let name =
+            self.state.accounts.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
         log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
         let Some(account) = self.account(line) else { return };
         // One that may be old says nothing about others.
@@ -297,7 +298,7 @@ impl Batch<'_> {
                 Direction::Outgoing => self.give_up_outgoing(&key, CancelReason::AccountStopped),
                 Direction::Incoming => {
                     self.forget_incoming(&key);
-                    self.cancel_incoming(&key, CancelReason::AccountStopped, self.state.local);
+                    self.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
                 }
             }
         }
@@ -316,6 +317,7 @@ impl Batch<'_> {
     /// Whether the friend has been connected since `since_ms` (uptime) without a break.
     pub(crate) fn was_connected_since(&self, friend: PublicKey, since_ms: u64) -> bool {
         self.state
+            .accounts
             .friends
             .get(&friend)
             .is_some_and(|friend| friend.connection.is_some() && friend.connected_ms <= since_ms)

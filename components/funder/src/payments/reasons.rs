@@ -1,6 +1,6 @@
 //! Why a payment did not go on, as a sentence that its owner understands: nodes by the names that he has given them.
 
-use crate::machine::Batch;
+use crate::funder::Batch;
 use crate::records::{Payment, REASON_BYTES_MAX};
 use offst_crypto::PublicKey;
 use offst_proto::index::Hop;
@@ -9,7 +9,7 @@ use offst_proto::payment::CancelReason;
 impl Batch<'_> {
     /// The owner's name for a node; for the one that is paid what it is; for any other the beginning of its key.
     fn node_name(&self, payment: &Payment, key: &PublicKey) -> String {
-        match self.state.friends.get(key) {
+        match self.state.accounts.friends.get(key) {
             Some(friend) => friend.record.name.clone(),
             None if *key == payment.destination && payment.invoice.is_some() => "the seller".into(),
             None if *key == payment.destination => "the destination".into(),
@@ -20,7 +20,7 @@ impl Batch<'_> {
     /// Why `hop` did not carry `amount`.
     pub(crate) fn refusal_sentence(&self, payment: &Payment, hop: Hop, amount: u128, reason: CancelReason) -> String {
         let to = self.node_name(payment, &hop.to);
-        if hop.from == self.state.local {
+        if hop.from == self.context.local {
             return own_refusal_sentence(&to, amount, reason);
         }
         let from = self.node_name(payment, &hop.from);

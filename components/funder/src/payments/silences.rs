@@ -4,7 +4,7 @@
 //! was silent is left out for a while (ten minutes), and twice as long each time that it is silent again, up to a day; meanwhile
 //! it is asked only when there is no other way. That holds for our own friends as for strangers. A payment over the hop ends it.
 
-use crate::refusals::crowding;
+use crate::payments::refusals::crowding;
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
 use offst_proto::index::{Exclusion, Hop};

@@ -16,8 +16,8 @@
 //! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
 
 use crate::archive::Inquiry;
+use crate::funder::Batch;
 use crate::io::Output;
-use crate::machine::Batch;
 use crate::records::{Forward, Origin, Progress};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -85,12 +85,12 @@ impl Wanted {
 
 impl Batch<'_> {
     pub(crate) fn incoming_at(&self, hop: &RequestRef) -> Option<Pending> {
-        self.state.account(&hop.account)?.pending(Direction::Incoming, hop.id).copied()
+        self.state.accounts.account(&hop.account)?.pending(Direction::Incoming, hop.id).copied()
     }
 
     /// A request of ours that has not ended: pending, or offered to a friend's new key.
     pub(crate) fn outgoing_at(&self, hop: &RequestRef) -> Option<Pending> {
-        self.state.account(&hop.account)?.outgoing(hop.id)
+        self.state.accounts.account(&hop.account)?.outgoing(hop.id)
     }
 
     /// Ties requests together again. Says whether nothing is open any more.
@@ -107,7 +107,7 @@ impl Batch<'_> {
 
     /// Rows of requests that did not come back with their accounts.
     fn drop_ended_rows(&mut self, wanted: &mut Wanted) {
-        let arrivals: Vec<_> = self.state.arrivals.keys().cloned().collect();
+        let arrivals: Vec<_> = self.state.receiving.arrivals.keys().cloned().collect();
         for incoming in arrivals {
             if self.is_distrusted(&incoming.account) {
                 wanted.is_open = true;
@@ -116,7 +116,7 @@ impl Batch<'_> {
             }
         }
         let forwards: Vec<_> =
-            self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
+            self.state.forwarding.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
             if self.is_distrusted(&incoming.account) || self.is_distrusted(&outgoing.account) {
@@ -142,11 +142,11 @@ impl Batch<'_> {
 
     /// A friend's request whose other half is looked for.
     fn inherit(&mut self, incoming: RequestRef) {
-        self.state.recovery.draft(&()).expect("only in a recovery").inherited.insert(incoming);
+        self.state.recovery.mark.draft(&()).expect("only in a recovery").inherited.insert(incoming);
     }
 
     fn relink_incoming(&mut self, wanted: &mut Wanted) {
-        let inherited = &self.state.recovery.get(&()).expect("only in a recovery").inherited;
+        let inherited = &self.state.recovery.mark.get(&()).expect("only in a recovery").inherited;
         for incoming in inherited.clone() {
             let is_done = match self.incoming_at(&incoming) {
                 _ if self.is_distrusted(&incoming.account) => false,
@@ -155,7 +155,7 @@ impl Batch<'_> {
                 Some(_) | None => true,
             };
             if is_done {
-                let recovery = self.state.recovery.draft(&()).expect("only in a recovery");
+                let recovery = self.state.recovery.mark.draft(&()).expect("only in a recovery");
                 recovery.inherited.remove(&incoming);
                 recovery.questions.unknown.remove(&incoming.id);
             } else {
@@ -167,14 +167,14 @@ impl Batch<'_> {
     /// Says whether it is known now how the request goes on.
     fn relink_one(&mut self, incoming: &RequestRef, pending: Pending, wanted: &mut Wanted) -> bool {
         let Some(lock) = pending.stage.lock() else { return true };
-        let preimage = preimage_of(&*self.environment.signer, &pending.terms);
+        let preimage = preimage_of(&*self.context.environment.signer, &pending.terms);
         if preimage.lock() == lock {
             return self.collect_our_own(incoming, pending.amount, preimage);
         }
         if let Some(outgoing) = self.written_off_from(incoming, lock) {
             return self.release_again(incoming, &outgoing);
         }
-        let forward = self.state.forwards.get(incoming).cloned();
+        let forward = self.state.forwarding.forwards.get(incoming).cloned();
         if let Some(forward) = forward {
             let (to, outgoing) = (forward.to, incoming.at(forward.to));
             match self.outgoing_at(&outgoing) {
@@ -184,7 +184,7 @@ impl Batch<'_> {
                     return true;
                 }
                 Some(_) => return false,
-                None if self.state.account(&outgoing.account).is_none() => {
+                None if self.state.accounts.account(&outgoing.account).is_none() => {
                     self.forget_incoming(incoming);
                     return false;
                 }
@@ -201,7 +201,7 @@ impl Batch<'_> {
     /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has committed
     /// all of them.
     fn collect_our_own(&mut self, incoming: &RequestRef, amount: u128, preimage: Preimage) -> bool {
-        let Some(arrival) = self.state.arrivals.get(incoming).cloned() else {
+        let Some(arrival) = self.state.receiving.arrivals.get(incoming).cloned() else {
             let account = self.account(&incoming.account).expect("the request is pending there");
             if account.collect(incoming.id, preimage).is_ok() {
                 self.note_received(incoming, preimage, amount, None);
@@ -210,7 +210,7 @@ impl Batch<'_> {
         };
         let group = arrival.group(&incoming.account.currency);
         self.arrival_committed(incoming);
-        if !self.state.arrivals.contains_key(incoming) {
+        if !self.state.receiving.arrivals.contains_key(incoming) {
             return true;
         }
         // Other parts may come back with their accounts, and then all are collected at once.
@@ -231,19 +231,19 @@ impl Batch<'_> {
         if self.is_distrusted(&outgoing.account) {
             return false;
         }
-        self.cancel_incoming(incoming, CancelReason::Overdue, self.state.local);
+        self.cancel_incoming(incoming, CancelReason::Overdue, self.context.local);
         true
     }
 
     fn carry_on_again(&mut self, incoming: &RequestRef, to: PublicKey, amount: u128) {
         let outgoing = incoming.at(to);
         let onward = self.outgoing_at(&outgoing).expect("it was just found");
-        let now = self.now.uptime_ms;
+        let now = self.context.now.uptime_ms;
         let forward = Forward {
             to,
             amount: onward.amount,
             fee: amount - onward.amount,
-            patience_ms: self.environment.timing.patience_ms,
+            patience_ms: self.context.environment.timing.patience_ms,
             arrived_ms: now,
             responded_ms: Some(now),
             counted_ms: 0,
@@ -251,7 +251,7 @@ impl Batch<'_> {
         };
         self.load_lane(Self::lane(incoming, to), forward.amount);
         self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.account.friend));
-        self.state.forwards.insert(incoming.clone(), forward);
+        self.state.forwarding.forwards.insert(incoming.clone(), forward);
         self.commit_was_signed(&outgoing);
     }
 
@@ -260,13 +260,13 @@ impl Batch<'_> {
         if self.look_up_own(incoming.id, wanted) {
             return false;
         }
-        let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
+        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
         if !questions.knows_nothing(to, incoming.id) {
             wanted.ask(to, incoming.id);
             return false;
         }
         self.forget_incoming(incoming);
-        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.state.local);
+        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
         true
     }
 
@@ -275,8 +275,8 @@ impl Batch<'_> {
         if self.look_up_own(incoming.id, wanted) {
             return false;
         }
-        let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
-        let others = self.state.friends.iter().filter(|(key, friend)| {
+        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+        let others = self.state.accounts.friends.iter().filter(|(key, friend)| {
             **key != incoming.account.friend && friend.accounts.contains_key(&incoming.account.currency)
         });
         let mut knows_nobody = true;
@@ -291,13 +291,13 @@ impl Batch<'_> {
             return false;
         }
         log::warn!("no friend knows of the request {}, which continues: it is cancelled", incoming.id);
-        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.state.local);
+        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
         true
     }
 
     /// Our own history comes first. Says whether its answer is still awaited.
     fn look_up_own(&self, id: RequestId, wanted: &mut Wanted) -> bool {
-        let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
+        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
         if questions.looked_through.contains(&id) {
             return false;
         }
@@ -308,7 +308,7 @@ impl Batch<'_> {
 
     /// Parts of our payments that are not pending any more: the friend they went to is asked.
     fn resolve_payments(&mut self, wanted: &mut Wanted) {
-        let committed = self.state.payments.values().filter(|payment| payment.progress == Progress::Committed);
+        let committed = self.state.payments.payments.values().filter(|payment| payment.progress == Progress::Committed);
         let parts: Vec<(PaymentId, RequestRef)> = committed
             .flat_map(|payment| {
                 let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
@@ -325,16 +325,16 @@ impl Batch<'_> {
             if is_pending || !self.state.origins.contains_key(&outgoing) {
                 continue;
             }
-            let questions = &self.state.recovery.get(&()).expect("only in a recovery").questions;
+            let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
             let is_answered =
-                questions.knows_nothing(to, outgoing.id) || self.state.account(&outgoing.account).is_none();
+                questions.knows_nothing(to, outgoing.id) || self.state.accounts.account(&outgoing.account).is_none();
             if !is_answered {
                 wanted.ask(to, outgoing.id);
                 continue;
             }
-            let local = self.state.local;
+            let local = self.context.local;
             self.cancelled(&outgoing, CancelReason::AccountStopped, local);
-            if let Some(payment) = self.state.payments.draft(&payment) {
+            if let Some(payment) = self.state.payments.payments.draft(&payment) {
                 payment.reason = NOT_COLLECTED.into();
             }
         }
@@ -342,15 +342,15 @@ impl Batch<'_> {
 
     /// Sends what is not under way yet.
     fn ask(&mut self, wanted: Wanted) {
-        let recovery = self.state.recovery.draft(&()).expect("only in a recovery");
+        let recovery = self.state.recovery.mark.draft(&()).expect("only in a recovery");
         let questions = &mut recovery.questions;
         let new: BTreeSet<_> = wanted.of_ourselves.difference(&questions.looked_up).copied().collect();
         if !new.is_empty() {
             questions.looked_up.extend(&new);
-            self.outputs.push(Output::LookUp(self.state.local, 0, Inquiry::Own { ids: new }));
+            self.context.outputs.push(Output::LookUp(self.context.local, 0, Inquiry::Own { ids: new }));
         }
         for (key, ids) in wanted.of_friends {
-            let connection = self.state.friends.get(&key).and_then(|friend| friend.connection);
+            let connection = self.state.accounts.friends.get(&key).and_then(|friend| friend.connection);
             let Some(connection) = connection else { continue };
             // One question at a time: the next goes out with the answer.
             if questions.asked.get(&key).is_some_and(|asked| !asked.is_empty()) {
@@ -359,7 +359,7 @@ impl Batch<'_> {
             let new = ids.into_iter().filter(|id| !questions.later.contains(&(key, *id)));
             let new: Vec<_> = new.take(RESOLVE_MAX).collect();
             if !new.is_empty() {
-                self.outputs.push(Output::Send(key, connection, resolve_frame(&new)));
+                self.context.outputs.push(Output::Send(key, connection, resolve_frame(&new)));
                 questions.asked.insert(key, new.into_iter().collect());
             }
         }
@@ -368,7 +368,7 @@ impl Batch<'_> {
     /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the same
     /// question at once.
     pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
-        let Some(recovery) = self.state.recovery.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
         recovery.is_stirred = true;
         let asked = recovery.questions.asked.remove(&key).unwrap_or_default();
         for (id, end) in ends.iter().filter(|(id, _)| asked.contains(id)) {
@@ -376,7 +376,7 @@ impl Batch<'_> {
                 End::Collected(preimage) => self.was_collected(key, *id, *preimage),
                 End::Pending | End::Unknown => false,
             };
-            let Some(recovery) = self.state.recovery.draft(&()) else { return };
+            let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
             match end {
                 _ if is_collected => {}
                 End::Pending => {
@@ -389,7 +389,7 @@ impl Batch<'_> {
             }
         }
         let answered: BTreeSet<_> = ends.iter().map(|(id, _)| *id).collect();
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             let left_out = asked.difference(&answered).map(|id| (key, *id));
             recovery.questions.later.extend(left_out);
         }
@@ -397,11 +397,11 @@ impl Batch<'_> {
 
     /// Our own history knows preimages.
     pub(crate) fn found_own(&mut self, ids: &BTreeSet<RequestId>, preimages: &BTreeMap<RequestId, Preimage>) {
-        let local = self.state.local;
+        let local = self.context.local;
         for (id, preimage) in preimages {
             self.was_collected(local, *id, *preimage);
         }
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.questions.looked_through.extend(ids);
             recovery.is_stirred = true;
         }
@@ -410,7 +410,7 @@ impl Batch<'_> {
     /// `by` has collected a request and shows the preimage. Says whether that opens anything.
     pub(crate) fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
         let mut is_of_use = self.part_was_collected(by, id, preimage);
-        let Some(recovery) = self.state.recovery.get(&()) else { return is_of_use };
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return is_of_use };
         let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
         for incoming in inherited {
             let Some(pending) = self.incoming_at(&incoming) else { continue };
@@ -420,14 +420,14 @@ impl Batch<'_> {
             }
             is_of_use = true;
             // What we have noted ourselves is in the history already.
-            let is_known = by == self.state.local;
+            let is_known = by == self.context.local;
             self.note_carried_on(&incoming, pending.amount, (!is_known).then_some(by), preimage);
         }
         is_of_use
     }
 
     fn note_carried_on(&mut self, incoming: &RequestRef, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
-        let forward = self.state.forwards.get(incoming).cloned();
+        let forward = self.state.forwarding.forwards.get(incoming).cloned();
         self.forget_incoming(incoming);
         let Some(to) = to else { return };
         // What went on is not remembered any more: it was what our rate leaves.
@@ -440,14 +440,14 @@ impl Batch<'_> {
             currency: incoming.account.currency.clone(),
             amount: onward,
             fee: amount.saturating_sub(onward),
-            time_ms: self.now.unix_ms,
+            time_ms: self.context.now.unix_ms,
         };
         self.note_forwarded(report, preimage);
     }
 
     /// A part of a payment of ours that was collected by the friend it went to.
     fn part_was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
-        let part = self.state.payments.values().find_map(|payment| {
+        let part = self.state.payments.payments.values().find_map(|payment| {
             let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
             opens.then(|| Self::outgoing(payment, id, part))
@@ -463,8 +463,8 @@ impl Batch<'_> {
     pub(crate) fn is_patient(&mut self, timer: Timer, lines: &[&AccountId]) -> bool {
         let waits = self.is_recovering() && lines.iter().any(|line| self.is_distrusted(line));
         if waits {
-            let deadline = self.now.uptime_ms + self.environment.timing.recovery_ms;
-            self.state.timers.set(timer, deadline);
+            let deadline = self.context.now.uptime_ms + self.context.environment.timing.recovery_ms;
+            self.context.timers.set(timer, deadline);
         }
         waits
     }

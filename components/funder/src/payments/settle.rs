@@ -3,10 +3,10 @@
 //! When every part has its destination's answer and they cover the total, all are committed in one transaction. After it only the
 //! destination's `Collect` or `Cancel` ends a part, and no timeout calls the payment failed.
 
-use crate::buyer::is_final;
 use crate::command::{CommandId, Reply};
-use crate::machine::Batch;
-use crate::reasons::{bounded, last_hop, refusing_hop};
+use crate::funder::Batch;
+use crate::payments::reasons::{bounded, last_hop, refusing_hop};
+use crate::payments::search::is_final;
 use crate::records::{Circle, Origin, Progress, Promise};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -21,7 +21,7 @@ use offst_rows::Row;
 impl Batch<'_> {
     /// A destination's answer: when all parts have one and cover the total, all are committed at once.
     pub(crate) fn part_responded(&mut self, id: PaymentId, outgoing: &RequestRef, answer: Answer) {
-        let Some(payment) = self.state.payments.draft(&id) else { return };
+        let Some(payment) = self.state.payments.payments.draft(&id) else { return };
         let Some(part) = payment.parts.get_mut(&answer.id) else { return };
         let terms = PartTerms {
             request_id: answer.id,
@@ -33,16 +33,16 @@ impl Batch<'_> {
             total: payment.total,
         };
         let response = Response { terms, nonce: answer.nonce, lock: answer.lock };
-        let is_signed = Verified::assemble(response, &answer.signature, &*self.environment.verifier).is_ok();
+        let is_signed = Verified::assemble(response, &answer.signature, &*self.context.environment.verifier).is_ok();
         if !is_signed {
             // Somebody on the way has put it there; the last mediator is the likeliest.
-            let (hop, amount) = (last_hop(self.state.local, &part.route), part.amount);
+            let (hop, amount) = (last_hop(self.context.local, &part.route), part.amount);
             self.drop_part(id, outgoing);
             self.note_refusal(id, hop, outgoing.account.friend, amount, CancelReason::Aborted);
             return self.part_failed(id, None);
         }
         part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         let is_covered = payment.underway() == payment.total;
         // What the same statement has ended already is not under way any more, although its event comes only now.
         let mut parts = payment.parts.iter();
@@ -56,36 +56,36 @@ impl Batch<'_> {
     }
 
     fn commit_payment(&mut self, id: PaymentId) {
-        let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
+        let payment = self.state.payments.payments.get_mut(&id).expect("the caller has looked");
         let is_new = payment.progress != Progress::Committed;
         payment.progress = Progress::Committed;
         payment.reason.clear();
         if is_new {
-            self.event(Event::PaymentChanged { payment_id: id, status: PaymentStatus::Pending });
+            self.context.event(Event::PaymentChanged { payment_id: id, status: PaymentStatus::Pending });
         }
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         let parts: Vec<_> =
             payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
         for outgoing in parts {
             // A part that was committed before waits for the destination already.
             let account = self.account(&outgoing.account).expect("a part's account exists");
             if account.commit(outgoing.id).is_ok() {
-                self.state.unsigned_commits.insert(outgoing);
+                self.state.accounts.unsigned_commits.insert(outgoing);
             }
         }
-        self.state.timers.clear(&Timer::Retry(id));
+        self.context.timers.clear(&Timer::Retry(id));
     }
 
     /// The seller has taken a part.
     pub(crate) fn part_collected(&mut self, id: PaymentId, outgoing: &RequestRef, preimage: Preimage) {
-        self.state.timers.clear(&Timer::Part(outgoing.clone()));
-        let Some(payment) = self.state.payments.get_mut(&id) else { return };
+        self.context.timers.clear(&Timer::Part(outgoing.clone()));
+        let Some(payment) = self.state.payments.payments.get_mut(&id) else { return };
         if let Some(part) = payment.parts.get_mut(&outgoing.id) {
             part.preimage = Some(preimage);
-            for pair in [&[self.state.local], &part.route[..]].concat().windows(2) {
+            for pair in [&[self.context.local], &part.route[..]].concat().windows(2) {
                 let hop = Hop { from: pair[0], to: pair[1] };
-                self.state.refusals.forget(&payment.currency, hop);
-                self.state.silences.forget(&payment.currency, hop);
+                self.state.payments.refusals.forget(&payment.currency, hop);
+                self.state.payments.silences.forget(&payment.currency, hop);
             }
         }
         self.conclude(id);
@@ -99,11 +99,11 @@ impl Batch<'_> {
         reason: CancelReason,
         hop: PublicKey,
     ) {
-        let local = self.state.local;
-        if self.state.payments.get(&id).is_none_or(|payment| !payment.parts.contains_key(&outgoing.id)) {
+        let local = self.context.local;
+        if self.state.payments.payments.get(&id).is_none_or(|payment| !payment.parts.contains_key(&outgoing.id)) {
             return;
         }
-        let payment = self.state.payments.get_mut(&id).expect("looked above");
+        let payment = self.state.payments.payments.get_mut(&id).expect("looked above");
         let part = payment.parts.remove(&outgoing.id).expect("looked above");
         // A part that was answered has waited for our commit, so nobody on its way is to blame.
         if part.promise.is_none() || reason != CancelReason::Timeout {
@@ -115,8 +115,8 @@ impl Batch<'_> {
 
     /// A part is gone: it is replaced, or the payment ends.
     fn part_failed(&mut self, id: PaymentId, reason: Option<CancelReason>) {
-        let Some(payment) = self.state.payments.get(&id) else { return };
-        let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
+        let Some(payment) = self.state.payments.payments.get(&id) else { return };
+        let is_over = self.state.payments.searches.get(&id).is_none_or(|search| search.is_over);
         match payment.progress {
             Progress::Searching if reason.is_some_and(is_final) || is_over => self.fail_payment(id),
             Progress::Searching => self.find_ways(id),
@@ -127,11 +127,11 @@ impl Batch<'_> {
 
     /// Whether a committed payment has ended; if a part was released, it is replaced.
     fn conclude(&mut self, id: PaymentId) {
-        let Some(payment) = self.state.payments.get(&id) else { return };
+        let Some(payment) = self.state.payments.payments.get(&id) else { return };
         if payment.parts.values().any(|part| part.preimage.is_some()) {
             return self.conclude_collected(id);
         }
-        let is_over = self.state.searches.get(&id).is_none_or(|search| search.is_over);
+        let is_over = self.state.payments.searches.get(&id).is_none_or(|search| search.is_over);
         let is_hopeless = is_over || self.last_reason_is_final(id);
         if !payment.parts.is_empty() {
             // The destination still waits for the whole amount.
@@ -142,7 +142,7 @@ impl Batch<'_> {
             self.end_payment(id, Progress::Failed);
         } else {
             // Every part was released: nothing was moved, so looking for another way is as safe as at the start.
-            self.state.payments.draft(&id).expect("looked above").progress = Progress::Searching;
+            self.state.payments.payments.draft(&id).expect("looked above").progress = Progress::Searching;
             self.find_ways(id);
         }
     }
@@ -150,7 +150,7 @@ impl Batch<'_> {
     /// The destination collects all that it needs at once: what was to replace a released part is not needed any more. One
     /// that was released nevertheless was given away by a mediator: the seller is paid.
     fn conclude_collected(&mut self, id: PaymentId) {
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
         let waiting: Vec<_> = waiting.map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
         let mut awaited = 0;
@@ -170,12 +170,12 @@ impl Batch<'_> {
     }
 
     fn last_reason_is_final(&self, id: PaymentId) -> bool {
-        self.state.searches.get(&id).and_then(|search| search.refusal).is_some_and(is_final)
+        self.state.payments.searches.get(&id).and_then(|search| search.refusal).is_some_and(is_final)
     }
 
     /// Gives up every part and ends the payment. Only for one that is not committed.
     pub(crate) fn fail_payment(&mut self, id: PaymentId) {
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         assert_eq!(payment.progress, Progress::Searching, "a committed payment is never called failed");
         let parts: Vec<_> =
             payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
@@ -186,10 +186,10 @@ impl Batch<'_> {
     }
 
     pub(crate) fn end_payment(&mut self, id: PaymentId, progress: Progress) {
-        let payment = self.state.payments.get_mut(&id).expect("the caller has looked");
+        let payment = self.state.payments.payments.get_mut(&id).expect("the caller has looked");
         let is_stored = payment.is_stored();
         payment.progress = progress;
-        payment.ended_ms = Some(self.now.unix_ms);
+        payment.ended_ms = Some(self.context.now.unix_ms);
         if progress == Progress::Paid {
             payment.reason.clear();
             if payment.underway() != payment.total {
@@ -200,41 +200,41 @@ impl Batch<'_> {
             }
             self.spend(id);
         }
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         if let Some((invoice, _)) = &payment.invoice {
-            self.state.paying.remove(invoice);
+            self.state.payments.paying.remove(invoice);
         }
-        self.state.timers.clear(&Timer::Payment(id));
-        self.state.timers.clear(&Timer::Retry(id));
+        self.context.timers.clear(&Timer::Payment(id));
+        self.context.timers.clear(&Timer::Retry(id));
         if payment.circle == Some(Circle::Clearing) {
             self.clearing_ended(progress);
         }
         self.answer_waiters(id);
         if !is_stored {
-            self.state.payments.forget(&id);
-            self.state.searches.remove(&id);
+            self.state.payments.payments.forget(&id);
+            self.state.payments.searches.remove(&id);
         }
     }
 
     pub(crate) fn answer_waiters(&mut self, id: PaymentId) {
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         let report = self.payment_report(payment);
         let status = report.status;
         let (is_clearing, is_stored) = (payment.circle == Some(Circle::Clearing), payment.is_stored());
-        let search = self.state.searches.get_mut(&id);
+        let search = self.state.payments.searches.get_mut(&id);
         let (waiters, ring) =
             search.map(|search| (std::mem::take(&mut search.waiters), search.ring.clone())).unwrap_or_default();
         let reply = if is_clearing {
-            let auto_clear = self.state.auto_clear();
+            let auto_clear = self.state.owner.auto_clear();
             Reply::Clearing(Box::new(ClearingReport { auto_clear, cycle: ring, payment: Some(report) }))
         } else {
             Reply::Payment(Box::new(report))
         };
         for command in waiters {
-            self.reply(command, reply.clone());
+            self.context.reply(command, reply.clone());
         }
         if is_stored {
-            self.event(Event::PaymentChanged { payment_id: id, status });
+            self.context.event(Event::PaymentChanged { payment_id: id, status });
         }
     }
 
@@ -244,7 +244,7 @@ impl Batch<'_> {
         if self.is_bound(outgoing) || self.is_patient(Timer::Part(outgoing.clone()), &[&outgoing.account]) {
             return;
         }
-        let local = self.state.local;
+        let local = self.context.local;
         self.abort_outgoing(outgoing);
         self.cancelled(outgoing, CancelReason::Timeout, local);
         log::debug!("a part of payment {id} got no answer in time");
@@ -252,13 +252,13 @@ impl Batch<'_> {
 
     /// No other way is looked for any more.
     pub(crate) fn stop_searching(&mut self, id: PaymentId) {
-        self.state.searches.entry(id).or_default().is_over = true;
+        self.state.payments.searches.entry(id).or_default().is_over = true;
     }
 
     /// The time to look for ways is over: what is not committed fails, what is committed is still under way.
     pub(crate) fn payment_timed_out(&mut self, id: PaymentId) {
-        let Some(payment) = self.state.payments.draft(&id) else { return };
-        self.state.searches.entry(id).or_default().is_over = true;
+        let Some(payment) = self.state.payments.payments.draft(&id) else { return };
+        self.state.payments.searches.entry(id).or_default().is_over = true;
         match payment.progress {
             Progress::Searching => {
                 if payment.reason.is_empty() {
@@ -267,8 +267,8 @@ impl Batch<'_> {
                 self.fail_payment(id);
             }
             Progress::Committed => {
-                let sentence = bounded(self.waiting_sentence(&self.state.payments[&id]));
-                self.state.payments.draft(&id).expect("looked above").reason = sentence;
+                let sentence = bounded(self.waiting_sentence(&self.state.payments.payments[&id]));
+                self.state.payments.payments.draft(&id).expect("looked above").reason = sentence;
                 self.answer_waiters(id);
             }
             Progress::Paid | Progress::Failed => {}
@@ -277,18 +277,18 @@ impl Batch<'_> {
 
     /// Calls a payment off, when it is not committed.
     pub(crate) fn cancel_payment(&mut self, command: CommandId, id: PaymentId) {
-        match self.state.payments.draft(&id).map(|payment| (payment.progress, payment)) {
+        match self.state.payments.payments.draft(&id).map(|payment| (payment.progress, payment)) {
             Some((Progress::Searching, payment)) => {
                 payment.reason = "it was called off".into();
                 self.fail_payment(id);
-                self.reply(command, Reply::Done);
+                self.context.reply(command, Reply::Done);
             }
             Some((Progress::Committed, _)) => {
                 let sentence =
                     "the payment is committed and cannot be called off: it ends when the seller collects or cancels";
-                self.reply(command, Reply::Refused(sentence.into()));
+                self.context.reply(command, Reply::Refused(sentence.into()));
             }
-            Some(_) | None => self.reply(command, Reply::Unknown),
+            Some(_) | None => self.context.reply(command, Reply::Unknown),
         }
     }
 }

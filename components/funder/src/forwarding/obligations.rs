@@ -11,7 +11,7 @@
 //! | terms that let the friend collect from us | [`Batch::pays_for`]: have we promised it, and does anybody pay for it? |
 //! | terms of an account of which we do not know how it stood | [`Batch::unpaid`]: which promises does nobody pay for yet? |
 
-use crate::machine::Batch;
+use crate::funder::Batch;
 use crate::records::Forward;
 use offst_crypto::{HashLock, PublicKey};
 use offst_ledger::{Account, AccountId, Direction, Pending, RequestRef, Stage, Status, StopReason};
@@ -42,8 +42,9 @@ impl Batch<'_> {
 
     /// Who may collect from us what came from a friend.
     pub(crate) fn onward(&self, incoming: &RequestRef) -> Onward {
-        let is_inherited = self.state.recovery.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming));
-        match self.state.forwards.get(incoming) {
+        let is_inherited =
+            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming));
+        match self.state.forwarding.forwards.get(incoming) {
             Some(forward) if self.is_distrusted(&incoming.at(forward.to).account) => Onward::Unknown,
             Some(forward) if self.is_bound(&incoming.at(forward.to)) => Onward::Promised,
             Some(_) | None if is_inherited => Onward::Unknown,
@@ -62,12 +63,12 @@ impl Batch<'_> {
 
     /// Whether another friend has committed to us what this one would collect, and nobody else can.
     fn is_paid_by_another(&self, line: &AccountId, claim: &Continuing) -> bool {
-        let Some(recovery) = self.state.recovery.get(&()) else { return false };
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return false };
         recovery.inherited.iter().any(|incoming| {
             let is_other = incoming.account.friend != line.friend && incoming.account.currency == line.currency;
             is_other
                 && incoming.id == claim.id
-                && !self.state.forwards.contains_key(incoming)
+                && !self.state.forwarding.forwards.contains_key(incoming)
                 && self.incoming_at(incoming).is_some_and(|pending| {
                     pending.stage == Stage::Committed(claim.lock) && pending.amount >= claim.amount
                 })
@@ -80,7 +81,7 @@ impl Batch<'_> {
         if !self.is_recovering() {
             return Vec::new();
         }
-        let others = self.state.friends.iter().filter(|(key, _)| **key != line.friend);
+        let others = self.state.accounts.friends.iter().filter(|(key, _)| **key != line.friend);
         let accounts = others.filter_map(|(key, friend)| Some((key, friend.accounts.get(&line.currency)?)));
         let pendings = accounts.flat_map(|(key, account)| {
             let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
@@ -93,7 +94,7 @@ impl Batch<'_> {
     /// Whether nobody is known to pay for a request of ours: neither a friend, nor we ourselves, nor the owner who has written it
     /// off.
     pub(crate) fn is_unpaid(&self, outgoing: &RequestRef) -> bool {
-        !self.state.origins.contains_key(outgoing) && !self.state.written_off.contains_key(outgoing)
+        !self.state.origins.contains_key(outgoing) && !self.state.forwarding.written_off.contains_key(outgoing)
     }
 
     /// A friend whose account in this currency has still to be shown by its node, besides that of `line`: what we owe it is not
@@ -139,11 +140,11 @@ impl Batch<'_> {
 
     /// Friends' committed requests with this id and lock that nobody is known to collect from us: the largest first.
     fn untied(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, RequestRef)> {
-        let Some(recovery) = self.state.recovery.get(&()) else { return Vec::new() };
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return Vec::new() };
         let same = recovery.inherited.iter().filter(|other| {
             (other.id, &other.account.currency) == (incoming.id, &incoming.account.currency)
                 && !self.is_distrusted(&other.account)
-                && !self.state.forwards.contains_key(*other)
+                && !self.state.forwarding.forwards.contains_key(*other)
         });
         let committed = same.filter_map(|other| {
             let pending = self.incoming_at(other)?;
@@ -156,7 +157,7 @@ impl Batch<'_> {
 
     /// What friends may collect from us with this id and lock, and nobody is known to pay for: the largest first.
     fn halves_without_payer(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, PublicKey)> {
-        let outgoing = self.state.friends.keys().map(|key| incoming.at(*key));
+        let outgoing = self.state.accounts.friends.keys().map(|key| incoming.at(*key));
         let known = outgoing.filter(|outgoing| !self.is_distrusted(&outgoing.account) && self.is_unpaid(outgoing));
         let committed = known.filter_map(|outgoing| {
             let pending = self.outgoing_at(&outgoing)?;
@@ -170,7 +171,7 @@ impl Batch<'_> {
 
     /// What is taken for carrying on what comes over this account.
     pub(crate) fn rate_of(&self, line: &AccountId) -> Rate {
-        let friend = self.state.friends.get(&line.friend);
+        let friend = self.state.accounts.friends.get(&line.friend);
         friend.and_then(|friend| friend.record.rates.get(&line.currency)).copied().unwrap_or_default()
     }
 }

@@ -9,11 +9,11 @@
 //!
 //! Nothing of an attempt is stored before it is committed, and attempts that fail leave no trace in the history.
 
-use crate::buyer::{Avoids, Search};
 use crate::command::{CommandId, Reply};
-use crate::machine::Batch;
-use crate::quote::Question;
-use crate::reasons::last_hop;
+use crate::funder::Batch;
+use crate::payments::quote::Question;
+use crate::payments::reasons::last_hop;
+use crate::payments::search::{Avoids, Search};
 use crate::records::{Circle, Payment, Progress, Settings};
 use crate::timers::Timer;
 use offst_crypto::{PublicKey, RandomExt};
@@ -63,14 +63,14 @@ impl Batch<'_> {
     /// What may be cleared on one of our accounts now.
     pub(crate) fn clearable(&self, line: &AccountId) -> Clearable {
         match self.line_room(line) {
-            Ok(_) => self.state.active(line).map_or(Clearable::None, clearable),
+            Ok(_) => self.state.accounts.active(line).map_or(Clearable::None, clearable),
             Err(_) => Clearable::None,
         }
     }
 
     /// Whether what a friend has asked for, this request among it, makes what we owe it smaller.
     fn lowers_our_debt(&self, incoming: &AccountId) -> bool {
-        self.state.active(incoming).is_some_and(|epoch| {
+        self.state.accounts.active(incoming).is_some_and(|epoch| {
             let owed = if epoch.balance() < 0 { epoch.balance().unsigned_abs() } else { 0 };
             epoch.remote_pending() <= owed
         })
@@ -78,21 +78,21 @@ impl Batch<'_> {
 
     /// Whether we carry a request to clear without a fee.
     pub(crate) fn is_waived(&self, incoming: &AccountId, outgoing: &AccountId, amount: u128) -> bool {
-        self.state.auto_clear() && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+        self.state.owner.auto_clear() && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
     }
 
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
     /// ids of our payments and could bring a part back over the account by which it left. Whatever else is said to be a ring is
     /// none of ours: it would be carried for nothing to somebody who sells something.
     pub(crate) fn check_homecoming(&self, incoming: &RequestRef, request: &Request) -> Result<(), CancelReason> {
-        let payment = self.state.payments.get(&request.payment_id).filter(|payment| payment.circle.is_some());
+        let payment = self.state.payments.payments.get(&request.payment_id).filter(|payment| payment.circle.is_some());
         let is_ring = payment.is_some_and(|payment| payment.circle == Some(Circle::Clearing));
         if request.clearing != is_ring {
             return Err(CancelReason::Loop);
         }
         let Some(payment) = payment else { return Ok(()) };
         let part = payment.parts.get(&request.id).ok_or(CancelReason::Loop)?;
-        if last_hop(self.state.local, &part.route).from != incoming.account.friend
+        if last_hop(self.context.local, &part.route).from != incoming.account.friend
             || payment.currency != incoming.account.currency
             || request.invoice_id.is_some()
         {
@@ -110,33 +110,35 @@ impl Batch<'_> {
 
     /// Whether rings are cleared without asking the owner, and what index servers are told.
     pub(crate) fn set_auto_clear(&mut self, on: bool) {
-        self.state.settings.insert((), Settings { auto_clear: on });
-        for (key, friend) in &self.state.friends {
-            self.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(*key, currency)));
+        self.state.owner.settings.insert((), Settings { auto_clear: on });
+        for (key, friend) in &self.state.accounts.friends {
+            self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(*key, currency)));
         }
         self.plan_clearing();
     }
 
     /// Sets the time of the next look for rings. The times are drawn, so that a ring's members hardly ever begin together.
     pub(crate) fn plan_clearing(&mut self) {
-        self.plan_clearing_after(self.environment.timing.clear_ms);
+        self.plan_clearing_after(self.context.environment.timing.clear_ms);
     }
 
     fn plan_clearing_after(&mut self, pause_ms: u64) {
-        if !self.state.auto_clear() {
-            return self.state.timers.clear(&Timer::Clear);
+        if !self.state.owner.auto_clear() {
+            return self.context.timers.clear(&Timer::Clear);
         }
-        let jitter = u64::from_be_bytes(self.environment.random.array()) % pause_ms.max(1);
-        self.state.timers.set(Timer::Clear, self.now.uptime_ms.saturating_add(pause_ms.max(1)).saturating_add(jitter));
+        let jitter = u64::from_be_bytes(self.context.environment.random.array()) % pause_ms.max(1);
+        self.context
+            .timers
+            .set(Timer::Clear, self.context.now.uptime_ms.saturating_add(pause_ms.max(1)).saturating_add(jitter));
     }
 
     /// The owner has allowed clearing: one ring in each currency.
     pub(crate) fn clear_on_our_own(&mut self) {
         self.plan_clearing();
         let currencies: BTreeSet<Currency> =
-            self.state.friends.values().flat_map(|friend| friend.accounts.keys().cloned()).collect();
+            self.state.accounts.friends.values().flat_map(|friend| friend.accounts.keys().cloned()).collect();
         for currency in currencies {
-            let is_at_it = self.state.payments.values().any(|payment| {
+            let is_at_it = self.state.payments.payments.values().any(|payment| {
                 payment.circle == Some(Circle::Clearing)
                     && payment.currency == currency
                     && matches!(payment.progress, Progress::Searching | Progress::Committed)
@@ -149,11 +151,11 @@ impl Batch<'_> {
 
     /// Looks for a ring because the owner wants it.
     pub(crate) fn clear(&mut self, command: CommandId, currency: Currency, perform: bool) {
-        let performs = perform || self.state.auto_clear();
+        let performs = perform || self.state.owner.auto_clear();
         let mut friends = vec![];
-        if !self.state.auto_clear() {
+        if !self.state.owner.auto_clear() {
             // Index servers know nothing of our debts, so we name the friends who owe us: largest debt last.
-            let keys = self.state.friends.keys().copied();
+            let keys = self.state.accounts.friends.keys().copied();
             let debts = keys.map(|key| (self.clearable(&AccountId::new(key, &currency)).send(), key));
             let mut debts: Vec<_> = debts.filter(|(amount, _)| *amount > 0).collect();
             debts.sort_unstable();
@@ -165,25 +167,25 @@ impl Batch<'_> {
     }
 
     fn ask_for_ring(&mut self, ring: Ring, via: Option<PublicKey>) {
-        let keys = self.state.friends.keys();
+        let keys = self.state.accounts.friends.keys();
         let clearables: Vec<_> = keys.map(|key| self.clearable(&AccountId::new(*key, &ring.currency))).collect();
         let most = |side: fn(Clearable) -> u128| clearables.iter().map(|clearable| side(*clearable)).max().unwrap_or(0);
         let amount = most(Clearable::send).min(most(Clearable::receive));
         if amount == 0 {
             return self.no_ring(&ring);
         }
-        let local = self.state.local;
+        let local = self.context.local;
         let mut query = Query::new(ring.currency.clone(), amount, local, local);
         query.clearing = true;
         query.via = via;
         // On our own we avoid what has refused lately every other time: it may have been busy with the same ring.
-        let [avoids] = self.environment.random.array();
+        let [avoids] = self.context.environment.random.array();
         if ring.command.is_none() {
             // Whoever says nothing keeps what we are owed frozen, attempt after attempt.
             self.leave_out_others(&mut query, Avoids::Silent);
             if avoids % 2 == 0 {
-                let since = self.now.uptime_ms.saturating_sub(self.environment.timing.refusal_ms);
-                let refused = self.state.clearing_refusals.exclusions(&ring.currency, amount, since);
+                let since = self.context.now.uptime_ms.saturating_sub(self.context.environment.timing.refusal_ms);
+                let refused = self.state.payments.clearing_refusals.exclusions(&ring.currency, amount, since);
                 let is_new = |other: &Exclusion| query.excluded_edges.iter().all(|known| known.hop != other.hop);
                 let refused: Vec<_> = refused.into_iter().filter(is_new).collect();
                 query.excluded_edges.extend(refused);
@@ -195,7 +197,7 @@ impl Batch<'_> {
             && let Some(command) = command
         {
             let sentence = "too many questions wait for the index servers: ask again in a moment";
-            self.reply(command, Reply::Refused(sentence.into()));
+            self.context.reply(command, Reply::Refused(sentence.into()));
         }
     }
 
@@ -203,7 +205,7 @@ impl Batch<'_> {
     pub(crate) fn found_ring(&mut self, mut ring: Ring, ways: Result<Vec<Way>, String>) {
         let ways = match (ways, ring.command) {
             (Ok(ways), _) => ways,
-            (Err(sentence), Some(command)) => return self.reply(command, Reply::Refused(sentence)),
+            (Err(sentence), Some(command)) => return self.context.reply(command, Reply::Refused(sentence)),
             (Err(_), None) => return,
         };
         let fitting = ways.into_iter().filter_map(|way| self.ring_part(&ring.currency, way)).next();
@@ -217,7 +219,7 @@ impl Batch<'_> {
 
     fn ring_part(&mut self, currency: &Currency, way: Way) -> Option<PartPlan> {
         let [part] = <[PartPlan; 1]>::try_from(way.parts).ok()?;
-        let (local, now) = (self.state.local, self.now.uptime_ms);
+        let (local, now) = (self.context.local, self.context.now.uptime_ms);
         let is_well_formed = part.check().is_ok() && part.route.len() > 2 && part.route.last() == Some(&local);
         if !is_well_formed || part.fees > 0 {
             return None;
@@ -227,7 +229,7 @@ impl Batch<'_> {
         let coming = self.clearable(&AccountId::new(last.from, currency)).receive();
         if coming == 0 {
             // Somebody says that we owe it something.
-            self.state.clearing_refusals.note(currency, last, 0, last.from, now);
+            self.state.payments.clearing_refusals.note(currency, last, 0, last.from, now);
         }
         let amount = part.amount.min(leaving).min(coming);
         (amount > 0).then_some(PartPlan { amount, ..part })
@@ -239,32 +241,32 @@ impl Batch<'_> {
 
     fn report_ring(&mut self, ring: &Ring, part: Option<PartPlan>) {
         if let Some(command) = ring.command {
-            let report = ClearingReport { auto_clear: self.state.auto_clear(), cycle: part, payment: None };
-            self.reply(command, Reply::Clearing(Box::new(report)));
+            let report = ClearingReport { auto_clear: self.state.owner.auto_clear(), cycle: part, payment: None };
+            self.context.reply(command, Reply::Clearing(Box::new(report)));
         }
     }
 
     fn clear_ring(&mut self, ring: &Ring, part: PartPlan) {
-        let id = PaymentId::random(&mut *self.environment.random);
+        let id = PaymentId::random(&mut *self.context.environment.random);
         let payment = Payment {
             id,
             app: None,
-            destination: self.state.local,
+            destination: self.context.local,
             circle: Some(Circle::Clearing),
             invoice: None,
             currency: ring.currency.clone(),
             total: part.amount,
             max_fee: Some(0),
-            timeout_ms: self.environment.timing.patience_ms,
-            created_ms: self.now.unix_ms,
+            timeout_ms: self.context.environment.timing.patience_ms,
+            created_ms: self.context.now.unix_ms,
             ended_ms: None,
             progress: Progress::Searching,
             reason: String::new(),
             parts: std::collections::BTreeMap::new(),
         };
-        self.state.timers.set(Timer::Payment(id), self.now.uptime_ms.saturating_add(payment.timeout_ms));
-        self.state.payments.insert_draft(id, payment);
-        self.state.searches.insert(id, Search::of_ring(ring.command, part.clone()));
+        self.context.timers.set(Timer::Payment(id), self.context.now.uptime_ms.saturating_add(payment.timeout_ms));
+        self.state.payments.payments.insert_draft(id, payment);
+        self.state.payments.searches.insert(id, Search::of_ring(ring.command, part.clone()));
         if !self.start_way(id, Way { parts: vec![part] }) {
             self.fail_payment(id);
         }
@@ -272,8 +274,8 @@ impl Batch<'_> {
 
     /// A clearing has ended. One that worked may not have been the last one.
     pub(crate) fn clearing_ended(&mut self, progress: Progress) {
-        if progress == Progress::Paid && self.state.auto_clear() {
-            self.plan_clearing_after(self.environment.timing.clear_ms / 10);
+        if progress == Progress::Paid && self.state.owner.auto_clear() {
+            self.plan_clearing_after(self.context.environment.timing.clear_ms / 10);
         }
     }
 }

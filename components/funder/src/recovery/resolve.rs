@@ -6,8 +6,8 @@
 //! clocks may have been wrong. Nothing here changes anything.
 
 use crate::archive::{Found, Inquiry};
+use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
-use crate::machine::Batch;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, Direction};
 use offst_proto::RequestId;
@@ -18,13 +18,13 @@ impl Batch<'_> {
     /// Looks something up for a friend, unless it asks too much. It asks again.
     pub(crate) fn look_up_for(&mut self, key: PublicKey, connection: ConnectionId, question: Inquiry) {
         if self.may_ask(key) {
-            self.outputs.push(Output::LookUp(key, connection, question));
+            self.context.outputs.push(Output::LookUp(key, connection, question));
         }
     }
 
     fn may_ask(&mut self, key: PublicKey) -> bool {
-        let now = self.now.uptime_ms;
-        self.state.friends.draft(&key).is_some_and(|friend| friend.allowance.take(now))
+        let now = self.context.now.uptime_ms;
+        self.state.accounts.friends.draft(&key).is_some_and(|friend| friend.allowance.take(now))
     }
 
     /// A friend asks how requests ended.
@@ -32,7 +32,7 @@ impl Batch<'_> {
         if !self.may_ask(key) {
             return;
         }
-        let friend = &self.state.friends[&key];
+        let friend = &self.state.accounts.friends[&key];
         let is_pending = |id: &RequestId| {
             friend.accounts.values().any(|account| account.pending(Direction::Incoming, *id).is_some())
         };
@@ -48,7 +48,7 @@ impl Batch<'_> {
         let is_in_doubt = friend.accounts.values().any(Account::is_recovering);
         let otherwise = if is_in_doubt { End::Pending } else { End::Unknown };
         let question = Inquiry::Ends { ids, pending, unheard, otherwise };
-        self.outputs.push(Output::LookUp(key, connection, question));
+        self.context.outputs.push(Output::LookUp(key, connection, question));
     }
 
     /// The database was read.
@@ -61,7 +61,7 @@ impl Batch<'_> {
             Found::Nothing => return,
         };
         if is_current {
-            self.outputs.push(Output::Send(key, connection, frame));
+            self.context.outputs.push(Output::Send(key, connection, frame));
         }
     }
 }

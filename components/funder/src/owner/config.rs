@@ -1,8 +1,8 @@
 //! The owner's commands: friends, relays, index servers.
 
 use crate::command::{Command, CommandId, Reply};
+use crate::funder::Batch;
 use crate::io::{Contact, Output};
-use crate::machine::Batch;
 use crate::records::{Friend, FriendRecord, ServerRow, Standing, Tombstone};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, AccountKey, Direction, StopReason};
@@ -41,14 +41,14 @@ impl Batch<'_> {
             | Command::KeyReplacements
             | Command::Budgets(_) => {
                 let reply = self.report(&command);
-                self.reply(id, reply);
+                self.context.reply(id, reply);
             }
             command => {
                 let reply = match self.configure(command) {
                     Ok(()) => Reply::Done,
                     Err(sentence) => Reply::Refused(sentence),
                 };
-                self.reply(id, reply);
+                self.context.reply(id, reply);
             }
         }
     }
@@ -56,19 +56,19 @@ impl Batch<'_> {
     fn configure(&mut self, command: Command) -> Result<(), String> {
         match command {
             Command::AddRelay(name, ticket) => {
-                add_server(&mut self.state.relays, &name, ticket, "relay")?;
+                add_server(&mut self.state.owner.relays, &name, ticket, "relay")?;
                 self.give_out_relays();
             }
             Command::RemoveRelay(name) => {
-                self.state.relays.remove(&name).ok_or_else(|| no_server("relay", &name))?;
+                self.state.owner.relays.remove(&name).ok_or_else(|| no_server("relay", &name))?;
                 self.give_out_relays();
             }
             Command::AddIndex(name, ticket) => {
-                add_server(&mut self.state.index_servers, &name, ticket, "index server")?;
+                add_server(&mut self.state.owner.index_servers, &name, ticket, "index server")?;
                 self.give_out_index_servers();
             }
             Command::RemoveIndex(name) => {
-                self.state.index_servers.remove(&name).ok_or_else(|| no_server("index server", &name))?;
+                self.state.owner.index_servers.remove(&name).ok_or_else(|| no_server("index server", &name))?;
                 self.give_out_index_servers();
             }
             Command::AddFriend(new) => self.add_friend(*new)?,
@@ -83,8 +83,8 @@ impl Batch<'_> {
                     return Err("the flat part of the rate is above the largest amount, 2^96".into());
                 }
                 self.friend_account(&name, &currency)?;
-                let key = self.state.names[&name];
-                let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+                let key = self.state.accounts.names[&name];
+                let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
                 friend.record.rates.insert(currency, rate);
             }
             Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
@@ -98,7 +98,7 @@ impl Batch<'_> {
     }
 
     pub(crate) fn friend_key(&self, name: &str) -> Result<PublicKey, String> {
-        self.state.names.get(name).copied().ok_or_else(|| no_friend(name))
+        self.state.accounts.names.get(name).copied().ok_or_else(|| no_friend(name))
     }
 
     pub(crate) fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
@@ -108,29 +108,32 @@ impl Batch<'_> {
     }
 
     pub(crate) fn give_out_relays(&mut self) {
-        self.outputs.push(Output::Relays(self.state.relays.values().map(|relay| relay.ticket().clone()).collect()));
+        self.context
+            .outputs
+            .push(Output::Relays(self.state.owner.relays.values().map(|relay| relay.ticket().clone()).collect()));
     }
 
     pub(crate) fn give_out_index_servers(&mut self) {
-        self.outputs.push(Output::IndexServers(
-            self.state.index_servers.values().map(|server| server.ticket().clone()).collect(),
+        self.context.outputs.push(Output::IndexServers(
+            self.state.owner.index_servers.values().map(|server| server.ticket().clone()).collect(),
         ));
     }
 
     pub(crate) fn give_out_contact(&mut self, key: PublicKey) {
         let contact = self
             .state
+            .accounts
             .friends
             .get(&key)
             .filter(|friend| friend.record.standing != Standing::Disabled)
             .map(|friend| Contact { relays: friend.record.relays.clone(), address: friend.record.address.clone() });
-        self.outputs.push(Output::Contact(key, contact));
+        self.context.outputs.push(Output::Contact(key, contact));
     }
 
     fn add_friend(&mut self, new: NewFriend) -> Result<(), String> {
         check_name(&new.name)?;
         let key = new.ticket.public_key;
-        if key == self.state.local {
+        if key == self.context.local {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
         self.check_not_replaced(&key)?;
@@ -141,7 +144,7 @@ impl Batch<'_> {
         if new.ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
-        if let Some(other) = self.state.names.get(&new.name)
+        if let Some(other) = self.state.accounts.names.get(&new.name)
             && *other != key
         {
             return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
@@ -153,11 +156,11 @@ impl Batch<'_> {
                             balance of 0";
             return Err(sentence.into());
         }
-        if let Some(friend) = self.state.friends.get(&key) {
+        if let Some(friend) = self.state.accounts.friends.get(&key) {
             check_further_account(friend, &new)?;
         }
-        let friend = self.state.friends.entry(key, || {
-            self.state.names.insert(new.name.clone(), key);
+        let friend = self.state.accounts.friends.entry(key, || {
+            self.state.accounts.names.insert(new.name.clone(), key);
             Friend::new(FriendRecord {
                 name: new.name,
                 relays: new.ticket.relays,
@@ -168,15 +171,15 @@ impl Batch<'_> {
             })
         });
         let line = AccountId::new(key, &new.currency);
-        let account_key = AccountKey { local: self.state.local, remote: key, currency: new.currency.clone() };
-        let signer = &*self.environment.signer;
+        let account_key = AccountKey { local: self.context.local, remote: key, currency: new.currency.clone() };
+        let signer = &*self.context.environment.signer;
         let account =
             forgotten.unwrap_or_else(|| Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer));
         if let Some(connection) = friend.connection {
-            self.outputs.push(Output::Send(key, connection, account.resume_frame()));
+            self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }
         friend.accounts.insert(new.currency, account);
-        self.touched.insert(line);
+        self.state.accounts.touched.insert(line);
         self.give_out_contact(key);
         Ok(())
     }
@@ -184,18 +187,18 @@ impl Batch<'_> {
     fn rename_friend(&mut self, name: &str, to: String) -> Result<(), String> {
         let key = self.friend_key(name)?;
         check_name(&to)?;
-        if self.state.names.contains_key(&to) {
+        if self.state.accounts.names.contains_key(&to) {
             return Err(format!("a friend is named \"{to}\" already: choose another name"));
         }
-        self.state.names.remove(name);
-        self.state.names.insert(to.clone(), key);
-        self.state.friends.get_mut(&key).expect("names and friends agree").record.name = to;
+        self.state.accounts.names.remove(name);
+        self.state.accounts.names.insert(to.clone(), key);
+        self.state.accounts.friends.get_mut(&key).expect("names and friends agree").record.name = to;
         Ok(())
     }
 
     fn enable_friend(&mut self, name: &str) -> Result<(), String> {
         let key = self.friend_key(name)?;
-        if self.state.friends[&key].record.standing == Standing::Enabled {
+        if self.state.accounts.friends[&key].record.standing == Standing::Enabled {
             return Ok(());
         }
         self.set_standing(key, Standing::Enabled);
@@ -206,12 +209,12 @@ impl Batch<'_> {
     }
 
     fn set_standing(&mut self, key: PublicKey, standing: Standing) {
-        if self.state.friends[&key].record.standing == standing {
+        if self.state.accounts.friends[&key].record.standing == standing {
             return;
         }
-        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+        let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
         friend.record.standing = standing;
-        self.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
+        self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
     }
 
     fn set_friend_contact(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
@@ -222,7 +225,7 @@ impl Batch<'_> {
         if ticket.public_key != key {
             return Err(format!("the ticket has another key than \"{name}\": it is somebody else's"));
         }
-        let friend = self.state.friends.get_mut(&key).expect("names and friends agree");
+        let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
         friend.record.relays = ticket.relays;
         friend.record.address = ticket.address;
         self.give_out_contact(key);
@@ -232,25 +235,25 @@ impl Batch<'_> {
     fn disable_friend(&mut self, id: CommandId, name: &str, force: bool) {
         match self.friend_key(name) {
             Ok(key) => self.drain(id, key, Standing::Disabling, force),
-            Err(sentence) => self.reply(id, Reply::Refused(sentence)),
+            Err(sentence) => self.context.reply(id, Reply::Refused(sentence)),
         }
     }
 
     fn remove_friend(&mut self, id: CommandId, name: &str, force: bool, forgive: bool) {
         let key = match self.friend_key(name) {
             Ok(key) => key,
-            Err(sentence) => return self.reply(id, Reply::Refused(sentence)),
+            Err(sentence) => return self.context.reply(id, Reply::Refused(sentence)),
         };
         if let Some(owed) = self.owed(key).filter(|_| !forgive) {
             let sentence = format!("the balance with \"{name}\" is not 0 ({owed}): settle it first, or give --forgive");
-            return self.reply(id, Reply::Refused(sentence));
+            return self.context.reply(id, Reply::Refused(sentence));
         }
         self.drain(id, key, Standing::Removing { forgives: forgive }, force);
     }
 
     /// What would be forgotten with a friend: its balances other than 0, in words.
     fn owed(&self, key: PublicKey) -> Option<String> {
-        let accounts = self.state.friends[&key].accounts.iter();
+        let accounts = self.state.accounts.friends[&key].accounts.iter();
         let owed: Vec<_> = accounts
             .filter_map(|(currency, account)| {
                 // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each
@@ -267,15 +270,15 @@ impl Batch<'_> {
     }
 
     fn drain(&mut self, id: CommandId, key: PublicKey, standing: Standing, force: bool) {
-        if self.state.friends[&key].record.standing == Standing::Disabled && standing == Standing::Disabling {
-            return self.reply(id, Reply::Done);
+        if self.state.accounts.friends[&key].record.standing == Standing::Disabled && standing == Standing::Disabling {
+            return self.context.reply(id, Reply::Done);
         }
-        if self.state.friends[&key].record.standing != standing {
+        if self.state.accounts.friends[&key].record.standing != standing {
             let sentence = "the friend is being removed or disabled by a later command";
             self.refuse_drain_waiters(key, sentence);
         }
         self.set_standing(key, standing);
-        self.state.drain_waiters.entry(key).or_default().push(id);
+        self.state.owner.drain_waiters.entry(key).or_default().push(id);
         if force {
             self.end_drain(key);
         }
@@ -283,16 +286,16 @@ impl Batch<'_> {
 
     /// Answers commands whose drain was called off.
     pub(crate) fn refuse_drain_waiters(&mut self, key: PublicKey, sentence: &str) {
-        for id in self.state.drain_waiters.remove(&key).unwrap_or_default() {
-            self.reply(id, Reply::Refused(sentence.to_owned()));
+        for id in self.state.owner.drain_waiters.remove(&key).unwrap_or_default() {
+            self.context.reply(id, Reply::Refused(sentence.to_owned()));
         }
     }
 
     /// Stops friends that are to be disabled or removed and have nothing pending any more.
     pub(crate) fn end_drains(&mut self) {
-        let touched: Vec<PublicKey> = self.touched.iter().map(|line| line.friend).collect();
+        let touched: Vec<PublicKey> = self.state.accounts.touched.iter().map(|line| line.friend).collect();
         for key in touched {
-            let Some(friend) = self.state.friends.get(&key) else { continue };
+            let Some(friend) = self.state.accounts.friends.get(&key) else { continue };
             let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. });
             let is_drained = friend.accounts.values().all(|account| {
                 let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
@@ -311,19 +314,19 @@ impl Batch<'_> {
 
     fn end_drain(&mut self, key: PublicKey) {
         let lines: Vec<_> =
-            self.state.friends[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
+            self.state.accounts.friends[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
         for line in &lines {
-            let signer = &*self.environment.signer;
-            let friend = self.state.friends.draft(&key).expect("looked above");
+            let signer = &*self.context.environment.signer;
+            let friend = self.state.accounts.friends.draft(&key).expect("looked above");
             friend.accounts.get_mut(&line.currency).expect("listed above").stop(StopReason::Owner, signer);
             self.account_stopped(line, StopReason::Owner);
         }
-        let standing = self.state.friends[&key].record.standing;
+        let standing = self.state.accounts.friends[&key].record.standing;
         let forgives = standing == Standing::Removing { forgives: true };
         // Payments that ended since the owner asked may have left a balance. It waits for another decision.
         let owed = self.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
         if let Some(owed) = &owed {
-            let name = &self.state.friends[&key].record.name;
+            let name = &self.state.accounts.friends[&key].record.name;
             let sentence = format!(
                 "\"{name}\" is disabled and not removed, because what was under way has left a balance that is not 0 \
                  ({owed}): `enable-friend` goes on with it, so that it can be settled; `remove-friend --forgive` removes it"
@@ -337,27 +340,27 @@ impl Batch<'_> {
                 let left = self.forget_account(&line);
                 log::warn!("an account in {} was removed with {left} requests pending", line.currency);
             }
-            let friend = self.state.friends.remove(&key).expect("looked above");
-            self.state.names.remove(&friend.record.name);
-            self.peer_backups.insert(key, None);
-            if let Some(recovery) = self.state.recovery.draft(&()) {
+            let friend = self.state.accounts.friends.remove(&key).expect("looked above");
+            self.state.accounts.names.remove(&friend.record.name);
+            self.state.recovery.peer_backups.insert(key, None);
+            if let Some(recovery) = self.state.recovery.mark.draft(&()) {
                 recovery.is_stirred = true;
             }
             self.give_out_contact(key);
         } else {
             self.disable_at_once(key);
         }
-        for id in self.state.drain_waiters.remove(&key).unwrap_or_default() {
-            self.reply(id, Reply::Done);
+        for id in self.state.owner.drain_waiters.remove(&key).unwrap_or_default() {
+            self.context.reply(id, Reply::Done);
         }
     }
 
     /// Drops the connection to a friend, and makes none any more.
     pub(crate) fn disable_at_once(&mut self, key: PublicKey) {
-        let friend = self.state.friends.get_mut(&key).expect("the caller has looked");
+        let friend = self.state.accounts.friends.get_mut(&key).expect("the caller has looked");
         friend.record.standing = Standing::Disabled;
         friend.connection = None;
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.is_stirred = true;
         }
         for account in friend.accounts.values_mut() {
@@ -368,14 +371,14 @@ impl Batch<'_> {
 
     /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.
     fn forget_account(&mut self, line: &AccountId) -> usize {
-        let friend = self.state.friends.draft(&line.friend).expect("the caller has looked");
+        let friend = self.state.accounts.friends.draft(&line.friend).expect("the caller has looked");
         let mut account = friend.accounts.remove(&line.currency).expect("the caller has looked");
         // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is over.
-        let epoch = if account.is_recovering() { Some(self.now.unix_ms) } else { None };
+        let epoch = if account.is_recovering() { Some(self.context.now.unix_ms) } else { None };
         if let Some(epoch) = epoch.max(account.newest_epoch()) {
-            self.state.tombstones.insert(line.clone(), Tombstone { epoch });
+            self.state.accounts.tombstones.insert(line.clone(), Tombstone { epoch });
         }
-        self.account_rows.extend(account.remove_rows());
+        self.state.accounts.account_rows.extend(account.remove_rows());
         let pendings: Vec<_> = account
             .epoch()
             .into_iter()
@@ -386,7 +389,7 @@ impl Batch<'_> {
             match direction {
                 // The upstream is released: this friend will never collect from us again.
                 Direction::Outgoing => {
-                    let local = self.state.local;
+                    let local = self.context.local;
                     self.cancelled(key, offst_proto::payment::CancelReason::AccountStopped, local);
                 }
                 Direction::Incoming => self.forget_incoming(key),

@@ -9,14 +9,14 @@
 //! The parts are committed in one transaction. Before it every part can be given up; what comes after is in `settlement`.
 
 use crate::command::{CommandId, Reply};
+use crate::forwarding::cancel_reason;
+use crate::funder::Batch;
 use crate::io::Output;
-use crate::machine::Batch;
-use crate::mediator::cancel_reason;
-use crate::quote::no_route;
-use crate::reasons::bounded;
+use crate::payments::quote::no_route;
+use crate::payments::reasons::bounded;
+use crate::payments::silences::Pauses;
+use crate::receiving::parts::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::records::{Circle, Origin, Part, Payment, Progress};
-use crate::seller::{TOO_MANY_WAIT, WAITERS_MAX};
-use crate::silences::Pauses;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
@@ -124,7 +124,7 @@ fn is_of_the_hop(reason: CancelReason) -> bool {
 impl Batch<'_> {
     /// Starts a payment, or waits for the one that has this id, which counts once. `app`: whose budget it is paid from.
     pub(crate) fn pay(&mut self, command: CommandId, app: Option<PublicKey>, order: Order) {
-        if self.state.payments.contains_key(&order.payment_id) {
+        if self.state.payments.payments.contains_key(&order.payment_id) {
             return self.wait_payment(command, order.payment_id);
         }
         let payment = self.payment(&order).and_then(|payment| match app {
@@ -132,16 +132,16 @@ impl Batch<'_> {
             None => Ok(payment),
         });
         match payment {
-            Err(sentence) => self.reply(command, Reply::Refused(sentence)),
+            Err(sentence) => self.context.reply(command, Reply::Refused(sentence)),
             Ok(payment) => {
                 let id = payment.id;
-                let deadline = self.now.uptime_ms.saturating_add(payment.timeout_ms);
-                self.state.timers.set(Timer::Payment(id), deadline);
+                let deadline = self.context.now.uptime_ms.saturating_add(payment.timeout_ms);
+                self.context.timers.set(Timer::Payment(id), deadline);
                 if let Some((invoice, _)) = &payment.invoice {
-                    self.state.paying.insert(*invoice, id);
+                    self.state.payments.paying.insert(*invoice, id);
                 }
-                self.state.payments.insert(id, payment);
-                self.state.searches.insert(id, Search { waiters: vec![command], ..Search::default() });
+                self.state.payments.payments.insert(id, payment);
+                self.state.payments.searches.insert(id, Search { waiters: vec![command], ..Search::default() });
                 self.find_ways(id);
             }
         }
@@ -149,33 +149,33 @@ impl Batch<'_> {
 
     /// Answers when the payment has ended; at once when it has, or when its time is over.
     fn wait_payment(&mut self, command: CommandId, id: PaymentId) {
-        let search = self.state.searches.entry(id).or_default();
+        let search = self.state.payments.searches.entry(id).or_default();
         search.waiters.push(command);
         if search.waiters.len() > WAITERS_MAX {
             let oldest = search.waiters.remove(0);
-            self.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
+            self.context.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
         }
-        let is_over = self.state.searches[&id].is_over;
-        if is_over || matches!(self.state.payments[&id].progress, Progress::Paid | Progress::Failed) {
+        let is_over = self.state.payments.searches[&id].is_over;
+        if is_over || matches!(self.state.payments.payments[&id].progress, Progress::Paid | Progress::Failed) {
             self.answer_waiters(id);
         }
     }
 
     /// The payment that an order means, not started.
     pub(crate) fn payment(&self, order: &Order) -> Result<Payment, String> {
-        if self.state.payments.len() >= PAYMENTS_MAX {
+        if self.state.payments.payments.len() >= PAYMENTS_MAX {
             return Err(format!("{PAYMENTS_MAX} payments are under way already: wait until some have ended"));
         }
         let mut circle = None;
         let (destination, invoice, currency, total) = match &order.purpose {
             Purpose::Invoice(invoice) => {
-                if invoice.destination == self.state.local {
+                if invoice.destination == self.context.local {
                     return Err("this invoice is this node's own: paying it would change nothing".into());
                 }
-                if invoice.is_expired(self.now.unix_ms) {
+                if invoice.is_expired(self.context.now.unix_ms) {
                     return Err("the invoice has expired: ask the seller for a new one".into());
                 }
-                if let Some(other) = self.state.paying.get(&invoice.id) {
+                if let Some(other) = self.state.payments.paying.get(&invoice.id) {
                     return Err(format!("this invoice is being paid already: see `funds status {other}`"));
                 }
                 let secret = Some((invoice.id, invoice.secret.clone()));
@@ -186,11 +186,11 @@ impl Batch<'_> {
             }
             Purpose::Rebalance { friend, currency, amount } => {
                 let key = self.friend_key(friend)?;
-                if !self.state.friends[&key].accounts.contains_key(currency) {
+                if !self.state.accounts.friends[&key].accounts.contains_key(currency) {
                     return Err(format!("there is no account in {currency} with \"{friend}\""));
                 }
                 circle = Some(Circle::Rebalance(key));
-                (self.state.local, None, currency.clone(), *amount)
+                (self.context.local, None, currency.clone(), *amount)
             }
         };
         if total == 0 || total > AMOUNT_MAX {
@@ -206,7 +206,7 @@ impl Batch<'_> {
             total,
             max_fee: order.max_fee,
             timeout_ms: order.timeout_ms,
-            created_ms: self.now.unix_ms,
+            created_ms: self.context.now.unix_ms,
             ended_ms: None,
             progress: Progress::Searching,
             reason: String::new(),
@@ -217,12 +217,12 @@ impl Batch<'_> {
     fn destination_key(&self, destination: &Destination) -> Result<PublicKey, String> {
         let key = match destination {
             Destination::Key(key) => *key,
-            Destination::Friend(name) => match self.state.names.get(name) {
+            Destination::Friend(name) => match self.state.accounts.names.get(name) {
                 Some(key) => *key,
                 None => return Err(format!("there is no friend named \"{name}\", and it is not a public key")),
             },
         };
-        if key == self.state.local {
+        if key == self.context.local {
             return Err("this is the node's own key: sending to oneself would change nothing".into());
         }
         Ok(key)
@@ -230,7 +230,9 @@ impl Batch<'_> {
 
     /// Asks for ways for what no part carries yet.
     pub(crate) fn find_ways(&mut self, id: PaymentId) {
-        let (Some(payment), Some(search)) = (self.state.payments.get(&id), self.state.searches.get_mut(&id)) else {
+        let (Some(payment), Some(search)) =
+            (self.state.payments.payments.get(&id), self.state.payments.searches.get_mut(&id))
+        else {
             return;
         };
         let missing = payment.total.saturating_sub(payment.underway());
@@ -239,26 +241,28 @@ impl Batch<'_> {
         }
         search.asking = true;
         search.has_learned = false;
-        let mut query = self.way_query(&self.state.payments[&id], missing);
-        let search = &self.state.searches[&id];
+        let mut query = self.way_query(&self.state.payments.payments[&id], missing);
+        let search = &self.state.payments.searches[&id];
         query.excluded_edges.extend(search.excluded.iter().map(|(hop, left)| Exclusion { hop: *hop, left: *left }));
         let avoided_others = self.leave_out_others(&mut query, search.avoids);
-        self.state.searches.get_mut(&id).expect("looked above").avoided_others = avoided_others;
-        self.outputs.push(Output::FindWays(id, Box::new(query)));
+        self.state.payments.searches.get_mut(&id).expect("looked above").avoided_others = avoided_others;
+        self.context.outputs.push(Output::FindWays(id, Box::new(query)));
     }
 
     /// Leaves out of a question what did not carry other payments lately. Says whether there is anything.
     pub(crate) fn leave_out_others(&mut self, query: &mut Query, avoids: Avoids) -> bool {
-        let (local, now) = (self.state.local, self.now.uptime_ms);
+        let (local, now) = (self.context.local, self.context.now.uptime_ms);
         let pauses = self.pauses();
         let mut others = match avoids {
             Avoids::Nothing => return false,
-            Avoids::All | Avoids::Silent => self.state.silences.exclusions(&query.currency, local, now, pauses),
+            Avoids::All | Avoids::Silent => {
+                self.state.payments.silences.exclusions(&query.currency, local, now, pauses)
+            }
         };
         if avoids == Avoids::All {
-            let since = now.saturating_sub(self.environment.timing.refusal_ms);
+            let since = now.saturating_sub(self.context.environment.timing.refusal_ms);
             let silent: BTreeSet<Hop> = others.iter().map(|other| other.hop).collect();
-            let refused = self.state.refusals.exclusions(&query.currency, query.amount, since);
+            let refused = self.state.payments.refusals.exclusions(&query.currency, query.amount, since);
             others.extend(refused.into_iter().filter(|other| !silent.contains(&other.hop)));
         }
         let known: BTreeSet<Hop> = query.excluded_edges.iter().map(|known| known.hop).collect();
@@ -270,13 +274,13 @@ impl Batch<'_> {
     }
 
     fn pauses(&self) -> Pauses {
-        let timing = self.environment.timing;
+        let timing = self.context.environment.timing;
         Pauses { first_ms: timing.silence_ms, most_ms: timing.silence_max_ms, same_ms: timing.patience_ms }
     }
 
     /// The question for ways that bring `missing` credits.
     pub(crate) fn way_query(&self, payment: &Payment, missing: u128) -> Query {
-        let mut query = Query::new(payment.currency.clone(), missing, self.state.local, payment.destination);
+        let mut query = Query::new(payment.currency.clone(), missing, self.context.local, payment.destination);
         if let Some(Circle::Rebalance(friend)) = payment.circle {
             query.via = Some(friend);
         }
@@ -285,10 +289,12 @@ impl Batch<'_> {
 
     /// The index servers have answered.
     pub(crate) fn found_ways(&mut self, id: PaymentId, ways: Result<Vec<Way>, String>) {
-        if let Some(question) = self.state.questions.remove(&id) {
+        if let Some(question) = self.state.payments.questions.remove(&id) {
             return self.answered(question, ways);
         }
-        let (Some(payment), Some(search)) = (self.state.payments.get(&id), self.state.searches.get_mut(&id)) else {
+        let (Some(payment), Some(search)) =
+            (self.state.payments.payments.get(&id), self.state.payments.searches.get_mut(&id))
+        else {
             return;
         };
         if !search.asking {
@@ -304,7 +310,7 @@ impl Batch<'_> {
             // To a friend the way is known without index servers.
             nothing => self.unrefused_direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
         };
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         let committed = payment.fees();
         let default = self.fees_by_default(payment);
         let (bound, is_default) = payment.max_fee.map_or((default, true), |max_fee| (max_fee, false));
@@ -323,7 +329,7 @@ impl Batch<'_> {
         let sentence = match dear.iter().map(Way::fees).min() {
             Some(fees) => {
                 // Waiting does not make it cheaper, but a hop that was avoided may.
-                self.state.searches.entry(id).or_default().rounds = ROUNDS_MAX;
+                self.state.payments.searches.entry(id).or_default().rounds = ROUNDS_MAX;
                 let fees = fees.saturating_add(committed);
                 let bound = match (fees > bound, is_default) {
                     (true, true) => {
@@ -334,14 +340,14 @@ impl Batch<'_> {
                 };
                 format!("the cheapest way costs {fees} in fees, more than {bound}")
             }
-            None => no_route(&self.state.payments[&id]).to_owned(),
+            None => no_route(&self.state.payments.payments[&id]).to_owned(),
         };
         self.no_way(id, sentence);
     }
 
     /// The most that mediators may take of a payment whose order does not say how much, credits.
     pub(crate) fn fees_by_default(&self, payment: &Payment) -> u128 {
-        self.environment.fee_bounds.of(&payment.currency, payment.total)
+        self.context.environment.fee_bounds.of(&payment.currency, payment.total)
     }
 
     /// The way over the destination itself, when it is a friend whose line has room.
@@ -353,9 +359,9 @@ impl Batch<'_> {
 
     /// The same for a payment that this friend has not refused.
     fn unrefused_direct_way(&self, id: PaymentId, amount: u128) -> Option<Way> {
-        let payment = self.state.payments.get(&id)?;
-        let hop = Hop { from: self.state.local, to: payment.destination };
-        let has_refused = self.state.searches[&id].excluded.contains_key(&hop);
+        let payment = self.state.payments.payments.get(&id)?;
+        let hop = Hop { from: self.context.local, to: payment.destination };
+        let has_refused = self.state.payments.searches[&id].excluded.contains_key(&hop);
         self.direct_way(payment, amount).filter(|_| !has_refused)
     }
 
@@ -363,8 +369,10 @@ impl Batch<'_> {
     /// they are asked a little later. After refusals more rounds follow: what refused may have been busy or away. Parts
     /// that wait for the rest of the amount have their own patience, which bounds how often this is tried for them.
     fn no_way(&mut self, id: PaymentId, sentence: String) {
-        let retry_ms = self.environment.timing.retry_ms;
-        let (Some(payment), Some(search)) = (self.state.payments.draft(&id), self.state.searches.get_mut(&id)) else {
+        let retry_ms = self.context.environment.timing.retry_ms;
+        let (Some(payment), Some(search)) =
+            (self.state.payments.payments.draft(&id), self.state.payments.searches.get_mut(&id))
+        else {
             return;
         };
         if payment.reason.is_empty() {
@@ -387,7 +395,7 @@ impl Batch<'_> {
             search.excluded.clear();
         }
         search.rounds = (search.rounds + 1).min(ROUNDS_MAX);
-        self.state.timers.set(Timer::Retry(id), self.now.uptime_ms + pause);
+        self.context.timers.set(Timer::Retry(id), self.context.now.uptime_ms + pause);
     }
 
     /// Sends a request for each part of a way. Says whether all went out; otherwise none is left.
@@ -398,7 +406,7 @@ impl Batch<'_> {
             match self.start_part(id, plan) {
                 Ok(outgoing) => started.push(outgoing),
                 Err((first, reason)) => {
-                    let local = self.state.local;
+                    let local = self.context.local;
                     self.note_refusal(id, Hop { from: local, to: first }, first, leaving, reason);
                     for outgoing in started {
                         self.drop_part(id, &outgoing);
@@ -411,11 +419,11 @@ impl Batch<'_> {
     }
 
     fn start_part(&mut self, id: PaymentId, plan: PartPlan) -> Result<RequestRef, (PublicKey, CancelReason)> {
-        let payment = self.state.payments.get(&id).expect("the caller has looked");
+        let payment = self.state.payments.payments.get(&id).expect("the caller has looked");
         let (first, rest) = plan.route.split_first().expect("a checked plan has a route");
         let refused = |reason| (*first, reason);
         let terms = PartTerms {
-            request_id: RequestId::random(&mut *self.environment.random),
+            request_id: RequestId::random(&mut *self.context.environment.random),
             payment_id: id,
             invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
             destination: payment.destination,
@@ -424,7 +432,7 @@ impl Batch<'_> {
             total: payment.total,
         };
         let hops = u64::try_from(plan.route.len()).expect("a route is short");
-        let timing = self.environment.timing;
+        let timing = self.context.environment.timing;
         let patience_ms = (timing.patience_ms + hops * timing.patience_step_ms).min(PATIENCE_MS_MAX);
         let request = Request {
             id: terms.request_id,
@@ -449,9 +457,9 @@ impl Batch<'_> {
         let account = self.account(&outgoing.account).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
         let part = Part { route: plan.route, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
-        self.state.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
+        self.state.payments.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
         self.state.origins.insert(outgoing.clone(), Origin::Payment(id));
-        self.state.timers.set(Timer::Part(outgoing.clone()), self.now.uptime_ms + patience_ms);
+        self.context.timers.set(Timer::Part(outgoing.clone()), self.context.now.uptime_ms + patience_ms);
         Ok(outgoing)
     }
 
@@ -459,9 +467,9 @@ impl Batch<'_> {
     pub(crate) fn drop_part(&mut self, id: PaymentId, outgoing: &RequestRef) {
         self.abort_outgoing(outgoing);
         self.state.origins.remove(outgoing);
-        self.state.unsigned_commits.remove(outgoing);
-        self.state.timers.clear(&Timer::Part(outgoing.clone()));
-        if let Some(payment) = self.state.payments.draft(&id) {
+        self.state.accounts.unsigned_commits.remove(outgoing);
+        self.context.timers.clear(&Timer::Part(outgoing.clone()));
+        if let Some(payment) = self.state.payments.payments.draft(&id) {
             payment.parts.remove(&outgoing.id);
         }
     }
@@ -469,7 +477,7 @@ impl Batch<'_> {
     /// `hop` did not carry `amount`, fees included, as `by` says, the friend that the part went to: it is told to the owner, and
     /// avoided.
     pub(crate) fn note_refusal(&mut self, id: PaymentId, hop: Hop, by: PublicKey, amount: u128, reason: CancelReason) {
-        let Some(payment) = self.state.payments.get(&id) else { return };
+        let Some(payment) = self.state.payments.payments.get(&id) else { return };
         let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason));
         let currency = payment.currency.clone();
         let is_clearing = payment.circle == Some(Circle::Clearing);
@@ -480,19 +488,19 @@ impl Batch<'_> {
             _ if is_clearing => amount.saturating_sub(1),
             _ => 0,
         };
-        let now = self.now.uptime_ms;
+        let now = self.context.now.uptime_ms;
         if reason == CancelReason::Timeout {
             let pauses = self.pauses();
-            self.state.silences.note(&currency, hop, by, now, pauses);
-        } else if hop.from == self.state.local {
+            self.state.payments.silences.note(&currency, hop, by, now, pauses);
+        } else if hop.from == self.context.local {
             // What our own lines carry is known at any time.
         } else if is_clearing {
-            self.state.clearing_refusals.note(&currency, hop, left, by, now);
+            self.state.payments.clearing_refusals.note(&currency, hop, left, by, now);
         } else if is_of_the_hop(reason) {
-            self.state.refusals.note(&currency, hop, left, by, now);
+            self.state.payments.refusals.note(&currency, hop, left, by, now);
         }
-        self.state.payments.draft(&id).expect("looked above").reason = sentence;
-        if let Some(search) = self.state.searches.get_mut(&id) {
+        self.state.payments.payments.draft(&id).expect("looked above").reason = sentence;
+        if let Some(search) = self.state.payments.searches.get_mut(&id) {
             search.refusal = Some(reason);
             search.has_learned = true;
             if let Some(known) = search.excluded.get_mut(&hop) {

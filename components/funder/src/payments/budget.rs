@@ -22,7 +22,7 @@
 //! two has never run, so a clock that was ahead and is right again stops nobody. (What is under way while a clock jumps between two
 //! periods that have both run counts where it ends: there the sum may be exceeded by it, once.)
 
-use crate::machine::Batch;
+use crate::funder::Batch;
 use crate::records::{Payment, Progress};
 use offst_crypto::PublicKey;
 use offst_proto::budget::{Budget, BudgetReport, Budgets, Period};
@@ -179,14 +179,19 @@ enum Allowance {
 impl Batch<'_> {
     fn allowance(&self, app: PublicKey, currency: &Currency) -> Allowance {
         let state = &self.state;
-        let Some(budgets) = state.budgets.get(&app) else { return Allowance::Nothing };
+        let Some(budgets) = state.payments.budgets.get(&app) else { return Allowance::Nothing };
         match budgets.of(currency) {
             None if budgets.are_unlimited() => Allowance::Unlimited,
             None => Allowance::Nothing,
             Some(budget) => {
                 let whose = (budgets.since_ms(), app);
-                let (report, running) =
-                    standing(budget, whose, &state.spendings, state.payments.values(), self.now.unix_ms);
+                let (report, running) = standing(
+                    budget,
+                    whose,
+                    &state.payments.spendings,
+                    state.payments.payments.values(),
+                    self.context.now.unix_ms,
+                );
                 Allowance::Limited(report, running)
             }
         }
@@ -225,7 +230,7 @@ impl Batch<'_> {
 
     /// A payment is paid: what was under way is spent.
     pub(crate) fn spend(&mut self, id: PaymentId) {
-        let payment = &self.state.payments[&id];
+        let payment = &self.state.payments.payments[&id];
         let Some(app) = payment.app else { return };
         if let Allowance::Limited(_, running) = self.allowance(app, &payment.currency) {
             let spent = running.spent.saturating_add(cost(payment));
@@ -234,16 +239,22 @@ impl Batch<'_> {
     }
 
     fn put_spending(&mut self, key: (PublicKey, Currency), spending: Spending) {
-        if self.state.spendings.get(&key) != Some(&spending) {
-            self.state.spendings.insert(key, spending);
+        if self.state.payments.spendings.get(&key) != Some(&spending) {
+            self.state.payments.spendings.insert(key, spending);
         }
     }
 
     /// How the budgets of an application stand; none: it has no limit.
     pub(crate) fn budgets_of(&self, app: PublicKey) -> Option<Vec<BudgetReport>> {
         let state = &self.state;
-        let budgets = state.budgets.get(&app).filter(|budgets| !budgets.are_unlimited())?;
-        Some(budget_reports(app, budgets, &state.spendings, state.payments.values(), self.now.unix_ms))
+        let budgets = state.payments.budgets.get(&app).filter(|budgets| !budgets.are_unlimited())?;
+        Some(budget_reports(
+            app,
+            budgets,
+            &state.payments.spendings,
+            state.payments.payments.values(),
+            self.context.now.unix_ms,
+        ))
     }
 }
 

@@ -10,7 +10,7 @@
 //! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that
 //! is not committed, and no clock moves money.
 
-use crate::machine::Batch;
+use crate::funder::Batch;
 use crate::records::{Forward, Origin};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -41,7 +41,7 @@ impl Batch<'_> {
             // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
             return;
         }
-        if self.state.friends.get(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
+        if self.state.accounts.friends.get(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
             return self.cancel_incoming(&incoming, CancelReason::Closed, from.friend);
         }
         if let Some(reason) = refusal {
@@ -53,7 +53,7 @@ impl Batch<'_> {
             Some(next) => self.forward(&incoming, request, next),
         };
         if let Err(reason) = taken {
-            self.cancel_incoming(&incoming, reason, self.state.local);
+            self.cancel_incoming(&incoming, reason, self.context.local);
         }
     }
 
@@ -67,10 +67,10 @@ impl Batch<'_> {
         }
         let patience_ms = request
             .patience_ms
-            .checked_sub(self.environment.timing.patience_step_ms)
+            .checked_sub(self.context.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?
-            .min(self.environment.timing.patience_max_ms);
+            .min(self.context.environment.timing.patience_max_ms);
         let outgoing = incoming.at(next);
         let asked = request.frozen();
         let is_waived = request.clearing && self.is_waived(from, &outgoing.account, asked);
@@ -80,7 +80,7 @@ impl Batch<'_> {
         let room = self.line_room(&outgoing.account)?;
         let lane = Self::lane(incoming, next);
         self.check_share(&lane, frozen, room)?;
-        let terms = request.terms(self.state.local, &from.currency).hash();
+        let terms = request.terms(self.context.local, &from.currency).hash();
         request.route.remove(0);
         (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
         let account = self.account(&outgoing.account).expect("its room was measured");
@@ -92,19 +92,19 @@ impl Batch<'_> {
             amount: frozen,
             fee: asked - frozen,
             patience_ms,
-            arrived_ms: self.now.uptime_ms,
+            arrived_ms: self.context.now.uptime_ms,
             responded_ms: None,
             counted_ms: 0,
             weight: 0,
         };
-        self.state.forwards.insert(incoming.clone(), forward);
+        self.state.forwarding.forwards.insert(incoming.clone(), forward);
         self.wait_for_commit(incoming);
         Ok(())
     }
 
     /// The whole line towards a friend that new requests may use, credits.
     pub(crate) fn line_room(&self, line: &AccountId) -> Result<u128, CancelReason> {
-        let friend = self.state.friends.get(&line.friend).ok_or(CancelReason::UnknownFriend)?;
+        let friend = self.state.accounts.friends.get(&line.friend).ok_or(CancelReason::UnknownFriend)?;
         let account = friend.accounts.get(&line.currency).ok_or(CancelReason::UnknownFriend)?;
         if !friend.is_enabled() {
             return Err(CancelReason::Closed);
@@ -120,7 +120,7 @@ impl Batch<'_> {
         if self.line_room(line).is_err() {
             return 0;
         }
-        self.state.active(line).map_or(0, |epoch| epoch.send_capacity())
+        self.state.accounts.active(line).map_or(0, |epoch| epoch.send_capacity())
     }
 
     /// A destination's answer comes up.
@@ -129,8 +129,8 @@ impl Batch<'_> {
             Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
-                let now = self.now.uptime_ms;
-                if let Some(forward) = self.state.forwards.draft(&incoming) {
+                let now = self.context.now.uptime_ms;
+                if let Some(forward) = self.state.forwarding.forwards.draft(&incoming) {
                     forward.responded_ms = Some(now);
                 }
                 let account = self.account(&incoming.account).expect("a forward's accounts exist");
@@ -145,15 +145,15 @@ impl Batch<'_> {
 
     /// The upstream promises to pay.
     pub(crate) fn committed(&mut self, incoming: &RequestRef) {
-        if self.state.recovery.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming)) {
+        if self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming)) {
             // It continues from an epoch of which a part was lost: see relink.rs.
             return;
         }
-        if self.state.arrivals.contains_key(incoming) {
+        if self.state.receiving.arrivals.contains_key(incoming) {
             return self.arrival_committed(incoming);
         }
-        let Some(forward) = self.state.forwards.get(incoming) else {
-            return self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
+        let Some(forward) = self.state.forwarding.forwards.get(incoming) else {
+            return self.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
         };
         if !self.is_covered(incoming, forward) {
             // Nobody would pay us what we would promise here.
@@ -163,7 +163,7 @@ impl Batch<'_> {
         let account = self.account(&outgoing.account).expect("a forward's accounts exist");
         match account.commit(incoming.id) {
             Ok(()) => {
-                self.state.unsigned_commits.insert(outgoing);
+                self.state.accounts.unsigned_commits.insert(outgoing);
                 self.forgive_hold(incoming);
             }
             // The downstream account has stopped: we are not bound, so the upstream gets its credits back.
@@ -175,7 +175,7 @@ impl Batch<'_> {
     pub(crate) fn aborted(&mut self, incoming: &RequestRef) {
         self.count_hold(incoming);
         self.forget_incoming(incoming);
-        self.cancel_incoming(incoming, CancelReason::Aborted, self.state.local);
+        self.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
     }
 
     /// The downstream took its credits: ours come from upstream for the same preimage.
@@ -194,7 +194,7 @@ impl Batch<'_> {
                         "{} was collected under other terms than its buyer's: these credits are lost",
                         incoming.id
                     );
-                    return self.cancel_incoming(&incoming, CancelReason::Aborted, self.state.local);
+                    return self.cancel_incoming(&incoming, CancelReason::Aborted, self.context.local);
                 }
                 let report = ForwardReport {
                     request_id: incoming.id,
@@ -203,7 +203,7 @@ impl Batch<'_> {
                     currency: incoming.account.currency.clone(),
                     amount: forward.amount,
                     fee: forward.fee,
-                    time_ms: self.now.unix_ms,
+                    time_ms: self.context.now.unix_ms,
                 };
                 self.note_forwarded(report, preimage);
             }
@@ -221,11 +221,11 @@ impl Batch<'_> {
     /// The downstream released its credits: so do we.
     pub(crate) fn cancelled(&mut self, outgoing: &RequestRef, reason: CancelReason, hop: PublicKey) {
         self.settle_overdue(outgoing);
-        self.state.unsigned_commits.remove(outgoing);
+        self.state.accounts.unsigned_commits.remove(outgoing);
         match self.state.origins.get(outgoing).cloned() {
             Some(Origin::Payment(id)) => {
                 self.state.origins.remove(outgoing);
-                self.state.timers.clear(&Timer::Part(outgoing.clone()));
+                self.context.timers.clear(&Timer::Part(outgoing.clone()));
                 self.part_cancelled(id, outgoing, reason, hop);
             }
             Some(Origin::Forward(from)) => {
@@ -241,15 +241,15 @@ impl Batch<'_> {
 
     /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
     pub(crate) fn wait_for_commit(&mut self, incoming: &RequestRef) {
-        let Some(forward) = self.state.forwards.get(incoming) else { return };
-        let look_ms = self.now.uptime_ms.saturating_add(self.environment.timing.hold_ms);
+        let Some(forward) = self.state.forwarding.forwards.get(incoming) else { return };
+        let look_ms = self.context.now.uptime_ms.saturating_add(self.context.environment.timing.hold_ms);
         let deadline = look_ms.min(forward.arrived_ms + forward.patience_ms);
-        self.state.timers.set(Timer::Forward(incoming.clone()), deadline);
+        self.context.timers.set(Timer::Forward(incoming.clone()), deadline);
     }
 
     pub(crate) fn forward_timed_out(&mut self, incoming: &RequestRef) {
-        let Some(forward) = self.state.forwards.get(incoming) else { return };
-        if self.now.uptime_ms < forward.arrived_ms + forward.patience_ms {
+        let Some(forward) = self.state.forwarding.forwards.get(incoming) else { return };
+        if self.context.now.uptime_ms < forward.arrived_ms + forward.patience_ms {
             self.count_hold(incoming);
             return self.wait_for_commit(incoming);
         }
@@ -263,16 +263,16 @@ impl Batch<'_> {
 
     /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
     pub(crate) fn is_collectable(&self, incoming: &RequestRef) -> bool {
-        if self.state.arrivals.contains_key(incoming) {
+        if self.state.receiving.arrivals.contains_key(incoming) {
             return self.pending_arrival(incoming).is_some();
         }
-        self.state.forwards.get(incoming).is_some_and(|forward| self.is_covered(incoming, forward))
+        self.state.forwarding.forwards.get(incoming).is_some_and(|forward| self.is_covered(incoming, forward))
     }
 
     /// Ends a request that no signed `Commit` binds, on both sides.
     pub(crate) fn give_up_forward(&mut self, incoming: &RequestRef, reason: CancelReason) {
         self.forget_incoming(incoming);
-        self.cancel_incoming(incoming, reason, self.state.local);
+        self.cancel_incoming(incoming, reason, self.context.local);
     }
 
     /// The incoming side is over or will never be paid: the outgoing side is aborted if it still can be.
@@ -280,14 +280,14 @@ impl Batch<'_> {
         self.remove_arrival(incoming);
         let Some(forward) = self.remove_forward(incoming) else { return };
         let outgoing = incoming.at(forward.to);
-        self.state.unsigned_commits.remove(&outgoing);
+        self.state.accounts.unsigned_commits.remove(&outgoing);
         self.abort_outgoing(&outgoing);
     }
 
     /// Ends one of our outgoing requests that no signed `Commit` binds, and tells whoever it came from.
     pub(crate) fn give_up_outgoing(&mut self, outgoing: &RequestRef, reason: CancelReason) {
         self.abort_outgoing(outgoing);
-        let local = self.state.local;
+        let local = self.context.local;
         self.cancelled(outgoing, reason, local);
     }
 
@@ -300,8 +300,8 @@ impl Batch<'_> {
     }
 
     pub(crate) fn remove_forward(&mut self, incoming: &RequestRef) -> Option<Forward> {
-        let forward = self.state.forwards.remove(incoming)?;
-        self.state.timers.clear(&Timer::Forward(incoming.clone()));
+        let forward = self.state.forwarding.forwards.remove(incoming)?;
+        self.context.timers.clear(&Timer::Forward(incoming.clone()));
         self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
         self.state.origins.remove(&incoming.at(forward.to));
         Some(forward)
@@ -310,7 +310,7 @@ impl Batch<'_> {
     /// A committed request has waited too long: the owner is told. What is held takes its amount and its place, and closes nothing
     /// else: who holds it behind the friend was chosen by whoever has sent it.
     pub(crate) fn became_overdue(&mut self, outgoing: &RequestRef) {
-        let Some(friend) = self.state.friends.get(&outgoing.account.friend) else { return };
+        let Some(friend) = self.state.accounts.friends.get(&outgoing.account.friend) else { return };
         let pending = friend
             .accounts
             .get(&outgoing.account.currency)
@@ -318,25 +318,25 @@ impl Batch<'_> {
         let Some(amount) = pending.map(|pending| pending.amount) else {
             // It waits for the first epoch with a friend's new key.
             if self.is_bound(outgoing) {
-                let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
-                self.state.timers.set(Timer::Overdue(outgoing.clone()), deadline);
+                let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
+                self.context.timers.set(Timer::Overdue(outgoing.clone()), deadline);
             }
             return;
         };
-        let friend = self.state.friends.draft(&outgoing.account.friend).expect("looked above");
+        let friend = self.state.accounts.friends.draft(&outgoing.account.friend).expect("looked above");
         let is_new = friend.overdue.insert((outgoing.account.currency.clone(), outgoing.id));
         let name = friend.record.name.clone();
-        self.overdue.insert(outgoing.account.clone());
+        self.state.accounts.overdue.insert(outgoing.account.clone());
         if !is_new {
             return;
         }
         log::warn!("\"{name}\" is overdue: it holds {amount} committed credits of request {}", outgoing.id);
-        self.event(Event::Overdue { name, request_id: outgoing.id, amount });
+        self.context.event(Event::Overdue { name, request_id: outgoing.id, amount });
     }
 
     pub(crate) fn settle_overdue(&mut self, outgoing: &RequestRef) {
-        self.state.timers.clear(&Timer::Overdue(outgoing.clone()));
-        if let Some(friend) = self.state.friends.draft(&outgoing.account.friend) {
+        self.context.timers.clear(&Timer::Overdue(outgoing.clone()));
+        if let Some(friend) = self.state.accounts.friends.draft(&outgoing.account.friend) {
             friend.overdue.remove(&(outgoing.account.currency.clone(), outgoing.id));
         }
     }

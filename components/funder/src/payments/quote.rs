@@ -1,10 +1,10 @@
 //! What paying would cost: the same question to the index servers as for a payment, and nothing is paid.
 
-use crate::buyer::Avoids;
-use crate::clearing::Ring;
 use crate::command::{CommandId, Reply};
+use crate::funder::Batch;
 use crate::io::Output;
-use crate::machine::Batch;
+use crate::payments::clearing::Ring;
+use crate::payments::search::Avoids;
 use crate::records::{Circle, Payment};
 use offst_ledger::AccountId;
 use offst_proto::PaymentId;
@@ -31,7 +31,7 @@ impl Batch<'_> {
     /// Answers what an order would cost, when the index servers have spoken.
     pub(crate) fn quote(&mut self, command: CommandId, order: &Order) {
         match self.payment(order) {
-            Err(sentence) => self.reply(command, Reply::Refused(sentence)),
+            Err(sentence) => self.context.reply(command, Reply::Refused(sentence)),
             Ok(payment) => self.quote_without(command, Box::new(payment), Avoids::default()),
         }
     }
@@ -42,18 +42,18 @@ impl Batch<'_> {
         let avoids = if self.leave_out_others(&mut query, avoids) { avoids } else { Avoids::Nothing };
         if !self.put_question(query, Question::Quote(command, payment, avoids)) {
             let sentence = "too many questions wait for the index servers: ask again in a moment";
-            self.reply(command, Reply::Refused(sentence.into()));
+            self.context.reply(command, Reply::Refused(sentence.into()));
         }
     }
 
     /// Asks the index servers, unless too many questions wait already.
     pub(crate) fn put_question(&mut self, query: Query, question: Question) -> bool {
-        if self.state.questions.len() >= QUESTIONS_MAX {
+        if self.state.payments.questions.len() >= QUESTIONS_MAX {
             return false;
         }
-        let id = PaymentId::random(&mut *self.environment.random);
-        self.state.questions.insert(id, question);
-        self.outputs.push(Output::FindWays(id, Box::new(query)));
+        let id = PaymentId::random(&mut *self.context.environment.random);
+        self.state.payments.questions.insert(id, question);
+        self.context.outputs.push(Output::FindWays(id, Box::new(query)));
         true
     }
 
@@ -63,7 +63,7 @@ impl Batch<'_> {
             Question::Ring(ring) => self.found_ring(ring, ways),
             Question::Quote(command, payment, avoids) => match self.quoted(&payment, ways) {
                 Reply::Refused(_) if avoids != Avoids::Nothing => self.quote_without(command, payment, avoids.fewer()),
-                reply => self.reply(command, reply),
+                reply => self.context.reply(command, reply),
             },
         }
     }
@@ -92,7 +92,7 @@ impl Batch<'_> {
 
     /// Whether a way is one for `missing` credits of this payment. Index servers only propose.
     pub(crate) fn is_way_for(&self, payment: &Payment, way: &Way, missing: u128) -> bool {
-        let local = self.state.local;
+        let local = self.context.local;
         way.check().is_ok()
             && way.amount() == missing
             && way.parts.len() <= PARTS_MAX - payment.parts.len()

@@ -1,7 +1,7 @@
 //! What the owner is told.
 
 use crate::command::{Command, Reply};
-use crate::machine::Batch;
+use crate::funder::Batch;
 use crate::records::{Friend, InvoiceRecord, Payment, ServerRow};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, Direction, Status};
@@ -15,22 +15,24 @@ use offst_rows::{Row, Table};
 impl Batch<'_> {
     pub(crate) fn report(&self, command: &Command) -> Reply {
         match command {
-            Command::PaymentStatus(id) => match self.state.payments.get(id) {
+            Command::PaymentStatus(id) => match self.state.payments.payments.get(id) {
                 Some(payment) => Reply::Payment(Box::new(self.payment_report(payment))),
                 None => Reply::Unknown,
             },
-            Command::Friends => Reply::Friends(self.state.names.values().map(|key| self.friend_report(*key)).collect()),
-            Command::Relays => Reply::Servers(servers(&self.state.relays)),
-            Command::IndexServers => Reply::Servers(servers(&self.state.index_servers)),
+            Command::Friends => {
+                Reply::Friends(self.state.accounts.names.values().map(|key| self.friend_report(*key)).collect())
+            }
+            Command::Relays => Reply::Servers(servers(&self.state.owner.relays)),
+            Command::IndexServers => Reply::Servers(servers(&self.state.owner.index_servers)),
             Command::Contact => Reply::Contact(ContactReport {
-                public_key: self.state.local,
+                public_key: self.context.local,
                 // A ticket with more would be refused by whoever reads it.
-                relays: self.state.relays.values().take(RELAYS_MAX).map(|relay| relay.ticket().clone()).collect(),
+                relays: self.state.owner.relays.values().take(RELAYS_MAX).map(|relay| relay.ticket().clone()).collect(),
                 address: None,
             }),
             Command::KeyReplacements => {
                 let mut replacements: Vec<_> =
-                    self.state.replacements.values().map(|replacement| replacement.0.clone()).collect();
+                    self.state.accounts.replacements.values().map(|replacement| replacement.0.clone()).collect();
                 replacements.sort_by_key(|replacement| replacement.time_ms);
                 Reply::KeyReplacements(replacements)
             }
@@ -40,11 +42,11 @@ impl Batch<'_> {
     }
 
     pub(crate) fn payment_report(&self, payment: &Payment) -> PaymentReport {
-        payment.report(self.now.unix_ms)
+        payment.report(self.context.now.unix_ms)
     }
 
     fn friend_report(&self, key: PublicKey) -> FriendReport {
-        let friend = &self.state.friends[&key];
+        let friend = &self.state.accounts.friends[&key];
         let accounts = friend.accounts.iter();
         FriendReport {
             name: friend.record.name.clone(),
@@ -79,7 +81,7 @@ impl Batch<'_> {
         let epoch = account.epoch();
         let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
             let pending = account.pending(Direction::Outgoing, *id)?;
-            let written_off = self.state.written_off.contains_key(&line.request(*id));
+            let written_off = self.state.forwarding.written_off.contains_key(&line.request(*id));
             Some(OverdueReport { request_id: *id, amount: pending.amount, written_off })
         });
         AccountReport {

@@ -5,8 +5,8 @@
 //! its parts are cancelled.
 
 use crate::command::{CommandId, Reply};
+use crate::funder::Batch;
 use crate::journal::{JournalKey, ReceivedPayment};
-use crate::machine::Batch;
 use crate::records::{Arrival, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
@@ -76,46 +76,46 @@ impl Batch<'_> {
         description: String,
         expiry_ms: Option<u64>,
     ) {
-        if self.state.invoices.len() >= INVOICES_MAX {
+        if self.state.receiving.invoices.len() >= INVOICES_MAX {
             let sentence = format!("{INVOICES_MAX} invoices are open, no more fit: cancel some, or let them expire");
-            return self.reply(command, Reply::Refused(sentence));
+            return self.context.reply(command, Reply::Refused(sentence));
         }
-        let random = &mut *self.environment.random;
+        let random = &mut *self.context.environment.random;
         let invoice = Invoice {
             id: InvoiceId::random(random),
-            destination: self.state.local,
+            destination: self.context.local,
             currency,
             amount,
             description,
-            expires_ms: expiry_ms.map(|expiry| self.now.unix_ms.saturating_add(expiry)),
+            expires_ms: expiry_ms.map(|expiry| self.context.now.unix_ms.saturating_add(expiry)),
             secret: Secret::from_bytes(random.array()),
         };
         if let Err(error) = invoice.check_fields() {
-            return self.reply(command, Reply::Refused(format!("the invoice was not made: {error}")));
+            return self.context.reply(command, Reply::Refused(format!("the invoice was not made: {error}")));
         }
-        let invoice = Verified::sign(invoice, &*self.environment.signer);
+        let invoice = Verified::sign(invoice, &*self.context.environment.signer);
         if let Some(expiry) = expiry_ms {
-            self.state.timers.set(Timer::Invoice(invoice.id), self.now.uptime_ms.saturating_add(expiry));
+            self.context.timers.set(Timer::Invoice(invoice.id), self.context.now.uptime_ms.saturating_add(expiry));
         }
         let created_ms = self.invoice_time();
         let record = InvoiceRecord { invoice: invoice.clone(), status: InvoiceStatus::Open, created_ms };
-        self.state.invoices.insert(invoice.id, record);
-        self.reply(command, Reply::Invoice(invoice));
+        self.state.receiving.invoices.insert(invoice.id, record);
+        self.context.reply(command, Reply::Invoice(invoice));
     }
 
     /// An invoice that can be paid, or that has ended of late.
     fn any_invoice(&self, id: InvoiceId) -> Option<&InvoiceRecord> {
-        self.state.invoices.get(&id).or_else(|| self.state.ended_invoices.get(&id))
+        self.state.receiving.invoices.get(&id).or_else(|| self.state.receiving.ended_invoices.get(&id))
     }
 
     /// Takes an invoice back, unless it was paid.
     pub(crate) fn cancel_invoice(&mut self, command: CommandId, id: InvoiceId) {
-        match self.state.invoices.get(&id) {
+        match self.state.receiving.invoices.get(&id) {
             Some(record) if record.status == InvoiceStatus::Open => {
                 self.close_invoice(id, InvoiceStatus::Cancelled);
-                self.reply(command, Reply::Done);
+                self.context.reply(command, Reply::Done);
             }
-            Some(_) | None => self.reply(command, Reply::Unknown),
+            Some(_) | None => self.context.reply(command, Reply::Unknown),
         }
     }
 
@@ -123,31 +123,31 @@ impl Batch<'_> {
     pub(crate) fn wait_invoice(&mut self, command: CommandId, id: InvoiceId) {
         match self.any_invoice(id) {
             Some(record) if record.status == InvoiceStatus::Open => {
-                let waiters = self.state.invoice_waiters.entry(id).or_default();
+                let waiters = self.state.receiving.invoice_waiters.entry(id).or_default();
                 waiters.push(command);
                 if waiters.len() > WAITERS_MAX {
                     let oldest = waiters.remove(0);
-                    self.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
+                    self.context.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
                 }
             }
             Some(record) => {
                 let status = record.status;
-                self.reply(command, Reply::InvoiceStatus(status));
+                self.context.reply(command, Reply::InvoiceStatus(status));
             }
-            None => self.reply(command, Reply::Unknown),
+            None => self.context.reply(command, Reply::Unknown),
         }
     }
 
     pub(crate) fn invoice_expired(&mut self, id: InvoiceId) {
-        if self.state.invoices.get(&id).is_some_and(|record| record.status == InvoiceStatus::Open) {
+        if self.state.receiving.invoices.get(&id).is_some_and(|record| record.status == InvoiceStatus::Open) {
             self.close_invoice(id, InvoiceStatus::Expired);
         }
     }
 
     pub(crate) fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
-        let record = self.state.invoices.get_mut(&id).expect("the caller has looked");
+        let record = self.state.receiving.invoices.get_mut(&id).expect("the caller has looked");
         record.status = status;
-        self.state.timers.clear(&Timer::Invoice(id));
+        self.context.timers.clear(&Timer::Invoice(id));
         let reason = match status {
             InvoiceStatus::Paid => CancelReason::AlreadyPaid,
             InvoiceStatus::Expired => CancelReason::InvoiceExpired,
@@ -161,6 +161,7 @@ impl Batch<'_> {
         };
         let parts: Vec<_> = self
             .state
+            .receiving
             .groups
             .range(first..)
             .take_while(|(key, _)| key.invoice_id == Some(id))
@@ -168,12 +169,12 @@ impl Batch<'_> {
             .collect();
         for incoming in parts {
             self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, reason, self.state.local);
+            self.cancel_incoming(&incoming, reason, self.context.local);
         }
-        for command in self.state.invoice_waiters.remove(&id).unwrap_or_default() {
-            self.reply(command, Reply::InvoiceStatus(status));
+        for command in self.state.receiving.invoice_waiters.remove(&id).unwrap_or_default() {
+            self.context.reply(command, Reply::InvoiceStatus(status));
         }
-        self.event(Event::InvoiceChanged { invoice_id: id, status });
+        self.context.event(Event::InvoiceChanged { invoice_id: id, status });
     }
 
     /// Whether a part may pay what it says it pays: an invoice of ours that can still be paid, or none.
@@ -190,7 +191,9 @@ impl Batch<'_> {
             InvoiceStatus::Paid => return Err(CancelReason::AlreadyPaid),
             InvoiceStatus::Cancelled => return Err(CancelReason::UnknownInvoice),
             InvoiceStatus::Expired => return Err(CancelReason::InvoiceExpired),
-            InvoiceStatus::Open if invoice.is_expired(self.now.unix_ms) => return Err(CancelReason::InvoiceExpired),
+            InvoiceStatus::Open if invoice.is_expired(self.context.now.unix_ms) => {
+                return Err(CancelReason::InvoiceExpired);
+            }
             InvoiceStatus::Open if self.may_be_paid_already(*created_ms) => return Err(CancelReason::Busy),
             InvoiceStatus::Open => {}
         }
@@ -203,7 +206,7 @@ impl Batch<'_> {
     /// A request ends here: we answer with a lock, or refuse.
     pub(crate) fn arrived(&mut self, incoming: &RequestRef, request: &Request) -> Result<(), CancelReason> {
         let currency = &incoming.account.currency;
-        let terms = request.terms(self.state.local, currency);
+        let terms = request.terms(self.context.local, currency);
         if request.fees_left != 0 {
             return Err(CancelReason::Fee);
         }
@@ -214,7 +217,7 @@ impl Batch<'_> {
         self.check_homecoming(incoming, request)?;
         let patience_ms = request
             .patience_ms
-            .checked_sub(self.environment.timing.patience_step_ms)
+            .checked_sub(self.context.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?;
         let arrival = Arrival {
@@ -226,46 +229,47 @@ impl Batch<'_> {
         };
         let group = arrival.group(currency);
         let is_full = |group: &Group| group.parts.len() >= 2 * PARTS_MAX;
-        if self.state.groups.get(&group).is_some_and(is_full) {
+        if self.state.receiving.groups.get(&group).is_some_and(is_full) {
             return Err(CancelReason::Busy);
         }
-        let signer = &*self.environment.signer;
+        let signer = &*self.context.environment.signer;
         let lock = preimage(signer, &terms).lock();
-        let nonce = Nonce::from_bytes(self.environment.random.array());
-        let response = Verified::sign(Response { terms, nonce, lock }, &*self.environment.signer);
+        let nonce = Nonce::from_bytes(self.context.environment.random.array());
+        let response = Verified::sign(Response { terms, nonce, lock }, &*self.context.environment.signer);
         let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
         let account = self.account(&incoming.account).expect("the request came over this account");
         account.respond(answer).expect("the request has just come");
         self.add_to_group(incoming, &arrival);
-        self.state.arrivals.insert(incoming.clone(), arrival);
+        self.state.receiving.arrivals.insert(incoming.clone(), arrival);
         Ok(())
     }
 
     /// Puts an arrival into its group and starts the group's time with its first part.
     pub(crate) fn add_to_group(&mut self, incoming: &RequestRef, arrival: &Arrival) {
         let key = arrival.group(&incoming.account.currency);
-        self.state.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
-        self.state.timers.set_if_none(Timer::Group(key), self.now.uptime_ms + arrival.patience_ms);
+        self.state.receiving.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
+        self.context.timers.set_if_none(Timer::Group(key), self.context.now.uptime_ms + arrival.patience_ms);
     }
 
     pub(crate) fn remove_arrival(&mut self, incoming: &RequestRef) -> Option<Arrival> {
-        let arrival = self.state.arrivals.remove(incoming)?;
+        let arrival = self.state.receiving.arrivals.remove(incoming)?;
         let key = arrival.group(&incoming.account.currency);
-        let group = self.state.groups.get_mut(&key).expect("every arrival is in its group");
+        let group = self.state.receiving.groups.get_mut(&key).expect("every arrival is in its group");
         group.parts.remove(incoming);
         if group.parts.is_empty() {
-            self.state.groups.remove(&key);
-            self.state.timers.clear(&Timer::Group(key));
+            self.state.receiving.groups.remove(&key);
+            self.context.timers.clear(&Timer::Group(key));
         }
         Some(arrival)
     }
 
     /// A part was committed: when all are, they are collected together.
     pub(crate) fn arrival_committed(&mut self, incoming: &RequestRef) {
-        let key = self.state.arrivals[incoming].group(&incoming.account.currency);
-        let parts: Vec<RequestRef> = self.state.groups[&key].parts.iter().cloned().collect();
+        let key = self.state.receiving.arrivals[incoming].group(&incoming.account.currency);
+        let parts: Vec<RequestRef> = self.state.receiving.groups[&key].parts.iter().cloned().collect();
         let committed: Vec<&RequestRef> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
-        let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.arrivals[*part].amount));
+        let sum =
+            committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.receiving.arrivals[*part].amount));
         match sum.map(|sum| sum.cmp(&key.total)) {
             Some(std::cmp::Ordering::Less) => {}
             Some(std::cmp::Ordering::Equal) => {
@@ -275,20 +279,20 @@ impl Batch<'_> {
             // One part too many: it is not needed, and without it the sum may still come out right.
             Some(std::cmp::Ordering::Greater) | None => {
                 self.remove_arrival(incoming);
-                self.cancel_incoming(incoming, CancelReason::Amount, self.state.local);
+                self.cancel_incoming(incoming, CancelReason::Amount, self.context.local);
             }
         }
     }
 
     /// What opens the lock that we answered with.
     pub(crate) fn arrival_preimage(&self, incoming: &RequestRef, arrival: &Arrival) -> Preimage {
-        preimage(&*self.environment.signer, &arrival.terms(incoming, self.state.local))
+        preimage(&*self.context.environment.signer, &arrival.terms(incoming, self.context.local))
     }
 
     /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the ids, so an
     /// account that came back from its friend may have another request in this place.
     pub(crate) fn pending_arrival(&self, incoming: &RequestRef) -> Option<Pending> {
-        let arrival = self.state.arrivals.get(incoming)?;
+        let arrival = self.state.receiving.arrivals.get(incoming)?;
         let pending = self.incoming_at(incoming)?;
         let lock = self.arrival_preimage(incoming, arrival).lock();
         (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
@@ -308,10 +312,10 @@ impl Batch<'_> {
         }
         // Parts that were responded to but are not needed any more.
         let surplus: Vec<_> =
-            self.state.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+            self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
         for incoming in surplus {
             self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.state.local);
+            self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.context.local);
         }
         if let Some(id) = key.invoice_id {
             self.close_invoice(id, InvoiceStatus::Paid);
@@ -334,7 +338,7 @@ impl Batch<'_> {
             invoice_id: of.and_then(|(_, invoice_id)| invoice_id),
             currency: incoming.account.currency.clone(),
             amount,
-            time_ms: self.now.unix_ms,
+            time_ms: self.context.now.unix_ms,
         };
         self.note(
             &JournalKey { id: report.request_id, payer: Some(report.from) },
@@ -344,14 +348,14 @@ impl Batch<'_> {
 
     pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
         let parts: Vec<_> =
-            self.state.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+            self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
         let lines: Vec<_> = parts.iter().map(|incoming| &incoming.account).collect();
         if self.is_patient(Timer::Group(key.clone()), &lines) {
             return;
         }
         for incoming in parts {
             self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, CancelReason::Timeout, self.state.local);
+            self.cancel_incoming(&incoming, CancelReason::Timeout, self.context.local);
         }
     }
 }

@@ -8,8 +8,8 @@
 //! nothing is sent.
 
 use crate::archive::Inquiry;
+use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
-use crate::machine::Batch;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId};
@@ -69,18 +69,18 @@ pub(crate) fn position(account: &Account) -> Option<AccountHead> {
 impl Batch<'_> {
     /// An account has moved: a backup is due, but not more often than once a minute.
     pub(crate) fn backup_is_due(&mut self, line: AccountId) {
-        self.state.backups.changed.insert(line);
+        self.state.recovery.backups.changed.insert(line);
         self.resend_backup();
     }
 
     /// Sends what has changed, when it is time.
     pub(crate) fn resend_backup(&mut self) {
-        let Backups { changed, sent_ms, .. } = &self.state.backups;
+        let Backups { changed, sent_ms, .. } = &self.state.recovery.backups;
         if !changed.is_empty() {
-            let timing = self.environment.timing;
+            let timing = self.context.environment.timing;
             let earliest = sent_ms.map_or(0, |sent| sent + timing.backup_ms);
-            let deadline = earliest.max(self.now.uptime_ms + timing.backup_delay_ms);
-            self.state.timers.set_if_none(Timer::Backup, deadline);
+            let deadline = earliest.max(self.context.now.uptime_ms + timing.backup_delay_ms);
+            self.context.timers.set_if_none(Timer::Backup, deadline);
         }
     }
 
@@ -95,24 +95,24 @@ impl Batch<'_> {
             // The first friend that comes back gets it.
             return;
         }
-        let now = self.now.uptime_ms;
-        let backup = PeerBackup { made_ms: self.now.unix_ms, heads: self.newest_heads() };
-        let sealed = backup.seal(&*self.environment.signer, &mut *self.environment.random);
+        let now = self.context.now.uptime_ms;
+        let backup = PeerBackup { made_ms: self.context.now.unix_ms, heads: self.newest_heads() };
+        let sealed = backup.seal(&*self.context.environment.signer, &mut *self.context.environment.random);
         let frame = backup_frame(&sealed);
-        let backups = &mut self.state.backups;
+        let backups = &mut self.state.recovery.backups;
         backups.sent_ms = Some(now);
         backups.last_keeper = keepers.last().map(|(key, _)| *key);
         for (key, connection) in keepers {
-            self.outputs.push(Output::Send(key, connection, frame.clone()));
+            self.context.outputs.push(Output::Send(key, connection, frame.clone()));
         }
     }
 
     /// Friends that can keep one: connected, and of one mind with us, so that they cannot be about to show that our disk is
     /// old.
     fn next_keepers(&self) -> Vec<(PublicKey, ConnectionId)> {
-        let last = self.state.backups.last_keeper;
-        let after = self.state.friends.iter().filter(|(key, _)| Some(**key) > last);
-        let before = self.state.friends.iter().filter(|(key, _)| Some(**key) <= last);
+        let last = self.state.recovery.backups.last_keeper;
+        let after = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) > last);
+        let before = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) <= last);
         let is_keeper = |friend: &crate::records::Friend| {
             let is_resumed = friend.accounts.values().any(Account::is_resumed);
             friend.connection.filter(|_| is_resumed)
@@ -122,12 +122,12 @@ impl Batch<'_> {
 
     /// The heads of all accounts; when they are too many, of those that have changed last.
     fn newest_heads(&mut self) -> Vec<AccountHead> {
-        let backups = &mut self.state.backups;
+        let backups = &mut self.state.recovery.backups;
         backups.count += 1;
         for line in std::mem::take(&mut backups.changed) {
             backups.newness.insert(line, backups.count);
         }
-        let friends = &self.state.friends;
+        let friends = &self.state.accounts.friends;
         backups.newness.retain(|line, _| {
             friends.get(&line.friend).is_some_and(|friend| friend.accounts.contains_key(&line.currency))
         });
@@ -145,10 +145,10 @@ impl Batch<'_> {
 
     /// A friend gives us its backup to keep.
     pub(crate) fn keep_backup(&mut self, key: PublicKey, sealed: Vec<u8>) {
-        let now = self.now.uptime_ms;
-        let friend = self.state.friends.draft(&key).expect("only friends are heard");
+        let now = self.context.now.uptime_ms;
+        let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
         if friend.allowance.take(now) {
-            self.peer_backups.insert(key, Some(sealed));
+            self.state.recovery.peer_backups.insert(key, Some(sealed));
         }
     }
 
@@ -160,8 +160,8 @@ impl Batch<'_> {
     /// After a start the first friends are asked for what they keep; after a loss, all.
     pub(crate) fn recall_backup(&mut self, key: PublicKey, connection: ConnectionId) {
         let is_recovering = self.is_recovering();
-        let friend = self.state.friends.draft(&key).expect("it has just connected");
-        let backups = &mut self.state.backups;
+        let friend = self.state.accounts.friends.draft(&key).expect("it has just connected");
+        let backups = &mut self.state.recovery.backups;
         let is_witness = !friend.was_recalled && backups.witnesses < WITNESSES;
         if !is_recovering && !is_witness {
             return;
@@ -169,13 +169,13 @@ impl Batch<'_> {
         friend.was_recalled = true;
         friend.owes_backup = true;
         backups.witnesses += 1;
-        self.outputs.push(Output::Send(key, connection, recall_frame()));
+        self.context.outputs.push(Output::Send(key, connection, recall_frame()));
     }
 
     /// A friend gives back what it has kept for us. Only once for each question: an old backup proves nothing more by being shown
     /// again, and weighing it is work.
     pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
-        let friend = self.state.friends.draft(&key).expect("only friends are heard");
+        let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
         if !std::mem::take(&mut friend.owes_backup) {
             return;
         }
@@ -183,10 +183,10 @@ impl Batch<'_> {
         if sealed.is_empty() {
             return;
         }
-        let Some(backup) = PeerBackup::unseal(&*self.environment.signer, sealed) else {
+        let Some(backup) = PeerBackup::unseal(&*self.context.environment.signer, sealed) else {
             log::warn!(
                 "\"{}\" gave back a peer backup that this node has not made",
-                self.state.friends[&key].record.name
+                self.state.accounts.friends[&key].record.name
             );
             return;
         };

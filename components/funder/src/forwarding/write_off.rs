@@ -27,7 +27,7 @@
 //! could carry an end of the one request over to the other: neither a restart nor a recovery ties them together again.
 
 use crate::command::{CommandId, Reply};
-use crate::machine::Batch;
+use crate::funder::Batch;
 use crate::records::Origin;
 use crate::timers::Timer;
 use offst_crypto::{HashLock, Preimage, PublicKey};
@@ -88,7 +88,7 @@ impl Batch<'_> {
             Ok(report) => Reply::WrittenOff(report),
             Err(sentence) => Reply::Refused(sentence),
         };
-        self.reply(command, reply);
+        self.context.reply(command, reply);
     }
 
     fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
@@ -150,12 +150,12 @@ impl Batch<'_> {
 
     /// What the owner allows to be written off on an account without asking, credits.
     fn auto_write_off(&self, line: &AccountId) -> Option<u128> {
-        self.state.friends.get(&line.friend)?.record.auto_write_offs.get(&line.currency).copied()
+        self.state.accounts.friends.get(&line.friend)?.record.auto_write_offs.get(&line.currency).copied()
     }
 
     /// At the end of a batch, when all is known that has become overdue in it: it is written off where the owner has allowed that.
     pub(crate) fn write_off_by_itself(&mut self) {
-        for line in std::mem::take(&mut self.overdue) {
+        for line in std::mem::take(&mut self.state.accounts.overdue) {
             self.write_off_by_itself_at(&line);
         }
     }
@@ -168,7 +168,7 @@ impl Batch<'_> {
         } else {
             let report = self.release_smallest(line, up_to, true);
             if report.released.count > 0 {
-                let name = &self.state.friends[&line.friend].record.name;
+                let name = &self.state.accounts.friends[&line.friend].record.name;
                 let Held { count, amount } = report.released;
                 log::warn!(
                     "{count} payments of {amount} in {} that \"{name}\" holds were written off by set-auto-write-off: \"{name}\" \
@@ -181,9 +181,9 @@ impl Batch<'_> {
         if waiting {
             let waits = |outgoing: &RequestRef| matches!(self.state.origins.get(outgoing), Some(Origin::Forward(_)));
             let held: Vec<_> = self.overdue_at(line).into_iter().filter(waits).collect();
-            let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
+            let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
             for outgoing in held {
-                self.state.timers.set_if_none(Timer::Overdue(outgoing), deadline);
+                self.context.timers.set_if_none(Timer::Overdue(outgoing), deadline);
             }
         }
     }
@@ -195,37 +195,41 @@ impl Batch<'_> {
         }
         self.friend_account(name, currency)?;
         let key = self.friend_key(name)?;
-        let record = &mut self.state.friends.get_mut(&key).expect("names and friends agree").record;
+        let record = &mut self.state.accounts.friends.get_mut(&key).expect("names and friends agree").record;
         if up_to == 0 {
             record.auto_write_offs.remove(currency);
         } else {
             record.auto_write_offs.insert(currency.clone(), up_to);
         }
         self.friend_changed(key);
-        self.overdue.insert(AccountId::new(key, currency));
+        self.state.accounts.overdue.insert(AccountId::new(key, currency));
         Ok(())
     }
 
     /// The friend has collected what was written off without asking: nothing more is.
     fn end_auto_write_off(&mut self, line: &AccountId, amount: u128) {
-        let is_set =
-            self.state.friends.get(&line.friend).is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
+        let is_set = self
+            .state
+            .accounts
+            .friends
+            .get(&line.friend)
+            .is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
         if !is_set {
             return;
         }
-        let friend = self.state.friends.get_mut(&line.friend).expect("looked above");
+        let friend = self.state.accounts.friends.get_mut(&line.friend).expect("looked above");
         friend.record.auto_write_offs.clear();
         let name = friend.record.name.clone();
         log::warn!(
             "\"{name}\" has collected {amount} in {} that set-auto-write-off had written off: it is off now for \"{name}\"",
             line.currency
         );
-        self.event(Event::AutoWriteOffEnded { name, currency: line.currency.clone(), amount });
+        self.context.event(Event::AutoWriteOffEnded { name, currency: line.currency.clone(), amount });
     }
 
     /// Committed requests of ours that the friend has held for too long.
     fn overdue_at(&self, line: &AccountId) -> Vec<RequestRef> {
-        let friend = self.state.friends.get(&line.friend);
+        let friend = self.state.accounts.friends.get(&line.friend);
         let overdue = friend.into_iter().flat_map(|friend| &friend.overdue);
         let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.request(*id));
         here.filter(|outgoing| self.is_bound(outgoing)).collect()
@@ -234,7 +238,7 @@ impl Batch<'_> {
     /// All that the friend may still collect of what was written off; or only of what was without asking.
     fn at_risk(&self, line: &AccountId, only_automatic: bool) -> Held {
         let mut held = Held::default();
-        let all = self.state.written_off.range(line.requests()).map(|(_, write_off)| write_off);
+        let all = self.state.forwarding.written_off.range(line.requests()).map(|(_, write_off)| write_off);
         let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
         counted.for_each(|write_off| held.add(write_off.amount));
         held
@@ -244,7 +248,8 @@ impl Batch<'_> {
     /// came over is in doubt, or it has not found its other side again.
     fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
         let incoming = outgoing.at(from);
-        let is_inherited = self.state.recovery.get(&()).is_some_and(|recovery| recovery.inherited.contains(&incoming));
+        let is_inherited =
+            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(&incoming));
         if self.is_distrusted(&incoming.account) || is_inherited {
             return None;
         }
@@ -255,7 +260,7 @@ impl Batch<'_> {
 
     /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
     fn release_upstream(&mut self, outgoing: &RequestRef, write_off: WriteOff) -> bool {
-        let local = self.state.local;
+        let local = self.context.local;
         let incoming = outgoing.at(write_off.from);
         let account = self.account(&incoming.account).expect("a forward's accounts exist");
         if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
@@ -268,12 +273,12 @@ impl Batch<'_> {
     }
 
     fn note_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
-        self.state.written_off.insert(outgoing, write_off);
+        self.state.forwarding.written_off.insert(outgoing, write_off);
     }
 
     /// The request has ended with the friend that it went to.
     pub(crate) fn forget_write_off(&mut self, outgoing: &RequestRef) -> Option<WriteOff> {
-        self.state.written_off.remove(outgoing)
+        self.state.forwarding.written_off.remove(outgoing)
     }
 
     /// The friend has collected a request that we carried on for nobody any more. Says whether that was written off.
@@ -288,7 +293,7 @@ impl Batch<'_> {
             currency: outgoing.account.currency.clone(),
             amount,
             fee: 0,
-            time_ms: self.now.unix_ms,
+            time_ms: self.context.now.unix_ms,
         };
         self.note_forwarded(report, preimage);
         if write_off.is_automatic {
@@ -300,21 +305,21 @@ impl Batch<'_> {
 
     /// After a start: a friend that holds what was written off is overdue again in a while, as with every other request.
     pub(crate) fn take_up_write_offs(&mut self) {
-        let held: Vec<_> = self.state.written_off.keys().cloned().collect();
+        let held: Vec<_> = self.state.forwarding.written_off.keys().cloned().collect();
         for outgoing in held {
             self.await_end(outgoing);
         }
     }
 
     fn await_end(&mut self, outgoing: RequestRef) {
-        let deadline = self.now.uptime_ms + self.environment.timing.overdue_ms;
-        self.state.timers.set(Timer::Overdue(outgoing), deadline);
+        let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
+        self.context.timers.set(Timer::Overdue(outgoing), deadline);
     }
 
     /// A friend goes on under another key, and so does what it may still collect.
     pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef) {
         let Some(write_off) = self.forget_write_off(old) else { return };
-        self.state.timers.clear(&Timer::Overdue(old.clone()));
+        self.context.timers.clear(&Timer::Overdue(old.clone()));
         self.note_write_off(new.clone(), write_off);
         self.await_end(new);
     }
@@ -322,7 +327,7 @@ impl Batch<'_> {
     /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
     /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
     pub(crate) fn drop_ended_write_offs(&mut self, of: Option<&AccountId>) {
-        let held = self.state.written_off.iter().filter(|(outgoing, write_off)| {
+        let held = self.state.forwarding.written_off.iter().filter(|(outgoing, write_off)| {
             let is_one = of.is_none_or(|line| outgoing.account == *line) && !self.is_distrusted(&outgoing.account);
             is_one && !self.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
         });
@@ -343,7 +348,7 @@ impl Batch<'_> {
             (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)
                 && (write_off.from, write_off.lock) == (incoming.account.friend, lock)
         };
-        let mut all = self.state.written_off.iter();
+        let mut all = self.state.forwarding.written_off.iter();
         all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())
     }
 }

@@ -12,11 +12,11 @@
 //!
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
+use crate::funder::Batch;
 use crate::io::Output;
-use crate::machine::Batch;
-use crate::peer_backup::position;
 use crate::records::{Friend, FriendRecord, Progress, Standing, Tombstone};
-use crate::relink::Questions;
+use crate::recovery::peer_backup::position;
+use crate::recovery::reconcile::Questions;
 use crate::timers::Timer;
 use offst_crypto::{Hash, PublicKey};
 use offst_ledger::{Account, AccountId, AccountKey, EvidenceOutcome, Floor, Head, RequestRef, StopReason};
@@ -202,16 +202,16 @@ fn expected(head: &AccountHead) -> Head {
 impl Batch<'_> {
     /// Whether this node recovers what it has lost.
     pub(crate) fn is_recovering(&self) -> bool {
-        !self.state.recovery.is_empty()
+        !self.state.recovery.mark.is_empty()
     }
 
     /// Whether an account waits for its friend's evidence: its own view says nothing about other accounts.
     pub(crate) fn is_distrusted(&self, line: &AccountId) -> bool {
-        self.state.account(line).is_some_and(Account::is_recovering)
+        self.state.accounts.account(line).is_some_and(Account::is_recovering)
     }
 
     fn all_lines(&self) -> Vec<AccountId> {
-        let friends = self.state.friends.iter();
+        let friends = self.state.accounts.friends.iter();
         friends
             .flat_map(|(key, friend)| friend.accounts.keys().map(|currency| AccountId::new(*key, currency)))
             .collect()
@@ -219,9 +219,11 @@ impl Batch<'_> {
 
     /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes on.
     pub(crate) fn take_up_recovery(&mut self) {
-        let Some(recovery) = self.state.recovery.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
         if recovery.record.has_begun {
-            self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+            self.context
+                .timers
+                .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
             return;
         }
         log::warn!("the database was put back or is new: every account goes on from what its friend can prove");
@@ -230,8 +232,8 @@ impl Batch<'_> {
 
     /// Something was really lost before the recovery began.
     fn something_was_lost(&mut self) {
-        if self.state.recovery.get(&()).is_some_and(|recovery| !recovery.record.is_old) {
-            self.state.recovery.get_mut(&()).expect("looked above").record.is_old = true;
+        if self.state.recovery.mark.get(&()).is_some_and(|recovery| !recovery.record.is_old) {
+            self.state.recovery.mark.get_mut(&()).expect("looked above").record.is_old = true;
         }
     }
 
@@ -239,7 +241,7 @@ impl Batch<'_> {
     /// disk is a copy that was made in the middle of another one, where accounts were back that have moved since.
     fn own_state_is_old(&mut self, why: &str) {
         log::error!("this node's database is an old copy: {why}; all accounts are recovered from their friends");
-        self.state.recovery.insert((), Recovery::new(RecoveryRecord::new(self.now.unix_ms, true)));
+        self.state.recovery.mark.insert((), Recovery::new(RecoveryRecord::new(self.context.now.unix_ms, true)));
         self.distrust_all(false);
     }
 
@@ -247,24 +249,26 @@ impl Batch<'_> {
     /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
     fn distrust_all(&mut self, has_started: bool) {
         self.date_recovery();
-        let recovery = self.state.recovery.draft(&()).expect("the caller has set the mark");
+        let recovery = self.state.recovery.mark.draft(&()).expect("the caller has set the mark");
         recovery.record.has_begun = true;
-        self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+        self.context
+            .timers
+            .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
         self.give_up_searching();
         for line in self.all_lines() {
-            let friend = self.state.friends.draft(&line.friend).expect("listed above");
+            let friend = self.state.accounts.friends.draft(&line.friend).expect("listed above");
             let connection = friend.connection;
             let account = friend.accounts.get_mut(&line.currency).expect("listed above");
             if has_started || !account.is_recovering() {
-                account.distrust(self.now.unix_ms);
+                account.distrust(self.context.now.unix_ms);
             }
             if let Some(connection) = connection {
-                self.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+                self.context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
             }
-            self.touched.insert(line);
+            self.state.accounts.touched.insert(line);
         }
         let friends: Vec<_> =
-            self.state.friends.iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+            self.state.accounts.friends.iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
         for (key, connection) in friends {
             self.recall_backup(key, connection);
         }
@@ -272,19 +276,20 @@ impl Batch<'_> {
 
     /// A recovery begins: whatever invoice is open by now may have been paid in what was lost.
     fn date_recovery(&mut self) {
-        let newest = self.state.invoices.values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
-        let recovery = self.state.recovery.get_mut(&()).expect("the caller has set the mark");
+        let newest = self.state.receiving.invoices.values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
+        let recovery = self.state.recovery.mark.get_mut(&()).expect("the caller has set the mark");
         recovery.record.started_ms = recovery.record.started_ms.max(newest);
     }
 
     /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
     /// collected is not known for certain any more.
     fn give_up_searching(&mut self) {
-        let payments: Vec<_> = self.state.payments.values().map(|payment| (payment.id, payment.progress)).collect();
+        let payments: Vec<_> =
+            self.state.payments.payments.values().map(|payment| (payment.id, payment.progress)).collect();
         for (id, progress) in payments {
             match progress {
                 Progress::Searching => {
-                    let payment = self.state.payments.draft(&id).expect("listed above");
+                    let payment = self.state.payments.payments.draft(&id).expect("listed above");
                     payment.reason = "the node found out that its database is an old copy".into();
                     self.fail_payment(id);
                 }
@@ -297,13 +302,17 @@ impl Batch<'_> {
     /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and, as long as
     /// nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
     pub(crate) fn floor(&self, line: &AccountId) -> Floor {
-        let forgotten = if self.is_recovering() { self.now.unix_ms.checked_sub(1) } else { None };
-        Floor { ended: self.state.tombstones.get(line).map(|removed| removed.epoch), forgotten, relied_on: None }
+        let forgotten = if self.is_recovering() { self.context.now.unix_ms.checked_sub(1) } else { None };
+        Floor {
+            ended: self.state.accounts.tombstones.get(line).map(|removed| removed.epoch),
+            forgotten,
+            relied_on: None,
+        }
     }
 
     /// People have decided how an account goes on: what its friend had shown before counts no more.
     pub(crate) fn forget_shown(&mut self, line: &AccountId) {
-        let Some(recovery) = self.state.recovery.get_mut(&()) else { return };
+        let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
         recovery.record.shown.retain(|known| (known.friend, &known.currency) != (line.friend, &line.currency));
         recovery.is_stirred = true;
     }
@@ -314,11 +323,11 @@ impl Batch<'_> {
         let line = AccountId::new(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
         let has_begun = resume.epoch.is_some() || proposes_next || resume.recovering;
-        if !self.is_recovering() || !has_begun || self.state.tombstones.contains_key(&line) {
+        if !self.is_recovering() || !has_begun || self.state.accounts.tombstones.contains_key(&line) {
             return;
         }
         let account = self.forgotten_account(&line, 0, true).unwrap_or_else(|| self.lost_account(&line, 0, true));
-        let Some(friend) = self.state.friends.draft(&key) else { return };
+        let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
         if friend.accounts.contains_key(&line.currency) || friend.accounts.len() >= CURRENCIES_MAX {
             return;
         }
@@ -326,19 +335,19 @@ impl Batch<'_> {
         log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
         if let Some(connection) = friend.connection {
             let frame = friend.accounts[&line.currency].resume_frame();
-            self.outputs.push(Output::Send(key, connection, frame));
+            self.context.outputs.push(Output::Send(key, connection, frame));
         }
-        self.touched.insert(line);
+        self.state.accounts.touched.insert(line);
     }
 
     /// What came of a friend's evidence. `before`: what this node remembered to have signed.
     pub(crate) fn evidence_came(&mut self, line: &AccountId, before: Signed, outcome: EvidenceOutcome) {
-        let Some(friend) = self.state.friends.get(&line.friend) else { return };
+        let Some(friend) = self.state.accounts.friends.get(&line.friend) else { return };
         let (name, connection) = (friend.record.name.clone(), friend.connection);
         let account = &friend.accounts[&line.currency];
         let (reply, remembered) = (account.resume_frame(), signed(account));
         let shown = position(account);
-        self.touched.insert(line.clone());
+        self.state.accounts.touched.insert(line.clone());
         if let Some(refused) = outcome.refused {
             log::warn!("what \"{name}\" shows of the account in {} is of no use: {refused}", line.currency);
         }
@@ -350,7 +359,7 @@ impl Batch<'_> {
         if outcome.reply
             && let Some(connection) = connection
         {
-            self.outputs.push(Output::Send(line.friend, connection, reply));
+            self.context.outputs.push(Output::Send(line.friend, connection, reply));
         }
         if outcome.recovered {
             if remembered > before {
@@ -368,7 +377,7 @@ impl Batch<'_> {
             }));
         }
         self.account_events(line, outcome.events);
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.is_stirred = true;
         }
         self.friend_changed(line.friend);
@@ -376,7 +385,7 @@ impl Batch<'_> {
 
     /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
     fn note_shown(&mut self, head: AccountHead) {
-        let Some(recovery) = self.state.recovery.get_mut(&()) else { return };
+        let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
         let shown = &mut recovery.record.shown;
         shown.retain(|known| (known.friend, &known.currency) != (head.friend, &head.currency));
         shown.push(head);
@@ -385,10 +394,11 @@ impl Batch<'_> {
     /// One head of a backup of ours that `keeper` has kept: does it tell of more than this node, or its friend, knows?
     pub(crate) fn compare_with_backup(&mut self, keeper: PublicKey, head: &AccountHead) {
         let at = AccountId::new(head.friend, &head.currency);
-        let account = self.state.account(&at);
+        let account = self.state.accounts.account(&at);
         match account.map(|account| (account.is_recovering(), position(account), account.newest_epoch())) {
             None => {
-                let was_removed = self.state.tombstones.get(&at).is_some_and(|removed| removed.epoch >= head.epoch);
+                let was_removed =
+                    self.state.accounts.tombstones.get(&at).is_some_and(|removed| removed.epoch >= head.epoch);
                 if !was_removed {
                     if self.is_recovering() {
                         self.something_was_lost();
@@ -409,13 +419,13 @@ impl Batch<'_> {
         if self.is_distrusted(&at) {
             let account = self.account(&at).expect("looked above");
             if !account.expect_at_least(expected(head)) {
-                let name = &self.state.friends[&at.friend].record.name;
+                let name = &self.state.accounts.friends[&at.friend].record.name;
                 log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
                 self.friend_changed(at.friend);
             }
             return;
         }
-        let recovery = self.state.recovery.get(&());
+        let recovery = self.state.recovery.mark.get(&());
         let shown = recovery.and_then(|recovery| {
             recovery.record.shown.iter().find(|shown| (shown.friend, &shown.currency) == (at.friend, &at.currency))
         });
@@ -426,8 +436,8 @@ impl Batch<'_> {
 
     /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was full.
     pub(crate) fn note_forgotten(&mut self, backup: &PeerBackup) {
-        let Some(recovery) = self.state.recovery.draft(&()) else { return };
-        let (friends, tombstones) = (&self.state.friends, &self.state.tombstones);
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        let (friends, tombstones) = (&self.state.accounts.friends, &self.state.accounts.tombstones);
         let is_unknown = |at: &AccountId, epoch: u64| {
             let is_known = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
             !is_known && tombstones.get(at).is_none_or(|removed| removed.epoch < epoch)
@@ -464,14 +474,14 @@ impl Batch<'_> {
 
     /// An account that this node does not know.
     fn lost_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Account {
-        let name = AccountKey { local: self.state.local, remote: at.friend, currency: at.currency.clone() };
-        Account::lost(name, max_debt, open, self.now.unix_ms)
+        let name = AccountKey { local: self.context.local, remote: at.friend, currency: at.currency.clone() };
+        Account::lost(name, max_debt, open, self.context.now.unix_ms)
     }
 
     /// The same, if a backup knows it: its friend must show no less.
     pub(crate) fn forgotten_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
-        let head = self.state.recovery.get(&())?.forgotten.get(at)?;
-        if self.state.tombstones.get(at).is_some_and(|removed| removed.epoch >= head.epoch) {
+        let head = self.state.recovery.mark.get(&())?.forgotten.get(at)?;
+        if self.state.accounts.tombstones.get(at).is_some_and(|removed| removed.epoch >= head.epoch) {
             return None;
         }
         let mut account = self.lost_account(at, max_debt, open);
@@ -481,19 +491,19 @@ impl Batch<'_> {
 
     /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
     pub(crate) fn knows_whom_to_ask(&self) -> bool {
-        let Some(recovery) = self.state.recovery.get(&()) else { return true };
-        let friends = &self.state.friends;
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
+        let friends = &self.state.accounts.friends;
         let is_here = |at: &AccountId| {
             let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
-            is_added || self.state.tombstones.contains_key(at)
+            is_added || self.state.accounts.tombstones.contains_key(at)
         };
         self.has_heard_all() && recovery.strangers.iter().all(is_here)
     }
 
     /// Whether every friend that is connected has given back our backup, or left the question without an answer for long.
     fn has_heard_all(&self) -> bool {
-        let Some(recovery) = self.state.recovery.get(&()) else { return true };
-        let mut friends = self.state.friends.iter();
+        let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
+        let mut friends = self.state.accounts.friends.iter();
         recovery.rounds >= ROUNDS_MAX
             || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
     }
@@ -501,15 +511,15 @@ impl Batch<'_> {
     /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
     /// decided. Left alone both sides would agree at once, on the lie.
     fn expose(&mut self, at: &AccountId, keeper: PublicKey) {
-        let name = |key: &PublicKey| self.state.friends.get(key).map(|friend| friend.record.name.clone());
+        let name = |key: &PublicKey| self.state.accounts.friends.get(key).map(|friend| friend.record.name.clone());
         let (liar, keeper) = (name(&at.friend).unwrap_or_default(), name(&keeper).unwrap_or_default());
         log::error!(
             "\"{liar}\" has shown less of the account in {} than the peer backup tells that \"{keeper}\" kept: it is disabled; \
              speak with its owner, then enable it again to go on from what it has shown, or remove it",
             at.currency
         );
-        let signer = &*self.environment.signer;
-        let Some(friend) = self.state.friends.draft(&at.friend) else { return };
+        let signer = &*self.context.environment.signer;
+        let Some(friend) = self.state.accounts.friends.draft(&at.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&at.currency) else { return };
         account.stop(StopReason::FriendWithholds, signer);
         self.forget_shown(at);
@@ -519,7 +529,7 @@ impl Batch<'_> {
 
     /// A friend has said what it keeps for us, as it was asked to.
     pub(crate) fn was_recalled(&mut self, key: PublicKey) {
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.recalled.insert(key);
             recovery.is_stirred = true;
         }
@@ -527,17 +537,19 @@ impl Batch<'_> {
 
     /// Time has passed: whoever has not answered is asked again.
     pub(crate) fn ask_again(&mut self) {
-        let Some(recovery) = self.state.recovery.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
         recovery.rounds = recovery.rounds.saturating_add(1);
         recovery.questions.ask_again();
         recovery.is_stirred = true;
         let recalled = recovery.recalled.clone();
-        let friends = self.state.friends.iter().filter(|(key, _)| !recalled.contains(key));
+        let friends = self.state.accounts.friends.iter().filter(|(key, _)| !recalled.contains(key));
         let silent: Vec<_> = friends.filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
         for (key, connection) in silent {
             self.recall_backup(key, connection);
         }
-        self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+        self.context
+            .timers
+            .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
     }
 
     /// Whether every account goes on from a new epoch. A disabled friend never comes, and is not waited for: its accounts stay in
@@ -548,7 +560,8 @@ impl Batch<'_> {
 
     /// The accounts that have not gone on, but for those of disabled friends.
     pub(crate) fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
-        let friends = self.state.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
+        let friends =
+            self.state.accounts.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
         let accounts = friends.flat_map(|friend| friend.accounts.values().map(move |account| (friend, account)));
         accounts.filter(|(_, account)| account.is_recovering())
     }
@@ -557,26 +570,29 @@ impl Batch<'_> {
     /// owner has not added this node in that currency, so there is nothing to show. Should the friend speak of it after all,
     /// the account is recovered then.
     fn is_unanswered(&self, friend: &Friend, account: &Account) -> bool {
-        let long_ms = u64::from(ROUNDS_MAX) * self.environment.timing.recovery_ms;
-        let is_here = friend.connection.is_some() && friend.connected_ms.saturating_add(long_ms) <= self.now.uptime_ms;
+        let long_ms = u64::from(ROUNDS_MAX) * self.context.environment.timing.recovery_ms;
+        let is_here =
+            friend.connection.is_some() && friend.connected_ms.saturating_add(long_ms) <= self.context.now.uptime_ms;
         is_here && account.is_unanswered()
     }
 
     /// A friend is enabled, or shows an account in doubt, that a recovery has not waited for: what continues there has still to
     /// find its other side, and open invoices may have been paid over it. All other accounts are as they were.
     pub(crate) fn recover_left_out(&mut self, key: PublicKey) {
-        let is_left = self.state.friends[&key].accounts.values().any(Account::is_recovering);
+        let is_left = self.state.accounts.friends[&key].accounts.values().any(Account::is_recovering);
         if is_left && !self.is_recovering() {
-            let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.now.unix_ms, false) };
-            self.state.recovery.insert((), Recovery::new(record));
+            let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.context.now.unix_ms, false) };
+            self.state.recovery.mark.insert((), Recovery::new(record));
             self.date_recovery();
-            self.state.timers.set(Timer::Recovery, self.now.uptime_ms + self.environment.timing.recovery_ms);
+            self.context
+                .timers
+                .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
         }
     }
 
     /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.
     pub(crate) fn go_on_recovering(&mut self) {
-        let Some(recovery) = self.state.recovery.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
         if !std::mem::take(&mut recovery.is_stirred) {
             return;
         }
@@ -588,14 +604,15 @@ impl Batch<'_> {
     }
 
     fn end_recovery(&mut self) {
-        let recovery = self.state.recovery.remove(&()).expect("the caller has looked");
-        self.state.timers.clear(&Timer::Recovery);
+        let recovery = self.state.recovery.mark.remove(&()).expect("the caller has looked");
+        self.context.timers.clear(&Timer::Recovery);
         log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
         // Nobody has waited for a disabled friend, over whom they may have been paid.
-        let mut disabled = self.state.friends.values().filter(|friend| friend.record.standing == Standing::Disabled);
+        let mut disabled =
+            self.state.accounts.friends.values().filter(|friend| friend.record.standing == Standing::Disabled);
         if recovery.record.is_old || disabled.any(|friend| friend.accounts.values().any(Account::is_recovering)) {
             // What the lost part knew of them is lost: an invoice is paid once, for ever.
-            let invoices = self.state.invoices.values();
+            let invoices = self.state.receiving.invoices.values();
             let old = invoices.filter(|invoice| invoice.created_ms <= recovery.record.started_ms);
             let old: Vec<_> = old.map(|record| record.invoice.id).collect();
             if !old.is_empty() {
@@ -606,7 +623,7 @@ impl Batch<'_> {
             }
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
-        let friends = &self.state.friends;
+        let friends = &self.state.accounts.friends;
         let is_over = |line: &AccountId| {
             let friend = friends.get(&line.friend);
             friend.is_none_or(|friend| {
@@ -614,9 +631,9 @@ impl Batch<'_> {
             })
         };
         for (line, head) in recovery.forgotten.into_iter().filter(|(line, _)| is_over(line)) {
-            let removed = self.state.tombstones.get(&line).map_or(0, |removed| removed.epoch);
-            let epoch = removed.max(head.epoch).max(self.now.unix_ms);
-            self.state.tombstones.insert(line, Tombstone { epoch });
+            let removed = self.state.accounts.tombstones.get(&line).map_or(0, |removed| removed.epoch);
+            let epoch = removed.max(head.epoch).max(self.context.now.unix_ms);
+            self.state.accounts.tombstones.insert(line, Tombstone { epoch });
         }
         for line in self.all_lines() {
             self.backup_is_due(line);
@@ -625,13 +642,14 @@ impl Batch<'_> {
 
     /// When an invoice that is made now was made: after the beginning of a recovery that runs, whatever the clock has shown then.
     pub(crate) fn invoice_time(&self) -> u64 {
-        let started_ms = self.state.recovery.get(&()).map(|recovery| recovery.record.started_ms);
-        started_ms.map_or(self.now.unix_ms, |started_ms| self.now.unix_ms.max(started_ms.saturating_add(1)))
+        let started_ms = self.state.recovery.mark.get(&()).map(|recovery| recovery.record.started_ms);
+        started_ms
+            .map_or(self.context.now.unix_ms, |started_ms| self.context.now.unix_ms.max(started_ms.saturating_add(1)))
     }
 
     /// Whether an invoice may have been paid in what was lost.
     pub(crate) fn may_be_paid_already(&self, created_ms: u64) -> bool {
-        self.state.recovery.get(&()).is_some_and(|recovery| created_ms <= recovery.record.started_ms)
+        self.state.recovery.mark.get(&()).is_some_and(|recovery| created_ms <= recovery.record.started_ms)
     }
 }
 

@@ -4,10 +4,10 @@
 //! should lose money by a line that he was not shown. What this node has collected counts as its own, whether the friend has
 //! heard of it, or lets it continue so that it is collected again; and what the friend has collected and proved counts as paid.
 
+use crate::forwarding::obligations::Onward;
+use crate::funder::Batch;
 use crate::io::Output;
-use crate::machine::Batch;
-use crate::obligations::Onward;
-use crate::proofs::is_like;
+use crate::recovery::proofs::is_like;
 use offst_ledger::{AccountId, Status, StopReason, Terms};
 use offst_proto::Currency;
 use offst_proto::opening::Continuing;
@@ -48,9 +48,9 @@ impl Batch<'_> {
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
-        let friend = self.state.friends.draft(&key).expect("names and friends agree");
+        let friend = self.state.accounts.friends.draft(&key).expect("names and friends agree");
         let account = friend.accounts.get_mut(currency).expect("looked above");
-        let signer = &*self.environment.signer;
+        let signer = &*self.context.environment.signer;
         let events = match account.accept_theirs(signer) {
             Ok(events) => {
                 if let Status::Inconsistent { mine, theirs: Some(theirs), .. } = status {
@@ -62,12 +62,12 @@ impl Batch<'_> {
                 events
             }
             // Neither side can show anything: what is left here is offered to the friend.
-            Err(_) if account.offer_what_is_left(self.now.unix_ms, signer) => Vec::new(),
+            Err(_) if account.offer_what_is_left(self.context.now.unix_ms, signer) => Vec::new(),
             Err(_) => return Err(format!("\"{name}\" has not shown its terms yet: try again when it is online")),
         };
         if let Some(connection) = friend.connection {
             let frame = account.resume_frame();
-            self.outputs.push(Output::Send(key, connection, frame));
+            self.context.outputs.push(Output::Send(key, connection, frame));
         }
         self.forget_shown(&line);
         self.account_events(&line, events);
@@ -84,7 +84,7 @@ impl Batch<'_> {
         is_lost: bool,
     ) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.friends[&line.friend].accounts[&line.currency];
+        let account = &self.state.accounts.friends[&line.friend].accounts[&line.currency];
         let mut payable = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
         if !payable.all(|claim| self.pays_for(line, account, claim)) {
             return Err(format!(
@@ -152,7 +152,7 @@ impl Batch<'_> {
     /// Whether a friend's terms would cost more than their balance says.
     fn check_worth(&self, name: &str, line: &AccountId, terms: (&Terms, &Terms)) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.friends[&line.friend].accounts[&line.currency];
+        let account = &self.state.accounts.friends[&line.friend].accounts[&line.currency];
         // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old
         // one.
         let claimed: BTreeMap<_, _> = account.claimed().collect();

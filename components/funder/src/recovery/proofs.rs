@@ -6,8 +6,8 @@
 //! its own payment as paid, at once and whatever becomes of the account. On the account the request stays pending until the next
 //! epoch, and nobody waits for it any more.
 
+use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
-use crate::machine::Batch;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, Stage, Status};
 use offst_proto::RequestId;
@@ -23,7 +23,7 @@ impl Batch<'_> {
         if self.is_recovering() {
             return;
         }
-        let Some(friend) = self.state.friends.get(&line.friend) else { return };
+        let Some(friend) = self.state.accounts.friends.get(&line.friend) else { return };
         let (Some(connection), Some(account)) = (friend.connection, friend.accounts.get(&line.currency)) else {
             return;
         };
@@ -39,7 +39,7 @@ impl Batch<'_> {
         left_out.sort_unstable();
         left_out.truncate(RESOLVE_MAX);
         if !left_out.is_empty() {
-            self.outputs.push(Output::Send(line.friend, connection, resolve_frame(&left_out)));
+            self.context.outputs.push(Output::Send(line.friend, connection, resolve_frame(&left_out)));
         }
     }
 
@@ -54,7 +54,7 @@ impl Batch<'_> {
         if self.is_recovering() || !self.is_current(key, connection) {
             return;
         }
-        let Some(friend) = self.state.friends.get(&key) else { return };
+        let Some(friend) = self.state.accounts.friends.get(&key) else { return };
         let stopped = friend.accounts.iter().filter(|(_, account)| account.active().is_none());
         let lines: Vec<_> = stopped.map(|(currency, _)| AccountId::new(key, currency)).collect();
         for line in &lines {

@@ -1,7 +1,7 @@
 //! After a start: what the last run left is taken up, and whatever was not committed is given up.
 
-use crate::buyer::Search;
-use crate::machine::Batch;
+use crate::funder::Batch;
+use crate::payments::search::Search;
 use crate::records::{Origin, Progress};
 use crate::timers::Timer;
 use offst_ledger::{AccountId, Direction, RequestRef};
@@ -24,26 +24,26 @@ impl Batch<'_> {
         self.plan_clearing();
         self.give_out_relays();
         self.give_out_index_servers();
-        let friends: Vec<_> = self.state.friends.keys().copied().collect();
+        let friends: Vec<_> = self.state.accounts.friends.keys().copied().collect();
         for key in friends {
             self.give_out_contact(key);
             self.wait_for(key);
-            let friend = &self.state.friends[&key];
-            self.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
+            let friend = &self.state.accounts.friends[&key];
+            self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
         }
     }
 
     /// Outgoing requests that a signed `Commit` binds wait for the friend; for the others a timer runs again.
     fn take_up_forwards(&mut self) {
-        let now = self.now.uptime_ms;
+        let now = self.context.now.uptime_ms;
         let forwards: Vec<_> =
-            self.state.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
+            self.state.forwarding.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
             self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.account.friend));
             self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
             let has_response = self.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
-            let stored = self.state.forwards.draft(&incoming).expect("listed above");
+            let stored = self.state.forwarding.forwards.draft(&incoming).expect("listed above");
             stored.arrived_ms = now;
             stored.responded_ms = has_response.then_some(now);
             if self.is_bound(&outgoing) {
@@ -61,33 +61,33 @@ impl Batch<'_> {
             .and_then(|account| account.pending(Direction::Outgoing, outgoing.id))
             .is_some_and(|pending| pending.stage.is_committed());
         if is_committed {
-            self.state.unsigned_commits.insert(outgoing.clone());
+            self.state.accounts.unsigned_commits.insert(outgoing.clone());
         }
     }
 
     fn take_up_payments(&mut self) {
-        let now = self.now.uptime_ms;
-        let payments: Vec<_> = self.state.payments.values().cloned().collect();
+        let now = self.context.now.uptime_ms;
+        let payments: Vec<_> = self.state.payments.payments.values().cloned().collect();
         for payment in payments {
             if payment.progress == Progress::Searching {
-                let stored = self.state.payments.get_mut(&payment.id).expect("listed above");
+                let stored = self.state.payments.payments.get_mut(&payment.id).expect("listed above");
                 stored.parts.clear();
-                if !self.state.recovery.is_empty() {
+                if !self.state.recovery.mark.is_empty() {
                     stored.reason = NOT_KNOWN.into();
                 } else if stored.reason.is_empty() {
                     stored.reason = "the node was restarted before the payment was committed".into();
                 }
                 stored.progress = Progress::Failed;
-                stored.ended_ms = Some(self.now.unix_ms);
+                stored.ended_ms = Some(self.context.now.unix_ms);
                 continue;
             }
-            self.state.searches.insert(payment.id, Search::taken_up(&payment));
+            self.state.payments.searches.insert(payment.id, Search::taken_up(&payment));
             if self.is_recovering() {
                 self.stop_searching(payment.id);
             }
-            self.state.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
+            self.context.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
             if let Some((invoice, _)) = &payment.invoice {
-                self.state.paying.insert(*invoice, payment.id);
+                self.state.payments.paying.insert(*invoice, payment.id);
             }
             for (request, part) in &payment.parts {
                 if part.preimage.is_some() {
@@ -99,26 +99,32 @@ impl Batch<'_> {
                     self.commit_was_signed(&outgoing);
                 } else {
                     self.note_unsigned_commit(&outgoing);
-                    self.state.timers.set(Timer::Part(outgoing), now + self.environment.timing.patience_ms);
+                    self.context.timers.set(Timer::Part(outgoing), now + self.context.environment.timing.patience_ms);
                 }
             }
         }
     }
 
     fn take_up_arrivals(&mut self) {
-        let arrivals: Vec<_> =
-            self.state.arrivals.iter().map(|(incoming, arrival)| (incoming.clone(), arrival.clone())).collect();
+        let arrivals: Vec<_> = self
+            .state
+            .receiving
+            .arrivals
+            .iter()
+            .map(|(incoming, arrival)| (incoming.clone(), arrival.clone()))
+            .collect();
         for (incoming, arrival) in arrivals {
             self.add_to_group(&incoming, &arrival);
         }
     }
 
     fn take_up_invoices(&mut self) {
-        let Batch { state, now, .. } = self;
-        for record in state.invoices.values() {
+        let Batch { state, context } = self;
+        for record in state.receiving.invoices.values() {
             if let Some(expires_ms) = record.invoice.expires_ms {
-                let left = expires_ms.saturating_sub(now.unix_ms);
-                state.timers.set(Timer::Invoice(record.invoice.id), now.uptime_ms.saturating_add(left));
+                let left = expires_ms.saturating_sub(context.now.unix_ms);
+                let deadline = context.now.uptime_ms.saturating_add(left);
+                context.timers.set(Timer::Invoice(record.invoice.id), deadline);
             }
         }
     }
@@ -128,7 +134,7 @@ impl Batch<'_> {
         let mut orphans = Vec::new();
         let mut continuing = Vec::new();
         let is_recovering = self.is_recovering();
-        for (key, friend) in &self.state.friends {
+        for (key, friend) in &self.state.accounts.friends {
             for (currency, account) in &friend.accounts {
                 let line = AccountId::new(*key, currency);
                 if account.is_recovering() {
@@ -145,8 +151,8 @@ impl Batch<'_> {
                         // What is committed and unknown has come back with a lost state: it may be carried on.
                         Direction::Incoming => {
                             pending.stage.is_committed()
-                                || self.state.forwards.contains_key(&hop)
-                                || self.state.arrivals.contains_key(&hop)
+                                || self.state.forwarding.forwards.contains_key(&hop)
+                                || self.state.receiving.arrivals.contains_key(&hop)
                         }
                     };
                     if !is_known {
@@ -155,13 +161,13 @@ impl Batch<'_> {
                 }
             }
         }
-        if let Some(recovery) = self.state.recovery.draft(&()) {
+        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.inherited.extend(continuing);
         }
         for (direction, hop) in orphans {
             match direction {
                 Direction::Outgoing => self.abort_outgoing(&hop),
-                Direction::Incoming => self.cancel_incoming(&hop, CancelReason::Aborted, self.state.local),
+                Direction::Incoming => self.cancel_incoming(&hop, CancelReason::Aborted, self.context.local),
             }
         }
     }

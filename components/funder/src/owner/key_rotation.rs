@@ -9,7 +9,7 @@
 //! that we have committed is released, because the friend may accept our Opening at any time. What the *friend* has committed
 //! and is still on its way could not be collected under the lost key any more: the owner has to wait for it.
 
-use crate::machine::Batch;
+use crate::funder::Batch;
 use crate::records::{Circle, Friend, FriendRecord, Origin, Replacement, Standing, Tombstone};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
@@ -26,33 +26,33 @@ impl Batch<'_> {
         let successor = ticket.public_key;
         self.check_succession(name, lost, &ticket)?;
         let lines: Vec<_> =
-            self.state.friends[&lost].accounts.keys().map(|currency| AccountId::new(lost, currency)).collect();
+            self.state.accounts.friends[&lost].accounts.keys().map(|currency| AccountId::new(lost, currency)).collect();
         for line in &lines {
-            let friend = self.state.friends.draft(&lost).expect("looked above");
+            let friend = self.state.accounts.friends.draft(&lost).expect("looked above");
             friend
                 .accounts
                 .get_mut(&line.currency)
                 .expect("listed above")
-                .stop(StopReason::Owner, &*self.environment.signer);
+                .stop(StopReason::Owner, &*self.context.environment.signer);
             self.account_stopped(line, StopReason::Owner);
         }
-        let record = &self.state.friends[&lost].record;
+        let record = &self.state.accounts.friends[&lost].record;
         let record = FriendRecord { relays: ticket.relays, address: ticket.address, ..record.clone() };
-        self.state.names.insert(name.to_owned(), successor);
-        self.state.friends.insert(successor, Friend::new(record));
+        self.state.accounts.names.insert(name.to_owned(), successor);
+        self.state.accounts.friends.insert(successor, Friend::new(record));
         let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
-        self.state.friends.remove(&lost);
+        self.state.accounts.friends.remove(&lost);
         self.hand_over_holds(lost, successor);
-        let is_loaded = self.state.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
+        let is_loaded = self.state.forwarding.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
         assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
-        self.state.timers.clear(&Timer::Gone(lost));
-        self.peer_backups.insert(lost, None);
+        self.context.timers.clear(&Timer::Gone(lost));
+        self.state.recovery.peer_backups.insert(lost, None);
         self.refuse_drain_waiters(lost, &format!("the key of \"{name}\" was replaced in the meantime"));
         let replacement =
-            KeyReplacement { author: self.state.local, lost, successor, time_ms: self.now.unix_ms, accounts };
+            KeyReplacement { author: self.context.local, lost, successor, time_ms: self.context.now.unix_ms, accounts };
         log::warn!("\"{name}\" goes on under the key {successor}; {lost} is never accepted again");
-        let replacement = Verified::sign(replacement, &*self.environment.signer);
-        self.state.replacements.insert(lost, Replacement(replacement));
+        let replacement = Verified::sign(replacement, &*self.context.environment.signer);
+        self.state.accounts.replacements.insert(lost, Replacement(replacement));
         self.give_out_contact(lost);
         self.give_out_contact(successor);
         self.friend_changed(successor);
@@ -66,17 +66,17 @@ impl Batch<'_> {
                 "the ticket has the key that \"{name}\" has already: `set-friend-relays` tells where it is reached"
             ));
         }
-        if successor == self.state.local {
+        if successor == self.context.local {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
-        if let Some(other) = self.state.friends.get(&successor) {
+        if let Some(other) = self.state.accounts.friends.get(&successor) {
             return Err(format!("the ticket is that of another friend, \"{}\"", other.record.name));
         }
         self.check_not_replaced(&successor)?;
         if ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
-        let friend = &self.state.friends[&lost];
+        let friend = &self.state.accounts.friends[&lost];
         if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
             return Err(format!(
                 "\"{name}\" is just being disabled or removed: wait until it is done, or give --force there"
@@ -113,10 +113,10 @@ impl Batch<'_> {
 
     /// A key that was lost may be in anybody's hands.
     pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
-        let Some(Replacement(replacement)) = self.state.replacements.get(key) else {
+        let Some(Replacement(replacement)) = self.state.accounts.replacements.get(key) else {
             return Ok(());
         };
-        let friend = self.state.friends.get(&replacement.successor);
+        let friend = self.state.accounts.friends.get(&replacement.successor);
         let successor = friend.map_or_else(|| replacement.successor.to_string(), |friend| friend.record.name.clone());
         Err(format!("this key was lost, and was replaced by that of \"{successor}\": it cannot be used again"))
     }
@@ -125,20 +125,20 @@ impl Batch<'_> {
     fn carry_over(&mut self, from: &AccountId, successor: PublicKey) -> ReplacedAccount {
         let to = AccountId::new(successor, &from.currency);
         let floor = self.floor(&to);
-        let friend = self.state.friends.draft(&from.friend).expect("the caller has looked");
+        let friend = self.state.accounts.friends.draft(&from.friend).expect("the caller has looked");
         let mut account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
-        let successor_account = account.continued_with(successor, floor, &*self.environment.signer);
+        let successor_account = account.continued_with(successor, floor, &*self.context.environment.signer);
         if let Some(epoch) = account.newest_epoch() {
-            self.state.tombstones.insert(from.clone(), Tombstone { epoch });
+            self.state.accounts.tombstones.insert(from.clone(), Tombstone { epoch });
         }
         // Its rows stay as evidence, and the newest that the lost key has signed may have come in this very batch.
-        self.account_rows.extend(account.take_changes());
+        self.state.accounts.account_rows.extend(account.take_changes());
         let mine = successor_account.negotiation().mine.as_ref().expect("it opens with one");
         let (balance, opening) = (mine.balance, mine.hash());
         let continuing: Vec<_> = mine.continuing.iter().map(|request| request.id).collect();
-        let heir = self.state.friends.draft(&successor).expect("the caller has made it");
+        let heir = self.state.accounts.friends.draft(&successor).expect("the caller has made it");
         heir.accounts.insert(from.currency.clone(), successor_account);
-        self.touched.extend([from.clone(), to.clone()]);
+        self.state.accounts.touched.extend([from.clone(), to.clone()]);
         for id in continuing {
             self.hand_over(from, &to, id);
         }
@@ -161,14 +161,14 @@ impl Batch<'_> {
         match &origin {
             Origin::Forward(upstream) => {
                 let incoming = old.at(*upstream);
-                let forward = self.state.forwards.get_mut(&incoming).expect("its origin names it");
+                let forward = self.state.forwarding.forwards.get_mut(&incoming).expect("its origin names it");
                 forward.to = to.friend;
                 let amount = forward.amount;
                 self.unload_lane(&Self::lane(&incoming, from.friend), amount);
                 self.load_lane(Self::lane(&incoming, to.friend), amount);
             }
             Origin::Payment(payment) => {
-                let record = self.state.payments.get_mut(payment).expect("its origin names it");
+                let record = self.state.payments.payments.get_mut(payment).expect("its origin names it");
                 if let Some(first) = record.parts.get_mut(&id).and_then(|part| part.route.first_mut()) {
                     *first = to.friend;
                 }
@@ -177,7 +177,7 @@ impl Batch<'_> {
                 }
             }
         }
-        self.state.timers.clear(&Timer::Overdue(old));
+        self.context.timers.clear(&Timer::Overdue(old));
         self.state.origins.insert(new.clone(), origin);
         self.commit_was_signed(&new);
     }
@@ -186,7 +186,7 @@ impl Batch<'_> {
     /// or the account is gone.
     pub(crate) fn release_left_out(&mut self, line: &AccountId) {
         let of_line: Vec<_> = self.state.origins.range(line.requests()).map(|(outgoing, _)| outgoing.clone()).collect();
-        let local = self.state.local;
+        let local = self.context.local;
         for outgoing in of_line {
             if self.outgoing_at(&outgoing).is_none() {
                 self.cancelled(&outgoing, CancelReason::AccountStopped, local);

@@ -1,9 +1,9 @@
 //! What friends show each other when one of them has lost its state: passed between the accounts, the connections and the
 //! database.
 
+use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
-use crate::machine::Batch;
-use crate::recovery::{Signed, signed};
+use crate::recovery::state_loss::{Signed, signed};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, EvidenceRows};
 use offst_proto::Verified;
@@ -13,19 +13,19 @@ use offst_proto::statement::Statement;
 impl Batch<'_> {
     /// The database has given what proves where an account stands.
     pub(crate) fn show_evidence(&mut self, line: &AccountId, connection: ConnectionId, rows: EvidenceRows) {
-        let now_ms = self.now.unix_ms;
+        let now_ms = self.context.now.unix_ms;
         let shown = self.with_account(line, connection, |account, environment| {
             account.evidence(rows, now_ms, &*environment.signer)
         });
         if let Some((before, (frames, outcome))) = shown {
-            self.outputs.extend(frames.into_iter().map(|frame| Output::Send(line.friend, connection, frame)));
+            self.context.outputs.extend(frames.into_iter().map(|frame| Output::Send(line.friend, connection, frame)));
             self.evidence_came(line, before, outcome);
         }
     }
 
     pub(crate) fn evidence_begins(&mut self, key: PublicKey, connection: ConnectionId, evidence: Evidence) {
-        let (line, now_ms) = (AccountId::new(key, &evidence.currency), self.now.unix_ms);
-        if self.is_current(key, connection) && self.state.account(&line).is_some_and(Account::is_suspect) {
+        let (line, now_ms) = (AccountId::new(key, &evidence.currency), self.context.now.unix_ms);
+        if self.is_current(key, connection) && self.state.accounts.account(&line).is_some_and(Account::is_suspect) {
             self.recover_left_out(key);
         }
         let outcome = self.with_account(&line, connection, |account, environment| {
@@ -43,7 +43,7 @@ impl Batch<'_> {
         statements: Vec<Verified<Statement>>,
     ) {
         let Some(first) = statements.first() else { return };
-        let (line, now_ms) = (AccountId::new(key, &first.currency), self.now.unix_ms);
+        let (line, now_ms) = (AccountId::new(key, &first.currency), self.context.now.unix_ms);
         let outcome = self.with_account(&line, connection, |account, environment| {
             account.take_evidence_statements(statements, now_ms, &*environment.signer)
         });
@@ -62,8 +62,8 @@ impl Batch<'_> {
         if !self.is_current(line.friend, connection) {
             return None;
         }
-        self.touched.insert(line.clone());
-        let account = self.state.account_mut(line)?;
-        Some((signed(account), step(account, self.environment)))
+        self.state.accounts.touched.insert(line.clone());
+        let account = self.state.accounts.account_mut(line)?;
+        Some((signed(account), step(account, self.context.environment)))
     }
 }

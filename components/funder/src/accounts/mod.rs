@@ -1,0 +1,178 @@
+//! The friends and the accounts with them: the only part that signs.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `friends` | connections, and what the accounts report |
+
+mod friends;
+
+use crate::context::Context;
+use crate::io::Output;
+use crate::records::{Friend, Replacement, Tombstone};
+use offst_crypto::PublicKey;
+use offst_ledger::{
+    ACCOUNT_KINDS, Account, AccountId, AccountImage, AccountKey, Epoch, RequestRef, SignOutcome, stored_accounts,
+};
+use offst_proto::friend::statement_frame;
+use offst_proto::index::{Clearable, Edge};
+use offst_rows::{RowChange, RowError, Rows, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The friends, and the accounts with them.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    pub(crate) friends: Table<Friend>,
+    /// Names are unique.
+    pub(crate) names: BTreeMap<String, PublicKey>,
+    /// The last epoch of accounts that were removed.
+    pub(crate) tombstones: Table<Tombstone>,
+    /// What we have agreed to when friends lost their keys, by the lost key.
+    pub(crate) replacements: Table<Replacement>,
+    /// Outgoing commits that are not signed yet.
+    pub(crate) unsigned_commits: BTreeSet<RequestRef>,
+    /// The edges as they were last given out.
+    published: BTreeMap<AccountId, Edge>,
+    /// Accounts that something happened to in this batch.
+    pub(crate) touched: BTreeSet<AccountId>,
+    /// Those that fall idle: their last statement acknowledges and carries a checkpoint.
+    pub(crate) idle: BTreeSet<AccountId>,
+    /// Those on which something has become overdue, or is looked at again.
+    pub(crate) overdue: BTreeSet<AccountId>,
+    /// Rows of accounts that are gone.
+    pub(crate) account_rows: Vec<RowChange>,
+}
+
+impl Accounts {
+    /// The accounts of a database. Those with keys that friends have lost are evidence, and no running node sees them.
+    pub(crate) fn restore(local: PublicKey, rows: &mut Rows) -> Result<Self, RowError> {
+        let mut friends: Table<Friend> = rows.take()?;
+        let replacements: Table<Replacement> = rows.take()?;
+        for account in stored_accounts(rows)? {
+            if replacements.contains_key(&account.friend) {
+                continue;
+            }
+            let friend =
+                friends.draft(&account.friend).ok_or(RowError::Unfit("there is an account without its friend"))?;
+            let key = AccountKey { local, remote: account.friend, currency: account.currency.clone() };
+            let restored = Account::restore(key, AccountImage::of(&account, rows)?)?;
+            friend.accounts.insert(account.currency, restored);
+        }
+        for kind in ACCOUNT_KINDS {
+            rows.take_bytes(kind);
+        }
+        Ok(Accounts {
+            names: friends.iter().map(|(key, friend)| (friend.record.name.clone(), *key)).collect(),
+            friends,
+            tombstones: rows.take()?,
+            replacements,
+            unsigned_commits: BTreeSet::new(),
+            published: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            overdue: BTreeSet::new(),
+            account_rows: Vec::new(),
+        })
+    }
+
+    /// What the next transaction has to write. The batch is over.
+    pub(crate) fn take_changes(&mut self, changes: &mut Vec<RowChange>) {
+        self.friends.take_changes(changes);
+        self.replacements.take_changes(changes);
+        changes.append(&mut self.account_rows);
+        for line in std::mem::take(&mut self.touched) {
+            changes.extend(self.account_mut(&line).map(Account::take_changes).unwrap_or_default());
+        }
+        self.tombstones.take_changes(changes);
+        self.idle.clear();
+    }
+
+    /// An account, to look at.
+    pub(crate) fn account(&self, line: &AccountId) -> Option<&Account> {
+        self.friends.get(&line.friend)?.accounts.get(&line.currency)
+    }
+
+    /// An account, to change. Most callers want [`Accounts::touch`], which marks it as touched.
+    pub(crate) fn account_mut(&mut self, line: &AccountId) -> Option<&mut Account> {
+        self.friends.draft(&line.friend)?.accounts.get_mut(&line.currency)
+    }
+
+    /// The account, marked as touched: it is signed, written and published at the end of the batch.
+    pub(crate) fn touch(&mut self, line: &AccountId) -> Option<&mut Account> {
+        let account = self.friends.draft(&line.friend)?.accounts.get_mut(&line.currency)?;
+        self.touched.insert(line.clone());
+        Some(account)
+    }
+
+    /// The epoch of an account that new requests may use.
+    pub(crate) fn active(&self, line: &AccountId) -> Option<&Epoch> {
+        self.account(line)?.active()
+    }
+
+    /// Whether a signed `Commit` of ours binds us to this outgoing request.
+    pub(crate) fn is_bound(&self, outgoing: &RequestRef) -> bool {
+        self.account(&outgoing.account).is_some_and(|account| account.is_bound(outgoing.id))
+    }
+
+    /// Signs what was written to the touched accounts and sends it. Says which accounts have moved.
+    pub(crate) fn sign(&mut self, context: &mut Context<'_>) -> Vec<AccountId> {
+        let mut moved = Vec::new();
+        let signer = &*context.environment.signer;
+        for line in &self.touched {
+            let Some(friend) = self.friends.draft(&line.friend) else { continue };
+            let connection = friend.connection;
+            let Some(account) = friend.accounts.get_mut(&line.currency) else { continue };
+            if account.repropose(signer)
+                && let Some(connection) = connection
+            {
+                context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+            }
+            let Some(connection) = connection else { continue };
+            let mut has_signed = false;
+            while let SignOutcome::Signed(wire) = account.sign(signer, self.idle.contains(line)) {
+                context.outputs.push(Output::Send(line.friend, connection, statement_frame(&wire)));
+                has_signed = true;
+            }
+            if has_signed {
+                moved.push(line.clone());
+            }
+            if account.is_unsettled() {
+                let deadline = context.now.uptime_ms + context.environment.timing.idle_ms;
+                context.timers.set_if_none(crate::timers::Timer::Idle(line.clone()), deadline);
+            }
+        }
+        moved
+    }
+
+    /// The outgoing requests that a signature of this batch has bound.
+    pub(crate) fn take_bound(&mut self) -> Vec<RequestRef> {
+        let waiting = self.touched.iter().flat_map(|line| self.unsigned_commits.range(line.requests()));
+        let bound: Vec<_> = waiting.filter(|key| self.is_bound(key)).cloned().collect();
+        for key in &bound {
+            self.unsigned_commits.remove(key);
+        }
+        bound
+    }
+
+    /// Gives out the edges of the touched accounts that have changed. `tells_clearable`: the owner has allowed clearing.
+    pub(crate) fn publish(&mut self, tells_clearable: bool, context: &mut Context<'_>) {
+        let mut edges = Vec::new();
+        for line in &self.touched {
+            match self.friends.get(&line.friend).and_then(|friend| friend.edge(line, tells_clearable)) {
+                Some(edge) => {
+                    if self.published.get(line) != Some(&edge) {
+                        self.published.insert(line.clone(), edge.clone());
+                        edges.push(edge);
+                    }
+                }
+                None => {
+                    if let Some(edge) = self.published.remove(line) {
+                        edges.push(Edge { send_capacity: 0, receive_capacity: 0, clearable: Clearable::None, ..edge });
+                    }
+                }
+            }
+        }
+        if !edges.is_empty() {
+            context.outputs.push(Output::Edges(edges));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Being paid: invoices, and the requests that end here.
+
+pub(crate) mod parts;
+
+use crate::command::CommandId;
+use crate::records::{Arrival, InvoiceRecord};
+use offst_proto::InvoiceId;
+use offst_rows::{Row, RowChange, RowError, Rows, Table};
+use parts::{Group, GroupKey};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many invoices that ended are remembered.
+const ENDED_INVOICES_MAX: usize = 1000;
+
+/// Invoices, and the requests that end here.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    /// Invoices that can be paid.
+    pub(crate) invoices: Table<InvoiceRecord>,
+    /// The last invoices that ended while this process ran, so that late buyers are told why.
+    pub(crate) ended_invoices: BTreeMap<InvoiceId, InvoiceRecord>,
+    ended_invoices_order: VecDeque<InvoiceId>,
+    pub(crate) invoice_waiters: BTreeMap<InvoiceId, Vec<CommandId>>,
+    /// Requests that end here, by their incoming side.
+    pub(crate) arrivals: Table<Arrival>,
+    /// The parts of each payment to us.
+    pub(crate) groups: BTreeMap<GroupKey, Group>,
+}
+
+impl Receiving {
+    pub(crate) fn restore(rows: &mut Rows) -> Result<Self, RowError> {
+        Ok(Receiving {
+            invoices: rows.take()?,
+            ended_invoices: BTreeMap::new(),
+            ended_invoices_order: VecDeque::new(),
+            invoice_waiters: BTreeMap::new(),
+            arrivals: rows.take()?,
+            groups: BTreeMap::new(),
+        })
+    }
+
+    /// What the next transaction has to write. Invoices that have ended leave memory.
+    pub(crate) fn take_changes(&mut self, changes: &mut Vec<RowChange>) {
+        self.arrivals.take_changes(changes);
+        let has_ended = |id: &&InvoiceId| self.invoices.get(*id).is_some_and(Row::has_ended);
+        let ended: Vec<_> = self.invoices.changed().filter(has_ended).copied().collect();
+        self.invoices.take_changes(changes);
+        ended.into_iter().for_each(|id| self.remember_ended(id));
+    }
+
+    /// An invoice has ended: it is kept only so that late buyers are told why, and only the last ones are.
+    fn remember_ended(&mut self, id: InvoiceId) {
+        let Some(record) = self.invoices.forget(&id) else { return };
+        self.ended_invoices.insert(id, record);
+        self.ended_invoices_order.push_back(id);
+        if self.ended_invoices_order.len() > ENDED_INVOICES_MAX
+            && let Some(oldest) = self.ended_invoices_order.pop_front()
+        {
+            self.ended_invoices.remove(&oldest);
+        }
+    }
+}
