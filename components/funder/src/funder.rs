@@ -204,6 +204,7 @@ impl Batch<'_> {
     }
 
     /// The committed request cannot be given up any more: the patience ends, the overdue time begins.
+    /// (R1.16.)
     pub(crate) fn commit_was_signed(&mut self, outgoing: &RequestRef) {
         match self.state.origins.get(outgoing) {
             Some(Origin::Forward(from)) => {

@@ -32,6 +32,7 @@ pub(crate) enum Onward {
 impl Batch<'_> {
     /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
     /// would pay is paid to us.
+    /// (R1.29.)
     pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
         let (Some(from), Some(to)) = (self.incoming_at(incoming), self.outgoing_at(&incoming.at(forward.to))) else {
             return false;
@@ -118,6 +119,7 @@ impl Batch<'_> {
     /// made several such halves, and would gain if a large debt of ours was tied to what a small one of a friend's pays for. So
     /// all are weighed against each other, the largest first, when all accounts are back; before that only two halves are tied
     /// that have no rivals and between which lies just our fee.
+    /// (R7.16.)
     pub(crate) fn other_half(&self, incoming: &RequestRef, lock: HashLock) -> Option<PublicKey> {
         let untied = self.untied(incoming, lock);
         let mut unpaid: Vec<_> = self.halves_without_payer(incoming, lock);

@@ -91,6 +91,7 @@ impl Batch<'_> {
         self.context.reply(command, reply);
     }
 
+    // R8.6.
     fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
         let key = self.friend_key(name)?;
         self.friend_account(name, currency)?;
@@ -114,6 +115,7 @@ impl Batch<'_> {
 
     /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more than `up_to`
     /// afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
+    /// (R8.2.)
     fn release_smallest(&mut self, line: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
         let mut report = WriteOffReport { at_risk: self.at_risk(line, is_automatic), ..WriteOffReport::default() };
         let mut releasable = Vec::new();
@@ -207,6 +209,7 @@ impl Batch<'_> {
     }
 
     /// The friend has collected what was written off without asking: nothing more is.
+    /// (R8.3.)
     fn end_auto_write_off(&mut self, line: &AccountId, amount: u128) {
         let is_set = self
             .state
@@ -246,6 +249,7 @@ impl Batch<'_> {
 
     /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
     /// came over is in doubt, or it has not found its other side again.
+    /// (R8.1.)
     fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
         let incoming = outgoing.at(from);
         let is_inherited =
@@ -259,6 +263,7 @@ impl Batch<'_> {
     }
 
     /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
+    /// (R8.4.)
     fn release_upstream(&mut self, outgoing: &RequestRef, write_off: WriteOff) -> bool {
         let local = self.context.local;
         let incoming = outgoing.at(write_off.from);
@@ -317,6 +322,7 @@ impl Batch<'_> {
     }
 
     /// A friend goes on under another key, and so does what it may still collect.
+    /// (R8.5.)
     pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef) {
         let Some(write_off) = self.forget_write_off(old) else { return };
         self.context.timers.clear(&Timer::Overdue(old.clone()));
@@ -343,6 +349,7 @@ impl Batch<'_> {
 
     /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
     /// because the friend had not heard of our `Cancel`.
+    /// (R8.7.)
     pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
         let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
             (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)

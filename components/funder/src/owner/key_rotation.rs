@@ -21,6 +21,7 @@ use offst_proto::ticket::FriendTicket;
 use offst_proto::{RequestId, Verified};
 
 impl Batch<'_> {
+    // R7.24.
     pub(crate) fn replace_friend_key(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
         let lost = self.friend_key(name)?;
         let successor = ticket.public_key;
@@ -59,6 +60,7 @@ impl Batch<'_> {
         Ok(())
     }
 
+    // R7.25.
     fn check_succession(&self, name: &str, lost: PublicKey, ticket: &FriendTicket) -> Result<(), String> {
         let successor = ticket.public_key;
         if successor == lost {
@@ -112,6 +114,7 @@ impl Batch<'_> {
     }
 
     /// A key that was lost may be in anybody's hands.
+    /// (R7.26.)
     pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
         let Some(Replacement(replacement)) = self.state.accounts.replacements.get(key) else {
             return Ok(());

@@ -28,6 +28,7 @@ impl Batch<'_> {
     }
 
     /// A friend asks how requests ended.
+    /// (R7.17.)
     pub(crate) fn asked_how_they_ended(&mut self, key: PublicKey, connection: ConnectionId, ids: Vec<RequestId>) {
         if !self.may_ask(key) {
             return;
