@@ -126,7 +126,6 @@ const BANNED: &[Banned] = &[
     ban(Phrase("frozen"), "reserved (before the commit), pending (after it), held (either)", ALL),
     ban(Phrase("on its way"), "in flight", ALL),
     ban(Phrase("on their way"), "in flight", ALL),
-    ban(Phrase("under way"), "in flight", ALL),
     ban(Words("arrival"), "inbound part", MONEY),
     ban(Words("arrivals"), "inbound parts", MONEY),
     ban(Words("group key"), "part set key", CODE),
