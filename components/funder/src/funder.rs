@@ -8,19 +8,17 @@ use crate::accounts::Accounts;
 use crate::context::Context;
 use crate::forwarding::Forwarding;
 use crate::io::{Environment, Input, Moment, Output};
-use crate::journal::{ForwardedPayment, JournalKey};
 use crate::owner::Owner;
 use crate::payments::Payments;
 use crate::receiving::Receiving;
 use crate::records::Origin;
 use crate::recovery::Recovering;
 use crate::timers::{Timer, Timers};
-use offst_crypto::{Preimage, PublicKey};
+use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, RequestRef};
 use offst_proto::invoice::EXPIRES_MS_MAX;
-use offst_proto::report::ForwardReport;
-use offst_rows::{Commit, Row, RowChange, RowError, Rows};
-use std::collections::BTreeMap;
+use offst_rows::{Commit, RowChange, RowError, Rows};
+use std::collections::BTreeSet;
 
 /// A whole node between two batches. Equal to what its database holds.
 #[derive(Debug)]
@@ -36,10 +34,6 @@ pub(crate) struct State {
     pub(crate) forwarding: Forwarding,
     pub(crate) recovery: Recovering,
     pub(crate) owner: Owner,
-    /// Whose requests our outgoing requests are.
-    pub(crate) origins: BTreeMap<RequestRef, Origin>,
-    /// What is only ever added, of this batch.
-    journal: Vec<RowChange>,
     timers: Timers,
 }
 
@@ -72,7 +66,9 @@ impl Funder {
     pub fn batch<'e>(mut self, environment: &'e mut Environment, now: Moment) -> Batch<'e> {
         let now = Moment { unix_ms: now.unix_ms.min(EXPIRES_MS_MAX), ..now };
         let timers = std::mem::take(&mut self.0.timers);
-        let context = Context { local: self.0.local, now, environment, outputs: Vec::new(), timers };
+        let auto_clear = self.0.owner.auto_clear();
+        let (outputs, journal) = (Vec::new(), Vec::new());
+        let context = Context { local: self.0.local, now, environment, auto_clear, outputs, journal, timers };
         Batch { state: self.0, context }
     }
 
@@ -99,21 +95,36 @@ impl State {
             forwarding: Forwarding::restore(rows)?,
             recovery: Recovering::restore(rows)?,
             owner: Owner::restore(rows)?,
-            origins: BTreeMap::new(),
-            journal: Vec::new(),
             timers: Timers::default(),
         })
     }
 
+    /// Whose request one of our outgoing requests is: each part is asked.
+    pub(crate) fn origin(&self, outgoing: &RequestRef) -> Option<Origin> {
+        let forward = self.forwarding.upstream_of(outgoing).map(Origin::Forward);
+        forward.or_else(|| self.payments.payment_of(outgoing).map(Origin::Payment))
+    }
+
+    /// The same, of a request that is over.
+    pub(crate) fn take_origin(&mut self, outgoing: &RequestRef) -> Option<Origin> {
+        let forward = self.forwarding.release_upstream_of(outgoing).map(Origin::Forward);
+        forward.or_else(|| self.payments.release_payment_of(outgoing).map(Origin::Payment))
+    }
+
+    /// Our outgoing requests on an account.
+    pub(crate) fn outgoing_on(&self, account: &AccountId) -> BTreeSet<RequestRef> {
+        self.forwarding.outgoing_on(account).chain(self.payments.outgoing_on(account)).cloned().collect()
+    }
+
     /// What the transaction of this batch has to write.
-    fn take_changes(&mut self) -> Vec<RowChange> {
+    fn take_changes(&mut self, journal: Vec<RowChange>) -> Vec<RowChange> {
         let mut changes = Vec::new();
         self.accounts.take_changes(&mut changes);
         self.owner.take_changes(&mut changes);
         self.forwarding.take_changes(&mut changes);
         self.receiving.take_changes(&mut changes);
         self.payments.take_changes(&mut changes);
-        changes.append(&mut self.journal);
+        changes.extend(journal);
         self.recovery.take_changes(&mut changes);
         changes
     }
@@ -150,9 +161,9 @@ impl Batch<'_> {
         self.end_drains();
         self.go_on_recovering();
         self.sign_touched();
-        self.state.accounts.publish(self.state.owner.auto_clear(), &mut self.context);
+        self.state.accounts.publish(&mut self.context);
         let Batch { mut state, context } = self;
-        let changes = state.take_changes();
+        let changes = state.take_changes(context.journal);
         state.timers = context.timers;
         Effects { state, changes, outputs: context.outputs }
     }
@@ -206,9 +217,9 @@ impl Batch<'_> {
     /// The committed request cannot be given up any more: the patience ends, the overdue time begins.
     /// (R1.16.)
     pub(crate) fn commit_was_signed(&mut self, outgoing: &RequestRef) {
-        match self.state.origins.get(outgoing) {
+        match self.state.origin(outgoing) {
             Some(Origin::Forward(from)) => {
-                let incoming = outgoing.at(*from);
+                let incoming = outgoing.at(from);
                 self.context.timers.clear(&Timer::Forward(incoming));
             }
             Some(Origin::Payment(_)) => self.context.timers.clear(&Timer::Part(outgoing.clone())),
@@ -216,17 +227,6 @@ impl Batch<'_> {
         }
         let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
         self.context.timers.set(Timer::Overdue(outgoing.clone()), deadline);
-    }
-
-    /// A row that is only ever added.
-    pub(crate) fn note<T: Row>(&mut self, key: &T::Key, value: &T) {
-        self.state.journal.push(RowChange::put(key, value));
-    }
-
-    /// A payment that was carried on, or written off, was collected.
-    pub(crate) fn note_forwarded(&mut self, report: ForwardReport, preimage: Preimage) {
-        let key = JournalKey { id: report.request_id, payer: report.from };
-        self.note(&key, &ForwardedPayment { report, preimage });
     }
 }
 

@@ -153,11 +153,11 @@ impl Accounts {
         bound
     }
 
-    /// Gives out the edges of the touched accounts that have changed. `tells_clearable`: the owner has allowed clearing.
-    pub(crate) fn publish(&mut self, tells_clearable: bool, context: &mut Context<'_>) {
+    /// Gives out the edges of the touched accounts that have changed.
+    pub(crate) fn publish(&mut self, context: &mut Context<'_>) {
         let mut edges = Vec::new();
         for line in &self.touched {
-            match self.friends.get(&line.friend).and_then(|friend| friend.edge(line, tells_clearable)) {
+            match self.friends.get(&line.friend).and_then(|friend| friend.edge(line, context.auto_clear)) {
                 Some(edge) => {
                     if self.published.get(line) != Some(&edge) {
                         self.published.insert(line.clone(), edge.clone());

@@ -86,7 +86,7 @@ impl Batch<'_> {
         let account = self.account(&outgoing.account).expect("its room was measured");
         account.request(request, terms).map_err(cancel_reason)?;
         self.load_lane(lane, frozen);
-        self.state.origins.insert(outgoing, Origin::Forward(from.friend));
+        self.state.forwarding.carry_for(outgoing, from.friend);
         let forward = Forward {
             to: next,
             amount: frozen,
@@ -125,7 +125,7 @@ impl Batch<'_> {
 
     /// A destination's answer comes up.
     pub(crate) fn responded(&mut self, outgoing: &RequestRef, answer: Answer) {
-        match self.state.origins.get(outgoing).cloned() {
+        match self.state.origin(outgoing) {
             Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
@@ -181,7 +181,7 @@ impl Batch<'_> {
     /// The downstream took its credits: ours come from upstream for the same preimage.
     pub(crate) fn collected(&mut self, outgoing: &RequestRef, preimage: Preimage) {
         self.settle_overdue(outgoing);
-        match self.state.origins.remove(outgoing) {
+        match self.state.take_origin(outgoing) {
             Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
@@ -205,7 +205,7 @@ impl Batch<'_> {
                     fee: forward.fee,
                     time_ms: self.context.now.unix_ms,
                 };
-                self.note_forwarded(report, preimage);
+                self.context.note_forwarded(report, preimage);
             }
             None if self.write_off_collected(outgoing, preimage) => {}
             // It was not tied together yet: whoever has committed it under this lock pays.
@@ -222,9 +222,9 @@ impl Batch<'_> {
     pub(crate) fn cancelled(&mut self, outgoing: &RequestRef, reason: CancelReason, hop: PublicKey) {
         self.settle_overdue(outgoing);
         self.state.accounts.unsigned_commits.remove(outgoing);
-        match self.state.origins.get(outgoing).cloned() {
+        match self.state.origin(outgoing) {
             Some(Origin::Payment(id)) => {
-                self.state.origins.remove(outgoing);
+                self.state.payments.release_payment_of(outgoing);
                 self.context.timers.clear(&Timer::Part(outgoing.clone()));
                 self.part_cancelled(id, outgoing, reason, hop);
             }
@@ -303,7 +303,7 @@ impl Batch<'_> {
         let forward = self.state.forwarding.forwards.remove(incoming)?;
         self.context.timers.clear(&Timer::Forward(incoming.clone()));
         self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
-        self.state.origins.remove(&incoming.at(forward.to));
+        self.state.forwarding.release_upstream_of(&incoming.at(forward.to));
         Some(forward)
     }
 

@@ -95,7 +95,7 @@ impl Batch<'_> {
     /// Whether nobody is known to pay for a request of ours: neither a friend, nor we ourselves, nor the owner who has written it
     /// off.
     pub(crate) fn is_unpaid(&self, outgoing: &RequestRef) -> bool {
-        !self.state.origins.contains_key(outgoing) && !self.state.forwarding.written_off.contains_key(outgoing)
+        self.state.origin(outgoing).is_none() && !self.state.forwarding.written_off.contains_key(outgoing)
     }
 
     /// A friend whose account in this currency has still to be shown by its node, besides that of `line`: what we owe it is not

@@ -121,14 +121,11 @@ impl Batch<'_> {
         let mut releasable = Vec::new();
         for outgoing in self.overdue_at(line) {
             let Some(pending) = self.outgoing_at(&outgoing) else { continue };
-            match self.state.origins.get(&outgoing) {
-                Some(Origin::Forward(from)) => {
-                    let from = *from;
-                    match self.what_to_release(&outgoing, &pending, from) {
-                        Some(write_off) => releasable.push((pending.amount, outgoing, write_off)),
-                        None => report.waiting.add(pending.amount),
-                    }
-                }
+            match self.state.origin(&outgoing) {
+                Some(Origin::Forward(from)) => match self.what_to_release(&outgoing, &pending, from) {
+                    Some(write_off) => releasable.push((pending.amount, outgoing, write_off)),
+                    None => report.waiting.add(pending.amount),
+                },
                 Some(Origin::Payment(_)) => report.own.add(pending.amount),
                 // It was written off before.
                 None => {}
@@ -181,7 +178,7 @@ impl Batch<'_> {
             report.waiting.count > 0
         };
         if waiting {
-            let waits = |outgoing: &RequestRef| matches!(self.state.origins.get(outgoing), Some(Origin::Forward(_)));
+            let waits = |outgoing: &RequestRef| self.state.forwarding.upstream_of(outgoing).is_some();
             let held: Vec<_> = self.overdue_at(line).into_iter().filter(waits).collect();
             let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
             for outgoing in held {
@@ -300,7 +297,7 @@ impl Batch<'_> {
             fee: 0,
             time_ms: self.context.now.unix_ms,
         };
-        self.note_forwarded(report, preimage);
+        self.context.note_forwarded(report, preimage);
         if write_off.is_automatic {
             self.end_auto_write_off(&outgoing.account, amount);
         }

@@ -160,7 +160,7 @@ impl Batch<'_> {
     fn hand_over(&mut self, from: &AccountId, to: &AccountId, id: RequestId) {
         let (old, new) = (from.request(id), to.request(id));
         self.hand_over_write_off(&old, new.clone());
-        let Some(origin) = self.state.origins.remove(&old) else { return };
+        let Some(origin) = self.state.take_origin(&old) else { return };
         match &origin {
             Origin::Forward(upstream) => {
                 let incoming = old.at(*upstream);
@@ -169,6 +169,7 @@ impl Batch<'_> {
                 let amount = forward.amount;
                 self.unload_lane(&Self::lane(&incoming, from.friend), amount);
                 self.load_lane(Self::lane(&incoming, to.friend), amount);
+                self.state.forwarding.carry_for(new.clone(), *upstream);
             }
             Origin::Payment(payment) => {
                 let record = self.state.payments.payments.get_mut(payment).expect("its origin names it");
@@ -178,17 +179,17 @@ impl Batch<'_> {
                 if record.circle == Some(Circle::Rebalance(from.friend)) {
                     record.circle = Some(Circle::Rebalance(to.friend));
                 }
+                self.state.payments.pay_by(new.clone(), *payment);
             }
         }
         self.context.timers.clear(&Timer::Overdue(old));
-        self.state.origins.insert(new.clone(), origin);
         self.commit_was_signed(&new);
     }
 
     /// Requests of ours that bound us on an account, and that are not on it any more: terms were agreed on that leave them out,
     /// or the account is gone.
     pub(crate) fn release_left_out(&mut self, line: &AccountId) {
-        let of_line: Vec<_> = self.state.origins.range(line.requests()).map(|(outgoing, _)| outgoing.clone()).collect();
+        let of_line: Vec<_> = self.state.outgoing_on(line).into_iter().collect();
         let local = self.context.local;
         for outgoing in of_line {
             if self.outgoing_at(&outgoing).is_none() {

@@ -2,7 +2,7 @@
 
 use crate::funder::Batch;
 use crate::payments::search::Search;
-use crate::records::{Origin, Progress};
+use crate::records::Progress;
 use crate::timers::Timer;
 use offst_ledger::{AccountId, Direction, RequestRef};
 use offst_proto::payment::CancelReason;
@@ -40,7 +40,7 @@ impl Batch<'_> {
             self.state.forwarding.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
-            self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.account.friend));
+            self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
             self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
             let has_response = self.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
             let stored = self.state.forwarding.forwards.draft(&incoming).expect("listed above");
@@ -94,7 +94,7 @@ impl Batch<'_> {
                     continue;
                 }
                 let outgoing = Self::outgoing(&payment, *request, part);
-                self.state.origins.insert(outgoing.clone(), Origin::Payment(payment.id));
+                self.state.payments.pay_by(outgoing.clone(), payment.id);
                 if self.is_bound(&outgoing) {
                     self.commit_was_signed(&outgoing);
                 } else {
@@ -147,7 +147,7 @@ impl Batch<'_> {
                         continue;
                     }
                     let is_known = match direction {
-                        Direction::Outgoing => self.state.origins.contains_key(&hop),
+                        Direction::Outgoing => self.state.origin(&hop).is_some(),
                         // What is committed and unknown has come back with a lost state: it may be carried on.
                         Direction::Incoming => {
                             pending.stage.is_committed()

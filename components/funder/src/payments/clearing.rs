@@ -78,7 +78,7 @@ impl Batch<'_> {
 
     /// Whether we carry a request to clear without a fee.
     pub(crate) fn is_waived(&self, incoming: &AccountId, outgoing: &AccountId, amount: u128) -> bool {
-        self.state.owner.auto_clear() && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+        self.context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
     }
 
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
@@ -111,6 +111,7 @@ impl Batch<'_> {
     /// Whether rings are cleared without asking the owner, and what index servers are told.
     pub(crate) fn set_auto_clear(&mut self, on: bool) {
         self.state.owner.settings.insert((), Settings { auto_clear: on });
+        self.context.auto_clear = on;
         for (key, friend) in &self.state.accounts.friends {
             self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(*key, currency)));
         }
@@ -123,7 +124,7 @@ impl Batch<'_> {
     }
 
     fn plan_clearing_after(&mut self, pause_ms: u64) {
-        if !self.state.owner.auto_clear() {
+        if !self.context.auto_clear {
             return self.context.timers.clear(&Timer::Clear);
         }
         let jitter = u64::from_be_bytes(self.context.environment.random.array()) % pause_ms.max(1);
@@ -151,9 +152,9 @@ impl Batch<'_> {
 
     /// Looks for a ring because the owner wants it.
     pub(crate) fn clear(&mut self, command: CommandId, currency: Currency, perform: bool) {
-        let performs = perform || self.state.owner.auto_clear();
+        let performs = perform || self.context.auto_clear;
         let mut friends = vec![];
-        if !self.state.owner.auto_clear() {
+        if !self.context.auto_clear {
             // Index servers know nothing of our debts, so we name the friends who owe us: largest debt last.
             let keys = self.state.accounts.friends.keys().copied();
             let debts = keys.map(|key| (self.clearable(&AccountId::new(key, &currency)).send(), key));
@@ -241,7 +242,7 @@ impl Batch<'_> {
 
     fn report_ring(&mut self, ring: &Ring, part: Option<PartPlan>) {
         if let Some(command) = ring.command {
-            let report = ClearingReport { auto_clear: self.state.owner.auto_clear(), cycle: part, payment: None };
+            let report = ClearingReport { auto_clear: self.context.auto_clear, cycle: part, payment: None };
             self.context.reply(command, Reply::Clearing(Box::new(report)));
         }
     }
@@ -274,7 +275,7 @@ impl Batch<'_> {
 
     /// A clearing has ended. One that worked may not have been the last one.
     pub(crate) fn clearing_ended(&mut self, progress: Progress) {
-        if progress == Progress::Paid && self.state.owner.auto_clear() {
+        if progress == Progress::Paid && self.context.auto_clear {
             self.plan_clearing_after(self.context.environment.timing.clear_ms / 10);
         }
     }

@@ -21,6 +21,7 @@ pub(crate) mod silences;
 use crate::records::Payment;
 use budget::Spendings;
 use offst_crypto::PublicKey;
+use offst_ledger::{AccountId, RequestRef};
 use offst_proto::budget::Budgets;
 use offst_proto::{InvoiceId, PaymentId};
 use offst_rows::{Row, RowChange, RowError, Rows, Table};
@@ -39,6 +40,8 @@ pub(crate) struct Payments {
     pub(crate) budgets: BTreeMap<PublicKey, Budgets>,
     /// What they have spent of it.
     pub(crate) spendings: Spendings,
+    /// Which of them our outgoing requests are parts of.
+    outgoing: BTreeMap<RequestRef, PaymentId>,
     /// Which of them pays an invoice.
     pub(crate) paying: BTreeMap<InvoiceId, PaymentId>,
     /// What is known of a payment only while this process runs.
@@ -59,6 +62,7 @@ impl Payments {
             payments: rows.take()?,
             budgets: BTreeMap::new(),
             spendings: rows.take()?,
+            outgoing: BTreeMap::new(),
             paying: BTreeMap::new(),
             searches: BTreeMap::new(),
             questions: BTreeMap::new(),
@@ -66,6 +70,26 @@ impl Payments {
             clearing_refusals: Refusals::default(),
             silences: Silences::default(),
         })
+    }
+
+    /// The payment that one of our outgoing requests is a part of.
+    pub(crate) fn payment_of(&self, outgoing: &RequestRef) -> Option<PaymentId> {
+        self.outgoing.get(outgoing).copied()
+    }
+
+    /// An outgoing request is a part of this payment.
+    pub(crate) fn pay_by(&mut self, outgoing: RequestRef, payment: PaymentId) {
+        self.outgoing.insert(outgoing, payment);
+    }
+
+    /// The part is over, or goes on over another account.
+    pub(crate) fn release_payment_of(&mut self, outgoing: &RequestRef) -> Option<PaymentId> {
+        self.outgoing.remove(outgoing)
+    }
+
+    /// Parts that were sent over an account.
+    pub(crate) fn outgoing_on(&self, account: &AccountId) -> impl Iterator<Item = &RequestRef> {
+        self.outgoing.range(account.requests()).map(|(outgoing, _)| outgoing)
     }
 
     /// What the next transaction has to write. Payments that have ended leave memory.

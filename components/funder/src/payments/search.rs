@@ -16,7 +16,7 @@ use crate::payments::quote::no_route;
 use crate::payments::reasons::bounded;
 use crate::payments::silences::Pauses;
 use crate::receiving::parts::{TOO_MANY_WAIT, WAITERS_MAX};
-use crate::records::{Circle, Origin, Part, Payment, Progress};
+use crate::records::{Circle, Part, Payment, Progress};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
@@ -458,7 +458,7 @@ impl Batch<'_> {
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
         let part = Part { route: plan.route, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
         self.state.payments.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
-        self.state.origins.insert(outgoing.clone(), Origin::Payment(id));
+        self.state.payments.pay_by(outgoing.clone(), id);
         self.context.timers.set(Timer::Part(outgoing.clone()), self.context.now.uptime_ms + patience_ms);
         Ok(outgoing)
     }
@@ -466,7 +466,7 @@ impl Batch<'_> {
     /// Gives up a part that does not bind us.
     pub(crate) fn drop_part(&mut self, id: PaymentId, outgoing: &RequestRef) {
         self.abort_outgoing(outgoing);
-        self.state.origins.remove(outgoing);
+        self.state.payments.release_payment_of(outgoing);
         self.state.accounts.unsigned_commits.remove(outgoing);
         self.context.timers.clear(&Timer::Part(outgoing.clone()));
         if let Some(payment) = self.state.payments.payments.draft(&id) {

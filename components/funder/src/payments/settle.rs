@@ -7,7 +7,7 @@ use crate::command::{CommandId, Reply};
 use crate::funder::Batch;
 use crate::payments::reasons::{bounded, last_hop, refusing_hop};
 use crate::payments::search::is_final;
-use crate::records::{Circle, Origin, Progress, Promise};
+use crate::records::{Circle, Progress, Promise};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Direction, RequestRef};
@@ -225,7 +225,7 @@ impl Batch<'_> {
         let (waiters, ring) =
             search.map(|search| (std::mem::take(&mut search.waiters), search.ring.clone())).unwrap_or_default();
         let reply = if is_clearing {
-            let auto_clear = self.state.owner.auto_clear();
+            let auto_clear = self.context.auto_clear;
             Reply::Clearing(Box::new(ClearingReport { auto_clear, cycle: ring, payment: Some(report) }))
         } else {
             Reply::Payment(Box::new(report))
@@ -240,7 +240,7 @@ impl Batch<'_> {
 
     /// The patience with a part ends: if it is not committed by now, nobody on the way waits for it any more.
     pub(crate) fn part_timed_out(&mut self, outgoing: &RequestRef) {
-        let Some(Origin::Payment(id)) = self.state.origins.get(outgoing).cloned() else { return };
+        let Some(id) = self.state.payments.payment_of(outgoing) else { return };
         if self.is_bound(outgoing) || self.is_patient(Timer::Part(outgoing.clone()), &[&outgoing.account]) {
             return;
         }

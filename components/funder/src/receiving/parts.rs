@@ -340,7 +340,7 @@ impl Batch<'_> {
             amount,
             time_ms: self.context.now.unix_ms,
         };
-        self.note(
+        self.context.note(
             &JournalKey { id: report.request_id, payer: Some(report.from) },
             &ReceivedPayment { report, preimage },
         );

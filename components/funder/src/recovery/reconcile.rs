@@ -18,7 +18,7 @@
 use crate::archive::Inquiry;
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::records::{Forward, Origin, Progress};
+use crate::records::{Forward, Progress};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{AccountId, Direction, Pending, RequestRef};
@@ -250,7 +250,7 @@ impl Batch<'_> {
             weight: 0,
         };
         self.load_lane(Self::lane(incoming, to), forward.amount);
-        self.state.origins.insert(outgoing.clone(), Origin::Forward(incoming.account.friend));
+        self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
         self.state.forwarding.forwards.insert(incoming.clone(), forward);
         self.commit_was_signed(&outgoing);
     }
@@ -323,7 +323,7 @@ impl Batch<'_> {
             }
             let is_pending = self.outgoing_at(&outgoing).is_some();
             let to = outgoing.account.friend;
-            if is_pending || !self.state.origins.contains_key(&outgoing) {
+            if is_pending || self.state.origin(&outgoing).is_none() {
                 continue;
             }
             let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
@@ -443,7 +443,7 @@ impl Batch<'_> {
             fee: amount.saturating_sub(onward),
             time_ms: self.context.now.unix_ms,
         };
-        self.note_forwarded(report, preimage);
+        self.context.note_forwarded(report, preimage);
     }
 
     /// A part of a payment of ours that was collected by the friend it went to.
