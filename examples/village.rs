@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example village` starts two relays, two federated index servers and five nodes in a
 //! temporary folder, makes friends, pays invoices over one, two and three hops, kills a mediator in the middle of a payment
-//! and brings it back, splits a payment over two routes, clears a ring of debts, and shows that all balances add up
+//! and brings it back, splits a payment over two paths, clears a cycle of debts, and shows that all balances add up
 //! to 0. `--serve` leaves the village running and prints commands to try.
 //!
 //! cargo does not build the four programs for an example, so this one starts itself again in the role of each program.
@@ -18,9 +18,9 @@ const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "eve"];
 const FRIENDS: [(&str, &str); 4] = [("alice", "bob"), ("bob", "carol"), ("carol", "dave"), ("dave", "eve")];
 /// These become friends later.
 const NEW_FRIENDS: (&str, &str) = ("eve", "bob");
-/// Debtor and creditor, around the ring that is cleared.
-const RING: [(&str, &str); 4] = [("bob", "carol"), ("carol", "dave"), ("dave", "eve"), ("eve", "bob")];
-/// What every node of the village does otherwise than by default: it looks for rings of debts only when it is asked, so
+/// Debtor and creditor, around the cycle that is cleared.
+const CYCLE: [(&str, &str); 4] = [("bob", "carol"), ("carol", "dave"), ("dave", "eve"), ("eve", "bob")];
+/// What every node of the village does otherwise than by default: it looks for debt cycles only when it is asked, so
 /// that the one that is shown is still there.
 const SETTINGS: &str = "clear_interval_ms = 3600000";
 /// Longer lines of output are cut.
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     pay_over_one_two_and_three_hops(&testnet);
     kill_a_mediator(&mut testnet);
     split_a_payment(&testnet);
-    clear_a_ring(&testnet);
+    clear_a_cycle(&testnet);
     show_balances(&testnet);
     if serve {
         leave_running(&testnet);
@@ -172,7 +172,7 @@ fn split_a_payment(testnet: &Testnet) {
     println!("alice --- bob --- carol --- dave\n            \\              /\n             '--- eve ---'");
     testnet.befriend(one, other, 1000);
     testnet.wait_online(&PEOPLE);
-    heading("bob pays dave 1200 credits: more than any line carries, so it goes in two parts");
+    heading("bob pays dave 1200 credits: more than any account carries, so it goes in two parts");
     show(testnet, "dave", &["seller", "create-invoice", "-a", "1200", "--description", "roof", "-o", "roof.invoice"]);
     let quote = ["funds", "quote", "-i", "roof.invoice"];
     testnet.wait_until("the index servers know both routes", |testnet| {
@@ -188,16 +188,16 @@ fn split_a_payment(testnet: &Testnet) {
     testnet.wait_settled(&PEOPLE);
 }
 
-fn clear_a_ring(testnet: &Testnet) {
-    heading("dave buys from eve and eve from bob, until everybody around the ring owes the next");
+fn clear_a_cycle(testnet: &Testnet) {
+    heading("dave buys from eve and eve from bob, until everybody around the cycle owes the next");
     for (debtor, creditor, debt) in [("dave", "eve", 200), ("eve", "bob", 150)] {
         let owed = -testnet.balance(creditor, debtor);
         let price = (owed + debt).to_string();
         println!("{creditor} owes {debtor} {owed}; when {debtor} pays {price}, {debtor} owes {creditor} {debt}");
-        // Over their own line: while an index server does not know what it carries now, a longer way would cost a fee.
+        // Over their own account: while an index server does not know what it carries now, a longer route would cost a fee.
         let send = ["funds", "send-funds", "--amount", &price, "--dest", creditor, "--max-fee", "0"];
         println!("{debtor}$ stctrl {}", send.join(" "));
-        testnet.wait_until("the line is known", |testnet| {
+        testnet.wait_until("the account is known", |testnet| {
             let said = testnet.stctrl(debtor, &send);
             print_cut(&said.out);
             said.succeeded()
@@ -205,24 +205,24 @@ fn clear_a_ring(testnet: &Testnet) {
         testnet.wait_settled(&[debtor, creditor]);
         assert_eq!(testnet.balance(creditor, debtor), debt);
     }
-    show_ring(testnet);
-    heading("A ring of debts clears: nobody needs credits for it, and nobody is richer or poorer afterwards");
-    for (person, _) in RING.into_iter().filter(|(person, _)| *person != "bob") {
+    show_cycle(testnet);
+    heading("A cycle of debts clears: nobody needs credits for it, and nobody is richer or poorer afterwards");
+    for (person, _) in CYCLE.into_iter().filter(|(person, _)| *person != "bob") {
         show(testnet, person, &["config", "set-auto-clear", "on"]);
     }
-    // Bob has not allowed it for good, so he is only told.
+    // Bob has not allowed it for good, so the node only says so.
     let found = |said: Said| said.succeeded() && said.json()["found"]["amount"] == "150";
-    testnet.wait_until("the ring is found", |testnet| found(testnet.stctrl("bob", &["funds", "clear", "--json"])));
-    let before = RING.map(|(debtor, creditor)| testnet.balance(creditor, debtor));
+    testnet.wait_until("the cycle is found", |testnet| found(testnet.stctrl("bob", &["funds", "clear", "--json"])));
+    let before = CYCLE.map(|(debtor, creditor)| testnet.balance(creditor, debtor));
     show(testnet, "bob", &["funds", "clear", "--perform"]);
     testnet.wait_settled(&PEOPLE);
-    show_ring(testnet);
-    let after = RING.map(|(debtor, creditor)| testnet.balance(creditor, debtor));
+    show_cycle(testnet);
+    let after = CYCLE.map(|(debtor, creditor)| testnet.balance(creditor, debtor));
     assert_eq!(after, before.map(|debt| debt - 150), "all debts are smaller by the smallest, which is gone");
 }
 
-fn show_ring(testnet: &Testnet) {
-    for (debtor, creditor) in RING {
+fn show_cycle(testnet: &Testnet) {
+    for (debtor, creditor) in CYCLE {
         println!("{debtor:6} owes {creditor:6} {:>5}", testnet.balance(creditor, debtor));
     }
 }

@@ -1,4 +1,4 @@
-//! An application that may spend only so much, with real programs: refused in a sentence, raced by itself, killed in between.
+//! An application that may spend only so much, with real programs: refused in a message, raced by itself, killed in between.
 
 mod testnet;
 
@@ -44,11 +44,11 @@ fn what_is_above_the_budget_is_refused_and_a_death_forgets_nothing() {
     let mut testnet = testnet("100");
     shop(&testnet, &send("60")).expect();
     assert_eq!(standing(&testnet), ["60", "0", "40"]);
-    let sentence = "this app may spend 100 credits in all; 40 are left, which is too little for a payment of 41";
-    shop(&testnet, &send("41")).assert_refused(1, &[sentence, "--budget"]);
+    let message = "this app may spend 100 credits in all; 40 are left, which is too little for a payment of 41";
+    shop(&testnet, &send("41")).assert_refused(1, &[message, "--budget"]);
     let document = shop(&testnet, &[&send("41")[..], &["--json"]].concat());
     assert_eq!(document.code, 1);
-    assert!(document.document()["error"].as_str().unwrap().contains(sentence), "{document:?}");
+    assert!(document.document()["error"].as_str().unwrap().contains(message), "{document:?}");
     let other = shop(&testnet, &[&send("1")[..], &["--currency", "hours"]].concat());
     other.assert_refused(1, &["this app has no budget in hours"]);
     let apps = |testnet: &Testnet| testnet.run("stnode", &["apps", "--dir", "a"]).expect();
@@ -61,7 +61,7 @@ fn what_is_above_the_budget_is_refused_and_a_death_forgets_nothing() {
     testnet.start("a");
     testnet.wait_online(&["a"]);
     assert_eq!(standing(&testnet), ["60", "0", "40"]);
-    shop(&testnet, &send("41")).assert_refused(1, &[sentence]);
+    shop(&testnet, &send("41")).assert_refused(1, &[message]);
     shop(&testnet, &send("40")).expect();
     assert_eq!(shop(&testnet, &["info", "budget"]).expect(), "This app may spend 100 credits in all; 0 are left\n");
     assert_eq!(testnet.balance("a", "b"), -600);

@@ -157,7 +157,7 @@ fn the_relay_takes_over_when_an_address_dies_and_the_address_when_the_relay_dies
     testnet.signal("c", "STOP");
     let pay = ["funds", "pay-invoice", "-i", &second, "-r", "second.receipt", "--json"];
     let paying = testnet.control("a", &pay).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    testnet.wait_until("the mediator has frozen the payment", |testnet| {
+    testnet.wait_until("the mediator holds the payment", |testnet| {
         amount(&testnet.account("b", "c")["local_pending_debt"]) >= 200
     });
     doorway.shut();

@@ -1,4 +1,4 @@
-//! Paying well, through the real programs: splits, prices, cycles and rings of debts.
+//! Paying well, through the real programs: splits, prices, cycles and debt cycles.
 
 mod testnet;
 
@@ -43,7 +43,7 @@ fn wealth(testnet: &Testnet, node: &str) -> i128 {
 }
 
 #[test]
-fn an_invoice_that_no_line_carries_is_paid_in_two_parts_with_one_receipt() {
+fn an_invoice_that_no_account_carries_is_paid_in_two_parts_with_one_receipt() {
     let testnet = diamond();
     let invoice = testnet.invoice("d", 100, "large.invoice");
     let offer = quote(&testnet, &["-i", &invoice], |_| true);
@@ -65,7 +65,7 @@ fn an_invoice_that_no_line_carries_is_paid_in_two_parts_with_one_receipt() {
     assert_eq!([wealth(&testnet, "a"), wealth(&testnet, "d")], [-102, 100]);
 }
 
-/// Pays 100 in two parts, and kills c while credits are frozen. Says how the payment ended and what was moved from a and to d.
+/// Pays 100 in two parts, and kills c while credits are held. Says how the payment ended and what was moved from a and to d.
 fn kill_a_mediator(stands_still: bool) -> (String, [i128; 2]) {
     let mut testnet = diamond();
     let invoice = testnet.invoice("d", 100, "large.invoice");
@@ -88,7 +88,7 @@ fn kill_a_mediator(stands_still: bool) -> (String, [i128; 2]) {
     let payments = testnet.stctrl("a", &["funds", "payments", "--json"]).json();
     let status = payments[0]["status"].as_str().unwrap().to_owned();
     if status == "paid" {
-        // Whoever waited may have been told that it is still under way: the receipt is there all the same.
+        // Those who waited may have been told that it is still under way: the receipt is there all the same.
         let id = payments[0]["payment_id"].as_str().unwrap();
         testnet.stctrl("a", &["funds", "status", id, "-r", "late.receipt"]).expect();
         testnet.run("stctrl", &["verify", "receipt", "-i", &invoice, "-r", "late.receipt"]).expect();
@@ -116,45 +116,45 @@ fn the_cheaper_mediator_is_paid_and_every_failure_says_who() {
         move |offer: &Value| offer["ways"][0]["parts"][0]["route"][0]["name"] == name.as_str()
     };
     let key = testnet.stctrl("d", &["info", "public-key"]).expect().trim().to_owned();
-    let gift = ["--amount", "10", "--dest", &key];
+    let spontaneous = ["--amount", "10", "--dest", &key];
     let rate = |testnet: &Testnet, node: &str, add: &str| {
         testnet.stctrl(node, &["config", "set-friend-rate", "-n", "a", "--mul", "0", "--add", add]).expect();
     };
     rate(&testnet, "c", "5");
-    quote(&testnet, &gift, over("b"));
-    let paid = testnet.stctrl("a", &[&["funds", "send-funds", "--json"], &gift[..]].concat()).json();
+    quote(&testnet, &spontaneous, over("b"));
+    let paid = testnet.stctrl("a", &[&["funds", "send-funds", "--json"], &spontaneous[..]].concat()).json();
     assert_eq!(paid["fees"], "1");
     rate(&testnet, "b", "9");
-    let offer = quote(&testnet, &gift, over("c"));
+    let offer = quote(&testnet, &spontaneous, over("c"));
     assert_eq!(offer["fees"], "5");
-    let paid = testnet.stctrl("a", &[&["funds", "send-funds", "--json"], &gift[..]].concat()).json();
+    let paid = testnet.stctrl("a", &[&["funds", "send-funds", "--json"], &spontaneous[..]].concat()).json();
     assert_eq!(paid["fees"], "5");
     testnet.wait_settled(&["a", "b", "c", "d"]);
     assert_eq!([testnet.balance("a", "b"), testnet.balance("a", "c")], [-11, -15]);
-    let refused = testnet.stctrl("a", &[&["funds", "send-funds", "--max-fee", "4"], &gift[..]].concat());
+    let refused = testnet.stctrl("a", &[&["funds", "send-funds", "--max-fee", "4"], &spontaneous[..]].concat());
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("the cheapest way costs 5 in fees, more than --max-fee allows"), "{refused:?}");
 
     // Nor does anybody pay more than is usual who says nothing of fees.
     rate(&testnet, "b", "30");
     rate(&testnet, "c", "25");
-    let offer = quote(&testnet, &gift, |offer: &Value| offer["fees"] == "25");
+    let offer = quote(&testnet, &spontaneous, |offer: &Value| offer["fees"] == "25");
     assert_eq!(offer["max_fee_default"], "20");
     let bound = "the 20 that this node pays by default: allow it with --max-fee 25";
-    let text = testnet.stctrl("a", &[&["funds", "quote"], &gift[..]].concat()).expect();
+    let text = testnet.stctrl("a", &[&["funds", "quote"], &spontaneous[..]].concat()).expect();
     assert!(text.contains(&format!("That is more than {bound}")), "{text}");
-    let refused = testnet.stctrl("a", &[&["funds", "send-funds"], &gift[..]].concat());
+    let refused = testnet.stctrl("a", &[&["funds", "send-funds"], &spontaneous[..]].concat());
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains(&format!("the cheapest way costs 25 in fees, more than {bound}")), "{refused:?}");
     rate(&testnet, "b", "9");
     rate(&testnet, "c", "5");
-    quote(&testnet, &gift, over("c"));
+    quote(&testnet, &spontaneous, over("c"));
 
     // To d there is only c left, and c is gone as well.
     testnet.stctrl("a", &["config", "disable-friend", "-n", "b"]).expect();
     testnet.kill("d");
-    let gift = ["funds", "send-funds", "--amount", "10", "--dest", &key, "--timeout", "9"];
-    let refused = testnet.stctrl("a", &gift);
+    let spontaneous = ["funds", "send-funds", "--amount", "10", "--dest", &key, "--timeout", "9"];
+    let refused = testnet.stctrl("a", &spontaneous);
     let knows = ["offline", "no answer", "no route"].iter().any(|word| refused.err.contains(word));
     assert!(refused.code == 1 && knows, "{refused:?}");
     assert_eq!(refused.err.lines().count(), 1);
@@ -162,7 +162,7 @@ fn the_cheaper_mediator_is_paid_and_every_failure_says_who() {
 
 /// What index servers say may be old: b's line to d, of 60, is full but for 12.
 #[test]
-fn a_line_that_is_fuller_than_the_index_servers_know_says_what_it_has_left() {
+fn an_account_that_is_fuller_than_the_index_servers_know_says_what_it_has_left() {
     let testnet = diamond();
     let small = testnet.invoice("d", 55, "small.invoice");
     quote(&testnet, &["-i", &small], |offer| offer["ways"].as_array().is_some_and(|ways| ways.len() == 2));
@@ -199,13 +199,13 @@ fn credit_moves_around_a_cycle() {
     assert!(stranger.err.contains("there is no friend named \"nobody\""), "{stranger:?}");
 }
 
-/// Three who owe each other in a ring, as after an evening in a pub.
-fn ring(settings: &str) -> Testnet {
+/// Three who owe each other in a cycle, as after an evening in a pub.
+fn debt_cycle(settings: &str) -> Testnet {
     let testnet = Testnet::row(&["a", "b", "c"], 100, settings);
     testnet.befriend("c", "a", 100);
     testnet.wait_online(&["a", "b", "c"]);
     for (debtor, creditor) in [("a", "b"), ("b", "c"), ("c", "a")] {
-        // Over their own line: an index server that knows only of the longer way yet must not add a fee to a debt.
+        // Over their own account: an index server that knows only of the longer route yet must not add a fee to a debt.
         let arguments = ["funds", "send-funds", "--amount", "50", "--dest", creditor, "--max-fee", "0"];
         testnet.wait_until("the line is known", |testnet| testnet.stctrl(debtor, &arguments).succeeded());
     }
@@ -218,14 +218,14 @@ fn debts(testnet: &Testnet) -> [i128; 3] {
 }
 
 #[test]
-fn a_ring_of_debts_is_cleared_when_it_is_asked_for() {
-    let testnet = ring("index_publish_interval_ms = 100\nclear_interval_ms = 3600000");
+fn a_debt_cycle_is_cleared_when_it_is_asked_for() {
+    let testnet = debt_cycle("index_publish_interval_ms = 100\nclear_interval_ms = 3600000");
     let alone = testnet.stctrl("a", &["funds", "clear", "--json"]).json();
     assert_eq!((&alone["auto_clear"], &alone["found"]), (&false.into(), &Value::Null));
     for node in ["b", "c"] {
         testnet.stctrl(node, &["config", "set-auto-clear", "on"]).expect();
     }
-    testnet.wait_until("the ring is found", |testnet| {
+    testnet.wait_until("the cycle is found", |testnet| {
         let found = testnet.stctrl("a", &["funds", "clear", "--json"]).json();
         found["found"]["amount"] == "50"
     });
@@ -239,8 +239,8 @@ fn a_ring_of_debts_is_cleared_when_it_is_asked_for() {
 }
 
 #[test]
-fn a_ring_of_debts_vanishes_on_its_own_when_all_allow_it() {
-    let mut testnet = ring("index_publish_interval_ms = 100\nclear_interval_ms = 500");
+fn a_debt_cycle_vanishes_on_its_own_when_all_allow_it() {
+    let mut testnet = debt_cycle("index_publish_interval_ms = 100\nclear_interval_ms = 500");
     for node in ["a", "b", "c"] {
         testnet.stctrl(node, &["config", "set-auto-clear", "on"]).expect();
     }

@@ -81,9 +81,10 @@ fn a_friend_is_paid_without_an_index_server() {
     }
     testnet.befriend("a", "b", 100);
     testnet.wait_online(&["a", "b"]);
-    let said = testnet.stctrl("a", &["funds", "send-funds", "--amount", "7", "--dest", "b", "-r", "gift.receipt"]);
+    let said =
+        testnet.stctrl("a", &["funds", "send-funds", "--amount", "7", "--dest", "b", "-r", "spontaneous.receipt"]);
     assert_eq!(said.expect(), "Payment successful!\nFees: 0\n");
-    let said = testnet.run("stctrl", &["verify", "receipt", "-r", "gift.receipt"]);
+    let said = testnet.run("stctrl", &["verify", "receipt", "-r", "spontaneous.receipt"]);
     assert_eq!(said.expect(), "Receipt is valid!\n");
     assert_eq!(testnet.balance("b", "a"), 7);
     let refused = testnet.stctrl("a", &["funds", "send-funds", "--amount", "94", "--dest", "b"]);

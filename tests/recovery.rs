@@ -198,7 +198,7 @@ fn a_friend_who_shows_less_than_a_peer_backup_knows_is_named() {
     assert_eq!(amount(&testnet.account("b", "c")["balance"]), -5);
 }
 
-/// `c` has lost its identity file, and goes on as `d`: `b` agrees, and nothing is lost. Whoever finds the old disk has nothing.
+/// `c` has lost its identity file, and goes on as `d`: `b` agrees, and nothing is lost. The old disk is worth nothing to anybody.
 #[test]
 fn a_lost_key_is_replaced_by_that_of_a_new_node() {
     let mut testnet = chain();

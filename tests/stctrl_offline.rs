@@ -113,10 +113,10 @@ fn a_receipt_is_checked_with_its_invoice() {
     assert_eq!(said.code, 1);
     assert!(said.document()["error"].as_str().unwrap().contains("another invoice"), "{said:?}");
 
-    desk.put("gift.receipt", receipt(None).to_toml());
-    let said = desk.stctrl(&["verify", "receipt", "-r", "gift.receipt"]);
+    desk.put("spontaneous.receipt", receipt(None).to_toml());
+    let said = desk.stctrl(&["verify", "receipt", "-r", "spontaneous.receipt"]);
     assert_eq!((said.code, said.out.as_str()), (0, "Receipt is valid!\n"));
-    desk.stctrl(&["verify", "receipt", "-i", "a.invoice", "-r", "gift.receipt"])
+    desk.stctrl(&["verify", "receipt", "-i", "a.invoice", "-r", "spontaneous.receipt"])
         .assert_refused(1, &["without an invoice"]);
 }
 

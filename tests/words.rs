@@ -108,7 +108,6 @@ const BANNED: &[Banned] = &[
     ban(Identifier("Misstep"), "InvalidTransition", LEDGER),
     ban(Words("window of friend"), "peer_window", LEDGER),
     ban(Identifier("Sound"), "StateTrust::Current", LEDGER),
-    ban(Identifier("Shown"), "StateTrust::PeerLostState", LEDGER),
     ban(Identifier("Doubtful"), "StateTrust::Suspect", LEDGER),
     ban(Identifier("Restored"), "StateTrust::Recovered", LEDGER),
     ban(Words("in doubt"), "suspect", CODE),
@@ -126,7 +125,6 @@ const BANNED: &[Banned] = &[
     ban(Phrase("frozen"), "reserved (before the commit), pending (after it), held (either)", ALL),
     ban(Phrase("on its way"), "in flight", ALL),
     ban(Phrase("on their way"), "in flight", ALL),
-    ban(Phrase("under way"), "in flight", ALL),
     ban(Words("arrival"), "inbound part", MONEY),
     ban(Words("arrivals"), "inbound parts", MONEY),
     ban(Words("group key"), "part set key", CODE),
@@ -150,7 +148,7 @@ const BANNED: &[Banned] = &[
     ban(Words("heir"), "key rotation", CODE),
     ban(Words("heirs"), "key rotation", CODE),
     ban(Words("succession"), "key rotation", CODE),
-    ban(Words("successor"), "new key", CODE),
+    ban(Words("successor"), "new key", MONEY),
     ban(Words("handover"), "key rotation", CODE),
     ban(Phrase("succession"), "key rotation", ALL),
     ban(Phrase("successor"), "new key", ALL),
@@ -158,7 +156,7 @@ const BANNED: &[Banned] = &[
     ban(Beginning("give out"), "emit_", MONEY),
     ban(Beginning("note"), "record_", MONEY),
     ban(Words("proofs came"), "handle_proofs", MONEY),
-    ban(Identifier("heard"), "handle_", MONEY),
+    ban(Identifier("heard"), "handle_", FUNDER),
     // Servers.
     ban(Phrase("word about"), "announcement of", ALL),
     ban(Phrase("newest word"), "latest announcement", ALL),
@@ -204,6 +202,10 @@ const BANNED: &[Banned] = &[
     ban(Phrase("his"), "their", ALL),
     ban(Phrase("him"), "them", ALL),
 ];
+
+/// Fields of JSON documents, which keep their names, and where they are fields.
+const KEPT: &[(&str, &str)] =
+    &[("bin/stctrl", "ways"), ("bin/stctrl", "ring"), ("components/proto/src/report", "ways")];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -356,6 +358,12 @@ fn files() -> BTreeMap<PathBuf, String> {
     found
 }
 
+/// A paragraph without what stands in backticks (names and values), and nothing of a JSON document.
+fn without_values(paragraph: &str) -> String {
+    let is_json = paragraph.lines().any(|line| line.trim_start().starts_with('"'));
+    if is_json { String::new() } else { paragraph.split('`').step_by(2).collect() }
+}
+
 /// What is wrong in one file: file, line, the old word, what to say.
 fn faults(path: &Path, text: &str) -> Vec<String> {
     // Most words are in few files.
@@ -372,12 +380,18 @@ fn faults(path: &Path, text: &str) -> Vec<String> {
             .scan(1, |line, paragraph| {
                 let begins = *line;
                 *line += paragraph.matches('\n').count() + 2;
-                Some((begins, Piece::Prose(spoken(paragraph))))
+                Some((begins, Piece::Prose(spoken(&without_values(paragraph)))))
             })
             .collect(),
     };
     let mut faults = Vec::new();
     for (line, piece) in &pieces {
+        let is_kept = |(place, name): &(&str, &str)| {
+            path.starts_with(place) && matches!(piece, Piece::Identifier(found, _) if found == name)
+        };
+        if KEPT.iter().any(is_kept) {
+            continue;
+        }
         for ban in banned.iter().filter(|ban| is_met(&ban.old, piece)) {
             faults.push(format!("{}:{line}: \"{}\": say {}", path.display(), say(&ban.old), ban.say));
         }
@@ -405,6 +419,8 @@ fn nothing_is_banned_as_a_part_of_another_word() {
     assert_eq!(found("components/crypto/src/a.rs", "use ring::digest;"), 0);
     assert_eq!(found("components/ledger/src/a.rs", "let x = '\\''; let y = \"\\\"\"; hear();"), 1);
     assert_eq!(found("docs/a.md", "It is on\nits way.\n"), 1);
+    assert_eq!(found("docs/a.md", "The kind is `gift`.\n\n```json\n{\n  \"kind\": \"gift\"\n}\n```\n\nA gift.\n"), 1);
+    assert_eq!(found("bin/stctrl/quote.rs", "let ways = quote.ways; let way = 1;"), 1);
     assert_eq!(found("docs/a.md", "The others wait; this page; there is history.\n"), 0);
     assert_eq!(found("capnp/index.capnp", "taken @0 :Bool; # the newest word\n"), 1);
 }

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Pieces of a stream that are on their way.
+/// Pieces of a stream that are in flight.
 const PIECES_MAX: usize = 4096;
 /// The name of the ticket that leads through the proxy.
 pub(crate) const FAR: &str = "far";

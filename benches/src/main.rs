@@ -52,7 +52,7 @@ enum Mode {
         #[command(flatten)]
         run: Run,
     },
-    /// Pay in a village: a ring in which everybody knows the next two and pays the fourth. Or, with --trust, among people who trust each
+    /// Pay in a village: a circle in which everybody knows the next two and pays the fourth. Or, with --trust, among people who trust each
     /// other as in a file: random buyers pay random sellers amounts of 1 to 1000, over lines of 100 credits times the rating
     Village {
         /// Nodes

@@ -100,7 +100,7 @@ pub(crate) fn star(spokes: u8, in_flight: usize) -> anyhow::Result<Shape> {
     Ok(Shape { testnet, nodes, hops: 2, streams })
 }
 
-/// A village: a ring in which everybody knows the next two, and pays the fourth, over two friendships.
+/// A village: a circle in which everybody knows the next two, and pays the fourth, over two friendships.
 pub(crate) fn village(count: u8, in_flight: usize) -> anyhow::Result<Shape> {
     let count = usize::from(count);
     let friendships: Vec<_> = (0..count)

@@ -17,6 +17,7 @@ pub(super) fn now_ms() -> Result<u64, Failure> {
     plausible(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)).map_err(Failure::failed)
 }
 
+// R7.11.
 fn plausible(unix_ms: u64) -> Result<u64, String> {
     if unix_ms >= EARLIEST_MS {
         return Ok(unix_ms);
@@ -30,6 +31,7 @@ fn plausible(unix_ms: u64) -> Result<u64, String> {
 mod tests {
     use super::*;
 
+    // R7.11.
     #[test]
     fn a_clock_that_was_never_set_is_named() {
         for early in [0, 86_400_000, EARLIEST_MS - 1] {

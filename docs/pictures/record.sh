@@ -4,7 +4,7 @@
 #     cargo build --release
 #     PATH="$PWD/target/release:$PATH" docs/pictures/record.sh > docs/pictures/session.svg
 #
-# Needs bash, awk and the four programs on the PATH. Six ports of loopback may be given. The output is the same in every
+# Needs bash, awk, GNU sed and the four programs on the PATH. Six ports of loopback may be given. The output is the same in every
 # run: long random texts are cut, and what takes a moment is awaited. A test (tests/tutorial.rs) records it again.
 set -euo pipefail
 

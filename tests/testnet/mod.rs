@@ -209,7 +209,7 @@ impl Testnet {
         self.servers.insert(name.to_owned(), Server { program, child: None, metrics: free_port() });
     }
 
-    /// Takes a folder that was made in another way, for example copied, as a node of the testnet.
+    /// Takes a folder that was made otherwise, for example copied, as a node of the testnet.
     pub(crate) fn adopt_node(&mut self, name: &str) {
         self.enlist(name, "stnode");
     }

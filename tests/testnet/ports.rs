@@ -6,10 +6,10 @@ use std::net::TcpListener;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Well-known services are below; the ports that Linux, macOS and Windows give to whoever asks for any are above.
+/// Well-known services are below; the ports that Linux, macOS and Windows give to programs that ask for any are above.
 const FIRST: u16 = 10_000;
 const BLOCKS: u16 = 680;
-/// Ports in a block. Whoever holds the first one may hand out the others.
+/// Ports in a block. The process that holds the first one hands out the others.
 const BLOCK: u16 = 32;
 
 /// What this process has claimed.

@@ -91,6 +91,7 @@ impl Load {
     }
 
     /// Whether the next message may be read.
+    /// (R6.3.)
     pub(crate) fn may_read(&self) -> bool {
         self.unanswered < self.limits.calls_max
             && self.unanswered_bytes < self.limits.call_bytes_max

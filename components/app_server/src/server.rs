@@ -216,6 +216,7 @@ async fn converse(stream: SecureStream<TcpStream>, app: App, backend: Arc<dyn Ba
 }
 
 /// Ends when the application has lost a permission.
+/// (R6.2.)
 async fn revoked(mut grants: watch::Receiver<BTreeMap<PublicKey, Grant>>, app: PublicKey, mut granted: Permissions) {
     loop {
         let now = grants.borrow_and_update().get(&app).map(|grant| grant.permissions);

@@ -121,6 +121,7 @@ impl Session {
 }
 
 impl wire::node::Server for Session {
+    // R6.1.
     async fn open(
         self: Rc<Self>,
         _: wire::node::OpenParams,

@@ -314,6 +314,7 @@ async fn events() {
     .await;
 }
 
+// R6.1.
 #[tokio::test]
 async fn what_was_not_granted_is_denied() {
     with_node("buyer", Limits::default(), async |running| {
@@ -377,6 +378,7 @@ async fn a_node_that_never_answers_is_given_up() {
     assert!(refused.to_string().ends_with("no answer within 50 ms"), "{refused}");
 }
 
+// R6.2.
 #[tokio::test]
 async fn a_permission_that_is_taken_away_closes_the_connection() {
     with_node("buyer,seller", Limits::default(), async |running| {

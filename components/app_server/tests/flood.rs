@@ -148,6 +148,7 @@ fn many_friends() -> Vec<FriendReport> {
     (0..3000).map(friend).collect()
 }
 
+// R6.3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_app_that_never_reads_makes_the_node_hold_little() {
     let limits = Limits { wait_ms: 600_000, ..Limits::default() };

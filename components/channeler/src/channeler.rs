@@ -138,6 +138,7 @@ struct Friend {
 
 impl Friend {
     /// A dial of its own address failed.
+    /// (R4.7.)
     fn direct_failed(&mut self, timing: &DialTiming, now_ms: u64, random: u64) {
         let pause = self.direct_backoff.fail(timing.reconnect_min_ms, timing.direct_max_ms, random);
         self.direct_at = now_ms.saturating_add(pause);
@@ -320,6 +321,7 @@ impl Channeler {
     }
 
     /// A connection to a relay ended or did not come about. `random` is any number.
+    /// (R4.3.)
     pub fn relay_closed(&mut self, key: PublicKey, displaced: bool, now_ms: u64, random: u64) {
         let Some(relay) = self.relays.get_mut(&key) else { return };
         relay.present.clear();
@@ -362,6 +364,7 @@ impl Channeler {
 
     /// How long this side waits for the other side to dial, ms. The side that needs no relay dials first, so that friends with an
     /// address are not connected over a relay only because their keys are smaller.
+    /// (R4.4.)
     fn dial_delay(&self, key: PublicKey) -> u64 {
         let dials_direct = self.friends.get(&key).is_some_and(|friend| friend.endpoints.address.is_some());
         let is_first = if dials_direct == self.accepts_direct { self.local < key } else { dials_direct };
@@ -378,6 +381,7 @@ impl Channeler {
     }
 
     /// A friend has just appeared at a relay: it is dialled now, or after the dial delay.
+    /// (R4.5.)
     fn plan_dial(&mut self, key: PublicKey, now_ms: u64) {
         let delay = self.dial_delay(key);
         let Some(friend) = self.friends.get_mut(&key) else { return };
@@ -390,6 +394,7 @@ impl Channeler {
 
     /// A friend with an address need not appear at a relay: it is dialled as soon as it may be. If it is connected over a relay
     /// it is dialled beside that connection, which stays until the direct one is up.
+    /// (R4.6.)
     fn plan_direct(&mut self, key: PublicKey, now_ms: u64) {
         let delay = self.dial_delay(key);
         let Some(friend) = self.friends.get(&key) else { return };
@@ -431,6 +436,7 @@ impl Channeler {
     }
 
     /// A connection to a friend is up: is it used?
+    /// (R4.4.)
     pub fn link_up(&mut self, key: PublicKey, link: Link, now_ms: u64) -> LinkDecision {
         let smaller_dialled = |link: &Link| link.dialled == (self.local < key);
         let Some(friend) = self.friends.get_mut(&key) else { return LinkDecision::Reject };

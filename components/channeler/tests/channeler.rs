@@ -91,6 +91,7 @@ fn a_failed_dial_is_tried_again_with_growing_pauses_while_the_friend_is_there() 
     assert_eq!(channeler.tick(now + 100_000), []);
 }
 
+// R4.3.
 #[test]
 fn a_displaced_node_does_not_go_back_by_itself() {
     let (small, large) = two_keys();
@@ -115,6 +116,7 @@ fn a_lost_relay_is_tried_again() {
     assert_eq!(channeler.tick(next), [Action::ConnectRelay(relay(0))]);
 }
 
+// R4.4.
 #[test]
 fn crossed_dials_resolve_to_the_one_of_the_smaller_key_on_both_sides() {
     let (small, large) = two_keys();

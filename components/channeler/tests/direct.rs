@@ -45,6 +45,7 @@ fn over_relay(id: u64, dialled: bool) -> Link {
 
 const USED: LinkDecision = LinkDecision::Use { replaces: None };
 
+// R4.5.
 #[test]
 fn a_friend_with_an_address_is_dialled_there_at_once_with_either_key() {
     let (small, large) = two_keys();
@@ -80,6 +81,7 @@ fn a_dead_address_is_followed_by_the_relay_at_once() {
     assert_eq!(channeler.tick(next), [Action::DialDirect(small, home(5))]);
 }
 
+// R4.6.
 #[test]
 fn a_connection_over_a_relay_is_replaced_by_a_direct_one_that_is_up() {
     let (small, large) = two_keys();
@@ -144,6 +146,7 @@ fn a_dead_address_is_tried_less_and_less_often() {
 }
 
 /// A friend that appears again and again, and tells another address each time, gets no more dials for it.
+/// (R4.7.)
 #[test]
 fn a_friend_cannot_shorten_the_pauses_between_dials_to_its_address() {
     let (small, large) = two_keys();

@@ -64,6 +64,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PublicKeyError::SmallOrder`] for the keys that anybody can sign for.
+    /// (R3.3.)
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, PublicKeyError> {
         let mut y = bytes;
         y[31] &= 0x7f;
@@ -114,6 +115,7 @@ mod tests {
     use crate::{Ed25519Verifier, Verifier};
 
     /// With a small-order key the signature R = identity, S = 0 verifies for one message in eight or for all: `ring` takes it.
+    /// (R3.3.)
     #[test]
     fn small_order_keys_are_refused() {
         for y in SMALL_ORDER_Y {

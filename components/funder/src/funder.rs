@@ -209,6 +209,7 @@ impl Batch<'_> {
     }
 
     /// The committed request cannot be given up any more: the patience ends, the overdue time begins.
+    /// (R1.16.)
     pub(crate) fn commit_was_signed(&mut self, outgoing: &RequestRef) {
         match self.state.origin(outgoing) {
             Some(Origin::Forward(from)) => {

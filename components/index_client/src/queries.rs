@@ -86,6 +86,7 @@ impl Queries {
     }
 
     /// A server answered. Late and unasked answers do nothing.
+    /// (R5.16.)
     pub(crate) fn answer(&mut self, server: &PublicKey, answer: Answer, now_ms: u64) -> Vec<QueryStep> {
         let id = answer.id;
         let Some(pending) = self.pending.get_mut(&id) else {
@@ -319,6 +320,7 @@ mod tests {
         assert_eq!(queries.answer(&asked[1], answer(id, vec![]), 400), [], "too late");
     }
 
+    // R5.16.
     #[test]
     fn a_server_that_was_late_is_waited_for_again_after_an_answer_in_time() {
         let mut queries = queries(2);

@@ -199,6 +199,7 @@ impl AddressQuota {
     }
 
     /// The node that is evicted from the first of these groups, from wide to narrow, for what is wanted in the last one.
+    /// (R5.6.)
     fn victim(&self, groups: &[QuotaGroup], wanted: &Holding, priority: Priority) -> Option<PublicKey> {
         for (group, next) in groups.iter().zip(&groups[1..]) {
             let own = self.fill(next, self.held(next).plus(wanted.counts));

@@ -8,6 +8,7 @@ use offst_proto::{Unverified, Verified};
 ///
 /// # Errors
 /// [`UpdateRefusal`]; nothing is remembered of a refused update.
+/// (R5.3.)
 pub fn admit(
     update: Unverified<Update>,
     peer: &PublicKey,
@@ -24,6 +25,7 @@ pub fn admit(
 ///
 /// # Errors
 /// As for [`admit`].
+/// (R5.13.)
 pub fn admit_from_neighbour(
     update: Unverified<Update>,
     verifier: &dyn Verifier,
@@ -57,6 +59,7 @@ mod tests {
         admit(Unverified::from_wire(&wire).unwrap(), &peer, &Ed25519Verifier, NOW).map(|update| update.sequence)
     }
 
+    // R5.3.
     #[test]
     fn forged_expired_and_unrelated_updates_are_refused() {
         assert_eq!(admitted(NOW + 1, 1, false), Ok(1));

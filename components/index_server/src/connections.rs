@@ -60,6 +60,7 @@ impl<H> Connections<H> {
     ///
     /// # Errors
     /// There is no room for another connection from there.
+    /// (R5.7.)
     pub(crate) fn open(&mut self, node: PublicKey, address: IpAddr, handle: H) -> Result<Opened<H>, Surplus> {
         let open = Open { number: self.next_number, group: address_group(address), handle };
         let holding = open.holding(node);
@@ -135,6 +136,7 @@ mod tests {
     }
 
     /// Three addresses fill the server; every node from elsewhere gets a connection, and keeps it.
+    /// (R5.7.)
     #[test]
     fn a_full_server_has_room_for_nodes_from_elsewhere() {
         let address = |last| IpAddr::from([10, 0, 0, last]);

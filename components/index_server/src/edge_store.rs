@@ -102,6 +102,7 @@ impl EdgeStore {
     /// Takes an update from the node itself, which is connected from `address` (an [address
     /// group](offst_secure_channel::address_group); none where there are no addresses, and so no quotas of them) and
     /// publishes in order: every update has to be newer than all before. All of its edges are taken, or none.
+    /// (R5.2.)
     pub fn publish(&mut self, update: &Verified<Update>, address: Option<IpAddr>, now_ms: u64) -> UpdateOutcome {
         if let Some(node) = self.node(&update.node)
             && update.sequence <= node.newest
@@ -242,6 +243,7 @@ impl EdgeStore {
     /// so when too little of what would be kept is useful. From then on updates are taken that repeat older announcements.
     /// The first update that does not shows that the node has repeated all; what it has not repeated until then it does not
     /// know any more.
+    /// (R5.4.)
     fn must_republish(&mut self, update: &Verified<Update>) -> bool {
         let Some(node) = self.node(&update.node) else { return false };
         let (newest, below) = (node.newest, node.republish_below);
@@ -302,6 +304,7 @@ impl EdgeStore {
     }
 
     /// Whether the limits allow what would be held of a node then. Others that hold more are evicted.
+    /// (R5.5.)
     fn make_room(
         &mut self,
         key: PublicKey,

@@ -79,6 +79,7 @@ mod tests {
         index
     }
 
+    // R5.1.
     #[test]
     fn the_latest_announcement_counts_and_an_edge_without_capacity_is_gone() {
         let mut index = chain();
@@ -96,6 +97,7 @@ mod tests {
         assert_eq!(fees(&index, 9, 1, 3, NOW), None);
     }
 
+    // R5.8.
     #[test]
     fn expired_edges_are_not_used_swept_or_not() {
         let mut index = chain();

@@ -185,6 +185,7 @@ impl Neighbours {
         }
     }
 
+    // R5.11.
     fn accepted(&mut self, accepted: Accepted, stop: &CancellationToken) {
         let Accepted { public_key, address, stream } = accepted;
         let (reader, writer) = frames(stream);

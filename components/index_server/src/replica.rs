@@ -223,6 +223,7 @@ impl Replica {
         Notice::None
     }
 
+    // R5.15.
     fn receive_list(&mut self, neighbour: &PublicKey, listing: &Listing, now_ms: u64) {
         let Some(link) = self.links.get_mut(neighbour) else { return };
         let theirs: BTreeSet<_> = listing.names.iter().copied().collect();
@@ -311,6 +312,7 @@ impl Replica {
         }
     }
 
+    // R5.12.
     fn queue_for_others(&mut self, name: UpdateName, source: Option<&PublicKey>) {
         self.forget_dropped();
         if !self.store.holds(&name) {

@@ -60,6 +60,7 @@ pub(crate) fn search(
 }
 
 /// Different routes, cheapest first.
+/// (R5.9.)
 fn different_ways(search: &mut RouteSearch<'_>) -> Vec<Vec<Part>> {
     let amount = search.amount;
     let Some(path) = search.path(amount, &search.exclusions.clone()) else {

@@ -20,6 +20,7 @@ use std::cmp::Ordering;
 
 /// So many epochs are left out when the friend has lost its state: those that both may have forgotten. Not more than a friend
 /// takes at once.
+/// (R7.7.)
 const FORGOTTEN_EPOCHS: u64 = 64;
 
 /// One account between two friends in one currency.
@@ -163,6 +164,7 @@ impl Account {
     ///
     /// # Errors
     /// [`NotAllowed::WrongStage`] when the friend has not shown terms that could be accepted.
+    /// (R1.27.)
     pub fn accept_theirs(&mut self, signer: &dyn Signer) -> Result<Vec<Event>, NotAllowed> {
         let Status::Inconsistent { theirs: Some(terms), .. } = self.status() else {
             return Err(NotAllowed::WrongStage);
@@ -276,6 +278,7 @@ impl Account {
     }
 
     /// Signs a new Opening when a stopped account's view has changed, for example because a claim was added to it.
+    /// (R1.33.)
     pub fn repropose(&mut self, signer: &dyn Signer) -> bool {
         let (Some(epoch), Some(_)) = (&self.epoch, self.stopped) else {
             return false;
@@ -325,6 +328,7 @@ impl Account {
 
     /// Whether a statement continues the friend's log now. Statements that arrive before the friend has resumed, or again,
     /// are no fault.
+    /// (R10.2.)
     pub fn expects(&self, statement: &Statement) -> bool {
         let is_ours = statement.author == self.key.remote
             && statement.other == self.key.local

@@ -95,6 +95,7 @@ impl Epoch {
         if self.pending_count(Direction::Outgoing) >= PENDING_MAX {
             return Err(NotAllowed::Busy);
         }
+        // R1.12.
         let room = self.send_capacity();
         if amount > room || amount > AMOUNT_MAX {
             return Err(NotAllowed::NoCapacity { room });
@@ -152,6 +153,7 @@ impl Epoch {
             }
             Stage::Committed(lock) => {
                 let counter = queued(|operation| matches!(operation, Operation::Commit { .. }));
+                // R1.17.
                 self.queue.remove(&counter.ok_or(NotAllowed::WrongStage)?);
                 self.local_view.set(key, Some(Pending { stage: Stage::Responded(lock), ..pending }));
             }
@@ -174,6 +176,7 @@ impl Epoch {
     }
 
     /// Releases the pending credits.
+    /// (R1.14.)
     pub(crate) fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
         let pending = self.local_view.set((Direction::Incoming, id), None).ok_or(NotAllowed::WrongStage)?;
         self.write(Operation::Cancel { id, reason, hop }, pending.amount);
@@ -246,6 +249,7 @@ impl Epoch {
     ) -> Arc<[u8]> {
         let seq = self.mine.seq + 1;
         let updates = ViewUpdate::all(&operations, Side::Local, key);
+        // R1.18.
         let is_checkpoint = is_last || seq - self.mine.checkpoint >= CHECKPOINT_EVERY;
         let pending_hash = is_checkpoint.then(|| {
             let mut view = self.signed_view();

@@ -116,6 +116,7 @@ impl Epoch {
 
     /// Writes what we released in an `old` epoch once more, for requests that the new one lets continue all the same: the
     /// friend had not seen it when the terms were agreed. Nobody else remembers the preimage of a `Collect`.
+    /// (R1.30.)
     pub(crate) fn release_again(&mut self, old: &Epoch) {
         for operation in old.unheard_releases() {
             self.release(operation);
@@ -247,6 +248,7 @@ impl Epoch {
     ///
     /// # Panics
     /// When they differ: carrying on would lose somebody's money.
+    /// (R1.5.)
     pub fn assert_sound(&self) {
         assert!(self.is_sound(), "the totals match the pending requests: {self:?}");
     }

@@ -65,6 +65,7 @@ impl Account {
     /// The friend has lost its state, or says so. Nothing more is signed in the epoch: our own disk may be an old copy without
     /// our knowing it, and nobody is left who could show us what we have signed at the next place of our log. What we have
     /// collected or cancelled and not signed is written when the next epoch begins.
+    /// (R7.1.)
     pub(crate) fn show_evidence(&mut self, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
         if self.recovery.link.has_shown {
             return;
@@ -231,6 +232,7 @@ impl Account {
     /// Whether we have signed a statement of this account without knowing of it. Under which Openings the friend shows it says
     /// nothing: it can sign some that fit at any time. Our log of an epoch is one, whatever the epoch began with, for an epoch
     /// in which something was signed is never replaced under its own number.
+    /// (R7.3.)
     fn is_unknown(&self, statement: &Verified<Statement>) -> bool {
         let is_of_us = statement.author == self.key.local
             && statement.other == self.key.remote
@@ -264,6 +266,7 @@ impl Account {
     }
 
     /// The friend says that it has no epoch with us.
+    /// (R7.15.)
     fn nothing_is_shown(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
         if self.recovery.trust != StateTrust::Suspect {
             return;
@@ -295,6 +298,7 @@ impl Account {
     }
 
     /// Once evidence is complete: compares it with what we hold, and adopts it unless it shows less.
+    /// (R7.4.)
     fn weigh(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
         let link = &mut self.recovery.link;
         // What we show must be what we held before: the friend may be weighing at the same time.
@@ -313,6 +317,7 @@ impl Account {
         let Floor { relied_on, forgotten, .. } = self.negotiation.floor;
         let offers = relied_on.or(forgotten).map(|last| last.saturating_add(1)..=offered);
         let is_offer = |epoch| offers.is_some_and(|offers| offers.contains(&epoch));
+        // R7.10.
         let rests_on_offer = reached[0] == 0 && is_offer(transfer.replay.agreement().mine.epoch);
         let is_as_told = |head: crate::recovery::Head| {
             if rests_on_offer { self.holds_enough() } else { head.is_within(number, reached) }
@@ -345,6 +350,7 @@ impl Account {
     /// only be signed after all that came before. Of a checkpoint of the friend's we have to have acknowledged it, or something
     /// behind it in the same log: in the evidence itself, or as far as we, or others for us, remember. What was remembered is
     /// compared with each statement that is shown, see [`Account::is_forked`].
+    /// (R7.5.)
     fn is_proven(&self, replay: &Replay) -> bool {
         let agreement = replay.agreement();
         replay.unacknowledged_checkpoint().is_none_or(|seq| {
@@ -357,6 +363,7 @@ impl Account {
     }
 
     /// What the friend has shown takes the place of what we held.
+    /// (R7.6.)
     fn adopt(&mut self, mut transfer: Transfer) -> Result<(), EvidenceRefused> {
         let agreement = transfer.replay.agreement();
         let own = self.epoch.as_ref();
@@ -400,6 +407,7 @@ impl Account {
     }
 
     /// Proposes what we hold now for the next epoch; the friend's terms say the same.
+    /// (R7.7.)
     fn propose_recovered(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64, signer: &dyn Signer) {
         self.recovery.trust = StateTrust::Recovered;
         self.stopped = Some(StopReason::OwnStateLost);

@@ -75,6 +75,7 @@ pub enum NothingProven {
 ///
 /// # Errors
 /// The first thing that is not sound.
+/// (R1.21.)
 pub fn acknowledged(
     node: PublicKey,
     friend: PublicKey,
@@ -114,6 +115,7 @@ pub fn acknowledged(
     let is_later = |statement: &Verified<Statement>| statement.author == node && statement.seq > acknowledges;
     let first = statements.iter().find(|statement| statement.author == node);
     if checkpoint.is_some_and(|checkpoint| checkpoint.author == node) && first.is_none_or(is_later) {
+        // R1.23.
         return Err(NothingProven::NeverAccepted);
     }
     let (later, acknowledged): (Vec<_>, Vec<_>) = statements.into_iter().partition(is_later);
@@ -153,6 +155,7 @@ fn verified<T: Signable>(
 }
 
 /// What the epoch's owner has committed to pay, credits.
+/// (R1.22.)
 fn committed(epoch: &Epoch) -> u128 {
     let mine = epoch.pendings().filter(|(direction, _, _)| *direction == Direction::Outgoing);
     mine.filter(|(_, _, pending)| pending.stage.is_committed()).map(|(_, _, pending)| pending.amount).sum()

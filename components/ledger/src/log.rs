@@ -98,6 +98,7 @@ pub(crate) struct Followed {
 
 impl LogCursor<'_> {
     /// How many of the other side's unacknowledged statements `statement` acknowledges.
+    /// (R1.3.)
     pub(crate) fn newly_acknowledged(&self, statement: &Statement) -> Result<usize, Fault> {
         let shown = (statement.ack_seq, statement.ack_hash);
         if shown == self.acknowledged {
@@ -115,6 +116,7 @@ impl LogCursor<'_> {
 
     /// Whether `statement` is the next one of this log.
     pub(crate) fn expects(&self, statement: &Verified<Statement>) -> Result<(), Fault> {
+        // R1.1.
         let is_here = statement.author == self.account.of(self.author)
             && statement.other == self.account.of(self.author.other())
             && statement.currency == self.account.currency
@@ -122,9 +124,11 @@ impl LogCursor<'_> {
         if !is_here {
             return Err(Fault::NotContinuing);
         }
+        // R1.7.
         if statement.seq == self.log.seq && statement.hash() != self.log.hash {
             return Err(Fault::Equivocation);
         }
+        // R1.2.
         if self.log.seq.checked_add(1) != Some(statement.seq) || statement.prev_hash != self.log.hash {
             return Err(Fault::NotContinuing);
         }
@@ -159,9 +163,11 @@ impl LogCursor<'_> {
             if let Some(update) = ViewUpdate::of(operation, self.author, self.account) {
                 let pays = self.author.pays();
                 // Above the bound requests are refused, which is no fault; a set without any bound could not be shown in a frame.
+                // R1.11.
                 if matches!(operation, Operation::Request(_)) && view.count(pays) >= 2 * PENDING_MAX && !is_ahead {
                     return Err(Fault::TooManyRequests);
                 }
+                // R1.8.
                 match view.apply_local(&update) {
                     Ok(record) => {
                         amount = record.amount;
@@ -179,6 +185,7 @@ impl LogCursor<'_> {
             }
             log.totals = advance(&log.totals, operation, amount).ok_or(Fault::OutOfRange)?;
         }
+        // R1.4.
         if log.totals != statement.totals {
             return Err(Fault::WrongTotals);
         }
@@ -188,10 +195,12 @@ impl LogCursor<'_> {
         if let Some(hash) = statement.pending_hash {
             log.checkpoint = statement.seq;
             let bytes = view.checkpoint(self.account, &self.epoch.1);
+            // R1.18.
             if !is_ahead && sha256(&bytes) != hash {
                 return Err(Fault::OtherPendings);
             }
             checkpoint = Some(bytes);
+        // R1.19.
         } else if log.seq - log.checkpoint >= CHECKPOINT_WITHIN {
             return Err(Fault::NoCheckpoint);
         }
@@ -240,6 +249,7 @@ pub(crate) fn advance(totals: &Totals, operation: &Operation, amount: u128) -> O
 }
 
 /// Whether differences of such totals always fit i128.
+/// (R1.13.)
 pub(crate) fn is_in_range(totals: &Totals) -> bool {
     [totals.requested, totals.collected, totals.cancelled].iter().all(|total| *total <= u128::MAX / 4)
 }

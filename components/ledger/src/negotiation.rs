@@ -131,6 +131,7 @@ impl Negotiation {
 
     /// Puts a new Opening of ours on the table.
     pub(crate) fn place_mine(&mut self, opening: Verified<Opening>) {
+        // R1.24.
         assert!(opening.epoch >= self.next_epoch(), "at most one opening is signed for each epoch");
         self.mine_previous = self.mine.replace(opening);
     }
@@ -141,6 +142,7 @@ impl Negotiation {
     }
 
     /// What the Openings on the table come to.
+    /// (R1.26.)
     pub(crate) fn outcome(&self) -> NegotiationOutcome {
         let (Some(mine), Some(theirs)) = (&self.mine, &self.theirs) else {
             return NegotiationOutcome::Wait;

@@ -82,6 +82,7 @@ impl Stage {
     }
 
     /// The downstream's `Collect`: only what was committed, only for the preimage.
+    /// (R1.15.)
     pub(crate) fn collect(self, preimage: &Preimage) -> Result<(), InvalidTransition> {
         match self {
             Stage::Committed(lock) if preimage.lock() == lock => Ok(()),

@@ -29,6 +29,7 @@ impl Epoch {
     ///
     /// What the friend may write is decided in its own view. What follows for ours is then only whether it has crossed with
     /// something that we wrote.
+    /// (R1.6.)
     pub(crate) fn receive(&mut self, key: &AccountKey, statement: &Verified<Statement>) -> Result<Accepted, Fault> {
         let cursor = LogCursor {
             account: key,
@@ -46,6 +47,7 @@ impl Epoch {
         // The friend's window as it sees it: only an acknowledgement that it has seen, and so acknowledges itself, opens it.
         // Without this bound a friend that never acknowledges could make us queue answers without end.
         let under_way = self.peer_window.iter().filter(|seq| **seq > closes_to).count();
+        // R1.10.
         if under_way + usize::from(has_operations) > UNACKNOWLEDGED_MAX {
             return Err(Fault::WindowPassed);
         }
@@ -61,6 +63,7 @@ impl Epoch {
         for sent in self.unacknowledged.drain(..newly_acknowledged) {
             self.acknowledged = (sent.seq, sent.hash);
         }
+        // R1.20.
         if checkpoint.is_some() {
             self.kept = Kept { checkpoint_of: Some(Side::Remote), from: [statement.ack_seq, statement.seq] };
         }
@@ -99,6 +102,7 @@ impl Epoch {
 
     /// Why a request cannot be taken. Limit and openness may have changed since the friend signed it, so this is never a fault.
     /// `theirs`: the friend's totals before it.
+    /// (R1.9.)
     fn refusal(&self, request: &Request, theirs: &offst_proto::statement::Totals) -> Option<CancelReason> {
         let balance = balance(self.opening_balance, &self.mine.totals, theirs);
         let room = room(self.mine.limit, -balance, pending(theirs, &self.mine.totals));

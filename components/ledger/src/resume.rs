@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// How far a friend's Opening may be ahead of the newest one that is known. Recovered accounts take the time of their node as
 /// their epoch, and no clock is compared with another one: this is more than any that shows a year with four digits. A friend that
 /// jumps as far as it may again and again uses up the epochs of its own account, and of no other.
+/// (R1.25.)
 const EPOCHS_AHEAD: u64 = 1 << 48;
 /// The last epoch that is taken from a friend. Counting on from it cannot overflow.
 const EPOCH_MAX: u64 = 1 << 62;
@@ -41,6 +42,7 @@ impl Account {
     /// The friend says where it stands.
     ///
     /// When the outcome says so, [`Account::resume_frame`] is sent before anything else.
+    /// (R1.36.)
     pub fn handle_resume(&mut self, resume: Resume, signer: &dyn Signer, verifier: &dyn Verifier) -> ResumeOutcome {
         let mut outcome = ResumeOutcome::default();
         let shown = |account: &Account| {
@@ -131,6 +133,7 @@ impl Account {
 
     /// The friend claims to hold what we do not know. Our database is old, or the friend lies: it is asked to show it, and
     /// nothing is signed meanwhile.
+    /// (R1.37.)
     fn ask(&mut self) {
         self.recovery.link.asks = true;
         self.resumed = false;

@@ -42,8 +42,10 @@ impl Account {
     ///
     /// That holds also for an account that was suspect before, or compared with the friend already: the database may be a copy
     /// from the middle of that recovery, and epochs may have begun and ended since.
+    /// (R7.3.)
     pub fn distrust(&mut self, now_ms: u64) {
         let floor = &mut self.negotiation.floor;
+        // R7.11.
         floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
         if matches!(self.recovery.trust, StateTrust::Current | StateTrust::PeerLostState) {
             // What this database remembers was signed while it was relied on, also if a friend's wrong clock has put it far ahead
@@ -70,6 +72,7 @@ impl Account {
     }
 
     /// Every `Collect` and `Cancel` that is not signed waits for the next epoch instead: the requests are pending again.
+    /// (R7.2.)
     pub(crate) fn claim_what_waits(&mut self) {
         let Some(epoch) = &mut self.epoch else { return };
         for operation in epoch.take_back_releases() {
@@ -138,6 +141,7 @@ impl Account {
     /// People have decided (`reset-friend`) to go on from what is left, after both sides have lost a part of their state and the
     /// friend has put no terms on the table: ours are what we have last known, a balance of 0 if that is nothing. The friend's
     /// owner decides too. False: that is not how the account stands.
+    /// (R7.12.)
     pub fn offer_what_is_left(&mut self, now_ms: u64, signer: &dyn Signer) -> bool {
         if self.recovery.trust != StateTrust::Suspect || self.stopped != Some(StopReason::BothStatesLost) {
             return false;
@@ -159,6 +163,7 @@ impl Account {
 
     /// Remembers the end of a request of the friend's for the next epoch. False: it is not pending, not at the stage for that, or
     /// has an end already.
+    /// (R7.9.)
     pub(crate) fn claim(&mut self, operation: Operation) -> bool {
         let Some(id) = operation.request_id() else { return false };
         let Some(pending) = self.pending(Direction::Incoming, id).copied() else { return false };

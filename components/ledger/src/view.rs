@@ -146,6 +146,7 @@ impl View {
     }
 
     /// The request after an update; none: it has ended.
+    /// (R1.14.)
     fn after(&self, update: &ViewUpdate) -> Result<Option<Pending>, InvalidTransition> {
         let pending = self.requests.get(&update.key);
         if let Transition::Request { amount, terms } = update.transition {

@@ -32,6 +32,7 @@ pub(crate) struct Admission {
 
 impl AcceptDelay {
     /// The friend dials. `random` is any number.
+    /// (R4.8.)
     pub(crate) fn dialled(&mut self, now_ms: u64, random: u64) -> Admission {
         let answer_at = match self.answer_at {
             None => now_ms,

@@ -73,6 +73,7 @@ pub(crate) fn is_private_host(address: &Address) -> bool {
 
 impl Reach {
     /// Those of the addresses of `address` that may be dialled.
+    /// (R4.9.)
     fn of(self, address: &Address, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, String> {
         let is_empty = found.is_empty();
         if self == Reach::Public {

@@ -325,6 +325,7 @@ impl Network {
     }
 
     /// A peer has dialled this node without a relay, and has proved its key.
+    /// (R4.8.)
     fn answer_direct(&mut self, Accepted { public_key, address, stream }: Accepted) {
         if !self.is_answered(public_key) {
             Counters::add(&self.counters.callers_refused, 1);
@@ -339,6 +340,7 @@ impl Network {
     }
 
     /// A peer has dialled this node over a relay, which says that it is `source`.
+    /// (R4.1.)
     fn answer(&mut self, source: PublicKey, stream: RelayStream) {
         if !self.is_answered(source) {
             log::debug!("a connection of {source} over a relay is rejected");

@@ -188,6 +188,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// [`DecodeError::TrailingBytes`].
+    /// (R9.1.)
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.is_at_end() { Ok(()) } else { Err(DecodeError::TrailingBytes(self.rest.len())) }
     }
@@ -322,6 +323,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// See [`DecodeError`].
+    /// (R9.2.)
     pub fn count(&mut self, max: usize, what: &'static str) -> Result<usize, DecodeError> {
         let count = self.u32()? as usize;
         if count > max {
@@ -389,6 +391,7 @@ impl Canonical for PublicKey {
 mod tests {
     use super::*;
 
+    // R9.1.
     #[test]
     fn only_one_encoding_is_taken() {
         assert_eq!(Decoder::new(&[2]).bool(), Err(DecodeError::invalid("a flag")));
@@ -396,6 +399,7 @@ mod tests {
         assert_eq!(Hash::from_canonical_bytes(&[0; 31]), Err(DecodeError::Truncated));
     }
 
+    // R9.2.
     #[test]
     fn a_count_is_bounded_before_anything_is_allocated() {
         let mut encoder = Encoder::new();

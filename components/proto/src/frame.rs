@@ -16,6 +16,7 @@ pub(crate) fn write(message: &Builder<HeapAllocator>) -> Vec<u8> {
 /// be read many times are refused.
 pub(crate) fn read(bytes: &[u8]) -> Result<capnp::message::Reader<BufferSegments<&[u8]>>, DecodeError> {
     let mut options = ReaderOptions::new();
+    // R10.1.
     options.traversal_limit_in_words(Some(bytes.len() / 8 * 4 + 64));
     options.nesting_limit(NESTING_MAX);
     let segments = BufferSegments::new(bytes, options).map_err(DecodeError::from)?;

@@ -487,6 +487,7 @@ mod tests {
         assert!(openings + CHECKPOINT_BYTES_MAX < FRIEND_FRAME_BYTES_MAX);
     }
 
+    // R10.1.
     #[test]
     fn cut_and_flipped_frames_do_not_panic() {
         for frame in frames() {

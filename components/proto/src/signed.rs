@@ -17,6 +17,7 @@ pub trait Signable: Canonical {
 }
 
 /// The bytes that are signed.
+/// (R9.3.)
 fn signed_bytes<T: Signable>(value: &T) -> Vec<u8> {
     let mut encoder = Encoder::new();
     encoder.text(T::DOMAIN);
@@ -187,6 +188,7 @@ mod tests {
         }
     }
 
+    // R9.3.
     #[test]
     fn every_flipped_bit_is_noticed() {
         let identity = Identity::from_seed([1; 32]);

@@ -82,6 +82,7 @@ fn fast() -> Limits {
     Limits { bytes_per_second_per_node: 1 << 40, bytes_per_second_per_address: 1 << 40, ..Limits::default() }
 }
 
+// R4.13.
 #[tokio::test]
 async fn a_node_that_opens_and_resets_without_end_is_disconnected() {
     for kind in [DATA, WINDOW] {
@@ -233,6 +234,7 @@ async fn newcomer(relay: &TestRelay, seed: u8) -> Hostile {
     Hostile::over(authenticator(seed).connect_over(stream, relay.ticket.public_key, LONG).await.unwrap()).await
 }
 
+// R4.14.
 #[tokio::test]
 async fn a_full_relay_makes_room_for_another_address() {
     let relay = TestRelay::start(Limits { connections_max: 2, ..Limits::default() }).await;

@@ -138,6 +138,7 @@ pub(crate) struct Usage {
 
 /// Which substreams to close so that all limits hold again: those above their own limit, then the largest of each node
 /// that is above its limit, then the largest of all.
+/// (R4.11.)
 pub(crate) fn substreams_to_close(limits: InFlightLimits, mut usages: Vec<Usage>) -> Vec<Usage> {
     usages.sort_by_key(|usage| (std::cmp::Reverse(usage.bytes), usage.source, usage.stream));
     let mut of_node: BTreeMap<RelayConnectionId, u64> = BTreeMap::new();

@@ -106,6 +106,7 @@ impl Meter {
     }
 
     /// The peer broke them.
+    /// (R4.13.)
     pub(crate) fn set_broke_rules(&self) {
         self.broke_rules.store(true, Ordering::Relaxed);
     }

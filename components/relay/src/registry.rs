@@ -118,6 +118,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::Connections`] or [`Refusal::Address`].
+    /// (R4.14.)
     pub fn connect(&mut self, address: IpAddr, now_ms: u64) -> Result<(RelayConnectionId, Vec<Output>), Refusal> {
         if self.occupancy.full(address, self.limits.connections_per_address_max).is_some() {
             return Err(Refusal::Address);
@@ -152,6 +153,7 @@ impl Registry {
 
     /// The node `key` can be reached over this connection. An older connection of the same key is displaced; nodes that watch
     /// it are not told, because it was there all the time.
+    /// (R4.2.)
     pub fn register(&mut self, id: RelayConnectionId, key: PublicKey) -> Vec<Output> {
         let Some(connection) = self.connections.get_mut(&id) else { return vec![] };
         connection.key = Some(key);
@@ -272,6 +274,7 @@ impl Registry {
 
     /// Whether one more substream to the node of connection `target` is within the rates. A request that is refused for
     /// another reason costs that node nothing, so it is not counted.
+    /// (R4.12.)
     fn is_within_rate(&mut self, source: PublicKey, target: RelayConnectionId, now_ms: u64) -> bool {
         let Some(target_connection) = self.connections.get_mut(&target) else { return false };
         let rate = if target_connection.watched.contains(&source) {

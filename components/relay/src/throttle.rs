@@ -27,6 +27,7 @@ impl Throttle {
     }
 
     /// Ready when the connection may be read after `work`.
+    /// (R4.10.)
     pub(crate) fn poll_ready(&mut self, work: u64, cx: &mut Context<'_>) -> Poll<()> {
         self.rate.spend(work);
         loop {

@@ -55,6 +55,7 @@ pub(crate) fn certificate(identity: &Identity) -> CertificateDer<'static> {
 ///
 /// # Errors
 /// The certificate does not hold an Ed25519 key of large order.
+/// (R3.2.)
 pub(crate) fn certified_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, CertificateError> {
     let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|_| CertificateError::Format)?;
     let info = parsed.subject_public_key_info();

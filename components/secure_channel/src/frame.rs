@@ -71,6 +71,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Errors
     /// See [`FrameError`]. The length is checked before anything is allocated.
+    /// (R3.4.)
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         while self.header_filled < HEADER_BYTES {
             match self.reader.read(&mut self.header[self.header_filled..]).await? {
@@ -223,6 +224,7 @@ mod tests {
         assert_eq!(writer.into_inner(), b"\0\0\0\x03abc\0\0\0\0");
     }
 
+    // R3.4.
     #[tokio::test]
     async fn a_frame_above_the_maximum_is_refused_before_it_is_allocated() {
         let bytes = u32::MAX.to_be_bytes();

@@ -53,6 +53,7 @@ impl Keepalive {
     }
 
     /// What to do at `now_ms`.
+    /// (R3.5.)
     pub fn step(&mut self, now_ms: u64) -> KeepaliveStep {
         let dead_at_ms = self.received_at_ms.saturating_add(self.config.idle_timeout_ms);
         if now_ms >= dead_at_ms {
@@ -73,6 +74,7 @@ mod tests {
 
     const CONFIG: KeepaliveConfig = KeepaliveConfig { keepalive_ms: 20, idle_timeout_ms: 60 };
 
+    // R3.5.
     #[test]
     fn a_silent_peer_is_dead_after_the_idle_timeout() {
         let mut keepalive = Keepalive::new(CONFIG, 1000);

@@ -201,6 +201,7 @@ impl ClientCertVerifier for KeyVerifier {
     }
 }
 
+// R3.1.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     provider.kx_groups = vec![ring::kx_group::X25519];

@@ -121,6 +121,7 @@ impl Accounts {
     }
 
     /// A friend asks how requests ended.
+    /// (R7.17.)
     pub(crate) fn asked_how_they_ended(
         &mut self,
         key: PublicKey,
@@ -313,6 +314,7 @@ impl Batch<'_> {
 
     /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. While this node recovers what
     /// it has lost, it may be ours, or carried on, and waits: see relink.rs.
+    /// (R1.34.)
     pub(crate) fn epoch_began(&mut self, line: &AccountId, released: &[RequestId], dropped: &[RequestId]) {
         for id in released {
             let local = self.context.local;
@@ -347,6 +349,7 @@ impl Batch<'_> {
     }
 
     /// An account stopped: what is not committed on it ends now, in this transaction, on the other accounts too.
+    /// (R1.32.)
     pub(crate) fn account_stopped(&mut self, line: &AccountId, reason: StopReason) {
         let name =
             self.state.accounts.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();

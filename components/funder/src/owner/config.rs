@@ -250,6 +250,7 @@ impl Batch<'_> {
         }
     }
 
+    // R1.35.
     fn end_drain(&mut self, key: PublicKey) {
         let lines: Vec<_> =
             self.state.accounts.friends[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();

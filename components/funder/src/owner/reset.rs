@@ -21,6 +21,7 @@ impl Batch<'_> {
         let (status, is_in_doubt) = (account.status(), account.is_suspect());
         // Where both have lost something, nothing better will come.
         let is_for_people = matches!(status, Status::Inconsistent { reason: Some(StopReason::BothStatesLost), .. });
+        // R7.8.
         if account.waits_for_evidence() && status != Status::Consistent && !is_for_people {
             return Err(format!(
                 "this node's own state of the account with \"{name}\" may be old, and \"{name}\" has not shown yet what both \
@@ -76,6 +77,7 @@ impl Batch<'_> {
 
     /// Whether a friend's terms leave us with debts that nobody pays us for. `is_lost`: how the account stood is not known for
     /// certain.
+    /// (R1.28.)
     fn check_requests(
         &self,
         name: &str,
@@ -150,6 +152,7 @@ impl Batch<'_> {
     }
 
     /// Whether a friend's terms would cost more than their balance says.
+    /// (R1.28.)
     fn check_worth(&self, name: &str, line: &AccountId, terms: (&Terms, &Terms)) -> Result<(), String> {
         let (ours, theirs) = terms;
         let account = &self.state.accounts.friends[&line.friend].accounts[&line.currency];

@@ -85,6 +85,7 @@ impl Batch<'_> {
     }
 
     /// Sends a backup to the next friends in turn.
+    /// (R7.20.)
     pub(crate) fn send_backups(&mut self) {
         // The newest backup is the one that friends made before the loss: it must not be replaced now.
         if self.is_recovering() {
@@ -174,6 +175,7 @@ impl Batch<'_> {
 
     /// A friend gives back what it has kept for us. Only once for each question: an old backup proves nothing more by being shown
     /// again, and weighing it is work.
+    /// (R7.21.)
     pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
         let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
         if !std::mem::take(&mut friend.owes_backup) {

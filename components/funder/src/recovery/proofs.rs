@@ -18,6 +18,7 @@ use offst_proto::resolve::{End, resolve_frame};
 impl Batch<'_> {
     /// Asks how the payments ended that the friend's terms leave out. `after`: only those with larger ids, when a part of them was
     /// answered.
+    /// (R1.31.)
     pub(crate) fn ask_for_proofs(&mut self, line: &AccountId, after: Option<RequestId>) {
         // Who recovers asks in its own way.
         if self.is_recovering() {

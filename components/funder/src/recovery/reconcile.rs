@@ -270,6 +270,7 @@ impl Batch<'_> {
     }
 
     /// All others are asked; when all accounts are back, nobody knows of it, and no backup names anybody else, it is cancelled.
+    /// (R7.18.)
     fn ask_everybody(&mut self, incoming: &RequestRef, wanted: &mut Wanted) -> bool {
         if self.look_up_own(incoming.id, wanted) {
             return false;

@@ -47,6 +47,7 @@ fn what_becomes_overdue_is_released_by_itself_within_what_is_allowed() {
 }
 
 /// The first that is collected ends it, with an event, durably; what was at risk by then is what it could cost.
+/// (R8.3.)
 #[test]
 fn what_the_friend_collects_of_it_switches_it_off() {
     for by_itself in [true, false] {

@@ -26,6 +26,7 @@ fn is_exposed(world: &World) -> bool {
     matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. })
 }
 
+// R7.22.
 #[test]
 fn a_friend_who_shows_less_than_another_has_kept_is_found_out() {
     let mut world = liar();
@@ -104,6 +105,7 @@ fn an_old_disk_is_found_out_by_a_backup() {
     assert_eq!((world.balance(1, 0), world.balance(1, 2)), (500, -10));
 }
 
+// R7.20.
 #[test]
 fn backups_cost_nothing_while_nothing_happens() {
     let mut world = World::row(3, 1000);
@@ -168,6 +170,7 @@ fn an_account_that_was_given_up_in_a_recovery_does_not_start_another_one() {
 }
 
 /// Showing an old backup again costs a node nothing: it is looked at only when it was asked for.
+/// (R7.21.)
 #[test]
 fn a_backup_that_nobody_has_asked_for_is_not_looked_at() {
     let mut world = World::row(3, 1000);

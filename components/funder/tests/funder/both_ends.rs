@@ -12,6 +12,7 @@ fn is_for_people(world: &World, index: usize, friend: usize) -> bool {
 }
 
 /// Neither end has anything left: nothing is agreed on before their owners say so, and nothing is signed twice.
+/// (R7.12.)
 #[test]
 fn both_ends_that_have_lost_everything_say_so_and_their_owners_settle_it() {
     for balance in [None, Some(500)] {
@@ -54,6 +55,7 @@ fn both_ends_that_have_lost_everything_say_so_and_their_owners_settle_it() {
 
 /// Each of two friends that have both lost their disks has been promised something that it does not know to have passed on to
 /// the other: they ask each other, and neither waits for the other's recovery to end.
+/// (R7.17.)
 #[test]
 fn two_friends_that_have_both_lost_state_do_not_wait_for_each_other() {
     let mut world = World::row(4, 1000);

@@ -74,6 +74,7 @@ fn restart(world: &mut World, texts: &[&str]) {
     trust(world, &[(1, 7, texts)]);
 }
 
+// R6.4.
 #[test]
 fn amount_and_fees_count_and_no_more_than_the_budget_is_spent() {
     let mut world = row(3, &["500"]);
@@ -188,6 +189,7 @@ fn a_currency_without_a_budget_and_an_app_that_nobody_trusts_spend_nothing() {
     assert_eq!(standing(&mut world), (0, 0, 5));
 }
 
+// R6.5.
 #[test]
 fn credit_that_moves_around_a_cycle_costs_its_fees() {
     let mut world = World::new(3, 1);
@@ -241,6 +243,7 @@ fn refusal_of(world: &mut World, amount: u128) -> String {
     refusal(world, command)
 }
 
+// R6.7.
 #[test]
 fn a_budget_is_there_anew_with_the_next_period_and_not_with_a_clock_that_jumps_back() {
     let mut world = row(2, &["500/day"]);
@@ -287,6 +290,7 @@ fn a_budget_is_there_anew_with_the_next_period_and_not_with_a_clock_that_jumps_b
 }
 
 /// Wherever the buyer dies, what has left it is what was spent, and never more than the budget.
+/// (R6.6.)
 #[test]
 fn no_death_loses_what_was_spent() {
     for crash in CRASHES {

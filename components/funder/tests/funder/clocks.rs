@@ -93,6 +93,7 @@ fn friends_begin_anew_after_a_recovery_with_a_clock_ahead() {
 
 /// A backup from the time when the clock was ahead names a friend that was removed since. It is older than the next one, whatever
 /// their dates say, and nobody waits for that friend.
+/// (R7.23.)
 #[test]
 fn a_peer_backup_is_no_newer_for_its_date() {
     let mut world = World::new(4, 11);

@@ -64,6 +64,7 @@ fn silence_before_the_commit_freezes_nothing_for_long() {
 }
 
 /// Whoever falls silent after the commit: the payment is pending, never failed, and ends when the silent one comes back.
+/// (R1.16.)
 #[test]
 fn silence_after_the_commit_ends_when_it_ends() {
     for hops in 1..=3 {
@@ -289,6 +290,7 @@ fn killed_at_any_instruction_a_payment_is_made_once_or_not_at_all() {
 
 /// A friend's log breaks a rule while requests are pending. What is not committed ends on all accounts, what is committed
 /// is carried into the next epoch.
+/// (R1.32.)
 #[test]
 fn an_account_stops_at_each_stage_of_a_payment() {
     let mut runs = 0;

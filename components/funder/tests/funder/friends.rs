@@ -145,6 +145,7 @@ fn a_friend_with_debts_is_removed_only_when_they_are_forgiven() {
 }
 
 /// A payment that is under way when the owner asks decides the balance, also when the process dies before it has ended.
+/// (R1.35.)
 #[test]
 fn a_friend_whose_last_payment_leaves_a_balance_is_not_removed() {
     for dies in [false, true] {
@@ -271,6 +272,7 @@ fn a_friend_removed_by_force_releases_the_upstream() {
 }
 
 /// A committed request continues after a reset, and is collected in the new epoch.
+/// (R1.34.)
 #[test]
 fn a_committed_request_survives_a_reset() {
     let mut world = World::row(3, 1000);

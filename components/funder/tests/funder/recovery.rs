@@ -230,6 +230,7 @@ fn a_disk_that_is_lost_at_any_moment_of_a_payment() {
     assert!(ends.iter().all(|count| *count > 5), "{ends:?}");
 }
 
+// R7.13.
 #[test]
 fn an_old_disk_at_any_moment_of_a_payment() {
     for victim in 0..3 {
@@ -348,6 +349,7 @@ fn an_old_disk_with_terms_that_the_friend_has_not_seen() {
 }
 
 /// The invoices of a copy may have been paid after it was made: they cannot be paid again.
+/// (R7.19.)
 #[test]
 fn an_invoice_is_paid_once_also_by_an_old_disk() {
     let mut world = World::row(2, 1000);
@@ -389,6 +391,7 @@ fn a_friend_that_has_opened_the_account_anew_has_nothing_to_show() {
 }
 
 /// What both have signed decides, not what the friend would like: nothing is accepted before it has been shown.
+/// (R7.8.)
 #[test]
 fn terms_of_a_friend_are_not_accepted_before_it_has_shown_what_both_have_signed() {
     for is_old in [false, true] {
@@ -428,6 +431,7 @@ fn terms_of_a_friend_are_not_accepted_before_it_has_shown_what_both_have_signed(
 }
 
 /// A balance that no signature of the node's proves is for people to decide.
+/// (R7.15.)
 #[test]
 fn a_friend_that_shows_nothing_and_claims_something_is_not_believed() {
     let mut world = World::row(2, 1000);
@@ -465,6 +469,7 @@ fn an_old_disk_is_found_out_by_a_friend_that_had_stopped_the_account() {
 }
 
 /// A friend that is disabled never comes, so nobody waits for it.
+/// (R7.14.)
 #[test]
 fn a_disabled_friend_does_not_keep_a_recovery_open() {
     let mut world = World::row(3, 1000);

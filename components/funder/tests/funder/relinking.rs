@@ -98,6 +98,7 @@ fn a_friend_was_forgotten() -> World {
     world
 }
 
+// R7.18.
 #[test]
 fn a_request_is_not_released_while_a_backup_names_a_friend_that_nobody_has_asked() {
     let mut world = a_friend_was_forgotten();

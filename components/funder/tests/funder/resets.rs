@@ -77,6 +77,7 @@ fn terms_that_leave_out_what_was_collected_while_the_friend_was_lost_are_refused
 }
 
 /// 1 has committed 30 to 2 for a payment of 0. 2 says that it has collected them, and never showed the preimage.
+/// (R1.28.)
 #[test]
 fn terms_that_take_a_payment_without_its_proof_are_refused_until_it_is_shown() {
     let mut world = indebted();
@@ -192,6 +193,7 @@ fn a_stopped_account_can_be_settled_whatever_was_collected_on_it_unheard() {
 }
 
 /// More was collected unheard than one question can hold: what is left is asked for when a part was answered.
+/// (R1.31.)
 #[test]
 fn proofs_are_asked_for_part_by_part() {
     let mut world = World::row(3, 1000);

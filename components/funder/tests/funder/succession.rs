@@ -64,6 +64,7 @@ pub(crate) fn indebted() -> World {
     world
 }
 
+// R7.24.
 #[test]
 fn the_account_goes_on_with_the_new_key() {
     let mut world = indebted();
@@ -86,6 +87,7 @@ fn the_account_goes_on_with_the_new_key() {
 }
 
 /// Whoever finds the old disk cannot use it: the key is no friend's any more, and never again.
+/// (R7.26.)
 #[test]
 fn the_lost_key_is_worth_nothing() {
     let mut world = indebted();
@@ -187,6 +189,7 @@ fn a_successor_that_accepts_what_continues_and_cannot_collect_it_releases_it() {
 }
 
 /// What a friend has committed can be collected under its old key only: losing sight of it would cost us.
+/// (R7.25.)
 #[test]
 fn what_the_friend_has_committed_is_waited_for() {
     let mut world = indebted();

@@ -113,6 +113,7 @@ fn committed(is_stalled: bool) -> (World, RequestId) {
     (world, id)
 }
 
+// R1.29.
 #[test]
 fn terms_that_change_a_request_whose_commit_onwards_waits_cost_nothing() {
     for change in CHANGES {
@@ -127,6 +128,7 @@ fn terms_that_change_a_request_whose_commit_onwards_waits_cost_nothing() {
     }
 }
 
+// R1.28.
 #[test]
 fn terms_that_change_a_request_that_was_promised_onwards_are_refused() {
     for change in CHANGES {
@@ -182,6 +184,7 @@ fn terms_that_change_what_a_recovery_has_not_tied_together_are_refused() {
 /// The thieves 4 and `decoy` have paid each other 1 credit over 1, with the id and the lock of the 5,000 that go from 0 to
 /// `seller`. After 1 has lost its forwards, or has an old one that says that they go to `decoy`, these 5,000 must not be tied to
 /// that credit, whose end would release what 0 has committed.
+/// (R7.16.)
 #[test]
 fn a_decoy_under_the_same_lock_releases_nothing() {
     for (seller, decoy, is_remembered) in [(2, 3, false), (3, 2, false), (2, 3, true), (3, 2, true)] {

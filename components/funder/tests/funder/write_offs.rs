@@ -133,6 +133,7 @@ fn what_the_friend_cancels_later_costs_nothing() {
     assert_eq!(write_off(&mut world, 1, 2, 100).at_risk, Held::default());
 }
 
+// R8.2.
 #[test]
 fn as_many_are_released_as_the_amount_allows_and_twice_is_once() {
     let (mut world, ids) = overdue(3, &[70, 30, 50], true);
@@ -157,6 +158,7 @@ fn as_many_are_released_as_the_amount_allows_and_twice_is_once() {
     world.assert_quiet();
 }
 
+// R8.1.
 #[test]
 fn nothing_is_released_before_its_time_and_what_is_released_is_of_others() {
     let (mut world, _) = hold_at_the_last(3, &[100], true);
@@ -203,6 +205,7 @@ fn a_release_waits_for_a_friend_who_is_away() {
 
 /// The mediator dies at any instruction of the order, and of the collect that follows. The owner, who has had no answer, orders
 /// again.
+/// (R8.4.)
 #[test]
 fn killed_at_any_instruction_it_is_written_off_once_or_not_at_all() {
     for has_collected in [false, true] {
@@ -239,6 +242,7 @@ fn killed_at_any_instruction_it_is_written_off_once_or_not_at_all() {
 }
 
 /// The disk is put back, or lost, after the order or before it: what was released stays released, what the friend has is its own.
+/// (R8.7.)
 #[test]
 fn a_recovery_does_not_tie_together_again_what_was_written_off() {
     let both = [false, true];
@@ -331,6 +335,7 @@ fn a_node_that_has_lost_everything_pays_what_it_had_written_off() {
 }
 
 /// In a recovery only what is known to hang together is released: the friend must have shown the account.
+/// (R8.6.)
 #[test]
 fn nothing_is_written_off_on_an_account_that_is_in_doubt() {
     let (mut world, _) = overdue(3, &[100], true);
@@ -460,6 +465,7 @@ fn a_friend_that_takes_it_by_new_terms_shows_the_proof() {
 }
 
 /// The friend goes on under another key: what it may still collect goes over, and comes back when the successor cannot.
+/// (R8.5.)
 #[test]
 fn it_goes_over_to_a_friends_new_key() {
     let mut world = World::new(4, 11);

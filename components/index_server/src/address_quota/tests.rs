@@ -87,6 +87,7 @@ fn addresses_that_hold_less_than_half_are_not_evicted_for_neighbours_nor_the_rev
     );
 }
 
+// R5.6.
 #[test]
 fn equals_are_evicted_for_nodes_themselves_and_renewals_only() {
     let mut quota = AddressQuota::new(Bounds { all: each(3), ..quota().bounds });

@@ -14,6 +14,7 @@ pub(super) const UPDATE_OVERHEAD_BYTES: usize = 128;
 /// The order of the updates of one node: sequence number, then tag.
 pub(super) type Version = (u64, u64);
 
+// R5.14.
 pub(super) fn version(name: &UpdateName) -> Version {
     (name.sequence, name.tag)
 }
@@ -88,6 +89,7 @@ impl NodeRecord {
     }
 
     /// Whether an announcement of this version would be the latest one of the edge.
+    /// (R5.1.)
     pub(super) fn is_later(&self, edge: &Edge, version: Version) -> bool {
         self.announcement(edge).is_none_or(|known| known.version < version)
     }

@@ -122,6 +122,7 @@ fn what_has_expired_is_dropped_and_cannot_be_replayed_before() {
     assert_eq!(publish(&mut store, 3, 1, 1000, vec![]), accepted(1));
 }
 
+// R5.2.
 #[test]
 fn quotas() {
     let limits = Limits { edges_per_node_max: 2, edges_max: 3, nodes_max: 2, ..Limits::default() };

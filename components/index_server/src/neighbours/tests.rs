@@ -61,6 +61,7 @@ async fn a_way_is_found_over_nodes_that_publish_at_different_servers() {
     }
 }
 
+// R5.11.
 #[tokio::test]
 async fn trust_of_one_side_carries_nothing_until_the_other_trusts_too() {
     let (one, other) =
@@ -155,6 +156,7 @@ impl Peer {
     }
 }
 
+// R5.13.
 #[tokio::test]
 async fn what_a_neighbour_passes_on_is_checked_and_counted() {
     let server = Running::start_as(101, Limits { edges_per_node_max: 2, ..Limits::default() }, None).await;

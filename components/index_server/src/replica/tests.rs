@@ -123,6 +123,7 @@ impl Network {
     }
 }
 
+// R5.12.
 #[test]
 fn an_update_reaches_all_and_does_not_circle() {
     let (mut network, keys) = Network::new(5);
@@ -207,6 +208,7 @@ fn a_server_that_has_forgotten_everything_learns_it_again() {
     }
 }
 
+// R5.15.
 #[test]
 fn a_word_that_is_superseded_before_it_is_sent_is_never_sent() {
     let (mut network, keys) = Network::new(2);
@@ -238,6 +240,7 @@ fn neighbours_that_stay_connected_compare_from_time_to_time() {
 }
 
 /// Links that come and go at any time; in the end all servers hold everything.
+/// (R5.14.)
 #[test]
 fn random_partitions_heal() {
     for seed in 0..10u64 {

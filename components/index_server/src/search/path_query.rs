@@ -103,6 +103,7 @@ impl PathQuery<'_> {
     }
 
     /// What a direction holds for this query, credits.
+    /// (R5.8.)
     pub(crate) fn capacity(&self, from: u32, to: u32, direction: Direction) -> u128 {
         let capacity = unpack(direction.capacity);
         if self.overlay.touches(from) { self.overlay.left(from, to, capacity) } else { capacity }

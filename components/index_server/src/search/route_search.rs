@@ -25,6 +25,7 @@ pub struct SearchBounds {
 
 impl SearchBounds {
     /// What an index server answers: up to 5 routes, each of as many parts as a payment may have.
+    /// (R5.10.)
     pub fn new(work: usize) -> Self {
         SearchBounds { work, hops: HOPS_MAX, ways: 5, parts: PARTS_MAX }
     }

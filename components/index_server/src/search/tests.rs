@@ -234,6 +234,7 @@ fn routes_end_at_the_bound_of_hops() {
     assert_eq!(ask(&graph, &query(10, 0, 33), BOUNDS).ways, []);
 }
 
+// R5.10.
 #[test]
 fn a_cut_search_says_so() {
     let friendships =
@@ -326,6 +327,7 @@ proptest! {
         }
     }
 
+    // R5.9.
     #[test]
     fn ways_are_different_and_sorted_and_hold_together(
         friendships in friendships(),

@@ -38,6 +38,7 @@ fn before_the_friend_has_shown_terms_we_wait() {
     assert_eq!(pair.request(0, 1), Err(NotAllowed::NotActive));
 }
 
+// R1.27.
 #[test]
 fn openings_that_differ_are_settled_by_either_side() {
     for who in [0, 1] {
@@ -53,6 +54,7 @@ fn openings_that_differ_are_settled_by_either_side() {
     }
 }
 
+// R1.26.
 #[test]
 fn when_two_acceptances_cross_that_of_the_smaller_key_stands() {
     for restart in [false, true] {
@@ -201,6 +203,7 @@ fn an_acceptance_that_crosses_ours_binds_us_to_nothing_that_ours_has_released() 
     pair.check();
 }
 
+// R1.33.
 #[test]
 fn a_claim_on_a_stopped_account_enters_the_next_terms() {
     let mut pair = Pair::new();
@@ -239,6 +242,7 @@ fn a_claim_is_written_again_when_the_terms_let_the_request_continue() {
     }
 }
 
+// R1.30.
 #[test]
 fn a_collect_on_its_way_is_written_again_when_its_author_accepts_the_friends_terms() {
     let mut pair = Pair::new();
@@ -384,6 +388,7 @@ fn a_node_that_lost_everything_gets_its_balance_back() {
     assert_eq!(pair.balances(), [-55, 55]);
 }
 
+// R1.7.
 #[test]
 fn two_openings_of_one_epoch_stop_the_account_once() {
     let mut pair = Pair::new();
@@ -399,6 +404,7 @@ fn two_openings_of_one_epoch_stop_the_account_once() {
     assert_eq!(pair.ends[1].stops, [StopReason::Fault(Fault::TwoOpenings)]);
 }
 
+// R1.25.
 #[test]
 fn openings_of_others_and_from_the_far_future_are_ignored() {
     let mut pair = Pair::new();

@@ -95,6 +95,7 @@ fn lost(pair: &Pair) -> Account {
     account
 }
 
+// R1.20.
 #[test]
 fn honest_evidence_is_believed() {
     let (pair, head) = before_the_lie();
@@ -109,6 +110,7 @@ fn honest_evidence_is_believed() {
     assert!(doubtful.negotiation().mine.as_ref().unwrap().epoch >= NOW_MS);
 }
 
+// R7.4.
 #[test]
 fn evidence_that_leaves_something_out_is_found_out() {
     let (pair, head) = before_the_lie();
@@ -307,6 +309,7 @@ fn a_fork_of_the_friends_log_is_found_out() {
 }
 
 /// One signature is enough, whatever else is wrong with what comes with it.
+/// (R7.3.)
 #[test]
 fn a_signature_that_a_node_does_not_know_proves_that_its_database_is_old() {
     let mut pair = Pair::new();
@@ -336,6 +339,7 @@ fn a_signature_that_a_node_does_not_know_proves_that_its_database_is_old() {
 }
 
 /// The friend agrees quickly to what rests on too little: an epoch that we have offered ourselves proves nothing.
+/// (R7.10.)
 #[test]
 fn an_offer_that_rested_on_too_little_is_no_evidence() {
     let (pair, head) = before_the_lie();

@@ -66,6 +66,7 @@ fn refuses(expected: Fault, operations: Vec<Operation>, change: impl FnOnce(&mut
     is_refused(&mut pair, statement, expected);
 }
 
+// R1.1, R1.2.
 #[test]
 fn a_statement_has_to_continue_the_log() {
     refuses(Fault::NotContinuing, vec![], |s| s.seq += 1);
@@ -76,6 +77,7 @@ fn a_statement_has_to_continue_the_log() {
     refuses(Fault::Equivocation, vec![], |s| s.seq -= 1);
 }
 
+// R1.7.
 #[test]
 fn a_log_that_forks_is_noticed_when_friends_meet_again() {
     let mut pair = Pair::new();
@@ -103,6 +105,7 @@ fn a_log_that_forks_is_noticed_when_friends_meet_again() {
     assert!(pair.ends[1].stops.contains(&StopReason::Fault(Fault::Equivocation)));
 }
 
+// R1.3.
 #[test]
 fn only_what_we_signed_can_be_acknowledged() {
     refuses(Fault::WrongAcknowledgement, vec![], |s| s.ack_seq += 1);
@@ -110,6 +113,7 @@ fn only_what_we_signed_can_be_acknowledged() {
     refuses(Fault::WrongAcknowledgement, vec![], |s| s.ack_hash = sha256(b"other"));
 }
 
+// R1.4.
 #[test]
 fn totals_are_the_sums_of_the_operations() {
     refuses(Fault::WrongTotals, vec![], |s| s.totals.collected += 1);
@@ -118,6 +122,7 @@ fn totals_are_the_sums_of_the_operations() {
     refuses(Fault::WrongTotals, vec![], |s| s.totals = Totals { requested: 1, ..s.totals });
 }
 
+// R1.6, R1.8.
 #[test]
 fn steps_for_requests_that_are_not_pending_are_faults() {
     let id = RequestId::from_bytes([5; 16]);
@@ -137,6 +142,7 @@ fn steps_for_requests_that_are_not_pending_are_faults() {
     refuses(Fault::WrongStage, vec![request.clone(), Operation::Abort { id }, Operation::Abort { id }], |_| ());
 }
 
+// R1.14.
 #[test]
 fn an_upstream_cannot_abort_what_it_has_committed_nor_commit_twice() {
     for step in [|id| Operation::Abort { id }, |id| Operation::Commit { id }] {
@@ -158,6 +164,7 @@ fn a_commit_after_the_cancel_was_acknowledged_is_a_fault() {
     is_refused(&mut pair, statement, Fault::WrongStage);
 }
 
+// R1.15.
 #[test]
 fn a_downstream_collects_only_what_was_committed_for_the_right_preimage() {
     for (commit, sign, preimage) in [(false, true, true), (true, false, true), (true, true, false)] {
@@ -196,6 +203,7 @@ fn the_second_response_is_a_fault() {
     is_refused(&mut pair, statement, Fault::WrongStage);
 }
 
+// R1.18.
 #[test]
 fn a_checkpoint_shows_the_requests_that_we_see() {
     refuses(Fault::OtherPendings, vec![], |s| s.pending_hash = Some(sha256(b"other")));
@@ -235,6 +243,7 @@ fn a_checkpoint_that_crosses_with_statements_of_ours_is_compared_too() {
     }
 }
 
+// R1.11.
 #[test]
 fn twice_as_many_requests_as_are_taken_are_a_fault() {
     let mut pair = Pair::new();
@@ -262,6 +271,7 @@ fn twice_as_many_requests_as_are_taken_are_a_fault() {
     }
 }
 
+// R1.13.
 #[test]
 fn totals_that_near_the_end_of_their_range_are_a_fault() {
     let mut pair = Pair::new();
@@ -276,6 +286,7 @@ fn totals_that_near_the_end_of_their_range_are_a_fault() {
     assert_eq!(account.epoch.as_mut().unwrap().receive(&key, &signed), Err(Fault::OutOfRange));
 }
 
+// R1.10.
 #[test]
 fn a_friend_that_never_acknowledges_is_stopped_by_its_window() {
     let mut pair = Pair::new();
@@ -301,6 +312,7 @@ fn a_friend_that_never_acknowledges_is_stopped_by_its_window() {
     assert!(pair.ends[1].account.epoch().unwrap().unacknowledged.len() <= UNACKNOWLEDGED_MAX);
 }
 
+// R1.19.
 #[test]
 fn a_friend_without_checkpoints_is_in_fault() {
     let mut pair = Pair::new();
@@ -318,6 +330,7 @@ fn a_friend_without_checkpoints_is_in_fault() {
     assert_eq!(pair.receive(1, &signed), Err(Fault::NoCheckpoint));
 }
 
+// R1.9.
 #[test]
 fn content_is_no_fault() {
     let mut pair = Pair::new();
@@ -331,6 +344,7 @@ fn content_is_no_fault() {
     assert_eq!(pair.pendings(1, Direction::Incoming), []);
 }
 
+// R1.5.
 #[test]
 fn rows_that_were_damaged_are_an_error() {
     let mut pair = Pair::new();

@@ -45,6 +45,7 @@ fn signed<T: offst_proto::Signable>(value: T) -> Unverified<T> {
     Unverified::from_wire(Verified::sign(value, &CheapSigner(author)).wire()).unwrap()
 }
 
+// R1.21.
 #[test]
 fn it_proves_what_the_friend_has_acknowledged() {
     let mut pair = Pair::new();
@@ -86,6 +87,7 @@ fn it_proves_what_the_friend_has_acknowledged() {
     assert_eq!((ours.balance, ours.node_pending, ours.friend_pending, ours.committed), (-40, 22, 3, 0));
 }
 
+// R1.22.
 #[test]
 fn a_preimage_proves_a_debt_that_the_friend_does_not_acknowledge() {
     let mut pair = Pair::new();
@@ -166,6 +168,7 @@ fn nothing_can_be_changed_and_only_later_words_left_out() {
 
 /// The node writes everything itself that the friend need not have signed: Openings that take up an old offer of the friend's,
 /// and checkpoints.
+/// (R1.23.)
 #[test]
 fn what_the_node_alone_has_signed_proves_nothing() {
     let pair = strangers(cheap_signers(), Box::new(CheapVerifier), [-30, 30], [None, None]);

@@ -121,6 +121,7 @@ fn expect_refused(pair: &Pair, account: &mut Account) {
     }
 }
 
+// R7.5.
 #[test]
 fn a_checkpoint_that_nobody_acknowledged_is_not_adopted_after_a_loss() {
     let pair = much_was_cancelled();
@@ -239,6 +240,7 @@ fn what_was_before_a_removed_friend_was_added_again_is_not_adopted_in_a_recovery
 
 /// A request that an old database has cancelled is over; the friend has used its id again since, in an epoch that the database
 /// does not know, and this node has promised it onwards.
+/// (R7.9.)
 #[test]
 fn what_an_old_database_has_given_up_is_not_given_up_in_a_later_epoch() {
     let mut pair = Pair::new();

@@ -100,6 +100,7 @@ fn lost_after(play: random::Play, crashes: &[u8]) -> Pair {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases().div_ceil(4), ..ProptestConfig::default() })]
 
+    // R7.1.
     #[test]
     fn a_lost_disk_comes_back(play in plays(false, false), crashes in prop::collection::vec(0u8..6, 0..6)) {
         let mut pair = lost_after(play, &crashes);
@@ -178,6 +179,7 @@ proptest! {
         finish(&mut pair);
     }
 
+    // R7.6.
     #[test]
     fn two_old_disks_come_to_the_same(
         first in plays(false, false),
@@ -239,6 +241,7 @@ fn committed_requests_continue_after_a_lost_disk() {
 }
 
 /// A `Collect` that was written while the other end had lost its disk enters the next epoch, not the terms.
+/// (R7.2.)
 #[test]
 fn what_ends_during_recovery_is_written_in_the_next_epoch() {
     let mut pair = careful();
@@ -287,6 +290,7 @@ fn an_old_disk_put_back_in_silence_signs_nothing_for_a_friend_without_one() {
 }
 
 /// The same of Openings: the epochs that have begun since the copy was made are forgotten, too.
+/// (R7.7.)
 #[test]
 fn an_old_disk_put_back_in_silence_signs_no_second_opening_for_a_friend_without_one() {
     let mut pair = careful();
@@ -374,6 +378,7 @@ fn doubt_that_comes_after_people_have_decided_ends_on_the_same_connection() {
     assert_eq!(pair.balances(), [0, 0]);
 }
 
+// R7.3.
 #[test]
 fn an_account_in_doubt_signs_nothing_and_agrees_to_nothing() {
     let mut pair = careful();
@@ -408,6 +413,7 @@ fn an_account_in_doubt_signs_nothing_and_agrees_to_nothing() {
     assert_eq!(pair.pendings(1, Direction::Incoming)[0].0, id);
 }
 
+// R1.37.
 #[test]
 fn a_claim_to_hold_more_moves_nothing() {
     let mut pair = careful();
@@ -440,6 +446,7 @@ fn a_claim_to_hold_more_moves_nothing() {
 
 /// Nobody has said that the disk of end 0 is old. The epoch that end 1 shows began with an Opening of end 0's, which it has
 /// forgotten: it asks before it signs another one.
+/// (R1.24.)
 #[test]
 fn an_old_disk_signs_no_second_opening_for_an_epoch() {
     let mut pair = careful();

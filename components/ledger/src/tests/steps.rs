@@ -38,6 +38,7 @@ fn a_payment_moves_credits_with_real_signatures() {
     assert_eq!(pair.ends[0].account.epoch().unwrap().receive_capacity(), 1070);
 }
 
+// R1.14.
 #[test]
 fn a_commit_and_a_cancel_that_cross_release_the_credits() {
     let mut pair = Pair::new();
@@ -98,6 +99,7 @@ fn a_commit_that_waits_is_not_signed_after_the_cancel_arrived() {
     }
 }
 
+// R1.17.
 #[test]
 fn an_unsigned_commit_can_become_an_abort_and_a_signed_one_cannot() {
     let mut pair = Pair::new();
@@ -137,6 +139,7 @@ fn pair_terms() -> offst_crypto::Hash {
     sha256(b"terms")
 }
 
+// R1.12.
 #[test]
 fn a_lowered_limit_and_a_closed_account_refuse_what_has_crossed() {
     for close in [false, true] {
@@ -203,6 +206,7 @@ fn a_limit_that_changes_often_while_the_friend_is_away_is_one_operation() {
     assert!(!pair.ends[1].account.epoch().unwrap().theirs.open);
 }
 
+// R1.36, R10.2.
 #[test]
 fn what_arrives_twice_is_taken_once() {
     let mut pair = Pair::new();
@@ -234,6 +238,7 @@ fn statements_are_dropped_once_nobody_needs_them() {
     assert!(pair.ends.iter().all(|end| end.rows.statements().len() < 10));
 }
 
+// R1.18.
 #[test]
 fn checkpoints_come_at_least_every_64_statements_without_a_pause() {
     let mut pair = Pair::new();

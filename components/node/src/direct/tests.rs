@@ -43,6 +43,7 @@ async fn too_many_dials_fail_at_once() {
     assert_eq!(dialler.dials.available_permits(), DIALS_MAX);
 }
 
+// R4.9.
 #[test]
 fn private_addresses_are_dialled_only_where_the_node_is_private_itself() {
     let private = [

@@ -326,6 +326,7 @@ async fn crossed_direct_dials_resolve_to_one() {
     }
 }
 
+// R4.8.
 #[tokio::test]
 async fn a_stranger_is_rejected_and_a_friend_answered_a_few_times_at_once() {
     let node = Lone::start(1, true).await;

@@ -67,6 +67,7 @@ async fn friends_exchange_encrypted_bytes_over_a_relay() {
     relay.until_empty().await;
 }
 
+// R4.1.
 #[tokio::test]
 async fn a_relay_cannot_pass_itself_off_as_a_friend() {
     let relay = TestRelay::start(Limits::default()).await;
@@ -395,6 +396,7 @@ async fn control_frames_that_are_no_messages_end_the_connection() {
 }
 
 /// A flood of bytes that nobody reads closes the largest substreams and nothing else.
+/// (R4.11.)
 #[tokio::test]
 async fn the_worst_substreams_go_when_the_relay_holds_too_much() {
     let limits = Limits { in_flight_bytes_max: 100_000, ..Limits::default() };
@@ -413,6 +415,7 @@ async fn the_worst_substreams_go_when_the_relay_holds_too_much() {
     assert_eq!(&received, b"xy");
 }
 
+// R4.10.
 #[tokio::test]
 async fn a_fast_sender_is_slowed_down() {
     let relay = TestRelay::start(Limits { bytes_per_second_per_node: 1 << 20, ..Limits::default() }).await;

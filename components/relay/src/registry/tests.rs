@@ -124,6 +124,7 @@ fn watchers_are_told_of_every_change() {
     assert_eq!(registry.register(again, key(2)), [Output::Send(again, RelayToNode::Registered)]);
 }
 
+// R4.2.
 #[test]
 fn a_later_connection_displaces_the_first_and_no_watcher_is_told() {
     let mut registry = Registry::new(small());
@@ -189,6 +190,7 @@ fn substreams_are_bounded_per_pair_in_both_directions_together() {
     assert!(registry.open(two, key(1), 0).is_ok());
 }
 
+// R4.12.
 #[test]
 fn unwatched_nodes_fill_only_half_of_a_node() {
     let mut registry = Registry::new(Limits { substreams_per_pair_max: 100, ..small() });
@@ -205,6 +207,7 @@ fn unwatched_nodes_fill_only_half_of_a_node() {
 
 /// Unwatched nodes together can open only so many substreams to a node, and neither they nor one friend keep another friend
 /// out.
+/// (R4.12.)
 #[test]
 fn substreams_a_second_are_bounded() {
     let limits = Limits {

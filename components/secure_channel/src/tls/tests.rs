@@ -95,6 +95,7 @@ async fn a_secure_stream_carries_another_one() {
 
 /// The stream is handed out only after the key was checked, so the caller has nothing to write to; and the side that
 /// was dialled never gets a stream either.
+/// (R3.2.)
 #[tokio::test]
 async fn another_key_than_the_ticket_says_is_refused() {
     let (listener, address) = listener().await;
@@ -161,6 +162,7 @@ async fn a_copied_certificate_is_refused_on_both_sides() {
     }
 }
 
+// R3.1.
 #[tokio::test]
 async fn another_version_is_refused() {
     for versions in [vec![], vec![b"offst/2".to_vec()]] {

@@ -184,6 +184,7 @@ fn among_equals_the_one_that_was_silent_for_longest_is_evicted() {
     assert_eq!(store.node_count(), 10);
 }
 
+// R5.5.
 #[test]
 fn a_renewal_does_not_count_beside_what_it_replaces() {
     let bytes = sign(&node(1), 1, (0..10).map(friend).collect()).wire().len() + UPDATE_OVERHEAD_BYTES;

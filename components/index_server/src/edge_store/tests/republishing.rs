@@ -30,6 +30,7 @@ fn open(store: &mut EdgeStore) -> usize {
 }
 
 /// All but the first, all but the first two ...: each stays the latest announcement of one edge.
+/// (R5.4.)
 #[test]
 fn a_key_with_few_edges_cannot_hold_many_bytes() {
     let mut store = EdgeStore::new(Limits::default());
