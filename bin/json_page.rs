@@ -23,7 +23,6 @@ fn the_page_shows_what_the_programs_print() {
         (heading.to_owned(), serde_json::to_string_pretty(&document).expect("a document is JSON"))
     });
     let expected: Vec<_> = expected.collect();
-    for (heading, block) in &expected {}
     let found = blocks(page);
     for (heading, block) in &expected {
         let shown = found.iter().find(|(other, _)| other == heading).map(|(_, block)| block.as_str());

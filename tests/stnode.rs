@@ -3,6 +3,7 @@
 mod testnet;
 
 use offst_crypto::Identity;
+use offst_funder::{IndexServer, Relay};
 use offst_proto::ticket::{ServerTicket, Ticket};
 use offst_store::Store;
 use std::collections::BTreeMap;
@@ -131,12 +132,11 @@ fn init_makes_the_files_and_overwrites_none() {
     let ticket = Ticket::from_toml(&place.text("node0/node0.ticket")).unwrap().into_node().unwrap();
     assert_eq!(ticket.public_key, identity.public_key());
     assert_eq!(ticket.address.as_str(), "node.example.org:9501");
-    let image = Store::open(&place.path("node0/node0.db"), identity.public_key()).unwrap().load().unwrap();
-    let names = |servers: &[(String, ServerTicket)]| {
-        servers.iter().map(|(name, ticket)| (name.clone(), ticket.public_key)).collect::<Vec<_>>()
-    };
-    assert_eq!(names(&image.relays), [("relay0".to_owned(), key(1)), ("relay1".to_owned(), key(2))]);
-    assert_eq!(names(&image.index_servers), [("index0".to_owned(), key(3))]);
+    let rows = Store::open(&place.path("node0/node0.db"), identity.public_key()).unwrap().load().unwrap();
+    let relays = rows.read::<Relay>().unwrap().into_iter().map(|(name, relay)| (name, relay.0.public_key));
+    assert_eq!(relays.collect::<Vec<_>>(), [("relay0".to_owned(), key(1)), ("relay1".to_owned(), key(2))]);
+    let servers = rows.read::<IndexServer>().unwrap().into_iter().map(|(name, server)| (name, server.0.public_key));
+    assert_eq!(servers.collect::<Vec<_>>(), [("index0".to_owned(), key(3))]);
     let app = Ticket::from_toml(&place.text("app0/app0.ticket")).unwrap().into_app().unwrap();
     assert_eq!(Identity::from_pem(&place.text("app0/app0.ident"), None).unwrap().public_key(), app);
     assert_eq!(place.done("apps --dir node0"), format!("app0  {app}  routes,buyer,seller,config\n"));

@@ -27,7 +27,9 @@ pub(super) enum Config {
     AddIndex(AddIndex),
     /// Remove an index server
     RemoveIndex(Named),
-    /// Add a friend, or an account in a further currency with a friend. Both of you must do it, with opposite balances
+    /// Add a friend, or an account in a further currency with a friend
+    ///
+    /// Both of you must do it, with opposite balances.
     AddFriend(AddFriend),
     /// Remove a friend, after everything under way with the friend has ended
     RemoveFriend(RemoveFriend),
@@ -49,22 +51,29 @@ pub(super) enum Config {
     SetFriendRelays(FriendTicketFile),
     /// Accept the friend's balance for an account that is inconsistent, and show the old and the new balance
     ResetFriend(Account),
-    /// Release payments of others that a friend has held for more than a minute after they were committed: the senders get
-    /// their credits back. The friend may still collect them. Then you pay, at most --up-to
+    /// Release payments of others that a friend has held for too long, at your own risk
+    ///
+    /// These are payments that were committed more than a minute ago. Those who sent them get their credits back. The friend may still
+    /// collect them. Then you pay, at most --up-to.
     WriteOff(WriteOff),
-    /// Let the node do `write-off` by itself, for everything that a friend holds for more than a minute. When the friend
-    /// collects something of it, this is switched off again for the friend. By default it is off
+    /// Let the node do `write-off` by itself from now on
+    ///
+    /// It does so for everything that a friend holds for more than a minute. When the friend collects something of it, this is switched
+    /// off again for the friend. By default it is off.
     SetAutoWriteOff(AutoWriteOff),
     /// Print an invitation: a line of text that offers a friend an account on these terms
     Invite(Invite),
-    /// Accept an invitation, or the answer to your own: the friend is added, and its requests are accepted. Accepting an
-    /// invitation prints an answer, which the inviter must accept
+    /// Accept an invitation, or the answer to your own
+    ///
+    /// The friend is added, and its requests are accepted. Accepting an invitation prints an answer, which the inviter must accept.
     Accept(Accept),
-    /// Replace the key of a friend who has lost it by the key of a new ticket. The accounts keep their balances. The lost key
-    /// is never accepted again
+    /// Replace the key of a friend who has lost it by the key of a new ticket
+    ///
+    /// The accounts keep their balances. The lost key is never accepted again.
     ReplaceFriendKey(FriendTicketFile),
-    /// Let the node clear debt cycles by itself, and let others clear theirs through it, without a fee. Index servers are then
-    /// told how much is owed
+    /// Let the node clear debt cycles by itself, and let others clear theirs through it, without a fee
+    ///
+    /// In a debt cycle each node owes the next. Clearing makes every debt in it smaller. Index servers are then told how much is owed.
     SetAutoClear(AutoClear),
 }
 

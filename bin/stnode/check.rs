@@ -32,9 +32,11 @@ pub(super) fn check(Check { dir, input, json }: Check) -> Outcome {
     let is_own = path == own || own.canonicalize().is_ok_and(|own| path.canonicalize().is_ok_and(|path| path == own));
     let lock = if is_own { Some(folder.lock()?) } else { None };
     let audit = Store::audit(&path, node).map_err(|error| match error {
-        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Newer(_) | StoreError::Unopened(_) => {
-            Failure::input(error)
-        }
+        StoreError::Missing(_)
+        | StoreError::Foreign(_)
+        | StoreError::Unreleased(_)
+        | StoreError::Newer(_)
+        | StoreError::Unopened(_) => Failure::input(error),
         StoreError::OtherNode { .. } => Failure::input(format_args!("{}: {error}", path.display())),
         // That it is damaged is what a check finds.
         error => Failure::failed(format_args!("{} cannot be checked: {error}", path.display())),

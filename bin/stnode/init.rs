@@ -129,7 +129,7 @@ pub(super) fn stem(path: &Path, otherwise: &str) -> String {
 }
 
 /// Makes the database in a folder of its own, then moves it to its place: half a database never has its name.
-fn make_database(folder: &Folder, node: PublicKey, changes: &[Change]) -> Outcome {
+fn make_database(folder: &Folder, node: PublicKey, changes: &[RowChange]) -> Outcome {
     let place = folder.file("db");
     let what = format!("the database {} cannot be made", place.display());
     let workshop = files::workshop(folder.path(), &what)?;

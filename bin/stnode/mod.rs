@@ -110,11 +110,9 @@ fn existing(dir: Option<PathBuf>) -> Outcome<Folder> {
 /// The failure of a command that found no use for a database: the file is wrong (exit code 2), or the disk failed.
 fn database_failure(message: String, error: &StoreError) -> Failure {
     match error {
-        StoreError::Sqlite(_)
-        | StoreError::Create { .. }
-        | StoreError::Exists(_)
-        | StoreError::TooLarge
-        | StoreError::Seal { .. } => Failure::failed(message),
+        StoreError::Sqlite(_) | StoreError::Create { .. } | StoreError::Exists(_) | StoreError::Seal { .. } => {
+            Failure::failed(message)
+        }
         _ => Failure::input(message),
     }
 }

@@ -154,9 +154,11 @@ fn leave_seal(database: &Path) -> Outcome {
 fn check_database(path: &Path, node: PublicKey) -> Outcome {
     Store::probe(path, node).map_err(|error| match error {
         // These name the file themselves.
-        StoreError::Missing(_) | StoreError::Foreign(_) | StoreError::Newer(_) | StoreError::Unopened(_) => {
-            Failure::input(error)
-        }
+        StoreError::Missing(_)
+        | StoreError::Foreign(_)
+        | StoreError::Unreleased(_)
+        | StoreError::Newer(_)
+        | StoreError::Unopened(_) => Failure::input(error),
         _ => database_failure(format!("{}: {error}", path.display()), &error),
     })
 }

@@ -1,6 +1,7 @@
 //! Ed25519 public keys and signatures.
 
-use crate::{ParseBytesError, byte_string, bytes::from_base64, bytes::to_base64};
+use crate::base64_text::{ParseBytesError, base64_text, parse_base64_text};
+use crate::byte_string;
 
 byte_string!(
     /// An Ed25519 signature.
@@ -90,13 +91,13 @@ impl PublicKey {
 
 impl std::fmt::Display for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&to_base64(&self.0))
+        f.write_str(&base64_text(&self.0))
     }
 }
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PublicKey({})", &to_base64(&self.0)[..8])
+        write!(f, "PublicKey({})", &base64_text(&self.0)[..8])
     }
 }
 
@@ -104,7 +105,7 @@ impl std::str::FromStr for PublicKey {
     type Err = PublicKeyError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        PublicKey::from_bytes(from_base64(text)?)
+        PublicKey::from_bytes(parse_base64_text(text)?)
     }
 }
 

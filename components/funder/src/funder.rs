@@ -149,7 +149,9 @@ impl Batch<'_> {
             Input::Found(friend, connection, found) => self.found(friend, connection, found),
             Input::Budgets(budgets) => self.state.payments.budgets.extend(budgets),
             Input::Command(id, command) => self.command(id, command),
-            Input::Ways(payment, ways) => self.found_ways(payment, ways),
+            Input::Ways(payment, ways) => {
+                self.state.payments.found_ways(payment, ways, &mut self.state.accounts, &mut self.context)
+            }
             Input::Tick => {}
         }
     }
@@ -179,11 +181,13 @@ impl Batch<'_> {
             Timer::Forward(key) => self.forward_timed_out(&key),
             Timer::Part(key) => self.part_timed_out(&key),
             Timer::Group(key) => self.group_timed_out(&key),
-            Timer::Overdue(key) => self.became_overdue(&key),
-            Timer::Payment(id) => self.payment_timed_out(id),
-            Timer::Retry(id) => self.find_ways(id),
-            Timer::Invoice(id) => self.invoice_expired(id),
-            Timer::Clear => self.clear_on_our_own(),
+            Timer::Overdue(key) => self.state.accounts.became_overdue(&key, &mut self.context),
+            Timer::Payment(id) => {
+                self.state.payments.payment_timed_out(id, &mut self.state.accounts, &mut self.context)
+            }
+            Timer::Retry(id) => self.state.payments.find_ways(id, &mut self.context),
+            Timer::Invoice(id) => self.state.receiving.invoice_expired(id, &mut self.state.accounts, &mut self.context),
+            Timer::Clear => self.state.payments.clear_on_our_own(&self.state.accounts, &mut self.context),
             Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Backup => self.send_backups(),
             Timer::Recovery => self.ask_again(),
@@ -194,11 +198,6 @@ impl Batch<'_> {
         }
     }
 
-    /// The account, marked as touched.
-    pub(crate) fn account(&mut self, line: &AccountId) -> Option<&mut Account> {
-        self.state.accounts.touch(line)
-    }
-
     /// Signs what was written to the touched accounts and sends it.
     fn sign_touched(&mut self) {
         for line in self.state.accounts.sign(&mut self.context) {
@@ -207,11 +206,6 @@ impl Batch<'_> {
         for key in self.state.accounts.take_bound() {
             self.commit_was_signed(&key);
         }
-    }
-
-    /// Whether a signed `Commit` of ours binds us to this outgoing request.
-    pub(crate) fn is_bound(&self, outgoing: &RequestRef) -> bool {
-        self.state.accounts.is_bound(outgoing)
     }
 
     /// The committed request cannot be given up any more: the patience ends, the overdue time begins.

@@ -1,6 +1,7 @@
 //! What is only ever added: payments that were carried on, and that were received. Their preimages are looked up for friends who have
 //! forgotten how a request ended.
 
+use crate::records::{InvoiceRecord, Payment};
 use offst_crypto::{Preimage, PublicKey};
 use offst_proto::RequestId;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
@@ -104,6 +105,10 @@ impl Row for ReceivedPayment {
         Ok(ReceivedPayment { report, preimage: fields.value(12)? })
     }
 }
+
+/// The kinds of which a start does not read every row. A store refuses others that are as even as these.
+pub const ARCHIVED_KINDS: [Kind; 5] =
+    [InvoiceRecord::KIND, Payment::KIND, ForwardedPayment::KIND, ReceivedPayment::KIND, PEER_BACKUPS];
 
 /// The sealed backup that we keep for a friend, by the friend's key.
 pub const PEER_BACKUPS: Kind = Kind::shelf(46, "peer backups");

@@ -18,9 +18,12 @@
 //! | `records`, `journal`, `timers` | what is kept |
 //! | `archive` | what is looked up in the database beside everything else |
 //! | `rows` | what is kept, for checks from outside |
+//! | `ties` | whether each committed request belongs to something |
+//! | `audit` | whether what the rows of a database say was signed, and belongs together |
 
 mod accounts;
 mod archive;
+mod audit;
 mod command;
 mod context;
 mod forwarding;
@@ -33,14 +36,16 @@ mod receiving;
 mod records;
 mod recovery;
 mod rows;
+mod ties;
 mod timers;
 
 pub use archive::{Archive, Found, Inquiry};
+pub use audit::{AuditedAccount, RowAudit, RowFindings};
 pub use command::{Command, CommandId, Reply};
 pub use forwarding::write_off::WriteOff;
 pub use funder::{Batch, Effects, Funder};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
-pub use journal::{ForwardedPayment, JournalKey, PEER_BACKUPS, ReceivedPayment};
+pub use journal::{ARCHIVED_KINDS, ForwardedPayment, JournalKey, PEER_BACKUPS, ReceivedPayment};
 pub use offst_ledger::{AccountId, RequestRef};
 pub use payments::budget::{Spending, Spendings, budget_reports};
 pub use records::{

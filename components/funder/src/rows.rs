@@ -1,31 +1,61 @@
 //! What a running node holds beside its accounts, as the rows that a restart would load: for checks from outside.
 
-use crate::funder::Funder;
-use offst_rows::{Row, Rows, Table};
+use crate::funder::{Funder, State};
+use offst_rows::{Row, RowChange, Rows, Table};
+
+/// The rows of one kind, whichever.
+trait AnyTable {
+    fn stored_rows(&self) -> Box<dyn Iterator<Item = RowChange> + '_>;
+
+    /// The name of the kind, when a newer version has written fields into its rows that this one does not know.
+    fn newer(&self) -> Option<&'static str>;
+}
+
+impl<T: Row> AnyTable for Table<T> {
+    fn stored_rows(&self) -> Box<dyn Iterator<Item = RowChange> + '_> {
+        Box::new(self.stored())
+    }
+
+    fn newer(&self) -> Option<&'static str> {
+        self.has_unknown_fields().then_some(T::KIND.name)
+    }
+}
+
+impl State {
+    fn tables(&self) -> [&dyn AnyTable; 13] {
+        [
+            &self.accounts.friends,
+            &self.accounts.tombstones,
+            &self.accounts.replacements,
+            &self.owner.relays,
+            &self.owner.index_servers,
+            &self.owner.settings,
+            &self.forwarding.forwards,
+            &self.forwarding.written_off,
+            &self.receiving.arrivals,
+            &self.receiving.invoices,
+            &self.payments.payments,
+            &self.payments.spendings,
+            &self.recovery.mark,
+        ]
+    }
+
+    /// The names of the kinds into whose rows a newer version has written fields that this one does not know.
+    pub(crate) fn newer_kinds(&self) -> impl Iterator<Item = &'static str> {
+        let accounts = self.accounts.friends.values().flat_map(|friend| friend.accounts.values());
+        let of_accounts = accounts.flat_map(|account| account.newer_kinds()).map(|kind| kind.name);
+        self.tables().into_iter().filter_map(AnyTable::newer).chain(of_accounts)
+    }
+}
 
 impl Funder {
     /// All rows but those of the accounts, which [`Funder::accounts`] gives as they are. Payments that no row was written for yet
     /// are left out; a payment that looks for ways may hold parts that its row does not name, since they bind nobody.
     pub fn rows(&self) -> Rows {
-        let state = &self.0;
         let mut rows = Rows::default();
-        add(&mut rows, &state.accounts.friends);
-        add(&mut rows, &state.accounts.tombstones);
-        add(&mut rows, &state.accounts.replacements);
-        add(&mut rows, &state.owner.relays);
-        add(&mut rows, &state.owner.index_servers);
-        add(&mut rows, &state.owner.settings);
-        add(&mut rows, &state.forwarding.forwards);
-        add(&mut rows, &state.forwarding.written_off);
-        add(&mut rows, &state.receiving.arrivals);
-        add(&mut rows, &state.receiving.invoices);
-        add(&mut rows, &state.payments.payments);
-        add(&mut rows, &state.payments.spendings);
-        add(&mut rows, &state.recovery.mark);
+        for row in self.0.tables().into_iter().flat_map(AnyTable::stored_rows) {
+            rows.apply(&row);
+        }
         rows
     }
-}
-
-fn add<T: Row>(rows: &mut Rows, table: &Table<T>) {
-    table.stored().for_each(|row| rows.apply(&row));
 }

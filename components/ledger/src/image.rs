@@ -292,6 +292,11 @@ impl Account {
         writer.changes
     }
 
+    /// The kinds of those of its rows into which a newer version has written fields that this one does not know.
+    pub fn newer_kinds(&self) -> impl Iterator<Item = Kind> {
+        self.marks.stored.unknown.keys().map(|(kind, _)| *kind)
+    }
+
     /// Whether a restart that gives `stored` goes on with this account: all but what belongs to the connection and to the next
     /// transaction is the same. For checks from outside.
     pub fn is_same_as(&self, stored: &Account) -> bool {

@@ -19,7 +19,7 @@ use offst_proto::PaymentId;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::index::Query;
 use offst_proto::report::Event;
-use offst_store::{History, Store};
+use offst_store::{History, Store, StoreError};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -90,8 +90,8 @@ impl Core {
         outside: Outside,
     ) -> Result<Self, NodeError> {
         let local = identity.public_key();
-        let mut store = Store::open(database, local)?;
-        let funder = Funder::restore(local, store.load()?)?;
+        let store = Store::open(database, local)?;
+        let funder = Funder::restore(local, store.load()?).map_err(StoreError::Row)?;
         let environment = Environment {
             signer: Box::new(SharedSigner(identity)),
             verifier: Box::new(Ed25519Verifier),

@@ -1,6 +1,5 @@
 //! What can end a node.
 
-use offst_proto::encoding::DecodeError;
 use offst_store::StoreError;
 
 /// Why a node stopped, or did not start.
@@ -9,9 +8,6 @@ pub enum NodeError {
     /// The database cannot be used. Nothing that is not durable has left the node.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The database holds what this program did not write.
-    #[error("the database is damaged: {0}")]
-    Damaged(#[from] DecodeError),
     /// A thread could not be started, or an address not be used.
     #[error("the node could not start: {0}")]
     Start(#[from] std::io::Error),

@@ -114,6 +114,11 @@ impl<T: Row> Table<T> {
         self.rows.remove(key)
     }
 
+    /// Whether a newer version has written fields into rows that this one does not know.
+    pub fn has_unknown_fields(&self) -> bool {
+        !self.unknown.is_empty()
+    }
+
     /// Keys of the rows that have changed since [`Table::take_changes`].
     pub fn changed(&self) -> impl Iterator<Item = &T::Key> {
         self.changed.iter()

@@ -1,16 +1,14 @@
 //! Whole copies of a database: backups, and putting one in the place of a database.
 
-use crate::checksum;
 use crate::database::{Store, check_owner, create_file, open};
 use crate::error::StoreError;
+use crate::files::{if_there, sync_folder, with_ending};
 use crate::seal;
 use crate::structure;
 use offst_crypto::PublicKey;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,8 +56,7 @@ fn write_copy(source: &Connection, to: &Path) -> Result<(), StoreError> {
     Backup::new(source, &mut copy)?.run_to_completion(i32::MAX, PAUSE, None)?;
     // One file that can be read anywhere, also where no other can be made beside it.
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    checksum::install(&copy)?;
-    let faults = structure::faults(to, &copy);
+    let (faults, _) = structure::faults(to, &copy, |_| {});
     if !faults.is_empty() {
         return Err(StoreError::Unsound(faults));
     }
@@ -67,12 +64,6 @@ fn write_copy(source: &Connection, to: &Path) -> Result<(), StoreError> {
     File::open(to)
         .and_then(|file| file.sync_all())
         .map_err(|error| StoreError::Create { path: to.display().to_string(), error })
-}
-
-pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    name.into()
 }
 
 /// Whenever this ends early, neither name has a database without its log: that would be an older one.
@@ -93,19 +84,4 @@ fn move_aside(place: &Path) -> std::io::Result<Option<PathBuf>> {
     sync_folder(place)?;
     if_there(std::fs::remove_file(with_ending(place, "-shm")))?;
     Ok((is_moved || has_log).then_some(aside))
-}
-
-/// Whether there was such a file.
-fn if_there(outcome: std::io::Result<()>) -> std::io::Result<bool> {
-    match outcome {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// A name is durable only once the folder is.
-pub(crate) fn sync_folder(of: &Path) -> std::io::Result<()> {
-    let folder = of.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }

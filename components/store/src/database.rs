@@ -1,31 +1,28 @@
 //! Opening and creating the file.
 
-use crate::checksum::{self, NODE};
+use crate::checksum;
 use crate::error::StoreError;
 use crate::log_file::{self, Condition};
 use crate::seal;
 use offst_crypto::PublicKey;
-use offst_funder::LineKey;
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use rusqlite_migration::{M, Migrations};
-use std::collections::BTreeMap;
 use std::path::Path;
 
-/// "OFST": tells our files from other SQLite files.
-const APPLICATION_ID: i32 = 0x4f46_5354;
+/// "Ofst": tells our files from other SQLite files.
+const APPLICATION_ID: i32 = 0x4f66_7374;
+/// "OFST": that of the format before the first release.
+const UNRELEASED_ID: i32 = 0x4f46_5354;
 
-/// One for each version of the schema. What a version has written stays as it is; the next one adds to it.
-const STEPS: &[M<'_>] =
-    &[M::up(include_str!("schema.sql")), M::up(include_str!("schema2.sql")), M::up(include_str!("schema3.sql"))];
-pub(crate) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+/// One for each version of the schema. What a version has written stays as it is; the next one adds to it. What only adds kinds of
+/// rows, or fields to them, is no new version.
+const STEPS: &[M<'static>] = &[M::up(include_str!("schema.sql"))];
+pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// A node's database, open for the one thread that writes.
 #[derive(Debug)]
 pub struct Store {
     pub(crate) connection: Connection,
-    /// The ids of accounts, so that their other rows are short.
-    pub(crate) accounts: BTreeMap<LineKey, i64>,
 }
 
 /// Sets what holds for every connection.
@@ -34,7 +31,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.set_prepared_statement_cache_capacity(64);
-    checksum::install(connection)
+    Ok(())
 }
 
 impl Store {
@@ -48,8 +45,8 @@ impl Store {
         configure(&connection)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         MIGRATIONS.to_latest(&mut connection)?;
-        let checksum = NODE.checksum(&[ValueRef::Blob(node.as_bytes())]);
-        connection.execute(NODE.put, params![node.as_bytes(), checksum])?;
+        let sql = "INSERT INTO node (public_key, checksum) VALUES (?1, ?2)";
+        connection.execute(sql, params![node.as_bytes(), checksum::of_node(&node)])?;
         connection.close().map_err(|(_, error)| error.into())
     }
 
@@ -67,6 +64,11 @@ impl Store {
     /// # Errors
     /// It is missing, damaged, newer than this version, or another node's.
     pub fn open(path: &Path, node: PublicKey) -> Result<Self, StoreError> {
+        Store::open_with(path, node, STEPS)
+    }
+
+    /// The same for a program whose schema has these versions.
+    fn open_with(path: &Path, node: PublicKey, steps: &'static [M<'static>]) -> Result<Self, StoreError> {
         refuse_damaged_log(path)?;
         if let Ok(path) = path.canonicalize()
             && path.is_file()
@@ -74,11 +76,11 @@ impl Store {
             // SQLite may write from here on.
             seal::remove(&path)?;
         }
-        let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut connection = open_version(path, OpenFlags::SQLITE_OPEN_READ_WRITE, steps.len())?;
         configure(&connection)?;
-        MIGRATIONS.to_latest(&mut connection)?;
+        Migrations::from_slice(steps).to_latest(&mut connection)?;
         check_owner(&connection, node)?;
-        Ok(Store { connection, accounts: BTreeMap::new() })
+        Ok(Store { connection })
     }
 }
 
@@ -129,8 +131,12 @@ pub(crate) fn check_owner(connection: &Connection, node: PublicKey) -> Result<()
     Err(StoreError::OtherNode { expected: node, found: offst_crypto::base64_text(&found) })
 }
 
-/// Opens an existing file and checks that it is ours.
+/// Opens an existing file and checks that it is ours, and no newer than this program.
 pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    open_version(path, flags, STEPS.len())
+}
+
+fn open_version(path: &Path, flags: OpenFlags, version_max: usize) -> Result<Connection, StoreError> {
     let shown = path.display().to_string();
     if !path.exists() {
         return Err(StoreError::Missing(shown));
@@ -151,11 +157,52 @@ pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreErr
     let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
     match id {
         Ok(APPLICATION_ID) => {}
+        Ok(UNRELEASED_ID) => return Err(StoreError::Unreleased(shown)),
         Ok(_) => return Err(StoreError::Foreign(shown)),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             return Err(StoreError::Foreign(shown));
         }
         Err(error) => return Err(error.into()),
     }
-    if schema_version(&connection)? > STEPS.len() { Err(StoreError::Newer(shown)) } else { Ok(connection) }
+    if schema_version(&connection)? > version_max { Err(StoreError::Newer(shown)) } else { Ok(connection) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::History;
+    use offst_rows::{Commit, Kind, RowChange};
+
+    const NEXT: &[M<'static>] =
+        &[M::up(include_str!("schema.sql")), M::up("CREATE TABLE made_up (number INTEGER PRIMARY KEY) STRICT")];
+    const NOTES: Kind = Kind::state(2, "notes");
+
+    /// What an earlier version has written goes on, and an earlier version leaves alone what it does not know.
+    #[test]
+    fn a_new_version_brings_the_file_of_an_earlier_one_forward() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("node.db"), folder.path().join("copy.db"));
+        let key = offst_crypto::Identity::from_seed([1; 32]).public_key();
+        Store::create(&path, key).unwrap();
+        let mut store = Store::open(&path, key).unwrap();
+        store.commit(&[RowChange::bytes(NOTES, vec![1], Some(vec![2]))]).unwrap();
+        let before = store.load().unwrap();
+        store.close().unwrap();
+        let newer = Store::open_with(&path, key, NEXT).unwrap();
+        assert_eq!(newer.load().unwrap(), before);
+        newer.connection.execute("INSERT INTO made_up VALUES (7)", []).unwrap();
+        newer.close().unwrap();
+        let outcomes = [
+            Store::probe(&path, key),
+            Store::open(&path, key).map(drop),
+            Store::audit(&path, key).map(drop),
+            Store::copy(&path, key, &copy),
+            History::open(&path).map(drop),
+        ];
+        for outcome in outcomes {
+            // To call it damaged would make its owner put an old copy in its place.
+            assert!(matches!(outcome, Err(StoreError::Newer(_))), "{outcome:?}");
+        }
+        assert_eq!(Store::open_with(&path, key, NEXT).unwrap().load().unwrap(), before);
+    }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong with a database.
 
 use offst_crypto::PublicKey;
-use offst_proto::encoding::DecodeError;
+use offst_rows::RowError;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,13 @@ pub enum StoreError {
     /// Not a database of ours.
     #[error("{0} is not the database of an Offst node")]
     Foreign(String),
+    /// Of the format before the first one that was released.
+    #[error(
+        "the database {0} is in the format that Offst had before its first release, which this version does not read: go on with \
+         the version that has written it, or run `stnode recover --force`, which makes a new one and asks the friends what they \
+         know"
+    )]
+    Unreleased(String),
     /// A later version of the program has made it, or changed it.
     #[error("the database {0} was written by a newer version of Offst: use that version, nothing is wrong with it")]
     Newer(String),
@@ -63,28 +70,15 @@ pub enum StoreError {
         /// The database's key.
         found: String,
     },
-    /// A row does not hold what was written.
-    #[error("the database is damaged: {what}: {error}")]
-    Damaged {
-        /// Which row.
-        what: String,
-        /// What is wrong with it.
-        error: DecodeError,
-    },
-    /// Rows that hold valid values, and not those that were written.
-    #[error("the database is damaged: rows of the table {what} are not what was written ({count})")]
-    DamagedRows {
-        /// The rows' table.
-        what: &'static str,
-        /// How many.
-        count: i64,
-    },
     /// The file or its rows are not what was written.
-    #[error("the database is damaged: {}", .0.join("; "))]
+    #[error(
+        "the database is damaged: {}: `stnode restore` puts a copy back, `stnode recover` asks the friends",
+        .0.join("; ")
+    )]
     Unsound(Vec<String>),
-    /// A number does not fit the database. No honest peer brings this about.
-    #[error("a number is too large for the database")]
-    TooLarge,
+    /// A row is what was written, and cannot be read.
+    #[error("the database cannot be read: {0}")]
+    Row(#[from] RowError),
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -98,8 +92,8 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn damaged(what: impl Into<String>) -> impl FnOnce(DecodeError) -> StoreError {
-        let what = what.into();
-        move |error| StoreError::Damaged { what, error }
+    /// One row of the kind with this name is not what was written.
+    pub(crate) fn damaged_row(kind: &str) -> StoreError {
+        StoreError::Unsound(vec![format!("rows of {kind} are not what was written (1)")])
     }
 }

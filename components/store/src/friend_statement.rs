@@ -1,12 +1,13 @@
 //! What proves to others how the accounts with a friend stand, made from their rows beside the writer.
 
 use crate::error::StoreError;
-use crate::history::History;
-use crate::load::{Bytes, load_accounts, public_key, value};
+use crate::history::{History, decoded, rows_where};
+use crate::load::rows_with_prefix;
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_funder::FriendRecord;
-use offst_ledger::{MadeStatement, NoStatement, friend_statement};
+use offst_ledger::{ACCOUNT_KINDS, AccountImage, MadeStatement, NoStatement, friend_statement, stored_accounts};
 use offst_proto::Currency;
+use offst_rows::{Row, RowError, RowKey};
 use rusqlite::Connection;
 
 impl History {
@@ -26,19 +27,19 @@ impl History {
         let Some(friend) = friend_of_name(&transaction, name)? else {
             return Ok(Err(format!("there is no friend named \"{name}\": see `info friends`")));
         };
-        let accounts = load_accounts(&transaction, Some(friend))?.into_iter();
-        let accounts: Vec<_> = accounts
-            .map(|(_, line, image)| (line.currency, image))
-            .filter(|(of, _)| currency.is_none_or(|currency| currency == of))
-            .collect();
+        let rows = rows_with_prefix(&transaction, &ACCOUNT_KINDS, &friend.to_bytes())?;
         drop(transaction);
+        let accounts = stored_accounts(&rows)?.into_iter();
+        let accounts = accounts.filter(|account| currency.is_none_or(|currency| *currency == account.currency));
+        let accounts = accounts.map(|account| Ok((account.currency.clone(), AccountImage::of(&account, &rows)?)));
+        let accounts: Vec<_> = accounts.collect::<Result<_, RowError>>()?;
         if let (Some(currency), true) = (currency, accounts.is_empty()) {
             return Ok(Err(format!("there is no account in {currency} with \"{name}\"")));
         }
         Ok(match friend_statement(node, friend, accounts, &Ed25519Verifier) {
             Ok(made) => Ok(made),
             Err(NoStatement::Damaged { currency, error }) => {
-                return Err(StoreError::damaged(&format!("the account in {currency}"))(error));
+                return Err(StoreError::Unsound(vec![format!("the account in {currency}: {error}")]));
             }
             Err(error) => Err(error.to_string()),
         })
@@ -46,13 +47,14 @@ impl History {
 }
 
 fn friend_of_name(connection: &Connection, name: &str) -> Result<Option<PublicKey>, StoreError> {
-    let mut friends = connection.prepare_cached("SELECT public_key, record FROM friend")?;
-    let mut rows = friends.query([])?;
-    while let Some(row) = rows.next()? {
-        let record: FriendRecord = value("a friend", &row.get::<_, Bytes>(1)?)?;
+    let mut found = None;
+    rows_where(connection, FriendRecord::KIND, "true", [FriendRecord::KIND.number], |row| {
+        let record: FriendRecord = decoded(&row)?;
         if record.name == name {
-            return public_key(&row.get::<_, Bytes>(0)?).map(Some);
+            found =
+                Some(<PublicKey as RowKey>::from_bytes(row.key).map_err(RowError::damaged(FriendRecord::KIND.name))?);
         }
-    }
-    Ok(None)
+        Ok(())
+    })?;
+    Ok(found)
 }

@@ -1,16 +1,17 @@
 //! Payments and invoices, ended or not, and what was carried on or received: read beside the writer, page by page, newest first.
 
-use crate::checksum::{self, FORWARDED, INVOICE, PAYMENT, RECEIVED, Table};
+use crate::checksum::StoredRow;
 use crate::database::open;
 use crate::error::StoreError;
-use crate::load::{Bytes, currency, load_spendings, public_key, request_id, value};
+use crate::scan::{columns, stored};
+use crate::tables;
 use offst_crypto::PublicKey;
-use offst_funder::{InvoiceRecord, Payment, budget_reports};
+use offst_funder::{ForwardedPayment, InvoiceRecord, Payment, ReceivedPayment, Spending, budget_reports};
 use offst_proto::budget::{BudgetReport, Budgets};
-use offst_proto::encoding::{Canonical, DecodeError};
 use offst_proto::report::{ForwardReport, PAGE_MAX, Page, ReceivedReport};
 use offst_proto::{InvoiceId, PaymentId};
-use rusqlite::{Connection, OpenFlags, Row, params};
+use offst_rows::{Kind, Row, RowError, RowKey, Rows};
+use rusqlite::{Connection, OpenFlags, Params, params};
 use std::path::Path;
 
 /// A reader's connection to the database.
@@ -25,9 +26,7 @@ impl History {
     /// # Errors
     /// It is missing, cannot be opened, or is not ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        checksum::install(&connection)?;
-        Ok(History { connection })
+        Ok(History { connection: open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)? })
     }
 
     /// One payment of ours, ended or not.
@@ -35,7 +34,7 @@ impl History {
     /// # Errors
     /// The disk failed or the row is damaged, as for all of these.
     pub fn payment(&self, id: PaymentId) -> Result<Option<Payment>, StoreError> {
-        self.one(&PAYMENT, id.as_bytes(), "a payment")
+        self.one(&id)
     }
 
     /// One invoice of ours, open or not.
@@ -43,16 +42,16 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn invoice(&self, id: InvoiceId) -> Result<Option<InvoiceRecord>, StoreError> {
-        self.one(&INVOICE, id.as_bytes(), "an invoice")
+        self.one(&id)
     }
 
-    fn one<T: Canonical>(&self, table: &Table, id: &[u8; 16], what: &str) -> Result<Option<T>, StoreError> {
-        let sql = format!("SELECT {}, value FROM {} WHERE id = ?1", table.is_whole(), table.name);
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![id])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        check(table, row)?;
-        value(what, &row.get::<_, Bytes>(1)?).map(Some)
+    fn one<T: Row>(&self, key: &T::Key) -> Result<Option<T>, StoreError> {
+        let mut found = None;
+        rows_where(&self.connection, T::KIND, "key = ?2", params![T::KIND.number, key.to_bytes()], |row| {
+            found = Some(decoded(&row)?);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Payments of ours. `before`: the cursor of the page before; `limit`: entries, at most [`PAGE_MAX`] are given.
@@ -60,7 +59,7 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn payments(&self, before: Option<u64>, limit: usize) -> Result<Page<Payment>, StoreError> {
-        self.page(&PAYMENT, "value", before, limit, |row| value("a payment", &row.get::<_, Bytes>(2)?))
+        self.page(before, limit, |payment| payment)
     }
 
     /// Invoices of ours.
@@ -68,7 +67,7 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn invoices(&self, before: Option<u64>, limit: usize) -> Result<Page<InvoiceRecord>, StoreError> {
-        self.page(&INVOICE, "value", before, limit, |row| value("an invoice", &row.get::<_, Bytes>(2)?))
+        self.page(before, limit, |invoice| invoice)
     }
 
     /// Payments that we carried on for others.
@@ -76,8 +75,7 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn forwards(&self, before: Option<u64>, limit: usize) -> Result<Page<ForwardReport>, StoreError> {
-        let columns = "request, from_friend, to_friend, currency, amount, fee, time_ms";
-        self.page(&FORWARDED, columns, before, limit, read_forward)
+        self.page(before, limit, |forwarded: ForwardedPayment| forwarded.report)
     }
 
     /// Parts of payments to us that were collected.
@@ -85,8 +83,7 @@ impl History {
     /// # Errors
     /// See [`StoreError`].
     pub fn received(&self, before: Option<u64>, limit: usize) -> Result<Page<ReceivedReport>, StoreError> {
-        let columns = "request, from_friend, payment, invoice, currency, amount, time_ms";
-        self.page(&RECEIVED, columns, before, limit, read_received)
+        self.page(before, limit, |received: ReceivedPayment| received.report)
     }
 
     /// How the budgets of an application stand, as far as it is durable. `now_ms`: unix.
@@ -96,79 +93,56 @@ impl History {
     pub fn budgets(&self, app: PublicKey, budgets: &Budgets, now_ms: u64) -> Result<Vec<BudgetReport>, StoreError> {
         // As of one moment: a payment is under way or spent.
         let moment = self.connection.unchecked_transaction()?;
-        let mut statement = moment.prepare_cached("SELECT value FROM payment WHERE is_open = 1")?;
-        let open = statement.query_map([], |row| row.get::<_, Bytes>(0))?;
-        let open = open.map(|bytes| value("a payment", &bytes?)).collect::<Result<Vec<Payment>, _>>()?;
-        Ok(budget_reports(app, budgets, &load_spendings(&moment)?, open.iter(), now_ms))
+        let mut open: Vec<Payment> = Vec::new();
+        rows_where(&moment, Payment::KIND, "has_ended = 0", [Payment::KIND.number], |row| {
+            open.push(decoded(&row)?);
+            Ok(())
+        })?;
+        let mut rows = Rows::default();
+        rows_where(&moment, Spending::KIND, "true", [Spending::KIND.number], |row| {
+            rows.insert(row.kind, row.key.to_vec(), row.value.to_vec());
+            Ok(())
+        })?;
+        Ok(budget_reports(app, budgets, &rows.take()?, open.iter(), now_ms))
     }
 
-    /// `read` finds the columns behind whether the row is whole, and its number.
-    fn page<T>(
-        &self,
-        table: &Table,
-        columns: &str,
-        before: Option<u64>,
-        limit: usize,
-        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Page<T>, StoreError> {
+    fn page<T: Row, R>(&self, before: Option<u64>, limit: usize, read: impl Fn(T) -> R) -> Result<Page<R>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
         let before = i64::try_from(before.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
-        let sql = format!(
-            "SELECT {}, number, {columns} FROM {} WHERE number < ?1 ORDER BY number DESC LIMIT ?2",
-            table.is_whole(),
-            table.name
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![before, limit as i64])?;
-        let mut items = Vec::new();
-        let mut last: Option<i64> = None;
-        while let Some(row) = rows.next()? {
-            check(table, row)?;
-            last = Some(row.get(1)?);
-            items.push(read(row)?);
-        }
-        let next = last.filter(|_| items.len() == limit).map(i64::unsigned_abs);
+        let newest_first = "number < ?2 ORDER BY number DESC LIMIT ?3";
+        let parameters = params![T::KIND.number, before, limit as i64];
+        let (mut items, mut last) = (Vec::new(), None);
+        rows_where(&self.connection, T::KIND, newest_first, parameters, |row| {
+            items.push(read(decoded(&row)?));
+            last = Some(row.number.unsigned_abs());
+            Ok(())
+        })?;
+        let next = last.filter(|_| items.len() == limit);
         Ok(Page { items, next })
     }
 }
 
-/// Refuses a row whose first column says that it is not what was written.
-pub(crate) fn check(table: &Table, row: &Row<'_>) -> Result<(), StoreError> {
-    if row.get(0)? { Ok(()) } else { Err(StoreError::DamagedRows { what: table.name, count: 1 }) }
+/// Reads rows of a kind, whose number is the first parameter.
+pub(crate) fn rows_where(
+    connection: &Connection,
+    kind: Kind,
+    condition: &str,
+    parameters: impl Params,
+    mut each: impl FnMut(StoredRow<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let (columns, table) = (columns(kind.keeping), tables::name(kind.keeping));
+    let sql = format!("SELECT {columns} FROM {table} WHERE kind = ?1 AND {condition}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(parameters)?;
+    while let Some(row) = rows.next()? {
+        let (row, _) = stored(kind.keeping, row).ok_or_else(|| StoreError::damaged_row(kind.name))?;
+        each(row)?;
+    }
+    Ok(())
 }
 
-fn amount(row: &Row<'_>, index: usize) -> Result<u128, StoreError> {
-    let bytes: Bytes = row.get(index)?;
-    let bytes: [u8; 16] =
-        bytes.try_into().map_err(|_| StoreError::damaged("the history")(DecodeError::invalid("an amount")))?;
-    Ok(u128::from_be_bytes(bytes))
-}
-
-pub(crate) fn read_received(row: &Row<'_>) -> Result<ReceivedReport, StoreError> {
-    let wrong = || StoreError::damaged("the history")(DecodeError::invalid("an id"));
-    let (payment, invoice) = (row.get::<_, Bytes>(4)?, row.get::<_, Bytes>(5)?);
-    let payment_id = (!payment.is_empty()).then(|| PaymentId::from_slice(&payment).ok_or_else(wrong));
-    let invoice_id = (!invoice.is_empty()).then(|| InvoiceId::from_slice(&invoice).ok_or_else(wrong));
-    Ok(ReceivedReport {
-        request_id: request_id(&row.get::<_, Bytes>(2)?)?,
-        from: public_key(&row.get::<_, Bytes>(3)?)?,
-        payment_id: payment_id.transpose()?,
-        invoice_id: invoice_id.transpose()?,
-        currency: currency(&row.get::<_, String>(6)?)?,
-        amount: amount(row, 7)?,
-        time_ms: row.get::<_, i64>(8)?.unsigned_abs(),
-    })
-}
-
-pub(crate) fn read_forward(row: &Row<'_>) -> Result<ForwardReport, StoreError> {
-    let from: Bytes = row.get(3)?;
-    Ok(ForwardReport {
-        request_id: request_id(&row.get::<_, Bytes>(2)?)?,
-        from: if from.is_empty() { None } else { Some(public_key(&from)?) },
-        to: public_key(&row.get::<_, Bytes>(4)?)?,
-        currency: currency(&row.get::<_, String>(5)?)?,
-        amount: amount(row, 6)?,
-        fee: amount(row, 7)?,
-        time_ms: row.get::<_, i64>(8)?.unsigned_abs(),
-    })
+/// The value of a row.
+pub(crate) fn decoded<T: Row>(row: &StoredRow<'_>) -> Result<T, RowError> {
+    let key = T::Key::from_bytes(row.key).map_err(RowError::damaged(T::KIND.name))?;
+    T::from_bytes(&key, row.value).map(|(value, _)| value)
 }

@@ -2,7 +2,7 @@
 //! drops the rest without a word, as it must after a crash: so a flipped bit in it would take away what was committed. This
 //! reads the file itself: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
-use std::ffi::OsString;
+use crate::files::with_ending;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -27,9 +27,7 @@ pub(crate) enum Condition {
 
 /// Where SQLite keeps the log of the database at `path`: beside the file itself, not beside a link to it.
 fn place(path: &Path) -> std::io::Result<PathBuf> {
-    let mut name = OsString::from(path.canonicalize()?);
-    name.push("-wal");
-    Ok(name.into())
+    Ok(with_ending(&path.canonicalize()?, "-wal"))
 }
 
 /// Whether everything is in the database at `path` itself, which nobody may be writing.

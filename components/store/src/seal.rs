@@ -7,8 +7,8 @@
 //! that. It says nothing of how old the file is or whether it is true, and guards against accidents only: whoever knows how
 //! can make it anew.
 
-use crate::copy::{sync_folder, with_ending};
 use crate::error::StoreError;
+use crate::files::{sync_folder, with_ending};
 use crate::log_file;
 use std::fs::File;
 use std::io::{ErrorKind, Read};

@@ -1,9 +1,13 @@
 //! Whether a database is what this program wrote, as far as its file and rows show: the header, the structure of the pages, the
-//! schema, the checksum of every row. What the rows *say* is not judged here.
+//! schema, the checksum of every row, and the sum of those of each kind. What the rows *say* is not judged here.
 
-use crate::checksum::{self, TABLES};
+use crate::checksum::{self, StoredRow};
 use crate::database::{MIGRATIONS, schema_version};
 use crate::error::StoreError;
+use crate::kinds::Kinds;
+use crate::scan::Scan;
+use crate::tables::TABLES;
+use offst_crypto::PublicKey;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use std::io::Read;
@@ -12,8 +16,9 @@ use std::path::Path;
 /// Most findings of SQLite that are told.
 const FINDINGS_MAX: usize = 20;
 
-/// What is wrong with the file and its rows, a sentence each; nothing when all is well.
-pub(crate) fn faults(path: &Path, connection: &Connection) -> Vec<String> {
+/// What is wrong with the file and its rows, a sentence each; nothing when all is well. `each` is given every row that is what was
+/// written, table by table. Also says how many rows there are.
+pub(crate) fn faults(path: &Path, connection: &Connection, mut each: impl FnMut(StoredRow<'_>)) -> (Vec<String>, u64) {
     let mut faults = Vec::new();
     header(path, &mut faults);
     // What is damaged may make any of these fail; that is a finding, not a failure.
@@ -23,8 +28,13 @@ pub(crate) fn faults(path: &Path, connection: &Connection) -> Vec<String> {
     };
     note(pages(connection));
     note(schema(connection));
-    note(rows(connection));
-    faults
+    note(node(connection));
+    let mut scan = Scan::default();
+    for table in TABLES {
+        note(scan.read(connection, table, false, &mut each).map(|()| Vec::new()));
+    }
+    note(Kinds::read(connection).map(|kinds| scan.faults(&kinds, &TABLES)));
+    (faults, scan.rows())
 }
 
 /// Fields of the file's first bytes that SQLite does not compare with anything: <https://www.sqlite.org/fileformat.html>.
@@ -56,26 +66,18 @@ fn shape(connection: &Connection) -> Result<(i64, Vec<[Value; 4]>), StoreError> 
 
 fn schema(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let mut fresh = Connection::open_in_memory()?;
-    checksum::install(&fresh)?;
     // A copy that an earlier version has made is as sound as it was.
     MIGRATIONS.to_version(&mut fresh, schema_version(connection)?)?;
     let is_ours = shape(connection)? == shape(&fresh)?;
     Ok(if is_ours { vec![] } else { vec!["the tables are not those that this version makes".into()] })
 }
 
-fn rows(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut faults = Vec::new();
-    let version = schema_version(connection)?;
-    for table in TABLES.iter().filter(|table| table.since <= version) {
-        match table.damaged_rows(connection, true) {
-            Ok(0) => {}
-            Ok(count) => faults.push(format!("rows of the table {} are not what was written ({count})", table.name)),
-            Err(error) => faults.push(format!("the table {} cannot be read: {error}", table.name)),
-        }
-    }
-    let nodes: i64 = connection.query_row("SELECT count(*) FROM node", [], |row| row.get(0))?;
-    if nodes != 1 {
-        faults.push("the database does not name one node as its owner".into());
-    }
-    Ok(faults)
+fn node(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare("SELECT public_key, checksum FROM node")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?)))?;
+    let rows: Vec<(Vec<u8>, i64)> = rows.collect::<Result<_, _>>()?;
+    let is_whole =
+        |(key, sum): &(Vec<u8>, i64)| PublicKey::from_slice(key).is_ok_and(|key| checksum::of_node(&key) == *sum);
+    let names_one = matches!(&rows[..], [row] if is_whole(row));
+    Ok(if names_one { vec![] } else { vec!["the database does not name one node as its owner".into()] })
 }

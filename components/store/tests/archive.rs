@@ -1,9 +1,10 @@
 //! What is looked up for friends who have forgotten it: by request, only for the friend it came from, however long ago it was.
 
 use offst_crypto::{Identity, Preimage, PublicKey};
-use offst_funder::{Archive, Change, Commit};
+use offst_funder::{Archive, ForwardedPayment, JournalKey, ReceivedPayment};
 use offst_proto::report::{ForwardReport, ReceivedReport};
 use offst_proto::{InvoiceId, PaymentId, RequestId};
+use offst_rows::{Commit, RowChange};
 use offst_store::{History, Store};
 use std::collections::BTreeSet;
 
@@ -16,14 +17,15 @@ fn id(byte: u8) -> RequestId {
 }
 
 /// `from`: none if it had been written off.
-fn carried(byte: u8, from: Option<u8>, time_ms: u64) -> Change {
+fn carried(byte: u8, from: Option<u8>, time_ms: u64) -> RowChange {
     let (from, to) = (from.map(key), key(9));
     let currency = "hours".parse().unwrap();
     let report = ForwardReport { request_id: id(byte), from, to, currency, amount: 10, fee: 1, time_ms };
-    Change::Forwarded(report, Preimage::from_bytes([byte; 32]))
+    let key = JournalKey { id: id(byte), payer: report.from };
+    RowChange::put(&key, &ForwardedPayment { report, preimage: Preimage::from_bytes([byte; 32]) })
 }
 
-fn forwarded(byte: u8, from: u8, time_ms: u64) -> Change {
+fn forwarded(byte: u8, from: u8, time_ms: u64) -> RowChange {
     carried(byte, Some(from), time_ms)
 }
 
@@ -39,8 +41,14 @@ fn part(byte: u8, from: u8, time_ms: u64, invoice: Option<u8>) -> ReceivedReport
     }
 }
 
-fn received(byte: u8, from: u8, time_ms: u64) -> Change {
-    Change::Received(part(byte, from, time_ms, Some(7)), Preimage::from_bytes([byte; 32]))
+fn note(report: ReceivedReport) -> RowChange {
+    let preimage = Preimage::from_bytes([report.request_id.as_bytes()[0]; 32]);
+    let key = JournalKey { id: report.request_id, payer: Some(report.from) };
+    RowChange::put(&key, &ReceivedPayment { report, preimage })
+}
+
+fn received(byte: u8, from: u8, time_ms: u64) -> RowChange {
+    note(part(byte, from, time_ms, Some(7)))
 }
 
 #[test]
@@ -66,7 +74,7 @@ fn preimages_are_found_for_the_friend_they_came_from() {
     assert!(history.preimages(None, &BTreeSet::new()).unwrap().is_empty());
 }
 
-/// Nobody has paid for it: whoever it came from has its credits back, and would collect with the preimage what it does not owe.
+/// Nobody has paid for it: the friend it came from has its credits back, and would collect with the preimage what it does not owe.
 #[test]
 fn of_what_was_written_off_no_friend_is_told_the_preimage() {
     let folder = tempfile::tempdir().unwrap();
@@ -100,7 +108,7 @@ fn preimages_are_found_whatever_the_clock_has_shown() {
     assert_eq!(found.into_keys().collect::<BTreeSet<_>>(), all);
 }
 
-/// "I do not know any more" is not "no": whoever asks would release what was collected from us.
+/// "I do not know any more" is not "no": the friend that asks would release what was collected from us.
 #[test]
 fn a_long_history_is_read_to_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
@@ -114,8 +122,8 @@ fn a_long_history_is_read_to_its_beginning() {
     connection
         .execute_batch(
             "CREATE TEMP TABLE old AS WITH RECURSIVE many (n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM many WHERE n < 20002)
-             SELECT * FROM many, forwarded WHERE number = 2;
-             UPDATE old SET number = n; ALTER TABLE old DROP COLUMN n; INSERT INTO forwarded SELECT * FROM old",
+             SELECT * FROM many, journal WHERE number = 2;
+             UPDATE old SET number = n; ALTER TABLE old DROP COLUMN n; INSERT INTO journal SELECT * FROM old",
         )
         .unwrap();
     let history = History::open(&path).unwrap();
@@ -131,8 +139,7 @@ fn received_parts_are_listed_from_the_newest() {
     Store::create(&path, key(1)).unwrap();
     let mut store = Store::open(&path, key(1)).unwrap();
     let parts = [part(0, 2, 5, None), part(1, 2, 6, None), part(2, 3, 7, Some(8))];
-    let change = |part: &ReceivedReport| Change::Received(part.clone(), Preimage::from_bytes([1; 32]));
-    store.commit(&parts.each_ref().map(change)).unwrap();
+    store.commit(&parts.each_ref().map(|part| note(part.clone()))).unwrap();
     let history = History::open(&path).unwrap();
     let first = history.received(None, 2).unwrap();
     assert_eq!(first.items, [parts[2].clone(), parts[1].clone()]);

@@ -1,7 +1,7 @@
 //! How many honest payments succeed while somebody works against them.
 //!
-//! Each world is lived twice: once two of its people only watch, once they do what they can so that others cannot pay. They are
-//! friends of honest people, one of them carries for nothing, and both break no rule that anybody could prove. The payments of the
+//! Each world is run twice: once two of its people only watch, once they do what they can so that others cannot pay. They are
+//! friends of honest people, one of them forwards without a fee, and both break no rule that anybody could prove. The payments of the
 //! honest to each other are the same in both; for each of them there is a way over honest people alone.
 
 use crate::index;
@@ -44,9 +44,9 @@ const UNCOMMITTED_MS: u64 = 9_000;
 pub enum Attack {
     /// Single credits are promised to an accomplice, who neither collects nor releases them.
     HoldPromised,
-    /// Whoever carries for nothing takes requests, and says nothing more.
+    /// The node that forwards without a fee takes requests, and says nothing more.
     Swallow,
-    /// Whole lines are asked for, answered, and never committed.
+    /// Requests for whole credit lines are answered, and never committed.
     NeverCommit,
     /// All places are filled with requests of one credit that wait for an hour.
     FillPlaces,
@@ -59,7 +59,7 @@ impl Attack {
     pub const ALL: [Attack; 5] =
         [Attack::HoldPromised, Attack::Swallow, Attack::NeverCommit, Attack::FillPlaces, Attack::Stall];
 
-    /// In words, for people.
+    /// A name for people.
     pub fn name(self) -> &'static str {
         match self {
             Attack::HoldPromised => "promises held for ever",
@@ -119,8 +119,8 @@ impl Share {
 /// A sentence that says which checker did not hold.
 pub fn measure(seed: u64, attack: Attack) -> Result<Share, String> {
     let measured = std::panic::catch_unwind(|| {
-        let (peace, ordered) = Town::begin(seed).live(None);
-        let (paid, _) = Town::begin(seed).live(Some(attack));
+        let (peace, ordered) = Town::begin(seed).run(None);
+        let (paid, _) = Town::begin(seed).run(Some(attack));
         Share { paid, paid_in_peace: peace, ordered }
     });
     measured.map_err(sentence)
@@ -160,7 +160,7 @@ impl Town {
     }
 
     /// How many of the honest payments were paid, and how many there were.
-    fn live(mut self, attack: Option<Attack>) -> (u64, u64) {
+    fn run(mut self, attack: Option<Attack>) -> (u64, u64) {
         if attack.is_some() {
             self.world.make_puppet(ASKER);
             self.world.make_puppet(SILENT);
@@ -188,8 +188,8 @@ impl Town {
     fn pay(&mut self, payers: &mut Dice) -> Option<(usize, PaymentId)> {
         let (buyer, step, amount) = (payers.below(HONEST), 1 + payers.below(HONEST - 1), 1 + payers.below(AMOUNT_MAX));
         let seller = (buyer + step) % HONEST;
-        let gift = self.world.gift(seller, &Currency::default(), amount as u128);
-        let mut order = self.world.order(gift);
+        let spontaneous = self.world.spontaneous(seller, &Currency::default(), amount as u128);
+        let mut order = self.world.order(spontaneous);
         order.timeout_ms = TIMEOUT_MS;
         order.max_fee = Some(50);
         let id = order.payment_id;

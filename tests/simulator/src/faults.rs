@@ -12,7 +12,7 @@ macro_rules! named {
             /// All of them.
             pub const ALL: &[$name] = &[$($name::$variant,)*];
 
-            /// In words, for people.
+            /// Its name for people.
             pub fn name(self) -> &'static str {
                 match self { $($name::$variant => $text,)* }
             }
@@ -22,7 +22,7 @@ macro_rules! named {
 
 named! {
     /// A switch: what may go wrong in a world. What is off never happens there, so that faults do not hide each other.
-    Kind {
+    FaultKind {
         /// What is sent takes its time.
         Delays = "delays",
         /// Connections break, and the end of what was sent is lost.
@@ -40,7 +40,7 @@ named! {
         /// Disks are lost, or replaced by an older copy.
         Disks = "lost-disks",
         /// Processes stand still.
-        Freezes = "freezes",
+        Stalls = "stalls",
         /// Owners change limits, rates and who may send.
         Settings = "settings",
         /// Owners disable and remove friends.
@@ -76,7 +76,7 @@ named! {
 
 named! {
     /// Something that went wrong.
-    Fault {
+    InjectedFault {
         /// What was sent on a link waited.
         Delayed = "links delayed",
         /// A connection broke.
@@ -95,14 +95,14 @@ named! {
         DiskFailed = "transactions refused by a disk",
         /// A process ended before its transaction was written.
         DiedBeforeCommit = "deaths before the commit",
-        /// A process ended after its transaction was written, before anybody heard of it.
+        /// A process ended after its transaction was written, before anybody knew of it.
         DiedBeforeOutputs = "deaths after the commit",
-        /// A process ended when some had heard of its transaction and others had not.
+        /// A process ended when some knew of its transaction and others did not.
         DiedBetweenOutputs = "deaths between two sends",
         /// A process ended between two batches.
         Killed = "processes killed",
         /// A process stood still while time went on.
-        Frozen = "processes frozen",
+        Stalled = "processes stalled",
         /// A node went on with an older copy of its disk, and its owner said so (`stnode restore`).
         RestoredDisk = "older copies of a disk restored",
         /// An older copy of a node's disk was put back by hand, and nobody said so.
@@ -115,7 +115,7 @@ named! {
         LostUnderWay = "disks lost or replaced with payments under way",
         /// An owner changed a rate, or whether requests are taken.
         Changed = "settings changed",
-        /// An owner lowered a limit below what was owed and frozen, or while requests were pending.
+        /// An owner lowered a limit below what was owed and pending, or while requests were pending.
         LimitLowered = "limits lowered with payments pending",
         /// An owner disabled a friend while requests were pending.
         Disabled = "friends disabled with payments pending",
@@ -150,12 +150,12 @@ named! {
         /// A liar collected what nobody had committed.
         CollectedEarly = "lies: collects without commit or preimage",
         /// A liar answered a request in the name of its destination, under a lock of its own.
-        Theft = "lies: answers in the name of a destination",
+        ForgedResponse = "lies: answers in the name of a destination",
         /// A liar gave up a request that it had committed.
         TakenBack = "lies: committed requests given up",
         /// A liar signed a statement that is not the next of its log.
         BrokenChain = "lies: statements out of their place",
-        /// A liar asked for what must be refused: over a closed line, when it was disabled, or without an invoice's secret.
+        /// A liar asked for what must be refused: over a closed account, when it was disabled, or without an invoice's secret.
         Uninvited = "lies: requests that must be refused",
         /// A liar asked for as much as fits into its statements.
         Flood = "lies: floods",
@@ -184,17 +184,17 @@ named! {
         /// A liar offers terms that are nearly what the account comes to.
         NearlyRight = "lies: terms that are nearly right",
         /// A liar acknowledges nothing for a while.
-        Stalled = "lies: acknowledgements held back",
+        HeldBack = "lies: acknowledgements held back",
         /// A liar shows evidence that is not what was signed.
         ForgedEvidence = "lies: forged evidence",
-        /// Whoever has found a lost key speaks with it to a friend that has replaced it.
+        /// Somebody that has found a lost key speaks with it to a friend that has replaced it.
         OldKey = "lost keys that turned up again",
     }
 }
 
 named! {
     /// Something that was tried, besides faults: that it happened often enough is part of what a run shows.
-    Deed {
+    EventKind {
         /// A payment was made of one part.
         Single = "single payments paid",
         /// A payment was made of several parts.
@@ -202,8 +202,8 @@ named! {
         /// A payment went over several hops.
         Mediated = "payments over mediators paid",
         /// A payment without an invoice.
-        Gift = "gifts paid",
-        /// A payment to the buyer itself, around a ring of friends.
+        Spontaneous = "spontaneous payments paid",
+        /// A payment to the buyer itself, around a cycle of friends.
         Cycle = "rebalancing cycles paid",
         /// A payment in a currency other than the first.
         OtherCurrency = "payments in other currencies paid",
@@ -213,7 +213,7 @@ named! {
         Restarted = "restarts",
         /// An invoice was ordered whose seller had gone back to before it was paid.
         OrderedSold = "invoices ordered again after their seller had forgotten that they were paid",
-        /// A node lost its disk, or went back to a copy, when it had just collected and nobody had heard of it.
+        /// A node lost its disk, or went back to a copy, when it had just collected and nobody knew of it.
         LostAfterCollect = "disks lost directly after a collect",
         /// A node lost its disk, or went back to a copy, when it had promised onwards what was promised to it.
         LostAfterPromise = "disks lost between a commit that came and what it brings",
@@ -221,18 +221,18 @@ named! {
         Recovered = "recoveries that ended",
         /// Liars that had shown less than another friend kept were found out, and their accounts stopped.
         FoundOut = "liars found out by what others had kept",
-        /// A liar has shown less than there was, and nobody had told the recovering node of more: see `world/denial.rs`.
+        /// A liar has shown less than there was, and nobody had told the recovering node of more: see `world/withheld_state.rs`.
         NotFoundOut = "accounts with liars of which nobody else could tell more",
         /// An account was begun anew on terms that an owner accepted.
         Reset = "accounts reset",
         /// An account of which neither side could show enough was settled by an owner.
-        SettledByPeople = "accounts settled by people after both ends had lost something",
-        /// An account was handed over from a lost key to the one that came after it.
-        HandedOver = "accounts handed over to a new key",
+        SettledByPeople = "accounts settled by their owners after both ends had lost something",
+        /// An account was continued with the key that replaces a lost one.
+        KeyRotated = "accounts continued with a new key",
         /// The same while requests that the friend had committed were pending on it.
-        HandedOverBound = "accounts handed over with committed requests on them",
+        KeyRotatedBound = "accounts continued with a new key and committed requests on them",
         /// Two friends of a lost key wait for each other's payments through it, for ever: one of them gives the lost key up.
-        GivenUpLostKey = "accounts with lost keys given up by people",
+        GivenUpLostKey = "accounts with lost keys given up by their owners",
         /// The accounts that had been written since the last time were compared with the disk.
         Compared = "comparisons of the accounts just written with the disk",
         /// Everything that a restart would load was compared with what the running node holds.
@@ -250,37 +250,37 @@ named! {
     }
 }
 
-impl std::str::FromStr for Kind {
+impl std::str::FromStr for FaultKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Kind::ALL.iter().find(|kind| kind.name() == text).copied();
-        let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        let found = FaultKind::ALL.iter().find(|kind| kind.name() == text).copied();
+        let names: Vec<_> = FaultKind::ALL.iter().map(|kind| kind.name()).collect();
         found.ok_or_else(|| format!("\"{text}\" is no kind of fault; there are {}", names.join(", ")))
     }
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for FaultKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// How often each fault and each deed happened.
+/// How often each fault and each event happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    faults: BTreeMap<Fault, u64>,
-    deeds: BTreeMap<Deed, u64>,
+    faults: BTreeMap<InjectedFault, u64>,
+    deeds: BTreeMap<EventKind, u64>,
 }
 
 impl Counts {
     /// One more.
-    pub fn add(&mut self, fault: Fault) {
+    pub fn add(&mut self, fault: InjectedFault) {
         *self.faults.entry(fault).or_default() += 1;
     }
 
     /// One more.
-    pub fn did(&mut self, deed: Deed) {
+    pub fn did(&mut self, deed: EventKind) {
         *self.deeds.entry(deed).or_default() += 1;
     }
 
@@ -295,12 +295,12 @@ impl Counts {
     }
 
     /// How often this one happened.
-    pub fn of(&self, fault: Fault) -> u64 {
+    pub fn of(&self, fault: InjectedFault) -> u64 {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
     /// How often this one was done.
-    pub fn of_deed(&self, deed: Deed) -> u64 {
+    pub fn of_event(&self, deed: EventKind) -> u64 {
         self.deeds.get(&deed).copied().unwrap_or(0)
     }
 }

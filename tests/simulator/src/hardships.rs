@@ -1,7 +1,7 @@
 //! What befalls owners besides: wrong clocks, friends who are away for weeks, dear mediators, and liars who offer terms.
 
-use crate::faults::{Fault, Kind};
-use crate::life::Life;
+use crate::faults::{FaultKind, InjectedFault};
+use crate::run::Run;
 use crate::world::observed::Loss;
 use crate::world::sources::Paths;
 use crate::world::{World, name};
@@ -24,19 +24,19 @@ const STEPS_MAX: usize = 60;
 /// How long somebody stands still who acknowledges nothing, ms.
 const STALL_MS: u64 = 30_000;
 
-impl Life {
+impl Run {
     /// What owners have decided before anything begins.
     pub(crate) fn provide(&mut self) {
         let world = &mut self.world;
         for node in 0..self.mix.nodes {
-            if self.mix.has(Kind::Patience) {
+            if self.mix.has(FaultKind::Patience) {
                 let patience_ms = [20_000, 60_000, 600_000, 3_600_000][world.dice.below(4)];
                 if patience_ms > 20_000 {
-                    world.faults.add(Fault::Patient);
+                    world.faults.add(InjectedFault::Patient);
                 }
                 world.set_patience(node, patience_ms);
             }
-            if self.mix.has(Kind::Budgets) && !world.liars.contains(&node) {
+            if self.mix.has(FaultKind::Budgets) && !world.liars.contains(&node) {
                 let mut budgets: Vec<Budget> = Vec::new();
                 for currency in &self.currencies {
                     let amount = [40, 120, 400, 5_000][world.dice.below(4)];
@@ -48,12 +48,12 @@ impl Life {
         }
     }
 
-    /// Where mediators ask for much, nobody pays for a service that he did not mean: not more than the amount, or a few credits.
+    /// Where mediators ask for much, nobody pays more for a service than they meant: not more than the amount, or a few credits.
     ///
     /// # Panics
     /// When somebody does who has said nothing of fees.
     pub(crate) fn check_dear_fees(&self) {
-        if !self.mix.has(Kind::Fees) {
+        if !self.mix.has(FaultKind::Fees) {
             return;
         }
         for (buyer, order) in self.orders.iter().filter(|(_, order)| order.max_fee.is_none()) {
@@ -68,7 +68,7 @@ impl Life {
 
     /// All clocks are right now, and a long time goes by.
     pub(crate) fn check_purses(&mut self) {
-        if !self.mix.has(Kind::Budgets) {
+        if !self.mix.has(FaultKind::Budgets) {
             return;
         }
         let honest = self.honest();
@@ -87,7 +87,7 @@ impl Life {
             self.world.turn_clock(node);
         }
         let friends = self.friends_of(node);
-        let is_loss = self.mix.has(Kind::Disks) && self.world.dice.chance(50);
+        let is_loss = self.mix.has(FaultKind::Disks) && self.world.dice.chance(50);
         if is_loss && !self.world.liars.contains(&node) && self.world.may_lose(node, &friends) {
             self.world.lose(node, &friends, Loss::Everything);
             self.world.advance(20_000);
@@ -102,7 +102,7 @@ impl Life {
     /// A friend is away for weeks; beside a recovery, if there are any.
     pub(crate) fn go_away(&mut self, node: usize) {
         let ms = (10 + self.world.dice.below(50) as u64) * DAY_MS;
-        if self.mix.has(Kind::Disks) && self.world.dice.chance(60) {
+        if self.mix.has(FaultKind::Disks) && self.world.dice.chance(60) {
             return self.go_away_in_recovery(ms);
         }
         self.pick_busy();
@@ -111,7 +111,7 @@ impl Life {
         self.world.sleep(ms);
     }
 
-    /// A friend goes away that has committed what was carried on; the one who carried it on pays for it, and loses its disk.
+    /// A friend goes away that has committed what was forwarded; the node that has forwarded it pays for it, and loses its disk.
     fn go_away_in_recovery(&mut self, ms: u64) {
         let Some((middle, _)) = self.pay_until(World::promises_onwards) else { return };
         let friends = self.friends_of(middle);
@@ -120,7 +120,7 @@ impl Life {
             return;
         }
         self.world.leave(debtor, ms + DAY_MS);
-        self.world.faults.add(Fault::AwayInRecovery);
+        self.world.faults.add(InjectedFault::AwayInRecovery);
         self.world.advance(20_000);
         if !self.world.may_lose(middle, &friends) {
             return;
@@ -137,12 +137,12 @@ impl Life {
             return;
         }
         let add = [2, 60, 300, 900][self.world.dice.below(4)];
-        self.world.faults.add(Fault::DearFee);
+        self.world.faults.add(InjectedFault::DearFee);
         let rate = Rate { mul: 0, add };
         self.world.command(from, Command::SetFriendRate(name(to), currency.clone(), rate));
     }
 
-    /// A liar offers terms in one of the moments that matter, and the victim's owner accepts what he can.
+    /// A liar offers terms in one of the moments that matter, and the victim's owner accepts what they can.
     pub(crate) fn offer_terms(&mut self) {
         let liars: Vec<usize> = self.world.liars.iter().copied().collect();
         let Some(liar) = self.world.dice.pick(&liars) else { return };
@@ -156,8 +156,8 @@ impl Life {
                 self.offer_and_accept(liar, victim, &currency);
             }
             3..7 => self.stall_and_offer(liar, victim, &currency, false),
-            7 | 8 if self.mix.has(Kind::Disks) => self.stall_and_offer(liar, victim, &currency, true),
-            9 if self.mix.has(Kind::Disks) => self.lose_to_forger(liar, victim, &currency),
+            7 | 8 if self.mix.has(FaultKind::Disks) => self.stall_and_offer(liar, victim, &currency, true),
+            9 if self.mix.has(FaultKind::Disks) => self.lose_to_forger(liar, victim, &currency),
             _ => self.offer_and_accept(liar, victim, &currency),
         }
     }
@@ -170,7 +170,7 @@ impl Life {
         self.world.accept_liars_terms(victim, liar, currency);
     }
 
-    /// The victim's owner looks at his accounts, and accepts what he can.
+    /// The victim's owner looks at the accounts, and accepts what they can.
     pub(crate) fn accept_some(&mut self) {
         let pairs = self.friendships.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
         let is_one = |(from, to): &(usize, usize)| self.world.liars.contains(to) && !self.world.liars.contains(from);
@@ -181,7 +181,7 @@ impl Life {
     }
 
     /// The liar pays over the victim to a friend of its, and commits. The friend acknowledges nothing, so that the victim's own
-    /// promise waits to be signed; or it hears the promise and is away, and the victim loses its disk (`loses`). Then the liar
+    /// promise waits to be signed; or it receives the promise and is away, and the victim loses its disk (`loses`). Then the liar
     /// offers terms.
     fn stall_and_offer(&mut self, liar: usize, victim: usize, currency: &Currency, loses: bool) {
         let others = self.friends_of(victim).into_iter().filter(|friend| *friend != liar);
@@ -198,8 +198,8 @@ impl Life {
             return;
         };
         let before = std::mem::replace(&mut self.world.paths, Paths::Given([vec![way]].into()));
-        let gift = self.world.gift(friend, currency, amount);
-        let mut order = self.world.order(gift);
+        let spontaneous = self.world.spontaneous(friend, currency, amount);
+        let mut order = self.world.order(spontaneous);
         order.max_fee = Some(1_000);
         self.orders.push((liar, order.clone()));
         self.world.command(liar, Command::Pay(Box::new(order)));
@@ -208,8 +208,8 @@ impl Life {
         self.world.paths = before;
         let Some(id) = id else { return };
         if !loses {
-            self.world.count_lie(friend, victim, Fault::Stalled);
-            self.world.freeze(friend, STALL_MS);
+            self.world.count_lie(friend, victim, InjectedFault::HeldBack);
+            self.world.stall(friend, STALL_MS);
             let limit = self.world.limit(victim, friend, currency);
             for number in 0..WINDOW as u128 {
                 let command = Command::SetFriendMaxDebt(name(friend), currency.clone(), limit + 1 + number % 2);

@@ -1,4 +1,4 @@
-//! A small index server: ways over the edges that nodes have published.
+//! A small index server: routes over the edges that nodes have published.
 
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub type Edges = BTreeMap<(PublicKey, PublicKey, Currency), Edge>;
 
 const HOPS: usize = 5;
-const RING_HOPS: usize = 6;
+const CYCLE_HOPS: usize = 6;
 const ROUTES: usize = 12;
 
 /// The edges of one currency by their nodes, as long as both ends publish them.
@@ -29,11 +29,11 @@ fn network<'a>(edges: &'a Edges, currency: &Currency) -> Network<'a> {
 /// What parts that are planned already have taken from the edges.
 type Taken = BTreeMap<(PublicKey, PublicKey), u128>;
 
-/// Ways for a query, the shortest routes first: single routes, then a split over two and more.
+/// Routes for a query, the shortest paths first: single paths, then a split over two and more.
 pub fn search(edges: &Edges, query: &Query) -> Vec<Way> {
     let network = network(edges, &query.currency);
     if query.clearing {
-        return rings(&network, query);
+        return cycles(&network, query);
     }
     let routes = routes(&network, query);
     let mut ways: Vec<Way> = routes
@@ -49,7 +49,7 @@ pub fn search(edges: &Edges, query: &Query) -> Vec<Way> {
     ways
 }
 
-/// A way over several routes, although one may do: no part carries more than its share.
+/// A route over several paths, although one may do: no part carries more than its share.
 pub fn split(edges: &Edges, query: &Query, parts: usize) -> Option<Way> {
     let network = network(edges, &query.currency);
     let routes = routes(&network, query);
@@ -122,7 +122,7 @@ fn extend(
 }
 
 /// Cycles in which each owes the node before it, the shortest first. On the source's own accounts the friend's word is enough.
-fn rings(network: &Network<'_>, query: &Query) -> Vec<Way> {
+fn cycles(network: &Network<'_>, query: &Query) -> Vec<Way> {
     let word = |from: PublicKey, to: PublicKey| network.get(&from)?.get(&to).map(|edge| edge.clearable);
     let clearable = |from: PublicKey, to: PublicKey| {
         let own = |word: Option<u128>, is_source: bool| word.or(is_source.then_some(u128::MAX)).unwrap_or(0);
@@ -131,17 +131,17 @@ fn rings(network: &Network<'_>, query: &Query) -> Vec<Way> {
         let sent = own(sender.map(Clearable::send), from == query.source);
         sent.min(own(receiver.map(Clearable::receive), to == query.source))
     };
-    let ring = |route: Vec<PublicKey>| {
+    let cycle = |route: Vec<PublicKey>| {
         let nodes = std::iter::once(&query.source).chain(&route);
         let least = nodes.zip(&route).map(|(from, to)| clearable(*from, *to).min(left(query, *from, *to))).min()?;
         let amount = least.min(query.amount);
         (amount > 0).then_some(Way { parts: vec![PartPlan { route, amount, fees: 0 }] })
     };
     let mut routes = Vec::new();
-    for hops in 3..=RING_HOPS {
+    for hops in 3..=CYCLE_HOPS {
         extend(network, query, hops, &mut vec![], &mut routes);
     }
-    routes.into_iter().filter_map(ring).take(4).collect()
+    routes.into_iter().filter_map(cycle).take(4).collect()
 }
 
 /// The part along `route` that brings `amount`, if all capacities allow it.

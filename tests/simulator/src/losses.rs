@@ -1,7 +1,7 @@
 //! Owners lose disks, and settle what neither side of an account can show any more.
 
-use crate::faults::{Deed, Kind};
-use crate::life::Life;
+use crate::faults::{EventKind, FaultKind};
+use crate::run::Run;
 use crate::world::observed::Loss;
 use crate::world::{Node, World, name};
 use offst_funder::{Command, Reply};
@@ -17,8 +17,8 @@ const SALE_MS: u64 = 3_000;
 /// How many steps somebody waits at most for a node that collects.
 const STEPS_MAX: usize = 120;
 
-impl Life {
-    /// An owner copies a disk, or goes on without the newest one; sometimes a friend of his does so too.
+impl Run {
+    /// An owner copies a disk, or goes on without the newest one; sometimes a friend's owner does so too.
     pub(crate) fn lose_disk(&mut self) {
         let count = self.world.nodes.len();
         for _ in 0..2 {
@@ -34,7 +34,7 @@ impl Life {
         let (node, friend) = self.pick_busy();
         let losses = [self.draw_loss(), self.draw_loss()];
         // With a liar nobody could say whose fault it is that an account has come back to an older state.
-        if !self.mix.has(Kind::Liars) && self.world.dice.chance(BOTH_PERCENT) {
+        if !self.mix.has(FaultKind::Liars) && self.world.dice.chance(BOTH_PERCENT) {
             return self.lose_both(node, friend, losses);
         }
         let friends = self.friends_of(node);
@@ -74,7 +74,7 @@ impl Life {
         let buyer = self.world.dice.below(count);
         let Some(invoice) = self.world.dice.pick(&self.sold) else { return };
         if self.world.nodes[buyer].is_up() && self.world.key(buyer) != invoice.destination {
-            self.world.faults.did(Deed::OrderedSold);
+            self.world.faults.did(EventKind::OrderedSold);
             self.order(buyer, Purpose::Invoice(invoice));
         }
     }
@@ -85,7 +85,7 @@ impl Life {
         self.world.command(buyer, Command::Pay(Box::new(order)));
     }
 
-    /// A node dies when it has just collected, before the friend that pays has heard of it, and goes on with a copy of that very
+    /// A node dies when it has just collected, before the friend that pays knows of it, and goes on with a copy of that very
     /// disk, or with nothing.
     fn lose_after_collect(&mut self) {
         self.pick_busy();
@@ -98,7 +98,7 @@ impl Life {
             if !self.world.liars.contains(&node) && self.world.may_lose(node, &friends) {
                 self.world.copy_disk(node);
                 let loss = if self.world.dice.chance(70) { Loss::Restored } else { Loss::Everything };
-                self.world.faults.did(Deed::LostAfterCollect);
+                self.world.faults.did(EventKind::LostAfterCollect);
                 self.world.lose(node, &friends, loss);
             }
             return;
@@ -112,7 +112,7 @@ impl Life {
         if !self.world.liars.contains(&node) && self.world.may_lose(node, &friends) {
             let loss = if self.world.dice.chance(50) { Loss::Everything } else { self.draw_loss() };
             if loss == Loss::Everything || self.world.has_copy(node) {
-                self.world.faults.did(Deed::LostAfterPromise);
+                self.world.faults.did(EventKind::LostAfterPromise);
             }
             self.world.lose(node, &friends, loss);
         }
@@ -155,7 +155,7 @@ impl Life {
         let torn: Vec<_> = self.world.torn.keys().copied().collect();
         for (a, b) in torn {
             for currency in self.currencies.clone() {
-                // Whoever was taken for a liar was disabled.
+                // A friend that was taken for a liar was disabled.
                 for (from, to) in [(a, b), (b, a)] {
                     self.world.command(from, Command::EnableFriend(name(to)));
                 }
@@ -176,7 +176,7 @@ impl Life {
                     status(a, b),
                     status(b, a)
                 );
-                self.world.faults.did(Deed::SettledByPeople);
+                self.world.faults.did(EventKind::SettledByPeople);
             }
         }
     }
@@ -203,7 +203,7 @@ impl Life {
         let id = self.world.command(from, Command::ResetFriend(name(to), currency.clone()));
         let is_done = self.world.reply(from, id) == Some(Reply::Done);
         if is_done {
-            self.world.faults.did(Deed::Reset);
+            self.world.faults.did(EventKind::Reset);
             self.world.tell(|| format!("the owner of node {from} accepts what node {to} shows of {currency}"));
         }
         self.world.settle();

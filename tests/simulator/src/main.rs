@@ -1,12 +1,12 @@
-//! Lives many worlds, one a seed, and says whether every checker held in each.
+//! Runs many simulated worlds, one a seed, and says whether every check passed in each.
 
 use clap::Parser;
 use offst_crypto::Hash;
 use offst_simulator::availability::{Attack, Share, measure};
-use offst_simulator::faults::{Counts, Deed, Fault, Kind};
+use offst_simulator::faults::{Counts, EventKind, FaultKind, InjectedFault};
 use offst_simulator::options::Options;
 use offst_simulator::scripts::SCRIPTS;
-use offst_simulator::seed::{Outcome, live_with};
+use offst_simulator::seed::{Outcome, run_with};
 use offst_simulator::shrink::shrink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -20,17 +20,17 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// How many lines of a failure's story are shown; its end matters most.
 const STORY_LINES: usize = 120;
 
-/// Lives worlds of nodes in memory in which everything goes wrong. The exit code is 0 when every checker held in each.
+/// Runs simulated worlds: nodes in memory, and everything goes wrong. The exit code is 0 when every check passed in each.
 #[derive(Parser)]
 #[command(name = "offst-simulator", version)]
 struct Arguments {
-    /// How many worlds to live, one a seed
+    /// How many worlds to run, one a seed
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// How many threads; each lives worlds of its own
+    /// How many threads; each runs worlds of its own
     #[arg(long)]
     threads: Option<usize>,
     /// Do only these of each world's actions, by their numbers, or "none"
@@ -38,20 +38,20 @@ struct Arguments {
     actions: Option<Actions>,
     /// Let these kinds of faults happen in every world, besides those that its seed draws
     #[arg(long, value_delimiter = ',')]
-    with: Vec<Kind>,
+    with: Vec<FaultKind>,
     /// Leave these kinds of faults out
     #[arg(long, value_delimiter = ',')]
-    without: Vec<Kind>,
+    without: Vec<FaultKind>,
     /// Give each world so many nodes
     #[arg(long, value_parser = clap::value_parser!(u64).range(3..=12))]
     nodes: Option<u64>,
-    /// Live no worlds: only measure, for each seed, how many honest payments succeed while somebody works against them
+    /// Run no worlds: only measure, for each seed, how many honest payments succeed while somebody works against them
     #[arg(long)]
     availability: bool,
-    /// Live only this scripted world. Without it, all of them come before the world of seed 0
+    /// Run only this scripted world. Without it, all of them come before the world of seed 0
     #[arg(long)]
     script: Option<String>,
-    /// When a world does not come right, do not look for the shortest way there
+    /// When a run fails, do not look for the shortest way there
     #[arg(long)]
     brief: bool,
     /// Print for each seed a digest of all bytes that went over connections
@@ -63,8 +63,8 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// Whether worlds from the first seed on are lived, and nothing is left out of them.
-    fn lives_whole_worlds(&self) -> bool {
+    /// Whether worlds from the first seed on are run, and nothing is left out of them.
+    fn runs_all(&self) -> bool {
         let is_less = !self.without.is_empty() || self.nodes.is_some() || self.actions.is_some() || self.availability;
         self.from == 0 && !is_less
     }
@@ -104,9 +104,9 @@ struct Sum {
     /// What went over connections with each seed.
     digests: BTreeMap<u64, Hash>,
     availability: BTreeMap<Attack, Share>,
-    /// The smallest seed that did not come right.
+    /// The smallest seed that failed.
     broken: Option<u64>,
-    /// A seed whose measurement did not come right, and what a checker said.
+    /// A seed whose measurement failed, and what a checker said.
     unmeasured: Option<(u64, String)>,
 }
 
@@ -121,19 +121,19 @@ fn main() -> anyhow::Result<ExitCode> {
         nodes: arguments.nodes.map(usize::try_from).transpose()?,
         tells: arguments.trace,
     };
-    if !live_scripts(&arguments)? {
+    if !run_scripts(&arguments)? {
         return Ok(ExitCode::FAILURE);
     }
     if arguments.script.is_some() {
         return Ok(ExitCode::SUCCESS);
     }
     let started = Instant::now();
-    let sum = live_all(&arguments, &options, started)?;
+    let sum = run_all(&arguments, &options, started)?;
     if let Some(seed) = sum.broken {
         return explain(seed, &options, &arguments);
     }
     if let Some((seed, reason)) = sum.unmeasured {
-        println!("what was measured with seed {seed} did not come right: {reason}");
+        println!("the measurement with seed {seed} failed: {reason}");
         println!("repeat it: {}", repeat(&format!("--seeds 2 --from {seed}")));
         return Ok(ExitCode::FAILURE);
     }
@@ -141,11 +141,11 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if sum.is_available() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Lives the scripted worlds that are wanted. Says whether every checker held.
-fn live_scripts(arguments: &Arguments) -> anyhow::Result<bool> {
+/// Runs the scripted worlds that are wanted. Says whether every check passed.
+fn run_scripts(arguments: &Arguments) -> anyhow::Result<bool> {
     let wanted: Vec<_> = match &arguments.script {
         Some(name) => SCRIPTS.iter().filter(|script| script.name == name).collect(),
-        None if arguments.lives_whole_worlds() && arguments.seeds > 1 => SCRIPTS.iter().collect(),
+        None if arguments.runs_all() && arguments.seeds > 1 => SCRIPTS.iter().collect(),
         None => vec![],
     };
     if wanted.is_empty() && arguments.script.is_some() {
@@ -153,20 +153,20 @@ fn live_scripts(arguments: &Arguments) -> anyhow::Result<bool> {
         anyhow::bail!("there is no such script; there are {}", names.join(", "));
     }
     for script in &wanted {
-        if let Err(reason) = script.live() {
-            println!("the script {} did not come right: {reason}", script.name);
+        if let Err(reason) = script.run() {
+            println!("the script {} failed: {reason}", script.name);
             println!("repeat it: {}", repeat(&format!("--script {}", script.name)));
             return Ok(false);
         }
     }
     if !wanted.is_empty() {
-        println!("{} scripted worlds: every checker held", wanted.len());
+        println!("{} scripted runs: every check passed", wanted.len());
     }
     Ok(true)
 }
 
-/// Lives the worlds of all seeds, on all cores. Stops at the first failure.
-fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyhow::Result<Sum> {
+/// Runs the worlds of all seeds, on all cores. Stops at the first failure.
+fn run_all(arguments: &Arguments, options: &Options, started: Instant) -> anyhow::Result<Sum> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.unwrap_or(cores).max(1);
     let is_watched = std::io::stderr().is_terminal();
@@ -178,7 +178,7 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
         while !is_over.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(seed) = arguments.from.checked_add(number).filter(|_| number < arguments.seeds) else { return };
-            let lived = (!arguments.availability).then(|| live_with(seed, options));
+            let lived = (!arguments.availability).then(|| run_with(seed, options));
             let number = if arguments.availability { Some(seed) } else { measured(seed) };
             let attack = Attack::of_seed(number.unwrap_or(0));
             let share = number.filter(|_| arguments.seeds > 1).map(|_| measure(seed, attack));
@@ -203,7 +203,7 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
             if is_watched && shown.elapsed() >= PROGRESS_EVERY {
                 *shown = Instant::now();
                 let _ = clear(true);
-                eprint!("{} of {} seeds, {:.0} a second", sum.worlds, arguments.seeds, sum.rate(started));
+                eprint!("{} of {} runs, {:.0} runs/s", sum.worlds, arguments.seeds, sum.rate(started));
                 let _ = std::io::stderr().flush();
             }
         }
@@ -220,13 +220,11 @@ fn live_all(arguments: &Arguments, options: &Options, started: Instant) -> anyho
 /// Says how a seed fails, and looks for the shortest way there.
 fn explain(seed: u64, options: &Options, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let command = repeat(&format!("--seeds 1 --from {seed}"));
-    let Err(failure) = live_with(seed, options) else {
-        println!(
-            "seed {seed} did not come right once and came right when it was repeated: a world is not deterministic"
-        );
+    let Err(failure) = run_with(seed, options) else {
+        println!("seed {seed} failed once and passed when it was repeated: a run is not deterministic");
         return Ok(ExitCode::FAILURE);
     };
-    println!("seed {seed} did not come right: {failure}");
+    println!("seed {seed} failed: {failure}");
     println!("repeat it: {command}{}", options.arguments());
     std::io::stdout().flush()?;
     if arguments.trace {
@@ -244,7 +242,7 @@ fn explain(seed: u64, options: &Options, arguments: &Arguments) -> anyhow::Resul
     Ok(ExitCode::FAILURE)
 }
 
-/// Takes the progress line away.
+/// Removes the progress line.
 fn clear(is_watched: bool) -> std::io::Result<()> {
     if is_watched {
         std::io::stderr().write_all(b"\r\x1b[K")?;
@@ -270,7 +268,7 @@ impl Sum {
         }
     }
 
-    /// Worlds a second.
+    /// Runs a second.
     fn rate(&self, started: Instant) -> f64 {
         self.worlds as f64 / started.elapsed().as_secs_f64().max(0.001)
     }
@@ -290,7 +288,7 @@ impl Sum {
         for (seed, digest) in &self.digests {
             println!("digest of seed {seed}: {digest}");
         }
-        println!("{} seeds, {:.1} a second: every checker held", self.worlds, self.rate(started));
+        println!("{} runs, {:.1} runs/s: every check passed", self.worlds, self.rate(started));
         let all = self.paid + self.failed;
         let percent = self.paid * 100 / all.max(1);
         println!("{all} payments: {} paid ({percent} %), {} failed", self.paid, self.failed);
@@ -301,11 +299,11 @@ impl Sum {
                 attack.name()
             );
         }
-        for fault in Fault::ALL {
+        for fault in InjectedFault::ALL {
             println!("{:>9} {}", self.faults.of(*fault), fault.name());
         }
-        for deed in Deed::ALL {
-            println!("{:>9} {}", self.faults.of_deed(*deed), deed.name());
+        for event in EventKind::ALL {
+            println!("{:>9} {}", self.faults.of_event(*event), event.name());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a seed draws before its world begins: how many nodes, who knows whom, and what may go wrong.
 
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::keys::Dice;
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// Each is a friend of the next.
-    Line,
-    /// A line whose ends are friends.
+    Row,
+    /// A row whose ends are friends.
     Ring,
     /// All are friends of one.
     Star,
@@ -29,7 +29,7 @@ pub struct Mix {
     /// How many things are done before the world is healed.
     pub actions: usize,
     /// What may go wrong.
-    pub kinds: BTreeSet<Kind>,
+    pub kinds: BTreeSet<FaultKind>,
     /// How many currencies there are, 1 to 3.
     pub currencies: usize,
     /// Real signatures instead of quick ones.
@@ -45,61 +45,73 @@ pub struct Mix {
 }
 
 /// How many of a hundred worlds know a kind of fault.
-fn percent(kind: Kind) -> usize {
+fn percent(kind: FaultKind) -> usize {
     match kind {
-        Kind::Delays | Kind::Index => 50,
-        Kind::Resets | Kind::Cancels | Kind::Settings => 60,
-        Kind::HalfOpen | Kind::Partitions | Kind::SlowDisks | Kind::Kills | Kind::Crashes => 40,
-        Kind::Removals => 50,
-        Kind::Freezes | Kind::Disks => 30,
-        Kind::Relays => 60,
-        Kind::Slander => 20,
-        Kind::Liars => 25,
-        Kind::Keys => 60,
-        Kind::WriteOffs => 60,
-        Kind::Clocks | Kind::Absences | Kind::Fees => 15,
-        Kind::Patience => 12,
-        Kind::Budgets => 30,
-        Kind::Terms => 60,
+        FaultKind::Delays | FaultKind::Index => 50,
+        FaultKind::Resets | FaultKind::Cancels | FaultKind::Settings => 60,
+        FaultKind::HalfOpen | FaultKind::Partitions | FaultKind::SlowDisks | FaultKind::Kills | FaultKind::Crashes => {
+            40
+        }
+        FaultKind::Removals => 50,
+        FaultKind::Stalls | FaultKind::Disks => 30,
+        FaultKind::Relays => 60,
+        FaultKind::Slander => 20,
+        FaultKind::Liars => 25,
+        FaultKind::Keys => 60,
+        FaultKind::WriteOffs => 60,
+        FaultKind::Clocks | FaultKind::Absences | FaultKind::Fees => 15,
+        FaultKind::Patience => 12,
+        FaultKind::Budgets => 30,
+        FaultKind::Terms => 60,
     }
 }
 
 /// Where these go wrong, more may be lost than what somebody has decided to risk.
-const LOSSES: [Kind; 4] = [Kind::Slander, Kind::Liars, Kind::Disks, Kind::Keys];
+const LOSSES: [FaultKind; 4] = [FaultKind::Slander, FaultKind::Liars, FaultKind::Disks, FaultKind::Keys];
 
 /// Drawn by dice of their own, so that the rest of a world is what it was before there were these.
-const LATER: [Kind; 7] =
-    [Kind::WriteOffs, Kind::Clocks, Kind::Absences, Kind::Patience, Kind::Budgets, Kind::Fees, Kind::Terms];
+const LATER: [FaultKind; 7] = [
+    FaultKind::WriteOffs,
+    FaultKind::Clocks,
+    FaultKind::Absences,
+    FaultKind::Patience,
+    FaultKind::Budgets,
+    FaultKind::Fees,
+    FaultKind::Terms,
+];
 
 impl Mix {
     /// The mix of a seed.
     pub fn draw(dice: &mut Dice) -> Self {
         let nodes = 3 + dice.below(10);
-        let shapes = [Shape::Line, Shape::Ring, Shape::Star, Shape::Random, Shape::Random, Shape::Complete];
+        let shapes = [Shape::Row, Shape::Ring, Shape::Star, Shape::Random, Shape::Random, Shape::Complete];
         let shape = shapes[dice.below(shapes.len())];
         let mut of_later = Dice::new(dice.clone().throw().rotate_left(23));
-        let later: BTreeSet<Kind> = LATER.into_iter().filter(|kind| of_later.chance(percent(*kind))).collect();
-        let others = Kind::ALL.iter().copied().filter(|kind| !LATER.contains(kind));
-        let mut kinds: BTreeSet<Kind> = others.filter(|kind| dice.chance(percent(*kind))).collect();
-        if kinds.contains(&Kind::Liars) {
+        let later: BTreeSet<FaultKind> = LATER.into_iter().filter(|kind| of_later.chance(percent(*kind))).collect();
+        let others = FaultKind::ALL.iter().copied().filter(|kind| !LATER.contains(kind));
+        let mut kinds: BTreeSet<FaultKind> = others.filter(|kind| dice.chance(percent(*kind))).collect();
+        if kinds.contains(&FaultKind::Liars) {
             // With a liar nobody can say who is to blame for the rest.
-            kinds.remove(&Kind::Slander);
+            kinds.remove(&FaultKind::Slander);
         }
-        if kinds.contains(&Kind::Disks) {
-            // Who lost state and meets a quarrel has to ask people: what must come right by itself is tried here.
-            kinds.remove(&Kind::Slander);
+        if kinds.contains(&FaultKind::Disks) {
+            // A node that has lost state and finds a disagreement has to ask people: what must be settled by itself is tried here.
+            kinds.remove(&FaultKind::Slander);
         }
-        if [Kind::Slander, Kind::Liars, Kind::Disks, Kind::Removals].iter().any(|kind| kinds.contains(kind)) {
-            // An account that is handed over must have come to rest by itself, and its friend must know it.
-            kinds.remove(&Kind::Keys);
+        if [FaultKind::Slander, FaultKind::Liars, FaultKind::Disks, FaultKind::Removals]
+            .iter()
+            .any(|kind| kinds.contains(kind))
+        {
+            // An account whose key is rotated must have come to rest by itself, and its friend must know it.
+            kinds.remove(&FaultKind::Keys);
         }
-        kinds.extend(later.iter().copied().filter(|kind| *kind != Kind::WriteOffs));
-        if !kinds.contains(&Kind::Liars) {
-            kinds.remove(&Kind::Terms);
+        kinds.extend(later.iter().copied().filter(|kind| *kind != FaultKind::WriteOffs));
+        if !kinds.contains(&FaultKind::Liars) {
+            kinds.remove(&FaultKind::Terms);
         }
-        if later.contains(&Kind::WriteOffs) && !LOSSES.iter().any(|kind| kinds.contains(kind)) {
+        if later.contains(&FaultKind::WriteOffs) && !LOSSES.iter().any(|kind| kinds.contains(kind)) {
             // What it cost has to be told apart from what else may be lost.
-            kinds.insert(Kind::WriteOffs);
+            kinds.insert(FaultKind::WriteOffs);
         }
         let real_keys = dice.below(10) == 0;
         Mix {
@@ -118,11 +130,11 @@ impl Mix {
 
     /// How many keys wait for the owners of others that lose theirs.
     pub fn spares(&self) -> usize {
-        if self.has(Kind::Keys) { 2 } else { 0 }
+        if self.has(FaultKind::Keys) { 2 } else { 0 }
     }
 
     /// Whether this may go wrong.
-    pub fn has(&self, kind: Kind) -> bool {
+    pub fn has(&self, kind: FaultKind) -> bool {
         self.kinds.contains(&kind)
     }
 
@@ -131,7 +143,7 @@ impl Mix {
         let mut pairs = Vec::new();
         for node in 1..self.nodes {
             let first = match self.shape {
-                Shape::Line | Shape::Ring | Shape::Complete => node - 1,
+                Shape::Row | Shape::Ring | Shape::Complete => node - 1,
                 Shape::Star => 0,
                 Shape::Random => dice.below(node),
             };
@@ -140,7 +152,7 @@ impl Mix {
                     Shape::Random => dice.chance(200 / self.nodes),
                     Shape::Ring => other == 0 && node == self.nodes - 1,
                     Shape::Complete => true,
-                    Shape::Line | Shape::Star => false,
+                    Shape::Row | Shape::Star => false,
                 };
                 if other == first || is_more {
                     pairs.push((node, other));

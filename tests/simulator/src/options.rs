@@ -1,6 +1,6 @@
 //! What is left of the run that a seed draws.
 
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::mix::Mix;
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ pub struct Options {
     /// Only these actions; none: all.
     pub actions: Option<BTreeSet<usize>>,
     /// These may go wrong besides what the seed has drawn.
-    pub with: BTreeSet<Kind>,
+    pub with: BTreeSet<FaultKind>,
     /// Nothing of these kinds goes wrong.
-    pub without: BTreeSet<Kind>,
+    pub without: BTreeSet<FaultKind>,
     /// So many nodes.
     pub nodes: Option<usize>,
-    /// Keep what happens in words.
+    /// Keep a text of what happens.
     pub tells: bool,
 }
 

@@ -1,7 +1,7 @@
 //! What owners have ordered, against what their nodes have done: the amounts, the currency, the destination, and no more fees
 //! than were allowed.
 
-use crate::life::Life;
+use crate::run::Run;
 use crate::world::World;
 use offst_funder::{Circle, Payment, Progress};
 use offst_proto::fee_bound::FeeBounds;
@@ -9,8 +9,8 @@ use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Life {
-    /// Every payment that a disk of an honest node ever held was ordered, in these words, or clears a ring of the node's debts.
+impl Run {
+    /// Every payment that a disk of an honest node ever held was ordered, just so, or clears a cycle of the node's debts.
     ///
     /// # Panics
     /// When something was paid that nobody has ordered, or not as it was ordered.
@@ -43,8 +43,8 @@ impl Life {
         self.check_deliveries(&orders);
     }
 
-    /// No order brings its seller more than it says, however often it was repeated. Whoever has lost state does not know any more
-    /// what it has paid, and may pay a gift again. A mediator that lies, or whose account was forgotten, may release what the
+    /// No order brings its seller more than it says, however often it was repeated. A node that has lost state does not know any more
+    /// what it has paid, and may make a spontaneous payment again. A mediator that lies, or whose account was forgotten, may release what the
     /// seller has collected: that is its own loss, and the buyer pays another part.
     fn check_deliveries(&self, orders: &BTreeMap<(usize, PaymentId), &Order>) {
         let world = &self.world;
@@ -81,7 +81,7 @@ fn amount(order: &Order) -> u128 {
 }
 
 fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
-    // A friend that has lost its key keeps its name, and an order goes to whoever has the name when it is given.
+    // A friend that has lost its key keeps its name, and an order goes to the friend that has the name when it is given.
     let now = |key| world.key(world.person(world.index(key)));
     let held_circle = payment.circle.map(|circle| match circle {
         Circle::Rebalance(first) => Circle::Rebalance(now(first)),

@@ -1,9 +1,9 @@
 //! One world from a seed, from its beginning to the verdict.
 
 use crate::faults::Counts;
-use crate::life::Life;
 use crate::mix::Mix;
 use crate::options::Options;
+use crate::run::Run;
 use crate::world::Node;
 use offst_crypto::Hash;
 use offst_funder::Progress;
@@ -43,36 +43,36 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Lives the world of a seed. The same seed lives the same world, in every process.
+/// Runs the world of a seed. The same seed gives the same run, in every process.
 ///
 /// # Errors
 /// A sentence that says which checker did not hold.
-pub fn live(seed: u64) -> Result<Outcome, Failure> {
-    live_with(seed, &Options::default())
+pub fn run(seed: u64) -> Result<Outcome, Failure> {
+    run_with(seed, &Options::default())
 }
 
-/// Lives the same world with less in it.
+/// Runs the same world with less in it.
 ///
 /// # Errors
-/// As [`live`].
-pub fn live_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
-    let mut life = None;
+/// As [`run`].
+pub fn run_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
+    let mut run = None;
     let lived = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let life = life.insert(Life::begin(seed, options));
-        for number in 0..life.mix.actions {
+        let run = run.insert(Run::begin(seed, options));
+        for number in 0..run.mix.actions {
             if options.actions.as_ref().is_none_or(|actions| actions.contains(&number)) {
-                life.act(number);
+                run.act(number);
             }
         }
-        life.heal();
-        life.check();
-        life.check_purses();
+        run.heal();
+        run.check();
+        run.check_purses();
     }));
-    match (lived, life) {
-        (Ok(()), Some(life)) => Ok(outcome(life)),
-        (result, life) => {
+    match (lived, run) {
+        (Ok(()), Some(run)) => Ok(outcome(run)),
+        (result, run) => {
             let reason = result.err().map_or_else(|| SILENT.to_owned(), sentence);
-            let story = life.and_then(|life| life.world.story).unwrap_or_default();
+            let story = run.and_then(|run| run.world.story).unwrap_or_default();
             Err(Failure { reason, story })
         }
     }
@@ -88,18 +88,18 @@ pub(crate) fn sentence(panic: Box<dyn std::any::Any + Send>) -> String {
 /// Of a panic that has no text.
 const SILENT: &str = "the world ended without a word";
 
-fn outcome(life: Life) -> Outcome {
+fn outcome(run: Run) -> Outcome {
     let payments = |wanted: Progress| {
-        let all = life.world.nodes.iter().flat_map(Node::all_payments);
+        let all = run.world.nodes.iter().flat_map(Node::all_payments);
         all.filter(|payment| payment.progress == wanted).count() as u64
     };
     Outcome {
         paid: payments(Progress::Paid),
         failed: payments(Progress::Failed),
-        mix: life.mix,
-        digest: life.world.trace.digest(),
-        wire_digest: life.world.wire.digest(),
-        faults: life.world.faults,
-        story: life.world.story.unwrap_or_default(),
+        mix: run.mix,
+        digest: run.world.trace.digest(),
+        wire_digest: run.world.wire.digest(),
+        faults: run.world.faults,
+        story: run.world.story.unwrap_or_default(),
     }
 }

@@ -1,13 +1,13 @@
-//! The smallest world in which the same seed still does not come right.
+//! The smallest world in which the same seed still fails.
 
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::keys::Dice;
 use crate::mix::Mix;
 use crate::options::Options;
-use crate::seed::{Failure, live_with};
+use crate::seed::{Failure, run_with};
 use std::collections::BTreeSet;
 
-/// How many worlds are lived in search of a smaller one.
+/// How many runs are made in search of a smaller one.
 const TRIES_MAX: usize = 400;
 
 struct Search {
@@ -18,13 +18,13 @@ struct Search {
 }
 
 impl Search {
-    /// Keeps the smaller world, if it does not come right either.
+    /// Keeps the smaller world, if it fails, too.
     fn accept(&mut self, smaller: Options) -> bool {
         if self.tries == 0 {
             return false;
         }
         self.tries -= 1;
-        match live_with(self.seed, &smaller) {
+        match run_with(self.seed, &smaller) {
             Ok(_) => false,
             Err(failure) => {
                 (self.best, self.failure) = (smaller, failure);
@@ -39,7 +39,7 @@ impl Search {
         let _ = (3..nodes).any(|nodes| self.accept(Options { nodes: Some(nodes), ..self.best.clone() }));
     }
 
-    fn drop_kinds(&mut self, drawn: &BTreeSet<Kind>) {
+    fn drop_kinds(&mut self, drawn: &BTreeSet<FaultKind>) {
         for kind in drawn {
             let mut smaller = self.best.clone();
             if smaller.without.insert(*kind) {
@@ -73,7 +73,7 @@ impl Search {
 
 /// The smallest world that was found in which this seed still fails, starting from `options`; none when it does not fail.
 pub fn shrink(seed: u64, options: &Options) -> Option<(Options, Failure)> {
-    let failure = live_with(seed, options).err()?;
+    let failure = run_with(seed, options).err()?;
     let mix = Mix::draw(&mut Dice::new(seed));
     let mut search = Search { seed, tries: TRIES_MAX, best: options.clone(), failure };
     search.drop_kinds(&mix.kinds);
@@ -82,6 +82,6 @@ pub fn shrink(seed: u64, options: &Options) -> Option<(Options, Failure)> {
     search.drop_kinds(&mix.kinds);
     search.drop_nodes(mix.nodes);
     let best = Options { tells: true, ..search.best };
-    let failure = live_with(seed, &best).err()?;
+    let failure = run_with(seed, &best).err()?;
     Some((Options { tells: options.tells, ..best }, failure))
 }

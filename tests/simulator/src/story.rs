@@ -1,4 +1,4 @@
-//! What happened in a world, for people.
+//! What happened in a run, as text.
 
 use crate::world::World;
 use offst_funder::Input;
@@ -35,7 +35,7 @@ impl World {
                 let epoch = resume.epoch.as_ref();
                 let position = epoch.map(|epoch| format!("{} at {}/{}", epoch.number, epoch.own_seq, epoch.other_seq));
                 let terms = resume.opening.as_ref().map(|opening| (opening.peek().epoch, opening.peek().balance));
-                format!("node {index} hears from node {}: {position:?}, opening {terms:?}", self.index(*key))
+                format!("node {index} is told by node {}: {position:?}, opening {terms:?}", self.index(*key))
             }
             Input::Statement(key, _, statement) => {
                 let operations: Vec<_> = statement.operations.iter().map(operation).collect();
@@ -51,7 +51,7 @@ impl World {
             }
             Input::Message(key, _, message) => {
                 let text: String = format!("{message:?}").chars().take(80).collect();
-                format!("node {index} hears from node {}: {text}", self.index(*key))
+                format!("node {index} is told by node {}: {text}", self.index(*key))
             }
             Input::Found(..) => format!("node {index} has looked something up"),
             Input::Budgets(_) => format!("node {index} is told what its applications may spend"),
@@ -77,7 +77,7 @@ impl World {
     }
 }
 
-/// One step, in a few words.
+/// One operation, in short.
 fn operation(operation: &Operation) -> String {
     match operation {
         Operation::Request(request) => {

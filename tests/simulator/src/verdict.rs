@@ -1,9 +1,9 @@
 //! What must hold when a healed world has come to rest, seen from outside: replies, disks and both ends of each account.
 
-use crate::faults::{Deed, Kind};
-use crate::life::Life;
+use crate::expected_state::Truth;
+use crate::faults::{EventKind, FaultKind};
 use crate::reference::{Model, Paid, signed};
-use crate::truth::Truth;
+use crate::run::Run;
 use crate::world::Node;
 use offst_funder::{AccountId, Command, Part, Payment, Progress, Reply};
 use offst_proto::report::{ForwardReport, InvoiceStatus, PaymentStatus};
@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Who carried a request on, by their own records.
 type Carried = BTreeMap<RequestId, Vec<(usize, ForwardReport)>>;
 
-impl Life {
+impl Run {
     /// Asks every node, reads every disk, and compares.
     ///
     /// # Panics
-    /// When something did not come right.
+    /// When something has failed.
     pub(crate) fn check(&mut self) {
         self.check_answers();
         self.world.check_mirrors();
@@ -26,7 +26,7 @@ impl Life {
         for index in self.honest() {
             self.world.check_rates(index);
         }
-        if self.mix.has(Kind::Liars) {
+        if self.mix.has(FaultKind::Liars) {
             self.check_losses();
         } else if self.has_losses() {
             self.world.assert_quiet();
@@ -39,7 +39,7 @@ impl Life {
             }
             self.world.check_histories(&self.honest(), &self.currencies);
         }
-        self.count_deeds(&paid);
+        self.count_events(&paid);
     }
 
     /// The nodes that are honest, or just all of them.
@@ -50,19 +50,19 @@ impl Life {
 
     /// Whether any node has lost a part of its state.
     fn has_losses(&self) -> bool {
-        !self.world.replaced.is_empty() || !self.world.heirs.is_empty()
+        !self.world.replaced.is_empty() || !self.world.replacements.is_empty()
     }
 
-    /// Every account holds what was paid over it, whoever has lost what. Where an older disk was put back in silence, its owner
+    /// Every account holds what was paid over it, whatever nodes have lost. Where an older disk was put back in silence, its owner
     /// may lose something, and nobody else.
     fn check_truth(&self) {
-        let (world, truth) = (&self.world, Truth::of(&self.world));
+        let (world, expected_state) = (&self.world, Truth::of(&self.world));
         for index in self.honest() {
             for currency in &self.currencies {
-                let (has, must) = (world.nodes[index].wealth_in(currency), truth.wealth(index, currency));
+                let (has, must) = (world.nodes[index].wealth_in(currency), expected_state.wealth(index, currency));
                 let may_differ = has > must || world.careless.contains(&index);
                 if world.careless.is_empty() || !may_differ {
-                    let room = truth.room(world, index, currency);
+                    let room = expected_state.room(world, index, currency);
                     assert!(
                         (must - room.below..=must + room.above).contains(&has),
                         "node {index} has {has} {currency}, and was paid and has paid {must}; {room:?} could be forgotten"
@@ -72,8 +72,8 @@ impl Life {
             for (friend, account) in world.nodes[index].accounts().filter(|_| world.careless.is_empty()) {
                 let (friend, currency) = (world.index(friend), &account.key().currency);
                 let balance = account.epoch().map_or(0, |epoch| epoch.balance());
-                let must = truth.balance(index, friend, currency);
-                let room = truth.room_of_account(world, index, friend, currency);
+                let must = expected_state.balance(index, friend, currency);
+                let room = expected_state.room_of_account(world, index, friend, currency);
                 assert!(
                     (must - room.below..=must + room.above).contains(&balance),
                     "node {friend} owes node {index} {balance} {currency}, and {must} was paid there; {room:?} could be \
@@ -83,9 +83,9 @@ impl Life {
             if world.replaced.contains(&index) || !world.careless.is_empty() {
                 continue;
             }
-            let unknown = |payment: &&Payment| payment.parts.keys().any(|id| truth.uncertain.contains(id));
+            let unknown = |payment: &&Payment| payment.parts.keys().any(|id| expected_state.uncertain.contains(id));
             for payment in world.nodes[index].disk.payments().filter(|payment| !unknown(&payment)) {
-                let delivered = payment.parts.keys().filter(|id| truth.delivered.contains(id)).count();
+                let delivered = payment.parts.keys().filter(|id| expected_state.delivered.contains(id)).count();
                 let is_told = if payment.progress == Progress::Paid { payment.parts.len() } else { 0 };
                 assert_eq!(delivered, is_told, "parts of {payment:?} of node {index} that were collected");
             }
@@ -103,7 +103,7 @@ impl Life {
                 let status = world.ask(index, Command::PaymentStatus(id));
                 assert_eq!(status, Reply::Unknown, "node {index} is still paying");
             }
-            // Whoever waits for an invoice that has ended is answered at once.
+            // An application that waits for an invoice that has ended is answered at once.
             let invoices = world.nodes[index].disk.invoices().filter(|record| record.status != InvoiceStatus::Open);
             for record in invoices.collect::<Vec<_>>() {
                 let reply = world.ask(index, Command::WaitInvoice(record.invoice.id));
@@ -150,7 +150,7 @@ impl Life {
                         assert_eq!(payment.receipt(), None, "a payment that failed has a receipt");
                         continue;
                     }
-                    // Whoever lost it does not pay it any more.
+                    // A node that has lost it does not pay it any more.
                     _ if world.nodes[index].disk.payment(payment.id).is_none() => continue,
                     progress => panic!("a payment of node {index} is {progress:?}: {}", payment.reason),
                 }
@@ -256,7 +256,7 @@ impl Life {
     }
 
     /// Of a node that never forgot anything: nobody owes it less than was paid, but a liar, and that one not more than it was
-    /// allowed to owe. What its owner gave up when he accepted the liar's terms is not owed any more, and may be borrowed again.
+    /// allowed to owe. What its owner gave up by accepting the liar's terms is not owed any more, and may be borrowed again.
     fn check_loss_to_each(&self, index: usize, currency: &Currency) {
         let world = &self.world;
         let node = &world.nodes[index];
@@ -269,7 +269,7 @@ impl Life {
             assert!(
                 loss <= signed(allowed) + given_up,
                 "node {index} loses {loss} {currency} to node {friend}, which it let owe {allowed} if it is a liar: {is_liar}, and its \
-                 owner was shown that he gives {given_up} up"
+                 owner was shown that this gives {given_up} up"
             );
         }
     }
@@ -286,7 +286,7 @@ impl Life {
         };
         let expected = world.nodes[index].records(currency, is_paid) - world.misjudged_fees(index, currency);
         let loss = expected - world.nodes[index].wealth_in(currency);
-        // Whoever has lost state can be told by a liar that it still owes what it has paid back, or that what the liar owed was
+        // A node that has lost state can be told by a liar that it still owes what it has paid back, or that what the liar owed was
         // never lent. That is so each time.
         let at_risk = |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
         let allowed: u128 = world.liars.iter().map(at_risk).sum();
@@ -297,18 +297,18 @@ impl Life {
         );
     }
 
-    fn count_deeds(&mut self, paid: &[(Payment, Paid)]) {
+    fn count_events(&mut self, paid: &[(Payment, Paid)]) {
         for (payment, paid) in paid {
-            let deeds = [
-                (payment.parts.len() == 1, Deed::Single),
-                (payment.parts.len() > 1, Deed::Split),
-                (!paid.mediators.is_empty(), Deed::Mediated),
-                (payment.invoice.is_none(), Deed::Gift),
-                (paid.buyer == paid.seller, Deed::Cycle),
-                (payment.currency != Currency::default(), Deed::OtherCurrency),
+            let events = [
+                (payment.parts.len() == 1, EventKind::Single),
+                (payment.parts.len() > 1, EventKind::Split),
+                (!paid.mediators.is_empty(), EventKind::Mediated),
+                (payment.invoice.is_none(), EventKind::Spontaneous),
+                (paid.buyer == paid.seller, EventKind::Cycle),
+                (payment.currency != Currency::default(), EventKind::OtherCurrency),
             ];
-            for (_, deed) in deeds.into_iter().filter(|(is_done, _)| *is_done) {
-                self.world.faults.did(deed);
+            for (_, event) in events.into_iter().filter(|(is_done, _)| *is_done) {
+                self.world.faults.did(event);
             }
         }
     }

@@ -1,13 +1,13 @@
 //! Owners write off what a friend holds that has gone after the commit, and the friend comes back.
 
-use crate::life::Life;
+use crate::run::Run;
 use std::collections::BTreeSet;
 
 /// How many steps somebody waits at most for a mediator that is bound.
 const STEPS_MAX: usize = 60;
 
-impl Life {
-    /// A friend is gone when a mediator has committed to it, or when it has collected and nobody has heard of it. Its owner writes
+impl Run {
+    /// A friend is gone when a mediator has committed to it, or when it has collected and nobody knows of it. Its owner writes
     /// off what it holds, more than once, and goes on.
     pub(crate) fn write_off(&mut self) {
         self.pick_busy();
@@ -26,7 +26,7 @@ impl Life {
         }
         let ms = 61_000 + world.dice.below(30_000) as u64;
         if world.dice.chance(50) {
-            world.freeze(friend, ms);
+            world.stall(friend, ms);
         } else {
             let is_silent = world.dice.chance(30);
             world.part(&BTreeSet::from([friend]), ms, is_silent);

@@ -29,11 +29,11 @@ fn a_disk_that_forgets_a_transaction_is_caught_by_the_second_statement() {
     let old = world.nodes[0].disk.clone();
     // The friend is not heard from again, so nobody can tell the node what it has forgotten.
     world.send(0, 2, 30);
-    world.nodes[1].is_frozen = true;
+    world.nodes[1].is_stalled = true;
     world.settle();
     world.kill(0);
     world.nodes[0].disk = old;
-    world.nodes[1].is_frozen = false;
+    world.nodes[1].is_stalled = false;
     let reason = caught(|| {
         world.start(0);
         world.connect_all();
@@ -66,7 +66,7 @@ fn a_disk_that_loses_a_row_is_caught_by_the_comparison_with_memory() {
 #[test]
 fn credits_that_stay_frozen_are_caught_at_the_end() {
     let mut world = paid();
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     world.send(0, 2, 50);
     world.settle();
     let reason = caught(|| world.assert_quiet());

@@ -6,7 +6,7 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_offst-simulator")).args(arguments).output().expect("the program runs")
 }
 
-/// The line that shows the digest, of a run that must have come right.
+/// The line that shows the digest, of a run that must pass.
 fn digest(from: &str) -> String {
     let output = run(&["--seeds", "1", "--from", from]);
     let text = String::from_utf8(output.stdout).expect("the program prints text");
@@ -18,7 +18,7 @@ fn digest(from: &str) -> String {
 #[test]
 fn a_seed_has_the_same_digest_in_every_process() {
     assert_eq!(digest("7"), digest("7"));
-    let here = offst_simulator::seed::live(7).expect("it comes right").digest;
+    let here = offst_simulator::seed::run(7).expect("it passes").digest;
     assert_eq!(digest("7"), format!("trace digest of seed 7: {here}"));
     assert_ne!(digest("8").rsplit_once(' '), digest("7").rsplit_once(' '));
 }
@@ -28,8 +28,8 @@ fn a_run_says_what_happened_in_it() {
     let output = run(&["--seeds", "3", "--from", "20"]);
     let text = String::from_utf8(output.stdout).expect("the program prints text");
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("3 seeds") && text.contains("every checker held"), "{text}");
-    for fault in offst_simulator::faults::Fault::ALL {
+    assert!(text.contains("3 runs") && text.contains("every check passed"), "{text}");
+    for fault in offst_simulator::faults::InjectedFault::ALL {
         assert!(text.contains(fault.name()), "{} is counted in {text}", fault.name());
     }
 }

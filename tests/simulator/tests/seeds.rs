@@ -1,23 +1,23 @@
 //! Worlds by their seeds: the same ones in every run, and new ones with every commit.
 
-use offst_simulator::faults::{Counts, Deed, Fault};
-use offst_simulator::seed::{Failure, Outcome, live};
+use offst_simulator::faults::{Counts, EventKind, InjectedFault};
+use offst_simulator::seed::{Failure, Outcome, run};
 use std::process::Command;
 
-/// How many worlds every run lives.
+/// How many seeds every test run takes.
 const FIXED: u64 = 64;
 /// How many more a commit adds.
 const OF_COMMIT: u64 = 16;
 
 /// What needs more worlds than these.
-const RARE: [Fault; 3] = [Fault::AwayInRecovery, Fault::Stalled, Fault::ForgedEvidence];
+const RARE: [InjectedFault; 3] = [InjectedFault::AwayInRecovery, InjectedFault::Stalled, InjectedFault::ForgedEvidence];
 
-/// Lives these worlds, on all cores; all must come right.
-fn live_all(first: u64, count: u64) -> Vec<Outcome> {
+/// Runs these seeds, on all cores; all must pass.
+fn run_all(first: u64, count: u64) -> Vec<Outcome> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let lived: Vec<(u64, Result<Outcome, Failure>)> = std::thread::scope(|scope| {
         let work =
-            |thread| move || (first + thread..first + count).step_by(threads as usize).map(|seed| (seed, live(seed)));
+            |thread| move || (first + thread..first + count).step_by(threads as usize).map(|seed| (seed, run(seed)));
         let threads: Vec<_> =
             (0..threads).map(|thread| scope.spawn(move || work(thread)().collect::<Vec<_>>())).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("failures are caught")).collect()
@@ -30,14 +30,21 @@ fn live_all(first: u64, count: u64) -> Vec<Outcome> {
 
 #[test]
 fn fixed_worlds_come_right() {
-    let outcomes = live_all(0, FIXED);
+    let outcomes = run_all(0, FIXED);
     let mut counts = Counts::default();
     outcomes.iter().for_each(|outcome| counts.merge(&outcome.faults));
-    for fault in Fault::ALL.iter().filter(|fault| !RARE.contains(fault)) {
+    for fault in InjectedFault::ALL.iter().filter(|fault| !RARE.contains(fault)) {
         assert!(counts.of(*fault) > 0, "no world tried: {}", fault.name());
     }
-    for deed in [Deed::Split, Deed::Mediated, Deed::Gift, Deed::OtherCurrency, Deed::Repeated, Deed::Restarted] {
-        assert!(counts.of_deed(deed) > 0, "no world tried: {}", deed.name());
+    for deed in [
+        EventKind::Split,
+        EventKind::Mediated,
+        EventKind::Spontaneous,
+        EventKind::OtherCurrency,
+        EventKind::Repeated,
+        EventKind::Restarted,
+    ] {
+        assert!(counts.of_event(deed) > 0, "no world tried: {}", deed.name());
     }
     let paid: u64 = outcomes.iter().map(|outcome| outcome.paid).sum();
     let failed: u64 = outcomes.iter().map(|outcome| outcome.failed).sum();
@@ -49,10 +56,10 @@ fn worlds_of_this_commit_come_right() {
     let git = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let commit = git.ok().filter(|git| git.status.success()).and_then(|git| String::from_utf8(git.stdout).ok());
     let first = commit.and_then(|hash| u64::from_str_radix(hash.get(..12)?, 16).ok()).unwrap_or(0);
-    live_all(first, OF_COMMIT);
+    run_all(first, OF_COMMIT);
 }
 
 #[test]
 fn a_seed_is_the_same_world_again() {
-    assert_eq!(live(42).expect("it comes right"), live(42).expect("it comes right"));
+    assert_eq!(run(42).expect("it passes"), run(42).expect("it passes"));
 }

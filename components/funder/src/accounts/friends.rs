@@ -1,17 +1,20 @@
 //! Friends: connections, what their accounts report, and where it goes.
 
-use crate::archive::Allowance;
+use crate::accounts::Accounts;
+use crate::archive::{Allowance, Inquiry};
+use crate::context::Context;
 use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
 use crate::payments::clearing::clearable;
 use crate::records::{Friend, FriendRecord, Standing};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
-use offst_ledger::{Account, AccountId, Direction, Event as AccountEvent, RequestRef, StopReason};
+use offst_ledger::{Account, AccountId, Direction, Event as AccountEvent, StopReason};
 use offst_proto::friend::{Direct, FriendMessage, Resume};
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
+use offst_proto::resolve::End;
 use offst_proto::statement::Statement;
 use offst_proto::{RequestId, Verified};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +55,102 @@ impl Friend {
     }
 }
 
+impl Accounts {
+    /// A friend has said in its hello where it is called without a relay. The word is kept, since it may be the only way to the
+    /// friend after a restart.
+    fn said_where_it_is_called(&mut self, key: PublicKey, direct: Direct, context: &mut Context<'_>) {
+        let address = match direct {
+            Direct::Unsaid => return,
+            Direct::Nowhere => None,
+            Direct::At(address) => Some(address),
+        };
+        if self.friends.get(&key).is_none_or(|friend| friend.record.address == address) {
+            return;
+        }
+        self.friends.get_mut(&key).expect("looked above").record.address = address;
+        self.give_out_contact(key, context);
+    }
+
+    pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
+        let friend = self.friends.get(&key);
+        friend.is_some_and(|friend| friend.connection == Some(connection))
+    }
+
+    /// After an account stopped, and what ended with it: our terms go out as they are now.
+    pub(crate) fn show_terms(&mut self, line: &AccountId, connection: ConnectionId, context: &mut Context<'_>) {
+        let Some(friend) = self.friends.draft(&line.friend) else { return };
+        let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
+        account.repropose(&*context.environment.signer);
+        context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+    }
+
+    pub(crate) fn friend_changed(&self, key: PublicKey, context: &mut Context<'_>) {
+        if let Some(friend) = self.friends.get(&key) {
+            let name = friend.record.name.clone();
+            context.event(Event::FriendChanged { name });
+        }
+    }
+
+    /// Whether the friend has been connected since `since_ms` (uptime) without a break.
+    pub(crate) fn was_connected_since(&self, friend: PublicKey, since_ms: u64) -> bool {
+        self.friends.get(&friend).is_some_and(|friend| friend.connection.is_some() && friend.connected_ms <= since_ms)
+    }
+
+    /// A friend is away: what it has of ours, and what no `Commit` binds, waits for it only for a while.
+    pub(crate) fn wait_for(&self, key: PublicKey, context: &mut Context<'_>) {
+        let deadline = context.now.uptime_ms + context.environment.timing.offline_ms;
+        context.timers.set(Timer::Gone(key), deadline);
+    }
+
+    fn may_ask(&mut self, key: PublicKey, context: &Context<'_>) -> bool {
+        let now = context.now.uptime_ms;
+        self.friends.draft(&key).is_some_and(|friend| friend.allowance.take(now))
+    }
+
+    /// Looks something up for a friend, unless it asks too much. It asks again.
+    pub(crate) fn look_up_for(
+        &mut self,
+        key: PublicKey,
+        connection: ConnectionId,
+        question: Inquiry,
+        context: &mut Context<'_>,
+    ) {
+        if self.may_ask(key, context) {
+            context.outputs.push(Output::LookUp(key, connection, question));
+        }
+    }
+
+    /// A friend asks how requests ended.
+    pub(crate) fn asked_how_they_ended(
+        &mut self,
+        key: PublicKey,
+        connection: ConnectionId,
+        ids: Vec<RequestId>,
+        context: &mut Context<'_>,
+    ) {
+        if !self.may_ask(key, context) {
+            return;
+        }
+        let friend = &self.friends[&key];
+        let is_pending = |id: &RequestId| {
+            friend.accounts.values().any(|account| account.pending(Direction::Incoming, *id).is_some())
+        };
+        let pending: BTreeSet<_> = ids.iter().copied().filter(is_pending).collect();
+        let mut unheard = BTreeMap::new();
+        for account in friend.accounts.values().filter(|account| account.active().is_none()) {
+            unheard.extend(account.collected_unheard());
+        }
+        unheard.retain(|id, _| ids.contains(id) && !pending.contains(id));
+        // Whoever has lost state itself does not know what it has collected before the accounts with this friend are back. Then
+        // what is not pending on them, and not in the history, is remembered by neither. Other accounts are not waited for: the
+        // friend that asks may be the one that they wait for.
+        let is_in_doubt = friend.accounts.values().any(Account::is_recovering);
+        let otherwise = if is_in_doubt { End::Pending } else { End::Unknown };
+        let question = Inquiry::Ends { ids, pending, unheard, otherwise };
+        context.outputs.push(Output::LookUp(key, connection, question));
+    }
+}
+
 impl Batch<'_> {
     pub(crate) fn connected(&mut self, key: PublicKey, connection: ConnectionId) {
         let now = self.context.now.uptime_ms;
@@ -77,36 +176,25 @@ impl Batch<'_> {
         }
     }
 
-    /// A friend has said in its hello where it is called without a relay. The word is kept, since it may be the only way to the
-    /// friend after a restart.
-    fn said_where_it_is_called(&mut self, key: PublicKey, direct: Direct) {
-        let address = match direct {
-            Direct::Unsaid => return,
-            Direct::Nowhere => None,
-            Direct::At(address) => Some(address),
-        };
-        if self.state.accounts.friends.get(&key).is_none_or(|friend| friend.record.address == address) {
-            return;
-        }
-        self.state.accounts.friends.get_mut(&key).expect("looked above").record.address = address;
-        self.give_out_contact(key);
-    }
-
     /// A friend speaks of lost state, or has said hello.
     pub(crate) fn heard(&mut self, key: PublicKey, connection: ConnectionId, message: FriendMessage) {
-        if !self.is_current(key, connection) {
+        if !self.state.accounts.is_current(key, connection) {
             return;
         }
         match message {
             FriendMessage::Backup(sealed) => self.keep_backup(key, sealed),
             FriendMessage::Recall => self.give_backup_back(key, connection),
             FriendMessage::Recalled(sealed) => self.recalled(key, &sealed),
-            FriendMessage::Resolve(ids) => self.asked_how_they_ended(key, connection, ids),
+            FriendMessage::Resolve(ids) => {
+                self.state.accounts.asked_how_they_ended(key, connection, ids, &mut self.context)
+            }
             FriendMessage::Resolved(ends) => {
                 self.proofs_came(key, connection, &ends);
                 self.resolved(key, &ends);
             }
-            FriendMessage::Hello { direct, .. } => self.said_where_it_is_called(key, direct),
+            FriendMessage::Hello { direct, .. } => {
+                self.state.accounts.said_where_it_is_called(key, direct, &mut self.context)
+            }
             FriendMessage::Resume(_)
             | FriendMessage::Statement(_)
             | FriendMessage::Evidence(_)
@@ -137,14 +225,8 @@ impl Batch<'_> {
         for outgoing in unsent {
             self.give_up_outgoing(&outgoing, CancelReason::Offline);
         }
-        self.wait_for(key);
+        self.state.accounts.wait_for(key, &mut self.context);
         self.context.event(Event::FriendChanged { name });
-    }
-
-    /// A friend is away: what it has of ours, and what no `Commit` binds, waits for it only for a while.
-    pub(crate) fn wait_for(&mut self, key: PublicKey) {
-        let deadline = self.context.now.uptime_ms + self.context.environment.timing.offline_ms;
-        self.context.timers.set(Timer::Gone(key), deadline);
     }
 
     pub(crate) fn friend_is_gone(&mut self, key: PublicKey) {
@@ -160,13 +242,8 @@ impl Batch<'_> {
         }
     }
 
-    pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
-        let friend = self.state.accounts.friends.get(&key);
-        friend.is_some_and(|friend| friend.connection == Some(connection))
-    }
-
     pub(crate) fn resumed(&mut self, key: PublicKey, connection: ConnectionId, resume: Resume) {
-        if !self.is_current(key, connection) {
+        if !self.state.accounts.is_current(key, connection) {
             return;
         }
         self.remember_account(key, &resume);
@@ -188,27 +265,19 @@ impl Batch<'_> {
         self.state.accounts.touched.insert(line.clone());
         if let Some(reason) = outcome.stopped {
             self.account_stopped(&line, reason);
-            self.show_terms(&line, connection);
+            self.state.accounts.show_terms(&line, connection, &mut self.context);
         }
         if outcome.show_evidence {
             self.context.outputs.push(Output::ReadEvidence(line.clone(), connection));
         }
         self.account_events(&line, outcome.events);
         self.ask_for_proofs(&line, None);
-        self.friend_changed(key);
+        self.state.accounts.friend_changed(key, &mut self.context);
         self.resend_backup();
     }
 
-    /// After an account stopped, and what ended with it: our terms go out as they are now.
-    pub(crate) fn show_terms(&mut self, line: &AccountId, connection: ConnectionId) {
-        let Some(friend) = self.state.accounts.friends.draft(&line.friend) else { return };
-        let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
-        account.repropose(&*self.context.environment.signer);
-        self.context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
-    }
-
     pub(crate) fn received(&mut self, key: PublicKey, connection: ConnectionId, statement: &Verified<Statement>) {
-        if !self.is_current(key, connection) {
+        if !self.state.accounts.is_current(key, connection) {
             return;
         }
         let line = AccountId::new(key, &statement.currency);
@@ -222,15 +291,8 @@ impl Batch<'_> {
             Ok(events) => self.account_events(&line, events),
             Err(fault) => {
                 self.account_stopped(&line, StopReason::Fault(fault));
-                self.show_terms(&line, connection);
+                self.state.accounts.show_terms(&line, connection, &mut self.context);
             }
-        }
-    }
-
-    pub(crate) fn friend_changed(&mut self, key: PublicKey) {
-        if let Some(friend) = self.state.accounts.friends.get(&key) {
-            let name = friend.record.name.clone();
-            self.context.event(Event::FriendChanged { name });
         }
     }
 
@@ -243,7 +305,7 @@ impl Batch<'_> {
                 AccountEvent::Aborted(id) => self.aborted(&line.request(id)),
                 AccountEvent::Collected { id, preimage } => self.collected(&line.request(id), preimage),
                 AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.request(id), reason, hop),
-                AccountEvent::LimitChanged => self.friend_changed(line.friend),
+                AccountEvent::LimitChanged => self.state.accounts.friend_changed(line.friend, &mut self.context),
                 AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(line, &released, &dropped),
             }
         }
@@ -264,7 +326,7 @@ impl Batch<'_> {
         if !is_recovering {
             self.release_left_out(line);
         }
-        let Some(account) = self.account(line) else { return };
+        let Some(account) = self.state.accounts.touch(line) else { return };
         let incoming: Vec<_> = account
             .epoch()
             .into_iter()
@@ -279,10 +341,10 @@ impl Batch<'_> {
         for key in incoming {
             if !is_recovering && !self.is_collectable(&key) {
                 self.forget_incoming(&key);
-                self.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
+                self.state.accounts.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
             }
         }
-        self.friend_changed(line.friend);
+        self.state.accounts.friend_changed(line.friend, &mut self.context);
     }
 
     /// An account stopped: what is not committed on it ends now, in this transaction, on the other accounts too.
@@ -291,7 +353,7 @@ impl Batch<'_> {
         let name =
             self.state.accounts.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
         log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
-        let Some(account) = self.account(line) else { return };
+        let Some(account) = self.state.accounts.touch(line) else { return };
         // One that may be old says nothing about others.
         let uncommitted = if account.is_recovering() { Vec::new() } else { uncommitted(account) };
         for (direction, id) in uncommitted {
@@ -300,29 +362,11 @@ impl Batch<'_> {
                 Direction::Outgoing => self.give_up_outgoing(&key, CancelReason::AccountStopped),
                 Direction::Incoming => {
                     self.forget_incoming(&key);
-                    self.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
+                    self.state.accounts.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
                 }
             }
         }
-        self.friend_changed(line.friend);
-    }
-
-    /// Releases what a friend has asked for. The request is over on this account.
-    pub(crate) fn cancel_incoming(&mut self, incoming: &RequestRef, reason: CancelReason, hop: PublicKey) {
-        if let Some(account) = self.account(&incoming.account) {
-            // It may have ended already, together with its epoch; then there is nothing left to release.
-            let ended = account.cancel(incoming.id, reason, hop);
-            log::trace!("cancel of {} towards the buyer: {ended:?}", incoming.id);
-        }
-    }
-
-    /// Whether the friend has been connected since `since_ms` (uptime) without a break.
-    pub(crate) fn was_connected_since(&self, friend: PublicKey, since_ms: u64) -> bool {
-        self.state
-            .accounts
-            .friends
-            .get(&friend)
-            .is_some_and(|friend| friend.connection.is_some() && friend.connected_ms <= since_ms)
+        self.state.accounts.friend_changed(line.friend, &mut self.context);
     }
 }
 

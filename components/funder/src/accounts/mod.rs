@@ -4,7 +4,10 @@
 //! |---|---|
 //! | `friends` | connections, and what the accounts report |
 
+pub(crate) mod doubt;
 mod friends;
+mod requests;
+pub(crate) mod settings;
 
 use crate::context::Context;
 use crate::io::Output;

@@ -10,15 +10,18 @@
 //! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that
 //! is not committed, and no clock moves money.
 
+use crate::accounts::Accounts;
+use crate::context::Context;
+use crate::forwarding::Forwarding;
 use crate::funder::Batch;
 use crate::records::{Forward, Origin};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{AccountId, Direction, NotAllowed, RequestRef, Stage};
+use offst_ledger::{AccountId, NotAllowed, RequestRef, Stage};
 use offst_proto::Rate;
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::payment::CancelReason;
-use offst_proto::report::{Event, ForwardReport};
+use offst_proto::report::ForwardReport;
 use offst_proto::statement::{Answer, Request};
 
 /// The reason that a buyer is told when our own account refuses a request.
@@ -33,31 +36,15 @@ pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
     }
 }
 
-impl Batch<'_> {
-    /// A friend asks us to carry a request on, or to receive it.
-    pub(crate) fn requested(&mut self, from: &AccountId, request: Request, refusal: Option<CancelReason>) {
-        let incoming = from.request(request.id);
-        if self.incoming_at(&incoming).is_none_or(|pending| pending.stage != Stage::Requested) {
-            // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
-            return;
-        }
-        if self.state.accounts.friends.get(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
-            return self.cancel_incoming(&incoming, CancelReason::Closed, from.friend);
-        }
-        if let Some(reason) = refusal {
-            // It is the friend's line to us that does not carry it.
-            return self.cancel_incoming(&incoming, reason, from.friend);
-        }
-        let taken = match request.route.first().copied() {
-            None => self.arrived(&incoming, &request),
-            Some(next) => self.forward(&incoming, request, next),
-        };
-        if let Err(reason) = taken {
-            self.cancel_incoming(&incoming, reason, self.context.local);
-        }
-    }
-
-    fn forward(&mut self, incoming: &RequestRef, mut request: Request, next: PublicKey) -> Result<(), CancelReason> {
+impl Forwarding {
+    fn forward(
+        &mut self,
+        incoming: &RequestRef,
+        mut request: Request,
+        next: PublicKey,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> Result<(), CancelReason> {
         let from = &incoming.account;
         if request.amount == 0 || request.route.len() >= HOPS_MAX {
             return Err(CancelReason::Bound);
@@ -67,73 +54,97 @@ impl Batch<'_> {
         }
         let patience_ms = request
             .patience_ms
-            .checked_sub(self.context.environment.timing.patience_step_ms)
+            .checked_sub(context.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?
-            .min(self.context.environment.timing.patience_max_ms);
+            .min(context.environment.timing.patience_max_ms);
         let outgoing = incoming.at(next);
         let asked = request.frozen();
-        let is_waived = request.clearing && self.is_waived(from, &outgoing.account, asked);
-        let rate = if is_waived { Rate { mul: 0, add: 0 } } else { self.rate_of(from) };
+        let is_waived = request.clearing && accounts.is_waived(from, &outgoing.account, asked, context);
+        let rate = if is_waived { Rate { mul: 0, add: 0 } } else { accounts.rate_of(from) };
         let frozen = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
         let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
-        let room = self.line_room(&outgoing.account)?;
+        let room = accounts.line_room(&outgoing.account)?;
         let lane = Self::lane(incoming, next);
-        self.check_share(&lane, frozen, room)?;
-        let terms = request.terms(self.context.local, &from.currency).hash();
+        self.check_share(&lane, frozen, room, context)?;
+        let terms = request.terms(context.local, &from.currency).hash();
         request.route.remove(0);
         (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
-        let account = self.account(&outgoing.account).expect("its room was measured");
+        let account = accounts.touch(&outgoing.account).expect("its room was measured");
         account.request(request, terms).map_err(cancel_reason)?;
         self.load_lane(lane, frozen);
-        self.state.forwarding.carry_for(outgoing, from.friend);
+        self.carry_for(outgoing, from.friend);
         let forward = Forward {
             to: next,
             amount: frozen,
             fee: asked - frozen,
             patience_ms,
-            arrived_ms: self.context.now.uptime_ms,
+            arrived_ms: context.now.uptime_ms,
             responded_ms: None,
             counted_ms: 0,
             weight: 0,
         };
-        self.state.forwarding.forwards.insert(incoming.clone(), forward);
-        self.wait_for_commit(incoming);
+        self.forwards.insert(incoming.clone(), forward);
+        self.wait_for_commit(incoming, context);
         Ok(())
     }
 
-    /// The whole line towards a friend that new requests may use, credits.
-    pub(crate) fn line_room(&self, line: &AccountId) -> Result<u128, CancelReason> {
-        let friend = self.state.accounts.friends.get(&line.friend).ok_or(CancelReason::UnknownFriend)?;
-        let account = friend.accounts.get(&line.currency).ok_or(CancelReason::UnknownFriend)?;
-        if !friend.is_enabled() {
-            return Err(CancelReason::Closed);
-        }
-        if !account.is_resumed() {
-            return Err(CancelReason::Offline);
-        }
-        account.active().map(|epoch| epoch.total_send_capacity()).ok_or(CancelReason::AccountStopped)
+    /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
+    pub(crate) fn wait_for_commit(&self, incoming: &RequestRef, context: &mut Context<'_>) {
+        let Some(forward) = self.forwards.get(incoming) else { return };
+        let look_ms = context.now.uptime_ms.saturating_add(context.environment.timing.hold_ms);
+        let deadline = look_ms.min(forward.arrived_ms + forward.patience_ms);
+        context.timers.set(Timer::Forward(incoming.clone()), deadline);
     }
 
-    /// What could be sent to a friend now, credits; 0 when nothing new may use the line.
-    pub(crate) fn send_room(&self, line: &AccountId) -> u128 {
-        if self.line_room(line).is_err() {
-            return 0;
+    pub(crate) fn remove_forward(&mut self, incoming: &RequestRef, context: &mut Context<'_>) -> Option<Forward> {
+        let forward = self.forwards.remove(incoming)?;
+        context.timers.clear(&Timer::Forward(incoming.clone()));
+        self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
+        self.release_upstream_of(&incoming.at(forward.to));
+        Some(forward)
+    }
+}
+
+impl Batch<'_> {
+    /// A friend asks us to carry a request on, or to receive it.
+    pub(crate) fn requested(&mut self, from: &AccountId, request: Request, refusal: Option<CancelReason>) {
+        let incoming = from.request(request.id);
+        if self.state.accounts.incoming_at(&incoming).is_none_or(|pending| pending.stage != Stage::Requested) {
+            // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
+            return;
         }
-        self.state.accounts.active(line).map_or(0, |epoch| epoch.send_capacity())
+        if self.state.accounts.friends.get(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
+            return self.state.accounts.cancel_incoming(&incoming, CancelReason::Closed, from.friend);
+        }
+        if let Some(reason) = refusal {
+            // It is the friend's line to us that does not carry it.
+            return self.state.accounts.cancel_incoming(&incoming, reason, from.friend);
+        }
+        let taken = match request.route.first().copied() {
+            None => self.arrived(&incoming, &request),
+            Some(next) => {
+                self.state.forwarding.forward(&incoming, request, next, &mut self.state.accounts, &mut self.context)
+            }
+        };
+        if let Err(reason) = taken {
+            self.state.accounts.cancel_incoming(&incoming, reason, self.context.local);
+        }
     }
 
     /// A destination's answer comes up.
     pub(crate) fn responded(&mut self, outgoing: &RequestRef, answer: Answer) {
         match self.state.origin(outgoing) {
-            Some(Origin::Payment(id)) => self.part_responded(id, outgoing, answer),
+            Some(Origin::Payment(id)) => {
+                self.state.payments.part_responded(id, outgoing, answer, &mut self.state.accounts, &mut self.context)
+            }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
                 let now = self.context.now.uptime_ms;
                 if let Some(forward) = self.state.forwarding.forwards.draft(&incoming) {
                     forward.responded_ms = Some(now);
                 }
-                let account = self.account(&incoming.account).expect("a forward's accounts exist");
+                let account = self.state.accounts.touch(&incoming.account).expect("a forward's accounts exist");
                 if account.respond(answer).is_err() {
                     // The account has stopped in this very batch; what is uncommitted on it is given up there.
                     log::debug!("a response for {} came too late", answer.id);
@@ -150,21 +161,21 @@ impl Batch<'_> {
             return;
         }
         if self.state.receiving.arrivals.contains_key(incoming) {
-            return self.arrival_committed(incoming);
+            return self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
         }
         let Some(forward) = self.state.forwarding.forwards.get(incoming) else {
-            return self.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
+            return self.state.accounts.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
         };
-        if !self.is_covered(incoming, forward) {
+        if !self.state.accounts.is_covered(incoming, forward) {
             // Nobody would pay us what we would promise here.
             return self.give_up_forward(incoming, CancelReason::Amount);
         }
         let outgoing = incoming.at(forward.to);
-        let account = self.account(&outgoing.account).expect("a forward's accounts exist");
+        let account = self.state.accounts.touch(&outgoing.account).expect("a forward's accounts exist");
         match account.commit(incoming.id) {
             Ok(()) => {
                 self.state.accounts.unsigned_commits.insert(outgoing);
-                self.forgive_hold(incoming);
+                self.state.forwarding.forgive_hold(incoming);
             }
             // The downstream account has stopped: we are not bound, so the upstream gets its credits back.
             Err(_) => self.give_up_forward(incoming, CancelReason::AccountStopped),
@@ -173,20 +184,23 @@ impl Batch<'_> {
 
     /// The upstream gave up what it had not committed.
     pub(crate) fn aborted(&mut self, incoming: &RequestRef) {
-        self.count_hold(incoming);
+        self.state.forwarding.count_hold(incoming, &self.state.accounts, &self.context);
         self.forget_incoming(incoming);
-        self.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
+        self.state.accounts.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
     }
 
     /// The downstream took its credits: ours come from upstream for the same preimage.
     pub(crate) fn collected(&mut self, outgoing: &RequestRef, preimage: Preimage) {
-        self.settle_overdue(outgoing);
+        self.state.accounts.settle_overdue(outgoing, &mut self.context);
         match self.state.take_origin(outgoing) {
-            Some(Origin::Payment(id)) => self.part_collected(id, outgoing, preimage),
+            Some(Origin::Payment(id)) => {
+                self.state.payments.part_collected(id, outgoing, preimage, &mut self.state.accounts, &mut self.context)
+            }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
-                let forward = self.remove_forward(&incoming).expect("its origin names it");
-                let account = self.account(&incoming.account).expect("a forward's accounts exist");
+                let forward =
+                    self.state.forwarding.remove_forward(&incoming, &mut self.context).expect("its origin names it");
+                let account = self.state.accounts.touch(&incoming.account).expect("a forward's accounts exist");
                 if account.collect(incoming.id, preimage).is_err() {
                     // We commit only what the upstream has committed, under the same lock; but an owner may have accepted
                     // a friend's terms that say otherwise.
@@ -194,7 +208,7 @@ impl Batch<'_> {
                         "{} was collected under other terms than its buyer's: these credits are lost",
                         incoming.id
                     );
-                    return self.cancel_incoming(&incoming, CancelReason::Aborted, self.context.local);
+                    return self.state.accounts.cancel_incoming(&incoming, CancelReason::Aborted, self.context.local);
                 }
                 let report = ForwardReport {
                     request_id: incoming.id,
@@ -207,7 +221,12 @@ impl Batch<'_> {
                 };
                 self.context.note_forwarded(report, preimage);
             }
-            None if self.write_off_collected(outgoing, preimage) => {}
+            None if self.state.forwarding.write_off_collected(
+                outgoing,
+                preimage,
+                &mut self.state.accounts,
+                &mut self.context,
+            ) => {}
             // It was not tied together yet: whoever has committed it under this lock pays.
             None if self.was_collected(outgoing.account.friend, outgoing.id, preimage) => {}
             None => log::warn!(
@@ -220,124 +239,77 @@ impl Batch<'_> {
 
     /// The downstream released its credits: so do we.
     pub(crate) fn cancelled(&mut self, outgoing: &RequestRef, reason: CancelReason, hop: PublicKey) {
-        self.settle_overdue(outgoing);
+        self.state.accounts.settle_overdue(outgoing, &mut self.context);
         self.state.accounts.unsigned_commits.remove(outgoing);
         match self.state.origin(outgoing) {
             Some(Origin::Payment(id)) => {
                 self.state.payments.release_payment_of(outgoing);
                 self.context.timers.clear(&Timer::Part(outgoing.clone()));
-                self.part_cancelled(id, outgoing, reason, hop);
+                self.state.payments.part_cancelled(
+                    id,
+                    outgoing,
+                    reason,
+                    hop,
+                    &mut self.state.accounts,
+                    &mut self.context,
+                );
             }
             Some(Origin::Forward(from)) => {
                 let incoming = outgoing.at(from);
-                self.count_hold(&incoming);
-                self.remove_forward(&incoming);
-                self.cancel_incoming(&incoming, reason, hop);
+                self.state.forwarding.count_hold(&incoming, &self.state.accounts, &self.context);
+                self.state.forwarding.remove_forward(&incoming, &mut self.context);
+                self.state.accounts.cancel_incoming(&incoming, reason, hop);
             }
             // We had given it up or written it off before; this is the friend's last word on it.
-            None => drop(self.forget_write_off(outgoing)),
+            None => drop(self.state.forwarding.forget_write_off(outgoing)),
         }
-    }
-
-    /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
-    pub(crate) fn wait_for_commit(&mut self, incoming: &RequestRef) {
-        let Some(forward) = self.state.forwarding.forwards.get(incoming) else { return };
-        let look_ms = self.context.now.uptime_ms.saturating_add(self.context.environment.timing.hold_ms);
-        let deadline = look_ms.min(forward.arrived_ms + forward.patience_ms);
-        self.context.timers.set(Timer::Forward(incoming.clone()), deadline);
     }
 
     pub(crate) fn forward_timed_out(&mut self, incoming: &RequestRef) {
         let Some(forward) = self.state.forwarding.forwards.get(incoming) else { return };
         if self.context.now.uptime_ms < forward.arrived_ms + forward.patience_ms {
-            self.count_hold(incoming);
-            return self.wait_for_commit(incoming);
+            self.state.forwarding.count_hold(incoming, &self.state.accounts, &self.context);
+            return self.state.forwarding.wait_for_commit(incoming, &mut self.context);
         }
         let outgoing = incoming.at(forward.to);
         if self.is_patient(Timer::Forward(incoming.clone()), &[&incoming.account, &outgoing.account]) {
             return;
         }
-        self.count_hold(incoming);
+        self.state.forwarding.count_hold(incoming, &self.state.accounts, &self.context);
         self.give_up_forward(incoming, CancelReason::Timeout);
     }
 
     /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
     pub(crate) fn is_collectable(&self, incoming: &RequestRef) -> bool {
         if self.state.receiving.arrivals.contains_key(incoming) {
-            return self.pending_arrival(incoming).is_some();
+            return self.state.receiving.pending_arrival(incoming, &self.state.accounts, &self.context).is_some();
         }
-        self.state.forwarding.forwards.get(incoming).is_some_and(|forward| self.is_covered(incoming, forward))
+        self.state
+            .forwarding
+            .forwards
+            .get(incoming)
+            .is_some_and(|forward| self.state.accounts.is_covered(incoming, forward))
     }
 
     /// Ends a request that no signed `Commit` binds, on both sides.
     pub(crate) fn give_up_forward(&mut self, incoming: &RequestRef, reason: CancelReason) {
         self.forget_incoming(incoming);
-        self.cancel_incoming(incoming, reason, self.context.local);
+        self.state.accounts.cancel_incoming(incoming, reason, self.context.local);
     }
 
     /// The incoming side is over or will never be paid: the outgoing side is aborted if it still can be.
     pub(crate) fn forget_incoming(&mut self, incoming: &RequestRef) {
-        self.remove_arrival(incoming);
-        let Some(forward) = self.remove_forward(incoming) else { return };
+        self.state.receiving.remove_arrival(incoming, &mut self.context);
+        let Some(forward) = self.state.forwarding.remove_forward(incoming, &mut self.context) else { return };
         let outgoing = incoming.at(forward.to);
         self.state.accounts.unsigned_commits.remove(&outgoing);
-        self.abort_outgoing(&outgoing);
+        self.state.accounts.abort_outgoing(&outgoing);
     }
 
     /// Ends one of our outgoing requests that no signed `Commit` binds, and tells whoever it came from.
     pub(crate) fn give_up_outgoing(&mut self, outgoing: &RequestRef, reason: CancelReason) {
-        self.abort_outgoing(outgoing);
+        self.state.accounts.abort_outgoing(outgoing);
         let local = self.context.local;
         self.cancelled(outgoing, reason, local);
-    }
-
-    pub(crate) fn abort_outgoing(&mut self, outgoing: &RequestRef) {
-        if let Some(account) = self.account(&outgoing.account) {
-            // What the friend has ended already, or what binds us, stays as it is.
-            let outcome = account.abort(outgoing.id);
-            log::trace!("abort of {} towards the seller: {outcome:?}", outgoing.id);
-        }
-    }
-
-    pub(crate) fn remove_forward(&mut self, incoming: &RequestRef) -> Option<Forward> {
-        let forward = self.state.forwarding.forwards.remove(incoming)?;
-        self.context.timers.clear(&Timer::Forward(incoming.clone()));
-        self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
-        self.state.forwarding.release_upstream_of(&incoming.at(forward.to));
-        Some(forward)
-    }
-
-    /// A committed request has waited too long: the owner is told. What is held takes its amount and its place, and closes nothing
-    /// else: who holds it behind the friend was chosen by whoever has sent it.
-    pub(crate) fn became_overdue(&mut self, outgoing: &RequestRef) {
-        let Some(friend) = self.state.accounts.friends.get(&outgoing.account.friend) else { return };
-        let pending = friend
-            .accounts
-            .get(&outgoing.account.currency)
-            .and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
-        let Some(amount) = pending.map(|pending| pending.amount) else {
-            // It waits for the first epoch with a friend's new key.
-            if self.is_bound(outgoing) {
-                let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
-                self.context.timers.set(Timer::Overdue(outgoing.clone()), deadline);
-            }
-            return;
-        };
-        let friend = self.state.accounts.friends.draft(&outgoing.account.friend).expect("looked above");
-        let is_new = friend.overdue.insert((outgoing.account.currency.clone(), outgoing.id));
-        let name = friend.record.name.clone();
-        self.state.accounts.overdue.insert(outgoing.account.clone());
-        if !is_new {
-            return;
-        }
-        log::warn!("\"{name}\" is overdue: it holds {amount} committed credits of request {}", outgoing.id);
-        self.context.event(Event::Overdue { name, request_id: outgoing.id, amount });
-    }
-
-    pub(crate) fn settle_overdue(&mut self, outgoing: &RequestRef) {
-        self.context.timers.clear(&Timer::Overdue(outgoing.clone()));
-        if let Some(friend) = self.state.accounts.friends.draft(&outgoing.account.friend) {
-            friend.overdue.remove(&(outgoing.account.currency.clone(), outgoing.id));
-        }
     }
 }

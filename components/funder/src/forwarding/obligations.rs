@@ -12,10 +12,8 @@
 //! | terms of an account of which we do not know how it stood | [`Batch::unpaid`]: which promises does nobody pay for yet? |
 
 use crate::funder::Batch;
-use crate::records::Forward;
 use offst_crypto::{HashLock, PublicKey};
-use offst_ledger::{Account, AccountId, Direction, Pending, RequestRef, Stage, Status, StopReason};
-use offst_proto::Rate;
+use offst_ledger::{Account, AccountId, Direction, Pending, RequestRef, Stage};
 use offst_proto::opening::Continuing;
 
 /// Whether anybody may collect from us what a friend has committed to us.
@@ -30,24 +28,13 @@ pub(crate) enum Onward {
 }
 
 impl Batch<'_> {
-    /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
-    /// would pay is paid to us.
-    /// (R1.29.)
-    pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
-        let (Some(from), Some(to)) = (self.incoming_at(incoming), self.outgoing_at(&incoming.at(forward.to))) else {
-            return false;
-        };
-        let is_same_lock = from.stage.lock().is_some() && from.stage.lock() == to.stage.lock();
-        is_same_lock && to.amount == forward.amount && forward.amount.checked_add(forward.fee) == Some(from.amount)
-    }
-
     /// Who may collect from us what came from a friend.
     pub(crate) fn onward(&self, incoming: &RequestRef) -> Onward {
         let is_inherited =
             self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming));
         match self.state.forwarding.forwards.get(incoming) {
-            Some(forward) if self.is_distrusted(&incoming.at(forward.to).account) => Onward::Unknown,
-            Some(forward) if self.is_bound(&incoming.at(forward.to)) => Onward::Promised,
+            Some(forward) if self.state.accounts.is_distrusted(&incoming.at(forward.to).account) => Onward::Unknown,
+            Some(forward) if self.state.accounts.is_bound(&incoming.at(forward.to)) => Onward::Promised,
             Some(_) | None if is_inherited => Onward::Unknown,
             Some(_) | None => Onward::Nobody,
         }
@@ -70,7 +57,7 @@ impl Batch<'_> {
             is_other
                 && incoming.id == claim.id
                 && !self.state.forwarding.forwards.contains_key(incoming)
-                && self.incoming_at(incoming).is_some_and(|pending| {
+                && self.state.accounts.incoming_at(incoming).is_some_and(|pending| {
                     pending.stage == Stage::Committed(claim.lock) && pending.amount >= claim.amount
                 })
         })
@@ -98,35 +85,17 @@ impl Batch<'_> {
         self.state.origin(outgoing).is_none() && !self.state.forwarding.written_off.contains_key(outgoing)
     }
 
-    /// A friend whose account in this currency has still to be shown by its node, besides that of `line`: what we owe it is not
-    /// known. Accounts that wait for people are left out, since people decide about `line` too.
-    pub(crate) fn awaited_beside(&self, line: &AccountId) -> Option<&str> {
-        let is_for_people = |account: &Account| {
-            use StopReason::{BothStatesLost, FriendWithholds};
-            matches!(account.status(), Status::Inconsistent { reason: Some(BothStatesLost | FriendWithholds), .. })
-        };
-        let mut awaited = self.awaited_accounts().filter(|(_, account)| {
-            let key = account.key();
-            key.currency == line.currency
-                && key.remote != line.friend
-                && account.is_suspect()
-                && !is_for_people(account)
-        });
-        awaited.next().map(|(friend, _)| friend.record.name.as_str())
-    }
-
     /// To whom a request goes on that continues after a loss: the other half has the same id and lock. Whoever chose the ids may have
     /// made several such halves, and would gain if a large debt of ours was tied to what a small one of a friend's pays for. So
     /// all are weighed against each other, the largest first, when all accounts are back; before that only two halves are tied
     /// that have no rivals and between which lies just our fee.
-    /// (R7.16.)
     pub(crate) fn other_half(&self, incoming: &RequestRef, lock: HashLock) -> Option<PublicKey> {
         let untied = self.untied(incoming, lock);
         let mut unpaid: Vec<_> = self.halves_without_payer(incoming, lock);
-        if !self.all_accounts_are_back() {
+        if !self.state.accounts.all_accounts_are_back() {
             let [(amount, _)] = untied[..] else { return None };
             let [(onward, to)] = unpaid[..] else { return None };
-            let is_our_fee = self.rate_of(&incoming.account).forwarded(amount) == Some(onward);
+            let is_our_fee = self.state.accounts.rate_of(&incoming.account).forwarded(amount) == Some(onward);
             return (is_our_fee && to != incoming.account.friend).then_some(to);
         }
         for (amount, other) in untied {
@@ -145,11 +114,11 @@ impl Batch<'_> {
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return Vec::new() };
         let same = recovery.inherited.iter().filter(|other| {
             (other.id, &other.account.currency) == (incoming.id, &incoming.account.currency)
-                && !self.is_distrusted(&other.account)
+                && !self.state.accounts.is_distrusted(&other.account)
                 && !self.state.forwarding.forwards.contains_key(*other)
         });
         let committed = same.filter_map(|other| {
-            let pending = self.incoming_at(other)?;
+            let pending = self.state.accounts.incoming_at(other)?;
             (pending.stage == Stage::Committed(lock)).then(|| (pending.amount, other.clone()))
         });
         let mut untied: Vec<_> = committed.collect();
@@ -160,20 +129,15 @@ impl Batch<'_> {
     /// What friends may collect from us with this id and lock, and nobody is known to pay for: the largest first.
     fn halves_without_payer(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, PublicKey)> {
         let outgoing = self.state.accounts.friends.keys().map(|key| incoming.at(*key));
-        let known = outgoing.filter(|outgoing| !self.is_distrusted(&outgoing.account) && self.is_unpaid(outgoing));
+        let known = outgoing
+            .filter(|outgoing| !self.state.accounts.is_distrusted(&outgoing.account) && self.is_unpaid(outgoing));
         let committed = known.filter_map(|outgoing| {
-            let pending = self.outgoing_at(&outgoing)?;
+            let pending = self.state.accounts.outgoing_at(&outgoing)?;
             let is_same = pending.stage == Stage::Committed(lock);
             is_same.then_some((pending.amount, outgoing.account.friend))
         });
         let mut halves: Vec<_> = committed.collect();
         halves.sort_by(|one, other| other.cmp(one));
         halves
-    }
-
-    /// What is taken for carrying on what comes over this account.
-    pub(crate) fn rate_of(&self, line: &AccountId) -> Rate {
-        let friend = self.state.accounts.friends.get(&line.friend);
-        friend.and_then(|friend| friend.record.rates.get(&line.currency)).copied().unwrap_or_default()
     }
 }

@@ -18,7 +18,9 @@
 //! Besides, one friend never gets more than three quarters of the places for pending requests towards another. What is held after
 //! the commit takes its amount and its place, and nothing else.
 
-use crate::funder::Batch;
+use crate::accounts::Accounts;
+use crate::context::Context;
+use crate::forwarding::Forwarding;
 use offst_crypto::PublicKey;
 use offst_ledger::RequestRef;
 use offst_proto::Currency;
@@ -76,17 +78,23 @@ fn weight(amount: u128, line: u128, ms: u64, hold_ms: u64) -> u64 {
     u64::try_from(share * u128::from(ms) / u128::from(hold_ms.max(1))).unwrap_or(u64::MAX)
 }
 
-impl Batch<'_> {
+impl Forwarding {
     /// What was held on a lane, as it counts now.
-    fn held(&self, lane: &Lane) -> u64 {
-        let remembered_ms = self.context.environment.timing.strike_ms;
-        self.state.forwarding.holds.get(lane).map_or(0, |holds| holds.at(self.context.now.uptime_ms, remembered_ms))
+    fn held(&self, lane: &Lane, context: &Context<'_>) -> u64 {
+        let remembered_ms = context.environment.timing.strike_ms;
+        self.holds.get(lane).map_or(0, |holds| holds.at(context.now.uptime_ms, remembered_ms))
     }
 
     /// Whether `amount` more may be frozen on the lane. `line`: all that could be sent to `lane.to`, frozen or not.
-    pub(crate) fn check_share(&self, lane: &Lane, amount: u128, line: u128) -> Result<(), CancelReason> {
-        let halvings = Holds::halvings(self.held(lane));
-        let load = self.state.forwarding.carried.get(lane).copied().unwrap_or_default();
+    pub(crate) fn check_share(
+        &self,
+        lane: &Lane,
+        amount: u128,
+        line: u128,
+        context: &Context<'_>,
+    ) -> Result<(), CancelReason> {
+        let halvings = Holds::halvings(self.held(lane, context));
+        let load = self.carried.get(lane).copied().unwrap_or_default();
         if load.count >= (PENDING_MAX * 3 / 4) >> halvings {
             return Err(CancelReason::Busy);
         }
@@ -101,66 +109,65 @@ impl Batch<'_> {
     }
 
     pub(crate) fn load_lane(&mut self, lane: Lane, amount: u128) {
-        let load = self.state.forwarding.carried.entry(lane).or_default();
+        let load = self.carried.entry(lane).or_default();
         load.count += 1;
         load.amount += amount;
     }
 
     pub(crate) fn unload_lane(&mut self, lane: &Lane, amount: u128) {
-        let load = self.state.forwarding.carried.get_mut(lane).expect("what is unloaded was loaded");
+        let load = self.carried.get_mut(lane).expect("what is unloaded was loaded");
         load.count -= 1;
         load.amount -= amount;
         if load.count == 0 {
-            self.state.forwarding.carried.remove(lane);
+            self.carried.remove(lane);
         }
     }
 
     /// A friend goes on under another key, and what was held on its lanes still counts.
     pub(crate) fn hand_over_holds(&mut self, lost: PublicKey, successor: PublicKey) {
         let heir = |key: PublicKey| if key == lost { successor } else { key };
-        let holds = std::mem::take(&mut self.state.forwarding.holds);
+        let holds = std::mem::take(&mut self.holds);
         let lanes = holds.into_iter().map(|(lane, holds)| {
             let lane = Lane { from: heir(lane.from), to: heir(lane.to), ..lane };
             (lane, holds)
         });
-        self.state.forwarding.holds = lanes.collect();
+        self.holds = lanes.collect();
     }
 
     /// Counts for how long a request has waited that no `Commit` binds, as far as that was not counted yet.
-    pub(crate) fn count_hold(&mut self, incoming: &RequestRef) {
-        let Some(forward) = self.state.forwarding.forwards.get(incoming) else { return };
-        let (hold_ms, now) =
-            (self.context.environment.timing.hold_ms.min(forward.patience_ms), self.context.now.uptime_ms);
+    pub(crate) fn count_hold(&mut self, incoming: &RequestRef, accounts: &Accounts, context: &Context<'_>) {
+        let Some(forward) = self.forwards.get(incoming) else { return };
+        let (hold_ms, now) = (context.environment.timing.hold_ms.min(forward.patience_ms), context.now.uptime_ms);
         let (to, since) = (forward.to, forward.responded_ms.unwrap_or(forward.arrived_ms));
         // A `Commit` that came is not signed downstream because that friend is away: nobody let it wait.
-        let is_committed = self.incoming_at(incoming).is_some_and(|pending| pending.stage.is_committed());
-        if now.saturating_sub(since) < hold_ms || is_committed || self.is_bound(&incoming.at(to)) {
+        let is_committed = accounts.incoming_at(incoming).is_some_and(|pending| pending.stage.is_committed());
+        if now.saturating_sub(since) < hold_ms || is_committed || accounts.is_bound(&incoming.at(to)) {
             return;
         }
         let awaited = if forward.responded_ms.is_some() { incoming.account.friend } else { to };
-        if !self.was_connected_since(awaited, since) {
+        if !accounts.was_connected_since(awaited, since) {
             return;
         }
         let ms = now.saturating_sub(since.max(forward.counted_ms));
-        let line = self.state.accounts.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
-        let weight = weight(forward.amount, line, ms, self.context.environment.timing.hold_ms);
+        let line = accounts.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
+        let weight = weight(forward.amount, line, ms, context.environment.timing.hold_ms);
         let lane = Self::lane(incoming, to);
-        let held = self.held(&lane).saturating_add(weight).min(Holds::MAX);
-        let forward = self.state.forwarding.forwards.draft(incoming).expect("looked above");
+        let held = self.held(&lane, context).saturating_add(weight).min(Holds::MAX);
+        let forward = self.forwards.draft(incoming).expect("looked above");
         forward.counted_ms = now;
         forward.weight = forward.weight.saturating_add(weight);
         log::debug!("{} has waited for {ms} ms more without a commit", incoming.id);
-        let remembered_ms = self.context.environment.timing.strike_ms;
-        self.state.forwarding.holds.retain(|_, holds| holds.at(now, remembered_ms) > 0);
-        self.state.forwarding.holds.insert(lane, Holds { weight: held, time_ms: now });
+        let remembered_ms = context.environment.timing.strike_ms;
+        self.holds.retain(|_, holds| holds.at(now, remembered_ms) > 0);
+        self.holds.insert(lane, Holds { weight: held, time_ms: now });
     }
 
     /// The `Commit` has come after all: its hold was none.
     pub(crate) fn forgive_hold(&mut self, incoming: &RequestRef) {
-        let Some(forward) = self.state.forwarding.forwards.draft(incoming) else { return };
+        let Some(forward) = self.forwards.draft(incoming) else { return };
         let weight = std::mem::take(&mut forward.weight);
         let lane = Self::lane(incoming, forward.to);
-        if let Some(holds) = self.state.forwarding.holds.get_mut(&lane) {
+        if let Some(holds) = self.holds.get_mut(&lane) {
             holds.weight = holds.weight.saturating_sub(weight);
         }
     }

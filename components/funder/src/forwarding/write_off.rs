@@ -26,7 +26,10 @@
 //! One transaction takes the forwarding out, puts a [`WriteOff`] in its place and writes the `Cancel`. So nothing is left that
 //! could carry an end of the one request over to the other: neither a restart nor a recovery ties them together again.
 
+use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
+use crate::context::Context;
+use crate::forwarding::Forwarding;
 use crate::funder::Batch;
 use crate::records::Origin;
 use crate::timers::Timer;
@@ -34,9 +37,8 @@ use offst_crypto::{HashLock, Preimage, PublicKey};
 use offst_ledger::{AccountId, Pending, RequestRef, Stage};
 use offst_proto::Currency;
 use offst_proto::encoding::Decoder;
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
-use offst_proto::report::{Event, ForwardReport, Held, WriteOffReport};
+use offst_proto::report::{ForwardReport, Held, WriteOffReport};
 use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
 
 /// A committed request of ours that a friend may still collect, and that nobody pays us for any more.
@@ -81,6 +83,128 @@ impl Row for WriteOff {
     }
 }
 
+impl Forwarding {
+    /// All that the friend may still collect of what was written off; or only of what was without asking.
+    fn at_risk(&self, line: &AccountId, only_automatic: bool) -> Held {
+        let mut held = Held::default();
+        let all = self.written_off.range(line.requests()).map(|(_, write_off)| write_off);
+        let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
+        counted.for_each(|write_off| held.add(write_off.amount));
+        held
+    }
+
+    /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
+    fn release_upstream(
+        &mut self,
+        outgoing: &RequestRef,
+        write_off: WriteOff,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let local = context.local;
+        let incoming = outgoing.at(write_off.from);
+        let account = accounts.touch(&incoming.account).expect("a forward's accounts exist");
+        if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
+            return false;
+        }
+        self.remove_forward(&incoming, context).expect("its origin names it");
+        self.note_write_off(outgoing.clone(), write_off);
+        accounts.friend_changed(incoming.account.friend, context);
+        true
+    }
+
+    fn note_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
+        self.written_off.insert(outgoing, write_off);
+    }
+
+    /// The request has ended with the friend that it went to.
+    pub(crate) fn forget_write_off(&mut self, outgoing: &RequestRef) -> Option<WriteOff> {
+        self.written_off.remove(outgoing)
+    }
+
+    /// The friend has collected a request that we carried on for nobody any more. Says whether that was written off.
+    pub(crate) fn write_off_collected(
+        &mut self,
+        outgoing: &RequestRef,
+        preimage: Preimage,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let Some(write_off) = self.forget_write_off(outgoing) else { return false };
+        let amount = write_off.amount;
+        log::warn!("{} was collected after it had been written off: {amount} credits are lost", outgoing.id);
+        let report = ForwardReport {
+            request_id: outgoing.id,
+            from: None,
+            to: outgoing.account.friend,
+            currency: outgoing.account.currency.clone(),
+            amount,
+            fee: 0,
+            time_ms: context.now.unix_ms,
+        };
+        context.note_forwarded(report, preimage);
+        if write_off.is_automatic {
+            accounts.end_auto_write_off(&outgoing.account, amount, context);
+        }
+        accounts.friend_changed(outgoing.account.friend, context);
+        true
+    }
+
+    /// After a start: a friend that holds what was written off is overdue again in a while, as with every other request.
+    pub(crate) fn take_up_write_offs(&self, context: &mut Context<'_>) {
+        let held: Vec<_> = self.written_off.keys().cloned().collect();
+        for outgoing in held {
+            self.await_end(outgoing, context);
+        }
+    }
+
+    fn await_end(&self, outgoing: RequestRef, context: &mut Context<'_>) {
+        let deadline = context.now.uptime_ms + context.environment.timing.overdue_ms;
+        context.timers.set(Timer::Overdue(outgoing), deadline);
+    }
+
+    /// A friend goes on under another key, and so does what it may still collect.
+    pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef, context: &mut Context<'_>) {
+        let Some(write_off) = self.forget_write_off(old) else { return };
+        context.timers.clear(&Timer::Overdue(old.clone()));
+        self.note_write_off(new.clone(), write_off);
+        self.await_end(new, context);
+    }
+
+    /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
+    /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
+    pub(crate) fn drop_ended_write_offs(
+        &mut self,
+        of: Option<&AccountId>,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        let held = self.written_off.iter().filter(|(outgoing, write_off)| {
+            let is_one = of.is_none_or(|line| outgoing.account == *line) && !accounts.is_distrusted(&outgoing.account);
+            is_one && !accounts.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
+        });
+        let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
+        for outgoing in ended {
+            self.forget_write_off(&outgoing);
+            // Another request under the same id is none of this one's business.
+            if accounts.outgoing_at(&outgoing).is_none() {
+                accounts.settle_overdue(&outgoing, context);
+            }
+        }
+    }
+
+    /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
+    /// because the friend had not heard of our `Cancel`.
+    pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
+        let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
+            (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)
+                && (write_off.from, write_off.lock) == (incoming.account.friend, lock)
+        };
+        let mut all = self.written_off.iter();
+        all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())
+    }
+}
+
 impl Batch<'_> {
     /// The owner gives up what he would get for requests that a friend holds. `up_to`: the most that he may lose by it, credits.
     pub(crate) fn write_off(&mut self, command: CommandId, name: &str, currency: &Currency, up_to: u128) {
@@ -91,12 +215,11 @@ impl Batch<'_> {
         self.context.reply(command, reply);
     }
 
-    // R8.6.
     fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
-        let key = self.friend_key(name)?;
-        self.friend_account(name, currency)?;
+        let key = self.state.accounts.friend_key(name)?;
+        self.state.accounts.friend_account(name, currency)?;
         let line = AccountId::new(key, currency);
-        if self.is_distrusted(&line) {
+        if self.state.accounts.is_distrusted(&line) {
             return Err(format!(
                 "this node recovers what it has lost, and what \"{name}\" holds is not known before it has shown it: try again \
                  then, or give the account up with `remove-friend --force --forgive`"
@@ -115,12 +238,12 @@ impl Batch<'_> {
 
     /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more than `up_to`
     /// afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
-    /// (R8.2.)
     fn release_smallest(&mut self, line: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
-        let mut report = WriteOffReport { at_risk: self.at_risk(line, is_automatic), ..WriteOffReport::default() };
+        let mut report =
+            WriteOffReport { at_risk: self.state.forwarding.at_risk(line, is_automatic), ..WriteOffReport::default() };
         let mut releasable = Vec::new();
-        for outgoing in self.overdue_at(line) {
-            let Some(pending) = self.outgoing_at(&outgoing) else { continue };
+        for outgoing in self.state.accounts.overdue_at(line) {
+            let Some(pending) = self.state.accounts.outgoing_at(&outgoing) else { continue };
             match self.state.origin(&outgoing) {
                 Some(Origin::Forward(from)) => match self.what_to_release(&outgoing, &pending, from) {
                     Some(write_off) => releasable.push((pending.amount, outgoing, write_off)),
@@ -134,7 +257,14 @@ impl Batch<'_> {
         releasable.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
         for (amount, outgoing, write_off) in releasable {
             let fits = report.at_risk.amount + amount <= up_to;
-            if fits && self.release_upstream(&outgoing, WriteOff { is_automatic, ..write_off }) {
+            if fits
+                && self.state.forwarding.release_upstream(
+                    &outgoing,
+                    WriteOff { is_automatic, ..write_off },
+                    &mut self.state.accounts,
+                    &mut self.context,
+                )
+            {
                 report.released.add(amount);
                 report.at_risk.add(amount);
             } else {
@@ -142,14 +272,9 @@ impl Batch<'_> {
             }
         }
         if report.released.count > 0 {
-            self.friend_changed(line.friend);
+            self.state.accounts.friend_changed(line.friend, &mut self.context);
         }
         report
-    }
-
-    /// What the owner allows to be written off on an account without asking, credits.
-    fn auto_write_off(&self, line: &AccountId) -> Option<u128> {
-        self.state.accounts.friends.get(&line.friend)?.record.auto_write_offs.get(&line.currency).copied()
     }
 
     /// At the end of a batch, when all is known that has become overdue in it: it is written off where the owner has allowed that.
@@ -161,7 +286,7 @@ impl Batch<'_> {
 
     /// What has to wait is looked at again in a while: something else may have ended by then, or a recovery.
     fn write_off_by_itself_at(&mut self, line: &AccountId) {
-        let Some(up_to) = self.auto_write_off(line) else { return };
+        let Some(up_to) = self.state.accounts.auto_write_off(line) else { return };
         let waiting = if self.is_recovering() {
             true
         } else {
@@ -179,7 +304,7 @@ impl Batch<'_> {
         };
         if waiting {
             let waits = |outgoing: &RequestRef| self.state.forwarding.upstream_of(outgoing).is_some();
-            let held: Vec<_> = self.overdue_at(line).into_iter().filter(waits).collect();
+            let held: Vec<_> = self.state.accounts.overdue_at(line).into_iter().filter(waits).collect();
             let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
             for outgoing in held {
                 self.context.timers.set_if_none(Timer::Overdue(outgoing), deadline);
@@ -187,172 +312,17 @@ impl Batch<'_> {
         }
     }
 
-    /// What may be written off on an account without asking, credits; 0: nothing.
-    pub(crate) fn set_auto_write_off(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<(), String> {
-        if up_to > AMOUNT_MAX {
-            return Err("the amount is above the largest one possible, 2^96".into());
-        }
-        self.friend_account(name, currency)?;
-        let key = self.friend_key(name)?;
-        let record = &mut self.state.accounts.friends.get_mut(&key).expect("names and friends agree").record;
-        if up_to == 0 {
-            record.auto_write_offs.remove(currency);
-        } else {
-            record.auto_write_offs.insert(currency.clone(), up_to);
-        }
-        self.friend_changed(key);
-        self.state.accounts.overdue.insert(AccountId::new(key, currency));
-        Ok(())
-    }
-
-    /// The friend has collected what was written off without asking: nothing more is.
-    /// (R8.3.)
-    fn end_auto_write_off(&mut self, line: &AccountId, amount: u128) {
-        let is_set = self
-            .state
-            .accounts
-            .friends
-            .get(&line.friend)
-            .is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
-        if !is_set {
-            return;
-        }
-        let friend = self.state.accounts.friends.get_mut(&line.friend).expect("looked above");
-        friend.record.auto_write_offs.clear();
-        let name = friend.record.name.clone();
-        log::warn!(
-            "\"{name}\" has collected {amount} in {} that set-auto-write-off had written off: it is off now for \"{name}\"",
-            line.currency
-        );
-        self.context.event(Event::AutoWriteOffEnded { name, currency: line.currency.clone(), amount });
-    }
-
-    /// Committed requests of ours that the friend has held for too long.
-    fn overdue_at(&self, line: &AccountId) -> Vec<RequestRef> {
-        let friend = self.state.accounts.friends.get(&line.friend);
-        let overdue = friend.into_iter().flat_map(|friend| &friend.overdue);
-        let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.request(*id));
-        here.filter(|outgoing| self.is_bound(outgoing)).collect()
-    }
-
-    /// All that the friend may still collect of what was written off; or only of what was without asking.
-    fn at_risk(&self, line: &AccountId, only_automatic: bool) -> Held {
-        let mut held = Held::default();
-        let all = self.state.forwarding.written_off.range(line.requests()).map(|(_, write_off)| write_off);
-        let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
-        counted.for_each(|write_off| held.add(write_off.amount));
-        held
-    }
-
     /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
     /// came over is in doubt, or it has not found its other side again.
-    /// (R8.1.)
     fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
         let incoming = outgoing.at(from);
         let is_inherited =
             self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(&incoming));
-        if self.is_distrusted(&incoming.account) || is_inherited {
+        if self.state.accounts.is_distrusted(&incoming.account) || is_inherited {
             return None;
         }
         let lock = pending.stage.lock()?;
-        let is_committed = self.incoming_at(&incoming)?.stage == Stage::Committed(lock);
+        let is_committed = self.state.accounts.incoming_at(&incoming)?.stage == Stage::Committed(lock);
         is_committed.then_some(WriteOff { from, amount: pending.amount, lock, is_automatic: false })
-    }
-
-    /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
-    /// (R8.4.)
-    fn release_upstream(&mut self, outgoing: &RequestRef, write_off: WriteOff) -> bool {
-        let local = self.context.local;
-        let incoming = outgoing.at(write_off.from);
-        let account = self.account(&incoming.account).expect("a forward's accounts exist");
-        if account.cancel(incoming.id, CancelReason::Overdue, local).is_err() {
-            return false;
-        }
-        self.remove_forward(&incoming).expect("its origin names it");
-        self.note_write_off(outgoing.clone(), write_off);
-        self.friend_changed(incoming.account.friend);
-        true
-    }
-
-    fn note_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
-        self.state.forwarding.written_off.insert(outgoing, write_off);
-    }
-
-    /// The request has ended with the friend that it went to.
-    pub(crate) fn forget_write_off(&mut self, outgoing: &RequestRef) -> Option<WriteOff> {
-        self.state.forwarding.written_off.remove(outgoing)
-    }
-
-    /// The friend has collected a request that we carried on for nobody any more. Says whether that was written off.
-    pub(crate) fn write_off_collected(&mut self, outgoing: &RequestRef, preimage: Preimage) -> bool {
-        let Some(write_off) = self.forget_write_off(outgoing) else { return false };
-        let amount = write_off.amount;
-        log::warn!("{} was collected after it had been written off: {amount} credits are lost", outgoing.id);
-        let report = ForwardReport {
-            request_id: outgoing.id,
-            from: None,
-            to: outgoing.account.friend,
-            currency: outgoing.account.currency.clone(),
-            amount,
-            fee: 0,
-            time_ms: self.context.now.unix_ms,
-        };
-        self.context.note_forwarded(report, preimage);
-        if write_off.is_automatic {
-            self.end_auto_write_off(&outgoing.account, amount);
-        }
-        self.friend_changed(outgoing.account.friend);
-        true
-    }
-
-    /// After a start: a friend that holds what was written off is overdue again in a while, as with every other request.
-    pub(crate) fn take_up_write_offs(&mut self) {
-        let held: Vec<_> = self.state.forwarding.written_off.keys().cloned().collect();
-        for outgoing in held {
-            self.await_end(outgoing);
-        }
-    }
-
-    fn await_end(&mut self, outgoing: RequestRef) {
-        let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
-        self.context.timers.set(Timer::Overdue(outgoing), deadline);
-    }
-
-    /// A friend goes on under another key, and so does what it may still collect.
-    /// (R8.5.)
-    pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef) {
-        let Some(write_off) = self.forget_write_off(old) else { return };
-        self.context.timers.clear(&Timer::Overdue(old.clone()));
-        self.note_write_off(new.clone(), write_off);
-        self.await_end(new);
-    }
-
-    /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
-    /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
-    pub(crate) fn drop_ended_write_offs(&mut self, of: Option<&AccountId>) {
-        let held = self.state.forwarding.written_off.iter().filter(|(outgoing, write_off)| {
-            let is_one = of.is_none_or(|line| outgoing.account == *line) && !self.is_distrusted(&outgoing.account);
-            is_one && !self.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
-        });
-        let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
-        for outgoing in ended {
-            self.forget_write_off(&outgoing);
-            // Another request under the same id is none of this one's business.
-            if self.outgoing_at(&outgoing).is_none() {
-                self.settle_overdue(&outgoing);
-            }
-        }
-    }
-
-    /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
-    /// because the friend had not heard of our `Cancel`.
-    /// (R8.7.)
-    pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
-        let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
-            (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)
-                && (write_off.from, write_off.lock) == (incoming.account.friend, lock)
-        };
-        let mut all = self.state.forwarding.written_off.iter();
-        all.find(|(outgoing, write_off)| is_same(outgoing, write_off)).map(|(outgoing, _)| outgoing.clone())
     }
 }

@@ -2,15 +2,14 @@
 
 use crate::command::{Command, CommandId, Reply};
 use crate::funder::Batch;
-use crate::io::{Contact, Output};
+use crate::io::Output;
 use crate::records::{Friend, FriendRecord, ServerRow, Standing, Tombstone};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, AccountKey, Direction, StopReason};
-use offst_proto::Currency;
 use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, RELAYS_MAX};
 use offst_proto::name::check_name;
 use offst_proto::order::NewFriend;
-use offst_proto::ticket::{FriendTicket, ServerTicket};
+use offst_proto::ticket::ServerTicket;
 use offst_rows::{Row, Table};
 use std::collections::BTreeMap;
 
@@ -23,13 +22,21 @@ impl Batch<'_> {
             Command::CreateInvoice { amount, currency, description, expiry_ms } => {
                 self.create_invoice(id, amount, currency, description, expiry_ms);
             }
-            Command::CancelInvoice(invoice) => self.cancel_invoice(id, invoice),
-            Command::WaitInvoice(invoice) => self.wait_invoice(id, invoice),
-            Command::Pay(order) => self.pay(id, None, *order),
-            Command::PayFor(app, order) => self.pay(id, Some(app), *order),
-            Command::Quote(order) => self.quote(id, &order),
-            Command::Clear { currency, perform } => self.clear(id, currency, perform),
-            Command::CancelPayment(payment) => self.cancel_payment(id, payment),
+            Command::CancelInvoice(invoice) => {
+                self.state.receiving.cancel_invoice(id, invoice, &mut self.state.accounts, &mut self.context)
+            }
+            Command::WaitInvoice(invoice) => self.state.receiving.wait_invoice(id, invoice, &mut self.context),
+            Command::Pay(order) => self.state.payments.pay(id, None, *order, &self.state.accounts, &mut self.context),
+            Command::PayFor(app, order) => {
+                self.state.payments.pay(id, Some(app), *order, &self.state.accounts, &mut self.context)
+            }
+            Command::Quote(order) => self.state.payments.quote(id, &order, &self.state.accounts, &mut self.context),
+            Command::Clear { currency, perform } => {
+                self.state.payments.clear(id, currency, perform, &self.state.accounts, &mut self.context)
+            }
+            Command::CancelPayment(payment) => {
+                self.state.payments.cancel_payment(id, payment, &mut self.state.accounts, &mut self.context)
+            }
             Command::RemoveFriend { name, force, forgive } => self.remove_friend(id, &name, force, forgive),
             Command::DisableFriend { name, force } => self.disable_friend(id, &name, force),
             Command::WriteOff { name, currency, up_to } => self.write_off(id, &name, &currency, up_to),
@@ -72,39 +79,35 @@ impl Batch<'_> {
                 self.give_out_index_servers();
             }
             Command::AddFriend(new) => self.add_friend(*new)?,
-            Command::RenameFriend(name, to) => self.rename_friend(&name, to)?,
+            Command::RenameFriend(name, to) => self.state.accounts.rename_friend(&name, to)?,
             Command::EnableFriend(name) => self.enable_friend(&name)?,
-            Command::SetFriendOpen(name, currency, open) => self.friend_account(&name, &currency)?.set_open(open),
+            Command::SetFriendOpen(name, currency, open) => {
+                self.state.accounts.friend_account(&name, &currency)?.set_open(open)
+            }
             Command::SetFriendMaxDebt(name, currency, limit) => {
-                self.friend_account(&name, &currency)?.set_limit(limit.min(AMOUNT_MAX));
+                self.state.accounts.friend_account(&name, &currency)?.set_limit(limit.min(AMOUNT_MAX));
             }
             Command::SetFriendRate(name, currency, rate) => {
                 if rate.add > AMOUNT_MAX {
                     return Err("the flat part of the rate is above the largest amount, 2^96".into());
                 }
-                self.friend_account(&name, &currency)?;
+                self.state.accounts.friend_account(&name, &currency)?;
                 let key = self.state.accounts.names[&name];
                 let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
                 friend.record.rates.insert(currency, rate);
             }
-            Command::SetFriendContact(name, ticket) => self.set_friend_contact(&name, ticket)?,
+            Command::SetFriendContact(name, ticket) => {
+                self.state.accounts.set_friend_contact(&name, ticket, &mut self.context)?
+            }
             Command::ResetFriend(name, currency) => self.reset_friend(&name, &currency)?,
             Command::ReplaceFriendKey(name, ticket) => self.replace_friend_key(&name, ticket)?,
             Command::SetAutoClear(on) => self.set_auto_clear(on),
-            Command::SetAutoWriteOff(name, currency, up_to) => self.set_auto_write_off(&name, &currency, up_to)?,
+            Command::SetAutoWriteOff(name, currency, up_to) => {
+                self.state.accounts.set_auto_write_off(&name, &currency, up_to, &mut self.context)?
+            }
             _ => unreachable!("handled by its own function"),
         }
         Ok(())
-    }
-
-    pub(crate) fn friend_key(&self, name: &str) -> Result<PublicKey, String> {
-        self.state.accounts.names.get(name).copied().ok_or_else(|| no_friend(name))
-    }
-
-    pub(crate) fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
-        let key = self.friend_key(name)?;
-        self.account(&AccountId::new(key, currency))
-            .ok_or_else(|| format!("there is no account in {currency} with \"{name}\""))
     }
 
     pub(crate) fn give_out_relays(&mut self) {
@@ -119,24 +122,13 @@ impl Batch<'_> {
         ));
     }
 
-    pub(crate) fn give_out_contact(&mut self, key: PublicKey) {
-        let contact = self
-            .state
-            .accounts
-            .friends
-            .get(&key)
-            .filter(|friend| friend.record.standing != Standing::Disabled)
-            .map(|friend| Contact { relays: friend.record.relays.clone(), address: friend.record.address.clone() });
-        self.context.outputs.push(Output::Contact(key, contact));
-    }
-
     fn add_friend(&mut self, new: NewFriend) -> Result<(), String> {
         check_name(&new.name)?;
         let key = new.ticket.public_key;
         if key == self.context.local {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
-        self.check_not_replaced(&key)?;
+        self.state.accounts.check_not_replaced(&key)?;
         let floor = self.floor(&AccountId::new(key, &new.currency));
         if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
             return Err("balance and max debt must be at most 2^96".into());
@@ -180,93 +172,39 @@ impl Batch<'_> {
         }
         friend.accounts.insert(new.currency, account);
         self.state.accounts.touched.insert(line);
-        self.give_out_contact(key);
-        Ok(())
-    }
-
-    fn rename_friend(&mut self, name: &str, to: String) -> Result<(), String> {
-        let key = self.friend_key(name)?;
-        check_name(&to)?;
-        if self.state.accounts.names.contains_key(&to) {
-            return Err(format!("a friend is named \"{to}\" already: choose another name"));
-        }
-        self.state.accounts.names.remove(name);
-        self.state.accounts.names.insert(to.clone(), key);
-        self.state.accounts.friends.get_mut(&key).expect("names and friends agree").record.name = to;
+        self.state.accounts.give_out_contact(key, &mut self.context);
         Ok(())
     }
 
     fn enable_friend(&mut self, name: &str) -> Result<(), String> {
-        let key = self.friend_key(name)?;
+        let key = self.state.accounts.friend_key(name)?;
         if self.state.accounts.friends[&key].record.standing == Standing::Enabled {
             return Ok(());
         }
-        self.set_standing(key, Standing::Enabled);
+        self.state.accounts.set_standing(key, Standing::Enabled);
         self.recover_left_out(key);
-        self.give_out_contact(key);
+        self.state.accounts.give_out_contact(key, &mut self.context);
         self.refuse_drain_waiters(key, &format!("\"{name}\" was enabled again in the meantime"));
         Ok(())
     }
 
-    fn set_standing(&mut self, key: PublicKey, standing: Standing) {
-        if self.state.accounts.friends[&key].record.standing == standing {
-            return;
-        }
-        let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
-        friend.record.standing = standing;
-        self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
-    }
-
-    fn set_friend_contact(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
-        let key = self.friend_key(name)?;
-        if ticket.relays.len() > RELAYS_MAX {
-            return Err(format!("a friend has at most {RELAYS_MAX} relays"));
-        }
-        if ticket.public_key != key {
-            return Err(format!("the ticket has another key than \"{name}\": it is somebody else's"));
-        }
-        let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
-        friend.record.relays = ticket.relays;
-        friend.record.address = ticket.address;
-        self.give_out_contact(key);
-        Ok(())
-    }
-
     fn disable_friend(&mut self, id: CommandId, name: &str, force: bool) {
-        match self.friend_key(name) {
+        match self.state.accounts.friend_key(name) {
             Ok(key) => self.drain(id, key, Standing::Disabling, force),
             Err(sentence) => self.context.reply(id, Reply::Refused(sentence)),
         }
     }
 
     fn remove_friend(&mut self, id: CommandId, name: &str, force: bool, forgive: bool) {
-        let key = match self.friend_key(name) {
+        let key = match self.state.accounts.friend_key(name) {
             Ok(key) => key,
             Err(sentence) => return self.context.reply(id, Reply::Refused(sentence)),
         };
-        if let Some(owed) = self.owed(key).filter(|_| !forgive) {
+        if let Some(owed) = self.state.accounts.owed(key).filter(|_| !forgive) {
             let sentence = format!("the balance with \"{name}\" is not 0 ({owed}): settle it first, or give --forgive");
             return self.context.reply(id, Reply::Refused(sentence));
         }
         self.drain(id, key, Standing::Removing { forgives: forgive }, force);
-    }
-
-    /// What would be forgotten with a friend: its balances other than 0, in words.
-    fn owed(&self, key: PublicKey) -> Option<String> {
-        let accounts = self.state.accounts.friends[&key].accounts.iter();
-        let owed: Vec<_> = accounts
-            .filter_map(|(currency, account)| {
-                // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each
-                // other.
-                let balance = account.settled_terms().balance;
-                if account.is_recovering() {
-                    Some(format!("not known in {currency}, until its node has shown the account"))
-                } else {
-                    (balance != 0).then(|| format!("{balance} in {currency}"))
-                }
-            })
-            .collect();
-        (!owed.is_empty()).then(|| owed.join(", "))
     }
 
     fn drain(&mut self, id: CommandId, key: PublicKey, standing: Standing, force: bool) {
@@ -277,7 +215,7 @@ impl Batch<'_> {
             let sentence = "the friend is being removed or disabled by a later command";
             self.refuse_drain_waiters(key, sentence);
         }
-        self.set_standing(key, standing);
+        self.state.accounts.set_standing(key, standing);
         self.state.owner.drain_waiters.entry(key).or_default().push(id);
         if force {
             self.end_drain(key);
@@ -325,7 +263,7 @@ impl Batch<'_> {
         let standing = self.state.accounts.friends[&key].record.standing;
         let forgives = standing == Standing::Removing { forgives: true };
         // Payments that ended since the owner asked may have left a balance. It waits for another decision.
-        let owed = self.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
+        let owed = self.state.accounts.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
         if let Some(owed) = &owed {
             let name = &self.state.accounts.friends[&key].record.name;
             let sentence = format!(
@@ -347,7 +285,7 @@ impl Batch<'_> {
             if let Some(recovery) = self.state.recovery.mark.draft(&()) {
                 recovery.is_stirred = true;
             }
-            self.give_out_contact(key);
+            self.state.accounts.give_out_contact(key, &mut self.context);
         } else {
             self.disable_at_once(key);
         }
@@ -367,7 +305,7 @@ impl Batch<'_> {
         for account in friend.accounts.values_mut() {
             account.disconnected();
         }
-        self.give_out_contact(key);
+        self.state.accounts.give_out_contact(key, &mut self.context);
     }
 
     /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.
@@ -442,8 +380,4 @@ fn add_server<T: Row<Key = String> + ServerRow>(
 fn no_server(what: &str, name: &str) -> String {
     let list = if what == "relay" { "relays" } else { "index" };
     format!("there is no {what} named \"{name}\": see `info {list}`")
-}
-
-fn no_friend(name: &str) -> String {
-    format!("there is no friend named \"{name}\": see `info friends`")
 }

@@ -21,9 +21,8 @@ use offst_proto::ticket::FriendTicket;
 use offst_proto::{RequestId, Verified};
 
 impl Batch<'_> {
-    // R7.24.
     pub(crate) fn replace_friend_key(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
-        let lost = self.friend_key(name)?;
+        let lost = self.state.accounts.friend_key(name)?;
         let successor = ticket.public_key;
         self.check_succession(name, lost, &ticket)?;
         let lines: Vec<_> =
@@ -43,7 +42,7 @@ impl Batch<'_> {
         self.state.accounts.friends.insert(successor, Friend::new(record));
         let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
         self.state.accounts.friends.remove(&lost);
-        self.hand_over_holds(lost, successor);
+        self.state.forwarding.hand_over_holds(lost, successor);
         let is_loaded = self.state.forwarding.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
         assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
         self.context.timers.clear(&Timer::Gone(lost));
@@ -54,13 +53,12 @@ impl Batch<'_> {
         log::warn!("\"{name}\" goes on under the key {successor}; {lost} is never accepted again");
         let replacement = Verified::sign(replacement, &*self.context.environment.signer);
         self.state.accounts.replacements.insert(lost, Replacement(replacement));
-        self.give_out_contact(lost);
-        self.give_out_contact(successor);
-        self.friend_changed(successor);
+        self.state.accounts.give_out_contact(lost, &mut self.context);
+        self.state.accounts.give_out_contact(successor, &mut self.context);
+        self.state.accounts.friend_changed(successor, &mut self.context);
         Ok(())
     }
 
-    // R7.25.
     fn check_succession(&self, name: &str, lost: PublicKey, ticket: &FriendTicket) -> Result<(), String> {
         let successor = ticket.public_key;
         if successor == lost {
@@ -74,7 +72,7 @@ impl Batch<'_> {
         if let Some(other) = self.state.accounts.friends.get(&successor) {
             return Err(format!("the ticket is that of another friend, \"{}\"", other.record.name));
         }
-        self.check_not_replaced(&successor)?;
+        self.state.accounts.check_not_replaced(&successor)?;
         if ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
@@ -113,17 +111,6 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// A key that was lost may be in anybody's hands.
-    /// (R7.26.)
-    pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
-        let Some(Replacement(replacement)) = self.state.accounts.replacements.get(key) else {
-            return Ok(());
-        };
-        let friend = self.state.accounts.friends.get(&replacement.successor);
-        let successor = friend.map_or_else(|| replacement.successor.to_string(), |friend| friend.record.name.clone());
-        Err(format!("this key was lost, and was replaced by that of \"{successor}\": it cannot be used again"))
-    }
-
     /// Opens the account with the successor, and hands over what continues on it.
     fn carry_over(&mut self, from: &AccountId, successor: PublicKey) -> ReplacedAccount {
         let to = AccountId::new(successor, &from.currency);
@@ -159,7 +146,7 @@ impl Batch<'_> {
     /// A request that we have committed goes on over the successor's account.
     fn hand_over(&mut self, from: &AccountId, to: &AccountId, id: RequestId) {
         let (old, new) = (from.request(id), to.request(id));
-        self.hand_over_write_off(&old, new.clone());
+        self.state.forwarding.hand_over_write_off(&old, new.clone(), &mut self.context);
         let Some(origin) = self.state.take_origin(&old) else { return };
         match &origin {
             Origin::Forward(upstream) => {
@@ -167,8 +154,8 @@ impl Batch<'_> {
                 let forward = self.state.forwarding.forwards.get_mut(&incoming).expect("its origin names it");
                 forward.to = to.friend;
                 let amount = forward.amount;
-                self.unload_lane(&Self::lane(&incoming, from.friend), amount);
-                self.load_lane(Self::lane(&incoming, to.friend), amount);
+                self.state.forwarding.unload_lane(&crate::forwarding::Forwarding::lane(&incoming, from.friend), amount);
+                self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(&incoming, to.friend), amount);
                 self.state.forwarding.carry_for(new.clone(), *upstream);
             }
             Origin::Payment(payment) => {
@@ -192,10 +179,10 @@ impl Batch<'_> {
         let of_line: Vec<_> = self.state.outgoing_on(line).into_iter().collect();
         let local = self.context.local;
         for outgoing in of_line {
-            if self.outgoing_at(&outgoing).is_none() {
+            if self.state.accounts.outgoing_at(&outgoing).is_none() {
                 self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             }
         }
-        self.drop_ended_write_offs(Some(line));
+        self.state.forwarding.drop_ended_write_offs(Some(line), &mut self.state.accounts, &mut self.context);
     }
 }

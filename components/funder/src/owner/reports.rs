@@ -16,7 +16,7 @@ impl Batch<'_> {
     pub(crate) fn report(&self, command: &Command) -> Reply {
         match command {
             Command::PaymentStatus(id) => match self.state.payments.payments.get(id) {
-                Some(payment) => Reply::Payment(Box::new(self.payment_report(payment))),
+                Some(payment) => Reply::Payment(Box::new(self.state.payments.payment_report(payment, &self.context))),
                 None => Reply::Unknown,
             },
             Command::Friends => {
@@ -36,13 +36,9 @@ impl Batch<'_> {
                 replacements.sort_by_key(|replacement| replacement.time_ms);
                 Reply::KeyReplacements(replacements)
             }
-            Command::Budgets(app) => Reply::Budgets(self.budgets_of(*app)),
+            Command::Budgets(app) => Reply::Budgets(self.state.payments.budgets_of(*app, &self.context)),
             _ => unreachable!("only commands that ask are reported on"),
         }
-    }
-
-    pub(crate) fn payment_report(&self, payment: &Payment) -> PaymentReport {
-        payment.report(self.context.now.unix_ms)
     }
 
     fn friend_report(&self, key: PublicKey) -> FriendReport {

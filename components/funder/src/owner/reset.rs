@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 impl Batch<'_> {
     pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
-        let key = self.friend_key(name)?;
+        let key = self.state.accounts.friend_key(name)?;
         let line = AccountId::new(key, currency);
-        let account = self.friend_account(name, currency)?;
+        let account = self.state.accounts.friend_account(name, currency)?;
         let (status, is_in_doubt) = (account.status(), account.is_suspect());
         // Where both have lost something, nothing better will come.
         let is_for_people = matches!(status, Status::Inconsistent { reason: Some(StopReason::BothStatesLost), .. });
@@ -127,7 +127,7 @@ impl Batch<'_> {
                     .into(),
             );
         }
-        if let Some(other) = self.awaited_beside(line) {
+        if let Some(other) = self.state.accounts.awaited_beside(line) {
             return Err(format!(
                 "this node recovers what it has lost, and what it owes \"{other}\" for \"{name}\" is not known yet: try again \
                  when \"{other}\" has been online, or remove it"

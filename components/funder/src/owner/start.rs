@@ -4,7 +4,7 @@ use crate::funder::Batch;
 use crate::payments::search::Search;
 use crate::records::Progress;
 use crate::timers::Timer;
-use offst_ledger::{AccountId, Direction, RequestRef};
+use offst_ledger::{AccountId, Direction};
 use offst_proto::payment::CancelReason;
 
 /// Of a payment before the commit, in a database that was put back.
@@ -16,18 +16,18 @@ impl Batch<'_> {
     pub(crate) fn start(&mut self) {
         self.take_up_recovery();
         self.take_up_forwards();
-        self.take_up_write_offs();
+        self.state.forwarding.take_up_write_offs(&mut self.context);
         self.take_up_payments();
-        self.take_up_arrivals();
-        self.take_up_invoices();
+        self.state.receiving.take_up_arrivals(&mut self.context);
+        self.state.receiving.take_up_invoices(&mut self.context);
         self.give_up_orphans();
-        self.plan_clearing();
+        self.state.payments.plan_clearing(&mut self.context);
         self.give_out_relays();
         self.give_out_index_servers();
         let friends: Vec<_> = self.state.accounts.friends.keys().copied().collect();
         for key in friends {
-            self.give_out_contact(key);
-            self.wait_for(key);
+            self.state.accounts.give_out_contact(key, &mut self.context);
+            self.state.accounts.wait_for(key, &mut self.context);
             let friend = &self.state.accounts.friends[&key];
             self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
         }
@@ -41,27 +41,18 @@ impl Batch<'_> {
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
             self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
-            self.load_lane(Self::lane(&incoming, forward.to), forward.amount);
-            let has_response = self.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
+            self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(&incoming, forward.to), forward.amount);
+            let has_response =
+                self.state.accounts.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
             let stored = self.state.forwarding.forwards.draft(&incoming).expect("listed above");
             stored.arrived_ms = now;
             stored.responded_ms = has_response.then_some(now);
-            if self.is_bound(&outgoing) {
+            if self.state.accounts.is_bound(&outgoing) {
                 self.commit_was_signed(&outgoing);
                 continue;
             }
-            self.note_unsigned_commit(&outgoing);
-            self.wait_for_commit(&incoming);
-        }
-    }
-
-    fn note_unsigned_commit(&mut self, outgoing: &RequestRef) {
-        let is_committed = self
-            .account(&outgoing.account)
-            .and_then(|account| account.pending(Direction::Outgoing, outgoing.id))
-            .is_some_and(|pending| pending.stage.is_committed());
-        if is_committed {
-            self.state.accounts.unsigned_commits.insert(outgoing.clone());
+            self.state.accounts.note_unsigned_commit(&outgoing);
+            self.state.forwarding.wait_for_commit(&incoming, &mut self.context);
         }
     }
 
@@ -83,7 +74,7 @@ impl Batch<'_> {
             }
             self.state.payments.searches.insert(payment.id, Search::taken_up(&payment));
             if self.is_recovering() {
-                self.stop_searching(payment.id);
+                self.state.payments.stop_searching(payment.id);
             }
             self.context.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
             if let Some((invoice, _)) = &payment.invoice {
@@ -93,38 +84,14 @@ impl Batch<'_> {
                 if part.preimage.is_some() {
                     continue;
                 }
-                let outgoing = Self::outgoing(&payment, *request, part);
+                let outgoing = crate::payments::Payments::outgoing(&payment, *request, part);
                 self.state.payments.pay_by(outgoing.clone(), payment.id);
-                if self.is_bound(&outgoing) {
+                if self.state.accounts.is_bound(&outgoing) {
                     self.commit_was_signed(&outgoing);
                 } else {
-                    self.note_unsigned_commit(&outgoing);
+                    self.state.accounts.note_unsigned_commit(&outgoing);
                     self.context.timers.set(Timer::Part(outgoing), now + self.context.environment.timing.patience_ms);
                 }
-            }
-        }
-    }
-
-    fn take_up_arrivals(&mut self) {
-        let arrivals: Vec<_> = self
-            .state
-            .receiving
-            .arrivals
-            .iter()
-            .map(|(incoming, arrival)| (incoming.clone(), arrival.clone()))
-            .collect();
-        for (incoming, arrival) in arrivals {
-            self.add_to_group(&incoming, &arrival);
-        }
-    }
-
-    fn take_up_invoices(&mut self) {
-        let Batch { state, context } = self;
-        for record in state.receiving.invoices.values() {
-            if let Some(expires_ms) = record.invoice.expires_ms {
-                let left = expires_ms.saturating_sub(context.now.unix_ms);
-                let deadline = context.now.uptime_ms.saturating_add(left);
-                context.timers.set(Timer::Invoice(record.invoice.id), deadline);
             }
         }
     }
@@ -166,8 +133,10 @@ impl Batch<'_> {
         }
         for (direction, hop) in orphans {
             match direction {
-                Direction::Outgoing => self.abort_outgoing(&hop),
-                Direction::Incoming => self.cancel_incoming(&hop, CancelReason::Aborted, self.context.local),
+                Direction::Outgoing => self.state.accounts.abort_outgoing(&hop),
+                Direction::Incoming => {
+                    self.state.accounts.cancel_incoming(&hop, CancelReason::Aborted, self.context.local)
+                }
             }
         }
     }

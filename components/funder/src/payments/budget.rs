@@ -22,7 +22,8 @@
 //! two has never run, so a clock that was ahead and is right again stops nobody. (What is under way while a clock jumps between two
 //! periods that have both run counts where it ends: there the sum may be exceeded by it, once.)
 
-use crate::funder::Batch;
+use crate::context::Context;
+use crate::payments::Payments;
 use crate::records::{Payment, Progress};
 use offst_crypto::PublicKey;
 use offst_proto::budget::{Budget, BudgetReport, Budgets, Period};
@@ -56,7 +57,6 @@ pub type Spendings = Table<Spending>;
 impl Spending {
     /// What counts now: what is stored, or a new period. When the owner has changed the period, what was spent in the one before goes
     /// on counting in the one that runs now.
-    /// (R6.7.)
     fn running(stored: Option<&Spending>, since_ms: u64, budget: &Budget, now_ms: u64) -> Spending {
         let until_ms = budget.period.map_or(u64::MAX, |period| period.end_ms(now_ms));
         let fresh = Spending { since_ms, period: budget.period, until_ms, spent: 0, other: None };
@@ -120,7 +120,6 @@ impl Row for Spending {
 }
 
 /// What a payment takes, or took, of its application's budget, credits.
-/// (R6.5.)
 fn cost(payment: &Payment) -> u128 {
     let amount = match payment.progress {
         Progress::Failed => return 0,
@@ -178,32 +177,30 @@ enum Allowance {
     Limited(BudgetReport, Spending),
 }
 
-impl Batch<'_> {
-    fn allowance(&self, app: PublicKey, currency: &Currency) -> Allowance {
-        let state = &self.state;
-        let Some(budgets) = state.payments.budgets.get(&app) else { return Allowance::Nothing };
+impl Payments {
+    fn allowance(&self, app: PublicKey, currency: &Currency, context: &Context<'_>) -> Allowance {
+        let Some(budgets) = self.budgets.get(&app) else { return Allowance::Nothing };
         match budgets.of(currency) {
             None if budgets.are_unlimited() => Allowance::Unlimited,
             None => Allowance::Nothing,
             Some(budget) => {
                 let whose = (budgets.since_ms(), app);
-                let (report, running) = standing(
-                    budget,
-                    whose,
-                    &state.payments.spendings,
-                    state.payments.payments.values(),
-                    self.context.now.unix_ms,
-                );
+                let (report, running) =
+                    standing(budget, whose, &self.spendings, self.payments.values(), context.now.unix_ms);
                 Allowance::Limited(report, running)
             }
         }
     }
 
     /// Whether a payment may begin that an application orders. The period that this was found in begins with it.
-    /// (R6.4.)
-    pub(crate) fn take_from_budget(&mut self, app: PublicKey, payment: &Payment) -> Result<(), String> {
+    pub(crate) fn take_from_budget(
+        &mut self,
+        app: PublicKey,
+        payment: &Payment,
+        context: &Context<'_>,
+    ) -> Result<(), String> {
         let Payment { currency, total, .. } = payment;
-        match self.allowance(app, currency) {
+        match self.allowance(app, currency, context) {
             Allowance::Unlimited => Ok(()),
             Allowance::Nothing => Err(format!(
                 "this app has no budget in {currency}: the owner gives it one with `stnode trust` and --budget"
@@ -223,8 +220,8 @@ impl Batch<'_> {
     }
 
     /// The most that mediators may take of a payment now, for its application's sake, credits.
-    pub(crate) fn budget_for_fees(&self, payment: &Payment) -> u128 {
-        match payment.app.map(|app| self.allowance(app, &payment.currency)) {
+    pub(crate) fn budget_for_fees(&self, payment: &Payment, context: &Context<'_>) -> u128 {
+        match payment.app.map(|app| self.allowance(app, &payment.currency, context)) {
             None | Some(Allowance::Unlimited) => u128::MAX,
             Some(Allowance::Nothing) => 0,
             Some(Allowance::Limited(report, _)) => report.left(),
@@ -232,33 +229,25 @@ impl Batch<'_> {
     }
 
     /// A payment is paid: what was under way is spent.
-    /// (R6.6.)
-    pub(crate) fn spend(&mut self, id: PaymentId) {
-        let payment = &self.state.payments.payments[&id];
+    pub(crate) fn spend(&mut self, id: PaymentId, context: &Context<'_>) {
+        let payment = &self.payments[&id];
         let Some(app) = payment.app else { return };
-        if let Allowance::Limited(_, running) = self.allowance(app, &payment.currency) {
+        if let Allowance::Limited(_, running) = self.allowance(app, &payment.currency, context) {
             let spent = running.spent.saturating_add(cost(payment));
             self.put_spending((app, payment.currency.clone()), Spending { spent, ..running });
         }
     }
 
     fn put_spending(&mut self, key: (PublicKey, Currency), spending: Spending) {
-        if self.state.payments.spendings.get(&key) != Some(&spending) {
-            self.state.payments.spendings.insert(key, spending);
+        if self.spendings.get(&key) != Some(&spending) {
+            self.spendings.insert(key, spending);
         }
     }
 
     /// How the budgets of an application stand; none: it has no limit.
-    pub(crate) fn budgets_of(&self, app: PublicKey) -> Option<Vec<BudgetReport>> {
-        let state = &self.state;
-        let budgets = state.payments.budgets.get(&app).filter(|budgets| !budgets.are_unlimited())?;
-        Some(budget_reports(
-            app,
-            budgets,
-            &state.payments.spendings,
-            state.payments.payments.values(),
-            self.context.now.unix_ms,
-        ))
+    pub(crate) fn budgets_of(&self, app: PublicKey, context: &Context<'_>) -> Option<Vec<BudgetReport>> {
+        let budgets = self.budgets.get(&app).filter(|budgets| !budgets.are_unlimited())?;
+        Some(budget_reports(app, budgets, &self.spendings, self.payments.values(), context.now.unix_ms))
     }
 }
 

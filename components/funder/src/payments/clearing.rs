@@ -9,8 +9,11 @@
 //!
 //! Nothing of an attempt is stored before it is committed, and attempts that fail leave no trace in the history.
 
+use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
+use crate::context::Context;
 use crate::funder::Batch;
+use crate::payments::Payments;
 use crate::payments::quote::Question;
 use crate::payments::reasons::last_hop;
 use crate::payments::search::{Avoids, Search};
@@ -59,40 +62,25 @@ pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
     }
 }
 
-impl Batch<'_> {
-    /// What may be cleared on one of our accounts now.
-    pub(crate) fn clearable(&self, line: &AccountId) -> Clearable {
-        match self.line_room(line) {
-            Ok(_) => self.state.accounts.active(line).map_or(Clearable::None, clearable),
-            Err(_) => Clearable::None,
-        }
-    }
-
-    /// Whether what a friend has asked for, this request among it, makes what we owe it smaller.
-    fn lowers_our_debt(&self, incoming: &AccountId) -> bool {
-        self.state.accounts.active(incoming).is_some_and(|epoch| {
-            let owed = if epoch.balance() < 0 { epoch.balance().unsigned_abs() } else { 0 };
-            epoch.remote_pending() <= owed
-        })
-    }
-
-    /// Whether we carry a request to clear without a fee.
-    pub(crate) fn is_waived(&self, incoming: &AccountId, outgoing: &AccountId, amount: u128) -> bool {
-        self.context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
-    }
-
+impl Payments {
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others know the
     /// ids of our payments and could bring a part back over the account by which it left. Whatever else is said to be a ring is
     /// none of ours: it would be carried for nothing to somebody who sells something.
-    pub(crate) fn check_homecoming(&self, incoming: &RequestRef, request: &Request) -> Result<(), CancelReason> {
-        let payment = self.state.payments.payments.get(&request.payment_id).filter(|payment| payment.circle.is_some());
+    pub(crate) fn check_homecoming(
+        &self,
+        incoming: &RequestRef,
+        request: &Request,
+        accounts: &Accounts,
+        context: &Context<'_>,
+    ) -> Result<(), CancelReason> {
+        let payment = self.payments.get(&request.payment_id).filter(|payment| payment.circle.is_some());
         let is_ring = payment.is_some_and(|payment| payment.circle == Some(Circle::Clearing));
         if request.clearing != is_ring {
             return Err(CancelReason::Loop);
         }
         let Some(payment) = payment else { return Ok(()) };
         let part = payment.parts.get(&request.id).ok_or(CancelReason::Loop)?;
-        if last_hop(self.context.local, &part.route).from != incoming.account.friend
+        if last_hop(context.local, &part.route).from != incoming.account.friend
             || payment.currency != incoming.account.currency
             || request.invoice_id.is_some()
         {
@@ -102,91 +90,91 @@ impl Batch<'_> {
             return Err(CancelReason::Amount);
         }
         let is_clearing = payment.circle == Some(Circle::Clearing);
-        if is_clearing && !self.lowers_our_debt(&incoming.account) {
+        if is_clearing && !accounts.lowers_our_debt(&incoming.account) {
             return Err(CancelReason::no_capacity(0));
         }
         Ok(())
     }
 
-    /// Whether rings are cleared without asking the owner, and what index servers are told.
-    pub(crate) fn set_auto_clear(&mut self, on: bool) {
-        self.state.owner.settings.insert((), Settings { auto_clear: on });
-        self.context.auto_clear = on;
-        for (key, friend) in &self.state.accounts.friends {
-            self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(*key, currency)));
-        }
-        self.plan_clearing();
-    }
-
     /// Sets the time of the next look for rings. The times are drawn, so that a ring's members hardly ever begin together.
-    pub(crate) fn plan_clearing(&mut self) {
-        self.plan_clearing_after(self.context.environment.timing.clear_ms);
+    pub(crate) fn plan_clearing(&self, context: &mut Context<'_>) {
+        self.plan_clearing_after(context.environment.timing.clear_ms, context);
     }
 
-    fn plan_clearing_after(&mut self, pause_ms: u64) {
-        if !self.context.auto_clear {
-            return self.context.timers.clear(&Timer::Clear);
+    fn plan_clearing_after(&self, pause_ms: u64, context: &mut Context<'_>) {
+        if !context.auto_clear {
+            return context.timers.clear(&Timer::Clear);
         }
-        let jitter = u64::from_be_bytes(self.context.environment.random.array()) % pause_ms.max(1);
-        self.context
-            .timers
-            .set(Timer::Clear, self.context.now.uptime_ms.saturating_add(pause_ms.max(1)).saturating_add(jitter));
+        let jitter = u64::from_be_bytes(context.environment.random.array()) % pause_ms.max(1);
+        context.timers.set(Timer::Clear, context.now.uptime_ms.saturating_add(pause_ms.max(1)).saturating_add(jitter));
     }
 
     /// The owner has allowed clearing: one ring in each currency.
-    pub(crate) fn clear_on_our_own(&mut self) {
-        self.plan_clearing();
+    pub(crate) fn clear_on_our_own(&mut self, accounts: &Accounts, context: &mut Context<'_>) {
+        self.plan_clearing(context);
         let currencies: BTreeSet<Currency> =
-            self.state.accounts.friends.values().flat_map(|friend| friend.accounts.keys().cloned()).collect();
+            accounts.friends.values().flat_map(|friend| friend.accounts.keys().cloned()).collect();
         for currency in currencies {
-            let is_at_it = self.state.payments.payments.values().any(|payment| {
+            let is_at_it = self.payments.values().any(|payment| {
                 payment.circle == Some(Circle::Clearing)
                     && payment.currency == currency
                     && matches!(payment.progress, Progress::Searching | Progress::Committed)
             });
             if !is_at_it {
-                self.ask_for_ring(Ring { currency, command: None, performs: true, friends: vec![] }, None);
+                self.ask_for_ring(
+                    Ring { currency, command: None, performs: true, friends: vec![] },
+                    None,
+                    accounts,
+                    context,
+                );
             }
         }
     }
 
     /// Looks for a ring because the owner wants it.
-    pub(crate) fn clear(&mut self, command: CommandId, currency: Currency, perform: bool) {
-        let performs = perform || self.context.auto_clear;
+    pub(crate) fn clear(
+        &mut self,
+        command: CommandId,
+        currency: Currency,
+        perform: bool,
+        accounts: &Accounts,
+        context: &mut Context<'_>,
+    ) {
+        let performs = perform || context.auto_clear;
         let mut friends = vec![];
-        if !self.context.auto_clear {
+        if !context.auto_clear {
             // Index servers know nothing of our debts, so we name the friends who owe us: largest debt last.
-            let keys = self.state.accounts.friends.keys().copied();
-            let debts = keys.map(|key| (self.clearable(&AccountId::new(key, &currency)).send(), key));
+            let keys = accounts.friends.keys().copied();
+            let debts = keys.map(|key| (accounts.clearable(&AccountId::new(key, &currency)).send(), key));
             let mut debts: Vec<_> = debts.filter(|(amount, _)| *amount > 0).collect();
             debts.sort_unstable();
             let kept = debts.len().saturating_sub(FRIENDS_ASKED_MAX);
             friends.extend(debts.into_iter().skip(kept).map(|(_, key)| key));
         }
         let via = friends.pop();
-        self.ask_for_ring(Ring { currency, command: Some(command), performs, friends }, via);
+        self.ask_for_ring(Ring { currency, command: Some(command), performs, friends }, via, accounts, context);
     }
 
-    fn ask_for_ring(&mut self, ring: Ring, via: Option<PublicKey>) {
-        let keys = self.state.accounts.friends.keys();
-        let clearables: Vec<_> = keys.map(|key| self.clearable(&AccountId::new(*key, &ring.currency))).collect();
+    fn ask_for_ring(&mut self, ring: Ring, via: Option<PublicKey>, accounts: &Accounts, context: &mut Context<'_>) {
+        let keys = accounts.friends.keys();
+        let clearables: Vec<_> = keys.map(|key| accounts.clearable(&AccountId::new(*key, &ring.currency))).collect();
         let most = |side: fn(Clearable) -> u128| clearables.iter().map(|clearable| side(*clearable)).max().unwrap_or(0);
         let amount = most(Clearable::send).min(most(Clearable::receive));
         if amount == 0 {
-            return self.no_ring(&ring);
+            return self.no_ring(&ring, context);
         }
-        let local = self.context.local;
+        let local = context.local;
         let mut query = Query::new(ring.currency.clone(), amount, local, local);
         query.clearing = true;
         query.via = via;
         // On our own we avoid what has refused lately every other time: it may have been busy with the same ring.
-        let [avoids] = self.context.environment.random.array();
+        let [avoids] = context.environment.random.array();
         if ring.command.is_none() {
             // Whoever says nothing keeps what we are owed frozen, attempt after attempt.
-            self.leave_out_others(&mut query, Avoids::Silent);
+            self.leave_out_others(&mut query, Avoids::Silent, context);
             if avoids % 2 == 0 {
-                let since = self.context.now.uptime_ms.saturating_sub(self.context.environment.timing.refusal_ms);
-                let refused = self.state.payments.clearing_refusals.exclusions(&ring.currency, amount, since);
+                let since = context.now.uptime_ms.saturating_sub(context.environment.timing.refusal_ms);
+                let refused = self.clearing_refusals.exclusions(&ring.currency, amount, since);
                 let is_new = |other: &Exclusion| query.excluded_edges.iter().all(|known| known.hop != other.hop);
                 let refused: Vec<_> = refused.into_iter().filter(is_new).collect();
                 query.excluded_edges.extend(refused);
@@ -194,89 +182,113 @@ impl Batch<'_> {
             }
         }
         let command = ring.command;
-        if !self.put_question(query, Question::Ring(ring))
+        if !self.put_question(query, Question::Ring(ring), context)
             && let Some(command) = command
         {
             let sentence = "too many questions wait for the index servers: ask again in a moment";
-            self.context.reply(command, Reply::Refused(sentence.into()));
+            context.reply(command, Reply::Refused(sentence.into()));
         }
     }
 
     /// The index servers have answered. What they propose is cut to what we know of our own accounts.
-    pub(crate) fn found_ring(&mut self, mut ring: Ring, ways: Result<Vec<Way>, String>) {
+    pub(crate) fn found_ring(
+        &mut self,
+        mut ring: Ring,
+        ways: Result<Vec<Way>, String>,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
         let ways = match (ways, ring.command) {
             (Ok(ways), _) => ways,
-            (Err(sentence), Some(command)) => return self.context.reply(command, Reply::Refused(sentence)),
+            (Err(sentence), Some(command)) => return context.reply(command, Reply::Refused(sentence)),
             (Err(_), None) => return,
         };
-        let fitting = ways.into_iter().filter_map(|way| self.ring_part(&ring.currency, way)).next();
+        let fitting = ways.into_iter().filter_map(|way| self.ring_part(&ring.currency, way, accounts, context)).next();
         match (fitting, ring.friends.pop()) {
-            (Some(part), _) if ring.performs => self.clear_ring(&ring, part),
-            (Some(part), _) => self.report_ring(&ring, Some(part)),
-            (None, Some(via)) => self.ask_for_ring(ring, Some(via)),
-            (None, None) => self.no_ring(&ring),
+            (Some(part), _) if ring.performs => self.clear_ring(&ring, part, accounts, context),
+            (Some(part), _) => self.report_ring(&ring, Some(part), context),
+            (None, Some(via)) => self.ask_for_ring(ring, Some(via), accounts, context),
+            (None, None) => self.no_ring(&ring, context),
         }
     }
 
-    fn ring_part(&mut self, currency: &Currency, way: Way) -> Option<PartPlan> {
+    fn ring_part(
+        &mut self,
+        currency: &Currency,
+        way: Way,
+        accounts: &Accounts,
+        context: &Context<'_>,
+    ) -> Option<PartPlan> {
         let [part] = <[PartPlan; 1]>::try_from(way.parts).ok()?;
-        let (local, now) = (self.context.local, self.context.now.uptime_ms);
+        let (local, now) = (context.local, context.now.uptime_ms);
         let is_well_formed = part.check().is_ok() && part.route.len() > 2 && part.route.last() == Some(&local);
         if !is_well_formed || part.fees > 0 {
             return None;
         }
         let last = last_hop(local, &part.route);
-        let leaving = self.clearable(&AccountId::new(part.route[0], currency)).send();
-        let coming = self.clearable(&AccountId::new(last.from, currency)).receive();
+        let leaving = accounts.clearable(&AccountId::new(part.route[0], currency)).send();
+        let coming = accounts.clearable(&AccountId::new(last.from, currency)).receive();
         if coming == 0 {
             // Somebody says that we owe it something.
-            self.state.payments.clearing_refusals.note(currency, last, 0, last.from, now);
+            self.clearing_refusals.note(currency, last, 0, last.from, now);
         }
         let amount = part.amount.min(leaving).min(coming);
         (amount > 0).then_some(PartPlan { amount, ..part })
     }
 
-    fn no_ring(&mut self, ring: &Ring) {
-        self.report_ring(ring, None);
+    fn no_ring(&self, ring: &Ring, context: &mut Context<'_>) {
+        self.report_ring(ring, None, context);
     }
 
-    fn report_ring(&mut self, ring: &Ring, part: Option<PartPlan>) {
+    fn report_ring(&self, ring: &Ring, part: Option<PartPlan>, context: &mut Context<'_>) {
         if let Some(command) = ring.command {
-            let report = ClearingReport { auto_clear: self.context.auto_clear, cycle: part, payment: None };
-            self.context.reply(command, Reply::Clearing(Box::new(report)));
+            let report = ClearingReport { auto_clear: context.auto_clear, cycle: part, payment: None };
+            context.reply(command, Reply::Clearing(Box::new(report)));
         }
     }
 
-    fn clear_ring(&mut self, ring: &Ring, part: PartPlan) {
-        let id = PaymentId::random(&mut *self.context.environment.random);
+    fn clear_ring(&mut self, ring: &Ring, part: PartPlan, accounts: &mut Accounts, context: &mut Context<'_>) {
+        let id = PaymentId::random(&mut *context.environment.random);
         let payment = Payment {
             id,
             app: None,
-            destination: self.context.local,
+            destination: context.local,
             circle: Some(Circle::Clearing),
             invoice: None,
             currency: ring.currency.clone(),
             total: part.amount,
             max_fee: Some(0),
-            timeout_ms: self.context.environment.timing.patience_ms,
-            created_ms: self.context.now.unix_ms,
+            timeout_ms: context.environment.timing.patience_ms,
+            created_ms: context.now.unix_ms,
             ended_ms: None,
             progress: Progress::Searching,
             reason: String::new(),
             parts: std::collections::BTreeMap::new(),
         };
-        self.context.timers.set(Timer::Payment(id), self.context.now.uptime_ms.saturating_add(payment.timeout_ms));
-        self.state.payments.payments.insert_draft(id, payment);
-        self.state.payments.searches.insert(id, Search::of_ring(ring.command, part.clone()));
-        if !self.start_way(id, Way { parts: vec![part] }) {
-            self.fail_payment(id);
+        context.timers.set(Timer::Payment(id), context.now.uptime_ms.saturating_add(payment.timeout_ms));
+        self.payments.insert_draft(id, payment);
+        self.searches.insert(id, Search::of_ring(ring.command, part.clone()));
+        if !self.start_way(id, Way { parts: vec![part] }, accounts, context) {
+            self.fail_payment(id, accounts, context);
         }
     }
 
     /// A clearing has ended. One that worked may not have been the last one.
-    pub(crate) fn clearing_ended(&mut self, progress: Progress) {
-        if progress == Progress::Paid && self.context.auto_clear {
-            self.plan_clearing_after(self.context.environment.timing.clear_ms / 10);
+    pub(crate) fn clearing_ended(&self, progress: Progress, context: &mut Context<'_>) {
+        if progress == Progress::Paid && context.auto_clear {
+            self.plan_clearing_after(context.environment.timing.clear_ms / 10, context);
         }
+    }
+}
+
+impl Batch<'_> {
+    /// Whether rings are cleared without asking the owner, and what index servers are told.
+    pub(crate) fn set_auto_clear(&mut self, on: bool) {
+        self.state.owner.settings.insert((), Settings { auto_clear: on });
+        self.context.auto_clear = on;
+        for (key, friend) in &self.state.accounts.friends {
+            self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(*key, currency)));
+        }
+        self.state.payments.plan_clearing(&mut self.context);
     }
 }

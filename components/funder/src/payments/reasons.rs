@@ -1,52 +1,12 @@
 //! Why a payment did not go on, as a sentence that its owner understands: nodes by the names that he has given them.
 
-use crate::funder::Batch;
+use crate::accounts::Accounts;
+use crate::context::Context;
+use crate::payments::Payments;
 use crate::records::{Payment, REASON_BYTES_MAX};
 use offst_crypto::PublicKey;
 use offst_proto::index::Hop;
 use offst_proto::payment::CancelReason;
-
-impl Batch<'_> {
-    /// The owner's name for a node; for the one that is paid what it is; for any other the beginning of its key.
-    fn node_name(&self, payment: &Payment, key: &PublicKey) -> String {
-        match self.state.accounts.friends.get(key) {
-            Some(friend) => friend.record.name.clone(),
-            None if *key == payment.destination && payment.invoice.is_some() => "the seller".into(),
-            None if *key == payment.destination => "the destination".into(),
-            None => key.to_string().chars().take(8).collect::<String>() + "...",
-        }
-    }
-
-    /// Why `hop` did not carry `amount`.
-    pub(crate) fn refusal_sentence(&self, payment: &Payment, hop: Hop, amount: u128, reason: CancelReason) -> String {
-        let to = self.node_name(payment, &hop.to);
-        if hop.from == self.context.local {
-            return own_refusal_sentence(&to, amount, reason);
-        }
-        let from = self.node_name(payment, &hop.from);
-        match reason {
-            CancelReason::NoCapacity { left } => no_room(&format!("{from}'s"), &to, left, amount),
-            CancelReason::Closed => format!("{from}'s line to {to} is closed for payments"),
-            CancelReason::Offline => format!("{to} is offline, {from} says"),
-            CancelReason::Timeout => format!("{from} got no answer from {to} in time"),
-            CancelReason::Busy => format!("{from} is too busy to carry on more to {to}"),
-            CancelReason::UnknownFriend => format!("{from} is no friend of {to}"),
-            CancelReason::Overdue => format!("{to} held the payment for too long, and {from} has released it"),
-            CancelReason::AccountStopped => format!("the line between {from} and {to} was stopped or reset"),
-            reason => reason.to_string(),
-        }
-    }
-
-    /// What a committed payment waits for.
-    pub(crate) fn waiting_sentence(&self, payment: &Payment) -> String {
-        let waiting = payment.parts.values().filter(|part| part.preimage.is_none());
-        let mut names: Vec<_> = waiting.map(|part| self.node_name(payment, &part.route[0])).collect();
-        names.sort();
-        names.dedup();
-        let names = if names.is_empty() { "a friend on the way".into() } else { names.join(", ") };
-        format!("no answer has come back through {names} yet; nothing is lost and nobody must pay again")
-    }
-}
 
 /// Why our own line to a friend did not carry `amount`.
 fn own_refusal_sentence(name: &str, amount: u128, reason: CancelReason) -> String {
@@ -105,4 +65,43 @@ pub(crate) fn bounded(mut text: String) -> String {
     }
     text.truncate(end);
     text
+}
+impl Payments {
+    /// Why `hop` did not carry `amount`.
+    pub(crate) fn refusal_sentence(
+        &self,
+        payment: &Payment,
+        hop: Hop,
+        amount: u128,
+        reason: CancelReason,
+        accounts: &Accounts,
+        context: &Context<'_>,
+    ) -> String {
+        let to = accounts.node_name(payment, &hop.to);
+        if hop.from == context.local {
+            return own_refusal_sentence(&to, amount, reason);
+        }
+        let from = accounts.node_name(payment, &hop.from);
+        match reason {
+            CancelReason::NoCapacity { left } => no_room(&format!("{from}'s"), &to, left, amount),
+            CancelReason::Closed => format!("{from}'s line to {to} is closed for payments"),
+            CancelReason::Offline => format!("{to} is offline, {from} says"),
+            CancelReason::Timeout => format!("{from} got no answer from {to} in time"),
+            CancelReason::Busy => format!("{from} is too busy to carry on more to {to}"),
+            CancelReason::UnknownFriend => format!("{from} is no friend of {to}"),
+            CancelReason::Overdue => format!("{to} held the payment for too long, and {from} has released it"),
+            CancelReason::AccountStopped => format!("the line between {from} and {to} was stopped or reset"),
+            reason => reason.to_string(),
+        }
+    }
+
+    /// What a committed payment waits for.
+    pub(crate) fn waiting_sentence(&self, payment: &Payment, accounts: &Accounts) -> String {
+        let waiting = payment.parts.values().filter(|part| part.preimage.is_none());
+        let mut names: Vec<_> = waiting.map(|part| accounts.node_name(payment, &part.route[0])).collect();
+        names.sort();
+        names.dedup();
+        let names = if names.is_empty() { "a friend on the way".into() } else { names.join(", ") };
+        format!("no answer has come back through {names} yet; nothing is lost and nobody must pay again")
+    }
 }

@@ -8,10 +8,12 @@
 //!
 //! The parts are committed in one transaction. Before it every part can be given up; what comes after is in `settlement`.
 
+use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
+use crate::context::Context;
 use crate::forwarding::cancel_reason;
-use crate::funder::Batch;
 use crate::io::Output;
+use crate::payments::Payments;
 use crate::payments::quote::no_route;
 use crate::payments::reasons::bounded;
 use crate::payments::silences::Pauses;
@@ -22,7 +24,7 @@ use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
-use offst_proto::order::{Destination, Order, Purpose};
+use offst_proto::order::{Order, Purpose};
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, proof};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::Request;
@@ -121,76 +123,83 @@ fn is_of_the_hop(reason: CancelReason) -> bool {
     )
 }
 
-impl Batch<'_> {
+impl Payments {
     /// Starts a payment, or waits for the one that has this id, which counts once. `app`: whose budget it is paid from.
-    pub(crate) fn pay(&mut self, command: CommandId, app: Option<PublicKey>, order: Order) {
-        if self.state.payments.payments.contains_key(&order.payment_id) {
-            return self.wait_payment(command, order.payment_id);
+    pub(crate) fn pay(
+        &mut self,
+        command: CommandId,
+        app: Option<PublicKey>,
+        order: Order,
+        accounts: &Accounts,
+        context: &mut Context<'_>,
+    ) {
+        if self.payments.contains_key(&order.payment_id) {
+            return self.wait_payment(command, order.payment_id, context);
         }
-        let payment = self.payment(&order).and_then(|payment| match app {
-            Some(app) => self.take_from_budget(app, &payment).map(|()| Payment { app: Some(app), ..payment }),
+        let payment = self.payment(&order, accounts, context).and_then(|payment| match app {
+            Some(app) => self.take_from_budget(app, &payment, context).map(|()| Payment { app: Some(app), ..payment }),
             None => Ok(payment),
         });
         match payment {
-            Err(sentence) => self.context.reply(command, Reply::Refused(sentence)),
+            Err(sentence) => context.reply(command, Reply::Refused(sentence)),
             Ok(payment) => {
                 let id = payment.id;
-                let deadline = self.context.now.uptime_ms.saturating_add(payment.timeout_ms);
-                self.context.timers.set(Timer::Payment(id), deadline);
+                let deadline = context.now.uptime_ms.saturating_add(payment.timeout_ms);
+                context.timers.set(Timer::Payment(id), deadline);
                 if let Some((invoice, _)) = &payment.invoice {
-                    self.state.payments.paying.insert(*invoice, id);
+                    self.paying.insert(*invoice, id);
                 }
-                self.state.payments.payments.insert(id, payment);
-                self.state.payments.searches.insert(id, Search { waiters: vec![command], ..Search::default() });
-                self.find_ways(id);
+                self.payments.insert(id, payment);
+                self.searches.insert(id, Search { waiters: vec![command], ..Search::default() });
+                self.find_ways(id, context);
             }
         }
     }
 
     /// Answers when the payment has ended; at once when it has, or when its time is over.
-    fn wait_payment(&mut self, command: CommandId, id: PaymentId) {
-        let search = self.state.payments.searches.entry(id).or_default();
+    fn wait_payment(&mut self, command: CommandId, id: PaymentId, context: &mut Context<'_>) {
+        let search = self.searches.entry(id).or_default();
         search.waiters.push(command);
         if search.waiters.len() > WAITERS_MAX {
             let oldest = search.waiters.remove(0);
-            self.context.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
+            context.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
         }
-        let is_over = self.state.payments.searches[&id].is_over;
-        if is_over || matches!(self.state.payments.payments[&id].progress, Progress::Paid | Progress::Failed) {
-            self.answer_waiters(id);
+        let is_over = self.searches[&id].is_over;
+        if is_over || matches!(self.payments[&id].progress, Progress::Paid | Progress::Failed) {
+            self.answer_waiters(id, context);
         }
     }
 
     /// The payment that an order means, not started.
-    pub(crate) fn payment(&self, order: &Order) -> Result<Payment, String> {
-        if self.state.payments.payments.len() >= PAYMENTS_MAX {
+    pub(crate) fn payment(&self, order: &Order, accounts: &Accounts, context: &Context<'_>) -> Result<Payment, String> {
+        if self.payments.len() >= PAYMENTS_MAX {
             return Err(format!("{PAYMENTS_MAX} payments are under way already: wait until some have ended"));
         }
         let mut circle = None;
         let (destination, invoice, currency, total) = match &order.purpose {
             Purpose::Invoice(invoice) => {
-                if invoice.destination == self.context.local {
+                if invoice.destination == context.local {
                     return Err("this invoice is this node's own: paying it would change nothing".into());
                 }
-                if invoice.is_expired(self.context.now.unix_ms) {
+                if invoice.is_expired(context.now.unix_ms) {
                     return Err("the invoice has expired: ask the seller for a new one".into());
                 }
-                if let Some(other) = self.state.payments.paying.get(&invoice.id) {
+                if let Some(other) = self.paying.get(&invoice.id) {
                     return Err(format!("this invoice is being paid already: see `funds status {other}`"));
                 }
                 let secret = Some((invoice.id, invoice.secret.clone()));
                 (invoice.destination, secret, invoice.currency.clone(), invoice.amount)
             }
             Purpose::Spontaneous { destination, currency, amount } => {
-                (self.destination_key(destination)?, None, currency.clone(), *amount)
+                (accounts.destination_key(destination, context)?, None, currency.clone(), *amount)
             }
             Purpose::Rebalance { friend, currency, amount } => {
-                let key = self.friend_key(friend)?;
-                if !self.state.accounts.friends[&key].accounts.contains_key(currency) {
+                let key = accounts.friend_key(friend)?;
+                if !accounts.friends[&key].accounts.contains_key(currency) {
                     return Err(format!("there is no account in {currency} with \"{friend}\""));
                 }
                 circle = Some(Circle::Rebalance(key));
-                (self.context.local, None, currency.clone(), *amount)
+                (context.local, None, currency.clone(), *amount)
             }
         };
         if total == 0 || total > AMOUNT_MAX {
@@ -206,7 +215,7 @@ impl Batch<'_> {
             total,
             max_fee: order.max_fee,
             timeout_ms: order.timeout_ms,
-            created_ms: self.context.now.unix_ms,
+            created_ms: context.now.unix_ms,
             ended_ms: None,
             progress: Progress::Searching,
             reason: String::new(),
@@ -214,25 +223,9 @@ impl Batch<'_> {
         })
     }
 
-    fn destination_key(&self, destination: &Destination) -> Result<PublicKey, String> {
-        let key = match destination {
-            Destination::Key(key) => *key,
-            Destination::Friend(name) => match self.state.accounts.names.get(name) {
-                Some(key) => *key,
-                None => return Err(format!("there is no friend named \"{name}\", and it is not a public key")),
-            },
-        };
-        if key == self.context.local {
-            return Err("this is the node's own key: sending to oneself would change nothing".into());
-        }
-        Ok(key)
-    }
-
     /// Asks for ways for what no part carries yet.
-    pub(crate) fn find_ways(&mut self, id: PaymentId) {
-        let (Some(payment), Some(search)) =
-            (self.state.payments.payments.get(&id), self.state.payments.searches.get_mut(&id))
-        else {
+    pub(crate) fn find_ways(&mut self, id: PaymentId, context: &mut Context<'_>) {
+        let (Some(payment), Some(search)) = (self.payments.get(&id), self.searches.get_mut(&id)) else {
             return;
         };
         let missing = payment.total.saturating_sub(payment.underway());
@@ -241,28 +234,26 @@ impl Batch<'_> {
         }
         search.asking = true;
         search.has_learned = false;
-        let mut query = self.way_query(&self.state.payments.payments[&id], missing);
-        let search = &self.state.payments.searches[&id];
+        let mut query = self.way_query(&self.payments[&id], missing, context);
+        let search = &self.searches[&id];
         query.excluded_edges.extend(search.excluded.iter().map(|(hop, left)| Exclusion { hop: *hop, left: *left }));
-        let avoided_others = self.leave_out_others(&mut query, search.avoids);
-        self.state.payments.searches.get_mut(&id).expect("looked above").avoided_others = avoided_others;
-        self.context.outputs.push(Output::FindWays(id, Box::new(query)));
+        let avoided_others = self.leave_out_others(&mut query, search.avoids, context);
+        self.searches.get_mut(&id).expect("looked above").avoided_others = avoided_others;
+        context.outputs.push(Output::FindWays(id, Box::new(query)));
     }
 
     /// Leaves out of a question what did not carry other payments lately. Says whether there is anything.
-    pub(crate) fn leave_out_others(&mut self, query: &mut Query, avoids: Avoids) -> bool {
-        let (local, now) = (self.context.local, self.context.now.uptime_ms);
-        let pauses = self.pauses();
+    pub(crate) fn leave_out_others(&mut self, query: &mut Query, avoids: Avoids, context: &Context<'_>) -> bool {
+        let (local, now) = (context.local, context.now.uptime_ms);
+        let pauses = self.pauses(context);
         let mut others = match avoids {
             Avoids::Nothing => return false,
-            Avoids::All | Avoids::Silent => {
-                self.state.payments.silences.exclusions(&query.currency, local, now, pauses)
-            }
+            Avoids::All | Avoids::Silent => self.silences.exclusions(&query.currency, local, now, pauses),
         };
         if avoids == Avoids::All {
-            let since = now.saturating_sub(self.context.environment.timing.refusal_ms);
+            let since = now.saturating_sub(context.environment.timing.refusal_ms);
             let silent: BTreeSet<Hop> = others.iter().map(|other| other.hop).collect();
-            let refused = self.state.payments.refusals.exclusions(&query.currency, query.amount, since);
+            let refused = self.refusals.exclusions(&query.currency, query.amount, since);
             others.extend(refused.into_iter().filter(|other| !silent.contains(&other.hop)));
         }
         let known: BTreeSet<Hop> = query.excluded_edges.iter().map(|known| known.hop).collect();
@@ -273,14 +264,14 @@ impl Batch<'_> {
         is_any
     }
 
-    fn pauses(&self) -> Pauses {
-        let timing = self.context.environment.timing;
+    fn pauses(&self, context: &Context<'_>) -> Pauses {
+        let timing = context.environment.timing;
         Pauses { first_ms: timing.silence_ms, most_ms: timing.silence_max_ms, same_ms: timing.patience_ms }
     }
 
     /// The question for ways that bring `missing` credits.
-    pub(crate) fn way_query(&self, payment: &Payment, missing: u128) -> Query {
-        let mut query = Query::new(payment.currency.clone(), missing, self.context.local, payment.destination);
+    pub(crate) fn way_query(&self, payment: &Payment, missing: u128, context: &Context<'_>) -> Query {
+        let mut query = Query::new(payment.currency.clone(), missing, context.local, payment.destination);
         if let Some(Circle::Rebalance(friend)) = payment.circle {
             query.via = Some(friend);
         }
@@ -288,13 +279,17 @@ impl Batch<'_> {
     }
 
     /// The index servers have answered.
-    pub(crate) fn found_ways(&mut self, id: PaymentId, ways: Result<Vec<Way>, String>) {
-        if let Some(question) = self.state.payments.questions.remove(&id) {
-            return self.answered(question, ways);
+    pub(crate) fn found_ways(
+        &mut self,
+        id: PaymentId,
+        ways: Result<Vec<Way>, String>,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        if let Some(question) = self.questions.remove(&id) {
+            return self.answered(question, ways, accounts, context);
         }
-        let (Some(payment), Some(search)) =
-            (self.state.payments.payments.get(&id), self.state.payments.searches.get_mut(&id))
-        else {
+        let (Some(payment), Some(search)) = (self.payments.get(&id), self.searches.get_mut(&id)) else {
             return;
         };
         if !search.asking {
@@ -308,28 +303,28 @@ impl Batch<'_> {
         let ways = match ways {
             Ok(ways) if !ways.is_empty() => Ok(ways),
             // To a friend the way is known without index servers.
-            nothing => self.unrefused_direct_way(id, missing).map_or(nothing, |way| Ok(vec![way])),
+            nothing => self.unrefused_direct_way(id, missing, accounts, context).map_or(nothing, |way| Ok(vec![way])),
         };
-        let payment = &self.state.payments.payments[&id];
+        let payment = &self.payments[&id];
         let committed = payment.fees();
-        let default = self.fees_by_default(payment);
+        let default = self.fees_by_default(payment, context);
         let (bound, is_default) = payment.max_fee.map_or((default, true), |max_fee| (max_fee, false));
         let max_fee = bound.saturating_sub(committed);
-        let budget = self.budget_for_fees(payment);
-        let fits = |way: &Way| self.is_way_for(payment, way, missing);
+        let budget = self.budget_for_fees(payment, context);
+        let fits = |way: &Way| self.is_way_for(payment, way, missing, context);
         let (cheap, dear): (Vec<Way>, Vec<Way>) = match ways {
             Ok(ways) => ways.into_iter().filter(fits).partition(|way| way.fees() <= max_fee.min(budget)),
-            Err(sentence) => return self.no_way(id, sentence),
+            Err(sentence) => return self.no_way(id, sentence, context),
         };
         for way in cheap {
-            if self.start_way(id, way) {
+            if self.start_way(id, way, accounts, context) {
                 return;
             }
         }
         let sentence = match dear.iter().map(Way::fees).min() {
             Some(fees) => {
                 // Waiting does not make it cheaper, but a hop that was avoided may.
-                self.state.payments.searches.entry(id).or_default().rounds = ROUNDS_MAX;
+                self.searches.entry(id).or_default().rounds = ROUNDS_MAX;
                 let fees = fees.saturating_add(committed);
                 let bound = match (fees > bound, is_default) {
                     (true, true) => {
@@ -340,39 +335,43 @@ impl Batch<'_> {
                 };
                 format!("the cheapest way costs {fees} in fees, more than {bound}")
             }
-            None => no_route(&self.state.payments.payments[&id]).to_owned(),
+            None => no_route(&self.payments[&id]).to_owned(),
         };
-        self.no_way(id, sentence);
+        self.no_way(id, sentence, context);
     }
 
     /// The most that mediators may take of a payment whose order does not say how much, credits.
-    pub(crate) fn fees_by_default(&self, payment: &Payment) -> u128 {
-        self.context.environment.fee_bounds.of(&payment.currency, payment.total)
+    pub(crate) fn fees_by_default(&self, payment: &Payment, context: &Context<'_>) -> u128 {
+        context.environment.fee_bounds.of(&payment.currency, payment.total)
     }
 
     /// The way over the destination itself, when it is a friend whose line has room.
-    pub(crate) fn direct_way(&self, payment: &Payment, amount: u128) -> Option<Way> {
+    pub(crate) fn direct_way(&self, payment: &Payment, amount: u128, accounts: &Accounts) -> Option<Way> {
         let line = AccountId::new(payment.destination, &payment.currency);
-        self.line_room(&line).ok().filter(|room| *room >= amount)?;
+        accounts.line_room(&line).ok().filter(|room| *room >= amount)?;
         Some(Way { parts: vec![PartPlan { route: vec![payment.destination], amount, fees: 0 }] })
     }
 
     /// The same for a payment that this friend has not refused.
-    fn unrefused_direct_way(&self, id: PaymentId, amount: u128) -> Option<Way> {
-        let payment = self.state.payments.payments.get(&id)?;
-        let hop = Hop { from: self.context.local, to: payment.destination };
-        let has_refused = self.state.payments.searches[&id].excluded.contains_key(&hop);
-        self.direct_way(payment, amount).filter(|_| !has_refused)
+    fn unrefused_direct_way(
+        &self,
+        id: PaymentId,
+        amount: u128,
+        accounts: &Accounts,
+        context: &Context<'_>,
+    ) -> Option<Way> {
+        let payment = self.payments.get(&id)?;
+        let hop = Hop { from: context.local, to: payment.destination };
+        let has_refused = self.searches[&id].excluded.contains_key(&hop);
+        self.direct_way(payment, amount, accounts).filter(|_| !has_refused)
     }
 
     /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have published, so
     /// they are asked a little later. After refusals more rounds follow: what refused may have been busy or away. Parts
     /// that wait for the rest of the amount have their own patience, which bounds how often this is tried for them.
-    fn no_way(&mut self, id: PaymentId, sentence: String) {
-        let retry_ms = self.context.environment.timing.retry_ms;
-        let (Some(payment), Some(search)) =
-            (self.state.payments.payments.draft(&id), self.state.payments.searches.get_mut(&id))
-        else {
+    fn no_way(&mut self, id: PaymentId, sentence: String, context: &mut Context<'_>) {
+        let retry_ms = context.environment.timing.retry_ms;
+        let (Some(payment), Some(search)) = (self.payments.draft(&id), self.searches.get_mut(&id)) else {
             return;
         };
         if payment.reason.is_empty() {
@@ -381,12 +380,12 @@ impl Batch<'_> {
         if search.avoided_others {
             // They may carry this one.
             search.avoids = search.avoids.fewer();
-            return self.find_ways(id);
+            return self.find_ways(id, context);
         }
         let rounds_max = if search.excluded.is_empty() { UNTRIED_ROUNDS_MAX } else { ROUNDS_MAX };
         let is_hopeless = search.rounds >= rounds_max;
         if payment.parts.is_empty() && is_hopeless {
-            return self.end_payment(id, Progress::Failed);
+            return self.end_payment(id, Progress::Failed, context);
         }
         let pause = retry_ms << search.rounds;
         if !search.has_learned && search.rounds % 2 == 1 {
@@ -395,21 +394,27 @@ impl Batch<'_> {
             search.excluded.clear();
         }
         search.rounds = (search.rounds + 1).min(ROUNDS_MAX);
-        self.context.timers.set(Timer::Retry(id), self.context.now.uptime_ms + pause);
+        context.timers.set(Timer::Retry(id), context.now.uptime_ms + pause);
     }
 
     /// Sends a request for each part of a way. Says whether all went out; otherwise none is left.
-    pub(crate) fn start_way(&mut self, id: PaymentId, way: Way) -> bool {
+    pub(crate) fn start_way(
+        &mut self,
+        id: PaymentId,
+        way: Way,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> bool {
         let mut started = Vec::new();
         for plan in way.parts {
             let leaving = plan.total();
-            match self.start_part(id, plan) {
+            match self.start_part(id, plan, accounts, context) {
                 Ok(outgoing) => started.push(outgoing),
                 Err((first, reason)) => {
-                    let local = self.context.local;
-                    self.note_refusal(id, Hop { from: local, to: first }, first, leaving, reason);
+                    let local = context.local;
+                    self.note_refusal(id, Hop { from: local, to: first }, first, leaving, reason, accounts, context);
                     for outgoing in started {
-                        self.drop_part(id, &outgoing);
+                        self.drop_part(id, &outgoing, accounts, context);
                     }
                     return false;
                 }
@@ -418,12 +423,18 @@ impl Batch<'_> {
         true
     }
 
-    fn start_part(&mut self, id: PaymentId, plan: PartPlan) -> Result<RequestRef, (PublicKey, CancelReason)> {
-        let payment = self.state.payments.payments.get(&id).expect("the caller has looked");
+    fn start_part(
+        &mut self,
+        id: PaymentId,
+        plan: PartPlan,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) -> Result<RequestRef, (PublicKey, CancelReason)> {
+        let payment = self.payments.get(&id).expect("the caller has looked");
         let (first, rest) = plan.route.split_first().expect("a checked plan has a route");
         let refused = |reason| (*first, reason);
         let terms = PartTerms {
-            request_id: RequestId::random(&mut *self.context.environment.random),
+            request_id: RequestId::random(&mut *context.environment.random),
             payment_id: id,
             invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
             destination: payment.destination,
@@ -432,7 +443,7 @@ impl Batch<'_> {
             total: payment.total,
         };
         let hops = u64::try_from(plan.route.len()).expect("a route is short");
-        let timing = self.context.environment.timing;
+        let timing = context.environment.timing;
         let patience_ms = (timing.patience_ms + hops * timing.patience_step_ms).min(PATIENCE_MS_MAX);
         let request = Request {
             id: terms.request_id,
@@ -447,38 +458,53 @@ impl Batch<'_> {
             clearing: payment.circle == Some(Circle::Clearing),
         };
         let outgoing = AccountId::new(*first, &terms.currency).request(terms.request_id);
-        self.line_room(&outgoing.account).map_err(refused)?;
+        accounts.line_room(&outgoing.account).map_err(refused)?;
         if request.clearing {
-            let clearable = self.clearable(&outgoing.account).send();
+            let clearable = accounts.clearable(&outgoing.account).send();
             if clearable < request.frozen() {
                 return Err(refused(CancelReason::no_capacity(clearable)));
             }
         }
-        let account = self.account(&outgoing.account).expect("its room was measured");
+        let account = accounts.touch(&outgoing.account).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
         let part = Part { route: plan.route, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
-        self.state.payments.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
-        self.state.payments.pay_by(outgoing.clone(), id);
-        self.context.timers.set(Timer::Part(outgoing.clone()), self.context.now.uptime_ms + patience_ms);
+        self.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
+        self.pay_by(outgoing.clone(), id);
+        context.timers.set(Timer::Part(outgoing.clone()), context.now.uptime_ms + patience_ms);
         Ok(outgoing)
     }
 
     /// Gives up a part that does not bind us.
-    pub(crate) fn drop_part(&mut self, id: PaymentId, outgoing: &RequestRef) {
-        self.abort_outgoing(outgoing);
-        self.state.payments.release_payment_of(outgoing);
-        self.state.accounts.unsigned_commits.remove(outgoing);
-        self.context.timers.clear(&Timer::Part(outgoing.clone()));
-        if let Some(payment) = self.state.payments.payments.draft(&id) {
+    pub(crate) fn drop_part(
+        &mut self,
+        id: PaymentId,
+        outgoing: &RequestRef,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        accounts.abort_outgoing(outgoing);
+        self.release_payment_of(outgoing);
+        accounts.unsigned_commits.remove(outgoing);
+        context.timers.clear(&Timer::Part(outgoing.clone()));
+        if let Some(payment) = self.payments.draft(&id) {
             payment.parts.remove(&outgoing.id);
         }
     }
 
     /// `hop` did not carry `amount`, fees included, as `by` says, the friend that the part went to: it is told to the owner, and
     /// avoided.
-    pub(crate) fn note_refusal(&mut self, id: PaymentId, hop: Hop, by: PublicKey, amount: u128, reason: CancelReason) {
-        let Some(payment) = self.state.payments.payments.get(&id) else { return };
-        let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason));
+    pub(crate) fn note_refusal(
+        &mut self,
+        id: PaymentId,
+        hop: Hop,
+        by: PublicKey,
+        amount: u128,
+        reason: CancelReason,
+        accounts: &Accounts,
+        context: &Context<'_>,
+    ) {
+        let Some(payment) = self.payments.get(&id) else { return };
+        let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason, accounts, context));
         let currency = payment.currency.clone();
         let is_clearing = payment.circle == Some(Circle::Clearing);
         let left = match reason {
@@ -488,19 +514,19 @@ impl Batch<'_> {
             _ if is_clearing => amount.saturating_sub(1),
             _ => 0,
         };
-        let now = self.context.now.uptime_ms;
+        let now = context.now.uptime_ms;
         if reason == CancelReason::Timeout {
-            let pauses = self.pauses();
-            self.state.payments.silences.note(&currency, hop, by, now, pauses);
-        } else if hop.from == self.context.local {
+            let pauses = self.pauses(context);
+            self.silences.note(&currency, hop, by, now, pauses);
+        } else if hop.from == context.local {
             // What our own lines carry is known at any time.
         } else if is_clearing {
-            self.state.payments.clearing_refusals.note(&currency, hop, left, by, now);
+            self.clearing_refusals.note(&currency, hop, left, by, now);
         } else if is_of_the_hop(reason) {
-            self.state.payments.refusals.note(&currency, hop, left, by, now);
+            self.refusals.note(&currency, hop, left, by, now);
         }
-        self.state.payments.payments.draft(&id).expect("looked above").reason = sentence;
-        if let Some(search) = self.state.payments.searches.get_mut(&id) {
+        self.payments.draft(&id).expect("looked above").reason = sentence;
+        if let Some(search) = self.searches.get_mut(&id) {
             search.refusal = Some(reason);
             search.has_learned = true;
             if let Some(known) = search.excluded.get_mut(&hop) {

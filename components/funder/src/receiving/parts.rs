@@ -4,9 +4,12 @@
 //! they say is paid, all in one transaction, and an invoice once for ever. When the time of the group ends before, all
 //! its parts are cancelled.
 
+use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
+use crate::context::Context;
 use crate::funder::Batch;
 use crate::journal::{JournalKey, ReceivedPayment};
+use crate::receiving::Receiving;
 use crate::records::{Arrival, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
@@ -66,6 +69,235 @@ impl Arrival {
     }
 }
 
+impl Receiving {
+    /// An invoice that can be paid, or that has ended of late.
+    fn any_invoice(&self, id: InvoiceId) -> Option<&InvoiceRecord> {
+        self.invoices.get(&id).or_else(|| self.ended_invoices.get(&id))
+    }
+
+    /// Takes an invoice back, unless it was paid.
+    pub(crate) fn cancel_invoice(
+        &mut self,
+        command: CommandId,
+        id: InvoiceId,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        match self.invoices.get(&id) {
+            Some(record) if record.status == InvoiceStatus::Open => {
+                self.close_invoice(id, InvoiceStatus::Cancelled, accounts, context);
+                context.reply(command, Reply::Done);
+            }
+            Some(_) | None => context.reply(command, Reply::Unknown),
+        }
+    }
+
+    /// Answers when the invoice is not open any more.
+    pub(crate) fn wait_invoice(&mut self, command: CommandId, id: InvoiceId, context: &mut Context<'_>) {
+        match self.any_invoice(id) {
+            Some(record) if record.status == InvoiceStatus::Open => {
+                let waiters = self.invoice_waiters.entry(id).or_default();
+                waiters.push(command);
+                if waiters.len() > WAITERS_MAX {
+                    let oldest = waiters.remove(0);
+                    context.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
+                }
+            }
+            Some(record) => {
+                let status = record.status;
+                context.reply(command, Reply::InvoiceStatus(status));
+            }
+            None => context.reply(command, Reply::Unknown),
+        }
+    }
+
+    pub(crate) fn invoice_expired(&mut self, id: InvoiceId, accounts: &mut Accounts, context: &mut Context<'_>) {
+        if self.invoices.get(&id).is_some_and(|record| record.status == InvoiceStatus::Open) {
+            self.close_invoice(id, InvoiceStatus::Expired, accounts, context);
+        }
+    }
+
+    pub(crate) fn close_invoice(
+        &mut self,
+        id: InvoiceId,
+        status: InvoiceStatus,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        let record = self.invoices.get_mut(&id).expect("the caller has looked");
+        record.status = status;
+        context.timers.clear(&Timer::Invoice(id));
+        let reason = match status {
+            InvoiceStatus::Paid => CancelReason::AlreadyPaid,
+            InvoiceStatus::Expired => CancelReason::InvoiceExpired,
+            InvoiceStatus::Cancelled | InvoiceStatus::Open => CancelReason::UnknownInvoice,
+        };
+        let first = GroupKey {
+            invoice_id: Some(id),
+            total: 0,
+            payment_id: PaymentId::from_bytes([0; 16]),
+            currency: record.invoice.currency.clone(),
+        };
+        let parts: Vec<_> = self
+            .groups
+            .range(first..)
+            .take_while(|(key, _)| key.invoice_id == Some(id))
+            .flat_map(|(_, group)| group.parts.iter().cloned())
+            .collect();
+        for incoming in parts {
+            self.remove_arrival(&incoming, context);
+            accounts.cancel_incoming(&incoming, reason, context.local);
+        }
+        for command in self.invoice_waiters.remove(&id).unwrap_or_default() {
+            context.reply(command, Reply::InvoiceStatus(status));
+        }
+        context.event(Event::InvoiceChanged { invoice_id: id, status });
+    }
+
+    /// Puts an arrival into its group and starts the group's time with its first part.
+    pub(crate) fn add_to_group(&mut self, incoming: &RequestRef, arrival: &Arrival, context: &mut Context<'_>) {
+        let key = arrival.group(&incoming.account.currency);
+        self.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
+        context.timers.set_if_none(Timer::Group(key), context.now.uptime_ms + arrival.patience_ms);
+    }
+
+    pub(crate) fn remove_arrival(&mut self, incoming: &RequestRef, context: &mut Context<'_>) -> Option<Arrival> {
+        let arrival = self.arrivals.remove(incoming)?;
+        let key = arrival.group(&incoming.account.currency);
+        let group = self.groups.get_mut(&key).expect("every arrival is in its group");
+        group.parts.remove(incoming);
+        if group.parts.is_empty() {
+            self.groups.remove(&key);
+            context.timers.clear(&Timer::Group(key));
+        }
+        Some(arrival)
+    }
+
+    /// A part was committed: when all are, they are collected together.
+    pub(crate) fn arrival_committed(
+        &mut self,
+        incoming: &RequestRef,
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        let key = self.arrivals[incoming].group(&incoming.account.currency);
+        let parts: Vec<RequestRef> = self.groups[&key].parts.iter().cloned().collect();
+        let committed: Vec<&RequestRef> =
+            parts.iter().filter(|part| self.is_committed_to_us(part, accounts, context)).collect();
+        let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.arrivals[*part].amount));
+        match sum.map(|sum| sum.cmp(&key.total)) {
+            Some(std::cmp::Ordering::Less) => {}
+            Some(std::cmp::Ordering::Equal) => {
+                let committed: Vec<RequestRef> = committed.into_iter().cloned().collect();
+                self.collect_group(&key, &committed, accounts, context);
+            }
+            // One part too many: it is not needed, and without it the sum may still come out right.
+            Some(std::cmp::Ordering::Greater) | None => {
+                self.remove_arrival(incoming, context);
+                accounts.cancel_incoming(incoming, CancelReason::Amount, context.local);
+            }
+        }
+    }
+
+    /// What opens the lock that we answered with.
+    pub(crate) fn arrival_preimage(&self, incoming: &RequestRef, arrival: &Arrival, context: &Context<'_>) -> Preimage {
+        preimage(&*context.environment.signer, &arrival.terms(incoming, context.local))
+    }
+
+    /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the ids, so an
+    /// account that came back from its friend may have another request in this place.
+    pub(crate) fn pending_arrival(
+        &self,
+        incoming: &RequestRef,
+        accounts: &Accounts,
+        context: &Context<'_>,
+    ) -> Option<Pending> {
+        let arrival = self.arrivals.get(incoming)?;
+        let pending = accounts.incoming_at(incoming)?;
+        let lock = self.arrival_preimage(incoming, arrival, context).lock();
+        (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
+    }
+
+    fn is_committed_to_us(&self, incoming: &RequestRef, accounts: &Accounts, context: &Context<'_>) -> bool {
+        self.pending_arrival(incoming, accounts, context).is_some_and(|pending| pending.stage.is_committed())
+    }
+
+    fn collect_group(
+        &mut self,
+        key: &GroupKey,
+        committed: &[RequestRef],
+        accounts: &mut Accounts,
+        context: &mut Context<'_>,
+    ) {
+        for incoming in committed {
+            let arrival = self.remove_arrival(incoming, context).expect("the group names it");
+            let preimage = self.arrival_preimage(incoming, &arrival, context);
+            let account = accounts.touch(&incoming.account).expect("an arrival's account exists");
+            account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
+            self.note_received(
+                incoming,
+                preimage,
+                arrival.amount,
+                Some((arrival.payment_id, arrival.invoice_id)),
+                context,
+            );
+        }
+        // Parts that were responded to but are not needed any more.
+        let surplus: Vec<_> =
+            self.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+        for incoming in surplus {
+            self.remove_arrival(&incoming, context);
+            accounts.cancel_incoming(&incoming, CancelReason::AlreadyPaid, context.local);
+        }
+        if let Some(id) = key.invoice_id {
+            self.close_invoice(id, InvoiceStatus::Paid, accounts, context);
+        }
+    }
+
+    /// A part was collected: it is kept for the history, and for the friend, should that forget it. `of`: its payment and
+    /// invoice, where they are known.
+    pub(crate) fn note_received(
+        &self,
+        incoming: &RequestRef,
+        preimage: Preimage,
+        amount: u128,
+        of: Option<(PaymentId, Option<InvoiceId>)>,
+        context: &mut Context<'_>,
+    ) {
+        let report = ReceivedReport {
+            request_id: incoming.id,
+            from: incoming.account.friend,
+            payment_id: of.map(|(payment_id, _)| payment_id),
+            invoice_id: of.and_then(|(_, invoice_id)| invoice_id),
+            currency: incoming.account.currency.clone(),
+            amount,
+            time_ms: context.now.unix_ms,
+        };
+        context.note(
+            &JournalKey { id: report.request_id, payer: Some(report.from) },
+            &ReceivedPayment { report, preimage },
+        );
+    }
+
+    pub(crate) fn take_up_arrivals(&mut self, context: &mut Context<'_>) {
+        let arrivals: Vec<_> =
+            self.arrivals.iter().map(|(incoming, arrival)| (incoming.clone(), arrival.clone())).collect();
+        for (incoming, arrival) in arrivals {
+            self.add_to_group(&incoming, &arrival, context);
+        }
+    }
+
+    pub(crate) fn take_up_invoices(&self, context: &mut Context<'_>) {
+        for record in self.invoices.values() {
+            if let Some(expires_ms) = record.invoice.expires_ms {
+                let left = expires_ms.saturating_sub(context.now.unix_ms);
+                let deadline = context.now.uptime_ms.saturating_add(left);
+                context.timers.set(Timer::Invoice(record.invoice.id), deadline);
+            }
+        }
+    }
+}
+
 impl Batch<'_> {
     /// Makes an invoice.
     pub(crate) fn create_invoice(
@@ -103,86 +335,13 @@ impl Batch<'_> {
         self.context.reply(command, Reply::Invoice(invoice));
     }
 
-    /// An invoice that can be paid, or that has ended of late.
-    fn any_invoice(&self, id: InvoiceId) -> Option<&InvoiceRecord> {
-        self.state.receiving.invoices.get(&id).or_else(|| self.state.receiving.ended_invoices.get(&id))
-    }
-
-    /// Takes an invoice back, unless it was paid.
-    pub(crate) fn cancel_invoice(&mut self, command: CommandId, id: InvoiceId) {
-        match self.state.receiving.invoices.get(&id) {
-            Some(record) if record.status == InvoiceStatus::Open => {
-                self.close_invoice(id, InvoiceStatus::Cancelled);
-                self.context.reply(command, Reply::Done);
-            }
-            Some(_) | None => self.context.reply(command, Reply::Unknown),
-        }
-    }
-
-    /// Answers when the invoice is not open any more.
-    pub(crate) fn wait_invoice(&mut self, command: CommandId, id: InvoiceId) {
-        match self.any_invoice(id) {
-            Some(record) if record.status == InvoiceStatus::Open => {
-                let waiters = self.state.receiving.invoice_waiters.entry(id).or_default();
-                waiters.push(command);
-                if waiters.len() > WAITERS_MAX {
-                    let oldest = waiters.remove(0);
-                    self.context.reply(oldest, Reply::Refused(TOO_MANY_WAIT.into()));
-                }
-            }
-            Some(record) => {
-                let status = record.status;
-                self.context.reply(command, Reply::InvoiceStatus(status));
-            }
-            None => self.context.reply(command, Reply::Unknown),
-        }
-    }
-
-    pub(crate) fn invoice_expired(&mut self, id: InvoiceId) {
-        if self.state.receiving.invoices.get(&id).is_some_and(|record| record.status == InvoiceStatus::Open) {
-            self.close_invoice(id, InvoiceStatus::Expired);
-        }
-    }
-
-    pub(crate) fn close_invoice(&mut self, id: InvoiceId, status: InvoiceStatus) {
-        let record = self.state.receiving.invoices.get_mut(&id).expect("the caller has looked");
-        record.status = status;
-        self.context.timers.clear(&Timer::Invoice(id));
-        let reason = match status {
-            InvoiceStatus::Paid => CancelReason::AlreadyPaid,
-            InvoiceStatus::Expired => CancelReason::InvoiceExpired,
-            InvoiceStatus::Cancelled | InvoiceStatus::Open => CancelReason::UnknownInvoice,
-        };
-        let first = GroupKey {
-            invoice_id: Some(id),
-            total: 0,
-            payment_id: PaymentId::from_bytes([0; 16]),
-            currency: record.invoice.currency.clone(),
-        };
-        let parts: Vec<_> = self
-            .state
-            .receiving
-            .groups
-            .range(first..)
-            .take_while(|(key, _)| key.invoice_id == Some(id))
-            .flat_map(|(_, group)| group.parts.iter().cloned())
-            .collect();
-        for incoming in parts {
-            self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, reason, self.context.local);
-        }
-        for command in self.state.receiving.invoice_waiters.remove(&id).unwrap_or_default() {
-            self.context.reply(command, Reply::InvoiceStatus(status));
-        }
-        self.context.event(Event::InvoiceChanged { invoice_id: id, status });
-    }
-
     /// Whether a part may pay what it says it pays: an invoice of ours that can still be paid, or none.
     fn check_purpose(&self, terms: &PartTerms, proof: &Mac) -> Result<(), CancelReason> {
         let Some(id) = terms.invoice_id else {
             return if *proof == NO_PROOF { Ok(()) } else { Err(CancelReason::BadProof) };
         };
-        let InvoiceRecord { invoice, status, created_ms } = self.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
+        let InvoiceRecord { invoice, status, created_ms } =
+            self.state.receiving.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
         // First: whoever only knows the id does not learn how the invoice stands.
         if !verify_proof(&invoice.secret, terms, proof) {
             return Err(CancelReason::BadProof);
@@ -214,7 +373,7 @@ impl Batch<'_> {
             return Err(CancelReason::Amount);
         }
         self.check_purpose(&terms, &request.proof)?;
-        self.check_homecoming(incoming, request)?;
+        self.state.payments.check_homecoming(incoming, request, &self.state.accounts, &self.context)?;
         let patience_ms = request
             .patience_ms
             .checked_sub(self.context.environment.timing.patience_step_ms)
@@ -237,113 +396,11 @@ impl Batch<'_> {
         let nonce = Nonce::from_bytes(self.context.environment.random.array());
         let response = Verified::sign(Response { terms, nonce, lock }, &*self.context.environment.signer);
         let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
-        let account = self.account(&incoming.account).expect("the request came over this account");
+        let account = self.state.accounts.touch(&incoming.account).expect("the request came over this account");
         account.respond(answer).expect("the request has just come");
-        self.add_to_group(incoming, &arrival);
+        self.state.receiving.add_to_group(incoming, &arrival, &mut self.context);
         self.state.receiving.arrivals.insert(incoming.clone(), arrival);
         Ok(())
-    }
-
-    /// Puts an arrival into its group and starts the group's time with its first part.
-    pub(crate) fn add_to_group(&mut self, incoming: &RequestRef, arrival: &Arrival) {
-        let key = arrival.group(&incoming.account.currency);
-        self.state.receiving.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
-        self.context.timers.set_if_none(Timer::Group(key), self.context.now.uptime_ms + arrival.patience_ms);
-    }
-
-    pub(crate) fn remove_arrival(&mut self, incoming: &RequestRef) -> Option<Arrival> {
-        let arrival = self.state.receiving.arrivals.remove(incoming)?;
-        let key = arrival.group(&incoming.account.currency);
-        let group = self.state.receiving.groups.get_mut(&key).expect("every arrival is in its group");
-        group.parts.remove(incoming);
-        if group.parts.is_empty() {
-            self.state.receiving.groups.remove(&key);
-            self.context.timers.clear(&Timer::Group(key));
-        }
-        Some(arrival)
-    }
-
-    /// A part was committed: when all are, they are collected together.
-    pub(crate) fn arrival_committed(&mut self, incoming: &RequestRef) {
-        let key = self.state.receiving.arrivals[incoming].group(&incoming.account.currency);
-        let parts: Vec<RequestRef> = self.state.receiving.groups[&key].parts.iter().cloned().collect();
-        let committed: Vec<&RequestRef> = parts.iter().filter(|part| self.is_committed_to_us(part)).collect();
-        let sum =
-            committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.state.receiving.arrivals[*part].amount));
-        match sum.map(|sum| sum.cmp(&key.total)) {
-            Some(std::cmp::Ordering::Less) => {}
-            Some(std::cmp::Ordering::Equal) => {
-                let committed: Vec<RequestRef> = committed.into_iter().cloned().collect();
-                self.collect_group(&key, &committed);
-            }
-            // One part too many: it is not needed, and without it the sum may still come out right.
-            Some(std::cmp::Ordering::Greater) | None => {
-                self.remove_arrival(incoming);
-                self.cancel_incoming(incoming, CancelReason::Amount, self.context.local);
-            }
-        }
-    }
-
-    /// What opens the lock that we answered with.
-    pub(crate) fn arrival_preimage(&self, incoming: &RequestRef, arrival: &Arrival) -> Preimage {
-        preimage(&*self.context.environment.signer, &arrival.terms(incoming, self.context.local))
-    }
-
-    /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the ids, so an
-    /// account that came back from its friend may have another request in this place.
-    pub(crate) fn pending_arrival(&self, incoming: &RequestRef) -> Option<Pending> {
-        let arrival = self.state.receiving.arrivals.get(incoming)?;
-        let pending = self.incoming_at(incoming)?;
-        let lock = self.arrival_preimage(incoming, arrival).lock();
-        (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
-    }
-
-    fn is_committed_to_us(&self, incoming: &RequestRef) -> bool {
-        self.pending_arrival(incoming).is_some_and(|pending| pending.stage.is_committed())
-    }
-
-    fn collect_group(&mut self, key: &GroupKey, committed: &[RequestRef]) {
-        for incoming in committed {
-            let arrival = self.remove_arrival(incoming).expect("the group names it");
-            let preimage = self.arrival_preimage(incoming, &arrival);
-            let account = self.account(&incoming.account).expect("an arrival's account exists");
-            account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
-            self.note_received(incoming, preimage, arrival.amount, Some((arrival.payment_id, arrival.invoice_id)));
-        }
-        // Parts that were responded to but are not needed any more.
-        let surplus: Vec<_> =
-            self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
-        for incoming in surplus {
-            self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, CancelReason::AlreadyPaid, self.context.local);
-        }
-        if let Some(id) = key.invoice_id {
-            self.close_invoice(id, InvoiceStatus::Paid);
-        }
-    }
-
-    /// A part was collected: it is kept for the history, and for the friend, should that forget it. `of`: its payment and
-    /// invoice, where they are known.
-    pub(crate) fn note_received(
-        &mut self,
-        incoming: &RequestRef,
-        preimage: Preimage,
-        amount: u128,
-        of: Option<(PaymentId, Option<InvoiceId>)>,
-    ) {
-        let report = ReceivedReport {
-            request_id: incoming.id,
-            from: incoming.account.friend,
-            payment_id: of.map(|(payment_id, _)| payment_id),
-            invoice_id: of.and_then(|(_, invoice_id)| invoice_id),
-            currency: incoming.account.currency.clone(),
-            amount,
-            time_ms: self.context.now.unix_ms,
-        };
-        self.context.note(
-            &JournalKey { id: report.request_id, payer: Some(report.from) },
-            &ReceivedPayment { report, preimage },
-        );
     }
 
     pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
@@ -354,8 +411,8 @@ impl Batch<'_> {
             return;
         }
         for incoming in parts {
-            self.remove_arrival(&incoming);
-            self.cancel_incoming(&incoming, CancelReason::Timeout, self.context.local);
+            self.state.receiving.remove_arrival(&incoming, &mut self.context);
+            self.state.accounts.cancel_incoming(&incoming, CancelReason::Timeout, self.context.local);
         }
     }
 }

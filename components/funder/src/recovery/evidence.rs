@@ -25,7 +25,9 @@ impl Batch<'_> {
 
     pub(crate) fn evidence_begins(&mut self, key: PublicKey, connection: ConnectionId, evidence: Evidence) {
         let (line, now_ms) = (AccountId::new(key, &evidence.currency), self.context.now.unix_ms);
-        if self.is_current(key, connection) && self.state.accounts.account(&line).is_some_and(Account::is_suspect) {
+        if self.state.accounts.is_current(key, connection)
+            && self.state.accounts.account(&line).is_some_and(Account::is_suspect)
+        {
             self.recover_left_out(key);
         }
         let outcome = self.with_account(&line, connection, |account, environment| {
@@ -59,7 +61,7 @@ impl Batch<'_> {
         connection: ConnectionId,
         step: impl FnOnce(&mut Account, &crate::io::Environment) -> T,
     ) -> Option<(Signed, T)> {
-        if !self.is_current(line.friend, connection) {
+        if !self.state.accounts.is_current(line.friend, connection) {
             return None;
         }
         self.state.accounts.touched.insert(line.clone());

@@ -155,7 +155,7 @@ impl Batch<'_> {
 
     /// A friend wants its backup back.
     pub(crate) fn give_backup_back(&mut self, key: PublicKey, connection: ConnectionId) {
-        self.look_up_for(key, connection, Inquiry::PeerBackup);
+        self.state.accounts.look_up_for(key, connection, Inquiry::PeerBackup, &mut self.context);
     }
 
     /// After a start the first friends are asked for what they keep; after a loss, all.

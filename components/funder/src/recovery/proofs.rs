@@ -52,7 +52,7 @@ impl Batch<'_> {
 
     /// A friend says how requests ended. What it has collected on an account that stopped is paid.
     pub(crate) fn proofs_came(&mut self, key: PublicKey, connection: ConnectionId, ends: &[(RequestId, End)]) {
-        if self.is_recovering() || !self.is_current(key, connection) {
+        if self.is_recovering() || !self.state.accounts.is_current(key, connection) {
             return;
         }
         let Some(friend) = self.state.accounts.friends.get(&key) else { return };
@@ -61,7 +61,7 @@ impl Batch<'_> {
         for line in &lines {
             for (id, end) in ends {
                 let End::Collected(preimage) = end else { continue };
-                let promised = self.outgoing_at(&line.request(*id)).map(|pending| pending.stage);
+                let promised = self.state.accounts.outgoing_at(&line.request(*id)).map(|pending| pending.stage);
                 if promised == Some(Stage::Committed(preimage.lock())) && self.waits_for_proof(line, *id) {
                     self.collected(&line.request(*id), *preimage);
                 }

@@ -21,7 +21,7 @@ use crate::io::Output;
 use crate::records::{Forward, Progress};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{AccountId, Direction, Pending, RequestRef};
+use offst_ledger::{AccountId, Pending, RequestRef};
 use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::payment::{CancelReason, preimage_of};
 use offst_proto::report::ForwardReport;
@@ -84,20 +84,11 @@ impl Wanted {
 }
 
 impl Batch<'_> {
-    pub(crate) fn incoming_at(&self, hop: &RequestRef) -> Option<Pending> {
-        self.state.accounts.account(&hop.account)?.pending(Direction::Incoming, hop.id).copied()
-    }
-
-    /// A request of ours that has not ended: pending, or offered to a friend's new key.
-    pub(crate) fn outgoing_at(&self, hop: &RequestRef) -> Option<Pending> {
-        self.state.accounts.account(&hop.account)?.outgoing(hop.id)
-    }
-
     /// Ties requests together again. Says whether nothing is open any more.
     pub(crate) fn relink(&mut self) -> bool {
         let mut wanted = Wanted::default();
         self.drop_ended_rows(&mut wanted);
-        self.drop_ended_write_offs(None);
+        self.state.forwarding.drop_ended_write_offs(None, &mut self.state.accounts, &mut self.context);
         self.relink_incoming(&mut wanted);
         self.resolve_payments(&mut wanted);
         let is_settled = !wanted.is_open;
@@ -109,30 +100,32 @@ impl Batch<'_> {
     fn drop_ended_rows(&mut self, wanted: &mut Wanted) {
         let arrivals: Vec<_> = self.state.receiving.arrivals.keys().cloned().collect();
         for incoming in arrivals {
-            if self.is_distrusted(&incoming.account) {
+            if self.state.accounts.is_distrusted(&incoming.account) {
                 wanted.is_open = true;
-            } else if self.pending_arrival(&incoming).is_none() {
-                self.remove_arrival(&incoming);
+            } else if self.state.receiving.pending_arrival(&incoming, &self.state.accounts, &self.context).is_none() {
+                self.state.receiving.remove_arrival(&incoming, &mut self.context);
             }
         }
         let forwards: Vec<_> =
             self.state.forwarding.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
-            if self.is_distrusted(&incoming.account) || self.is_distrusted(&outgoing.account) {
+            if self.state.accounts.is_distrusted(&incoming.account)
+                || self.state.accounts.is_distrusted(&outgoing.account)
+            {
                 wanted.is_open = true;
                 continue;
             }
-            let is_gone = self.outgoing_at(&outgoing).is_none();
-            match self.incoming_at(&incoming).map(|pending| pending.stage.is_committed()) {
+            let is_gone = self.state.accounts.outgoing_at(&outgoing).is_none();
+            match self.state.accounts.incoming_at(&incoming).map(|pending| pending.stage.is_committed()) {
                 None => self.forget_incoming(&incoming),
                 // It was never committed to us, so nobody can collect it from us.
                 Some(false) if is_gone => self.give_up_forward(&incoming, CancelReason::AccountStopped),
                 Some(true) if is_gone => self.inherit(incoming),
                 // What we remember is another request with this id, which has ended since. Both halves are weighed anew.
-                Some(true) if !self.is_covered(&incoming, &forward) => {
-                    self.remove_forward(&incoming);
-                    self.abort_outgoing(&outgoing);
+                Some(true) if !self.state.accounts.is_covered(&incoming, &forward) => {
+                    self.state.forwarding.remove_forward(&incoming, &mut self.context);
+                    self.state.accounts.abort_outgoing(&outgoing);
                     self.inherit(incoming);
                 }
                 Some(_) => {}
@@ -148,8 +141,8 @@ impl Batch<'_> {
     fn relink_incoming(&mut self, wanted: &mut Wanted) {
         let inherited = &self.state.recovery.mark.get(&()).expect("only in a recovery").inherited;
         for incoming in inherited.clone() {
-            let is_done = match self.incoming_at(&incoming) {
-                _ if self.is_distrusted(&incoming.account) => false,
+            let is_done = match self.state.accounts.incoming_at(&incoming) {
+                _ if self.state.accounts.is_distrusted(&incoming.account) => false,
                 Some(pending) if pending.stage.is_committed() => self.relink_one(&incoming, pending, wanted),
                 // It has ended, or it is no business of a recovery.
                 Some(_) | None => true,
@@ -171,15 +164,15 @@ impl Batch<'_> {
         if preimage.lock() == lock {
             return self.collect_our_own(incoming, pending.amount, preimage);
         }
-        if let Some(outgoing) = self.written_off_from(incoming, lock) {
+        if let Some(outgoing) = self.state.forwarding.written_off_from(incoming, lock) {
             return self.release_again(incoming, &outgoing);
         }
         let forward = self.state.forwarding.forwards.get(incoming).cloned();
         if let Some(forward) = forward {
             let (to, outgoing) = (forward.to, incoming.at(forward.to));
-            match self.outgoing_at(&outgoing) {
-                _ if self.is_distrusted(&outgoing.account) => return false,
-                Some(_) if self.is_covered(incoming, &forward) => {
+            match self.state.accounts.outgoing_at(&outgoing) {
+                _ if self.state.accounts.is_distrusted(&outgoing.account) => return false,
+                Some(_) if self.state.accounts.is_covered(incoming, &forward) => {
                     self.commit_was_signed(&outgoing);
                     return true;
                 }
@@ -202,25 +195,31 @@ impl Batch<'_> {
     /// all of them.
     fn collect_our_own(&mut self, incoming: &RequestRef, amount: u128, preimage: Preimage) -> bool {
         let Some(arrival) = self.state.receiving.arrivals.get(incoming).cloned() else {
-            let account = self.account(&incoming.account).expect("the request is pending there");
+            let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
             if account.collect(incoming.id, preimage).is_ok() {
-                self.note_received(incoming, preimage, amount, None);
+                self.state.receiving.note_received(incoming, preimage, amount, None, &mut self.context);
             }
             return true;
         };
         let group = arrival.group(&incoming.account.currency);
-        self.arrival_committed(incoming);
+        self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
         if !self.state.receiving.arrivals.contains_key(incoming) {
             return true;
         }
         // Other parts may come back with their accounts, and then all are collected at once.
-        if !self.all_accounts_are_back() {
+        if !self.state.accounts.all_accounts_are_back() {
             return false;
         }
-        self.remove_arrival(incoming);
-        let account = self.account(&incoming.account).expect("the request is pending there");
+        self.state.receiving.remove_arrival(incoming, &mut self.context);
+        let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
         if account.collect(incoming.id, preimage).is_ok() {
-            self.note_received(incoming, preimage, amount, Some((group.payment_id, group.invoice_id)));
+            self.state.receiving.note_received(
+                incoming,
+                preimage,
+                amount,
+                Some((group.payment_id, group.invoice_id)),
+                &mut self.context,
+            );
         }
         true
     }
@@ -228,16 +227,16 @@ impl Batch<'_> {
     /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the owner's order
     /// was not. Where the friend that it went to has ended it meanwhile, nothing is left of the order.
     fn release_again(&mut self, incoming: &RequestRef, outgoing: &RequestRef) -> bool {
-        if self.is_distrusted(&outgoing.account) {
+        if self.state.accounts.is_distrusted(&outgoing.account) {
             return false;
         }
-        self.cancel_incoming(incoming, CancelReason::Overdue, self.context.local);
+        self.state.accounts.cancel_incoming(incoming, CancelReason::Overdue, self.context.local);
         true
     }
 
     fn carry_on_again(&mut self, incoming: &RequestRef, to: PublicKey, amount: u128) {
         let outgoing = incoming.at(to);
-        let onward = self.outgoing_at(&outgoing).expect("it was just found");
+        let onward = self.state.accounts.outgoing_at(&outgoing).expect("it was just found");
         let now = self.context.now.uptime_ms;
         let forward = Forward {
             to,
@@ -249,7 +248,7 @@ impl Batch<'_> {
             counted_ms: 0,
             weight: 0,
         };
-        self.load_lane(Self::lane(incoming, to), forward.amount);
+        self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(incoming, to), forward.amount);
         self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
         self.state.forwarding.forwards.insert(incoming.clone(), forward);
         self.commit_was_signed(&outgoing);
@@ -266,7 +265,7 @@ impl Batch<'_> {
             return false;
         }
         self.forget_incoming(incoming);
-        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
+        self.state.accounts.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
         true
     }
 
@@ -288,11 +287,11 @@ impl Batch<'_> {
             }
         }
         // Somebody whom the owner has not named again may have collected it already, or may do so later.
-        if !knows_nobody || !self.all_accounts_are_back() || !self.knows_whom_to_ask() {
+        if !knows_nobody || !self.state.accounts.all_accounts_are_back() || !self.knows_whom_to_ask() {
             return false;
         }
         log::warn!("no friend knows of the request {}, which continues: it is cancelled", incoming.id);
-        self.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
+        self.state.accounts.cancel_incoming(incoming, CancelReason::AccountStopped, self.context.local);
         true
     }
 
@@ -313,15 +312,15 @@ impl Batch<'_> {
         let parts: Vec<(PaymentId, RequestRef)> = committed
             .flat_map(|payment| {
                 let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
-                waiting.map(|(id, part)| (payment.id, Self::outgoing(payment, *id, part)))
+                waiting.map(|(id, part)| (payment.id, crate::payments::Payments::outgoing(payment, *id, part)))
             })
             .collect();
         for (payment, outgoing) in parts {
-            if self.is_distrusted(&outgoing.account) {
+            if self.state.accounts.is_distrusted(&outgoing.account) {
                 wanted.is_open = true;
                 continue;
             }
-            let is_pending = self.outgoing_at(&outgoing).is_some();
+            let is_pending = self.state.accounts.outgoing_at(&outgoing).is_some();
             let to = outgoing.account.friend;
             if is_pending || self.state.origin(&outgoing).is_none() {
                 continue;
@@ -414,8 +413,8 @@ impl Batch<'_> {
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return is_of_use };
         let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
         for incoming in inherited {
-            let Some(pending) = self.incoming_at(&incoming) else { continue };
-            let account = self.account(&incoming.account).expect("the request is pending there");
+            let Some(pending) = self.state.accounts.incoming_at(&incoming) else { continue };
+            let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
             if account.collect(id, preimage).is_err() {
                 continue;
             }
@@ -432,7 +431,7 @@ impl Batch<'_> {
         self.forget_incoming(incoming);
         let Some(to) = to else { return };
         // What went on is not remembered any more: it was what our rate leaves.
-        let rate = self.rate_of(&incoming.account);
+        let rate = self.state.accounts.rate_of(&incoming.account);
         let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.amount);
         let report = ForwardReport {
             request_id: incoming.id,
@@ -451,9 +450,9 @@ impl Batch<'_> {
         let part = self.state.payments.payments.values().find_map(|payment| {
             let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
-            opens.then(|| Self::outgoing(payment, id, part))
+            opens.then(|| crate::payments::Payments::outgoing(payment, id, part))
         });
-        let Some(outgoing) = part.filter(|outgoing| self.outgoing_at(outgoing).is_none()) else {
+        let Some(outgoing) = part.filter(|outgoing| self.state.accounts.outgoing_at(outgoing).is_none()) else {
             return false;
         };
         self.collected(&outgoing, preimage);
@@ -462,7 +461,7 @@ impl Batch<'_> {
 
     /// While an account waits for its evidence, no patience ends: what was committed may not be remembered.
     pub(crate) fn is_patient(&mut self, timer: Timer, lines: &[&AccountId]) -> bool {
-        let waits = self.is_recovering() && lines.iter().any(|line| self.is_distrusted(line));
+        let waits = self.is_recovering() && lines.iter().any(|line| self.state.accounts.is_distrusted(line));
         if waits {
             let deadline = self.context.now.uptime_ms + self.context.environment.timing.recovery_ms;
             self.context.timers.set(timer, deadline);

@@ -12,9 +12,10 @@
 //!
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
+use crate::accounts::doubt::RECOVERY_ROUNDS_MAX;
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::records::{Friend, FriendRecord, Progress, Standing, Tombstone};
+use crate::records::{FriendRecord, Standing, Tombstone};
 use crate::recovery::peer_backup::position;
 use crate::recovery::reconcile::Questions;
 use crate::timers::Timer;
@@ -33,8 +34,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most accounts of which a recovery remembers what their friends have shown.
 const SHOWN_MAX: usize = 1 << 20;
-/// After so many rounds without an answer a friend that is connected is not waited for any more.
-const ROUNDS_MAX: u32 = 3;
 
 /// The mark that a node recovers what it has lost. It outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +178,6 @@ fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
 
 /// Whether one backup of ours was made after another. That is what the accounts say; the clock that dated them may have been wrong,
 /// and decides only between two that say the same.
-/// (R7.23.)
 fn is_later(one: &PeerBackup, other: &PeerBackup) -> bool {
     let is_ahead = |one: &PeerBackup, other: &PeerBackup| {
         one.heads.iter().any(|head| {
@@ -204,18 +202,6 @@ impl Batch<'_> {
     /// Whether this node recovers what it has lost.
     pub(crate) fn is_recovering(&self) -> bool {
         !self.state.recovery.mark.is_empty()
-    }
-
-    /// Whether an account waits for its friend's evidence: its own view says nothing about other accounts.
-    pub(crate) fn is_distrusted(&self, line: &AccountId) -> bool {
-        self.state.accounts.account(line).is_some_and(Account::is_recovering)
-    }
-
-    fn all_lines(&self) -> Vec<AccountId> {
-        let friends = self.state.accounts.friends.iter();
-        friends
-            .flat_map(|(key, friend)| friend.accounts.keys().map(|currency| AccountId::new(*key, currency)))
-            .collect()
     }
 
     /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes on.
@@ -248,7 +234,6 @@ impl Batch<'_> {
 
     /// All accounts in one transaction. `has_started`: the process has just begun, and what was compared before on accounts that
     /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
-    /// (R7.13.)
     fn distrust_all(&mut self, has_started: bool) {
         self.date_recovery();
         let recovery = self.state.recovery.mark.draft(&()).expect("the caller has set the mark");
@@ -256,8 +241,8 @@ impl Batch<'_> {
         self.context
             .timers
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
-        self.give_up_searching();
-        for line in self.all_lines() {
+        self.state.payments.give_up_searching(&mut self.state.accounts, &mut self.context);
+        for line in self.state.accounts.all_lines() {
             let friend = self.state.accounts.friends.draft(&line.friend).expect("listed above");
             let connection = friend.connection;
             let account = friend.accounts.get_mut(&line.currency).expect("listed above");
@@ -283,24 +268,6 @@ impl Batch<'_> {
         recovery.record.started_ms = recovery.record.started_ms.max(newest);
     }
 
-    /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
-    /// collected is not known for certain any more.
-    fn give_up_searching(&mut self) {
-        let payments: Vec<_> =
-            self.state.payments.payments.values().map(|payment| (payment.id, payment.progress)).collect();
-        for (id, progress) in payments {
-            match progress {
-                Progress::Searching => {
-                    let payment = self.state.payments.payments.draft(&id).expect("listed above");
-                    payment.reason = "the node found out that its database is an old copy".into();
-                    self.fail_payment(id);
-                }
-                Progress::Committed => self.stop_searching(id),
-                Progress::Paid | Progress::Failed => {}
-            }
-        }
-    }
-
     /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and, as long as
     /// nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
     pub(crate) fn floor(&self, line: &AccountId) -> Floor {
@@ -321,7 +288,6 @@ impl Batch<'_> {
 
     /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
     /// epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
-    /// (R7.15.)
     pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
         let line = AccountId::new(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
@@ -383,7 +349,7 @@ impl Batch<'_> {
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.is_stirred = true;
         }
-        self.friend_changed(line.friend);
+        self.state.accounts.friend_changed(line.friend, &mut self.context);
     }
 
     /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
@@ -395,7 +361,6 @@ impl Batch<'_> {
     }
 
     /// One head of a backup of ours that `keeper` has kept: does it tell of more than this node, or its friend, knows?
-    /// (R7.22.)
     pub(crate) fn compare_with_backup(&mut self, keeper: PublicKey, head: &AccountHead) {
         let at = AccountId::new(head.friend, &head.currency);
         let account = self.state.accounts.account(&at);
@@ -420,12 +385,12 @@ impl Batch<'_> {
             }
             Some(_) => {}
         }
-        if self.is_distrusted(&at) {
-            let account = self.account(&at).expect("looked above");
+        if self.state.accounts.is_distrusted(&at) {
+            let account = self.state.accounts.touch(&at).expect("looked above");
             if !account.expect_at_least(expected(head)) {
                 let name = &self.state.accounts.friends[&at.friend].record.name;
                 log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
-                self.friend_changed(at.friend);
+                self.state.accounts.friend_changed(at.friend, &mut self.context);
             }
             return;
         }
@@ -508,7 +473,7 @@ impl Batch<'_> {
     fn has_heard_all(&self) -> bool {
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
         let mut friends = self.state.accounts.friends.iter();
-        recovery.rounds >= ROUNDS_MAX
+        recovery.rounds >= RECOVERY_ROUNDS_MAX
             || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
     }
 
@@ -556,31 +521,6 @@ impl Batch<'_> {
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
     }
 
-    /// Whether every account goes on from a new epoch. A disabled friend never comes, and is not waited for: its accounts stay in
-    /// doubt until it is enabled. What may still be under way over them keeps a recovery open all the same.
-    pub(crate) fn all_accounts_are_back(&self) -> bool {
-        self.awaited_accounts().next().is_none()
-    }
-
-    /// The accounts that have not gone on, but for those of disabled friends.
-    /// (R7.14.)
-    pub(crate) fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
-        let friends =
-            self.state.accounts.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
-        let accounts = friends.flat_map(|friend| friend.accounts.values().map(move |account| (friend, account)));
-        accounts.filter(|(_, account)| account.is_recovering())
-    }
-
-    /// Whether a friend is here for long and has said nothing of an account that has not begun, as far as this node remembers: its
-    /// owner has not added this node in that currency, so there is nothing to show. Should the friend speak of it after all,
-    /// the account is recovered then.
-    fn is_unanswered(&self, friend: &Friend, account: &Account) -> bool {
-        let long_ms = u64::from(ROUNDS_MAX) * self.context.environment.timing.recovery_ms;
-        let is_here =
-            friend.connection.is_some() && friend.connected_ms.saturating_add(long_ms) <= self.context.now.uptime_ms;
-        is_here && account.is_unanswered()
-    }
-
     /// A friend is enabled, or shows an account in doubt, that a recovery has not waited for: what continues there has still to
     /// find its other side, and open invoices may have been paid over it. All other accounts are as they were.
     pub(crate) fn recover_left_out(&mut self, key: PublicKey) {
@@ -602,7 +542,12 @@ impl Batch<'_> {
             return;
         }
         let is_settled = self.relink();
-        let are_back = || self.awaited_accounts().all(|(friend, account)| self.is_unanswered(friend, account));
+        let are_back = || {
+            self.state
+                .accounts
+                .awaited_accounts()
+                .all(|(friend, account)| self.state.accounts.is_unanswered(friend, account, &self.context))
+        };
         if is_settled && self.has_heard_all() && are_back() {
             self.end_recovery();
         }
@@ -624,7 +569,12 @@ impl Batch<'_> {
                 log::warn!("{} open invoices are cancelled, because they may have been paid after the copy", old.len());
             }
             for id in old {
-                self.close_invoice(id, InvoiceStatus::Cancelled);
+                self.state.receiving.close_invoice(
+                    id,
+                    InvoiceStatus::Cancelled,
+                    &mut self.state.accounts,
+                    &mut self.context,
+                );
             }
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
@@ -640,7 +590,7 @@ impl Batch<'_> {
             let epoch = removed.max(head.epoch).max(self.context.now.unix_ms);
             self.state.accounts.tombstones.insert(line, Tombstone { epoch });
         }
-        for line in self.all_lines() {
+        for line in self.state.accounts.all_lines() {
             self.backup_is_due(line);
         }
     }
@@ -653,7 +603,6 @@ impl Batch<'_> {
     }
 
     /// Whether an invoice may have been paid in what was lost.
-    /// (R7.19.)
     pub(crate) fn may_be_paid_already(&self, created_ms: u64) -> bool {
         self.state.recovery.mark.get(&()).is_some_and(|recovery| created_ms <= recovery.record.started_ms)
     }

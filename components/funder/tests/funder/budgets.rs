@@ -127,7 +127,7 @@ fn refusal_of_next(world: &mut World) -> String {
 #[test]
 fn what_is_under_way_counts_until_it_fails() {
     let mut world = row(3, &["500"]);
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     let (first, command) = order(&mut world, 2, 300);
     let (_, second) = order(&mut world, 2, 300);
     assert!(refusal(&world, second).contains("200 are left, and 300 are held for payments under way"), "at once");
@@ -136,7 +136,7 @@ fn what_is_under_way_counts_until_it_fails() {
     assert_eq!(world.ask(0, Command::CancelPayment(first)), Reply::Done);
     assert_eq!(status(&world, command), PaymentStatus::Failed);
     assert_eq!(standing(&mut world), (0, 0, 500));
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     // The same order three times, and the order of somebody else's payment, count once.
     let invoice = world.invoice(2, 300);
     let order = world.order(Purpose::Invoice(invoice));
@@ -328,14 +328,14 @@ fn no_death_loses_what_was_spent() {
 #[test]
 fn what_the_app_may_do_is_asked_at_every_order() {
     let mut world = row(3, &["500"]);
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     let (_, command) = order(&mut world, 2, 300);
     world.settle();
     // The owner lowers it below what is under way.
     trust(&mut world, &[(1, 7, &["100"])]);
     assert_eq!(standing(&mut world), (0, 301, 0));
     assert!(refusal_of(&mut world, 1).contains("100 credits in all; 0 are left, and 301 are held"));
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.settle();
     assert_eq!(status(&world, command), PaymentStatus::Paid);
     assert_eq!(standing(&mut world), (301, 0, 0));

@@ -52,7 +52,7 @@ fn silence_before_the_commit_freezes_nothing_for_long() {
                     assert!(pendings == 0 || is_neighbour, "{hops} {silent} {steps} {index}");
                 }
                 world.advance(60_000);
-                world.nodes[silent].is_frozen = false;
+                world.nodes[silent].is_stalled = false;
                 world.advance(10_000);
                 let report = world.payment_reply(0, command).unwrap();
                 assert_eq!(report.status, PaymentStatus::Failed, "{hops} {silent} {steps} {report:?}");
@@ -77,13 +77,13 @@ fn silence_after_the_commit_ends_when_it_ends() {
                 (0..steps).for_each(|_| {
                     world.step();
                 });
-                world.nodes[silent].is_frozen = true;
+                world.nodes[silent].is_stalled = true;
                 world.advance(100_000);
                 let report = world.payment_reply(0, command);
                 if let Some(report) = report {
                     assert_ne!(report.status, PaymentStatus::Failed, "{hops} {silent} {steps}");
                 }
-                world.nodes[silent].is_frozen = false;
+                world.nodes[silent].is_stalled = false;
                 world.advance(100_000);
                 world.assert_quiet();
                 let has_paid = world.payment(0, id).progress == Progress::Paid;
@@ -142,7 +142,7 @@ fn who_is_gone_before_the_commit_is_not_waited_for_long() {
     let mut world = World::row(3, 1000);
     let invoice = world.invoice(2, 100);
     let (id, command) = world.pay(0, &invoice);
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     world.settle();
     world.disconnect(1, 2);
     world.advance(5_000);
@@ -150,7 +150,7 @@ fn who_is_gone_before_the_commit_is_not_waited_for_long() {
     // A few rounds more, then it is over.
     world.advance(10_000);
     assert_eq!(world.payment_reply(0, command).unwrap().status, PaymentStatus::Failed);
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.connect_all();
     world.advance(1_000);
     world.assert_quiet();
@@ -161,9 +161,9 @@ fn a_commit_for_a_friend_who_is_gone_binds_nobody() {
     let mut world = World::row(2, 1000);
     let invoice = world.invoice(1, 100);
     let (id, _) = world.pay(0, &invoice);
-    world.nodes[0].is_frozen = true;
+    world.nodes[0].is_stalled = true;
     world.settle();
-    world.nodes[0].is_frozen = false;
+    world.nodes[0].is_stalled = false;
     // The answer is there, and the connection breaks in the same batch.
     let answer = world.take_inputs(1, 0);
     world.disconnect(0, 1);
@@ -222,7 +222,7 @@ fn a_buyer_gives_up_after_a_restart() {
     world.settle_but(2);
     world.kill(0);
     world.start(0);
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.connect_all();
     world.advance(1_000);
     assert_eq!(world.payment(0, id).reason, "the node was restarted before the payment was committed");

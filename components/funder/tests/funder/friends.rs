@@ -46,7 +46,7 @@ fn a_friend_is_disabled_when_what_is_pending_has_ended() {
     world.settle();
     world.advance(2_000);
     assert_eq!(world.payment(1, other).progress, Progress::Failed);
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     let (other, _) = world.send(2, 1, 5);
     world.settle();
     world.advance(2_000);
@@ -103,7 +103,7 @@ fn a_drain_that_is_called_off_answers_whoever_waits() {
     assert!(refusal(world.reply(1, adding)).contains("wait until it is done"));
     assert_eq!(world.ask(1, Command::EnableFriend(name(2))), Reply::Done);
     assert!(refusal(world.reply(1, removing)).contains("enabled again"));
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.advance(1000);
     assert_eq!(world.payment(0, id).progress, Progress::Paid);
     world.assert_quiet();
@@ -116,7 +116,7 @@ fn disabled_by_force_what_is_not_committed_ends_at_once() {
         assert_eq!(world.ask(1, disable(victim, true)), Reply::Done);
         world.settle();
         assert_eq!(world.nodes[1].disk.underway(), 0);
-        world.nodes[2].is_frozen = false;
+        world.nodes[2].is_stalled = false;
         world.advance(20_000);
         assert_eq!(world.payment(0, id).progress, Progress::Failed);
         world.ask(1, Command::EnableFriend(name(victim)));
@@ -161,7 +161,7 @@ fn a_friend_whose_last_payment_leaves_a_balance_is_not_removed() {
                 .pendings()
                 .all(|(.., p)| !p.stage.is_committed())
             {
-                assert!(world.step() || std::mem::take(&mut world.nodes[2].is_frozen));
+                assert!(world.step() || std::mem::take(&mut world.nodes[2].is_stalled));
             }
             if dies {
                 world.kill(1);

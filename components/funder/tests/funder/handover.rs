@@ -118,7 +118,7 @@ fn ended_while_lost(is_collected: bool) -> World {
         assert!(world.step());
     }
     lose_disk(&mut world, 2, &[1]);
-    world.nodes[0].is_frozen = true;
+    world.nodes[0].is_stalled = true;
     world.connect_all();
     while world.nodes[1].account(world.key(2)).active().is_some() {
         assert!(world.step());
@@ -126,7 +126,7 @@ fn ended_while_lost(is_collected: bool) -> World {
     world.kill(2);
     assert_eq!(incoming(&world, 1, 2), 1);
     if is_collected {
-        world.nodes[0].is_frozen = false;
+        world.nodes[0].is_stalled = false;
         world.connect_all();
         world.advance(5000);
         assert_eq!(world.nodes[1].account(world.key(0)).epoch().unwrap().pendings().count(), 0, "0 has collected");

@@ -30,20 +30,20 @@ fn has_committed(world: &World, node: usize, friend: usize) -> bool {
 fn hold(world: &mut World, from: usize, route: &[usize], amount: u128) {
     let [.., before, last] = *route else { panic!("a route with a mediator") };
     world.paths = way(world, route, amount);
-    let mut order = world.order(world.gift_to(last, amount));
+    let mut order = world.order(world.spontaneous_to(last, amount));
     order.max_fee = Some(route.len() as u128);
     world.command(from, Command::Pay(Box::new(order)));
     while !has_committed(world, before, last) {
         assert!(world.step());
     }
-    world.nodes[last].is_frozen = true;
+    world.nodes[last].is_stalled = true;
 }
 
 /// Somebody pays over a route, and it works at once.
 fn pays(world: &mut World, from: usize, route: &[usize], amount: u128) {
     world.paths = way(world, route, amount);
     let to = *route.last().unwrap();
-    let mut order = world.order(world.gift_to(to, amount));
+    let mut order = world.order(world.spontaneous_to(to, amount));
     order.max_fee = Some(route.len() as u128);
     let id = order.payment_id;
     world.command(from, Command::Pay(Box::new(order)));
@@ -70,7 +70,7 @@ fn one_credit_held_at_the_end_closes_no_line() {
     pays(&mut world, 5, &[1, 2, 3, 6], 500);
     // Not even the pair is closed between which it is held, nor the line to the friend that holds it.
     pays(&mut world, 0, &[1, 2, 3, 6], 300);
-    world.nodes[4].is_frozen = false;
+    world.nodes[4].is_stalled = false;
     world.advance(5_000);
     pays(&mut world, 5, &[1, 2, 3, 4], 100);
 }

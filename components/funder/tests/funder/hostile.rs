@@ -117,7 +117,7 @@ fn a_buyer_who_never_commits_freezes_less_and_less() {
         world.settle_but(0);
         frozen.push(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending());
         world.advance(30_000);
-        world.nodes[0].is_frozen = false;
+        world.nodes[0].is_stalled = false;
         world.command(0, Command::CancelPayment(id));
         world.advance(30_000);
     }
@@ -138,15 +138,15 @@ fn responses_without_a_commit_are_no_strikes_of_honest_mediators() {
     let mut world = street();
     for _ in 0..8 {
         world.paths = way(&world, &[1, 2, 3, 4], 1);
-        world.nodes[4].is_frozen = true;
+        world.nodes[4].is_stalled = true;
         let (id, _) = world.send(0, 4, 1);
         world.settle();
         // The answer comes up to the attacker, who says nothing more.
-        world.nodes[0].is_frozen = true;
-        world.nodes[4].is_frozen = false;
+        world.nodes[0].is_stalled = true;
+        world.nodes[4].is_stalled = false;
         world.settle_but(0);
         world.advance(30_000);
-        world.nodes[0].is_frozen = false;
+        world.nodes[0].is_stalled = false;
         world.command(0, Command::CancelPayment(id));
         world.advance(1_000);
     }
@@ -166,7 +166,7 @@ fn frozen_in_attempts(patience_ms: u64) -> Vec<(u128, u128)> {
     world.connect_all();
     world.settle();
     world.make_puppet(0);
-    world.nodes[3].is_frozen = true;
+    world.nodes[3].is_stalled = true;
     let mut dice = Dice::new(1);
     let mut frozen = Vec::new();
     let pending = |world: &World| world.nodes[1].account(world.key(2)).epoch().unwrap().local_pending();
@@ -205,7 +205,7 @@ fn a_long_patience_does_not_freeze_a_line_for_hours() {
 fn what_waits_counts_before_it_ends() {
     let mut world = two_buyers();
     world.make_puppet(0);
-    world.nodes[3].is_frozen = true;
+    world.nodes[3].is_stalled = true;
     let mut dice = Dice::new(1);
     let mut ask = |world: &mut World| {
         let request = Request { patience_ms: 60_000, route: vec![world.key(3)], ..request(&mut dice, 99, 1) };
@@ -234,11 +234,11 @@ fn who_commits_in_the_end_has_held_nothing() {
     let mut world = two_buyers();
     for _ in 0..6 {
         world.paths = way(&world, &[2, 3], 900);
-        world.nodes[3].is_frozen = true;
+        world.nodes[3].is_stalled = true;
         let (id, _) = world.send(0, 3, 900);
         world.settle();
         world.advance(15_000);
-        world.nodes[3].is_frozen = false;
+        world.nodes[3].is_stalled = false;
         world.advance(1_000);
         assert_eq!(world.payment(0, id).progress, Progress::Paid, "{}", world.payment(0, id).reason);
         world.paths = way(&world, &[2, 0], 900);
@@ -257,7 +257,7 @@ fn a_buyer_and_a_silent_destination_hurt_only_themselves() {
     }
     world.connect_all();
     world.settle();
-    world.nodes[4].is_frozen = true;
+    world.nodes[4].is_stalled = true;
     let mut frozen = Vec::new();
     for round in 0..20 {
         world.paths = way(&world, &[2, 3, 4], 900 - 40 * round);
@@ -285,7 +285,7 @@ fn one_friend_does_not_get_all_places_towards_another() {
     world.connect_all();
     world.settle();
     world.make_puppet(0);
-    world.nodes[3].is_frozen = true;
+    world.nodes[3].is_stalled = true;
     let mut dice = Dice::new(1);
     for _ in 0..PENDING_MAX / OPERATIONS_MAX {
         let requests = (0..OPERATIONS_MAX).map(|_| {
@@ -301,7 +301,7 @@ fn one_friend_does_not_get_all_places_towards_another() {
     let (id, _) = world.send(1, 3, 10);
     world.settle();
     assert_eq!(towards(&world), PENDING_MAX * 3 / 4 + 1);
-    world.nodes[3].is_frozen = false;
+    world.nodes[3].is_stalled = false;
     world.advance(1000);
     assert_eq!(world.payment(1, id).progress, Progress::Paid);
 }
@@ -359,7 +359,7 @@ fn terms_that_hide_something_are_not_accepted() {
         assert!(given.contains(sentence), "{given}");
     }
     // The seller collects; what the mediator is owed for it is a claim that its owner sees before he decides.
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.advance(100_000);
     assert_eq!(world.nodes[1].account(world.key(0)).epoch().unwrap().balance() + world.balance(1, 2), 1);
     show_opening(&mut world, 20, -101, vec![]);

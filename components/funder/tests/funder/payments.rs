@@ -224,7 +224,7 @@ fn the_parts_of_a_payment_share_what_it_may_cost() {
 fn a_payment_is_split_and_all_parts_are_committed_at_once() {
     let mut world = diamond(300);
     let invoice = world.invoice(4, 700);
-    world.nodes[3].is_frozen = true;
+    world.nodes[3].is_stalled = true;
     let (id, command) = world.pay(0, &invoice);
     world.settle();
     // Two parts have their answers; nothing is committed before the third has one.
@@ -234,7 +234,7 @@ fn a_payment_is_split_and_all_parts_are_committed_at_once() {
         let account = world.nodes[mediator].account(key);
         assert!(account.epoch().unwrap().pendings().all(|(_, _, pending)| !pending.stage.is_committed()));
     }
-    world.nodes[3].is_frozen = false;
+    world.nodes[3].is_stalled = false;
     world.settle();
     let report = world.payment_reply(0, command).unwrap();
     assert_eq!((report.status, report.parts, report.fees), (PaymentStatus::Paid, 3, 3));
@@ -272,12 +272,12 @@ fn less_than_the_total_is_never_committed() {
     let invoice = world.invoice(4, 500);
     world.ask(4, Command::SetFriendOpen(name(2), Currency::default(), false));
     world.settle();
-    world.nodes[1].is_frozen = true;
+    world.nodes[1].is_stalled = true;
     world.paths = Paths::Given([vec![way(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)])]].into());
     let (id, _) = world.pay(0, &invoice);
     world.settle();
     assert_eq!(world.payment(0, id).parts.len(), 1, "one was refused");
-    world.nodes[1].is_frozen = false;
+    world.nodes[1].is_stalled = false;
     world.settle();
     let account = world.nodes[0].account(world.key(1));
     let stages: Vec<_> = account.epoch().unwrap().pendings().map(|(.., pending)| pending.stage).collect();
@@ -302,7 +302,7 @@ fn a_part_that_is_released_after_the_commit_is_replaced() {
     // The second mediator loses the seller before the commit reaches it.
     world.disconnect(2, 4);
     world.settle();
-    world.nodes[0].is_frozen = false;
+    world.nodes[0].is_stalled = false;
     world.settle();
     assert_eq!(world.payment(0, id).progress, Progress::Committed);
     world.advance(10_000);
@@ -433,7 +433,7 @@ fn an_invoice_ends_while_it_is_being_paid() {
         for expires in [false, true] {
             let mut world = diamond(300);
             let invoice = world.invoice_in(4, 500, &Currency::default(), expires.then_some(10_000));
-            world.nodes[2].is_frozen = !is_committed;
+            world.nodes[2].is_stalled = !is_committed;
             let ways = way(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)]);
             world.paths = Paths::Given([vec![ways]].into());
             let (id, _) = world.pay(0, &invoice);
@@ -441,7 +441,7 @@ fn an_invoice_ends_while_it_is_being_paid() {
                 while world.payment(0, id).progress == Progress::Searching {
                     assert!(world.step());
                 }
-                world.nodes[2].is_frozen = true;
+                world.nodes[2].is_stalled = true;
             }
             world.settle();
             assert!(world.nodes[4].disk.underway() > 0);
@@ -452,7 +452,7 @@ fn an_invoice_ends_while_it_is_being_paid() {
                 world.settle();
             }
             assert_eq!(world.nodes[4].disk.underway(), 0);
-            world.nodes[2].is_frozen = false;
+            world.nodes[2].is_stalled = false;
             world.settle();
             let payment = world.payment(0, id);
             let reason = if expires {
@@ -495,13 +495,13 @@ fn several_currencies_are_kept_apart() {
 fn a_payment_is_called_off_before_the_commit_and_not_after() {
     let mut world = World::row(3, 1000);
     let invoice = world.invoice(2, 100);
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     let (id, command) = world.pay(0, &invoice);
     world.settle();
     assert_eq!(world.ask(0, Command::CancelPayment(id)), Reply::Done);
     assert_eq!(world.payment_reply(0, command).unwrap().reason, "it was called off");
     assert_eq!(world.ask(0, Command::CancelPayment(id)), Reply::Unknown);
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.advance(1000);
     world.assert_quiet();
     let (id, command) = world.pay(0, &invoice);

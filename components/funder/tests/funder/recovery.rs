@@ -154,11 +154,11 @@ fn an_account_that_has_begun_since_the_copy_comes_back() {
         let (payment, _) = world.pay(1, &invoice);
         world.advance(1_000);
         assert_eq!(world.payment(1, payment).progress, Progress::Paid);
-        world.nodes[1].is_frozen = is_silent;
+        world.nodes[1].is_stalled = is_silent;
         put_back(&mut world, 0, copy, true);
         end(&mut world);
         assert!(!is_recovering(&world, 0), "as far as is known there is nothing to show");
-        world.nodes[1].is_frozen = false;
+        world.nodes[1].is_stalled = false;
         end(&mut world);
         assert!(!is_recovering(&world, 0));
         assert_eq!(world.nodes[0].account_in(world.key(1), &hours).epoch().unwrap().balance(), 7);
@@ -515,7 +515,7 @@ fn what_may_be_under_way_over_a_disabled_friend_waits_until_it_is_enabled() {
             assert!(world.step());
         }
         world.settle_but(1);
-        world.nodes[1].is_frozen = false;
+        world.nodes[1].is_stalled = false;
         lose_disk(&mut world, 1, &[0, 2]);
         assert_eq!(world.ask(1, Command::DisableFriend { name: name(disabled), force: true }), Reply::Done);
         end(&mut world);

@@ -49,7 +49,7 @@ fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
     assert_eq!(world.nodes[1].pendings(), 1);
     let again = half(&world, 2, false);
     state(&mut world, vec![Operation::Request(Box::new(again))]);
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     state(&mut world, ids.map(|id| Operation::Commit { id }).to_vec());
     assert!(is_bound(&world, 1, 2));
     let mut disk = world.nodes[1].disk.clone();
@@ -66,7 +66,7 @@ fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
         pendings.filter(|(direction, ..)| *direction == Direction::Incoming).map(|(_, id, _)| id).collect()
     };
     assert_eq!((world.nodes[1].disk.received.len(), of_0(&world)), (1, vec![ids[1]]));
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     end(&mut world);
     // The destination waits for the other half for a while, and gives up.
     assert_eq!((of_0(&world), world.balance(1, 0), world.balance(1, 2)), (vec![], 10, 0));
@@ -90,8 +90,8 @@ fn a_friend_was_forgotten() -> World {
     }
     // 2 collects from it.
     world.settle_but(1);
-    world.nodes[1].is_frozen = false;
-    world.nodes[2].is_frozen = true;
+    world.nodes[1].is_stalled = false;
+    world.nodes[2].is_stalled = true;
     lose_disk(&mut world, 1, &[0, 3]);
     end(&mut world);
     assert!(world.is_consistent(0, 1) && world.is_consistent(1, 3));
@@ -114,7 +114,7 @@ fn a_request_is_not_released_while_a_backup_names_a_friend_that_nobody_has_asked
     let add = |world: &World, balance| world.friendship(2, &Currency::default(), balance, 1000);
     assert!(refusal(world.ask(1, add(&world, -10))).contains("balance of 0"));
     assert_eq!(world.ask(1, add(&world, 0)), Reply::Done);
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     end(&mut world);
     assert!(!is_recovering(&world, 1));
     assert_eq!((world.balance(1, 0), world.balance(1, 2)), (82, -80));
@@ -129,7 +129,7 @@ fn a_friend_that_was_forgotten_shows_no_less_than_the_backup_tells() {
     world.replace_disk(2, fresh, true);
     assert_eq!(world.ask(2, world.friendship(1, &Currency::default(), 0, 1000)), Reply::Done);
     assert_eq!(world.ask(1, world.friendship(2, &Currency::default(), 0, 1000)), Reply::Done);
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     end(&mut world);
     let status = world.nodes[1].account(world.key(2)).status();
     assert!(matches!(status, Status::Inconsistent { reason: Some(StopReason::FriendWithholds), .. }), "{status:?}");
@@ -173,7 +173,7 @@ fn who_answers_nothing_is_not_asked_again_at_once() {
     }
     // 2 collects from 1, which loses its disk.
     world.settle_but(1);
-    world.nodes[1].is_frozen = false;
+    world.nodes[1].is_stalled = false;
     lose_disk(&mut world, 1, &[0, 2]);
     world.connect_all();
     while !(world.is_consistent(0, 1) && world.is_consistent(1, 2)) {

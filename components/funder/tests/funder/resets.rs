@@ -22,7 +22,7 @@ fn collected_from_a_friend_that_has_lost_its_disk() -> World {
     while !is_bound(&world, 1, 0) {
         assert!(world.step());
     }
-    world.nodes[0].is_frozen = true;
+    world.nodes[0].is_stalled = true;
     world.disconnect(1, 2);
     world.settle();
     world.make_puppet(2);
@@ -32,7 +32,7 @@ fn collected_from_a_friend_that_has_lost_its_disk() -> World {
     world.batch(1, connected);
     world.resume(2, 1, resume(None));
     assert!(world.nodes[1].account(world.key(2)).active().is_none());
-    world.nodes[0].is_frozen = false;
+    world.nodes[0].is_stalled = false;
     world.connect_all();
     world.advance(5000);
     assert_eq!(incoming(&world, 1, 2), 1);
@@ -199,7 +199,7 @@ fn proofs_are_asked_for_part_by_part() {
     let mut world = World::row(3, 1000);
     let payments: Vec<_> = (0..2 * RESOLVE_MAX + 1).map(|_| world.send(0, 2, 1).0).collect();
     // All requests, all responses and all commits; the collects stay under way.
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     world.advance(1000);
     let ways = [(1, 2), (2, 1)].repeat(3).into_iter().chain([(1, 0), (0, 1)].repeat(3)).chain([(1, 2)]);
     for (from, to) in ways {
@@ -212,7 +212,7 @@ fn proofs_are_asked_for_part_by_part() {
     };
     assert_eq!(world.nodes[2].wealth(), payments.len() as i128, "all of it is collected");
     world.disconnect(1, 2);
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.settle();
     assert_eq!(committed(&world), payments.len(), "and none of it heard of");
     assert_eq!(world.ask(1, Command::DisableFriend { name: name(2), force: true }), Reply::Done);

@@ -36,7 +36,7 @@ fn a_silent_friend_costs_one_payment_its_patience() {
     let mut world = cheap_and_dear();
     assert!(takes(&mut world, 3) <= 1_000);
     assert_eq!(world.balance(1, 0), 10, "it was the cheapest way");
-    world.nodes[1].is_frozen = true;
+    world.nodes[1].is_stalled = true;
     let mut slow = Vec::new();
     let begun = world.time;
     while world.time < begun + 35 * 60_000 {
@@ -50,14 +50,14 @@ fn a_silent_friend_costs_one_payment_its_patience() {
     }
     assert!(matches!(slow[..], [0, 10..=11, 30..=32]), "minutes in which somebody had to wait: {slow:?}");
     // It is asked again, and carries: that it was silent is over.
-    world.nodes[1].is_frozen = false;
+    world.nodes[1].is_stalled = false;
     world.advance(41 * 60_000);
     let before = world.balance(1, 0);
     for _ in 0..3 {
         assert!(takes(&mut world, 3) <= 1_000);
     }
     assert_eq!(world.balance(1, 0), before + 30);
-    world.nodes[1].is_frozen = true;
+    world.nodes[1].is_stalled = true;
     assert!(takes(&mut world, 3) > 20_000 && takes(&mut world, 3) <= 1_000);
     world.advance(11 * 60_000);
     assert!(takes(&mut world, 3) > 20_000, "ten minutes again");
@@ -67,9 +67,9 @@ fn a_silent_friend_costs_one_payment_its_patience() {
 #[test]
 fn a_silent_friend_is_asked_where_there_is_no_other_way() {
     let mut world = cheap_and_dear();
-    world.nodes[1].is_frozen = true;
+    world.nodes[1].is_stalled = true;
     assert!(takes(&mut world, 3) > 20_000);
-    world.nodes[1].is_frozen = false;
+    world.nodes[1].is_stalled = false;
     world.advance(1_000);
     // To the silent friend itself there is a longer way.
     assert!(takes(&mut world, 1) <= 1_000);
@@ -84,7 +84,7 @@ fn a_silent_friend_is_asked_where_there_is_no_other_way() {
 #[test]
 fn payments_at_the_same_time_make_one_silence() {
     let mut world = cheap_and_dear();
-    world.nodes[1].is_frozen = true;
+    world.nodes[1].is_stalled = true;
     for _ in 0..5 {
         world.send(0, 3, 10);
         world.advance(1_000);
@@ -104,7 +104,7 @@ fn a_dead_path_behind_an_honest_friend_is_blamed_on_its_end() {
     world.ask(4, Command::SetFriendRate(name(1), Currency::default(), Rate { mul: 0, add: 9 }));
     world.connect_all();
     world.settle();
-    world.nodes[3].is_frozen = true;
+    world.nodes[3].is_stalled = true;
     let took = takes(&mut world, 5);
     assert!((20_000..25_000).contains(&took), "{took}");
     assert_eq!(world.balance(4, 1), 19, "by the other way");
@@ -118,9 +118,9 @@ fn a_dead_path_behind_an_honest_friend_is_blamed_on_its_end() {
 #[test]
 fn a_quote_knows_of_the_silence() {
     let mut world = cheap_and_dear();
-    world.nodes[1].is_frozen = true;
+    world.nodes[1].is_stalled = true;
     takes(&mut world, 3);
-    let order = world.order(world.gift_to(3, 10));
+    let order = world.order(world.spontaneous_to(3, 10));
     let ask = |world: &mut World| {
         let command = world.command(0, Command::Quote(Box::new(order.clone())));
         world.settle_but(1);
@@ -140,7 +140,7 @@ fn a_quote_knows_of_the_silence() {
 fn a_buyers_patience_ends_at_the_mediator() {
     let mut world = World::row(4, 1000);
     world.make_puppet(0);
-    world.nodes[3].is_frozen = true;
+    world.nodes[3].is_stalled = true;
     let request = offst_proto::statement::Request {
         patience_ms: 3_600_000,
         route: vec![world.key(2), world.key(3)],

@@ -292,7 +292,7 @@ fn what_is_frozen_counts_against_the_same_bound_under_the_new_key() {
         }
         world.settle_but(0);
         world.advance(30_000);
-        world.nodes[0].is_frozen = false;
+        world.nodes[0].is_stalled = false;
         world.command(0, Command::CancelPayment(id));
         world.advance(10_000);
     }

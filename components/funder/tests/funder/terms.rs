@@ -292,7 +292,7 @@ fn held_at_the_end() -> World {
     while !is_bound(&world, 2, 3) {
         assert!(world.step());
     }
-    world.nodes[3].is_frozen = true;
+    world.nodes[3].is_stalled = true;
     world.settle_but(3);
     world
 }
@@ -342,7 +342,7 @@ fn terms_of_a_lost_account_wait_for_what_others_may_collect() {
     end(&mut world);
     let sentence = refusal(world.ask(1, world.reset(0)));
     assert!(sentence.contains("has promised 5001 credits to other friends"), "{sentence}");
-    world.nodes[3].is_frozen = false;
+    world.nodes[3].is_stalled = false;
     end(&mut world);
     assert_eq!(world.nodes[1].pendings(), 0, "3 has given it up, for it came too late");
     assert_eq!(world.ask(1, world.reset(0)), Reply::Done);

@@ -58,19 +58,19 @@ pub(crate) fn hold_at_the_last(count: usize, amounts: &[u128], has_collected: bo
     }
     // All answers wait for the buyer, which commits to all of them, and then all commits for the last one.
     world.settle_but(0);
-    world.nodes[0].is_frozen = false;
+    world.nodes[0].is_stalled = false;
     world.settle_but(last);
     let account = world.nodes[mediator].account(world.key(last));
     let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
     assert_eq!(pendings.filter(|(_, id, _)| account.is_bound(*id)).count(), amounts.len());
     if has_collected {
-        world.nodes[last].is_frozen = false;
+        world.nodes[last].is_stalled = false;
         world.settle_but(mediator);
         assert_eq!(world.nodes[last].wealth(), amounts.iter().sum::<u128>() as i128);
     }
     world.disconnect(mediator, last);
-    world.nodes[mediator].is_frozen = false;
-    world.nodes[last].is_frozen = false;
+    world.nodes[mediator].is_stalled = false;
+    world.nodes[last].is_stalled = false;
     (world, ids)
 }
 
@@ -347,7 +347,7 @@ fn nothing_is_written_off_on_an_account_that_is_in_doubt() {
     assert!(sentence.contains("recovers"), "{sentence}");
     world.disconnect(0, 1);
     world.connect(1, 2);
-    world.nodes[2].is_frozen = true;
+    world.nodes[2].is_stalled = true;
     end(&mut world);
     assert_eq!(incoming(&world, 1, 0), 1);
 }

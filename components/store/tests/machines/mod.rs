@@ -22,6 +22,8 @@ pub(crate) struct Machine {
     pub(crate) funder: Option<Funder>,
     environment: Environment,
     clock: u64,
+    /// Who carries on what it pays.
+    pub(crate) via: Vec<PublicKey>,
 }
 
 /// What a node signs when a friend has lost its key.
@@ -38,7 +40,7 @@ impl Machine {
         let key = identity.public_key();
         let path = folder.join(format!("{seed}.db"));
         Store::create(&path, key).unwrap();
-        let mut store = Store::open(&path, key).unwrap();
+        let store = Store::open(&path, key).unwrap();
         let funder = Funder::restore(key, store.load().unwrap()).unwrap();
         let environment = Environment {
             signer: Box::new(identity),
@@ -47,7 +49,7 @@ impl Machine {
             timing: Timing::default(),
             fee_bounds: FeeBounds::default(),
         };
-        Machine { key, path, store, funder: Some(funder), environment, clock: 0 }
+        Machine { key, path, store, funder: Some(funder), environment, clock: 0, via: vec![] }
     }
 
     pub(crate) fn handle(&mut self, input: Input) -> Vec<Output> {
@@ -69,6 +71,28 @@ impl Machine {
         self.handle(Input::Command(1, command))
     }
 
+    /// A payment to `destination`.
+    pub(crate) fn order(&mut self, destination: PublicKey, id: u8, amount: u128) -> Vec<Output> {
+        let order = Order {
+            payment_id: PaymentId::from_bytes([id; 16]),
+            purpose: Purpose::Spontaneous {
+                destination: Destination::Key(destination),
+                currency: Currency::default(),
+                amount,
+            },
+            max_fee: None,
+            timeout_ms: 10_000,
+        };
+        self.command(Command::Pay(Box::new(order)))
+    }
+
+    fn add_friend(&mut self, name: String, public_key: PublicKey) {
+        let ticket = FriendTicket { public_key, relays: vec![], address: None };
+        let currency = Currency::default();
+        let new = NewFriend { name, ticket, balance: 0, currency, max_debt: 1000, open: true };
+        self.command(Command::AddFriend(Box::new(new)));
+    }
+
     /// Loads the database again, as after a kill.
     pub(crate) fn reload(&mut self) {
         self.store = Store::open(&self.path, self.key).unwrap();
@@ -81,19 +105,33 @@ impl Machine {
     }
 }
 
-/// Carries frames between the two until neither has anything to say, and answers questions for ways.
-pub(crate) fn settle(machines: &mut [Machine; 2], outputs: Vec<(usize, Output)>) -> Vec<Reply> {
+/// Carries frames between them until nobody has anything to say, and answers questions for ways.
+pub(crate) fn settle(machines: &mut [Machine], outputs: Vec<(usize, Output)>) -> Vec<Reply> {
     settle_in(machines, outputs, usize::MAX)
 }
 
 /// The same, but loses everything after so many outputs.
-pub(crate) fn settle_in(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Output)>, steps: usize) -> Vec<Reply> {
+pub(crate) fn settle_in(machines: &mut [Machine], outputs: Vec<(usize, Output)>, steps: usize) -> Vec<Reply> {
+    let mut done = 0;
+    settle_while(machines, outputs, |_| {
+        done += 1;
+        done <= steps
+    })
+}
+
+/// The same, but loses everything as soon as `goes_on` says so.
+pub(crate) fn settle_while(
+    machines: &mut [Machine],
+    mut outputs: Vec<(usize, Output)>,
+    mut goes_on: impl FnMut(&[Machine]) -> bool,
+) -> Vec<Reply> {
     let mut replies = Vec::new();
-    for _ in 0..steps {
-        let Some((from, output)) = (!outputs.is_empty()).then(|| outputs.remove(0)) else { break };
+    while !outputs.is_empty() && goes_on(machines) {
+        let (from, output) = outputs.remove(0);
         let more = match output {
-            Output::Send(_, connection, frame) => {
+            Output::Send(friend, connection, frame) => {
                 let author = machines[from].key;
+                let to = machines.iter().position(|machine| machine.key == friend).unwrap();
                 let input = match FriendMessage::from_frame(&frame).unwrap() {
                     FriendMessage::Resume(resume) => Input::Resume(author, connection, resume),
                     FriendMessage::Statement(statement) => {
@@ -106,7 +144,7 @@ pub(crate) fn settle_in(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Ou
                     }
                     message => Input::Message(author, connection, Box::new(message)),
                 };
-                (1 - from, machines[1 - from].handle(input))
+                (to, machines[to].handle(input))
             }
             Output::ReadEvidence(line, connection) => {
                 let rows = machines[from].store.evidence(&line).unwrap();
@@ -117,7 +155,10 @@ pub(crate) fn settle_in(machines: &mut [Machine; 2], mut outputs: Vec<(usize, Ou
                 (from, machines[from].handle(Input::Found(friend, connection, found)))
             }
             Output::FindWays(payment, query) => {
-                let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };
+                let via = &machines[from].via;
+                // Each takes a single credit.
+                let (route, fees) = ([&via[..], &[query.destination]].concat(), via.len() as u128);
+                let part = PartPlan { route, amount: query.amount, fees };
                 (from, machines[from].handle(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }]))))
             }
             Output::Reply(_, reply) => {
@@ -144,19 +185,32 @@ pub(crate) fn connect(machines: &mut [Machine; 2], connection: u64) {
 pub(crate) fn pair(folder: &std::path::Path) -> [Machine; 2] {
     let mut machines = [Machine::new(folder, 1), Machine::new(folder, 2)];
     for side in [0, 1] {
-        let ticket = FriendTicket { public_key: machines[1 - side].key, relays: vec![], address: None };
+        let friend = machines[1 - side].key;
         machines[side].handle(Input::Start);
-        let new = NewFriend {
-            name: format!("friend{side}"),
-            ticket,
-            balance: 0,
-            currency: Currency::default(),
-            max_debt: 1000,
-            open: true,
-        };
-        machines[side].command(Command::AddFriend(Box::new(new)));
+        machines[side].add_friend(format!("friend{side}"), friend);
     }
     connect(&mut machines, 1);
+    machines
+}
+
+/// Three in a row, connected: the first pays the third by way of the second.
+pub(crate) fn chain(folder: &std::path::Path) -> [Machine; 3] {
+    let mut machines = [1, 2, 3].map(|seed| Machine::new(folder, seed));
+    for machine in &mut machines {
+        machine.handle(Input::Start);
+    }
+    let pairs = [[0, 1], [1, 0], [1, 2], [2, 1]];
+    for [one, other] in pairs {
+        let friend = machines[other].key;
+        machines[one].add_friend(format!("node{other}"), friend);
+    }
+    let mut outputs = Vec::new();
+    for [one, other] in pairs {
+        let friend = machines[other].key;
+        outputs.extend(machines[one].handle(Input::Connected(friend, 1)).into_iter().map(|output| (one, output)));
+    }
+    settle(&mut machines, outputs);
+    machines[0].via = vec![machines[1].key];
     machines
 }
 
@@ -167,17 +221,8 @@ pub(crate) fn pay(machines: &mut [Machine; 2], id: u8, amount: u128) -> Vec<Repl
 
 /// One of the two orders a payment to the other; nothing is carried yet.
 pub(crate) fn order(machines: &mut [Machine; 2], buyer: usize, id: u8, amount: u128) -> Vec<(usize, Output)> {
-    let order = Order {
-        payment_id: PaymentId::from_bytes([id; 16]),
-        purpose: Purpose::Spontaneous {
-            destination: Destination::Key(machines[1 - buyer].key),
-            currency: Currency::default(),
-            amount,
-        },
-        max_fee: None,
-        timeout_ms: 10_000,
-    };
-    let outputs = machines[buyer].command(Command::Pay(Box::new(order)));
+    let destination = machines[1 - buyer].key;
+    let outputs = machines[buyer].order(destination, id, amount);
     outputs.into_iter().map(|output| (buyer, output)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! What must hold when everything has come to rest: no credit came or went, no line is above its limit, nothing is frozen, and
+//! What must hold when everything has come to rest: no credit came or went, no debt is above its limit, nothing is pending, and
 //! everybody has what the receipts say.
 
 use super::market::Market;

@@ -19,7 +19,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// All lines between these people, without room.
+    /// All credit lines between these people, without room.
     pub fn new(people: usize, friendships: impl Iterator<Item = [usize; 2]>) -> Self {
         let mut leaving = vec![Vec::new(); people];
         let mut count = 0;
@@ -130,7 +130,7 @@ impl Flow {
 mod tests {
     use super::*;
 
-    /// 0 - 1 - 3 and 0 - 2 - 3, and a line between 1 and 2.
+    /// 0 - 1 - 3 and 0 - 2 - 3, and a credit line between 1 and 2.
     fn diamond() -> Flow {
         let mut flow = Flow::new(5, [[0, 1], [1, 3], [0, 2], [2, 3], [1, 2]].into_iter());
         for (direction, room) in [(0, 10), (2, 4), (4, 5), (6, 11), (8, 6)] {

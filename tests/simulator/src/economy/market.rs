@@ -26,9 +26,9 @@ use std::collections::BTreeMap;
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// Before anybody pays, accounts are opened and published, ms.
 const OPENING_MS: u64 = 60_000;
-/// How long a buyer looks for a way: the default of `stctrl`, ms.
+/// How long a buyer looks for a route: the default of `stctrl`, ms.
 pub(super) const PATIENCE_MS: u64 = 60_000;
-/// How often the lines are looked at, ms.
+/// How often the credit lines are looked at, ms.
 const SAMPLE_MS: u64 = 300_000;
 /// An index server changes its graph that often: its pause between two batches of changes, ms.
 const GRAPH_PAUSE_MS: u64 = 10;
@@ -84,38 +84,38 @@ enum Event {
     Known(usize, PaymentId, Vec<Way>),
     /// The next payment begins.
     Deal,
-    /// Somebody looks at his lines.
+    /// Somebody looks at their credit lines.
     Look(usize),
-    /// The lines are measured.
+    /// The credit lines are measured.
     Sample,
     /// The index server gives back memory.
     Sweep,
 }
 
-/// All people, what is under way between them, and the time.
+/// All people, what is in flight between them, and the time.
 pub(super) struct Market {
     options: Options,
     pub(super) people: Vec<Person>,
     places: BTreeMap<PublicKey, usize>,
     /// Milliseconds since it was opened.
     time_ms: u64,
-    agenda: BTreeMap<(u64, u64), Event>,
+    scheduler: BTreeMap<(u64, u64), Event>,
     number: u64,
-    /// Links and payments: the same in all lives of a seed.
+    /// Links and payments: the same in all runs of a seed.
     dice: Dice,
     /// What owners do besides.
     pub(super) owners: Dice,
     index: Index,
     scratch: Scratch,
     server: PublicKey,
-    /// The lines as they are, without fees and without the index server's delay.
+    /// The credit lines as they are, without fees and without the index server's delay.
     flow: Flow,
     /// The same for a search that finds routes with fees.
-    truth: CapacityGraph,
+    expected_state: CapacityGraph,
     /// The same if nobody took a fee: tells what fees prevent.
     free: CapacityGraph,
     awaited: BTreeMap<CommandId, Awaited>,
-    /// The payments that are under way.
+    /// The payments that are in flight.
     underway: BTreeMap<PaymentId, usize>,
     sampled: usize,
     trace: Trace,
@@ -128,7 +128,7 @@ pub(super) fn name(place: usize) -> String {
 }
 
 impl Market {
-    /// Everybody befriends whom he trusts or who trusts him, and all are connected.
+    /// Everybody befriends those they trust and those that trust them, and all are connected.
     pub(super) fn open(network: &TrustNetwork, options: Options) -> Self {
         let mut dice = Dice::new(options.seed);
         let [least, most] = options.delay_ms;
@@ -167,7 +167,7 @@ impl Market {
             places: people.iter().enumerate().map(|(place, person)| (person.key, place)).collect(),
             people,
             time_ms: 0,
-            agenda: BTreeMap::new(),
+            scheduler: BTreeMap::new(),
             number: 0,
             dice,
             owners: Dice::new(options.seed ^ u64::MAX),
@@ -175,7 +175,7 @@ impl Market {
             scratch: Scratch::default(),
             server: public_key(1),
             flow,
-            truth: CapacityGraph::new(),
+            expected_state: CapacityGraph::new(),
             free: CapacityGraph::new(),
             awaited: BTreeMap::new(),
             underway: BTreeMap::new(),
@@ -239,7 +239,7 @@ impl Market {
 
     /// Nobody begins anything any more; everything comes to rest, and is checked.
     pub(super) fn close(mut self) -> Outcome {
-        self.agenda.retain(|_, event| !matches!(event, Event::Deal | Event::Look(_) | Event::Sample));
+        self.scheduler.retain(|_, event| !matches!(event, Event::Deal | Event::Look(_) | Event::Sample));
         if self.options.clearing {
             for place in 0..self.people.len() {
                 self.command(place, Command::SetAutoClear(false), Awaited::Nobody);
@@ -259,7 +259,7 @@ impl Market {
     }
 
     fn run_until(&mut self, end_ms: u64, progress: &mut dyn FnMut(u64)) {
-        while let Some(entry) = self.agenda.first_entry()
+        while let Some(entry) = self.scheduler.first_entry()
             && entry.key().0 <= end_ms
         {
             let ((time_ms, _), event) = entry.remove_entry();
@@ -272,7 +272,7 @@ impl Market {
 
     fn plan_at(&mut self, time_ms: u64, event: Event) {
         self.number += 1;
-        self.agenda.insert((time_ms, self.number), event);
+        self.scheduler.insert((time_ms, self.number), event);
     }
 
     fn plan(&mut self, pause_ms: u64, event: Event) {
@@ -417,14 +417,14 @@ impl Market {
 
     // ---- the index server
 
-    /// What a node says of its lines: the truth knows it at once, the index server when it has been published.
+    /// What a node publishes: the flow knows it at once, the index server when it has been published.
     fn edges(&mut self, place: usize, edges: Vec<Edge>) {
         let now = self.client_moment();
         let person = &mut self.people[place];
         for edge in edges {
             let friend = person.friends[&edge.friend];
             self.flow.set(friend.direction, u64::try_from(edge.send_capacity).unwrap_or(u64::MAX));
-            self.truth.set(person.key, &edge, u64::MAX);
+            self.expected_state.set(person.key, &edge, u64::MAX);
             let free = Edge { rate: Rate { mul: 0, add: 0 }, ..edge.clone() };
             self.free.set(person.key, &free, u64::MAX);
             person.publisher.set_edge(edge, now);
@@ -498,14 +498,14 @@ impl Market {
         self.command(seller, command, Awaited::Invoice(self.outcome.deals.len() - 1));
     }
 
-    /// Whether a search that knows all lines as they are now finds a way of so many parts at most.
+    /// Whether a search that knows all credit lines as they are now finds a route of so many parts at most.
     fn finds(&mut self, buyer: usize, seller: usize, amount: u64, parts: usize, fees: Fees) -> bool {
         let (source, destination) = (self.people[buyer].key, self.people[seller].key);
         let query = Query::new(Currency::default(), u128::from(amount), source, destination);
-        // One way is enough.
+        // One route is enough.
         let bounds = SearchBounds { ways: 1, parts, ..SearchBounds::new(WORK_ENOUGH) };
         let graph = match fees {
-            Fees::Taken => &self.truth,
+            Fees::Taken => &self.expected_state,
             Fees::None => &self.free,
         };
         !graph.search(&query, self.unix_ms(), bounds, &mut self.scratch).ways.is_empty()
@@ -571,7 +571,7 @@ impl Market {
         }
     }
 
-    // ---- lines
+    // ---- credit lines
 
     fn sample(&mut self) {
         let mut directions = [0_u64; 2];

@@ -1,4 +1,4 @@
-//! What is measured: every payment, and the lines from time to time.
+//! What is measured: every payment, and the credit lines from time to time.
 
 use offst_crypto::Hash;
 use std::collections::BTreeMap;
@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 /// Why a payment failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
-    /// The lines did not hold the amount when it began.
+    /// The credit lines did not hold the amount when it began.
     Impossible,
-    /// The lines held the amount, but not the fees beside it.
+    /// The credit lines held the amount, but not the fees beside it.
     Fees,
     /// Only more parts than a payment may have could have carried it.
     Parts,
     /// There is a flow, but the index server's search finds no routes in it even when it knows everything.
     NotFound,
-    /// The lines held the amount when it began and did not when it was given up: others had used them.
+    /// The credit lines held the amount when it began and did not when it was given up: others had used them.
     Used,
-    /// The index server never knew a way.
+    /// The index server never knew a route.
     Unknown,
-    /// Ways were tried and refused until there was none left to try.
+    /// Routes were tried and refused until there was none left to try.
     Refused,
 }
 
@@ -37,13 +37,13 @@ impl Failure {
     /// In a few words.
     pub fn name(self) -> &'static str {
         match self {
-            Failure::Impossible => "the lines did not hold the amount",
+            Failure::Impossible => "the credit lines did not hold the amount",
             Failure::Parts => "more than 16 parts were needed",
-            Failure::Fees => "the lines did not hold the fees beside the amount",
+            Failure::Fees => "the credit lines did not hold the fees beside the amount",
             Failure::NotFound => "the search found no routes for a flow that there was",
-            Failure::Used => "others had used the lines meanwhile",
-            Failure::Unknown => "the index server knew no way",
-            Failure::Refused => "all ways were refused",
+            Failure::Used => "others had used the credit lines meanwhile",
+            Failure::Unknown => "the index server knew no route",
+            Failure::Refused => "all routes were refused",
         }
     }
 }
@@ -59,9 +59,9 @@ pub struct Deal {
     pub seller: usize,
     /// Credits that the seller gets.
     pub amount: u64,
-    /// The lines held the amount when it began.
+    /// The credit lines held the amount when it began.
     pub possible: bool,
-    /// A search that knew every line as it was when it began found a way for it with its fees.
+    /// A search that knew every credit line as it was when it began found a route for it with its fees.
     pub findable: bool,
     /// How often an answer of the index server was followed.
     pub attempts: u32,
@@ -85,7 +85,7 @@ impl Deal {
     }
 }
 
-/// The lines at one moment.
+/// The credit lines at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     /// When, ms since people began to pay.
@@ -139,12 +139,12 @@ impl Spread {
     }
 }
 
-/// What came of a life.
+/// What came of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// All payments, in the order in which they began.
     pub deals: Vec<Deal>,
-    /// The lines over time.
+    /// The credit lines over time.
     pub samples: Vec<Sample>,
     /// Cycles by which people have moved credit.
     pub rebalancings: u64,
@@ -152,7 +152,7 @@ pub struct Outcome {
     pub rebalanced: u128,
     /// What mediators took for it, credits.
     pub rebalancing_fees: u128,
-    /// Rings of debts that were cleared.
+    /// Debt cycles that were cleared.
     pub clearings: u64,
     /// By how many credits debts became smaller, over all friendships.
     pub cleared: u128,
@@ -160,7 +160,7 @@ pub struct Outcome {
     pub index_load: [u64; 2],
     /// Frames that friends sent each other.
     pub frames: u64,
-    /// Most payments that were under way at one time.
+    /// Most payments that were in flight at one time.
     pub most_underway: usize,
     /// The same for the same options: everything that happened.
     pub digest: Hash,
@@ -187,7 +187,7 @@ impl Outcome {
         percent(self.paid_of_possible(), self.possible())
     }
 
-    /// How many of those were paid for which a search that knew everything found a way with fees, percent.
+    /// How many of those were paid for which a search that knew everything found a route with fees, percent.
     pub fn success_of_findable_percent(&self) -> f64 {
         let findable: Vec<_> = self.deals.iter().filter(|deal| deal.findable).collect();
         percent(findable.iter().filter(|deal| deal.is_paid()).count() as u64, findable.len() as u64)

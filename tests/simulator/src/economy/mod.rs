@@ -2,18 +2,18 @@
 //!
 //! Every person is a whole node: the real ledger and funder, and the real rules for what is published when and what is asked.
 //! One index server, the real one without its sockets, knows what has reached it. Links and the way to the index server take their
-//! time, so what it knows is old, payments cross each other, and lines that were free are taken when a request arrives. Nobody dies
+//! time, so what it knows is old, payments cross each other, and credit lines that were free are used when a request arrives. Nobody dies
 //! and nobody lies: that is what the worlds of [`crate::seed`] are for.
 //!
 //! Whether a payment was possible at all is decided by a maximum flow over all credit lines as they are in the moment in
-//! which it begins, with what other payments have frozen then. The flow knows no fees, no bound on parts and none on hops.
+//! which it begins, with what is pending for other payments then. The flow knows no fees, no bound on parts and none on hops.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `trust` | people and ratings |
 //! | `market` | the clock, the links, the index server, and who pays whom |
 //! | `person` | one node |
-//! | `owner` | what people do for their lines: moving credit around a cycle |
+//! | `owner` | what people do for their credit lines: moving credit around a cycle |
 //! | `flow` | what could be paid at all |
 //! | `options` | who pays how much and how often |
 //! | `measure` | what is measured |
@@ -35,12 +35,12 @@ pub use trust::{Friendship, TrustError, TrustNetwork};
 
 use market::Market;
 
-/// Lets the people of a network live. `progress` is told now and then how many of a thousand parts of the time are over. The
+/// Simulates the people of a network. `progress` is told now and then how many of a thousand parts of the time are over. The
 /// same options bring the same outcome.
 ///
 /// # Panics
-/// When credits came or went, a limit was broken, or something stayed frozen.
-pub fn live(network: &TrustNetwork, options: Options, progress: &mut dyn FnMut(u64)) -> Outcome {
+/// When credits came or went, a limit was broken, or something stayed pending.
+pub fn simulate(network: &TrustNetwork, options: Options, progress: &mut dyn FnMut(u64)) -> Outcome {
     let mut market = Market::open(network, options);
     market.run(progress);
     market.close()

@@ -2,7 +2,7 @@
 
 use crate::keys::Dice;
 
-/// What a rating of 1 is worth: credits that whoever trusts lets the other owe.
+/// What a rating of 1 is worth: credits that a person who trusts another lets them owe.
 pub const CREDITS_PER_RATING: u64 = 100;
 /// The smallest and the largest amount that is paid, credits. Amounts are drawn so that their logarithms are evenly spread.
 pub const AMOUNTS: [u64; 2] = [1, 1000];
@@ -19,7 +19,7 @@ pub fn buyer_and_seller(dice: &mut Dice, people: usize) -> [usize; 2] {
     [buyer, (buyer + 1 + dice.below(people - 1)) % people]
 }
 
-/// How people live.
+/// What people do, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Decides everything that happens by chance.
@@ -31,12 +31,12 @@ pub struct Options {
     /// How long a frame takes from one friend to the other, or between a node and the index server: a link's time is drawn once from
     /// these bounds, ms.
     pub delay_ms: [u64; 2],
-    /// All nodes clear rings of debts on their own.
+    /// All nodes clear debt cycles on their own.
     pub clearing: bool,
-    /// How often a node looks for a ring of debts, ms, up to twice as long. A node's default is 10 s; with thousands of nodes that
+    /// How often a node looks for a debt cycle, ms, up to twice as long. A node's default is 10 s; with thousands of nodes that
     /// is more than the economy has to say.
     pub clear_ms: u64,
-    /// People look at their lines now and then and move credit around a cycle, away from a full line.
+    /// People look at their credit lines now and then and move credit around a cycle, away from a full one.
     pub rebalancing: bool,
     /// How often they look, ms, up to twice as long.
     pub look_ms: u64,

@@ -1,4 +1,4 @@
-//! What people do for their lines. Now and then somebody looks at all lines, and when one is much fuller than the middle and
+//! What people do for their credit lines. Now and then somebody looks at all of them, and when one is much fuller than the middle and
 //! another much emptier, asks what it would cost to move credit around a cycle, away from the fullest. When it comes back where it is
 //! wanted, and costs little, it is done: what `funds quote` and `funds rebalance` do.
 
@@ -16,7 +16,7 @@ const FEE_MIN: u128 = 2;
 const FEE_SHARE: u128 = 20;
 
 impl Market {
-    /// Somebody looks at his lines.
+    /// Somebody looks at their credit lines.
     pub(super) fn look(&mut self, place: usize) {
         let person = &self.people[place];
         if person.is_rebalancing {
@@ -63,7 +63,7 @@ impl Market {
         }
     }
 
-    /// Whether all parts come back over lines on which that makes both directions more alike.
+    /// Whether all parts come back over accounts on which that makes both directions more alike.
     fn comes_back_well(&self, place: usize, way: &Way) -> bool {
         let person = &self.people[place];
         way.parts.iter().all(|part| {

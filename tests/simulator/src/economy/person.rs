@@ -24,7 +24,7 @@ pub(super) struct Friend {
     pub(super) place: usize,
     /// How long a frame takes.
     pub(super) delay_ms: u64,
-    /// What we send it, in the flow of all lines.
+    /// What we send it, in the flow of all credit lines.
     pub(super) direction: u32,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Notes {
     pub(super) earned: u128,
     /// Credits that rebalancing has cost.
     pub(super) rebalancing_fees: u128,
-    /// Rings that this node has cleared, and by how many credits the debts of all in them became smaller.
+    /// Debt cycles that this node has cleared, and by how many credits the debts of all in them became smaller.
     pub(super) cleared: (u64, u128),
 }
 

@@ -113,7 +113,7 @@ impl TrustNetwork {
         &self.friendships
     }
 
-    /// How many trust how many: the lines.
+    /// How many credit lines there are.
     pub fn lines(&self) -> usize {
         self.friendships.iter().flat_map(|friendship| friendship.ratings).filter(|rating| *rating > 0).count()
     }

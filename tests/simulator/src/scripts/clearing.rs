@@ -1,4 +1,4 @@
-//! Rings of debts: nothing is cleared that is not owed when all that is pending has come to pass.
+//! Debt cycles: nothing is cleared that is not owed when all that is pending has ended.
 
 use super::steps::request;
 use crate::World;
@@ -9,7 +9,7 @@ use offst_ledger::Direction;
 use offst_proto::statement::{Operation, Request};
 use offst_proto::{Currency, Rate, RequestId};
 
-/// Nodes in a ring; each owes the next so much.
+/// Nodes in a cycle; each owes the next so much.
 fn ring(debts: &[i128]) -> World {
     let mut world = World::new(debts.len(), 5);
     for (debtor, debt) in debts.iter().enumerate() {
@@ -28,7 +28,7 @@ fn is_pending(world: &World, at: usize, from: usize, id: RequestId) -> bool {
     world.nodes[at].account(world.key(from)).pending(Direction::Incoming, id).is_some()
 }
 
-/// 1 owes 2 and is owed by 0 in a ring of three; its debtor's account has a request under way that may make the debt smaller
+/// 1 owes 2 and is owed by 0 in a cycle of three; its debtor's account has a request under way that may make the debt smaller
 /// first. Nobody gets 1's services for nothing then.
 pub(super) fn what_is_pending_counts() {
     // 0 pays through 2 and 1: 2 owes 0, 1 owes 2, 0 owes 1.
@@ -50,7 +50,7 @@ pub(super) fn what_is_pending_counts() {
     assert!(!is_pending(&world, 1, 2, id), "80 of 100 are cleared for nothing although 60 of them are being paid");
 }
 
-/// 0 clears a ring; before its request comes home, the friend over which it comes has asked for so much that 0 may owe it nothing
+/// 0 clears a debt cycle; before its request comes back, the friend over which it comes has asked for so much that 0 may owe it nothing
 /// any more.
 pub(super) fn a_ring_comes_home_where_something_is_owed() {
     let mut world = ring(&[50, 50, 50]);
@@ -62,12 +62,12 @@ pub(super) fn a_ring_comes_home_where_something_is_owed() {
     world.command(0, Command::Clear { currency: Currency::default(), perform: true });
     world.settle();
     let asked = world.nodes[2].account(world.key(1)).epoch().expect("it has begun").pendings().next();
-    let (_, id, _) = asked.expect("the ring has come to node 2 and goes on to node 1");
+    let (_, id, _) = asked.expect("the request has come to node 2 and goes on to node 1");
     let onward = world.request_of(2, 1, id).expect("node 2 has asked for it");
-    // A gift to 0 of its friend's, which that friend may still commit.
-    let gift = request(&mut Dice::new(1), vec![], 30, 0);
+    // A spontaneous payment to 0 of its friend's, which that friend may still commit.
+    let spontaneous = request(&mut Dice::new(1), vec![], 30, 0);
     let home = Request { route: vec![], patience_ms: onward.patience_ms - 1_000, ..onward };
-    for request in [gift, home] {
+    for request in [spontaneous, home] {
         let statement = world.statement(1, 0, vec![Operation::Request(Box::new(request))]);
         world.state(1, 0, statement);
     }

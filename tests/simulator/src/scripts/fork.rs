@@ -1,4 +1,4 @@
-//! Two statements of a node's for one place of its log: whoever shows it the one that it has forgotten is believed.
+//! Two statements of a node's for one place of its log: a friend that shows it the one that it has forgotten is believed.
 
 use crate::World;
 use crate::world::name;
@@ -6,7 +6,7 @@ use offst_funder::Command;
 use offst_proto::Currency;
 
 /// Both ends of an account go back to older disks, in silence. The node signs something else for the place, its friend does not
-/// hear it and comes back to the disk on which the first words stand.
+/// hear it and comes back to the disk that holds the first one.
 pub(super) fn a_fork_of_our_own() {
     let mut world = World::row(3, 1000);
     world.advance(60_000);
@@ -23,17 +23,17 @@ pub(super) fn a_fork_of_our_own() {
     world.connect_all();
     world.settle();
     assert!(world.is_consistent(0, 1), "both have forgotten the same");
-    world.nodes[0].is_frozen = true;
+    world.nodes[0].is_stalled = true;
     limit(&mut world, 800);
     limit(&mut world, 900);
     let signed = world.nodes[1].account(world.key(0)).epoch().map(|epoch| epoch.mine.seq);
     let before = world.nodes[1].account(world.key(0)).epoch().map(|epoch| epoch.number);
-    world.nodes[0].is_frozen = false;
+    world.nodes[0].is_stalled = false;
     world.replace_disk(0, newer, false);
     let known = world.nodes[0].account(world.key(1)).epoch().map(|epoch| epoch.theirs.seq);
     assert!(
         known < signed,
-        "the friend knows {known:?}, other words for the same place, and node 1 has signed {signed:?}"
+        "the friend knows {known:?}, another statement for the same place, and node 1 has signed {signed:?}"
     );
     world.connect_all();
     world.advance(1_000);
@@ -41,7 +41,7 @@ pub(super) fn a_fork_of_our_own() {
     let begun = account.epoch().map(|epoch| epoch.number);
     assert!(
         begun > before && account.is_resumed(),
-        "node 1 was shown its own signature under words that it does not know, and does not recover: {:?} in epoch {begun:?}",
+        "node 1 was shown its own signature under a statement that it does not know, and does not recover: {:?} in epoch {begun:?}",
         account.status()
     );
 }

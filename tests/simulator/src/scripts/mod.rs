@@ -29,11 +29,11 @@ pub const SCRIPTS: &[Script] = &[
 ];
 
 impl Script {
-    /// Lives it.
+    /// Runs it.
     ///
     /// # Errors
     /// A sentence that says what did not hold.
-    pub fn live(&self) -> Result<(), String> {
+    pub fn run(&self) -> Result<(), String> {
         std::panic::catch_unwind(self.act).map_err(crate::seed::sentence)
     }
 }

@@ -14,10 +14,10 @@ use offst_proto::{Currency, PaymentId, RequestId, Verified};
 
 /// The node in the middle, which loses its disk.
 const MIDDLE: usize = 0;
-/// Its friends: two buyers, and two that carry on to a seller each.
+/// Its friends: two buyers, and two that forward to a seller each.
 const BUYERS: [usize; 2] = [1, 2];
 const CARRIERS: [usize; 2] = [3, 4];
-/// How long something takes to come right by itself, ms.
+/// How long something takes to be settled by itself, ms.
 const A_WHILE_MS: u64 = 120_000;
 /// Long enough for an account to come back, ms.
 const A_BLINK_MS: u64 = 300;
@@ -66,7 +66,7 @@ fn asked(world: &World, carrier: usize) -> Option<(RequestId, Option<HashLock>)>
     pendings.next().map(|(_, id, pending)| (id, pending.stage.lock()))
 }
 
-/// The seller has answered, hears nothing more, and everybody before it commits.
+/// The seller has answered, receives nothing more, and everybody before it commits.
 fn answer_and_stand_still(world: &mut World, carrier: usize) -> (RequestId, HashLock) {
     step_until(world, |world| asked(world, carrier).is_some_and(|(_, lock)| lock.is_some()));
     world.settle_but(seller_of(carrier));
@@ -114,7 +114,7 @@ pub(super) fn by_lock() {
         assert!(first == second && lock != other, "one id, two locks");
         lose_everything(&mut world, &[]);
         for carrier in CARRIERS {
-            world.nodes[seller_of(carrier)].is_frozen = false;
+            world.nodes[seller_of(carrier)].is_stalled = false;
         }
         world.connect_all();
         world.advance(A_WHILE_MS);
@@ -123,7 +123,7 @@ pub(super) fn by_lock() {
     }
 }
 
-/// Two payments under one id and one lock: a thief has seen the lock of a large one, and makes a small one of its own.
+/// Two payments under one id and one lock: a liar has seen the lock of a large one, and makes a small one of its own.
 pub(super) fn by_amount() {
     let mut world = testnet();
     let [thief, buyer] = by_key(&world, BUYERS);
@@ -152,7 +152,7 @@ pub(super) fn by_amount() {
     world.settle();
     assert!(is_bound(&world, accomplice, id), "both are promised");
     lose_everything(&mut world, &[carrier, thief]);
-    world.nodes[seller_of(carrier)].is_frozen = false;
+    world.nodes[seller_of(carrier)].is_stalled = false;
     world.connect_all();
     world.advance(A_WHILE_MS);
     assert_nothing_lost(&world);

@@ -24,7 +24,7 @@ fn is_taken(world: &mut World, from: usize, to: usize, request: Request) -> bool
     world.nodes[to].account(world.key(from)).pending(Direction::Incoming, id).is_some()
 }
 
-/// Whoever has an invoice in a dear currency cannot pay it with as many credits of a cheap one.
+/// An invoice in a dear currency cannot be paid with as many credits of a cheap one.
 pub(super) fn another_currency() {
     let mut world = World::row(2, 1000);
     let gold: Currency = "gold".parse().expect("a name");
@@ -64,7 +64,7 @@ pub(super) fn sent_back() {
     assert!(!is_taken(&mut world, 0, 1, back), "a request is carried back to where it came from");
 }
 
-/// A friend is gone after the commit, and the mediator starts again: its owner hears of it all the same.
+/// A friend is gone after the commit, and the mediator starts again: its owner is told all the same.
 pub(super) fn overdue_again() {
     let mut world = World::row(3, 1000);
     world.send(0, 2, 100);
@@ -78,7 +78,7 @@ pub(super) fn overdue_again() {
     let friend = name(2);
     let is_told = |event: &Event| matches!(event, Event::Overdue { name, .. } if *name == friend);
     assert!(world.nodes[1].events.iter().any(is_told), "a promise of the last run is never overdue");
-    world.nodes[2].is_frozen = false;
+    world.nodes[2].is_stalled = false;
     world.advance(OVERDUE_MS);
     world.assert_quiet();
 }

@@ -7,7 +7,7 @@ use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
 
-/// A request for a gift. `route`: where it goes from whoever hears it.
+/// A request for a spontaneous payment. `route`: where it goes from the node that receives it.
 pub(super) fn request(dice: &mut Dice, route: Vec<PublicKey>, amount: u128, fees_left: u128) -> Request {
     Request {
         id: RequestId::random(dice),

@@ -1,7 +1,7 @@
 //! What nodes publish and what index servers answer, and whether it is true. In some worlds a real [`Index`] is asked first.
 
 use super::sources::Paths;
-use super::{EPOCH_MS, Fault, World};
+use super::{EPOCH_MS, InjectedFault, World};
 use crate::index;
 use offst_index_server::admit;
 use offst_proto::index::{Edge, Query, TIME_TO_LIVE_MS_MAX, Update};
@@ -64,7 +64,7 @@ impl World {
         if stale > 0 && self.dice.chance(stale) {
             let once = index::search(&self.old_edges, query);
             if once != self.search(query) {
-                self.faults.add(Fault::StaleAnswer);
+                self.faults.add(InjectedFault::StaleAnswer);
             }
             return Ok(once);
         }
@@ -72,7 +72,7 @@ impl World {
         if wrong > 0 && self.dice.chance(wrong) {
             let answer = self.falsify(ways.clone());
             if answer.as_ref() != Ok(&ways) {
-                self.faults.add(Fault::FalseAnswer);
+                self.faults.add(InjectedFault::FalseAnswer);
             }
             return answer;
         }

@@ -1,7 +1,7 @@
 //! What friends keep for each other when everything is well: to each node that loses its disk it is the only witness against a
 //! friend who shows less than there was.
 
-use super::{Deed, World, name};
+use super::{EventKind, World, name};
 use offst_funder::Command;
 use offst_ledger::Account;
 use offst_proto::limits::PEER_BACKUP_BYTES_MAX;
@@ -40,7 +40,7 @@ impl World {
                 let agrees = |(friend, account): (_, &Account)| friend == self.key(keeper) && account.is_resumed();
                 if is_connected && !heads.is_empty() && self.nodes[index].accounts().any(agrees) {
                     self.check_backup(index, keeper, &heads);
-                    self.faults.did(Deed::Kept);
+                    self.faults.did(EventKind::Kept);
                 }
             }
         }

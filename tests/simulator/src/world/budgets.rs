@@ -1,7 +1,7 @@
 //! What applications spend, counted beside the node: never more than their budgets, and nothing is forgotten.
 
 use super::purse::{Count, Purse};
-use super::{Deed, World};
+use super::{EventKind, World};
 use offst_crypto::Identity;
 use offst_funder::{Command, Input, Payment, Progress, Reply};
 use offst_proto::PaymentId;
@@ -72,7 +72,7 @@ impl World {
             if payment.app != Some(*app) {
                 continue;
             }
-            self.faults.did(Deed::AppPaid);
+            self.faults.did(EventKind::AppPaid);
             let budget = budgets.of(&payment.currency).expect("it pays in no currency without a budget");
             let count = counts.get_mut(&payment.currency).expect("a period runs");
             count.spent += cost(&payment);
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    /// Whoever has lost a disk has lost what stood on it.
+    /// A node that has lost a disk has lost what was on it.
     fn forgets_spending(&self, index: usize) -> bool {
         self.replaced.contains(&index) || self.careless.contains(&index)
     }

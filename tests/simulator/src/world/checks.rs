@@ -1,8 +1,8 @@
 //! What must hold.
 
+use super::conditions::owed_with_pending;
 use super::disk::Disk;
-use super::observed::Line;
-use super::weather::owed_with_pending;
+use super::observed::AccountRecord;
 use super::{Node, World};
 use crate::reference::signed;
 use offst_crypto::{PublicKey, Signature};
@@ -26,7 +26,7 @@ impl World {
         self.nodes[a].account(self.key(b)).epoch().expect("the account has begun").balance()
     }
 
-    /// No friend owes more than its friend's owner ever allowed, what is frozen included.
+    /// No friend owes more than its friend's owner ever allowed, what is pending included.
     pub(super) fn check_limits(&mut self, index: usize) {
         let Some(funder) = &self.nodes[index].funder else { return };
         for (friend, account) in funder.accounts() {
@@ -36,7 +36,7 @@ impl World {
             let has_begun_just_now = (epoch.mine.seq, epoch.theirs.seq) == (0, 0);
             let agreed = if has_begun_just_now { owed_with_pending(epoch) } else { epoch.opening_balance };
             let agreed = u128::try_from(agreed).unwrap_or(0);
-            // What is frozen counts: a friend that has it committed may still collect it.
+            // What is pending counts: a friend that has it committed may still collect it.
             let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
             let debt = u128::try_from(frozen - epoch.balance()).unwrap_or(0);
             let most = self.debts.entry(key.clone()).or_default();
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// What a friend owes, what is frozen included, grows by its requests alone: by one that is taken it never passes the limit that
+    /// What a friend owes, what is pending included, grows by its requests alone: by one that is taken it never passes the limit that
     /// the node's owner has set, however lately. Nor does a node make a request that passes the limit that its friend last told.
     ///
     /// It cannot be demanded of a batch in which the state of an account is taken over from evidence, or begins anew.
@@ -63,7 +63,7 @@ impl World {
                 continue;
             };
             let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
-            let now = Line {
+            let now = AccountRecord {
                 agreed: epoch.agreed,
                 limits: [account.limit(), epoch.theirs.limit],
                 debts: [owed_with_pending(epoch), frozen - epoch.balance()],
@@ -80,12 +80,12 @@ impl World {
             let currency = &account.key().currency;
             assert!(
                 now.debts[0] <= owed,
-                "node {index} lets a friend owe {} {currency}, what is frozen included, and its owner allows {owed}",
+                "node {index} lets a friend owe {} {currency}, what is pending included, and its owner allows {owed}",
                 now.debts[0]
             );
             assert!(
                 now.debts[1] <= owes,
-                "node {index} lets itself owe {} {currency}, what is frozen included, and its friend allows {owes}",
+                "node {index} lets itself owe {} {currency}, what is pending included, and its friend allows {owes}",
                 now.debts[1]
             );
         }
@@ -116,10 +116,10 @@ impl World {
         self.forget_heard_limits(index);
     }
 
-    /// After an older disk was put back in silence, nothing is said again in other words that an honest friend has received:
-    /// such a friend is heard before anything is signed for it.
+    /// After an older disk was put back in silence, nothing that an honest friend has received is signed again with other content:
+    /// such a friend shows what it has before anything is signed for it.
     pub(super) fn check_second_statements(&mut self, index: usize) {
-        for (friend, currency, number, seq) in self.nodes[index].notebook.signed_again() {
+        for (friend, currency, number, seq) in self.nodes[index].signer_log.signed_again() {
             let other = self.index(friend);
             if self.liars.contains(&other) || self.liars.contains(&index) {
                 continue;
@@ -152,7 +152,7 @@ impl World {
                     |account: &Account| account.is_resumed() && account.active().is_some() && !account.wants_to_sign();
                 if is_level && has_said_all(account) && mirror.is_some_and(|(_, mirror)| has_said_all(mirror)) {
                     assert_eq!(mine.balance(), -theirs.balance(), "the balances of {index} and {other}");
-                    assert_eq!(mine.local_pending(), theirs.remote_pending(), "what {index} has frozen at {other}");
+                    assert_eq!(mine.local_pending(), theirs.remote_pending(), "what is pending of {index} at {other}");
                     let side = |epoch: &Epoch, wanted: Direction| -> Vec<(RequestId, Pending)> {
                         let pendings = epoch.pendings().filter(|(direction, ..)| *direction == wanted);
                         pendings.map(|(_, id, pending)| (id, *pending)).collect()
@@ -207,7 +207,7 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
         Ok(FriendMessage::EvidenceStatements(statements)) => {
             let is_new = |statement: &Unverified<Statement>| {
                 let wire = statement.wire();
-                !node.notebook.knows(statement.peek(), &wire[..wire.len() - Signature::LEN])
+                !node.signer_log.knows(statement.peek(), &wire[..wire.len() - Signature::LEN])
             };
             statements.into_iter().filter(is_new).collect()
         }
@@ -242,13 +242,13 @@ pub(super) fn check_reply(node: &Node, reply: &Reply) {
     }
 }
 
-/// Whoever may have forgotten how a request ended does not say that it knows nothing of it: that would count as an end.
+/// A node that may have forgotten how a request ended does not say that it knows nothing of it: that would count as an end.
 /// `asked_in_doubt`: it was so when the question came.
 pub(super) fn check_said_in_doubt(node: &Node, friend: PublicKey, asked_in_doubt: bool, found: &Found) {
     let Found::Ends(ends) = found else { return };
     let is_in_doubt = asked_in_doubt && node.is_in_doubt_with(friend);
     let denied = ends.iter().find(|(_, end)| is_in_doubt && *end == End::Unknown);
-    assert_eq!(denied, None, "a node in doubt says that it knows nothing of a request");
+    assert_eq!(denied, None, "a node whose state is suspect says that it knows nothing of a request");
 }
 
 /// What the disk gives back of the accounts that were written since somebody looked is what the machine holds.

@@ -1,7 +1,7 @@
 //! Clocks that are wrong, and time that goes by while everybody sleeps.
 
 use super::scheduler::Plan;
-use super::{EPOCH_MS, Fault, World};
+use super::{EPOCH_MS, InjectedFault, World};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -32,8 +32,8 @@ impl World {
         (node.clock_ahead_ms, node.clock_behind_ms) = (ahead, behind);
         match (was_right, is_right) {
             (true, true) => {}
-            (_, true) => self.faults.add(Fault::ClockRight),
-            _ => self.faults.add(Fault::ClockWrong),
+            (_, true) => self.faults.add(InjectedFault::ClockRight),
+            _ => self.faults.add(InjectedFault::ClockWrong),
         }
         self.tell(|| format!("the clock of node {index} is {ahead} ms ahead and {behind} ms behind"));
     }
@@ -60,12 +60,12 @@ impl World {
     pub(crate) fn leave(&mut self, index: usize, ms: u64) {
         self.kill(index);
         self.nodes[index].is_away = true;
-        self.faults.add(Fault::Away);
+        self.faults.add(InjectedFault::Away);
         self.tell(|| format!("node {index} is away for {ms} ms"));
         self.plan(ms, Plan::Return(index));
     }
 
-    /// Whoever was away is back.
+    /// A node that was away is back.
     pub(super) fn return_from_away(&mut self, index: usize) {
         self.nodes[index].is_away = false;
         self.start(index);

@@ -1,4 +1,4 @@
-//! What owners have decided about fees, and what their nodes were asked to carry.
+//! What owners have decided about fees, and what their nodes were asked to forward.
 
 use offst_crypto::PublicKey;
 use offst_funder::Command;
@@ -6,7 +6,7 @@ use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Currency, Rate, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A request that a node was asked to carry on, as it heard it: who asked, what that freezes, and whether it clears a ring of debts.
+/// A request that a node was asked to forward: who asked, how many credits it holds, and whether it clears a debt cycle.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) from: PublicKey,
@@ -14,12 +14,12 @@ pub(super) struct Asked {
     pub(super) clears: bool,
 }
 
-/// What owners have decided about fees, and what their nodes were asked to carry.
+/// What owners have decided about fees, and what their nodes were asked to forward.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     /// All rates that an owner ever set for requests of a friend, by the friend's name: an older disk has an older one.
     pub(super) set: BTreeMap<(usize, String, Currency), Vec<Rate>>,
-    /// Owners that have ever allowed rings to be cleared.
+    /// Owners that have ever allowed debt cycles to be cleared.
     pub(super) clearing: BTreeSet<usize>,
     pub(super) asked: BTreeMap<(usize, RequestId, Currency), Vec<Asked>>,
 }

@@ -2,7 +2,7 @@
 //! same key does not know of it, so that its own log becomes one of two.
 
 use super::links::{Packet, pair};
-use super::{Fault, World};
+use super::{InjectedFault, World};
 use offst_crypto::{Hash, HashLock, Nonce, Preimage, RandomExt, Signature};
 use offst_ledger::Direction;
 use offst_proto::friend::{EpochPosition, Resume};
@@ -37,7 +37,7 @@ impl World {
         match self.dice.below(21) {
             0..3 => self.repeat_itself(liar, victim),
             3..5 => {
-                self.count_lie(liar, victim, Fault::ForkedLog);
+                self.count_lie(liar, victim, InjectedFault::ForkedLog);
                 let limit = self.dice.below(5_000) as u128;
                 let statement = self.statement_in(liar, victim, currency, vec![Operation::SetLimit(limit)]);
                 self.state(liar, victim, statement);
@@ -46,7 +46,7 @@ impl World {
             7..9 => self.collect_early(liar, victim, currency),
             9..11 => self.flood(liar, victim, currency),
             11..13 => {
-                self.count_lie(liar, victim, Fault::Silence);
+                self.count_lie(liar, victim, InjectedFault::Silence);
                 self.nodes[liar].is_silent = true;
                 self.plan(SILENCE_MS, super::scheduler::Plan::Speak(liar));
             }
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    pub(crate) fn count_lie(&mut self, liar: usize, victim: usize, fault: Fault) {
+    pub(crate) fn count_lie(&mut self, liar: usize, victim: usize, fault: InjectedFault) {
         self.faults.add(fault);
         self.tell(|| format!("node {liar} lies to node {victim}: {}", fault.name()));
     }
@@ -64,14 +64,14 @@ impl World {
     fn repeat_itself(&mut self, liar: usize, victim: usize) {
         let said: Vec<_> = self.nodes[liar].said.iter().filter(|(to, _)| *to == victim).cloned().collect();
         let Some((_, frame)) = self.dice.pick(&said) else { return };
-        self.count_lie(liar, victim, Fault::OldStatement);
+        self.count_lie(liar, victim, InjectedFault::OldStatement);
         let connection = self.connections[&pair(liar, victim)];
         let input = self.input(liar, Packet::Frame(connection, frame));
         self.batch(victim, vec![input]);
     }
 
     fn forge_totals(&mut self, liar: usize, victim: usize, currency: &Currency) {
-        self.count_lie(liar, victim, Fault::ForgedTotals);
+        self.count_lie(liar, victim, InjectedFault::ForgedTotals);
         let mut statement = self.statement_in(liar, victim, currency, vec![]);
         let amount = 1 + self.dice.below(1_000) as u128;
         match self.dice.below(4) {
@@ -91,7 +91,7 @@ impl World {
     }
 
     fn collect_early(&mut self, liar: usize, victim: usize, currency: &Currency) {
-        self.count_lie(liar, victim, Fault::CollectedEarly);
+        self.count_lie(liar, victim, InjectedFault::CollectedEarly);
         let mut pending = self.pending_ids(liar, victim, currency, Direction::Outgoing);
         let account = self.nodes[victim].account_in(self.key(liar), currency);
         let is_bound = pending.iter().copied().find(|id| account.is_bound(*id));
@@ -142,7 +142,7 @@ impl World {
 
     /// Many requests, in one statement, or in many that wait for nothing or acknowledge nothing.
     fn flood(&mut self, liar: usize, victim: usize, currency: &Currency) {
-        self.count_lie(liar, victim, Fault::Flood);
+        self.count_lie(liar, victim, InjectedFault::Flood);
         if self.dice.chance(50) {
             let operations = (0..120).map(|_| Operation::Request(Box::new(self.request()))).collect();
             let statement = self.statement_in(liar, victim, currency, operations);
@@ -163,7 +163,7 @@ impl World {
 
     /// Steps and terms that make no sense, with valid signatures.
     fn babble(&mut self, liar: usize, victim: usize, currency: &Currency) {
-        self.count_lie(liar, victim, Fault::Nonsense);
+        self.count_lie(liar, victim, InjectedFault::Nonsense);
         let outgoing = self.pending_ids(liar, victim, currency, Direction::Outgoing);
         let incoming = self.pending_ids(liar, victim, currency, Direction::Incoming);
         let random = RequestId::random(&mut self.dice);

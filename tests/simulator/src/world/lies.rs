@@ -1,7 +1,7 @@
 //! Speaking for a puppet, or behind a node's back.
 
 use super::links::pair;
-use super::{Fault, World};
+use super::{InjectedFault, World};
 use offst_crypto::Signer;
 use offst_funder::Input;
 use offst_ledger::Direction;
@@ -66,12 +66,12 @@ impl World {
         self.batch(to, vec![input]);
     }
 
-    /// What a node signs with, outside of its notebook.
+    /// What a node signs with, outside of its signer log.
     pub fn signer(&self, index: usize) -> &dyn Signer {
         &*self.signers[index]
     }
 
-    /// Whether `to` would hear a statement of `from` now.
+    /// Whether `to` would receive a statement of `from` now.
     pub fn hears(&self, from: usize, to: usize) -> bool {
         self.is_connected(from, to)
             && self.nodes[to].funder.is_some()
@@ -82,7 +82,7 @@ impl World {
     pub fn slander(&mut self, from: usize, to: usize) {
         let mut statement = self.statement(from, to, vec![]);
         statement.totals.requested += 1;
-        self.faults.add(Fault::BrokenStatement);
+        self.faults.add(InjectedFault::BrokenStatement);
         self.state(from, to, statement);
     }
 

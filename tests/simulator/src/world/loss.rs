@@ -2,17 +2,17 @@
 //!
 //! What a loss may cost is known, and nothing else may be missing afterwards. Of one that its owner tells of, nothing: every
 //! account goes on from the newest that friends prove. Of a copy that is put back in silence, what the node itself gives up
-//! before the friend that knows better is heard; nobody else pays for that. Where both ends of an account have lost state, what
+//! before the friend that knows better has shown it; nobody else pays for that. Where both ends of an account have lost state, what
 //! neither of them remembers is gone: the account comes back to the newest that is left, or its owners settle it, and each of
 //! them may lose what the other could ever owe it or was owed. Otherwise a loss is tried where no friend has just lost state
 //! too.
 
+use super::conditions::owed_with_pending;
 use super::disk::Disk;
 use super::links::pair;
 use super::observed::Loss;
-use super::weather::owed_with_pending;
-use super::{Fault, Node, Payment, World, name};
-use crate::faults::Deed;
+use super::{InjectedFault, Node, Payment, World, name};
+use crate::faults::EventKind;
 use crate::reference::signed;
 use offst_crypto::PublicKey;
 use offst_funder::{AccountId, Funder, RecoveryRecord, Relay, lost_friend};
@@ -53,7 +53,7 @@ impl Node {
 
     /// How many requests of friends' it has collected, by what it has signed.
     pub(crate) fn collect_count(&self) -> usize {
-        self.notebook.collect_count()
+        self.signer_log.collect_count()
     }
 
     /// What a friend must owe it by its own records, on all disks it ever had: what it collected from the friend as a seller and as
@@ -73,7 +73,7 @@ impl Node {
         signed(sold + came.sum::<u128>()) - signed(went.sum::<u128>() + paid.into_values().sum::<u128>())
     }
 
-    /// Whether its records, on all disks it ever had, tell of a request that it has made: as one that it carried on and that was
+    /// Whether its records, on all disks it ever had, tell of a request that it has made: as one that it forwarded and that was
     /// collected, or as a part of a payment of its own.
     pub(crate) fn has_noted(&self, id: &RequestId) -> bool {
         let mut payments = self.disks().flat_map(Disk::payments);
@@ -116,7 +116,7 @@ impl World {
         let back: Vec<usize> = self.lost.iter().copied().filter(|lost| self.has_recovered(*lost)).collect();
         for index in back {
             self.lost.remove(&index);
-            self.faults.did(Deed::Recovered);
+            self.faults.did(EventKind::Recovered);
         }
         !self.lost.contains(&index) && !friends.iter().any(|friend| self.lost.contains(friend))
     }
@@ -147,24 +147,24 @@ impl World {
         };
         let accounts = self.nodes[index].funder.iter().flat_map(Funder::accounts);
         if accounts.filter_map(|(_, account)| account.epoch()).any(|epoch| epoch.pendings().next().is_some()) {
-            self.faults.add(Fault::LostUnderWay);
+            self.faults.add(InjectedFault::LostUnderWay);
         }
         let now_ms = self.now(index).unix_ms;
         let disk = match loss {
             Loss::Restored => {
-                self.faults.add(Fault::RestoredDisk);
+                self.faults.add(InjectedFault::RestoredDisk);
                 let mut disk = copy;
                 let mark = RecoveryRecord::of_copy(disk.recovery().as_ref(), now_ms);
                 disk.commit(&[RowChange::put(&(), &mark)]).expect("it writes");
                 disk
             }
             Loss::Silent => {
-                self.faults.add(Fault::OldDisk);
+                self.faults.add(InjectedFault::OldDisk);
                 self.careless.insert(index);
                 copy
             }
             Loss::Everything => {
-                self.faults.add(Fault::LostDisk);
+                self.faults.add(InjectedFault::LostDisk);
                 self.nodes[index].copy = None;
                 self.empty_disk(index, friends)
             }
@@ -172,7 +172,7 @@ impl World {
         self.tell(|| format!("node {index} goes on without its newest disk: {loss:?}"));
         self.stake(index);
         self.note_worth(index);
-        self.forget_denials(index);
+        self.forget_withheld_states(index);
         self.lost.insert(index);
         self.replaced.insert(index);
         self.change_disk(index, disk, loss != Loss::Silent);
@@ -200,7 +200,7 @@ impl World {
         if !may(ends[0], losses[0]) || !may(ends[1], losses[1]) {
             return;
         }
-        self.faults.add(Fault::BothEnds);
+        self.faults.add(InjectedFault::BothEnds);
         let between = self.unsettled_between(ends);
         let (a, b) = pair(ends[0], ends[1]);
         self.torn.entry((a, b)).or_default().extend(between);

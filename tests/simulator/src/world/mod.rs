@@ -8,34 +8,34 @@ mod budgets;
 mod checks;
 mod clocks;
 mod compare;
-mod denial;
+mod conditions;
+mod connections;
+mod dialing;
 pub(crate) mod disk;
-mod face;
+mod face_value;
+mod fee_checks;
 mod fees;
-mod heirs;
+mod forged_responses;
+mod invalid_messages;
+mod key_rotation;
 mod liar;
 mod lies;
-mod link;
 mod links;
 mod loss;
-mod meeting;
-mod notebook;
 pub(crate) mod observed;
 mod process;
 mod purse;
-mod rates;
 mod relays;
 mod scheduler;
+mod signer_log;
 pub(crate) mod sources;
 mod stuck;
 mod terms;
-mod theft;
-mod vain;
-mod weather;
+mod withheld_state;
 mod worth;
 mod write_offs;
 
-use crate::faults::{Counts, Deed, Fault, Kind};
+use crate::faults::{Counts, EventKind, FaultKind, InjectedFault};
 use crate::index;
 use crate::keys::{Dice, FakeSigner, FakeVerifier, public_key};
 use crate::mix::Mix;
@@ -43,8 +43,7 @@ use crate::trace::Trace;
 use disk::Disk;
 use fees::Rates;
 use links::{Links, pair};
-use notebook::{CarefulSigner, Notebook};
-use observed::{Denial, Line};
+use observed::{AccountRecord, WithheldState};
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, Signer, Verifier};
 use offst_funder::{
     AccountId, Command, CommandId, ConnectionId, Effects, Environment, Funder, Input, Payment, Reply, RequestRef,
@@ -58,8 +57,9 @@ use offst_proto::report::{Event, PaymentReport};
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, PaymentId, RequestId, Verified};
 use purse::Purse;
-use relays::Meeting;
-use scheduler::{Agenda, Plan};
+use relays::RelayNetwork;
+use scheduler::{Plan, Scheduler};
+use signer_log::{CarefulSigner, SignerLog};
 use sources::{Paths, Server};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use worth::Denied;
@@ -74,7 +74,7 @@ pub enum Crash {
     DiskFails,
     /// Nothing of the batch is durable.
     BeforeCommit,
-    /// All of it is durable, and nobody has heard of it who should have.
+    /// All of it is durable, and nobody knows of it who should.
     BeforeOutputs,
     /// All of it is durable, and of at least two frames some were sent and others not.
     BetweenOutputs,
@@ -90,7 +90,7 @@ pub struct Node {
     /// None: it is down, or a test speaks for it.
     pub funder: Option<Funder>,
     environment: Environment,
-    notebook: Notebook,
+    signer_log: SignerLog,
     /// Survives the node.
     pub disk: Disk,
     /// Disks that it does not have any more: for checks from outside.
@@ -105,19 +105,19 @@ pub struct Node {
     pub(crate) clock_behind_ms: u64,
     /// The latest time that its clock has shown to it, unix ms.
     pub(super) latest_ms: u64,
-    /// Nobody switches it on.
+    /// It is switched off.
     is_away: bool,
     /// Its application, if it has one.
     purse: Option<Purse>,
     /// It runs, but does nothing.
-    pub is_frozen: bool,
+    pub is_stalled: bool,
     /// The next transaction takes so many ms.
     pub(crate) slow_ms: u64,
     /// A transaction that is being written, and its number.
     writing: Option<(u64, Effects)>,
-    /// The connection over which each friend speaks, as this process has heard of it.
+    /// The connection over which each friend speaks, as far as this process knows.
     heard_on: BTreeMap<PublicKey, ConnectionId>,
-    /// Friends that have asked how requests ended while the accounts with them were in doubt.
+    /// Friends that have asked how requests ended while the accounts with them were suspect.
     asked_in_doubt: BTreeSet<PublicKey>,
     /// What it sends vanishes: it is a liar.
     is_silent: bool,
@@ -147,7 +147,7 @@ impl Node {
 
     /// Whether it takes in what arrives.
     fn is_free(&self) -> bool {
-        !self.is_frozen && self.writing.is_none()
+        !self.is_stalled && self.writing.is_none()
     }
 
     /// Its account with a friend, in the default currency.
@@ -205,8 +205,8 @@ pub struct World {
     connections: BTreeMap<(usize, usize), ConnectionId>,
     /// Pairs of nodes that do not reach each other.
     cut: BTreeSet<(usize, usize)>,
-    agenda: Agenda,
-    meeting: Meeting,
+    scheduler: Scheduler,
+    relay_network: RelayNetwork,
     server: Option<Server>,
     /// Friends whose connection broke connect again by themselves.
     pub(crate) reconnects: bool,
@@ -225,18 +225,18 @@ pub struct World {
     pub(crate) replaced: BTreeSet<usize>,
     /// Accounts of which both ends have lost state, by their ends, and the requests that had not ended everywhere then.
     pub(crate) torn: BTreeMap<(usize, usize), BTreeSet<RequestId>>,
-    /// Nodes whose key was lost, and who their owners have become.
-    pub(crate) heirs: BTreeMap<usize, usize>,
+    /// Nodes whose key was lost, and the nodes that their owners have now.
+    pub(crate) replacements: BTreeMap<usize, usize>,
     /// Who has agreed that which lost key was replaced.
     replaced_keys: BTreeSet<(usize, PublicKey)>,
-    /// Requests that were on accounts when these were handed over, and had not ended everywhere.
-    handed_over: BTreeSet<RequestId>,
+    /// Requests that were on accounts when their keys were rotated, and had not ended everywhere.
+    rotated_requests: BTreeSet<RequestId>,
     /// Nodes whose disk was once replaced in silence.
     pub(crate) careless: BTreeSet<usize>,
     /// Who found out which liar.
     found_out: BTreeSet<(usize, usize)>,
     /// What liars deny that have gone back to an older state.
-    denials: Vec<Denial>,
+    withheld_states: Vec<WithheldState>,
     /// Nodes that lie.
     pub(crate) liars: BTreeSet<usize>,
     /// How many answers of a hundred are stale, and how many are false.
@@ -258,14 +258,14 @@ pub struct World {
     /// How often a node asked for ways.
     pub questions: usize,
     verifier: Box<dyn Verifier>,
-    /// What each node signs with, outside of its notebook.
+    /// What each node signs with, outside of its signer log.
     signers: Vec<Box<dyn Signer>>,
     /// The most that each node ever let a friend owe, credits.
     ceilings: BTreeMap<(usize, PublicKey, Currency), u128>,
-    /// The most that each node ever owed a friend, what was frozen for it included, credits.
+    /// The most that each node ever owed a friend, what was pending included, credits.
     debts: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// How each account stood after a node's last batch, as long as it goes on.
-    lines: BTreeMap<(usize, PublicKey, Currency), Line>,
+    lines: BTreeMap<(usize, PublicKey, Currency), AccountRecord>,
     /// The highest limit that a friend has told a node in the batch that runs, credits.
     heard_limits: BTreeMap<(usize, PublicKey, Currency), u128>,
     rates: Rates,
@@ -308,13 +308,13 @@ impl World {
         world.compare_every = mix.compare_every;
         world.server = mix.real_index.then(Server::new);
         let has = |kind| if mix.has(kind) { 1 } else { 0 };
-        world.wrong_answers = [10 * has(Kind::Index), 5 * has(Kind::Index)];
+        world.wrong_answers = [10 * has(FaultKind::Index), 5 * has(FaultKind::Index)];
         world.split_percent = 15;
         if mix.relays > 0 {
-            world.meeting = Meeting::new(mix.relays, count, 20 * has(Kind::Relays));
+            world.relay_network = RelayNetwork::new(mix.relays, count, 20 * has(FaultKind::Relays));
             for index in 0..count {
-                world.meeting_started(index);
-                for (number, ticket) in world.meeting.tickets(index).into_iter().enumerate() {
+                world.relays_started(index);
+                for (number, ticket) in world.relay_network.tickets(index).into_iter().enumerate() {
                     world.ask(index, Command::AddRelay(format!("relay{number}"), ticket));
                 }
             }
@@ -328,8 +328,8 @@ impl World {
             .map(|index| {
                 let seed = index as u8 + 1;
                 let (signer, verifier) = keys(seed);
-                let notebook = Notebook::default();
-                let signer = Box::new(CarefulSigner { signer, notebook: notebook.clone() });
+                let signer_log = SignerLog::default();
+                let signer = Box::new(CarefulSigner { signer, signer_log: signer_log.clone() });
                 let random = Box::new(Dice::new(dice.throw()));
                 Node {
                     key: public_key(seed),
@@ -341,7 +341,7 @@ impl World {
                         timing: Timing::default(),
                         fee_bounds: FeeBounds::default(),
                     },
-                    notebook,
+                    signer_log,
                     disk: Disk::default(),
                     past: Vec::new(),
                     copy: None,
@@ -352,7 +352,7 @@ impl World {
                     is_away: false,
                     purse: None,
                     booted: 0,
-                    is_frozen: false,
+                    is_stalled: false,
                     slow_ms: 0,
                     writing: None,
                     heard_on: BTreeMap::new(),
@@ -375,8 +375,8 @@ impl World {
             links: Links::new(count),
             connections: BTreeMap::new(),
             cut: BTreeSet::new(),
-            agenda: Agenda::default(),
-            meeting: Meeting::default(),
+            scheduler: Scheduler::default(),
+            relay_network: RelayNetwork::default(),
             server: None,
             reconnects: false,
             gone: BTreeMap::new(),
@@ -387,12 +387,12 @@ impl World {
             lost: BTreeSet::new(),
             replaced: BTreeSet::new(),
             torn: BTreeMap::new(),
-            heirs: BTreeMap::new(),
+            replacements: BTreeMap::new(),
             replaced_keys: BTreeSet::new(),
-            handed_over: BTreeSet::new(),
+            rotated_requests: BTreeSet::new(),
             careless: BTreeSet::new(),
             found_out: BTreeSet::new(),
-            denials: Vec::new(),
+            withheld_states: Vec::new(),
             liars: BTreeSet::new(),
             wrong_answers: [0, 0],
             split_percent: 0,
@@ -485,19 +485,19 @@ impl World {
     }
 
     fn relays_of(&self, index: usize) -> Vec<ServerTicket> {
-        if self.meeting.is_used() { self.meeting.tickets(index) } else { vec![] }
+        if self.relay_network.is_used() { self.relay_network.tickets(index) } else { vec![] }
     }
 
     // ---- time
 
     /// In so many ms from now.
     fn plan(&mut self, in_ms: u64, plan: Plan) {
-        self.agenda.add(self.time + in_ms, plan);
+        self.scheduler.add(self.time + in_ms, plan);
     }
 
     /// Does what is due.
-    fn run_agenda(&mut self) {
-        while let Some(plan) = self.agenda.pop_due(self.time) {
+    fn run_scheduled(&mut self) {
+        while let Some(plan) = self.scheduler.pop_due(self.time) {
             match plan {
                 Plan::Connect(a, b) => self.connect(a, b),
                 Plan::Notice(a, b, connection) => {
@@ -513,11 +513,11 @@ impl World {
                 }
                 Plan::Start(index) => self.start(index),
                 Plan::Return(index) => self.return_from_away(index),
-                Plan::Thaw(index) => self.nodes[index].is_frozen = false,
+                Plan::GoOn(index) => self.nodes[index].is_stalled = false,
                 Plan::Written(index, number) => self.written(index, number),
                 Plan::Speak(index) => self.nodes[index].is_silent = false,
-                Plan::Steal(theft) => self.collect_stolen(&theft),
-                Plan::Meet(errand) => self.run_errand(errand),
+                Plan::Steal(forged_responses) => self.collect_stolen(&forged_responses),
+                Plan::Meet(event) => self.run_relay_event(event),
             }
         }
     }
@@ -592,19 +592,19 @@ impl World {
     }
 
     /// What a payment without an invoice is for.
-    pub(crate) fn gift(&self, destination: usize, currency: &Currency, amount: u128) -> Purpose {
+    pub(crate) fn spontaneous(&self, destination: usize, currency: &Currency, amount: u128) -> Purpose {
         let destination = Destination::Key(self.key(destination));
         Purpose::Spontaneous { destination, currency: currency.clone(), amount }
     }
 
     /// The same in the default currency.
-    pub fn gift_to(&self, destination: usize, amount: u128) -> Purpose {
-        self.gift(destination, &Currency::default(), amount)
+    pub fn spontaneous_to(&self, destination: usize, amount: u128) -> Purpose {
+        self.spontaneous(destination, &Currency::default(), amount)
     }
 
     /// Pays without an invoice.
     pub fn send(&mut self, buyer: usize, destination: usize, amount: u128) -> (PaymentId, CommandId) {
-        let order = self.order(self.gift(destination, &Currency::default(), amount));
+        let order = self.order(self.spontaneous(destination, &Currency::default(), amount));
         let id = order.payment_id;
         (id, self.command(buyer, Command::Pay(Box::new(order))))
     }

@@ -17,7 +17,7 @@ pub(crate) enum Loss {
 
 /// What a liar denies, and who could tell.
 #[derive(Debug, Clone)]
-pub(super) struct Denial {
+pub(super) struct WithheldState {
     pub(super) victim: usize,
     pub(super) liar: usize,
     pub(super) currency: Currency,
@@ -29,10 +29,10 @@ pub(super) struct Denial {
 
 /// An account after a batch, as one node sees it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
+pub(super) struct AccountRecord {
     pub(super) agreed: Hash,
     /// The limit that its owner has set, and the one that the friend has told.
     pub(super) limits: [u128; 2],
-    /// What the friend owes and what the node owes, each with what is frozen for it, credits.
+    /// What the friend owes and what the node owes, each with what is pending, credits.
     pub(super) debts: [i128; 2],
 }

@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use super::links::{Packet, pair};
-use super::{Crash, Deed, EPOCH_MS, Fault, Node, World, checks};
+use super::{Crash, EPOCH_MS, EventKind, InjectedFault, Node, World, checks};
 use offst_funder::{Effects, Funder, Input, Moment, Output};
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::FriendMessage;
@@ -12,21 +12,21 @@ impl World {
         let node = &mut self.nodes[index];
         node.funder = None;
         if let Some((_, effects)) = node.writing.take() {
-            // Whether a transaction that was being written is on the disk, nobody knows before he looks.
+            // Whether a transaction that was being written is on the disk, nobody knows before looking.
             let before = node.disk.transactions;
             if self.dice.chance(50) {
                 let (_, outputs) = effects.commit(&mut node.disk).expect("the disk writes");
-                node.notebook.committed();
+                node.signer_log.committed();
                 if node.disk.transactions > before && outputs.iter().any(is_told) {
-                    self.faults.add(Fault::DiedBeforeOutputs);
+                    self.faults.add(InjectedFault::DiedBeforeOutputs);
                 }
             } else {
                 node.disk.fails = true;
                 if effects.commit(&mut node.disk).is_err() {
-                    self.faults.add(Fault::DiedBeforeCommit);
+                    self.faults.add(InjectedFault::DiedBeforeCommit);
                 }
                 node.disk.fails = false;
-                node.notebook.forgotten();
+                node.signer_log.forgotten();
             }
         }
         node.slow_ms = 0;
@@ -41,7 +41,7 @@ impl World {
             self.disconnect(index, other);
             self.links.clear(other, index);
         }
-        self.meeting_ended(index);
+        self.relays_ended(index);
         if self.reconnects {
             let pause = 50 + self.dice.below(15_000) as u64;
             self.plan(pause, super::scheduler::Plan::Start(index));
@@ -51,7 +51,7 @@ impl World {
     /// The process ends.
     pub fn kill(&mut self, index: usize) {
         if self.nodes[index].is_up() {
-            self.faults.add(Fault::Killed);
+            self.faults.add(InjectedFault::Killed);
         }
         self.down(index);
     }
@@ -70,11 +70,11 @@ impl World {
         let node = &mut self.nodes[index];
         node.past.push(std::mem::replace(&mut node.disk, disk));
         if !is_told {
-            node.notebook.torn_out();
+            node.signer_log.torn_out();
         } else if unix_ms < node.latest_ms {
-            node.notebook.openings_torn_out();
+            node.signer_log.openings_torn_out();
         }
-        node.notebook.torn_out_ahead(&liars, unix_ms);
+        node.signer_log.torn_out_ahead(&liars, unix_ms);
     }
 
     /// The process starts again from its disk.
@@ -83,7 +83,7 @@ impl World {
         if node.is_up()
             || node.is_puppet
             || node.is_away
-            || self.heirs.contains_key(&index)
+            || self.replacements.contains_key(&index)
             || (self.liars_are_gone && self.liars.contains(&index))
         {
             return;
@@ -92,10 +92,10 @@ impl World {
         node.booted = self.time;
         node.heard_on.clear();
         node.asked_in_doubt.clear();
-        self.faults.did(Deed::Restarted);
+        self.faults.did(EventKind::Restarted);
         self.forget_told(index);
         self.forget_lines(index);
-        self.meeting_started(index);
+        self.relays_started(index);
         let inputs = self.grants(index).into_iter().chain([Input::Start]).collect();
         self.batch(index, inputs);
     }
@@ -167,7 +167,7 @@ impl World {
             self.counter += 1;
             let number = self.counter;
             self.nodes[index].writing = Some((number, effects));
-            self.faults.add(Fault::SlowDisk);
+            self.faults.add(InjectedFault::SlowDisk);
             return self.plan(slow_ms, super::scheduler::Plan::Written(index, number));
         }
         self.commit(index, effects, crash, Some(now));
@@ -183,10 +183,10 @@ impl World {
     fn note_death(&mut self, index: usize, crash: Crash) {
         self.tell(|| format!("node {index} dies: {crash:?}"));
         self.faults.add(match crash {
-            Crash::DiskFails => Fault::DiskFailed,
-            Crash::BeforeCommit => Fault::DiedBeforeCommit,
-            Crash::BeforeOutputs => Fault::DiedBeforeOutputs,
-            Crash::BetweenOutputs => Fault::DiedBetweenOutputs,
+            Crash::DiskFails => InjectedFault::DiskFailed,
+            Crash::BeforeCommit => InjectedFault::DiedBeforeCommit,
+            Crash::BeforeOutputs => InjectedFault::DiedBeforeOutputs,
+            Crash::BetweenOutputs => InjectedFault::DiedBetweenOutputs,
         });
     }
 
@@ -207,7 +207,7 @@ impl World {
     }
 
     /// `crash`: how the process dies in the first batch from now on in which that is possible. A death before a commit that writes
-    /// nothing, or after one that nobody hears of, would be no other than one between two batches.
+    /// nothing, or after one that nobody learns of, would be no other than one between two batches.
     ///
     /// `now`: when the batch ran, if that is now.
     fn commit(&mut self, index: usize, effects: Effects, crash: Option<Crash>, now: Option<Moment>) {
@@ -218,12 +218,12 @@ impl World {
         node.disk.fails = false;
         // Machine and outputs are gone with the error: nothing is left to go on with.
         let Ok((funder, mut outputs)) = committed else {
-            node.notebook.forgotten();
+            node.signer_log.forgotten();
             self.note_death(index, crash.expect("a disk fails only then"));
             return self.down(index);
         };
         let wrote = node.disk.transactions > before;
-        node.notebook.committed();
+        node.signer_log.committed();
         self.trace.bytes("commit", node.disk.trace.digest().as_bytes());
         if let Some((deadline, now)) = funder.next_deadline().zip(now) {
             assert!(deadline > now.uptime_ms, "a timer that is due has been left");
@@ -232,12 +232,12 @@ impl World {
             checks::check_stopped(&funder, node.key, &node.disk);
         }
         if node.disk.transactions.is_multiple_of(self.compare_every) {
-            self.faults.did(Deed::Compared);
+            self.faults.did(EventKind::Compared);
             checks::check_touched(&funder, node.key, &node.disk);
             node.disk.touched.clear();
         }
         if crash.is_some() || node.disk.transactions.is_multiple_of(128) {
-            self.faults.did(Deed::ComparedAll);
+            self.faults.did(EventKind::ComparedAll);
             checks::check_restored(&funder, node.key, &node.disk);
         }
         let dropped = std::mem::take(&mut node.disk.dropped);
@@ -253,7 +253,7 @@ impl World {
         self.check_auto_write_offs(index);
         self.check_second_statements(index);
         self.check_lost_keys(index);
-        self.check_denials(index);
+        self.check_withheld_states(index);
         let death = crash.and_then(|crash| Some((crash, self.outputs_before_death(crash, wrote, &outputs)?)));
         if let Some((crash, left)) = death {
             outputs.truncate(left);
@@ -342,7 +342,7 @@ impl World {
     }
 }
 
-/// Whether somebody outside of the process hears of it.
+/// Whether somebody outside of the process learns of it.
 fn is_told(output: &Output) -> bool {
     matches!(output, Output::Send(..) | Output::Reply(..))
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Something on its way to or from a relay. The last number is the run of the node's process that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Errand {
+pub(super) enum RelayEvent {
     /// A node arrives at a relay.
     Register(usize, usize, u64),
     /// What a relay says arrives at a node.
@@ -19,7 +19,7 @@ pub(super) enum Errand {
     /// A node's call of another arrives at a relay.
     Call(usize, PublicKey, usize, u64),
     /// A node that a relay has connected to somebody else sees whose key that is.
-    Recognize(Misled),
+    Recognize(MisroutedCall),
     /// A node's next decision is due.
     Tick(usize, u64),
     /// A relay is there again.
@@ -28,7 +28,7 @@ pub(super) enum Errand {
 
 /// A call that a relay has brought to somebody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Misled {
+pub(super) struct MisroutedCall {
     pub(super) caller: usize,
     /// Whom it called.
     pub(super) friend: PublicKey,
@@ -51,7 +51,7 @@ pub(super) struct Relay {
 
 /// All relays, and the decisions of all nodes about them.
 #[derive(Default)]
-pub(super) struct Meeting {
+pub(super) struct RelayNetwork {
     pub(super) relays: Vec<Relay>,
     pub(super) channelers: Vec<Option<Channeler>>,
     /// Which run of its process each node is in.
@@ -59,14 +59,14 @@ pub(super) struct Meeting {
     /// Which relay carries a connection between two nodes.
     pub(super) carried: BTreeMap<u64, (usize, SubstreamId)>,
     /// Connections that a relay has made between a caller and somebody it has not called.
-    pub(super) misled: BTreeSet<u64>,
+    pub(super) misrouted: BTreeSet<u64>,
     /// When each node's next decision is planned.
     pub(super) ticks: Vec<Option<u64>>,
     /// How many calls of a hundred go wrong.
     pub(super) trouble_percent: usize,
 }
 
-impl Meeting {
+impl RelayNetwork {
     pub(super) fn new(relays: usize, nodes: usize, trouble_percent: usize) -> Self {
         let relay = |number: usize| {
             let address: Address = format!("relay{number}.example:1").parse().expect("an address");
@@ -77,12 +77,12 @@ impl Meeting {
                 sessions: BTreeMap::new(),
             }
         };
-        Meeting {
+        RelayNetwork {
             relays: (0..relays).map(relay).collect(),
             channelers: (0..nodes).map(|_| None).collect(),
             runs: vec![0; nodes],
             carried: BTreeMap::new(),
-            misled: BTreeSet::new(),
+            misrouted: BTreeSet::new(),
             ticks: vec![None; nodes],
             trouble_percent,
         }

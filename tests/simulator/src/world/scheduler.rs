@@ -1,6 +1,6 @@
 //! What will happen by itself when its time has come.
 
-use super::relays::Errand;
+use super::relays::RelayEvent;
 use offst_crypto::Preimage;
 use offst_funder::ConnectionId;
 use offst_proto::{Currency, RequestId};
@@ -24,20 +24,20 @@ pub(super) enum Plan {
     /// Somebody who was away is back.
     Return(usize),
     /// A process goes on.
-    Thaw(usize),
+    GoOn(usize),
     /// A disk has written the transaction with this number.
     Written(usize, u64),
     /// A liar speaks again.
     Speak(usize),
-    /// A thief looks whether anybody has committed to its lock.
-    Steal(Theft),
+    /// A liar looks whether anybody has committed to its lock.
+    Steal(ForgedResponse),
     /// Something about relays.
-    Meet(Errand),
+    Meet(RelayEvent),
 }
 
 /// An answer in the name of a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Theft {
+pub(super) struct ForgedResponse {
     pub(super) liar: usize,
     pub(super) victim: usize,
     pub(super) currency: Currency,
@@ -47,12 +47,12 @@ pub(super) struct Theft {
 
 /// Plans in the order of their times.
 #[derive(Default)]
-pub(super) struct Agenda {
+pub(super) struct Scheduler {
     plans: BTreeMap<(u64, u64), Plan>,
     count: u64,
 }
 
-impl Agenda {
+impl Scheduler {
     /// `at`: ms since the world began.
     pub(super) fn add(&mut self, at: u64, plan: Plan) {
         self.count += 1;

@@ -4,7 +4,7 @@ use super::World;
 use offst_ledger::{Direction, Status};
 use std::fmt::Write;
 
-/// How many lines are enough to see what is wrong.
+/// How many of them are enough to see what is wrong.
 const LINES_MAX: usize = 40;
 
 impl World {

@@ -2,7 +2,7 @@
 //! cost stands in the two balances that the owner was shown; whatever else the terms say about requests under way must cost
 //! nothing.
 
-use super::{Deed, Fault, World, name};
+use super::{EventKind, InjectedFault, World, name};
 use crate::reference::signed;
 use offst_crypto::{Hash, Preimage, RandomExt};
 use offst_funder::{Command, Reply};
@@ -33,7 +33,7 @@ impl World {
         let mut continuing = committed(account);
         let elsewhere: Vec<Continuing> =
             self.nodes[victim].accounts().flat_map(|(_, other)| committed(other)).collect();
-        self.count_lie(liar, victim, Fault::NearlyRight);
+        self.count_lie(liar, victim, InjectedFault::NearlyRight);
         let balance = match self.dice.below(10) {
             0 => -balance + 1 + self.dice.below(50) as i128,
             1 => -balance - 1 - self.dice.below(50) as i128,
@@ -86,7 +86,7 @@ impl World {
         continuing.dedup_by_key(|one| one.id);
     }
 
-    /// The owner of a node accepts a liar's terms, if the node lets him. What he was shown is noted.
+    /// The owner of a node accepts a liar's terms, if the node allows it. What the owner was shown is noted.
     pub(crate) fn accept_liars_terms(&mut self, victim: usize, liar: usize, currency: &Currency) {
         if !self.nodes[victim].is_up() || self.nodes[victim].writing.is_some() {
             return;
@@ -98,7 +98,7 @@ impl World {
         let shown = (mine.balance + signed(claimed) - theirs.balance).max(0);
         let id = self.command(victim, Command::ResetFriend(name(liar), currency.clone()));
         if self.reply(victim, id) == Some(Reply::Done) {
-            self.faults.did(Deed::LiarsTerms);
+            self.faults.did(EventKind::LiarsTerms);
             self.tell(|| {
                 format!("the owner of node {victim} accepts what node {liar} offers, {shown} less of {currency}")
             });
@@ -106,11 +106,11 @@ impl World {
                 *self.accepted.entry((victim, self.key(liar), currency.clone())).or_default() += shown;
             }
         } else {
-            self.faults.did(Deed::TermsRefused);
+            self.faults.did(EventKind::TermsRefused);
         }
     }
 
-    /// What the owner of a node has given up by accepting a liar's terms: so much less was he shown, credits.
+    /// What the owner of a node has given up by accepting a liar's terms: so much less was the owner shown, credits.
     pub(crate) fn given_up(&self, index: usize, liar: usize, currency: &Currency) -> i128 {
         self.accepted.get(&(index, self.key(liar), currency.clone())).copied().unwrap_or(0)
     }
@@ -137,7 +137,7 @@ impl World {
             }
         }
         let Some(mut evidence) = first else { return };
-        self.count_lie(liar, victim, Fault::ForgedEvidence);
+        self.count_lie(liar, victim, InjectedFault::ForgedEvidence);
         self.falsify_evidence(liar, &mut evidence, &mut statements);
         evidence.statements = statements.len() as u32;
         let connection = self.connections[&super::links::pair(liar, victim)];

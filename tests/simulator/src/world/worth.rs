@@ -54,7 +54,7 @@ pub(super) struct LossOfWorth {
     /// What the friend owes less, what it had committed and does not know any more, and what it may collect besides.
     pub(super) credits: i128,
     /// What the friend could collect before, and cannot collect now. Where it has collected it meanwhile, the node has its part of
-    /// that. Where it has left it out of what it shows, that brings the node nothing: whoever would have paid for it keeps it, too.
+    /// that. Where it has left it out of what it shows, that brings the node nothing: the node that would have paid for it keeps it, too.
     pub(super) left_out: BTreeMap<RequestId, u128>,
     /// What the friend shows as committed to the node, and was not before, with how often the node had collected it by then. It is
     /// worth something if it is collected from there: it may have been given up long ago.

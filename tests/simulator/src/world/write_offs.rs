@@ -1,6 +1,6 @@
 //! What owners write off, as the disks of their nodes show it: which requests were released upstream, and what that may cost.
 
-use super::{Fault, Node, World, name};
+use super::{InjectedFault, Node, World, name};
 use crate::reference::signed;
 use offst_funder::{AccountId, Command, Forward, FriendRecord, Funder, Reply, RequestRef, WriteOff};
 use offst_ledger::Account;
@@ -50,7 +50,7 @@ impl World {
         );
         let Some(Reply::WrittenOff(report)) = self.reply(node, id) else { return };
         assert_eq!(report.at_risk.amount, after, "what node {node} tells of what is at risk with node {friend}");
-        (0..report.released.count).for_each(|_| self.faults.add(Fault::WrittenOff));
+        (0..report.released.count).for_each(|_| self.faults.add(InjectedFault::WrittenOff));
         self.tell(|| format!("the owner of node {node} writes off up to {up_to} at node {friend}: {report:?}"));
     }
 
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// Requests that were released although what went on may be collected, by who had made them: at the one who wrote off, and at
-    /// everybody before him on the way.
+    /// everybody before them on the path.
     pub(crate) fn released(&self) -> BTreeSet<(usize, RequestRef)> {
         let made: Vec<(usize, RequestRef)> = self
             .nodes

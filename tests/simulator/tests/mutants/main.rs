@@ -112,7 +112,7 @@ fn failures_are_repeated_by_their_commands(program: &Path) {
             assert!(repeated.contains(&argument), "{argument} is missing: {repeated:?}");
         }
         let (output, again) = run(program, &repeated);
-        assert!(!output.status.success(), "{repeated:?} came right: {again}");
+        assert!(!output.status.success(), "{repeated:?} passed: {again}");
         if line == "repeat it: " {
             assert_eq!(again.lines().next(), Some(first), "{repeated:?} fails in another way");
         }

@@ -6,7 +6,7 @@ mod report;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use offst_simulator::economy::{Options, Outcome, TrustError, TrustNetwork, live};
+use offst_simulator::economy::{Options, Outcome, TrustError, TrustNetwork, simulate};
 use report::Report;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use std::time::Instant;
 #[derive(Debug, Parser)]
 #[command(name = "economy", version)]
 struct Arguments {
-    /// Who trusts whom: lines "from,to,rating" with ratings of -10 to 10. A rating above 0 is a line of 100 credits times the rating
+    /// Who trusts whom: lines "from,to,rating" with ratings of -10 to 10. A rating above 0 is a credit line of 100 credits times the rating
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
     /// Take the N best connected people only
@@ -35,16 +35,16 @@ struct Arguments {
     /// Decides everything that happens by chance
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// All nodes clear rings of debts on their own
+    /// All nodes clear debt cycles on their own
     #[arg(long, value_enum, default_value_t = Switch::Off)]
     clearing: Switch,
-    /// People move credit around a cycle, away from full lines
+    /// People move credit around a cycle, away from full credit lines
     #[arg(long, value_enum, default_value_t = Switch::Off)]
     rebalancing: Switch,
-    /// Four lives instead of one: rebalancing and clearing off and on
+    /// Four runs instead of one: rebalancing and clearing off and on
     #[arg(long, conflicts_with_all = ["clearing", "rebalancing"])]
     compare: bool,
-    /// How often a node looks for a ring of debts, and a person at his lines: after so many seconds, up to twice as long
+    /// How often a node looks for a debt cycle, and a person at their credit lines: after so many seconds, up to twice as long
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     look_seconds: u64,
     /// Shortest and longest time of a frame between two friends, or to the index server, ms
@@ -53,7 +53,7 @@ struct Arguments {
     /// Where the plots go: failures.svg, exhausted.svg, use.svg, debts.svg and parts.svg
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
-    /// One JSON document instead of lines
+    /// One JSON document instead of text
     #[arg(long)]
     json: bool,
 }
@@ -100,7 +100,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     let on = |switch| switch == Switch::On;
-    let lives = if arguments.compare {
+    let runs = if arguments.compare {
         vec![(false, false), (false, true), (true, false), (true, true)]
     } else {
         vec![(on(arguments.rebalancing), on(arguments.clearing))]
@@ -115,14 +115,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         rebalancing,
         look_ms: arguments.look_seconds * 1000,
     };
-    let lives: Vec<Options> = lives.into_iter().map(options).collect();
-    let reports = live_all(&network, &lives);
+    let runs: Vec<Options> = runs.into_iter().map(options).collect();
+    let reports = run_all(&network, &runs);
     if arguments.json {
         let all: Vec<_> = reports.iter().map(|report| report.json(&network)).collect();
         println!("{}", serde_json::Value::from(all));
     } else {
         println!(
-            "{} people, {} friendships, {} lines of trust",
+            "{} people, {} friendships, {} credit lines",
             network.names().len(),
             network.friendships().len(),
             network.lines()
@@ -135,24 +135,24 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lives one after the other, or on all cores at the same time; each on one thread.
-fn live_all(network: &TrustNetwork, lives: &[Options]) -> Vec<Report> {
+/// Simulates one run after the other, or on all cores at the same time; each on one thread.
+fn run_all(network: &TrustNetwork, runs: &[Options]) -> Vec<Report> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
-    let progress = Mutex::new(vec![0; lives.len()]);
+    let progress = Mutex::new(vec![0; runs.len()]);
     let reports = Mutex::new(Vec::new());
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(options) = lives.get(number).copied() else { return };
+            let Some(options) = runs.get(number).copied() else { return };
             let started = Instant::now();
-            let outcome = live(network, options, &mut |thousandths| tell(&progress, number, thousandths));
+            let outcome = simulate(network, options, &mut |thousandths| tell(&progress, number, thousandths));
             let report = Report { options, outcome, seconds: started.elapsed().as_secs_f64() };
             lock(&reports).push((number, report));
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..cores.min(lives.len()) {
+        for _ in 0..cores.min(runs.len()) {
             scope.spawn(work);
         }
     });
@@ -166,7 +166,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Shows how much of all lives is over, where somebody watches.
+/// Shows how much of all runs is over, where somebody watches.
 fn tell(progress: &Mutex<Vec<u64>>, number: usize, thousandths: u64) {
     let mut progress = lock(progress);
     progress[number] = thousandths;
@@ -178,14 +178,14 @@ fn tell(progress: &Mutex<Vec<u64>>, number: usize, thousandths: u64) {
     }
 }
 
-/// Takes the progress line away.
+/// Removes the progress line.
 fn clear() {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
 }
 
-/// What the rest of this program calls a life.
+/// What the rest of this program calls a run.
 fn life_name(options: &Options) -> &'static str {
     match (options.rebalancing, options.clearing) {
         (false, false) => "payments only",

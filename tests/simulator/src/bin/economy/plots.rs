@@ -1,4 +1,4 @@
-//! What came of lives, as plots.
+//! What came of runs, as plots.
 
 use crate::report::Report;
 use crate::{life_name, paid};

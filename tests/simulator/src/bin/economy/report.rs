@@ -1,14 +1,14 @@
-//! What came of a life, as lines and as JSON.
+//! What came of a run, as lines and as JSON.
 
 use crate::{life_name, paid};
 use offst_simulator::economy::{Failure, Options, Outcome, Spread, TrustNetwork};
 use serde_json::{Value, json};
 
-/// A life and what came of it.
+/// A run and what came of it.
 pub(crate) struct Report {
     pub(crate) options: Options,
     pub(crate) outcome: Outcome,
-    /// How long it took to live it, beside whatever else ran.
+    /// How long it took, beside everything else that ran.
     pub(crate) seconds: f64,
 }
 
@@ -31,7 +31,10 @@ impl Report {
             outcome.success_percent(),
             outcome.success_of_findable_percent()
         );
-        println!("paid although the lines did not hold it at first: {}", outcome.paid() - outcome.paid_of_possible());
+        println!(
+            "paid although the credit lines did not hold it at first: {}",
+            outcome.paid() - outcome.paid_of_possible()
+        );
         for (failure, count) in outcome.failures() {
             println!("{count:>9} failed: {}", failure.name());
         }
@@ -47,7 +50,7 @@ impl Report {
             );
         }
         if self.options.clearing {
-            println!("{} rings were cleared, debts became smaller by {}", outcome.clearings, outcome.cleared);
+            println!("{} debt cycles were cleared, debts became smaller by {}", outcome.clearings, outcome.cleared);
         }
         println!("minutes  possible %  paid of them %  exhausted %  use %  with debt %    debts");
         let every = samples.len().div_ceil(13).max(1);

@@ -1,6 +1,6 @@
-//! No circle of files: what two files of a crate need from each other has a file of its own, so that every file can be
-//! read after those that it uses. This test reads the imports of every crate of the workspace, tests left out, and names
-//! the circles that it finds.
+//! No cycle of files: what two files of a crate need from each other has a file of its own, so that every file can be
+//! read after those that it uses. This test reads the imports of every crate of the workspace, unit tests left out, and
+//! names the cycles that it finds.
 //!
 //! A file uses another one when a path in it (an import, or a path in the code) names an item that is defined there.
 //! Behind a re-export it is the file of the item that counts. `mod` declarations do not count, nor do calls of methods
@@ -15,14 +15,13 @@ use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree};
 
-/// Packages whose circles are still being opened, by folder. Whoever opens the last one of a package takes it off: the test
-/// fails for a package on this list that has no circle any more.
-const BEING_OPENED: &[&str] = &[
+/// Packages with cycles that are still to be resolved, by folder. A change that resolves the last one of a package takes it off:
+/// the test fails for a package on this list that has no cycle any more.
+const STILL_CYCLIC: &[&str] = &[
     // The programs, and the tests of the whole.
     "",
     "benches",
     "components/app_server",
-    "components/crypto",
     "components/funder",
     "components/ledger",
     "components/proto",
@@ -337,13 +336,13 @@ fn name_of(item: &Item) -> Option<String> {
     (!is_test(attributes(item))).then(|| name.to_string())
 }
 
-/// A sentence for each knot of files that use each other in a circle: a shortest circle of it, and how many files there are.
-fn circles(uses: &BTreeMap<(PathBuf, PathBuf), String>, folder: &Path) -> Vec<String> {
+/// A message for each strongly connected component of the files: a shortest cycle of it, and all its files.
+fn cycles(uses: &BTreeMap<(PathBuf, PathBuf), String>, folder: &Path) -> Vec<String> {
     let graph: DiGraphMap<&Path, ()> = uses.keys().map(|(user, used)| (user.as_path(), used.as_path())).collect();
-    let knots = tarjan_scc(&graph).into_iter().filter(|knot| knot.len() > 1);
-    let sentences = knots.map(|mut knot| {
-        knot.sort_unstable();
-        let shortest = knot.iter().filter_map(|file| circle_through(&graph, file)).min_by_key(Vec::len).unwrap();
+    let components = tarjan_scc(&graph).into_iter().filter(|component| component.len() > 1);
+    let messages = components.map(|mut component| {
+        component.sort_unstable();
+        let shortest = component.iter().filter_map(|file| cycle_through(&graph, file)).min_by_key(Vec::len).unwrap();
         let shown = |file: &Path| file.strip_prefix(folder).unwrap_or(file).display().to_string();
         let steps = shortest.iter().zip(shortest.iter().cycle().skip(1)).map(|(user, used)| {
             let path = &uses[&((*user).to_owned(), (*used).to_owned())];
@@ -351,31 +350,31 @@ fn circles(uses: &BTreeMap<(PathBuf, PathBuf), String>, folder: &Path) -> Vec<St
         });
         let steps: Vec<_> = steps.collect();
         format!(
-            "files use each other in a circle, so that none can be read before the others: {}; {} files hang together: \
+            "files import each other in a cycle, so that none can be read before the others: {}; {} files are part of such cycles: \
              {}. Move what they share into a file of its own.",
             steps.join(", "),
-            knot.len(),
-            knot.into_iter().map(shown).collect::<Vec<_>>().join(", ")
+            component.len(),
+            component.into_iter().map(shown).collect::<Vec<_>>().join(", ")
         )
     });
-    let mut sentences: Vec<_> = sentences.collect();
-    sentences.sort();
-    sentences
+    let mut messages: Vec<_> = messages.collect();
+    messages.sort();
+    messages
 }
 
-/// A shortest circle through a file.
-fn circle_through<'a>(graph: &DiGraphMap<&'a Path, ()>, file: &'a Path) -> Option<Vec<&'a Path>> {
+/// A shortest cycle through a file.
+fn cycle_through<'a>(graph: &DiGraphMap<&'a Path, ()>, file: &'a Path) -> Option<Vec<&'a Path>> {
     let mut before: BTreeMap<&Path, &Path> = BTreeMap::new();
     let mut waiting = VecDeque::from([file]);
     while let Some(user) = waiting.pop_front() {
         for used in graph.neighbors(user) {
             if used == file {
-                let mut circle = vec![user];
-                while let Some(user) = before.get(circle.last()?) {
-                    circle.push(user);
+                let mut cycle = vec![user];
+                while let Some(user) = before.get(cycle.last()?) {
+                    cycle.push(user);
                 }
-                circle.reverse();
-                return Some(circle);
+                cycle.reverse();
+                return Some(cycle);
             }
             if !before.contains_key(used) {
                 before.insert(used, user);
@@ -405,19 +404,19 @@ fn crates() -> Vec<(PathBuf, PathBuf)> {
 }
 
 #[test]
-fn no_file_is_part_of_a_circle() {
+fn no_file_is_part_of_a_cycle() {
     let mut found: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for (package, first_file) in crates() {
-        let sentences = circles(&Crate::read(&first_file).uses(), root());
-        found.entry(package).or_default().extend(sentences);
+        let messages = cycles(&Crate::read(&first_file).uses(), root());
+        found.entry(package).or_default().extend(messages);
     }
     assert!(found.len() > 10, "every package of the workspace is read");
     let mut faults = Vec::new();
-    for (package, sentences) in found {
-        let is_exempt = BEING_OPENED.iter().any(|folder| package == Path::new(folder));
-        match (is_exempt, sentences.is_empty()) {
-            (false, _) => faults.extend(sentences),
-            (true, true) => faults.push(format!("{package:?} has no circle any more: take it off BEING_OPENED")),
+    for (package, messages) in found {
+        let is_exempt = STILL_CYCLIC.iter().any(|folder| package == Path::new(folder));
+        match (is_exempt, messages.is_empty()) {
+            (false, _) => faults.extend(messages),
+            (true, true) => faults.push(format!("{package:?} has no cycle any more: take it off STILL_CYCLIC")),
             (true, false) => {}
         }
     }
@@ -425,19 +424,19 @@ fn no_file_is_part_of_a_circle() {
 }
 
 /// Writes a crate of these files and reads it.
-fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+fn cycles_of(files: &[(&str, &str)]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     for (name, source) in files {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, source).unwrap();
     }
-    circles(&Crate::read(&folder.path().join("lib.rs")).uses(), folder.path())
+    cycles(&Crate::read(&folder.path().join("lib.rs")).uses(), folder.path())
 }
 
 #[test]
-fn a_circle_is_found_and_named() {
-    let found = circles_of(&[
+fn a_cycle_is_found_and_named() {
+    let found = cycles_of(&[
         ("lib.rs", "mod one; mod two; mod three; pub use one::One;"),
         ("one.rs", "use crate::two::*; pub struct One; fn f() -> Two { Two }"),
         ("two.rs", "pub struct Two; fn f() { let _ = vec![crate::three::three()]; }"),
@@ -452,21 +451,21 @@ fn a_circle_is_found_and_named() {
 }
 
 #[test]
-fn a_file_and_its_parent_can_make_a_circle() {
+fn a_file_and_its_parent_can_make_a_cycle() {
     let parent = "mod child; pub struct Parent(child::Child);";
-    let found = circles_of(&[
+    let found = cycles_of(&[
         ("lib.rs", "mod parent;"),
         ("parent.rs", parent),
         ("parent/child.rs", "pub struct Child; impl Child { fn of(parent: &super::Parent) {} }"),
     ]);
     assert!(found.len() == 1 && found[0].contains("parent/child.rs uses parent.rs (super::Parent)"), "{found:?}");
     let shared = [("lib.rs", "mod parent;"), ("parent.rs", parent), ("parent/child.rs", "pub struct Child;")];
-    assert_eq!(circles_of(&shared), Vec::<String>::new());
+    assert_eq!(cycles_of(&shared), Vec::<String>::new());
 }
 
 #[test]
-fn tests_declarations_and_re_exports_make_no_circle() {
-    let found = circles_of(&[
+fn tests_declarations_and_re_exports_make_no_cycle() {
+    let found = cycles_of(&[
         ("lib.rs", "mod one; mod two; pub use one::One; pub use two::{Two as Second};"),
         ("one.rs", "use crate::Second; pub struct One(Second); #[cfg(test)] mod tests { use crate::two::Two; }"),
         ("two.rs", "pub struct Two; #[cfg(test)] mod tests { use crate::One; } #[cfg(test)] fn f(_: crate::One) {}"),

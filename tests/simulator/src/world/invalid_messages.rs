@@ -1,6 +1,6 @@
-//! Lies that must be in vain: statements that break a rule, which nobody may take in, and requests that nobody may take.
+//! Lies that must have no effect: statements that break a rule, which nobody may apply, and requests that nobody may take.
 
-use super::{Fault, World, name};
+use super::{InjectedFault, World, name};
 use offst_crypto::{Hash, Mac, Preimage, RandomExt};
 use offst_funder::Command;
 use offst_ledger::{Direction, Stage};
@@ -32,7 +32,7 @@ impl World {
 
     /// A statement that is not the next of its log.
     pub(super) fn break_chain(&mut self, liar: usize, victim: usize, currency: &Currency) {
-        self.count_lie(liar, victim, Fault::BrokenChain);
+        self.count_lie(liar, victim, InjectedFault::BrokenChain);
         let limit = self.dice.below(5_000) as u128;
         let mut statement = self.statement_in(liar, victim, currency, vec![Operation::SetLimit(limit)]);
         match self.dice.below(4) {
@@ -51,7 +51,7 @@ impl World {
     /// The liar has committed a request, and gives it up.
     pub(crate) fn take_back_committed(&mut self, liar: usize, victim: usize) {
         let Some((currency, id)) = self.dice.pick(&self.committed_by(liar, victim)) else { return };
-        self.count_lie(liar, victim, Fault::TakenBack);
+        self.count_lie(liar, victim, InjectedFault::TakenBack);
         let statement = self.statement_in(liar, victim, &currency, vec![Operation::Abort { id }]);
         self.state_in_vain(liar, victim, statement);
     }
@@ -64,7 +64,7 @@ impl World {
     /// The liar collects what the victim has committed, and shows another preimage.
     pub(crate) fn collect_unopened(&mut self, liar: usize, victim: usize) {
         let Some((currency, id)) = self.dice.pick(&self.committed_to(liar, victim)) else { return };
-        self.count_lie(liar, victim, Fault::CollectedEarly);
+        self.count_lie(liar, victim, InjectedFault::CollectedEarly);
         let preimage = Preimage::from_bytes(self.dice.array());
         let statement = self.statement_in(liar, victim, &currency, vec![Operation::Collect { id, preimage }]);
         self.state_in_vain(liar, victim, statement);
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    /// Asks for what must be refused: over a line that is closed, of a friend that is disabled, or without the invoice's secret.
+    /// Asks for what must be refused: over an account that is closed, of a friend that is disabled, or without the invoice's secret.
     pub(super) fn ask_in_vain(&mut self, liar: usize, victim: usize, currency: &Currency) {
         let friend = name(liar);
         match self.dice.below(5) {
@@ -118,7 +118,7 @@ impl World {
                 self.command(victim, Command::SetFriendOpen(friend, currency.clone(), true));
             }
             // Who enables a liar forgives it what it denies: that is tried elsewhere.
-            1 if self.denials.is_empty() && self.is_pending(victim, liar) => {
+            1 if self.withheld_states.is_empty() && self.is_pending(victim, liar) => {
                 self.command(victim, Command::DisableFriend { name: friend.clone(), force: false });
                 let request = self.gift_request();
                 self.must_not_take(liar, victim, currency, request);
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// A request for a gift to whoever hears it. Nothing is wrong with it.
+    /// A request for a spontaneous payment to the node that receives it. Nothing is wrong with it.
     fn gift_request(&mut self) -> Request {
         let amount = 1 + self.dice.below(5) as u128;
         Request {
@@ -161,7 +161,7 @@ impl World {
         if !is_heard {
             return;
         }
-        self.count_lie(liar, victim, Fault::Uninvited);
+        self.count_lie(liar, victim, InjectedFault::Uninvited);
         let said = request.clone();
         let statement = self.statement_in(liar, victim, currency, vec![Operation::Request(Box::new(request))]);
         self.state(liar, victim, statement);

@@ -1,6 +1,6 @@
 //! Keys that are lost: who comes after them, and what nobody may do with the old one any more.
 
-use super::{Deed, Fault, World, name};
+use super::{EventKind, InjectedFault, World, name};
 use offst_crypto::PublicKey;
 use offst_funder::{AccountId, Command, Input, Output, Reply};
 use offst_ledger::{Account, AccountKey, Direction};
@@ -29,7 +29,7 @@ impl World {
         promises
     }
 
-    /// Those of them that carry on what somebody else has asked for.
+    /// Those of them that forward what somebody else has asked for.
     pub(crate) fn promises_onwards(&self) -> Vec<(usize, usize)> {
         let is_asked = |index: usize, id: RequestId| {
             self.nodes[index].accounts().any(|(_, account)| account.pending(Direction::Incoming, id).is_some())
@@ -45,26 +45,26 @@ impl World {
 
     /// Who the owner of a node is now: its last successor, or itself.
     pub(crate) fn person(&self, index: usize) -> usize {
-        self.heirs.get(&index).map_or(index, |heir| self.person(*heir))
+        self.replacements.get(&index).map_or(index, |replacement| self.person(*replacement))
     }
 
     /// Whether the key of a node was lost.
     pub(crate) fn is_retired(&self, index: usize) -> bool {
-        self.heirs.contains_key(&index)
+        self.replacements.contains_key(&index)
     }
 
     /// Requests of which every account beside a place where both ends have forgotten, or where a key was lost, may hold the one
     /// end or the other.
     pub(crate) fn uncertain(&self) -> BTreeSet<RequestId> {
-        self.torn.values().flatten().chain(&self.handed_over).copied().collect()
+        self.torn.values().flatten().chain(&self.rotated_requests).copied().collect()
     }
 
-    /// A node's folder is gone, with the identity in it. `heir`: what its owner goes on as.
-    pub(crate) fn lose_key(&mut self, lost: usize, heir: usize) {
-        self.faults.add(Fault::LostKey);
-        self.tell(|| format!("the key of node {lost} is lost; its owner goes on as node {heir}"));
+    /// A node's folder is gone, with the identity in it. `replacement`: the node that its owner has from then on.
+    pub(crate) fn lose_key(&mut self, lost: usize, replacement: usize) {
+        self.faults.add(InjectedFault::LostKey);
+        self.tell(|| format!("the key of node {lost} is lost; its owner goes on as node {replacement}"));
         self.kill(lost);
-        self.heirs.insert(lost, heir);
+        self.replacements.insert(lost, replacement);
     }
 
     /// How others reach a node.
@@ -82,13 +82,13 @@ impl World {
     ///
     /// # Panics
     /// When anything that was committed to the lost key is not offered to the successor.
-    pub(crate) fn replace_key(&mut self, friend: usize, lost: usize, heir: usize) -> bool {
+    pub(crate) fn replace_key(&mut self, friend: usize, lost: usize, replacement: usize) -> bool {
         let before = self.accounts_with(friend, self.key(lost));
         // Afterwards an account that has not begun says nothing of them.
         let unsettled = self.unsettled_between([friend, lost]);
-        self.handed_over.extend(unsettled);
-        let id = self.command(friend, Command::ReplaceFriendKey(name(lost), self.ticket(heir)));
-        let (lost_key, heir_key) = (self.key(lost), self.key(heir));
+        self.rotated_requests.extend(unsettled);
+        let id = self.command(friend, Command::ReplaceFriendKey(name(lost), self.ticket(replacement)));
+        let (lost_key, heir_key) = (self.key(lost), self.key(replacement));
         let has_replaced = self.nodes[friend].disk.has_replaced(lost_key);
         assert!(has_replaced || self.reply(friend, id) != Some(Reply::Done), "what was agreed to is on the disk");
         if !self.note_replaced(friend, lost) {
@@ -98,7 +98,7 @@ impl World {
             return false;
         }
         if before.iter().any(|account| !bound(account).is_empty()) {
-            self.faults.did(Deed::HandedOverBound);
+            self.faults.did(EventKind::KeyRotatedBound);
         }
         let after = self.accounts_with(friend, heir_key);
         for old in before.iter().filter(|_| self.nodes[friend].funder.is_some()) {
@@ -112,7 +112,7 @@ impl World {
                     continuing.is_some_and(|continuing| continuing.author_pays && continuing.amount == pending.amount);
                 assert!(
                     is_kept,
-                    "node {friend} has promised request {id} to node {lost} and does not offer it to {heir}"
+                    "node {friend} has promised request {id} to node {lost} and does not offer it to {replacement}"
                 );
             }
         }
@@ -128,7 +128,7 @@ impl World {
         }
         if self.replaced_keys.insert((friend, key)) {
             let unsettled = self.unsettled_between([friend, lost]);
-            self.handed_over.extend(unsettled);
+            self.rotated_requests.extend(unsettled);
         }
         true
     }
@@ -140,8 +140,8 @@ impl World {
     }
 
     /// What a friend offers to the one that comes after a lost key: each currency, and the balance from the successor's side.
-    pub(crate) fn offered_to(&self, friend: usize, heir: usize) -> Vec<(Currency, i128)> {
-        let accounts = self.accounts_with(friend, self.key(heir));
+    pub(crate) fn offered_to(&self, friend: usize, replacement: usize) -> Vec<(Currency, i128)> {
+        let accounts = self.accounts_with(friend, self.key(replacement));
         let offered = accounts.iter().filter_map(|account| {
             Some((account.key().currency.clone(), -account.negotiation().mine.as_ref()?.balance))
         });
@@ -157,7 +157,7 @@ impl World {
         if self.nodes[friend].funder.is_none() {
             return;
         }
-        self.faults.add(Fault::OldKey);
+        self.faults.add(InjectedFault::OldKey);
         self.tell(|| format!("somebody speaks with the lost key of node {lost} to node {friend}"));
         let (author, other) = (self.key(lost), self.key(friend));
         self.counter += 1;

@@ -12,15 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) type Place = (PublicKey, String, u64, u64);
 
 #[derive(Default)]
-struct Pages {
+struct Entries {
     /// Signed by a batch that is not on the disk yet: when the process dies, nobody has seen it.
     fresh: BTreeMap<Place, Vec<u8>>,
     durable: BTreeMap<Place, Vec<u8>>,
     /// Signed before somebody put an older disk back in silence. What no friend has received may be signed again.
     torn: BTreeMap<Place, Vec<u8>>,
-    /// Places of these that were signed again with other words: not on the disk yet.
+    /// Positions of these that were signed again with other content: not on the disk yet.
     again: Vec<Place>,
-    /// What the signed requests freeze, credits: not on the disk yet, and on it.
+    /// What the signed requests hold, credits: not on the disk yet, and on it.
     fresh_requests: Vec<(RequestRef, u128)>,
     requests: BTreeMap<RequestRef, u128>,
     /// Requests that statements collect: not on the disk yet, and, each with how often it was collected, on it.
@@ -28,82 +28,82 @@ struct Pages {
     collects: BTreeMap<RequestRef, usize>,
 }
 
-/// What a node has signed, over all its lives. It is beside the node's disk, which is what it checks.
+/// What a node has signed, in all runs of its process. It is beside the node's disk, which is what it checks.
 #[derive(Clone, Default)]
-pub(super) struct Notebook(Arc<Mutex<Pages>>);
+pub(super) struct SignerLog(Arc<Mutex<Entries>>);
 
-impl Notebook {
-    fn pages<T>(&self, with: impl FnOnce(&mut Pages) -> T) -> T {
+impl SignerLog {
+    fn entries<T>(&self, with: impl FnOnce(&mut Entries) -> T) -> T {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The transaction is written.
     pub(super) fn committed(&self) {
-        self.pages(|pages| {
-            let fresh = std::mem::take(&mut pages.fresh);
-            pages.durable.extend(fresh);
-            for hop in std::mem::take(&mut pages.fresh_collects) {
-                *pages.collects.entry(hop).or_default() += 1;
+        self.entries(|entries| {
+            let fresh = std::mem::take(&mut entries.fresh);
+            entries.durable.extend(fresh);
+            for hop in std::mem::take(&mut entries.fresh_collects) {
+                *entries.collects.entry(hop).or_default() += 1;
             }
-            let fresh = std::mem::take(&mut pages.fresh_requests);
-            pages.requests.extend(fresh);
+            let fresh = std::mem::take(&mut entries.fresh_requests);
+            entries.requests.extend(fresh);
         });
     }
 
     /// The process died before its transaction was written.
     pub(super) fn forgotten(&self) {
-        self.pages(|pages| {
-            pages.fresh.clear();
-            pages.fresh_collects.clear();
-            pages.fresh_requests.clear();
-            pages.again.clear();
+        self.entries(|entries| {
+            entries.fresh.clear();
+            entries.fresh_collects.clear();
+            entries.fresh_requests.clear();
+            entries.again.clear();
         });
     }
 
-    /// Whether these words were signed once, and the transaction was written.
+    /// Whether this content was signed once, and the transaction was written.
     pub(super) fn knows(&self, statement: &Statement, message: &[u8]) -> bool {
         let place = (statement.other, statement.currency.to_string(), statement.epoch, statement.seq);
-        self.pages(|pages| {
-            [pages.durable.get(&place), pages.torn.get(&place)].into_iter().flatten().any(|known| known == message)
+        self.entries(|entries| {
+            [entries.durable.get(&place), entries.torn.get(&place)].into_iter().flatten().any(|known| known == message)
         })
     }
 
     /// How many requests were collected in statements.
     pub(super) fn collect_count(&self) -> usize {
-        self.pages(|pages| pages.collects.len())
+        self.entries(|entries| entries.collects.len())
     }
 
     /// All requests that were collected in statements.
     pub(super) fn collects(&self) -> BTreeSet<RequestRef> {
-        self.pages(|pages| pages.collects.keys().cloned().collect())
+        self.entries(|entries| entries.collects.keys().cloned().collect())
     }
 
     /// In how many statements a request was collected.
     pub(super) fn times_collected(&self, hop: &RequestRef) -> usize {
-        self.pages(|pages| pages.collects.get(hop).copied().unwrap_or(0))
+        self.entries(|entries| entries.collects.get(hop).copied().unwrap_or(0))
     }
 
-    /// What each request freezes that was signed, credits.
+    /// What each signed request holds, credits.
     pub(super) fn requests(&self) -> BTreeMap<RequestRef, u128> {
-        self.pages(|pages| pages.requests.clone())
+        self.entries(|entries| entries.requests.clone())
     }
 
     /// Somebody has put an old disk back by hand, and said nothing: whatever nobody has received may be signed again.
     pub(super) fn torn_out(&self) {
-        self.pages(|pages| {
-            let torn = std::mem::take(&mut pages.durable);
-            pages.torn.extend(torn);
+        self.entries(|entries| {
+            let torn = std::mem::take(&mut entries.durable);
+            entries.torn.extend(torn);
         });
     }
 
     /// A disk was lost while the clock shows less than it has shown before. So nothing says for which epochs Openings were signed
     /// that no friend has received, and another one may be signed for each of them (protocol, *Lost and old state*).
     pub(super) fn openings_torn_out(&self) {
-        self.pages(|pages| {
-            let signed = std::mem::take(&mut pages.durable).into_iter();
+        self.entries(|entries| {
+            let signed = std::mem::take(&mut entries.durable).into_iter();
             let (openings, statements) = signed.partition::<BTreeMap<_, _>, _>(|((.., seq), _)| *seq == 0);
-            pages.durable = statements;
-            pages.torn.extend(openings);
+            entries.durable = statements;
+            entries.torn.extend(openings);
         });
     }
 
@@ -112,30 +112,30 @@ impl Notebook {
     /// epoch is begun twice. What was signed in it first is a fork then, and can stop the account (protocol, *Lost and old
     /// state*).
     pub(super) fn torn_out_ahead(&self, liars: &[PublicKey], unix_ms: u64) {
-        self.pages(|pages| {
-            let signed = std::mem::take(&mut pages.durable).into_iter();
+        self.entries(|entries| {
+            let signed = std::mem::take(&mut entries.durable).into_iter();
             let (ahead, others) = signed.partition::<BTreeMap<_, _>, _>(|((friend, _, epoch, _), _)| {
                 *epoch >= unix_ms && liars.contains(friend)
             });
-            pages.durable = others;
-            pages.torn.extend(ahead);
+            entries.durable = others;
+            entries.torn.extend(ahead);
         });
     }
 
     /// Places at which a second statement was signed since an older disk was put back in silence, each told once.
     pub(super) fn signed_again(&self) -> Vec<Place> {
-        self.pages(|pages| std::mem::take(&mut pages.again))
+        self.entries(|entries| std::mem::take(&mut entries.again))
     }
 
     /// An Opening may stand beside one that was signed before somebody put an older disk back in silence: whether the friend has
     /// received that, its owner has to know.
     fn open(&self, opening: &Opening, message: &[u8]) {
         let place = (opening.other, opening.currency.to_string(), opening.epoch, 0);
-        self.pages(|pages| {
-            for known in [pages.fresh.get(&place), pages.durable.get(&place)].into_iter().flatten() {
+        self.entries(|entries| {
+            for known in [entries.fresh.get(&place), entries.durable.get(&place)].into_iter().flatten() {
                 assert!(known == message, "a second opening is signed for one epoch: {opening:?}");
             }
-            pages.fresh.insert(place, message.to_vec());
+            entries.fresh.insert(place, message.to_vec());
         });
     }
 
@@ -147,20 +147,20 @@ impl Notebook {
         let Ok(statement) = Unverified::<Statement>::from_wire(&wire) else { return };
         let statement = statement.peek();
         let place = (statement.other, statement.currency.to_string(), statement.epoch, statement.seq);
-        self.pages(|pages| {
-            for known in [pages.fresh.get(&place), pages.durable.get(&place)].into_iter().flatten() {
+        self.entries(|entries| {
+            for known in [entries.fresh.get(&place), entries.durable.get(&place)].into_iter().flatten() {
                 assert!(known == message, "a second statement is signed for one number: {statement:?}");
             }
-            if pages.torn.get(&place).is_some_and(|known| known != message) {
-                pages.again.push(place.clone());
+            if entries.torn.get(&place).is_some_and(|known| known != message) {
+                entries.again.push(place.clone());
             }
-            pages.fresh.insert(place, message.to_vec());
+            entries.fresh.insert(place, message.to_vec());
             for operation in &statement.operations {
                 let line = AccountId { friend: statement.other, currency: statement.currency.clone() };
                 match operation {
-                    Operation::Collect { id, .. } => pages.fresh_collects.push(line.request(*id)),
+                    Operation::Collect { id, .. } => entries.fresh_collects.push(line.request(*id)),
                     Operation::Request(request) => {
-                        pages.fresh_requests.push((line.request(request.id), request.frozen()))
+                        entries.fresh_requests.push((line.request(request.id), request.frozen()))
                     }
                     _ => {}
                 }
@@ -169,10 +169,10 @@ impl Notebook {
     }
 }
 
-/// Signs what a notebook has nothing against.
+/// Signs what its log allows.
 pub(super) struct CarefulSigner {
     pub(super) signer: Box<dyn Signer>,
-    pub(super) notebook: Notebook,
+    pub(super) signer_log: SignerLog,
 }
 
 impl Signer for CarefulSigner {
@@ -181,7 +181,7 @@ impl Signer for CarefulSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Signature {
-        self.notebook.sign(message);
+        self.signer_log.sign(message);
         self.signer.sign(message)
     }
 

@@ -1,26 +1,26 @@
-//! Owners lose their keys, and their friends hand the accounts over to new ones.
+//! Owners lose their keys, and their friends continue the accounts with new ones.
 
-use crate::faults::{Deed, Kind};
-use crate::life::{Handover, Life};
+use crate::faults::{EventKind, FaultKind};
+use crate::run::{KeyRotation, Run};
 use crate::world::{CRASHES, name};
 use offst_funder::{Command, Reply};
 use offst_ledger::Status;
 
-impl Life {
+impl Run {
     /// Where requests that a lost friend had committed never end, its key cannot be replaced: two payments that the lost node had
-    /// sent around opposite ways wait for each other. The owner removes the lost friend, and whoever loses by that settles it
-    /// in the world outside.
+    /// sent around opposite ways wait for each other. The owner removes the lost friend, and those that lose by that settle it
+    /// elsewhere.
     ///
     /// # Panics
-    /// When a key was replaced, and the account with the new one has not come right.
+    /// When a key was replaced, and the account with the new one is not settled.
     pub(crate) fn give_up_lost_keys(&mut self) {
-        for Handover { friend, lost, heir, .. } in std::mem::take(&mut self.handovers) {
+        for KeyRotation { friend, lost, replacement, .. } in std::mem::take(&mut self.rotations) {
             assert!(
                 !self.world.note_replaced(friend, lost),
-                "node {friend} has replaced the key of node {lost}, and its account with node {heir} does not come right"
+                "node {friend} has replaced the key of node {lost}, and its account with node {replacement} is not settled"
             );
-            self.world.careless.extend([friend, lost, heir]);
-            self.world.faults.did(Deed::GivenUpLostKey);
+            self.world.careless.extend([friend, lost, replacement]);
+            self.world.faults.did(EventKind::GivenUpLostKey);
             let name = name(lost);
             self.world.command(friend, Command::RemoveFriend { name, force: true, forgive: true });
         }
@@ -29,23 +29,23 @@ impl Life {
 
     /// A key is lost while payments are under way, or one that was lost turns up again.
     pub(crate) fn lose_key(&mut self) {
-        self.hand_over(true);
-        let lost: Vec<usize> = self.world.heirs.keys().copied().collect();
-        if !self.handovers.is_empty() || lost.len() >= self.mix.spares() || self.world.dice.chance(20) {
+        self.rotate_keys(true);
+        let lost: Vec<usize> = self.world.replacements.keys().copied().collect();
+        if !self.rotations.is_empty() || lost.len() >= self.mix.spares() || self.world.dice.chance(20) {
             return self.speak_with_a_lost_key();
         }
         let node = self.pick_promised_to();
-        let heir = self.mix.nodes + lost.len();
-        if !self.world.nodes[heir].is_up() {
+        let replacement = self.mix.nodes + lost.len();
+        if !self.world.nodes[replacement].is_up() {
             return;
         }
-        self.world.lose_key(node, heir);
+        self.world.lose_key(node, replacement);
         for friend in self.friends_of(node) {
             let remembers = self.world.dice.chance(50);
-            self.handovers.push(Handover { friend, lost: node, heir, remembers });
+            self.rotations.push(KeyRotation { friend, lost: node, replacement, remembers });
         }
         for pair in &mut self.friendships {
-            let goes_on = |end: usize| if end == node { heir } else { end };
+            let goes_on = |end: usize| if end == node { replacement } else { end };
             *pair = (goes_on(pair.0), goes_on(pair.1));
         }
     }
@@ -62,7 +62,7 @@ impl Life {
     }
 
     fn speak_with_a_lost_key(&mut self) {
-        let lost: Vec<usize> = self.world.heirs.keys().copied().collect();
+        let lost: Vec<usize> = self.world.replacements.keys().copied().collect();
         let Some(lost) = self.world.dice.pick(&lost) else { return };
         let currency = self.pick_currency();
         for friend in self.friends_of(self.world.person(lost)) {
@@ -71,20 +71,20 @@ impl Life {
     }
 
     /// Friends that can agree to a new key, and successors that can take the account up, do so.
-    /// `may_die`: in the middle of it, as in the rest of a life.
-    pub(crate) fn hand_over(&mut self, may_die: bool) {
-        for handover in std::mem::take(&mut self.handovers) {
-            if !self.hand_over_one(handover, may_die && self.mix.has(Kind::Crashes)) {
-                self.handovers.push(handover);
+    /// `may_die`: in the middle of it, as in the rest of a run.
+    pub(crate) fn rotate_keys(&mut self, may_die: bool) {
+        for rotation in std::mem::take(&mut self.rotations) {
+            if !self.rotate_key(rotation, may_die && self.mix.has(FaultKind::Crashes)) {
+                self.rotations.push(rotation);
             }
         }
     }
 
     /// Says whether all accounts go on under the new key, as both sides see them.
-    fn hand_over_one(&mut self, handover: Handover, may_die: bool) -> bool {
-        let Handover { friend, lost, heir, remembers } = handover;
+    fn rotate_key(&mut self, rotation: KeyRotation, may_die: bool) -> bool {
+        let KeyRotation { friend, lost, replacement, remembers } = rotation;
         if may_die {
-            for index in [friend, heir] {
+            for index in [friend, replacement] {
                 if self.world.nodes[index].is_up() && self.world.dice.chance(15) {
                     let crash = CRASHES[self.world.dice.below(CRASHES.len())];
                     self.world.nodes[index].crash = Some((self.world.dice.below(3), crash));
@@ -92,29 +92,29 @@ impl Life {
             }
         }
         let has_agreed = self.world.note_replaced(friend, lost);
-        if !has_agreed && (!self.world.nodes[friend].is_up() || !self.world.replace_key(friend, lost, heir)) {
+        if !has_agreed && (!self.world.nodes[friend].is_up() || !self.world.replace_key(friend, lost, replacement)) {
             return false;
         }
-        self.world.command(friend, Command::RenameFriend(name(lost), name(heir)));
-        let mut is_done = self.world.knows(friend, heir);
-        for (currency, balance) in self.world.offered_to(friend, heir) {
-            let (owner, key) = (self.world.key(heir), self.world.key(friend));
-            let status = self.world.nodes[heir].status(key, &currency);
+        self.world.command(friend, Command::RenameFriend(name(lost), name(replacement)));
+        let mut is_done = self.world.knows(friend, replacement);
+        for (currency, balance) in self.world.offered_to(friend, replacement) {
+            let (owner, key) = (self.world.key(replacement), self.world.key(friend));
+            let status = self.world.nodes[replacement].status(key, &currency);
             let theirs = self.world.nodes[friend].status(owner, &currency);
             match (status, theirs) {
                 (Some(Status::Consistent), Some(Status::Consistent)) => continue,
                 (None, _) => {
                     let balance = if remembers { balance } else { 0 };
-                    self.world.command(heir, self.world.friendship(friend, &currency, balance, 2_000));
+                    self.world.command(replacement, self.world.friendship(friend, &currency, balance, 2_000));
                 }
-                // Whoever has lost everything believes what it is shown; where requests are left that it could never collect, its
+                // A node that has lost everything believes what it is shown; where requests are left that it could never collect, its
                 // friend may agree without them as well.
                 (Some(Status::Inconsistent { theirs: Some(_), .. }), Some(Status::Inconsistent { .. })) => {
                     let by_friend = remembers && self.world.dice.chance(50);
-                    let (from, to) = if by_friend { (friend, heir) } else { (heir, friend) };
+                    let (from, to) = if by_friend { (friend, replacement) } else { (replacement, friend) };
                     let id = self.world.command(from, Command::ResetFriend(name(to), currency.clone()));
                     if self.world.reply(from, id) == Some(Reply::Done) {
-                        self.world.faults.did(Deed::Reset);
+                        self.world.faults.did(EventKind::Reset);
                     }
                 }
                 _ => {}
@@ -122,7 +122,7 @@ impl Life {
             is_done = false;
         }
         if is_done {
-            self.world.faults.did(Deed::HandedOver);
+            self.world.faults.did(EventKind::KeyRotated);
         }
         is_done
     }

@@ -1,8 +1,8 @@
-//! The classic theft: a friend that is asked to carry a request on answers it itself, under a lock that it can open, in the name of
+//! The classic theft: a friend that is asked to forward a request answers it itself, under a lock that it can open, in the name of
 //! the destination. Should anybody commit to that, it collects, and passes nothing on.
 
-use super::scheduler::{Plan, Theft};
-use super::{Fault, World};
+use super::scheduler::{ForgedResponse, Plan};
+use super::{InjectedFault, World};
 use offst_crypto::{Nonce, Preimage, RandomExt, Signature};
 use offst_ledger::{Direction, Stage};
 use offst_proto::encoding::{Canonical, Encoder};
@@ -10,7 +10,7 @@ use offst_proto::payment::Response;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{Currency, RequestId, Signable, Unverified};
 
-/// When a thief looks whether somebody has committed to its lock, ms after its answer.
+/// When the liar looks whether somebody has committed to its lock, ms after its answer.
 const LOOKS_AFTER_MS: [u64; 6] = [0, 20, 100, 500, 3_000, 15_000];
 
 impl World {
@@ -19,7 +19,7 @@ impl World {
         self.pending_at(liar, victim, Direction::Outgoing, |stage| stage == Stage::Requested)
     }
 
-    /// What is pending between the two, as the victim sees it, if it would hear the liar now.
+    /// What is pending between the two, as the victim sees it, if it would receive something from the liar now.
     pub(super) fn pending_at(
         &self,
         liar: usize,
@@ -49,11 +49,11 @@ impl World {
         if request.as_ref().is_some_and(|request| request.route.is_empty()) {
             return;
         }
-        self.count_lie(liar, victim, Fault::Theft);
+        self.count_lie(liar, victim, InjectedFault::ForgedResponse);
         let preimage = Preimage::from_bytes(self.dice.array());
         let nonce = Nonce::from_bytes(self.dice.array());
         let signature = match request.filter(|_| self.dice.chance(70)) {
-            // The right words, and not the destination's key.
+            // The right content, and not the destination's key.
             Some(request) => {
                 let terms = request.terms(self.key(liar), &currency);
                 let response = Response { terms, nonce, lock: preimage.lock() };
@@ -72,9 +72,9 @@ impl World {
             self.nodes[liar].is_silent = true;
             self.plan(LOOKS_AFTER_MS[LOOKS_AFTER_MS.len() - 1], Plan::Speak(liar));
         }
-        let theft = Theft { liar, victim, currency, id, preimage };
+        let forged_responses = ForgedResponse { liar, victim, currency, id, preimage };
         for ms in LOOKS_AFTER_MS {
-            self.plan(ms, Plan::Steal(theft.clone()));
+            self.plan(ms, Plan::Steal(forged_responses.clone()));
         }
     }
 
@@ -91,9 +91,9 @@ impl World {
         })
     }
 
-    /// Collects, if the victim has committed to the thief's lock.
-    pub(super) fn collect_stolen(&mut self, theft: &Theft) {
-        let Theft { liar, victim, ref currency, id, preimage } = *theft;
+    /// Collects, if the victim has committed to the liar's lock.
+    pub(super) fn collect_stolen(&mut self, forged_responses: &ForgedResponse) {
+        let ForgedResponse { liar, victim, ref currency, id, preimage } = *forged_responses;
         let is_heard = self.is_connected(liar, victim) && self.nodes[victim].is_free();
         let account = self.nodes[victim].find(self.key(liar), currency).filter(|account| account.active().is_some());
         let stage = account.and_then(|account| account.pending(Direction::Outgoing, id)).map(|pending| pending.stage);

@@ -1,8 +1,8 @@
-//! What life needs to know and do besides commands: who stands still, who is gone, what is pending.
+//! What a run needs to know and do besides commands: which nodes stand still, which are gone, what is pending.
 
 use super::disk::Disk;
 use super::scheduler::Plan;
-use super::{Fault, Node, World};
+use super::{InjectedFault, Node, World};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
 use offst_funder::{AccountId, Funder, Part, Progress, RequestRef};
@@ -12,7 +12,7 @@ use offst_proto::report::{ForwardReport, InvoiceStatus};
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a friend owes, with what it has frozen for us and can only pay or take back together with us, credits.
+/// What a friend owes, with what is pending of it and it can only pay or take back together with us, credits.
 pub(super) fn owed_with_pending(epoch: &Epoch) -> i128 {
     epoch.balance() + i128::try_from(epoch.remote_pending()).expect("bounded")
 }
@@ -45,7 +45,7 @@ impl Node {
 
     /// Every request of a friend's that was collected.
     pub(crate) fn collected(&self) -> BTreeSet<RequestRef> {
-        let mut collected = self.notebook.collects();
+        let mut collected = self.signer_log.collects();
         collected.extend(self.disks().flat_map(|disk| disk.collected.iter().cloned()));
         collected
     }
@@ -78,9 +78,9 @@ impl Node {
         signed(sold.sum()) + took.into_values().sum::<i128>() - signed(paid.into_values().sum())
     }
 
-    /// What each request freezes that the node has signed, credits.
+    /// What each request holds that the node has signed, credits.
     pub(crate) fn requests(&self) -> BTreeMap<RequestRef, u128> {
-        self.notebook.requests()
+        self.signer_log.requests()
     }
 
     /// What a friend owes as the node or, if it is down, its disk sees it.
@@ -105,11 +105,11 @@ impl World {
     }
 
     /// A process stands still for so long.
-    pub(crate) fn freeze(&mut self, index: usize, ms: u64) {
-        if !self.nodes[index].is_frozen {
-            self.nodes[index].is_frozen = true;
-            self.faults.add(Fault::Frozen);
-            self.plan(ms, Plan::Thaw(index));
+    pub(crate) fn stall(&mut self, index: usize, ms: u64) {
+        if !self.nodes[index].is_stalled {
+            self.nodes[index].is_stalled = true;
+            self.faults.add(InjectedFault::Stalled);
+            self.plan(ms, Plan::GoOn(index));
         }
     }
 
@@ -119,7 +119,7 @@ impl World {
         self.calm_relays();
         self.clear_air();
         for index in 0..self.nodes.len() {
-            self.nodes[index].is_frozen = false;
+            self.nodes[index].is_stalled = false;
             self.nodes[index].is_silent = false;
             self.nodes[index].is_away = false;
             if self.is_clock_wrong(index) {
@@ -137,7 +137,7 @@ impl World {
     pub(crate) fn count_expired(&mut self) {
         let invoices = self.nodes.iter().flat_map(|node| node.disk.invoices());
         let expired = invoices.filter(|record| record.status == InvoiceStatus::Expired).count();
-        (0..expired).for_each(|_| self.faults.add(Fault::InvoiceExpired));
+        (0..expired).for_each(|_| self.faults.add(InjectedFault::InvoiceExpired));
     }
 
     /// Whether anything is pending between two nodes.

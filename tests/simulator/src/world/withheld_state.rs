@@ -14,15 +14,15 @@
 //! * when the friend that kept it has lost its own disk in the meantime, or the victim has lost its own once more;
 //! * when the liar shows nothing at all: then the account waits for it, as for a friend that is slow, or is not even
 //!   remembered;
-//! * when the liar was found out on another account before it showed this one: its owner hears nothing more from it;
+//! * when the liar was found out on another account before it showed this one: its owner learns nothing more from it;
 //! * when the liar says that it has lost its state too: then the account waits, for its friend or for people, and nobody is
 //!   accused;
 //! * when the victim's owner goes on with the liar all the same (`enable-friend`, `reset-friend`).
 
 use super::disk::Disk;
 use super::links::pair;
-use super::observed::{Denial, Loss};
-use super::{Deed, Fault, World, name};
+use super::observed::{Loss, WithheldState};
+use super::{EventKind, InjectedFault, World, name};
 use offst_funder::{AccountId, Command, FriendRecord, Funder};
 use offst_ledger::{Account, AccountKey, Status, StopReason};
 use offst_proto::Currency;
@@ -39,12 +39,12 @@ impl World {
         if !self.nodes[liar].is_up() || !self.knows_more(victim, liar, &copy) {
             return;
         }
-        self.faults.add(Fault::OlderState);
-        let denials = self.denials_of(liar, victim, friends, &copy);
+        self.faults.add(InjectedFault::OlderState);
+        let withheld_states = self.states_withheld_by(liar, victim, friends, &copy);
         self.tell(|| format!("node {liar} shows node {victim} an older state"));
         self.lose(victim, friends, Loss::Everything);
         self.change_disk(liar, copy, false);
-        self.denials.extend(denials);
+        self.withheld_states.extend(withheld_states);
         for other in (0..self.nodes.len()).filter(|other| ![liar, victim].contains(other)) {
             if self.cut.insert(pair(liar, other)) {
                 self.plan(APART_MS, super::scheduler::Plan::Rejoin(liar, other));
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// What this older copy of a liar's disk denies, and which honest friends keep for the victim what tells of more.
-    fn denials_of(&self, liar: usize, victim: usize, friends: &[usize], copy: &Disk) -> Vec<Denial> {
+    fn states_withheld_by(&self, liar: usize, victim: usize, friends: &[usize], copy: &Disk) -> Vec<WithheldState> {
         let accounts = self.nodes[victim].accounts().filter(|(key, _)| *key == self.key(liar));
         let currencies: Vec<_> = accounts.map(|(_, account)| account.key().currency.clone()).collect();
         let tells_more = |keeper: usize, currency: &Currency, shown: (u64, u64, u64)| {
@@ -85,7 +85,7 @@ impl World {
                 head.friend == self.key(liar) && head.currency == *currency && is_newer
             })
         };
-        let denials = currencies.into_iter().map(|currency| {
+        let withheld_states = currencies.into_iter().map(|currency| {
             let rows = copy.account(&AccountId { friend: self.key(victim), currency: currency.clone() });
             let shown = rows.map_or((0, 0, 0), |rows| {
                 let key = AccountKey { local: self.key(liar), remote: self.key(victim), currency: currency.clone() };
@@ -94,26 +94,26 @@ impl World {
             });
             let honest = friends.iter().copied().filter(|keeper| !self.liars.contains(keeper));
             let keepers = honest.filter(|keeper| tells_more(*keeper, &currency, shown)).collect();
-            Denial { victim, liar, currency, keepers, is_heard: false }
+            WithheldState { victim, liar, currency, keepers, is_heard: false }
         });
-        denials.collect()
+        withheld_states.collect()
     }
 
     /// A node has lost its disk: what it was told is forgotten, and what it keeps for others.
-    pub(super) fn forget_denials(&mut self, index: usize) {
-        self.denials.retain(|denial| denial.victim != index && denial.liar != index);
-        for denial in &mut self.denials {
-            denial.keepers.remove(&index);
+    pub(super) fn forget_withheld_states(&mut self, index: usize) {
+        self.withheld_states.retain(|withheld_state| withheld_state.victim != index && withheld_state.liar != index);
+        for withheld_state in &mut self.withheld_states {
+            withheld_state.keepers.remove(&index);
         }
     }
 
     /// A process starts again: of an account that its disk does not have it has forgotten what it was told.
     pub(super) fn forget_told(&mut self, index: usize) {
-        for place in 0..self.denials.len() {
-            let Denial { victim, liar, currency, .. } = &self.denials[place];
+        for place in 0..self.withheld_states.len() {
+            let WithheldState { victim, liar, currency, .. } = &self.withheld_states[place];
             let line = AccountId { friend: self.key(*liar), currency: currency.clone() };
             let is_known = *victim != index || self.nodes[index].disk.account(&line).is_some();
-            self.denials[place].is_heard &= is_known;
+            self.withheld_states[place].is_heard &= is_known;
         }
     }
 
@@ -125,44 +125,51 @@ impl World {
             self.forgiven.extend(named);
         }
         let (Command::EnableFriend(friend) | Command::ResetFriend(friend, _)) = command else { return };
-        self.denials.retain(|denial| denial.victim != index || name(denial.liar) != *friend);
+        self.withheld_states
+            .retain(|withheld_state| withheld_state.victim != index || name(withheld_state.liar) != *friend);
     }
 
     /// `keeper` gives a node its backup back, in a batch that is on the disk now.
     pub(super) fn note_recalled(&mut self, index: usize, keeper: usize) {
         let recovers = self.nodes[index].disk.is_recovering() && self.nodes[index].funder.is_some();
-        for denial in self.denials.iter_mut().filter(|denial| denial.victim == index && recovers) {
-            denial.is_heard |= denial.keepers.contains(&keeper);
+        for withheld_state in
+            self.withheld_states.iter_mut().filter(|withheld_state| withheld_state.victim == index && recovers)
+        {
+            withheld_state.is_heard |= withheld_state.keepers.contains(&keeper);
         }
     }
 
     /// What another friend has told is not forgotten: no account goes on from what a liar shows.
-    pub(super) fn check_denials(&self, index: usize) {
-        for denial in self.denials.iter().filter(|denial| denial.victim == index && denial.is_heard) {
-            let status = self.nodes[index].status(self.key(denial.liar), &denial.currency);
+    pub(super) fn check_withheld_states(&self, index: usize) {
+        for withheld_state in self
+            .withheld_states
+            .iter()
+            .filter(|withheld_state| withheld_state.victim == index && withheld_state.is_heard)
+        {
+            let status = self.nodes[index].status(self.key(withheld_state.liar), &withheld_state.currency);
             assert_ne!(
                 status,
                 Some(Status::Consistent),
                 "node {} shows node {index} less of their account in {} than others keep, and it goes on from that",
-                denial.liar,
-                denial.currency
+                withheld_state.liar,
+                withheld_state.currency
             );
         }
     }
 
-    /// Everybody has been together for a while: whoever could be found out was, and is named.
+    /// All have been connected for a while: every liar that could be found out was, and is named.
     pub(crate) fn check_found_out(&mut self) {
         for index in 0..self.nodes.len() {
-            self.check_denials(index);
+            self.check_withheld_states(index);
         }
-        for Denial { victim, liar, currency, is_heard, .. } in self.denials.clone() {
+        for WithheldState { victim, liar, currency, is_heard, .. } in self.withheld_states.clone() {
             let status = self.nodes[victim].status(self.key(liar), &currency);
             let reason = match &status {
                 Some(Status::Inconsistent { reason, .. }) => *reason,
                 _ => None,
             };
             if !is_heard {
-                self.faults.did(Deed::NotFoundOut);
+                self.faults.did(EventKind::NotFoundOut);
                 continue;
             }
             let is_silent = matches!(status, None | Some(Status::Waiting { .. }));
@@ -194,7 +201,7 @@ impl World {
         let found: Vec<_> = all.filter(|(index, liar)| self.is_found_out(*index, *liar)).collect();
         for pair in found {
             if self.found_out.insert(pair) {
-                self.faults.did(Deed::FoundOut);
+                self.faults.did(EventKind::FoundOut);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What every account must hold in the end, whoever has forgotten what: worked out from what sellers have decided and what was
+//! What every account must hold in the end, whatever nodes have forgotten: worked out from what sellers have decided and what was
 //! asked for on the way to them.
 //!
 //! A seller that has collected is paid, and so is everybody on the way. No disk is needed for that: a preimage that was shown
@@ -15,7 +15,7 @@ pub(crate) struct Truth {
     /// Requests that their destinations have collected.
     pub(crate) delivered: BTreeSet<RequestId>,
     /// Requests that had not ended when both ends of an account on their way forgot them: each account beside may hold them or
-    /// not, and whoever stands between two such accounts holds both or neither.
+    /// not, and a node between two such accounts holds both or neither.
     pub(crate) uncertain: BTreeSet<RequestId>,
 }
 
@@ -84,7 +84,7 @@ impl Truth {
             let most = signed(world.ceiling(node, *friend, currency) + world.debt(node, *friend, currency));
             room.widen(most, most);
         }
-        let is_heir = world.heirs.values().any(|heir| *heir == node);
+        let is_heir = world.replacements.values().any(|replacement| *replacement == node);
         let mut by_request: BTreeMap<RequestId, [i128; 2]> = BTreeMap::new();
         for (maker, other) in world.nodes.iter().enumerate() {
             for (hop, frozen) in other.requests() {

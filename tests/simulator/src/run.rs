@@ -1,8 +1,8 @@
-//! A world in which things happen by chance, and then a time in which everything is healed.
+//! A run: a world in which things happen by chance, and then a time in which everything is healed.
 //!
 //! Each action throws its own dice, so that leaving one out does not change what the others want to do.
 
-use crate::faults::{Deed, Fault, Kind};
+use crate::faults::{EventKind, FaultKind, InjectedFault};
 use crate::keys::Dice;
 use crate::mix::Mix;
 use crate::options::Options;
@@ -28,16 +28,16 @@ const PROBES: usize = 4;
 const PROBE_ROOM: u128 = 64;
 
 /// One world and what its owners remember.
-pub(crate) struct Life {
+pub(crate) struct Run {
     pub(crate) mix: Mix,
     pub(crate) world: World,
     pub(crate) seed: u64,
     pub(crate) currencies: Vec<Currency>,
     /// What may go wrong, and what was left out of it: leaving something out does not make the rest happen more often.
-    drawn: Vec<Kind>,
+    drawn: Vec<FaultKind>,
     pub(crate) friendships: Vec<(usize, usize)>,
     /// Accounts with keys that were lost.
-    pub(crate) handovers: Vec<Handover>,
+    pub(crate) rotations: Vec<KeyRotation>,
     invoices: Vec<(usize, Verified<Invoice>)>,
     /// What sellers had sold before they went back to older disks.
     pub(crate) sold: Vec<Verified<Invoice>>,
@@ -45,13 +45,13 @@ pub(crate) struct Life {
     pub(crate) orders: Vec<(usize, Order)>,
 }
 
-/// An account that has to be handed over: the friend that keeps it, the lost node, and the one that comes after it.
+/// An account whose friend has a new key: the friend that keeps it, the lost node, and the one that replaces it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Handover {
+pub(crate) struct KeyRotation {
     pub(crate) friend: usize,
     pub(crate) lost: usize,
-    pub(crate) heir: usize,
-    /// The successor's owner remembers what was owed.
+    pub(crate) replacement: usize,
+    /// The owner of the new key remembers what was owed.
     pub(crate) remembers: bool,
 }
 
@@ -61,15 +61,15 @@ fn currencies(count: usize) -> Vec<Currency> {
     std::iter::once(Currency::default()).chain(others).take(count).collect()
 }
 
-impl Life {
+impl Run {
     /// All nodes are up and connected, nothing is under way.
     pub(crate) fn begin(seed: u64, options: &Options) -> Self {
         let mut dice = Dice::new(seed);
         let mut drawn = Mix::draw(&mut dice);
         drawn.kinds.extend(&options.with);
-        if drawn.has(Kind::Liars) {
+        if drawn.has(FaultKind::Liars) {
             // As in a world that a seed has drawn.
-            [Kind::Slander, Kind::Keys, Kind::WriteOffs].iter().for_each(|kind| {
+            [FaultKind::Slander, FaultKind::Keys, FaultKind::WriteOffs].iter().for_each(|kind| {
                 drawn.kinds.remove(kind);
             });
         }
@@ -81,7 +81,7 @@ impl Life {
         if options.tells {
             world.story = Some(vec![]);
         }
-        if mix.has(Kind::Liars) {
+        if mix.has(FaultKind::Liars) {
             let count = if mix.nodes > 5 { 1 + dice.below(2) } else { 1 };
             world.liars = (0..count).map(|_| dice.below(mix.nodes)).collect();
         }
@@ -110,46 +110,46 @@ impl Life {
         world.advance(3_000);
         world.is_wild = true;
         world.reconnects = true;
-        let mut life = Life {
+        let mut run = Run {
             mix,
             world,
             seed,
             currencies,
             drawn: kinds,
             friendships,
-            handovers: vec![],
+            rotations: vec![],
             invoices: vec![],
             sold: vec![],
             orders: vec![],
         };
-        life.provide();
-        life
+        run.provide();
+        run
     }
 
     /// Does one thing, and lets some of what follows happen.
     pub(crate) fn act(&mut self, number: usize) {
         self.world.dice = Dice::new(self.seed.wrapping_mul(0x1_0001).wrapping_add(number as u64).rotate_left(17));
-        if self.mix.has(Kind::Liars) && self.world.dice.chance(8) {
-            self.go_wrong(Kind::Liars);
+        if self.mix.has(FaultKind::Liars) && self.world.dice.chance(8) {
+            self.go_wrong(FaultKind::Liars);
         }
-        if self.mix.has(Kind::WriteOffs) && self.world.dice.chance(5) {
-            self.go_wrong(Kind::WriteOffs);
+        if self.mix.has(FaultKind::WriteOffs) && self.world.dice.chance(5) {
+            self.go_wrong(FaultKind::WriteOffs);
         }
-        if self.mix.has(Kind::Terms) && self.world.dice.chance(6) {
+        if self.mix.has(FaultKind::Terms) && self.world.dice.chance(6) {
             self.offer_terms();
         }
-        if self.mix.has(Kind::Terms) && self.world.dice.chance(10) {
+        if self.mix.has(FaultKind::Terms) && self.world.dice.chance(10) {
             self.accept_some();
         }
-        if self.mix.has(Kind::Budgets) && self.world.dice.chance(6) {
+        if self.mix.has(FaultKind::Budgets) && self.world.dice.chance(6) {
             let index = self.world.dice.below(self.mix.nodes);
             self.world.check_budgets(index);
         }
         if !self.world.torn.is_empty() && self.world.dice.chance(20) {
             self.settle_some();
         }
-        if !self.handovers.is_empty() && self.world.dice.chance(30) {
-            self.hand_over(true);
+        if !self.rotations.is_empty() && self.world.dice.chance(30) {
+            self.rotate_keys(true);
         }
         if !self.sold.is_empty() && self.world.dice.chance(15) {
             self.order_sold();
@@ -200,13 +200,14 @@ impl Life {
         let (buyer, seller) = (world.person(buyer), world.person(seller));
         let amount = 1 + world.dice.below_one_of([30, 30, 30, 120, 700]) as u128;
         let (kind, short, cheap) = (world.dice.below(100), world.dice.chance(4), world.dice.chance(6));
-        let expiry_ms = (self.mix.has(Kind::Cancels) && world.dice.chance(6)).then(|| world.dice.below(20_000) as u64);
+        let expiry_ms =
+            (self.mix.has(FaultKind::Cancels) && world.dice.chance(6)).then(|| world.dice.below(20_000) as u64);
         let limit = world.dice.below(10) as u128;
         if !world.nodes[buyer].is_up() {
             return;
         }
         let purpose = match kind {
-            0..25 if buyer != seller => world.gift(seller, &currency, amount),
+            0..25 if buyer != seller => world.spontaneous(seller, &currency, amount),
             25..30 => match world.dice.pick(&self.invoices) {
                 Some((_, invoice)) => Purpose::Invoice(invoice),
                 None => return,
@@ -230,16 +231,19 @@ impl Life {
         }
         order.max_fee = cheap.then_some(limit);
         self.orders.push((buyer, order.clone()));
-        let by_app =
-            if self.mix.has(Kind::Budgets) && world.dice.chance(50) { world.order_by_app(buyer, &order) } else { None };
+        let by_app = if self.mix.has(FaultKind::Budgets) && world.dice.chance(50) {
+            world.order_by_app(buyer, &order)
+        } else {
+            None
+        };
         let is_bounded = by_app.is_some();
         let id = world.command(buyer, by_app.unwrap_or_else(|| Command::Pay(Box::new(order))));
         if is_bounded && matches!(world.reply(buyer, id), Some(Reply::Refused(_))) {
-            world.faults.did(Deed::OverBudget);
+            world.faults.did(EventKind::OverBudget);
         }
     }
 
-    /// An owner moves credit around a cycle of friends, or clears a ring of debts.
+    /// An owner moves credit around a cycle of friends, or clears a debt cycle.
     fn move_around(&mut self) {
         let currency = self.pick_currency();
         let (node, friend) = self.pick_friendship();
@@ -264,12 +268,12 @@ impl Life {
         let ended = |progress| matches!(progress, Progress::Paid | Progress::Failed);
         let stored = world.nodes[buyer].disk.payment(order.payment_id);
         if world.nodes[buyer].is_up() && !stored.is_some_and(|payment| ended(payment.progress)) {
-            world.faults.did(Deed::Repeated);
+            world.faults.did(EventKind::Repeated);
             world.command(buyer, Command::Pay(Box::new(order)));
         }
     }
 
-    fn go_wrong(&mut self, kind: Kind) {
+    fn go_wrong(&mut self, kind: FaultKind) {
         let (from, to) = self.pick_friendship();
         let currency = self.pick_currency();
         let world = &mut self.world;
@@ -277,34 +281,34 @@ impl Life {
         let node = world.dice.below(count);
         let ms = 20 + world.dice.below_one_of([300, 3_000, 30_000]) as u64;
         match kind {
-            Kind::Delays => {
+            FaultKind::Delays => {
                 for _ in 0..3 {
                     let (a, b) = world.dice.pick(&self.friendships).expect("there are friendships");
                     world.delay(a, b, ms);
                 }
             }
-            Kind::Resets => world.disconnect(from, to),
-            Kind::HalfOpen => world.deafen(from, to),
-            Kind::Partitions => {
+            FaultKind::Resets => world.disconnect(from, to),
+            FaultKind::HalfOpen => world.deafen(from, to),
+            FaultKind::Partitions => {
                 let apart: BTreeSet<usize> = (0..count).filter(|_| world.dice.chance(40)).collect();
                 let is_silent = world.dice.chance(30);
                 if !apart.is_empty() && apart.len() < count {
                     world.part(&apart, ms, is_silent);
                 }
             }
-            Kind::WriteOffs => self.write_off(),
-            Kind::Clocks => self.turn_clock(node),
-            Kind::Absences => self.go_away(node),
-            Kind::Fees => self.raise_rate(from, to, &currency),
-            Kind::Terms => self.offer_terms(),
+            FaultKind::WriteOffs => self.write_off(),
+            FaultKind::Clocks => self.turn_clock(node),
+            FaultKind::Absences => self.go_away(node),
+            FaultKind::Fees => self.raise_rate(from, to, &currency),
+            FaultKind::Terms => self.offer_terms(),
             // These are what owners have decided before.
-            Kind::Patience | Kind::Budgets => {}
-            Kind::SlowDisks => {
+            FaultKind::Patience | FaultKind::Budgets => {}
+            FaultKind::SlowDisks => {
                 for index in [node, to] {
                     world.nodes[index].slow_ms = 1 + world.dice.below_one_of([50, 1_500]) as u64;
                 }
             }
-            Kind::Crashes => {
+            FaultKind::Crashes => {
                 for index in [node, to] {
                     let crash = CRASHES[world.dice.below(CRASHES.len())];
                     if world.nodes[index].is_up() {
@@ -312,32 +316,32 @@ impl Life {
                     }
                 }
             }
-            Kind::Kills => world.kill(node),
-            Kind::Disks => self.lose_disk(),
-            Kind::Keys => self.lose_key(),
-            Kind::Freezes => world.freeze(node, ms),
-            Kind::Settings => {
+            FaultKind::Kills => world.kill(node),
+            FaultKind::Disks => self.lose_disk(),
+            FaultKind::Keys => self.lose_key(),
+            FaultKind::Stalls => world.stall(node, ms),
+            FaultKind::Settings => {
                 let (from, to) = self.pick_busy();
                 self.change(from, to, &currency);
             }
-            Kind::Removals => {
+            FaultKind::Removals => {
                 let (from, to) = self.pick_busy();
                 self.give_up(from, to, false);
             }
-            Kind::Cancels => self.take_back(),
-            Kind::Index => {
+            FaultKind::Cancels => self.take_back(),
+            FaultKind::Index => {
                 let share = 10 + world.dice.below(40);
                 world.wrong_answers = [share, share / 3];
             }
-            Kind::Relays => {
+            FaultKind::Relays => {
                 let number = world.dice.below(self.mix.relays.max(1));
                 let ms = world.dice.chance(30).then_some(ms);
                 world.trouble_relay(node, number, ms);
             }
-            Kind::Slander => {
+            FaultKind::Slander => {
                 let (force, waits) = (world.dice.chance(50), world.dice.chance(50));
                 let (from, to) = if waits { self.pick_promise() } else { self.pick_busy() };
-                // Where each side has collected what the other has not heard of, neither can accept the other's terms: people
+                // Where each side has collected what the other does not know of, neither can accept the other's terms: people
                 // have to find another way, so it is not tried here.
                 if self.world.is_pending_both_ways(from, to) {
                     return;
@@ -348,7 +352,7 @@ impl Life {
                     self.world.slander(from, to);
                 }
             }
-            Kind::Liars => {
+            FaultKind::Liars => {
                 let liars = world.liars.clone();
                 if world.dice.chance(60) {
                     self.pick_busy();
@@ -381,7 +385,7 @@ impl Life {
                         friends = busy;
                     }
                     let Some(friend) = self.world.dice.pick(&friends) else { continue };
-                    if self.mix.has(Kind::Disks) && self.world.dice.chance(50) {
+                    if self.mix.has(FaultKind::Disks) && self.world.dice.chance(50) {
                         self.deny(liar, friend);
                     } else {
                         self.world.lie(liar, friend, &currency);
@@ -438,9 +442,9 @@ impl Life {
         // What is still under way is of most interest.
         let order = world.orders_of(&self.orders).filter(|_| world.dice.chance(50));
         let (node, command, fault) = match order {
-            Some((node, order)) => (node, Command::CancelPayment(order.payment_id), Fault::PaymentCancelled),
+            Some((node, order)) => (node, Command::CancelPayment(order.payment_id), InjectedFault::PaymentCancelled),
             None => match world.dice.pick(&self.invoices[self.invoices.len().saturating_sub(5)..]) {
-                Some((node, invoice)) => (node, Command::CancelInvoice(invoice.id), Fault::InvoiceCancelled),
+                Some((node, invoice)) => (node, Command::CancelInvoice(invoice.id), InjectedFault::InvoiceCancelled),
                 None => return,
             },
         };
@@ -459,22 +463,23 @@ impl Life {
             0..4 => {
                 let new = world.dice.below(300) as u128;
                 if let Some((from, to, currency, new)) = world.asked_meanwhile().filter(|_| world.dice.chance(50)) {
-                    world.faults.add(Fault::LimitLowered);
+                    world.faults.add(InjectedFault::LimitLowered);
                     world.command(from, Command::SetFriendMaxDebt(crate::world::name(to), currency, new));
                     return;
                 }
-                let fault = if new < limit && is_pending { Fault::LimitLowered } else { Fault::Changed };
+                let fault =
+                    if new < limit && is_pending { InjectedFault::LimitLowered } else { InjectedFault::Changed };
                 (Command::SetFriendMaxDebt(name, currency, new), fault)
             }
             4..8 => {
                 let new = 500 + world.dice.below(3_000) as u128;
-                (Command::SetFriendMaxDebt(name, currency, new), Fault::Changed)
+                (Command::SetFriendMaxDebt(name, currency, new), InjectedFault::Changed)
             }
-            8..9 => (Command::SetFriendOpen(name, currency, false), Fault::Changed),
-            9..11 => (Command::SetFriendOpen(name, currency, true), Fault::Changed),
+            8..9 => (Command::SetFriendOpen(name, currency, false), InjectedFault::Changed),
+            9..11 => (Command::SetFriendOpen(name, currency, true), InjectedFault::Changed),
             _ => {
                 let rate = Rate { mul: 0, add: world.dice.below(3) as u128 };
-                (Command::SetFriendRate(name, currency, rate), Fault::Changed)
+                (Command::SetFriendRate(name, currency, rate), InjectedFault::Changed)
             }
         };
         if world.nodes[from].is_up() {
@@ -491,10 +496,10 @@ impl Life {
         }
         let is_pending = world.is_pending(from, to);
         // With a liar, or where accounts have stopped, a removal would take money away: that is the owners' affair.
-        let is_safe = ![Kind::Slander, Kind::Liars, Kind::Disks].iter().any(|kind| self.mix.has(*kind));
+        let is_safe = ![FaultKind::Slander, FaultKind::Liars, FaultKind::Disks].iter().any(|kind| self.mix.has(*kind));
         match world.dice.below(if force { 2 } else { 5 }) {
             0 => {
-                let fault = if force { Fault::Forced } else { Fault::Disabled };
+                let fault = if force { InjectedFault::Forced } else { InjectedFault::Disabled };
                 if force || is_pending {
                     world.faults.add(fault);
                 }
@@ -502,7 +507,7 @@ impl Life {
             }
             1..3 if is_safe => {
                 if is_pending {
-                    world.faults.add(Fault::Removed);
+                    world.faults.add(InjectedFault::Removed);
                 }
                 let forgive = world.dice.chance(50);
                 world.command(from, Command::RemoveFriend { name: name(to), force: false, forgive });
@@ -536,7 +541,7 @@ impl Life {
         self.world.advance(40_000);
         self.world.note_found_out();
         self.world.check_found_out();
-        if self.mix.has(Kind::Patience) {
+        if self.mix.has(FaultKind::Patience) {
             self.world.advance(PATIENCE_MS_MAX);
         }
         self.check_dear_fees();
@@ -557,18 +562,18 @@ impl Life {
             for (from, to) in ends.iter().copied() {
                 // A drain may have ended only now.
                 self.world.befriend_again(from, to, &self.currencies);
-                // Whoever puts an old disk back in silence may have to settle what it has forgotten.
-                if self.mix.has(Kind::Slander) || !self.world.careless.is_empty() {
+                // An owner that puts an old disk back in silence may have to settle what it has forgotten.
+                if self.mix.has(FaultKind::Slander) || !self.world.careless.is_empty() {
                     self.settle_account(from, to);
                 }
             }
             self.settle_what_both_lost();
-            self.hand_over(false);
-            if self.world.stuck().is_empty() && self.handovers.is_empty() {
+            self.rotate_keys(false);
+            if self.world.stuck().is_empty() && self.rotations.is_empty() {
                 break;
             }
         }
-        if !self.handovers.is_empty() {
+        if !self.rotations.is_empty() {
             self.give_up_lost_keys();
             for (from, to) in ends {
                 self.settle_account(from, to);
@@ -609,7 +614,7 @@ impl Life {
             if status.is_some_and(|status| status != Status::Consistent) {
                 let id = self.world.command(from, Command::ResetFriend(name(to), currency));
                 if self.world.reply(from, id) == Some(Reply::Done) {
-                    self.world.faults.did(Deed::Reset);
+                    self.world.faults.did(EventKind::Reset);
                 }
                 self.world.settle();
             }
@@ -630,7 +635,7 @@ impl Life {
         self.world.retire_liars();
     }
 
-    /// In a healed world with nothing under way, whoever has a way can pay.
+    /// In a healed world with nothing in flight, every node that has a path can pay.
     fn probe(&mut self) {
         for _ in 0..PROBES {
             let world = &mut self.world;

@@ -1,8 +1,8 @@
-//! What honest nodes have at its face value, what liars owe them included, before their owners leave the liars. Whoever owes may
+//! What honest nodes have at its face value, what liars owe them included, before their owners leave the liars. A debtor may
 //! never pay, but that is all: nothing that a liar says makes a node forget what it is owed, or pay what nobody pays it.
 
 use super::World;
-use super::weather::owed_with_pending;
+use super::conditions::owed_with_pending;
 use super::worth::{LossOfWorth, Worth};
 use crate::reference::signed;
 use offst_crypto::PublicKey;
@@ -43,7 +43,7 @@ impl World {
             let account = account.filter(|account| account.active().is_some() && !account.is_recovering());
             let Some(after) = account.map(Worth::of) else { continue };
             let line = AccountId { friend: *friend, currency: currency.clone() };
-            let times_collected = |id| self.nodes[index].notebook.times_collected(&line.request(id));
+            let times_collected = |id| self.nodes[index].signer_log.times_collected(&line.request(id));
             let denied = self.denied.get_mut(&place).expect("listed above");
             let before = denied.before.take().expect("looked above");
             denied.for_good.push(LossOfWorth::new(&before, &after, times_collected));
@@ -54,7 +54,7 @@ impl World {
 
 impl World {
     /// # Panics
-    /// When an honest node has less than what it was paid, what it paid, and what its owner was shown when he accepted terms.
+    /// When an honest node has less than what it was paid, what it paid, and what its owner was shown when they accepted terms.
     pub(crate) fn check_face_values(&self, honest: &[usize], currencies: &[Currency]) {
         if self.liars.is_empty() {
             return;
@@ -87,13 +87,13 @@ impl World {
                 let denied = self.denied.iter().filter(|((node, _, of), _)| *node == index && of == currency);
                 let denied = denied.map(|((_, friend, _), denied)| {
                     let line = AccountId { friend: *friend, currency: currency.clone() };
-                    denied.credits(|id| node.has_noted(id), |id| node.notebook.times_collected(&line.request(id)))
+                    denied.credits(|id| node.has_noted(id), |id| node.signer_log.times_collected(&line.request(id)))
                 });
                 let denied: i128 = denied.sum();
                 assert!(
                     has >= must - accepted - denied,
                     "node {index} has {has} {currency}, what liars owe it included, and must have {must}: its owner was shown \
-                     that he gives {accepted} up, and liars could deny {denied}"
+                     that this gives {accepted} up, and liars could deny {denied}"
                 );
             }
         }

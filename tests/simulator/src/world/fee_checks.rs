@@ -4,8 +4,8 @@ use super::World;
 use offst_proto::Rate;
 
 impl World {
-    /// Whatever a node has carried on, it kept exactly the fee by a rate that its owner had set for the friend that asked, or the
-    /// default one; of a ring of debts it may have taken none, when its owner ever allowed that.
+    /// For everything that a node has forwarded it kept exactly the fee by a rate that its owner had set for the friend that asked,
+    /// or by the default one; of a debt cycle it may have taken none, when its owner ever allowed that.
     ///
     /// # Panics
     /// When a node took something else.
@@ -31,7 +31,7 @@ impl World {
     /// What honest nodes have published of each other is what their accounts can carry now: nothing is under way.
     ///
     /// # Panics
-    /// When a line has room that nobody hears of, or the other way round.
+    /// When an account has room that is not published, or the other way round.
     pub(crate) fn check_published(&self, honest: &[usize]) {
         for index in honest.iter().copied() {
             for (friend, account) in self.nodes[index].accounts().filter(|(_, account)| account.is_resumed()) {

@@ -2,7 +2,7 @@
 
 use super::links::{Packet, pair};
 use super::scheduler::Plan;
-use super::{Fault, World};
+use super::{InjectedFault, World};
 use offst_funder::{ConnectionId, Funder, Input};
 use offst_ledger::Account;
 use offst_proto::friend::FriendMessage;
@@ -19,7 +19,7 @@ impl World {
             node.is_puppet || (node.is_up() && node.contacts.contains(&self.nodes[to].key))
         };
         let has = self.connections.contains_key(&pair(a, b)) || self.cut.contains(&pair(a, b));
-        if has || self.meeting.is_used() || !want(a, b) || !want(b, a) {
+        if has || self.relay_network.is_used() || !want(a, b) || !want(b, a) {
             return;
         }
         self.counter += 1;
@@ -46,7 +46,7 @@ impl World {
     /// Breaks a connection; some of what was under way still arrives.
     pub fn disconnect(&mut self, a: usize, b: usize) {
         let Some(connection) = self.connections.remove(&pair(a, b)) else { return };
-        self.faults.add(Fault::BrokenConnection);
+        self.faults.add(InjectedFault::BrokenConnection);
         let mut lost = 0;
         for (from, to) in [(a, b), (b, a)] {
             self.links.dead.remove(&(from, to));
@@ -60,17 +60,17 @@ impl World {
             self.links.push(from, to, Packet::Closed(connection));
         }
         if lost > 0 {
-            self.faults.add(Fault::LostSuffix);
+            self.faults.add(InjectedFault::LostSuffix);
         }
-        if self.meeting.is_used() {
-            self.meeting_closed(a, b, connection);
+        if self.relay_network.is_used() {
+            self.relays_closed(a, b, connection);
         } else if self.reconnects {
             let pause = 20 + self.dice.below(2_000) as u64;
             self.plan(pause, Plan::Connect(a, b));
         }
     }
 
-    /// Some of what was on a broken connection is handed over all the same, when there may be another connection already.
+    /// Some of what was on a broken connection arrives all the same, when there may be another connection already.
     fn arrive_late(&mut self, from: usize, to: usize, packets: VecDeque<Packet>) {
         for packet in packets {
             if let Packet::Frame(connection, frame) = packet {
@@ -90,14 +90,14 @@ impl World {
             let with_sender = funder.accounts().filter(|(key, _)| *key == world.key(from));
             Some(with_sender.map(|(_, account)| account.clone()).collect())
         };
-        // The receiver may not have heard yet that the connection is gone.
+        // The receiver may not know yet that the connection is gone.
         if accounts(self).is_none() || self.nodes[to].heard_on.get(&self.key(from)) == Some(&connection) {
             return;
         }
         // What is due happens before.
         self.batch(to, vec![]);
         let Some(before) = accounts(self) else { return };
-        self.faults.add(Fault::Late);
+        self.faults.add(InjectedFault::Late);
         let input = self.input(from, Packet::Frame(connection, frame));
         self.batch(to, vec![input]);
         let after = accounts(self);
@@ -110,7 +110,7 @@ impl World {
     /// What is and will be on a link waits for so long.
     pub(crate) fn delay(&mut self, from: usize, to: usize, ms: u64) {
         if self.is_connected(from, to) && self.links.held.insert((from, to)) {
-            self.faults.add(Fault::Delayed);
+            self.faults.add(InjectedFault::Delayed);
             self.plan(ms, Plan::Release(from, to));
         }
     }
@@ -120,7 +120,7 @@ impl World {
         if let Some(connection) = self.connections.get(&pair(from, to)).copied()
             && self.links.dead.insert((from, to))
         {
-            self.faults.add(Fault::HalfOpen);
+            self.faults.add(InjectedFault::HalfOpen);
             let notice = NOTICE_MS / 2 + self.dice.below(NOTICE_MS as usize) as u64;
             self.plan(notice, Plan::Notice(from, to, connection));
         }
@@ -128,7 +128,7 @@ impl World {
 
     /// These nodes and the others do not reach each other for so long.
     pub(crate) fn part(&mut self, nodes: &BTreeSet<usize>, ms: u64, is_silent: bool) {
-        self.faults.add(Fault::Partition);
+        self.faults.add(InjectedFault::Partition);
         for a in nodes.iter().copied() {
             for b in (0..self.nodes.len()).filter(|b| !nodes.contains(b)) {
                 if !self.cut.insert(pair(a, b)) {
@@ -195,7 +195,7 @@ impl World {
 
     /// Hands one packet, answer or tick to some node. Says whether there was any.
     pub fn step(&mut self) -> bool {
-        self.run_agenda();
+        self.run_scheduled();
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         ready.extend(self.links.busy.iter().filter(|ends| {
@@ -231,7 +231,7 @@ impl World {
             inputs.push(self.input(from, packet));
         }
         let is_recalled = |input: &Input| matches!(input, Input::Message(_, _, message) if matches!(**message, FriendMessage::Recalled(_)));
-        let gives_back = !self.denials.is_empty() && inputs.iter().any(is_recalled);
+        let gives_back = !self.withheld_states.is_empty() && inputs.iter().any(is_recalled);
         self.batch(to, inputs);
         if gives_back {
             self.note_recalled(to, from);
@@ -253,7 +253,7 @@ impl World {
     fn next_event(&self) -> Option<u64> {
         let timers = self.nodes.iter().filter(|node| node.is_free());
         let timers = timers.filter_map(|node| Some(node.funder.as_ref()?.next_deadline()? + node.booted));
-        timers.chain(self.agenda.next()).min()
+        timers.chain(self.scheduler.next()).min()
     }
 
     /// Lets time pass; every timer runs at its time.
@@ -270,7 +270,7 @@ impl World {
 
     /// Like [`World::settle`], but one node does nothing from now on.
     pub fn settle_but(&mut self, frozen: usize) {
-        self.nodes[frozen].is_frozen = true;
+        self.nodes[frozen].is_stalled = true;
         self.settle();
     }
 

@@ -1,0 +1,157 @@
+//! The requests on the accounts.
+
+use super::Accounts;
+use crate::context::Context;
+use crate::payments::clearing::clearable;
+use crate::records::Forward;
+use crate::timers::Timer;
+use offst_crypto::PublicKey;
+use offst_ledger::{AccountId, Direction, Pending, RequestRef};
+use offst_proto::Rate;
+use offst_proto::index::Clearable;
+use offst_proto::payment::CancelReason;
+use offst_proto::report::Event;
+
+impl Accounts {
+    /// Releases what a friend has asked for. The request is over on this account.
+    pub(crate) fn cancel_incoming(&mut self, incoming: &RequestRef, reason: CancelReason, hop: PublicKey) {
+        if let Some(account) = self.touch(&incoming.account) {
+            // It may have ended already, together with its epoch; then there is nothing left to release.
+            let ended = account.cancel(incoming.id, reason, hop);
+            log::trace!("cancel of {} towards the buyer: {ended:?}", incoming.id);
+        }
+    }
+
+    /// The whole line towards a friend that new requests may use, credits.
+    pub(crate) fn line_room(&self, line: &AccountId) -> Result<u128, CancelReason> {
+        let friend = self.friends.get(&line.friend).ok_or(CancelReason::UnknownFriend)?;
+        let account = friend.accounts.get(&line.currency).ok_or(CancelReason::UnknownFriend)?;
+        if !friend.is_enabled() {
+            return Err(CancelReason::Closed);
+        }
+        if !account.is_resumed() {
+            return Err(CancelReason::Offline);
+        }
+        account.active().map(|epoch| epoch.total_send_capacity()).ok_or(CancelReason::AccountStopped)
+    }
+
+    /// What could be sent to a friend now, credits; 0 when nothing new may use the line.
+    pub(crate) fn send_room(&self, line: &AccountId) -> u128 {
+        if self.line_room(line).is_err() {
+            return 0;
+        }
+        self.active(line).map_or(0, |epoch| epoch.send_capacity())
+    }
+
+    pub(crate) fn abort_outgoing(&mut self, outgoing: &RequestRef) {
+        if let Some(account) = self.touch(&outgoing.account) {
+            // What the friend has ended already, or what binds us, stays as it is.
+            let outcome = account.abort(outgoing.id);
+            log::trace!("abort of {} towards the seller: {outcome:?}", outgoing.id);
+        }
+    }
+
+    /// A committed request has waited too long: the owner is told. What is held takes its amount and its place, and closes nothing
+    /// else: who holds it behind the friend was chosen by whoever has sent it.
+    pub(crate) fn became_overdue(&mut self, outgoing: &RequestRef, context: &mut Context<'_>) {
+        let Some(friend) = self.friends.get(&outgoing.account.friend) else { return };
+        let pending = friend
+            .accounts
+            .get(&outgoing.account.currency)
+            .and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
+        let Some(amount) = pending.map(|pending| pending.amount) else {
+            // It waits for the first epoch with a friend's new key.
+            if self.is_bound(outgoing) {
+                let deadline = context.now.uptime_ms + context.environment.timing.overdue_ms;
+                context.timers.set(Timer::Overdue(outgoing.clone()), deadline);
+            }
+            return;
+        };
+        let friend = self.friends.draft(&outgoing.account.friend).expect("looked above");
+        let is_new = friend.overdue.insert((outgoing.account.currency.clone(), outgoing.id));
+        let name = friend.record.name.clone();
+        self.overdue.insert(outgoing.account.clone());
+        if !is_new {
+            return;
+        }
+        log::warn!("\"{name}\" is overdue: it holds {amount} committed credits of request {}", outgoing.id);
+        context.event(Event::Overdue { name, request_id: outgoing.id, amount });
+    }
+
+    pub(crate) fn settle_overdue(&mut self, outgoing: &RequestRef, context: &mut Context<'_>) {
+        context.timers.clear(&Timer::Overdue(outgoing.clone()));
+        if let Some(friend) = self.friends.draft(&outgoing.account.friend) {
+            friend.overdue.remove(&(outgoing.account.currency.clone(), outgoing.id));
+        }
+    }
+
+    /// What is taken for carrying on what comes over this account.
+    pub(crate) fn rate_of(&self, line: &AccountId) -> Rate {
+        let friend = self.friends.get(&line.friend);
+        friend.and_then(|friend| friend.record.rates.get(&line.currency)).copied().unwrap_or_default()
+    }
+
+    /// Committed requests of ours that the friend has held for too long.
+    pub(crate) fn overdue_at(&self, line: &AccountId) -> Vec<RequestRef> {
+        let friend = self.friends.get(&line.friend);
+        let overdue = friend.into_iter().flat_map(|friend| &friend.overdue);
+        let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.request(*id));
+        here.filter(|outgoing| self.is_bound(outgoing)).collect()
+    }
+
+    pub(crate) fn note_unsigned_commit(&mut self, outgoing: &RequestRef) {
+        let is_committed = self
+            .account(&outgoing.account)
+            .and_then(|account| account.pending(Direction::Outgoing, outgoing.id))
+            .is_some_and(|pending| pending.stage.is_committed());
+        if is_committed {
+            self.unsigned_commits.insert(outgoing.clone());
+        }
+    }
+
+    /// What may be cleared on one of our accounts now.
+    pub(crate) fn clearable(&self, line: &AccountId) -> Clearable {
+        match self.line_room(line) {
+            Ok(_) => self.active(line).map_or(Clearable::None, clearable),
+            Err(_) => Clearable::None,
+        }
+    }
+
+    /// Whether what a friend has asked for, this request among it, makes what we owe it smaller.
+    pub(crate) fn lowers_our_debt(&self, incoming: &AccountId) -> bool {
+        self.active(incoming).is_some_and(|epoch| {
+            let owed = if epoch.balance() < 0 { epoch.balance().unsigned_abs() } else { 0 };
+            epoch.remote_pending() <= owed
+        })
+    }
+
+    pub(crate) fn incoming_at(&self, hop: &RequestRef) -> Option<Pending> {
+        self.account(&hop.account)?.pending(Direction::Incoming, hop.id).copied()
+    }
+
+    /// A request of ours that has not ended: pending, or offered to a friend's new key.
+    pub(crate) fn outgoing_at(&self, hop: &RequestRef) -> Option<Pending> {
+        self.account(&hop.account)?.outgoing(hop.id)
+    }
+
+    /// Whether we carry a request to clear without a fee.
+    pub(crate) fn is_waived(
+        &self,
+        incoming: &AccountId,
+        outgoing: &AccountId,
+        amount: u128,
+        context: &Context<'_>,
+    ) -> bool {
+        context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
+    }
+
+    /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
+    /// would pay is paid to us.
+    pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
+        let (Some(from), Some(to)) = (self.incoming_at(incoming), self.outgoing_at(&incoming.at(forward.to))) else {
+            return false;
+        };
+        let is_same_lock = from.stage.lock().is_some() && from.stage.lock() == to.stage.lock();
+        is_same_lock && to.amount == forward.amount && forward.amount.checked_add(forward.fee) == Some(from.amount)
+    }
+}

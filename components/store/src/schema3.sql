@@ -1,2 +1,0 @@
--- The third version: no table is new. The record of a friend may say what is written off at it without asking, and a write-off that
--- the owner was not asked. An earlier version of the program could not read either.
