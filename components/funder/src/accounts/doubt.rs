@@ -45,6 +45,7 @@ impl Accounts {
     }
 
     /// The accounts that have not gone on, but for those of disabled friends.
+    /// (R7.14.)
     pub(crate) fn awaited_accounts(&self) -> impl Iterator<Item = (&Friend, &Account)> {
         let friends = self.friends.values().filter(|friend| friend.record.standing != Standing::Disabled);
         let accounts = friends.flat_map(|friend| friend.accounts.values().map(move |account| (friend, account)));

@@ -121,6 +121,7 @@ impl Accounts {
     }
 
     /// A friend asks how requests ended.
+    /// (R7.17.)
     pub(crate) fn asked_how_they_ended(
         &mut self,
         key: PublicKey,

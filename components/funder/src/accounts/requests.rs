@@ -147,6 +147,7 @@ impl Accounts {
 
     /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
     /// would pay is paid to us.
+    /// (R1.29.)
     pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
         let (Some(from), Some(to)) = (self.incoming_at(incoming), self.outgoing_at(&incoming.at(forward.to))) else {
             return false;

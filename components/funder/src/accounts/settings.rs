@@ -93,6 +93,7 @@ impl Accounts {
     }
 
     /// A key that was lost may be in anybody's hands.
+    /// (R7.26.)
     pub(crate) fn check_not_replaced(&self, key: &PublicKey) -> Result<(), String> {
         let Some(Replacement(replacement)) = self.replacements.get(key) else {
             return Ok(());
@@ -155,6 +156,7 @@ impl Accounts {
     }
 
     /// The friend has collected what was written off without asking: nothing more is.
+    /// (R8.3.)
     pub(crate) fn end_auto_write_off(&mut self, line: &AccountId, amount: u128, context: &mut Context<'_>) {
         let is_set = self.friends.get(&line.friend).is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
         if !is_set {

@@ -89,6 +89,7 @@ impl Batch<'_> {
     /// made several such halves, and would gain if a large debt of ours was tied to what a small one of a friend's pays for. So
     /// all are weighed against each other, the largest first, when all accounts are back; before that only two halves are tied
     /// that have no rivals and between which lies just our fee.
+    /// (R7.16.)
     pub(crate) fn other_half(&self, incoming: &RequestRef, lock: HashLock) -> Option<PublicKey> {
         let untied = self.untied(incoming, lock);
         let mut unpaid: Vec<_> = self.halves_without_payer(incoming, lock);

@@ -94,6 +94,7 @@ impl Forwarding {
     }
 
     /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
+    /// (R8.4.)
     fn release_upstream(
         &mut self,
         outgoing: &RequestRef,
@@ -164,6 +165,7 @@ impl Forwarding {
     }
 
     /// A friend goes on under another key, and so does what it may still collect.
+    /// (R8.5.)
     pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef, context: &mut Context<'_>) {
         let Some(write_off) = self.forget_write_off(old) else { return };
         context.timers.clear(&Timer::Overdue(old.clone()));
@@ -195,6 +197,7 @@ impl Forwarding {
 
     /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
     /// because the friend had not heard of our `Cancel`.
+    /// (R8.7.)
     pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
         let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
             (outgoing.id, &outgoing.account.currency) == (incoming.id, &incoming.account.currency)
@@ -215,6 +218,7 @@ impl Batch<'_> {
         self.context.reply(command, reply);
     }
 
+    // R8.6.
     fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
         let key = self.state.accounts.friend_key(name)?;
         self.state.accounts.friend_account(name, currency)?;
@@ -238,6 +242,7 @@ impl Batch<'_> {
 
     /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more than `up_to`
     /// afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
+    /// (R8.2.)
     fn release_smallest(&mut self, line: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
         let mut report =
             WriteOffReport { at_risk: self.state.forwarding.at_risk(line, is_automatic), ..WriteOffReport::default() };
@@ -314,6 +319,7 @@ impl Batch<'_> {
 
     /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
     /// came over is in doubt, or it has not found its other side again.
+    /// (R8.1.)
     fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
         let incoming = outgoing.at(from);
         let is_inherited =

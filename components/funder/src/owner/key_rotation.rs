@@ -21,6 +21,7 @@ use offst_proto::ticket::FriendTicket;
 use offst_proto::{RequestId, Verified};
 
 impl Batch<'_> {
+    // R7.24.
     pub(crate) fn replace_friend_key(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
         let lost = self.state.accounts.friend_key(name)?;
         let successor = ticket.public_key;
@@ -59,6 +60,7 @@ impl Batch<'_> {
         Ok(())
     }
 
+    // R7.25.
     fn check_succession(&self, name: &str, lost: PublicKey, ticket: &FriendTicket) -> Result<(), String> {
         let successor = ticket.public_key;
         if successor == lost {

@@ -57,6 +57,7 @@ pub type Spendings = Table<Spending>;
 impl Spending {
     /// What counts now: what is stored, or a new period. When the owner has changed the period, what was spent in the one before goes
     /// on counting in the one that runs now.
+    /// (R6.7.)
     fn running(stored: Option<&Spending>, since_ms: u64, budget: &Budget, now_ms: u64) -> Spending {
         let until_ms = budget.period.map_or(u64::MAX, |period| period.end_ms(now_ms));
         let fresh = Spending { since_ms, period: budget.period, until_ms, spent: 0, other: None };
@@ -120,6 +121,7 @@ impl Row for Spending {
 }
 
 /// What a payment takes, or took, of its application's budget, credits.
+/// (R6.5.)
 fn cost(payment: &Payment) -> u128 {
     let amount = match payment.progress {
         Progress::Failed => return 0,
@@ -193,6 +195,7 @@ impl Payments {
     }
 
     /// Whether a payment may begin that an application orders. The period that this was found in begins with it.
+    /// (R6.4.)
     pub(crate) fn take_from_budget(
         &mut self,
         app: PublicKey,
@@ -229,6 +232,7 @@ impl Payments {
     }
 
     /// A payment is paid: what was under way is spent.
+    /// (R6.6.)
     pub(crate) fn spend(&mut self, id: PaymentId, context: &Context<'_>) {
         let payment = &self.payments[&id];
         let Some(app) = payment.app else { return };

@@ -178,6 +178,7 @@ fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
 
 /// Whether one backup of ours was made after another. That is what the accounts say; the clock that dated them may have been wrong,
 /// and decides only between two that say the same.
+/// (R7.23.)
 fn is_later(one: &PeerBackup, other: &PeerBackup) -> bool {
     let is_ahead = |one: &PeerBackup, other: &PeerBackup| {
         one.heads.iter().any(|head| {
@@ -234,6 +235,7 @@ impl Batch<'_> {
 
     /// All accounts in one transaction. `has_started`: the process has just begun, and what was compared before on accounts that
     /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
+    /// (R7.13.)
     fn distrust_all(&mut self, has_started: bool) {
         self.date_recovery();
         let recovery = self.state.recovery.mark.draft(&()).expect("the caller has set the mark");
@@ -288,6 +290,7 @@ impl Batch<'_> {
 
     /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
     /// epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
+    /// (R7.15.)
     pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
         let line = AccountId::new(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
@@ -361,6 +364,7 @@ impl Batch<'_> {
     }
 
     /// One head of a backup of ours that `keeper` has kept: does it tell of more than this node, or its friend, knows?
+    /// (R7.22.)
     pub(crate) fn compare_with_backup(&mut self, keeper: PublicKey, head: &AccountHead) {
         let at = AccountId::new(head.friend, &head.currency);
         let account = self.state.accounts.account(&at);
@@ -603,6 +607,7 @@ impl Batch<'_> {
     }
 
     /// Whether an invoice may have been paid in what was lost.
+    /// (R7.19.)
     pub(crate) fn may_be_paid_already(&self, created_ms: u64) -> bool {
         self.state.recovery.mark.get(&()).is_some_and(|recovery| created_ms <= recovery.record.started_ms)
     }
