@@ -18,6 +18,9 @@ pub struct RowChange {
     pub has_ended: bool,
 }
 
+/// A change as the type of its row has it: the key, and the value unless it goes.
+pub type ReadChange<T> = (<T as Row>::Key, Option<T>);
+
 impl RowChange {
     /// A row that is written, or written anew.
     pub fn put<T: Row>(key: &T::Key, value: &T) -> RowChange {
@@ -43,7 +46,7 @@ impl RowChange {
     ///
     /// # Errors
     /// Key or value are not what was written.
-    pub fn read<T: Row>(&self) -> Result<Option<(T::Key, Option<T>)>, RowError> {
+    pub fn read<T: Row>(&self) -> Result<Option<ReadChange<T>>, RowError> {
         if self.kind != T::KIND {
             return Ok(None);
         }

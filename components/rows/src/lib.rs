@@ -24,7 +24,7 @@ mod memory;
 mod row;
 mod table;
 
-pub use change::{Commit, RowChange};
+pub use change::{Commit, ReadChange, RowChange};
 pub use error::RowError;
 pub use fields::{FieldReader, FieldWriter, UnknownFields};
 pub use kind::{Keeping, Kind};

@@ -33,7 +33,7 @@ impl Store {
         }
         // Those that are read whole are known, or not, to whoever takes the rows.
         let is_unknown = |number: &u16| {
-            number % 2 == 0
+            number.is_multiple_of(2)
                 && !READ_WHOLE.contains(&kinds.rows[number].keeping)
                 && ARCHIVED_KINDS.iter().all(|known| known.number != *number)
         };

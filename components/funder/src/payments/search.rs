@@ -97,6 +97,17 @@ const UNTRIED_ROUNDS_MAX: u32 = 2;
 /// Most payments of ours that are under way at one time.
 const PAYMENTS_MAX: usize = 10_000;
 
+/// A hop has not carried a part.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal {
+    pub(crate) hop: Hop,
+    /// The friend that the part went to, and that says so.
+    pub(crate) by: PublicKey,
+    /// Credits that the hop did not carry, fees included.
+    pub(crate) amount: u128,
+    pub(crate) reason: CancelReason,
+}
+
 /// Reasons after which no other way can help.
 pub(crate) fn is_final(reason: CancelReason) -> bool {
     matches!(
@@ -412,7 +423,9 @@ impl Payments {
                 Ok(outgoing) => started.push(outgoing),
                 Err((first, reason)) => {
                     let local = context.local;
-                    self.note_refusal(id, Hop { from: local, to: first }, first, leaving, reason, accounts, context);
+                    let hop = Hop { from: local, to: first };
+                    let refusal = Refusal { hop, by: first, amount: leaving, reason };
+                    self.record_refusal(id, refusal, accounts, context);
                     for outgoing in started {
                         self.drop_part(id, &outgoing, accounts, context);
                     }
@@ -491,18 +504,15 @@ impl Payments {
         }
     }
 
-    /// `hop` did not carry `amount`, fees included, as `by` says, the friend that the part went to: it is told to the owner, and
-    /// avoided.
-    pub(crate) fn note_refusal(
+    /// A hop did not carry a part of this payment: it is told to the owner, and avoided.
+    pub(crate) fn record_refusal(
         &mut self,
         id: PaymentId,
-        hop: Hop,
-        by: PublicKey,
-        amount: u128,
-        reason: CancelReason,
+        refusal: Refusal,
         accounts: &Accounts,
         context: &Context<'_>,
     ) {
+        let Refusal { hop, by, amount, reason } = refusal;
         let Some(payment) = self.payments.get(&id) else { return };
         let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason, accounts, context));
         let currency = payment.currency.clone();

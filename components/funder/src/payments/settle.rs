@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::funder::Batch;
 use crate::payments::Payments;
 use crate::payments::reasons::{bounded, last_hop, refusing_hop};
-use crate::payments::search::is_final;
+use crate::payments::search::{Refusal, is_final};
 use crate::records::{Circle, Payment, Progress, Promise};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -48,7 +48,8 @@ impl Payments {
             // Somebody on the way has put it there; the last mediator is the likeliest.
             let (hop, amount) = (last_hop(context.local, &part.route), part.amount);
             self.drop_part(id, outgoing, accounts, context);
-            self.note_refusal(id, hop, outgoing.account.friend, amount, CancelReason::Aborted, accounts, context);
+            let refusal = Refusal { hop, by: outgoing.account.friend, amount, reason: CancelReason::Aborted };
+            self.record_refusal(id, refusal, accounts, context);
             return self.part_failed(id, None, accounts, context);
         }
         part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
@@ -127,7 +128,8 @@ impl Payments {
         // A part that was answered has waited for our commit, so nobody on its way is to blame.
         if part.promise.is_none() || reason != CancelReason::Timeout {
             let hop = refusing_hop(local, &part.route, hop, reason);
-            self.note_refusal(id, hop, outgoing.account.friend, part.amount + part.fees, reason, accounts, context);
+            let refusal = Refusal { hop, by: outgoing.account.friend, amount: part.amount + part.fees, reason };
+            self.record_refusal(id, refusal, accounts, context);
         }
         self.part_failed(id, Some(reason), accounts, context);
     }

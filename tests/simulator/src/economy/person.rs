@@ -8,7 +8,7 @@ use offst_funder::{
 };
 use offst_index_client::{self as client, Config, Publication, Publisher, RouteCache};
 use offst_proto::fee_bound::FeeBounds;
-use offst_rows::{Commit, Row, RowChange, Rows};
+use offst_rows::{Commit, ReadChange, Row, RowChange, Rows};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
@@ -66,7 +66,7 @@ impl Commit for Notes {
 }
 
 /// A change of a row of this type.
-fn of<T: Row>(change: &RowChange) -> Option<(T::Key, Option<T>)> {
+fn of<T: Row>(change: &RowChange) -> Option<ReadChange<T>> {
     change.read().expect("a row that was written can be read")
 }
 

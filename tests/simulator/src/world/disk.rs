@@ -13,7 +13,7 @@ use offst_proto::encoding::Decoder;
 use offst_proto::report::{ForwardReport, ReceivedReport};
 use offst_proto::statement::Operation;
 use offst_proto::{InvoiceId, PaymentId, RequestId};
-use offst_rows::{Commit, Keeping, Row, RowChange, RowKey, Rows};
+use offst_rows::{Commit, Keeping, ReadChange, Row, RowChange, RowKey, Rows};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
@@ -84,7 +84,7 @@ impl Commit for Disk {
 }
 
 /// A change of a row of this type.
-fn of<T: Row>(change: &RowChange) -> Option<(T::Key, Option<T>)> {
+fn of<T: Row>(change: &RowChange) -> Option<ReadChange<T>> {
     change.read().expect(READ)
 }
 
