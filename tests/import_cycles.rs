@@ -23,10 +23,7 @@ const STILL_CYCLIC: &[&str] = &[
     "benches",
     "components/app_server",
     "components/funder",
-    "components/ledger",
     "components/proto",
-    "components/store",
-    "tests/model",
     "tests/simulator",
 ];
 

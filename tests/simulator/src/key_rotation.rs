@@ -16,7 +16,7 @@ impl Run {
     pub(crate) fn give_up_lost_keys(&mut self) {
         for KeyRotation { friend, lost, replacement, .. } in std::mem::take(&mut self.rotations) {
             assert!(
-                !self.world.note_replaced(friend, lost),
+                !self.world.record_replaced(friend, lost),
                 "node {friend} has replaced the key of node {lost}, and its account with node {replacement} is not settled"
             );
             self.world.careless.extend([friend, lost, replacement]);
@@ -91,7 +91,7 @@ impl Run {
                 }
             }
         }
-        let has_agreed = self.world.note_replaced(friend, lost);
+        let has_agreed = self.world.record_replaced(friend, lost);
         if !has_agreed && (!self.world.nodes[friend].is_up() || !self.world.replace_key(friend, lost, replacement)) {
             return false;
         }

@@ -178,7 +178,7 @@ impl Run {
             self.world.advance(ms);
         }
         self.world.check_mirrors();
-        self.world.note_found_out();
+        self.world.record_found_out();
     }
 
     pub(crate) fn pick_currency(&mut self) -> Currency {
@@ -539,7 +539,7 @@ impl Run {
         self.world.tell(|| "everything is healed".into());
         self.world.calm();
         self.world.advance(40_000);
-        self.world.note_found_out();
+        self.world.record_found_out();
         self.world.check_found_out();
         if self.mix.has(FaultKind::Patience) {
             self.world.advance(PATIENCE_MS_MAX);

@@ -171,7 +171,7 @@ fn an_acceptance_that_was_held_back_undoes_nothing() {
     pair.settle();
 }
 
-/// The larger key pays. Its owner accepts terms that leave a committed request out, and whoever had asked for it is released;
+/// The larger key pays. Its owner accepts terms that leave a committed request out, and the friend that had asked for it is released;
 /// then the smaller key's acceptance crosses, of the terms in which it continues.
 #[test]
 fn an_acceptance_that_crosses_ours_binds_us_to_nothing_that_ours_has_released() {

@@ -152,7 +152,7 @@ fn evidence_that_leaves_something_out_is_found_out() {
     assert!(believes(&pair, &mut lost(&pair), nothing()).is_err());
 }
 
-/// Evidence with one thing changed is refused, whoever it is shown to.
+/// Evidence with one thing changed is refused by every node.
 fn is_refused_with(change: impl Fn(&Pair, &mut Shown)) -> Option<EvidenceRefused> {
     let (pair, _) = before_the_lie();
     let shown = || {
@@ -280,7 +280,7 @@ fn a_liar_cannot_change_the_set_or_the_openings() {
     assert_eq!(refused, Some(EvidenceRefused::Openings), "far in the future");
 }
 
-/// Whoever signs two statements for one place is found out by what the other remembers.
+/// A friend that signs two statements for one place is found out by what the other remembers.
 #[test]
 fn a_fork_of_the_friends_log_is_found_out() {
     let (pair, head) = before_the_lie();

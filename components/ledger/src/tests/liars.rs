@@ -97,7 +97,7 @@ fn forged(pair: &Pair, ahead: u64) -> (Evidence, Vec<Verified<Statement>>) {
 
 fn much_was_cancelled() -> Pair {
     let mut pair = Pair::new();
-    // The line holds 1000. Nothing was ever paid.
+    // The limit is 1000. Nothing was ever paid.
     for _ in 0..20 {
         let id = pair.request(0, 900).unwrap();
         pair.settle();

@@ -42,7 +42,7 @@ impl World {
     }
 
     /// A batch of a node runs now: another period may have begun by its clock.
-    pub(super) fn note_period(&mut self, index: usize) {
+    pub(super) fn record_period(&mut self, index: usize) {
         if self.nodes[index].purse.is_none() {
             return;
         }

@@ -54,13 +54,13 @@ impl World {
     /// the node's owner has set, however lately. Nor does a node make a request that passes the limit that its friend last told.
     ///
     /// It cannot be demanded of a batch in which the state of an account is taken over from evidence, or begins anew.
-    pub(super) fn check_lines(&mut self, index: usize) {
+    pub(super) fn check_account_records(&mut self, index: usize) {
         let node = &self.nodes[index];
         for (friend, account) in node.funder.iter().flat_map(Funder::accounts) {
             let key = (index, friend, account.key().currency.clone());
             let goes_on = account.active().is_some() && account.is_resumed() && !account.is_suspect();
             let Some(epoch) = account.epoch().filter(|_| goes_on) else {
-                self.lines.remove(&key);
+                self.account_records.remove(&key);
                 continue;
             };
             let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
@@ -69,8 +69,9 @@ impl World {
                 limits: [account.limit(), epoch.theirs.limit],
                 debts: [owed_with_pending(epoch), frozen - epoch.balance()],
             };
-            let heard = self.heard_limits.get(&key).copied().unwrap_or(0);
-            let Some(before) = self.lines.insert(key, now).filter(|before| before.agreed == now.agreed) else {
+            let heard = self.told_limits.get(&key).copied().unwrap_or(0);
+            let Some(before) = self.account_records.insert(key, now).filter(|before| before.agreed == now.agreed)
+            else {
                 continue;
             };
             let most = |side: usize| {
@@ -90,31 +91,31 @@ impl World {
                 now.debts[1]
             );
         }
-        self.forget_heard_limits(index);
+        self.forget_told_limits(index);
     }
 
     /// Notes what friends ask for in a batch, and what limits they tell: of several, each holds for a moment.
-    pub(super) fn hear_statements(&mut self, index: usize, inputs: &[Input]) {
+    pub(super) fn record_statements(&mut self, index: usize, inputs: &[Input]) {
         for input in inputs {
             let Input::Statement(friend, _, statement) = input else { continue };
-            self.rates.hear(index, statement);
+            self.rates.record_statement(index, statement);
             for operation in &statement.operations {
                 if let Operation::SetLimit(limit) = operation {
-                    let most = self.heard_limits.entry((index, *friend, statement.currency.clone())).or_default();
+                    let most = self.told_limits.entry((index, *friend, statement.currency.clone())).or_default();
                     *most = (*most).max(*limit);
                 }
             }
         }
     }
 
-    fn forget_heard_limits(&mut self, index: usize) {
-        self.heard_limits.retain(|(node, ..), _| *node != index);
+    fn forget_told_limits(&mut self, index: usize) {
+        self.told_limits.retain(|(node, ..), _| *node != index);
     }
 
     /// A process begins: what its accounts hold is what its disk says.
-    pub(super) fn forget_lines(&mut self, index: usize) {
-        self.lines.retain(|(node, ..), _| *node != index);
-        self.forget_heard_limits(index);
+    pub(super) fn forget_account_records(&mut self, index: usize) {
+        self.account_records.retain(|(node, ..), _| *node != index);
+        self.forget_told_limits(index);
     }
 
     /// After an older disk was put back in silence, nothing that an honest friend has received is signed again with other content:

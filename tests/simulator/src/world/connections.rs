@@ -91,7 +91,7 @@ impl World {
             Some(with_sender.map(|(_, account)| account.clone()).collect())
         };
         // The receiver may not know yet that the connection is gone.
-        if accounts(self).is_none() || self.nodes[to].heard_on.get(&self.key(from)) == Some(&connection) {
+        if accounts(self).is_none() || self.nodes[to].connected_over.get(&self.key(from)) == Some(&connection) {
             return;
         }
         // What is due happens before.
@@ -234,7 +234,7 @@ impl World {
         let gives_back = !self.withheld_states.is_empty() && inputs.iter().any(is_recalled);
         self.batch(to, inputs);
         if gives_back {
-            self.note_recalled(to, from);
+            self.record_recalled(to, from);
         }
         true
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 impl World {
     /// A node is about to lose its disk: what it knows of its accounts with liars.
-    pub(super) fn note_worth(&mut self, index: usize) {
+    pub(super) fn record_worth(&mut self, index: usize) {
         let liars = self.liars.iter().map(|liar| self.key(*liar)).collect::<Vec<PublicKey>>();
         let worths = self.nodes[index].look_at_accounts(|account| {
             let place = (index, account.key().remote, account.key().currency.clone());
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Where an account with a liar has come back, what the liar denies is known.
-    pub(super) fn note_denied(&mut self, index: usize) {
+    pub(super) fn record_denied(&mut self, index: usize) {
         let open: Vec<_> = self
             .denied
             .iter()

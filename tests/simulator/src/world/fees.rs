@@ -26,7 +26,7 @@ pub(super) struct Rates {
 
 impl Rates {
     /// An owner decides something.
-    pub(super) fn note_command(&mut self, index: usize, command: &Command) {
+    pub(super) fn record_command(&mut self, index: usize, command: &Command) {
         match command {
             Command::SetFriendRate(name, currency, rate) => {
                 self.set.entry((index, name.clone(), currency.clone())).or_default().push(*rate);
@@ -48,7 +48,7 @@ impl Rates {
     }
 
     /// A friend asks a node for something.
-    pub(super) fn hear(&mut self, index: usize, statement: &Statement) {
+    pub(super) fn record_statement(&mut self, index: usize, statement: &Statement) {
         for operation in &statement.operations {
             if let Operation::Request(request) = operation
                 && !request.route.is_empty()

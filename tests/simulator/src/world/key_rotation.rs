@@ -91,7 +91,7 @@ impl World {
         let (lost_key, heir_key) = (self.key(lost), self.key(replacement));
         let has_replaced = self.nodes[friend].disk.has_replaced(lost_key);
         assert!(has_replaced || self.reply(friend, id) != Some(Reply::Done), "what was agreed to is on the disk");
-        if !self.note_replaced(friend, lost) {
+        if !self.record_replaced(friend, lost) {
             if let Some(Reply::Refused(sentence)) = self.reply(friend, id) {
                 self.tell(|| format!("node {friend} refuses to replace the key of node {lost}: {sentence}"));
             }
@@ -121,7 +121,7 @@ impl World {
 
     /// Whether it is on the disk that `friend` has agreed to the successor of a lost key; from then on nobody says anything to the
     /// lost one. What it leaves behind on the account may end in either way.
-    pub(crate) fn note_replaced(&mut self, friend: usize, lost: usize) -> bool {
+    pub(crate) fn record_replaced(&mut self, friend: usize, lost: usize) -> bool {
         let key = self.key(lost);
         if !self.nodes[friend].disk.has_replaced(key) {
             return false;

@@ -171,7 +171,7 @@ impl World {
         };
         self.tell(|| format!("node {index} goes on without its newest disk: {loss:?}"));
         self.stake(index);
-        self.note_worth(index);
+        self.record_worth(index);
         self.forget_withheld_states(index);
         self.lost.insert(index);
         self.replaced.insert(index);

@@ -116,7 +116,7 @@ pub struct Node {
     /// A transaction that is being written, and its number.
     writing: Option<(u64, Effects)>,
     /// The connection over which each friend speaks, as far as this process knows.
-    heard_on: BTreeMap<PublicKey, ConnectionId>,
+    connected_over: BTreeMap<PublicKey, ConnectionId>,
     /// Friends that have asked how requests ended while the accounts with them were suspect.
     asked_in_doubt: BTreeSet<PublicKey>,
     /// What it sends vanishes: it is a liar.
@@ -265,9 +265,9 @@ pub struct World {
     /// The most that each node ever owed a friend, what was pending included, credits.
     debts: BTreeMap<(usize, PublicKey, Currency), u128>,
     /// How each account stood after a node's last batch, as long as it goes on.
-    lines: BTreeMap<(usize, PublicKey, Currency), AccountRecord>,
+    account_records: BTreeMap<(usize, PublicKey, Currency), AccountRecord>,
     /// The highest limit that a friend has told a node in the batch that runs, credits.
-    heard_limits: BTreeMap<(usize, PublicKey, Currency), u128>,
+    told_limits: BTreeMap<(usize, PublicKey, Currency), u128>,
     rates: Rates,
     /// What liars among a node's friends may deny of what it has forgotten, over all its losses, credits.
     stakes: BTreeMap<(usize, PublicKey, Currency), u128>,
@@ -355,7 +355,7 @@ impl World {
                     is_stalled: false,
                     slow_ms: 0,
                     writing: None,
-                    heard_on: BTreeMap::new(),
+                    connected_over: BTreeMap::new(),
                     asked_in_doubt: BTreeSet::new(),
                     is_silent: false,
                     said: VecDeque::new(),
@@ -408,8 +408,8 @@ impl World {
             signers: (0..count).map(|index| keys(index as u8 + 1).0).collect(),
             ceilings: BTreeMap::new(),
             debts: BTreeMap::new(),
-            lines: BTreeMap::new(),
-            heard_limits: BTreeMap::new(),
+            account_records: BTreeMap::new(),
+            told_limits: BTreeMap::new(),
             rates: Rates::default(),
             stakes: BTreeMap::new(),
             accepted: BTreeMap::new(),
@@ -528,8 +528,8 @@ impl World {
     pub fn command(&mut self, index: usize, command: Command) -> CommandId {
         self.counter += 1;
         let id = self.counter;
-        self.note_decision(index, &command);
-        self.rates.note_command(index, &command);
+        self.record_decision(index, &command);
+        self.rates.record_command(index, &command);
         if self.nodes[index].is_up() {
             self.nodes[index].commands_of_this_run.push(id);
         }

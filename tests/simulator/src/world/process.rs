@@ -90,11 +90,11 @@ impl World {
         }
         node.funder = Some(Funder::restore(node.key, node.disk.rows()).expect("the disk can be read"));
         node.booted = self.time;
-        node.heard_on.clear();
+        node.connected_over.clear();
         node.asked_in_doubt.clear();
         self.faults.did(EventKind::Restarted);
         self.forget_told(index);
-        self.forget_lines(index);
+        self.forget_account_records(index);
         self.relays_started(index);
         let inputs = self.grants(index).into_iter().chain([Input::Start]).collect();
         self.batch(index, inputs);
@@ -107,7 +107,7 @@ impl World {
         Moment { uptime_ms: self.time - booted, unix_ms }
     }
 
-    fn note_inputs(&mut self, index: usize, inputs: &[Input]) {
+    fn record_inputs(&mut self, index: usize, inputs: &[Input]) {
         for input in inputs {
             match input {
                 Input::Statement(key, connection, statement) => {
@@ -120,12 +120,12 @@ impl World {
                 Input::Tick => self.trace.number(index as u64 ^ self.time << 8),
                 input => self.trace.note(&(self.time, index, input)),
             }
-            let heard_on = &mut self.nodes[index].heard_on;
+            let connected_over = &mut self.nodes[index].connected_over;
             match input {
                 Input::Connected(key, connection) => {
-                    heard_on.insert(*key, *connection);
+                    connected_over.insert(*key, *connection);
                 }
-                Input::Disconnected(key, connection) => heard_on.retain(|of, on| of != key || on != connection),
+                Input::Disconnected(key, connection) => connected_over.retain(|of, on| of != key || on != connection),
                 Input::Message(key, _, message) if matches!(**message, FriendMessage::Resolve(_)) => {
                     let node = &mut self.nodes[index];
                     if node.is_in_doubt_with(*key) {
@@ -144,9 +144,9 @@ impl World {
             return;
         }
         self.nodes[index].latest_ms = self.nodes[index].latest_ms.max(self.now(index).unix_ms);
-        self.note_inputs(index, &inputs);
-        self.hear_statements(index, &inputs);
-        self.note_period(index);
+        self.record_inputs(index, &inputs);
+        self.record_statements(index, &inputs);
+        self.record_period(index);
         let now = self.now(index);
         let node = &mut self.nodes[index];
         let Some(funder) = node.funder.take() else { return };
@@ -180,7 +180,7 @@ impl World {
         }
     }
 
-    fn note_death(&mut self, index: usize, crash: Crash) {
+    fn record_death(&mut self, index: usize, crash: Crash) {
         self.tell(|| format!("node {index} dies: {crash:?}"));
         self.faults.add(match crash {
             Crash::DiskFails => InjectedFault::DiskFailed,
@@ -219,7 +219,7 @@ impl World {
         // Machine and outputs are gone with the error: nothing is left to go on with.
         let Ok((funder, mut outputs)) = committed else {
             node.signer_log.forgotten();
-            self.note_death(index, crash.expect("a disk fails only then"));
+            self.record_death(index, crash.expect("a disk fails only then"));
             return self.down(index);
         };
         let wrote = node.disk.transactions > before;
@@ -248,9 +248,9 @@ impl World {
             self.dropped(index, line.friend, &line.currency);
         }
         self.count_spent(index, &ended);
-        self.note_denied(index);
+        self.record_denied(index);
         self.check_limits(index);
-        self.check_lines(index);
+        self.check_account_records(index);
         self.check_auto_write_offs(index);
         self.check_second_statements(index);
         self.check_lost_keys(index);
@@ -258,7 +258,7 @@ impl World {
         let death = crash.and_then(|crash| Some((crash, self.outputs_before_death(crash, wrote, &outputs)?)));
         if let Some((crash, left)) = death {
             outputs.truncate(left);
-            self.note_death(index, crash);
+            self.record_death(index, crash);
         }
         for output in outputs {
             self.output(index, output);

@@ -118,7 +118,7 @@ impl World {
     }
 
     /// The owner of `index` may go on with a liar all the same.
-    pub(super) fn note_decision(&mut self, index: usize, command: &Command) {
+    pub(super) fn record_decision(&mut self, index: usize, command: &Command) {
         if let Command::RemoveFriend { name, forgive: true, .. } = command {
             let friends = self.nodes[index].disk.all::<FriendRecord>().into_iter();
             let named = friends.filter(|(_, friend)| friend.name == *name).map(|(key, _)| (index, key));
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// `keeper` gives a node its backup back, in a batch that is on the disk now.
-    pub(super) fn note_recalled(&mut self, index: usize, keeper: usize) {
+    pub(super) fn record_recalled(&mut self, index: usize, keeper: usize) {
         let recovers = self.nodes[index].disk.is_recovering() && self.nodes[index].funder.is_some();
         for withheld_state in
             self.withheld_states.iter_mut().filter(|withheld_state| withheld_state.victim == index && recovers)
@@ -195,7 +195,7 @@ impl World {
     }
 
     /// Counts who was found out since somebody looked.
-    pub(crate) fn note_found_out(&mut self) {
+    pub(crate) fn record_found_out(&mut self) {
         let honest: Vec<_> = (0..self.nodes.len()).filter(|index| !self.liars.contains(index)).collect();
         let all = honest.iter().flat_map(|index| self.liars.iter().map(move |liar| (*index, *liar)));
         let found: Vec<_> = all.filter(|(index, liar)| self.is_found_out(*index, *liar)).collect();
