@@ -5,7 +5,9 @@ use crate::funder::{Funder, State};
 use crate::journal::{ARCHIVED_KINDS, ForwardedPayment, ReceivedPayment};
 use crate::records::{FriendRecord, InvoiceRecord, Part, Payment, Progress, Replacement};
 use offst_crypto::{Ed25519Verifier, PublicKey};
-use offst_ledger::{AccountId, AccountImage, AccountKey, Proven, stored_accounts};
+use offst_ledger::{
+    AccountId, AccountImage, AccountKey, Direction, PENDING_REQUESTS, Proven, RequestRef, pending_key, stored_accounts,
+};
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::payment::{PartTerms, Response};
@@ -50,6 +52,8 @@ pub struct RowAudit {
     rows: Rows,
     findings: RowFindings,
     faults_left_out: usize,
+    /// Requests of ours that are pending, although the history knows that they were collected (ties.rs).
+    collected: BTreeSet<RequestRef>,
     /// Names of kinds whose rows hold fields that this version does not know.
     newer: BTreeSet<&'static str>,
 }
@@ -62,11 +66,12 @@ impl RowAudit {
             rows: Rows::default(),
             findings: RowFindings::default(),
             faults_left_out: 0,
+            collected: BTreeSet::new(),
             newer: BTreeSet::new(),
         }
     }
 
-    /// A row that is what was written: how and under which number its kind is kept, its key and its value, and whether it is kept
+    /// A row that is what was written, those of [`Keeping::State`] before all others: how and under which number its kind is kept, its key and its value, and whether it is kept
     /// as one that has ended.
     pub fn row(&mut self, keeping: Keeping, kind: u16, key: &[u8], value: &[u8], has_ended: bool) {
         const PAYMENTS: u16 = Payment::KIND.number;
@@ -76,7 +81,11 @@ impl RowAudit {
         match kind {
             PAYMENTS => self.payment(key, value, has_ended),
             INVOICES => self.invoice(key, value, has_ended),
-            FORWARDED => drop(self.read::<ForwardedPayment>(key, value)),
+            FORWARDED => {
+                if let Some((_, ForwardedPayment { report, .. })) = self.read::<ForwardedPayment>(key, value) {
+                    self.collected(&AccountId::new(report.to, &report.currency).request(report.request_id));
+                }
+            }
             RECEIVED => drop(self.read::<ReceivedPayment>(key, value)),
             _ => {}
         }
@@ -115,11 +124,21 @@ impl RowAudit {
         }
     }
 
+    /// Takes note of a request that was collected, if it is pending.
+    fn collected(&mut self, outgoing: &RequestRef) {
+        if self.rows.get(PENDING_REQUESTS, &pending_key(Direction::Outgoing, outgoing)).is_some() {
+            self.collected.insert(outgoing.clone());
+        }
+    }
+
     /// Receipts are signed by the node that was paid.
     fn payment(&mut self, key: &[u8], value: &[u8], has_ended: bool) {
         let Some((id, payment)) = self.read::<Payment>(key, value) else { return };
         if payment.has_ended() != has_ended {
             self.fault(format!("the payment {id} does not stand where it belongs"));
+        }
+        for (id, part) in payment.parts.iter().filter(|(_, part)| part.preimage.is_some()) {
+            self.collected(&AccountId::new(part.route[0], &payment.currency).request(*id));
         }
         if payment.progress == Progress::Paid && !is_proven(&payment) {
             self.fault(format!("the payment {id} is paid, and no signature of its destination proves it"));
@@ -209,7 +228,7 @@ impl RowAudit {
             let note = "the node recovers what it has lost: which requests belong together is known when that is over";
             self.findings.notes.push(note.into());
         }
-        funder.loose_ends().into_iter().for_each(|end| self.fault(end));
+        funder.loose_ends(&self.collected).into_iter().for_each(|end| self.fault(end));
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! Every committed request belongs to something: what a friend may collect from us is a forward, a part of a payment of ours, or was
 //! written off; what we may collect from a friend is a forward, or ends here. And what is remembered of a request is of one that is
-//! there. For checks from outside: whoever has put an older row back, or taken one out, has cut one of these ties.
+//! there. For checks from outside: where an older row was put back, or one was taken out, one of these ties is cut.
 //!
-//! Two things may cut them for a while, and then nothing is said. A recovery ties them together again (recovery/reconcile.rs). And on an account
-//! that has stopped nothing moves: what was collected or released since waits for its next epoch.
+//! Three things may cut them for a while, and then nothing is said. A recovery ties them together again (recovery/reconcile.rs). On an
+//! account that has stopped nothing moves: what was collected or released since waits for its next epoch. And what a friend was
+//! known to have collected by then may continue there, until it has been collected once more.
 
 use crate::funder::Funder;
 use crate::records::{Part, Payment};
@@ -17,12 +18,12 @@ impl Funder {
         !self.0.recovery.mark.is_empty()
     }
 
-    /// What does not belong together, a sentence each.
-    pub fn loose_ends(&self) -> Vec<String> {
+    /// What does not belong together, a sentence each. `collected`: those of our requests that the history knows to be collected.
+    pub fn loose_ends(&self, collected: &BTreeSet<RequestRef>) -> Vec<String> {
         if self.is_recovering() {
             return Vec::new();
         }
-        let mut found = self.untied_requests();
+        let mut found = self.untied_requests(collected);
         for (incoming, forward) in self.0.forwarding.forwards.iter() {
             let outgoing = incoming.at(forward.to);
             let (from, to) =
@@ -49,7 +50,7 @@ impl Funder {
     }
 
     /// Committed requests of which nothing is remembered.
-    fn untied_requests(&self) -> Vec<String> {
+    fn untied_requests(&self, collected: &BTreeSet<RequestRef>) -> Vec<String> {
         let state = &self.0;
         let forwards = state.forwarding.forwards.iter().map(|(incoming, forward)| incoming.at(forward.to));
         let parts = state.payments.payments.values().flat_map(outgoing_requests);
@@ -61,7 +62,7 @@ impl Funder {
                 let request = RequestRef { account: account.key().id(), id };
                 let is_tied = match direction {
                     _ if !pending.stage.is_committed() => true,
-                    Direction::Outgoing => paid_by.contains(&request),
+                    Direction::Outgoing => paid_by.contains(&request) || collected.contains(&request),
                     Direction::Incoming => {
                         state.forwarding.forwards.contains_key(&request)
                             || state.receiving.arrivals.contains_key(&request)

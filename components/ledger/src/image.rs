@@ -4,7 +4,7 @@ use crate::account::Account;
 use crate::changes::{Marks, Stored};
 use crate::epoch::{Epoch, Kept, Queued};
 use crate::fault::Fault;
-use crate::key::{AccountId, AccountKey, Side};
+use crate::key::{AccountId, AccountKey, RequestRef, Side};
 use crate::log::Log;
 use crate::negotiation::{Agreement, Floor, Negotiation};
 use crate::pending::{Direction, Pending};
@@ -110,6 +110,13 @@ fn pending_suffix((direction, id): (Direction, RequestId)) -> Vec<u8> {
     });
     encoder.value(&id);
     encoder.finish()
+}
+
+/// The key of the row of a request, in [`PENDING_REQUESTS`].
+pub fn pending_key(direction: Direction, request: &RequestRef) -> Vec<u8> {
+    let mut key = request.account.to_bytes();
+    key.extend(pending_suffix((direction, request.id)));
+    key
 }
 
 fn read_pending_suffix(decoder: &mut Decoder<'_>) -> Result<(Direction, RequestId), DecodeError> {

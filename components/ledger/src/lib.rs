@@ -58,7 +58,7 @@ pub use fault::Fault;
 pub use friend_statement::{Acknowledged, MadeStatement, NoStatement, NothingProven, acknowledged, friend_statement};
 pub use image::{
     ACCOUNT_KINDS, ACCOUNTS, AccountImage, CHECKPOINTS, NEGOTIATIONS, OPENINGS, PENDING_REQUESTS, QUEUED_OPERATIONS,
-    QueuedOperation, STATEMENTS, stored_accounts,
+    QueuedOperation, STATEMENTS, pending_key, stored_accounts,
 };
 pub use key::{AccountId, AccountKey, RequestRef};
 pub use log::Log;

@@ -13,6 +13,7 @@ use offst_proto::report::PaymentStatus;
 use offst_proto::resolve::End;
 use offst_proto::statement::{Operation, Statement};
 use offst_proto::{RequestId, Signable, Unverified};
+use std::collections::BTreeSet;
 
 impl World {
     /// Whether both sides of an account say that they agree.
@@ -271,6 +272,21 @@ fn check_accounts(funder: &Funder, key: PublicKey, disk: &Disk, is_wanted: impl 
             assert_same(account, &Account::restore(name, rows).expect("the disk can be read"));
         }
     }
+}
+
+/// Each committed request belongs to something, as `stnode check` demands.
+pub(super) fn check_ties(funder: &Funder, disk: &Disk) {
+    if funder.loose_ends(&BTreeSet::new()).is_empty() {
+        return;
+    }
+    let mut collected = BTreeSet::new();
+    for payment in disk.payments() {
+        let parts = payment.parts.iter().filter(|(_, part)| part.preimage.is_some());
+        collected.extend(parts.map(|(id, part)| AccountId::new(part.route[0], &payment.currency).request(*id)));
+    }
+    let forwarded = disk.forwarded.iter();
+    collected.extend(forwarded.map(|report| AccountId::new(report.to, &report.currency).request(report.request_id)));
+    assert_eq!(funder.loose_ends(&collected), [""; 0]);
 }
 
 /// What the disk gives back is what the machine holds.

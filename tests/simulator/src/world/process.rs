@@ -230,6 +230,7 @@ impl World {
         }
         if wrote {
             checks::check_stopped(&funder, node.key, &node.disk);
+            checks::check_ties(&funder, &node.disk);
         }
         if node.disk.transactions.is_multiple_of(self.compare_every) {
             self.faults.did(EventKind::Compared);
