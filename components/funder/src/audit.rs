@@ -1,9 +1,11 @@
 //! Whether what the rows of a database say is true: whether it was signed, and whether it belongs together. Whatever keeps the rows
 //! hands them over one by one, when it has looked at their checksums itself.
 
+use crate::accounts::record::{FriendRecord, Replacement};
 use crate::funder::{Funder, State};
 use crate::journal::{ARCHIVED_KINDS, ForwardedPayment, ReceivedPayment};
-use crate::records::{FriendRecord, InvoiceRecord, Part, Payment, Progress, Replacement};
+use crate::payments::record::{Part, Payment, Progress};
+use crate::receiving::record::InvoiceRecord;
 use offst_crypto::{Ed25519Verifier, PublicKey};
 use offst_ledger::{
     AccountId, AccountImage, AccountKey, Direction, PENDING_REQUESTS, Proven, RequestRef, pending_key, stored_accounts,

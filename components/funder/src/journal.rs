@@ -1,7 +1,8 @@
 //! What is only ever added: payments that were carried on, and that were received. Their preimages are looked up for friends who have
 //! forgotten how a request ended.
 
-use crate::records::{InvoiceRecord, Payment};
+use crate::payments::record::Payment;
+use crate::receiving::record::InvoiceRecord;
 use offst_crypto::{Preimage, PublicKey};
 use offst_proto::RequestId;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};

@@ -15,7 +15,8 @@
 //! | `forwarding` | carrying requests on for others |
 //! | `recovery` | after somebody has lost a part of its state |
 //! | `owner` | what the owner sets, orders and is told |
-//! | `records`, `journal`, `timers` | what is kept |
+//! | `origin` | whose request one of our outgoing requests is |
+//! | `journal`, `timers` | what is only ever added, and what is due when |
 //! | `archive` | what is looked up in the database beside everything else |
 //! | `rows` | what is kept, for checks from outside |
 //! | `ties` | whether each committed request belongs to something |
@@ -30,26 +31,27 @@ mod forwarding;
 mod funder;
 mod io;
 mod journal;
+mod origin;
 mod owner;
 mod payments;
 mod receiving;
-mod records;
 mod recovery;
 mod rows;
 mod ties;
 mod timers;
 
+pub use accounts::record::{FriendRecord, Replacement, Standing, Tombstone};
 pub use archive::{Archive, Found, Inquiry};
 pub use audit::{AuditedAccount, RowAudit, RowFindings};
 pub use command::{Command, CommandId, Reply};
+pub use forwarding::record::Forward;
 pub use forwarding::write_off::WriteOff;
 pub use funder::{Batch, Effects, Funder};
 pub use io::{ConnectionId, Contact, Environment, Input, Moment, Output, Timing};
 pub use journal::{ARCHIVED_KINDS, ForwardedPayment, JournalKey, PEER_BACKUPS, ReceivedPayment};
 pub use offst_ledger::{AccountId, RequestRef};
+pub use owner::record::{IndexServer, Relay, Settings};
 pub use payments::budget::{Spending, Spendings, budget_reports};
-pub use records::{
-    Arrival, Circle, Forward, FriendRecord, IndexServer, InvoiceRecord, Part, Payment, Progress, Promise, Relay,
-    Replacement, Settings, Standing, Tombstone,
-};
+pub use payments::record::{Circle, Part, Payment, Progress, Promise};
+pub use receiving::record::{Arrival, InvoiceRecord};
 pub use recovery::state_loss::{RecoveryRecord, lost_friend};

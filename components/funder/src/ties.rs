@@ -7,7 +7,7 @@
 //! known to have collected by then may continue there, until it has been collected once more.
 
 use crate::funder::Funder;
-use crate::records::{Part, Payment};
+use crate::payments::record::{Part, Payment};
 use offst_ledger::{AccountId, Direction, Pending, RequestRef};
 use offst_proto::RequestId;
 use std::collections::BTreeSet;

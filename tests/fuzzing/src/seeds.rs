@@ -476,16 +476,7 @@ pub(crate) fn row() -> Seeds {
         rates: BTreeMap::from([(Currency::default(), Rate { mul: 3, add: 1 })]),
         auto_write_offs: BTreeMap::from([(Currency::default(), 40)]),
     };
-    let forward = Forward {
-        to: key(2),
-        amount: 7,
-        fee: 1,
-        patience_ms: 9_000,
-        arrived_ms: 0,
-        responded_ms: None,
-        counted_ms: 0,
-        weight: 0,
-    };
+    let forward = Forward::new(key(2), 7, 1, 9_000, 0);
     let arrival = Arrival {
         payment_id: PaymentId::from_bytes([6; 16]),
         invoice_id: None,

@@ -1,8 +1,8 @@
 //! Accounts whose view may be old.
 
 use super::Accounts;
+use crate::accounts::record::{Friend, Standing};
 use crate::context::Context;
-use crate::records::{Friend, Standing};
 use offst_ledger::{Account, AccountId, Status};
 
 /// After so many rounds without an answer a friend that is connected is not waited for any more.

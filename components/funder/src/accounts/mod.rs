@@ -6,12 +6,13 @@
 
 pub(crate) mod doubt;
 mod friends;
+pub(crate) mod record;
 mod requests;
 pub(crate) mod settings;
 
+use crate::accounts::record::{Friend, Replacement, Tombstone};
 use crate::context::Context;
 use crate::io::Output;
-use crate::records::{Friend, Replacement, Tombstone};
 use offst_crypto::PublicKey;
 use offst_ledger::{
     ACCOUNT_KINDS, Account, AccountId, AccountImage, AccountKey, Epoch, RequestRef, SignOutcome, stored_accounts,

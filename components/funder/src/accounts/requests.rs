@@ -2,8 +2,8 @@
 
 use super::Accounts;
 use crate::context::Context;
+use crate::forwarding::record::Forward;
 use crate::payments::clearing::clearable;
-use crate::records::Forward;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, Direction, Pending, RequestRef};

@@ -1,9 +1,10 @@
 //! What the owner has told of friends.
 
 use super::Accounts;
+use crate::accounts::record::{Replacement, Standing};
 use crate::context::Context;
 use crate::io::{Contact, Output};
-use crate::records::{Payment, Replacement, Standing};
+use crate::payments::record::Payment;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId};
 use offst_proto::Currency;

@@ -13,8 +13,9 @@
 use crate::accounts::Accounts;
 use crate::context::Context;
 use crate::forwarding::Forwarding;
+use crate::forwarding::record::Forward;
 use crate::funder::Batch;
-use crate::records::{Forward, Origin};
+use crate::origin::Origin;
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{AccountId, NotAllowed, RequestRef, Stage};
@@ -74,16 +75,7 @@ impl Forwarding {
         account.request(request, terms).map_err(cancel_reason)?;
         self.load_lane(lane, frozen);
         self.carry_for(outgoing, from.friend);
-        let forward = Forward {
-            to: next,
-            amount: frozen,
-            fee: asked - frozen,
-            patience_ms,
-            arrived_ms: context.now.uptime_ms,
-            responded_ms: None,
-            counted_ms: 0,
-            weight: 0,
-        };
+        let forward = Forward::new(next, frozen, asked - frozen, patience_ms, context.now.uptime_ms);
         self.forwards.insert(incoming.clone(), forward);
         self.wait_for_commit(incoming, context);
         Ok(())

@@ -9,12 +9,13 @@
 
 mod forward;
 pub(crate) mod obligations;
+pub(crate) mod record;
 pub(crate) mod share;
 pub(crate) mod write_off;
 
 pub(crate) use forward::cancel_reason;
 
-use crate::records::Forward;
+use crate::forwarding::record::Forward;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_rows::{RowChange, RowError, Rows, Table};

@@ -31,7 +31,7 @@ use crate::command::{CommandId, Reply};
 use crate::context::Context;
 use crate::forwarding::Forwarding;
 use crate::funder::Batch;
-use crate::records::Origin;
+use crate::origin::Origin;
 use crate::timers::Timer;
 use offst_crypto::{HashLock, Preimage, PublicKey};
 use offst_ledger::{AccountId, Pending, RequestRef, Stage};

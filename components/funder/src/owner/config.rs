@@ -1,9 +1,10 @@
 //! The owner's commands: friends, relays, index servers.
 
+use crate::accounts::record::{Friend, FriendRecord, Standing, Tombstone};
 use crate::command::{Command, CommandId, Reply};
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::records::{Friend, FriendRecord, ServerRow, Standing, Tombstone};
+use crate::owner::record::ServerRow;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, AccountKey, Direction, StopReason};
 use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, RELAYS_MAX};

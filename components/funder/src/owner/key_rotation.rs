@@ -9,8 +9,10 @@
 //! that we have committed is released, because the friend may accept our Opening at any time. What the *friend* has committed
 //! and is still on its way could not be collected under the lost key any more: the owner has to wait for it.
 
+use crate::accounts::record::{Friend, FriendRecord, Replacement, Standing, Tombstone};
 use crate::funder::Batch;
-use crate::records::{Circle, Friend, FriendRecord, Origin, Replacement, Standing, Tombstone};
+use crate::origin::Origin;
+use crate::payments::record::Circle;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, Direction, StopReason};

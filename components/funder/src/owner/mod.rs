@@ -10,12 +10,13 @@
 
 mod config;
 mod key_rotation;
+pub(crate) mod record;
 mod reports;
 mod reset;
 mod start;
 
 use crate::command::CommandId;
-use crate::records::{IndexServer, Relay, Settings};
+use crate::owner::record::{IndexServer, Relay, Settings};
 use offst_crypto::PublicKey;
 use offst_rows::{RowChange, RowError, Rows, Table};
 use std::collections::BTreeMap;

@@ -1,8 +1,11 @@
 //! What the owner is told.
 
+use crate::accounts::record::Friend;
 use crate::command::{Command, Reply};
 use crate::funder::Batch;
-use crate::records::{Friend, InvoiceRecord, Payment, ServerRow};
+use crate::owner::record::ServerRow;
+use crate::payments::record::Payment;
+use crate::receiving::record::InvoiceRecord;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, Direction, Status};
 use offst_proto::limits::RELAYS_MAX;

@@ -1,8 +1,8 @@
 //! After a start: what the last run left is taken up, and whatever was not committed is given up.
 
 use crate::funder::Batch;
+use crate::payments::record::Progress;
 use crate::payments::search::Search;
-use crate::records::Progress;
 use crate::timers::Timer;
 use offst_ledger::{AccountId, Direction};
 use offst_proto::payment::CancelReason;

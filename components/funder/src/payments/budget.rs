@@ -24,7 +24,7 @@
 
 use crate::context::Context;
 use crate::payments::Payments;
-use crate::records::{Payment, Progress};
+use crate::payments::record::{Payment, Progress};
 use offst_crypto::PublicKey;
 use offst_proto::budget::{Budget, BudgetReport, Budgets, Period};
 use offst_proto::calendar::DAY_MS;
@@ -258,7 +258,7 @@ impl Payments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::Circle;
+    use crate::payments::record::Circle;
     use offst_crypto::Identity;
     use offst_rows::UnknownFields;
     use proptest::prelude::*;

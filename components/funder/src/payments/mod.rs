@@ -13,12 +13,13 @@ pub(crate) mod budget;
 pub(crate) mod clearing;
 pub(crate) mod quote;
 pub(crate) mod reasons;
+pub(crate) mod record;
 pub(crate) mod refusals;
 pub(crate) mod search;
 mod settle;
 pub(crate) mod silences;
 
-use crate::records::Payment;
+use crate::payments::record::Payment;
 use budget::Spendings;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};

@@ -3,7 +3,7 @@
 use crate::accounts::Accounts;
 use crate::context::Context;
 use crate::payments::Payments;
-use crate::records::{Payment, REASON_BYTES_MAX};
+use crate::payments::record::{Payment, REASON_BYTES_MAX};
 use offst_crypto::PublicKey;
 use offst_proto::index::Hop;
 use offst_proto::payment::CancelReason;

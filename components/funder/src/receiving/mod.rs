@@ -1,9 +1,10 @@
 //! Being paid: invoices, and the requests that end here.
 
 pub(crate) mod parts;
+pub(crate) mod record;
 
 use crate::command::CommandId;
-use crate::records::{Arrival, InvoiceRecord};
+use crate::receiving::record::{Arrival, InvoiceRecord};
 use offst_proto::InvoiceId;
 use offst_rows::{Row, RowChange, RowError, Rows, Table};
 use parts::{Group, GroupKey};

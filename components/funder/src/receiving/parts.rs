@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::funder::Batch;
 use crate::journal::{JournalKey, ReceivedPayment};
 use crate::receiving::Receiving;
-use crate::records::{Arrival, InvoiceRecord};
+use crate::receiving::record::{Arrival, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
 use offst_ledger::{Pending, RequestRef};

@@ -114,7 +114,7 @@ impl Batch<'_> {
         let last = self.state.recovery.backups.last_keeper;
         let after = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) > last);
         let before = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) <= last);
-        let is_keeper = |friend: &crate::records::Friend| {
+        let is_keeper = |friend: &crate::accounts::record::Friend| {
             let is_resumed = friend.accounts.values().any(Account::is_resumed);
             friend.connection.filter(|_| is_resumed)
         };

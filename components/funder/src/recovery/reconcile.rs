@@ -16,9 +16,10 @@
 //! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
 
 use crate::archive::Inquiry;
+use crate::forwarding::record::Forward;
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::records::{Forward, Progress};
+use crate::payments::record::Progress;
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{AccountId, Pending, RequestRef};
@@ -238,16 +239,9 @@ impl Batch<'_> {
         let outgoing = incoming.at(to);
         let onward = self.state.accounts.outgoing_at(&outgoing).expect("it was just found");
         let now = self.context.now.uptime_ms;
-        let forward = Forward {
-            to,
-            amount: onward.amount,
-            fee: amount - onward.amount,
-            patience_ms: self.context.environment.timing.patience_ms,
-            arrived_ms: now,
-            responded_ms: Some(now),
-            counted_ms: 0,
-            weight: 0,
-        };
+        let patience_ms = self.context.environment.timing.patience_ms;
+        let mut forward = Forward::new(to, onward.amount, amount - onward.amount, patience_ms, now);
+        forward.responded_ms = Some(now);
         self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(incoming, to), forward.amount);
         self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
         self.state.forwarding.forwards.insert(incoming.clone(), forward);

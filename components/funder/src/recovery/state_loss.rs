@@ -13,9 +13,9 @@
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
 use crate::accounts::doubt::RECOVERY_ROUNDS_MAX;
+use crate::accounts::record::{FriendRecord, Standing, Tombstone};
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::records::{FriendRecord, Standing, Tombstone};
 use crate::recovery::peer_backup::position;
 use crate::recovery::reconcile::Questions;
 use crate::timers::Timer;

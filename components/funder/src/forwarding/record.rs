@@ -1,0 +1,53 @@
+//! A request that we carry on for others.
+use offst_crypto::PublicKey;
+use offst_ledger::RequestRef;
+use offst_proto::encoding::Decoder;
+use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
+
+/// A request that we carry on for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The friend it went to.
+    pub to: PublicKey,
+    /// Credits it freezes on the way out.
+    pub amount: u128,
+    /// Credits we earn.
+    pub fee: u128,
+    /// How long we wait for the commit, ms.
+    pub patience_ms: u64,
+    /// When it came, and when the response came, uptime ms. Not stored.
+    pub arrived_ms: u64,
+    /// See `arrived_ms`.
+    pub responded_ms: Option<u64>,
+    /// Until when it was counted that it waits, uptime ms, and what that has weighed on its lane. Not stored.
+    pub counted_ms: u64,
+    /// See `counted_ms`.
+    pub weight: u64,
+}
+
+impl Forward {
+    /// A request that has just come, or is found again: it went to `to`, has `amount` credits reserved there, brings us `fee`, and
+    /// waits for its commit for `patience_ms`. `arrived_ms`: uptime.
+    pub fn new(to: PublicKey, amount: u128, fee: u128, patience_ms: u64, arrived_ms: u64) -> Self {
+        Forward { to, amount, fee, patience_ms, arrived_ms, responded_ms: None, counted_ms: 0, weight: 0 }
+    }
+}
+
+/// By its incoming side.
+impl Row for Forward {
+    const KIND: Kind = Kind::state(28, "forwards");
+    type Key = RequestRef;
+
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.value(2, &self.to);
+        fields.with(4, |encoder| encoder.u128(self.amount));
+        fields.with(6, |encoder| encoder.u128(self.fee));
+        fields.with(8, |encoder| encoder.u64(self.patience_ms));
+    }
+
+    fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        let (to, amount) = (fields.value(2)?, fields.with(4, Decoder::amount)?);
+        let (fee, patience_ms) = (fields.with(6, Decoder::amount)?, fields.with(8, Decoder::u64)?);
+        Ok(Forward::new(to, amount, fee, patience_ms, 0))
+    }
+}
