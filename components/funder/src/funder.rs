@@ -147,7 +147,7 @@ impl Batch<'_> {
             Input::EvidenceRows(line, connection, rows) => self.show_evidence(&line, connection, rows),
             Input::Message(friend, connection, message) => self.heard(friend, connection, *message),
             Input::Found(friend, connection, found) => self.found(friend, connection, found),
-            Input::Budgets(budgets) => self.state.payments.budgets.extend(budgets),
+            Input::Budgets(budgets) => self.state.payments.set_budgets(budgets),
             Input::Command(id, command) => self.command(id, command),
             Input::Ways(payment, ways) => {
                 self.state.payments.found_ways(payment, ways, &mut self.state.accounts, &mut self.context)

@@ -30,12 +30,12 @@ impl State {
             &self.owner.relays,
             &self.owner.index_servers,
             &self.owner.settings,
-            &self.forwarding.forwards,
-            &self.forwarding.written_off,
-            &self.receiving.arrivals,
-            &self.receiving.invoices,
-            &self.payments.payments,
-            &self.payments.spendings,
+            self.forwarding.forwards(),
+            self.forwarding.written_off(),
+            self.receiving.arrivals(),
+            self.receiving.invoices(),
+            self.payments.all(),
+            self.payments.spendings(),
             &self.recovery.mark,
         ]
     }

@@ -24,7 +24,7 @@ impl Funder {
             return Vec::new();
         }
         let mut found = self.untied_requests(collected);
-        for (incoming, forward) in self.0.forwarding.forwards.iter() {
+        for (incoming, forward) in self.0.forwarding.forwards().iter() {
             let outgoing = incoming.at(forward.to);
             let (from, to) =
                 (self.pending(incoming, Direction::Incoming), self.pending(&outgoing, Direction::Outgoing));
@@ -34,13 +34,13 @@ impl Funder {
                 found.push(format!("the forward {} is not of the amount that is pending", self.shown(incoming)));
             }
         }
-        for (incoming, part) in self.0.receiving.arrivals.iter() {
+        for (incoming, part) in self.0.receiving.arrivals().iter() {
             let pending = self.pending(incoming, Direction::Incoming);
             if !pending.is_of(part.amount) {
                 found.push(format!("the inbound part {} belongs to no pending request", self.shown(incoming)));
             }
         }
-        for (outgoing, write_off) in self.0.forwarding.written_off.iter() {
+        for (outgoing, write_off) in self.0.forwarding.written_off().iter() {
             let pending = self.pending(outgoing, Direction::Outgoing);
             if !pending.is_of(write_off.amount) {
                 found.push(format!("the write-off {} belongs to no pending request", self.shown(outgoing)));
@@ -52,10 +52,10 @@ impl Funder {
     /// Committed requests of which nothing is remembered.
     fn untied_requests(&self, collected: &BTreeSet<RequestRef>) -> Vec<String> {
         let state = &self.0;
-        let forwards = state.forwarding.forwards.iter().map(|(incoming, forward)| incoming.at(forward.to));
-        let parts = state.payments.payments.values().flat_map(outgoing_requests);
+        let forwards = state.forwarding.forwards().iter().map(|(incoming, forward)| incoming.at(forward.to));
+        let parts = state.payments.all().values().flat_map(outgoing_requests);
         let paid_by: BTreeSet<RequestRef> =
-            forwards.chain(parts).chain(state.forwarding.written_off.keys().cloned()).collect();
+            forwards.chain(parts).chain(state.forwarding.written_off().keys().cloned()).collect();
         let mut found = Vec::new();
         for (_, account) in self.accounts().filter(|(_, account)| account.active().is_some()) {
             for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
@@ -64,8 +64,8 @@ impl Funder {
                     _ if !pending.stage.is_committed() => true,
                     Direction::Outgoing => paid_by.contains(&request) || collected.contains(&request),
                     Direction::Incoming => {
-                        state.forwarding.forwards.contains_key(&request)
-                            || state.receiving.arrivals.contains_key(&request)
+                        state.forwarding.forwards().contains_key(&request)
+                            || state.receiving.arrivals().contains_key(&request)
                     }
                 };
                 if is_tied {

@@ -152,7 +152,7 @@ impl Batch<'_> {
             // It continues from an epoch of which a part was lost: see relink.rs.
             return;
         }
-        if self.state.receiving.arrivals.contains_key(incoming) {
+        if self.state.receiving.arrivals().contains_key(incoming) {
             return self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
         }
         let Some(forward) = self.state.forwarding.forwards.get(incoming) else {
@@ -273,7 +273,7 @@ impl Batch<'_> {
 
     /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
     pub(crate) fn is_collectable(&self, incoming: &RequestRef) -> bool {
-        if self.state.receiving.arrivals.contains_key(incoming) {
+        if self.state.receiving.arrivals().contains_key(incoming) {
             return self.state.receiving.pending_arrival(incoming, &self.state.accounts, &self.context).is_some();
         }
         self.state

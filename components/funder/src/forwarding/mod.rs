@@ -15,6 +15,7 @@ pub(crate) mod write_off;
 
 pub(crate) use forward::cancel_reason;
 
+use crate::context::Context;
 use crate::forwarding::record::Forward;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
@@ -27,15 +28,15 @@ use write_off::WriteOff;
 #[derive(Debug)]
 pub(crate) struct Forwarding {
     /// Requests that we carry on, by their incoming side.
-    pub(crate) forwards: Table<Forward>,
+    forwards: Table<Forward>,
     /// Our outgoing requests that were written off: they have no origin any more.
-    pub(crate) written_off: Table<WriteOff>,
+    written_off: Table<WriteOff>,
     /// Whom we carry our outgoing requests on for.
     upstreams: BTreeMap<RequestRef, PublicKey>,
     /// What each pair of friends has reserved through us: from, to, currency.
-    pub(crate) carried: BTreeMap<Lane, Load>,
+    carried: BTreeMap<Lane, Load>,
     /// What was held on each of them lately. Not stored.
-    pub(crate) holds: BTreeMap<Lane, Holds>,
+    holds: BTreeMap<Lane, Holds>,
 }
 
 impl Forwarding {
@@ -47,6 +48,47 @@ impl Forwarding {
             carried: BTreeMap::new(),
             holds: BTreeMap::new(),
         })
+    }
+
+    /// The requests that we carry on, to look at.
+    pub(crate) fn forwards(&self) -> &Table<Forward> {
+        &self.forwards
+    }
+
+    /// What was written off, to look at.
+    pub(crate) fn written_off(&self) -> &Table<WriteOff> {
+        &self.written_off
+    }
+
+    /// Whether anything is carried on from or to this friend.
+    pub(crate) fn is_loaded_with(&self, friend: PublicKey) -> bool {
+        self.carried.keys().any(|lane| [lane.from, lane.to].contains(&friend))
+    }
+
+    /// A request that the last run has carried on.
+    pub(crate) fn resume(&mut self, incoming: &RequestRef, has_response: bool, context: &Context<'_>) {
+        let forward = self.forwards.draft(incoming).expect("the caller has looked");
+        forward.arrived_ms = context.now.uptime_ms;
+        forward.responded_ms = has_response.then_some(context.now.uptime_ms);
+        let (to, amount) = (forward.to, forward.amount);
+        self.carry_for(incoming.at(to), incoming.account.friend);
+        self.load_lane(Self::lane(incoming, to), amount);
+    }
+
+    /// A request whose two halves have found each other again.
+    pub(crate) fn reclaim(&mut self, incoming: &RequestRef, forward: Forward) {
+        self.load_lane(Self::lane(incoming, forward.to), forward.amount);
+        self.carry_for(incoming.at(forward.to), incoming.account.friend);
+        self.forwards.insert(incoming.clone(), forward);
+    }
+
+    /// A request goes on over the account with a friend's new key.
+    pub(crate) fn rekey(&mut self, incoming: &RequestRef, to: PublicKey) {
+        let forward = self.forwards.get_mut(incoming).expect("its origin names it");
+        let (lost, amount) = (std::mem::replace(&mut forward.to, to), forward.amount);
+        self.unload_lane(&Self::lane(incoming, lost), amount);
+        self.load_lane(Self::lane(incoming, to), amount);
+        self.carry_for(incoming.at(to), incoming.account.friend);
     }
 
     /// The friend that one of our outgoing requests came from.

@@ -12,7 +12,6 @@
 use crate::accounts::record::{Friend, FriendRecord, Replacement, Standing, Tombstone};
 use crate::funder::Batch;
 use crate::origin::Origin;
-use crate::payments::record::Circle;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, Direction, StopReason};
@@ -46,7 +45,7 @@ impl Batch<'_> {
         let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
         self.state.accounts.friends.remove(&lost);
         self.state.forwarding.hand_over_holds(lost, successor);
-        let is_loaded = self.state.forwarding.carried.keys().any(|lane| [lane.from, lane.to].contains(&lost));
+        let is_loaded = self.state.forwarding.is_loaded_with(lost);
         assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
         self.context.timers.clear(&Timer::Gone(lost));
         self.state.recovery.peer_backups.insert(lost, None);
@@ -155,22 +154,10 @@ impl Batch<'_> {
         match &origin {
             Origin::Forward(upstream) => {
                 let incoming = old.at(*upstream);
-                let forward = self.state.forwarding.forwards.get_mut(&incoming).expect("its origin names it");
-                forward.to = to.friend;
-                let amount = forward.amount;
-                self.state.forwarding.unload_lane(&crate::forwarding::Forwarding::lane(&incoming, from.friend), amount);
-                self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(&incoming, to.friend), amount);
-                self.state.forwarding.carry_for(new.clone(), *upstream);
+                self.state.forwarding.rekey(&incoming, to.friend);
             }
             Origin::Payment(payment) => {
-                let record = self.state.payments.payments.get_mut(payment).expect("its origin names it");
-                if let Some(first) = record.parts.get_mut(&id).and_then(|part| part.route.first_mut()) {
-                    *first = to.friend;
-                }
-                if record.circle == Some(Circle::Rebalance(from.friend)) {
-                    record.circle = Some(Circle::Rebalance(to.friend));
-                }
-                self.state.payments.pay_by(new.clone(), *payment);
+                self.state.payments.rekey(*payment, from.friend, &new);
             }
         }
         self.context.timers.clear(&Timer::Overdue(old));

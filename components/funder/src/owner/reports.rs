@@ -18,7 +18,7 @@ use offst_rows::{Row, Table};
 impl Batch<'_> {
     pub(crate) fn report(&self, command: &Command) -> Reply {
         match command {
-            Command::PaymentStatus(id) => match self.state.payments.payments.get(id) {
+            Command::PaymentStatus(id) => match self.state.payments.all().get(id) {
                 Some(payment) => Reply::Payment(Box::new(self.state.payments.payment_report(payment, &self.context))),
                 None => Reply::Unknown,
             },
@@ -80,7 +80,7 @@ impl Batch<'_> {
         let epoch = account.epoch();
         let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
             let pending = account.pending(Direction::Outgoing, *id)?;
-            let written_off = self.state.forwarding.written_off.contains_key(&line.request(*id));
+            let written_off = self.state.forwarding.written_off().contains_key(&line.request(*id));
             Some(OverdueReport { request_id: *id, amount: pending.amount, written_off })
         });
         AccountReport {

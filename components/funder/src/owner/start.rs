@@ -2,7 +2,6 @@
 
 use crate::funder::Batch;
 use crate::payments::record::Progress;
-use crate::payments::search::Search;
 use crate::timers::Timer;
 use offst_ledger::{AccountId, Direction};
 use offst_proto::payment::CancelReason;
@@ -35,18 +34,13 @@ impl Batch<'_> {
 
     /// Outgoing requests that a signed `Commit` binds wait for the friend; for the others a timer runs again.
     fn take_up_forwards(&mut self) {
-        let now = self.context.now.uptime_ms;
         let forwards: Vec<_> =
-            self.state.forwarding.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
+            self.state.forwarding.forwards().iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
-            self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
-            self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(&incoming, forward.to), forward.amount);
             let has_response =
                 self.state.accounts.incoming_at(&incoming).is_some_and(|pending| pending.stage.lock().is_some());
-            let stored = self.state.forwarding.forwards.draft(&incoming).expect("listed above");
-            stored.arrived_ms = now;
-            stored.responded_ms = has_response.then_some(now);
+            self.state.forwarding.resume(&incoming, has_response, &self.context);
             if self.state.accounts.is_bound(&outgoing) {
                 self.commit_was_signed(&outgoing);
                 continue;
@@ -58,27 +52,20 @@ impl Batch<'_> {
 
     fn take_up_payments(&mut self) {
         let now = self.context.now.uptime_ms;
-        let payments: Vec<_> = self.state.payments.payments.values().cloned().collect();
+        let payments: Vec<_> = self.state.payments.all().values().cloned().collect();
         for payment in payments {
             if payment.progress == Progress::Searching {
-                let stored = self.state.payments.payments.get_mut(&payment.id).expect("listed above");
-                stored.parts.clear();
-                if !self.state.recovery.mark.is_empty() {
-                    stored.reason = NOT_KNOWN.into();
-                } else if stored.reason.is_empty() {
-                    stored.reason = "the node was restarted before the payment was committed".into();
-                }
-                stored.progress = Progress::Failed;
-                stored.ended_ms = Some(self.context.now.unix_ms);
+                let reason = match &*payment.reason {
+                    _ if self.is_recovering() => NOT_KNOWN,
+                    "" => "the node was restarted before the payment was committed",
+                    known => known,
+                };
+                self.state.payments.fail_at_start(payment.id, reason, &self.context);
                 continue;
             }
-            self.state.payments.searches.insert(payment.id, Search::taken_up(&payment));
+            self.state.payments.resume(&payment, &mut self.context);
             if self.is_recovering() {
                 self.state.payments.stop_searching(payment.id);
-            }
-            self.context.timers.set(Timer::Payment(payment.id), now.saturating_add(payment.timeout_ms));
-            if let Some((invoice, _)) = &payment.invoice {
-                self.state.payments.paying.insert(*invoice, payment.id);
             }
             for (request, part) in &payment.parts {
                 if part.preimage.is_some() {
@@ -118,8 +105,8 @@ impl Batch<'_> {
                         // What is committed and unknown has come back with a lost state: it may be carried on.
                         Direction::Incoming => {
                             pending.stage.is_committed()
-                                || self.state.forwarding.forwards.contains_key(&hop)
-                                || self.state.receiving.arrivals.contains_key(&hop)
+                                || self.state.forwarding.forwards().contains_key(&hop)
+                                || self.state.receiving.arrivals().contains_key(&hop)
                         }
                     };
                     if !is_known {

@@ -19,7 +19,9 @@ pub(crate) mod search;
 mod settle;
 pub(crate) mod silences;
 
-use crate::payments::record::Payment;
+use crate::context::Context;
+use crate::payments::record::{Circle, Payment, Progress};
+use crate::timers::Timer;
 use budget::Spendings;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
@@ -36,25 +38,25 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(crate) struct Payments {
     /// Those that have not ended, and those that ended in this batch.
-    pub(crate) payments: Table<Payment>,
+    payments: Table<Payment>,
     /// What the applications may spend. Not stored: the owner's files say it.
-    pub(crate) budgets: BTreeMap<PublicKey, Budgets>,
+    budgets: BTreeMap<PublicKey, Budgets>,
     /// What they have spent of it.
-    pub(crate) spendings: Spendings,
+    spendings: Spendings,
     /// Which of them our outgoing requests are parts of.
     outgoing: BTreeMap<RequestRef, PaymentId>,
     /// Which of them pays an invoice.
-    pub(crate) paying: BTreeMap<InvoiceId, PaymentId>,
+    paying: BTreeMap<InvoiceId, PaymentId>,
     /// What is known of a payment only while this process runs.
-    pub(crate) searches: BTreeMap<PaymentId, Search>,
+    searches: BTreeMap<PaymentId, Search>,
     /// Questions of the owner's and of our own that the index servers have not answered.
-    pub(crate) questions: BTreeMap<PaymentId, Question>,
+    questions: BTreeMap<PaymentId, Question>,
     /// What others have refused to carry for our payments lately.
-    pub(crate) refusals: Refusals,
+    refusals: Refusals,
     /// The same for debt cycles, where more is a reason to refuse.
-    pub(crate) clearing_refusals: Refusals,
+    clearing_refusals: Refusals,
     /// Where our payments got no answer.
-    pub(crate) silences: Silences,
+    silences: Silences,
 }
 
 impl Payments {
@@ -71,6 +73,60 @@ impl Payments {
             clearing_refusals: Refusals::default(),
             silences: Silences::default(),
         })
+    }
+
+    /// All of them, to look at.
+    pub(crate) fn all(&self) -> &Table<Payment> {
+        &self.payments
+    }
+
+    /// What applications have spent, to look at.
+    pub(crate) fn spendings(&self) -> &Spendings {
+        &self.spendings
+    }
+
+    /// What these applications may spend from now on.
+    pub(crate) fn set_budgets(&mut self, budgets: BTreeMap<PublicKey, Budgets>) {
+        self.budgets.extend(budgets);
+    }
+
+    /// A payment that the last run has committed goes on.
+    pub(crate) fn resume(&mut self, payment: &Payment, context: &mut Context<'_>) {
+        self.searches.insert(payment.id, Search::taken_up(payment));
+        let deadline = context.now.uptime_ms.saturating_add(payment.timeout_ms);
+        context.timers.set(Timer::Payment(payment.id), deadline);
+        if let Some((invoice, _)) = &payment.invoice {
+            self.paying.insert(*invoice, payment.id);
+        }
+    }
+
+    /// A payment that the last run has not committed ends.
+    pub(crate) fn fail_at_start(&mut self, id: PaymentId, reason: &str, context: &Context<'_>) {
+        let payment = self.payments.get_mut(&id).expect("the caller has looked");
+        payment.parts.clear();
+        payment.reason = reason.to_owned();
+        payment.progress = Progress::Failed;
+        payment.ended_ms = Some(context.now.unix_ms);
+    }
+
+    /// Why a payment has ended, better than its last attempt knew.
+    pub(crate) fn explain(&mut self, id: PaymentId, reason: &str) {
+        if let Some(payment) = self.payments.draft(&id) {
+            payment.reason = reason.to_owned();
+        }
+    }
+
+    /// A part goes on over the account with a friend's new key.
+    pub(crate) fn rekey(&mut self, payment: PaymentId, lost: PublicKey, outgoing: &RequestRef) {
+        let friend = outgoing.account.friend;
+        let record = self.payments.get_mut(&payment).expect("its origin names it");
+        if let Some(first) = record.parts.get_mut(&outgoing.id).and_then(|part| part.route.first_mut()) {
+            *first = friend;
+        }
+        if record.circle == Some(Circle::Rebalance(lost)) {
+            record.circle = Some(Circle::Rebalance(friend));
+        }
+        self.pay_by(outgoing.clone(), payment);
     }
 
     /// The payment that one of our outgoing requests is a part of.

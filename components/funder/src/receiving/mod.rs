@@ -17,15 +17,15 @@ const ENDED_INVOICES_MAX: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Receiving {
     /// Invoices that can be paid.
-    pub(crate) invoices: Table<InvoiceRecord>,
+    invoices: Table<InvoiceRecord>,
     /// The last invoices that ended while this process ran, so that late buyers are told why.
-    pub(crate) ended_invoices: BTreeMap<InvoiceId, InvoiceRecord>,
+    ended_invoices: BTreeMap<InvoiceId, InvoiceRecord>,
     ended_invoices_order: VecDeque<InvoiceId>,
-    pub(crate) invoice_waiters: BTreeMap<InvoiceId, Vec<CommandId>>,
+    invoice_waiters: BTreeMap<InvoiceId, Vec<CommandId>>,
     /// Requests that end here, by their incoming side.
-    pub(crate) arrivals: Table<Arrival>,
+    arrivals: Table<Arrival>,
     /// The parts of each payment to us.
-    pub(crate) groups: BTreeMap<GroupKey, Group>,
+    groups: BTreeMap<GroupKey, Group>,
 }
 
 impl Receiving {
@@ -38,6 +38,16 @@ impl Receiving {
             arrivals: rows.take()?,
             groups: BTreeMap::new(),
         })
+    }
+
+    /// The invoices that can be paid, to look at.
+    pub(crate) fn invoices(&self) -> &Table<InvoiceRecord> {
+        &self.invoices
+    }
+
+    /// The requests that end here, to look at.
+    pub(crate) fn arrivals(&self) -> &Table<Arrival> {
+        &self.arrivals
     }
 
     /// What the next transaction has to write. Invoices that have ended leave memory.

@@ -99,7 +99,7 @@ impl Batch<'_> {
 
     /// Rows of requests that did not come back with their accounts.
     fn drop_ended_rows(&mut self, wanted: &mut Wanted) {
-        let arrivals: Vec<_> = self.state.receiving.arrivals.keys().cloned().collect();
+        let arrivals: Vec<_> = self.state.receiving.arrivals().keys().cloned().collect();
         for incoming in arrivals {
             if self.state.accounts.is_distrusted(&incoming.account) {
                 wanted.is_open = true;
@@ -108,7 +108,7 @@ impl Batch<'_> {
             }
         }
         let forwards: Vec<_> =
-            self.state.forwarding.forwards.iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
+            self.state.forwarding.forwards().iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
             let outgoing = incoming.at(forward.to);
             if self.state.accounts.is_distrusted(&incoming.account)
@@ -168,7 +168,7 @@ impl Batch<'_> {
         if let Some(outgoing) = self.state.forwarding.written_off_from(incoming, lock) {
             return self.release_again(incoming, &outgoing);
         }
-        let forward = self.state.forwarding.forwards.get(incoming).cloned();
+        let forward = self.state.forwarding.forwards().get(incoming).cloned();
         if let Some(forward) = forward {
             let (to, outgoing) = (forward.to, incoming.at(forward.to));
             match self.state.accounts.outgoing_at(&outgoing) {
@@ -195,7 +195,7 @@ impl Batch<'_> {
     /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has committed
     /// all of them.
     fn collect_our_own(&mut self, incoming: &RequestRef, amount: u128, preimage: Preimage) -> bool {
-        let Some(arrival) = self.state.receiving.arrivals.get(incoming).cloned() else {
+        let Some(arrival) = self.state.receiving.arrivals().get(incoming).cloned() else {
             let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
             if account.collect(incoming.id, preimage).is_ok() {
                 self.state.receiving.note_received(incoming, preimage, amount, None, &mut self.context);
@@ -204,7 +204,7 @@ impl Batch<'_> {
         };
         let group = arrival.group(&incoming.account.currency);
         self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
-        if !self.state.receiving.arrivals.contains_key(incoming) {
+        if !self.state.receiving.arrivals().contains_key(incoming) {
             return true;
         }
         // Other parts may come back with their accounts, and then all are collected at once.
@@ -242,9 +242,7 @@ impl Batch<'_> {
         let patience_ms = self.context.environment.timing.patience_ms;
         let mut forward = Forward::new(to, onward.amount, amount - onward.amount, patience_ms, now);
         forward.responded_ms = Some(now);
-        self.state.forwarding.load_lane(crate::forwarding::Forwarding::lane(incoming, to), forward.amount);
-        self.state.forwarding.carry_for(outgoing.clone(), incoming.account.friend);
-        self.state.forwarding.forwards.insert(incoming.clone(), forward);
+        self.state.forwarding.reclaim(incoming, forward);
         self.commit_was_signed(&outgoing);
     }
 
@@ -302,7 +300,7 @@ impl Batch<'_> {
 
     /// Parts of our payments that are not pending any more: the friend they went to is asked.
     fn resolve_payments(&mut self, wanted: &mut Wanted) {
-        let committed = self.state.payments.payments.values().filter(|payment| payment.progress == Progress::Committed);
+        let committed = self.state.payments.all().values().filter(|payment| payment.progress == Progress::Committed);
         let parts: Vec<(PaymentId, RequestRef)> = committed
             .flat_map(|payment| {
                 let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
@@ -328,9 +326,7 @@ impl Batch<'_> {
             }
             let local = self.context.local;
             self.cancelled(&outgoing, CancelReason::AccountStopped, local);
-            if let Some(payment) = self.state.payments.payments.draft(&payment) {
-                payment.reason = NOT_COLLECTED.into();
-            }
+            self.state.payments.explain(payment, NOT_COLLECTED);
         }
     }
 
@@ -421,7 +417,7 @@ impl Batch<'_> {
     }
 
     fn note_carried_on(&mut self, incoming: &RequestRef, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
-        let forward = self.state.forwarding.forwards.get(incoming).cloned();
+        let forward = self.state.forwarding.forwards().get(incoming).cloned();
         self.forget_incoming(incoming);
         let Some(to) = to else { return };
         // What went on is not remembered any more: it was what our rate leaves.
@@ -441,7 +437,7 @@ impl Batch<'_> {
 
     /// A part of a payment of ours that was collected by the friend it went to.
     fn part_was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
-        let part = self.state.payments.payments.values().find_map(|payment| {
+        let part = self.state.payments.all().values().find_map(|payment| {
             let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
             opens.then(|| crate::payments::Payments::outgoing(payment, id, part))

@@ -265,7 +265,7 @@ impl Batch<'_> {
 
     /// A recovery begins: whatever invoice is open by now may have been paid in what was lost.
     fn date_recovery(&mut self) {
-        let newest = self.state.receiving.invoices.values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
+        let newest = self.state.receiving.invoices().values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
         let recovery = self.state.recovery.mark.get_mut(&()).expect("the caller has set the mark");
         recovery.record.started_ms = recovery.record.started_ms.max(newest);
     }
@@ -566,7 +566,7 @@ impl Batch<'_> {
             self.state.accounts.friends.values().filter(|friend| friend.record.standing == Standing::Disabled);
         if recovery.record.is_old || disabled.any(|friend| friend.accounts.values().any(Account::is_recovering)) {
             // What the lost part knew of them is lost: an invoice is paid once, for ever.
-            let invoices = self.state.receiving.invoices.values();
+            let invoices = self.state.receiving.invoices().values();
             let old = invoices.filter(|invoice| invoice.created_ms <= recovery.record.started_ms);
             let old: Vec<_> = old.map(|record| record.invoice.id).collect();
             if !old.is_empty() {
