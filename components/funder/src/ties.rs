@@ -2,9 +2,10 @@
 //! written off; what we may collect from a friend is a forward, or ends here. And what is remembered of a request is of one that is
 //! there. For checks from outside: where an older row was put back, or one was taken out, one of these ties is cut.
 //!
-//! Three things may cut them for a while, and then nothing is said. A recovery ties them together again (recovery/reconcile.rs). On an
-//! account that has stopped nothing moves: what was collected or released since waits for its next epoch. And what a friend was
-//! known to have collected by then may continue there, until it has been collected once more.
+//! Four things may cut them, and then nothing is said. A recovery ties them together again (recovery/reconcile.rs). On an account that
+//! has stopped nothing moves: what was collected or released since waits for its next epoch. And what continues from an earlier epoch
+//! may be all that is left of a payment: its node had lost a part of its state, or the history knows that it was collected. And an owner who removes a friend by force gives
+//! up what came over its accounts, and may go on owing for it.
 
 use crate::funder::Funder;
 use crate::payments::record::{Part, Payment};
@@ -62,7 +63,12 @@ impl Funder {
                 let request = RequestRef { account: account.key().id(), id };
                 let is_tied = match direction {
                     _ if !pending.stage.is_committed() => true,
-                    Direction::Outgoing => paid_by.contains(&request) || collected.contains(&request),
+                    _ if account.epoch().is_some_and(|epoch| epoch.continues(id)) => true,
+                    Direction::Outgoing => {
+                        paid_by.contains(&request)
+                            || collected.contains(&request)
+                            || self.has_removed_an_account(&request.account)
+                    }
                     Direction::Incoming => {
                         state.forwarding.forwards().contains_key(&request)
                             || state.receiving.arrivals().contains_key(&request)
@@ -84,6 +90,13 @@ impl Funder {
             }
         }
         found
+    }
+
+    /// Whether another account in this currency was removed: the owner may have given up what came over it, also what we go on
+    /// owing for it.
+    fn has_removed_an_account(&self, beside: &AccountId) -> bool {
+        let removed = self.0.accounts.tombstones.keys();
+        removed.into_iter().any(|account| account != beside && account.currency == beside.currency)
     }
 
     fn pending(&self, request: &RequestRef, direction: Direction) -> Found {

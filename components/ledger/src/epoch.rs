@@ -103,6 +103,11 @@ impl Epoch {
         }
     }
 
+    /// Whether a request was committed in an earlier epoch, and both Openings let it continue.
+    pub fn continues(&self, id: RequestId) -> bool {
+        self.agreement.mine.continuing.iter().any(|request| request.id == id)
+    }
+
     /// Whether no statement has been signed or taken in it: the friend may never have heard of it.
     pub(crate) fn is_untouched(&self) -> bool {
         self.mine.seq == 0 && self.theirs.seq == 0
