@@ -450,3 +450,22 @@ fn no_module_is_a_drawer_for_everything() {
     }
     expect_none(&faults);
 }
+
+/// A number stands in every database that was ever written, so it names one kind for ever.
+#[test]
+fn every_kind_of_row_has_a_number_of_its_own() {
+    let mut kinds: BTreeMap<u16, String> = BTreeMap::new();
+    for (path, source) in sources(&["components/ledger/src", "components/funder/src"]) {
+        for keeping in ["state", "log", "listed", "journal", "shelf"] {
+            for found in source.split(&format!("Kind::{keeping}(")).skip(1) {
+                let number: String = found.chars().take_while(char::is_ascii_digit).collect();
+                let Ok(number) = number.parse() else { continue };
+                let here = path.display().to_string();
+                if let Some(other) = kinds.insert(number, here.clone()) {
+                    panic!("{here} and {other} both have rows of the kind {number}");
+                }
+            }
+        }
+    }
+    assert!(kinds.len() > 20, "kinds are found: {kinds:?}");
+}

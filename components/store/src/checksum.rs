@@ -3,7 +3,7 @@
 //! SQLite finds damage to the structure of its file, and signatures prove what stands on accounts. What a disk, a copy or a
 //! hand changes in any other value is found by this: a CRC-32 over all of the row's other columns and its table. Any change of up
 //! to 4 bytes in a row is found for certain, any other but for one in 2^32. The sum of a kind's checksums finds in the same way
-//! that a row is gone, or is one that was there before (`kinds.rs`). It guards against accidents; whoever knows how can compute
+//! that a row is gone, or is one that was there before (`kinds.rs`). It guards against accidents; an attacker can compute
 //! both anew, and then has the signatures against them.
 
 use offst_crypto::PublicKey;

@@ -31,7 +31,7 @@ impl Store {
         if !faults.is_empty() {
             return Err(StoreError::Unsound(faults));
         }
-        // Those that are read whole are known, or not, to whoever takes the rows.
+        // Those that are read whole are known, or not, to the one that takes the rows.
         let is_unknown = |number: &u16| {
             number.is_multiple_of(2)
                 && !READ_WHOLE.contains(&kinds.rows[number].keeping)

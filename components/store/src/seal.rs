@@ -4,7 +4,7 @@
 //!
 //! A node that stops makes it when everything is in the one file, and the next start removes it for good *before* anything is
 //! written, so a seal that is there was true when it was made. A node that was killed has left none, and nothing is wrong with
-//! that. It says nothing of how old the file is or whether it is true, and guards against accidents only: whoever knows how
+//! that. It says nothing of how old the file is or whether it is true, and guards against accidents only: an attacker
 //! can make it anew.
 
 use crate::error::StoreError;
@@ -108,7 +108,7 @@ pub(crate) fn remove(database: &Path) -> Result<(), StoreError> {
     let path = with_ending(database, ENDING);
     let removed = match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        // Also when there is none: whoever removed it may have died before that was durable.
+        // Also when there is none: the process that removed it may have died before that was durable.
         _ => sync_folder(&path),
     };
     removed.map_err(|error| StoreError::Seal { path: path.display().to_string(), error })
