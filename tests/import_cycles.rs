@@ -24,7 +24,6 @@ const STILL_CYCLIC: &[&str] = &[
     "components/app_server",
     "components/funder",
     "components/proto",
-    "tests/simulator",
 ];
 
 fn root() -> &'static Path {
