@@ -23,7 +23,6 @@ const STILL_CYCLIC: &[&str] = &[
     "benches",
     "components/app_server",
     "components/funder",
-    "components/proto",
 ];
 
 fn root() -> &'static Path {
