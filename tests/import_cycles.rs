@@ -21,7 +21,6 @@ const STILL_CYCLIC: &[&str] = &[
     // The programs, and the tests of the whole.
     "",
     "benches",
-    "components/app_server",
     "components/funder",
 ];
 
