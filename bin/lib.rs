@@ -5,6 +5,7 @@ mod budgets;
 pub mod command_line;
 pub mod files;
 pub mod folder;
+mod invocation;
 #[cfg(test)]
 mod json_page;
 mod leftovers;

@@ -165,7 +165,7 @@ pub fn write_out(text: &str) -> Outcome {
 
 /// Whether the command line asks for JSON; also known when the rest of it does not parse.
 fn json_is_wanted() -> bool {
-    let arguments = crate::command_line::arguments();
+    let arguments = crate::invocation::arguments();
     arguments.iter().skip(1).take_while(|argument| *argument != "--").any(|argument| argument == "--json")
 }
 
@@ -173,7 +173,7 @@ fn json_is_wanted() -> bool {
 pub fn run<Arguments: Parser + CommandFactory>(program: impl FnOnce(Arguments) -> Outcome) -> ExitCode {
     crate::secrecy::no_core_dumps();
     let command = Arguments::command();
-    let line = crate::command_line::arguments();
+    let line = crate::invocation::arguments();
     let help = help_of(&command, &line);
     let outcome = match parse(line) {
         Ok(arguments) => program(arguments),

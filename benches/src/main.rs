@@ -11,6 +11,7 @@ mod idle;
 mod load;
 mod processes;
 mod report;
+mod run_options;
 mod shapes;
 #[path = "../../tests/testnet/mod.rs"]
 mod testnet;
@@ -19,6 +20,7 @@ mod trade;
 use clap::{Parser, Subcommand};
 use load::Until;
 use offst_plots::{Curve, draw};
+use run_options::RunOptions;
 use shapes::Shape;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,7 +44,7 @@ enum Mode {
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000))]
         delay_ms: u16,
         #[command(flatten)]
-        run: Run,
+        run: RunOptions,
     },
     /// Pay through a hub: every spoke pays the next
     Star {
@@ -50,7 +52,7 @@ enum Mode {
         #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(2..=50))]
         spokes: u8,
         #[command(flatten)]
-        run: Run,
+        run: RunOptions,
     },
     /// Pay in a village: a circle in which everybody knows the next two and pays the fourth. Or, with --trust, among people who trust each
     /// other as in a file: random buyers pay random sellers amounts of 1 to 1000, over lines of 100 credits times the rating
@@ -65,7 +67,7 @@ enum Mode {
         #[arg(long, default_value_t = 12, requires = "trust", value_parser = clap::value_parser!(u8).range(2..=50))]
         people: u8,
         #[command(flatten)]
-        run: Run,
+        run: RunOptions,
     },
     /// Pay along a chain of two friendships with more and more payments under way, and plot it
     Sweep {
@@ -132,20 +134,6 @@ enum Mode {
     },
 }
 
-/// One run under load.
-#[derive(Debug, clap::Args)]
-struct Run {
-    /// Payments under way at the same time
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    in_flight: u16,
-    /// How long to pay
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3600))]
-    seconds: u16,
-    /// One JSON document instead of lines
-    #[arg(long)]
-    json: bool,
-}
-
 fn main() -> ExitCode {
     if let Some(code) = offst::command_line::run_role() {
         return code;
@@ -193,7 +181,7 @@ fn distant_chain(hops: u8, delay: Duration, in_flight: usize) -> anyhow::Result<
     })
 }
 
-fn under_load(shape: &Shape, run: &Run) -> anyhow::Result<()> {
+fn under_load(shape: &Shape, run: &RunOptions) -> anyhow::Result<()> {
     let floor = floor::measure(shape.hops)?;
     let time = Duration::from_secs(run.seconds.into());
     let report = report::measure(&shape.testnet, &shape.names(), &shape.streams, Until::Time(time))?;

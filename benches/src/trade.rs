@@ -3,9 +3,9 @@
 //! Before each payment all nodes are asked how their lines stand, and a maximum flow over them says whether it is possible: what
 //! the economy of the simulator does for thousands of people.
 
-use crate::Run;
 use crate::load::{Load, connect, public_key};
 use crate::report::{Report, measure_while};
+use crate::run_options::RunOptions;
 use crate::shapes;
 use crate::testnet::Testnet;
 use offst_app::{App, AppError, Destination, Order, Purpose};
@@ -44,7 +44,7 @@ struct People {
 }
 
 /// Runs and reports it.
-pub(crate) fn run(file: &Path, count: usize, run: &Run) -> anyhow::Result<()> {
+pub(crate) fn run(file: &Path, count: usize, run: &RunOptions) -> anyhow::Result<()> {
     let network = TrustNetwork::read(file)?.best_connected(count);
     anyhow::ensure!(network.names().len() > 1, "these people do not trust each other: take more of them");
     let (testnet, nodes) = shapes::people(&network)?;

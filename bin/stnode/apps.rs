@@ -1,7 +1,8 @@
 //! Which applications may use the node: the commands `trust`, `untrust` and `apps`.
 
+use super::clock;
+use super::node_folder::{database_failure, existing};
 use super::trusted::{TrustedApp, TrustedApps, name_from};
-use super::{clock, database_failure, existing};
 use crate::folder::Folder;
 use crate::outcome::{Failure, Outcome, say};
 use crate::trusted::Reading;

@@ -1,6 +1,6 @@
 //! The command `backup`.
 
-use super::{database_failure, existing, public_key};
+use super::node_folder::{database_failure, existing, public_key};
 use crate::files;
 use crate::outcome::{Explain, Failure, Outcome};
 use offst_store::Store;

@@ -1,6 +1,6 @@
 //! The command `check`.
 
-use super::{existing, public_key};
+use super::node_folder::{existing, public_key};
 use crate::outcome::{self, Failure, Outcome, say, write_out};
 use clap::Args;
 use offst_crypto::PublicKey;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `init` | makes the folder of a new node |
 //! | `run` | runs it |
+//! | `node_folder` | what the commands that need a node find in its folder |
 //! | `settings` | its file of settings |
 //! | `trusted` | the folder of the applications that may use it, watched while it runs |
 //! | `apps` | the commands that change that folder |
@@ -18,6 +19,7 @@ mod backup;
 mod check;
 mod clock;
 mod init;
+mod node_folder;
 mod passphrase;
 mod restore;
 mod run;
@@ -27,15 +29,9 @@ mod trusted;
 #[cfg(test)]
 pub(crate) use {apps::example as apps_example, check::example as audit_example};
 
-use crate::files;
-use crate::folder::Folder;
 use crate::manual::Manual;
-use crate::outcome::{self, Failure, Outcome, plain};
+use crate::outcome;
 use clap::{Parser, Subcommand};
-use offst_crypto::PublicKey;
-use offst_proto::ticket::Ticket;
-use offst_store::StoreError;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A node of Offst: keeps the accounts with your friends, pays, is paid, and forwards payments of others
@@ -87,40 +83,4 @@ pub fn main() -> ExitCode {
         Command::Passphrase(arguments) => passphrase::passphrase(arguments),
         Command::Manual(manual) => manual.print::<Arguments>(),
     })
-}
-
-/// The folder of a node that `init` has made.
-///
-/// # Errors
-/// There is none (exit code 2).
-fn existing(dir: Option<PathBuf>) -> Outcome<Folder> {
-    let folder = Folder::new(dir, "node")?;
-    let missing = match folder.file("ident").metadata() {
-        Ok(metadata) if metadata.is_file() => return Ok(folder),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            return Err(Failure::input(format!("{} cannot be read: {}", folder.path().display(), plain(&error))));
-        }
-        _ => folder.path().display(),
-    };
-    Err(Failure::input(format!(
-        "there is no node in the folder {missing}: make one with the command \"init\", or name its folder with --dir"
-    )))
-}
-
-/// The failure of a command that found no use for a database: the file is wrong (exit code 2), or the disk failed.
-fn database_failure(message: String, error: &StoreError) -> Failure {
-    match error {
-        StoreError::Sqlite(_) | StoreError::Create { .. } | StoreError::Exists(_) | StoreError::Seal { .. } => {
-            Failure::failed(message)
-        }
-        _ => Failure::input(message),
-    }
-}
-
-/// Whose folder it is: from its ticket, which needs no passphrase.
-///
-/// # Errors
-/// The ticket is missing or damaged (exit code 2).
-fn public_key(folder: &Folder) -> Outcome<PublicKey> {
-    Ok(files::load_ticket(&folder.file("ticket"), Ticket::into_node)?.public_key)
 }

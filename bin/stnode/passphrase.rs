@@ -1,6 +1,6 @@
 //! The passphrase of a node's identity file. Who holds an identity file without one can act as the node.
 
-use super::existing;
+use super::node_folder::existing;
 use crate::files::{self, Readers};
 use crate::outcome::{Explain, Failure, Outcome};
 use crate::passphrase::{PassphraseFlag, read_private, text_in};

@@ -3,7 +3,7 @@
 
 use super::clock::now_ms;
 use super::init::{servers, stem};
-use super::{database_failure, existing, public_key};
+use super::node_folder::{database_failure, existing, public_key};
 use crate::files;
 use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome, say};

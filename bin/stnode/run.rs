@@ -1,9 +1,9 @@
 //! The command `run`.
 
 use super::clock;
+use super::node_folder::{database_failure, existing};
 use super::settings::NodeFile;
 use super::trusted::TrustedApps;
-use super::{database_failure, existing};
 use crate::files::{self, Readers};
 use crate::leftovers;
 use crate::open_files;

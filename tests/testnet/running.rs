@@ -1,6 +1,6 @@
 //! A server that a test starts with a command line of its own, and whose log it reads.
 
-use super::Said;
+use super::said::Said;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};

@@ -2,12 +2,13 @@
 
 mod buyer;
 mod config;
+mod context;
 mod reports;
 mod routes;
 mod seller;
 mod subscription;
 
-use crate::backend::{Backend, BackendGone};
+use crate::backend::Backend;
 use crate::limits::Limits;
 use crate::network::SharedLoad;
 use crate::permissions::{Grant, Permissions};
@@ -15,65 +16,15 @@ use buyer::Buyer;
 use capnp::Error;
 use capnp::capability::Rc;
 use config::Config;
+use context::Context;
 use offst_crypto::PublicKey;
-use offst_funder::{Command, Reply};
 use offst_proto::wire::app_capnp as wire;
 use reports::Reports;
 use routes::Routes;
 use seller::Seller;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, watch};
-
-/// What the capabilities of one connection share.
-struct Context {
-    /// Whose budget payments are paid from.
-    app: PublicKey,
-    backend: Arc<dyn Backend>,
-    load: Rc<SharedLoad>,
-    /// Held while a long answer is made: one at a time.
-    long_answer: Mutex<()>,
-    waits: Semaphore,
-    wait_time: Duration,
-    subscriptions: Arc<Semaphore>,
-}
-
-impl Context {
-    async fn command(&self, command: Command) -> Result<Reply, Error> {
-        self.backend.command(self.app, command).await.map_err(gone)
-    }
-
-    /// Waits until the answers made before are taken, and for one's turn. A list of a hundred friends is only made for
-    /// an application that reads.
-    async fn long_answer(&self) -> MutexGuard<'_, ()> {
-        let turn = self.long_answer.lock().await;
-        self.load.room_for_an_answer().await;
-        turn
-    }
-
-    /// The right to wait for something to happen.
-    fn wait(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.waits.try_acquire().map_err(|_| {
-            Error::overloaded("too many calls of this app wait already: subscribe to events instead".into())
-        })
-    }
-}
-
-fn gone(gone: BackendGone) -> Error {
-    Error::disconnected(gone.to_string())
-}
-
-/// A call that the schema allows but that has no meaning.
-fn wrong_argument(error: impl std::fmt::Display) -> Error {
-    Error::failed(error.to_string())
-}
-
-/// The funder answered something that does not belong to the command: a defect of ours.
-fn unexpected(reply: &Reply) -> Error {
-    log::error!("a command got an answer of another kind: {reply:?}");
-    Error::failed("the node gave an answer of another kind".into())
-}
+use tokio::sync::watch;
 
 /// Who is connected, and what the owner lets it do at any time.
 pub(crate) struct App {
@@ -100,15 +51,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(app: App, backend: Arc<dyn Backend>, load: Rc<SharedLoad>, limits: &Limits) -> Self {
-        let context = Rc::new(Context {
-            app: app.public_key,
-            backend,
-            load,
-            long_answer: Mutex::new(()),
-            waits: Semaphore::new(limits.waits_max),
-            wait_time: Duration::from_millis(limits.wait_ms),
-            subscriptions: Arc::new(Semaphore::new(limits.subscriptions_max)),
-        });
+        let context = Rc::new(Context::new(app.public_key, backend, load, limits));
         Session {
             app,
             reports: capnp_rpc::new_client(Reports { context: context.clone() }),

@@ -1,6 +1,6 @@
 //! Paying.
 
-use super::{Context, gone, unexpected, wrong_argument};
+use super::context::{Context, gone, unexpected, wrong_argument};
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};

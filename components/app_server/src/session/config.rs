@@ -1,6 +1,6 @@
 //! Friends, relays and index servers.
 
-use super::{Context, unexpected};
+use super::context::{Context, unexpected};
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_funder::{Command, Reply};

@@ -1,7 +1,7 @@
 //! Reading.
 
+use super::context::{Context, gone, unexpected, wrong_argument};
 use super::subscription::Subscription;
-use super::{Context, gone, unexpected, wrong_argument};
 use crate::backend::{HistoryKind, HistoryPage, HistoryQuery};
 use capnp::Error;
 use capnp::capability::Rc;

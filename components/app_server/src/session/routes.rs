@@ -1,7 +1,7 @@
 //! Asking for routes.
 
-use super::Context;
 use super::buyer::quote;
+use super::context::Context;
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_proto::wire::app_capnp::routes;

@@ -1,6 +1,6 @@
 //! Invoices.
 
-use super::{Context, gone, unexpected, wrong_argument};
+use super::context::{Context, gone, unexpected, wrong_argument};
 use crate::backend::BackendGone;
 use capnp::Error;
 use capnp::capability::Rc;

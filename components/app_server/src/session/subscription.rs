@@ -1,6 +1,6 @@
 //! Events for an application that asks for them.
 
-use super::Context;
+use super::context::Context;
 use capnp::Error;
 use capnp::capability::Rc;
 use offst_proto::app::{length, write_list};

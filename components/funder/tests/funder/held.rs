@@ -1,23 +1,11 @@
 //! What is held after the commit takes its amount and its place, and closes nothing.
 
-use super::hostile::way;
+use super::street::{street, way};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Direction;
 use offst_proto::Currency;
 use offst_proto::report::Event;
 use offst_simulator::{Paths, World, name};
-
-/// 0 and 4 are one attacker at both ends of a row of honest mediators 1, 2, 3. 5 is an honest buyer beside 0, 6 an honest seller
-/// beside 4.
-pub(crate) fn street() -> World {
-    let mut world = World::new(7, 1);
-    for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 4), (1, 5), (3, 6)] {
-        world.befriend(a, b, 1000, 1000);
-    }
-    world.connect_all();
-    world.settle();
-    world
-}
 
 /// Whether `node` has committed something to `friend`.
 fn has_committed(world: &World, node: usize, friend: usize) -> bool {

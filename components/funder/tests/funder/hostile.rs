@@ -1,6 +1,6 @@
 //! Friends who hoard, flood and lie.
 
-use super::held::street;
+use super::street::{street, way};
 use offst_crypto::{Mac, Nonce, Preimage, Signature};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Stage, Status};
@@ -9,7 +9,6 @@ use offst_proto::limits::{OPERATIONS_MAX, PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::opening::{Continuing, Opening};
 use offst_proto::payment::{CancelReason, NO_PROOF};
 use offst_proto::report::InvoiceStatus;
-use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::{Answer, Operation, Request};
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Unverified, Verified};
 use offst_simulator::keys::Dice;
@@ -94,12 +93,6 @@ fn two_buyers() -> World {
     world.connect_all();
     world.settle();
     world
-}
-
-pub(crate) fn way(world: &World, route: &[usize], amount: u128) -> Paths {
-    let fees = route.len() as u128 - 1;
-    let route = route.iter().map(|index| world.key(*index)).collect();
-    Paths::Given([vec![Way { parts: vec![PartPlan { route, amount, fees }] }]].into())
 }
 
 #[test]

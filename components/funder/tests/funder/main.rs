@@ -17,6 +17,7 @@ mod recovery;
 mod relinking;
 mod resets;
 mod silent;
+mod street;
 mod succession;
 mod terms;
 mod write_offs;

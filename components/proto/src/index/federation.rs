@@ -1,6 +1,6 @@
 //! The frames between two index servers that trust each other.
 
-use super::{UPDATE_BYTES_MAX, Update};
+use super::update::{UPDATE_BYTES_MAX, Update};
 use crate::encoding::DecodeError;
 use crate::frame;
 use crate::signed::{Unverified, Verified};

@@ -1,8 +1,7 @@
 //! The frames between a node and an index server.
 
-use super::{
-    Answer, EXCLUDED_MAX, Exclusion, Hop, Query, UPDATE_BYTES_MAX, UpdateOutcome, UpdateRefusal, UpdateResult, WAYS_MAX,
-};
+use super::query::{Answer, EXCLUDED_MAX, Exclusion, Hop, Query, WAYS_MAX};
+use super::update::{UPDATE_BYTES_MAX, UpdateOutcome, UpdateRefusal, UpdateResult};
 use crate::encoding::DecodeError;
 use crate::frame;
 use crate::limits::{AMOUNT_MAX, HOPS_MAX, PARTS_MAX};
@@ -10,6 +9,9 @@ use crate::route::{PartPlan, Way};
 use crate::wire::index_capnp as wire;
 use capnp::message::Builder;
 use offst_crypto::PublicKey;
+
+/// Largest frame on the link between a node and an index server, bytes: the largest answer fits.
+pub const INDEX_FRAME_BYTES_MAX: usize = 256 * 1024;
 
 /// What one frame from a node holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -259,7 +261,6 @@ fn read_result(reader: wire::update_result::Reader<'_>) -> Result<UpdateResult, 
 
 #[cfg(test)]
 mod tests {
-    use super::super::INDEX_FRAME_BYTES_MAX;
     use super::*;
     use crate::test_values::key;
     use proptest::prelude::*;

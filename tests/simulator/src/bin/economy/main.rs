@@ -6,7 +6,7 @@ mod report;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use offst_simulator::economy::{Options, Outcome, TrustError, TrustNetwork, simulate};
+use offst_simulator::economy::{Options, TrustError, TrustNetwork, simulate};
 use report::Report;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -183,19 +183,4 @@ fn clear() {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
-}
-
-/// What the rest of this program calls a run.
-fn life_name(options: &Options) -> &'static str {
-    match (options.rebalancing, options.clearing) {
-        (false, false) => "payments only",
-        (false, true) => "with clearing",
-        (true, false) => "with rebalancing",
-        (true, true) => "with both",
-    }
-}
-
-/// Payments that were paid.
-fn paid(outcome: &Outcome) -> impl Iterator<Item = &offst_simulator::economy::Deal> {
-    outcome.deals.iter().filter(|deal| deal.is_paid())
 }

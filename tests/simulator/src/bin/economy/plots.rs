@@ -1,7 +1,6 @@
 //! What came of runs, as plots.
 
 use crate::report::Report;
-use crate::{life_name, paid};
 use offst_plots::{Curve, draw as draw_curves};
 use offst_simulator::economy::Sample;
 use std::path::Path;
@@ -12,7 +11,7 @@ const TOGETHER: usize = 4;
 /// Draws all plots into a folder.
 pub(crate) fn draw(folder: &Path, reports: &[Report]) -> anyhow::Result<()> {
     let curves = |points: &dyn Fn(&Report) -> Vec<(f64, f64)>| -> Vec<Curve> {
-        reports.iter().map(|report| Curve { name: life_name(&report.options), points: points(report) }).collect()
+        reports.iter().map(|report| Curve { name: report.scenario_name(), points: points(report) }).collect()
     };
     let over_time = |value: fn(&Sample) -> f64| {
         curves(&|report| report.outcome.samples.iter().map(|sample| (minutes(sample), value(sample))).collect())
@@ -72,7 +71,7 @@ fn failures(report: &Report) -> Vec<(f64, f64)> {
 
 fn parts(report: &Report) -> Vec<(f64, f64)> {
     let all = report.outcome.paid().max(1) as f64;
-    let most = paid(&report.outcome).map(|deal| deal.parts).max().unwrap_or(1);
-    let at_least = |parts| paid(&report.outcome).filter(|deal| deal.parts >= parts).count() as f64;
+    let most = report.paid().map(|deal| deal.parts).max().unwrap_or(1);
+    let at_least = |parts| report.paid().filter(|deal| deal.parts >= parts).count() as f64;
     (1..=most).map(|parts| (f64::from(parts), at_least(parts) * 100.0 / all)).collect()
 }

@@ -1,7 +1,6 @@
 //! What came of a run, as lines and as JSON.
 
-use crate::{life_name, paid};
-use offst_simulator::economy::{Failure, Options, Outcome, Spread, TrustNetwork};
+use offst_simulator::economy::{Deal, Failure, Options, Outcome, Spread, TrustNetwork};
 use serde_json::{Value, json};
 
 /// A run and what came of it.
@@ -13,11 +12,26 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// What plots and lines call the run.
+    pub(crate) fn scenario_name(&self) -> &'static str {
+        match (self.options.rebalancing, self.options.clearing) {
+            (false, false) => "payments only",
+            (false, true) => "with clearing",
+            (true, false) => "with rebalancing",
+            (true, true) => "with both",
+        }
+    }
+
+    /// Payments that were paid.
+    pub(crate) fn paid(&self) -> impl Iterator<Item = &Deal> {
+        self.outcome.deals.iter().filter(|deal| deal.is_paid())
+    }
+
     pub(crate) fn print(&self) {
         let Outcome { deals, samples, .. } = &self.outcome;
         let outcome = &self.outcome;
         println!();
-        println!("== {}, seed {}", life_name(&self.options), self.options.seed);
+        println!("== {}, seed {}", self.scenario_name(), self.options.seed);
         println!(
             "{} payments in {} minutes, up to {} at the same time; {} were possible",
             deals.len(),
@@ -87,7 +101,7 @@ impl Report {
     /// All fees of payments, in percent of what sellers got.
     fn fee_percent(&self) -> f64 {
         let (mut fees, mut amounts) = (0, 0);
-        for deal in paid(&self.outcome) {
+        for deal in self.paid() {
             fees += deal.fees;
             amounts += u128::from(deal.amount);
         }

@@ -1,0 +1,114 @@
+//! What a node asks an index server, and the answer.
+
+use crate::amount::Currency;
+use crate::encoding::DecodeError;
+use crate::limits::AMOUNT_MAX;
+use crate::route::Way;
+use offst_crypto::PublicKey;
+
+/// Most excluded edges, and most excluded nodes, in one query.
+pub const EXCLUDED_MAX: usize = 256;
+/// Most ways in one answer.
+pub const WAYS_MAX: usize = 8;
+
+/// One direction of a friendship.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hop {
+    /// Who sends.
+    pub from: PublicKey,
+    /// Who receives.
+    pub to: PublicKey,
+}
+
+/// One direction of a friendship that has refused more than some amount, whatever its nodes publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exclusion {
+    /// The direction.
+    pub hop: Hop,
+    /// What it may still be used for, credits, fees included; 0: it must not be used. At most [`AMOUNT_MAX`].
+    pub left: u128,
+}
+
+impl Exclusion {
+    /// It must not be used.
+    pub fn whole(hop: Hop) -> Self {
+        Exclusion { hop, left: 0 }
+    }
+}
+
+/// Asks for ways to pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Chosen by whoever asks; the answer repeats it.
+    pub id: u64,
+    /// The currency of every edge of the way.
+    pub currency: Currency,
+    /// What the destination must get, credits; 1 to [`AMOUNT_MAX`]. For `clearing` the most that it may get.
+    pub amount: u128,
+    /// Who pays.
+    pub source: PublicKey,
+    /// Who is paid. The source itself asks for cycles, which never leave and come back over one friend.
+    pub destination: PublicKey,
+    /// The first node after the source, when it matters: a cycle through a named friend moves debt with this friend.
+    pub via: Option<PublicKey>,
+    /// Directed edges that must not be used, or not for much, at most [`EXCLUDED_MAX`].
+    pub excluded_edges: Vec<Exclusion>,
+    /// Nodes that must not be passed, at most [`EXCLUDED_MAX`]. Source and destination are never excluded.
+    pub excluded_nodes: Vec<PublicKey>,
+    /// Asks for a ring of debts: a cycle in which each owes the node before it, all of whom allow clearing. The answer is one
+    /// part without fees that carries what can be cleared, at most `amount`. On the source's own accounts the friends' word is
+    /// enough.
+    pub clearing: bool,
+}
+
+impl Query {
+    /// A query without exclusions.
+    pub fn new(currency: Currency, amount: u128, source: PublicKey, destination: PublicKey) -> Self {
+        let (excluded_edges, excluded_nodes) = (vec![], vec![]);
+        Query {
+            id: 0,
+            currency,
+            amount,
+            source,
+            destination,
+            via: None,
+            excluded_edges,
+            excluded_nodes,
+            clearing: false,
+        }
+    }
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// An amount of 0 or above [`AMOUNT_MAX`], too many exclusions, or clearing that is no cycle.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        if self.amount == 0 {
+            return Err(DecodeError::invalid("an amount of 0"));
+        }
+        if self.amount > AMOUNT_MAX {
+            return Err(DecodeError::too_large("an amount"));
+        }
+        if self.excluded_edges.len() > EXCLUDED_MAX || self.excluded_nodes.len() > EXCLUDED_MAX {
+            return Err(DecodeError::too_large("the number of exclusions"));
+        }
+        if self.excluded_edges.iter().any(|exclusion| exclusion.left > AMOUNT_MAX) {
+            return Err(DecodeError::too_large("an amount"));
+        }
+        if self.clearing && self.source != self.destination {
+            return Err(DecodeError::invalid("clearing that ends elsewhere"));
+        }
+        Ok(())
+    }
+}
+
+/// Answers a [`Query`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Of the query.
+    pub id: u64,
+    /// Different ways, cheapest first, at most [`WAYS_MAX`]. Empty: none was found.
+    pub ways: Vec<Way>,
+    /// The search ended at its bound of work; there may be more or cheaper ways.
+    pub cut: bool,
+}
