@@ -1,7 +1,7 @@
 //! The checkers see what they are there for: worlds in which somebody breaks a rule on purpose.
 
 use offst_funder::Progress;
-use offst_ledger::ACCOUNTS;
+use offst_ledger::NEGOTIATIONS;
 use offst_rows::{Commit, RowChange, RowKey};
 use offst_simulator::World;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,7 +52,7 @@ fn a_disk_that_loses_a_row_is_caught_by_the_comparison_with_memory() {
     let friend = world.key(1);
     let line = world.nodes[0].disk.accounts().remove(0);
     assert_eq!(line.friend, friend);
-    let row = RowChange::bytes(ACCOUNTS, line.to_bytes(), None);
+    let row = RowChange::bytes(NEGOTIATIONS, line.to_bytes(), None);
     assert_eq!(world.nodes[0].disk.commit(&[row]), Ok(()));
     let reason = caught(|| {
         for amount in 1..30 {
