@@ -297,6 +297,26 @@ fn follow(words: &[String], wanted: &str) -> bool {
     words.windows(length).any(|window| window.iter().zip(wanted.split(' ')).all(|(word, wanted)| word == wanted))
 }
 
+/// How many old words a package still says.
+const LEFT: &[(&str, usize)] = &[
+    ("benches", 7),
+    ("bin", 18),
+    ("components/app_server", 4),
+    ("components/crypto", 1),
+    ("components/funder", 877),
+    ("components/index_client", 91),
+    ("components/index_server", 136),
+    ("components/ledger", 14),
+    ("components/node", 12),
+    ("components/proto", 80),
+    ("components/store", 30),
+    ("tests", 4),
+    ("tests/fuzzing", 15),
+    ("tests/model", 7),
+    ("tests/plots", 1),
+    ("tests/simulator", 269),
+];
+
 /// Most words of an identifier that is no sentence.
 const NAME_WORDS_MAX: usize = 4;
 
@@ -399,11 +419,36 @@ fn faults(path: &Path, text: &str) -> Vec<String> {
     faults
 }
 
+/// The package, or the folder of documents, that a file belongs to.
+fn package(path: &Path) -> PathBuf {
+    let depth = if path.starts_with("components") { 2 } else { 1 };
+    let is_package = |name: &str| path.starts_with(Path::new("tests").join(name));
+    let depth = if ["fuzzing", "model", "plots", "simulator"].into_iter().any(is_package) { 2 } else { depth };
+    path.components().take(depth).collect()
+}
+
+/// No package says an old word that it did not say before: where some are left, their number is written down and only becomes
+/// smaller.
 #[test]
-#[ignore = "until the words are changed"]
 fn nobody_says_what_is_not_said_any_more() {
-    let faults: Vec<String> = files().iter().flat_map(|(path, text)| faults(path, text)).collect();
-    assert!(faults.is_empty(), "\n{}\n{} old words (docs/glossary.md)", faults.join("\n"), faults.len());
+    let mut found: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    for (path, text) in files() {
+        found.entry(package(&path)).or_default().extend(faults(&path, &text));
+    }
+    let mut wrong = Vec::new();
+    for (package, faults) in found {
+        let left = LEFT.iter().find(|(left, _)| package == Path::new(left)).map_or(0, |(_, count)| *count);
+        let (package, count) = (package.display(), faults.len());
+        match count.cmp(&left) {
+            std::cmp::Ordering::Greater => wrong.push(format!(
+                "{}\n{count} old words in {package}, where at most {left} were left (docs/glossary.md)",
+                faults.join("\n")
+            )),
+            std::cmp::Ordering::Less => wrong.push(format!("{package}: write {count} instead of {left} into LEFT")),
+            std::cmp::Ordering::Equal => {}
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

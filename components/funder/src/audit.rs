@@ -12,7 +12,7 @@ use offst_ledger::{
 };
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
-use offst_proto::payment::{PartTerms, Response};
+use offst_proto::payment::Response;
 use offst_proto::{RequestId, Unverified, Verified};
 use offst_rows::{Keeping, Row, RowError, RowKey, Rows};
 use std::collections::BTreeSet;
@@ -249,15 +249,7 @@ fn is_proven(payment: &Payment) -> bool {
     }
     let is_collected = |(id, part): (&RequestId, &Part)| {
         let (Some(promise), Some(preimage)) = (part.promise, part.preimage) else { return false };
-        let terms = PartTerms {
-            request_id: *id,
-            payment_id: payment.id,
-            invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
-            destination: payment.destination,
-            currency: payment.currency.clone(),
-            amount: part.amount,
-            total: payment.total,
-        };
+        let terms = payment.part_terms(*id, part.amount);
         let response = Response { terms, nonce: promise.nonce, lock: promise.lock };
         preimage.lock() == promise.lock && Verified::assemble(response, &promise.signature, &Ed25519Verifier).is_ok()
     };

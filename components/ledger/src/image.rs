@@ -229,8 +229,11 @@ impl Account {
             remove_log(&mut writer, &mut stored);
             stored.unknown.retain(|(kind, _), _| matches!(*kind, ACCOUNTS | NEGOTIATIONS));
         }
-        let unknown =
-            |kind: Kind, suffix: &[u8]| stored.unknown.get(&(kind, suffix.to_vec())).cloned().unwrap_or_default();
+        // Hardly any row has fields that are unknown, and then no key is made to look for them.
+        let unknown = |kind: Kind, suffix: &[u8]| match stored.unknown.is_empty() {
+            true => UnknownFields::none(),
+            false => stored.unknown.get(&(kind, suffix.to_vec())).cloned().unwrap_or_default(),
+        };
         if marks.negotiation {
             let row = write_negotiation(&self.negotiation, &unknown(NEGOTIATIONS, &[]));
             writer.write(NEGOTIATIONS, &[], Some(row));

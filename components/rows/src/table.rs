@@ -165,3 +165,88 @@ impl<'a, T: Row> IntoIterator for &'a Table<T> {
         self.rows.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::RowError;
+    use crate::fields::{FieldReader, FieldWriter};
+    use crate::kind::Kind;
+    use crate::memory::Rows;
+    use crate::row::RowKey;
+    use offst_proto::encoding::Decoder;
+
+    /// 0 is a draft that is not to be in the database yet.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct Number(u64);
+
+    impl Row for Number {
+        const KIND: Kind = Kind::state(1, "numbers");
+        type Key = String;
+
+        fn write(&self, fields: &mut FieldWriter) {
+            fields.with(2, |encoder| encoder.u64(self.0));
+        }
+
+        fn read(_: &String, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+            fields.with(2, Decoder::u64).map(Number)
+        }
+
+        fn is_stored(&self) -> bool {
+            self.0 != 0
+        }
+    }
+
+    /// What the table writes, one row after the other.
+    fn written(table: &mut Table<Number>) -> Vec<(String, Option<u64>)> {
+        let mut changes = Vec::new();
+        table.take_changes(&mut changes);
+        let read = |change: &RowChange| change.read::<Number>().unwrap().expect("there is one kind");
+        changes.iter().map(read).map(|(key, value)| (key, value.map(|value| value.0))).collect()
+    }
+
+    #[test]
+    fn what_changes_is_marked_and_written_once() {
+        let mut table = Table::default();
+        let name = |text: &str| text.to_owned();
+        table.insert(name("a"), Number(1));
+        table.insert(name("b"), Number(2));
+        assert_eq!(written(&mut table), [(name("a"), Some(1)), (name("b"), Some(2))]);
+        assert_eq!(written(&mut table), []);
+        table.get_mut(&name("a")).unwrap().0 = 3;
+        table.entry(name("c"), || Number(4)).0 = 5;
+        assert_eq!(table.remove(&name("b")), Some(Number(2)));
+        assert_eq!(table.remove(&name("b")), None);
+        assert_eq!(written(&mut table), [(name("a"), Some(3)), (name("b"), None), (name("c"), Some(5))]);
+    }
+
+    #[test]
+    fn a_draft_is_written_with_the_next_change_and_not_before() {
+        let mut table = Table::default();
+        let key = "a".to_owned();
+        table.insert_draft(key.clone(), Number(0));
+        table.get_mut(&key).unwrap();
+        assert_eq!(written(&mut table), [], "it is not to be stored yet");
+        table.draft(&key).unwrap().0 = 1;
+        assert_eq!(written(&mut table), []);
+        table.get_mut(&key).unwrap().0 += 1;
+        assert_eq!(written(&mut table), [(key.clone(), Some(2))]);
+        table.get_mut(&key).unwrap();
+        assert_eq!(table.forget(&key), Some(Number(2)));
+        assert_eq!(written(&mut table), [], "it stays in the database");
+    }
+
+    #[test]
+    fn a_row_keeps_what_a_newer_version_has_written_into_it() {
+        let key = "a".to_owned();
+        let newer = [&*Number(7).to_bytes(&UnknownFields::none()), &[3, 1, 9]].concat();
+        let mut rows = Rows::default();
+        rows.insert(Number::KIND.number, key.to_bytes(), newer);
+        let mut table: Table<Number> = rows.take().unwrap();
+        table.get_mut(&key).unwrap().0 = 8;
+        let mut changes = Vec::new();
+        table.take_changes(&mut changes);
+        assert!(changes[0].value.as_ref().unwrap().ends_with(&[3, 1, 9]));
+        assert!(table.has_unknown_fields());
+    }
+}

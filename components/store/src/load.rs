@@ -7,7 +7,7 @@ use crate::kinds::Kinds;
 use crate::scan::{Scan, columns, stored};
 use crate::tables::{self, READ_WHOLE};
 use offst_funder::ARCHIVED_KINDS;
-use offst_ledger::{AccountId, AccountImage, CHECKPOINTS, EvidenceRows, STATEMENTS};
+use offst_ledger::{AccountId, CHECKPOINTS, EvidenceRows, STATEMENTS};
 use offst_rows::{Keeping, Kind, RowError, RowKey, Rows};
 use rusqlite::{Connection, params};
 
@@ -49,8 +49,7 @@ impl Store {
     /// The disk failed, or one of the rows is damaged.
     pub fn evidence(&self, account: &AccountId) -> Result<EvidenceRows, StoreError> {
         let rows = rows_with_prefix(&self.connection, &[CHECKPOINTS, STATEMENTS], &account.to_bytes())?;
-        let AccountImage { checkpoint, statements, .. } = AccountImage::of(account, &rows)?;
-        Ok(EvidenceRows { checkpoint, statements: statements.into_iter().map(|(_, _, wire)| wire).collect() })
+        Ok(EvidenceRows::of(account, &rows))
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `record` | what is stored of friends and of accounts that are over |
 //! | `friends` | connections, and what the accounts report |
+//! | `requests` | the requests on the accounts, and the room for more |
+//! | `settings` | what the owner has told of friends |
+//! | `doubt` | accounts whose view may be old |
 
 pub(crate) mod doubt;
 mod friends;

@@ -1,6 +1,7 @@
 //! After a start: what the last run left is taken up, and whatever was not committed is given up.
 
 use crate::funder::Batch;
+use crate::payments::Payments;
 use crate::payments::record::Progress;
 use crate::timers::Timer;
 use offst_ledger::{AccountId, Direction};
@@ -71,7 +72,7 @@ impl Batch<'_> {
                 if part.preimage.is_some() {
                     continue;
                 }
-                let outgoing = crate::payments::Payments::outgoing(&payment, *request, part);
+                let outgoing = Payments::outgoing(&payment, *request, part);
                 self.state.payments.pay_by(outgoing.clone(), payment.id);
                 if self.state.accounts.is_bound(&outgoing) {
                     self.commit_was_signed(&outgoing);

@@ -2,6 +2,7 @@
 use offst_crypto::{HashLock, Nonce, Preimage, PublicKey, Secret, Signature};
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::limits::{HOPS_MAX, PARTS_MAX};
+use offst_proto::payment::PartTerms;
 use offst_proto::receipt::{Receipt, ReceiptPart};
 use offst_proto::report::{PaymentKind, PaymentStatus};
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId};
@@ -116,6 +117,19 @@ impl Payment {
     /// What mediators get of all parts, credits.
     pub fn fees(&self) -> u128 {
         self.parts.values().map(|part| part.fees).sum()
+    }
+
+    /// What the destination signs of a part that brings it `amount` credits.
+    pub(crate) fn part_terms(&self, request_id: RequestId, amount: u128) -> PartTerms {
+        PartTerms {
+            request_id,
+            payment_id: self.id,
+            invoice_id: self.invoice.as_ref().map(|(id, _)| *id),
+            destination: self.destination,
+            currency: self.currency.clone(),
+            amount,
+            total: self.total,
+        }
     }
 
     /// The receipt, once every part is collected.

@@ -25,7 +25,7 @@ use offst_ledger::{AccountId, RequestRef};
 use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
 use offst_proto::order::{Order, Purpose};
-use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, proof};
+use offst_proto::payment::{CancelReason, NO_PROOF, proof};
 use offst_proto::route::{PartPlan, Way};
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
@@ -446,15 +446,7 @@ impl Payments {
         let payment = self.payments.get(&id).expect("the caller has looked");
         let (first, rest) = plan.route.split_first().expect("a checked plan has a route");
         let refused = |reason| (*first, reason);
-        let terms = PartTerms {
-            request_id: RequestId::random(&mut *context.environment.random),
-            payment_id: id,
-            invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
-            destination: payment.destination,
-            currency: payment.currency.clone(),
-            amount: plan.amount,
-            total: payment.total,
-        };
+        let terms = payment.part_terms(RequestId::random(&mut *context.environment.random), plan.amount);
         let hops = u64::try_from(plan.route.len()).expect("a route is short");
         let timing = context.environment.timing;
         let patience_ms = (timing.patience_ms + hops * timing.patience_step_ms).min(PATIENCE_MS_MAX);

@@ -15,7 +15,7 @@ use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Direction, RequestRef};
 use offst_proto::index::Hop;
-use offst_proto::payment::{CancelReason, PartTerms, Response};
+use offst_proto::payment::{CancelReason, Response};
 use offst_proto::report::{ClearingReport, Event, PaymentReport, PaymentStatus};
 use offst_proto::statement::Answer;
 use offst_proto::{PaymentId, Verified};
@@ -32,27 +32,20 @@ impl Payments {
         context: &mut Context<'_>,
     ) {
         let Some(payment) = self.payments.draft(&id) else { return };
-        let Some(part) = payment.parts.get_mut(&answer.id) else { return };
-        let terms = PartTerms {
-            request_id: answer.id,
-            payment_id: id,
-            invoice_id: payment.invoice.as_ref().map(|(id, _)| *id),
-            destination: payment.destination,
-            currency: payment.currency.clone(),
-            amount: part.amount,
-            total: payment.total,
-        };
+        let Some(amount) = payment.parts.get(&answer.id).map(|part| part.amount) else { return };
+        let terms = payment.part_terms(answer.id, amount);
         let response = Response { terms, nonce: answer.nonce, lock: answer.lock };
         let is_signed = Verified::assemble(response, &answer.signature, &*context.environment.verifier).is_ok();
         if !is_signed {
             // Somebody on the way has put it there; the last mediator is the likeliest.
-            let (hop, amount) = (last_hop(context.local, &part.route), part.amount);
+            let hop = last_hop(context.local, &payment.parts[&answer.id].route);
             self.drop_part(id, outgoing, accounts, context);
             let refusal = Refusal { hop, by: outgoing.account.friend, amount, reason: CancelReason::Aborted };
             self.record_refusal(id, refusal, accounts, context);
             return self.part_failed(id, None, accounts, context);
         }
-        part.promise = Some(Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature });
+        let promise = Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature };
+        payment.parts.get_mut(&answer.id).expect("looked above").promise = Some(promise);
         let payment = &self.payments[&id];
         let is_covered = payment.underway() == payment.total;
         // What the same statement has ended already is not under way any more, although its event comes only now.

@@ -19,6 +19,7 @@ use crate::archive::Inquiry;
 use crate::forwarding::record::Forward;
 use crate::funder::Batch;
 use crate::io::Output;
+use crate::payments::Payments;
 use crate::payments::record::Progress;
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -304,7 +305,7 @@ impl Batch<'_> {
         let parts: Vec<(PaymentId, RequestRef)> = committed
             .flat_map(|payment| {
                 let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
-                waiting.map(|(id, part)| (payment.id, crate::payments::Payments::outgoing(payment, *id, part)))
+                waiting.map(|(id, part)| (payment.id, Payments::outgoing(payment, *id, part)))
             })
             .collect();
         for (payment, outgoing) in parts {
@@ -440,7 +441,7 @@ impl Batch<'_> {
         let part = self.state.payments.all().values().find_map(|payment| {
             let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
-            opens.then(|| crate::payments::Payments::outgoing(payment, id, part))
+            opens.then(|| Payments::outgoing(payment, id, part))
         });
         let Some(outgoing) = part.filter(|outgoing| self.state.accounts.outgoing_at(outgoing).is_none()) else {
             return false;
