@@ -129,7 +129,8 @@ fn an_address_may_be_written_into_a_ticket_by_hand() {
     wait_direct(&testnet, "b", 1);
 }
 
-/// The way to an address breaks while a payment is under way, then the relay breaks: whatever carries it, nothing is lost.
+/// The way to an address breaks while a payment is under way, then the relay breaks: whatever carries it, nothing is
+/// lost.
 #[test]
 fn the_relay_takes_over_when_an_address_dies_and_the_address_when_the_relay_dies() {
     let mut testnet = Testnet::new(built);
@@ -152,7 +153,7 @@ fn the_relay_takes_over_when_an_address_dies_and_the_address_when_the_relay_dies
     let first = testnet.invoice("c", 100, "first.toml");
     testnet.pay_when_routed("a", &first, "first.receipt");
 
-    // The seller does not move while the way between buyer and mediator breaks.
+    // The seller does not move while the connection between buyer and mediator breaks.
     let second = testnet.invoice("c", 200, "second.toml");
     testnet.signal("c", "STOP");
     let pay = ["funds", "pay-invoice", "-i", &second, "-r", "second.receipt", "--json"];
@@ -171,7 +172,7 @@ fn the_relay_takes_over_when_an_address_dies_and_the_address_when_the_relay_dies
     assert_eq!(testnet.balance("a", "b"), -302);
     assert_eq!(testnet.balance("b", "a") + testnet.balance("b", "c"), 2);
 
-    // The way is open again, and the relay goes.
+    // The connection is open again, and the relay goes.
     let _doorway = Doorway::open(outside, inside);
     testnet.kill("relay0");
     wait_direct(&testnet, "a", 1);
@@ -181,7 +182,8 @@ fn the_relay_takes_over_when_an_address_dies_and_the_address_when_the_relay_dies
     assert_eq!(testnet.balance("a", "b"), -309);
 }
 
-/// A node that has moved tells its friends over the relay; one that is not to be called without it any more says that, too.
+/// A node that has moved tells its friends over the relay; one that is not to be called without it any more says that,
+/// too.
 #[test]
 fn a_new_address_is_told_to_friends() {
     let mut testnet = Testnet::new(built);
@@ -198,8 +200,8 @@ fn a_new_address_is_told_to_friends() {
     wait_direct(&testnet, "a", 1);
     assert_eq!(testnet.stop("b"), 0);
     testnet.start_with("b", &["--friend-address", &new]);
-    // The old address is dead: over the relay, the new one is heard. Then the connection there takes the place of that over the
-    // relay while payments go on.
+    // The old address is dead: over the relay, the new one is heard. Then the connection there takes the place of that
+    // over the relay while payments go on.
     let mut payments = 0;
     while payments == 0 || direct_friends(&testnet, "a") == 0 {
         payments += 1;

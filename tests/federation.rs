@@ -29,7 +29,7 @@ fn wait_linked(testnet: &Testnet) {
 }
 
 #[test]
-fn a_way_is_found_over_nodes_of_two_servers_that_come_and_go() {
+fn a_route_is_found_over_nodes_of_two_servers_that_come_and_go() {
     let mut testnet = chain();
     testnet.trust("index0", "index1");
     testnet.trust("index1", "index0");

@@ -49,7 +49,7 @@ fn an_invoice_that_no_account_carries_is_paid_in_two_parts_with_one_receipt() {
     let offer = quote(&testnet, &["-i", &invoice], |_| true);
     assert_eq!((&offer["amount"], &offer["fees"], &offer["parts"]), (&"100".into(), &"2".into(), &2.into()));
     let routes: Vec<_> = offer["ways"][0]["parts"].as_array().unwrap().iter().map(|part| &part["route"]).collect();
-    let mut mediators: Vec<_> = routes.iter().map(|route| route[0]["name"].as_str().unwrap()).collect();
+    let mut mediators: Vec<_> = routes.iter().map(|path| path[0]["name"].as_str().unwrap()).collect();
     mediators.sort_unstable();
     assert_eq!(mediators, ["b", "c"]);
     let text = testnet.stctrl("a", &["funds", "quote", "-i", &invoice]).expect();
@@ -65,7 +65,8 @@ fn an_invoice_that_no_account_carries_is_paid_in_two_parts_with_one_receipt() {
     assert_eq!([wealth(&testnet, "a"), wealth(&testnet, "d")], [-102, 100]);
 }
 
-/// Pays 100 in two parts, and kills c while credits are held. Says how the payment ended and what was moved from a and to d.
+/// Pays 100 in two parts, and kills c while credits are held. Says how the payment ended and what was moved from a and
+/// to d.
 fn kill_a_mediator(stands_still: bool) -> (String, [i128; 2]) {
     let mut testnet = diamond();
     let invoice = testnet.invoice("d", 100, "large.invoice");
@@ -133,7 +134,7 @@ fn the_cheaper_mediator_is_paid_and_every_failure_says_who() {
     assert_eq!([testnet.balance("a", "b"), testnet.balance("a", "c")], [-11, -15]);
     let refused = testnet.stctrl("a", &[&["funds", "send-funds", "--max-fee", "4"], &spontaneous[..]].concat());
     assert_eq!(refused.code, 1);
-    assert!(refused.err.contains("the cheapest way costs 5 in fees, more than --max-fee allows"), "{refused:?}");
+    assert!(refused.err.contains("the cheapest route costs 5 in fees, more than --max-fee allows"), "{refused:?}");
 
     // Nor does anybody pay more than is usual who says nothing of fees.
     rate(&testnet, "b", "30");
@@ -145,7 +146,7 @@ fn the_cheaper_mediator_is_paid_and_every_failure_says_who() {
     assert!(text.contains(&format!("That is more than {bound}")), "{text}");
     let refused = testnet.stctrl("a", &[&["funds", "send-funds"], &spontaneous[..]].concat());
     assert_eq!(refused.code, 1);
-    assert!(refused.err.contains(&format!("the cheapest way costs 25 in fees, more than {bound}")), "{refused:?}");
+    assert!(refused.err.contains(&format!("the cheapest route costs 25 in fees, more than {bound}")), "{refused:?}");
     rate(&testnet, "b", "9");
     rate(&testnet, "c", "5");
     quote(&testnet, &spontaneous, over("c"));
@@ -165,7 +166,7 @@ fn the_cheaper_mediator_is_paid_and_every_failure_says_who() {
 fn an_account_that_is_fuller_than_the_index_servers_know_says_what_it_has_left() {
     let testnet = diamond();
     let small = testnet.invoice("d", 55, "small.invoice");
-    quote(&testnet, &["-i", &small], |offer| offer["ways"].as_array().is_some_and(|ways| ways.len() == 2));
+    quote(&testnet, &["-i", &small], |offer| offer["ways"].as_array().is_some_and(|routes| routes.len() == 2));
     for node in ["b", "d"] {
         for index in ["index0", "index1"] {
             testnet.stctrl(node, &["config", "remove-index", "-n", index]).expect();
@@ -175,7 +176,7 @@ fn an_account_that_is_fuller_than_the_index_servers_know_says_what_it_has_left()
     let large = testnet.invoice("d", 100, "large.invoice");
     let refused = testnet.stctrl("a", &["funds", "pay-invoice", "-i", &large, "-r", "large.receipt", "--timeout", "5"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.err.contains("b's line to the seller has only 12 left"), "{refused:?}");
+    assert!(refused.err.contains("b's account with the seller has only 12 left"), "{refused:?}");
     // c's line holds 60, and so needs some of the 12.
     testnet.pay_when_routed("a", &testnet.invoice("d", 70, "middle.invoice"), "middle.receipt");
     testnet.wait_settled(&["a", "b", "c", "d"]);

@@ -71,7 +71,7 @@ fn the_shop_example_sells() {
     assert_eq!(testnet.balance("b", "a"), 7);
 }
 
-/// The way to a friend needs no index server.
+/// The route to a friend needs no index server.
 #[test]
 fn a_friend_is_paid_without_an_index_server() {
     let mut testnet = Testnet::new(testnet::built);

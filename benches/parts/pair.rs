@@ -6,7 +6,7 @@ use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::FriendMessage;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
 use offst_proto::report::PaymentStatus;
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId};
 use offst_rows::{Commit, RowChange, Rows};
@@ -99,7 +99,7 @@ impl<C: Commit<Error: std::fmt::Debug>> Pair<C> {
         let (funder, outputs) = batch.finish().commit(&mut self.disks[side]).expect("the disk works");
         self.funders[side] = Some(funder);
         let mut frames = Vec::new();
-        let mut ways = Vec::new();
+        let mut routes = Vec::new();
         for output in outputs {
             match output {
                 Output::Send(_, _, frame) => frames.push(frame),
@@ -107,15 +107,15 @@ impl<C: Commit<Error: std::fmt::Debug>> Pair<C> {
                     assert_eq!(report.status, PaymentStatus::Paid, "{}", report.reason);
                     self.paid += 1;
                 }
-                Output::FindWays(payment, query) => {
-                    let part = PartPlan { route: vec![key(1)], amount: query.amount, fees: 0 };
-                    ways.push(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }])));
+                Output::FindRoutes(payment, query) => {
+                    let part = PartPlan { path: vec![key(1)], amount: query.amount, fees: 0 };
+                    routes.push(Input::Routes(payment, Ok(vec![Route { parts: vec![part] }])));
                 }
                 _ => {}
             }
         }
-        if !ways.is_empty() {
-            frames.extend(self.batch(side, ways));
+        if !routes.is_empty() {
+            frames.extend(self.batch(side, routes));
         }
         frames
     }

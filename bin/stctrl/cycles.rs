@@ -81,7 +81,8 @@ pub(super) struct ClearingDocument<'a> {
 
 #[derive(Debug, Serialize)]
 struct ClearedCycle<'a> {
-    ring: Option<PartDocument>,
+    #[serde(rename = "ring")]
+    debt_cycle: Option<PartDocument>,
     payment: Option<&'a PaymentReport>,
 }
 
@@ -91,18 +92,18 @@ pub(super) fn document<'a>(
     names: &Names,
 ) -> ClearingDocument<'a> {
     let cycle = |report: &ClearingReport| report.cycle.as_ref().map(|cycle| names.part(cycle));
-    let one = |report: &'a ClearingReport| ClearedCycle { ring: cycle(report), payment: report.payment.as_ref() };
+    let one = |report: &'a ClearingReport| ClearedCycle { debt_cycle: cycle(report), payment: report.payment.as_ref() };
     ClearingDocument { auto_clear: last.auto_clear, cleared: cleared.iter().map(one).collect(), found: cycle(last) }
 }
 
 fn to_text(cleared: &[ClearingReport], last: &ClearingReport, names: &Names) -> String {
     let mut lines = vec![];
     for cycle in cleared.iter().filter_map(|report| report.cycle.as_ref()) {
-        lines.push(format!("Cleared {} around you -> {}", cycle.amount, names.path(&cycle.route)));
+        lines.push(format!("Cleared {} around you -> {}", cycle.amount, names.path(&cycle.path)));
     }
     match (&last.cycle, &last.payment) {
         (Some(cycle), None) => {
-            lines.push(format!("{} can be cleared around you -> {}", cycle.amount, names.path(&cycle.route)));
+            lines.push(format!("{} can be cleared around you -> {}", cycle.amount, names.path(&cycle.path)));
             lines.push(
                 "Clear it with --perform, or let the node clear by itself from now on: `config set-auto-clear on`."
                     .into(),

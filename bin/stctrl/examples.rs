@@ -21,7 +21,7 @@ use offst_proto::report::{
     InvoiceStatus, KeyReplacementReport, OverdueReport, PaymentKind, PaymentReport, PaymentStatus, QuoteReport,
     ReceivedReport, ServerReport, ServerState, WriteOffReport,
 };
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Verified};
 use serde::Serialize;
@@ -119,7 +119,7 @@ fn replacement() -> Verified<KeyReplacement> {
     let replacement = KeyReplacement {
         author: key(9),
         lost: key(1),
-        successor: key(5),
+        new_key: key(5),
         time_ms: 1_795_000_000_000,
         accounts: vec![account],
     };
@@ -196,13 +196,13 @@ fn names() -> Names {
     Names::from([(key(1), "bob".to_owned()), (key(9), "you".to_owned())])
 }
 
-fn part(amount: u128, fees: u128, route: &[u8]) -> PartPlan {
-    PartPlan { route: route.iter().map(|seed| key(*seed)).collect(), amount, fees }
+fn part(amount: u128, fees: u128, path: &[u8]) -> PartPlan {
+    PartPlan { path: path.iter().map(|seed| key(*seed)).collect(), amount, fees }
 }
 
 fn quote() -> QuoteReport {
-    let ways = vec![Way { parts: vec![part(120, 1, &[1, 6])] }];
-    QuoteReport { currency: Currency::default(), amount: 120, ways, max_fee_default: 20 }
+    let routes = vec![Route { parts: vec![part(120, 1, &[1, 6])] }];
+    QuoteReport { currency: Currency::default(), amount: 120, routes, max_fee_default: 20 }
 }
 
 fn clearing() -> [ClearingReport; 2] {

@@ -140,10 +140,10 @@ fn servers_table(servers: &[ServerReport]) -> String {
 fn replaced_keys_table(replacements: &[KeyReplacementReport]) -> String {
     let mut table = Table::new(["lost key", "goes on as", "balance"]);
     for replacement in replacements {
-        let (lost, successor) = (replacement.lost_key.to_string(), replacement.public_key.to_string());
+        let (lost, new_key) = (replacement.lost_key.to_string(), replacement.public_key.to_string());
         let balances: Vec<_> =
             replacement.balances.iter().map(|of| format!("{} {}", of.balance, of.currency)).collect();
-        table.row([lost.as_str(), successor.as_str(), &balances.join(", ")]);
+        table.row([lost.as_str(), new_key.as_str(), &balances.join(", ")]);
     }
     table.to_text()
 }

@@ -37,7 +37,7 @@ impl Names {
     /// A part as programs read it.
     pub(super) fn part(&self, part: &PartPlan) -> PartDocument {
         let node = |key: &PublicKey| NodeDocument { public_key: *key, name: self.0.get(key).cloned() };
-        PartDocument { amount: part.amount, fees: part.fees, route: part.route.iter().map(node).collect() }
+        PartDocument { amount: part.amount, fees: part.fees, path: part.path.iter().map(node).collect() }
     }
 }
 
@@ -48,7 +48,8 @@ pub(super) struct PartDocument {
     amount: u128,
     #[serde(serialize_with = "offst_proto::json::text")]
     fees: u128,
-    route: Vec<NodeDocument>,
+    #[serde(rename = "route")]
+    path: Vec<NodeDocument>,
 }
 
 #[derive(Debug, Serialize)]

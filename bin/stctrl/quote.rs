@@ -11,11 +11,11 @@ use clap::Args;
 use offst_app::{Destination, Purpose};
 use offst_proto::Currency;
 use offst_proto::report::QuoteReport;
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use serde::Serialize;
 
-/// It takes every flag of `pay-invoice` and `send-funds`, so that a command line needs no other change; those that mean nothing here
-/// are not shown.
+/// It takes every flag of `pay-invoice` and `send-funds`, so that a command line needs no other change; those that mean
+/// nothing here are not shown.
 #[derive(Debug, Args)]
 #[command(
     mut_arg("receipt", |receipt| receipt.hide(true)),
@@ -82,7 +82,7 @@ pub(super) fn run(
 
 /// What the cheapest route costs in fees, credits.
 fn cheapest(quote: &QuoteReport) -> u128 {
-    quote.ways.iter().map(Way::fees).min().unwrap_or_default()
+    quote.routes.iter().map(Route::fees).min().unwrap_or_default()
 }
 
 /// What programs read.
@@ -97,7 +97,8 @@ pub(super) struct QuoteDocument {
     parts: Option<usize>,
     #[serde(serialize_with = "offst_proto::json::text")]
     max_fee_default: u128,
-    ways: Vec<RouteDocument>,
+    #[serde(rename = "ways")]
+    routes: Vec<RouteDocument>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,16 +109,18 @@ struct RouteDocument {
 }
 
 pub(super) fn document(quote: &QuoteReport, names: &Names) -> QuoteDocument {
-    let cheapest = quote.ways.first();
-    let route =
-        |way: &Way| RouteDocument { fees: way.fees(), parts: way.parts.iter().map(|part| names.part(part)).collect() };
+    let cheapest = quote.routes.first();
+    let document = |route: &Route| RouteDocument {
+        fees: route.fees(),
+        parts: route.parts.iter().map(|part| names.part(part)).collect(),
+    };
     QuoteDocument {
         currency: quote.currency.clone(),
         amount: quote.amount,
-        fees: cheapest.map(Way::fees),
-        parts: cheapest.map(|way| way.parts.len()),
+        fees: cheapest.map(Route::fees),
+        parts: cheapest.map(|route| route.parts.len()),
         max_fee_default: quote.max_fee_default,
-        ways: quote.ways.iter().map(route).collect(),
+        routes: quote.routes.iter().map(document).collect(),
     }
 }
 
@@ -131,11 +134,11 @@ fn to_text(quote: &QuoteReport, names: &Names, max_fee: Option<u128>) -> String 
             "That is more than the {bound} that this node pays by default: allow it with --max-fee {fees}"
         ));
     }
-    for (number, way) in (1..).zip(&quote.ways) {
-        let parts = if way.parts.len() == 1 { "1 part".to_owned() } else { format!("{} parts", way.parts.len()) };
-        lines.push(format!("Route {number}, fees {}, {parts}:", way.fees()));
-        for part in &way.parts {
-            lines.push(format!("  {} + {} over {}", part.amount, part.fees, names.path(&part.route)));
+    for (number, route) in (1..).zip(&quote.routes) {
+        let parts = if route.parts.len() == 1 { "1 part".to_owned() } else { format!("{} parts", route.parts.len()) };
+        lines.push(format!("Route {number}, fees {}, {parts}:", route.fees()));
+        for part in &route.parts {
+            lines.push(format!("  {} + {} over {}", part.amount, part.fees, names.path(&part.path)));
         }
     }
     lines.join("\n") + "\n"
@@ -152,13 +155,12 @@ mod tests {
     fn a_quote_shows_names_where_they_are_known() {
         let key = |seed: u8| Identity::from_seed([seed; 32]).public_key();
         let names = Names::from([(key(1), "bob".to_owned())]);
-        let part =
-            |amount, fees, route: &[u8]| PartPlan { route: route.iter().map(|s| key(*s)).collect(), amount, fees };
-        let ways = vec![
-            Way { parts: vec![part(60, 1, &[1, 2]), part(40, 2, &[3, 2])] },
-            Way { parts: vec![part(100, 9, &[1, 2])] },
+        let part = |amount, fees, path: &[u8]| PartPlan { path: path.iter().map(|s| key(*s)).collect(), amount, fees };
+        let routes = vec![
+            Route { parts: vec![part(60, 1, &[1, 2]), part(40, 2, &[3, 2])] },
+            Route { parts: vec![part(100, 9, &[1, 2])] },
         ];
-        let mut quote = QuoteReport { currency: Currency::default(), amount: 100, ways, max_fee_default: 3 };
+        let mut quote = QuoteReport { currency: Currency::default(), amount: 100, routes, max_fee_default: 3 };
         let [second, third] = [2, 3].map(|seed| key(seed).to_string()[..8].to_owned() + "...");
         assert_eq!(
             to_text(&quote, &names, None),

@@ -138,7 +138,7 @@ async fn paying() {
         running.fake.commands.lock().unwrap().clear();
         let cycle = Purpose::Rebalance { friend: "node1".into(), currency: "hours".parse().unwrap(), amount: 7 };
         let quote = app.quote(&order(cycle.clone())).await.unwrap();
-        assert_eq!((quote.amount, &quote.ways[0].parts[0]), (100, &part()));
+        assert_eq!((quote.amount, &quote.routes[0].parts[0]), (100, &part()));
         let refused = app.quote(&Order { max_fee: Some(0), ..order(cycle.clone()) }).await.unwrap_err();
         assert_eq!(refused.to_string(), "there is no route");
         for perform in [false, true] {

@@ -1,5 +1,5 @@
-//! What is looked up in the database beside everything else: nothing of it is needed to pay, so it is not kept in memory, and
-//! whoever reads it takes its time on another thread.
+//! What is looked up in the database beside everything else: nothing of it is needed to pay, so it is not kept in
+//! memory, and who reads it takes its time on another thread.
 
 use offst_crypto::{Preimage, PublicKey};
 use offst_proto::RequestId;
@@ -17,8 +17,8 @@ pub trait Archive {
     /// The disk failed, as for all of these.
     fn peer_backup(&self, friend: PublicKey) -> Result<Option<Vec<u8>>, Self::Error>;
 
-    /// The preimages of those of these requests that were collected, however long ago: carried on or received. `from`: only those
-    /// that came from this friend.
+    /// The preimages of those of these requests that were collected, however long ago: carried on or received. `from`:
+    /// only those that came from this friend.
     ///
     /// # Errors
     /// See the trait's error.
@@ -38,15 +38,16 @@ pub enum Inquiry {
     Ends {
         /// The requests, in the order of the question.
         ids: Vec<RequestId>,
-        /// Those of them that were pending when the question came. They are asked for before the database is read, so that
-        /// none can slip through between.
+        /// Those of them that were pending when the question came. They are asked for before the database is read, so
+        /// that none can slip through between.
         pending: BTreeSet<RequestId>,
-        /// Preimages of those of them that were collected on an account that has stopped: they are known without the database.
+        /// Preimages of those of them that were collected on an account that has stopped: they are known without the
+        /// database.
         unheard: BTreeMap<RequestId, Preimage>,
         /// What is said of the others that were not collected.
         otherwise: End,
     },
-    /// Preimages that we know ourselves, whoever the requests came from.
+    /// Preimages that we know ourselves, no matter who the requests came from.
     Own {
         /// The requests.
         ids: BTreeSet<RequestId>,
@@ -99,8 +100,8 @@ impl Inquiry {
     }
 }
 
-/// Bounds how often one friend may have the database read, or written for itself alone: some at once, then one every few
-/// seconds.
+/// Bounds how often one friend may have the database read, or written for itself alone: some at once, then one every
+/// few seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Allowance {
     /// How much is used up.

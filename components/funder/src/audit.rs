@@ -1,5 +1,5 @@
-//! Whether what the rows of a database say is true: whether it was signed, and whether it belongs together. Whatever keeps the rows
-//! hands them over one by one, when it has looked at their checksums itself.
+//! Whether what the rows of a database say is true: whether it was signed, and whether it belongs together. Whatever
+//! keeps the rows hands them over one by one, when it has looked at their checksums itself.
 
 use crate::accounts::record::{FriendRecord, Replacement};
 use crate::funder::{Funder, State};
@@ -73,8 +73,8 @@ impl RowAudit {
         }
     }
 
-    /// A row that is what was written, those of [`Keeping::State`] before all others: how and under which number its kind is kept, its key and its value, and whether it is kept
-    /// as one that has ended.
+    /// A row that is what was written, those of [`Keeping::State`] before all others: how and under which number its
+    /// kind is kept, its key and its value, and whether it is kept as one that has ended.
     pub fn row(&mut self, keeping: Keeping, kind: u16, key: &[u8], value: &[u8], has_ended: bool) {
         const PAYMENTS: u16 = Payment::KIND.number;
         const INVOICES: u16 = InvoiceRecord::KIND.number;
@@ -140,7 +140,7 @@ impl RowAudit {
             self.fault(format!("the payment {id} does not stand where it belongs"));
         }
         for (id, part) in payment.parts.iter().filter(|(_, part)| part.preimage.is_some()) {
-            self.collected(&AccountId::new(part.route[0], &payment.currency).request(*id));
+            self.collected(&AccountId::new(part.path[0], &payment.currency).request(*id));
         }
         if payment.progress == Progress::Paid && !is_proven(&payment) {
             self.fault(format!("the payment {id} is paid, and no signature of its destination proves it"));
@@ -206,7 +206,7 @@ impl RowAudit {
         };
         let name_of = |friend: &PublicKey| {
             let replacement = replacements.iter().find(|(lost, _)| lost == friend);
-            let lost_name = || Some(format!("{} (lost key)", known(&replacement?.1.0.successor)?));
+            let lost_name = || Some(format!("{} (lost key)", known(&replacement?.1.0.new_key)?));
             known(friend).or_else(lost_name).unwrap_or_else(|| friend.to_string())
         };
         for account in stored_accounts(rows)? {
@@ -241,8 +241,8 @@ fn audited(node: PublicKey, account: &AccountId, rows: &Rows) -> Result<Option<P
     offst_ledger::audit(&key, &image, &Ed25519Verifier).map_err(|error| error.to_string())
 }
 
-/// Whether its destination has signed for all of a payment that is paid: by a receipt or, when a part was released on the way that
-/// it did not wait for, for each of the others. The owner was told then that there is no receipt.
+/// Whether its destination has signed for all of a payment that is paid: by a receipt or, when a part was released on
+/// the way that it did not wait for, for each of the others. The owner was told then that there is no receipt.
 fn is_proven(payment: &Payment) -> bool {
     if payment.underway() >= payment.total {
         return has_receipt(payment);

@@ -28,8 +28,8 @@ pub enum Command {
     RemoveIndex(String),
     /// Opens an account with a new friend, or one in a further currency with a known one.
     AddFriend(Box<NewFriend>),
-    /// Closes, drains and removes a friend. `force`: do not wait for pending requests. `forgive`: although the balance is not 0;
-    /// otherwise the friend stays, disabled, when what is pending leaves one.
+    /// Closes, drains and removes a friend. `force`: do not wait for pending requests. `forgive`: although the balance
+    /// is not 0; otherwise the friend stays, disabled, when what is pending leaves one.
     RemoveFriend {
         /// The friend.
         name: String,
@@ -61,8 +61,8 @@ pub enum Command {
     ResetFriend(String, Currency),
     /// A friend has lost its key: its accounts go on with that of the ticket.
     ReplaceFriendKey(String, FriendTicket),
-    /// Gives those back their credits whose committed requests a friend has held for too long, although it may still collect them
-    /// from us.
+    /// Gives those back their credits whose committed requests a friend has held for too long, although it may still
+    /// collect them from us.
     WriteOff {
         /// The friend.
         name: String,
@@ -71,8 +71,8 @@ pub enum Command {
         /// The most that the friend may then collect of all that was ever written off, credits.
         up_to: u128,
     },
-    /// Does the same without asking from now on, with what the friend holds for too long, until it collects something of it: friend,
-    /// currency, the most that it may then collect of what was written off so, credits; 0: not any more.
+    /// Does the same without asking from now on, with what the friend holds for too long, until it collects something
+    /// of it: friend, currency, the most that it may then collect of what was written off so, credits; 0: not any more.
     SetAutoWriteOff(String, Currency, u128),
     /// Makes an invoice.
     CreateInvoice {
@@ -96,14 +96,14 @@ pub enum Command {
     PayFor(PublicKey, Box<Order>),
     /// What paying would cost now. Pays nothing.
     Quote(Box<Order>),
-    /// Looks for a ring of debts. `perform`: clears it, even when the owner has not allowed that for good.
+    /// Looks for a debt cycle. `perform`: clears it, even when the owner has not allowed that for good.
     Clear {
         /// The currency.
         currency: Currency,
         /// Clear what is found.
         perform: bool,
     },
-    /// Clears rings of debts on its own from now on, and lets others clear them through this node; or not.
+    /// Clears debt cycles on its own from now on, and lets others clear them through this node; or not.
     SetAutoClear(bool),
     /// Gives a payment up that is not committed.
     CancelPayment(PaymentId),
@@ -138,7 +138,7 @@ pub enum Reply {
     Payment(Box<PaymentReport>),
     /// What paying would cost.
     Quote(Box<QuoteReport>),
-    /// What came of looking for a ring of debts.
+    /// What came of looking for a debt cycle.
     Clearing(Box<ClearingReport>),
     /// What was written off, and what still waits.
     WrittenOff(WriteOffReport),

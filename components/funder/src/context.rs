@@ -35,7 +35,7 @@ impl Context<'_> {
     }
 
     /// A payment that was carried on, or written off, was collected.
-    pub(crate) fn note_forwarded(&mut self, report: ForwardReport, preimage: Preimage) {
+    pub(crate) fn record_forwarded(&mut self, report: ForwardReport, preimage: Preimage) {
         let key = JournalKey { id: report.request_id, payer: report.from };
         self.note(&key, &ForwardedPayment { report, preimage });
     }

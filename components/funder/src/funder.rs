@@ -1,8 +1,9 @@
-//! The machine: inputs are handled in batches, a batch becomes durable in one transaction, and only then its outputs exist.
+//! The machine: inputs are handled in batches, a batch becomes durable in one transaction, and only then its outputs
+//! exist.
 //!
-//! [`Funder`] -> [`Batch`] -> (`handle` each input) -> [`Effects`] -> [`Effects::commit`] -> the next [`Funder`] and its
-//! outputs. The outputs are private inside [`Effects`], and a commit that fails gives back neither them nor the machine: nobody
-//! can hold a state that is ahead of the disk.
+//! [`Funder`] -> [`Batch`] -> (`handle` each input) -> [`Effects`] -> [`Effects::commit`] -> the next [`Funder`] and
+//! its outputs. The outputs are private inside [`Effects`], and a commit that fails gives back neither them nor the
+//! machine: nobody can hold a state that is ahead of the disk.
 
 use crate::accounts::Accounts;
 use crate::context::Context;
@@ -61,8 +62,8 @@ impl Funder {
         Ok(Funder(state))
     }
 
-    /// Starts a batch. `now` holds for all its inputs. A clock that is behind the year 9999 counts as if it was in it: recovered
-    /// accounts take the time as their epoch, and friends follow only so far.
+    /// Starts a batch. `now` holds for all its inputs. A clock that is behind the year 9999 counts as if it was in it:
+    /// recovered accounts take the time as their epoch, and friends follow only so far.
     pub fn batch<'e>(mut self, environment: &'e mut Environment, now: Moment) -> Batch<'e> {
         let now = Moment { unix_ms: now.unix_ms.min(EXPIRES_MS_MAX), ..now };
         let timers = std::mem::take(&mut self.0.timers);
@@ -144,13 +145,13 @@ impl Batch<'_> {
             Input::EvidenceStatements(friend, connection, statements) => {
                 self.evidence_continues(friend, connection, statements);
             }
-            Input::EvidenceRows(line, connection, rows) => self.show_evidence(&line, connection, rows),
-            Input::Message(friend, connection, message) => self.heard(friend, connection, *message),
+            Input::EvidenceRows(account_id, connection, rows) => self.show_evidence(&account_id, connection, rows),
+            Input::Message(friend, connection, message) => self.handle_message(friend, connection, *message),
             Input::Found(friend, connection, found) => self.found(friend, connection, found),
             Input::Budgets(budgets) => self.state.payments.set_budgets(budgets),
             Input::Command(id, command) => self.command(id, command),
-            Input::Ways(payment, ways) => {
-                self.state.payments.found_ways(payment, ways, &mut self.state.accounts, &mut self.context)
+            Input::Routes(payment, routes) => {
+                self.state.payments.found_routes(payment, routes, &mut self.state.accounts, &mut self.context)
             }
             Input::Tick => {}
         }
@@ -185,23 +186,23 @@ impl Batch<'_> {
             Timer::Payment(id) => {
                 self.state.payments.payment_timed_out(id, &mut self.state.accounts, &mut self.context)
             }
-            Timer::Retry(id) => self.state.payments.find_ways(id, &mut self.context),
+            Timer::Retry(id) => self.state.payments.find_routes(id, &mut self.context),
             Timer::Invoice(id) => self.state.receiving.invoice_expired(id, &mut self.state.accounts, &mut self.context),
             Timer::Clear => self.state.payments.clear_on_our_own(&self.state.accounts, &mut self.context),
             Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Backup => self.send_backups(),
             Timer::Recovery => self.ask_again(),
-            Timer::Idle(line) => {
-                self.state.accounts.idle.insert(line.clone());
-                self.state.accounts.touched.insert(line);
+            Timer::Idle(account_id) => {
+                self.state.accounts.idle.insert(account_id.clone());
+                self.state.accounts.touched.insert(account_id);
             }
         }
     }
 
     /// Signs what was written to the touched accounts and sends it.
     fn sign_touched(&mut self) {
-        for line in self.state.accounts.sign(&mut self.context) {
-            self.backup_is_due(line);
+        for account_id in self.state.accounts.sign(&mut self.context) {
+            self.backup_is_due(account_id);
         }
         for key in self.state.accounts.take_bound() {
             self.commit_was_signed(&key);

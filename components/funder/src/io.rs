@@ -9,7 +9,7 @@ use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::{Evidence, FriendMessage, Resume};
 use offst_proto::index::{Edge, Query};
 use offst_proto::report::Event;
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use offst_proto::statement::Statement;
 use offst_proto::ticket::{Address, ServerTicket};
 use offst_proto::{PaymentId, Verified};
@@ -66,7 +66,7 @@ pub struct Timing {
     pub silence_ms: u64,
     /// How long at most.
     pub silence_max_ms: u64,
-    /// How often a node that clears on its own looks for a ring of debts: after this time, up to twice as long.
+    /// How often a node that clears on its own looks for a debt cycle: after this time, up to twice as long.
     pub clear_ms: u64,
     /// How long a friend may be gone before the requests that it has, and that are not committed, are given up.
     pub offline_ms: u64,
@@ -124,13 +124,13 @@ pub enum Input {
     Message(PublicKey, ConnectionId, Box<FriendMessage>),
     /// What an [`Output::LookUp`] has found.
     Found(PublicKey, ConnectionId, Found),
-    /// What the applications may spend. One that is missing keeps what it had for the payments that it has under way; the node
-    /// itself takes no more orders of it.
+    /// What the applications may spend. One that is missing keeps what it had for the payments that it has under way;
+    /// the node itself takes no more orders of it.
     Budgets(BTreeMap<PublicKey, Budgets>),
     /// An application asks for something.
     Command(CommandId, Command),
-    /// Ways to pay, cheapest first; or why there are none. Answers [`Output::FindWays`].
-    Ways(PaymentId, Result<Vec<Way>, String>),
+    /// Routes, cheapest first; or why there are none. Answers [`Output::FindWays`].
+    Routes(PaymentId, Result<Vec<Route>, String>),
     /// Time has passed; see [`crate::Funder::next_deadline`].
     Tick,
 }
@@ -140,17 +140,17 @@ pub enum Input {
 pub enum Output {
     /// Send this frame. Lost in a crash: the next `Resume` brings it about again.
     Send(PublicKey, ConnectionId, Vec<u8>),
-    /// Read the rows of this account that prove where it stands, as they are now, and bring them as [`Input::EvidenceRows`]. Lost
-    /// in a crash: the friend asks again when it connects.
+    /// Read the rows of this account that prove where it stands, as they are now, and bring them as
+    /// [`Input::EvidenceRows`]. Lost in a crash: the friend asks again when it connects.
     ReadEvidence(AccountId, ConnectionId),
-    /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a crash:
-    /// whoever wants to know asks again.
+    /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a
+    /// crash: who wants to know asks again.
     LookUp(PublicKey, ConnectionId, Inquiry),
     /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
     Reply(CommandId, Reply),
-    /// Ask the index servers, for a payment or for a question of the owner's. Lost in a crash: the payment was not committed
-    /// and is failed at the start; the owner asks again.
-    FindWays(PaymentId, Box<Query>),
+    /// Ask the index servers, for a payment or for a question of the owner's. Lost in a crash: the payment was not
+    /// committed and is failed at the start; the owner asks again.
+    FindRoutes(PaymentId, Box<Query>),
     /// Edges that changed. Lost in a crash: all are published at the start.
     Edges(Vec<Edge>),
     /// Keep a connection to this friend; none: drop it. Lost in a crash: repeated at the start for every friend.

@@ -52,6 +52,6 @@ pub use journal::{ARCHIVED_KINDS, ForwardedPayment, JournalKey, PEER_BACKUPS, Re
 pub use offst_ledger::{AccountId, RequestRef};
 pub use owner::record::{IndexServer, Relay, Settings};
 pub use payments::budget::{Spending, Spendings, budget_reports};
-pub use payments::record::{Circle, Part, Payment, Progress, Promise};
-pub use receiving::record::{Arrival, InvoiceRecord};
+pub use payments::record::{Cycle, Part, Payment, Progress, Promise};
+pub use receiving::record::{InboundPart, InvoiceRecord};
 pub use recovery::state_loss::{RecoveryRecord, lost_friend};

@@ -32,7 +32,7 @@ impl State {
             &self.owner.settings,
             self.forwarding.forwards(),
             self.forwarding.written_off(),
-            self.receiving.arrivals(),
+            self.receiving.inbound_parts(),
             self.receiving.invoices(),
             self.payments.all(),
             self.payments.spendings(),
@@ -49,8 +49,9 @@ impl State {
 }
 
 impl Funder {
-    /// All rows but those of the accounts, which [`Funder::accounts`] gives as they are. Payments that no row was written for yet
-    /// are left out; a payment that looks for ways may hold parts that its row does not name, since they bind nobody.
+    /// All rows but those of the accounts, which [`Funder::accounts`] gives as they are. Payments that no row was
+    /// written for yet are left out; a payment that looks for ways may hold parts that its row does not name, since
+    /// they bind nobody.
     pub fn rows(&self) -> Rows {
         let mut rows = Rows::default();
         for row in self.0.tables().into_iter().flat_map(AnyTable::stored_rows) {

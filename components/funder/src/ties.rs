@@ -1,11 +1,13 @@
-//! Every committed request belongs to something: what a friend may collect from us is a forward, a part of a payment of ours, or was
-//! written off; what we may collect from a friend is a forward, or ends here. And what is remembered of a request is of one that is
-//! there. For checks from outside: where an older row was put back, or one was taken out, one of these ties is cut.
+//! Every committed request belongs to something: what a friend may collect from us is a forward, a part of a payment of
+//! ours, or was written off; what we may collect from a friend is a forward, or ends here. And what is remembered of a
+//! request is of one that is there. For checks from outside: where an older row was put back, or one was taken out, one
+//! of these ties is cut.
 //!
-//! Four things may cut them, and then nothing is said. A recovery ties them together again (recovery/reconcile.rs). On an account that
-//! has stopped nothing moves: what was collected or released since waits for its next epoch. And what continues from an earlier epoch
-//! may be all that is left of a payment: its node had lost a part of its state, or the history knows that it was collected. And an owner who removes a friend by force gives
-//! up what came over its accounts, and may go on owing for it.
+//! Four things may cut them, and then nothing is said. A recovery ties them together again (recovery/reconcile.rs). On
+//! an account that has stopped nothing moves: what was collected or released since waits for its next epoch. And what
+//! continues from an earlier epoch may be all that is left of a payment: its node had lost a part of its state, or the
+//! history knows that it was collected. And an owner who removes a friend by force gives up what came over its
+//! accounts, and may go on owing for it.
 
 use crate::funder::Funder;
 use crate::payments::record::{Part, Payment};
@@ -19,7 +21,8 @@ impl Funder {
         !self.0.recovery.mark.is_empty()
     }
 
-    /// What does not belong together, a sentence each. `collected`: those of our requests that the history knows to be collected.
+    /// What does not belong together, a sentence each. `collected`: those of our requests that the history knows to be
+    /// collected.
     pub fn loose_ends(&self, collected: &BTreeSet<RequestRef>) -> Vec<String> {
         if self.is_recovering() {
             return Vec::new();
@@ -35,7 +38,7 @@ impl Funder {
                 found.push(format!("the forward {} is not of the amount that is pending", self.shown(incoming)));
             }
         }
-        for (incoming, part) in self.0.receiving.arrivals().iter() {
+        for (incoming, part) in self.0.receiving.inbound_parts().iter() {
             let pending = self.pending(incoming, Direction::Incoming);
             if !pending.is_of(part.amount) {
                 found.push(format!("the inbound part {} belongs to no pending request", self.shown(incoming)));
@@ -71,7 +74,7 @@ impl Funder {
                     }
                     Direction::Incoming => {
                         state.forwarding.forwards().contains_key(&request)
-                            || state.receiving.arrivals().contains_key(&request)
+                            || state.receiving.inbound_parts().contains_key(&request)
                     }
                 };
                 if is_tied {
@@ -92,8 +95,8 @@ impl Funder {
         found
     }
 
-    /// Whether another account in this currency was removed: the owner may have given up what came over it, also what we go on
-    /// owing for it.
+    /// Whether another account in this currency was removed: the owner may have given up what came over it, also what
+    /// we go on owing for it.
     fn has_removed_an_account(&self, beside: &AccountId) -> bool {
         let removed = self.0.accounts.tombstones.keys();
         removed.into_iter().any(|account| account != beside && account.currency == beside.currency)
@@ -119,7 +122,7 @@ impl Funder {
 
 /// The requests of ours that the parts of a payment are.
 fn outgoing_requests(payment: &Payment) -> impl Iterator<Item = RequestRef> {
-    let request = |(id, part): (&RequestId, &Part)| AccountId::new(part.route[0], &payment.currency).request(*id);
+    let request = |(id, part): (&RequestId, &Part)| AccountId::new(part.path[0], &payment.currency).request(*id);
     payment.parts.iter().map(request)
 }
 

@@ -1,6 +1,6 @@
 //! Timers as data: what is due when. Nothing here reads a clock.
 
-use crate::receiving::parts::GroupKey;
+use crate::receiving::parts::PartSetKey;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_proto::{InvoiceId, PaymentId};
@@ -14,7 +14,7 @@ pub(crate) enum Timer {
     /// The patience of a part of ours, named by its outgoing side.
     Part(RequestRef),
     /// The time for all parts of a payment to us to be committed.
-    Group(GroupKey),
+    Group(PartSetKey),
     /// A committed request that the downstream friend holds, named by its outgoing side.
     Overdue(RequestRef),
     /// The time for a payment of ours.
@@ -31,7 +31,7 @@ pub(crate) enum Timer {
     Recovery,
     /// An invoice's time.
     Invoice(InvoiceId),
-    /// Looking for a ring of debts.
+    /// Looking for a debt cycle.
     Clear,
 }
 

@@ -1,14 +1,15 @@
 //! Which servers to ask for routes, and what to make of their answers. No IO: time is an argument.
 //!
 //! A query goes to two servers. When one fails, the next one is asked. Routes that do not fit the query are dropped: an
-//! index server is not trusted, it only proposes. A server that was late, refused to answer or proposed what does not fit
-//! is asked after the others, and no query waits for it once there is an answer; its first good answer in time clears that.
+//! index server is not trusted, it only proposes. A server that was late, refused to answer or proposed what does not
+//! fit is asked after the others, and no query waits for it once there is an answer; its first good answer in time
+//! clears that.
 
 use crate::config::Config;
 use crate::error::IndexError;
 use offst_crypto::PublicKey;
-use offst_proto::index::{Answer, Exclusion, Hop, Query, WAYS_MAX};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::index::{Answer, Exclusion, Hop, Query, ROUTES_MAX};
+use offst_proto::route::{PartPlan, Route};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Servers asked at the same time.
@@ -96,16 +97,16 @@ impl Queries {
         if !pending.waiting.remove(server) {
             return vec![];
         }
-        let Answer { ways, cut, .. } = answer;
-        let count = ways.len();
-        let ways: Vec<_> = ways.into_iter().filter(|way| fits(way, &pending.query)).collect();
+        let Answer { routes, cut, .. } = answer;
+        let count = routes.len();
+        let routes: Vec<_> = routes.into_iter().filter(|route| fits(route, &pending.query)).collect();
         if let Some(failures) = self.servers.get_mut(server) {
-            *failures = if ways.len() == count { 0 } else { failures.saturating_add(1) };
+            *failures = if routes.len() == count { 0 } else { failures.saturating_add(1) };
         }
-        if !ways.is_empty() {
+        if !routes.is_empty() {
             pending.deadline_ms = pending.deadline_ms.min(now_ms.saturating_add(self.config.second_answer_ms));
         }
-        pending.answers.push(Answer { id: pending.query.id, ways, cut });
+        pending.answers.push(Answer { id: pending.query.id, routes, cut });
         self.finish_unless_waiting(id)
     }
 
@@ -161,9 +162,9 @@ impl Queries {
     /// Ends a query when no server that is worth waiting for is still to answer.
     fn finish_unless_waiting(&mut self, id: u64) -> Vec<QueryStep> {
         let Some(pending) = self.pending.get(&id) else { return vec![] };
-        let has_ways = pending.answers.iter().any(|answer| !answer.ways.is_empty());
+        let has_routes = pending.answers.iter().any(|answer| !answer.routes.is_empty());
         let is_quick = |server: &PublicKey| self.servers.get(server) == Some(&0);
-        if pending.waiting.iter().any(|server| !has_ways || is_quick(server)) {
+        if pending.waiting.iter().any(|server| !has_routes || is_quick(server)) {
             return vec![];
         }
         self.finish(id, IndexError::NoAnswer).into_iter().collect()
@@ -195,7 +196,8 @@ impl Queries {
     }
 }
 
-/// Asks the server with the fewest failures that was not asked yet; among equals another one comes first for each query.
+/// Asks the server with the fewest failures that was not asked yet; among equals another one comes first for each
+/// query.
 fn ask_next(servers: &BTreeMap<PublicKey, u32>, id: u64, pending: &mut Pending) -> Option<QueryStep> {
     let first = id % servers.len().max(1) as u64;
     let comes_later = (0..).map(|position| position < first);
@@ -210,36 +212,36 @@ fn ask_next(servers: &BTreeMap<PublicKey, u32>, id: u64, pending: &mut Pending) 
 /// The routes of all answers together, cheapest first, then those with fewer parts and hops.
 fn best(id: u64, answers: Vec<Answer>) -> Answer {
     let cut = answers.iter().any(|answer| answer.cut);
-    let mut ways: Vec<Way> = answers.into_iter().flat_map(|answer| answer.ways).collect();
-    let hops = |way: &Way| way.parts.iter().map(|part| part.route.len()).sum::<usize>();
-    ways.sort_by_cached_key(|way| (way.fees(), way.parts.len(), hops(way), way.clone()));
-    ways.dedup();
-    ways.truncate(WAYS_MAX);
-    Answer { id, ways, cut }
+    let mut routes: Vec<Route> = answers.into_iter().flat_map(|answer| answer.routes).collect();
+    let hops = |route: &Route| route.parts.iter().map(|part| part.path.len()).sum::<usize>();
+    routes.sort_by_cached_key(|route| (route.fees(), route.parts.len(), hops(route), route.clone()));
+    routes.dedup();
+    routes.truncate(ROUTES_MAX);
+    Answer { id, routes, cut }
 }
 
 /// Whether a route is what was asked for.
-fn fits(way: &Way, query: &Query) -> bool {
+fn fits(route: &Route, query: &Query) -> bool {
     let is_whole = if query.clearing {
         // A debt cycle is cleared without fees, and only as far as its smallest debt allows.
-        way.parts.len() == 1 && way.amount() <= query.amount && way.fees() == 0
+        route.parts.len() == 1 && route.amount() <= query.amount && route.fees() == 0
     } else {
-        way.amount() == query.amount
+        route.amount() == query.amount
     };
-    way.check().is_ok() && is_whole && way.parts.iter().all(|part| part_fits(part, query))
+    route.check().is_ok() && is_whole && route.parts.iter().all(|part| part_fits(part, query))
 }
 
 fn part_fits(part: &PartPlan, query: &Query) -> bool {
-    let (Some(first), Some((last, mediators))) = (part.route.first(), part.route.split_last()) else { return false };
+    let (Some(first), Some((last, mediators))) = (part.path.first(), part.path.split_last()) else { return false };
     let is_cycle = query.source == query.destination;
-    let from = std::iter::once(&query.source).chain(&part.route);
-    let mut hops = from.zip(&part.route).map(|(from, to)| Hop { from: *from, to: *to });
+    let from = std::iter::once(&query.source).chain(&part.path);
+    let mut hops = from.zip(&part.path).map(|(from, to)| Hop { from: *from, to: *to });
     // What the fees downstream come to is not known here.
     let is_excluded = |exclusion: &Exclusion, hop: Hop| exclusion.hop == hop && part.amount > exclusion.left;
     *last == query.destination
         && part.amount > 0
         // A payment to a friend passes no mediator.
-        && (part.route.len() > 1 || part.fees == 0)
+        && (part.path.len() > 1 || part.fees == 0)
         && query.via.is_none_or(|via| *first == via)
         && !mediators.contains(&query.source)
         && (!is_cycle || mediators.len() > 1)
@@ -261,13 +263,13 @@ mod tests {
         Query { id: 77, ..Query::new(Currency::default(), 10, key(1), key(2)) }
     }
 
-    fn way(fees: u128, route: &[u8]) -> Way {
-        let route = route.iter().map(|seed| key(*seed)).collect();
-        Way { parts: vec![PartPlan { route, amount: 10, fees }] }
+    fn route(fees: u128, path: &[u8]) -> Route {
+        let path = path.iter().map(|seed| key(*seed)).collect();
+        Route { parts: vec![PartPlan { path, amount: 10, fees }] }
     }
 
-    fn answer(id: u64, ways: Vec<Way>) -> Answer {
-        Answer { id, ways, cut: false }
+    fn answer(id: u64, routes: Vec<Route>) -> Answer {
+        Answer { id, routes, cut: false }
     }
 
     /// Queries with the servers 101, 102 ...
@@ -298,8 +300,8 @@ mod tests {
         let mut queries = queries(3);
         let (id, asked) = ask(&mut queries);
         assert_eq!(asked.len(), 2);
-        let dear = way(5, &[3, 2]);
-        let cheap = way(2, &[4, 2]);
+        let dear = route(5, &[3, 2]);
+        let cheap = route(2, &[4, 2]);
         assert_eq!(queries.answer(&asked[0], answer(id, vec![dear.clone()]), 10), []);
         assert_eq!(queries.answer(&asked[0], answer(id, vec![cheap.clone()]), 10), [], "one answer each");
         let second = answer(id, vec![cheap.clone(), dear.clone()]);
@@ -313,10 +315,10 @@ mod tests {
         let mut queries = queries(2);
         let (id, asked) = ask(&mut queries);
         assert_eq!(queries.next_wake_ms(), Some(5000));
-        queries.answer(&asked[0], answer(id, vec![way(5, &[3, 2])]), 10);
+        queries.answer(&asked[0], answer(id, vec![route(5, &[3, 2])]), 10);
         assert_eq!(queries.next_wake_ms(), Some(310));
         assert_eq!(queries.poll(309), []);
-        assert_eq!(done(queries.poll(310)), Ok(answer(77, vec![way(5, &[3, 2])])));
+        assert_eq!(done(queries.poll(310)), Ok(answer(77, vec![route(5, &[3, 2])])));
         assert_eq!(queries.answer(&asked[1], answer(id, vec![]), 400), [], "too late");
     }
 
@@ -326,18 +328,18 @@ mod tests {
         let mut queries = queries(2);
         let (id, asked) = ask(&mut queries);
         let (quick, slow) = (asked[0], asked[1]);
-        queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 10);
-        assert_eq!(done(queries.poll(310)), Ok(answer(77, vec![way(5, &[3, 2])])));
+        queries.answer(&quick, answer(id, vec![route(5, &[3, 2])]), 10);
+        assert_eq!(done(queries.poll(310)), Ok(answer(77, vec![route(5, &[3, 2])])));
         // It is asked, but the query does not wait for it.
         let (id, asked) = ask(&mut queries);
         assert!(asked.contains(&slow));
-        assert_eq!(done(queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 20)).unwrap().ways.len(), 1);
-        assert_eq!(queries.answer(&slow, answer(id, vec![way(1, &[3, 2])]), 21), []);
+        assert_eq!(done(queries.answer(&quick, answer(id, vec![route(5, &[3, 2])]), 20)).unwrap().routes.len(), 1);
+        assert_eq!(queries.answer(&slow, answer(id, vec![route(1, &[3, 2])]), 21), []);
         // That was quick enough.
         let (id, _) = ask(&mut queries);
-        assert_eq!(queries.answer(&quick, answer(id, vec![way(5, &[3, 2])]), 30), []);
-        let best = done(queries.answer(&slow, answer(id, vec![way(1, &[3, 2])]), 31)).unwrap();
-        assert_eq!(best.ways[0], way(1, &[3, 2]));
+        assert_eq!(queries.answer(&quick, answer(id, vec![route(5, &[3, 2])]), 30), []);
+        let best = done(queries.answer(&slow, answer(id, vec![route(1, &[3, 2])]), 31)).unwrap();
+        assert_eq!(best.routes[0], route(1, &[3, 2]));
         assert_eq!(queries.next_wake_ms(), None, "nothing stays behind");
     }
 
@@ -347,7 +349,7 @@ mod tests {
         for round in 0..2 * Config::default().queries_max as u64 {
             let (id, asked) = ask(&mut queries);
             let quick = asked.iter().min().unwrap();
-            queries.answer(quick, answer(id, vec![way(5, &[3, 2])]), 10 + round);
+            queries.answer(quick, answer(id, vec![route(5, &[3, 2])]), 10 + round);
             queries.poll(10_000);
         }
         queries.poll(20_000);
@@ -403,7 +405,7 @@ mod tests {
             excluded_edges: vec![Exclusion::whole(Hop { from: key(3), to: key(6) })],
             ..query()
         };
-        for (good, route) in [
+        for (good, path) in [
             (true, &[3, 2][..]),
             (true, &[3, 4, 2]),
             (false, &[4, 2]),
@@ -414,21 +416,21 @@ mod tests {
             (false, &[3, 4, 4, 2]),
             (false, &[]),
         ] {
-            assert_eq!(fits(&way(1, route), &query), good, "{route:?}");
+            assert_eq!(fits(&route(1, path), &query), good, "{path:?}");
         }
-        assert!(!fits(&way(1, &[3, 2]), &Query { amount: 11, ..query.clone() }));
+        assert!(!fits(&route(1, &[3, 2]), &Query { amount: 11, ..query.clone() }));
         let cycle = Query { destination: key(1), via: None, ..query };
-        assert!(fits(&way(1, &[3, 4, 1]), &cycle));
-        assert!(!fits(&way(1, &[3, 1]), &cycle), "back over the same friend");
+        assert!(fits(&route(1, &[3, 4, 1]), &cycle));
+        assert!(!fits(&route(1, &[3, 1]), &cycle), "back over the same friend");
 
         let clearing = Query { clearing: true, ..cycle.clone() };
-        let smaller = |fees| Way { parts: vec![PartPlan { amount: 7, ..way(fees, &[3, 4, 1]).parts[0].clone() }] };
+        let smaller = |fees| Route { parts: vec![PartPlan { amount: 7, ..route(fees, &[3, 4, 1]).parts[0].clone() }] };
         assert!(fits(&smaller(0), &clearing) && !fits(&smaller(1), &clearing) && !fits(&smaller(0), &cycle));
         assert!(!fits(&smaller(0), &Query { amount: 6, ..clearing }));
 
         let mut queries = queries(1);
         let (id, asked) = ask(&mut queries);
-        let bad = answer(id, vec![way(0, &[9]), way(3, &[2]), way(3, &[4, 2])]);
-        assert_eq!(done(queries.answer(&asked[0], bad, 1)), Ok(answer(77, vec![way(3, &[4, 2])])));
+        let bad = answer(id, vec![route(0, &[9]), route(3, &[2]), route(3, &[4, 2])]);
+        assert_eq!(done(queries.answer(&asked[0], bad, 1)), Ok(answer(77, vec![route(3, &[4, 2])])));
     }
 }

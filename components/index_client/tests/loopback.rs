@@ -94,7 +94,7 @@ fn query(amount: u128, source: u8, destination: u8) -> Query {
 /// The fees and the path of the first route.
 async fn route(client: &IndexClient, query: Query) -> Option<(u128, Vec<PublicKey>)> {
     let answer = ask(client, query).await.unwrap();
-    answer.ways.first().map(|way| (way.fees(), way.parts[0].route.clone()))
+    answer.routes.first().map(|route| (route.fees(), route.parts[0].path.clone()))
 }
 
 /// 1 - 2 - 3, and 1 - 4 - 3, which is dearer.
@@ -125,7 +125,7 @@ async fn two_nodes_publish_and_a_query_gives_the_route() {
     assert_eq!(route(&clients[3], query.clone()).await, Some((1, vec![key(2), key(3)])));
     // With the fees 100 does not fit on one route, and 200 not on both.
     let split = ask(&clients[0], Query { amount: 100, ..query.clone() }).await.unwrap();
-    assert_eq!(split.ways.iter().map(|way| (way.parts.len(), way.fees())).collect::<Vec<_>>(), [(2, 52)]);
+    assert_eq!(split.routes.iter().map(|route| (route.parts.len(), route.fees())).collect::<Vec<_>>(), [(2, 52)]);
     assert_eq!(route(&clients[0], Query { amount: 200, ..query }).await, None);
     server.stop().await;
 }
@@ -146,8 +146,8 @@ async fn excluded_edges_and_nodes_and_named_friends_are_respected() {
     let without = Query { excluded_nodes: vec![key(2), key(4)], ..query(10, 1, 3) };
     assert_eq!(route(&clients[0], without).await, None);
     let around = Query { via: Some(key(4)), ..query(10, 1, 1) };
-    let (fees, route) = route(&clients[0], around).await.unwrap();
-    assert_eq!((fees, route), (51 + 4 + 3, vec![key(4), key(3), key(2), key(1)]));
+    let (fees, path) = route(&clients[0], around).await.unwrap();
+    assert_eq!((fees, path), (51 + 4 + 3, vec![key(4), key(3), key(2), key(1)]));
     server.stop().await;
 }
 
@@ -246,8 +246,8 @@ async fn a_server_with_another_key_is_refused_and_the_status_says_so() {
     server.stop().await;
 }
 
-/// A node sends large updates, each with one edge that the next one does not name, so fewer and fewer bytes are useful. The
-/// server has all edges announced again, and in the end holds every edge and no longer what is useless.
+/// A node sends large updates, each with one edge that the next one does not name, so fewer and fewer bytes are useful.
+/// The server has all edges announced again, and in the end holds every edge and no longer what is useless.
 #[tokio::test]
 async fn a_node_with_few_useful_bytes_announces_all_its_edges_again() {
     const FRIENDS: u8 = 200;

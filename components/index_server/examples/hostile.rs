@@ -1,10 +1,10 @@
 //! Measures what a hostile client costs others: `cargo run --release -p offst-index-server --example hostile -- 4`.
 //!
 //! The server knows a large network. Honest nodes ask at a steady rate, in turns alone and beside a client at another
-//! address that asks 1000 queries a second over many connections, each of which takes many times as long as an honest one,
-//! sends garbage, frames that claim to be huge and the longest lists, and publishes 10,000 edges signed by fresh keys.
-//! Server, honest nodes and attacker have threads of their own, but share this machine: the attacker's own work, and
-//! whatever else runs here, counts against the server.
+//! address that asks 1000 queries a second over many connections, each of which takes many times as long as an honest
+//! one, sends garbage, frames that claim to be huge and the longest lists, and publishes 10,000 edges signed by fresh
+//! keys. Server, honest nodes and attacker have threads of their own, but share this machine: the attacker's own work,
+//! and whatever else runs here, counts against the server.
 
 use offst_crypto::{Identity, PublicKey};
 use offst_index_server::{Counters, Federation, IndexServer, Limits, Snapshot};
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A prime number.
 const NODES: u64 = 60_013;
-const WAYS: [(u64, u64); 5] = [(17_389, 1), (41_201, 5), (30_011, 77), (9_973, 4_001), (52_361, 20_011)];
+const ROUTES: [(u64, u64); 5] = [(17_389, 1), (41_201, 5), (30_011, 77), (9_973, 4_001), (52_361, 20_011)];
 const HONEST: u64 = 10;
 const HONEST_PAUSE: Duration = Duration::from_millis(100);
 const HOSTILE: u64 = 50;
@@ -68,13 +68,13 @@ fn edge(friend: PublicKey) -> Edge {
     Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
 }
 
-/// A network without neighbourhoods: each node is linked with those that its number leads to by a few random permutations, and with
-/// those that it is led to from.
+/// A network without neighbourhoods: each node is linked with those that its number leads to by a few random
+/// permutations, and with those that it is led to from.
 fn friends(number: u64) -> impl Iterator<Item = u64> {
     static FRIENDS: LazyLock<Vec<BTreeSet<u64>>> = LazyLock::new(|| {
         let mut friends = vec![BTreeSet::new(); NODES as usize];
         for number in 0..NODES {
-            for (factor, summand) in WAYS {
+            for (factor, summand) in ROUTES {
                 let friend = (number * factor + summand) % NODES;
                 if friend != number {
                     friends[number as usize].insert(friend);

@@ -1,15 +1,15 @@
 //! Debt cycles: in each, every node owes the one before it, and all allow clearing (protocol section 5).
 //!
-//! The search goes forwards from the source, breadth first, so the first cycle it finds is a shortest one; among the paths of
-//! one length to a node it keeps the one that carries most. No node can be on it twice: a shorter cycle would leave out what is
-//! between. And no cycle has only two nodes, because a debt has one direction.
+//! The search goes forwards from the source, breadth first, so the first cycle it finds is a shortest one; among the
+//! paths of one length to a node it keeps the one that carries most. No node can be on it twice: a shorter cycle would
+//! leave out what is between. And no cycle has only two nodes, because a debt has one direction.
 
 use crate::search::Found;
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
 use offst_proto::index::{Clearable, Edge, Hop, Query};
 use offst_proto::limits::HOPS_MAX;
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use std::collections::BTreeMap;
 
 /// What nodes allow to clear, by currency, node and friend.
@@ -73,7 +73,7 @@ impl ClearingGraph {
             for (node, carries) in reached {
                 for (friend, capacity) in debtors(offers, &node, query, now_ms) {
                     if work == work_max {
-                        return Found { ways: vec![], cut: true, work };
+                        return Found { routes: vec![], cut: true, work };
                     }
                     work += 1;
                     let is_source = friend == source;
@@ -87,7 +87,7 @@ impl ClearingGraph {
                 }
             }
             if let Some(last) = next.get(&source) {
-                return Found { ways: vec![cycle(&source, last, &steps)], cut: false, work };
+                return Found { routes: vec![cycle(&source, last, &steps)], cut: false, work };
             }
             if next.is_empty() {
                 break;
@@ -95,13 +95,13 @@ impl ClearingGraph {
             reached = next.iter().map(|(node, step)| (*node, step.carries)).collect();
             steps.extend(next);
         }
-        Found { ways: vec![], cut: false, work }
+        Found { routes: vec![], cut: false, work }
     }
 }
 
-/// The friends of `node` who owe it, and how much of it may be cleared: what both ends announce. For the source's own accounts
-/// the friend's announcement is enough, so that a node that has announced nothing can ask for cycles through a friend that it
-/// names.
+/// The friends of `node` who owe it, and how much of it may be cleared: what both ends announce. For the source's own
+/// accounts the friend's announcement is enough, so that a node that has announced nothing can ask for cycles through a
+/// friend that it names.
 fn debtors(offers: &Offers, node: &PublicKey, query: &Query, now_ms: u64) -> Vec<(PublicKey, u128)> {
     let offer = |node: &PublicKey, friend: &PublicKey| {
         let offer = offers.get(node)?.get(friend)?;
@@ -123,7 +123,7 @@ fn debtors(offers: &Offers, node: &PublicKey, query: &Query, now_ms: u64) -> Vec
     friends.filter_map(|(friend, _)| debtor(friend)).collect()
 }
 
-fn cycle(source: &PublicKey, last: &Step, steps: &BTreeMap<PublicKey, Step>) -> Way {
+fn cycle(source: &PublicKey, last: &Step, steps: &BTreeMap<PublicKey, Step>) -> Route {
     let mut path = vec![*source];
     let mut at = last.from;
     while at != *source {
@@ -131,7 +131,7 @@ fn cycle(source: &PublicKey, last: &Step, steps: &BTreeMap<PublicKey, Step>) -> 
         at = steps[&at].from;
     }
     path.reverse();
-    Way { parts: vec![PartPlan { route: path, amount: last.carries, fees: 0 }] }
+    Route { parts: vec![PartPlan { path: path, amount: last.carries, fees: 0 }] }
 }
 
 #[cfg(test)]
@@ -168,9 +168,9 @@ mod tests {
     }
 
     fn found(graph: &ClearingGraph, query: &Query) -> Option<(Vec<PublicKey>, u128)> {
-        let way = graph.search(query, 0, 1000).ways.pop()?;
-        assert_eq!((way.check(), way.parts.len(), way.fees()), (Ok(()), 1, 0));
-        Some((way.parts[0].route.clone(), way.amount()))
+        let route = graph.search(query, 0, 1000).routes.pop()?;
+        assert_eq!((route.check(), route.parts.len(), route.fees()), (Ok(()), 1, 0));
+        Some((route.parts[0].path.clone(), route.amount()))
     }
 
     /// 1 owes 2, 2 owes 3, 3 owes 1: the payment goes in the other direction.
@@ -231,7 +231,7 @@ mod tests {
     fn bounds_expiry_and_nothing_stays_behind() {
         let graph = three();
         assert_eq!(graph.search(&query(9), 100, 1000), Found::default(), "all has expired");
-        assert_eq!(graph.search(&query(9), 0, 2), Found { ways: vec![], cut: true, work: 2 });
+        assert_eq!(graph.search(&query(9), 0, 2), Found { routes: vec![], cut: true, work: 2 });
         let mut graph = graph;
         for (node, friend) in [(1, 2), (1, 3), (2, 3), (2, 1), (3, 1), (3, 2)] {
             graph.remove(key(node), key(friend), &Currency::default());

@@ -71,7 +71,7 @@ counters! {
     /// Queries searched.
     queries,
     /// Queries without a route.
-    queries_without_way,
+    queries_without_route,
     /// Queries whose search was cut.
     queries_cut,
     /// Queries not searched because the connection or its address asked too often.

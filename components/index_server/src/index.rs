@@ -1,5 +1,5 @@
-//! What nodes have published and the graphs made of it, in one object and without neighbours: for simulations without sockets
-//! and threads. The server keeps the two apart, because searches read the graphs while updates are decided.
+//! What nodes have published and the graphs made of it, in one object and without neighbours: for simulations without
+//! sockets and threads. The server keeps the two apart, because searches read the graphs while updates are decided.
 
 use crate::edge_store::EdgeStore;
 use crate::limits::Limits;
@@ -22,7 +22,8 @@ impl Index {
         Index { search_work: limits.search_work_max, store: EdgeStore::new(limits), graphs: QueryGraphs::new(0) }
     }
 
-    /// Takes an update of the node itself that [`admit`](crate::admit) let through. All of its edges are taken, or none.
+    /// Takes an update of the node itself that [`admit`](crate::admit) let through. All of its edges are taken, or
+    /// none.
     pub fn apply(&mut self, update: &Verified<Update>, now_ms: u64) -> UpdateOutcome {
         let outcome = self.store.publish(update, None, now_ms);
         self.apply_changes();
@@ -68,7 +69,7 @@ mod tests {
         let query = Query { id: 7, ..Query::new(Currency::default(), amount, key(source), key(destination)) };
         let answer = index.answer(&query, now_ms);
         assert_eq!((answer.id, answer.cut), (7, false));
-        answer.ways.first().map(|way| way.fees())
+        answer.routes.first().map(|route| route.fees())
     }
 
     fn chain() -> Index {

@@ -32,11 +32,11 @@ impl QueryGraphs {
 
     /// Answers a query, looking at `work_max` hops at most. Gives also at how many it looked.
     pub(crate) fn answer(&self, query: &Query, now_ms: u64, work_max: usize, scratch: &mut Scratch) -> (Answer, usize) {
-        let Found { ways, cut, work } = if query.clearing {
+        let Found { routes, cut, work } = if query.clearing {
             self.clearing.search(query, now_ms, work_max)
         } else {
             self.capacities.search(query, now_ms, SearchBounds::new(work_max), scratch)
         };
-        (Answer { id: query.id, ways, cut }, work)
+        (Answer { id: query.id, routes, cut }, work)
     }
 }

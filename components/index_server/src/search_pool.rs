@@ -142,8 +142,8 @@ impl Shared {
         let (answer, work) = graph.answer(query, (self.now_ms)(), self.work, scratch);
         drop(graph);
         Counters::add(&self.counters.queries);
-        if answer.ways.is_empty() {
-            Counters::add(&self.counters.queries_without_way);
+        if answer.routes.is_empty() {
+            Counters::add(&self.counters.queries_without_route);
         }
         if answer.cut {
             Counters::add(&self.counters.queries_cut);

@@ -18,8 +18,8 @@ use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{RequestId, Verified};
 use std::cmp::Ordering;
 
-/// So many epochs are left out when the friend has lost its state: those that both may have forgotten. Not more than a friend
-/// takes at once.
+/// So many epochs are left out when the friend has lost its state: those that both may have forgotten. Not more than a
+/// friend takes at once.
 /// (R7.7.)
 const FORGOTTEN_EPOCHS: u64 = 64;
 
@@ -66,21 +66,21 @@ impl Account {
         }
     }
 
-    /// This account as it goes on with another key of the friend's: an account of its own, whose first Opening proposes what
-    /// this one has come to, and what we have collected meanwhile. This one must have stopped, and nothing that the friend has
-    /// committed and that has not ended here may be pending on it: we could not collect that any more. What *we* have committed
-    /// continues, and binds us as before.
+    /// This account as it goes on with another key of the friend's: an account of its own, whose first Opening proposes
+    /// what this one has come to, and what we have collected meanwhile. This one must have stopped, and nothing that
+    /// the friend has committed and that has not ended here may be pending on it: we could not collect that any more.
+    /// What *we* have committed continues, and binds us as before.
     ///
     /// # Panics
     /// When it has not stopped, or a request of the friend's is pending.
-    pub fn continued_with(&self, successor: PublicKey, floor: Floor, signer: &dyn Signer) -> Self {
+    pub fn continued_with(&self, new_key: PublicKey, floor: Floor, signer: &dyn Signer) -> Self {
         let terms = self.settled_terms();
         assert!(self.active().is_none(), "only an account that has stopped goes on with another key");
         assert!(
             terms.continuing.iter().all(|request| request.author_pays),
             "a committed request could not be collected"
         );
-        let key = AccountKey { remote: successor, ..self.key.clone() };
+        let key = AccountKey { remote: new_key, ..self.key.clone() };
         let mut account = Account::unopened(key, self.wanted_limit, self.wanted_open, floor);
         account.propose(terms, 0, None, signer);
         account
@@ -121,7 +121,8 @@ impl Account {
         self.next_epoch().checked_sub(1)
     }
 
-    /// The first epoch that nobody can have seen us in. The friend's acceptance begins an epoch above our own newest Opening.
+    /// The first epoch that nobody can have seen us in. The friend's acceptance begins an epoch above our own newest
+    /// Opening.
     pub(crate) fn next_epoch(&self) -> u64 {
         let above = self.epoch.as_ref().map_or(0, |epoch| epoch.number + 1);
         self.negotiation.next_epoch().max(above)
@@ -180,7 +181,8 @@ impl Account {
         Ok(self.settle(signer))
     }
 
-    /// Adopts an epoch that both sides agree on, and signs our Opening again when the friend's says the same for a higher one.
+    /// Adopts an epoch that both sides agree on, and signs our Opening again when the friend's says the same for a
+    /// higher one.
     pub(crate) fn settle(&mut self, signer: &dyn Signer) -> Vec<Event> {
         loop {
             if self.recovery.trust == StateTrust::Suspect || !self.offer_stands() {
@@ -196,8 +198,9 @@ impl Account {
                     let begins = self.epoch.as_ref().is_none_or(|epoch| match epoch.number.cmp(&agreement.number) {
                         Ordering::Less => true,
                         // Two acceptances crossed. Where statements were signed the friend had confirmed ours: what has
-                        // happened since cannot be undone by an Opening that it held back. Nor what our owner's acceptance
-                        // has released upstream: then the friend has opened the account anew, and people settle it.
+                        // happened since cannot be undone by an Opening that it held back. Nor what our owner's
+                        // acceptance has released upstream: then the friend has opened the account anew, and people
+                        // settle it.
                         Ordering::Equal => {
                             let is_other = epoch.agreed != agreement.agreed && epoch.is_untouched();
                             is_other && !epoch.has_released(&agreement.mine.continuing)
@@ -211,8 +214,8 @@ impl Account {
         }
     }
 
-    /// Whether our newest Opening may still begin an epoch. One that has begun ours already is used up: its terms leave out
-    /// whatever was paid since. When they are our view by chance, nothing is lost by them.
+    /// Whether our newest Opening may still begin an epoch. One that has begun ours already is used up: its terms leave
+    /// out whatever was paid since. When they are our view by chance, nothing is lost by them.
     fn offer_stands(&self) -> bool {
         let (Some(epoch), Some(mine)) = (&self.epoch, &self.negotiation.mine) else {
             return true;
@@ -294,8 +297,8 @@ impl Account {
             return false;
         }
         let theirs = self.negotiation.theirs.as_ref().map_or(0, |theirs| theirs.epoch);
-        // Who has lost its state may have forgotten its newest Openings, and we ours, if our disk is an old copy and nobody has
-        // said so: neither must sign another one for the same epoch.
+        // Who has lost its state may have forgotten its newest Openings, and we ours, if our disk is an old copy and
+        // nobody has said so: neither must sign another one for the same epoch.
         let at_least = match self.recovery.trust {
             StateTrust::PeerLostState => theirs.max(self.next_epoch()).saturating_add(FORGOTTEN_EPOCHS),
             _ => theirs,
@@ -320,14 +323,15 @@ impl Account {
             other_seq: epoch.theirs.seq,
             other_hash: epoch.theirs.hash,
         });
-        // A node that does not trust its own state proposes nothing: an Opening that is used up would be taken for a proposal.
+        // A node that does not trust its own state proposes nothing: an Opening that is used up would be taken for a
+        // proposal.
         let is_proposed = self.recovery.trust != StateTrust::Suspect || self.offer_stands();
         let opening = self.negotiation.mine.as_ref().filter(|_| is_proposed).map(Verified::wire);
         resume_frame(&self.key.currency, opening, position.as_ref(), self.recovery.asks_for_evidence())
     }
 
-    /// Whether a statement continues the friend's log now. Statements that arrive before the friend has resumed, or again,
-    /// are no fault.
+    /// Whether a statement continues the friend's log now. Statements that arrive before the friend has resumed, or
+    /// again, are no fault.
     /// (R10.2.)
     pub fn expects(&self, statement: &Statement) -> bool {
         let is_ours = statement.author == self.key.remote
@@ -462,8 +466,8 @@ impl Account {
             .collect()
     }
 
-    /// Whether the friend has acknowledged how every request of its ended here. Until then it may count one as pending that we
-    /// have collected or cancelled, and an account that stopped now would start anew with two opinions.
+    /// Whether the friend has acknowledged how every request of its ended here. Until then it may count one as pending
+    /// that we have collected or cancelled, and an account that stopped now would start anew with two opinions.
     pub fn ends_are_known(&self) -> bool {
         self.epoch.as_ref().is_none_or(|epoch| {
             !epoch.queue.values().any(|queued| queued.operation.ends_request())
@@ -471,16 +475,16 @@ impl Account {
         })
     }
 
-    /// Whether a `Commit` of ours for this request is signed, so that it cannot be taken back. Before the first epoch our
-    /// Opening takes its place: the friend may accept it at any time.
+    /// Whether a `Commit` of ours for this request is signed, so that it cannot be taken back. Before the first epoch
+    /// our Opening takes its place: the friend may accept it at any time.
     pub fn is_bound(&self, id: RequestId) -> bool {
         self.outgoing(id).is_some_and(|pending| pending.stage.is_committed())
             && !self.epoch.as_ref().is_some_and(|epoch| epoch.commit_is_unsigned(id))
     }
 
-    /// What the friend may still collect from us, or release: a request of ours that is pending. Before the first epoch that is
-    /// what our Opening offers: a request that went over to a friend's new key has not ended, and nobody who waits for it is
-    /// released before an epoch has begun without it.
+    /// What the friend may still collect from us, or release: a request of ours that is pending. Before the first epoch
+    /// that is what our Opening offers: a request that went over to a friend's new key has not ended, and nobody who
+    /// waits for it is released before an epoch has begun without it.
     pub fn outgoing(&self, id: RequestId) -> Option<Pending> {
         if let Some(epoch) = &self.epoch {
             return epoch.pending(Direction::Outgoing, id).copied();
@@ -505,8 +509,8 @@ impl Account {
         self.resumed && self.active().is_some_and(Epoch::is_unsettled)
     }
 
-    /// Signs the next statement, if there is anything to say. Ask until it says so. `idle`: this is the last one for a while,
-    /// so it acknowledges and carries a checkpoint.
+    /// Signs the next statement, if there is anything to say. Ask until it says so. `idle`: this is the last one for a
+    /// while, so it acknowledges and carries a checkpoint.
     pub fn sign(&mut self, signer: &dyn Signer, idle: bool) -> SignOutcome {
         if !self.resumed || self.stopped.is_some() {
             return SignOutcome::Nothing;

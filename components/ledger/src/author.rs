@@ -1,7 +1,7 @@
 //! Our own log: what we may write into it, and when it is signed.
 //!
-//! An operation takes effect when it is written, is durable with the transaction that wrote it, and is signed only for a live
-//! connection. Until then a `Request` can still be withdrawn and a `Commit` can still become an `Abort`.
+//! An operation takes effect when it is written, is durable with the transaction that wrote it, and is signed only for
+//! a live connection. Until then a `Request` can still be withdrawn and a `Commit` can still become an `Abort`.
 
 use crate::epoch::{Epoch, Queued};
 use crate::key::{AccountKey, Side};
@@ -69,7 +69,7 @@ const OPERATION_BYTES_MAX: usize = STATEMENT_BYTES_MAX - 2048;
 /// An upper bound for the encoded size of an operation.
 fn bytes_max(operation: &Operation) -> usize {
     match operation {
-        Operation::Request(request) => 256 + request.route.len() * PublicKey::LEN,
+        Operation::Request(request) => 256 + request.path.len() * PublicKey::LEN,
         _ => 160,
     }
 }
@@ -85,7 +85,7 @@ impl Epoch {
     /// Reserves credits and asks the friend to forward them.
     pub(crate) fn request(&mut self, request: Request, terms: Hash) -> Result<(), NotAllowed> {
         let key = (Direction::Outgoing, request.id);
-        let amount = request.frozen();
+        let amount = request.held();
         if self.local_view.get(key).is_some() {
             return Err(NotAllowed::Duplicate);
         }

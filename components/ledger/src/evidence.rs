@@ -1,9 +1,9 @@
 //! Showing a friend what both have signed, and taking what a friend shows.
 //!
-//! Evidence is an epoch's Openings, the set at a checkpoint and the statements since ([`crate::replay`]). It is believed as far as
-//! signatures go: each of our own binds us, and of the friend's nothing that we have seen may be missing. A mere claim moves
-//! nothing: not what belongs to an account that was removed since, and not a checkpoint of the friend's that we have never
-//! accepted, since its totals could say anything.
+//! Evidence is an epoch's Openings, the set at a checkpoint and the statements since ([`crate::replay`]). It is
+//! believed as far as signatures go: each of our own binds us, and of the friend's nothing that we have seen may be
+//! missing. A mere claim moves nothing: not what belongs to an account that was removed since, and not a checkpoint of
+//! the friend's that we have never accepted, since its totals could say anything.
 
 use crate::account::Account;
 use crate::event::Event;
@@ -52,8 +52,8 @@ pub struct EvidenceOutcome {
     pub events: Vec<Event>,
     /// The account stopped just now, or for another reason than before.
     pub stopped: Option<StopReason>,
-    /// It holds a signature of ours that we do not know, on an account that we trusted: our database is old, and no account of
-    /// this node can be trusted.
+    /// It holds a signature of ours that we do not know, on an account that we trusted: our database is old, and no
+    /// account of this node can be trusted.
     pub own_state_is_old: bool,
     /// It was compared with what we hold: the account goes on with the next epoch as soon as the friend agrees.
     pub recovered: bool,
@@ -62,9 +62,9 @@ pub struct EvidenceOutcome {
 }
 
 impl Account {
-    /// The friend has lost its state, or says so. Nothing more is signed in the epoch: our own disk may be an old copy without
-    /// our knowing it, and nobody is left who could show us what we have signed at the next place of our log. What we have
-    /// collected or cancelled and not signed is written when the next epoch begins.
+    /// The friend has lost its state, or says so. Nothing more is signed in the epoch: our own disk may be an old copy
+    /// without our knowing it, and nobody is left who could show us what we have signed at the next place of our log.
+    /// What we have collected or cancelled and not signed is written when the next epoch begins.
     /// (R7.1.)
     pub(crate) fn show_evidence(&mut self, outcome: &mut ResumeOutcome, signer: &dyn Signer) {
         if self.recovery.link.has_shown {
@@ -218,7 +218,8 @@ impl Account {
 
     fn own_state_is_old(&mut self, outcome: &mut EvidenceOutcome, now_ms: u64) {
         if self.recovery.trust == StateTrust::Recovered {
-            // It was compared with less, or our disk is a copy from before the friend showed this: it is compared again.
+            // It was compared with less, or our disk is a copy from before the friend showed this: it is compared
+            // again.
             self.distrust(now_ms);
             outcome.reply = true;
         } else if !self.is_recovering() {
@@ -229,9 +230,9 @@ impl Account {
         }
     }
 
-    /// Whether we have signed a statement of this account without knowing of it. Under which Openings the friend shows it says
-    /// nothing: it can sign some that fit at any time. Our log of an epoch is one, whatever the epoch began with, for an epoch
-    /// in which something was signed is never replaced under its own number.
+    /// Whether we have signed a statement of this account without knowing of it. Under which Openings the friend shows
+    /// it says nothing: it can sign some that fit at any time. Our log of an epoch is one, whatever the epoch began
+    /// with, for an epoch in which something was signed is never replaced under its own number.
     /// (R7.3.)
     fn is_unknown(&self, statement: &Verified<Statement>) -> bool {
         let is_of_us = statement.author == self.key.local
@@ -272,8 +273,8 @@ impl Account {
             return;
         }
         let may_be_so = self.recovery.link.friend_recovers || self.epoch.is_none();
-        // Of a lost account we know no terms. A friend that has opened it anew, with nothing at stake, is believed as much as
-        // one that shows its very first Opening; anything else is for people to decide.
+        // Of a lost account we know no terms. A friend that has opened it anew, with nothing at stake, is believed as
+        // much as one that shows its very first Opening; anything else is for people to decide.
         let offers_nothing =
             self.negotiation.theirs.as_ref().is_some_and(|theirs| theirs.balance == 0 && theirs.continuing.is_empty());
         // After both have lost their state each owner decides.
@@ -310,12 +311,12 @@ impl Account {
             return;
         }
         let (number, reached) = (transfer.replay.agreement().number, transfer.replay.reached());
-        // An Opening that we have signed since our state is suspect rests on what we held then, and so does an epoch that the
-        // friend has begun with it: that it is newer than what others remember proves nothing. One above all that we remember was
-        // signed by a newer disk, and so were statements of ours in that epoch.
+        // An Opening that we have signed since our state is suspect rests on what we held then, and so does an epoch
+        // that the friend has begun with it: that it is newer than what others remember proves nothing. One above all
+        // that we remember was signed by a newer disk, and so were statements of ours in that epoch.
         let offered = self.negotiation.mine.as_ref().map_or(0, |mine| mine.epoch);
-        let Floor { relied_on, forgotten, .. } = self.negotiation.floor;
-        let offers = relied_on.or(forgotten).map(|last| last.saturating_add(1)..=offered);
+        let Floor { relied_on, lost_up_to, .. } = self.negotiation.floor;
+        let offers = relied_on.or(lost_up_to).map(|last| last.saturating_add(1)..=offered);
         let is_offer = |epoch| offers.is_some_and(|offers| offers.contains(&epoch));
         // R7.10.
         let rests_on_offer = reached[0] == 0 && is_offer(transfer.replay.agreement().mine.epoch);
@@ -346,10 +347,10 @@ impl Account {
         }
     }
 
-    /// Whether we have ever accepted what the evidence begins with. Openings need both signatures, and a checkpoint of ours could
-    /// only be signed after all that came before. Of a checkpoint of the friend's we have to have acknowledged it, or something
-    /// behind it in the same log: in the evidence itself, or as far as we, or others for us, remember. What was remembered is
-    /// compared with each statement that is shown, see [`Account::is_forked`].
+    /// Whether we have ever accepted what the evidence begins with. Openings need both signatures, and a checkpoint of
+    /// ours could only be signed after all that came before. Of a checkpoint of the friend's we have to have
+    /// acknowledged it, or something behind it in the same log: in the evidence itself, or as far as we, or others for
+    /// us, remember. What was remembered is compared with each statement that is shown, see [`Account::is_forked`].
     /// (R7.5.)
     fn is_proven(&self, replay: &Replay) -> bool {
         let agreement = replay.agreement();
@@ -369,7 +370,8 @@ impl Account {
         let own = self.epoch.as_ref();
         let is_same = own.is_some_and(|own| own.agreed == agreement.agreed);
         let reached = transfer.replay.reached();
-        // A friend can accept an Opening of ours that was used up long ago; what nobody has signed in its epoch proves nothing.
+        // A friend can accept an Opening of ours that was used up long ago; what nobody has signed in its epoch proves
+        // nothing.
         if agreement.mine.epoch != agreement.number && reached[0] == 0 && !is_same {
             return Err(EvidenceRefused::Unproven);
         }
@@ -386,8 +388,8 @@ impl Account {
                 // They never arrived, and are written again.
                 claims = own.unacknowledged_releases(reached[0]);
             } else {
-                // The same. But in an epoch that we have forgotten, what we had given up may be another request with the same
-                // id, which we have promised onwards. A preimage fits or does not.
+                // The same. But in an epoch that we have forgotten, what we had given up may be another request with
+                // the same id, which we have promised onwards. A preimage fits or does not.
                 claims = own.unacknowledged_releases(0);
                 claims.retain(|operation| matches!(operation, Operation::Collect { .. }));
             }

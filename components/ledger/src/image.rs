@@ -1,4 +1,5 @@
-//! The account as it lies in a database: the kinds of its rows, what the next transaction writes, and how an account is built again.
+//! The account as it lies in a database: the kinds of its rows, what the next transaction writes, and how an account is
+//! built again.
 
 use crate::account::Account;
 use crate::changes::{Marks, Stored};
@@ -34,8 +35,8 @@ pub const CHECKPOINTS: Kind = Kind::state(8, "checkpoints");
 pub const PENDING_REQUESTS: Kind = Kind::state(10, "pending requests");
 /// An operation that is durable but not signed.
 pub const QUEUED_OPERATIONS: Kind = Kind::state(12, "queued operations");
-/// What both sides have signed: the friend's statements from its newest checkpoint on, and ours from the one that it acknowledges
-/// there. The bytes as they were signed.
+/// What both sides have signed: the friend's statements from its newest checkpoint on, and ours from the one that it
+/// acknowledges there. The bytes as they were signed.
 pub const STATEMENTS: Kind = Kind::log(14, "statements");
 
 /// All kinds of rows that an account has.
@@ -307,14 +308,15 @@ impl Account {
         self.marks.stored.unknown.keys().map(|(kind, _)| *kind)
     }
 
-    /// Whether a restart that gives `stored` goes on with this account: all but what belongs to the connection and to the next
-    /// transaction is the same. For checks from outside.
+    /// Whether a restart that gives `stored` goes on with this account: all but what belongs to the connection and to
+    /// the next transaction is the same. For checks from outside.
     pub fn is_same_as(&self, stored: &Account) -> bool {
         let lasting = |account: &Account| {
             let mut account = account.clone();
             account.disconnected();
             account.marks = Marks::default();
-            // Of our own statements that wait for an acknowledgement the first may be the checkpoint, whose moves nobody needs.
+            // Of our own statements that wait for an acknowledgement the first may be the checkpoint, whose moves
+            // nobody needs.
             let signed = account.epoch.as_mut().map(|epoch| {
                 epoch.queue_next = 0;
                 let view = epoch.signed_view();
@@ -441,7 +443,8 @@ fn write_queue(epoch: &Epoch, is_new: bool, writer: &mut RowWriter, stored: &mut
     stored.queue = epoch.queue.keys().copied().collect();
 }
 
-/// Follows both logs from the newest checkpoint of the friend's: what it has seen, and what of ours it has not acknowledged.
+/// Follows both logs from the newest checkpoint of the friend's: what it has seen, and what of ours it has not
+/// acknowledged.
 fn follow_again(
     epoch: &mut Epoch,
     key: &AccountKey,
@@ -622,7 +625,7 @@ fn write_negotiation(negotiation: &Negotiation, unknown: &UnknownFields) -> Vec<
             fields.with(tag, |encoder| encode_opening(encoder, opening));
         }
     }
-    for (tag, epoch) in [(10, floor.ended), (12, floor.forgotten), (14, floor.relied_on)] {
+    for (tag, epoch) in [(10, floor.ended), (12, floor.lost_up_to), (14, floor.relied_on)] {
         if let Some(epoch) = epoch {
             fields.with(tag, |encoder| encoder.u64(epoch));
         }
@@ -635,7 +638,7 @@ fn read_negotiation(bytes: &[u8]) -> Result<(Negotiation, UnknownFields), RowErr
     let mut opening = |tag| read_opening(&mut fields, tag);
     let (mine, theirs, mine_previous, theirs_previous) = (opening(2)?, opening(4)?, opening(6)?, opening(8)?);
     let mut epoch = |tag| fields.option_with(tag, Decoder::u64);
-    let floor = Floor { ended: epoch(10)?, forgotten: epoch(12)?, relied_on: epoch(14)? };
+    let floor = Floor { ended: epoch(10)?, lost_up_to: epoch(12)?, relied_on: epoch(14)? };
     Ok((Negotiation { mine, theirs, mine_previous, theirs_previous, floor }, fields.finish()?))
 }
 

@@ -5,8 +5,9 @@
 //! * both are for the same epoch and mirror each other, or
 //! * one of them *accepts* the other: it names its hash and carries the negated balance in a higher epoch.
 //!
-//! When terms mirror each other but the epochs differ, the side with the lower epoch signs the same terms for the higher one.
-//! When two acceptances cross, that of the smaller key stands. Everything else is a disagreement that people settle.
+//! When terms mirror each other but the epochs differ, the side with the lower epoch signs the same terms for the
+//! higher one. When two acceptances cross, that of the smaller key stands. Everything else is a disagreement that
+//! people settle.
 
 use offst_crypto::{Hash, PublicKey, sha256_parts};
 use offst_proto::Verified;
@@ -24,19 +25,21 @@ pub struct Terms {
 /// Up to which epoch what was signed before is over, or forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Floor {
-    /// The last epoch of an account with the same friend that its owner removed: signatures up to there prove nothing any more.
+    /// The last epoch of an account with the same friend that its owner removed: signatures up to there prove nothing
+    /// any more.
     pub ended: Option<u64>,
     /// The last epoch for which we may have signed an Opening that we have forgotten.
-    pub forgotten: Option<u64>,
-    /// The last epoch for which we may have signed an Opening before our state became suspect. One for a later epoch rests on what
-    /// we held while it was suspect. None: it never was, or not since this is remembered, and then `forgotten` says it.
+    pub lost_up_to: Option<u64>,
+    /// The last epoch for which we may have signed an Opening before our state became suspect. One for a later epoch
+    /// rests on what we held while it was suspect. None: it never was, or not since this is remembered, and then
+    /// `forgotten` says it.
     pub relied_on: Option<u64>,
 }
 
 impl Floor {
     /// No Opening of ours is for this epoch or an earlier one.
     fn newest(self) -> Option<u64> {
-        self.ended.max(self.forgotten)
+        self.ended.max(self.lost_up_to)
     }
 
     /// Whether the epoch belongs to an account that was removed.
@@ -73,8 +76,8 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// What the Openings of the two sides of an account agree on, if they do: both are for one epoch, or one accepts the other
-    /// in a higher one. Whichever of them is ours has to be given as such.
+    /// What the Openings of the two sides of an account agree on, if they do: both are for one epoch, or one accepts
+    /// the other in a higher one. Whichever of them is ours has to be given as such.
     pub fn of(mine: Verified<Opening>, theirs: Verified<Opening>) -> Option<Agreement> {
         if !mine.mirrors(&theirs) {
             return None;

@@ -1,8 +1,8 @@
 //! The friend's log: what is believed, and what is a fault.
 //!
-//! A fault is only what breaks the account's own arithmetic or the stages of its requests. Anything else that is wrong with a
-//! request is checked by the funder and ends in a `Cancel`. A statement is applied to a draft first, so that one with a fault leaves
-//! nothing behind.
+//! A fault is only what breaks the account's own arithmetic or the stages of its requests. Anything else that is wrong
+//! with a request is checked by the funder and ends in a `Cancel`. A statement is applied to a draft first, so that one
+//! with a fault leaves nothing behind.
 
 use crate::epoch::{Epoch, Kept};
 use crate::event::Event;
@@ -27,8 +27,8 @@ pub(crate) struct Accepted {
 impl Epoch {
     /// Applies the next statement of the friend's log. On a fault nothing has changed.
     ///
-    /// What the friend may write is decided in its own view. What follows for ours is then only whether it has crossed with
-    /// something that we wrote.
+    /// What the friend may write is decided in its own view. What follows for ours is then only whether it has crossed
+    /// with something that we wrote.
     /// (R1.6.)
     pub(crate) fn receive(&mut self, key: &AccountKey, statement: &Verified<Statement>) -> Result<Accepted, Fault> {
         let cursor = LogCursor {
@@ -44,8 +44,8 @@ impl Epoch {
         let closes_to = cursor.newly_acknowledged(statement)?.checked_sub(1);
         let closes_to = closes_to.map_or(0, |last| self.unacknowledged[last].acknowledges);
         let has_operations = !statement.operations.is_empty();
-        // The friend's window as it sees it: only an acknowledgement that it has seen, and so acknowledges itself, opens it.
-        // Without this bound a friend that never acknowledges could make us queue answers without end.
+        // The friend's window as it sees it: only an acknowledgement that it has seen, and so acknowledges itself,
+        // opens it. Without this bound a friend that never acknowledges could make us queue answers without end.
         let under_way = self.peer_window.iter().filter(|seq| **seq > closes_to).count();
         // R1.10.
         if under_way + usize::from(has_operations) > UNACKNOWLEDGED_MAX {
@@ -100,8 +100,8 @@ impl Epoch {
         events
     }
 
-    /// Why a request cannot be taken. Limit and openness may have changed since the friend signed it, so this is never a fault.
-    /// `theirs`: the friend's totals before it.
+    /// Why a request cannot be taken. Limit and openness may have changed since the friend signed it, so this is never
+    /// a fault. `theirs`: the friend's totals before it.
     /// (R1.9.)
     fn refusal(&self, request: &Request, theirs: &offst_proto::statement::Totals) -> Option<CancelReason> {
         let balance = balance(self.opening_balance, &self.mine.totals, theirs);
@@ -110,15 +110,15 @@ impl Epoch {
             Some(CancelReason::Closed)
         } else if self.local_view.count(Direction::Incoming) >= PENDING_MAX {
             Some(CancelReason::Busy)
-        } else if request.frozen() > room {
+        } else if request.held() > room {
             Some(CancelReason::no_capacity(room))
         } else {
             None
         }
     }
 
-    /// What we wrote about a request that the friend has ended must not be signed any more: it would speak of a request whose
-    /// end we acknowledge.
+    /// What we wrote about a request that the friend has ended must not be signed any more: it would speak of a request
+    /// whose end we acknowledge.
     fn drop_what_came_too_late(&mut self) {
         let still_pending = &self.local_view;
         self.queue.retain(|_, queued| match &queued.operation {

@@ -1,5 +1,5 @@
-//! Two friends meet again: each says where it stands, and both find out whether they can go on, whether terms have changed, or
-//! whether one of them has lost a part of its state.
+//! Two friends meet again: each says where it stands, and both find out whether they can go on, whether terms have
+//! changed, or whether one of them has lost a part of its state.
 
 use crate::account::Account;
 use crate::epoch::Epoch;
@@ -14,9 +14,9 @@ use offst_proto::opening::Opening;
 use offst_proto::{Unverified, Verified};
 use std::sync::Arc;
 
-/// How far a friend's Opening may be ahead of the newest one that is known. Recovered accounts take the time of their node as
-/// their epoch, and no clock is compared with another one: this is more than any that shows a year with four digits. A friend that
-/// jumps as far as it may again and again uses up the epochs of its own account, and of no other.
+/// How far a friend's Opening may be ahead of the newest one that is known. Recovered accounts take the time of their
+/// node as their epoch, and no clock is compared with another one: this is more than any that shows a year with four
+/// digits. A friend that jumps as far as it may again and again uses up the epochs of its own account, and of no other.
 /// (R1.25.)
 const EPOCHS_AHEAD: u64 = 1 << 48;
 /// The last epoch that is taken from a friend. Counting on from it cannot overflow.
@@ -57,8 +57,8 @@ impl Account {
             Some(opening) => self.take_opening(opening, farthest, verifier),
             None => Ok(false),
         };
-        // Our old terms on the table may have begun an epoch for the friend before it learned that our state is suspect. Then it has shown
-        // nothing yet, and is asked again.
+        // Our old terms on the table may have begun an epoch for the friend before it learned that our state is
+        // suspect. Then it has shown nothing yet, and is asked again.
         let is_answered_while_suspect = self.recovery.trust == StateTrust::Suspect
             && (taken == Ok(true)
                 || !resume.recovering && resume.epoch.as_ref().is_some_and(|at| self.has_offered(at)));
@@ -79,7 +79,7 @@ impl Account {
                 self.compare_positions(resume.epoch.as_ref(), farthest, &mut outcome, signer);
             }
         }
-        // What was shown may have been lost on its way, and the friend may not know yet what it has lost.
+        // What was shown may have been lost on the wire, and the friend may not know yet what it has lost.
         let has_begun = !outcome.events.is_empty();
         let is_old_itself = has_forgotten && self.recovery.trust == StateTrust::Suspect;
         if !has_begun && (resume.recovering || self.recovery.trust == StateTrust::PeerLostState || is_old_itself) {
@@ -102,7 +102,8 @@ impl Account {
         is_new && self.negotiation.mine.as_ref().is_some_and(|mine| mine.epoch == at.number)
     }
 
-    /// Whether the friend says that we both are in an epoch that began with an Opening of ours, and that we do not know.
+    /// Whether the friend says that we both are in an epoch that began with an Opening of ours, and that we do not
+    /// know.
     fn is_said_to_be_in(&self, position: &EpochPosition, farthest: u64) -> bool {
         let number = position.number;
         let theirs = self.negotiation.theirs.as_ref();
@@ -111,8 +112,8 @@ impl Account {
         number >= self.next_epoch() && number <= farthest && !is_acceptance
     }
 
-    /// Whether the friend shows less than it has signed, as far as we know: its database is old, and it may not know that. Also a node
-    /// whose own state is suspect holds signatures that tell it.
+    /// Whether the friend shows less than it has signed, as far as we know: its database is old, and it may not know
+    /// that. Also a node whose own state is suspect holds signatures that tell it.
     fn shows_less(&self, resume: &Resume) -> bool {
         let known = self.negotiation.theirs.as_ref().map(|theirs| theirs.epoch);
         let shown = resume.opening.as_ref().map(|opening| opening.peek().epoch);
@@ -131,8 +132,8 @@ impl Account {
         self.active().is_some_and(|epoch| theirs.is_some_and(|theirs| theirs.epoch > epoch.number))
     }
 
-    /// The friend claims to hold what we do not know. Our database is old, or the friend lies: it is asked to show it, and
-    /// nothing is signed meanwhile.
+    /// The friend claims to hold what we do not know. Our database is old, or the friend lies: it is asked to show it,
+    /// and nothing is signed meanwhile.
     /// (R1.37.)
     fn ask(&mut self) {
         self.recovery.link.asks = true;
@@ -154,8 +155,8 @@ impl Account {
         };
         let in_ours = position.filter(|position| (position.number, position.agreed) == (epoch.number, epoch.agreed));
         if self.stopped.is_some() {
-            // A friend that is still in the epoch hears of the stop by our Opening. One that has fallen back in it would take the
-            // terms for a mere opinion: it is shown what it has forgotten.
+            // A friend that is still in the epoch hears of the stop by our Opening. One that has fallen back in it
+            // would take the terms for a mere opinion: it is shown what it has forgotten.
             if in_ours.is_some_and(|position| resend_from(epoch, position) == Err(StopReason::FriendStateLost)) {
                 self.show_evidence(outcome, signer);
             }

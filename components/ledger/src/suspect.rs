@@ -18,13 +18,14 @@ use offst_proto::statement::Operation;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Account {
-    /// An account of which nothing is left but its name: the friend is asked to show what both have signed. A limit above 2^96 is
-    /// stored as 2^96. `now_ms` (unix): which Openings were signed before is forgotten, so none is signed for an epoch below it.
+    /// An account of which nothing is left but its name: the friend is asked to show what both have signed. A limit
+    /// above 2^96 is stored as 2^96. `now_ms` (unix): which Openings were signed before is forgotten, so none is signed
+    /// for an epoch below it.
     pub fn lost(key: AccountKey, limit: u128, open: bool, now_ms: u64) -> Account {
         Account {
             key,
             negotiation: Negotiation {
-                floor: Floor { ended: None, forgotten: now_ms.checked_sub(1), relied_on: now_ms.checked_sub(1) },
+                floor: Floor { ended: None, lost_up_to: now_ms.checked_sub(1), relied_on: now_ms.checked_sub(1) },
                 ..Negotiation::default()
             },
             epoch: None,
@@ -37,20 +38,21 @@ impl Account {
         }
     }
 
-    /// Our database may be old: the account stops, and nothing is signed in its epoch again, nor an Opening for an epoch below
-    /// `now_ms` (unix). Whatever was not committed on it has to be given up by the caller as after every stop.
+    /// Our database may be old: the account stops, and nothing is signed in its epoch again, nor an Opening for an
+    /// epoch below `now_ms` (unix). Whatever was not committed on it has to be given up by the caller as after every
+    /// stop.
     ///
-    /// That holds also for an account that was suspect before, or compared with the friend already: the database may be a copy
-    /// from the middle of that recovery, and epochs may have begun and ended since.
+    /// That holds also for an account that was suspect before, or compared with the friend already: the database may be
+    /// a copy from the middle of that recovery, and epochs may have begun and ended since.
     /// (R7.3.)
     pub fn distrust(&mut self, now_ms: u64) {
         let floor = &mut self.negotiation.floor;
         // R7.11.
-        floor.forgotten = floor.forgotten.max(now_ms.checked_sub(1));
+        floor.lost_up_to = floor.lost_up_to.max(now_ms.checked_sub(1));
         if matches!(self.recovery.trust, StateTrust::Current | StateTrust::PeerLostState) {
-            // What this database remembers was signed while it was relied on, also if a friend's wrong clock has put it far ahead
-            // of ours.
-            floor.relied_on = floor.forgotten.max(self.negotiation.mine.as_ref().map(|mine| mine.epoch));
+            // What this database remembers was signed while it was relied on, also if a friend's wrong clock has put it
+            // far ahead of ours.
+            floor.relied_on = floor.lost_up_to.max(self.negotiation.mine.as_ref().map(|mine| mine.epoch));
         }
         self.marks.negotiation = true;
         if self.recovery.trust == StateTrust::Suspect {
@@ -59,7 +61,8 @@ impl Account {
         self.recovery.trust = StateTrust::Suspect;
         self.stopped = Some(StopReason::OwnStateLost);
         self.resumed = false;
-        // What was shown was called certain. The friend's state may be suspect, too: then it waits for what is shown as suspect.
+        // What was shown was called certain. The friend's state may be suspect, too: then it waits for what is shown as
+        // suspect.
         self.recovery.link.has_shown = false;
         self.marks.head = true;
         let Some(epoch) = &mut self.epoch else { return };
@@ -71,7 +74,8 @@ impl Account {
         self.recovery.claims.retain(|_, claim| matches!(claim, Operation::Collect { .. }));
     }
 
-    /// Every `Collect` and `Cancel` that is not signed waits for the next epoch instead: the requests are pending again.
+    /// Every `Collect` and `Cancel` that is not signed waits for the next epoch instead: the requests are pending
+    /// again.
     /// (R7.2.)
     pub(crate) fn claim_what_waits(&mut self) {
         let Some(epoch) = &mut self.epoch else { return };
@@ -88,15 +92,15 @@ impl Account {
         self.recovery.is_under_way()
     }
 
-    /// Whether our own state may be old, and the friend has not shown on this connection all that it has: what both have signed
-    /// may still decide how the account goes on.
+    /// Whether our own state may be old, and the friend has not shown on this connection all that it has: what both
+    /// have signed may still decide how the account goes on.
     pub fn waits_for_evidence(&self) -> bool {
         let link = &self.recovery.link;
         self.recovery.asks_for_evidence() && (link.newest_shown.is_none() || link.transfer.is_some())
     }
 
-    /// Whether our terms are all there is of the account, as far as we know: it has not begun, nobody remembers that it had, and the
-    /// friend has said nothing of it on this connection, nor shown terms on an earlier one.
+    /// Whether our terms are all there is of the account, as far as we know: it has not begun, nobody remembers that it
+    /// had, and the friend has said nothing of it on this connection, nor shown terms on an earlier one.
     pub fn is_unanswered(&self) -> bool {
         let (terms, link) = (&self.negotiation, &self.recovery.link);
         let is_offered = self.epoch.is_none() && terms.mine.is_some() && terms.theirs.is_none();
@@ -116,8 +120,8 @@ impl Account {
         (head.own.0 > 0 || head.other.0 > 0).then_some(head)
     }
 
-    /// What others remember of the account: evidence that shows less is not adopted. The newest such head counts. Says whether
-    /// the account, when it is compared with the friend already, holds as much; otherwise it is suspect again.
+    /// What others remember of the account: evidence that shows less is not adopted. The newest such head counts. Says
+    /// whether the account, when it is compared with the friend already, holds as much; otherwise it is suspect again.
     pub fn expect_at_least(&mut self, head: Head) -> bool {
         if !self.is_recovering() {
             return true;
@@ -138,9 +142,9 @@ impl Account {
         true
     }
 
-    /// People have decided (`reset-friend`) to go on from what is left, after both sides have lost a part of their state and the
-    /// friend has put no terms on the table: ours are what we have last known, a balance of 0 if that is nothing. The friend's
-    /// owner decides too. False: that is not how the account stands.
+    /// People have decided (`reset-friend`) to go on from what is left, after both sides have lost a part of their
+    /// state and the friend has put no terms on the table: ours are what we have last known, a balance of 0 if that is
+    /// nothing. The friend's owner decides too. False: that is not how the account stands.
     /// (R7.12.)
     pub fn offer_what_is_left(&mut self, now_ms: u64, signer: &dyn Signer) -> bool {
         if self.recovery.trust != StateTrust::Suspect || self.stopped != Some(StopReason::BothStatesLost) {
@@ -161,8 +165,8 @@ impl Account {
         })
     }
 
-    /// Remembers the end of a request of the friend's for the next epoch. False: it is not pending, not at the stage for that, or
-    /// has an end already.
+    /// Remembers the end of a request of the friend's for the next epoch. False: it is not pending, not at the stage
+    /// for that, or has an end already.
     /// (R7.9.)
     pub(crate) fn claim(&mut self, operation: Operation) -> bool {
         let Some(id) = operation.request_id() else { return false };
@@ -188,15 +192,15 @@ impl Account {
         true
     }
 
-    /// Requests of the friend's that we have collected since the terms are fixed, and their credits: the epoch's terms and
-    /// balance do not show it yet.
+    /// Requests of the friend's that we have collected since the terms are fixed, and their credits: the epoch's terms
+    /// and balance do not show it yet.
     pub fn claimed(&self) -> impl Iterator<Item = (RequestId, u128)> {
         let collected = self.recovery.collected().map(|(id, _)| id);
         collected.filter_map(|id| Some((id, self.pending(Direction::Incoming, id)?.amount)))
     }
 
-    /// Credits that we have collected already and that these terms, seen from our side, let continue all the same: they are
-    /// collected again as soon as such an epoch begins.
+    /// Credits that we have collected already and that these terms, seen from our side, let continue all the same: they
+    /// are collected again as soon as such an epoch begins.
     pub fn collects_again(&self, terms: &Terms) -> u128 {
         let unheard = self.collected_unheard();
         let opens = |request: &&Continuing| {
@@ -220,8 +224,8 @@ impl Account {
         self.recovery.claims.contains_key(&id)
     }
 
-    /// What the account comes to when all that waits for the next epoch is said: what we have collected is ours, and nothing of it
-    /// continues. Another epoch need not come, because a lost key never signs again.
+    /// What the account comes to when all that waits for the next epoch is said: what we have collected is ours, and
+    /// nothing of it continues. Another epoch need not come, because a lost key never signs again.
     pub fn settled_terms(&self) -> Terms {
         let mut terms = self.last_known_terms();
         for (_, amount) in self.claimed() {
@@ -250,8 +254,8 @@ impl Account {
 }
 
 impl Epoch {
-    /// Takes every `Collect` and `Cancel` back that is not signed: the requests are pending again, as the friend knows them. So a
-    /// `Response` that waits before one of them goes, too.
+    /// Takes every `Collect` and `Cancel` back that is not signed: the requests are pending again, as the friend knows
+    /// them. So a `Response` that waits before one of them goes, too.
     fn take_back_releases(&mut self) -> Vec<Operation> {
         let releases = self.queue.values().map(|queued| &queued.operation).filter(|operation| operation.ends_request());
         let released: BTreeSet<RequestId> = releases.filter_map(Operation::request_id).collect();

@@ -1,9 +1,11 @@
-//! The requests that are pending on an account, as one of its two sides sees them, and what each operation does to them.
+//! The requests that are pending on an account, as one of its two sides sees them, and what each operation does to
+//! them.
 //!
-//! A side applies its own operations as *local* updates: what the request's stage does not allow is an invalid transition. It
-//! applies those of the other side as *remote* updates: what is not possible any more has crossed with an operation of its own and
-//! is left out, as the table of the protocol says. So the view after some statements of each side does not depend on the order in
-//! which the two logs were read, as long as each statement comes after the one that it acknowledges.
+//! A side applies its own operations as *local* updates: what the request's stage does not allow is an invalid
+//! transition. It applies those of the other side as *remote* updates: what is not possible any more has crossed with
+//! an operation of its own and is left out, as the table of the protocol says. So the view after some statements of
+//! each side does not depend on the order in which the two logs were read, as long as each statement comes after the
+//! one that it acknowledges.
 
 use crate::key::{AccountKey, Side};
 use crate::pending::{Direction, InvalidTransition, Pending, Stage};
@@ -50,7 +52,7 @@ impl ViewUpdate {
         let (payer, transition) = match operation {
             Operation::Request(request) => {
                 let terms = request.terms(account.of(author.other()), &account.currency).hash();
-                (author, Transition::Request { amount: request.frozen(), terms })
+                (author, Transition::Request { amount: request.held(), terms })
             }
             Operation::Response(answer) => (author.other(), Transition::Respond(answer.lock)),
             Operation::Commit { .. } => (author, Transition::Commit),
@@ -190,8 +192,8 @@ impl View {
         self.set(record.key, record.before);
     }
 
-    /// What a checkpoint's hash is made of: the epoch's agreement, then all requests, those of the smaller key first. So the
-    /// bytes are the same at both ends, and a signed checkpoint binds the balance that the epoch began with.
+    /// What a checkpoint's hash is made of: the epoch's agreement, then all requests, those of the smaller key first.
+    /// So the bytes are the same at both ends, and a signed checkpoint binds the balance that the epoch began with.
     pub(crate) fn checkpoint(&self, key: &AccountKey, agreed: &Hash) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder.text(CHECKPOINT_DOMAIN);

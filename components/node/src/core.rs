@@ -1,8 +1,8 @@
 //! The one thread that owns the machine and the database.
 //!
-//! It takes one event, then the others that wait (bounded, each source in turn), handles all, commits once, and then carries
-//! out what may be seen now. So load makes batches larger instead of queues longer. It waits for no peer: a connection whose
-//! queue is full is closed, and what is lost is sent again after the next `Resume`.
+//! It takes one event, then the others that wait (bounded, each source in turn), handles all, commits once, and then
+//! carries out what may be seen now. So load makes batches larger instead of queues longer. It waits for no peer: a
+//! connection whose queue is full is closed, and what is lost is sent again after the next `Resume`.
 
 use crate::core_queue::{CoreQueue, CoreReceiver, Source};
 use crate::counters::Counters;
@@ -168,8 +168,8 @@ impl Core {
         Counters::add(&self.outside.counters.inputs, events.len() as u64);
         let mut replies_from_history = Vec::new();
         let mut batch = self.funder.batch(&mut self.environment, now);
-        // Before the commands of this batch: an application was let in by grants that are known here by now. When the node stops,
-        // no change is reported any more.
+        // Before the commands of this batch: an application was let in by grants that are known here by now. When the
+        // node stops, no change is reported any more.
         if self.outside.grants.has_changed().unwrap_or(false) {
             batch.handle(budgets(&mut self.outside.grants));
         }
@@ -186,9 +186,9 @@ impl Core {
                     batch.handle(Input::Found(friend, connection, found));
                 }
                 CoreEvent::Input(input) => batch.handle(input),
-                CoreEvent::Routes(query, ways) => {
-                    for payment in self.routes.answered(query, &ways, now.uptime_ms) {
-                        batch.handle(Input::Ways(payment, ways.clone()));
+                CoreEvent::Routes(query, routes) => {
+                    for payment in self.routes.answered(query, &routes, now.uptime_ms) {
+                        batch.handle(Input::Routes(payment, routes.clone()));
                     }
                 }
                 CoreEvent::Connected(friend, connection, sink) => {
@@ -224,16 +224,16 @@ impl Core {
     fn carry_out(&mut self, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send(friend, connection, frame) => self.send(friend, connection, frame),
-            Output::ReadEvidence(line, connection) => {
-                let rows = self.store.evidence(&line)?;
-                self.later.push(Input::EvidenceRows(line, connection, rows));
+            Output::ReadEvidence(account_id, connection) => {
+                let rows = self.store.evidence(&account_id)?;
+                self.later.push(Input::EvidenceRows(account_id, connection, rows));
             }
             Output::Reply(command, reply) => {
                 if let Some(caller) = self.replies.remove(&command) {
                     drop(caller.send(reply));
                 }
             }
-            Output::FindWays(payment, query) => self.find_ways(payment, *query),
+            Output::FindRoutes(payment, query) => self.find_routes(payment, *query),
             Output::LookUp(friend, connection, inquiry) => {
                 let Outside { runtime, core, .. } = &self.outside;
                 self.history_queries.start(friend, connection, inquiry, runtime, core.clone());
@@ -250,18 +250,18 @@ impl Core {
         Ok(())
     }
 
-    fn find_ways(&mut self, payment: PaymentId, query: Query) {
+    fn find_routes(&mut self, payment: PaymentId, query: Query) {
         let now = self.now().uptime_ms;
         let key = match self.routes.look_up(payment, &query, now) {
-            CachedRoutes::Known(ways) => return self.later.push(Input::Ways(payment, Ok(ways))),
+            CachedRoutes::Known(routes) => return self.later.push(Input::Routes(payment, Ok(routes))),
             CachedRoutes::Wait => return,
             CachedRoutes::Ask(key) => key,
         };
         let (index, core) = (self.outside.index.clone(), self.outside.core.clone());
         self.outside.runtime.spawn(async move {
-            let ways = index.query(query).await.map(|answer| answer.ways).map_err(|error| error.to_string());
+            let routes = index.query(query).await.map(|answer| answer.routes).map_err(|error| error.to_string());
             // A node that is stopping has no use for the answer.
-            let _ = core.send(Source::Node, CoreEvent::Routes(key, ways), 0).await;
+            let _ = core.send(Source::Node, CoreEvent::Routes(key, routes), 0).await;
         });
     }
 

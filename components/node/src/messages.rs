@@ -5,7 +5,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{Command, ConnectionId, Input, Reply};
 use offst_index_client::QueryKey;
 use offst_proto::report::ServerState;
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use offst_proto::ticket::ServerTicket;
 use offst_relay::{RelayClient, RelayStream};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub(crate) enum CoreEvent {
     /// An input from a friend's connection or from the index servers.
     Input(Input),
     /// The index servers have answered a query.
-    Routes(QueryKey, Result<Vec<Way>, String>),
+    Routes(QueryKey, Result<Vec<Route>, String>),
     /// A friend's connection is up; frames for it go here.
     Connected(PublicKey, ConnectionId, FrameSink),
     /// A command of an application.

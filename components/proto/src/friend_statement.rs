@@ -1,8 +1,9 @@
-//! Friend statements: what proves to a third person how the accounts between a node and its friend stood, by signatures alone
+//! Friend statements: what proves to a third person how the accounts between a node and its friend stood, by signatures
+//! alone
 //! (protocol section 1, *Friend statements*).
 //!
-//! It holds for each account what the two would show each other, see [`crate::friend::Evidence`]. What it proves is for whoever
-//! knows the rules of an account to say; here it is only taken apart.
+//! It holds for each account what the two would show each other, see [`crate::friend::Evidence`]. What it proves is for
+//! those who knows the rules of an account to say; here it is only taken apart.
 
 use crate::friend::EvidenceCheckpoint;
 use crate::limits::{CHECKPOINT_BYTES_MAX, CURRENCIES_MAX, FRIEND_STATEMENT_BYTES_MAX};
@@ -13,7 +14,8 @@ use offst_crypto::{PublicKey, base64_text, parse_bounded_base64_text};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
-/// What a node shows of its accounts with one friend. It means something only after its signatures and rules were checked.
+/// What a node shows of its accounts with one friend. It means something only after its signatures and rules were
+/// checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FriendStatement {
     /// Who shows it.

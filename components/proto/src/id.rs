@@ -8,12 +8,12 @@ byte_string!(
     16
 );
 byte_string!(
-    /// Names a payment. Chosen by whoever orders it; paying twice under one id pays once.
+    /// Names a payment. Chosen by the one who orders it; paying twice under one id pays once.
     PaymentId,
     16
 );
 byte_string!(
-    /// Names one part of a payment on its way. Fresh for every request, also on a retry.
+    /// Names one part of a payment in flight. Fresh for every request, also on a retry.
     RequestId,
     16
 );

@@ -15,7 +15,7 @@ pub use federation::{
     UPDATES_MAX, UpdateName, bucket_of,
 };
 pub use message::{INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex};
-pub use query::{Answer, EXCLUDED_MAX, Exclusion, Hop, Query, WAYS_MAX};
+pub use query::{Answer, EXCLUDED_MAX, Exclusion, Hop, Query, ROUTES_MAX};
 pub use update::{
     EDGES_MAX, TIME_TO_LIVE_MS_MAX, UPDATE_BYTES_MAX, Update, UpdateOutcome, UpdateRefusal, UpdateResult,
 };

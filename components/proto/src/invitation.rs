@@ -1,9 +1,9 @@
 //! Invitations: two lines of text by which two people become friends (docs/protocol.md, section 7).
 //!
-//! The inviter's line carries its ticket and the terms of an account. Whoever accepts adds the inviter, with the opposite balance,
-//! and gives back an answer: its own ticket, and the terms once more with the inviter's mark. The mark shows the inviter that it
-//! has offered just these terms, so that it need not remember them. Neither line is signed or secret: as with a ticket, it is as
-//! trustworthy as the way it came.
+//! The inviter's line carries its ticket and the terms of an account. Anybody who accepts adds the inviter, with the
+//! opposite balance, and gives back an answer: its own ticket, and the terms once more with the inviter's mark. The
+//! mark shows the inviter that it has offered just these terms, so that it need not remember them. Neither line is
+//! signed or secret: as with a ticket, it is as trustworthy as the way it came.
 
 use crate::Currency;
 use crate::checked_text::{CheckedTextError, from_checked_text, starts_with_prefix, to_checked_text};
@@ -56,7 +56,7 @@ pub struct Invitation {
     pub mark: Mark,
 }
 
-/// What whoever has accepted gives back to the inviter.
+/// What the one who has accepted gives back to the inviter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvitationAnswer {
     /// How the node is reached that has accepted.
@@ -90,7 +90,7 @@ pub enum InvitationError {
 }
 
 impl InvitationTerms {
-    /// The mark of whoever offers these terms. The same terms have the same mark.
+    /// The mark of the one who offers these terms. The same terms have the same mark.
     pub fn mark(&self, signer: &dyn Signer) -> Mark {
         let secret = signer.derive(MARK_LABEL, &self.to_canonical_bytes());
         Mark::from_slice(&secret[..Mark::LEN]).expect("the secret is longer")

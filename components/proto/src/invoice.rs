@@ -14,8 +14,8 @@ pub const INVOICE_FILE_BYTES_MAX: usize = 16 * 1024;
 /// Latest expiry: the end of the year 9999, unix milliseconds.
 pub const EXPIRES_MS_MAX: u64 = 253_402_300_799_999;
 
-/// A request for money. Whoever holds it can pay it: the secret proves to the seller that a payment comes from somebody
-/// who was given the invoice.
+/// A request for money. Anybody who holds it can pay it: the secret proves to the seller that a payment comes from
+/// somebody who was given the invoice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invoice {
     /// Its name; mediators see it.
@@ -63,8 +63,8 @@ pub enum InvoiceFieldError {
     /// Too many bytes.
     #[error("an invoice's description has at most {DESCRIPTION_BYTES_MAX} bytes")]
     DescriptionLength,
-    /// Line breaks, terminal commands or marks that turn the reading direction: they could show people another text than
-    /// the one that is signed.
+    /// Line breaks, terminal commands or marks that turn the reading direction: they could show people another text
+    /// than the one that is signed.
     #[error("an invoice's description is one line without control characters")]
     DescriptionCharacter,
     /// Zero or beyond [`EXPIRES_MS_MAX`].
@@ -173,11 +173,11 @@ impl Verified<Invoice> {
             signature: self.signature().to_string(),
         };
         let text = toml::to_string(&file).expect("an invoice is a flat table");
-        format!("# An Offst invoice. Whoever holds it can pay it.\n{text}")
+        format!("# An Offst invoice. Anybody who holds it can pay it.\n{text}")
     }
 
-    /// One line of text that holds all of it, under 1000 characters. In capitals it means the same and makes a smaller QR
-    /// code.
+    /// One line of text that holds all of it, under 1000 characters. In capitals it means the same and makes a smaller
+    /// QR code.
     pub fn to_text(&self) -> String {
         to_checked_text(INVOICE_TEXT_PREFIX, self.wire())
     }
@@ -278,7 +278,7 @@ mod tests {
         insta::assert_snapshot!(hex(signed.wire()), @"0000000f6f666673742f696e766f6963652f31020202020202020202020202020202028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000006637265646974000000000000000000000000000000780000001354776f206c6f61766573206f66206272656164010000019b76daa80003030303030303030303030303030303030303030303030303030303030303036a9e298b10de8fe66d6b2b833b9e011d285079e70cd2c9d497bab479d82d20bb3398763da4e3d80b9264f6fce1bb688a3765ac9fe4214c373eca4d425bc6860b");
         insta::assert_snapshot!(signed.to_text(), @"offst1aaaaad3pmzthg5bpnfxhm33jmnss6micaibaeaqcaibaeaqcaibaeaqcrkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oaaaaaazrxezlenf2aaaaaaaaaaaaaaaaaaaaaaaahqaaaaajvi53pebwg6ylwmvzsa33gebrhezlbmqaqaaabtn3nvkaaambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydambwvhrjrmin5d7gnvvsxaz3tyar2kcqphtqzuwj2sl3vndz3awsbozttb3d3jhd3afzezhw7tq3w2ekg5s2zh7eefgdopwkjvbfxrugbn4ayesk");
         insta::assert_snapshot!(signed.to_toml(), @r#"
-        # An Offst invoice. Whoever holds it can pay it.
+        # An Offst invoice. Anybody who holds it can pay it.
         invoice_id = "AgICAgICAgICAgICAgICAg"
         destination = "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w"
         currency = "credit"

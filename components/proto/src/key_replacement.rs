@@ -1,7 +1,8 @@
-//! A friend has lost its key and goes on under another one (protocol section 1): what a node has agreed to, signed by it.
+//! A friend has lost its key and goes on under another one (protocol section 1): what a node has agreed to, signed by
+//! it.
 //!
-//! The signature says who let the account go on, from where, and with which terms. The friend's word is its own Opening for the
-//! new account: it is signed with the new key and mirrors these terms.
+//! The signature says who let the account go on, from where, and with which terms. The friend's word is its own Opening
+//! for the new account: it is signed with the new key and mirrors these terms.
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::CURRENCIES_MAX;
@@ -16,7 +17,7 @@ pub struct KeyReplacement {
     /// The key that was lost. Nothing is signed on its accounts any more.
     pub lost: PublicKey,
     /// The key that takes its place.
-    pub successor: PublicKey,
+    pub new_key: PublicKey,
     /// When, unix ms.
     pub time_ms: u64,
     /// Every account that goes on, in the order of the currencies.
@@ -36,7 +37,7 @@ pub struct ReplacedAccount {
     pub own_seq: u64,
     /// See `own_seq`.
     pub other_seq: u64,
-    /// The author's first Opening for the account with the successor.
+    /// The author's first Opening for the account with the new key.
     pub opening: Hash,
 }
 
@@ -73,7 +74,7 @@ impl Canonical for KeyReplacement {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.value(&self.author);
         encoder.value(&self.lost);
-        encoder.value(&self.successor);
+        encoder.value(&self.new_key);
         encoder.u64(self.time_ms);
         encoder.list(&self.accounts);
     }
@@ -82,7 +83,7 @@ impl Canonical for KeyReplacement {
         let replacement = KeyReplacement {
             author: decoder.value()?,
             lost: decoder.value()?,
-            successor: decoder.value()?,
+            new_key: decoder.value()?,
             time_ms: decoder.u64()?,
             accounts: decoder.list::<ReplacedAccount>(CURRENCIES_MAX, "replaced accounts")?,
         };
@@ -125,7 +126,7 @@ mod tests {
         KeyReplacement {
             author: identity(1).public_key(),
             lost: identity(2).public_key(),
-            successor: identity(3).public_key(),
+            new_key: identity(3).public_key(),
             time_ms: 1_700_000_000_000,
             accounts: vec![account("credit", Some(3)), account("hours", None)],
         }

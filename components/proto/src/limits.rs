@@ -22,8 +22,8 @@ pub const STATEMENT_BYTES_MAX: usize = 160 * 1024;
 pub const UNACKNOWLEDGED_MAX: usize = 64;
 /// A statement carries a hash of all pending requests at least this often.
 pub const CHECKPOINT_EVERY: u64 = 64;
-/// Whoever signs so many statements without one has broken a rule: the statements since the newest checkpoint are what one side
-/// shows to the other when it has lost its own.
+/// A side that signs so many statements without one has broken a rule: the statements since the newest checkpoint are
+/// what one side shows to the other when it has lost its own.
 pub const CHECKPOINT_WITHIN: u64 = 1024;
 /// Most pending requests in one direction of one account.
 pub const PENDING_MAX: usize = 1024;

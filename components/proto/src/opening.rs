@@ -31,7 +31,7 @@ pub struct Continuing {
     pub author_pays: bool,
     /// The request.
     pub id: RequestId,
-    /// Credits frozen.
+    /// Credits held.
     pub amount: u128,
     /// What the preimage must hash to.
     pub lock: HashLock,

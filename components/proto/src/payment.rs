@@ -1,5 +1,5 @@
-//! What buyer and destination agree on for one part of a payment: the terms, the invoice's proof, the signed response and
-//! the preimage (protocol section 2).
+//! What buyer and destination agree on for one part of a payment: the terms, the invoice's proof, the signed response
+//! and the preimage (protocol section 2).
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::AMOUNT_MAX;
@@ -69,8 +69,8 @@ fn proof_message(terms: &PartTerms) -> Vec<u8> {
     encoder.finish()
 }
 
-/// Shows the destination that the sender of a request holds the invoice itself and not only its id, which every mediator
-/// reads. Bound to this one part of this one payment, so it cannot be taken over for another.
+/// Shows the destination that the sender of a request holds the invoice itself and not only its id, which every
+/// mediator reads. Bound to this one part of this one payment, so it cannot be taken over for another.
 pub fn proof(invoice_secret: &Secret, terms: &PartTerms) -> Mac {
     mac(invoice_secret, &proof_message(terms))
 }
@@ -81,11 +81,11 @@ pub fn verify_proof(invoice_secret: &Secret, terms: &PartTerms, shown: &Mac) -> 
     shown.verify(invoice_secret, &proof_message(terms))
 }
 
-/// The preimage that collects the part of these terms, derived from the destination's identity: a seller who lost its disk
-/// can still collect.
+/// The preimage that collects the part of these terms, derived from the destination's identity: a seller who lost its
+/// disk can still collect.
 ///
-/// All the terms enter, not the request id alone. Preimages become public when they are collected, and ids are chosen by
-/// whoever pays. If the id alone made the preimage, a stranger who saw one collected could send a request with the same
+/// All the terms enter, not the request id alone. Preimages become public when they are collected, and ids are chosen
+/// by who pays. If the id alone made the preimage, a stranger who saw one collected could send a request with the same
 /// id for another payment, take the signed [`Response`] from it, and hold a complete receipt for something nobody paid.
 pub fn preimage(signer: &dyn Signer, terms: &PartTerms) -> Preimage {
     preimage_of(signer, &terms.hash())
@@ -96,7 +96,7 @@ pub fn preimage_of(signer: &dyn Signer, terms: &Hash) -> Preimage {
     Preimage::from_bytes(signer.derive(PREIMAGE_LABEL, terms.as_bytes()))
 }
 
-/// The destination's signed promise: whoever holds this and the lock's preimage has paid this part. Between friends only
+/// The destination's signed promise: who holds this and the lock's preimage has paid this part. Between friends only
 /// lock, nonce and signature travel; the buyer knows the terms and puts it together with [`crate::Verified::assemble`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -132,15 +132,15 @@ impl Signable for Response {
 const NO_CAPACITY: u8 = 1;
 
 macro_rules! cancel_reasons {
-    ($($(#[$meta:meta])* $name:ident = $code:literal, $sentence:literal;)*) => {
-        /// Why a part of a payment was cancelled or aborted. On the wire one byte, and after the first one an amount. A code of
-        /// a later version is content and no fault: it is kept as it came.
+    ($($(#[$meta:meta])* $name:ident = $code:literal, $message:literal;)*) => {
+        /// Why a part of a payment was cancelled or aborted. On the wire one byte, and after the first one an amount. A
+        /// code of a later version is content and no fault: it is kept as it came.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum CancelReason {
             /// The friend's limit leaves no room for the amount.
             NoCapacity {
-                /// What it has room for, credits, fees included; at most [`AMOUNT_MAX`]. A hint like the rest: index servers are
-                /// told as much, a moment later.
+                /// What it has room for, credits, fees included; at most [`AMOUNT_MAX`]. A hint like the rest: index
+                /// servers are told as much, a moment later.
                 left: u128,
             },
             $($(#[$meta])* $name,)*
@@ -183,7 +183,7 @@ macro_rules! cancel_reasons {
                     CancelReason::NoCapacity { .. } => {
                         f.write_str("a friendship on the way has too little room for this amount")
                     }
-                    $(CancelReason::$name => f.write_str($sentence),)*
+                    $(CancelReason::$name => f.write_str($message),)*
                     CancelReason::Other(code) => write!(f, "the payment was refused for a reason this version does not know (code {code})"),
                 }
             }
@@ -308,8 +308,8 @@ mod tests {
         }
     }
 
-    /// A stranger who saw the preimage of a collected part repeats the part's id in a payment of its own. The response it
-    /// is given must have another lock, or it would hold a receipt for money it never paid.
+    /// A stranger who saw the preimage of a collected part repeats the part's id in a payment of its own. The response
+    /// it is given must have another lock, or it would hold a receipt for money it never paid.
     #[test]
     fn a_preimage_opens_no_other_payment_with_the_same_request_id() {
         let seen = preimage(&seller(), &terms());

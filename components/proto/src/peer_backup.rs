@@ -1,7 +1,7 @@
 //! What friends keep for each other: how far the accounts of a node had come, sealed so that only the node can read it.
 //!
-//! A peer backup authorises nothing. It exposes a friend who shows less than the node once signed, and it tells a node that
-//! its own disk is old (protocol section 1).
+//! A peer backup authorises nothing. It exposes a friend who shows less than the node once signed, and it tells a node
+//! that its own disk is old (protocol section 1).
 
 use crate::Currency;
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
@@ -88,7 +88,7 @@ impl PeerBackup {
     /// The bytes that a friend keeps: at most [`PEER_BACKUP_BYTES_MAX`].
     ///
     /// # Panics
-    /// There are more than [`HEADS_MAX`] heads: whoever makes it chooses.
+    /// There are more than [`HEADS_MAX`] heads: who makes it chooses.
     pub fn seal(&self, signer: &dyn Signer, random: &mut dyn Random) -> Vec<u8> {
         assert!(self.heads.len() <= HEADS_MAX, "a peer backup has at most {HEADS_MAX} heads");
         let sealed = seal(signer, LABEL, random, &self.to_canonical_bytes());

@@ -1,4 +1,5 @@
-//! How a request ended: what friends ask each other after one of them has lost a part of its state (protocol section 1).
+//! How a request ended: what friends ask each other after one of them has lost a part of its state (protocol section
+//! 1).
 
 use crate::encoding::DecodeError;
 use crate::limits::{PEER_BACKUP_BYTES_MAX, RESOLVE_MAX};
@@ -12,9 +13,9 @@ type Root<'a> = friend_capnp::friend_message::Builder<'a>;
 /// How a request ended between the two who speak of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Whoever answers has collected it from whoever asks.
+    /// The one that answers has collected it from the one that asks.
     Collected(Preimage),
-    /// It has not ended, or whoever answers cannot say yet: ask again.
+    /// It has not ended, or the one that answers cannot say yet: ask again.
     Pending,
     /// It is not pending, and was never collected.
     Unknown,

@@ -8,18 +8,18 @@ use std::collections::BTreeSet;
 /// One route and what it carries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartPlan {
-    /// The nodes after the source in the order of the way; the last is the destination. 1 to [`HOPS_MAX`] nodes, all
+    /// The nodes after the source in the order of the path; the last is the destination. 1 to [`HOPS_MAX`] nodes, all
     /// different. Only when source and destination are one node, that node stands at the end.
-    pub route: Vec<PublicKey>,
+    pub path: Vec<PublicKey>,
     /// What the destination gets, credits.
     pub amount: u128,
     /// What all mediators together take, credits; the source pays `amount + fees`.
     pub fees: u128,
 }
 
-/// One way to pay: parts whose amounts add up to the amount asked for.
+/// One route: parts whose amounts add up to the amount asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Way {
+pub struct Route {
     /// 1 to [`PARTS_MAX`] parts.
     pub parts: Vec<PartPlan>,
 }
@@ -28,13 +28,13 @@ impl PartPlan {
     /// Checks the bounds of a part that came from elsewhere.
     ///
     /// # Errors
-    /// An empty or too long route, a node that is passed twice, or an amount above [`AMOUNT_MAX`].
+    /// An empty or too long path, a node that is passed twice, or an amount above [`AMOUNT_MAX`].
     pub fn check(&self) -> Result<(), DecodeError> {
-        if self.route.len() > HOPS_MAX {
-            return Err(DecodeError::too_large("a route"));
+        if self.path.len() > HOPS_MAX {
+            return Err(DecodeError::too_large("a path"));
         }
-        if self.route.is_empty() || self.route.iter().collect::<BTreeSet<_>>().len() < self.route.len() {
-            return Err(DecodeError::invalid("a route"));
+        if self.path.is_empty() || self.path.iter().collect::<BTreeSet<_>>().len() < self.path.len() {
+            return Err(DecodeError::invalid("a path"));
         }
         if self.amount > AMOUNT_MAX || self.fees > AMOUNT_MAX {
             return Err(DecodeError::too_large("an amount"));
@@ -48,17 +48,17 @@ impl PartPlan {
     }
 }
 
-impl Way {
+impl Route {
     /// Checks the bounds of a way that came from elsewhere.
     ///
     /// # Errors
     /// No part, too many parts, or a part that [`PartPlan::check`] refuses.
     pub fn check(&self) -> Result<(), DecodeError> {
         if self.parts.is_empty() {
-            return Err(DecodeError::invalid("a way"));
+            return Err(DecodeError::invalid("a route"));
         }
         if self.parts.len() > PARTS_MAX {
-            return Err(DecodeError::too_large("a way"));
+            return Err(DecodeError::too_large("a route"));
         }
         self.parts.iter().try_for_each(PartPlan::check)
     }
@@ -80,26 +80,26 @@ mod tests {
     use offst_crypto::Identity;
 
     fn part(seeds: std::ops::Range<u8>) -> PartPlan {
-        let route = seeds.map(|seed| Identity::from_seed([seed; 32]).public_key()).collect();
-        PartPlan { route, amount: 10, fees: 2 }
+        let path = seeds.map(|seed| Identity::from_seed([seed; 32]).public_key()).collect();
+        PartPlan { path, amount: 10, fees: 2 }
     }
 
     #[test]
     fn bounds() {
         assert_eq!(part(0..32).check(), Ok(()));
-        assert_eq!(part(0..33).check(), Err(DecodeError::too_large("a route")));
-        assert_eq!(part(0..0).check(), Err(DecodeError::invalid("a route")));
-        let twice = PartPlan { route: vec![part(0..1).route[0]; 2], ..part(0..1) };
-        assert_eq!(twice.check(), Err(DecodeError::invalid("a route")));
+        assert_eq!(part(0..33).check(), Err(DecodeError::too_large("a path")));
+        assert_eq!(part(0..0).check(), Err(DecodeError::invalid("a path")));
+        let twice = PartPlan { path: vec![part(0..1).path[0]; 2], ..part(0..1) };
+        assert_eq!(twice.check(), Err(DecodeError::invalid("a path")));
         let large = PartPlan { fees: AMOUNT_MAX + 1, ..part(0..1) };
         assert_eq!(large.check(), Err(DecodeError::too_large("an amount")));
-        assert_eq!(Way { parts: vec![] }.check(), Err(DecodeError::invalid("a way")));
-        assert_eq!(Way { parts: vec![part(0..1); 17] }.check(), Err(DecodeError::too_large("a way")));
+        assert_eq!(Route { parts: vec![] }.check(), Err(DecodeError::invalid("a route")));
+        assert_eq!(Route { parts: vec![part(0..1); 17] }.check(), Err(DecodeError::too_large("a route")));
     }
 
     #[test]
     fn sums() {
-        let way = Way { parts: vec![part(0..2), part(2..3)] };
-        assert_eq!((way.amount(), way.fees(), way.parts[0].total()), (20, 4, 12));
+        let route = Route { parts: vec![part(0..2), part(2..3)] };
+        assert_eq!((route.amount(), route.fees(), route.parts[0].total()), (20, 4, 12));
     }
 }

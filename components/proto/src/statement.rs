@@ -52,7 +52,7 @@ pub enum Operation {
     Request(Box<Request>),
     /// The destination is willing, and may collect under this lock.
     Response(Answer),
-    /// The upstream will pay whoever shows the preimage; it cannot take this back.
+    /// The upstream will pay the node that shows the preimage; it cannot take this back.
     Commit {
         /// The request.
         id: RequestId,
@@ -62,21 +62,21 @@ pub enum Operation {
         /// The request.
         id: RequestId,
     },
-    /// Takes the frozen credits for the preimage.
+    /// Takes the held credits for the preimage.
     Collect {
         /// The request.
         id: RequestId,
         /// What opens the lock.
         preimage: Preimage,
     },
-    /// Releases the frozen credits.
+    /// Releases the held credits.
     Cancel {
         /// The request.
         id: RequestId,
         /// Why.
         reason: CancelReason,
-        /// The node whose line to the next one did not take the request, or the destination: a hint for the buyer's next
-        /// route, signed by nobody but the friend who passed it on.
+        /// The node whose account with the next one did not take the request, or the destination: a hint for the
+        /// buyer's next route, signed by nobody but the friend who passed it on.
         hop: PublicKey,
     },
     /// What the author lets the other side owe, credits.
@@ -85,7 +85,7 @@ pub enum Operation {
     SetOpen(bool),
 }
 
-/// A part of a payment on its way along a route.
+/// A part of a payment in flight along a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Fresh for every attempt.
@@ -103,11 +103,11 @@ pub struct Request {
     /// How long the author waits before it gives up, ms.
     pub patience_ms: u64,
     /// The nodes behind the friend that gets this request; empty at the destination.
-    pub route: Vec<PublicKey>,
+    pub path: Vec<PublicKey>,
     /// Shows the seller that the buyer holds the invoice.
     pub proof: Mac,
-    /// It goes around a ring in which each owes the next, back to the buyer. A mediator that allows clearing takes no fee where
-    /// the request makes both of its accounts smaller; everybody else treats it as any other.
+    /// It goes around a ring in which each owes the next, back to the buyer. A mediator that allows clearing takes no
+    /// fee where the request makes both of its accounts smaller; everybody else treats it as any other.
     pub clearing: bool,
 }
 
@@ -125,8 +125,8 @@ pub struct Answer {
 }
 
 impl Request {
-    /// Credits that this request freezes on the account that carries it.
-    pub fn frozen(&self) -> u128 {
+    /// Credits that this request holds on the account that carries it.
+    pub fn held(&self) -> u128 {
         self.amount + self.fees_left
     }
 
@@ -136,7 +136,7 @@ impl Request {
             request_id: self.id,
             payment_id: self.payment_id,
             invoice_id: self.invoice_id,
-            destination: self.route.last().copied().unwrap_or(receiver),
+            destination: self.path.last().copied().unwrap_or(receiver),
             currency: currency.clone(),
             amount: self.amount,
             total: self.total,
@@ -185,7 +185,7 @@ impl Canonical for Request {
         encoder.u128(self.total);
         encoder.u128(self.fees_left);
         encoder.u64(self.patience_ms);
-        encoder.list(&self.route);
+        encoder.list(&self.path);
         encoder.value(&self.proof);
         encoder.bool(self.clearing);
     }
@@ -199,11 +199,11 @@ impl Canonical for Request {
             total: decoder.amount()?,
             fees_left: decoder.amount()?,
             patience_ms: decoder.u64()?,
-            route: decoder.list(HOPS_MAX, "a route")?,
+            path: decoder.list(HOPS_MAX, "a path")?,
             proof: decoder.value()?,
             clearing: decoder.bool()?,
         };
-        if request.frozen() > AMOUNT_MAX {
+        if request.held() > AMOUNT_MAX {
             return Err(DecodeError::too_large("an amount with its fees"));
         }
         if request.patience_ms > PATIENCE_MS_MAX {
@@ -346,7 +346,7 @@ mod tests {
             total: 300,
             fees_left: 2,
             patience_ms: 20_000,
-            route: vec![key(1), key(2)],
+            path: vec![key(1), key(2)],
             proof: Mac::from_bytes([6; 32]),
             clearing: true,
         }
@@ -390,7 +390,7 @@ mod tests {
         let id = RequestId::from_bytes([3; 16]);
         let preimage = Preimage::from_bytes([7; 32]);
         let bytes = |operation: Operation| hex(&operation.to_canonical_bytes());
-        let spontaneous = Request { invoice_id: None, route: vec![], proof: NO_PROOF, ..request() };
+        let spontaneous = Request { invoice_id: None, path: vec![], proof: NO_PROOF, ..request() };
         insta::assert_snapshot!(bytes(Operation::Request(Box::new(request()))), @"0003030303030303030303030303030303040404040404040404040404040404040105050505050505050505050505050505000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e20000000028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394060606060606060606060606060606060606060606060606060606060606060601");
         insta::assert_snapshot!(bytes(Operation::Request(Box::new(spontaneous))), @"00030303030303030303030303030303030404040404040404040404040404040400000000000000000000000000000000640000000000000000000000000000012c000000000000000000000000000000020000000000004e2000000000000000000000000000000000000000000000000000000000000000000000000001");
         insta::assert_snapshot!(bytes(Operation::Response(answer())), @"010303030303030303030303030303030307070707070707070707070707070707070707070707070707070707070707070808080808080808080808080808080809090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909090909");
@@ -429,8 +429,8 @@ mod tests {
         assert!(refused(Request { total: AMOUNT_MAX + 1, ..request() }));
         assert!(refused(Request { amount: 0, fees_left: u128::MAX, ..request() }));
         assert!(refused(Request { patience_ms: PATIENCE_MS_MAX + 1, ..request() }));
-        assert!(!refused(Request { route: vec![key(1); HOPS_MAX], ..request() }));
-        assert!(refused(Request { route: vec![key(1); HOPS_MAX + 1], ..request() }));
+        assert!(!refused(Request { path: vec![key(1); HOPS_MAX], ..request() }));
+        assert!(refused(Request { path: vec![key(1); HOPS_MAX + 1], ..request() }));
         let limit = Operation::SetLimit(AMOUNT_MAX + 1).to_canonical_bytes();
         assert!(Operation::from_canonical_bytes(&limit).is_err());
         let many = statement(vec![Operation::SetOpen(true); OPERATIONS_MAX + 1]).to_canonical_bytes();
@@ -442,8 +442,8 @@ mod tests {
         let requests = (id.clone(), 0..1u128 << 95, 0..1u128 << 95, prop::option::of(any::<[u8; 16]>()), 0..=HOPS_MAX)
             .prop_map(|(id, amount, fees_left, invoice, hops)| {
                 let invoice_id = invoice.map(InvoiceId::from_bytes);
-                let route = (0..hops).map(|hop| key(u8::try_from(hop).unwrap())).collect();
-                Operation::Request(Box::new(Request { id, amount, fees_left, invoice_id, route, ..request() }))
+                let path = (0..hops).map(|hop| key(u8::try_from(hop).unwrap())).collect();
+                Operation::Request(Box::new(Request { id, amount, fees_left, invoice_id, path, ..request() }))
             });
         prop_oneof![
             requests,

@@ -44,7 +44,8 @@ pub enum StoreError {
     /// A later version of the program has made it, or changed it.
     #[error("the database {0} was written by a newer version of Offst: use that version, nothing is wrong with it")]
     Newer(String),
-    /// The log beside the database is damaged in the middle. Whoever opened it would lose what was committed after that.
+    /// The log beside the database is damaged in the middle. Anybody who opened it would lose what was committed after
+    /// that.
     #[error(
         "the log beside the database (its name ends in -wal) is damaged, and what was committed last cannot be read: \
          `stnode restore --force` with the database itself as its input goes on from the rest, and asks the friends"

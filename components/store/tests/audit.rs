@@ -5,7 +5,7 @@ mod machines;
 use machines::{Machine, chain, order, pair, pay, replacement, rest, settle, settle_in, settle_while};
 use offst_crypto::{Identity, Preimage, PublicKey, Secret};
 use offst_funder::{
-    AccountId, Arrival, Command, Forward, ForwardedPayment, FriendRecord, Funder, Input, InvoiceRecord, JournalKey,
+    AccountId, Command, Forward, ForwardedPayment, FriendRecord, Funder, InboundPart, Input, InvoiceRecord, JournalKey,
     Output, PEER_BACKUPS, Payment, Progress, ReceivedPayment, RecoveryRecord, Replacement, Settings, Spending,
     Tombstone, WriteOff,
 };
@@ -13,7 +13,7 @@ use offst_ledger::{ACCOUNTS, CHECKPOINTS, Direction, NEGOTIATIONS, OPENINGS, PEN
 use offst_proto::budget::Period;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Verified};
 use offst_rows::{Commit, Keeping, Kind, Row, RowChange, RowKey};
@@ -108,7 +108,7 @@ fn full(folder: &Path) -> Machine {
     let rows = [
         RowChange::put(&request, &forward),
         RowChange::put(&request, &write_off),
-        RowChange::put(&request, &Arrival { payment_id, invoice_id: None, amount: 7, total: 7, patience_ms: 9 }),
+        RowChange::put(&request, &InboundPart { payment_id, invoice_id: None, amount: 7, total: 7, patience_ms: 9 }),
         RowChange::put(&AccountId::new(server(9).public_key, &Currency::default()), &Tombstone { epoch: 12 }),
         RowChange::put(&server(9).public_key, &Replacement(replacement(1, server(9).public_key))),
         RowChange::put(&(), &Settings { auto_clear: true }),
@@ -311,8 +311,9 @@ fn an_edited_row_is_reported() {
     }
 }
 
-/// Somebody who knows how can compute checksums anew. Then the signatures are against them: whatever they make of an account's rows,
-/// its balance and its pending credits are what was proven, or the audit says whose signature contradicts.
+/// Somebody who knows how can compute checksums anew. Then the signatures are against them: whatever they make of an
+/// account's rows, its balance and its pending credits are what was proven, or the audit says whose signature
+/// contradicts.
 #[test]
 fn changed_rows_with_right_checksums_prove_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -359,20 +360,21 @@ fn changed_rows_with_right_checksums_prove_nothing_else() {
     assert!(unseen < 30, "{unseen} changes were taken");
 }
 
-/// A mediator may have given a part away that the seller did not wait for: the payment is paid, and there is no receipt.
+/// A mediator may have given a part away that the seller did not wait for: the payment is paid, and there is no
+/// receipt.
 #[test]
 fn a_payment_that_is_paid_without_a_receipt_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let mut machines = pair(folder.path());
     let outputs = order(&mut machines, 0, 1, 300);
-    let ways = outputs.into_iter().find_map(|(_, output)| match output {
-        Output::FindWays(payment, query) => {
-            let part = PartPlan { route: vec![query.destination], amount: query.amount / 2, fees: 0 };
-            Some(Input::Ways(payment, Ok(vec![Way { parts: vec![part.clone(), part] }])))
+    let routes = outputs.into_iter().find_map(|(_, output)| match output {
+        Output::FindRoutes(payment, query) => {
+            let part = PartPlan { path: vec![query.destination], amount: query.amount / 2, fees: 0 };
+            Some(Input::Routes(payment, Ok(vec![Route { parts: vec![part.clone(), part] }])))
         }
         _ => None,
     });
-    let outputs = machines[0].handle(ways.unwrap());
+    let outputs = machines[0].handle(routes.unwrap());
     settle(&mut machines, outputs.into_iter().map(|output| (0, output)).collect());
     let [Machine { key, path, mut store, .. }, _] = machines;
     let mut payment = History::open(&path).unwrap().payment(PaymentId::from_bytes([1; 16])).unwrap().unwrap();
@@ -515,7 +517,7 @@ fn committed(machine: &Machine, friend: PublicKey, wanted: Direction) -> Option<
     let mut accounts = machine.funder.as_ref().unwrap().accounts();
     let (_, account) = accounts.find(|(key, _)| *key == friend)?;
     let mut pendings = account.epoch()?.pendings();
-    let found = pendings.find(|(way, _, pending)| *way == wanted && pending.stage.is_committed());
+    let found = pendings.find(|(route, _, pending)| *route == wanted && pending.stage.is_committed());
     found.map(|(_, id, pending)| (account.key().id().request(id), *pending))
 }
 
@@ -552,14 +554,19 @@ fn each_committed_request_belongs_to_something() {
     assert!(faults.iter().any(|fault| fault.contains("no forward and no payment to us")), "{faults:?}");
     // The owner might have written it off, and it might end here.
     let write_off = WriteOff { from: keys[0], amount: to.amount, lock: to.stage.lock().unwrap(), is_automatic: false };
-    let arrival =
-        Arrival { payment_id: payment.id, invoice_id: None, amount: from.amount, total: from.amount, patience_ms: 9 };
-    let instead = [RowChange::put(&outgoing, &write_off), RowChange::put(&incoming, &arrival)];
+    let inbound_part = InboundPart {
+        payment_id: payment.id,
+        invoice_id: None,
+        amount: from.amount,
+        total: from.amount,
+        patience_ms: 9,
+    };
+    let instead = [RowChange::put(&outgoing, &write_off), RowChange::put(&incoming, &inbound_part)];
     assert_eq!(finds(&mut mediator, &instead), [""; 0]);
     // Rows of no request, and of another amount.
     let back = [
         RowChange::remove::<WriteOff>(&outgoing),
-        RowChange::remove::<Arrival>(&incoming),
+        RowChange::remove::<InboundPart>(&incoming),
         RowChange::put(&incoming, &forward),
     ];
     assert_eq!(finds(&mut mediator, &back), [""; 0]);
@@ -567,7 +574,11 @@ fn each_committed_request_belongs_to_something() {
     let (no_incoming, no_outgoing) = (nobody(&incoming), nobody(&outgoing));
     for (put, undo, words) in [
         (RowChange::put(&no_incoming, &forward), RowChange::remove::<Forward>(&no_incoming), "the forward"),
-        (RowChange::put(&no_incoming, &arrival), RowChange::remove::<Arrival>(&no_incoming), "the inbound part"),
+        (
+            RowChange::put(&no_incoming, &inbound_part),
+            RowChange::remove::<InboundPart>(&no_incoming),
+            "the inbound part",
+        ),
         (RowChange::put(&no_outgoing, &write_off), RowChange::remove::<WriteOff>(&no_outgoing), "the write-off"),
         (
             RowChange::put(&incoming, &Forward { fee: 70, ..forward.clone() }),

@@ -27,11 +27,11 @@ fn a_statement_proves_what_the_friend_has_signed() {
         assert_eq!(proven.as_ref(), Ok(&made.proves[0]));
         let one = history.friend_statement(node, &name, Some(&Default::default())).unwrap().unwrap();
         assert_eq!(one, made);
-        for (name, currency, sentence) in [
+        for (name, currency, message) in [
             ("nobody", None, "there is no friend named \"nobody\": see `info friends`".to_owned()),
             (&name, Some("hours".parse().unwrap()), format!("there is no account in hours with \"{name}\"")),
         ] {
-            assert_eq!(history.friend_statement(node, name, currency.as_ref()).unwrap(), Err(sentence));
+            assert_eq!(history.friend_statement(node, name, currency.as_ref()).unwrap(), Err(message));
         }
     }
 }

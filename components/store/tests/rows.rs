@@ -1,5 +1,5 @@
-//! Rows of kinds that nobody knows but this test: what is written is what is loaded, and a row that is changed, gone, doubled, or
-//! older than the rest is told by the name of its kind.
+//! Rows of kinds that nobody knows but this test: what is written is what is loaded, and a row that is changed, gone,
+//! doubled, or older than the rest is told by the name of its kind.
 
 use offst_crypto::{Identity, PublicKey};
 use offst_rows::{Commit, Kind, RowChange, Rows};
@@ -166,7 +166,7 @@ fn a_row_that_was_put_back_is_older_than_the_rest() {
         );
         let faults = finds(&path, kind);
         assert_eq!(faults, [format!("rows of {name} are older than the rest, or others than were written")]);
-        // Whoever puts back the count with it has put back an older kind; the other kinds are not.
+        // One that puts back the count with it has put back an older kind; the other kinds are not.
         edit(&path, &bytes, &format!("{attach}; REPLACE INTO kind SELECT * FROM older.kind WHERE number = {number}"));
         assert_eq!(finds(&path, kind).len(), 1);
     }

@@ -11,7 +11,7 @@ use offst_ledger::stored_accounts;
 use offst_proto::budget::{Budgets, Period};
 use offst_proto::friend::FriendMessage;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId};
 use offst_rows::{Commit, RowChange};
@@ -241,7 +241,7 @@ fn accounts_with_a_lost_key_are_kept_as_evidence() {
     assert!(audit.faults.iter().any(|fault| fault.contains("our signature")), "{audit:?}");
 }
 
-/// The successor with this seed takes the place of "friend0".
+/// The new key with this seed takes the place of "friend0".
 fn replace_key(seed: u8) -> Input {
     let public_key = Identity::from_seed([seed; 32]).public_key();
     let ticket = FriendTicket { public_key, relays: vec![], address: None };
@@ -255,14 +255,14 @@ fn the_evidence_of_a_lost_key_goes_as_far_as_the_record_says() {
     let mut machines = pair(folder.path());
     pay(&mut machines, 1, 30);
     let outputs = machines::order(&mut machines, 1, 2, 50);
-    let ways = outputs.into_iter().find_map(|(_, output)| match output {
-        Output::FindWays(payment, query) => {
-            let part = PartPlan { route: vec![query.destination], amount: query.amount, fees: 0 };
-            Some(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }])))
+    let routes = outputs.into_iter().find_map(|(_, output)| match output {
+        Output::FindRoutes(payment, query) => {
+            let part = PartPlan { path: vec![query.destination], amount: query.amount, fees: 0 };
+            Some(Input::Routes(payment, Ok(vec![Route { parts: vec![part] }])))
         }
         _ => None,
     });
-    let outputs = machines[1].handle(ways.unwrap());
+    let outputs = machines[1].handle(routes.unwrap());
     let lost = machines[1].key;
     let statement = outputs.into_iter().find_map(|output| match output {
         Output::Send(_, connection, frame) => match FriendMessage::from_frame(&frame).unwrap() {

@@ -1,5 +1,5 @@
-//! Three whole nodes in a row, driven by bytes: each says what is done next. At the end everybody is healed, and where nobody
-//! lied the accounts must agree and nothing may be left pending.
+//! Three whole nodes in a row, driven by bytes: each says what is done next. At the end everybody is healed, and where
+//! nobody lied the accounts must agree and nothing may be left pending.
 
 use offst_crypto::{Hash, HashLock, Nonce, Preimage, Signature};
 use offst_funder::{Command, Reply};
@@ -42,7 +42,7 @@ struct Play<'a> {
     choices: Choices<'a>,
     payments: Vec<(usize, PaymentId)>,
     has_lied: bool,
-    deeds: usize,
+    steps: usize,
 }
 
 /// Plays what the bytes say.
@@ -50,14 +50,14 @@ pub(crate) fn node(bytes: &[u8]) -> bool {
     let mut world = World::row(NODES, LIMIT);
     world.is_wild = true;
     world.dice = Dice::new(bytes.len() as u64);
-    let mut play = Play { world, choices: Choices(bytes), payments: vec![], has_lied: false, deeds: 0 };
+    let mut play = Play { world, choices: Choices(bytes), payments: vec![], has_lied: false, steps: 0 };
     for _ in 0..DEEDS_MAX {
         if play.choices.0.is_empty() {
             break;
         }
-        play.deed();
-        play.deeds += 1;
-        if play.deeds.is_multiple_of(8) {
+        play.step();
+        play.steps += 1;
+        if play.steps.is_multiple_of(8) {
             play.audit();
         }
     }
@@ -67,7 +67,7 @@ pub(crate) fn node(bytes: &[u8]) -> bool {
 }
 
 impl Play<'_> {
-    fn deed(&mut self) {
+    fn step(&mut self) {
         let kind = self.choices.byte() % 16;
         let node = self.choices.below(NODES);
         let is_up = self.world.nodes[node].is_up();
@@ -172,7 +172,7 @@ impl Play<'_> {
                 total: u128::from(self.choices.byte()) * 8,
                 fees_left: u128::from(self.choices.byte() % 4),
                 patience_ms: u64::from(self.choices.byte()) * 100,
-                route: (0..self.choices.below(3)).map(|_| self.world.key(self.choices.below(NODES))).collect(),
+                path: (0..self.choices.below(3)).map(|_| self.world.key(self.choices.below(NODES))).collect(),
                 clearing: self.choices.byte() < 16,
                 proof: offst_crypto::Mac::from_bytes(self.choices.bytes()),
             })),

@@ -22,8 +22,8 @@ impl Verifier for Credulous {
     }
 }
 
-/// Frames of a friend, one behind the other, for an account of which nothing is left but its name. Says whether what they show
-/// was adopted.
+/// Frames of a friend, one behind the other, for an account of which nothing is left but its name. Says whether what
+/// they show was adopted.
 pub(crate) fn evidence(bytes: &[u8]) -> bool {
     let Ok(frames) = read_frames(bytes) else { return false };
     let (signer, mut account) = (FakeSigner::new(1), Account::lost(account_key(), 1_000, true, 0));
@@ -52,7 +52,7 @@ pub(crate) fn evidence(bytes: &[u8]) -> bool {
     is_adopted
 }
 
-/// The file of a friend statement. Says whether it proves anything to whoever believes every signature.
+/// The file of a friend statement. Says whether it proves anything to one that believes every signature.
 pub(crate) fn friend_statement(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let Ok(shown) = FriendStatement::from_toml(text) else { return false };

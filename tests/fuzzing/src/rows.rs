@@ -2,7 +2,7 @@
 
 use offst_crypto::Identity;
 use offst_funder::{
-    AccountId, Arrival, Forward, ForwardedPayment, FriendRecord, InvoiceRecord, Payment, ReceivedPayment,
+    AccountId, Forward, ForwardedPayment, FriendRecord, InboundPart, InvoiceRecord, Payment, ReceivedPayment,
     RecoveryRecord, Replacement, Settings, Spending, Tombstone, WriteOff,
 };
 use offst_ledger::{ACCOUNT_KINDS, Account, AccountImage, AccountKey, Pending};
@@ -25,7 +25,7 @@ pub(crate) fn row(bytes: &[u8]) -> bool {
     let rows = [
         again::<FriendRecord>,
         again::<Forward>,
-        again::<Arrival>,
+        again::<InboundPart>,
         again::<InvoiceRecord>,
         again::<Payment>,
         again::<RecoveryRecord>,
@@ -92,7 +92,8 @@ pub(crate) fn account(bytes: &[u8]) -> bool {
 const ROW_BYTES_MAX: usize = 64 * 1024;
 const ROWS_MAX: usize = 4096;
 
-/// The rows of the account of [`account_key`] as an input of [`account`]: kind, what stands in the key behind the account, value.
+/// The rows of the account of [`account_key`] as an input of [`account`]: kind, what stands in the key behind the
+/// account, value.
 pub(crate) fn write_account(rows: &Rows) -> Vec<u8> {
     let prefix = account_key().id().to_bytes();
     let of_account = |kind| rows.with_prefix(kind, &prefix).map(move |row| (kind, row));

@@ -5,7 +5,7 @@ use crate::recovery::{Credulous, write_frames};
 use crate::rows::{PENDING, write_account, write_row};
 use offst_crypto::{Hash, HashLock, Identity, Nonce, Preimage, PublicKey, Secret, Signature, sha256};
 use offst_funder::{
-    Arrival, Command, Forward, FriendRecord, InvoiceRecord, Payment, Progress, RecoveryRecord, Standing,
+    Command, Forward, FriendRecord, InboundPart, InvoiceRecord, Payment, Progress, RecoveryRecord, Standing,
 };
 use offst_ledger::{
     Account, AccountId, AccountKey, EvidenceRows, Pending, Stage, friend_statement as friend_statement_of,
@@ -16,7 +16,7 @@ use offst_proto::friend::{
     statement_frame,
 };
 use offst_proto::index::{
-    Answer as WaysAnswer, BUCKETS, Edge, Exclusion, FederationRefusal, Hop, IndexToNode, Listing, NodeToIndex, Query,
+    Answer as RoutesAnswer, BUCKETS, Edge, Exclusion, FederationRefusal, Hop, IndexToNode, Listing, NodeToIndex, Query,
     ServerToServer, Update, UpdateName, UpdateOutcome, UpdateResult,
 };
 use offst_proto::invitation::{Invitation, InvitationText};
@@ -32,7 +32,7 @@ use offst_proto::report::{
     InvoiceStatus, OverdueReport, PaymentReport, PaymentStatus, ServerReport, ServerState, WriteOffReport,
 };
 use offst_proto::resolve::{End, backup_frame, recall_frame, recalled_frame, resolve_frame, resolved_frame};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, RequestId, Unverified, Verified};
@@ -73,7 +73,7 @@ fn request() -> Request {
         total: 100,
         fees_left: 1,
         patience_ms: 20_000,
-        route: vec![key(3), key(4)],
+        path: vec![key(3), key(4)],
         clearing: false,
         proof: offst_crypto::mac(&Secret::from_bytes([8; 32]), b"terms"),
     }
@@ -268,11 +268,11 @@ pub(crate) fn peer_backup() -> Seeds {
     sealed.chain(backups.iter().map(Canonical::to_canonical_bytes)).collect()
 }
 
-fn ways() -> Vec<Way> {
-    let part = |route, amount| PartPlan { route, amount, fees: 2 };
+fn routes() -> Vec<Route> {
+    let part = |path, amount| PartPlan { path, amount, fees: 2 };
     vec![
-        Way { parts: vec![part(vec![key(2), key(3)], 100)] },
-        Way { parts: vec![part(vec![key(2), key(3)], 40), part(vec![key(4), key(3)], 60)] },
+        Route { parts: vec![part(vec![key(2), key(3)], 100)] },
+        Route { parts: vec![part(vec![key(2), key(3)], 40), part(vec![key(4), key(3)], 60)] },
     ]
 }
 
@@ -294,7 +294,7 @@ pub(crate) fn index() -> Seeds {
     let accepted = UpdateResult { sequence: 7, outcome: UpdateOutcome::Accepted { newest: 7 } };
     let answers = [
         IndexToNode::UpdateResult(accepted),
-        IndexToNode::Answer(WaysAnswer { id: 1, ways: ways(), cut: true }),
+        IndexToNode::Answer(RoutesAnswer { id: 1, routes: routes(), cut: true }),
         IndexToNode::Busy(3),
         IndexToNode::Keepalive,
     ];
@@ -477,7 +477,7 @@ pub(crate) fn row() -> Seeds {
         auto_write_offs: BTreeMap::from([(Currency::default(), 40)]),
     };
     let forward = Forward::new(key(2), 7, 1, 9_000, 0);
-    let arrival = Arrival {
+    let inbound_part = InboundPart {
         payment_id: PaymentId::from_bytes([6; 16]),
         invoice_id: None,
         amount: 7,
@@ -499,7 +499,7 @@ pub(crate) fn row() -> Seeds {
         progress: Progress::Failed,
         reason: "no route".into(),
         parts: BTreeMap::new(),
-        circle: None,
+        cycle: None,
     };
     let pending = |stage| Pending { amount: 7, terms: sha256(b"terms"), stage };
     let lock = HashLock::from_bytes([2; 32]);
@@ -510,7 +510,7 @@ pub(crate) fn row() -> Seeds {
     let rows = [
         RowChange::put(&key(2), &friend),
         RowChange::put(&request, &forward),
-        RowChange::put(&request, &arrival),
+        RowChange::put(&request, &inbound_part),
         RowChange::put(&invoice.invoice.id, &invoice),
         RowChange::put(&payment.id, &payment),
         RowChange::put(&(), &recovery),

@@ -121,8 +121,8 @@ impl Account {
         self.epoch.as_ref().is_some_and(|epoch| epoch.queue.iter().any(|(operation, _)| asks(operation)))
     }
 
-    /// We have taken the credits of this request, and the friend has not acknowledged it: if it continues in the next epoch, we
-    /// take them again.
+    /// We have taken the credits of this request, and the friend has not acknowledged it: if it continues in the next
+    /// epoch, we take them again.
     pub fn has_collected(&self, id: Id) -> bool {
         let is_collect = |operation: &Operation| matches!(operation, Operation::Collect(taken, _) if *taken == id);
         self.claims[usize::from(id)].as_ref().is_some_and(is_collect)
@@ -215,8 +215,8 @@ impl Account {
         (have_crossed && is_whole).then_some(NegotiationOutcome::Agreed(Agreed::Accepted(stands.name), terms))
     }
 
-    /// Begins an epoch that both sides agree on; signs our terms again when the friend says the same for a higher epoch.
-    /// `confirmed`: the epoch that the friend is in.
+    /// Begins an epoch that both sides agree on; signs our terms again when the friend says the same for a higher
+    /// epoch. `confirmed`: the epoch that the friend is in.
     fn settle(&mut self, confirmed: Option<Agreed>, rules: Rules) -> Vec<Event> {
         loop {
             if !self.offer_stands() {
@@ -232,9 +232,10 @@ impl Account {
                     let begins = self.epoch.as_ref().is_none_or(|epoch| {
                         let ours = epoch.agreed.epoch();
                         // Two acceptances crossed: only while nothing was signed can one take the other's place.
-                        // And only as long as it binds us to no request that ours has left out: it is released upstream.
-                        let mut bound = terms.continuing.list().filter(|(way, ..)| *way == Direction::Outgoing);
-                        let revives = bound.any(|(way, id, _)| epoch.local_view.find(way, id).is_none());
+                        // And only as long as it binds us to no request that ours has left out: it is released
+                        // upstream.
+                        let mut bound = terms.continuing.list().filter(|(route, ..)| *route == Direction::Outgoing);
+                        let revives = bound.any(|(route, id, _)| epoch.local_view.find(route, id).is_none());
                         let is_safe = !revives || rules == Rules::CrossedAcceptanceRevives;
                         agreed.epoch() > ours
                             || agreed.epoch() == ours && epoch.agreed != agreed && epoch.is_untouched() && is_safe
@@ -368,8 +369,8 @@ impl Account {
         outcome
     }
 
-    /// The friend has lost its state, or says so: it is shown what both have signed, and nothing more is signed in this epoch.
-    /// What we have collected or cancelled and not signed is written in the next one.
+    /// The friend has lost its state, or says so: it is shown what both have signed, and nothing more is signed in this
+    /// epoch. What we have collected or cancelled and not signed is written in the next one.
     fn show_evidence(&mut self, outcome: &mut ResumeOutcome) {
         if std::mem::replace(&mut self.shown_here, true) || self.has_shown {
             return;
@@ -402,7 +403,8 @@ impl Account {
         }
     }
 
-    /// Whether the friend says that we both are in an epoch that began with an Opening of ours, and that we do not know.
+    /// Whether the friend says that we both are in an epoch that began with an Opening of ours, and that we do not
+    /// know.
     fn is_said_to_be_in(&self, position: Position) -> bool {
         let number = position.agreed.epoch();
         let is_acceptance = self.theirs.is_some_and(|theirs| theirs.name.epoch == number && theirs.accepts.is_some());

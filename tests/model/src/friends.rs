@@ -82,10 +82,10 @@ pub struct Story {
 /// What happens next: a command to one end.
 pub type FriendsAction = (Side, Command);
 
-/// Whether an owner who is asked should accept: not when the terms let the friend collect what was never committed, nor when
-/// they take credits for a payment that this end has no proof of: its node would call the payment cancelled. What this end
-/// has collected counts as its own: where the terms let it continue it is collected again as the epoch begins. `endings`: of
-/// this end's own requests; one that is paid and still pending is proved.
+/// Whether an owner who is asked should accept: not when the terms let the friend collect what was never committed, nor
+/// when they take credits for a payment that this end has no proof of: its node would call the payment cancelled. What
+/// this end has collected counts as its own: where the terms let it continue it is collected again as the epoch begins.
+/// `endings`: of this end's own requests; one that is paid and still pending is proved.
 pub fn may_accept(account: &Account, endings: &[Option<Ending>; REQUESTS]) -> bool {
     let Some(theirs) = account.acceptable_terms() else { return false };
     let Some(epoch) = &account.epoch else { return true };
@@ -110,8 +110,8 @@ fn owner_accepts(pair: &AccountPair, side: Side) -> bool {
     may_accept(pair.end(side), &pair.endings[usize::from(side)])
 }
 
-/// What an end that sees terms which leave out what it has committed may be shown, when it asks: that its friend has collected
-/// it. The friend's account has stopped, too, and nothing else tells of it.
+/// What an end that sees terms which leave out what it has committed may be shown, when it asks: that its friend has
+/// collected it. The friend's account has stopped, too, and nothing else tells of it.
 fn proofs(pair: &AccountPair, side: Side) -> Vec<Command> {
     let (account, friend) = (pair.end(side), pair.end(1 - side));
     let (Some(theirs), Some(epoch), Some(other)) = (account.acceptable_terms(), &account.epoch, &friend.epoch) else {
@@ -160,8 +160,8 @@ impl Friends {
                 actions.push((side, Command::Deliver));
             }
             let has_words = account.active().is_some_and(|epoch| !epoch.queue.is_empty() || epoch.owes_acknowledgement);
-            let has_way = pair.wire[usize::from(1 - side)].len() < self.in_flight;
-            if account.resumed && has_words && has_way {
+            let has_route = pair.wire[usize::from(1 - side)].len() < self.in_flight;
+            if account.resumed && has_words && has_route {
                 actions.push((side, Command::Sign));
             }
             if self.rules != Rules::NothingIsProved {

@@ -1,5 +1,6 @@
-//! What a lying friend can say. It holds its key, remembers everything and sees all that the honest end has signed, so it
-//! needs no state of its own: in every state it may say any of these, in any order. What honest friends say is among them.
+//! What a lying friend can say. It holds its key, remembers everything and sees all that the honest end has signed, so
+//! it needs no state of its own: in every state it may say any of these, in any order. What honest friends say is among
+//! them.
 
 use crate::account::Account;
 use crate::log::{Agreed, Link, Opening, OpeningName, Operation, Position, Resume, Statement, Terms};
@@ -16,7 +17,8 @@ pub struct Repertoire {
     pub amounts: Vec<u8>,
     /// The limits that it sets.
     pub limits: Vec<u8>,
-    /// Statements with something else wrong than an operation: forks, gaps, forged totals, checkpoints, acknowledgements.
+    /// Statements with something else wrong than an operation: forks, gaps, forged totals, checkpoints,
+    /// acknowledgements.
     pub forges: bool,
 }
 
@@ -46,8 +48,8 @@ pub fn continuation(honest: &Account) -> Option<Statement> {
     })
 }
 
-/// One operation at any stage: collect without commit, commit without response, wrong preimage, double collect, abort after
-/// commit, a request above the limit, and every right one.
+/// One operation at any stage: collect without commit, commit without response, wrong preimage, double collect, abort
+/// after commit, a request above the limit, and every right one.
 fn say_operations(
     honest: &Account,
     base: &Statement,
@@ -140,8 +142,8 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
     let current = honest.current_terms().mirrored();
     let next = known.map_or(0, |known| known.name.epoch + 1).max(honest.mine.name.epoch);
     let name = |epoch, variant| OpeningName { author, epoch, variant };
-    // Openings: the terms mirrored, with another balance, with a claim that was never committed, with a promise that was never
-    // signed, without what was.
+    // Openings: the terms mirrored, with another balance, with a claim that was never committed, with a promise that
+    // was never signed, without what was.
     let mut openings: Vec<Opening> = known.into_iter().collect();
     let mut claim = current.continuing;
     claim.place(Direction::Incoming, 0, Some(Pending { amount: 1, stage: Stage::Committed(0) }));
@@ -181,18 +183,18 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
         let other = OpeningName { variant: 32 + known.name.variant, ..known.name };
         openings.push(Opening { name: other, ..known });
     }
-    let truth = honest.active().map(|epoch| Position {
+    let actual = honest.active().map(|epoch| Position {
         agreed: epoch.agreed,
         own: epoch.theirs.newest,
         other: epoch.mine.newest,
     });
     for opening in openings {
         add(opening, None);
-        if truth.is_some() {
-            add(opening, truth);
+        if actual.is_some() {
+            add(opening, actual);
         }
     }
-    let (Some(epoch), Some(truth), Some(opening)) = (honest.active(), truth, known) else {
+    let (Some(epoch), Some(actual), Some(opening)) = (honest.active(), actual, known) else {
         return frames;
     };
     let add_position = |position: Position, frames: &mut Vec<Frame>| {
@@ -202,15 +204,15 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
     // Positions: knows less or more of either log than it can, another log, another epoch.
     let shifted = |link: Link, by: i8| link.seq.checked_add_signed(by).map(|seq| Link { seq, ..link });
     let forked = |link: Link| (link.seq > 0).then_some(Link { is_fork: true, ..link });
-    let own = truth.own;
-    let other = truth.other;
+    let own = actual.own;
+    let other = actual.other;
     for own in [shifted(own, -1), shifted(own, 1), forked(own)].into_iter().flatten() {
-        add_position(Position { own, ..truth }, &mut frames);
+        add_position(Position { own, ..actual }, &mut frames);
     }
     let acknowledged = epoch.acknowledged;
     let olds = [Some(acknowledged), shifted(acknowledged, -1), shifted(other, 1), forked(other)];
     for other in olds.into_iter().flatten() {
-        add_position(Position { other, ..truth }, &mut frames);
+        add_position(Position { other, ..actual }, &mut frames);
     }
     let elsewhere = |epoch| Agreed::Accepted(name(epoch, 64));
     for agreed in [elsewhere(epoch.agreed.epoch()), elsewhere(honest.mine.name.epoch + 1)] {
@@ -219,8 +221,8 @@ pub fn resumes(honest: &Account) -> Vec<Frame> {
     frames
 }
 
-/// What a liar says to begin an account as an honest friend would, one word for each state of the honest end. `None`: the
-/// account has begun, with this limit.
+/// What a liar says to begin an account as an honest friend would, one word for each state of the honest end. `None`:
+/// the account has begun, with this limit.
 pub fn greeting(honest: &Account, limit: u8) -> Option<Frame> {
     let name = OpeningName { author: 1 - honest.side, epoch: 0, variant: 0 };
     let opening = Opening { name, terms: honest.mine.terms.mirrored(), accepts: None };

@@ -1,5 +1,5 @@
-//! Both ends of an account, and the frames in flight between them. Every step of every model is a [`Command`] to one end,
-//! so that the same commands can be given to the ledger (see [`crate::replay`]).
+//! Both ends of an account, and the frames in flight between them. Every step of every model is a [`Command`] to one
+//! end, so that the same commands can be given to the ledger (see [`crate::replay`]).
 
 use crate::account::{Account, StopReason};
 use crate::epoch::{Event, Fault};
@@ -38,8 +38,8 @@ pub enum Command {
     Stop,
     /// The owner accepts the friend's terms.
     Accept,
-    /// The friend, asked how this request has ended that its terms leave out, shows the preimage with which it has collected it.
-    /// The node takes it as paid; on the account nothing changes.
+    /// The friend, asked how this request has ended that its terms leave out, shows the preimage with which it has
+    /// collected it. The node takes it as paid; on the account nothing changes.
     Prove(Id),
     /// Propose the changed view of a stopped account.
     Repropose,
@@ -291,8 +291,9 @@ impl AccountPair {
                     let sum = |direction| terms.continuing.sum(direction);
                     (terms.balance, sum(Direction::Outgoing), sum(Direction::Incoming))
                 };
-                // When two acceptances cross, that of the smaller key stands: the terms that the other had proposed before.
-                // What waited to be committed and was never signed is no part of our view when the account stops.
+                // When two acceptances cross, that of the smaller key stands: the terms that the other had proposed
+                // before. What waited to be committed and was never signed is no part of our view when the account
+                // stops.
                 let mut unbound = before.clone();
                 unbound.epoch.iter_mut().for_each(|epoch| epoch.take_commits_back());
                 let signed = [
@@ -374,13 +375,13 @@ impl AccountPair {
         self.connected && self.wire.iter().all(Vec::is_empty) && self.ends.iter().flatten().all(has_said_all)
     }
 
-    /// Whether nothing that the other end may do can add to what this one can do now: a frame waits for it, and its way is
-    /// free, or it has nothing to say.
+    /// Whether nothing that the other end may do can add to what this one can do now: a frame waits for it, and its way
+    /// is free, or it has nothing to say.
     pub fn goes_alone(&self, side: Side, in_flight: usize) -> bool {
         let has_words =
             self.end(side).active().is_some_and(|epoch| !epoch.queue.is_empty() || epoch.owes_acknowledgement);
-        let has_way = self.wire[usize::from(1 - side)].len() < in_flight;
-        self.connected && !self.wire[usize::from(side)].is_empty() && (has_way || !has_words)
+        let has_route = self.wire[usize::from(1 - side)].len() < in_flight;
+        self.connected && !self.wire[usize::from(side)].is_empty() && (has_route || !has_words)
     }
 
     /// Both ends are in the same epoch.
@@ -389,8 +390,8 @@ impl AccountPair {
         agreed(0).is_some() && agreed(0) == agreed(1)
     }
 
-    /// Numbers statements anew from 1. Nothing but "none yet" depends on how many there were, so states that differ only in
-    /// numbers that nobody will compare any more become one.
+    /// Numbers statements anew from 1. Nothing but "none yet" depends on how many there were, so states that differ
+    /// only in numbers that nobody will compare any more become one.
     pub fn renumber(&mut self) {
         let [first, second] = [0, 1].map(|side: usize| Some(self.ends[side].as_ref()?.epoch.as_ref()?.agreed));
         for agreed in [first, second.filter(|_| second != first)].into_iter().flatten() {

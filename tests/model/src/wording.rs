@@ -72,7 +72,7 @@ pub fn real_request(id: Id, amount: u8) -> Request {
         total: amount.into(),
         fees_left: 0,
         patience_ms: 1000,
-        route: Vec::new(),
+        path: Vec::new(),
         clearing: false,
         proof: Mac::from_bytes([0; 32]),
     }

@@ -1,5 +1,5 @@
-//! What the reduced search leaves out makes no difference: it says the same as the whole one where that comes to its end, and
-//! what [`offst_model::reduction`] rests on is tried in every state.
+//! What the reduced search leaves out makes no difference: it says the same as the whole one where that comes to its
+//! end, and what [`offst_model::reduction`] rests on is tried in every state.
 
 use offst_model::fingerprint::Names;
 use offst_model::reduction::Reduced;
@@ -69,9 +69,9 @@ fn another_program_counts_the_same_states() {
     }
 }
 
-/// In every state of a world: a silent step of one node and any step of another can be exchanged, as well as the steps of a
-/// group that goes alone and those of the others; and a state does what the one does that stands for it. Says how many
-/// exchanges were tried.
+/// In every state of a world: a silent step of one node and any step of another can be exchanged, as well as the steps
+/// of a group that goes alone and those of the others; and a state does what the one does that stands for it. Says how
+/// many exchanges were tried.
 fn try_all<M: Reduced>(model: &M, states_max: usize) -> usize {
     let possible = |state: &M::State| {
         let mut actions = Vec::new();
@@ -104,7 +104,7 @@ fn try_all<M: Reduced>(model: &M, states_max: usize) -> usize {
         }
         // A state and its twin.
         if let Some(twin) = model.twin(&state) {
-            let mut ways = |state: &M::State| {
+            let mut routes = |state: &M::State| {
                 let all = possible(state).into_iter().map(|action| {
                     let after = after(state, &action);
                     let twin = model.twin(&after).expect("all have one");
@@ -114,7 +114,7 @@ fn try_all<M: Reduced>(model: &M, states_max: usize) -> usize {
                 all.sort();
                 all
             };
-            assert_eq!(ways(&state), ways(&twin), "{state:?}");
+            assert_eq!(routes(&state), routes(&twin), "{state:?}");
             for property in model.properties() {
                 let (one, other) = ((property.condition)(model, &state), (property.condition)(model, &twin));
                 assert_eq!(one, other, "{}: {state:?}", property.name);

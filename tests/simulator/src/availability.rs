@@ -1,12 +1,13 @@
 //! How many honest payments succeed while somebody works against them.
 //!
-//! Each world is run twice: once two of its people only watch, once they do what they can so that others cannot pay. They are
-//! friends of honest people, one of them forwards without a fee, and both break no rule that anybody could prove. The payments of the
-//! honest to each other are the same in both; for each of them there is a way over honest people alone.
+//! Each world is run twice: once two of its people only watch, once they do what they can so that others cannot pay.
+//! They are friends of honest people, one of them forwards without a fee, and both break no rule that anybody could
+//! prove. The payments of the honest to each other are the same in both; for each of them there is a route over honest
+//! people alone.
 
 use crate::index;
 use crate::keys::Dice;
-use crate::seed::sentence;
+use crate::seed::message;
 use crate::world::{World, name};
 use offst_crypto::{Preimage, RandomExt};
 use offst_funder::{Command, Progress};
@@ -70,8 +71,8 @@ impl Attack {
         }
     }
 
-    /// Of a hundred payments that succeed when nobody works against them, so many succeed at least: less would mean that somebody
-    /// can silence others.
+    /// Of a hundred payments that succeed when nobody works against them, so many succeed at least: less would mean
+    /// that somebody can silence others.
     pub fn floor(self) -> u64 {
         match self {
             Attack::HoldPromised => 70,
@@ -119,22 +120,22 @@ impl Share {
 /// A sentence that says which checker did not hold.
 pub fn measure(seed: u64, attack: Attack) -> Result<Share, String> {
     let measured = std::panic::catch_unwind(|| {
-        let (peace, ordered) = Town::begin(seed).run(None);
-        let (paid, _) = Town::begin(seed).run(Some(attack));
+        let (peace, ordered) = Testnet::begin(seed).run(None);
+        let (paid, _) = Testnet::begin(seed).run(Some(attack));
         Share { paid, paid_in_peace: peace, ordered }
     });
-    measured.map_err(sentence)
+    measured.map_err(message)
 }
 
-struct Town {
+struct Testnet {
     world: World,
     dice: Dice,
     /// Requests that the asker has made, and when, ms.
     asked: BTreeMap<RequestId, u64>,
 }
 
-impl Town {
-    fn begin(seed: u64) -> Town {
+impl Testnet {
+    fn begin(seed: u64) -> Testnet {
         let mut dice = Dice::new(seed.rotate_left(29));
         let mut world = World::new(HONEST + 2, seed);
         world.liars = [ASKER, SILENT].into();
@@ -156,7 +157,7 @@ impl Town {
         world.connect_all();
         world.advance(5_000);
         world.reconnects = true;
-        Town { world, dice, asked: BTreeMap::new() }
+        Testnet { world, dice, asked: BTreeMap::new() }
     }
 
     /// How many of the honest payments were paid, and how many there were.
@@ -283,14 +284,14 @@ impl Town {
         self.say(ASKER, friend, aborts);
     }
 
-    /// Requests of the asker's to its accomplice, over several ways.
+    /// Requests of the asker's to its accomplice, over several routes.
     fn ask_over_all(&mut self, amount: u128, patience_ms: u64, count: usize) {
         let keys = [ASKER, SILENT].map(|two| self.world.key(two));
-        // The two do not publish any more: what their friends publish of them tells the ways.
+        // The two do not publish any more: what their friends publish of them tells the routes.
         let query = Query::new(Currency::default(), amount, keys[0], keys[1]);
-        for way in index::search(&self.world.edges, &query) {
-            let [part] = &way.parts[..] else { continue };
-            let friend = self.world.index(part.route[0]);
+        for route in index::search(&self.world.edges, &query) {
+            let [part] = &route.parts[..] else { continue };
+            let friend = self.world.index(part.path[0]);
             if !self.world.hears(ASKER, friend) {
                 continue;
             }
@@ -302,7 +303,7 @@ impl Town {
                 total: amount,
                 fees_left: part.fees,
                 patience_ms,
-                route: part.route[1..].to_vec(),
+                path: part.path[1..].to_vec(),
                 proof: NO_PROOF,
                 clearing: false,
             });

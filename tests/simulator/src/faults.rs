@@ -51,7 +51,8 @@ named! {
         Index = "index",
         /// Relays drop connections, delay them, or bring the wrong parties together.
         Relays = "relays",
-        /// Statements that break a rule arrive in an honest friend's name, owners use force and settle what has stopped.
+        /// Statements that break a rule arrive in an honest friend's name, owners use force and settle what has
+        /// stopped.
         Slander = "slander",
         /// Some nodes lie.
         Liars = "liars",
@@ -69,7 +70,8 @@ named! {
         Budgets = "budgets",
         /// Mediators ask for a hundred times what they did.
         Fees = "dear-fees",
-        /// Liars offer terms that are nearly right, hold acknowledgements back, and forge evidence; owners accept what they can.
+        /// Liars offer terms that are nearly right, hold acknowledgements back, and forge evidence; owners accept what
+        /// they can.
         Terms = "false-terms",
     }
 }
@@ -155,7 +157,8 @@ named! {
         TakenBack = "lies: committed requests given up",
         /// A liar signed a statement that is not the next of its log.
         BrokenChain = "lies: statements out of their place",
-        /// A liar asked for what must be refused: over a closed account, when it was disabled, or without an invoice's secret.
+        /// A liar asked for what must be refused: over a closed account, when it was disabled, or without an invoice's
+        /// secret.
         Uninvited = "lies: requests that must be refused",
         /// A liar asked for as much as fits into its statements.
         Flood = "lies: floods",
@@ -221,7 +224,8 @@ named! {
         Recovered = "recoveries that ended",
         /// Liars that had shown less than another friend kept were found out, and their accounts stopped.
         FoundOut = "liars found out by what others had kept",
-        /// A liar has shown less than there was, and nobody had told the recovering node of more: see `world/withheld_state.rs`.
+        /// A liar has shown less than there was, and nobody had told the recovering node of more: see
+        /// `world/withheld_state.rs`.
         NotFoundOut = "accounts with liars of which nobody else could tell more",
         /// An account was begun anew on terms that an owner accepted.
         Reset = "accounts reset",
@@ -231,7 +235,8 @@ named! {
         KeyRotated = "accounts continued with a new key",
         /// The same while requests that the friend had committed were pending on it.
         KeyRotatedBound = "accounts continued with a new key and committed requests on them",
-        /// Two friends of a lost key wait for each other's payments through it, for ever: one of them gives the lost key up.
+        /// Two friends of a lost key wait for each other's payments through it, for ever: one of them gives the lost
+        /// key up.
         GivenUpLostKey = "accounts with lost keys given up by their owners",
         /// The accounts that had been written since the last time were compared with the disk.
         Compared = "comparisons of the accounts just written with the disk",
@@ -270,7 +275,7 @@ impl std::fmt::Display for FaultKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     faults: BTreeMap<InjectedFault, u64>,
-    deeds: BTreeMap<EventKind, u64>,
+    events: BTreeMap<EventKind, u64>,
 }
 
 impl Counts {
@@ -280,8 +285,8 @@ impl Counts {
     }
 
     /// One more.
-    pub fn did(&mut self, deed: EventKind) {
-        *self.deeds.entry(deed).or_default() += 1;
+    pub fn did(&mut self, event: EventKind) {
+        *self.events.entry(event).or_default() += 1;
     }
 
     /// All of another world.
@@ -289,8 +294,8 @@ impl Counts {
         for (fault, count) in &other.faults {
             *self.faults.entry(*fault).or_default() += count;
         }
-        for (deed, count) in &other.deeds {
-            *self.deeds.entry(*deed).or_default() += count;
+        for (event, count) in &other.events {
+            *self.events.entry(*event).or_default() += count;
         }
     }
 
@@ -300,7 +305,7 @@ impl Counts {
     }
 
     /// How often this one was done.
-    pub fn of_event(&self, deed: EventKind) -> u64 {
-        self.deeds.get(&deed).copied().unwrap_or(0)
+    pub fn of_event(&self, event: EventKind) -> u64 {
+        self.events.get(&event).copied().unwrap_or(0)
     }
 }

@@ -1,4 +1,5 @@
-//! What befalls owners besides: wrong clocks, friends who are away for weeks, dear mediators, and liars who offer terms.
+//! What befalls owners besides: wrong clocks, friends who are away for weeks, dear mediators, and liars who offer
+//! terms.
 
 use crate::faults::{FaultKind, InjectedFault};
 use crate::run::Run;
@@ -12,8 +13,8 @@ use offst_proto::index::Query;
 use offst_proto::{Currency, Rate, RequestId};
 
 const DAY_MS: u64 = 24 * 3_600_000;
-/// How long everybody sleeps at the end when budgets are looked at: until a month that no clock has shown before, but for those
-/// that were decades ahead.
+/// How long everybody sleeps at the end when budgets are looked at: until a month that no clock has shown before, but
+/// for those that were decades ahead.
 const ALL_PERIODS_MS: u64 = 500 * DAY_MS;
 /// What owners pay in fees without being asked, for payments of any size, credits.
 const FEES_UNASKED: u128 = 50;
@@ -48,7 +49,8 @@ impl Run {
         }
     }
 
-    /// Where mediators ask for much, nobody pays more for a service than they meant: not more than the amount, or a few credits.
+    /// Where mediators ask for much, nobody pays more for a service than they meant: not more than the amount, or a few
+    /// credits.
     ///
     /// # Panics
     /// When somebody does who has said nothing of fees.
@@ -111,7 +113,8 @@ impl Run {
         self.world.sleep(ms);
     }
 
-    /// A friend goes away that has committed what was forwarded; the node that has forwarded it pays for it, and loses its disk.
+    /// A friend goes away that has committed what was forwarded; the node that has forwarded it pays for it, and loses
+    /// its disk.
     fn go_away_in_recovery(&mut self, ms: u64) {
         let Some((middle, _)) = self.pay_until(World::promises_onwards) else { return };
         let friends = self.friends_of(middle);
@@ -180,9 +183,9 @@ impl Run {
         self.world.accept_liars_terms(victim, liar, &currency);
     }
 
-    /// The liar pays over the victim to a friend of its, and commits. The friend acknowledges nothing, so that the victim's own
-    /// promise waits to be signed; or it receives the promise and is away, and the victim loses its disk (`loses`). Then the liar
-    /// offers terms.
+    /// The liar pays over the victim to a friend of its, and commits. The friend acknowledges nothing, so that the
+    /// victim's own promise waits to be signed; or it receives the promise and is away, and the victim loses its disk
+    /// (`loses`). Then the liar offers terms.
     fn stall_and_offer(&mut self, liar: usize, victim: usize, currency: &Currency, loses: bool) {
         let others = self.friends_of(victim).into_iter().filter(|friend| *friend != liar);
         let others: Vec<usize> = others.filter(|friend| self.world.is_connected(*friend, victim)).collect();
@@ -192,12 +195,12 @@ impl Run {
         }
         let amount = 20 + self.world.dice.below(200) as u128;
         let query = Query::new(currency.clone(), amount, self.world.key(liar), self.world.key(friend));
-        let ways = crate::index::search(&self.world.edges, &query);
-        let route = [self.world.key(victim), self.world.key(friend)];
-        let Some(way) = ways.into_iter().find(|way| way.parts.len() == 1 && way.parts[0].route == route) else {
+        let routes = crate::index::search(&self.world.edges, &query);
+        let path = [self.world.key(victim), self.world.key(friend)];
+        let Some(route) = routes.into_iter().find(|route| route.parts.len() == 1 && route.parts[0].path == path) else {
             return;
         };
-        let before = std::mem::replace(&mut self.world.paths, Paths::Given([vec![way]].into()));
+        let before = std::mem::replace(&mut self.world.paths, Paths::Given([vec![route]].into()));
         let spontaneous = self.world.spontaneous(friend, currency, amount);
         let mut order = self.world.order(spontaneous);
         order.max_fee = Some(1_000);

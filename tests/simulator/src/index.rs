@@ -3,7 +3,7 @@
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
 use offst_proto::index::{Clearable, Edge, Hop, Query};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use std::collections::BTreeMap;
 
 /// Edges by publisher, friend and currency.
@@ -30,50 +30,50 @@ fn network<'a>(edges: &'a Edges, currency: &Currency) -> Network<'a> {
 type Taken = BTreeMap<(PublicKey, PublicKey), u128>;
 
 /// Routes for a query, the shortest paths first: single paths, then a split over two and more.
-pub fn search(edges: &Edges, query: &Query) -> Vec<Way> {
+pub fn search(edges: &Edges, query: &Query) -> Vec<Route> {
     let network = network(edges, &query.currency);
     if query.clearing {
         return cycles(&network, query);
     }
-    let routes = routes(&network, query);
-    let mut ways: Vec<Way> = routes
+    let paths = paths(&network, query);
+    let mut routes: Vec<Route> = paths
         .iter()
-        .filter_map(|route| plan(&network, &Taken::new(), query, route, query.amount))
-        .map(|part| Way { parts: vec![part] })
+        .filter_map(|path| plan(&network, &Taken::new(), query, path, query.amount))
+        .map(|part| Route { parts: vec![part] })
         .collect();
-    ways.sort_by_key(Way::fees);
-    ways.truncate(4);
-    if ways.is_empty() {
-        ways.extend(divide(&network, query, &routes, query.amount));
+    routes.sort_by_key(Route::fees);
+    routes.truncate(4);
+    if routes.is_empty() {
+        routes.extend(divide(&network, query, &paths, query.amount));
     }
-    ways
+    routes
 }
 
 /// A route over several paths, although one may do: no part carries more than its share.
-pub fn split(edges: &Edges, query: &Query, parts: usize) -> Option<Way> {
+pub fn split(edges: &Edges, query: &Query, parts: usize) -> Option<Route> {
     let network = network(edges, &query.currency);
-    let routes = routes(&network, query);
+    let paths = paths(&network, query);
     let share = query.amount.div_ceil(parts as u128);
-    divide(&network, query, &routes, share).filter(|way| way.parts.len() > 1)
+    divide(&network, query, &paths, share).filter(|route| route.parts.len() > 1)
 }
 
-fn divide(network: &Network<'_>, query: &Query, routes: &[Vec<PublicKey>], share: u128) -> Option<Way> {
+fn divide(network: &Network<'_>, query: &Query, paths: &[Vec<PublicKey>], share: u128) -> Option<Route> {
     let mut left = query.amount;
     let mut parts = Vec::new();
     let mut taken = Taken::new();
-    for route in routes {
-        let Some(part) = largest(network, &taken, query, route, left.min(share)) else { continue };
+    for path in paths {
+        let Some(part) = largest(network, &taken, query, path, left.min(share)) else { continue };
         take(&mut taken, query, &part);
         left -= part.amount;
         parts.push(part);
         if left == 0 {
-            return Some(Way { parts });
+            return Some(Route { parts });
         }
     }
     None
 }
 
-fn routes(network: &Network<'_>, query: &Query) -> Vec<Vec<PublicKey>> {
+fn paths(network: &Network<'_>, query: &Query) -> Vec<Vec<PublicKey>> {
     let mut found = Vec::new();
     // The shortest first, and no more than are needed.
     for hops in 1..=HOPS {
@@ -96,33 +96,34 @@ fn extend(
     network: &Network<'_>,
     query: &Query,
     hops: usize,
-    route: &mut Vec<PublicKey>,
+    path: &mut Vec<PublicKey>,
     found: &mut Vec<Vec<PublicKey>>,
 ) {
-    let at = route.last().copied().unwrap_or(query.source);
+    let at = path.last().copied().unwrap_or(query.source);
     for (friend, edge) in network.get(&at).into_iter().flatten() {
-        let is_end = route.len() + 1 == hops;
+        let is_end = path.len() + 1 == hops;
         if found.len() >= 2 * ROUTES || edge.send_capacity == 0 || is_end != (*friend == query.destination) {
             continue;
         }
         let is_excluded = left(query, at, *friend) == 0;
-        let goes_back = query.source == query.destination && is_end && route.first() == Some(&at) && hops == 2;
-        let is_via = !route.is_empty() || query.via.is_none_or(|via| via == *friend);
-        if !is_via || is_excluded || goes_back || route.contains(friend) || (*friend == query.source && !is_end) {
+        let goes_back = query.source == query.destination && is_end && path.first() == Some(&at) && hops == 2;
+        let is_via = !path.is_empty() || query.via.is_none_or(|via| via == *friend);
+        if !is_via || is_excluded || goes_back || path.contains(friend) || (*friend == query.source && !is_end) {
             continue;
         }
-        route.push(*friend);
+        path.push(*friend);
         if is_end {
-            found.push(route.clone());
+            found.push(path.clone());
         } else {
-            extend(network, query, hops, route, found);
+            extend(network, query, hops, path, found);
         }
-        route.pop();
+        path.pop();
     }
 }
 
-/// Cycles in which each owes the node before it, the shortest first. On the source's own accounts the friend's word is enough.
-fn cycles(network: &Network<'_>, query: &Query) -> Vec<Way> {
+/// Cycles in which each owes the node before it, the shortest first. On the source's own accounts the friend's word is
+/// enough.
+fn cycles(network: &Network<'_>, query: &Query) -> Vec<Route> {
     let word = |from: PublicKey, to: PublicKey| network.get(&from)?.get(&to).map(|edge| edge.clearable);
     let clearable = |from: PublicKey, to: PublicKey| {
         let own = |word: Option<u128>, is_source: bool| word.or(is_source.then_some(u128::MAX)).unwrap_or(0);
@@ -131,26 +132,26 @@ fn cycles(network: &Network<'_>, query: &Query) -> Vec<Way> {
         let sent = own(sender.map(Clearable::send), from == query.source);
         sent.min(own(receiver.map(Clearable::receive), to == query.source))
     };
-    let cycle = |route: Vec<PublicKey>| {
-        let nodes = std::iter::once(&query.source).chain(&route);
-        let least = nodes.zip(&route).map(|(from, to)| clearable(*from, *to).min(left(query, *from, *to))).min()?;
+    let cycle = |path: Vec<PublicKey>| {
+        let nodes = std::iter::once(&query.source).chain(&path);
+        let least = nodes.zip(&path).map(|(from, to)| clearable(*from, *to).min(left(query, *from, *to))).min()?;
         let amount = least.min(query.amount);
-        (amount > 0).then_some(Way { parts: vec![PartPlan { route, amount, fees: 0 }] })
+        (amount > 0).then_some(Route { parts: vec![PartPlan { path, amount, fees: 0 }] })
     };
-    let mut routes = Vec::new();
+    let mut paths = Vec::new();
     for hops in 3..=CYCLE_HOPS {
-        extend(network, query, hops, &mut vec![], &mut routes);
+        extend(network, query, hops, &mut vec![], &mut paths);
     }
-    routes.into_iter().filter_map(cycle).take(4).collect()
+    paths.into_iter().filter_map(cycle).take(4).collect()
 }
 
 /// The part along `route` that brings `amount`, if all capacities allow it.
-fn plan(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey], amount: u128) -> Option<PartPlan> {
+fn plan(network: &Network<'_>, taken: &Taken, query: &Query, path: &[PublicKey], amount: u128) -> Option<PartPlan> {
     let edge = |from: &PublicKey, to: &PublicKey| network.get(from)?.get(to).copied();
     let mut carried = amount;
-    for index in (0..route.len()).rev() {
-        let from = if index == 0 { &query.source } else { &route[index - 1] };
-        let to = &route[index];
+    for index in (0..path.len()).rev() {
+        let from = if index == 0 { &query.source } else { &path[index - 1] };
+        let to = &path[index];
         let used = taken.get(&(*from, *to)).copied().unwrap_or(0);
         let capacity = edge(from, to)?.send_capacity.min(edge(to, from)?.receive_capacity);
         let capacity = capacity.min(left(query, *from, *to));
@@ -158,17 +159,17 @@ fn plan(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey]
             return None;
         }
         if index >= 1 {
-            let before = if index == 1 { &query.source } else { &route[index - 2] };
+            let before = if index == 1 { &query.source } else { &path[index - 2] };
             carried += edge(from, before)?.rate.fee(carried)?;
         }
     }
-    Some(PartPlan { route: route.to_vec(), amount, fees: carried - amount })
+    Some(PartPlan { path: path.to_vec(), amount, fees: carried - amount })
 }
 
-fn largest(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicKey], most: u128) -> Option<PartPlan> {
+fn largest(network: &Network<'_>, taken: &Taken, query: &Query, path: &[PublicKey], most: u128) -> Option<PartPlan> {
     let mut amount = most;
     while amount > 0 {
-        if let Some(part) = plan(network, taken, query, route, amount) {
+        if let Some(part) = plan(network, taken, query, path, amount) {
             return Some(part);
         }
         amount = amount * 3 / 4;
@@ -178,7 +179,7 @@ fn largest(network: &Network<'_>, taken: &Taken, query: &Query, route: &[PublicK
 
 fn take(taken: &mut Taken, query: &Query, part: &PartPlan) {
     let mut at = query.source;
-    for next in &part.route {
+    for next in &part.path {
         *taken.entry((at, *next)).or_default() += part.total();
         at = *next;
     }

@@ -10,7 +10,7 @@ pub enum Shape {
     /// Each is a friend of the next.
     Row,
     /// A row whose ends are friends.
-    Ring,
+    DebtCycle,
     /// All are friends of one.
     Star,
     /// Each is a friend of one that came before, and of others, as they come.
@@ -84,7 +84,7 @@ impl Mix {
     /// The mix of a seed.
     pub fn draw(dice: &mut Dice) -> Self {
         let nodes = 3 + dice.below(10);
-        let shapes = [Shape::Row, Shape::Ring, Shape::Star, Shape::Random, Shape::Random, Shape::Complete];
+        let shapes = [Shape::Row, Shape::DebtCycle, Shape::Star, Shape::Random, Shape::Random, Shape::Complete];
         let shape = shapes[dice.below(shapes.len())];
         let mut of_later = Dice::new(dice.clone().throw().rotate_left(23));
         let later: BTreeSet<FaultKind> = LATER.into_iter().filter(|kind| of_later.chance(percent(*kind))).collect();
@@ -95,7 +95,8 @@ impl Mix {
             kinds.remove(&FaultKind::Slander);
         }
         if kinds.contains(&FaultKind::Disks) {
-            // A node that has lost state and finds a disagreement has to ask people: what must be settled by itself is tried here.
+            // A node that has lost state and finds a disagreement has to ask people: what must be settled by itself is
+            // tried here.
             kinds.remove(&FaultKind::Slander);
         }
         if [FaultKind::Slander, FaultKind::Liars, FaultKind::Disks, FaultKind::Removals]
@@ -143,14 +144,14 @@ impl Mix {
         let mut pairs = Vec::new();
         for node in 1..self.nodes {
             let first = match self.shape {
-                Shape::Row | Shape::Ring | Shape::Complete => node - 1,
+                Shape::Row | Shape::DebtCycle | Shape::Complete => node - 1,
                 Shape::Star => 0,
                 Shape::Random => dice.below(node),
             };
             for other in 0..node {
                 let is_more = match self.shape {
                     Shape::Random => dice.chance(200 / self.nodes),
-                    Shape::Ring => other == 0 && node == self.nodes - 1,
+                    Shape::DebtCycle => other == 0 && node == self.nodes - 1,
                     Shape::Complete => true,
                     Shape::Row | Shape::Star => false,
                 };

@@ -1,16 +1,17 @@
-//! What owners have ordered, against what their nodes have done: the amounts, the currency, the destination, and no more fees
-//! than were allowed.
+//! What owners have ordered, against what their nodes have done: the amounts, the currency, the destination, and no
+//! more fees than were allowed.
 
 use crate::run::Run;
 use crate::world::World;
-use offst_funder::{Circle, Payment, Progress};
+use offst_funder::{Cycle, Payment, Progress};
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Run {
-    /// Every payment that a disk of an honest node ever held was ordered, just so, or clears a cycle of the node's debts.
+    /// Every payment that a disk of an honest node ever held was ordered, just so, or clears a cycle of the node's
+    /// debts.
     ///
     /// # Panics
     /// When something was paid that nobody has ordered, or not as it was ordered.
@@ -20,17 +21,17 @@ impl Run {
         for index in self.honest() {
             let node = &self.world.nodes[index];
             let requests = node.requests();
-            let frozen: BTreeMap<RequestId, u128> = requests.iter().map(|(hop, frozen)| (hop.id, *frozen)).collect();
+            let held: BTreeMap<RequestId, u128> = requests.iter().map(|(hop, held)| (hop.id, *held)).collect();
             for payment in node.disks().flat_map(|disk| disk.payments()) {
                 match orders.get(&(index, payment.id)) {
                     Some(order) => check_order(&self.world, index, order, &payment),
                     None => {
-                        let is_clearing = payment.circle == Some(Circle::Clearing) && payment.destination == node.key;
+                        let is_clearing = payment.cycle == Some(Cycle::Clearing) && payment.destination == node.key;
                         assert!(is_clearing, "node {index} pays what nobody has ordered: {payment:?}");
                     }
                 }
                 for (id, part) in &payment.parts {
-                    let leaves = frozen.get(id).copied().unwrap_or(0);
+                    let leaves = held.get(id).copied().unwrap_or(0);
                     assert!(
                         leaves <= part.amount + part.fees,
                         "node {index} has signed {leaves} for a part that costs {} and {} in fees",
@@ -43,9 +44,9 @@ impl Run {
         self.check_deliveries(&orders);
     }
 
-    /// No order brings its seller more than it says, however often it was repeated. A node that has lost state does not know any more
-    /// what it has paid, and may make a spontaneous payment again. A mediator that lies, or whose account was forgotten, may release what the
-    /// seller has collected: that is its own loss, and the buyer pays another part.
+    /// No order brings its seller more than it says, however often it was repeated. A node that has lost state does not
+    /// know any more what it has paid, and may make a spontaneous payment again. A mediator that lies, or whose account
+    /// was forgotten, may release what the seller has collected: that is its own loss, and the buyer pays another part.
     fn check_deliveries(&self, orders: &BTreeMap<(usize, PaymentId), &Order>) {
         let world = &self.world;
         if !world.liars.is_empty() {
@@ -57,8 +58,8 @@ impl Run {
         let mut delivered: BTreeMap<PaymentId, u128> = BTreeMap::new();
         for index in self.honest() {
             let sold = world.nodes[index].sold();
-            let arrivals = world.nodes[index].disks().flat_map(|disk| &disk.arrived);
-            let of: BTreeMap<_, _> = arrivals.map(|(hop, arrival)| (hop, arrival.payment_id)).collect();
+            let inbound_parts = world.nodes[index].disks().flat_map(|disk| &disk.arrived);
+            let of: BTreeMap<_, _> = inbound_parts.map(|(hop, inbound_part)| (hop, inbound_part.payment_id)).collect();
             for (hop, amount) in sold.iter().filter(|(hop, _)| !uncertain.contains(&hop.id)) {
                 *delivered.entry(of[hop]).or_default() += amount;
             }
@@ -81,13 +82,14 @@ fn amount(order: &Order) -> u128 {
 }
 
 fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
-    // A friend that has lost its key keeps its name, and an order goes to the friend that has the name when it is given.
+    // A friend that has lost its key keeps its name, and an order goes to the friend that has the name when it is
+    // given.
     let now = |key| world.key(world.person(world.index(key)));
-    let held_circle = payment.circle.map(|circle| match circle {
-        Circle::Rebalance(first) => Circle::Rebalance(now(first)),
-        circle => circle,
+    let held_cycle = payment.cycle.map(|cycle| match cycle {
+        Cycle::Rebalance(first) => Cycle::Rebalance(now(first)),
+        cycle => cycle,
     });
-    let (destination, invoice, circle, currency) = match &order.purpose {
+    let (destination, invoice, cycle, currency) = match &order.purpose {
         Purpose::Invoice(invoice) => {
             let secret = (invoice.id, invoice.secret.clone());
             (invoice.destination, Some(secret), None, &invoice.currency)
@@ -99,14 +101,14 @@ fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
         Purpose::Rebalance { friend, currency, .. } => {
             let friend = (0..world.nodes.len()).find(|index| crate::world::name(*index) == *friend);
             let first = world.key(friend.expect("friends have the names of nodes"));
-            (world.key(buyer), None, Some(Circle::Rebalance(now(first))), currency)
+            (world.key(buyer), None, Some(Cycle::Rebalance(now(first))), currency)
         }
     };
-    let ordered = (destination, &invoice, circle, currency, amount(order), order.max_fee, order.timeout_ms);
+    let ordered = (destination, &invoice, cycle, currency, amount(order), order.max_fee, order.timeout_ms);
     let held = (
         payment.destination,
         &payment.invoice,
-        held_circle,
+        held_cycle,
         &payment.currency,
         payment.total,
         payment.max_fee,
@@ -119,9 +121,9 @@ fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
         let parts: u128 = payment.parts.values().map(|part| part.amount).sum();
         assert!(parts <= payment.total, "node {buyer} pays {} for an order of {}", parts, payment.total);
     }
-    if let Some(Circle::Rebalance(first)) = circle {
+    if let Some(Cycle::Rebalance(first)) = cycle {
         assert!(
-            payment.parts.values().all(|part| now(part.route[0]) == first),
+            payment.parts.values().all(|part| now(part.path[0]) == first),
             "a cycle that begins with another friend"
         );
     }

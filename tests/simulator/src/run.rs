@@ -341,8 +341,8 @@ impl Run {
             FaultKind::Slander => {
                 let (force, waits) = (world.dice.chance(50), world.dice.chance(50));
                 let (from, to) = if waits { self.pick_promise() } else { self.pick_busy() };
-                // Where each side has collected what the other does not know of, neither can accept the other's terms: people
-                // have to find another way, so it is not tried here.
+                // Where each side has collected what the other does not know of, neither can accept the other's terms:
+                // people have to find another route, so it is not tried here.
                 if self.world.is_pending_both_ways(from, to) {
                     return;
                 }
@@ -590,8 +590,8 @@ impl Run {
         self.world.count_expired();
     }
 
-    /// An account that had not begun yet when one of its ends lost its disk is written down nowhere else: its owner adds it once
-    /// more.
+    /// An account that had not begun yet when one of its ends lost its disk is written down nowhere else: its owner
+    /// adds it once more.
     fn open_again(&mut self, from: usize, to: usize) {
         for currency in self.currencies.clone() {
             let world = &self.world;
@@ -646,8 +646,8 @@ impl Run {
                 continue;
             }
             let query = Query::new(currency.clone(), PROBE_ROOM, world.key(buyer), world.key(seller));
-            let ways = crate::index::search(&world.edges, &query);
-            if !ways.iter().any(|way| way.parts.len() == 1) {
+            let routes = crate::index::search(&world.edges, &query);
+            if !routes.iter().any(|route| route.parts.len() == 1) {
                 continue;
             }
             let reply = world.ask(

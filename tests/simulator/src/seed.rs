@@ -16,7 +16,8 @@ pub struct Outcome {
     pub mix: Mix,
     /// The hash over all inputs, commits and outputs, in order.
     pub digest: Hash,
-    /// The same of what went over connections and to the index servers alone: bytes that no name in the code is part of.
+    /// The same of what went over connections and to the index servers alone: bytes that no name in the code is part
+    /// of.
     pub wire_digest: Hash,
     /// How many payments were paid.
     pub paid: u64,
@@ -71,7 +72,7 @@ pub fn run_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
     match (lived, run) {
         (Ok(()), Some(run)) => Ok(outcome(run)),
         (result, run) => {
-            let reason = result.err().map_or_else(|| SILENT.to_owned(), sentence);
+            let reason = result.err().map_or_else(|| SILENT.to_owned(), message);
             let story = run.and_then(|run| run.world.story).unwrap_or_default();
             Err(Failure { reason, story })
         }
@@ -79,7 +80,7 @@ pub fn run_with(seed: u64, options: &Options) -> Result<Outcome, Failure> {
 }
 
 /// What a checker said.
-pub(crate) fn sentence(panic: Box<dyn std::any::Any + Send>) -> String {
+pub(crate) fn message(panic: Box<dyn std::any::Any + Send>) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
     text.unwrap_or_else(|| SILENT.to_owned())

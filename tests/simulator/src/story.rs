@@ -59,18 +59,18 @@ impl World {
                 let text: String = format!("{command:?}").chars().take(120).collect();
                 format!("node {index} is told: {text}")
             }
-            Input::Ways(id, ways) => {
-                let ways = ways.as_ref().map(|ways| {
-                    let way = |way: &offst_proto::route::Way| {
+            Input::Routes(id, routes) => {
+                let routes = routes.as_ref().map(|routes| {
+                    let route = |route: &offst_proto::route::Route| {
                         let part = |part: &offst_proto::route::PartPlan| {
-                            let route: Vec<_> = part.route.iter().map(|key| self.index(*key).to_string()).collect();
-                            format!("{}+{} over {}", part.amount, part.fees, route.join("-"))
+                            let path: Vec<_> = part.path.iter().map(|key| self.index(*key).to_string()).collect();
+                            format!("{}+{} over {}", part.amount, part.fees, path.join("-"))
                         };
-                        way.parts.iter().map(part).collect::<Vec<_>>().join(" and ")
+                        route.parts.iter().map(part).collect::<Vec<_>>().join(" and ")
                     };
-                    ways.iter().map(way).collect::<Vec<_>>()
+                    routes.iter().map(route).collect::<Vec<_>>()
                 });
-                format!("node {index} has ways for payment {}: {ways:?}", short(id))
+                format!("node {index} has ways for payment {}: {routes:?}", short(id))
             }
         };
         self.tell(|| line);

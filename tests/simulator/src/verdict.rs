@@ -1,6 +1,7 @@
-//! What must hold when a healed world has come to rest, seen from outside: replies, disks and both ends of each account.
+//! What must hold when a healed world has come to rest, seen from outside: replies, disks and both ends of each
+//! account.
 
-use crate::expected_state::Truth;
+use crate::expected_state::ExpectedState;
 use crate::faults::{EventKind, FaultKind};
 use crate::reference::{Model, Paid, signed};
 use crate::run::Run;
@@ -30,9 +31,9 @@ impl Run {
             self.check_losses();
         } else if self.has_losses() {
             self.world.assert_quiet();
-            self.check_truth();
+            self.check_expected_state();
         } else {
-            self.check_truth();
+            self.check_expected_state();
             self.world.assert_quiet();
             if self.world.written_off().is_empty() {
                 self.check_wealth(&paid);
@@ -53,10 +54,10 @@ impl Run {
         !self.world.replaced.is_empty() || !self.world.replacements.is_empty()
     }
 
-    /// Every account holds what was paid over it, whatever nodes have lost. Where an older disk was put back in silence, its owner
-    /// may lose something, and nobody else.
-    fn check_truth(&self) {
-        let (world, expected_state) = (&self.world, Truth::of(&self.world));
+    /// Every account holds what was paid over it, whatever nodes have lost. Where an older disk was put back in
+    /// silence, its owner may lose something, and nobody else.
+    fn check_expected_state(&self) {
+        let (world, expected_state) = (&self.world, ExpectedState::of(&self.world));
         for index in self.honest() {
             for currency in &self.currencies {
                 let (has, must) = (world.nodes[index].wealth_in(currency), expected_state.wealth(index, currency));
@@ -156,10 +157,11 @@ impl Run {
                 }
                 let seller = world.index(payment.destination);
                 let Some(receipt) = payment.receipt() else {
-                    // A seller without its disk takes each part that was committed to it: it knows no total any more. A buyer
-                    // with an older disk has forgotten the parts that it had put in the place of others.
+                    // A seller without its disk takes each part that was committed to it: it knows no total any more. A
+                    // buyer with an older disk has forgotten the parts that it had put in the place of others.
                     let is_replaced = [seller, index].iter().any(|node| world.replaced.contains(node));
-                    // So does one of whom a part was released where its way was forgotten: the part is not there any more.
+                    // So does one of whom a part was released where its way was forgotten: the part is not there any
+                    // more.
                     let parts: u128 = payment.parts.values().map(|part| part.amount).sum();
                     let may_miss = !uncertain.is_empty() || !written_off.is_empty();
                     let is_uncertain = may_miss && parts < payment.total;
@@ -169,8 +171,8 @@ impl Run {
                 };
                 let invoice = payment.invoice.as_ref().map(|(id, _)| {
                     let is_first = paid_invoices.insert(*id);
-                    // But by a seller that goes back to before it was paid, also together with the friend that it was paid by:
-                    // then nobody knows of it, and the credits are forgotten, too.
+                    // But by a seller that goes back to before it was paid, also together with the friend that it was
+                    // paid by: then nobody knows of it, and the credits are forgotten, too.
                     let is_torn = world.torn.keys().any(|(a, b)| [*a, *b].contains(&seller));
                     // A liar may deny that it has ever paid one.
                     let is_denied = has_liars && world.replaced.contains(&seller);
@@ -193,8 +195,8 @@ impl Run {
                 let mediators = payment.parts.iter().flat_map(|(id, part)| {
                     let carried = carried.remove(id).unwrap_or_default();
                     let nodes: BTreeSet<_> = carried.iter().map(|(node, _)| world.key(*node)).collect();
-                    let route: BTreeSet<_> = part.route[..part.route.len() - 1].iter().copied().collect();
-                    assert!(is_vague || nodes == route, "request {id} was carried by others than were asked");
+                    let path: BTreeSet<_> = part.path[..part.path.len() - 1].iter().copied().collect();
+                    assert!(is_vague || nodes == path, "request {id} was carried by others than were asked");
                     carried.into_iter().map(|(node, report)| (node, report.fee))
                 });
                 let mediators = mediators.collect();
@@ -239,7 +241,8 @@ impl Run {
         }
     }
 
-    /// An honest node has what its own records say of each friend, less at most what it let that friend owe if it is a liar.
+    /// An honest node has what its own records say of each friend, less at most what it let that friend owe if it is a
+    /// liar.
     fn check_losses(&self) {
         for index in self.honest() {
             if self.world.careless.contains(&index) {
@@ -255,8 +258,9 @@ impl Run {
         }
     }
 
-    /// Of a node that never forgot anything: nobody owes it less than was paid, but a liar, and that one not more than it was
-    /// allowed to owe. What its owner gave up by accepting the liar's terms is not owed any more, and may be borrowed again.
+    /// Of a node that never forgot anything: nobody owes it less than was paid, but a liar, and that one not more than
+    /// it was allowed to owe. What its owner gave up by accepting the liar's terms is not owed any more, and may be
+    /// borrowed again.
     fn check_loss_to_each(&self, index: usize, currency: &Currency) {
         let world = &self.world;
         let node = &world.nodes[index];
@@ -274,20 +278,20 @@ impl Run {
         }
     }
 
-    /// Of a node that has forgotten something: what it does not remember of one account, it cannot tell apart from what it does
-    /// not remember of another, so the loss to all liars is bounded by what all of them were allowed to owe.
+    /// Of a node that has forgotten something: what it does not remember of one account, it cannot tell apart from what
+    /// it does not remember of another, so the loss to all liars is bounded by what all of them were allowed to owe.
     fn check_loss_in_all(&self, index: usize, currency: &Currency) {
         let world = &self.world;
         // A liar may keep to itself what became of a part that its friend has forgotten.
         let is_paid = |id: RequestId, part: &Part| {
-            let first = world.index(part.route[0]);
+            let first = world.index(part.path[0]);
             let hop = AccountId { friend: world.key(index), currency: currency.clone() }.request(id);
             world.liars.contains(&first) || world.nodes[first].collected().contains(&hop)
         };
         let expected = world.nodes[index].records(currency, is_paid) - world.misjudged_fees(index, currency);
         let loss = expected - world.nodes[index].wealth_in(currency);
-        // A node that has lost state can be told by a liar that it still owes what it has paid back, or that what the liar owed was
-        // never lent. That is so each time.
+        // A node that has lost state can be told by a liar that it still owes what it has paid back, or that what the
+        // liar owed was never lent. That is so each time.
         let at_risk = |liar: &usize| world.ceiling(index, *liar, currency) + world.stake_of(index, *liar, currency);
         let allowed: u128 = world.liars.iter().map(at_risk).sum();
         let given_up: i128 = world.liars.iter().map(|liar| world.given_up(index, *liar, currency)).sum();

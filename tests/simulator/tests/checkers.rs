@@ -64,7 +64,7 @@ fn a_disk_that_loses_a_row_is_caught_by_the_comparison_with_memory() {
 }
 
 #[test]
-fn credits_that_stay_frozen_are_caught_at_the_end() {
+fn credits_that_stay_held_are_caught_at_the_end() {
     let mut world = paid();
     world.nodes[2].is_stalled = true;
     world.send(0, 2, 50);

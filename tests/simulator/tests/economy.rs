@@ -1,5 +1,5 @@
-//! A short economy of a few dozen people. That no credit comes or goes, no line is above its limit and nothing stays frozen is
-//! asserted at the end of every run.
+//! A short economy of a few dozen people. That no credit comes or goes, no line is above its limit and nothing stays
+//! held is asserted at the end of every run.
 
 use offst_simulator::economy::{Options, Outcome, TrustNetwork, simulate};
 use std::process::Command;
@@ -32,7 +32,7 @@ fn nearly_all_possible_payments_are_paid_and_a_seed_says_all() {
 }
 
 #[test]
-fn debts_become_smaller_where_rings_are_cleared_and_credit_goes_around() {
+fn debts_become_smaller_where_cycles_are_cleared_and_credit_goes_around() {
     let plain = run(options());
     let helped = run(Options { clearing: true, clear_ms: 20_000, rebalancing: true, look_ms: 60_000, ..options() });
     assert!(helped.success_percent() >= 95.0, "{:.2} %: {:?}", helped.success_percent(), helped.failures());

@@ -29,14 +29,14 @@ fn run_all(first: u64, count: u64) -> Vec<Outcome> {
 }
 
 #[test]
-fn fixed_worlds_come_right() {
+fn fixed_worlds_pass() {
     let outcomes = run_all(0, FIXED);
     let mut counts = Counts::default();
     outcomes.iter().for_each(|outcome| counts.merge(&outcome.faults));
     for fault in InjectedFault::ALL.iter().filter(|fault| !RARE.contains(fault)) {
         assert!(counts.of(*fault) > 0, "no world tried: {}", fault.name());
     }
-    for deed in [
+    for event in [
         EventKind::Split,
         EventKind::Mediated,
         EventKind::Spontaneous,
@@ -44,7 +44,7 @@ fn fixed_worlds_come_right() {
         EventKind::Repeated,
         EventKind::Restarted,
     ] {
-        assert!(counts.of_event(deed) > 0, "no world tried: {}", deed.name());
+        assert!(counts.of_event(event) > 0, "no world tried: {}", event.name());
     }
     let paid: u64 = outcomes.iter().map(|outcome| outcome.paid).sum();
     let failed: u64 = outcomes.iter().map(|outcome| outcome.failed).sum();
@@ -52,7 +52,7 @@ fn fixed_worlds_come_right() {
 }
 
 #[test]
-fn worlds_of_this_commit_come_right() {
+fn worlds_of_this_commit_pass() {
     let git = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let commit = git.ok().filter(|git| git.status.success()).and_then(|git| String::from_utf8(git.stdout).ok());
     let first = commit.and_then(|hash| u64::from_str_radix(hash.get(..12)?, 16).ok()).unwrap_or(0);

@@ -19,7 +19,7 @@ use offst_proto::report::{
     InvoiceStatus, Page, PaymentReport, PaymentStatus, QuoteReport, ReceivedReport, ServerReport, ServerState,
     WriteOffReport,
 };
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, InvoiceId, PaymentId, RequestId, Unverified, Verified};
 use offst_secure_channel::Authenticator;
@@ -41,7 +41,7 @@ pub const OPEN_INVOICE: u8 = 40;
 pub const APP: u8 = 2;
 
 pub fn part() -> PartPlan {
-    PartPlan { route: vec![identity(3).public_key(), identity(4).public_key()], amount: 100, fees: 1 }
+    PartPlan { path: vec![identity(3).public_key(), identity(4).public_key()], amount: 100, fees: 1 }
 }
 
 pub fn payment(number: u8, status: PaymentStatus) -> PaymentReport {
@@ -106,7 +106,7 @@ pub fn key_replacement() -> Verified<KeyReplacement> {
     let replacement = KeyReplacement {
         author: identity(NODE).public_key(),
         lost: identity(20).public_key(),
-        successor: identity(21).public_key(),
+        new_key: identity(21).public_key(),
         time_ms: 1,
         accounts: vec![],
     };
@@ -186,7 +186,7 @@ impl Fake {
             Command::Quote(_) => Reply::Quote(Box::new(QuoteReport {
                 currency: Currency::default(),
                 amount: 100,
-                ways: vec![Way { parts: vec![part()] }],
+                routes: vec![Route { parts: vec![part()] }],
                 max_fee_default: 20,
             })),
             Command::Clear { perform, .. } => Reply::Clearing(Box::new(ClearingReport {

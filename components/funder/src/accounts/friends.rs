@@ -38,26 +38,26 @@ impl Friend {
         self.record.standing == Standing::Enabled
     }
 
-    /// What index servers are told of one account. A line that nothing new may use has no capacity.
+    /// What index servers are told of one account. An account that nothing new may use has no capacity.
     /// `tells_clearable`: the owner has allowed clearing.
-    pub(crate) fn edge(&self, line: &AccountId, tells_clearable: bool) -> Option<Edge> {
-        let account = self.accounts.get(&line.currency)?;
+    pub(crate) fn edge(&self, account_id: &AccountId, tells_clearable: bool) -> Option<Edge> {
+        let account = self.accounts.get(&account_id.currency)?;
         let usable = self.is_enabled() && account.is_resumed();
         let epoch = account.active().filter(|_| usable);
         Some(Edge {
-            friend: line.friend,
-            currency: line.currency.clone(),
+            friend: account_id.friend,
+            currency: account_id.currency.clone(),
             send_capacity: epoch.map_or(0, |epoch| epoch.send_capacity()),
             receive_capacity: epoch.map_or(0, |epoch| epoch.receive_capacity()),
-            rate: self.record.rates.get(&line.currency).copied().unwrap_or_default(),
+            rate: self.record.rates.get(&account_id.currency).copied().unwrap_or_default(),
             clearable: epoch.filter(|_| tells_clearable).map_or(Clearable::None, clearable),
         })
     }
 }
 
 impl Accounts {
-    /// A friend has said in its hello where it is called without a relay. The word is kept, since it may be the only way to the
-    /// friend after a restart.
+    /// A friend has said in its hello where it is called without a relay. The word is kept, since it may be the only
+    /// way to the friend after a restart.
     fn said_where_it_is_called(&mut self, key: PublicKey, direct: Direct, context: &mut Context<'_>) {
         let address = match direct {
             Direct::Unsaid => return,
@@ -68,7 +68,7 @@ impl Accounts {
             return;
         }
         self.friends.get_mut(&key).expect("looked above").record.address = address;
-        self.give_out_contact(key, context);
+        self.emit_contact(key, context);
     }
 
     pub(crate) fn is_current(&self, key: PublicKey, connection: ConnectionId) -> bool {
@@ -77,11 +77,11 @@ impl Accounts {
     }
 
     /// After an account stopped, and what ended with it: our terms go out as they are now.
-    pub(crate) fn show_terms(&mut self, line: &AccountId, connection: ConnectionId, context: &mut Context<'_>) {
-        let Some(friend) = self.friends.draft(&line.friend) else { return };
-        let Some(account) = friend.accounts.get_mut(&line.currency) else { return };
+    pub(crate) fn show_terms(&mut self, account_id: &AccountId, connection: ConnectionId, context: &mut Context<'_>) {
+        let Some(friend) = self.friends.draft(&account_id.friend) else { return };
+        let Some(account) = friend.accounts.get_mut(&account_id.currency) else { return };
         account.repropose(&*context.environment.signer);
-        context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+        context.outputs.push(Output::Send(account_id.friend, connection, account.resume_frame()));
     }
 
     pub(crate) fn friend_changed(&self, key: PublicKey, context: &mut Context<'_>) {
@@ -142,11 +142,11 @@ impl Accounts {
             unheard.extend(account.collected_unheard());
         }
         unheard.retain(|id, _| ids.contains(id) && !pending.contains(id));
-        // Whoever has lost state itself does not know what it has collected before the accounts with this friend are back. Then
-        // what is not pending on them, and not in the history, is remembered by neither. Other accounts are not waited for: the
-        // friend that asks may be the one that they wait for.
-        let is_in_doubt = friend.accounts.values().any(Account::is_recovering);
-        let otherwise = if is_in_doubt { End::Pending } else { End::Unknown };
+        // A node that has lost state itself does not know what it has collected before the accounts with this friend
+        // are back. Then what is not pending on them, and not in the history, is remembered by neither. Other accounts
+        // are not waited for: the friend that asks may be the one that they wait for.
+        let is_suspect = friend.accounts.values().any(Account::is_recovering);
+        let otherwise = if is_suspect { End::Pending } else { End::Unknown };
         let question = Inquiry::Ends { ids, pending, unheard, otherwise };
         context.outputs.push(Output::LookUp(key, connection, question));
     }
@@ -173,12 +173,12 @@ impl Batch<'_> {
         self.recall_backup(key, connection);
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.questions.ask_friend_again(key);
-            recovery.is_stirred = true;
+            recovery.is_dirty = true;
         }
     }
 
     /// A friend speaks of lost state, or has said hello.
-    pub(crate) fn heard(&mut self, key: PublicKey, connection: ConnectionId, message: FriendMessage) {
+    pub(crate) fn handle_message(&mut self, key: PublicKey, connection: ConnectionId, message: FriendMessage) {
         if !self.state.accounts.is_current(key, connection) {
             return;
         }
@@ -190,7 +190,7 @@ impl Batch<'_> {
                 self.state.accounts.asked_how_they_ended(key, connection, ids, &mut self.context)
             }
             FriendMessage::Resolved(ends) => {
-                self.proofs_came(key, connection, &ends);
+                self.handle_proofs(key, connection, &ends);
                 self.resolved(key, &ends);
             }
             FriendMessage::Hello { direct, .. } => {
@@ -214,13 +214,13 @@ impl Batch<'_> {
         let mut unsent = Vec::new();
         for (currency, account) in &mut friend.accounts {
             account.disconnected();
-            let line = AccountId::new(key, currency);
-            self.state.accounts.touched.insert(line.clone());
+            let account_id = AccountId::new(key, currency);
+            self.state.accounts.touched.insert(account_id.clone());
             // An account that may be old says nothing about others.
             if account.is_recovering() {
                 continue;
             }
-            unsent.extend(account.unsigned_requests().into_iter().map(|id| line.request(id)));
+            unsent.extend(account.unsigned_requests().into_iter().map(|id| account_id.request(id)));
         }
         // The friend never saw these, so they need not wait for it.
         for outgoing in unsent {
@@ -248,8 +248,8 @@ impl Batch<'_> {
             return;
         }
         self.remember_account(key, &resume);
-        let line = AccountId::new(key, &resume.currency);
-        let Some(account) = self.state.accounts.account_mut(&line) else { return };
+        let account_id = AccountId::new(key, &resume.currency);
+        let Some(account) = self.state.accounts.account_mut(&account_id) else { return };
         let environment = &*self.context.environment;
         let shown = |account: &Account| account.negotiation().theirs.as_ref().map(Verified::hash);
         let before = shown(account);
@@ -263,16 +263,16 @@ impl Batch<'_> {
             let frame = offst_proto::friend::statement_frame(&wire);
             self.context.outputs.push(Output::Send(key, connection, frame));
         }
-        self.state.accounts.touched.insert(line.clone());
+        self.state.accounts.touched.insert(account_id.clone());
         if let Some(reason) = outcome.stopped {
-            self.account_stopped(&line, reason);
-            self.state.accounts.show_terms(&line, connection, &mut self.context);
+            self.account_stopped(&account_id, reason);
+            self.state.accounts.show_terms(&account_id, connection, &mut self.context);
         }
         if outcome.show_evidence {
-            self.context.outputs.push(Output::ReadEvidence(line.clone(), connection));
+            self.context.outputs.push(Output::ReadEvidence(account_id.clone(), connection));
         }
-        self.account_events(&line, outcome.events);
-        self.ask_for_proofs(&line, None);
+        self.account_events(&account_id, outcome.events);
+        self.ask_for_proofs(&account_id, None);
         self.state.accounts.friend_changed(key, &mut self.context);
         self.resend_backup();
     }
@@ -281,63 +281,63 @@ impl Batch<'_> {
         if !self.state.accounts.is_current(key, connection) {
             return;
         }
-        let line = AccountId::new(key, &statement.currency);
-        let Some(account) = self.state.accounts.account_mut(&line) else { return };
+        let account_id = AccountId::new(key, &statement.currency);
+        let Some(account) = self.state.accounts.account_mut(&account_id) else { return };
         if !account.expects(statement) {
             return;
         }
         let result = account.receive(statement, &*self.context.environment.signer);
-        self.state.accounts.touched.insert(line.clone());
+        self.state.accounts.touched.insert(account_id.clone());
         match result {
-            Ok(events) => self.account_events(&line, events),
+            Ok(events) => self.account_events(&account_id, events),
             Err(fault) => {
-                self.account_stopped(&line, StopReason::Fault(fault));
-                self.state.accounts.show_terms(&line, connection, &mut self.context);
+                self.account_stopped(&account_id, StopReason::Fault(fault));
+                self.state.accounts.show_terms(&account_id, connection, &mut self.context);
             }
         }
     }
 
-    pub(crate) fn account_events(&mut self, line: &AccountId, events: Vec<AccountEvent>) {
+    pub(crate) fn account_events(&mut self, account_id: &AccountId, events: Vec<AccountEvent>) {
         for event in events {
             match event {
-                AccountEvent::Requested { request, refusal } => self.requested(line, *request, refusal),
-                AccountEvent::Responded(answer) => self.responded(&line.request(answer.id), answer),
-                AccountEvent::Committed(id) => self.committed(&line.request(id)),
-                AccountEvent::Aborted(id) => self.aborted(&line.request(id)),
-                AccountEvent::Collected { id, preimage } => self.collected(&line.request(id), preimage),
-                AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&line.request(id), reason, hop),
-                AccountEvent::LimitChanged => self.state.accounts.friend_changed(line.friend, &mut self.context),
-                AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(line, &released, &dropped),
+                AccountEvent::Requested { request, refusal } => self.requested(account_id, *request, refusal),
+                AccountEvent::Responded(answer) => self.responded(&account_id.request(answer.id), answer),
+                AccountEvent::Committed(id) => self.committed(&account_id.request(id)),
+                AccountEvent::Aborted(id) => self.aborted(&account_id.request(id)),
+                AccountEvent::Collected { id, preimage } => self.collected(&account_id.request(id), preimage),
+                AccountEvent::Cancelled { id, reason, hop } => self.cancelled(&account_id.request(id), reason, hop),
+                AccountEvent::LimitChanged => self.state.accounts.friend_changed(account_id.friend, &mut self.context),
+                AccountEvent::EpochBegan { released, dropped, .. } => self.epoch_began(account_id, &released, &dropped),
             }
         }
     }
 
-    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. While this node recovers what
-    /// it has lost, it may be ours, or carried on, and waits: see relink.rs.
+    /// A new epoch: what it left out is over, what continues without our knowing why is cancelled. While this node
+    /// recovers what it has lost, it may be ours, or carried on, and waits: see reconcile.rs.
     /// (R1.34.)
-    pub(crate) fn epoch_began(&mut self, line: &AccountId, released: &[RequestId], dropped: &[RequestId]) {
+    pub(crate) fn epoch_began(&mut self, account_id: &AccountId, released: &[RequestId], dropped: &[RequestId]) {
         for id in released {
             let local = self.context.local;
-            self.cancelled(&line.request(*id), CancelReason::AccountStopped, local);
+            self.cancelled(&account_id.request(*id), CancelReason::AccountStopped, local);
         }
         for id in dropped {
-            self.forget_incoming(&line.request(*id));
+            self.forget_incoming(&account_id.request(*id));
         }
         let is_recovering = self.is_recovering();
         if !is_recovering {
-            self.release_left_out(line);
+            self.release_left_out(account_id);
         }
-        let Some(account) = self.state.accounts.touch(line) else { return };
+        let Some(account) = self.state.accounts.touch(account_id) else { return };
         let incoming: Vec<_> = account
             .epoch()
             .into_iter()
             .flat_map(|epoch| epoch.pendings())
             .filter(|(direction, ..)| *direction == Direction::Incoming)
-            .map(|(_, id, _)| line.request(id))
+            .map(|(_, id, _)| account_id.request(id))
             .collect();
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.inherited.extend(incoming.iter().cloned());
-            recovery.is_stirred = true;
+            recovery.unresolved_inbound.extend(incoming.iter().cloned());
+            recovery.is_dirty = true;
         }
         for key in incoming {
             if !is_recovering && !self.is_collectable(&key) {
@@ -345,20 +345,25 @@ impl Batch<'_> {
                 self.state.accounts.cancel_incoming(&key, CancelReason::AccountStopped, self.context.local);
             }
         }
-        self.state.accounts.friend_changed(line.friend, &mut self.context);
+        self.state.accounts.friend_changed(account_id.friend, &mut self.context);
     }
 
     /// An account stopped: what is not committed on it ends now, in this transaction, on the other accounts too.
     /// (R1.32.)
-    pub(crate) fn account_stopped(&mut self, line: &AccountId, reason: StopReason) {
-        let name =
-            self.state.accounts.friends.get(&line.friend).map(|friend| friend.record.name.clone()).unwrap_or_default();
-        log::warn!("the account with \"{name}\" in {} stopped: {reason}", line.currency);
-        let Some(account) = self.state.accounts.touch(line) else { return };
+    pub(crate) fn account_stopped(&mut self, account_id: &AccountId, reason: StopReason) {
+        let name = self
+            .state
+            .accounts
+            .friends
+            .get(&account_id.friend)
+            .map(|friend| friend.record.name.clone())
+            .unwrap_or_default();
+        log::warn!("the account with \"{name}\" in {} stopped: {reason}", account_id.currency);
+        let Some(account) = self.state.accounts.touch(account_id) else { return };
         // One that may be old says nothing about others.
         let uncommitted = if account.is_recovering() { Vec::new() } else { uncommitted(account) };
         for (direction, id) in uncommitted {
-            let key = line.request(id);
+            let key = account_id.request(id);
             match direction {
                 Direction::Outgoing => self.give_up_outgoing(&key, CancelReason::AccountStopped),
                 Direction::Incoming => {
@@ -367,7 +372,7 @@ impl Batch<'_> {
                 }
             }
         }
-        self.state.accounts.friend_changed(line.friend, &mut self.context);
+        self.state.accounts.friend_changed(account_id.friend, &mut self.context);
     }
 }
 

@@ -6,13 +6,13 @@
 //! | `friends` | connections, and what the accounts report |
 //! | `requests` | the requests on the accounts, and the room for more |
 //! | `settings` | what the owner has told of friends |
-//! | `doubt` | accounts whose view may be old |
+//! | `suspect` | accounts whose view may be old |
 
-pub(crate) mod doubt;
 mod friends;
 pub(crate) mod record;
 mod requests;
 pub(crate) mod settings;
+pub(crate) mod suspect;
 
 use crate::accounts::record::{Friend, Replacement, Tombstone};
 use crate::context::Context;
@@ -87,33 +87,33 @@ impl Accounts {
         self.friends.take_changes(changes);
         self.replacements.take_changes(changes);
         changes.append(&mut self.account_rows);
-        for line in std::mem::take(&mut self.touched) {
-            changes.extend(self.account_mut(&line).map(Account::take_changes).unwrap_or_default());
+        for account_id in std::mem::take(&mut self.touched) {
+            changes.extend(self.account_mut(&account_id).map(Account::take_changes).unwrap_or_default());
         }
         self.tombstones.take_changes(changes);
         self.idle.clear();
     }
 
     /// An account, to look at.
-    pub(crate) fn account(&self, line: &AccountId) -> Option<&Account> {
-        self.friends.get(&line.friend)?.accounts.get(&line.currency)
+    pub(crate) fn account(&self, account_id: &AccountId) -> Option<&Account> {
+        self.friends.get(&account_id.friend)?.accounts.get(&account_id.currency)
     }
 
     /// An account, to change. Most callers want [`Accounts::touch`], which marks it as touched.
-    pub(crate) fn account_mut(&mut self, line: &AccountId) -> Option<&mut Account> {
-        self.friends.draft(&line.friend)?.accounts.get_mut(&line.currency)
+    pub(crate) fn account_mut(&mut self, account_id: &AccountId) -> Option<&mut Account> {
+        self.friends.draft(&account_id.friend)?.accounts.get_mut(&account_id.currency)
     }
 
     /// The account, marked as touched: it is signed, written and published at the end of the batch.
-    pub(crate) fn touch(&mut self, line: &AccountId) -> Option<&mut Account> {
-        let account = self.friends.draft(&line.friend)?.accounts.get_mut(&line.currency)?;
-        self.touched.insert(line.clone());
+    pub(crate) fn touch(&mut self, account_id: &AccountId) -> Option<&mut Account> {
+        let account = self.friends.draft(&account_id.friend)?.accounts.get_mut(&account_id.currency)?;
+        self.touched.insert(account_id.clone());
         Some(account)
     }
 
     /// The epoch of an account that new requests may use.
-    pub(crate) fn active(&self, line: &AccountId) -> Option<&Epoch> {
-        self.account(line)?.active()
+    pub(crate) fn active(&self, account_id: &AccountId) -> Option<&Epoch> {
+        self.account(account_id)?.active()
     }
 
     /// Whether a signed `Commit` of ours binds us to this outgoing request.
@@ -125,27 +125,27 @@ impl Accounts {
     pub(crate) fn sign(&mut self, context: &mut Context<'_>) -> Vec<AccountId> {
         let mut moved = Vec::new();
         let signer = &*context.environment.signer;
-        for line in &self.touched {
-            let Some(friend) = self.friends.draft(&line.friend) else { continue };
+        for account_id in &self.touched {
+            let Some(friend) = self.friends.draft(&account_id.friend) else { continue };
             let connection = friend.connection;
-            let Some(account) = friend.accounts.get_mut(&line.currency) else { continue };
+            let Some(account) = friend.accounts.get_mut(&account_id.currency) else { continue };
             if account.repropose(signer)
                 && let Some(connection) = connection
             {
-                context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+                context.outputs.push(Output::Send(account_id.friend, connection, account.resume_frame()));
             }
             let Some(connection) = connection else { continue };
             let mut has_signed = false;
-            while let SignOutcome::Signed(wire) = account.sign(signer, self.idle.contains(line)) {
-                context.outputs.push(Output::Send(line.friend, connection, statement_frame(&wire)));
+            while let SignOutcome::Signed(wire) = account.sign(signer, self.idle.contains(account_id)) {
+                context.outputs.push(Output::Send(account_id.friend, connection, statement_frame(&wire)));
                 has_signed = true;
             }
             if has_signed {
-                moved.push(line.clone());
+                moved.push(account_id.clone());
             }
             if account.is_unsettled() {
                 let deadline = context.now.uptime_ms + context.environment.timing.idle_ms;
-                context.timers.set_if_none(crate::timers::Timer::Idle(line.clone()), deadline);
+                context.timers.set_if_none(crate::timers::Timer::Idle(account_id.clone()), deadline);
             }
         }
         moved
@@ -153,7 +153,7 @@ impl Accounts {
 
     /// The outgoing requests that a signature of this batch has bound.
     pub(crate) fn take_bound(&mut self) -> Vec<RequestRef> {
-        let waiting = self.touched.iter().flat_map(|line| self.unsigned_commits.range(line.requests()));
+        let waiting = self.touched.iter().flat_map(|account_id| self.unsigned_commits.range(account_id.requests()));
         let bound: Vec<_> = waiting.filter(|key| self.is_bound(key)).cloned().collect();
         for key in &bound {
             self.unsigned_commits.remove(key);
@@ -164,16 +164,16 @@ impl Accounts {
     /// Gives out the edges of the touched accounts that have changed.
     pub(crate) fn publish(&mut self, context: &mut Context<'_>) {
         let mut edges = Vec::new();
-        for line in &self.touched {
-            match self.friends.get(&line.friend).and_then(|friend| friend.edge(line, context.auto_clear)) {
+        for account_id in &self.touched {
+            match self.friends.get(&account_id.friend).and_then(|friend| friend.edge(account_id, context.auto_clear)) {
                 Some(edge) => {
-                    if self.published.get(line) != Some(&edge) {
-                        self.published.insert(line.clone(), edge.clone());
+                    if self.published.get(account_id) != Some(&edge) {
+                        self.published.insert(account_id.clone(), edge.clone());
                         edges.push(edge);
                     }
                 }
                 None => {
-                    if let Some(edge) = self.published.remove(line) {
+                    if let Some(edge) = self.published.remove(account_id) {
                         edges.push(Edge { send_capacity: 0, receive_capacity: 0, clearable: Clearable::None, ..edge });
                     }
                 }

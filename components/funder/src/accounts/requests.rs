@@ -22,10 +22,10 @@ impl Accounts {
         }
     }
 
-    /// The whole line towards a friend that new requests may use, credits.
-    pub(crate) fn line_room(&self, line: &AccountId) -> Result<u128, CancelReason> {
-        let friend = self.friends.get(&line.friend).ok_or(CancelReason::UnknownFriend)?;
-        let account = friend.accounts.get(&line.currency).ok_or(CancelReason::UnknownFriend)?;
+    /// The whole account towards a friend that new requests may use, credits.
+    pub(crate) fn account_room(&self, account_id: &AccountId) -> Result<u128, CancelReason> {
+        let friend = self.friends.get(&account_id.friend).ok_or(CancelReason::UnknownFriend)?;
+        let account = friend.accounts.get(&account_id.currency).ok_or(CancelReason::UnknownFriend)?;
         if !friend.is_enabled() {
             return Err(CancelReason::Closed);
         }
@@ -35,12 +35,12 @@ impl Accounts {
         account.active().map(|epoch| epoch.total_send_capacity()).ok_or(CancelReason::AccountStopped)
     }
 
-    /// What could be sent to a friend now, credits; 0 when nothing new may use the line.
-    pub(crate) fn send_room(&self, line: &AccountId) -> u128 {
-        if self.line_room(line).is_err() {
+    /// What could be sent to a friend now, credits; 0 when nothing new may use the account.
+    pub(crate) fn send_room(&self, account_id: &AccountId) -> u128 {
+        if self.account_room(account_id).is_err() {
             return 0;
         }
-        self.active(line).map_or(0, |epoch| epoch.send_capacity())
+        self.active(account_id).map_or(0, |epoch| epoch.send_capacity())
     }
 
     pub(crate) fn abort_outgoing(&mut self, outgoing: &RequestRef) {
@@ -51,8 +51,8 @@ impl Accounts {
         }
     }
 
-    /// A committed request has waited too long: the owner is told. What is held takes its amount and its place, and closes nothing
-    /// else: who holds it behind the friend was chosen by whoever has sent it.
+    /// A committed request has waited too long: the owner is told. What is held takes its amount and its place, and
+    /// closes nothing else: who holds it behind the friend was chosen by its sender.
     pub(crate) fn became_overdue(&mut self, outgoing: &RequestRef, context: &mut Context<'_>) {
         let Some(friend) = self.friends.get(&outgoing.account.friend) else { return };
         let pending = friend
@@ -86,20 +86,21 @@ impl Accounts {
     }
 
     /// What is taken for carrying on what comes over this account.
-    pub(crate) fn rate_of(&self, line: &AccountId) -> Rate {
-        let friend = self.friends.get(&line.friend);
-        friend.and_then(|friend| friend.record.rates.get(&line.currency)).copied().unwrap_or_default()
+    pub(crate) fn rate_of(&self, account_id: &AccountId) -> Rate {
+        let friend = self.friends.get(&account_id.friend);
+        friend.and_then(|friend| friend.record.rates.get(&account_id.currency)).copied().unwrap_or_default()
     }
 
     /// Committed requests of ours that the friend has held for too long.
-    pub(crate) fn overdue_at(&self, line: &AccountId) -> Vec<RequestRef> {
-        let friend = self.friends.get(&line.friend);
+    pub(crate) fn overdue_at(&self, account_id: &AccountId) -> Vec<RequestRef> {
+        let friend = self.friends.get(&account_id.friend);
         let overdue = friend.into_iter().flat_map(|friend| &friend.overdue);
-        let here = overdue.filter(|(currency, _)| *currency == line.currency).map(|(_, id)| line.request(*id));
+        let here =
+            overdue.filter(|(currency, _)| *currency == account_id.currency).map(|(_, id)| account_id.request(*id));
         here.filter(|outgoing| self.is_bound(outgoing)).collect()
     }
 
-    pub(crate) fn note_unsigned_commit(&mut self, outgoing: &RequestRef) {
+    pub(crate) fn record_unsigned_commit(&mut self, outgoing: &RequestRef) {
         let is_committed = self
             .account(&outgoing.account)
             .and_then(|account| account.pending(Direction::Outgoing, outgoing.id))
@@ -110,9 +111,9 @@ impl Accounts {
     }
 
     /// What may be cleared on one of our accounts now.
-    pub(crate) fn clearable(&self, line: &AccountId) -> Clearable {
-        match self.line_room(line) {
-            Ok(_) => self.active(line).map_or(Clearable::None, clearable),
+    pub(crate) fn clearable(&self, account_id: &AccountId) -> Clearable {
+        match self.account_room(account_id) {
+            Ok(_) => self.active(account_id).map_or(Clearable::None, clearable),
             Err(_) => Clearable::None,
         }
     }
@@ -145,8 +146,8 @@ impl Accounts {
         context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
     }
 
-    /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then what we
-    /// would pay is paid to us.
+    /// Whether a committed request is the one that we carry on: the same amount, and on both sides the same lock. Then
+    /// what we would pay is paid to us.
     /// (R1.29.)
     pub(crate) fn is_covered(&self, incoming: &RequestRef, forward: &Forward) -> bool {
         let (Some(from), Some(to)) = (self.incoming_at(incoming), self.outgoing_at(&incoming.at(forward.to))) else {

@@ -25,7 +25,7 @@ impl Accounts {
             .ok_or_else(|| format!("there is no account in {currency} with \"{name}\""))
     }
 
-    pub(crate) fn give_out_contact(&self, key: PublicKey, context: &mut Context<'_>) {
+    pub(crate) fn emit_contact(&self, key: PublicKey, context: &mut Context<'_>) {
         let contact = self
             .friends
             .get(&key)
@@ -71,7 +71,7 @@ impl Accounts {
         let friend = self.friends.get_mut(&key).expect("names and friends agree");
         friend.record.relays = ticket.relays;
         friend.record.address = ticket.address;
-        self.give_out_contact(key, context);
+        self.emit_contact(key, context);
         Ok(())
     }
 
@@ -80,8 +80,8 @@ impl Accounts {
         let accounts = self.friends[&key].accounts.iter();
         let owed: Vec<_> = accounts
             .filter_map(|(currency, account)| {
-                // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe each
-                // other.
+                // Also what was not agreed on with the friend yet: after its key was replaced that is what the two owe
+                // each other.
                 let balance = account.settled_terms().balance;
                 if account.is_recovering() {
                     Some(format!("not known in {currency}, until its node has shown the account"))
@@ -99,9 +99,9 @@ impl Accounts {
         let Some(Replacement(replacement)) = self.replacements.get(key) else {
             return Ok(());
         };
-        let friend = self.friends.get(&replacement.successor);
-        let successor = friend.map_or_else(|| replacement.successor.to_string(), |friend| friend.record.name.clone());
-        Err(format!("this key was lost, and was replaced by that of \"{successor}\": it cannot be used again"))
+        let friend = self.friends.get(&replacement.new_key);
+        let new_key = friend.map_or_else(|| replacement.new_key.to_string(), |friend| friend.record.name.clone());
+        Err(format!("this key was lost, and was replaced by that of \"{new_key}\": it cannot be used again"))
     }
 
     /// The owner's name for a node; for the one that is paid what it is; for any other the beginning of its key.
@@ -158,24 +158,25 @@ impl Accounts {
 
     /// The friend has collected what was written off without asking: nothing more is.
     /// (R8.3.)
-    pub(crate) fn end_auto_write_off(&mut self, line: &AccountId, amount: u128, context: &mut Context<'_>) {
-        let is_set = self.friends.get(&line.friend).is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
+    pub(crate) fn end_auto_write_off(&mut self, account_id: &AccountId, amount: u128, context: &mut Context<'_>) {
+        let is_set =
+            self.friends.get(&account_id.friend).is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
         if !is_set {
             return;
         }
-        let friend = self.friends.get_mut(&line.friend).expect("looked above");
+        let friend = self.friends.get_mut(&account_id.friend).expect("looked above");
         friend.record.auto_write_offs.clear();
         let name = friend.record.name.clone();
         log::warn!(
             "\"{name}\" has collected {amount} in {} that set-auto-write-off had written off: it is off now for \"{name}\"",
-            line.currency
+            account_id.currency
         );
-        context.event(Event::AutoWriteOffEnded { name, currency: line.currency.clone(), amount });
+        context.event(Event::AutoWriteOffEnded { name, currency: account_id.currency.clone(), amount });
     }
 
     /// What the owner allows to be written off on an account without asking, credits.
-    pub(crate) fn auto_write_off(&self, line: &AccountId) -> Option<u128> {
-        self.friends.get(&line.friend)?.record.auto_write_offs.get(&line.currency).copied()
+    pub(crate) fn auto_write_off(&self, account_id: &AccountId) -> Option<u128> {
+        self.friends.get(&account_id.friend)?.record.auto_write_offs.get(&account_id.currency).copied()
     }
 }
 

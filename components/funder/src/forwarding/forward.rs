@@ -6,9 +6,9 @@
 //! | `Commit` | `Commit` downstream | `Collect` | `Collect` upstream |
 //! | `Abort` | `Abort` downstream, `Cancel` upstream | `Cancel` | `Cancel` upstream |
 //!
-//! One timer runs for each request from its arrival until its `Commit` downstream is signed. When it ends: `Abort` downstream,
-//! `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing stays frozen that
-//! is not committed, and no clock moves money.
+//! One timer runs for each request from when it comes in until its `Commit` downstream is signed. When it ends: `Abort`
+//! downstream, `Cancel` upstream. The same follows a few seconds after the downstream's connection has gone. So nothing
+//! stays held that is not committed, and no clock moves money.
 
 use crate::accounts::Accounts;
 use crate::context::Context;
@@ -47,7 +47,7 @@ impl Forwarding {
         context: &mut Context<'_>,
     ) -> Result<(), CancelReason> {
         let from = &incoming.account;
-        if request.amount == 0 || request.route.len() >= HOPS_MAX {
+        if request.amount == 0 || request.path.len() >= HOPS_MAX {
             return Err(CancelReason::Bound);
         }
         if next == from.friend {
@@ -60,28 +60,29 @@ impl Forwarding {
             .ok_or(CancelReason::Timeout)?
             .min(context.environment.timing.patience_max_ms);
         let outgoing = incoming.at(next);
-        let asked = request.frozen();
+        let asked = request.held();
         let is_waived = request.clearing && accounts.is_waived(from, &outgoing.account, asked, context);
         let rate = if is_waived { Rate { mul: 0, add: 0 } } else { accounts.rate_of(from) };
-        let frozen = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
-        let fees_left = frozen.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
-        let room = accounts.line_room(&outgoing.account)?;
-        let lane = Self::lane(incoming, next);
-        self.check_share(&lane, frozen, room, context)?;
+        let held = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
+        let fees_left = held.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
+        let room = accounts.account_room(&outgoing.account)?;
+        let pair = Self::pair(incoming, next);
+        self.check_share(&pair, held, room, context)?;
         let terms = request.terms(context.local, &from.currency).hash();
-        request.route.remove(0);
+        request.path.remove(0);
         (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
         let account = accounts.touch(&outgoing.account).expect("its room was measured");
         account.request(request, terms).map_err(cancel_reason)?;
-        self.load_lane(lane, frozen);
+        self.add_load(pair, held);
         self.carry_for(outgoing, from.friend);
-        let forward = Forward::new(next, frozen, asked - frozen, patience_ms, context.now.uptime_ms);
+        let forward = Forward::new(next, held, asked - held, patience_ms, context.now.uptime_ms);
         self.forwards.insert(incoming.clone(), forward);
         self.wait_for_commit(incoming, context);
         Ok(())
     }
 
-    /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its patience ends.
+    /// Looks at a request that we carry on when its wait begins to count, again and again while it lasts, and when its
+    /// patience ends.
     pub(crate) fn wait_for_commit(&self, incoming: &RequestRef, context: &mut Context<'_>) {
         let Some(forward) = self.forwards.get(incoming) else { return };
         let look_ms = context.now.uptime_ms.saturating_add(context.environment.timing.hold_ms);
@@ -92,7 +93,7 @@ impl Forwarding {
     pub(crate) fn remove_forward(&mut self, incoming: &RequestRef, context: &mut Context<'_>) -> Option<Forward> {
         let forward = self.forwards.remove(incoming)?;
         context.timers.clear(&Timer::Forward(incoming.clone()));
-        self.unload_lane(&Self::lane(incoming, forward.to), forward.amount);
+        self.remove_load(&Self::pair(incoming, forward.to), forward.amount);
         self.release_upstream_of(&incoming.at(forward.to));
         Some(forward)
     }
@@ -110,10 +111,10 @@ impl Batch<'_> {
             return self.state.accounts.cancel_incoming(&incoming, CancelReason::Closed, from.friend);
         }
         if let Some(reason) = refusal {
-            // It is the friend's line to us that does not carry it.
+            // It is the friend's account with us that does not carry it.
             return self.state.accounts.cancel_incoming(&incoming, reason, from.friend);
         }
-        let taken = match request.route.first().copied() {
+        let taken = match request.path.first().copied() {
             None => self.arrived(&incoming, &request),
             Some(next) => {
                 self.state.forwarding.forward(&incoming, request, next, &mut self.state.accounts, &mut self.context)
@@ -148,12 +149,12 @@ impl Batch<'_> {
 
     /// The upstream promises to pay.
     pub(crate) fn committed(&mut self, incoming: &RequestRef) {
-        if self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming)) {
-            // It continues from an epoch of which a part was lost: see relink.rs.
+        if self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.unresolved_inbound.contains(incoming)) {
+            // It continues from an epoch of which a part was lost: see reconcile.rs.
             return;
         }
-        if self.state.receiving.arrivals().contains_key(incoming) {
-            return self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
+        if self.state.receiving.inbound_parts().contains_key(incoming) {
+            return self.state.receiving.inbound_committed(incoming, &mut self.state.accounts, &mut self.context);
         }
         let Some(forward) = self.state.forwarding.forwards.get(incoming) else {
             return self.state.accounts.cancel_incoming(incoming, CancelReason::Aborted, self.context.local);
@@ -194,8 +195,8 @@ impl Batch<'_> {
                     self.state.forwarding.remove_forward(&incoming, &mut self.context).expect("its origin names it");
                 let account = self.state.accounts.touch(&incoming.account).expect("a forward's accounts exist");
                 if account.collect(incoming.id, preimage).is_err() {
-                    // We commit only what the upstream has committed, under the same lock; but an owner may have accepted
-                    // a friend's terms that say otherwise.
+                    // We commit only what the upstream has committed, under the same lock; but an owner may have
+                    // accepted a friend's terms that say otherwise.
                     log::error!(
                         "{} was collected under other terms than its buyer's: these credits are lost",
                         incoming.id
@@ -211,7 +212,7 @@ impl Batch<'_> {
                     fee: forward.fee,
                     time_ms: self.context.now.unix_ms,
                 };
-                self.context.note_forwarded(report, preimage);
+                self.context.record_forwarded(report, preimage);
             }
             None if self.state.forwarding.write_off_collected(
                 outgoing,
@@ -219,7 +220,7 @@ impl Batch<'_> {
                 &mut self.state.accounts,
                 &mut self.context,
             ) => {}
-            // It was not tied together yet: whoever has committed it under this lock pays.
+            // It was not tied together yet: the one that has committed it under this lock pays.
             None if self.was_collected(outgoing.account.friend, outgoing.id, preimage) => {}
             None => log::warn!(
                 "a friend collected {}, which has ended here already: it was paid, or the account was opened anew without it and \
@@ -273,8 +274,8 @@ impl Batch<'_> {
 
     /// Whether a committed request of a friend's is one that we know, under the lock and for the amount that we know.
     pub(crate) fn is_collectable(&self, incoming: &RequestRef) -> bool {
-        if self.state.receiving.arrivals().contains_key(incoming) {
-            return self.state.receiving.pending_arrival(incoming, &self.state.accounts, &self.context).is_some();
+        if self.state.receiving.inbound_parts().contains_key(incoming) {
+            return self.state.receiving.pending_inbound_part(incoming, &self.state.accounts, &self.context).is_some();
         }
         self.state
             .forwarding
@@ -291,14 +292,14 @@ impl Batch<'_> {
 
     /// The incoming side is over or will never be paid: the outgoing side is aborted if it still can be.
     pub(crate) fn forget_incoming(&mut self, incoming: &RequestRef) {
-        self.state.receiving.remove_arrival(incoming, &mut self.context);
+        self.state.receiving.remove_inbound_part(incoming, &mut self.context);
         let Some(forward) = self.state.forwarding.remove_forward(incoming, &mut self.context) else { return };
         let outgoing = incoming.at(forward.to);
         self.state.accounts.unsigned_commits.remove(&outgoing);
         self.state.accounts.abort_outgoing(&outgoing);
     }
 
-    /// Ends one of our outgoing requests that no signed `Commit` binds, and tells whoever it came from.
+    /// Ends one of our outgoing requests that no signed `Commit` binds, and tells the one it came from.
     pub(crate) fn give_up_outgoing(&mut self, outgoing: &RequestRef, reason: CancelReason) {
         self.state.accounts.abort_outgoing(outgoing);
         let local = self.context.local;

@@ -20,7 +20,7 @@ use crate::forwarding::record::Forward;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_rows::{RowChange, RowError, Rows, Table};
-use share::{Holds, Lane, Load};
+use share::{ForwardPair, Holds, Load};
 use std::collections::BTreeMap;
 use write_off::WriteOff;
 
@@ -34,9 +34,9 @@ pub(crate) struct Forwarding {
     /// Whom we carry our outgoing requests on for.
     upstreams: BTreeMap<RequestRef, PublicKey>,
     /// What each pair of friends has reserved through us: from, to, currency.
-    carried: BTreeMap<Lane, Load>,
+    carried: BTreeMap<ForwardPair, Load>,
     /// What was held on each of them lately. Not stored.
-    holds: BTreeMap<Lane, Holds>,
+    holds: BTreeMap<ForwardPair, Holds>,
 }
 
 impl Forwarding {
@@ -62,7 +62,7 @@ impl Forwarding {
 
     /// Whether anything is carried on from or to this friend.
     pub(crate) fn is_loaded_with(&self, friend: PublicKey) -> bool {
-        self.carried.keys().any(|lane| [lane.from, lane.to].contains(&friend))
+        self.carried.keys().any(|pair| [pair.from, pair.to].contains(&friend))
     }
 
     /// A request that the last run has carried on.
@@ -72,12 +72,12 @@ impl Forwarding {
         forward.responded_ms = has_response.then_some(context.now.uptime_ms);
         let (to, amount) = (forward.to, forward.amount);
         self.carry_for(incoming.at(to), incoming.account.friend);
-        self.load_lane(Self::lane(incoming, to), amount);
+        self.add_load(Self::pair(incoming, to), amount);
     }
 
     /// A request whose two halves have found each other again.
     pub(crate) fn reclaim(&mut self, incoming: &RequestRef, forward: Forward) {
-        self.load_lane(Self::lane(incoming, forward.to), forward.amount);
+        self.add_load(Self::pair(incoming, forward.to), forward.amount);
         self.carry_for(incoming.at(forward.to), incoming.account.friend);
         self.forwards.insert(incoming.clone(), forward);
     }
@@ -86,8 +86,8 @@ impl Forwarding {
     pub(crate) fn rekey(&mut self, incoming: &RequestRef, to: PublicKey) {
         let forward = self.forwards.get_mut(incoming).expect("its origin names it");
         let (lost, amount) = (std::mem::replace(&mut forward.to, to), forward.amount);
-        self.unload_lane(&Self::lane(incoming, lost), amount);
-        self.load_lane(Self::lane(incoming, to), amount);
+        self.remove_load(&Self::pair(incoming, lost), amount);
+        self.add_load(Self::pair(incoming, to), amount);
         self.carry_for(incoming.at(to), incoming.account.friend);
     }
 

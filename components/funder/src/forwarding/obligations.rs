@@ -1,8 +1,8 @@
 //! What do we owe, and who owes us for it? (protocol section 1)
 //!
-//! A request that is carried on is two debts under one lock: the friend downstream may collect from us, and the friend upstream
-//! pays us for it. Whoever takes a friend's word that may change one of them compares it with the other here, with amounts, over
-//! all that is bound, queued, written off or not tied together yet after a loss:
+//! A request that is carried on is two debts under one lock: the friend downstream may collect from us, and the friend
+//! upstream pays us for it. What takes a friend's word that may change one of them compares it with the other here,
+//! with amounts, over all that is bound, queued, written off or not tied together yet after a loss:
 //!
 //! | what comes from a friend | what is asked |
 //! |---|---|
@@ -30,30 +30,31 @@ pub(crate) enum Onward {
 impl Batch<'_> {
     /// Who may collect from us what came from a friend.
     pub(crate) fn onward(&self, incoming: &RequestRef) -> Onward {
-        let is_inherited =
-            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(incoming));
+        let is_unresolved_inbound =
+            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.unresolved_inbound.contains(incoming));
         match self.state.forwarding.forwards.get(incoming) {
             Some(forward) if self.state.accounts.is_distrusted(&incoming.at(forward.to).account) => Onward::Unknown,
             Some(forward) if self.state.accounts.is_bound(&incoming.at(forward.to)) => Onward::Promised,
-            Some(_) | None if is_inherited => Onward::Unknown,
+            Some(_) | None if is_unresolved_inbound => Onward::Unknown,
             Some(_) | None => Onward::Nobody,
         }
     }
 
-    /// Whether terms may let a friend collect `claim` from us: we have committed just that. Of an account of which we have lost how
-    /// it stood, also what another friend is ready to pay us for.
-    pub(crate) fn pays_for(&self, line: &AccountId, account: &Account, claim: &Continuing) -> bool {
+    /// Whether terms may let a friend collect `claim` from us: we have committed just that. Of an account of which we
+    /// have lost how it stood, also what another friend is ready to pay us for.
+    pub(crate) fn pays_for(&self, account_id: &AccountId, account: &Account, claim: &Continuing) -> bool {
         let is_promised = account
             .outgoing(claim.id)
             .is_some_and(|pending| pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock));
-        is_promised || account.is_suspect() && self.is_paid_by_another(line, claim)
+        is_promised || account.is_suspect() && self.is_paid_by_another(account_id, claim)
     }
 
     /// Whether another friend has committed to us what this one would collect, and nobody else can.
-    fn is_paid_by_another(&self, line: &AccountId, claim: &Continuing) -> bool {
+    fn is_paid_by_another(&self, account_id: &AccountId, claim: &Continuing) -> bool {
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return false };
-        recovery.inherited.iter().any(|incoming| {
-            let is_other = incoming.account.friend != line.friend && incoming.account.currency == line.currency;
+        recovery.unresolved_inbound.iter().any(|incoming| {
+            let is_other =
+                incoming.account.friend != account_id.friend && incoming.account.currency == account_id.currency;
             is_other
                 && incoming.id == claim.id
                 && !self.state.forwarding.forwards.contains_key(incoming)
@@ -63,32 +64,32 @@ impl Batch<'_> {
         })
     }
 
-    /// What other friends than that of `line` may collect from us in its currency, and nobody is known to pay us for. Only while
-    /// this node recovers: otherwise everything has its origin, or was written off.
-    pub(crate) fn unpaid(&self, line: &AccountId) -> Vec<(RequestRef, Pending)> {
+    /// What other friends than that of `account_id` may collect from us in its currency, and nobody is known to pay us
+    /// for. Only while this node recovers: otherwise everything has its origin, or was written off.
+    pub(crate) fn unpaid(&self, account_id: &AccountId) -> Vec<(RequestRef, Pending)> {
         if !self.is_recovering() {
             return Vec::new();
         }
-        let others = self.state.accounts.friends.iter().filter(|(key, _)| **key != line.friend);
-        let accounts = others.filter_map(|(key, friend)| Some((key, friend.accounts.get(&line.currency)?)));
+        let others = self.state.accounts.friends.iter().filter(|(key, _)| **key != account_id.friend);
+        let accounts = others.filter_map(|(key, friend)| Some((key, friend.accounts.get(&account_id.currency)?)));
         let pendings = accounts.flat_map(|(key, account)| {
             let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
             let ours = pendings.filter(|(direction, id, _)| *direction == Direction::Outgoing && account.is_bound(*id));
-            ours.map(|(_, id, pending)| (AccountId::new(*key, &line.currency).request(id), *pending))
+            ours.map(|(_, id, pending)| (AccountId::new(*key, &account_id.currency).request(id), *pending))
         });
         pendings.filter(|(outgoing, _)| self.is_unpaid(outgoing)).collect()
     }
 
-    /// Whether nobody is known to pay for a request of ours: neither a friend, nor we ourselves, nor the owner who has written it
-    /// off.
+    /// Whether nobody is known to pay for a request of ours: neither a friend, nor we ourselves, nor the owner who has
+    /// written it off.
     pub(crate) fn is_unpaid(&self, outgoing: &RequestRef) -> bool {
         self.state.origin(outgoing).is_none() && !self.state.forwarding.written_off.contains_key(outgoing)
     }
 
-    /// To whom a request goes on that continues after a loss: the other half has the same id and lock. Whoever chose the ids may have
-    /// made several such halves, and would gain if a large debt of ours was tied to what a small one of a friend's pays for. So
-    /// all are weighed against each other, the largest first, when all accounts are back; before that only two halves are tied
-    /// that have no rivals and between which lies just our fee.
+    /// To whom a request goes on that continues after a loss: the other half has the same id and lock. Anybody who
+    /// chose the ids may have made several such halves, and would gain if a large debt of ours was tied to what a small
+    /// one of a friend's pays for. So all are weighed against each other, the largest first, when all accounts are
+    /// back; before that only two halves are tied that have no rivals and between which lies just our fee.
     /// (R7.16.)
     pub(crate) fn other_half(&self, incoming: &RequestRef, lock: HashLock) -> Option<PublicKey> {
         let untied = self.untied(incoming, lock);
@@ -113,7 +114,7 @@ impl Batch<'_> {
     /// Friends' committed requests with this id and lock that nobody is known to collect from us: the largest first.
     fn untied(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, RequestRef)> {
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return Vec::new() };
-        let same = recovery.inherited.iter().filter(|other| {
+        let same = recovery.unresolved_inbound.iter().filter(|other| {
             (other.id, &other.account.currency) == (incoming.id, &incoming.account.currency)
                 && !self.state.accounts.is_distrusted(&other.account)
                 && !self.state.forwarding.forwards.contains_key(*other)

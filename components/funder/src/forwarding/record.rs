@@ -9,7 +9,7 @@ use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
 pub struct Forward {
     /// The friend it went to.
     pub to: PublicKey,
-    /// Credits it freezes on the way out.
+    /// Credits it holds on the way out.
     pub amount: u128,
     /// Credits we earn.
     pub fee: u128,
@@ -19,15 +19,15 @@ pub struct Forward {
     pub arrived_ms: u64,
     /// See `arrived_ms`.
     pub responded_ms: Option<u64>,
-    /// Until when it was counted that it waits, uptime ms, and what that has weighed on its lane. Not stored.
+    /// Until when it was counted that it waits, uptime ms, and what that has weighed on its pair. Not stored.
     pub counted_ms: u64,
     /// See `counted_ms`.
     pub weight: u64,
 }
 
 impl Forward {
-    /// A request that has just come, or is found again: it went to `to`, has `amount` credits reserved there, brings us `fee`, and
-    /// waits for its commit for `patience_ms`. `arrived_ms`: uptime.
+    /// A request that has just come, or is found again: it went to `to`, has `amount` credits reserved there, brings us
+    /// `fee`, and waits for its commit for `patience_ms`. `arrived_ms`: uptime.
     pub fn new(to: PublicKey, amount: u128, fee: u128, patience_ms: u64, arrived_ms: u64) -> Self {
         Forward { to, amount, fee, patience_ms, arrived_ms, responded_ms: None, counted_ms: 0, weight: 0 }
     }

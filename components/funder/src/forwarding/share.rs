@@ -1,22 +1,22 @@
-//! Against freezing attacks: how much of one friend's line another friend may freeze.
+//! Jamming protection: how much of one friend's account another friend may hold.
 //!
-//! Two friends, in the direction of the payments that we carry between them, are a *lane*. A mediator cannot tell who lets it wait:
-//! whether the friend itself does, or somebody further up or further down whom a stranger has chosen. So what was held counts
-//! against the lane alone, and by its weight: which share of the line it was, and for how long.
+//! Two friends, in the direction of the payments that we carry between them, are a *pair*. A mediator cannot tell who
+//! lets it wait: whether the friend itself does, or somebody further up or further down whom a stranger has chosen. So
+//! what was held counts against the pair alone, and by its weight: which share of the account it was, and for how long.
 //!
 //! | what is held before the commit | counts |
 //! |---|---|
-//! | the whole line for `hold_ms` | 1 |
+//! | the whole account for `hold_ms` | 1 |
 //! | 1 credit of 1000, or one of the 1024 places, for twice as long | 0.002 |
 //!
-//! Nothing counts before it was held for `hold_ms`; from then on it counts while it is held, and not only at its end; and not at
-//! all where the `Commit` comes after all. The sum never passes 8, and 8 fade away within `strike_ms`. A sum of 2 halves what may be
-//! frozen on the lane, 4 quarter it, 8 leave a sixteenth. So honest traffic, which holds little and not for long, can neither
-//! bring it about nor be hurt by a stranger who holds single credits. A friend that was not connected all the time has only
-//! failed.
+//! Nothing counts before it was held for `hold_ms`; from then on it counts while it is held, and not only at its end;
+//! and not at all where the `Commit` comes after all. The sum never passes 8, and 8 fade away within `strike_ms`. A sum
+//! of 2 halves what may be held on the pair, 4 quarter it, 8 leave a sixteenth. So honest traffic, which holds little
+//! and not for long, can neither bring it about nor be hurt by a stranger who holds single credits. A friend that was
+//! not connected all the time has only failed.
 //!
-//! Besides, one friend never gets more than three quarters of the places for pending requests towards another. What is held after
-//! the commit takes its amount and its place, and nothing else.
+//! Besides, one friend never gets more than three quarters of the places for pending requests towards another. What is
+//! held after the commit takes its amount and its place, and nothing else.
 
 use crate::accounts::Accounts;
 use crate::context::Context;
@@ -29,20 +29,20 @@ use offst_proto::payment::CancelReason;
 
 /// Two friends, in the direction of the payments that we carry between them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Lane {
+pub(crate) struct ForwardPair {
     pub(crate) from: PublicKey,
     pub(crate) to: PublicKey,
     pub(crate) currency: Currency,
 }
 
-/// What is frozen on a lane.
+/// What is held on a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Load {
     pub(crate) count: usize,
     pub(crate) amount: u128,
 }
 
-/// What was held on a lane lately, in millionths of the whole line for `hold_ms`.
+/// What was held on a pair lately, in millionths of the whole account for `hold_ms`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Holds {
     weight: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Holds {
     time_ms: u64,
 }
 
-/// The whole line for `hold_ms`.
+/// The whole account for `hold_ms`.
 const WHOLE: u64 = 1_000_000;
 
 impl Holds {
@@ -69,69 +69,69 @@ impl Holds {
     }
 }
 
-/// What holding `amount` credits of a line for `ms` weighs.
-fn weight(amount: u128, line: u128, ms: u64, hold_ms: u64) -> u64 {
+/// What holding `amount` credits of an account for `ms` weighs.
+fn weight(amount: u128, capacity: u128, ms: u64, hold_ms: u64) -> u64 {
     let whole = u128::from(WHOLE);
     let place = whole / PENDING_MAX as u128;
-    // A line may have become shorter than what is frozen on it.
-    let share = (amount.min(line) * whole).checked_div(line).unwrap_or(whole).max(place);
+    // An account may have become shorter than what is held on it.
+    let share = (amount.min(capacity) * whole).checked_div(capacity).unwrap_or(whole).max(place);
     u64::try_from(share * u128::from(ms) / u128::from(hold_ms.max(1))).unwrap_or(u64::MAX)
 }
 
 impl Forwarding {
-    /// What was held on a lane, as it counts now.
-    fn held(&self, lane: &Lane, context: &Context<'_>) -> u64 {
+    /// What was held on a pair, as it counts now.
+    fn held(&self, pair: &ForwardPair, context: &Context<'_>) -> u64 {
         let remembered_ms = context.environment.timing.strike_ms;
-        self.holds.get(lane).map_or(0, |holds| holds.at(context.now.uptime_ms, remembered_ms))
+        self.holds.get(pair).map_or(0, |holds| holds.at(context.now.uptime_ms, remembered_ms))
     }
 
-    /// Whether `amount` more may be frozen on the lane. `line`: all that could be sent to `lane.to`, frozen or not.
+    /// Whether `amount` more may be held on the pair. `capacity`: all that could be sent to `pair.to`, held or not.
     pub(crate) fn check_share(
         &self,
-        lane: &Lane,
+        pair: &ForwardPair,
         amount: u128,
-        line: u128,
+        capacity: u128,
         context: &Context<'_>,
     ) -> Result<(), CancelReason> {
-        let halvings = Holds::halvings(self.held(lane, context));
-        let load = self.carried.get(lane).copied().unwrap_or_default();
+        let halvings = Holds::halvings(self.held(pair, context));
+        let load = self.carried.get(pair).copied().unwrap_or_default();
         if load.count >= (PENDING_MAX * 3 / 4) >> halvings {
             return Err(CancelReason::Busy);
         }
-        if halvings > 0 && load.amount + amount > line >> halvings {
+        if halvings > 0 && load.amount + amount > capacity >> halvings {
             return Err(CancelReason::Busy);
         }
         Ok(())
     }
 
-    pub(crate) fn lane(incoming: &RequestRef, to: PublicKey) -> Lane {
-        Lane { from: incoming.account.friend, to, currency: incoming.account.currency.clone() }
+    pub(crate) fn pair(incoming: &RequestRef, to: PublicKey) -> ForwardPair {
+        ForwardPair { from: incoming.account.friend, to, currency: incoming.account.currency.clone() }
     }
 
-    pub(crate) fn load_lane(&mut self, lane: Lane, amount: u128) {
-        let load = self.carried.entry(lane).or_default();
+    pub(crate) fn add_load(&mut self, pair: ForwardPair, amount: u128) {
+        let load = self.carried.entry(pair).or_default();
         load.count += 1;
         load.amount += amount;
     }
 
-    pub(crate) fn unload_lane(&mut self, lane: &Lane, amount: u128) {
-        let load = self.carried.get_mut(lane).expect("what is unloaded was loaded");
+    pub(crate) fn remove_load(&mut self, pair: &ForwardPair, amount: u128) {
+        let load = self.carried.get_mut(pair).expect("what is unloaded was loaded");
         load.count -= 1;
         load.amount -= amount;
         if load.count == 0 {
-            self.carried.remove(lane);
+            self.carried.remove(pair);
         }
     }
 
-    /// A friend goes on under another key, and what was held on its lanes still counts.
-    pub(crate) fn hand_over_holds(&mut self, lost: PublicKey, successor: PublicKey) {
-        let heir = |key: PublicKey| if key == lost { successor } else { key };
+    /// A friend goes on under another key, and what was held on its pairs still counts.
+    pub(crate) fn hand_over_holds(&mut self, lost: PublicKey, new_key: PublicKey) {
+        let rotated = |key: PublicKey| if key == lost { new_key } else { key };
         let holds = std::mem::take(&mut self.holds);
-        let lanes = holds.into_iter().map(|(lane, holds)| {
-            let lane = Lane { from: heir(lane.from), to: heir(lane.to), ..lane };
-            (lane, holds)
+        let pairs = holds.into_iter().map(|(pair, holds)| {
+            let pair = ForwardPair { from: rotated(pair.from), to: rotated(pair.to), ..pair };
+            (pair, holds)
         });
-        self.holds = lanes.collect();
+        self.holds = pairs.collect();
     }
 
     /// Counts for how long a request has waited that no `Commit` binds, as far as that was not counted yet.
@@ -149,25 +149,25 @@ impl Forwarding {
             return;
         }
         let ms = now.saturating_sub(since.max(forward.counted_ms));
-        let line = accounts.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
-        let weight = weight(forward.amount, line, ms, context.environment.timing.hold_ms);
-        let lane = Self::lane(incoming, to);
-        let held = self.held(&lane, context).saturating_add(weight).min(Holds::MAX);
+        let capacity = accounts.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
+        let weight = weight(forward.amount, capacity, ms, context.environment.timing.hold_ms);
+        let pair = Self::pair(incoming, to);
+        let held = self.held(&pair, context).saturating_add(weight).min(Holds::MAX);
         let forward = self.forwards.draft(incoming).expect("looked above");
         forward.counted_ms = now;
         forward.weight = forward.weight.saturating_add(weight);
         log::debug!("{} has waited for {ms} ms more without a commit", incoming.id);
         let remembered_ms = context.environment.timing.strike_ms;
         self.holds.retain(|_, holds| holds.at(now, remembered_ms) > 0);
-        self.holds.insert(lane, Holds { weight: held, time_ms: now });
+        self.holds.insert(pair, Holds { weight: held, time_ms: now });
     }
 
     /// The `Commit` has come after all: its hold was none.
     pub(crate) fn forgive_hold(&mut self, incoming: &RequestRef) {
         let Some(forward) = self.forwards.draft(incoming) else { return };
         let weight = std::mem::take(&mut forward.weight);
-        let lane = Self::lane(incoming, forward.to);
-        if let Some(holds) = self.holds.get_mut(&lane) {
+        let pair = Self::pair(incoming, forward.to);
+        if let Some(holds) = self.holds.get_mut(&pair) {
             holds.weight = holds.weight.saturating_sub(weight);
         }
     }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_held_weighs_its_share_and_its_time() {
-        let weighs = |amount, line, ms| weight(amount, line, ms, 10_000);
+        let weighs = |amount, capacity, ms| weight(amount, capacity, ms, 10_000);
         assert_eq!(
             [weighs(1000, 1000, 10_000), weighs(500, 1000, 10_000), weighs(500, 1000, 20_000)],
             [WHOLE, WHOLE / 2, WHOLE]

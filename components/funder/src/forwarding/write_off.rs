@@ -1,30 +1,31 @@
 //! Writing off what a friend holds (`write-off`, protocol section 2).
 //!
-//! We have committed a request to a friend, the friend has gone, and whoever we carry it on for waits with its credits frozen.
-//! No clock may release it, because the friend may come back with the preimage and collect. The owner may: from then on a Collect
-//! costs *us*, and that is why he says how much.
+//! We have committed a request to a friend, the friend has gone, and the friend we carry it on for waits with its
+//! credits held. No clock may release it, because the friend may come back with the preimage and collect. The owner
+//! may: from then on a Collect costs *us*, and that is why they say how much.
 //!
-//! | | upstream, with whoever it came from | downstream, with the friend that is gone |
+//! | | upstream, with the one it came from | downstream, with the friend that is gone |
 //! |---|---|---|
-//! | the order | `Cancel`: the credits are free, the buyer may pay by another way | nothing: what is frozen stays frozen |
+//! | the order | `Cancel`: the credits are free, the buyer may pay by another route | nothing: what is held stays held |
 //! | it collects later | | it is paid, and nobody pays us: the amount is lost, and stands in the history |
 //! | it cancels later, or an epoch begins without the request | | the credits are free: nothing is lost |
 //!
-//! What is written off: requests of others that the friend has held, committed, for longer than the overdue time; the smallest
-//! first, so that as many as possible are released. A payment of our own is not: nobody waits upstream of it, and it is paid when
-//! it is collected, whatever we decide.
+//! What is written off: requests of others that the friend has held, committed, for longer than the overdue time; the
+//! smallest first, so that as many as possible are released. A payment of our own is not: nobody waits upstream of it,
+//! and it is paid when it is collected, whatever we decide.
 //!
-//! The amount of an order bounds what the friend may still collect of all that was ever written off, in this currency: never what
-//! one order adds. So the same order twice (an answer was lost, a process died) does no more than once. What becomes overdue later
-//! waits for another order, or for the setting.
+//! The amount of an order bounds what the friend may still collect of all that was ever written off, in this currency:
+//! never what one order adds. So the same order twice (an answer was lost, a process died) does no more than once. What
+//! becomes overdue later waits for another order, or for the setting.
 //!
-//! **The setting** of an account (`set-auto-write-off`) does the same without asking, with what becomes overdue. Its number bounds
-//! what the friend may still collect of all that was written off so; and the first that the friend collects of it ends the setting,
-//! in the transaction that writes the loss. So a friend who is one with the senders takes at most that number, once. In a recovery
-//! nothing is written off so.
+//! **The setting** of an account (`set-auto-write-off`) does the same without asking, with what becomes overdue. Its
+//! number bounds what the friend may still collect of all that was written off so; and the first that the friend
+//! collects of it ends the setting, in the transaction that writes the loss. So a friend who is one with the senders
+//! takes at most that number, once. In a recovery nothing is written off so.
 //!
-//! One transaction takes the forwarding out, puts a [`WriteOff`] in its place and writes the `Cancel`. So nothing is left that
-//! could carry an end of the one request over to the other: neither a restart nor a recovery ties them together again.
+//! One transaction takes the forwarding out, puts a [`WriteOff`] in its place and writes the `Cancel`. So nothing is
+//! left that could carry an end of the one request over to the other: neither a restart nor a recovery ties them
+//! together again.
 
 use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
@@ -85,15 +86,16 @@ impl Row for WriteOff {
 
 impl Forwarding {
     /// All that the friend may still collect of what was written off; or only of what was without asking.
-    fn at_risk(&self, line: &AccountId, only_automatic: bool) -> Held {
+    fn at_risk(&self, account_id: &AccountId, only_automatic: bool) -> Held {
         let mut held = Held::default();
-        let all = self.written_off.range(line.requests()).map(|(_, write_off)| write_off);
+        let all = self.written_off.range(account_id.requests()).map(|(_, write_off)| write_off);
         let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
         counted.for_each(|write_off| held.add(write_off.amount));
         held
     }
 
-    /// Ends a request with whoever it came from, and remembers that nobody pays for it any more. False: it has ended there.
+    /// Ends a request with the one it came from, and remembers that nobody pays for it any more. False: it has ended
+    /// there.
     /// (R8.4.)
     fn release_upstream(
         &mut self,
@@ -109,12 +111,12 @@ impl Forwarding {
             return false;
         }
         self.remove_forward(&incoming, context).expect("its origin names it");
-        self.note_write_off(outgoing.clone(), write_off);
+        self.record_write_off(outgoing.clone(), write_off);
         accounts.friend_changed(incoming.account.friend, context);
         true
     }
 
-    fn note_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
+    fn record_write_off(&mut self, outgoing: RequestRef, write_off: WriteOff) {
         self.written_off.insert(outgoing, write_off);
     }
 
@@ -143,7 +145,7 @@ impl Forwarding {
             fee: 0,
             time_ms: context.now.unix_ms,
         };
-        context.note_forwarded(report, preimage);
+        context.record_forwarded(report, preimage);
         if write_off.is_automatic {
             accounts.end_auto_write_off(&outgoing.account, amount, context);
         }
@@ -151,8 +153,9 @@ impl Forwarding {
         true
     }
 
-    /// After a start: a friend that holds what was written off is overdue again in a while, as with every other request.
-    pub(crate) fn take_up_write_offs(&self, context: &mut Context<'_>) {
+    /// After a start: a friend that holds what was written off is overdue again in a while, as with every other
+    /// request.
+    pub(crate) fn resume_write_offs(&self, context: &mut Context<'_>) {
         let held: Vec<_> = self.written_off.keys().cloned().collect();
         for outgoing in held {
             self.await_end(outgoing, context);
@@ -169,12 +172,13 @@ impl Forwarding {
     pub(crate) fn hand_over_write_off(&mut self, old: &RequestRef, new: RequestRef, context: &mut Context<'_>) {
         let Some(write_off) = self.forget_write_off(old) else { return };
         context.timers.clear(&Timer::Overdue(old.clone()));
-        self.note_write_off(new.clone(), write_off);
+        self.record_write_off(new.clone(), write_off);
         self.await_end(new, context);
     }
 
-    /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or the
-    /// account is gone, or was found to have moved on. One that is in doubt tells nothing yet. `of`: only this account.
+    /// Drops what speaks of requests that are not on an account any more: terms were agreed on that leave them out, or
+    /// the account is gone, or was found to have moved on. One that is suspect tells nothing yet. `of`: only this
+    /// account.
     pub(crate) fn drop_ended_write_offs(
         &mut self,
         of: Option<&AccountId>,
@@ -182,7 +186,8 @@ impl Forwarding {
         context: &mut Context<'_>,
     ) {
         let held = self.written_off.iter().filter(|(outgoing, write_off)| {
-            let is_one = of.is_none_or(|line| outgoing.account == *line) && !accounts.is_distrusted(&outgoing.account);
+            let is_one = of.is_none_or(|account_id| outgoing.account == *account_id)
+                && !accounts.is_distrusted(&outgoing.account);
             is_one && !accounts.outgoing_at(outgoing).is_some_and(|pending| write_off.is_of(&pending))
         });
         let ended: Vec<_> = held.map(|(outgoing, _)| outgoing.clone()).collect();
@@ -195,8 +200,8 @@ impl Forwarding {
         }
     }
 
-    /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it back
-    /// because the friend had not heard of our `Cancel`.
+    /// A friend's committed request that was written off, on the account by which it left: a recovery has brought it
+    /// back because the friend had not heard of our `Cancel`.
     /// (R8.7.)
     pub(crate) fn written_off_from(&self, incoming: &RequestRef, lock: HashLock) -> Option<RequestRef> {
         let is_same = |outgoing: &RequestRef, write_off: &WriteOff| {
@@ -209,11 +214,12 @@ impl Forwarding {
 }
 
 impl Batch<'_> {
-    /// The owner gives up what he would get for requests that a friend holds. `up_to`: the most that he may lose by it, credits.
+    /// The owner gives up what they would get for requests that a friend holds. `up_to`: the most that they may lose by
+    /// it, credits.
     pub(crate) fn write_off(&mut self, command: CommandId, name: &str, currency: &Currency, up_to: u128) {
         let reply = match self.release_overdue(name, currency, up_to) {
             Ok(report) => Reply::WrittenOff(report),
-            Err(sentence) => Reply::Refused(sentence),
+            Err(message) => Reply::Refused(message),
         };
         self.context.reply(command, reply);
     }
@@ -222,32 +228,34 @@ impl Batch<'_> {
     fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
         let key = self.state.accounts.friend_key(name)?;
         self.state.accounts.friend_account(name, currency)?;
-        let line = AccountId::new(key, currency);
-        if self.state.accounts.is_distrusted(&line) {
+        let account_id = AccountId::new(key, currency);
+        if self.state.accounts.is_distrusted(&account_id) {
             return Err(format!(
                 "this node recovers what it has lost, and what \"{name}\" holds is not known before it has shown it: try again \
                  then, or give the account up with `remove-friend --force --forgive`"
             ));
         }
-        let report = self.release_smallest(&line, up_to, false);
+        let report = self.release_smallest(&account_id, up_to, false);
         if report.released.count > 0 {
             let Held { count, amount } = report.released;
             log::warn!(
-                "{count} payments of {amount} in {currency} that \"{name}\" holds were written off: whoever they came from has \
+                "{count} payments of {amount} in {currency} that \"{name}\" holds were written off: those they came from have \
                  the credits back, and \"{name}\" may still collect them from this node"
             );
         }
         Ok(report)
     }
 
-    /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more than `up_to`
-    /// afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
+    /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more
+    /// than `up_to` afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
     /// (R8.2.)
-    fn release_smallest(&mut self, line: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
-        let mut report =
-            WriteOffReport { at_risk: self.state.forwarding.at_risk(line, is_automatic), ..WriteOffReport::default() };
+    fn release_smallest(&mut self, account_id: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
+        let mut report = WriteOffReport {
+            at_risk: self.state.forwarding.at_risk(account_id, is_automatic),
+            ..WriteOffReport::default()
+        };
         let mut releasable = Vec::new();
-        for outgoing in self.state.accounts.overdue_at(line) {
+        for outgoing in self.state.accounts.overdue_at(account_id) {
             let Some(pending) = self.state.accounts.outgoing_at(&outgoing) else { continue };
             match self.state.origin(&outgoing) {
                 Some(Origin::Forward(from)) => match self.what_to_release(&outgoing, &pending, from) {
@@ -277,39 +285,40 @@ impl Batch<'_> {
             }
         }
         if report.released.count > 0 {
-            self.state.accounts.friend_changed(line.friend, &mut self.context);
+            self.state.accounts.friend_changed(account_id.friend, &mut self.context);
         }
         report
     }
 
-    /// At the end of a batch, when all is known that has become overdue in it: it is written off where the owner has allowed that.
+    /// At the end of a batch, when all is known that has become overdue in it: it is written off where the owner has
+    /// allowed that.
     pub(crate) fn write_off_by_itself(&mut self) {
-        for line in std::mem::take(&mut self.state.accounts.overdue) {
-            self.write_off_by_itself_at(&line);
+        for account_id in std::mem::take(&mut self.state.accounts.overdue) {
+            self.write_off_by_itself_at(&account_id);
         }
     }
 
     /// What has to wait is looked at again in a while: something else may have ended by then, or a recovery.
-    fn write_off_by_itself_at(&mut self, line: &AccountId) {
-        let Some(up_to) = self.state.accounts.auto_write_off(line) else { return };
+    fn write_off_by_itself_at(&mut self, account_id: &AccountId) {
+        let Some(up_to) = self.state.accounts.auto_write_off(account_id) else { return };
         let waiting = if self.is_recovering() {
             true
         } else {
-            let report = self.release_smallest(line, up_to, true);
+            let report = self.release_smallest(account_id, up_to, true);
             if report.released.count > 0 {
-                let name = &self.state.accounts.friends[&line.friend].record.name;
+                let name = &self.state.accounts.friends[&account_id.friend].record.name;
                 let Held { count, amount } = report.released;
                 log::warn!(
                     "{count} payments of {amount} in {} that \"{name}\" holds were written off by set-auto-write-off: \"{name}\" \
                      may still collect them from this node",
-                    line.currency
+                    account_id.currency
                 );
             }
             report.waiting.count > 0
         };
         if waiting {
             let waits = |outgoing: &RequestRef| self.state.forwarding.upstream_of(outgoing).is_some();
-            let held: Vec<_> = self.state.accounts.overdue_at(line).into_iter().filter(waits).collect();
+            let held: Vec<_> = self.state.accounts.overdue_at(account_id).into_iter().filter(waits).collect();
             let deadline = self.context.now.uptime_ms + self.context.environment.timing.overdue_ms;
             for outgoing in held {
                 self.context.timers.set_if_none(Timer::Overdue(outgoing), deadline);
@@ -317,14 +326,14 @@ impl Batch<'_> {
         }
     }
 
-    /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the account it
-    /// came over is in doubt, or it has not found its other side again.
+    /// What would be remembered of a request whose upstream is released. None: that cannot be told now, because the
+    /// account it came over is suspect, or it has not found its other side again.
     /// (R8.1.)
     fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
         let incoming = outgoing.at(from);
-        let is_inherited =
-            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.inherited.contains(&incoming));
-        if self.state.accounts.is_distrusted(&incoming.account) || is_inherited {
+        let is_unresolved_inbound =
+            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.unresolved_inbound.contains(&incoming));
+        if self.state.accounts.is_distrusted(&incoming.account) || is_unresolved_inbound {
             return None;
         }
         let lock = pending.stage.lock()?;

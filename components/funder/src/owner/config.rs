@@ -54,7 +54,7 @@ impl Batch<'_> {
             command => {
                 let reply = match self.configure(command) {
                     Ok(()) => Reply::Done,
-                    Err(sentence) => Reply::Refused(sentence),
+                    Err(message) => Reply::Refused(message),
                 };
                 self.context.reply(id, reply);
             }
@@ -65,19 +65,19 @@ impl Batch<'_> {
         match command {
             Command::AddRelay(name, ticket) => {
                 add_server(&mut self.state.owner.relays, &name, ticket, "relay")?;
-                self.give_out_relays();
+                self.emit_relays();
             }
             Command::RemoveRelay(name) => {
                 self.state.owner.relays.remove(&name).ok_or_else(|| no_server("relay", &name))?;
-                self.give_out_relays();
+                self.emit_relays();
             }
             Command::AddIndex(name, ticket) => {
                 add_server(&mut self.state.owner.index_servers, &name, ticket, "index server")?;
-                self.give_out_index_servers();
+                self.emit_index_servers();
             }
             Command::RemoveIndex(name) => {
                 self.state.owner.index_servers.remove(&name).ok_or_else(|| no_server("index server", &name))?;
-                self.give_out_index_servers();
+                self.emit_index_servers();
             }
             Command::AddFriend(new) => self.add_friend(*new)?,
             Command::RenameFriend(name, to) => self.state.accounts.rename_friend(&name, to)?,
@@ -111,13 +111,13 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(crate) fn give_out_relays(&mut self) {
+    pub(crate) fn emit_relays(&mut self) {
         self.context
             .outputs
             .push(Output::Relays(self.state.owner.relays.values().map(|relay| relay.ticket().clone()).collect()));
     }
 
-    pub(crate) fn give_out_index_servers(&mut self) {
+    pub(crate) fn emit_index_servers(&mut self) {
         self.context.outputs.push(Output::IndexServers(
             self.state.owner.index_servers.values().map(|server| server.ticket().clone()).collect(),
         ));
@@ -143,11 +143,11 @@ impl Batch<'_> {
             return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
         }
         // Its node shows what both have signed. An Opening would contradict it.
-        let forgotten = self.forgotten_account(&AccountId::new(key, &new.currency), new.max_debt, new.open);
-        if forgotten.is_some() && new.balance != 0 {
-            let sentence = "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
+        let lost = self.account_from_backups(&AccountId::new(key, &new.currency), new.max_debt, new.open);
+        if lost.is_some() && new.balance != 0 {
+            let message = "a peer backup knows of an account with this friend, whose node shows its balance: add it with a \
                             balance of 0";
-            return Err(sentence.into());
+            return Err(message.into());
         }
         if let Some(friend) = self.state.accounts.friends.get(&key) {
             check_further_account(friend, &new)?;
@@ -163,17 +163,17 @@ impl Batch<'_> {
                 auto_write_offs: BTreeMap::new(),
             })
         });
-        let line = AccountId::new(key, &new.currency);
+        let account_id = AccountId::new(key, &new.currency);
         let account_key = AccountKey { local: self.context.local, remote: key, currency: new.currency.clone() };
         let signer = &*self.context.environment.signer;
         let account =
-            forgotten.unwrap_or_else(|| Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer));
+            lost.unwrap_or_else(|| Account::open(account_key, new.balance, new.max_debt, new.open, floor, signer));
         if let Some(connection) = friend.connection {
             self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }
         friend.accounts.insert(new.currency, account);
-        self.state.accounts.touched.insert(line);
-        self.state.accounts.give_out_contact(key, &mut self.context);
+        self.state.accounts.touched.insert(account_id);
+        self.state.accounts.emit_contact(key, &mut self.context);
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Batch<'_> {
         }
         self.state.accounts.set_standing(key, Standing::Enabled);
         self.recover_left_out(key);
-        self.state.accounts.give_out_contact(key, &mut self.context);
+        self.state.accounts.emit_contact(key, &mut self.context);
         self.refuse_drain_waiters(key, &format!("\"{name}\" was enabled again in the meantime"));
         Ok(())
     }
@@ -192,18 +192,18 @@ impl Batch<'_> {
     fn disable_friend(&mut self, id: CommandId, name: &str, force: bool) {
         match self.state.accounts.friend_key(name) {
             Ok(key) => self.drain(id, key, Standing::Disabling, force),
-            Err(sentence) => self.context.reply(id, Reply::Refused(sentence)),
+            Err(message) => self.context.reply(id, Reply::Refused(message)),
         }
     }
 
     fn remove_friend(&mut self, id: CommandId, name: &str, force: bool, forgive: bool) {
         let key = match self.state.accounts.friend_key(name) {
             Ok(key) => key,
-            Err(sentence) => return self.context.reply(id, Reply::Refused(sentence)),
+            Err(message) => return self.context.reply(id, Reply::Refused(message)),
         };
         if let Some(owed) = self.state.accounts.owed(key).filter(|_| !forgive) {
-            let sentence = format!("the balance with \"{name}\" is not 0 ({owed}): settle it first, or give --forgive");
-            return self.context.reply(id, Reply::Refused(sentence));
+            let message = format!("the balance with \"{name}\" is not 0 ({owed}): settle it first, or give --forgive");
+            return self.context.reply(id, Reply::Refused(message));
         }
         self.drain(id, key, Standing::Removing { forgives: forgive }, force);
     }
@@ -213,8 +213,8 @@ impl Batch<'_> {
             return self.context.reply(id, Reply::Done);
         }
         if self.state.accounts.friends[&key].record.standing != standing {
-            let sentence = "the friend is being removed or disabled by a later command";
-            self.refuse_drain_waiters(key, sentence);
+            let message = "the friend is being removed or disabled by a later command";
+            self.refuse_drain_waiters(key, message);
         }
         self.state.accounts.set_standing(key, standing);
         self.state.owner.drain_waiters.entry(key).or_default().push(id);
@@ -224,15 +224,15 @@ impl Batch<'_> {
     }
 
     /// Answers commands whose drain was called off.
-    pub(crate) fn refuse_drain_waiters(&mut self, key: PublicKey, sentence: &str) {
+    pub(crate) fn refuse_drain_waiters(&mut self, key: PublicKey, message: &str) {
         for id in self.state.owner.drain_waiters.remove(&key).unwrap_or_default() {
-            self.context.reply(id, Reply::Refused(sentence.to_owned()));
+            self.context.reply(id, Reply::Refused(message.to_owned()));
         }
     }
 
     /// Stops friends that are to be disabled or removed and have nothing pending any more.
     pub(crate) fn end_drains(&mut self) {
-        let touched: Vec<PublicKey> = self.state.accounts.touched.iter().map(|line| line.friend).collect();
+        let touched: Vec<PublicKey> = self.state.accounts.touched.iter().map(|account_id| account_id.friend).collect();
         for key in touched {
             let Some(friend) = self.state.accounts.friends.get(&key) else { continue };
             let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. });
@@ -253,13 +253,13 @@ impl Batch<'_> {
 
     // R1.35.
     fn end_drain(&mut self, key: PublicKey) {
-        let lines: Vec<_> =
+        let account_ids: Vec<_> =
             self.state.accounts.friends[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
-        for line in &lines {
+        for account_id in &account_ids {
             let signer = &*self.context.environment.signer;
             let friend = self.state.accounts.friends.draft(&key).expect("looked above");
-            friend.accounts.get_mut(&line.currency).expect("listed above").stop(StopReason::Owner, signer);
-            self.account_stopped(line, StopReason::Owner);
+            friend.accounts.get_mut(&account_id.currency).expect("listed above").stop(StopReason::Owner, signer);
+            self.account_stopped(account_id, StopReason::Owner);
         }
         let standing = self.state.accounts.friends[&key].record.standing;
         let forgives = standing == Standing::Removing { forgives: true };
@@ -267,26 +267,26 @@ impl Batch<'_> {
         let owed = self.state.accounts.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
         if let Some(owed) = &owed {
             let name = &self.state.accounts.friends[&key].record.name;
-            let sentence = format!(
+            let message = format!(
                 "\"{name}\" is disabled and not removed, because what was under way has left a balance that is not 0 \
                  ({owed}): `enable-friend` goes on with it, so that it can be settled; `remove-friend --forgive` removes it"
             );
-            log::warn!("{sentence}");
-            self.refuse_drain_waiters(key, &sentence);
+            log::warn!("{message}");
+            self.refuse_drain_waiters(key, &message);
         }
         if matches!(standing, Standing::Removing { .. }) && owed.is_none() {
-            for line in lines {
+            for account_id in account_ids {
                 // What is still committed is lost to this side: the owner has chosen not to wait.
-                let left = self.forget_account(&line);
-                log::warn!("an account in {} was removed with {left} requests pending", line.currency);
+                let left = self.forget_account(&account_id);
+                log::warn!("an account in {} was removed with {left} requests pending", account_id.currency);
             }
             let friend = self.state.accounts.friends.remove(&key).expect("looked above");
             self.state.accounts.names.remove(&friend.record.name);
             self.state.recovery.peer_backups.insert(key, None);
             if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-                recovery.is_stirred = true;
+                recovery.is_dirty = true;
             }
-            self.state.accounts.give_out_contact(key, &mut self.context);
+            self.state.accounts.emit_contact(key, &mut self.context);
         } else {
             self.disable_at_once(key);
         }
@@ -301,29 +301,30 @@ impl Batch<'_> {
         friend.record.standing = Standing::Disabled;
         friend.connection = None;
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.is_stirred = true;
+            recovery.is_dirty = true;
         }
         for account in friend.accounts.values_mut() {
             account.disconnected();
         }
-        self.state.accounts.give_out_contact(key, &mut self.context);
+        self.state.accounts.emit_contact(key, &mut self.context);
     }
 
     /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.
-    fn forget_account(&mut self, line: &AccountId) -> usize {
-        let friend = self.state.accounts.friends.draft(&line.friend).expect("the caller has looked");
-        let mut account = friend.accounts.remove(&line.currency).expect("the caller has looked");
-        // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is over.
+    fn forget_account(&mut self, account_id: &AccountId) -> usize {
+        let friend = self.state.accounts.friends.draft(&account_id.friend).expect("the caller has looked");
+        let mut account = friend.accounts.remove(&account_id.currency).expect("the caller has looked");
+        // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is
+        // over.
         let epoch = if account.is_recovering() { Some(self.context.now.unix_ms) } else { None };
         if let Some(epoch) = epoch.max(account.newest_epoch()) {
-            self.state.accounts.tombstones.insert(line.clone(), Tombstone { epoch });
+            self.state.accounts.tombstones.insert(account_id.clone(), Tombstone { epoch });
         }
         self.state.accounts.account_rows.extend(account.remove_rows());
         let pendings: Vec<_> = account
             .epoch()
             .into_iter()
             .flat_map(|epoch| epoch.pendings())
-            .map(|(direction, id, _)| (direction, line.request(id)))
+            .map(|(direction, id, _)| (direction, account_id.request(id)))
             .collect();
         for (direction, key) in &pendings {
             match direction {
@@ -335,7 +336,7 @@ impl Batch<'_> {
                 Direction::Incoming => self.forget_incoming(key),
             }
         }
-        self.release_left_out(line);
+        self.release_left_out(account_id);
         pendings.len()
     }
 }

@@ -1,13 +1,14 @@
 //! A friend who has lost its key goes on under another one (`replace-friend-key`, protocol section 1).
 //!
 //! ```text
-//! accounts with the lost key:  stopped -> uncommitted requests given up -> closed for ever; their rows stay as evidence
-//! accounts with the successor: first Opening = balance, and the requests that we have committed
+//! accounts with the lost key:  stopped -> uncommitted requests given up -> closed for ever; their rows stay as
+//! evidence accounts with the new key: first Opening = balance, and the requests that we have committed
 //! ```
 //!
-//! All of it is one transaction, together with a record that we sign. The friend agrees by its own Opening; until then nothing
-//! that we have committed is released, because the friend may accept our Opening at any time. What the *friend* has committed
-//! and is still on its way could not be collected under the lost key any more: the owner has to wait for it.
+//! All of it is one transaction, together with a record that we sign. The friend agrees by its own Opening; until then
+//! nothing that we have committed is released, because the friend may accept our Opening at any time. What the *friend*
+//! has committed and is still in flight could not be collected under the lost key any more: the owner has to wait for
+//! it.
 
 use crate::accounts::record::{Friend, FriendRecord, Replacement, Standing, Tombstone};
 use crate::funder::Batch;
@@ -25,57 +26,57 @@ impl Batch<'_> {
     // R7.24.
     pub(crate) fn replace_friend_key(&mut self, name: &str, ticket: FriendTicket) -> Result<(), String> {
         let lost = self.state.accounts.friend_key(name)?;
-        let successor = ticket.public_key;
-        self.check_succession(name, lost, &ticket)?;
-        let lines: Vec<_> =
+        let new_key = ticket.public_key;
+        self.check_new_key(name, lost, &ticket)?;
+        let account_ids: Vec<_> =
             self.state.accounts.friends[&lost].accounts.keys().map(|currency| AccountId::new(lost, currency)).collect();
-        for line in &lines {
+        for account_id in &account_ids {
             let friend = self.state.accounts.friends.draft(&lost).expect("looked above");
             friend
                 .accounts
-                .get_mut(&line.currency)
+                .get_mut(&account_id.currency)
                 .expect("listed above")
                 .stop(StopReason::Owner, &*self.context.environment.signer);
-            self.account_stopped(line, StopReason::Owner);
+            self.account_stopped(account_id, StopReason::Owner);
         }
         let record = &self.state.accounts.friends[&lost].record;
         let record = FriendRecord { relays: ticket.relays, address: ticket.address, ..record.clone() };
-        self.state.accounts.names.insert(name.to_owned(), successor);
-        self.state.accounts.friends.insert(successor, Friend::new(record));
-        let accounts = lines.iter().map(|line| self.carry_over(line, successor)).collect();
+        self.state.accounts.names.insert(name.to_owned(), new_key);
+        self.state.accounts.friends.insert(new_key, Friend::new(record));
+        let accounts = account_ids.iter().map(|account_id| self.carry_over(account_id, new_key)).collect();
         self.state.accounts.friends.remove(&lost);
-        self.state.forwarding.hand_over_holds(lost, successor);
+        self.state.forwarding.hand_over_holds(lost, new_key);
         let is_loaded = self.state.forwarding.is_loaded_with(lost);
-        assert!(!is_loaded, "what is frozen with the lost key counts against the bounds of the successor");
+        assert!(!is_loaded, "what is held with the lost key counts against the bounds of the new key");
         self.context.timers.clear(&Timer::Gone(lost));
         self.state.recovery.peer_backups.insert(lost, None);
         self.refuse_drain_waiters(lost, &format!("the key of \"{name}\" was replaced in the meantime"));
         let replacement =
-            KeyReplacement { author: self.context.local, lost, successor, time_ms: self.context.now.unix_ms, accounts };
-        log::warn!("\"{name}\" goes on under the key {successor}; {lost} is never accepted again");
+            KeyReplacement { author: self.context.local, lost, new_key, time_ms: self.context.now.unix_ms, accounts };
+        log::warn!("\"{name}\" goes on under the key {new_key}; {lost} is never accepted again");
         let replacement = Verified::sign(replacement, &*self.context.environment.signer);
         self.state.accounts.replacements.insert(lost, Replacement(replacement));
-        self.state.accounts.give_out_contact(lost, &mut self.context);
-        self.state.accounts.give_out_contact(successor, &mut self.context);
-        self.state.accounts.friend_changed(successor, &mut self.context);
+        self.state.accounts.emit_contact(lost, &mut self.context);
+        self.state.accounts.emit_contact(new_key, &mut self.context);
+        self.state.accounts.friend_changed(new_key, &mut self.context);
         Ok(())
     }
 
     // R7.25.
-    fn check_succession(&self, name: &str, lost: PublicKey, ticket: &FriendTicket) -> Result<(), String> {
-        let successor = ticket.public_key;
-        if successor == lost {
+    fn check_new_key(&self, name: &str, lost: PublicKey, ticket: &FriendTicket) -> Result<(), String> {
+        let new_key = ticket.public_key;
+        if new_key == lost {
             return Err(format!(
                 "the ticket has the key that \"{name}\" has already: `set-friend-relays` tells where it is reached"
             ));
         }
-        if successor == self.context.local {
+        if new_key == self.context.local {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
-        if let Some(other) = self.state.accounts.friends.get(&successor) {
+        if let Some(other) = self.state.accounts.friends.get(&new_key) {
             return Err(format!("the ticket is that of another friend, \"{}\"", other.record.name));
         }
-        self.state.accounts.check_not_replaced(&successor)?;
+        self.state.accounts.check_not_replaced(&new_key)?;
         if ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
@@ -104,7 +105,7 @@ impl Batch<'_> {
                 .count();
             if underway > 0 {
                 return Err(format!(
-                    "{underway} payments that \"{name}\" has committed are still on their way to their sellers: try again \
+                    "{underway} payments that \"{name}\" has committed are still in flight to their sellers: try again \
                      when they have ended (see `info friends`: RPD is 0 then). Those that come back to \"{name}\" itself end \
                      when the friend before it has replaced its key; if each waits for the other, one of you removes \
                      \"{name}\" by force and adds the new ticket with the balance"
@@ -114,23 +115,23 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Opens the account with the successor, and hands over what continues on it.
-    fn carry_over(&mut self, from: &AccountId, successor: PublicKey) -> ReplacedAccount {
-        let to = AccountId::new(successor, &from.currency);
+    /// Opens the account with the new key, and hands over what continues on it.
+    fn carry_over(&mut self, from: &AccountId, new_key: PublicKey) -> ReplacedAccount {
+        let to = AccountId::new(new_key, &from.currency);
         let floor = self.floor(&to);
         let friend = self.state.accounts.friends.draft(&from.friend).expect("the caller has looked");
         let mut account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
-        let successor_account = account.continued_with(successor, floor, &*self.context.environment.signer);
+        let new_account = account.continued_with(new_key, floor, &*self.context.environment.signer);
         if let Some(epoch) = account.newest_epoch() {
             self.state.accounts.tombstones.insert(from.clone(), Tombstone { epoch });
         }
         // Its rows stay as evidence, and the newest that the lost key has signed may have come in this very batch.
         self.state.accounts.account_rows.extend(account.take_changes());
-        let mine = successor_account.negotiation().mine.as_ref().expect("it opens with one");
+        let mine = new_account.negotiation().mine.as_ref().expect("it opens with one");
         let (balance, opening) = (mine.balance, mine.hash());
         let continuing: Vec<_> = mine.continuing.iter().map(|request| request.id).collect();
-        let heir = self.state.accounts.friends.draft(&successor).expect("the caller has made it");
-        heir.accounts.insert(from.currency.clone(), successor_account);
+        let rotated = self.state.accounts.friends.draft(&new_key).expect("the caller has made it");
+        rotated.accounts.insert(from.currency.clone(), new_account);
         self.state.accounts.touched.extend([from.clone(), to.clone()]);
         for id in continuing {
             self.hand_over(from, &to, id);
@@ -146,7 +147,7 @@ impl Batch<'_> {
         }
     }
 
-    /// A request that we have committed goes on over the successor's account.
+    /// A request that we have committed goes on over the new key's account.
     fn hand_over(&mut self, from: &AccountId, to: &AccountId, id: RequestId) {
         let (old, new) = (from.request(id), to.request(id));
         self.state.forwarding.hand_over_write_off(&old, new.clone(), &mut self.context);
@@ -164,16 +165,16 @@ impl Batch<'_> {
         self.commit_was_signed(&new);
     }
 
-    /// Requests of ours that bound us on an account, and that are not on it any more: terms were agreed on that leave them out,
-    /// or the account is gone.
-    pub(crate) fn release_left_out(&mut self, line: &AccountId) {
-        let of_line: Vec<_> = self.state.outgoing_on(line).into_iter().collect();
+    /// Requests of ours that bound us on an account, and that are not on it any more: terms were agreed on that leave
+    /// them out, or the account is gone.
+    pub(crate) fn release_left_out(&mut self, account_id: &AccountId) {
+        let of_account: Vec<_> = self.state.outgoing_on(account_id).into_iter().collect();
         let local = self.context.local;
-        for outgoing in of_line {
+        for outgoing in of_account {
             if self.state.accounts.outgoing_at(&outgoing).is_none() {
                 self.cancelled(&outgoing, CancelReason::AccountStopped, local);
             }
         }
-        self.state.forwarding.drop_ended_write_offs(Some(line), &mut self.state.accounts, &mut self.context);
+        self.state.forwarding.drop_ended_write_offs(Some(account_id), &mut self.state.accounts, &mut self.context);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) trait ServerRow {
 /// What the owner has set for the whole node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// Rings of debts are cleared without asking the owner.
+    /// Debt cycles are cleared without asking the owner.
     pub auto_clear: bool,
 }
 

@@ -29,7 +29,7 @@ impl Batch<'_> {
             Command::IndexServers => Reply::Servers(servers(&self.state.owner.index_servers)),
             Command::Contact => Reply::Contact(ContactReport {
                 public_key: self.context.local,
-                // A ticket with more would be refused by whoever reads it.
+                // A ticket with more would be refused by its reader.
                 relays: self.state.owner.relays.values().take(RELAYS_MAX).map(|relay| relay.ticket().clone()).collect(),
                 address: None,
             }),
@@ -57,12 +57,12 @@ impl Batch<'_> {
             relays: friend.record.relays.clone(),
             address: friend.record.address.clone(),
             accounts: accounts
-                .map(|(currency, account)| self.line_report(&AccountId::new(key, currency), friend, account))
+                .map(|(currency, account)| self.account_report(&AccountId::new(key, currency), friend, account))
                 .collect(),
         }
     }
 
-    fn line_report(&self, line: &AccountId, friend: &Friend, account: &Account) -> AccountReport {
+    fn account_report(&self, account_id: &AccountId, friend: &Friend, account: &Account) -> AccountReport {
         let currency = &account.key().currency;
         let (status, terms) = match account.status() {
             Status::Consistent => (AccountStatus::Consistent, None),
@@ -80,7 +80,7 @@ impl Batch<'_> {
         let epoch = account.epoch();
         let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
             let pending = account.pending(Direction::Outgoing, *id)?;
-            let written_off = self.state.forwarding.written_off().contains_key(&line.request(*id));
+            let written_off = self.state.forwarding.written_off().contains_key(&account_id.request(*id));
             Some(OverdueReport { request_id: *id, amount: pending.amount, written_off })
         });
         AccountReport {

@@ -1,8 +1,9 @@
 //! Accepting a friend's terms after the two sides of an account disagreed (`reset-friend`, protocol section 1).
 //!
-//! People see two balances and decide. What the terms say besides, about requests that are under way, is checked here: nobody
-//! should lose money by a line that he was not shown. What this node has collected counts as its own, whether the friend has
-//! heard of it, or lets it continue so that it is collected again; and what the friend has collected and proved counts as paid.
+//! People see two balances and decide. What the terms say besides, about requests that are under way, is checked here:
+//! nobody should lose money by an account that they were not shown. What this node has collected counts as its own,
+//! whether the friend has heard of it, or lets it continue so that it is collected again; and what the friend has
+//! collected and proved counts as paid.
 
 use crate::forwarding::obligations::Onward;
 use crate::funder::Batch;
@@ -16,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Batch<'_> {
     pub(crate) fn reset_friend(&mut self, name: &str, currency: &Currency) -> Result<(), String> {
         let key = self.state.accounts.friend_key(name)?;
-        let line = AccountId::new(key, currency);
+        let account_id = AccountId::new(key, currency);
         let account = self.state.accounts.friend_account(name, currency)?;
-        let (status, is_in_doubt) = (account.status(), account.is_suspect());
+        let (status, is_suspect) = (account.status(), account.is_suspect());
         // Where both have lost something, nothing better will come.
         let is_for_people = matches!(status, Status::Inconsistent { reason: Some(StopReason::BothStatesLost), .. });
         // R7.8.
@@ -34,16 +35,17 @@ impl Batch<'_> {
                 return Err(format!("the account with \"{name}\" is consistent: there is nothing to reset"));
             }
             Status::Inconsistent { mine, theirs: Some(theirs), reason } => {
-                // Whoever has lost its own state cannot compare balances: it has to believe its friend. What evidence has brought
-                // back is as good as any other state. What other friends may collect, or pay, is known in any case.
+                // A node that has lost its own state cannot compare balances: it has to believe its friend. What
+                // evidence has brought back is as good as any other state. What other friends may collect, or pay, is
+                // known in any case.
                 let is_lost =
-                    is_in_doubt || matches!(reason, Some(StopReason::FriendWithholds | StopReason::BothStatesLost));
+                    is_suspect || matches!(reason, Some(StopReason::FriendWithholds | StopReason::BothStatesLost));
                 let terms = (mine, theirs);
-                let check = self.check_requests(name, &line, terms, is_lost);
+                let check = self.check_requests(name, &account_id, terms, is_lost);
                 if let Err(refusal) =
-                    check.and_then(|()| if is_lost { Ok(()) } else { self.check_worth(name, &line, terms) })
+                    check.and_then(|()| if is_lost { Ok(()) } else { self.check_worth(name, &account_id, terms) })
                 {
-                    self.ask_for_proofs(&line, None);
+                    self.ask_for_proofs(&account_id, None);
                     return Err(refusal);
                 }
             }
@@ -70,25 +72,25 @@ impl Batch<'_> {
             let frame = account.resume_frame();
             self.context.outputs.push(Output::Send(key, connection, frame));
         }
-        self.forget_shown(&line);
-        self.account_events(&line, events);
+        self.forget_shown(&account_id);
+        self.account_events(&account_id, events);
         Ok(())
     }
 
-    /// Whether a friend's terms leave us with debts that nobody pays us for. `is_lost`: how the account stood is not known for
-    /// certain.
+    /// Whether a friend's terms leave us with debts that nobody pays us for. `is_lost`: how the account stood is not
+    /// known for certain.
     /// (R1.28.)
     fn check_requests(
         &self,
         name: &str,
-        line: &AccountId,
+        account_id: &AccountId,
         terms: (&Terms, &Terms),
         is_lost: bool,
     ) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.accounts.friends[&line.friend].accounts[&line.currency];
+        let account = &self.state.accounts.friends[&account_id.friend].accounts[&account_id.currency];
         let mut payable = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
-        if !payable.all(|claim| self.pays_for(line, account, claim)) {
+        if !payable.all(|claim| self.pays_for(account_id, account, claim)) {
             return Err(format!(
                 "\"{name}\" claims payments that this node has never committed, so its terms cannot be accepted: ask its \
                  owner, or remove the friend"
@@ -98,7 +100,7 @@ impl Batch<'_> {
         let mut changed = ours.continuing.iter().filter(|ours| !ours.author_pays && !keeps(ours));
         // What we have collected is weighed with the balances.
         let claimed: BTreeSet<_> = account.claimed().map(|(id, _)| id).collect();
-        let found = changed.find_map(|request| match self.onward(&line.request(request.id)) {
+        let found = changed.find_map(|request| match self.onward(&account_id.request(request.id)) {
             _ if claimed.contains(&request.id) => None,
             Onward::Nobody => None,
             onward => Some(onward),
@@ -127,13 +129,13 @@ impl Batch<'_> {
                     .into(),
             );
         }
-        if let Some(other) = self.state.accounts.awaited_beside(line) {
+        if let Some(other) = self.state.accounts.awaited_beside(account_id) {
             return Err(format!(
                 "this node recovers what it has lost, and what it owes \"{other}\" for \"{name}\" is not known yet: try again \
                  when \"{other}\" has been online, or remove it"
             ));
         }
-        let unpaid = self.unpaid(line).into_iter().filter(|(outgoing, pending)| {
+        let unpaid = self.unpaid(account_id).into_iter().filter(|(outgoing, pending)| {
             let pays = |request: &Continuing| {
                 let is_same =
                     (request.author_pays, request.id, Some(request.lock)) == (false, outgoing.id, pending.stage.lock());
@@ -153,11 +155,11 @@ impl Batch<'_> {
 
     /// Whether a friend's terms would cost more than their balance says.
     /// (R1.28.)
-    fn check_worth(&self, name: &str, line: &AccountId, terms: (&Terms, &Terms)) -> Result<(), String> {
+    fn check_worth(&self, name: &str, account_id: &AccountId, terms: (&Terms, &Terms)) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.accounts.friends[&line.friend].accounts[&line.currency];
-        // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under the old
-        // one.
+        let account = &self.state.accounts.friends[&account_id.friend].accounts[&account_id.currency];
+        // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under
+        // the old one.
         let claimed: BTreeMap<_, _> = account.claimed().collect();
         let (mut unproven, mut proven, mut left_out) = (0, 0, 0);
         for continuing in &ours.continuing {
@@ -165,7 +167,7 @@ impl Batch<'_> {
                 continue;
             }
             if continuing.author_pays {
-                if self.waits_for_proof(line, continuing.id) {
+                if self.waits_for_proof(account_id, continuing.id) {
                     // The friend may have collected it, and what proves the payment did not come.
                     unproven += continuing.amount.cast_signed();
                 } else {

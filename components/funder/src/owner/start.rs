@@ -14,19 +14,19 @@ const NOT_KNOWN: &str = "the database was put back from a copy, and whether this
 impl Batch<'_> {
     /// Handles [`crate::Input::Start`].
     pub(crate) fn start(&mut self) {
-        self.take_up_recovery();
-        self.take_up_forwards();
-        self.state.forwarding.take_up_write_offs(&mut self.context);
-        self.take_up_payments();
-        self.state.receiving.take_up_arrivals(&mut self.context);
-        self.state.receiving.take_up_invoices(&mut self.context);
+        self.resume_recovery();
+        self.resume_forwards();
+        self.state.forwarding.resume_write_offs(&mut self.context);
+        self.resume_payments();
+        self.state.receiving.resume_inbound_parts(&mut self.context);
+        self.state.receiving.resume_invoices(&mut self.context);
         self.give_up_orphans();
         self.state.payments.plan_clearing(&mut self.context);
-        self.give_out_relays();
-        self.give_out_index_servers();
+        self.emit_relays();
+        self.emit_index_servers();
         let friends: Vec<_> = self.state.accounts.friends.keys().copied().collect();
         for key in friends {
-            self.state.accounts.give_out_contact(key, &mut self.context);
+            self.state.accounts.emit_contact(key, &mut self.context);
             self.state.accounts.wait_for(key, &mut self.context);
             let friend = &self.state.accounts.friends[&key];
             self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
@@ -34,7 +34,7 @@ impl Batch<'_> {
     }
 
     /// Outgoing requests that a signed `Commit` binds wait for the friend; for the others a timer runs again.
-    fn take_up_forwards(&mut self) {
+    fn resume_forwards(&mut self) {
         let forwards: Vec<_> =
             self.state.forwarding.forwards().iter().map(|(key, forward)| (key.clone(), forward.clone())).collect();
         for (incoming, forward) in forwards {
@@ -46,12 +46,12 @@ impl Batch<'_> {
                 self.commit_was_signed(&outgoing);
                 continue;
             }
-            self.state.accounts.note_unsigned_commit(&outgoing);
+            self.state.accounts.record_unsigned_commit(&outgoing);
             self.state.forwarding.wait_for_commit(&incoming, &mut self.context);
         }
     }
 
-    fn take_up_payments(&mut self) {
+    fn resume_payments(&mut self) {
         let now = self.context.now.uptime_ms;
         let payments: Vec<_> = self.state.payments.all().values().cloned().collect();
         for payment in payments {
@@ -77,7 +77,7 @@ impl Batch<'_> {
                 if self.state.accounts.is_bound(&outgoing) {
                     self.commit_was_signed(&outgoing);
                 } else {
-                    self.state.accounts.note_unsigned_commit(&outgoing);
+                    self.state.accounts.record_unsigned_commit(&outgoing);
                     self.context.timers.set(Timer::Part(outgoing), now + self.context.environment.timing.patience_ms);
                 }
             }
@@ -91,12 +91,12 @@ impl Batch<'_> {
         let is_recovering = self.is_recovering();
         for (key, friend) in &self.state.accounts.friends {
             for (currency, account) in &friend.accounts {
-                let line = AccountId::new(*key, currency);
+                let account_id = AccountId::new(*key, currency);
                 if account.is_recovering() {
                     continue;
                 }
                 for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {
-                    let hop = line.request(id);
+                    let hop = account_id.request(id);
                     if is_recovering && direction == Direction::Incoming && pending.stage.is_committed() {
                         continuing.push(hop);
                         continue;
@@ -107,7 +107,7 @@ impl Batch<'_> {
                         Direction::Incoming => {
                             pending.stage.is_committed()
                                 || self.state.forwarding.forwards().contains_key(&hop)
-                                || self.state.receiving.arrivals().contains_key(&hop)
+                                || self.state.receiving.inbound_parts().contains_key(&hop)
                         }
                     };
                     if !is_known {
@@ -117,7 +117,7 @@ impl Batch<'_> {
             }
         }
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.inherited.extend(continuing);
+            recovery.unresolved_inbound.extend(continuing);
         }
         for (direction, hop) in orphans {
             match direction {

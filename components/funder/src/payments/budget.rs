@@ -6,21 +6,22 @@
 //!
 //! A payment is *under way* from its order, which is durable before anything is sent, until it has ended. Then it is
 //! spent, in the transaction that writes its end, or, if it has failed, has cost nothing. So what a payment costs is
-//! counted from its order on, and at any moment once: neither two orders at one time, nor a process that dies between two
-//! steps, make room where there is none. Nothing is reserved beside the payments themselves, so nothing that is reserved
-//! can be lost, or stay.
+//! counted from its order on, and at any moment once: neither two orders at one time, nor a process that dies between
+//! two steps, make room where there is none. Nothing is reserved beside the payments themselves, so nothing that is
+//! reserved can be lost, or stay.
 //!
-//! What counts is what leaves the node: amount and fees. Credit that moves around a cycle of friends comes back, so only
-//! its fees count; clearing a ring of debts is free. Fees are known when a way is: one that costs more than is left is
-//! not taken.
+//! What counts is what leaves the node: amount and fees. Credit that moves around a cycle of friends comes back, so
+//! only its fees count; clearing a debt cycle is free. Fees are known when a route is: one that costs more than is left
+//! is not taken.
 //!
 //! A payment counts in the period in which it ends, and in every one while it is under way. So what is paid in a period
 //! never exceeds the budget. A period begins with the first order in it, and is durable with it.
 //!
-//! Clocks jump. Two periods are remembered: the one that runs, and another one, from before a jump or from where the clock had
-//! jumped to. Neither comes about again, nor does one before both, or one that was dropped between them. What lies between the
-//! two has never run, so a clock that was ahead and is right again stops nobody. (What is under way while a clock jumps between two
-//! periods that have both run counts where it ends: there the sum may be exceeded by it, once.)
+//! Clocks jump. Two periods are remembered: the one that runs, and another one, from before a jump or from where the
+//! clock had jumped to. Neither comes about again, nor does one before both, or one that was dropped between them. What
+//! lies between the two has never run, so a clock that was ahead and is right again stops nobody. (What is under way
+//! while a clock jumps between two periods that have both run counts where it ends: there the sum may be exceeded by
+//! it, once.)
 
 use crate::context::Context;
 use crate::payments::Payments;
@@ -43,8 +44,8 @@ pub struct Spending {
     pub until_ms: u64,
     /// What was paid in it, fees included, credits.
     pub spent: u128,
-    /// When another period is over in which something was paid, unix ms, and what: the last one, or the one that a clock had shown
-    /// that was ahead.
+    /// When another period is over in which something was paid, unix ms, and what: the last one, or the one that a
+    /// clock had shown that was ahead.
     pub other: Option<(u64, u128)>,
 }
 
@@ -55,8 +56,8 @@ const FAR_MS: u64 = 62 * DAY_MS;
 pub type Spendings = Table<Spending>;
 
 impl Spending {
-    /// What counts now: what is stored, or a new period. When the owner has changed the period, what was spent in the one before goes
-    /// on counting in the one that runs now.
+    /// What counts now: what is stored, or a new period. When the owner has changed the period, what was spent in the
+    /// one before goes on counting in the one that runs now.
     /// (R6.7.)
     fn running(stored: Option<&Spending>, since_ms: u64, budget: &Budget, now_ms: u64) -> Spending {
         let until_ms = budget.period.map_or(u64::MAX, |period| period.end_ms(now_ms));
@@ -126,7 +127,7 @@ fn cost(payment: &Payment) -> u128 {
     let amount = match payment.progress {
         Progress::Failed => return 0,
         // It comes back.
-        _ if payment.circle.is_some() => 0,
+        _ if payment.cycle.is_some() => 0,
         Progress::Searching | Progress::Committed => payment.total,
         // The seller may have taken less than it asked for.
         Progress::Paid => payment.underway(),
@@ -209,7 +210,8 @@ impl Payments {
                 "this app has no budget in {currency}: the owner gives it one with `stnode trust` and --budget"
             )),
             Allowance::Limited(report, running) => {
-                // Also when it is refused: what counts in this period for a wrong clock's sake does not count in the next one.
+                // Also when it is refused: what counts in this period for a wrong clock's sake does not count in the
+                // next one.
                 self.put_spending((app, currency.clone()), running);
                 if cost(payment) > report.left() {
                     return Err(format!(
@@ -258,7 +260,7 @@ impl Payments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::record::Circle;
+    use crate::payments::record::Cycle;
     use offst_crypto::Identity;
     use offst_rows::UnknownFields;
     use proptest::prelude::*;
@@ -277,7 +279,7 @@ mod tests {
             id: PaymentId::from_bytes([id; 16]),
             app: app.map(key),
             destination: key(9),
-            circle: None,
+            cycle: None,
             invoice: None,
             currency: Currency::default(),
             total,
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn what_is_under_way_is_that_of_the_app_in_the_currency() {
         let hours = Payment { currency: "hours".parse().unwrap(), ..payment(5, Some(1), 1000, Progress::Committed) };
-        let cycle = Payment { circle: Some(Circle::Clearing), ..payment(6, Some(1), 1000, Progress::Committed) };
+        let cycle = Payment { cycle: Some(Cycle::Clearing), ..payment(6, Some(1), 1000, Progress::Committed) };
         let payments = [
             payment(1, Some(1), 1, Progress::Searching),
             payment(2, Some(1), 20, Progress::Committed),

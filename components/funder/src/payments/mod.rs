@@ -17,10 +17,10 @@ pub(crate) mod record;
 pub(crate) mod refusals;
 pub(crate) mod search;
 mod settle;
-pub(crate) mod silences;
+pub(crate) mod silent_hops;
 
 use crate::context::Context;
-use crate::payments::record::{Circle, Payment, Progress};
+use crate::payments::record::{Cycle, Payment, Progress};
 use crate::timers::Timer;
 use budget::Spendings;
 use offst_crypto::PublicKey;
@@ -31,7 +31,7 @@ use offst_rows::{Row, RowChange, RowError, Rows, Table};
 use quote::Question;
 use refusals::Refusals;
 use search::Search;
-use silences::Silences;
+use silent_hops::SilentHops;
 use std::collections::BTreeMap;
 
 /// Payments of our own, and what was learned by them.
@@ -56,7 +56,7 @@ pub(crate) struct Payments {
     /// The same for debt cycles, where more is a reason to refuse.
     clearing_refusals: Refusals,
     /// Where our payments got no answer.
-    silences: Silences,
+    silent_hops: SilentHops,
 }
 
 impl Payments {
@@ -71,7 +71,7 @@ impl Payments {
             questions: BTreeMap::new(),
             refusals: Refusals::default(),
             clearing_refusals: Refusals::default(),
-            silences: Silences::default(),
+            silent_hops: SilentHops::default(),
         })
     }
 
@@ -120,11 +120,11 @@ impl Payments {
     pub(crate) fn rekey(&mut self, payment: PaymentId, lost: PublicKey, outgoing: &RequestRef) {
         let friend = outgoing.account.friend;
         let record = self.payments.get_mut(&payment).expect("its origin names it");
-        if let Some(first) = record.parts.get_mut(&outgoing.id).and_then(|part| part.route.first_mut()) {
+        if let Some(first) = record.parts.get_mut(&outgoing.id).and_then(|part| part.path.first_mut()) {
             *first = friend;
         }
-        if record.circle == Some(Circle::Rebalance(lost)) {
-            record.circle = Some(Circle::Rebalance(friend));
+        if record.cycle == Some(Cycle::Rebalance(lost)) {
+            record.cycle = Some(Cycle::Rebalance(friend));
         }
         self.pay_by(outgoing.clone(), payment);
     }

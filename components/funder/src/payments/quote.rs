@@ -5,8 +5,8 @@ use crate::command::{CommandId, Reply};
 use crate::context::Context;
 use crate::io::Output;
 use crate::payments::Payments;
-use crate::payments::clearing::Ring;
-use crate::payments::record::{Circle, Payment};
+use crate::payments::clearing::DebtCycle;
+use crate::payments::record::{Cycle, Payment};
 use crate::payments::search::Avoids;
 use offst_ledger::AccountId;
 use offst_proto::PaymentId;
@@ -14,7 +14,7 @@ use offst_proto::index::Query;
 use offst_proto::limits::PARTS_MAX;
 use offst_proto::order::Order;
 use offst_proto::report::QuoteReport;
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use std::collections::BTreeMap;
 
 /// Most questions that wait for the index servers.
@@ -25,36 +25,36 @@ const QUESTIONS_MAX: usize = 256;
 pub(crate) enum Question {
     /// What this payment would cost, without hops that did not carry others lately.
     Quote(CommandId, Box<Payment>, Avoids),
-    /// Where a ring of debts is.
-    Ring(Ring),
+    /// Where a debt cycle is.
+    DebtCycle(DebtCycle),
 }
 
 /// Why there is no way, when the index servers only say that there is none.
 pub(crate) fn no_route(payment: &Payment) -> &'static str {
-    match payment.circle {
+    match payment.cycle {
         None => "no route with enough room for this amount was found, or the destination is offline",
-        Some(Circle::Rebalance(_)) => {
+        Some(Cycle::Rebalance(_)) => {
             "no cycle with enough room for this amount was found that leaves by this friend and comes back by another"
         }
-        Some(Circle::Clearing) => "the ring has no room any more",
+        Some(Cycle::Clearing) => "the ring has no room any more",
     }
 }
 impl Payments {
     /// Answers what an order would cost, when the index servers have spoken.
     pub(crate) fn quote(&mut self, command: CommandId, order: &Order, accounts: &Accounts, context: &mut Context<'_>) {
         match self.payment(order, accounts, context) {
-            Err(sentence) => context.reply(command, Reply::Refused(sentence)),
+            Err(message) => context.reply(command, Reply::Refused(message)),
             Ok(payment) => self.quote_without(command, Box::new(payment), Avoids::default(), context),
         }
     }
 
     /// Asks as the payment would. What is left out is asked for when there is no way without it.
     fn quote_without(&mut self, command: CommandId, payment: Box<Payment>, avoids: Avoids, context: &mut Context<'_>) {
-        let mut query = self.way_query(&payment, payment.total, context);
+        let mut query = self.route_query(&payment, payment.total, context);
         let avoids = if self.leave_out_others(&mut query, avoids, context) { avoids } else { Avoids::Nothing };
         if !self.put_question(query, Question::Quote(command, payment, avoids), context) {
-            let sentence = "too many questions wait for the index servers: ask again in a moment";
-            context.reply(command, Reply::Refused(sentence.into()));
+            let message = "too many questions wait for the index servers: ask again in a moment";
+            context.reply(command, Reply::Refused(message.into()));
         }
     }
 
@@ -65,7 +65,7 @@ impl Payments {
         }
         let id = PaymentId::random(&mut *context.environment.random);
         self.questions.insert(id, question);
-        context.outputs.push(Output::FindWays(id, Box::new(query)));
+        context.outputs.push(Output::FindRoutes(id, Box::new(query)));
         true
     }
 
@@ -73,13 +73,13 @@ impl Payments {
     pub(crate) fn answered(
         &mut self,
         question: Question,
-        ways: Result<Vec<Way>, String>,
+        routes: Result<Vec<Route>, String>,
         accounts: &mut Accounts,
         context: &mut Context<'_>,
     ) {
         match question {
-            Question::Ring(ring) => self.found_ring(ring, ways, accounts, context),
-            Question::Quote(command, payment, avoids) => match self.quoted(&payment, ways, accounts, context) {
+            Question::DebtCycle(debt_cycle) => self.found_debt_cycle(debt_cycle, routes, accounts, context),
+            Question::Quote(command, payment, avoids) => match self.quoted(&payment, routes, accounts, context) {
                 Reply::Refused(_) if avoids != Avoids::Nothing => {
                     self.quote_without(command, payment, avoids.fewer(), context)
                 }
@@ -91,56 +91,56 @@ impl Payments {
     fn quoted(
         &self,
         payment: &Payment,
-        ways: Result<Vec<Way>, String>,
+        routes: Result<Vec<Route>, String>,
         accounts: &Accounts,
         context: &Context<'_>,
     ) -> Reply {
-        let direct = self.direct_way(payment, payment.total, accounts);
-        let (mut found, problem) = match ways {
-            Ok(ways) => (ways, None),
-            Err(sentence) => (vec![], Some(sentence)),
+        let direct = self.direct_route(payment, payment.total, accounts);
+        let (mut found, problem) = match routes {
+            Ok(routes) => (routes, None),
+            Err(message) => (vec![], Some(message)),
         };
-        found.retain(|way| {
-            self.is_way_for(payment, way, payment.total, context) && self.can_leave(payment, way, accounts)
+        found.retain(|route| {
+            self.is_route_for(payment, route, payment.total, context) && self.can_leave(payment, route, accounts)
         });
         if found.is_empty() {
             found.extend(direct);
         }
         match (found.is_empty(), problem) {
-            (true, Some(sentence)) => Reply::Refused(sentence),
+            (true, Some(message)) => Reply::Refused(message),
             (true, None) => Reply::Refused(no_route(payment).into()),
             (false, _) => Reply::Quote(Box::new(QuoteReport {
                 currency: payment.currency.clone(),
                 amount: payment.total,
-                ways: found,
+                routes: found,
                 max_fee_default: self.fees_by_default(payment, context),
             })),
         }
     }
 
-    /// Whether a way is one for `missing` credits of this payment. Index servers only propose.
-    pub(crate) fn is_way_for(&self, payment: &Payment, way: &Way, missing: u128, context: &Context<'_>) -> bool {
+    /// Whether a route is one for `missing` credits of this payment. Index servers only propose.
+    pub(crate) fn is_route_for(&self, payment: &Payment, route: &Route, missing: u128, context: &Context<'_>) -> bool {
         let local = context.local;
-        way.check().is_ok()
-            && way.amount() == missing
-            && way.parts.len() <= PARTS_MAX - payment.parts.len()
-            && way.parts.iter().all(|part| {
-                let Some((last, mediators)) = part.route.split_last() else { return false };
-                let is_circle_right = match payment.circle {
+        route.check().is_ok()
+            && route.amount() == missing
+            && route.parts.len() <= PARTS_MAX - payment.parts.len()
+            && route.parts.iter().all(|part| {
+                let Some((last, mediators)) = part.path.split_last() else { return false };
+                let is_cycle_right = match payment.cycle {
                     None => true,
                     // It comes back over another account than it left by.
-                    Some(Circle::Clearing) => mediators.len() > 1,
-                    Some(Circle::Rebalance(friend)) => mediators.len() > 1 && mediators[0] == friend,
+                    Some(Cycle::Clearing) => mediators.len() > 1,
+                    Some(Cycle::Rebalance(friend)) => mediators.len() > 1 && mediators[0] == friend,
                 };
-                part.amount > 0 && *last == payment.destination && !mediators.contains(&local) && is_circle_right
+                part.amount > 0 && *last == payment.destination && !mediators.contains(&local) && is_cycle_right
             })
     }
 
-    /// Whether our own lines have room for the parts of a way.
-    fn can_leave(&self, payment: &Payment, way: &Way, accounts: &Accounts) -> bool {
+    /// Whether our own accounts have room for the parts of a route.
+    fn can_leave(&self, payment: &Payment, route: &Route, accounts: &Accounts) -> bool {
         let mut leaving = BTreeMap::new();
-        for part in &way.parts {
-            let sum: &mut u128 = leaving.entry(part.route[0]).or_default();
+        for part in &route.parts {
+            let sum: &mut u128 = leaving.entry(part.path[0]).or_default();
             *sum = sum.saturating_add(part.total());
         }
         leaving.into_iter().all(|(friend, sum)| sum <= accounts.send_room(&AccountId::new(friend, &payment.currency)))

@@ -1,4 +1,4 @@
-//! Why a payment did not go on, as a sentence that its owner understands: nodes by the names that he has given them.
+//! Why a payment did not go on, as a sentence that its owner understands: nodes by the names that they have given them.
 
 use crate::accounts::Accounts;
 use crate::context::Context;
@@ -8,8 +8,8 @@ use offst_crypto::PublicKey;
 use offst_proto::index::Hop;
 use offst_proto::payment::CancelReason;
 
-/// Why our own line to a friend did not carry `amount`.
-fn own_refusal_sentence(name: &str, amount: u128, reason: CancelReason) -> String {
+/// Why our own account to a friend did not carry `amount`.
+fn own_refusal_message(name: &str, amount: u128, reason: CancelReason) -> String {
     match reason {
         CancelReason::NoCapacity { left } => no_room("your", name, left, amount),
         CancelReason::Closed => format!("{name} takes no payments from you now"),
@@ -17,7 +17,7 @@ fn own_refusal_sentence(name: &str, amount: u128, reason: CancelReason) -> Strin
         CancelReason::Timeout => format!("{name} did not answer in time"),
         CancelReason::UnknownFriend => "the route begins with a node that is no friend of yours".into(),
         CancelReason::Overdue => format!("{name} held the payment for too long, and it was released"),
-        CancelReason::AccountStopped => format!("your line to {name} was stopped or reset"),
+        CancelReason::AccountStopped => format!("your account with {name} was stopped or reset"),
         reason => reason.to_string(),
     }
 }
@@ -25,24 +25,25 @@ fn own_refusal_sentence(name: &str, amount: u128, reason: CancelReason) -> Strin
 fn no_room(whose: &str, to: &str, left: u128, amount: u128) -> String {
     // Who says that it has room for what it refuses is not to be quoted.
     if left < amount {
-        format!("{whose} line to {to} has only {left} left")
+        format!("{whose} account with {to} has only {left} left")
     } else {
-        format!("{whose} line to {to} had no room for {amount}")
+        format!("{whose} account with {to} had no room for {amount}")
     }
 }
 
 /// The last hop of a route.
-pub(crate) fn last_hop(local: PublicKey, route: &[PublicKey]) -> Hop {
-    let to = route[route.len() - 1];
-    let from = if route.len() >= 2 { route[route.len() - 2] } else { local };
+pub(crate) fn last_hop(local: PublicKey, path: &[PublicKey]) -> Hop {
+    let to = path[path.len() - 1];
+    let from = if path.len() >= 2 { path[path.len() - 2] } else { local };
     Hop { from, to }
 }
 
-/// The hop that `node` would not use. A node that is not on the route is somebody's invention: then the first hop is avoided,
-/// because the friend there passed it on.
-pub(crate) fn refusing_hop(local: PublicKey, route: &[PublicKey], node: PublicKey, reason: CancelReason) -> Hop {
-    let first = Hop { from: local, to: route[0] };
-    // A route around a cycle ends at this node too: what came back is refused for other reasons than what did not leave.
+/// The hop that `node` would not use. A node that is not on the route is somebody's invention: then the first hop is
+/// avoided, because the friend there passed it on.
+pub(crate) fn refusing_hop(local: PublicKey, path: &[PublicKey], node: PublicKey, reason: CancelReason) -> Hop {
+    let first = Hop { from: local, to: path[0] };
+    // A route around a cycle ends at this node too: what came back is refused for other reasons than what did not
+    // leave.
     let came_back = matches!(
         reason,
         CancelReason::Loop | CancelReason::NoCapacity { .. } | CancelReason::Fee | CancelReason::Amount
@@ -50,9 +51,9 @@ pub(crate) fn refusing_hop(local: PublicKey, route: &[PublicKey], node: PublicKe
     if node == local && !came_back {
         return first;
     }
-    match route.iter().position(|other| *other == node) {
-        Some(index) if index + 1 < route.len() => Hop { from: node, to: route[index + 1] },
-        Some(_) => last_hop(local, route),
+    match path.iter().position(|other| *other == node) {
+        Some(index) if index + 1 < path.len() => Hop { from: node, to: path[index + 1] },
+        Some(_) => last_hop(local, path),
         None => first,
     }
 }
@@ -68,7 +69,7 @@ pub(crate) fn bounded(mut text: String) -> String {
 }
 impl Payments {
     /// Why `hop` did not carry `amount`.
-    pub(crate) fn refusal_sentence(
+    pub(crate) fn refusal_message(
         &self,
         payment: &Payment,
         hop: Hop,
@@ -79,26 +80,26 @@ impl Payments {
     ) -> String {
         let to = accounts.node_name(payment, &hop.to);
         if hop.from == context.local {
-            return own_refusal_sentence(&to, amount, reason);
+            return own_refusal_message(&to, amount, reason);
         }
         let from = accounts.node_name(payment, &hop.from);
         match reason {
             CancelReason::NoCapacity { left } => no_room(&format!("{from}'s"), &to, left, amount),
-            CancelReason::Closed => format!("{from}'s line to {to} is closed for payments"),
+            CancelReason::Closed => format!("{from}'s account with {to} is closed for payments"),
             CancelReason::Offline => format!("{to} is offline, {from} says"),
             CancelReason::Timeout => format!("{from} got no answer from {to} in time"),
             CancelReason::Busy => format!("{from} is too busy to carry on more to {to}"),
             CancelReason::UnknownFriend => format!("{from} is no friend of {to}"),
             CancelReason::Overdue => format!("{to} held the payment for too long, and {from} has released it"),
-            CancelReason::AccountStopped => format!("the line between {from} and {to} was stopped or reset"),
+            CancelReason::AccountStopped => format!("the account between {from} and {to} was stopped or reset"),
             reason => reason.to_string(),
         }
     }
 
     /// What a committed payment waits for.
-    pub(crate) fn waiting_sentence(&self, payment: &Payment, accounts: &Accounts) -> String {
+    pub(crate) fn waiting_message(&self, payment: &Payment, accounts: &Accounts) -> String {
         let waiting = payment.parts.values().filter(|part| part.preimage.is_none());
-        let mut names: Vec<_> = waiting.map(|part| accounts.node_name(payment, &part.route[0])).collect();
+        let mut names: Vec<_> = waiting.map(|part| accounts.node_name(payment, &part.path[0])).collect();
         names.sort();
         names.dedup();
         let names = if names.is_empty() { "a friend on the way".into() } else { names.join(", ") };

@@ -24,10 +24,10 @@ pub enum Progress {
 
 /// A payment to ourselves: it passes us as buyer and as seller, never over one account in both roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Circle {
+pub enum Cycle {
     /// Credit moves around a cycle that begins with this friend.
     Rebalance(PublicKey),
-    /// It goes around a ring of debts, which become smaller.
+    /// It goes around a debt cycle, whose debts become smaller.
     Clearing,
 }
 
@@ -36,12 +36,13 @@ pub enum Circle {
 pub struct Payment {
     /// Its id.
     pub id: PaymentId,
-    /// The application that has ordered it, whose budget it is paid from. None for those that the node has begun by itself.
+    /// The application that has ordered it, whose budget it is paid from. None for those that the node has begun by
+    /// itself.
     pub app: Option<PublicKey>,
     /// Who is paid.
     pub destination: PublicKey,
     /// For a payment to ourselves, what it is for.
-    pub circle: Option<Circle>,
+    pub cycle: Option<Cycle>,
     /// The invoice and its secret; none for a spontaneous payment.
     pub invoice: Option<(InvoiceId, Secret)>,
     /// The currency.
@@ -50,7 +51,7 @@ pub struct Payment {
     pub total: u128,
     /// The most that mediators may take, credits; none: what the node pays by default.
     pub max_fee: Option<u128>,
-    /// How long to look for a way, ms.
+    /// How long to look for a route, ms.
     pub timeout_ms: u64,
     /// When it was ordered, unix ms.
     pub created_ms: u64,
@@ -68,7 +69,7 @@ pub struct Payment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// The nodes after us; the first is the friend it goes to.
-    pub route: Vec<PublicKey>,
+    pub path: Vec<PublicKey>,
     /// What the destination gets, credits.
     pub amount: u128,
     /// What the mediators get, credits.
@@ -93,10 +94,10 @@ pub struct Promise {
 impl Payment {
     /// What it is for, for people.
     pub fn kind(&self) -> PaymentKind {
-        match self.circle {
+        match self.cycle {
             None => PaymentKind::Payment,
-            Some(Circle::Rebalance(_)) => PaymentKind::Rebalance,
-            Some(Circle::Clearing) => PaymentKind::Clearing,
+            Some(Cycle::Rebalance(_)) => PaymentKind::Rebalance,
+            Some(Cycle::Clearing) => PaymentKind::Clearing,
         }
     }
 
@@ -173,7 +174,7 @@ impl Canonical for Promise {
 
 impl Canonical for Part {
     fn encode(&self, encoder: &mut Encoder) {
-        encoder.list(&self.route);
+        encoder.list(&self.path);
         encoder.u128(self.amount);
         encoder.u128(self.fees);
         encoder.option(&self.promise);
@@ -181,12 +182,12 @@ impl Canonical for Part {
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let route = decoder.list(HOPS_MAX, "a route")?;
-        if route.is_empty() {
+        let path = decoder.list(HOPS_MAX, "a path")?;
+        if path.is_empty() {
             return Err(DecodeError::invalid("a route"));
         }
         Ok(Part {
-            route,
+            path,
             amount: decoder.amount()?,
             fees: decoder.amount()?,
             promise: decoder.option()?,
@@ -195,21 +196,21 @@ impl Canonical for Part {
     }
 }
 
-impl Canonical for Circle {
+impl Canonical for Cycle {
     fn encode(&self, encoder: &mut Encoder) {
         match self {
-            Circle::Rebalance(friend) => {
+            Cycle::Rebalance(friend) => {
                 encoder.u8(0);
                 encoder.value(friend);
             }
-            Circle::Clearing => encoder.u8(1),
+            Cycle::Clearing => encoder.u8(1),
         }
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(match decoder.u8()? {
-            0 => Circle::Rebalance(decoder.value()?),
-            1 => Circle::Clearing,
+            0 => Cycle::Rebalance(decoder.value()?),
+            1 => Cycle::Clearing,
             _ => return Err(DecodeError::invalid("a payment to ourselves")),
         })
     }
@@ -240,7 +241,7 @@ impl Row for Payment {
             fields.with(16, |encoder| encoder.u128(max_fee));
         }
         fields.option(18, self.app.as_ref());
-        fields.option(20, self.circle.as_ref());
+        fields.option(20, self.cycle.as_ref());
         if let Some((id, secret)) = &self.invoice {
             fields.with(22, |encoder| {
                 encoder.value(id);
@@ -277,7 +278,7 @@ impl Row for Payment {
             ended_ms: fields.option_with(14, Decoder::u64)?,
             max_fee: fields.option_with(16, Decoder::u128)?,
             app: fields.option(18)?,
-            circle: fields.option(20)?,
+            cycle: fields.option(20)?,
             invoice: fields.option_with(22, |decoder| Ok((decoder.value()?, Secret::from_bytes(decoder.fixed()?))))?,
             reason: fields.with(24, |decoder| decoder.text(REASON_BYTES_MAX, "a reason"))?,
             parts: fields.with(26, |decoder| {
@@ -291,9 +292,9 @@ impl Row for Payment {
         matches!(self.progress, Progress::Paid | Progress::Failed)
     }
 
-    /// Attempts to clear a ring are not in the database before they are committed.
+    /// Attempts to clear a cycle are not in the database before they are committed.
     fn is_stored(&self) -> bool {
-        self.circle != Some(Circle::Clearing) || self.progress != Progress::Searching
+        self.cycle != Some(Cycle::Clearing) || self.progress != Progress::Searching
     }
 }
 

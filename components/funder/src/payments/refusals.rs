@@ -1,5 +1,5 @@
-//! How much friendships of others had left when they refused, for a while. What the index servers know is older than the
-//! payments that fail; whoever pays next should not run into the same refusal.
+//! How much friendships of others had left when they refused, for a while. What the index servers know is older than
+//! the payments that fail; who pays next should not run into the same refusal.
 
 use offst_crypto::PublicKey;
 use offst_proto::Currency;
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 /// Most refusals that are remembered.
 const REMEMBERED_MAX: usize = 1024;
 
-/// Of more than fit, which is forgotten: the oldest of those that came through the friend through whom most came. So nobody crowds out
-/// what others have said. `entries`: what it is of, through whom it came, when.
+/// Of more than fit, which is forgotten: the oldest of those that came through the friend through whom most came. So
+/// nobody crowds out what others have said. `entries`: what it is of, through whom it came, when.
 ///
 /// # Panics
 /// When there is none.
@@ -55,8 +55,8 @@ impl Refusals {
         }
     }
 
-    /// The hops that need not be asked for the whole of `amount`: they had less left at `since_ms` (uptime) or later. The newest
-    /// come first. What is older is forgotten.
+    /// The hops that need not be asked for the whole of `amount`: they had less left at `since_ms` (uptime) or later.
+    /// The newest come first. What is older is forgotten.
     pub(crate) fn exclusions(&mut self, currency: &Currency, amount: u128, since_ms: u64) -> Vec<Exclusion> {
         self.0.retain(|_, refusal| refusal.time_ms >= since_ms);
         let mut refusals: Vec<_> =

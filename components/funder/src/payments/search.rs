@@ -6,7 +6,8 @@
 //!     +--no way, no time, called off--> Failed <--all parts cancelled--+
 //! ```
 //!
-//! The parts are committed in one transaction. Before it every part can be given up; what comes after is in `settlement`.
+//! The parts are committed in one transaction. Before it every part can be given up; what comes after is in
+//! `settlement`.
 
 use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
@@ -16,8 +17,8 @@ use crate::io::Output;
 use crate::payments::Payments;
 use crate::payments::quote::no_route;
 use crate::payments::reasons::bounded;
-use crate::payments::record::{Circle, Part, Payment, Progress};
-use crate::payments::silences::Pauses;
+use crate::payments::record::{Cycle, Part, Payment, Progress};
+use crate::payments::silent_hops::Pauses;
 use crate::receiving::parts::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
@@ -26,7 +27,7 @@ use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
 use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
 use offst_proto::order::{Order, Purpose};
 use offst_proto::payment::{CancelReason, NO_PROOF, proof};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,8 +37,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Search {
     /// Commands that wait for the end.
     pub(crate) waiters: Vec<CommandId>,
-    /// The ring of debts that is cleared.
-    pub(crate) ring: Option<PartPlan>,
+    /// The debt cycle that is cleared.
+    pub(crate) debt_cycle: Option<PartPlan>,
     /// Why it was refused last.
     pub(crate) refusal: Option<CancelReason>,
     /// Hops that have refused this payment, and what each carries at most, credits.
@@ -81,12 +82,17 @@ impl Avoids {
 impl Search {
     /// For a payment that the last run has committed.
     pub(crate) fn taken_up(payment: &Payment) -> Self {
-        Search { is_over: payment.circle == Some(Circle::Clearing), ..Search::default() }
+        Search { is_over: payment.cycle == Some(Cycle::Clearing), ..Search::default() }
     }
 
-    /// For a ring of debts, which has one way only.
-    pub(crate) fn of_ring(command: Option<CommandId>, ring: PartPlan) -> Self {
-        Search { waiters: command.into_iter().collect(), ring: Some(ring), is_over: true, ..Search::default() }
+    /// For a debt cycle, which has one route only.
+    pub(crate) fn of_debt_cycle(command: Option<CommandId>, debt_cycle: PartPlan) -> Self {
+        Search {
+            waiters: command.into_iter().collect(),
+            debt_cycle: Some(debt_cycle),
+            is_over: true,
+            ..Search::default()
+        }
     }
 }
 
@@ -108,7 +114,7 @@ pub(crate) struct Refusal {
     pub(crate) reason: CancelReason,
 }
 
-/// Reasons after which no other way can help.
+/// Reasons after which no other route can help.
 pub(crate) fn is_final(reason: CancelReason) -> bool {
     matches!(
         reason,
@@ -152,7 +158,7 @@ impl Payments {
             None => Ok(payment),
         });
         match payment {
-            Err(sentence) => context.reply(command, Reply::Refused(sentence)),
+            Err(message) => context.reply(command, Reply::Refused(message)),
             Ok(payment) => {
                 let id = payment.id;
                 let deadline = context.now.uptime_ms.saturating_add(payment.timeout_ms);
@@ -162,7 +168,7 @@ impl Payments {
                 }
                 self.payments.insert(id, payment);
                 self.searches.insert(id, Search { waiters: vec![command], ..Search::default() });
-                self.find_ways(id, context);
+                self.find_routes(id, context);
             }
         }
     }
@@ -186,7 +192,7 @@ impl Payments {
         if self.payments.len() >= PAYMENTS_MAX {
             return Err(format!("{PAYMENTS_MAX} payments are under way already: wait until some have ended"));
         }
-        let mut circle = None;
+        let mut cycle = None;
         let (destination, invoice, currency, total) = match &order.purpose {
             Purpose::Invoice(invoice) => {
                 if invoice.destination == context.local {
@@ -209,7 +215,7 @@ impl Payments {
                 if !accounts.friends[&key].accounts.contains_key(currency) {
                     return Err(format!("there is no account in {currency} with \"{friend}\""));
                 }
-                circle = Some(Circle::Rebalance(key));
+                cycle = Some(Cycle::Rebalance(key));
                 (context.local, None, currency.clone(), *amount)
             }
         };
@@ -220,7 +226,7 @@ impl Payments {
             id: order.payment_id,
             app: None,
             destination,
-            circle,
+            cycle,
             invoice,
             currency,
             total,
@@ -235,7 +241,7 @@ impl Payments {
     }
 
     /// Asks for ways for what no part carries yet.
-    pub(crate) fn find_ways(&mut self, id: PaymentId, context: &mut Context<'_>) {
+    pub(crate) fn find_routes(&mut self, id: PaymentId, context: &mut Context<'_>) {
         let (Some(payment), Some(search)) = (self.payments.get(&id), self.searches.get_mut(&id)) else {
             return;
         };
@@ -245,12 +251,12 @@ impl Payments {
         }
         search.asking = true;
         search.has_learned = false;
-        let mut query = self.way_query(&self.payments[&id], missing, context);
+        let mut query = self.route_query(&self.payments[&id], missing, context);
         let search = &self.searches[&id];
         query.excluded_edges.extend(search.excluded.iter().map(|(hop, left)| Exclusion { hop: *hop, left: *left }));
         let avoided_others = self.leave_out_others(&mut query, search.avoids, context);
         self.searches.get_mut(&id).expect("looked above").avoided_others = avoided_others;
-        context.outputs.push(Output::FindWays(id, Box::new(query)));
+        context.outputs.push(Output::FindRoutes(id, Box::new(query)));
     }
 
     /// Leaves out of a question what did not carry other payments lately. Says whether there is anything.
@@ -259,7 +265,7 @@ impl Payments {
         let pauses = self.pauses(context);
         let mut others = match avoids {
             Avoids::Nothing => return false,
-            Avoids::All | Avoids::Silent => self.silences.exclusions(&query.currency, local, now, pauses),
+            Avoids::All | Avoids::Silent => self.silent_hops.exclusions(&query.currency, local, now, pauses),
         };
         if avoids == Avoids::All {
             let since = now.saturating_sub(context.environment.timing.refusal_ms);
@@ -281,24 +287,24 @@ impl Payments {
     }
 
     /// The question for ways that bring `missing` credits.
-    pub(crate) fn way_query(&self, payment: &Payment, missing: u128, context: &Context<'_>) -> Query {
+    pub(crate) fn route_query(&self, payment: &Payment, missing: u128, context: &Context<'_>) -> Query {
         let mut query = Query::new(payment.currency.clone(), missing, context.local, payment.destination);
-        if let Some(Circle::Rebalance(friend)) = payment.circle {
+        if let Some(Cycle::Rebalance(friend)) = payment.cycle {
             query.via = Some(friend);
         }
         query
     }
 
     /// The index servers have answered.
-    pub(crate) fn found_ways(
+    pub(crate) fn found_routes(
         &mut self,
         id: PaymentId,
-        ways: Result<Vec<Way>, String>,
+        routes: Result<Vec<Route>, String>,
         accounts: &mut Accounts,
         context: &mut Context<'_>,
     ) {
         if let Some(question) = self.questions.remove(&id) {
-            return self.answered(question, ways, accounts, context);
+            return self.answered(question, routes, accounts, context);
         }
         let (Some(payment), Some(search)) = (self.payments.get(&id), self.searches.get_mut(&id)) else {
             return;
@@ -311,10 +317,12 @@ impl Payments {
         if search.is_over || missing == 0 {
             return;
         }
-        let ways = match ways {
-            Ok(ways) if !ways.is_empty() => Ok(ways),
-            // To a friend the way is known without index servers.
-            nothing => self.unrefused_direct_way(id, missing, accounts, context).map_or(nothing, |way| Ok(vec![way])),
+        let routes = match routes {
+            Ok(routes) if !routes.is_empty() => Ok(routes),
+            // To a friend the route is known without index servers.
+            nothing => {
+                self.unrefused_direct_route(id, missing, accounts, context).map_or(nothing, |route| Ok(vec![route]))
+            }
         };
         let payment = &self.payments[&id];
         let committed = payment.fees();
@@ -322,17 +330,17 @@ impl Payments {
         let (bound, is_default) = payment.max_fee.map_or((default, true), |max_fee| (max_fee, false));
         let max_fee = bound.saturating_sub(committed);
         let budget = self.budget_for_fees(payment, context);
-        let fits = |way: &Way| self.is_way_for(payment, way, missing, context);
-        let (cheap, dear): (Vec<Way>, Vec<Way>) = match ways {
-            Ok(ways) => ways.into_iter().filter(fits).partition(|way| way.fees() <= max_fee.min(budget)),
-            Err(sentence) => return self.no_way(id, sentence, context),
+        let fits = |route: &Route| self.is_route_for(payment, route, missing, context);
+        let (cheap, dear): (Vec<Route>, Vec<Route>) = match routes {
+            Ok(routes) => routes.into_iter().filter(fits).partition(|route| route.fees() <= max_fee.min(budget)),
+            Err(message) => return self.end_without_route(id, message, context),
         };
-        for way in cheap {
-            if self.start_way(id, way, accounts, context) {
+        for route in cheap {
+            if self.start_route(id, route, accounts, context) {
                 return;
             }
         }
-        let sentence = match dear.iter().map(Way::fees).min() {
+        let message = match dear.iter().map(Route::fees).min() {
             Some(fees) => {
                 // Waiting does not make it cheaper, but a hop that was avoided may.
                 self.searches.entry(id).or_default().rounds = ROUNDS_MAX;
@@ -344,11 +352,11 @@ impl Payments {
                     (true, false) => "--max-fee allows".into(),
                     (false, _) => "the budget of this app has left".into(),
                 };
-                format!("the cheapest way costs {fees} in fees, more than {bound}")
+                format!("the cheapest route costs {fees} in fees, more than {bound}")
             }
             None => no_route(&self.payments[&id]).to_owned(),
         };
-        self.no_way(id, sentence, context);
+        self.end_without_route(id, message, context);
     }
 
     /// The most that mediators may take of a payment whose order does not say how much, credits.
@@ -356,42 +364,43 @@ impl Payments {
         context.environment.fee_bounds.of(&payment.currency, payment.total)
     }
 
-    /// The way over the destination itself, when it is a friend whose line has room.
-    pub(crate) fn direct_way(&self, payment: &Payment, amount: u128, accounts: &Accounts) -> Option<Way> {
-        let line = AccountId::new(payment.destination, &payment.currency);
-        accounts.line_room(&line).ok().filter(|room| *room >= amount)?;
-        Some(Way { parts: vec![PartPlan { route: vec![payment.destination], amount, fees: 0 }] })
+    /// The route over the destination itself, when it is a friend whose account has room.
+    pub(crate) fn direct_route(&self, payment: &Payment, amount: u128, accounts: &Accounts) -> Option<Route> {
+        let account_id = AccountId::new(payment.destination, &payment.currency);
+        accounts.account_room(&account_id).ok().filter(|room| *room >= amount)?;
+        Some(Route { parts: vec![PartPlan { path: vec![payment.destination], amount, fees: 0 }] })
     }
 
     /// The same for a payment that this friend has not refused.
-    fn unrefused_direct_way(
+    fn unrefused_direct_route(
         &self,
         id: PaymentId,
         amount: u128,
         accounts: &Accounts,
         context: &Context<'_>,
-    ) -> Option<Way> {
+    ) -> Option<Route> {
         let payment = self.payments.get(&id)?;
         let hop = Hop { from: context.local, to: payment.destination };
         let has_refused = self.searches[&id].excluded.contains_key(&hop);
-        self.direct_way(payment, amount, accounts).filter(|_| !has_refused)
+        self.direct_route(payment, amount, accounts).filter(|_| !has_refused)
     }
 
-    /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have published, so
-    /// they are asked a little later. After refusals more rounds follow: what refused may have been busy or away. Parts
-    /// that wait for the rest of the amount have their own patience, which bounds how often this is tried for them.
-    fn no_way(&mut self, id: PaymentId, sentence: String, context: &mut Context<'_>) {
+    /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have
+    /// published, so they are asked a little later. After refusals more rounds follow: what refused may have been busy
+    /// or away. Parts that wait for the rest of the amount have their own patience, which bounds how often this is
+    /// tried for them.
+    fn end_without_route(&mut self, id: PaymentId, message: String, context: &mut Context<'_>) {
         let retry_ms = context.environment.timing.retry_ms;
         let (Some(payment), Some(search)) = (self.payments.draft(&id), self.searches.get_mut(&id)) else {
             return;
         };
         if payment.reason.is_empty() {
-            payment.reason = bounded(sentence);
+            payment.reason = bounded(message);
         }
         if search.avoided_others {
             // They may carry this one.
             search.avoids = search.avoids.fewer();
-            return self.find_ways(id, context);
+            return self.find_routes(id, context);
         }
         let rounds_max = if search.excluded.is_empty() { UNTRIED_ROUNDS_MAX } else { ROUNDS_MAX };
         let is_hopeless = search.rounds >= rounds_max;
@@ -400,24 +409,24 @@ impl Payments {
         }
         let pause = retry_ms << search.rounds;
         if !search.has_learned && search.rounds % 2 == 1 {
-            // The servers knew all refusals and found nothing else, also when they had had time to learn what our own lines
-            // have left without the parts that were refused: the same edges get another chance.
+            // The servers knew all refusals and found nothing else, also when they had had time to learn what our own
+            // accounts have left without the parts that were refused: the same edges get another chance.
             search.excluded.clear();
         }
         search.rounds = (search.rounds + 1).min(ROUNDS_MAX);
         context.timers.set(Timer::Retry(id), context.now.uptime_ms + pause);
     }
 
-    /// Sends a request for each part of a way. Says whether all went out; otherwise none is left.
-    pub(crate) fn start_way(
+    /// Sends a request for each part of a route. Says whether all went out; otherwise none is left.
+    pub(crate) fn start_route(
         &mut self,
         id: PaymentId,
-        way: Way,
+        route: Route,
         accounts: &mut Accounts,
         context: &mut Context<'_>,
     ) -> bool {
         let mut started = Vec::new();
-        for plan in way.parts {
+        for plan in route.parts {
             let leaving = plan.total();
             match self.start_part(id, plan, accounts, context) {
                 Ok(outgoing) => started.push(outgoing),
@@ -444,10 +453,10 @@ impl Payments {
         context: &mut Context<'_>,
     ) -> Result<RequestRef, (PublicKey, CancelReason)> {
         let payment = self.payments.get(&id).expect("the caller has looked");
-        let (first, rest) = plan.route.split_first().expect("a checked plan has a route");
+        let (first, rest) = plan.path.split_first().expect("a checked plan has a path");
         let refused = |reason| (*first, reason);
         let terms = payment.part_terms(RequestId::random(&mut *context.environment.random), plan.amount);
-        let hops = u64::try_from(plan.route.len()).expect("a route is short");
+        let hops = u64::try_from(plan.path.len()).expect("a path is short");
         let timing = context.environment.timing;
         let patience_ms = (timing.patience_ms + hops * timing.patience_step_ms).min(PATIENCE_MS_MAX);
         let request = Request {
@@ -458,21 +467,21 @@ impl Payments {
             total: payment.total,
             fees_left: plan.fees,
             patience_ms,
-            route: rest.to_vec(),
+            path: rest.to_vec(),
             proof: payment.invoice.as_ref().map_or(NO_PROOF, |(_, secret)| proof(secret, &terms)),
-            clearing: payment.circle == Some(Circle::Clearing),
+            clearing: payment.cycle == Some(Cycle::Clearing),
         };
         let outgoing = AccountId::new(*first, &terms.currency).request(terms.request_id);
-        accounts.line_room(&outgoing.account).map_err(refused)?;
+        accounts.account_room(&outgoing.account).map_err(refused)?;
         if request.clearing {
             let clearable = accounts.clearable(&outgoing.account).send();
-            if clearable < request.frozen() {
+            if clearable < request.held() {
                 return Err(refused(CancelReason::no_capacity(clearable)));
             }
         }
         let account = accounts.touch(&outgoing.account).expect("its room was measured");
         account.request(request, terms.hash()).map_err(|refusal| refused(cancel_reason(refusal)))?;
-        let part = Part { route: plan.route, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
+        let part = Part { path: plan.path, amount: plan.amount, fees: plan.fees, promise: None, preimage: None };
         self.payments.draft(&id).expect("looked above").parts.insert(outgoing.id, part);
         self.pay_by(outgoing.clone(), id);
         context.timers.set(Timer::Part(outgoing.clone()), context.now.uptime_ms + patience_ms);
@@ -506,28 +515,28 @@ impl Payments {
     ) {
         let Refusal { hop, by, amount, reason } = refusal;
         let Some(payment) = self.payments.get(&id) else { return };
-        let sentence = bounded(self.refusal_sentence(payment, hop, amount, reason, accounts, context));
+        let message = bounded(self.refusal_message(payment, hop, amount, reason, accounts, context));
         let currency = payment.currency.clone();
-        let is_clearing = payment.circle == Some(Circle::Clearing);
+        let is_clearing = payment.cycle == Some(Cycle::Clearing);
         let left = match reason {
-            // Whoever says that it has room for what it refuses is not believed.
+            // A node that says that it has room for what it refuses is not believed.
             CancelReason::NoCapacity { left } => left.min(amount.saturating_sub(1)),
-            // The debts of a ring change with every attempt of its members; a smaller one may fit.
+            // The debts of a cycle change with every attempt of its members; a smaller one may fit.
             _ if is_clearing => amount.saturating_sub(1),
             _ => 0,
         };
         let now = context.now.uptime_ms;
         if reason == CancelReason::Timeout {
             let pauses = self.pauses(context);
-            self.silences.note(&currency, hop, by, now, pauses);
+            self.silent_hops.note(&currency, hop, by, now, pauses);
         } else if hop.from == context.local {
-            // What our own lines carry is known at any time.
+            // What our own accounts carry is known at any time.
         } else if is_clearing {
             self.clearing_refusals.note(&currency, hop, left, by, now);
         } else if is_of_the_hop(reason) {
             self.refusals.note(&currency, hop, left, by, now);
         }
-        self.payments.draft(&id).expect("looked above").reason = sentence;
+        self.payments.draft(&id).expect("looked above").reason = message;
         if let Some(search) = self.searches.get_mut(&id) {
             search.refusal = Some(reason);
             search.has_learned = true;
@@ -542,6 +551,6 @@ impl Payments {
 
     /// The outgoing side of a part.
     pub(crate) fn outgoing(payment: &Payment, request: RequestId, part: &Part) -> RequestRef {
-        AccountId::new(part.route[0], &payment.currency).request(request)
+        AccountId::new(part.path[0], &payment.currency).request(request)
     }
 }

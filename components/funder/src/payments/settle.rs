@@ -1,7 +1,7 @@
 //! From the answers to the parts to the end of a payment (protocol section 2).
 //!
-//! When every part has its destination's answer and they cover the total, all are committed in one transaction. After it only the
-//! destination's `Collect` or `Cancel` ends a part, and no timeout calls the payment failed.
+//! When every part has its destination's answer and they cover the total, all are committed in one transaction. After
+//! it only the destination's `Collect` or `Cancel` ends a part, and no timeout calls the payment failed.
 
 use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::funder::Batch;
 use crate::payments::Payments;
 use crate::payments::reasons::{bounded, last_hop, refusing_hop};
-use crate::payments::record::{Circle, Payment, Progress, Promise};
+use crate::payments::record::{Cycle, Payment, Progress, Promise};
 use crate::payments::search::{Refusal, is_final};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
@@ -38,7 +38,7 @@ impl Payments {
         let is_signed = Verified::assemble(response, &answer.signature, &*context.environment.verifier).is_ok();
         if !is_signed {
             // Somebody on the way has put it there; the last mediator is the likeliest.
-            let hop = last_hop(context.local, &payment.parts[&answer.id].route);
+            let hop = last_hop(context.local, &payment.parts[&answer.id].path);
             self.drop_part(id, outgoing, accounts, context);
             let refusal = Refusal { hop, by: outgoing.account.friend, amount, reason: CancelReason::Aborted };
             self.record_refusal(id, refusal, accounts, context);
@@ -93,10 +93,10 @@ impl Payments {
         let Some(payment) = self.payments.get_mut(&id) else { return };
         if let Some(part) = payment.parts.get_mut(&outgoing.id) {
             part.preimage = Some(preimage);
-            for pair in [&[context.local], &part.route[..]].concat().windows(2) {
+            for pair in [&[context.local], &part.path[..]].concat().windows(2) {
                 let hop = Hop { from: pair[0], to: pair[1] };
                 self.refusals.forget(&payment.currency, hop);
-                self.silences.forget(&payment.currency, hop);
+                self.silent_hops.forget(&payment.currency, hop);
             }
         }
         self.conclude(id, accounts, context);
@@ -118,9 +118,9 @@ impl Payments {
         }
         let payment = self.payments.get_mut(&id).expect("looked above");
         let part = payment.parts.remove(&outgoing.id).expect("looked above");
-        // A part that was answered has waited for our commit, so nobody on its way is to blame.
+        // A part that was answered has waited for our commit, so nobody on its path is to blame.
         if part.promise.is_none() || reason != CancelReason::Timeout {
-            let hop = refusing_hop(local, &part.route, hop, reason);
+            let hop = refusing_hop(local, &part.path, hop, reason);
             let refusal = Refusal { hop, by: outgoing.account.friend, amount: part.amount + part.fees, reason };
             self.record_refusal(id, refusal, accounts, context);
         }
@@ -139,7 +139,7 @@ impl Payments {
         let is_over = self.searches.get(&id).is_none_or(|search| search.is_over);
         match payment.progress {
             Progress::Searching if reason.is_some_and(is_final) || is_over => self.fail_payment(id, accounts, context),
-            Progress::Searching => self.find_ways(id, context),
+            Progress::Searching => self.find_routes(id, context),
             Progress::Committed => self.conclude(id, accounts, context),
             Progress::Paid | Progress::Failed => {}
         }
@@ -156,19 +156,19 @@ impl Payments {
         if !payment.parts.is_empty() {
             // The destination still waits for the whole amount.
             if !is_hopeless {
-                self.find_ways(id, context);
+                self.find_routes(id, context);
             }
         } else if is_hopeless {
             self.end_payment(id, Progress::Failed, context);
         } else {
-            // Every part was released: nothing was moved, so looking for another way is as safe as at the start.
+            // Every part was released: nothing was moved, so looking for another route is as safe as at the start.
             self.payments.draft(&id).expect("looked above").progress = Progress::Searching;
-            self.find_ways(id, context);
+            self.find_routes(id, context);
         }
     }
 
-    /// The destination collects all that it needs at once: what was to replace a released part is not needed any more. One
-    /// that was released nevertheless was given away by a mediator: the seller is paid.
+    /// The destination collects all that it needs at once: what was to replace a released part is not needed any more.
+    /// One that was released nevertheless was given away by a mediator: the seller is paid.
     fn conclude_collected(&mut self, id: PaymentId, accounts: &mut Accounts, context: &mut Context<'_>) {
         let payment = &self.payments[&id];
         let waiting = payment.parts.iter().filter(|(_, part)| part.preimage.is_none());
@@ -226,7 +226,7 @@ impl Payments {
         }
         context.timers.clear(&Timer::Payment(id));
         context.timers.clear(&Timer::Retry(id));
-        if payment.circle == Some(Circle::Clearing) {
+        if payment.cycle == Some(Cycle::Clearing) {
             self.clearing_ended(progress, context);
         }
         self.answer_waiters(id, context);
@@ -240,13 +240,13 @@ impl Payments {
         let payment = &self.payments[&id];
         let report = self.payment_report(payment, context);
         let status = report.status;
-        let (is_clearing, is_stored) = (payment.circle == Some(Circle::Clearing), payment.is_stored());
+        let (is_clearing, is_stored) = (payment.cycle == Some(Cycle::Clearing), payment.is_stored());
         let search = self.searches.get_mut(&id);
-        let (waiters, ring) =
-            search.map(|search| (std::mem::take(&mut search.waiters), search.ring.clone())).unwrap_or_default();
+        let (waiters, debt_cycle) =
+            search.map(|search| (std::mem::take(&mut search.waiters), search.debt_cycle.clone())).unwrap_or_default();
         let reply = if is_clearing {
             let auto_clear = context.auto_clear;
-            Reply::Clearing(Box::new(ClearingReport { auto_clear, cycle: ring, payment: Some(report) }))
+            Reply::Clearing(Box::new(ClearingReport { auto_clear, cycle: debt_cycle, payment: Some(report) }))
         } else {
             Reply::Payment(Box::new(report))
         };
@@ -258,7 +258,7 @@ impl Payments {
         }
     }
 
-    /// No other way is looked for any more.
+    /// No other route is looked for any more.
     pub(crate) fn stop_searching(&mut self, id: PaymentId) {
         self.searches.entry(id).or_default().is_over = true;
     }
@@ -275,8 +275,8 @@ impl Payments {
                 self.fail_payment(id, accounts, context);
             }
             Progress::Committed => {
-                let sentence = bounded(self.waiting_sentence(&self.payments[&id], accounts));
-                self.payments.draft(&id).expect("looked above").reason = sentence;
+                let message = bounded(self.waiting_message(&self.payments[&id], accounts));
+                self.payments.draft(&id).expect("looked above").reason = message;
                 self.answer_waiters(id, context);
             }
             Progress::Paid | Progress::Failed => {}
@@ -298,15 +298,15 @@ impl Payments {
                 context.reply(command, Reply::Done);
             }
             Some((Progress::Committed, _)) => {
-                let sentence =
+                let message =
                     "the payment is committed and cannot be called off: it ends when the seller collects or cancels";
-                context.reply(command, Reply::Refused(sentence.into()));
+                context.reply(command, Reply::Refused(message.into()));
             }
             Some(_) | None => context.reply(command, Reply::Unknown),
         }
     }
 
-    /// Payments of ours before the commit end here, and for the others no other way is looked for: whether a part was
+    /// Payments of ours before the commit end here, and for the others no other route is looked for: whether a part was
     /// collected is not known for certain any more.
     pub(crate) fn give_up_searching(&mut self, accounts: &mut Accounts, context: &mut Context<'_>) {
         let payments: Vec<_> = self.payments.values().map(|payment| (payment.id, payment.progress)).collect();

@@ -4,10 +4,10 @@ pub(crate) mod parts;
 pub(crate) mod record;
 
 use crate::command::CommandId;
-use crate::receiving::record::{Arrival, InvoiceRecord};
+use crate::receiving::record::{InboundPart, InvoiceRecord};
 use offst_proto::InvoiceId;
 use offst_rows::{Row, RowChange, RowError, Rows, Table};
-use parts::{Group, GroupKey};
+use parts::{Group, PartSetKey};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many invoices that ended are remembered.
@@ -23,9 +23,9 @@ pub(crate) struct Receiving {
     ended_invoices_order: VecDeque<InvoiceId>,
     invoice_waiters: BTreeMap<InvoiceId, Vec<CommandId>>,
     /// Requests that end here, by their incoming side.
-    arrivals: Table<Arrival>,
+    inbound_parts: Table<InboundPart>,
     /// The parts of each payment to us.
-    groups: BTreeMap<GroupKey, Group>,
+    groups: BTreeMap<PartSetKey, Group>,
 }
 
 impl Receiving {
@@ -35,7 +35,7 @@ impl Receiving {
             ended_invoices: BTreeMap::new(),
             ended_invoices_order: VecDeque::new(),
             invoice_waiters: BTreeMap::new(),
-            arrivals: rows.take()?,
+            inbound_parts: rows.take()?,
             groups: BTreeMap::new(),
         })
     }
@@ -46,13 +46,13 @@ impl Receiving {
     }
 
     /// The requests that end here, to look at.
-    pub(crate) fn arrivals(&self) -> &Table<Arrival> {
-        &self.arrivals
+    pub(crate) fn inbound_parts(&self) -> &Table<InboundPart> {
+        &self.inbound_parts
     }
 
     /// What the next transaction has to write. Invoices that have ended leave memory.
     pub(crate) fn take_changes(&mut self, changes: &mut Vec<RowChange>) {
-        self.arrivals.take_changes(changes);
+        self.inbound_parts.take_changes(changes);
         let has_ended = |id: &&InvoiceId| self.invoices.get(*id).is_some_and(Row::has_ended);
         let ended: Vec<_> = self.invoices.changed().filter(has_ended).copied().collect();
         self.invoices.take_changes(changes);

@@ -1,8 +1,8 @@
 //! Being paid: invoices, and the requests that end here (protocol section 2).
 //!
-//! Parts of one payment form a group. The destination collects when the committed parts of one group add up exactly to what
-//! they say is paid, all in one transaction, and an invoice once for ever. When the time of the group ends before, all
-//! its parts are cancelled.
+//! Parts of one payment form a group. The destination collects when the committed parts of one group add up exactly to
+//! what they say is paid, all in one transaction, and an invoice once for ever. When the time of the group ends before,
+//! all its parts are cancelled.
 
 use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::funder::Batch;
 use crate::journal::{JournalKey, ReceivedPayment};
 use crate::receiving::Receiving;
-use crate::receiving::record::{Arrival, InvoiceRecord};
+use crate::receiving::record::{InboundPart, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
 use offst_ledger::{Pending, RequestRef};
@@ -29,10 +29,10 @@ pub(crate) const WAITERS_MAX: usize = 64;
 /// What the oldest of too many waiting commands is told.
 pub(crate) const TOO_MANY_WAIT: &str = "too many others wait for the same: ask again";
 
-/// Parts with the same key may be collected together. Ids of payments are chosen by strangers, so everything that the parts
-/// must have in common is in the key.
+/// Parts with the same key may be collected together. Ids of payments are chosen by strangers, so everything that the
+/// parts must have in common is in the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct GroupKey {
+pub(crate) struct PartSetKey {
     // The order of the fields makes the groups of one invoice neighbours.
     pub(crate) invoice_id: Option<InvoiceId>,
     pub(crate) total: u128,
@@ -46,9 +46,9 @@ pub(crate) struct Group {
     pub(crate) parts: BTreeSet<RequestRef>,
 }
 
-impl Arrival {
-    pub(crate) fn group(&self, currency: &Currency) -> GroupKey {
-        GroupKey {
+impl InboundPart {
+    pub(crate) fn group(&self, currency: &Currency) -> PartSetKey {
+        PartSetKey {
             payment_id: self.payment_id,
             invoice_id: self.invoice_id,
             currency: currency.clone(),
@@ -132,7 +132,7 @@ impl Receiving {
             InvoiceStatus::Expired => CancelReason::InvoiceExpired,
             InvoiceStatus::Cancelled | InvoiceStatus::Open => CancelReason::UnknownInvoice,
         };
-        let first = GroupKey {
+        let first = PartSetKey {
             invoice_id: Some(id),
             total: 0,
             payment_id: PaymentId::from_bytes([0; 16]),
@@ -145,7 +145,7 @@ impl Receiving {
             .flat_map(|(_, group)| group.parts.iter().cloned())
             .collect();
         for incoming in parts {
-            self.remove_arrival(&incoming, context);
+            self.remove_inbound_part(&incoming, context);
             accounts.cancel_incoming(&incoming, reason, context.local);
         }
         for command in self.invoice_waiters.remove(&id).unwrap_or_default() {
@@ -154,37 +154,46 @@ impl Receiving {
         context.event(Event::InvoiceChanged { invoice_id: id, status });
     }
 
-    /// Puts an arrival into its group and starts the group's time with its first part.
-    pub(crate) fn add_to_group(&mut self, incoming: &RequestRef, arrival: &Arrival, context: &mut Context<'_>) {
-        let key = arrival.group(&incoming.account.currency);
+    /// Puts an inbound part into its group and starts the group's time with its first part.
+    pub(crate) fn add_to_group(
+        &mut self,
+        incoming: &RequestRef,
+        inbound_part: &InboundPart,
+        context: &mut Context<'_>,
+    ) {
+        let key = inbound_part.group(&incoming.account.currency);
         self.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
-        context.timers.set_if_none(Timer::Group(key), context.now.uptime_ms + arrival.patience_ms);
+        context.timers.set_if_none(Timer::Group(key), context.now.uptime_ms + inbound_part.patience_ms);
     }
 
-    pub(crate) fn remove_arrival(&mut self, incoming: &RequestRef, context: &mut Context<'_>) -> Option<Arrival> {
-        let arrival = self.arrivals.remove(incoming)?;
-        let key = arrival.group(&incoming.account.currency);
+    pub(crate) fn remove_inbound_part(
+        &mut self,
+        incoming: &RequestRef,
+        context: &mut Context<'_>,
+    ) -> Option<InboundPart> {
+        let inbound_part = self.inbound_parts.remove(incoming)?;
+        let key = inbound_part.group(&incoming.account.currency);
         let group = self.groups.get_mut(&key).expect("every arrival is in its group");
         group.parts.remove(incoming);
         if group.parts.is_empty() {
             self.groups.remove(&key);
             context.timers.clear(&Timer::Group(key));
         }
-        Some(arrival)
+        Some(inbound_part)
     }
 
     /// A part was committed: when all are, they are collected together.
-    pub(crate) fn arrival_committed(
+    pub(crate) fn inbound_committed(
         &mut self,
         incoming: &RequestRef,
         accounts: &mut Accounts,
         context: &mut Context<'_>,
     ) {
-        let key = self.arrivals[incoming].group(&incoming.account.currency);
+        let key = self.inbound_parts[incoming].group(&incoming.account.currency);
         let parts: Vec<RequestRef> = self.groups[&key].parts.iter().cloned().collect();
         let committed: Vec<&RequestRef> =
             parts.iter().filter(|part| self.is_committed_to_us(part, accounts, context)).collect();
-        let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.arrivals[*part].amount));
+        let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.inbound_parts[*part].amount));
         match sum.map(|sum| sum.cmp(&key.total)) {
             Some(std::cmp::Ordering::Less) => {}
             Some(std::cmp::Ordering::Equal) => {
@@ -193,52 +202,57 @@ impl Receiving {
             }
             // One part too many: it is not needed, and without it the sum may still come out right.
             Some(std::cmp::Ordering::Greater) | None => {
-                self.remove_arrival(incoming, context);
+                self.remove_inbound_part(incoming, context);
                 accounts.cancel_incoming(incoming, CancelReason::Amount, context.local);
             }
         }
     }
 
     /// What opens the lock that we answered with.
-    pub(crate) fn arrival_preimage(&self, incoming: &RequestRef, arrival: &Arrival, context: &Context<'_>) -> Preimage {
-        preimage(&*context.environment.signer, &arrival.terms(incoming, context.local))
+    pub(crate) fn inbound_preimage(
+        &self,
+        incoming: &RequestRef,
+        inbound_part: &InboundPart,
+        context: &Context<'_>,
+    ) -> Preimage {
+        preimage(&*context.environment.signer, &inbound_part.terms(incoming, context.local))
     }
 
-    /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the ids, so an
-    /// account that came back from its friend may have another request in this place.
-    pub(crate) fn pending_arrival(
+    /// A request that ends here, as its account has it: under the lock that we have answered with. Buyers choose the
+    /// ids, so an account that came back from its friend may have another request in this place.
+    pub(crate) fn pending_inbound_part(
         &self,
         incoming: &RequestRef,
         accounts: &Accounts,
         context: &Context<'_>,
     ) -> Option<Pending> {
-        let arrival = self.arrivals.get(incoming)?;
+        let inbound_part = self.inbound_parts.get(incoming)?;
         let pending = accounts.incoming_at(incoming)?;
-        let lock = self.arrival_preimage(incoming, arrival, context).lock();
-        (pending.amount == arrival.amount && pending.stage.lock() == Some(lock)).then_some(pending)
+        let lock = self.inbound_preimage(incoming, inbound_part, context).lock();
+        (pending.amount == inbound_part.amount && pending.stage.lock() == Some(lock)).then_some(pending)
     }
 
     fn is_committed_to_us(&self, incoming: &RequestRef, accounts: &Accounts, context: &Context<'_>) -> bool {
-        self.pending_arrival(incoming, accounts, context).is_some_and(|pending| pending.stage.is_committed())
+        self.pending_inbound_part(incoming, accounts, context).is_some_and(|pending| pending.stage.is_committed())
     }
 
     fn collect_group(
         &mut self,
-        key: &GroupKey,
+        key: &PartSetKey,
         committed: &[RequestRef],
         accounts: &mut Accounts,
         context: &mut Context<'_>,
     ) {
         for incoming in committed {
-            let arrival = self.remove_arrival(incoming, context).expect("the group names it");
-            let preimage = self.arrival_preimage(incoming, &arrival, context);
+            let inbound_part = self.remove_inbound_part(incoming, context).expect("the group names it");
+            let preimage = self.inbound_preimage(incoming, &inbound_part, context);
             let account = accounts.touch(&incoming.account).expect("an arrival's account exists");
             account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
-            self.note_received(
+            self.record_received(
                 incoming,
                 preimage,
-                arrival.amount,
-                Some((arrival.payment_id, arrival.invoice_id)),
+                inbound_part.amount,
+                Some((inbound_part.payment_id, inbound_part.invoice_id)),
                 context,
             );
         }
@@ -246,7 +260,7 @@ impl Receiving {
         let surplus: Vec<_> =
             self.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
         for incoming in surplus {
-            self.remove_arrival(&incoming, context);
+            self.remove_inbound_part(&incoming, context);
             accounts.cancel_incoming(&incoming, CancelReason::AlreadyPaid, context.local);
         }
         if let Some(id) = key.invoice_id {
@@ -254,9 +268,9 @@ impl Receiving {
         }
     }
 
-    /// A part was collected: it is kept for the history, and for the friend, should that forget it. `of`: its payment and
-    /// invoice, where they are known.
-    pub(crate) fn note_received(
+    /// A part was collected: it is kept for the history, and for the friend, should that forget it. `of`: its payment
+    /// and invoice, where they are known.
+    pub(crate) fn record_received(
         &self,
         incoming: &RequestRef,
         preimage: Preimage,
@@ -279,15 +293,18 @@ impl Receiving {
         );
     }
 
-    pub(crate) fn take_up_arrivals(&mut self, context: &mut Context<'_>) {
-        let arrivals: Vec<_> =
-            self.arrivals.iter().map(|(incoming, arrival)| (incoming.clone(), arrival.clone())).collect();
-        for (incoming, arrival) in arrivals {
-            self.add_to_group(&incoming, &arrival, context);
+    pub(crate) fn resume_inbound_parts(&mut self, context: &mut Context<'_>) {
+        let inbound_parts: Vec<_> = self
+            .inbound_parts
+            .iter()
+            .map(|(incoming, inbound_part)| (incoming.clone(), inbound_part.clone()))
+            .collect();
+        for (incoming, inbound_part) in inbound_parts {
+            self.add_to_group(&incoming, &inbound_part, context);
         }
     }
 
-    pub(crate) fn take_up_invoices(&self, context: &mut Context<'_>) {
+    pub(crate) fn resume_invoices(&self, context: &mut Context<'_>) {
         for record in self.invoices.values() {
             if let Some(expires_ms) = record.invoice.expires_ms {
                 let left = expires_ms.saturating_sub(context.now.unix_ms);
@@ -309,8 +326,8 @@ impl Batch<'_> {
         expiry_ms: Option<u64>,
     ) {
         if self.state.receiving.invoices.len() >= INVOICES_MAX {
-            let sentence = format!("{INVOICES_MAX} invoices are open, no more fit: cancel some, or let them expire");
-            return self.context.reply(command, Reply::Refused(sentence));
+            let message = format!("{INVOICES_MAX} invoices are open, no more fit: cancel some, or let them expire");
+            return self.context.reply(command, Reply::Refused(message));
         }
         let random = &mut *self.context.environment.random;
         let invoice = Invoice {
@@ -342,7 +359,7 @@ impl Batch<'_> {
         };
         let InvoiceRecord { invoice, status, created_ms } =
             self.state.receiving.any_invoice(id).ok_or(CancelReason::UnknownInvoice)?;
-        // First: whoever only knows the id does not learn how the invoice stands.
+        // First: one who only knows the id does not learn how the invoice stands.
         if !verify_proof(&invoice.secret, terms, proof) {
             return Err(CancelReason::BadProof);
         }
@@ -373,20 +390,20 @@ impl Batch<'_> {
             return Err(CancelReason::Amount);
         }
         self.check_purpose(&terms, &request.proof)?;
-        self.state.payments.check_homecoming(incoming, request, &self.state.accounts, &self.context)?;
+        self.state.payments.check_return(incoming, request, &self.state.accounts, &self.context)?;
         let patience_ms = request
             .patience_ms
             .checked_sub(self.context.environment.timing.patience_step_ms)
             .filter(|patience| *patience > 0)
             .ok_or(CancelReason::Timeout)?;
-        let arrival = Arrival {
+        let inbound_part = InboundPart {
             payment_id: request.payment_id,
             invoice_id: request.invoice_id,
             amount: request.amount,
             total: request.total,
             patience_ms,
         };
-        let group = arrival.group(currency);
+        let group = inbound_part.group(currency);
         let is_full = |group: &Group| group.parts.len() >= 2 * PARTS_MAX;
         if self.state.receiving.groups.get(&group).is_some_and(is_full) {
             return Err(CancelReason::Busy);
@@ -398,20 +415,20 @@ impl Batch<'_> {
         let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
         let account = self.state.accounts.touch(&incoming.account).expect("the request came over this account");
         account.respond(answer).expect("the request has just come");
-        self.state.receiving.add_to_group(incoming, &arrival, &mut self.context);
-        self.state.receiving.arrivals.insert(incoming.clone(), arrival);
+        self.state.receiving.add_to_group(incoming, &inbound_part, &mut self.context);
+        self.state.receiving.inbound_parts.insert(incoming.clone(), inbound_part);
         Ok(())
     }
 
-    pub(crate) fn group_timed_out(&mut self, key: &GroupKey) {
+    pub(crate) fn group_timed_out(&mut self, key: &PartSetKey) {
         let parts: Vec<_> =
             self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
-        let lines: Vec<_> = parts.iter().map(|incoming| &incoming.account).collect();
-        if self.is_patient(Timer::Group(key.clone()), &lines) {
+        let account_ids: Vec<_> = parts.iter().map(|incoming| &incoming.account).collect();
+        if self.is_patient(Timer::Group(key.clone()), &account_ids) {
             return;
         }
         for incoming in parts {
-            self.state.receiving.remove_arrival(&incoming, &mut self.context);
+            self.state.receiving.remove_inbound_part(&incoming, &mut self.context);
             self.state.accounts.cancel_incoming(&incoming, CancelReason::Timeout, self.context.local);
         }
     }

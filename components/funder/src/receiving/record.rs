@@ -8,7 +8,7 @@ use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
 
 /// A request that ends here: we are the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
+pub struct InboundPart {
     /// The payment it is a part of.
     pub payment_id: PaymentId,
     /// The invoice it pays.
@@ -33,7 +33,7 @@ pub struct InvoiceRecord {
 }
 
 /// By its incoming side.
-impl Row for Arrival {
+impl Row for InboundPart {
     const KIND: Kind = Kind::state(32, "inbound parts");
     type Key = RequestRef;
 
@@ -46,7 +46,7 @@ impl Row for Arrival {
     }
 
     fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
-        Ok(Arrival {
+        Ok(InboundPart {
             payment_id: fields.value(2)?,
             invoice_id: fields.option(4)?,
             amount: fields.with(6, Decoder::amount)?,

@@ -1,11 +1,11 @@
 //! Peer backups: friends keep for each other, sealed, how far their accounts had come (protocol section 1).
 //!
-//! They authorise nothing. After a disk was lost they expose a friend who shows less than the newest, and after every start
-//! they tell a node whose disk is an old copy that it is one.
+//! They authorise nothing. After a disk was lost they expose a friend who shows less than the newest, and after every
+//! start they tell a node whose disk is an old copy that it is one.
 //!
-//! What it costs: nothing on the way of a payment but a mark. While accounts change, one backup is made a minute, and once
-//! more soon after the last change; each goes to some of the friends that are connected, in turn. While nothing changes,
-//! nothing is sent.
+//! What it costs: nothing on the way of a payment but a mark. While accounts change, one backup is made a minute, and
+//! once more soon after the last change; each goes to some of the friends that are connected, in turn. While nothing
+//! changes, nothing is sent.
 
 use crate::archive::Inquiry;
 use crate::funder::Batch;
@@ -68,8 +68,8 @@ pub(crate) fn position(account: &Account) -> Option<AccountHead> {
 
 impl Batch<'_> {
     /// An account has moved: a backup is due, but not more often than once a minute.
-    pub(crate) fn backup_is_due(&mut self, line: AccountId) {
-        self.state.recovery.backups.changed.insert(line);
+    pub(crate) fn backup_is_due(&mut self, account_id: AccountId) {
+        self.state.recovery.backups.changed.insert(account_id);
         self.resend_backup();
     }
 
@@ -108,8 +108,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Friends that can keep one: connected, and of one mind with us, so that they cannot be about to show that our disk is
-    /// old.
+    /// Friends that can keep one: connected, and of one mind with us, so that they cannot be about to show that our
+    /// disk is old.
     fn next_keepers(&self) -> Vec<(PublicKey, ConnectionId)> {
         let last = self.state.recovery.backups.last_keeper;
         let after = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) > last);
@@ -125,12 +125,12 @@ impl Batch<'_> {
     fn newest_heads(&mut self) -> Vec<AccountHead> {
         let backups = &mut self.state.recovery.backups;
         backups.count += 1;
-        for line in std::mem::take(&mut backups.changed) {
-            backups.newness.insert(line, backups.count);
+        for account_id in std::mem::take(&mut backups.changed) {
+            backups.newness.insert(account_id, backups.count);
         }
         let friends = &self.state.accounts.friends;
-        backups.newness.retain(|line, _| {
-            friends.get(&line.friend).is_some_and(|friend| friend.accounts.contains_key(&line.currency))
+        backups.newness.retain(|account_id, _| {
+            friends.get(&account_id.friend).is_some_and(|friend| friend.accounts.contains_key(&account_id.currency))
         });
         let mut heads: Vec<(u64, AccountHead)> = Vec::new();
         for (key, friend) in friends {
@@ -173,8 +173,8 @@ impl Batch<'_> {
         self.context.outputs.push(Output::Send(key, connection, recall_frame()));
     }
 
-    /// A friend gives back what it has kept for us. Only once for each question: an old backup proves nothing more by being shown
-    /// again, and weighing it is work.
+    /// A friend gives back what it has kept for us. Only once for each question: an old backup proves nothing more by
+    /// being shown again, and weighing it is work.
     /// (R7.21.)
     pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
         let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
@@ -195,6 +195,6 @@ impl Batch<'_> {
         for head in &backup.heads {
             self.compare_with_backup(key, head);
         }
-        self.note_forgotten(&backup);
+        self.record_forgotten(&backup);
     }
 }

@@ -8,10 +8,10 @@
 //! | it was written off, and is pending where it went | it is cancelled once more |
 //! | nothing is known of it | our own history is read, and all other friends are asked |
 //!
-//! Whoever shows the preimage makes it collected. It is cancelled only when the friend it went to, or after all accounts are
-//! back every other friend, knows nothing of it; and not while a friend's backup names an account that nobody has shown. A
-//! lie costs what silence costs: whoever collected a request from us and hides it has been paid, and keeps from us what the
-//! one before us would have paid.
+//! The preimage makes it collected, no matter who shows it. It is cancelled only when the friend it went to, or after
+//! all accounts are back every other friend, knows nothing of it; and not while a friend's backup names an account that
+//! nobody has shown. A lie costs what silence costs: a friend that collected a request from us and hides it has been
+//! paid, and keeps from us what the one before us would have paid.
 //!
 //! Everything is worked out anew from the accounts each time, so nothing of this has to survive a crash.
 
@@ -87,11 +87,11 @@ impl Wanted {
 
 impl Batch<'_> {
     /// Ties requests together again. Says whether nothing is open any more.
-    pub(crate) fn relink(&mut self) -> bool {
+    pub(crate) fn reconcile(&mut self) -> bool {
         let mut wanted = Wanted::default();
         self.drop_ended_rows(&mut wanted);
         self.state.forwarding.drop_ended_write_offs(None, &mut self.state.accounts, &mut self.context);
-        self.relink_incoming(&mut wanted);
+        self.reconcile_incoming(&mut wanted);
         self.resolve_payments(&mut wanted);
         let is_settled = !wanted.is_open;
         self.ask(wanted);
@@ -100,12 +100,17 @@ impl Batch<'_> {
 
     /// Rows of requests that did not come back with their accounts.
     fn drop_ended_rows(&mut self, wanted: &mut Wanted) {
-        let arrivals: Vec<_> = self.state.receiving.arrivals().keys().cloned().collect();
-        for incoming in arrivals {
+        let inbound_parts: Vec<_> = self.state.receiving.inbound_parts().keys().cloned().collect();
+        for incoming in inbound_parts {
             if self.state.accounts.is_distrusted(&incoming.account) {
                 wanted.is_open = true;
-            } else if self.state.receiving.pending_arrival(&incoming, &self.state.accounts, &self.context).is_none() {
-                self.state.receiving.remove_arrival(&incoming, &mut self.context);
+            } else if self
+                .state
+                .receiving
+                .pending_inbound_part(&incoming, &self.state.accounts, &self.context)
+                .is_none()
+            {
+                self.state.receiving.remove_inbound_part(&incoming, &mut self.context);
             }
         }
         let forwards: Vec<_> =
@@ -124,7 +129,8 @@ impl Batch<'_> {
                 // It was never committed to us, so nobody can collect it from us.
                 Some(false) if is_gone => self.give_up_forward(&incoming, CancelReason::AccountStopped),
                 Some(true) if is_gone => self.inherit(incoming),
-                // What we remember is another request with this id, which has ended since. Both halves are weighed anew.
+                // What we remember is another request with this id, which has ended since. Both halves are weighed
+                // anew.
                 Some(true) if !self.state.accounts.is_covered(&incoming, &forward) => {
                     self.state.forwarding.remove_forward(&incoming, &mut self.context);
                     self.state.accounts.abort_outgoing(&outgoing);
@@ -137,21 +143,21 @@ impl Batch<'_> {
 
     /// A friend's request whose other half is looked for.
     fn inherit(&mut self, incoming: RequestRef) {
-        self.state.recovery.mark.draft(&()).expect("only in a recovery").inherited.insert(incoming);
+        self.state.recovery.mark.draft(&()).expect("only in a recovery").unresolved_inbound.insert(incoming);
     }
 
-    fn relink_incoming(&mut self, wanted: &mut Wanted) {
-        let inherited = &self.state.recovery.mark.get(&()).expect("only in a recovery").inherited;
-        for incoming in inherited.clone() {
+    fn reconcile_incoming(&mut self, wanted: &mut Wanted) {
+        let unresolved_inbound = &self.state.recovery.mark.get(&()).expect("only in a recovery").unresolved_inbound;
+        for incoming in unresolved_inbound.clone() {
             let is_done = match self.state.accounts.incoming_at(&incoming) {
                 _ if self.state.accounts.is_distrusted(&incoming.account) => false,
-                Some(pending) if pending.stage.is_committed() => self.relink_one(&incoming, pending, wanted),
+                Some(pending) if pending.stage.is_committed() => self.reconcile_one(&incoming, pending, wanted),
                 // It has ended, or it is no business of a recovery.
                 Some(_) | None => true,
             };
             if is_done {
                 let recovery = self.state.recovery.mark.draft(&()).expect("only in a recovery");
-                recovery.inherited.remove(&incoming);
+                recovery.unresolved_inbound.remove(&incoming);
                 recovery.questions.unknown.remove(&incoming.id);
             } else {
                 wanted.is_open = true;
@@ -160,7 +166,7 @@ impl Batch<'_> {
     }
 
     /// Says whether it is known now how the request goes on.
-    fn relink_one(&mut self, incoming: &RequestRef, pending: Pending, wanted: &mut Wanted) -> bool {
+    fn reconcile_one(&mut self, incoming: &RequestRef, pending: Pending, wanted: &mut Wanted) -> bool {
         let Some(lock) = pending.stage.lock() else { return true };
         let preimage = preimage_of(&*self.context.environment.signer, &pending.terms);
         if preimage.lock() == lock {
@@ -193,29 +199,29 @@ impl Batch<'_> {
         self.ask_everybody(incoming, wanted)
     }
 
-    /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has committed
-    /// all of them.
+    /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has
+    /// committed all of them.
     fn collect_our_own(&mut self, incoming: &RequestRef, amount: u128, preimage: Preimage) -> bool {
-        let Some(arrival) = self.state.receiving.arrivals().get(incoming).cloned() else {
+        let Some(inbound_part) = self.state.receiving.inbound_parts().get(incoming).cloned() else {
             let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
             if account.collect(incoming.id, preimage).is_ok() {
-                self.state.receiving.note_received(incoming, preimage, amount, None, &mut self.context);
+                self.state.receiving.record_received(incoming, preimage, amount, None, &mut self.context);
             }
             return true;
         };
-        let group = arrival.group(&incoming.account.currency);
-        self.state.receiving.arrival_committed(incoming, &mut self.state.accounts, &mut self.context);
-        if !self.state.receiving.arrivals().contains_key(incoming) {
+        let group = inbound_part.group(&incoming.account.currency);
+        self.state.receiving.inbound_committed(incoming, &mut self.state.accounts, &mut self.context);
+        if !self.state.receiving.inbound_parts().contains_key(incoming) {
             return true;
         }
         // Other parts may come back with their accounts, and then all are collected at once.
         if !self.state.accounts.all_accounts_are_back() {
             return false;
         }
-        self.state.receiving.remove_arrival(incoming, &mut self.context);
+        self.state.receiving.remove_inbound_part(incoming, &mut self.context);
         let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
         if account.collect(incoming.id, preimage).is_ok() {
-            self.state.receiving.note_received(
+            self.state.receiving.record_received(
                 incoming,
                 preimage,
                 amount,
@@ -226,8 +232,8 @@ impl Batch<'_> {
         true
     }
 
-    /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the owner's order
-    /// was not. Where the friend that it went to has ended it meanwhile, nothing is left of the order.
+    /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the
+    /// owner's order was not. Where the friend that it went to has ended it meanwhile, nothing is left of the order.
     fn release_again(&mut self, incoming: &RequestRef, outgoing: &RequestRef) -> bool {
         if self.state.accounts.is_distrusted(&outgoing.account) {
             return false;
@@ -262,7 +268,8 @@ impl Batch<'_> {
         true
     }
 
-    /// All others are asked; when all accounts are back, nobody knows of it, and no backup names anybody else, it is cancelled.
+    /// All others are asked; when all accounts are back, nobody knows of it, and no backup names anybody else, it is
+    /// cancelled.
     /// (R7.18.)
     fn ask_everybody(&mut self, incoming: &RequestRef, wanted: &mut Wanted) -> bool {
         if self.look_up_own(incoming.id, wanted) {
@@ -356,11 +363,11 @@ impl Batch<'_> {
         }
     }
 
-    /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the same
-    /// question at once.
+    /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the
+    /// same question at once.
     pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
         let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
-        recovery.is_stirred = true;
+        recovery.is_dirty = true;
         let asked = recovery.questions.asked.remove(&key).unwrap_or_default();
         for (id, end) in ends.iter().filter(|(id, _)| asked.contains(id)) {
             let is_collected = match end {
@@ -394,7 +401,7 @@ impl Batch<'_> {
         }
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.questions.looked_through.extend(ids);
-            recovery.is_stirred = true;
+            recovery.is_dirty = true;
         }
     }
 
@@ -402,8 +409,9 @@ impl Batch<'_> {
     pub(crate) fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
         let mut is_of_use = self.part_was_collected(by, id, preimage);
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return is_of_use };
-        let inherited: Vec<_> = recovery.inherited.iter().filter(|incoming| incoming.id == id).cloned().collect();
-        for incoming in inherited {
+        let unresolved_inbound: Vec<_> =
+            recovery.unresolved_inbound.iter().filter(|incoming| incoming.id == id).cloned().collect();
+        for incoming in unresolved_inbound {
             let Some(pending) = self.state.accounts.incoming_at(&incoming) else { continue };
             let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
             if account.collect(id, preimage).is_err() {
@@ -412,12 +420,12 @@ impl Batch<'_> {
             is_of_use = true;
             // What we have noted ourselves is in the history already.
             let is_known = by == self.context.local;
-            self.note_carried_on(&incoming, pending.amount, (!is_known).then_some(by), preimage);
+            self.record_carried_on(&incoming, pending.amount, (!is_known).then_some(by), preimage);
         }
         is_of_use
     }
 
-    fn note_carried_on(&mut self, incoming: &RequestRef, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
+    fn record_carried_on(&mut self, incoming: &RequestRef, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
         let forward = self.state.forwarding.forwards().get(incoming).cloned();
         self.forget_incoming(incoming);
         let Some(to) = to else { return };
@@ -433,13 +441,13 @@ impl Batch<'_> {
             fee: amount.saturating_sub(onward),
             time_ms: self.context.now.unix_ms,
         };
-        self.context.note_forwarded(report, preimage);
+        self.context.record_forwarded(report, preimage);
     }
 
     /// A part of a payment of ours that was collected by the friend it went to.
     fn part_was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
         let part = self.state.payments.all().values().find_map(|payment| {
-            let part = payment.parts.get(&id).filter(|part| part.route[0] == by && part.preimage.is_none())?;
+            let part = payment.parts.get(&id).filter(|part| part.path[0] == by && part.preimage.is_none())?;
             let opens = part.promise.is_some_and(|promise| promise.lock == preimage.lock());
             opens.then(|| Payments::outgoing(payment, id, part))
         });
@@ -451,8 +459,9 @@ impl Batch<'_> {
     }
 
     /// While an account waits for its evidence, no patience ends: what was committed may not be remembered.
-    pub(crate) fn is_patient(&mut self, timer: Timer, lines: &[&AccountId]) -> bool {
-        let waits = self.is_recovering() && lines.iter().any(|line| self.state.accounts.is_distrusted(line));
+    pub(crate) fn is_patient(&mut self, timer: Timer, account_ids: &[&AccountId]) -> bool {
+        let waits =
+            self.is_recovering() && account_ids.iter().any(|account_id| self.state.accounts.is_distrusted(account_id));
         if waits {
             let deadline = self.context.now.uptime_ms + self.context.environment.timing.recovery_ms;
             self.context.timers.set(timer, deadline);

@@ -1,19 +1,19 @@
 //! After this node has lost a part of its state (protocol section 1).
 //!
-//! Losing state is a property of the node, not of an account: what was forgotten on one account may have bound another. So all
-//! accounts are distrusted in one transaction, nothing is signed in their epochs again, and each goes on with a new epoch that
-//! rests on what its friend can prove.
+//! Losing state is a property of the node, not of an account: what was forgotten on one account may have bound another.
+//! So all accounts are distrusted in one transaction, nothing is signed in their epochs again, and each goes on with a
+//! new epoch that rests on what its friend can prove.
 //!
 //! ```text
 //! restored or new database, proof by a friend, or our own peer backup
 //!     -> all accounts distrusted -> each friend shows evidence -> new epochs with the committed requests
-//!     -> these requests find each other again (relink.rs) -> the mark goes
+//!     -> these requests find each other again (reconcile.rs) -> the mark goes
 //! ```
 //!
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
-use crate::accounts::doubt::RECOVERY_ROUNDS_MAX;
 use crate::accounts::record::{FriendRecord, Standing, Tombstone};
+use crate::accounts::suspect::RECOVERY_ROUNDS_MAX;
 use crate::funder::Batch;
 use crate::io::Output;
 use crate::recovery::peer_backup::position;
@@ -38,7 +38,8 @@ const SHOWN_MAX: usize = 1 << 20;
 /// The mark that a node recovers what it has lost. It outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryRecord {
-    /// When it began, unix ms; no earlier than any invoice was made that this node remembers, whatever its clock had shown then.
+    /// When it began, unix ms; no earlier than any invoice was made that this node remembers, whatever its clock had
+    /// shown then.
     pub started_ms: u64,
     /// The accounts are distrusted already.
     pub has_begun: bool,
@@ -54,8 +55,9 @@ impl RecoveryRecord {
         RecoveryRecord { started_ms: now_ms, has_begun: false, is_old, shown: Vec::new() }
     }
 
-    /// The mark of a copy that is put back. `own`: the one that stands in it, when it was made in the middle of a recovery: that
-    /// something was lost before stays true, although nothing may be missing since the copy. `now_ms`: unix.
+    /// The mark of a copy that is put back. `own`: the one that stands in it, when it was made in the middle of a
+    /// recovery: that something was lost before stays true, although nothing may be missing since the copy. `now_ms`:
+    /// unix.
     pub fn of_copy(own: Option<&RecoveryRecord>, now_ms: u64) -> Self {
         RecoveryRecord::new(now_ms, own.is_some_and(|record| record.is_old))
     }
@@ -96,8 +98,8 @@ impl Row for Recovery {
     }
 }
 
-/// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else. `max_debt`: what
-/// it may owe from now on, credits. `now_ms`: unix.
+/// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else.
+/// `max_debt`: what it may owe from now on, credits. `now_ms`: unix.
 pub fn lost_friend(
     local: PublicKey,
     name: String,
@@ -126,17 +128,17 @@ pub fn lost_friend(
 pub(crate) struct Recovery {
     pub(crate) record: RecoveryRecord,
     /// Requests of friends' that continue in a new epoch, and of which is not known yet how they go on.
-    pub(crate) inherited: BTreeSet<RequestRef>,
+    pub(crate) unresolved_inbound: BTreeSet<RequestRef>,
     /// What is asked, and what was answered.
     pub(crate) questions: Questions,
     /// Something has changed that may tie requests together again.
-    pub(crate) is_stirred: bool,
+    pub(crate) is_dirty: bool,
     /// Friends that have given back our backup, or said that they have none.
     recalled: BTreeSet<PublicKey>,
     /// Accounts in backups that this node does not know, and the newest that is told of each.
-    forgotten: BTreeMap<AccountId, AccountHead>,
+    lost_accounts: BTreeMap<AccountId, AccountHead>,
     /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
-    strangers: BTreeSet<AccountId>,
+    unknown_peers: BTreeSet<AccountId>,
     /// The newest backup that has come back.
     newest_backup: Option<PeerBackup>,
     rounds: u32,
@@ -146,12 +148,12 @@ impl Recovery {
     pub(crate) fn new(record: RecoveryRecord) -> Self {
         Recovery {
             record,
-            inherited: BTreeSet::new(),
+            unresolved_inbound: BTreeSet::new(),
             questions: Questions::default(),
-            is_stirred: true,
+            is_dirty: true,
             recalled: BTreeSet::new(),
-            forgotten: BTreeMap::new(),
-            strangers: BTreeSet::new(),
+            lost_accounts: BTreeMap::new(),
+            unknown_peers: BTreeSet::new(),
             newest_backup: None,
             rounds: 0,
         }
@@ -176,8 +178,8 @@ fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
     head.own_seq > other.own_seq || head.other_seq > other.other_seq || differs
 }
 
-/// Whether one backup of ours was made after another. That is what the accounts say; the clock that dated them may have been wrong,
-/// and decides only between two that say the same.
+/// Whether one backup of ours was made after another. That is what the accounts say; the clock that dated them may have
+/// been wrong, and decides only between two that say the same.
 /// (R7.23.)
 fn is_later(one: &PeerBackup, other: &PeerBackup) -> bool {
     let is_ahead = |one: &PeerBackup, other: &PeerBackup| {
@@ -205,8 +207,9 @@ impl Batch<'_> {
         !self.state.recovery.mark.is_empty()
     }
 
-    /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes on.
-    pub(crate) fn take_up_recovery(&mut self) {
+    /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes
+    /// on.
+    pub(crate) fn resume_recovery(&mut self) {
         let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
         if recovery.record.has_begun {
             self.context
@@ -225,16 +228,17 @@ impl Batch<'_> {
         }
     }
 
-    /// This node's disk is old, as an account shows that was not in doubt: that is certain. A recovery begins, also when the
-    /// disk is a copy that was made in the middle of another one, where accounts were back that have moved since.
+    /// This node's disk is old, as an account shows that was not suspect: that is certain. A recovery begins, also when
+    /// the disk is a copy that was made in the middle of another one, where accounts were back that have moved since.
     fn own_state_is_old(&mut self, why: &str) {
         log::error!("this node's database is an old copy: {why}; all accounts are recovered from their friends");
         self.state.recovery.mark.insert((), Recovery::new(RecoveryRecord::new(self.context.now.unix_ms, true)));
         self.distrust_all(false);
     }
 
-    /// All accounts in one transaction. `has_started`: the process has just begun, and what was compared before on accounts that
-    /// wait for their next epoch is as old as the disk; otherwise their friends have shown it to this process.
+    /// All accounts in one transaction. `has_started`: the process has just begun, and what was compared before on
+    /// accounts that wait for their next epoch is as old as the disk; otherwise their friends have shown it to this
+    /// process.
     /// (R7.13.)
     fn distrust_all(&mut self, has_started: bool) {
         self.date_recovery();
@@ -244,17 +248,17 @@ impl Batch<'_> {
             .timers
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
         self.state.payments.give_up_searching(&mut self.state.accounts, &mut self.context);
-        for line in self.state.accounts.all_lines() {
-            let friend = self.state.accounts.friends.draft(&line.friend).expect("listed above");
+        for account_id in self.state.accounts.account_ids() {
+            let friend = self.state.accounts.friends.draft(&account_id.friend).expect("listed above");
             let connection = friend.connection;
-            let account = friend.accounts.get_mut(&line.currency).expect("listed above");
+            let account = friend.accounts.get_mut(&account_id.currency).expect("listed above");
             if has_started || !account.is_recovering() {
                 account.distrust(self.context.now.unix_ms);
             }
             if let Some(connection) = connection {
-                self.context.outputs.push(Output::Send(line.friend, connection, account.resume_frame()));
+                self.context.outputs.push(Output::Send(account_id.friend, connection, account.resume_frame()));
             }
-            self.state.accounts.touched.insert(line);
+            self.state.accounts.touched.insert(account_id);
         }
         let friends: Vec<_> =
             self.state.accounts.friends.iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
@@ -270,77 +274,85 @@ impl Batch<'_> {
         recovery.record.started_ms = recovery.record.started_ms.max(newest);
     }
 
-    /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and, as long as
-    /// nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
-    pub(crate) fn floor(&self, line: &AccountId) -> Floor {
-        let forgotten = if self.is_recovering() { self.context.now.unix_ms.checked_sub(1) } else { None };
+    /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and,
+    /// as long as nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
+    pub(crate) fn floor(&self, account_id: &AccountId) -> Floor {
+        let lost_up_to = if self.is_recovering() { self.context.now.unix_ms.checked_sub(1) } else { None };
         Floor {
-            ended: self.state.accounts.tombstones.get(line).map(|removed| removed.epoch),
-            forgotten,
+            ended: self.state.accounts.tombstones.get(account_id).map(|removed| removed.epoch),
+            lost_up_to,
             relied_on: None,
         }
     }
 
     /// People have decided how an account goes on: what its friend had shown before counts no more.
-    pub(crate) fn forget_shown(&mut self, line: &AccountId) {
+    pub(crate) fn forget_shown(&mut self, account_id: &AccountId) {
         let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
-        recovery.record.shown.retain(|known| (known.friend, &known.currency) != (line.friend, &line.currency));
-        recovery.is_stirred = true;
+        recovery
+            .record
+            .shown
+            .retain(|known| (known.friend, &known.currency) != (account_id.friend, &account_id.currency));
+        recovery.is_dirty = true;
     }
 
-    /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend is in an
-    /// epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
+    /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend
+    /// is in an epoch, or was in one that has stopped, and proposes the next, or has lost a part of its state too.
     /// (R7.15.)
     pub(crate) fn remember_account(&mut self, key: PublicKey, resume: &Resume) {
-        let line = AccountId::new(key, &resume.currency);
+        let account_id = AccountId::new(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
         let has_begun = resume.epoch.is_some() || proposes_next || resume.recovering;
-        if !self.is_recovering() || !has_begun || self.state.accounts.tombstones.contains_key(&line) {
+        if !self.is_recovering() || !has_begun || self.state.accounts.tombstones.contains_key(&account_id) {
             return;
         }
-        let account = self.forgotten_account(&line, 0, true).unwrap_or_else(|| self.lost_account(&line, 0, true));
+        let account =
+            self.account_from_backups(&account_id, 0, true).unwrap_or_else(|| self.lost_account(&account_id, 0, true));
         let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
-        if friend.accounts.contains_key(&line.currency) || friend.accounts.len() >= CURRENCIES_MAX {
+        if friend.accounts.contains_key(&account_id.currency) || friend.accounts.len() >= CURRENCIES_MAX {
             return;
         }
-        friend.accounts.insert(line.currency.clone(), account);
-        log::warn!("\"{}\" shows an account in {} that this node has forgotten", friend.record.name, line.currency);
+        friend.accounts.insert(account_id.currency.clone(), account);
+        log::warn!(
+            "\"{}\" shows an account in {} that this node has forgotten",
+            friend.record.name,
+            account_id.currency
+        );
         if let Some(connection) = friend.connection {
-            let frame = friend.accounts[&line.currency].resume_frame();
+            let frame = friend.accounts[&account_id.currency].resume_frame();
             self.context.outputs.push(Output::Send(key, connection, frame));
         }
-        self.state.accounts.touched.insert(line);
+        self.state.accounts.touched.insert(account_id);
     }
 
     /// What came of a friend's evidence. `before`: what this node remembered to have signed.
-    pub(crate) fn evidence_came(&mut self, line: &AccountId, before: Signed, outcome: EvidenceOutcome) {
-        let Some(friend) = self.state.accounts.friends.get(&line.friend) else { return };
+    pub(crate) fn evidence_came(&mut self, account_id: &AccountId, before: Signed, outcome: EvidenceOutcome) {
+        let Some(friend) = self.state.accounts.friends.get(&account_id.friend) else { return };
         let (name, connection) = (friend.record.name.clone(), friend.connection);
-        let account = &friend.accounts[&line.currency];
+        let account = &friend.accounts[&account_id.currency];
         let (reply, remembered) = (account.resume_frame(), signed(account));
         let shown = position(account);
-        self.state.accounts.touched.insert(line.clone());
+        self.state.accounts.touched.insert(account_id.clone());
         if let Some(refused) = outcome.refused {
-            log::warn!("what \"{name}\" shows of the account in {} is of no use: {refused}", line.currency);
+            log::warn!("what \"{name}\" shows of the account in {} is of no use: {refused}", account_id.currency);
         }
         if outcome.own_state_is_old {
             self.own_state_is_old(&format!("\"{name}\" holds what it has signed and does not know"));
         } else if let Some(reason) = outcome.stopped {
-            log::error!("the account with \"{name}\" in {} does not go on: {reason}", line.currency);
+            log::error!("the account with \"{name}\" in {} does not go on: {reason}", account_id.currency);
         }
         if outcome.reply
             && let Some(connection) = connection
         {
-            self.context.outputs.push(Output::Send(line.friend, connection, reply));
+            self.context.outputs.push(Output::Send(account_id.friend, connection, reply));
         }
         if outcome.recovered {
             if remembered > before {
                 self.something_was_lost();
             }
             // Who has shown nothing at all is exposed by any head.
-            self.note_shown(shown.unwrap_or_else(|| AccountHead {
-                friend: line.friend,
-                currency: line.currency.clone(),
+            self.record_shown(shown.unwrap_or_else(|| AccountHead {
+                friend: account_id.friend,
+                currency: account_id.currency.clone(),
                 epoch: 0,
                 own_seq: 0,
                 own_hash: Hash::from_bytes([0; 32]),
@@ -348,15 +360,15 @@ impl Batch<'_> {
                 other_hash: Hash::from_bytes([0; 32]),
             }));
         }
-        self.account_events(line, outcome.events);
+        self.account_events(account_id, outcome.events);
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.is_stirred = true;
+            recovery.is_dirty = true;
         }
-        self.state.accounts.friend_changed(line.friend, &mut self.context);
+        self.state.accounts.friend_changed(account_id.friend, &mut self.context);
     }
 
     /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
-    fn note_shown(&mut self, head: AccountHead) {
+    fn record_shown(&mut self, head: AccountHead) {
         let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
         let shown = &mut recovery.record.shown;
         shown.retain(|known| (known.friend, &known.currency) != (head.friend, &head.currency));
@@ -407,8 +419,9 @@ impl Batch<'_> {
         }
     }
 
-    /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was full.
-    pub(crate) fn note_forgotten(&mut self, backup: &PeerBackup) {
+    /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was
+    /// full.
+    pub(crate) fn record_forgotten(&mut self, backup: &PeerBackup) {
         let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
         let (friends, tombstones) = (&self.state.accounts.friends, &self.state.accounts.tombstones);
         let is_unknown = |at: &AccountId, epoch: u64| {
@@ -416,14 +429,14 @@ impl Batch<'_> {
             !is_known && tombstones.get(at).is_none_or(|removed| removed.epoch < epoch)
         };
         let heads = backup.heads.iter().map(|head| (AccountId::new(head.friend, &head.currency), head));
-        let mut strangers = Vec::new();
+        let mut unknown_peers = Vec::new();
         for (at, head) in heads.filter(|(at, head)| is_unknown(at, head.epoch)) {
-            let known = recovery.forgotten.entry(at.clone()).or_insert_with(|| head.clone());
+            let known = recovery.lost_accounts.entry(at.clone()).or_insert_with(|| head.clone());
             if is_newer(head, known) {
                 *known = head.clone();
             }
             if !friends.contains_key(&at.friend) {
-                strangers.push(at);
+                unknown_peers.push(at);
             }
         }
         if recovery.newest_backup.as_ref().is_some_and(|newest| !is_later(backup, newest)) {
@@ -431,12 +444,12 @@ impl Batch<'_> {
         }
         recovery.newest_backup = Some(backup.clone());
         if backup.heads.len() < HEADS_MAX {
-            recovery.strangers.clear();
+            recovery.unknown_peers.clear();
         }
-        for at in strangers {
-            if recovery.strangers.insert(at.clone()) {
+        for at in unknown_peers {
+            if recovery.unknown_peers.insert(at.clone()) {
                 log::warn!(
-                    "a peer backup knows of an account in {} with {}, who is no friend of this node: whoever it is, add it \
+                    "a peer backup knows of an account in {} with {}, who is no friend of this node: add it \
                      with `add-friend`, and its node shows what both have signed; payments that may have gone to it wait",
                     at.currency,
                     at.friend
@@ -452,8 +465,8 @@ impl Batch<'_> {
     }
 
     /// The same, if a backup knows it: its friend must show no less.
-    pub(crate) fn forgotten_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
-        let head = self.state.recovery.mark.get(&())?.forgotten.get(at)?;
+    pub(crate) fn account_from_backups(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
+        let head = self.state.recovery.mark.get(&())?.lost_accounts.get(at)?;
         if self.state.accounts.tombstones.get(at).is_some_and(|removed| removed.epoch >= head.epoch) {
             return None;
         }
@@ -470,10 +483,11 @@ impl Batch<'_> {
             let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
             is_added || self.state.accounts.tombstones.contains_key(at)
         };
-        self.has_heard_all() && recovery.strangers.iter().all(is_here)
+        self.has_heard_all() && recovery.unknown_peers.iter().all(is_here)
     }
 
-    /// Whether every friend that is connected has given back our backup, or left the question without an answer for long.
+    /// Whether every friend that is connected has given back our backup, or left the question without an answer for
+    /// long.
     fn has_heard_all(&self) -> bool {
         let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
         let mut friends = self.state.accounts.friends.iter();
@@ -481,8 +495,8 @@ impl Batch<'_> {
             || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
     }
 
-    /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner has
-    /// decided. Left alone both sides would agree at once, on the lie.
+    /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner
+    /// has decided. Left alone both sides would agree at once, on the lie.
     fn expose(&mut self, at: &AccountId, keeper: PublicKey) {
         let name = |key: &PublicKey| self.state.accounts.friends.get(key).map(|friend| friend.record.name.clone());
         let (liar, keeper) = (name(&at.friend).unwrap_or_default(), name(&keeper).unwrap_or_default());
@@ -504,16 +518,16 @@ impl Batch<'_> {
     pub(crate) fn was_recalled(&mut self, key: PublicKey) {
         if let Some(recovery) = self.state.recovery.mark.draft(&()) {
             recovery.recalled.insert(key);
-            recovery.is_stirred = true;
+            recovery.is_dirty = true;
         }
     }
 
-    /// Time has passed: whoever has not answered is asked again.
+    /// Time has passed: a friend that has not answered is asked again.
     pub(crate) fn ask_again(&mut self) {
         let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
         recovery.rounds = recovery.rounds.saturating_add(1);
         recovery.questions.ask_again();
-        recovery.is_stirred = true;
+        recovery.is_dirty = true;
         let recalled = recovery.recalled.clone();
         let friends = self.state.accounts.friends.iter().filter(|(key, _)| !recalled.contains(key));
         let silent: Vec<_> = friends.filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
@@ -525,8 +539,8 @@ impl Batch<'_> {
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
     }
 
-    /// A friend is enabled, or shows an account in doubt, that a recovery has not waited for: what continues there has still to
-    /// find its other side, and open invoices may have been paid over it. All other accounts are as they were.
+    /// A friend is enabled, or shows a suspect account, that a recovery has not waited for: what continues there has
+    /// still to find its other side, and open invoices may have been paid over it. All other accounts are as they were.
     pub(crate) fn recover_left_out(&mut self, key: PublicKey) {
         let is_left = self.state.accounts.friends[&key].accounts.values().any(Account::is_recovering);
         if is_left && !self.is_recovering() {
@@ -542,10 +556,10 @@ impl Batch<'_> {
     /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.
     pub(crate) fn go_on_recovering(&mut self) {
         let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
-        if !std::mem::take(&mut recovery.is_stirred) {
+        if !std::mem::take(&mut recovery.is_dirty) {
             return;
         }
-        let is_settled = self.relink();
+        let is_settled = self.reconcile();
         let are_back = || {
             self.state
                 .accounts
@@ -583,23 +597,24 @@ impl Batch<'_> {
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
         let friends = &self.state.accounts.friends;
-        let is_over = |line: &AccountId| {
-            let friend = friends.get(&line.friend);
+        let is_over = |account_id: &AccountId| {
+            let friend = friends.get(&account_id.friend);
             friend.is_none_or(|friend| {
-                friend.record.standing != Standing::Disabled && !friend.accounts.contains_key(&line.currency)
+                friend.record.standing != Standing::Disabled && !friend.accounts.contains_key(&account_id.currency)
             })
         };
-        for (line, head) in recovery.forgotten.into_iter().filter(|(line, _)| is_over(line)) {
-            let removed = self.state.accounts.tombstones.get(&line).map_or(0, |removed| removed.epoch);
+        for (account_id, head) in recovery.lost_accounts.into_iter().filter(|(account_id, _)| is_over(account_id)) {
+            let removed = self.state.accounts.tombstones.get(&account_id).map_or(0, |removed| removed.epoch);
             let epoch = removed.max(head.epoch).max(self.context.now.unix_ms);
-            self.state.accounts.tombstones.insert(line, Tombstone { epoch });
+            self.state.accounts.tombstones.insert(account_id, Tombstone { epoch });
         }
-        for line in self.state.accounts.all_lines() {
-            self.backup_is_due(line);
+        for account_id in self.state.accounts.account_ids() {
+            self.backup_is_due(account_id);
         }
     }
 
-    /// When an invoice that is made now was made: after the beginning of a recovery that runs, whatever the clock has shown then.
+    /// When an invoice that is made now was made: after the beginning of a recovery that runs, whatever the clock has
+    /// shown then.
     pub(crate) fn invoice_time(&self) -> u64 {
         let started_ms = self.state.recovery.mark.get(&()).map(|recovery| recovery.record.started_ms);
         started_ms

@@ -25,47 +25,47 @@ fn quote(world: &mut World, purpose: Purpose) -> Result<QuoteReport, String> {
     world.settle();
     match world.reply(0, command) {
         Some(Reply::Quote(quote)) => Ok(*quote),
-        Some(Reply::Refused(sentence)) => Err(sentence),
+        Some(Reply::Refused(message)) => Err(message),
         reply => panic!("{reply:?}"),
     }
 }
 
-fn quote_gift(world: &mut World, to: usize, amount: u128) -> Result<QuoteReport, String> {
+fn quote_spontaneous(world: &mut World, to: usize, amount: u128) -> Result<QuoteReport, String> {
     let destination = Destination::Key(world.key(to));
     quote(world, Purpose::Spontaneous { destination, currency: Currency::default(), amount })
 }
 
 #[test]
-fn a_quote_tells_ways_and_fees_and_pays_nothing() {
+fn a_quote_tells_routes_and_fees_and_pays_nothing() {
     let mut world = diamond(60);
     let invoice = world.invoice(3, 50);
     let found = quote(&mut world, Purpose::Invoice(invoice)).unwrap();
-    assert_eq!((found.amount, found.ways[0].fees(), found.ways[0].parts.len()), (50, 1, 1));
+    assert_eq!((found.amount, found.routes[0].fees(), found.routes[0].parts.len()), (50, 1, 1));
     assert_eq!(found.max_fee_default, 20);
-    let split = quote_gift(&mut world, 3, 100).unwrap();
-    assert_eq!((split.ways[0].parts.len(), split.ways[0].fees()), (2, 2));
+    let split = quote_spontaneous(&mut world, 3, 100).unwrap();
+    assert_eq!((split.routes[0].parts.len(), split.routes[0].fees()), (2, 2));
     let cycle = Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount: 5 };
     let cycle = quote(&mut world, cycle).unwrap();
-    assert_eq!((cycle.ways[0].fees(), cycle.ways[0].parts[0].route[0]), (3, world.key(1)));
-    let refused = quote_gift(&mut world, 3, 200).unwrap_err();
+    assert_eq!((cycle.routes[0].fees(), cycle.routes[0].parts[0].path[0]), (3, world.key(1)));
+    let refused = quote_spontaneous(&mut world, 3, 200).unwrap_err();
     assert!(refused.starts_with("no route with enough room"), "{refused}");
-    let own = quote_gift(&mut world, 0, 5).unwrap_err();
+    let own = quote_spontaneous(&mut world, 0, 5).unwrap_err();
     assert!(own.contains("oneself"), "{own}");
     assert_eq!(world.nodes[0].disk.payments().count(), 0);
     world.assert_quiet();
 }
 
-/// A friend needs no index server, and what our own line has no room for is no way.
+/// A friend needs no index server, and what our own account has no room for is no way.
 #[test]
 fn a_quote_knows_the_own_lines() {
     let mut world = diamond(60);
     world.paths = Paths::Given([].into());
-    let direct = quote_gift(&mut world, 1, 60).unwrap();
-    assert_eq!((direct.ways[0].fees(), direct.ways[0].parts[0].route.len()), (0, 1));
-    assert!(quote_gift(&mut world, 1, 61).is_err());
+    let direct = quote_spontaneous(&mut world, 1, 60).unwrap();
+    assert_eq!((direct.routes[0].fees(), direct.routes[0].parts[0].path.len()), (0, 1));
+    assert!(quote_spontaneous(&mut world, 1, 61).is_err());
 }
 
-/// The index servers still believe what they were told before a mediator's line was closed.
+/// The index servers still believe what they were told before a mediator's account was closed.
 fn with_stale_edges(world: &mut World, change: impl FnOnce(&mut World)) {
     let stale: Vec<Edge> = world.edges.values().cloned().collect();
     let keys: Vec<_> = world.edges.keys().cloned().collect();
@@ -100,9 +100,9 @@ fn what_refused_one_payment_is_avoided_by_the_next_for_a_while() {
     world.assert_quiet();
 }
 
-/// What was refused lately may work now: when there is no other way it is tried.
+/// What was refused lately may work now: when there is no other route it is tried.
 #[test]
-fn what_is_avoided_is_tried_when_there_is_no_other_way() {
+fn what_is_avoided_is_tried_when_there_is_no_other_route() {
     let mut world = World::row(3, 100);
     with_stale_edges(&mut world, |world| {
         world.ask(2, Command::SetFriendOpen(name(1), Currency::default(), false));
@@ -110,7 +110,7 @@ fn what_is_avoided_is_tried_when_there_is_no_other_way() {
     let (id, command) = world.send(0, 2, 5);
     world.advance(20_000);
     let reason = world.payment_reply(0, command).unwrap().reason;
-    assert_eq!(reason, "node1's line to the destination is closed for payments");
+    assert_eq!(reason, "node1's account with the destination is closed for payments");
     assert_eq!(world.payment(0, id).progress, Progress::Failed);
     world.ask(2, Command::SetFriendOpen(name(1), Currency::default(), true));
     world.settle();
@@ -119,7 +119,7 @@ fn what_is_avoided_is_tried_when_there_is_no_other_way() {
     assert_eq!(world.payment(0, id).progress, Progress::Paid);
 }
 
-/// 1 and 3 have used 60 of their line, which the index servers have not heard of.
+/// 1 and 3 have used 60 of their account, which the index servers have not heard of.
 fn with_a_fuller_line() -> World {
     let mut world = diamond(100);
     with_stale_edges(&mut world, |world| {
@@ -130,16 +130,16 @@ fn with_a_fuller_line() -> World {
     world
 }
 
-/// A line that refuses says what it has left, and a part that fits goes over it.
+/// An account that refuses says what it has left, and a part that fits goes over it.
 #[test]
 fn what_a_line_that_refused_has_left_is_used() {
     let mut world = with_a_fuller_line();
     let (id, _) = world.send(0, 3, 120);
-    // The servers learn that our own line is free again when they are asked for the second time.
+    // The servers learn that our own account is free again when they are asked for the second time.
     world.advance(1000);
     let payment = world.payment(0, id);
     assert_eq!(payment.progress, Progress::Paid, "{}", payment.reason);
-    let over_1 = payment.parts.values().filter(|part| part.route[0] == world.key(1));
+    let over_1 = payment.parts.values().filter(|part| part.path[0] == world.key(1));
     assert!((1..=40u128).contains(&over_1.map(|part| part.amount).sum()), "{payment:?}");
     world.assert_quiet();
 }
@@ -152,7 +152,7 @@ fn a_smaller_amount_does_not_avoid_what_was_too_large() {
     let goes_over_1 = |world: &mut World, amount| {
         let (id, _) = world.send(0, 3, amount);
         world.settle();
-        world.payment(0, id).parts.values().any(|part| part.route[0] == world.key(1))
+        world.payment(0, id).parts.values().any(|part| part.path[0] == world.key(1))
     };
     assert!(!goes_over_1(&mut world, 45), "it had 40 left");
     assert!(goes_over_1(&mut world, 30), "30 may fit");
@@ -164,7 +164,7 @@ fn the_owner_is_told_how_much_a_line_of_others_has_left() {
     let (_, command) = world.send(0, 3, 150);
     world.advance(20_000);
     let report = world.payment_reply(0, command).unwrap();
-    assert_eq!(report.reason, "node1's line to the destination has only 40 left");
+    assert_eq!(report.reason, "node1's account with the destination has only 40 left");
     world.assert_quiet();
 }
 
@@ -173,6 +173,6 @@ fn the_owner_is_told_how_much_a_line_of_others_has_left() {
 fn an_answer_that_nobody_waits_for_is_ignored() {
     let mut world = diamond(100);
     let id = world.fresh_payment_id();
-    world.batch(0, vec![Input::Ways(id, Ok(vec![])), Input::Ways(id, Err("why".into()))]);
+    world.batch(0, vec![Input::Routes(id, Ok(vec![])), Input::Routes(id, Err("why".into()))]);
     world.assert_quiet();
 }

@@ -1,7 +1,8 @@
-//! Writing off without asking: what is held is released by itself, within what the owner has allowed, until the friend collects it.
+//! Writing off without asking: what is held is released by itself, within what the owner has allowed, until the friend
+//! collects it.
 
+use super::key_rotation::refusal;
 use super::recovery::{end, is_recovering, put_back};
-use super::succession::refusal;
 use super::write_offs::{held, hold_at_the_last, lost, overdue, wealth, write_off};
 use offst_funder::{Command, FriendRecord, Progress, Reply, WriteOff};
 use offst_proto::Currency;
@@ -35,7 +36,7 @@ fn what_becomes_overdue_is_released_by_itself_within_what_is_allowed() {
     assert_eq!(progress(&world, &ids), [Progress::Committed; 3], "nothing is overdue yet");
     world.advance(6_000);
     assert_eq!(progress(&world, &ids), [Progress::Committed, Progress::Failed, Progress::Failed]);
-    // The owner is told as ever, and an order of his own counts for itself.
+    // The owner is told as ever, and an order of their own counts for itself.
     assert_eq!(world.nodes[1].events.iter().filter(|event| matches!(event, Event::Overdue { .. })).count(), 3);
     let report = write_off(&mut world, 1, 2, 0);
     assert_eq!((report.waiting, report.at_risk), (held(1, 70), held(2, 80)));
@@ -117,8 +118,8 @@ fn it_is_set_later_changed_and_switched_off() {
         (name(2), "hours".parse().unwrap(), 1, "no account in hours"),
         (name(2), Currency::default(), (1 << 96) + 1, "largest"),
     ] {
-        let sentence = refusal(world.ask(1, Command::SetAutoWriteOff(name, currency, up_to)));
-        assert!(sentence.contains(part), "{sentence}");
+        let message = refusal(world.ask(1, Command::SetAutoWriteOff(name, currency, up_to)));
+        assert!(message.contains(part), "{message}");
     }
 }
 

@@ -6,7 +6,7 @@ use offst_proto::budget::{BudgetReport, Budgets};
 use offst_proto::calendar::DAY_MS;
 use offst_proto::order::Purpose;
 use offst_proto::report::PaymentStatus;
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::{Currency, PaymentId, Rate};
 use offst_simulator::{CRASHES, Paths, World, name};
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ fn order_as(world: &mut World, number: u8, destination: usize, amount: u128) -> 
 
 fn refusal(world: &World, command: CommandId) -> String {
     match world.reply(0, command) {
-        Some(Reply::Refused(sentence)) => sentence,
+        Some(Reply::Refused(message)) => message,
         reply => panic!("not refused: {reply:?}"),
     }
 }
@@ -94,7 +94,7 @@ fn amount_and_fees_count_and_no_more_than_the_budget_is_spent() {
     world.advance(60_000);
     let report = world.payment_reply(0, command).unwrap();
     assert_eq!(report.status, PaymentStatus::Failed);
-    assert_eq!(report.reason, "the cheapest way costs 1 in fees, more than the budget of this app has left");
+    assert_eq!(report.reason, "the cheapest route costs 1 in fees, more than the budget of this app has left");
     assert_eq!(standing(&mut world), (301, 0, 199));
     let (_, command) = order(&mut world, 2, 198);
     world.settle();
@@ -114,7 +114,7 @@ fn amount_and_fees_count_and_no_more_than_the_budget_is_spent() {
     let (_, command) = order(&mut world, 2, 1000);
     world.settle();
     assert_eq!(status(&world, command), PaymentStatus::Paid);
-    // Whoever is bounded anew begins anew.
+    // An app that is bounded anew begins anew.
     trust(&mut world, &[(1, 8, &["100"])]);
     assert_eq!(standing(&mut world), (0, 0, 100));
 }
@@ -151,7 +151,7 @@ fn what_is_under_way_counts_until_it_fails() {
 }
 
 #[test]
-fn a_dear_way_is_left_for_one_that_the_budget_allows() {
+fn a_dear_route_is_left_for_one_that_the_budget_allows() {
     let mut world = World::new(4, 1);
     for mediator in [1, 2] {
         world.befriend(0, mediator, 1000, 1000);
@@ -161,10 +161,10 @@ fn a_dear_way_is_left_for_one_that_the_budget_allows() {
     world.settle();
     world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 60 }));
     trust(&mut world, &[(1, 7, &["150"])]);
-    let way = |world: &World, mediator: usize, fees| Way {
-        parts: vec![PartPlan { route: vec![world.key(mediator), world.key(3)], amount: 100, fees }],
+    let route = |world: &World, mediator: usize, fees| Route {
+        parts: vec![PartPlan { path: vec![world.key(mediator), world.key(3)], amount: 100, fees }],
     };
-    world.paths = Paths::Given([vec![way(&world, 1, 60), way(&world, 2, 1)]].into());
+    world.paths = Paths::Given([vec![route(&world, 1, 60), route(&world, 2, 1)]].into());
     let (id, command) = order(&mut world, 3, 100);
     world.settle();
     assert_eq!((status(&world, command), world.payment(0, id).fees()), (PaymentStatus::Paid, 1));
@@ -257,8 +257,8 @@ fn a_budget_is_there_anew_with_the_next_period_and_not_with_a_clock_that_jumps_b
     buy(&mut world, 500);
     let until_ms = reports(&mut world)[0].until_ms.unwrap();
     assert_eq!(until_ms % DAY_MS, 0);
-    let sentence = refusal_of(&mut world, 1);
-    assert!(sentence.contains("500 credits a day; 0 are left until ") && sentence.contains(" 00:00 UTC"), "{sentence}");
+    let message = refusal_of(&mut world, 1);
+    assert!(message.contains("500 credits a day; 0 are left until ") && message.contains(" 00:00 UTC"), "{message}");
     for ahead_days in [0, 10, 0, 10] {
         world.nodes[0].clock_ahead_ms = ahead_days * DAY_MS;
         refusal_of(&mut world, 1);

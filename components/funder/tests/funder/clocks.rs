@@ -1,8 +1,8 @@
 //! Clocks that are ahead, or were: no account is locked by them, no application, and nothing is forgotten sooner.
 
-use super::handover::incoming;
+use super::key_rotation::is_bound;
+use super::key_rotation_requests::incoming;
 use super::recovery::{end, is_recovering, lose_disk, put_back};
-use super::succession::is_bound;
 use offst_crypto::{Identity, PublicKey};
 use offst_funder::{Command, Input, Progress, Reply};
 use offst_ledger::{Direction, Stage};
@@ -67,7 +67,8 @@ fn accounts_come_back_after_a_recovery_with_a_clock_ahead() {
     }
 }
 
-/// The way out by hand: both owners remove the other and begin anew, with what is left of the wrong time in their tombstones.
+/// The way out by hand: both owners remove the other and begin anew, with what is left of the wrong time in their
+/// tombstones.
 #[test]
 fn friends_begin_anew_after_a_recovery_with_a_clock_ahead() {
     for ms in AHEAD_MS {
@@ -77,7 +78,7 @@ fn friends_begin_anew_after_a_recovery_with_a_clock_ahead() {
             set_ahead(&mut world, &[loser], ms);
             lose_disk(&mut world, loser, &[other]);
             end(&mut world);
-            // The account of a friend that is still in doubt leaves the time behind, too.
+            // The account of a friend that is still suspect leaves the time behind, too.
             put_right(&mut world, &[loser]);
             for (node, friend) in [(0, 1), (1, 0)] {
                 let remove = Command::RemoveFriend { name: name(friend), force: true, forgive: true };
@@ -91,8 +92,8 @@ fn friends_begin_anew_after_a_recovery_with_a_clock_ahead() {
     }
 }
 
-/// A backup from the time when the clock was ahead names a friend that was removed since. It is older than the next one, whatever
-/// their dates say, and nobody waits for that friend.
+/// A backup from the time when the clock was ahead names a friend that was removed since. It is older than the next
+/// one, whatever their dates say, and nobody waits for that friend.
 /// (R7.23.)
 #[test]
 fn a_peer_backup_is_no_newer_for_its_date() {
@@ -130,8 +131,8 @@ fn a_peer_backup_is_no_newer_for_its_date() {
     assert_eq!(incoming(&world, 1, 0), 0);
 }
 
-/// 0 has committed and goes away, 2 collects from 1, and 1 loses its disk. Whoever asks a month later is told how it ended, also
-/// when the clock of the one who answers is far ahead.
+/// 0 has committed and goes away, 2 collects from 1, and 1 loses its disk. Anybody who asks a month later is told how
+/// it ended, also when the clock of the one who answers is far ahead.
 #[test]
 fn what_was_paid_for_a_friend_that_was_away_for_a_month_is_not_lost() {
     for ahead in [0, TO_2100_MS] {
@@ -180,8 +181,8 @@ fn an_invoice_from_the_future_is_not_paid_again_after_a_loss() {
     assert_eq!(world.nodes[1].disk.invoice(invoice.id).unwrap().status, InvoiceStatus::Cancelled);
 }
 
-/// The recovery has begun with a clock ahead, and waits for a friend. What is asked for since, with the right time, is no invoice
-/// from before the loss.
+/// The recovery has begun with a clock ahead, and waits for a friend. What is asked for since, with the right time, is
+/// no invoice from before the loss.
 #[test]
 fn an_invoice_from_after_a_recovery_of_the_future_can_be_paid() {
     let mut world = World::row(3, 1000);
@@ -224,8 +225,8 @@ fn buys(world: &mut World, app: PublicKey, amount: u128) -> bool {
     matches!(world.reply(0, command), Some(Reply::Payment(_)))
 }
 
-/// When the clock is right again the budget of the day is what it was, and on the next day there is a new one. Going there again
-/// makes no room a second time.
+/// When the clock is right again the budget of the day is what it was, and on the next day there is a new one. Going
+/// there again makes no room a second time.
 #[test]
 fn a_clock_that_was_ahead_for_a_second_does_not_stop_an_app_for_decades() {
     for ms in [2 * DAY_MS, 30 * DAY_MS, TO_2100_MS] {
@@ -245,7 +246,8 @@ fn a_clock_that_was_ahead_for_a_second_does_not_stop_an_app_for_decades() {
     }
 }
 
-/// A clock that shows two days of the far future, one after the other, costs an application no more than the rest of the day.
+/// A clock that shows two days of the far future, one after the other, costs an application no more than the rest of
+/// the day.
 #[test]
 fn a_clock_that_was_ahead_twice_does_not_stop_an_app_for_decades() {
     let mut world = World::row(2, 10_000);

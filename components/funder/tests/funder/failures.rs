@@ -6,7 +6,7 @@ use offst_ledger::Direction;
 use offst_proto::order::{Order, Purpose};
 use offst_proto::payment::{CancelReason, Response};
 use offst_proto::report::{AccountStatus, Event, InvoiceStatus, PaymentStatus};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::{Answer, Operation};
 use offst_proto::{Currency, PaymentId, Verified};
 use offst_simulator::{CRASHES, Crash, Paths, World};
@@ -18,8 +18,8 @@ fn until_committed(world: &mut World, id: PaymentId) {
     }
 }
 
-/// Whoever falls silent before the commit: with the patience everything is released at all others, and when the silent one
-/// comes back nothing is left there either.
+/// A node that falls silent before the commit: with the patience everything is released at all others, and when the
+/// silent one comes back nothing is left there either.
 #[test]
 fn silence_before_the_commit_freezes_nothing_for_long() {
     for hops in 1..=4 {
@@ -63,7 +63,8 @@ fn silence_before_the_commit_freezes_nothing_for_long() {
     }
 }
 
-/// Whoever falls silent after the commit: the payment is pending, never failed, and ends when the silent one comes back.
+/// A node that falls silent after the commit: the payment is pending, never failed, and ends when the silent one comes
+/// back.
 /// (R1.16.)
 #[test]
 fn silence_after_the_commit_ends_when_it_ends() {
@@ -119,7 +120,7 @@ fn a_friend_who_holds_a_committed_request_is_overdue_until_it_lets_go() {
     let report = world.payment_reply(0, command).unwrap();
     assert_eq!(report.status, PaymentStatus::Pending);
     assert!(report.reason.contains("nobody must pay again"), "{}", report.reason);
-    // Whoever asks again is told the same at once; calling it off is refused.
+    // Anybody who asks again is told the same at once; calling it off is refused.
     let purpose = Purpose::Invoice(invoice);
     let order = Order { payment_id: id, purpose, max_fee: None, timeout_ms: 1000 };
     assert!(
@@ -177,8 +178,8 @@ fn a_commit_for_a_friend_who_is_gone_binds_nobody() {
     assert_eq!(world.nodes[1].wealth(), 0);
 }
 
-/// A mediator is killed between its friend's commit and its own. When its own is signed after the restart, it is bound: no
-/// patience ends the request any more.
+/// A mediator is killed between its friend's commit and its own. When its own is signed after the restart, it is bound:
+/// no patience ends the request any more.
 #[test]
 fn a_commit_that_waits_over_a_restart_binds_when_it_is_signed() {
     let mut world = World::row(3, 1000);
@@ -247,8 +248,8 @@ fn a_payment_without_an_end() {
     world.assert_quiet();
 }
 
-/// Every node dies in each of its batches: its disk fails, or it is killed before the commit, after it, or in the middle
-/// of the outputs.
+/// Every node dies in each of its batches: its disk fails, or it is killed before the commit, after it, or in the
+/// middle of the outputs.
 #[test]
 fn killed_at_any_instruction_a_payment_is_made_once_or_not_at_all() {
     let mut outcomes = std::collections::BTreeSet::new();
@@ -288,8 +289,8 @@ fn killed_at_any_instruction_a_payment_is_made_once_or_not_at_all() {
     assert_eq!(outcomes.len(), 4, "some were paid, some not");
 }
 
-/// A friend's log breaks a rule while requests are pending. What is not committed ends on all accounts, what is committed
-/// is carried into the next epoch.
+/// A friend's log breaks a rule while requests are pending. What is not committed ends on all accounts, what is
+/// committed is carried into the next epoch.
 /// (R1.32.)
 #[test]
 fn an_account_stops_at_each_stage_of_a_payment() {
@@ -330,14 +331,14 @@ fn an_account_stops_at_each_stage_of_a_payment() {
     assert!(runs > 40, "{runs}");
 }
 
-/// Whoever answers two parts, and gives one of them back in the same breath, is not promised the other.
+/// A seller that answers two parts, and gives one of them back in the same breath, is not promised the other.
 #[test]
 fn nothing_is_committed_when_a_part_ends_in_the_statement_that_answers_the_last_one() {
     for answered_before in [false, true] {
         let mut world = World::row(2, 1000);
         world.make_puppet(1);
-        let part = PartPlan { route: vec![world.key(1)], amount: 10, fees: 0 };
-        world.paths = Paths::Given([vec![Way { parts: vec![part.clone(), part] }]].into());
+        let part = PartPlan { path: vec![world.key(1)], amount: 10, fees: 0 };
+        world.paths = Paths::Given([vec![Route { parts: vec![part.clone(), part] }]].into());
         let (payment, _) = world.send(0, 1, 20);
         let mut requests = Vec::new();
         while requests.len() < 2 {

@@ -20,13 +20,13 @@ fn remove(friend: usize, force: bool, forgive: bool) -> Command {
 
 fn refusal(reply: Option<Reply>) -> String {
     match reply {
-        Some(Reply::Refused(sentence)) => sentence,
+        Some(Reply::Refused(message)) => message,
         reply => panic!("not refused: {reply:?}"),
     }
 }
 
 /// 0 pays 2 through 1, and the seller has not answered yet.
-fn half_way() -> (World, PaymentId) {
+fn half_done() -> (World, PaymentId) {
     let mut world = World::row(3, 1000);
     let invoice = world.invoice(2, 100);
     let (id, _) = world.pay(0, &invoice);
@@ -36,7 +36,7 @@ fn half_way() -> (World, PaymentId) {
 
 #[test]
 fn a_friend_is_disabled_when_what_is_pending_has_ended() {
-    let (mut world, id) = half_way();
+    let (mut world, id) = half_done();
     let first = world.command(1, disable(2, false));
     let second = world.command(1, disable(2, false));
     world.settle();
@@ -68,7 +68,8 @@ fn a_friend_is_disabled_when_what_is_pending_has_ended() {
     assert_eq!(world.balance(2, 1), 200);
 }
 
-/// The drain waits for the acknowledgement of the last Collect: otherwise the two sides would go on with different balances.
+/// The drain waits for the acknowledgement of the last Collect: otherwise the two sides would go on with different
+/// balances.
 #[test]
 fn a_drain_waits_until_the_friend_knows_how_requests_ended() {
     let mut world = World::row(2, 1000);
@@ -93,7 +94,7 @@ fn a_drain_waits_until_the_friend_knows_how_requests_ended() {
 
 #[test]
 fn a_drain_that_is_called_off_answers_whoever_waits() {
-    let (mut world, id) = half_way();
+    let (mut world, id) = half_done();
     let disabling = world.command(1, disable(2, false));
     let removing = world.command(1, remove(2, false, true));
     assert!(refusal(world.reply(1, disabling)).contains("later command"));
@@ -112,7 +113,7 @@ fn a_drain_that_is_called_off_answers_whoever_waits() {
 #[test]
 fn disabled_by_force_what_is_not_committed_ends_at_once() {
     for victim in [0, 2] {
-        let (mut world, id) = half_way();
+        let (mut world, id) = half_done();
         assert_eq!(world.ask(1, disable(victim, true)), Reply::Done);
         world.settle();
         assert_eq!(world.nodes[1].disk.underway(), 0);
@@ -150,7 +151,7 @@ fn a_friend_with_debts_is_removed_only_when_they_are_forgiven() {
 fn a_friend_whose_last_payment_leaves_a_balance_is_not_removed() {
     for dies in [false, true] {
         for forgive in [false, true] {
-            let (mut world, id) = half_way();
+            let (mut world, id) = half_done();
             let removing = world.command(1, remove(2, false, forgive));
             world.settle();
             assert_eq!(world.reply(1, removing), None, "the balance is 0 yet");
@@ -177,8 +178,8 @@ fn a_friend_whose_last_payment_leaves_a_balance_is_not_removed() {
                 None => assert!(dies),
                 Some(reply) if forgive => assert_eq!(reply, Reply::Done),
                 Some(reply) => {
-                    let sentence = refusal(Some(reply));
-                    assert!(sentence.contains("-100 in credit") && sentence.contains("enable-friend"), "{sentence}");
+                    let message = refusal(Some(reply));
+                    assert!(message.contains("-100 in credit") && message.contains("enable-friend"), "{message}");
                 }
             }
             if is_kept {
@@ -193,7 +194,8 @@ fn a_friend_whose_last_payment_leaves_a_balance_is_not_removed() {
     }
 }
 
-/// The second owner adds a currency over a connection that is there already: whoever has to decide sees both terms.
+/// The second owner adds a currency over a connection that is there already: the one that has to decide sees both
+/// terms.
 #[test]
 fn owners_who_add_different_balances_while_they_are_connected_see_both() {
     let mut world = World::row(2, 1000);
@@ -212,7 +214,8 @@ fn owners_who_add_different_balances_while_they_are_connected_see_both() {
     assert_eq!(world.nodes[0].account_in(world.key(1), &hours).status(), Status::Consistent);
 }
 
-/// A removed friend leaves the number of its last epoch behind: the account begins above it, and the old one cannot be replayed.
+/// A removed friend leaves the number of its last epoch behind: the account begins above it, and the old one cannot be
+/// replayed.
 #[test]
 fn a_removed_friend_can_be_added_again() {
     let mut world = World::row(2, 1000);
@@ -264,7 +267,7 @@ fn a_friend_removed_by_force_releases_the_upstream() {
     let payment = world.payment(0, id);
     assert_eq!(
         (payment.progress, payment.reason.as_str()),
-        (Progress::Searching, "the line between node1 and the seller was stopped or reset")
+        (Progress::Searching, "the account between node1 and the seller was stopped or reset")
     );
     world.advance(60_000);
     assert_eq!(world.payment(0, id).progress, Progress::Failed);
@@ -316,7 +319,7 @@ fn commands_are_answered_with_reasons() {
     let add = |new| Command::AddFriend(Box::new(new));
     assert_eq!(world.ask(0, add(new(&world, 1, "bob"))), Reply::Done);
     let bob = || "bob".to_owned();
-    for (command, sentence) in [
+    for (command, message) in [
         (add(new(&world, 0, "me")), "own ticket"),
         (add(new(&world, 1, "bob")), "already"),
         (add(new(&world, 1, "rob")), "named \"bob\" already"),
@@ -335,8 +338,8 @@ fn commands_are_answered_with_reasons() {
         (Command::RemoveRelay("r".into()), "no relay named"),
         (Command::RemoveIndex("i".into()), "no index server named"),
     ] {
-        let sentence_given = refusal(Some(world.ask(0, command)));
-        assert!(sentence_given.contains(sentence), "{sentence_given}");
+        let message_given = refusal(Some(world.ask(0, command)));
+        assert!(message_given.contains(message), "{message_given}");
     }
     assert_eq!(world.ask(0, Command::RenameFriend(bob(), "Robert".into())), Reply::Done);
     assert_eq!(world.ask(0, Command::EnableFriend("Robert".into())), Reply::Done);

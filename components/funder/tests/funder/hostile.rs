@@ -1,6 +1,6 @@
 //! Friends who hoard, flood and lie.
 
-use super::street::{street, way};
+use super::street::{route, street};
 use offst_crypto::{Mac, Nonce, Preimage, Signature};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Stage, Status};
@@ -23,7 +23,7 @@ pub(crate) fn request(dice: &mut Dice, amount: u128, fees: u128) -> Request {
         total: amount,
         fees_left: fees,
         patience_ms: 20_000,
-        route: vec![],
+        path: vec![],
         proof: NO_PROOF,
         clearing: false,
     }
@@ -36,7 +36,7 @@ fn asked_and_aborted_in_one_statement() {
         world.make_puppet(0);
         let mut request = request(&mut Dice::new(1), 10, u128::from(is_forwarded));
         if is_forwarded {
-            request.route = vec![world.key(2)];
+            request.path = vec![world.key(2)];
         }
         let id = request.id;
         let statement = world.statement(0, 1, vec![Operation::Request(Box::new(request)), Operation::Abort { id }]);
@@ -84,7 +84,7 @@ fn who_never_acknowledges_is_not_listened_to_for_ever() {
     assert_ne!(world.nodes[1].account(world.key(0)).status(), Status::Consistent);
 }
 
-/// Buyers 0 and 1, mediator 2, seller 3 with a line of 1000.
+/// Buyers 0 and 1, mediator 2, seller 3 with an account of 1000.
 fn two_buyers() -> World {
     let mut world = World::new(4, 1);
     for (a, b) in [(0, 2), (1, 2), (2, 3)] {
@@ -98,9 +98,9 @@ fn two_buyers() -> World {
 #[test]
 fn a_buyer_who_never_commits_freezes_less_and_less() {
     let mut world = two_buyers();
-    let mut frozen = Vec::new();
+    let mut held = Vec::new();
     for _ in 0..12 {
-        world.paths = way(&world, &[2, 3], 900);
+        world.paths = route(&world, &[2, 3], 900);
         let (id, _) = world.send(0, 3, 900);
         // It goes silent when its request is out, and stays connected.
         while world.nodes[0].disk.payment(id).unwrap().progress == Progress::Searching && world.nodes[0].pendings() == 0
@@ -108,13 +108,13 @@ fn a_buyer_who_never_commits_freezes_less_and_less() {
             assert!(world.step());
         }
         world.settle_but(0);
-        frozen.push(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending());
+        held.push(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending());
         world.advance(30_000);
         world.nodes[0].is_stalled = false;
         world.command(0, Command::CancelPayment(id));
         world.advance(30_000);
     }
-    assert_eq!(frozen[..3], [900, 900, 0], "after two strikes half of the line is out of its reach");
+    assert_eq!(held[..3], [900, 900, 0], "after two strikes half of the account is out of its reach");
     // Small payments still work for it, and everything works for the other.
     world.paths = Paths::Search;
     let (small, _) = world.send(0, 3, 50);
@@ -124,13 +124,13 @@ fn a_buyer_who_never_commits_freezes_less_and_less() {
     assert_eq!(world.payment(1, large).progress, Progress::Paid);
 }
 
-/// An attacker at both ends of honest mediators lets answers wait without a commit. What they may freeze at each other stays theirs:
-/// it holds single credits.
+/// An attacker at both ends of honest mediators lets answers wait without a commit. What they may hold at each other
+/// stays theirs: it holds single credits.
 #[test]
 fn responses_without_a_commit_are_no_strikes_of_honest_mediators() {
     let mut world = street();
     for _ in 0..8 {
-        world.paths = way(&world, &[1, 2, 3, 4], 1);
+        world.paths = route(&world, &[1, 2, 3, 4], 1);
         world.nodes[4].is_stalled = true;
         let (id, _) = world.send(0, 4, 1);
         world.settle();
@@ -143,15 +143,15 @@ fn responses_without_a_commit_are_no_strikes_of_honest_mediators() {
         world.command(0, Command::CancelPayment(id));
         world.advance(1_000);
     }
-    world.paths = way(&world, &[1, 2, 3, 6], 500);
+    world.paths = route(&world, &[1, 2, 3, 6], 500);
     let (id, _) = world.send(5, 6, 500);
     world.advance(2_000);
     assert_eq!(world.payment(5, id).progress, Progress::Paid, "{}", world.payment(5, id).reason);
 }
 
-/// 0 pays its silent accomplice 3 and never commits, again and again: what of the line from 1 to 2 is frozen in each attempt, credits,
-/// and in the mean over the time until the next one.
-fn frozen_in_attempts(patience_ms: u64) -> Vec<(u128, u128)> {
+/// 0 pays its silent accomplice 3 and never commits, again and again: what of the account from 1 to 2 is held in each
+/// attempt, credits, and in the mean over the time until the next one.
+fn held_in_attempts(patience_ms: u64) -> Vec<(u128, u128)> {
     let mut world = World::new(4, 1);
     for (a, b, limit) in [(0, 1, 1000), (1, 2, 1000), (2, 3, 1_000_000)] {
         world.befriend(a, b, limit, limit);
@@ -161,12 +161,12 @@ fn frozen_in_attempts(patience_ms: u64) -> Vec<(u128, u128)> {
     world.make_puppet(0);
     world.nodes[3].is_stalled = true;
     let mut dice = Dice::new(1);
-    let mut frozen = Vec::new();
+    let mut held = Vec::new();
     let pending = |world: &World| world.nodes[1].account(world.key(2)).epoch().unwrap().local_pending();
     for _ in 0..12 {
         for amount in [990, 490, 245, 122, 61] {
-            let route = vec![world.key(2), world.key(3)];
-            let request = Request { patience_ms, route, ..request(&mut dice, amount, 2) };
+            let path = vec![world.key(2), world.key(3)];
+            let request = Request { patience_ms, path, ..request(&mut dice, amount, 2) };
             let statement = world.statement(0, 1, vec![Operation::Request(Box::new(request))]);
             world.state(0, 1, statement);
             world.settle();
@@ -179,21 +179,22 @@ fn frozen_in_attempts(patience_ms: u64) -> Vec<(u128, u128)> {
             sum += pending(&world);
             world.advance(1000);
         }
-        frozen.push((most, sum / u128::from(patience_ms / 1000)));
+        held.push((most, sum / u128::from(patience_ms / 1000)));
     }
-    frozen
+    held
 }
 
-/// Whoever lets uncommitted requests wait freezes less and less, and a long patience does not help.
+/// A node that lets uncommitted requests wait holds less and less, and a long patience does not help.
 #[test]
 fn a_long_patience_does_not_freeze_a_line_for_hours() {
-    let (short, long) = (frozen_in_attempts(20_000), frozen_in_attempts(3_600_000));
-    let sentence = format!("frozen for 20 s each: {short:?}, for an hour each: {long:?}");
-    assert!(short[11].0 <= 250 && long[11].0 <= short[11].0, "{sentence}");
-    assert!(long.iter().all(|(_, mean)| *mean <= 20), "{sentence}");
+    let (short, long) = (held_in_attempts(20_000), held_in_attempts(3_600_000));
+    let message = format!("held for 20 s each: {short:?}, for an hour each: {long:?}");
+    assert!(short[11].0 <= 250 && long[11].0 <= short[11].0, "{message}");
+    assert!(long.iter().all(|(_, mean)| *mean <= 20), "{message}");
 }
 
-/// What waits counts while it waits: as long as half of a line has waited for a while, nothing more is taken beside it.
+/// What waits counts while it waits: as long as half of an account has waited for a while, nothing more is taken beside
+/// it.
 #[test]
 fn what_waits_counts_before_it_ends() {
     let mut world = two_buyers();
@@ -201,7 +202,7 @@ fn what_waits_counts_before_it_ends() {
     world.nodes[3].is_stalled = true;
     let mut dice = Dice::new(1);
     let mut ask = |world: &mut World| {
-        let request = Request { patience_ms: 60_000, route: vec![world.key(3)], ..request(&mut dice, 99, 1) };
+        let request = Request { patience_ms: 60_000, path: vec![world.key(3)], ..request(&mut dice, 99, 1) };
         let statement = world.statement(0, 2, vec![Operation::Request(Box::new(request))]);
         world.state(0, 2, statement);
         world.settle();
@@ -215,7 +216,7 @@ fn what_waits_counts_before_it_ends() {
     world.advance(36_000);
     assert_eq!(ask(&mut world), 99 * 7, "and none of it has ended");
     // The other buyer is not meant.
-    world.paths = way(&world, &[2, 3], 200);
+    world.paths = route(&world, &[2, 3], 200);
     world.send(1, 3, 200);
     world.settle();
     assert_eq!(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending(), 99 * 7 + 200);
@@ -226,7 +227,7 @@ fn what_waits_counts_before_it_ends() {
 fn who_commits_in_the_end_has_held_nothing() {
     let mut world = two_buyers();
     for _ in 0..6 {
-        world.paths = way(&world, &[2, 3], 900);
+        world.paths = route(&world, &[2, 3], 900);
         world.nodes[3].is_stalled = true;
         let (id, _) = world.send(0, 3, 900);
         world.settle();
@@ -234,13 +235,13 @@ fn who_commits_in_the_end_has_held_nothing() {
         world.nodes[3].is_stalled = false;
         world.advance(1_000);
         assert_eq!(world.payment(0, id).progress, Progress::Paid, "{}", world.payment(0, id).reason);
-        world.paths = way(&world, &[2, 0], 900);
+        world.paths = route(&world, &[2, 0], 900);
         world.send(3, 0, 900);
         world.advance(1_000);
     }
 }
 
-/// The buyer and a silent destination behind an honest friend cannot close that friend's line to others.
+/// The buyer and a silent destination behind an honest friend cannot close that friend's account with others.
 #[test]
 fn a_buyer_and_a_silent_destination_hurt_only_themselves() {
     // 0 and 1 buy over 2 and 3; 4 is the accomplice of 0, 5 is honest.
@@ -251,18 +252,18 @@ fn a_buyer_and_a_silent_destination_hurt_only_themselves() {
     world.connect_all();
     world.settle();
     world.nodes[4].is_stalled = true;
-    let mut frozen = Vec::new();
+    let mut held = Vec::new();
     for round in 0..20 {
-        world.paths = way(&world, &[2, 3, 4], 900 - 40 * round);
+        world.paths = route(&world, &[2, 3, 4], 900 - 40 * round);
         let (id, _) = world.send(0, 4, 900 - 40 * round);
         world.settle();
-        frozen.push(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending());
+        held.push(world.nodes[2].account(world.key(3)).epoch().unwrap().local_pending());
         world.advance(30_000);
         world.command(0, Command::CancelPayment(id));
         world.settle();
     }
-    assert!(frozen[0] > 900 && frozen[3..].iter().all(|amount| *amount < 500), "{frozen:?}");
-    world.paths = way(&world, &[2, 3, 5], 800);
+    assert!(held[0] > 900 && held[3..].iter().all(|amount| *amount < 500), "{held:?}");
+    world.paths = route(&world, &[2, 3, 5], 800);
     let (id, _) = world.send(1, 5, 800);
     world.settle();
     assert_eq!(world.payment(1, id).progress, Progress::Paid, "{}", world.payment(1, id).reason);
@@ -282,8 +283,8 @@ fn one_friend_does_not_get_all_places_towards_another() {
     let mut dice = Dice::new(1);
     for _ in 0..PENDING_MAX / OPERATIONS_MAX {
         let requests = (0..OPERATIONS_MAX).map(|_| {
-            let route = vec![world.key(3)];
-            Operation::Request(Box::new(Request { route, ..request(&mut dice, 1, 1) }))
+            let path = vec![world.key(3)];
+            Operation::Request(Box::new(Request { path, ..request(&mut dice, 1, 1) }))
         });
         let statement = world.statement(0, 2, requests.collect());
         world.state(0, 2, statement);
@@ -315,7 +316,7 @@ fn show_opening(world: &mut World, epoch: u64, balance: i128, continuing: Vec<Co
     world.resume(0, 1, Resume { currency: Currency::default(), opening, epoch: None, recovering: false });
 }
 
-/// Only balances are shown to the owner who accepts a friend's terms: nothing else in them may cost him money.
+/// Only balances are shown to the owner who accepts a friend's terms: nothing else in them may cost them money.
 #[test]
 fn terms_that_hide_something_are_not_accepted() {
     let mut world = World::row(3, 1000);
@@ -327,7 +328,7 @@ fn terms_that_hide_something_are_not_accepted() {
     world.settle_but(2);
     world.make_puppet(0);
     let refusal = |world: &mut World| match world.ask(1, world.reset(0)) {
-        Reply::Refused(sentence) => sentence,
+        Reply::Refused(message) => message,
         reply => panic!("{reply:?}"),
     };
     assert!(refusal(&mut world).contains("is consistent"));
@@ -338,7 +339,7 @@ fn terms_that_hide_something_are_not_accepted() {
     let lock = pending.stage.lock().unwrap();
     let honest = Continuing { author_pays: true, id: request, amount: pending.amount, lock, terms: pending.terms };
     let other_lock = Preimage::from_bytes([1; 32]).lock();
-    for (index, (lie, sentence)) in [
+    for (index, (lie, message)) in [
         (vec![], "still under way"),
         (vec![Continuing { lock: other_lock, ..honest }], "still under way"),
         (vec![Continuing { amount: 1, ..honest }], "still under way"),
@@ -349,9 +350,9 @@ fn terms_that_hide_something_are_not_accepted() {
     {
         show_opening(&mut world, 10 + index as u64, -5, lie);
         let given = refusal(&mut world);
-        assert!(given.contains(sentence), "{given}");
+        assert!(given.contains(message), "{given}");
     }
-    // The seller collects; what the mediator is owed for it is a claim that its owner sees before he decides.
+    // The seller collects; what the mediator is owed for it is a claim that its owner sees before they decide.
     world.nodes[2].is_stalled = false;
     world.advance(100_000);
     assert_eq!(world.nodes[1].account(world.key(0)).epoch().unwrap().balance() + world.balance(1, 2), 1);
@@ -408,10 +409,10 @@ fn lies(
                     let mut request = request(dice, amount, fees);
                     request.patience_ms = [20_000, 500, 3_000, 20_000][dice.below(4)];
                     for _ in 0..dice.below(3) {
-                        request.route.push(world.key(dice.below(world.nodes.len())));
+                        request.path.push(world.key(dice.below(world.nodes.len())));
                     }
                     if dice.chance(60) {
-                        request.route = vec![world.key(2 - liar)];
+                        request.path = vec![world.key(2 - liar)];
                         request.fees_left = 1;
                     }
                     if dice.chance(1) {
@@ -449,7 +450,8 @@ fn lies(
         .collect()
 }
 
-/// Whatever two friends of a node say, together or alone: the node goes on, and its honest friends are left with nothing.
+/// Whatever two friends of a node say, together or alone: the node goes on, and its honest friends are left with
+/// nothing.
 #[test]
 fn liars_on_both_sides() {
     let mut taken = 0;
@@ -501,14 +503,15 @@ fn liars_on_both_sides() {
         for (_, _, pending) in honest.account(node.key).epoch().unwrap().pendings() {
             assert!(pending.stage.is_committed(), "seed {seed}: {pending:?}");
         }
-        // In its own books it has lost nothing by them: each credit that one took was taken from the other, with the fee.
+        // In its own books it has lost nothing by them: each credit that one took was taken from the other, with the
+        // fee.
         let earned: u128 = node.disk.forwarded.iter().map(|forwarded| forwarded.fee).sum();
         let sold = node.disk.invoices().filter(|record| record.status == InvoiceStatus::Paid);
         let sold: u128 = sold.map(|record| record.invoice.amount).sum();
         let bought = node.disk.payments().filter(|payment| payment.progress == Progress::Paid);
         let bought: u128 = bought.map(|payment| payment.total + payment.fees()).sum();
-        let gifts = node.wealth() - (earned + sold) as i128 + bought as i128;
-        assert!(gifts >= 0, "seed {seed}: {gifts}");
+        let given = node.wealth() - (earned + sold) as i128 + bought as i128;
+        assert!(given >= 0, "seed {seed}: {given}");
         for friend in [0, 2] {
             let account = node.account(world.key(friend));
             for (direction, id, pending) in account.epoch().into_iter().flat_map(|epoch| epoch.pendings()) {

@@ -6,17 +6,17 @@ use offst_proto::invoice::Invoice;
 use offst_proto::order::{Destination, Purpose};
 use offst_proto::receipt::Receipt;
 use offst_proto::report::{InvoiceStatus, PaymentStatus};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, Verified};
 use offst_simulator::{Paths, World, name};
 
-fn way(world: &World, parts: &[(&[usize], u128, u128)]) -> Way {
-    let part = |(route, amount, fees): &(&[usize], u128, u128)| PartPlan {
-        route: route.iter().map(|index| world.key(*index)).collect(),
+fn route(world: &World, parts: &[(&[usize], u128, u128)]) -> Route {
+    let part = |(path, amount, fees): &(&[usize], u128, u128)| PartPlan {
+        path: path.iter().map(|index| world.key(*index)).collect(),
         amount: *amount,
         fees: *fees,
     };
-    Way { parts: parts.iter().map(part).collect() }
+    Route { parts: parts.iter().map(part).collect() }
 }
 
 /// 0 and 4 with three mediators between them.
@@ -78,13 +78,13 @@ fn fees_are_reckoned_from_the_end() {
     world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 1 << 30, add: 0 }));
     let invoice = world.invoice(3, 1000);
     for fees in [267, 269] {
-        world.paths = Paths::Given([vec![way(&world, &[(&[1, 2, 3], 1000, fees)])]].into());
+        world.paths = Paths::Given([vec![route(&world, &[(&[1, 2, 3], 1000, fees)])]].into());
         let (id, _) = pay_at_any_price(&mut world, &invoice);
         world.advance(60_000);
         assert_eq!(world.payment(0, id).reason, "the fees on the way have changed");
         world.assert_quiet();
     }
-    world.paths = Paths::Given([vec![way(&world, &[(&[1, 2, 3], 1000, 268)])]].into());
+    world.paths = Paths::Given([vec![route(&world, &[(&[1, 2, 3], 1000, 268)])]].into());
     pay_at_any_price(&mut world, &invoice);
     world.settle();
     assert_eq!([world.balance(1, 0), world.balance(2, 1), world.balance(3, 2)], [1268, 1015, 1000]);
@@ -105,10 +105,10 @@ fn what_exceeds_a_limit_is_refused_and_can_be_sent_after_something_came_back() {
     assert_eq!((report.receipt, world.payment(0, id).receipt()), (None, None));
     assert_eq!((world.balance(1, 0), world.balance(2, 1)), (601, 600));
     // Even when the index server knows nothing of it.
-    world.paths = Paths::Given([vec![way(&world, &[(&[1, 2], 500, 1)])]].into());
+    world.paths = Paths::Given([vec![route(&world, &[(&[1, 2], 500, 1)])]].into());
     let (id, _) = world.pay(0, &invoice);
     world.advance(60_000);
-    assert_eq!(world.payment(0, id).reason, "your line to node1 has only 399 left");
+    assert_eq!(world.payment(0, id).reason, "your account with node1 has only 399 left");
     world.assert_quiet();
     world.paths = Paths::Search;
     let (back, _) = world.send(2, 0, 300);
@@ -132,7 +132,7 @@ fn the_owner_bounds_the_fee() {
         world.settle();
         assert_eq!(world.payment(0, id).progress, expected);
         if expected == Progress::Failed {
-            assert_eq!(world.payment(0, id).reason, "the cheapest way costs 1 in fees, more than --max-fee allows");
+            assert_eq!(world.payment(0, id).reason, "the cheapest route costs 1 in fees, more than --max-fee allows");
         }
     }
 }
@@ -149,9 +149,9 @@ fn an_order_without_a_bound_of_fees_does_not_pay_a_hundred_times_its_amount() {
     take(&mut world, 980);
     let (id, _) = world.pay(0, &invoice);
     world.advance(60_000);
-    let sentence = "the cheapest way costs 980 in fees, more than the 20 that this node pays by default: allow it with --max-fee 980";
+    let message = "the cheapest route costs 980 in fees, more than the 20 that this node pays by default: allow it with --max-fee 980";
     let payment = world.payment(0, id);
-    assert_eq!((payment.progress, payment.reason.as_str()), (Progress::Failed, sentence));
+    assert_eq!((payment.progress, payment.reason.as_str()), (Progress::Failed, message));
     world.assert_quiet();
     // What the sentence says is what it takes.
     for (max_fee, expected) in [(979, Progress::Failed), (980, Progress::Paid)] {
@@ -164,7 +164,8 @@ fn an_order_without_a_bound_of_fees_does_not_pay_a_hundred_times_its_amount() {
     }
 }
 
-/// By default 10 % of the amount are paid, and 20 credits of a small one: of gifts and of credit that goes around a cycle, too.
+/// By default 10 % of the amount are paid, and 20 credits of a small one: of spontaneous payments and of credit that
+/// goes around a cycle, too.
 #[test]
 fn what_a_node_pays_by_default_grows_with_the_amount() {
     let mut world = World::new(4, 1);
@@ -175,7 +176,7 @@ fn what_a_node_pays_by_default_grows_with_the_amount() {
     world.settle();
     let around = |amount| Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount };
     let key = world.key(3);
-    let gift = |amount| {
+    let spontaneous = |amount| {
         let destination = Destination::Key(key);
         Purpose::Spontaneous { destination, currency: Currency::default(), amount }
     };
@@ -184,12 +185,12 @@ fn what_a_node_pays_by_default_grows_with_the_amount() {
         (around(100), 21, false),
         (around(500), 50, true),
         (around(500), 51, false),
-        (gift(7), 20, true),
-        (gift(7), 21, false),
-        (gift(1000), 100, true),
-        (gift(1000), 101, false),
+        (spontaneous(7), 20, true),
+        (spontaneous(7), 21, false),
+        (spontaneous(1000), 100, true),
+        (spontaneous(1000), 101, false),
     ] {
-        // What both mediators take together; a gift passes one of them.
+        // What both mediators take together; a spontaneous payment passes one of them.
         let (first, second) = if matches!(purpose, Purpose::Rebalance { .. }) { (fee - 1, 1) } else { (0, fee) };
         for (node, friend, add) in [(1, 0, first), (2, 1, second), (2, 0, second)] {
             world.ask(node, Command::SetFriendRate(name(friend), Currency::default(), Rate { mul: 0, add }));
@@ -215,8 +216,8 @@ fn the_parts_of_a_payment_share_what_it_may_cost() {
     world.settle();
     let (id, _) = world.send(0, 4, 700);
     world.advance(60_000);
-    let sentence = "the cheapest way costs 90 in fees, more than the 70 that this node pays by default: allow it with --max-fee 90";
-    assert_eq!((world.payment(0, id).progress, world.payment(0, id).reason.as_str()), (Progress::Failed, sentence));
+    let message = "the cheapest route costs 90 in fees, more than the 70 that this node pays by default: allow it with --max-fee 90";
+    assert_eq!((world.payment(0, id).progress, world.payment(0, id).reason.as_str()), (Progress::Failed, message));
     world.assert_quiet();
 }
 
@@ -251,8 +252,8 @@ fn a_refused_part_is_replaced_while_the_others_wait() {
     // The second mediator has closed its friendship with the seller, and nobody knows yet.
     world.ask(4, Command::SetFriendOpen(name(2), Currency::default(), false));
     world.settle();
-    let first = way(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)]);
-    let second = way(&world, &[(&[3, 4], 250, 1)]);
+    let first = route(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)]);
+    let second = route(&world, &[(&[3, 4], 250, 1)]);
     world.paths = Paths::Given([vec![first], vec![], vec![second]].into());
     let (id, _) = world.pay(0, &invoice);
     world.settle();
@@ -273,7 +274,7 @@ fn less_than_the_total_is_never_committed() {
     world.ask(4, Command::SetFriendOpen(name(2), Currency::default(), false));
     world.settle();
     world.nodes[1].is_stalled = true;
-    world.paths = Paths::Given([vec![way(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)])]].into());
+    world.paths = Paths::Given([vec![route(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)])]].into());
     let (id, _) = world.pay(0, &invoice);
     world.settle();
     assert_eq!(world.payment(0, id).parts.len(), 1, "one was refused");
@@ -291,8 +292,8 @@ fn less_than_the_total_is_never_committed() {
 fn a_part_that_is_released_after_the_commit_is_replaced() {
     let mut world = diamond(300);
     let invoice = world.invoice(4, 500);
-    let first = way(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)]);
-    let second = way(&world, &[(&[3, 4], 250, 1)]);
+    let first = route(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)]);
+    let second = route(&world, &[(&[3, 4], 250, 1)]);
     world.paths = Paths::Given([vec![first], vec![second]].into());
     let (id, _) = world.pay(0, &invoice);
     while world.nodes[0].pendings() < 2 {
@@ -337,19 +338,19 @@ fn orders_that_make_no_sense_are_refused_with_a_sentence() {
     let own = world.invoice(0, 5);
     let expired = world.invoice_in(1, 5, &Currency::default(), Some(100));
     world.advance(200);
-    let gift = |destination, amount| Purpose::Spontaneous { destination, currency: Currency::default(), amount };
+    let spontaneous = |destination, amount| Purpose::Spontaneous { destination, currency: Currency::default(), amount };
     let stranger = Destination::Friend("nobody".into());
-    for (purpose, sentence) in [
+    for (purpose, message) in [
         (Purpose::Invoice(own), "own"),
         (Purpose::Invoice(expired), "expired"),
-        (gift(stranger, 5), "no friend named \"nobody\""),
-        (gift(Destination::Key(world.key(0)), 5), "oneself"),
-        (gift(Destination::Key(world.key(1)), 0), "at least 1"),
-        (gift(Destination::Key(world.key(1)), u128::MAX), "at most 2^96"),
+        (spontaneous(stranger, 5), "no friend named \"nobody\""),
+        (spontaneous(Destination::Key(world.key(0)), 5), "oneself"),
+        (spontaneous(Destination::Key(world.key(1)), 0), "at least 1"),
+        (spontaneous(Destination::Key(world.key(1)), u128::MAX), "at most 2^96"),
     ] {
         let order = world.order(purpose);
         match world.ask(0, Command::Pay(Box::new(order))) {
-            Reply::Refused(text) => assert!(text.contains(sentence), "{text}"),
+            Reply::Refused(text) => assert!(text.contains(message), "{text}"),
             reply => panic!("{reply:?}"),
         }
     }
@@ -434,8 +435,8 @@ fn an_invoice_ends_while_it_is_being_paid() {
             let mut world = diamond(300);
             let invoice = world.invoice_in(4, 500, &Currency::default(), expires.then_some(10_000));
             world.nodes[2].is_stalled = !is_committed;
-            let ways = way(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)]);
-            world.paths = Paths::Given([vec![ways]].into());
+            let routes = route(&world, &[(&[1, 4], 250, 1), (&[2, 4], 250, 1)]);
+            world.paths = Paths::Given([vec![routes]].into());
             let (id, _) = world.pay(0, &invoice);
             if is_committed {
                 while world.payment(0, id).progress == Progress::Searching {

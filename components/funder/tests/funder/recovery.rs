@@ -1,5 +1,5 @@
-//! Disks that are lost, or put back from an old copy: every account comes back to the newest state that its friend can prove,
-//! and every payment that was under way ends.
+//! Disks that are lost, or put back from an old copy: every account comes back to the newest state that its friend can
+//! prove, and every payment that was under way ends.
 
 use offst_funder::{Command, Progress, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::Status;
@@ -33,8 +33,8 @@ pub(crate) fn put_back(world: &mut World, index: usize, mut copy: Disk, is_marke
     world.replace_disk(index, copy, is_marked);
 }
 
-/// An invoice is paid over one friend, its seller goes back to before that, and, while another friend is still away, to a backup
-/// that it has made in the middle of the recovery.
+/// An invoice is paid over one friend, its seller goes back to before that, and, while another friend is still away, to
+/// a backup that it has made in the middle of the recovery.
 #[test]
 fn a_copy_from_the_middle_of_a_recovery_does_not_open_invoices_again_that_were_paid() {
     let mut world = World::row(3, 1000);
@@ -63,7 +63,8 @@ fn a_copy_from_the_middle_of_a_recovery_does_not_open_invoices_again_that_were_p
     world.assert_quiet();
 }
 
-/// The copy says that a friend is disabled, over whom an invoice was paid since. It is not waited for, and cannot be asked.
+/// The copy says that a friend is disabled, over whom an invoice was paid since. It is not waited for, and cannot be
+/// asked.
 #[test]
 fn an_invoice_that_may_have_been_paid_over_a_disabled_friend_is_not_paid_again() {
     let mut world = World::row(3, 1000);
@@ -136,8 +137,8 @@ fn an_account_that_the_friend_never_added_keeps_no_recovery_open() {
     world.assert_quiet();
 }
 
-/// The copy is from before the friend has answered: it shows what both have signed since, be it that it says nothing for so long
-/// that it is not waited for any more. An invoice that was paid meanwhile stays paid.
+/// The copy is from before the friend has answered: it shows what both have signed since, be it that it says nothing
+/// for so long that it is not waited for any more. An invoice that was paid meanwhile stays paid.
 #[test]
 fn an_account_that_has_begun_since_the_copy_comes_back() {
     for is_silent in [false, true] {
@@ -177,7 +178,7 @@ pub(crate) fn is_recovering(world: &World, index: usize) -> bool {
     world.nodes[index].disk.recovery().is_some()
 }
 
-/// Whoever pays in a row of three has paid, or nobody has; the mediator has its fee or nothing.
+/// Who pays in a row of three has paid, or nobody has; the mediator has its fee or nothing.
 fn assert_all_or_nothing(world: &World, note: &str) -> bool {
     world.assert_quiet();
     let wealth: Vec<_> = world.nodes.iter().map(|node| node.wealth()).collect();
@@ -329,8 +330,8 @@ fn accounts_in_all_currencies_come_back_also_when_the_friend_had_stopped_them() 
     assert_eq!((account.status(), account.epoch().unwrap().balance()), (Status::Consistent, -7));
 }
 
-/// The copy was made when the node had stopped the account and its friend did not know yet: the friend agrees to the terms that
-/// lie on the table, before it hears that they are not relied on any more.
+/// The copy was made when the node had stopped the account and its friend did not know yet: the friend agrees to the
+/// terms that lie on the table, before it hears that they are not relied on any more.
 #[test]
 fn an_old_disk_with_terms_that_the_friend_has_not_seen() {
     let mut world = World::row(2, 1000);
@@ -376,7 +377,8 @@ fn an_invoice_is_paid_once_also_by_an_old_disk() {
     assert_eq!(world.payment(0, id).progress, Progress::Paid);
 }
 
-/// The friend had removed the node and added it anew when the disk was lost: it has no epoch to show, and nothing is at stake.
+/// The friend had removed the node and added it anew when the disk was lost: it has no epoch to show, and nothing is at
+/// stake.
 #[test]
 fn a_friend_that_has_opened_the_account_anew_has_nothing_to_show() {
     let mut world = World::row(2, 1000);
@@ -406,7 +408,7 @@ fn terms_of_a_friend_are_not_accepted_before_it_has_shown_what_both_have_signed(
             lose_disk(&mut world, 1, &[0]);
         }
         let refused = |world: &mut World| match world.ask(1, world.reset(0)) {
-            Reply::Refused(sentence) => assert!(sentence.contains("has not shown yet"), "{sentence}"),
+            Reply::Refused(message) => assert!(message.contains("has not shown yet"), "{message}"),
             reply => panic!("{reply:?}"),
         };
         refused(&mut world);
@@ -448,8 +450,8 @@ fn a_friend_that_shows_nothing_and_claims_something_is_not_believed() {
     assert_eq!(world.balance(0, 1), 700);
 }
 
-/// The friend had disabled the node, whose owner then puts an old copy back and says nothing: the stopped account still shows
-/// what the copy does not know.
+/// The friend had disabled the node, whose owner then puts an old copy back and says nothing: the stopped account still
+/// shows what the copy does not know.
 #[test]
 fn an_old_disk_is_found_out_by_a_friend_that_had_stopped_the_account() {
     let mut world = World::row(2, 1000);
@@ -503,8 +505,8 @@ fn a_disabled_friend_does_not_keep_a_recovery_open() {
     assert_eq!(world.payment(0, id).progress, Progress::Paid);
 }
 
-/// 0 has committed a payment to 2 over 1, which loses its disk, and disables 2 or 0 before that has shown anything. Nothing is
-/// released before it is known how it ended.
+/// 0 has committed a payment to 2 over 1, which loses its disk, and disables 2 or 0 before that has shown anything.
+/// Nothing is released before it is known how it ended.
 #[test]
 fn what_may_be_under_way_over_a_disabled_friend_waits_until_it_is_enabled() {
     for disabled in [0, 2] {

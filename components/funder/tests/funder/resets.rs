@@ -1,7 +1,7 @@
 //! Accepting a friend's terms costs no more than the two balances show.
 
-use super::handover::incoming;
-use super::succession::{indebted, is_bound, refusal};
+use super::key_rotation::{indebted, is_bound, refusal};
+use super::key_rotation_requests::incoming;
 use offst_crypto::Preimage;
 use offst_funder::{Command, Input, Progress, Reply};
 use offst_ledger::Direction;
@@ -13,8 +13,8 @@ use offst_proto::resolve::End;
 use offst_proto::{Currency, Unverified, Verified};
 use offst_simulator::{World, name};
 
-/// 2 has committed 30 to 1, which has carried them on, says that it has lost its disk, and shows nothing. Then 0 has collected
-/// from 1, and 1 from 2 as soon as there is an epoch again.
+/// 2 has committed 30 to 1, which has carried them on, says that it has lost its disk, and shows nothing. Then 0 has
+/// collected from 1, and 1 from 2 as soon as there is an epoch again.
 fn collected_from_a_friend_that_has_lost_its_disk() -> World {
     let mut world = indebted();
     let invoice = world.invoice(0, 30);
@@ -66,8 +66,8 @@ fn terms_that_leave_out_what_was_collected_while_the_friend_was_lost_are_refused
     let mut world = collected_from_a_friend_that_has_lost_its_disk();
     let before = world.balance(1, 2);
     for less in [0, 1, 10_000] {
-        let sentence = refusal(reset(&mut world, before - less));
-        assert!(sentence.contains("leave them out"), "{sentence}");
+        let message = refusal(reset(&mut world, before - less));
+        assert!(message.contains("leave them out"), "{message}");
         // The friend signs one Opening for an epoch, and the next one is for a higher one.
         world = collected_from_a_friend_that_has_lost_its_disk();
     }
@@ -112,12 +112,12 @@ fn terms_that_take_a_payment_without_its_proof_are_refused_until_it_is_shown() {
         Progress::Committed,
         "as long as the account works, its Collect can come"
     );
-    let sentence = refusal(reset(&mut world, before - 30));
-    assert!(sentence.contains("no proof") && sentence.contains("30 credits"), "{sentence}");
+    let message = refusal(reset(&mut world, before - 30));
+    assert!(message.contains("no proof") && message.contains("30 credits"), "{message}");
     for no_proof in [End::Unknown, End::Pending, End::Collected(Preimage::from_bytes([7; 32]))] {
         answer(&mut world, no_proof);
-        let sentence = refusal(world.ask(1, world.reset(2)));
-        assert!(sentence.contains("no proof"), "{sentence}");
+        let message = refusal(world.ask(1, world.reset(2)));
+        assert!(message.contains("no proof"), "{message}");
     }
     answer(&mut world, End::Collected(preimage));
     assert_eq!(world.payment(0, payment).progress, Progress::Paid, "it is collected upstream at once");
@@ -137,9 +137,10 @@ fn has_collected_unheard(world: &World, from: usize, to: usize) -> bool {
     listed(from, to, Direction::Outgoing).iter().any(|id| !known.contains(id))
 }
 
-/// A payment from 0 to 3 and one back, over 1 and 2. After so many steps 1 and 2 lose each other; everything else goes on. Then
-/// the owner of 1 stops the account, and they meet again. Whatever was collected unheard, one of the two owners can settle it,
-/// and nobody loses anything. Returns which of the two had collected what the other did not hear of.
+/// A payment from 0 to 3 and one back, over 1 and 2. After so many steps 1 and 2 lose each other; everything else goes
+/// on. Then the owner of 1 stops the account, and they meet again. Whatever was collected unheard, one of the two
+/// owners can settle it, and nobody loses anything. Returns which of the two had collected what the other did not hear
+/// of.
 fn crossing(steps: usize, first_to_reset: usize, away_ms: u64) -> [bool; 2] {
     let mut world = World::row(4, 1000);
     let (there, back) = (world.invoice(3, 100), world.invoice(0, 50));
@@ -201,8 +202,8 @@ fn proofs_are_asked_for_part_by_part() {
     // All requests, all responses and all commits; the collects stay under way.
     world.nodes[2].is_stalled = true;
     world.advance(1000);
-    let ways = [(1, 2), (2, 1)].repeat(3).into_iter().chain([(1, 0), (0, 1)].repeat(3)).chain([(1, 2)]);
-    for (from, to) in ways {
+    let routes = [(1, 2), (2, 1)].repeat(3).into_iter().chain([(1, 0), (0, 1)].repeat(3)).chain([(1, 2)]);
+    for (from, to) in routes {
         let inputs = world.take_inputs(from, to);
         world.batch(to, inputs);
     }

@@ -29,13 +29,13 @@ fn takes(world: &mut World, to: usize) -> u64 {
     panic!("{}", world.payment(0, id).reason);
 }
 
-/// The friend with the cheapest way takes requests and says nothing. It costs one payment its patience, and then nobody, for ten
-/// minutes; when it is still silent then, for twice as long.
+/// The friend with the cheapest route takes requests and says nothing. It costs one payment its patience, and then
+/// nobody, for ten minutes; when it is still silent then, for twice as long.
 #[test]
 fn a_silent_friend_costs_one_payment_its_patience() {
     let mut world = cheap_and_dear();
     assert!(takes(&mut world, 3) <= 1_000);
-    assert_eq!(world.balance(1, 0), 10, "it was the cheapest way");
+    assert_eq!(world.balance(1, 0), 10, "it was the cheapest route");
     world.nodes[1].is_stalled = true;
     let mut slow = Vec::new();
     let begun = world.time;
@@ -63,9 +63,10 @@ fn a_silent_friend_costs_one_payment_its_patience() {
     assert!(takes(&mut world, 3) > 20_000, "ten minutes again");
 }
 
-/// A restart forgets it; other currencies and other friends know nothing of it; and where there is no other way it is asked.
+/// A restart forgets it; other currencies and other friends know nothing of it; and where there is no other route it is
+/// asked.
 #[test]
-fn a_silent_friend_is_asked_where_there_is_no_other_way() {
+fn a_silent_friend_is_asked_where_there_is_no_other_route() {
     let mut world = cheap_and_dear();
     world.nodes[1].is_stalled = true;
     assert!(takes(&mut world, 3) > 20_000);
@@ -125,17 +126,17 @@ fn a_quote_knows_of_the_silence() {
         let command = world.command(0, Command::Quote(Box::new(order.clone())));
         world.settle_but(1);
         match world.reply(0, command) {
-            Some(offst_funder::Reply::Quote(quote)) => quote.ways[0].parts[0].route[0],
+            Some(offst_funder::Reply::Quote(quote)) => quote.routes[0].parts[0].path[0],
             reply => panic!("{reply:?}"),
         }
     };
     assert_eq!(ask(&mut world), world.key(2));
     world.disconnect(2, 3);
     world.settle_but(1);
-    assert_eq!(ask(&mut world), world.key(1), "there is no other way");
+    assert_eq!(ask(&mut world), world.key(1), "there is no other route");
 }
 
-/// Whoever waits at a mediator waits a minute at most, whatever patience the buyer names.
+/// Anybody who waits at a mediator waits a minute at most, whatever patience the buyer names.
 #[test]
 fn a_buyers_patience_ends_at_the_mediator() {
     let mut world = World::row(4, 1000);
@@ -143,7 +144,7 @@ fn a_buyers_patience_ends_at_the_mediator() {
     world.nodes[3].is_stalled = true;
     let request = offst_proto::statement::Request {
         patience_ms: 3_600_000,
-        route: vec![world.key(2), world.key(3)],
+        path: vec![world.key(2), world.key(3)],
         ..super::hostile::request(&mut offst_simulator::keys::Dice::new(1), 10, 2)
     };
     let statement = world.statement(0, 1, vec![offst_proto::statement::Operation::Request(Box::new(request))]);

@@ -1,10 +1,10 @@
 //! A row of mediators between attackers and honest neighbours, and payments over routes that are given.
 
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_simulator::{Paths, World};
 
-/// 0 and 4 are one attacker at both ends of a row of honest mediators 1, 2, 3. 5 is an honest buyer beside 0, 6 an honest seller
-/// beside 4.
+/// 0 and 4 are one attacker at both ends of a row of honest mediators 1, 2, 3. 5 is an honest buyer beside 0, 6 an
+/// honest seller beside 4.
 pub(crate) fn street() -> World {
     let mut world = World::new(7, 1);
     for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 4), (1, 5), (3, 6)] {
@@ -16,8 +16,8 @@ pub(crate) fn street() -> World {
 }
 
 /// The one way that index servers answer with from now on: over this route, with a fee of 1 for each mediator.
-pub(crate) fn way(world: &World, route: &[usize], amount: u128) -> Paths {
-    let fees = route.len() as u128 - 1;
-    let route = route.iter().map(|index| world.key(*index)).collect();
-    Paths::Given([vec![Way { parts: vec![PartPlan { route, amount, fees }] }]].into())
+pub(crate) fn route(world: &World, path: &[usize], amount: u128) -> Paths {
+    let fees = path.len() as u128 - 1;
+    let path = path.iter().map(|index| world.key(*index)).collect();
+    Paths::Given([vec![Route { parts: vec![PartPlan { path, amount, fees }] }]].into())
 }

@@ -1,7 +1,7 @@
-//! Terms that are *nearly* right: whoever accepts them sees the same balance, and loses nothing by the requests in them.
+//! Terms that are *nearly* right: who accepts them sees the same balance, and loses nothing by the requests in them.
 
+use super::key_rotation::{is_bound, refusal};
 use super::recovery::{end, is_recovering, lose_disk};
-use super::succession::{is_bound, refusal};
 use offst_crypto::{Nonce, Preimage, PublicKey, Signature};
 use offst_funder::{Command, Forward, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::{Direction, Stage};
@@ -17,16 +17,16 @@ use offst_simulator::{World, name};
 
 const PREIMAGE: Preimage = Preimage::from_bytes([7; 32]);
 
-fn request(id: RequestId, route: Vec<PublicKey>, amount: u128) -> Request {
+fn request(id: RequestId, path: Vec<PublicKey>, amount: u128) -> Request {
     Request {
         id,
         payment_id: PaymentId::from_bytes([9; 16]),
         invoice_id: None,
         amount,
         total: amount,
-        fees_left: route.len() as u128,
+        fees_left: path.len() as u128,
         patience_ms: 60_000,
-        route,
+        path,
         proof: NO_PROOF,
         clearing: false,
     }
@@ -60,8 +60,8 @@ enum Change {
 
 const CHANGES: [Change; 4] = [Change::Smaller, Change::Larger, Change::OtherLock, Change::Missing];
 
-/// Node 0 opens its account with 1 anew, in the balance that both know, and with `change` made to what it has committed. The owner
-/// of 1 accepts.
+/// Node 0 opens its account with 1 anew, in the balance that both know, and with `change` made to what it has
+/// committed. The owner of 1 accepts.
 fn open_anew(world: &mut World, id: RequestId, change: Change) -> Reply {
     let account = world.nodes[1].account(world.key(0));
     let epoch = account.epoch().unwrap();
@@ -89,7 +89,8 @@ fn open_anew(world: &mut World, id: RequestId, change: Change) -> Reply {
     world.ask(1, world.reset(0))
 }
 
-/// 0 has committed 5,001 to 1 for 2. 0 and 2 are one thief, and 2 may let the `Commit` of 1 wait, by acknowledging nothing.
+/// 0 has committed 5,001 to 1 for 2. 0 and 2 are one thief, and 2 may let the `Commit` of 1 wait, by acknowledging
+/// nothing.
 fn committed(is_stalled: bool) -> (World, RequestId) {
     let mut world = World::row(3, 10_000);
     world.make_puppet(0);
@@ -134,8 +135,8 @@ fn terms_that_change_a_request_that_was_promised_onwards_are_refused() {
     for change in CHANGES {
         let (mut world, id) = committed(false);
         let before = world.nodes[1].wealth();
-        let sentence = refusal(open_anew(&mut world, id, change));
-        assert!(sentence.contains("still under way to other friends"), "{change:?}: {sentence}");
+        let message = refusal(open_anew(&mut world, id, change));
+        assert!(message.contains("still under way to other friends"), "{change:?}: {message}");
         say(&mut world, 2, vec![Operation::Collect { id, preimage: PREIMAGE }]);
         // It is collected from 0, too: that the terms of 0 leave it out shows in the balances now.
         assert_eq!((world.balance(1, 2), world.nodes[1].wealth()), (-5000, before + 1), "{change:?}");
@@ -170,8 +171,8 @@ fn terms_that_change_what_a_recovery_has_not_tied_together_are_refused() {
     for change in CHANGES {
         let (mut world, id) = recovers_without_2();
         world.make_puppet(0);
-        let sentence = refusal(open_anew(&mut world, id, change));
-        assert!(sentence.contains("recovers what it has lost"), "{change:?}: {sentence}");
+        let message = refusal(open_anew(&mut world, id, change));
+        assert!(message.contains("recovers what it has lost"), "{change:?}: {message}");
         world.start(2);
         world.connect_all();
         world.advance(600_000);
@@ -181,9 +182,9 @@ fn terms_that_change_what_a_recovery_has_not_tied_together_are_refused() {
     }
 }
 
-/// The thieves 4 and `decoy` have paid each other 1 credit over 1, with the id and the lock of the 5,000 that go from 0 to
-/// `seller`. After 1 has lost its forwards, or has an old one that says that they go to `decoy`, these 5,000 must not be tied to
-/// that credit, whose end would release what 0 has committed.
+/// The thieves 4 and `decoy` have paid each other 1 credit over 1, with the id and the lock of the 5,000 that go from 0
+/// to `seller`. After 1 has lost its forwards, or has an old one that says that they go to `decoy`, these 5,000 must
+/// not be tied to that credit, whose end would release what 0 has committed.
 /// (R7.16.)
 #[test]
 fn a_decoy_under_the_same_lock_releases_nothing() {
@@ -200,8 +201,8 @@ fn a_decoy_under_the_same_lock_releases_nothing() {
         }
         let halves = [(0, seller, 5000), (4, decoy, 1)];
         for (from, to, amount) in halves {
-            let route = vec![world.key(to)];
-            ask(&mut world, from, request(id, route, amount));
+            let path = vec![world.key(to)];
+            ask(&mut world, from, request(id, path, amount));
             answer(&mut world, to, id);
             say(&mut world, from, vec![Operation::Commit { id }]);
             say(&mut world, to, vec![]);
@@ -248,8 +249,8 @@ fn meet(world: &mut World, index: usize) {
     world.advance(1_000);
 }
 
-/// 1 does not know any more what goes on to 2, and which fee it took; a third friend, whom it has lost, is still away. Then 2
-/// collects, and answers no question.
+/// 1 does not know any more what goes on to 2, and which fee it took; a third friend, whom it has lost, is still away.
+/// Then 2 collects, and answers no question.
 #[test]
 fn what_is_collected_before_it_is_tied_together_is_paid_at_once() {
     let mut world = World::new(4, 3);
@@ -297,8 +298,8 @@ fn held_at_the_end() -> World {
     world
 }
 
-/// 1 has lost its disk, and does not know for whom it carries on what 2 may collect. Then 2 says that it has collected, without a
-/// proof that whoever paid it would have to believe.
+/// 1 has lost its disk, and does not know for whom it carries on what 2 may collect. Then 2 says that it has collected,
+/// without a proof that the payer would have to believe.
 #[test]
 fn terms_that_take_what_nobody_is_known_to_pay_for_are_refused() {
     let mut world = held_at_the_end();
@@ -322,11 +323,12 @@ fn terms_that_take_what_nobody_is_known_to_pay_for_are_refused() {
     let opening = Verified::sign(opening, world.signer(2));
     let opening = Some(Unverified::from_wire(opening.wire()).unwrap());
     world.resume(2, 1, Resume { currency: Currency::default(), opening, epoch: None, recovering: false });
-    let sentence = refusal(world.ask(1, world.reset(2)));
-    assert!(sentence.contains("no proof"), "{sentence}");
+    let message = refusal(world.ask(1, world.reset(2)));
+    assert!(message.contains("no proof"), "{message}");
 }
 
-/// 0 and 1 have both lost their disks, as 0 says, and a balance of 0 is offered. Meanwhile 2 may collect from 1 what 0 had committed.
+/// 0 and 1 have both lost their disks, as 0 says, and a balance of 0 is offered. Meanwhile 2 may collect from 1 what 0
+/// had committed.
 #[test]
 fn terms_of_a_lost_account_wait_for_what_others_may_collect() {
     let mut world = held_at_the_end();
@@ -336,12 +338,12 @@ fn terms_of_a_lost_account_wait_for_what_others_may_collect() {
     end(&mut world);
     assert_eq!(world.ask(0, world.reset(1)), Reply::Done);
     end(&mut world);
-    let sentence = refusal(world.ask(1, world.reset(0)));
-    assert!(sentence.contains("what it owes \"node2\""), "{sentence}");
+    let message = refusal(world.ask(1, world.reset(0)));
+    assert!(message.contains("what it owes \"node2\""), "{message}");
     world.start(2);
     end(&mut world);
-    let sentence = refusal(world.ask(1, world.reset(0)));
-    assert!(sentence.contains("has promised 5001 credits to other friends"), "{sentence}");
+    let message = refusal(world.ask(1, world.reset(0)));
+    assert!(message.contains("has promised 5001 credits to other friends"), "{message}");
     world.nodes[3].is_stalled = false;
     end(&mut world);
     assert_eq!(world.nodes[1].pendings(), 0, "3 has given it up, for it came too late");

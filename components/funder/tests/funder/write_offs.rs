@@ -1,8 +1,9 @@
-//! Writing off what a friend holds: whoever waited upstream is released, and the owner loses at most what he has allowed.
+//! Writing off what a friend holds: the one who waited upstream is released, and the owner loses at most what they have
+//! allowed.
 
-use super::handover::incoming;
+use super::key_rotation::{add, is_bound, refusal, replace};
+use super::key_rotation_requests::incoming;
 use super::recovery::{end, is_recovering, lose_disk, put_back};
-use super::succession::{add, is_bound, refusal, replace};
 use offst_crypto::Preimage;
 use offst_funder::{Command, Input, Progress, Reply};
 use offst_ledger::Direction;
@@ -47,8 +48,8 @@ pub(crate) fn lost(world: &World, node: usize) -> Vec<u128> {
     forwarded.filter(|report| report.from.is_none()).map(|report| report.amount).collect()
 }
 
-/// A row of so many nodes: the first pays the last, and the one before the last has committed. `has_collected`: the last one has
-/// collected, and nobody has heard of it; otherwise it has not heard of the commit.
+/// A row of so many nodes: the first pays the last, and the one before the last has committed. `has_collected`: the
+/// last one has collected, and nobody has heard of it; otherwise it has not heard of the commit.
 pub(crate) fn hold_at_the_last(count: usize, amounts: &[u128], has_collected: bool) -> (World, Vec<PaymentId>) {
     let mut world = World::row(count, 1000);
     let (mediator, last) = (count - 2, count - 1);
@@ -97,7 +98,7 @@ fn who_waits_is_released_and_a_collect_later_is_our_own_loss() {
     assert_eq!(report.released, held(1, 100));
     assert_eq!((report.waiting, report.own, report.at_risk), (Held::default(), Held::default(), held(1, 100)));
     world.settle();
-    // The buyer has its credits back, and may pay by another way.
+    // The buyer has its credits back, and may pay by another route.
     let payment = world.payment(0, ids[0]);
     assert_eq!((incoming(&world, 1, 0), payment.progress), (0, Progress::Failed));
     assert!(payment.reason.contains("held the payment for too long"), "{}", payment.reason);
@@ -175,12 +176,12 @@ fn nothing_is_released_before_its_time_and_what_is_released_is_of_others() {
         (order(0, 10), "no friend named"),
         (Command::WriteOff { name: name(1), currency: "hours".parse().unwrap(), up_to: 1 }, "no account in hours"),
     ] {
-        let sentence = refusal(world.ask(0, command));
-        assert!(sentence.contains(part), "{sentence}");
+        let message = refusal(world.ask(0, command));
+        assert!(message.contains(part), "{message}");
     }
 }
 
-/// Whoever came from is away: its release waits for it, over a restart too. After it the friend is overdue again.
+/// The one it came from is away: its release waits for it, over a restart too. After it the friend is overdue again.
 #[test]
 fn a_release_waits_for_a_friend_who_is_away() {
     let (mut world, ids) = overdue(3, &[100], true);
@@ -203,8 +204,8 @@ fn a_release_waits_for_a_friend_who_is_away() {
     world.assert_quiet();
 }
 
-/// The mediator dies at any instruction of the order, and of the collect that follows. The owner, who has had no answer, orders
-/// again.
+/// The mediator dies at any instruction of the order, and of the collect that follows. The owner, who has had no
+/// answer, orders again.
 /// (R8.4.)
 #[test]
 fn killed_at_any_instruction_it_is_written_off_once_or_not_at_all() {
@@ -241,7 +242,8 @@ fn killed_at_any_instruction_it_is_written_off_once_or_not_at_all() {
     }
 }
 
-/// The disk is put back, or lost, after the order or before it: what was released stays released, what the friend has is its own.
+/// The disk is put back, or lost, after the order or before it: what was released stays released, what the friend has
+/// is its own.
 /// (R8.7.)
 #[test]
 fn a_recovery_does_not_tie_together_again_what_was_written_off() {
@@ -263,8 +265,8 @@ fn a_recovery_does_not_tie_together_again_what_was_written_off() {
         let note = format!("{is_before} {away:?} {has_collected}");
         assert!(!is_recovering(&world, 1), "{note}");
         world.assert_quiet();
-        // Where nobody remembers the order, and nobody has heard of it, there was none. Nor is anything lost where the first one
-        // has not heard of it and the last one shows the preimage before it does.
+        // Where nobody remembers the order, and nobody has heard of it, there was none. Nor is anything lost where the
+        // first one has not heard of it and the last one shows the preimage before it does.
         let is_signed = away != Some(true);
         let stands = is_signed && !(is_before && away.is_some());
         let expected = match (has_collected, stands) {
@@ -279,8 +281,8 @@ fn a_recovery_does_not_tie_together_again_what_was_written_off() {
     }
 }
 
-/// The friend has collected since the copy, and the one that waited has not heard of the release: the copy's order is over, and
-/// the preimage is worth its credits.
+/// The friend has collected since the copy, and the one that waited has not heard of the release: the copy's order is
+/// over, and the preimage is worth its credits.
 #[test]
 fn what_was_collected_since_the_copy_is_paid_by_whoever_still_owes_it() {
     let (mut world, ids) = overdue(3, &[100], true);
@@ -297,7 +299,8 @@ fn what_was_collected_since_the_copy_is_paid_by_whoever_still_owes_it() {
     assert_eq!((wealth(&world), world.payment(0, ids[0]).progress), (vec![-101, 1, 100], Progress::Paid));
 }
 
-/// The friend still holds it when the disk is put back, and the one that waited has not heard of the release: the order stands.
+/// The friend still holds it when the disk is put back, and the one that waited has not heard of the release: the order
+/// stands.
 #[test]
 fn what_still_waits_when_the_disk_is_put_back_is_released_once_more() {
     for is_noticed in [false, true] {
@@ -337,14 +340,14 @@ fn a_node_that_has_lost_everything_pays_what_it_had_written_off() {
 /// In a recovery only what is known to hang together is released: the friend must have shown the account.
 /// (R8.6.)
 #[test]
-fn nothing_is_written_off_on_an_account_that_is_in_doubt() {
+fn nothing_is_written_off_on_a_suspect_account() {
     let (mut world, _) = overdue(3, &[100], true);
     let copy = world.nodes[1].disk.clone();
     put_back(&mut world, 1, copy, true);
     world.connect(0, 1);
     world.advance(200_000);
-    let sentence = refusal(world.ask(1, order(2, 100)));
-    assert!(sentence.contains("recovers"), "{sentence}");
+    let message = refusal(world.ask(1, order(2, 100)));
+    assert!(message.contains("recovers"), "{message}");
     world.disconnect(0, 1);
     world.connect(1, 2);
     world.nodes[2].is_stalled = true;
@@ -352,8 +355,8 @@ fn nothing_is_written_off_on_an_account_that_is_in_doubt() {
     assert_eq!(incoming(&world, 1, 0), 1);
 }
 
-/// 1 loses its disk after 2 has written off what came from it, and asks how it ended. It is not told the preimage: it would be
-/// paid for what it does not owe any more.
+/// 1 loses its disk after 2 has written off what came from it, and asks how it ended. It is not told the preimage: it
+/// would be paid for what it does not owe any more.
 #[test]
 fn whoever_was_released_is_not_told_the_preimage() {
     let (mut world, _) = overdue(4, &[100], true);
@@ -371,8 +374,8 @@ fn whoever_was_released_is_not_told_the_preimage() {
     assert_eq!(wealth(&world), [0, 0, -100, 100]);
 }
 
-/// The account with whoever it came from stops before it has heard of the release, and goes on with terms in which the request
-/// continues: it is released there.
+/// The account with the one it came from stops before it has heard of the release, and goes on with terms in which the
+/// request continues: it is released there.
 #[test]
 fn terms_that_continue_it_upstream_do_not_take_the_release_back() {
     for (is_reset_by, is_noticed) in [(0, false), (0, true), (1, false), (1, true)] {
@@ -447,8 +450,8 @@ fn a_friend_that_takes_it_by_new_terms_shows_the_proof() {
         let theirs = Unverified::from_wire(Verified::sign(theirs, world.signer(2)).wire()).unwrap();
         let currency = Currency::default();
         world.resume(2, 1, Resume { currency, opening: Some(theirs), epoch: None, recovering: false });
-        let sentence = refusal(world.ask(1, world.reset(2)));
-        assert!(sentence.contains("no proof"), "{sentence}");
+        let message = refusal(world.ask(1, world.reset(2)));
+        assert!(message.contains("no proof"), "{message}");
         let preimage = if proves { preimage } else { Preimage::from_bytes([7; 32]) };
         let message = FriendMessage::Resolved(vec![(id, End::Collected(preimage))]);
         let key = world.key(2);
@@ -464,7 +467,7 @@ fn a_friend_that_takes_it_by_new_terms_shows_the_proof() {
     }
 }
 
-/// The friend goes on under another key: what it may still collect goes over, and comes back when the successor cannot.
+/// The friend goes on under another key: what it may still collect goes over, and comes back when the new key cannot.
 /// (R8.5.)
 #[test]
 fn it_goes_over_to_a_friends_new_key() {

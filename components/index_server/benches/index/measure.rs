@@ -25,17 +25,17 @@ const GATHER: Duration = Duration::from_millis(50);
 pub(crate) struct Load {
     pub(crate) name: &'static str,
     amount: u128,
-    pub(crate) ways: usize,
+    pub(crate) routes: usize,
     parts: usize,
 }
 
 /// Amounts that nearly every friendship holds, about half of them, and few of them.
 pub(crate) const LOADS: &[Load] = &[
-    Load { name: "one route, 100 credits", amount: 100, ways: 1, parts: 1 },
-    Load { name: "one route, 100,000 credits", amount: 100_000, ways: 1, parts: 1 },
-    Load { name: "5 ways, 100 credits", amount: 100, ways: 5, parts: 8 },
-    Load { name: "5 ways, 100,000 credits", amount: 100_000, ways: 5, parts: 8 },
-    Load { name: "a split where needed, 2,000,000 credits", amount: 2_000_000, ways: 1, parts: 8 },
+    Load { name: "one route, 100 credits", amount: 100, routes: 1, parts: 1 },
+    Load { name: "one route, 100,000 credits", amount: 100_000, routes: 1, parts: 1 },
+    Load { name: "5 routes, 100 credits", amount: 100, routes: 5, parts: 8 },
+    Load { name: "5 routes, 100,000 credits", amount: 100_000, routes: 5, parts: 8 },
+    Load { name: "a split where needed, 2,000,000 credits", amount: 2_000_000, routes: 1, parts: 8 },
 ];
 
 pub(crate) fn load(network: &Network) -> (CapacityGraph, Value) {
@@ -68,7 +68,7 @@ fn queries(network: &Network, amount: u128, count: usize) -> Vec<Query> {
 
 fn search(graph: &CapacityGraph, query: &Query, load: &Load, scratch: &mut Scratch) -> Found {
     let bounds =
-        SearchBounds { ways: load.ways, parts: load.parts, ..SearchBounds::new(Limits::default().search_work_max) };
+        SearchBounds { routes: load.routes, parts: load.parts, ..SearchBounds::new(Limits::default().search_work_max) };
     graph.search(query, NOW_MS, bounds, scratch)
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn searches(network: &Network, graph: &CapacityGraph, load: &Load, co
         "per_second_and_core": (rounds * count) as f64 / seconds,
         "median_ms": latencies.within_ms(50),
         "p99_ms": latencies.within_ms(99),
-        "answered": found.iter().filter(|found| !found.ways.is_empty()).count() as f64 / count as f64,
+        "answered": found.iter().filter(|found| !found.routes.is_empty()).count() as f64 / count as f64,
         "cut": found.iter().filter(|found| found.cut).count() as f64 / count as f64,
         "median_arcs": works[count / 2],
         "p99_arcs": works[count * 99 / 100],

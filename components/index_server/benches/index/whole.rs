@@ -29,7 +29,7 @@ pub(crate) fn network(kind: Kind, name: &str, nodes: usize, extent: &Extent) -> 
     if !extent.only_updates {
         let searches = measure::LOADS.iter().map(|load| {
             // An answer with 5 routes is several searches.
-            let count = if load.ways > 1 { extent.queries / 5 } else { extent.queries };
+            let count = if load.routes > 1 { extent.queries / 5 } else { extent.queries };
             let report = measure::searches(&network, &graph, load, count, extent.rounds);
             eprintln!("{name} {nodes}: {report}");
             report

@@ -22,7 +22,7 @@ async fn wait_edges(server: &Running, edges: u64) {
 }
 
 #[tokio::test]
-async fn a_way_is_found_over_nodes_that_publish_at_different_servers() {
+async fn a_route_is_found_over_nodes_that_publish_at_different_servers() {
     let servers = [
         Running::start_as(101, Limits::default(), None).await,
         Running::start_as(102, Limits::default(), None).await,
@@ -44,7 +44,7 @@ async fn a_way_is_found_over_nodes_that_publish_at_different_servers() {
     three.befriend(1, &[2]).await;
     for (server, node) in servers.iter().zip([&mut one, &mut two, &mut three]) {
         wait_edges(server, 4).await;
-        while node.ask(1, 3).await.is_none_or(|answer| answer.ways.is_empty()) {}
+        while node.ask(1, 3).await.is_none_or(|answer| answer.routes.is_empty()) {}
     }
     let sent: u64 = servers.iter().map(|server| server.counters.snapshot().federation_sent).sum();
     assert!(sent <= 3 * 4, "each of three updates to two servers, and from each of these at most once more: {sent}");
@@ -52,7 +52,7 @@ async fn a_way_is_found_over_nodes_that_publish_at_different_servers() {
     let closed = signed(2, 2, soon(), vec![edge(1, 0)]);
     assert_eq!(two.publish(closed.wire()).await, UpdateOutcome::Accepted { newest: 2 });
     for node in [&mut one, &mut three] {
-        while node.ask(1, 3).await.is_none_or(|answer| !answer.ways.is_empty()) {
+        while node.ask(1, 3).await.is_none_or(|answer| !answer.routes.is_empty()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -125,7 +125,7 @@ async fn a_server_alone_knows_again_what_it_knew() {
     let server = Running::start_as(101, Limits::default(), file).await;
     wait_edges(&server, 2).await;
     let mut three = server.node(3).await;
-    while three.ask(1, 2).await.is_none_or(|answer| answer.ways.is_empty()) {}
+    while three.ask(1, 2).await.is_none_or(|answer| answer.routes.is_empty()) {}
     let mut one = server.node(1).await;
     let replayed = signed(1, 5, soon(), vec![edge(2, 7)]);
     assert_eq!(one.publish(replayed.wire()).await, UpdateOutcome::Stale { newest: 5 }, "numbers are remembered too");

@@ -1,4 +1,5 @@
-//! Paths that differ from those found: when one fails, the payer needs another, and cannot know before which hop will fail.
+//! Paths that differ from those found: when one fails, the payer needs another, and cannot know before which hop will
+//! fail.
 
 use super::overlay::Overlay;
 use super::route_search::{Part, RouteSearch};
@@ -20,18 +21,18 @@ struct Shared {
     last: bool,
 }
 
-/// Adds routes of one path, each the cheapest that shares no hop with those before, or the first hop only, or the last only,
-/// or both, in this order.
-pub(super) fn add_different_paths(search: &mut RouteSearch<'_>, ways: &mut Vec<Vec<Part>>) {
+/// Adds routes of one path, each the cheapest that shares no hop with those before, or the first hop only, or the last
+/// only, or both, in this order.
+pub(super) fn add_different_paths(search: &mut RouteSearch<'_>, routes: &mut Vec<Vec<Part>>) {
     let amount = search.amount;
     for shared in SHARED {
-        while ways.len() < search.bounds.ways {
+        while routes.len() < search.bounds.routes {
             let mut overlay = search.exclusions.clone();
-            for part in ways.iter().flatten() {
+            for part in routes.iter().flatten() {
                 exclude(search, &part.path.nodes, shared, &mut overlay);
             }
             let Some(path) = search.path(amount, &overlay) else { break };
-            ways.push(vec![Part { path, amount }]);
+            routes.push(vec![Part { path, amount }]);
         }
     }
 }

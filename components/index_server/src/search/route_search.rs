@@ -8,7 +8,7 @@ use super::work::SearchWork;
 use crate::graph::CurrencyGraph;
 use offst_proto::index::{Exclusion, Query};
 use offst_proto::limits::{HOPS_MAX, PARTS_MAX};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 
 /// Where a search ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct SearchBounds {
     /// Most hops of a path.
     pub hops: usize,
     /// Most routes.
-    pub ways: usize,
+    pub routes: usize,
     /// Most parts of a route.
     pub parts: usize,
 }
@@ -27,7 +27,7 @@ impl SearchBounds {
     /// What an index server answers: up to 5 routes, each of as many parts as a payment may have.
     /// (R5.10.)
     pub fn new(work: usize) -> Self {
-        SearchBounds { work, hops: HOPS_MAX, ways: 5, parts: PARTS_MAX }
+        SearchBounds { work, hops: HOPS_MAX, routes: 5, parts: PARTS_MAX }
     }
 }
 
@@ -68,7 +68,7 @@ impl<'a> RouteSearch<'a> {
             Some(via) => Some(graph.number(&via)?),
             None => None,
         };
-        if bounds.ways == 0 || bounds.parts == 0 || bounds.hops == 0 || query.amount == 0 {
+        if bounds.routes == 0 || bounds.parts == 0 || bounds.hops == 0 || query.amount == 0 {
             return None;
         }
         let is_between = |node: &u32| *node != source && *node != destination;
@@ -93,7 +93,8 @@ impl<'a> RouteSearch<'a> {
         })
     }
 
-    /// The cheapest path that delivers `amount` over what `overlay` leaves. When the work is cut, the best that was seen.
+    /// The cheapest path that delivers `amount` over what `overlay` leaves. When the work is cut, the best that was
+    /// seen.
     pub(super) fn path(&mut self, amount: u128, overlay: &Overlay) -> Option<Path> {
         let mut best: Option<Path> = None;
         for (first, last) in self.ends() {
@@ -116,14 +117,14 @@ impl<'a> RouteSearch<'a> {
         best
     }
 
-    /// Which nodes may come first after the source and last before the destination. The cheapest of the paths for each of
-    /// these is the cheapest of all.
+    /// Which nodes may come first after the source and last before the destination. The cheapest of the paths for each
+    /// of these is the cheapest of all.
     fn ends(&self) -> Vec<(EndNodes, EndNodes)> {
         let is_cycle = self.source == self.destination;
         match self.via {
             None if is_cycle => {
-                // A cycle must not end with the friend with which it begins. The positions of two different friends in the
-                // list of friends differ in some bit.
+                // A cycle must not end with the friend with which it begins. The positions of two different friends in
+                // the list of friends differ in some bit.
                 let count = self.graph.arcs(self.source).len();
                 let bits = usize::BITS - count.saturating_sub(1).leading_zeros();
                 let halves = |bit, value| (EndNodes::Half { bit, value }, EndNodes::Half { bit, value: !value });
@@ -135,8 +136,8 @@ impl<'a> RouteSearch<'a> {
         }
     }
 
-    /// What leaves the source for `amount` to arrive along `nodes`, and none when a hop does not hold its part. It is the
-    /// same for all path searches of a query.
+    /// What leaves the source for `amount` to arrive along `nodes`, and none when a hop does not hold its part. It is
+    /// the same for all path searches of a query.
     pub(super) fn total(&self, nodes: &[u32], amount: u128, overlay: &Overlay) -> Option<u128> {
         let query = PathQuery {
             graph: self.graph,
@@ -161,19 +162,20 @@ impl<'a> RouteSearch<'a> {
     }
 
     /// The route of these parts, with the nodes' keys.
-    pub(super) fn way(&self, parts: &[Part]) -> Way {
+    pub(super) fn route(&self, parts: &[Part]) -> Route {
         let plan = |part: &Part| PartPlan {
-            route: part.path.nodes.iter().map(|node| self.graph.key(*node)).collect(),
+            path: part.path.nodes.iter().map(|node| self.graph.key(*node)).collect(),
             amount: part.amount,
             fees: part.path.fees,
         };
-        Way { parts: parts.iter().map(plan).collect() }
+        Route { parts: parts.iter().map(plan).collect() }
     }
 }
 
 /// Cheapest first; then those with fewer parts and fewer hops.
-pub(super) fn sort(ways: &mut [Vec<Part>]) {
-    ways.sort_by_key(|parts| (fees(parts), parts.len(), parts.iter().map(|part| part.path.nodes.len()).sum::<usize>()));
+pub(super) fn sort(routes: &mut [Vec<Part>]) {
+    routes
+        .sort_by_key(|parts| (fees(parts), parts.len(), parts.iter().map(|part| part.path.nodes.len()).sum::<usize>()));
 }
 
 pub(super) fn fees(parts: &[Part]) -> u128 {

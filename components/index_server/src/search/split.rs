@@ -1,7 +1,8 @@
 //! Splits: several paths that deliver the amount together.
 //!
-//! First greedily: the cheapest path for an equal share of what is left, filled up, then the next one over what the parts
-//! before leave. Few parts are tried before many. Where the parts block each other, [`super::flow`] can undo what was used.
+//! First greedily: the cheapest path for an equal share of what is left, filled up, then the next one over what the
+//! parts before leave. Few parts are tried before many. Where the parts block each other, [`super::flow`] can undo what
+//! was used.
 
 use super::different::exclude_middle;
 use super::flow::flow_split;
@@ -15,24 +16,24 @@ use crate::graph::unpack;
 pub(super) fn different_splits(search: &mut RouteSearch<'_>) -> Vec<Vec<Part>> {
     let exclusions = search.exclusions.clone();
     let Some(first) = split(search, &exclusions) else { return vec![] };
-    let mut ways = vec![first];
+    let mut routes = vec![first];
     // Others do without the middle of one part of the first.
-    let mut parts = ways[0].clone();
+    let mut parts = routes[0].clone();
     parts.sort_by_key(|part| std::cmp::Reverse(part.amount));
     for part in parts {
-        if ways.len() == search.bounds.ways || search.work.is_used_up() {
+        if routes.len() == search.bounds.routes || search.work.is_used_up() {
             break;
         }
         let mut overlay = exclusions.clone();
         exclude_middle(search, &part.path.nodes, &mut overlay);
-        if let Some(way) = greedy_split(search, &overlay)
-            && !ways.contains(&way)
+        if let Some(route) = greedy_split(search, &overlay)
+            && !routes.contains(&route)
         {
-            ways.push(way);
+            routes.push(route);
         }
     }
-    sort(&mut ways);
-    ways
+    sort(&mut routes);
+    routes
 }
 
 /// A split that costs less than `single`, which delivers the whole amount: over paths that hold only a part of it.

@@ -4,7 +4,7 @@ use offst_crypto::Identity;
 use offst_crypto::PublicKey;
 use offst_proto::index::{Edge, Exclusion, Hop};
 use offst_proto::limits::AMOUNT_MAX;
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::{Currency, Rate};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ mod larger;
 mod splits;
 
 const NOW: u64 = 1000;
-const BOUNDS: SearchBounds = SearchBounds { work: 1_000_000, hops: 32, ways: 1, parts: 1 };
+const BOUNDS: SearchBounds = SearchBounds { work: 1_000_000, hops: 32, routes: 1, parts: 1 };
 
 fn key(seed: u8) -> PublicKey {
     static KEYS: LazyLock<Vec<PublicKey>> =
@@ -102,16 +102,16 @@ fn exclusions(edges: Vec<(u8, u8, u128)>) -> Vec<Exclusion> {
 }
 
 /// What must leave the source for the destination to get `amount`, or none when a hop does not hold its part.
-fn cost(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amount: u128) -> Option<u128> {
+fn cost(friendships: &[Friendship], source: PublicKey, path: &[PublicKey], amount: u128) -> Option<u128> {
     let mut carried = amount;
-    for position in (0..route.len()).rev() {
-        let from = if position == 0 { source } else { route[position - 1] };
-        let (capacity, _) = hop(friendships, from, route[position])?;
+    for position in (0..path.len()).rev() {
+        let from = if position == 0 { source } else { path[position - 1] };
+        let (capacity, _) = hop(friendships, from, path[position])?;
         if capacity < carried || capacity == 0 {
             return None;
         }
         if position > 0 {
-            let before = if position == 1 { source } else { route[position - 2] };
+            let before = if position == 1 { source } else { path[position - 2] };
             let (_, rate) = hop(friendships, before, from)?;
             carried += rate.fee(carried)?;
         }
@@ -121,43 +121,43 @@ fn cost(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amou
 
 /// Looks at every simple path: slow and obviously right. The smallest cost, then the fewest hops.
 fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Option<(u128, usize)> {
-    let routes = simple_routes(friendships, nodes, query, hops_max);
+    let paths = simple_paths(friendships, nodes, query, hops_max);
     let costs =
-        routes.iter().filter_map(|route| Some((cost(friendships, query.source, route, query.amount)?, route.len())));
+        paths.iter().filter_map(|path| Some((cost(friendships, query.source, path, query.amount)?, path.len())));
     costs.min()
 }
 
-/// All routes that the query allows, over hops that exist, whatever they hold.
-fn simple_routes(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Vec<Vec<PublicKey>> {
+/// All paths that the query allows, over hops that exist, whatever they hold.
+fn simple_paths(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Vec<Vec<PublicKey>> {
     fn walk(
         friendships: &[Friendship],
         nodes: u8,
         query: &Query,
         hops_max: usize,
-        route: &mut Vec<PublicKey>,
+        path: &mut Vec<PublicKey>,
         found: &mut Vec<Vec<PublicKey>>,
     ) {
-        if route.last() == Some(&query.destination) {
-            let length = route.len();
-            let via_is_right = query.via.is_none_or(|via| route[0] == via);
-            let same_account = query.source == query.destination && (length < 3 || route[0] == route[length - 2]);
+        if path.last() == Some(&query.destination) {
+            let length = path.len();
+            let via_is_right = query.via.is_none_or(|via| path[0] == via);
+            let same_account = query.source == query.destination && (length < 3 || path[0] == path[length - 2]);
             if via_is_right && !same_account {
-                found.push(route.clone());
+                found.push(path.clone());
             }
             return;
         }
-        if route.len() == hops_max {
+        if path.len() == hops_max {
             return;
         }
         for node in (0..nodes).map(key) {
             let is_end = node == query.destination;
-            let is_passed = route.contains(&node) || (node == query.source && !is_end);
-            let at = route.last().copied().unwrap_or(query.source);
+            let is_passed = path.contains(&node) || (node == query.source && !is_end);
+            let at = path.last().copied().unwrap_or(query.source);
             let holds = hop(friendships, at, node).is_some_and(|(capacity, _)| capacity > 0);
             if holds && !is_passed && (is_end || !query.excluded_nodes.contains(&node)) {
-                route.push(node);
-                walk(friendships, nodes, query, hops_max, route, found);
-                route.pop();
+                path.push(node);
+                walk(friendships, nodes, query, hops_max, path, found);
+                path.pop();
             }
         }
     }
@@ -171,11 +171,11 @@ fn query(amount: u128, source: u8, destination: u8) -> Query {
 }
 
 fn plan(found: Found) -> Option<PartPlan> {
-    assert!(found.ways.len() <= 1);
-    found.ways.into_iter().next().map(|way| {
-        assert_eq!(way.check(), Ok(()));
-        assert_eq!(way.parts.len(), 1);
-        way.parts[0].clone()
+    assert!(found.routes.len() <= 1);
+    found.routes.into_iter().next().map(|route| {
+        assert_eq!(route.check(), Ok(()));
+        assert_eq!(route.parts.len(), 1);
+        route.parts[0].clone()
     })
 }
 
@@ -198,12 +198,12 @@ fn worked_example_of_fees_over_three_hops() {
         ]
     };
     let found = ask(&graph(&friendships(1268, 1015, 1000)), &query(1000, 0, 3), BOUNDS);
-    let route = vec![key(1), key(2), key(3)];
-    assert_eq!(plan(found), Some(PartPlan { route, amount: 1000, fees: 268 }));
+    let path = vec![key(1), key(2), key(3)];
+    assert_eq!(plan(found), Some(PartPlan { path, amount: 1000, fees: 268 }));
     // One credit less on any hop, and the route does not carry its part.
     for (first, second, third) in [(1267, 1015, 1000), (1268, 1014, 1000), (1268, 1015, 999)] {
         let found = ask(&graph(&friendships(first, second, third)), &query(1000, 0, 3), BOUNDS);
-        assert_eq!((found.ways, found.cut), (vec![], false));
+        assert_eq!((found.routes, found.cut), (vec![], false));
     }
 }
 
@@ -230,8 +230,8 @@ fn routes_end_at_the_bound_of_hops() {
         (0..33).map(|node| Friendship::simple(node, node + 1, 1000, [Rate::default(); 2])).collect();
     let graph = graph(&friendships);
     let found = plan(ask(&graph, &query(10, 0, 32), BOUNDS)).unwrap();
-    assert_eq!((found.route.len(), found.fees), (32, 31));
-    assert_eq!(ask(&graph, &query(10, 0, 33), BOUNDS).ways, []);
+    assert_eq!((found.path.len(), found.fees), (32, 31));
+    assert_eq!(ask(&graph, &query(10, 0, 33), BOUNDS).routes, []);
 }
 
 // R5.10.
@@ -240,9 +240,9 @@ fn a_cut_search_says_so() {
     let friendships =
         vec![Friendship::simple(0, 1, 100, [Rate::default(); 2]), Friendship::simple(1, 2, 100, [Rate::default(); 2])];
     let search = |work| ask(&graph(&friendships), &query(10, 0, 2), SearchBounds { work, ..BOUNDS });
-    assert_eq!((search(0).ways, search(0).cut), (vec![], true));
-    assert_eq!((search(1).ways, search(1).cut), (vec![], true));
-    assert!(!search(10).ways.is_empty() && !search(10).cut);
+    assert_eq!((search(0).routes, search(0).cut), (vec![], true));
+    assert_eq!((search(1).routes, search(1).cut), (vec![], true));
+    assert!(!search(10).routes.is_empty() && !search(10).cut);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn the_largest_amounts_do_not_overflow() {
     let friendships =
         vec![Friendship::simple(0, 1, AMOUNT_MAX, [steep; 2]), Friendship::simple(1, 2, AMOUNT_MAX, [steep; 2])];
     let graph = graph(&friendships);
-    assert_eq!(ask(&graph, &query(AMOUNT_MAX, 0, 2), BOUNDS).ways, []);
+    assert_eq!(ask(&graph, &query(AMOUNT_MAX, 0, 2), BOUNDS).routes, []);
     assert_eq!(plan(ask(&graph, &query(AMOUNT_MAX, 0, 1), BOUNDS)).map(|plan| plan.fees), Some(0));
 }
 
@@ -310,15 +310,15 @@ proptest! {
         prop_assert_eq!(found.as_ref().map(PartPlan::total), best.map(|(total, _)| total));
         // Of equally cheap routes a shortest, unless the bound on hops has cut off a cheaper one.
         let is_bounded = oracle(&friendships, NODES, &query, 32) != best;
-        prop_assert!(is_bounded || found.as_ref().map(|plan| plan.route.len()) == best.map(|(_, hops)| hops));
+        prop_assert!(is_bounded || found.as_ref().map(|plan| plan.path.len()) == best.map(|(_, hops)| hops));
         if let Some(plan) = found {
             prop_assert_eq!(plan.amount, amount);
-            prop_assert_eq!(plan.route.last(), Some(&query.destination));
-            prop_assert_eq!(cost(&friendships, query.source, &plan.route, amount), Some(plan.total()));
+            prop_assert_eq!(plan.path.last(), Some(&query.destination));
+            prop_assert_eq!(cost(&friendships, query.source, &plan.path, amount), Some(plan.total()));
             // What mediators will do: each takes its fee from what arrives, and exactly the amount is left at the end.
             let mut carried = plan.total();
             let mut before = query.source;
-            for pair in plan.route.windows(2) {
+            for pair in plan.path.windows(2) {
                 let (_, rate) = hop(&friendships, before, pair[0]).unwrap();
                 carried = rate.forwarded(carried).unwrap();
                 before = pair[0];
@@ -329,7 +329,7 @@ proptest! {
 
     // R5.9.
     #[test]
-    fn ways_are_different_and_sorted_and_hold_together(
+    fn routes_are_different_and_sorted_and_hold_together(
         friendships in friendships(),
         amount in 1u128..100,
         ends in (0..NODES, 0..NODES),
@@ -346,17 +346,17 @@ proptest! {
         };
         let found = ask(&graph(&friendships), &query, SearchBounds { hops, ..SearchBounds::new(1_000_000) });
         prop_assert!(!found.cut);
-        prop_assert!(found.ways.len() <= 5);
+        prop_assert!(found.routes.len() <= 5);
         let friendships = with_exclusions(&friendships, &query);
-        for way in &found.ways {
-            splits::expect_payable(&friendships, &query, way, hops);
+        for route in &found.routes {
+            splits::expect_payable(&friendships, &query, route, hops);
         }
-        prop_assert!(found.ways.is_sorted_by_key(Way::fees));
+        prop_assert!(found.routes.is_sorted_by_key(Route::fees));
         let different: BTreeSet<_> =
-            found.ways.iter().map(|way| way.parts.iter().map(|part| &part.route).collect::<BTreeSet<_>>()).collect();
-        prop_assert_eq!(different.len(), found.ways.len());
-        let single = found.ways.iter().filter(|way| way.parts.len() == 1);
-        let single = single.map(|way| way.parts[0].total()).min();
+            found.routes.iter().map(|route| route.parts.iter().map(|part| &part.path).collect::<BTreeSet<_>>()).collect();
+        prop_assert_eq!(different.len(), found.routes.len());
+        let single = found.routes.iter().filter(|route| route.parts.len() == 1);
+        let single = single.map(|route| route.parts[0].total()).min();
         prop_assert_eq!(single, oracle(&friendships, NODES, &query, hops).map(|(total, _)| total));
     }
 
@@ -371,7 +371,7 @@ proptest! {
         let query = query(amount, ends.0, ends.1);
         let fees = |friendships: &[Friendship]| {
             let found = ask(&graph(friendships), &query, BOUNDS);
-            plan(found).map(|plan| (plan.fees, plan.route.len()))
+            plan(found).map(|plan| (plan.fees, plan.path.len()))
         };
         prop_assert_eq!(fees(&friendships), fees(&reversed));
     }

@@ -40,7 +40,7 @@ async fn garbage_closes_only_the_connection_it_came_by() {
         bad.writer.send(&garbage).await.unwrap();
         assert_eq!(bad.receive().await, None);
         good.send(NodeToIndex::Query(query.clone())).await;
-        assert_eq!(good.receive().await, Some(IndexToNode::Answer(Answer { id: 5, ways: vec![], cut: false })));
+        assert_eq!(good.receive().await, Some(IndexToNode::Answer(Answer { id: 5, routes: vec![], cut: false })));
     }
     // A frame above the bound: the length alone ends it.
     let mut bad = server.node(3).await;
@@ -161,14 +161,14 @@ async fn edges_of_fresh_keys_are_bounded_and_lead_nowhere() {
     assert_eq!(server.counters.snapshot().updates_over_quota, 35);
     two.befriend(1, &[1, 3]).await;
     assert_eq!(server.counters.snapshot().edges, 45 + 3);
-    assert_eq!(one.ask(1, 100).await.map(|answer| answer.ways), Some(vec![]));
-    assert_eq!(one.ask(1, 2).await.map(|answer| answer.ways.len()), Some(1));
+    assert_eq!(one.ask(1, 100).await.map(|answer| answer.routes), Some(vec![]));
+    assert_eq!(one.ask(1, 2).await.map(|answer| answer.routes.len()), Some(1));
     server.stop().await;
 }
 
-/// Everything at once from one address: the longest queries sent without reading an answer, garbage, frames that claim to
-/// be huge, and edges signed by fresh keys. What is kept of it stays within the quota of one address, and a node that asks
-/// from another one is answered every time.
+/// Everything at once from one address: the longest queries sent without reading an answer, garbage, frames that claim
+/// to be huge, and edges signed by fresh keys. What is kept of it stays within the quota of one address, and a node
+/// that asks from another one is answered every time.
 #[tokio::test]
 async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answered() {
     let limits = Limits {
@@ -223,7 +223,7 @@ async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answer
     };
     let mut asked = 0;
     while asked < 20 || !is_under_attack() {
-        assert_eq!(honest.ask(1, 3).await.map(|answer| answer.ways.len()), Some(1), "query {asked}");
+        assert_eq!(honest.ask(1, 3).await.map(|answer| answer.routes.len()), Some(1), "query {asked}");
         asked += 1;
         let counted = server.counters.snapshot();
         assert!(counted.queries_waiting <= 8 && counted.connections_open <= 1 + 2 + 12, "{counted:?}");

@@ -1,5 +1,5 @@
-//! What a friend shows of an account whose disk was lost, and how one is found out that leaves something out or writes what
-//! the rules of a log forbid.
+//! What a friend shows of an account whose disk was lost, and how one is found out that leaves something out or writes
+//! what the rules of a log forbid.
 
 use super::*;
 use crate::Head;
@@ -364,8 +364,9 @@ fn an_offer_that_rested_on_too_little_is_no_evidence() {
     assert_eq!(account.epoch().unwrap().balance(), 25);
 }
 
-/// A clock that was wrong, ours or a friend's, has put an epoch ahead of what the clock shows now. What we had signed for it before
-/// our database came into doubt is no offer: what the friend shows of that epoch is all that others remember, and is believed.
+/// A clock that was wrong, ours or a friend's, has put an epoch ahead of what the clock shows now. What we had signed
+/// for it before our database came into doubt is no offer: what the friend shows of that epoch is all that others
+/// remember, and is believed.
 #[test]
 fn what_was_agreed_on_while_a_clock_was_ahead_is_no_offer() {
     const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
@@ -456,7 +457,8 @@ fn an_old_copy_of_a_comparison_is_suspect_again() {
     assert!(told.negotiation().mine.as_ref().unwrap().epoch >= before + 7);
 }
 
-/// The database of a node that was recovering, put back later: what it had compared by then says nothing of what came after.
+/// The database of a node that was recovering, put back later: what it had compared by then says nothing of what came
+/// after.
 #[test]
 fn a_copy_from_the_middle_of_a_recovery_is_suspect_again() {
     let (pair, _) = before_the_lie();
@@ -473,7 +475,7 @@ fn a_copy_from_the_middle_of_a_recovery_is_suspect_again() {
 }
 
 #[test]
-fn a_head_that_comes_late_puts_a_restored_account_in_doubt_again() {
+fn a_head_that_comes_late_makes_a_recovered_account_suspect_again() {
     let (pair, head) = before_the_lie();
     let mut account = lost(&pair);
     let mut shown = shown_by(&pair, 1);

@@ -14,7 +14,7 @@ fn next_statement(pair: &Pair, operations: Vec<Operation>) -> Statement {
     let mut totals = epoch.signed_totals;
     for operation in &operations {
         let amount = match operation {
-            Operation::Request(request) => request.frozen(),
+            Operation::Request(request) => request.held(),
             other => other
                 .request_id()
                 .and_then(|id| epoch.pending(Direction::Incoming, id))

@@ -166,8 +166,8 @@ fn nothing_can_be_changed_and_only_later_words_left_out() {
     }
 }
 
-/// The node writes everything itself that the friend need not have signed: Openings that take up an old offer of the friend's,
-/// and checkpoints.
+/// The node writes everything itself that the friend need not have signed: Openings that take up an old offer of the
+/// friend's, and checkpoints.
 /// (R1.23.)
 #[test]
 fn what_the_node_alone_has_signed_proves_nothing() {
@@ -241,13 +241,13 @@ fn a_statement_that_is_too_large_ends_earlier() {
     collect_silently(&mut pair, 1, 5);
     pair.settle();
     let before = made(&pair, 0).unwrap().1;
-    let route: Vec<_> = (0..32).map(|seed| Identity::from_seed([seed; 32]).public_key()).collect();
+    let path: Vec<_> = (0..32).map(|seed| Identity::from_seed([seed; 32]).public_key()).collect();
     for _ in 0..6 {
         for number in 0..90u64 {
             pair.next_id += 1;
             let id =
                 RequestId::from_bytes(*sha256(&(1000 + pair.next_id).to_be_bytes()).as_bytes().first_chunk().unwrap());
-            let request = Request { route: route.clone(), ..request_with(id, u128::from(number % 2)) };
+            let request = Request { path: path.clone(), ..request_with(id, u128::from(number % 2)) };
             let terms = request.terms(key_of(&pair, 0), &Default::default()).hash();
             pair.account(1).request(request, terms).unwrap();
         }
@@ -263,7 +263,8 @@ fn a_statement_that_is_too_large_ends_earlier() {
     assert_eq!((made.proves[0].balance, made.proves[0].friend_pending), (5, 0));
 }
 
-/// A friend statement of either end says what an audit of its rows says of the friend's newest statement. Says whose there is.
+/// A friend statement of either end says what an audit of its rows says of the friend's newest statement. Says whose
+/// there is.
 fn assert_as_audited(pair: &Pair) -> [bool; 2] {
     [0, 1].map(|end| {
         let image = pair.ends[end].rows.image();
@@ -281,7 +282,8 @@ fn assert_as_audited(pair: &Pair) -> [bool; 2] {
                 assert!(audited.is_none());
                 return false;
             }
-            // The friend may not have acknowledged our checkpoint that all rests on, nor said anything since we accepted its terms.
+            // The friend may not have acknowledged our checkpoint that all rests on, nor said anything since we
+            // accepted its terms.
             Err(NoStatement::Unproven { error: NothingProven::NeverAccepted, .. }) => {
                 let epoch = pair.ends[end].account.epoch().unwrap();
                 let is_ours = epoch.kept.checkpoint_of == Some(crate::key::Side::Local);

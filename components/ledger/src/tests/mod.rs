@@ -137,10 +137,10 @@ impl End {
     }
 }
 
-/// Two ends and what is on its way to each.
+/// Two ends and what is in flight to each.
 struct Pair {
     ends: [End; 2],
-    /// Frames on their way to the end of the same index.
+    /// Frames in flight to the end of the same index.
     wire: [VecDeque<Vec<u8>>; 2],
     connected: bool,
     verifier: Box<dyn Verifier>,
@@ -168,7 +168,7 @@ fn request_with(id: RequestId, amount: u128) -> Request {
         total: amount,
         fees_left: 0,
         patience_ms: 1000,
-        route: Vec::new(),
+        path: Vec::new(),
         proof: Mac::from_bytes([0; 32]),
         clearing: false,
     }

@@ -268,8 +268,8 @@ fn what_ends_during_recovery_is_written_in_the_next_epoch() {
     assert_eq!(pair.pendings(0, Direction::Outgoing), []);
 }
 
-/// Nobody has said that the disk of end 1 is old, and end 0, which could show it, has lost its own. What end 1 has collected and
-/// not signed may stand in a statement that it has forgotten.
+/// Nobody has said that the disk of end 1 is old, and end 0, which could show it, has lost its own. What end 1 has
+/// collected and not signed may stand in a statement that it has forgotten.
 #[test]
 fn an_old_disk_put_back_in_silence_signs_nothing_for_a_friend_without_one() {
     let mut pair = careful();
@@ -312,7 +312,7 @@ fn an_old_disk_put_back_in_silence_signs_no_second_opening_for_a_friend_without_
 
 /// An account that has shown what it holds may be an old copy all the same, and hear of it later.
 #[test]
-fn what_was_given_up_for_a_friend_without_a_disk_is_not_given_up_in_doubt() {
+fn what_was_given_up_for_a_friend_without_a_disk_is_not_given_up_while_suspect() {
     let mut pair = careful();
     let (collected, given_up, later) = (pair.committed(15), pair.committed(9), pair.committed(5));
     pair.disconnect();
@@ -334,7 +334,7 @@ fn what_was_given_up_for_a_friend_without_a_disk_is_not_given_up_in_doubt() {
 
 /// What an old database would give up may have been promised onwards since; a preimage is one for ever.
 #[test]
-fn an_account_in_doubt_collects_and_cancels_nothing() {
+fn a_suspect_account_collects_and_cancels_nothing() {
     let mut pair = careful();
     let (collected, given_up, later, late) =
         (pair.committed(15), pair.committed(9), pair.committed(5), pair.committed(3));
@@ -354,8 +354,9 @@ fn an_account_in_doubt_collects_and_cancels_nothing() {
     assert!(pair.ends[1].events.iter().any(|event| matches!(event, Event::EpochBegan { recovered: true, .. })));
 }
 
-/// Both disks are lost, and people have decided; before they meet again one finds its disk to be old, for whatever reason. The
-/// other begins the epoch that was offered, and has to be asked once more for what both have signed: that epoch.
+/// Both disks are lost, and people have decided; before they meet again one finds its disk to be old, for whatever
+/// reason. The other begins the epoch that was offered, and has to be asked once more for what both have signed: that
+/// epoch.
 #[test]
 fn doubt_that_comes_after_people_have_decided_ends_on_the_same_connection() {
     let mut pair = careful();
@@ -380,7 +381,7 @@ fn doubt_that_comes_after_people_have_decided_ends_on_the_same_connection() {
 
 // R7.3.
 #[test]
-fn an_account_in_doubt_signs_nothing_and_agrees_to_nothing() {
+fn a_suspect_account_signs_nothing_and_agrees_to_nothing() {
     let mut pair = careful();
     let id = pair.committed(15);
     pair.disconnect();
@@ -444,8 +445,8 @@ fn a_claim_to_hold_more_moves_nothing() {
     assert_eq!(pair.ends[1].stops, []);
 }
 
-/// Nobody has said that the disk of end 0 is old. The epoch that end 1 shows began with an Opening of end 0's, which it has
-/// forgotten: it asks before it signs another one.
+/// Nobody has said that the disk of end 0 is old. The epoch that end 1 shows began with an Opening of end 0's, which it
+/// has forgotten: it asks before it signs another one.
 /// (R1.24.)
 #[test]
 fn an_old_disk_signs_no_second_opening_for_an_epoch() {
@@ -464,8 +465,8 @@ fn an_old_disk_signs_no_second_opening_for_an_epoch() {
     assert_eq!(pair.balances(), [-15, 15]);
 }
 
-/// Both disks are old, and nobody has said so: end 1 has asked for an epoch that it had forgotten, and then end 0 has forgotten it,
-/// too. The terms that waited for an answer are answered.
+/// Both disks are old, and nobody has said so: end 1 has asked for an epoch that it had forgotten, and then end 0 has
+/// forgotten it, too. The terms that waited for an answer are answered.
 #[test]
 fn an_opening_that_waited_for_evidence_is_answered_when_its_epoch_is_forgotten() {
     let mut pair = Pair::new();

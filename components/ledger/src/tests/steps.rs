@@ -217,7 +217,7 @@ fn what_arrives_twice_is_taken_once() {
     pair.settle();
     pair.check();
     assert_eq!(pair.ends[1].account.epoch().unwrap().remote_pending(), 10);
-    // A resume that comes again in the middle of a connection makes the other side send again what is on its way.
+    // A resume that comes again in the middle of a connection makes the other side send again what is in flight.
     pair.respond(1, id).unwrap();
     pair.sign(1, false);
     let resume = pair.ends[0].account.resume_frame();

@@ -1,11 +1,11 @@
 //! The frames between a node and an index server.
 
-use super::query::{Answer, EXCLUDED_MAX, Exclusion, Hop, Query, WAYS_MAX};
+use super::query::{Answer, EXCLUDED_MAX, Exclusion, Hop, Query, ROUTES_MAX};
 use super::update::{UPDATE_BYTES_MAX, UpdateOutcome, UpdateRefusal, UpdateResult};
 use crate::encoding::DecodeError;
 use crate::frame;
 use crate::limits::{AMOUNT_MAX, HOPS_MAX, PARTS_MAX};
-use crate::route::{PartPlan, Way};
+use crate::route::{PartPlan, Route};
 use crate::wire::index_capnp as wire;
 use capnp::message::Builder;
 use offst_crypto::PublicKey;
@@ -181,36 +181,36 @@ fn read_exclusion(reader: wire::exclusion::Reader<'_>) -> Result<Exclusion, Deco
 fn write_answer(answer: &Answer, mut builder: wire::answer::Builder<'_>) {
     builder.set_id(answer.id);
     builder.set_cut(answer.cut);
-    let mut ways = builder.init_routes(count(&answer.ways));
-    for (position, way) in (0..).zip(&answer.ways) {
-        let mut parts = ways.reborrow().get(position).init_parts(count(&way.parts));
-        for (position, plan) in (0..).zip(&way.parts) {
+    let mut routes = builder.init_routes(count(&answer.routes));
+    for (position, route) in (0..).zip(&answer.routes) {
+        let mut parts = routes.reborrow().get(position).init_parts(count(&route.parts));
+        for (position, plan) in (0..).zip(&route.parts) {
             let mut part = parts.reborrow().get(position);
             part.set_amount(&plan.amount.to_be_bytes());
             part.set_fees(&plan.fees.to_be_bytes());
-            write_keys(&plan.route, part.init_path(count(&plan.route)));
+            write_keys(&plan.path, part.init_path(count(&plan.path)));
         }
     }
 }
 
 fn read_answer(reader: wire::answer::Reader<'_>) -> Result<Answer, DecodeError> {
-    let ways = reader.get_routes()?;
-    bounded(ways.len(), WAYS_MAX, "the number of ways")?;
-    let ways = ways.iter().map(|way| {
-        let parts = way.get_parts()?;
+    let routes = reader.get_routes()?;
+    bounded(routes.len(), ROUTES_MAX, "the number of routes")?;
+    let routes = routes.iter().map(|route| {
+        let parts = route.get_parts()?;
         bounded(parts.len(), PARTS_MAX, "a way")?;
         let parts = parts.iter().map(|part| {
             Ok(PartPlan {
-                route: read_keys(part.get_path()?, HOPS_MAX, "a route")?,
+                path: read_keys(part.get_path()?, HOPS_MAX, "a path")?,
                 amount: read_amount(part.get_amount()?)?,
                 fees: read_amount(part.get_fees()?)?,
             })
         });
-        let way = Way { parts: parts.collect::<Result<_, DecodeError>>()? };
-        way.check()?;
-        Ok(way)
+        let route = Route { parts: parts.collect::<Result<_, DecodeError>>()? };
+        route.check()?;
+        Ok(route)
     });
-    Ok(Answer { id: reader.get_id(), ways: ways.collect::<Result<_, DecodeError>>()?, cut: reader.get_cut() })
+    Ok(Answer { id: reader.get_id(), routes: routes.collect::<Result<_, DecodeError>>()?, cut: reader.get_cut() })
 }
 
 fn write_result(result: &UpdateResult, mut builder: wire::update_result::Builder<'_>) {
@@ -276,10 +276,10 @@ mod tests {
     }
 
     fn answer() -> Answer {
-        let part = PartPlan { route: vec![key(3), key(2)], amount: 600, fees: 1 };
-        let other = PartPlan { route: vec![key(2)], amount: 400, fees: 0 };
-        let ways = vec![Way { parts: vec![part.clone(), other.clone()] }, Way { parts: vec![other] }];
-        Answer { id: 9, ways, cut: true }
+        let part = PartPlan { path: vec![key(3), key(2)], amount: 600, fees: 1 };
+        let other = PartPlan { path: vec![key(2)], amount: 400, fees: 0 };
+        let routes = vec![Route { parts: vec![part.clone(), other.clone()] }, Route { parts: vec![other] }];
+        Answer { id: 9, routes, cut: true }
     }
 
     fn from_nodes() -> Vec<NodeToIndex> {
@@ -357,16 +357,16 @@ mod tests {
         assert_eq!(read(Query { excluded_nodes: many, ..query() }), Err(error));
         let large = NodeToIndex::Update(vec![0; UPDATE_BYTES_MAX + 1]).to_frame();
         assert_eq!(NodeToIndex::from_frame(&large), Err(DecodeError::too_large("an update")));
-        let ways = vec![answer().ways[0].clone(); WAYS_MAX + 1];
-        let frame = IndexToNode::Answer(Answer { ways, ..answer() }).to_frame();
-        assert_eq!(IndexToNode::from_frame(&frame), Err(DecodeError::too_large("the number of ways")));
+        let routes = vec![answer().routes[0].clone(); ROUTES_MAX + 1];
+        let frame = IndexToNode::Answer(Answer { routes, ..answer() }).to_frame();
+        assert_eq!(IndexToNode::from_frame(&frame), Err(DecodeError::too_large("the number of routes")));
     }
 
     #[test]
     fn the_largest_answer_and_query_fit_a_frame() {
-        let route = (0..HOPS_MAX as u8).map(key).collect();
-        let part = PartPlan { route, amount: AMOUNT_MAX, fees: AMOUNT_MAX };
-        let answer = Answer { id: 1, ways: vec![Way { parts: vec![part; PARTS_MAX] }; WAYS_MAX], cut: false };
+        let path = (0..HOPS_MAX as u8).map(key).collect();
+        let part = PartPlan { path, amount: AMOUNT_MAX, fees: AMOUNT_MAX };
+        let answer = Answer { id: 1, routes: vec![Route { parts: vec![part; PARTS_MAX] }; ROUTES_MAX], cut: false };
         let frame = IndexToNode::Answer(answer.clone()).to_frame();
         assert!(frame.len() <= INDEX_FRAME_BYTES_MAX, "{}", frame.len());
         assert_eq!(IndexToNode::from_frame(&frame), Ok(IndexToNode::Answer(answer)));

@@ -3,13 +3,13 @@
 use crate::amount::Currency;
 use crate::encoding::DecodeError;
 use crate::limits::AMOUNT_MAX;
-use crate::route::Way;
+use crate::route::Route;
 use offst_crypto::PublicKey;
 
 /// Most excluded edges, and most excluded nodes, in one query.
 pub const EXCLUDED_MAX: usize = 256;
 /// Most ways in one answer.
-pub const WAYS_MAX: usize = 8;
+pub const ROUTES_MAX: usize = 8;
 
 /// One direction of a friendship.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +36,12 @@ impl Exclusion {
     }
 }
 
-/// Asks for ways to pay.
+/// Asks for routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Chosen by whoever asks; the answer repeats it.
+    /// Chosen by the one who asks; the answer repeats it.
     pub id: u64,
-    /// The currency of every edge of the way.
+    /// The currency of every edge of the route.
     pub currency: Currency,
     /// What the destination must get, credits; 1 to [`AMOUNT_MAX`]. For `clearing` the most that it may get.
     pub amount: u128,
@@ -55,9 +55,9 @@ pub struct Query {
     pub excluded_edges: Vec<Exclusion>,
     /// Nodes that must not be passed, at most [`EXCLUDED_MAX`]. Source and destination are never excluded.
     pub excluded_nodes: Vec<PublicKey>,
-    /// Asks for a ring of debts: a cycle in which each owes the node before it, all of whom allow clearing. The answer is one
-    /// part without fees that carries what can be cleared, at most `amount`. On the source's own accounts the friends' word is
-    /// enough.
+    /// Asks for a debt cycle: a cycle in which each owes the node before it, all of whom allow clearing. The answer is
+    /// one part without fees that carries what can be cleared, at most `amount`. On the source's own accounts the
+    /// friends' word is enough.
     pub clearing: bool,
 }
 
@@ -108,7 +108,7 @@ pub struct Answer {
     /// Of the query.
     pub id: u64,
     /// Different ways, cheapest first, at most [`WAYS_MAX`]. Empty: none was found.
-    pub ways: Vec<Way>,
-    /// The search ended at its bound of work; there may be more or cheaper ways.
+    pub routes: Vec<Route>,
+    /// The search ended at its bound of work; there may be more or cheaper routes.
     pub cut: bool,
 }

@@ -53,7 +53,7 @@ impl From<&Verified<KeyReplacement>> for KeyReplacementReport {
         let balances = replacement.accounts.iter();
         KeyReplacementReport {
             lost_key: replacement.lost,
-            public_key: replacement.successor,
+            public_key: replacement.new_key,
             time_ms: replacement.time_ms,
             balances: balances
                 .map(|account| Balance { currency: account.currency.clone(), balance: account.balance })

@@ -5,9 +5,9 @@ use crate::app::codec::codec;
 use crate::app::field::Field;
 use crate::app::message::{Message, MessageError, length};
 use crate::encoding::DecodeError;
-use crate::index::WAYS_MAX;
+use crate::index::ROUTES_MAX;
 use crate::limits::{HOPS_MAX, PARTS_MAX};
-use crate::route::{PartPlan, Way};
+use crate::route::{PartPlan, Route};
 use crate::wire::app_capnp as wire;
 
 /// What paying would cost now. Nothing is paid.
@@ -18,7 +18,7 @@ pub struct QuoteReport {
     /// What the destination would get, credits.
     pub amount: u128,
     /// Routes, cheapest first, at least one.
-    pub ways: Vec<Way>,
+    pub routes: Vec<Route>,
     /// The most fees that an order without a bound of its own pays, credits. The routes may cost more.
     pub max_fee_default: u128,
 }
@@ -30,12 +30,12 @@ codec! {
             amount: get_amount, set_amount;
             max_fee_default: get_max_fee_default, set_max_fee_default;
         }
-        lists { ways: get_routes, init_routes, WAYS_MAX, "the number of routes"; }
+        lists { routes: get_routes, init_routes, ROUTES_MAX, "the number of routes"; }
     }
 }
 
 codec! {
-    Way as route {
+    Route as route {
         lists { parts: get_parts, init_parts, PARTS_MAX, "a route"; }
     }
 }
@@ -46,8 +46,8 @@ impl Message for PartPlan {
     fn write(&self, mut builder: wire::part::Builder<'_>) {
         builder.set_amount(self.amount.to_wire());
         builder.set_fees(self.fees.to_wire());
-        let mut path = builder.init_path(length(&self.route));
-        for (position, key) in (0..).zip(&self.route) {
+        let mut path = builder.init_path(length(&self.path));
+        for (position, key) in (0..).zip(&self.path) {
             path.set(position, key.to_wire());
         }
     }
@@ -55,10 +55,10 @@ impl Message for PartPlan {
     fn read(reader: wire::part::Reader<'_>) -> Result<Self, MessageError> {
         let path = reader.get_path()?;
         if path.len() as usize > HOPS_MAX {
-            return Err(DecodeError::too_large("a route").into());
+            return Err(DecodeError::too_large("a path").into());
         }
         let part = PartPlan {
-            route: path.iter().map(Field::from_wire).collect::<Result<_, _>>()?,
+            path: path.iter().map(Field::from_wire).collect::<Result<_, _>>()?,
             amount: Field::from_wire(reader.get_amount())?,
             fees: Field::from_wire(reader.get_fees())?,
         };

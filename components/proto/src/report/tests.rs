@@ -3,7 +3,7 @@ use crate::app::{Message, MessageError, Refusal, config_call};
 use crate::budget::{BudgetReport, BudgetsReport};
 use crate::invoice::Invoice;
 use crate::order::{ClearOrder, Destination, NewFriend, NewInvoice, Order, Purpose};
-use crate::route::{PartPlan, Way};
+use crate::route::{PartPlan, Route};
 use crate::test_values::key;
 use crate::ticket::{FriendTicket, ServerTicket};
 use crate::wire::app_capnp as wire;
@@ -172,10 +172,10 @@ fn records_round_trip() {
 
 #[test]
 fn quotes_and_debt_cycles_round_trip() {
-    let part = |amount| PartPlan { route: vec![key(2), key(3), key(1)], amount, fees: 2 };
-    let way = Way { parts: vec![part(10), part(20)] };
-    let ways = vec![way.clone(), way];
-    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, ways, max_fee_default: 7 };
+    let part = |amount| PartPlan { path: vec![key(2), key(3), key(1)], amount, fees: 2 };
+    let route = Route { parts: vec![part(10), part(20)] };
+    let routes = vec![route.clone(), route];
+    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, routes, max_fee_default: 7 };
     round_trip(&quote);
     for (cycle, payment) in [(None, None), (Some(part(5)), None), (Some(part(5)), Some(payment()))] {
         let report = ClearingReport { auto_clear: payment.is_some(), cycle, payment };

@@ -9,7 +9,7 @@ use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::FriendMessage;
 use offst_proto::key_replacement::KeyReplacement;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, Verified};
 use offst_store::{History, Store};
@@ -29,8 +29,8 @@ pub(crate) struct Machine {
 /// What a node signs when a friend has lost its key.
 pub(crate) fn replacement(seed: u8, lost: PublicKey) -> Verified<KeyReplacement> {
     let identity = Identity::from_seed([seed; 32]);
-    let successor = Identity::from_seed([seed + 100; 32]).public_key();
-    let replacement = KeyReplacement { author: identity.public_key(), lost, successor, time_ms: 5, accounts: vec![] };
+    let new_key = Identity::from_seed([seed + 100; 32]).public_key();
+    let replacement = KeyReplacement { author: identity.public_key(), lost, new_key, time_ms: 5, accounts: vec![] };
     Verified::sign(replacement, &identity)
 }
 
@@ -154,12 +154,12 @@ pub(crate) fn settle_while(
                 let found = inquiry.look_up(friend, &History::open(&machines[from].path).unwrap()).unwrap();
                 (from, machines[from].handle(Input::Found(friend, connection, found)))
             }
-            Output::FindWays(payment, query) => {
+            Output::FindRoutes(payment, query) => {
                 let via = &machines[from].via;
                 // Each takes a single credit.
-                let (route, fees) = ([&via[..], &[query.destination]].concat(), via.len() as u128);
-                let part = PartPlan { route, amount: query.amount, fees };
-                (from, machines[from].handle(Input::Ways(payment, Ok(vec![Way { parts: vec![part] }]))))
+                let (path, fees) = ([&via[..], &[query.destination]].concat(), via.len() as u128);
+                let part = PartPlan { path, amount: query.amount, fees };
+                (from, machines[from].handle(Input::Routes(payment, Ok(vec![Route { parts: vec![part] }]))))
             }
             Output::Reply(_, reply) => {
                 replies.push(reply);

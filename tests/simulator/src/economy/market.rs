@@ -17,7 +17,7 @@ use offst_proto::invoice::Invoice;
 use offst_proto::limits::PARTS_MAX;
 use offst_proto::order::{NewFriend, Order, Purpose};
 use offst_proto::report::{PaymentReport, PaymentStatus};
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use offst_proto::ticket::FriendTicket;
 use offst_proto::{Currency, PaymentId, Rate, Unverified, Verified};
 use std::collections::BTreeMap;
@@ -79,9 +79,9 @@ enum Event {
     /// A question reaches the index server.
     Query(usize, QueryKey, Box<Query>),
     /// Its answer reaches the node.
-    Answer(usize, QueryKey, Vec<Way>),
+    Answer(usize, QueryKey, Vec<Route>),
     /// An answer that the node still had.
-    Known(usize, PaymentId, Vec<Way>),
+    Known(usize, PaymentId, Vec<Route>),
     /// The next payment begins.
     Deal,
     /// Somebody looks at their credit lines.
@@ -311,16 +311,16 @@ impl Market {
             Event::Query(place, question, query) => {
                 self.outcome.index_load[1] += 1;
                 let answer = self.index.answer_with(&query, self.unix_ms(), &mut self.scratch);
-                self.plan(self.people[place].index_delay_ms, Event::Answer(place, question, answer.ways));
+                self.plan(self.people[place].index_delay_ms, Event::Answer(place, question, answer.routes));
             }
-            Event::Answer(place, question, ways) => {
-                let ways = Ok(ways);
-                let waiting = self.people[place].routes.answered(question, &ways, self.time_ms);
+            Event::Answer(place, question, routes) => {
+                let routes = Ok(routes);
+                let waiting = self.people[place].routes.answered(question, &routes, self.time_ms);
                 for payment in waiting {
-                    self.ways(place, payment, ways.clone());
+                    self.routes(place, payment, routes.clone());
                 }
             }
-            Event::Known(place, payment, ways) => self.ways(place, payment, Ok(ways)),
+            Event::Known(place, payment, routes) => self.routes(place, payment, Ok(routes)),
             Event::Deal => self.deal(),
             Event::Look(place) => {
                 self.look(place);
@@ -370,9 +370,9 @@ impl Market {
                 self.plan(friend.delay_ms, Event::Frame(place, friend.place, frame));
             }
             Output::Reply(id, reply) => self.replied(place, id, reply),
-            Output::FindWays(payment, query) => {
+            Output::FindRoutes(payment, query) => {
                 match self.people[place].routes.look_up(payment, &query, self.time_ms) {
-                    CachedRoutes::Known(ways) => self.plan(0, Event::Known(place, payment, ways)),
+                    CachedRoutes::Known(routes) => self.plan(0, Event::Known(place, payment, routes)),
                     CachedRoutes::Wait => {}
                     CachedRoutes::Ask(question) => {
                         self.plan(self.people[place].index_delay_ms, Event::Query(place, question, query));
@@ -405,14 +405,14 @@ impl Market {
         self.handle(to, input);
     }
 
-    fn ways(&mut self, place: usize, payment: PaymentId, ways: Result<Vec<Way>, String>) {
-        let has_ways = ways.as_ref().is_ok_and(|ways| !ways.is_empty());
+    fn routes(&mut self, place: usize, payment: PaymentId, routes: Result<Vec<Route>, String>) {
+        let has_routes = routes.as_ref().is_ok_and(|routes| !routes.is_empty());
         if let Some(deal) = self.underway.get(&payment)
-            && has_ways
+            && has_routes
         {
             self.outcome.deals[*deal].attempts += 1;
         }
-        self.handle(place, Input::Ways(payment, ways));
+        self.handle(place, Input::Routes(payment, routes));
     }
 
     // ---- the index server
@@ -503,12 +503,12 @@ impl Market {
         let (source, destination) = (self.people[buyer].key, self.people[seller].key);
         let query = Query::new(Currency::default(), u128::from(amount), source, destination);
         // One route is enough.
-        let bounds = SearchBounds { ways: 1, parts, ..SearchBounds::new(WORK_ENOUGH) };
+        let bounds = SearchBounds { routes: 1, parts, ..SearchBounds::new(WORK_ENOUGH) };
         let graph = match fees {
             Fees::Taken => &self.expected_state,
             Fees::None => &self.free,
         };
-        !graph.search(&query, self.unix_ms(), bounds, &mut self.scratch).ways.is_empty()
+        !graph.search(&query, self.unix_ms(), bounds, &mut self.scratch).routes.is_empty()
     }
 
     fn replied(&mut self, place: usize, id: CommandId, reply: Reply) {

@@ -1,12 +1,12 @@
-//! What people do for their credit lines. Now and then somebody looks at all of them, and when one is much fuller than the middle and
-//! another much emptier, asks what it would cost to move credit around a cycle, away from the fullest. When it comes back where it is
-//! wanted, and costs little, it is done: what `funds quote` and `funds rebalance` do.
+//! What people do for their credit lines. Now and then somebody looks at all of them, and when one is much fuller than
+//! the middle and another much emptier, asks what it would cost to move credit around a cycle, away from the fullest.
+//! When it comes back where it is wanted, and costs little, it is done: what `funds quote` and `funds rebalance` do.
 
 use super::market::{Awaited, Market};
 use offst_funder::{Command, Reply};
 use offst_proto::order::{Order, Purpose};
 use offst_proto::report::PaymentStatus;
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use offst_proto::{Currency, PaymentId};
 
 /// Less is not worth moving, credits.
@@ -52,7 +52,7 @@ impl Market {
         let max_fee = order.max_fee.unwrap_or_default();
         let is_good = match reply {
             Reply::Quote(quote) => {
-                quote.ways.first().is_some_and(|way| way.fees() <= max_fee && self.comes_back_well(place, way))
+                quote.routes.first().is_some_and(|route| route.fees() <= max_fee && self.comes_back_well(place, route))
             }
             _ => false,
         };
@@ -64,10 +64,10 @@ impl Market {
     }
 
     /// Whether all parts come back over accounts on which that makes both directions more alike.
-    fn comes_back_well(&self, place: usize, way: &Way) -> bool {
+    fn comes_back_well(&self, place: usize, route: &Route) -> bool {
         let person = &self.people[place];
-        way.parts.iter().all(|part| {
-            let Some(last) = part.route.len().checked_sub(2).map(|index| part.route[index]) else { return false };
+        route.parts.iter().all(|part| {
+            let Some(last) = part.path.len().checked_sub(2).map(|index| part.path[index]) else { return false };
             let mut accounts = person.funder().accounts().filter(|(key, _)| *key == last);
             let epoch = accounts.next().and_then(|(_, account)| account.active());
             epoch.is_some_and(|epoch| epoch.send_capacity() + part.amount <= epoch.receive_capacity())

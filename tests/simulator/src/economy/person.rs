@@ -3,7 +3,7 @@
 use crate::keys::{Dice, FakeSigner, FakeVerifier};
 use offst_crypto::{PublicKey, Signer};
 use offst_funder::{
-    Arrival, Circle, Environment, Forward, ForwardedPayment, Funder, Input, Moment, Output, Payment, Progress,
+    Cycle, Environment, Forward, ForwardedPayment, Funder, InboundPart, Input, Moment, Output, Payment, Progress,
     RequestRef, Timing,
 };
 use offst_index_client::{self as client, Config, Publication, Publisher, RouteCache};
@@ -47,10 +47,10 @@ impl Commit for Notes {
     fn commit(&mut self, changes: &[RowChange]) -> Result<(), Infallible> {
         for change in changes {
             if let Some((key, forward)) = of::<Forward>(change) {
-                self.note_underway(key, forward.is_some());
+                self.record_underway(key, forward.is_some());
             }
-            if let Some((key, arrival)) = of::<Arrival>(change) {
-                self.note_underway(key, arrival.is_some());
+            if let Some((key, inbound_part)) = of::<InboundPart>(change) {
+                self.record_underway(key, inbound_part.is_some());
             }
             if let Some((_, Some(ForwardedPayment { report, .. }))) = of(change) {
                 self.earned += report.fee;
@@ -58,7 +58,7 @@ impl Commit for Notes {
             if let Some((_, Some(payment))) = of::<Payment>(change)
                 && payment.progress == Progress::Paid
             {
-                self.note_paid(&payment);
+                self.record_paid(&payment);
             }
         }
         Ok(())
@@ -71,7 +71,7 @@ fn of<T: Row>(change: &RowChange) -> Option<ReadChange<T>> {
 }
 
 impl Notes {
-    fn note_underway(&mut self, key: RequestRef, is_underway: bool) {
+    fn record_underway(&mut self, key: RequestRef, is_underway: bool) {
         if is_underway {
             self.underway.insert(key);
         } else {
@@ -79,14 +79,14 @@ impl Notes {
         }
     }
 
-    fn note_paid(&mut self, payment: &Payment) {
-        match payment.circle {
-            Some(Circle::Clearing) => {
-                let friends: usize = payment.parts.values().map(|part| part.route.len()).sum();
+    fn record_paid(&mut self, payment: &Payment) {
+        match payment.cycle {
+            Some(Cycle::Clearing) => {
+                let friends: usize = payment.parts.values().map(|part| part.path.len()).sum();
                 self.cleared.0 += 1;
                 self.cleared.1 += payment.total * friends as u128;
             }
-            Some(Circle::Rebalance(_)) => self.rebalancing_fees += payment.fees(),
+            Some(Cycle::Rebalance(_)) => self.rebalancing_fees += payment.fees(),
             None => {}
         }
     }

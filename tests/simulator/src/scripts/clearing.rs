@@ -10,7 +10,7 @@ use offst_proto::statement::{Operation, Request};
 use offst_proto::{Currency, Rate, RequestId};
 
 /// Nodes in a cycle; each owes the next so much.
-fn ring(debts: &[i128]) -> World {
+fn debt_cycle(debts: &[i128]) -> World {
     let mut world = World::new(debts.len(), 5);
     for (debtor, debt) in debts.iter().enumerate() {
         let creditor = (debtor + 1) % debts.len();
@@ -28,11 +28,11 @@ fn is_pending(world: &World, at: usize, from: usize, id: RequestId) -> bool {
     world.nodes[at].account(world.key(from)).pending(Direction::Incoming, id).is_some()
 }
 
-/// 1 owes 2 and is owed by 0 in a cycle of three; its debtor's account has a request under way that may make the debt smaller
-/// first. Nobody gets 1's services for nothing then.
+/// 1 owes 2 and is owed by 0 in a cycle of three; its debtor's account has a request under way that may make the debt
+/// smaller first. Nobody gets 1's services for nothing then.
 pub(super) fn what_is_pending_counts() {
     // 0 pays through 2 and 1: 2 owes 0, 1 owes 2, 0 owes 1.
-    let mut world = ring(&[100, 100, 100]);
+    let mut world = debt_cycle(&[100, 100, 100]);
     assert_eq!(world.ask(1, Command::SetAutoClear(true)), Reply::Done);
     world.ask(1, Command::SetFriendRate(name(2), Currency::default(), Rate { mul: 0, add: 50 }));
     world.settle();
@@ -40,8 +40,8 @@ pub(super) fn what_is_pending_counts() {
     // 1 has a payment of 60 under way to 0, which says nothing.
     world.send(1, 0, 60);
     world.settle();
-    let frozen = |world: &World| world.nodes[1].account(world.key(0)).epoch().expect("it has begun").local_pending();
-    assert_eq!(frozen(&world), 60, "a payment is under way");
+    let held = |world: &World| world.nodes[1].account(world.key(0)).epoch().expect("it has begun").local_pending();
+    assert_eq!(held(&world), 60, "a payment is under way");
     world.make_puppet(2);
     let clear = Request { clearing: true, ..request(&mut Dice::new(3), vec![world.key(0)], 80, 0) };
     let id = clear.id;
@@ -50,10 +50,10 @@ pub(super) fn what_is_pending_counts() {
     assert!(!is_pending(&world, 1, 2, id), "80 of 100 are cleared for nothing although 60 of them are being paid");
 }
 
-/// 0 clears a debt cycle; before its request comes back, the friend over which it comes has asked for so much that 0 may owe it nothing
-/// any more.
-pub(super) fn a_ring_comes_home_where_something_is_owed() {
-    let mut world = ring(&[50, 50, 50]);
+/// 0 clears a debt cycle; before its request comes back, the friend over which it comes has asked for so much that 0
+/// may owe it nothing any more.
+pub(super) fn a_debt_cycle_returns_where_something_is_owed() {
+    let mut world = debt_cycle(&[50, 50, 50]);
     for node in [0, 1, 2] {
         assert_eq!(world.ask(node, Command::SetAutoClear(true)), Reply::Done);
     }
@@ -66,7 +66,7 @@ pub(super) fn a_ring_comes_home_where_something_is_owed() {
     let onward = world.request_of(2, 1, id).expect("node 2 has asked for it");
     // A spontaneous payment to 0 of its friend's, which that friend may still commit.
     let spontaneous = request(&mut Dice::new(1), vec![], 30, 0);
-    let home = Request { route: vec![], patience_ms: onward.patience_ms - 1_000, ..onward };
+    let home = Request { path: vec![], patience_ms: onward.patience_ms - 1_000, ..onward };
     for request in [spontaneous, home] {
         let statement = world.statement(1, 0, vec![Operation::Request(Box::new(request))]);
         world.state(1, 0, statement);

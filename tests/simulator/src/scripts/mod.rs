@@ -1,9 +1,9 @@
-//! Scripted worlds: what hardly ever comes about by chance, step by step. Each says what must hold, as the checkers of a drawn
-//! world do.
+//! Scripted worlds: what hardly ever comes about by chance, step by step. Each says what must hold, as the checkers of
+//! a drawn world do.
 
 mod clearing;
 mod fork;
-mod relinking;
+mod reconciling;
 mod selling;
 mod steps;
 
@@ -22,9 +22,9 @@ pub const SCRIPTS: &[Script] = &[
     Script { name: "sent-back", act: selling::sent_back },
     Script { name: "overdue-again", act: selling::overdue_again },
     Script { name: "clearing-pending", act: clearing::what_is_pending_counts },
-    Script { name: "clearing-home", act: clearing::a_ring_comes_home_where_something_is_owed },
-    Script { name: "relinked-by-lock", act: relinking::by_lock },
-    Script { name: "relinked-by-amount", act: relinking::by_amount },
+    Script { name: "clearing-home", act: clearing::a_debt_cycle_returns_where_something_is_owed },
+    Script { name: "reconciled-by-lock", act: reconciling::by_lock },
+    Script { name: "reconciled-by-amount", act: reconciling::by_amount },
     Script { name: "own-fork", act: fork::a_fork_of_our_own },
 ];
 
@@ -34,6 +34,6 @@ impl Script {
     /// # Errors
     /// A sentence that says what did not hold.
     pub fn run(&self) -> Result<(), String> {
-        std::panic::catch_unwind(self.act).map_err(crate::seed::sentence)
+        std::panic::catch_unwind(self.act).map_err(crate::seed::message)
     }
 }

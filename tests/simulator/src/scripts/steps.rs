@@ -8,7 +8,7 @@ use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
 
 /// A request for a spontaneous payment. `route`: where it goes from the node that receives it.
-pub(super) fn request(dice: &mut Dice, route: Vec<PublicKey>, amount: u128, fees_left: u128) -> Request {
+pub(super) fn request(dice: &mut Dice, path: Vec<PublicKey>, amount: u128, fees_left: u128) -> Request {
     Request {
         id: RequestId::random(dice),
         payment_id: PaymentId::random(dice),
@@ -17,7 +17,7 @@ pub(super) fn request(dice: &mut Dice, route: Vec<PublicKey>, amount: u128, fees
         total: amount,
         fees_left,
         patience_ms: 20_000,
-        route,
+        path,
         proof: NO_PROOF,
         clearing: false,
     }

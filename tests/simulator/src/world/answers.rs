@@ -1,11 +1,12 @@
-//! What nodes publish and what index servers answer, and whether it is true. In some worlds a real [`Index`] is asked first.
+//! What nodes publish and what index servers answer, and whether it is true. In some worlds a real [`Index`] is asked
+//! first.
 
 use super::sources::Paths;
 use super::{EPOCH_MS, InjectedFault, World};
 use crate::index;
 use offst_index_server::admit;
 use offst_proto::index::{Edge, Query, TIME_TO_LIVE_MS_MAX, Update};
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use offst_proto::{Unverified, Verified};
 
 /// How often what is known now becomes what was known once, in questions.
@@ -46,16 +47,16 @@ impl World {
     }
 
     /// The ways that the real index server knows, or else those that are found here, which may be split.
-    fn search(&self, query: &Query) -> Vec<Way> {
+    fn search(&self, query: &Query) -> Vec<Route> {
         let server = self.server.as_ref();
-        let known = server.map(|server| server.index.answer(query, EPOCH_MS + self.time).ways);
-        known.filter(|ways| !ways.is_empty()).unwrap_or_else(|| index::search(&self.edges, query))
+        let known = server.map(|server| server.index.answer(query, EPOCH_MS + self.time).routes);
+        known.filter(|routes| !routes.is_empty()).unwrap_or_else(|| index::search(&self.edges, query))
     }
 
     /// The answer to a question for ways.
-    pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Way>, String> {
-        if let Paths::Given(ways) = &mut self.paths {
-            return Ok(ways.pop_front().unwrap_or_default());
+    pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Route>, String> {
+        if let Paths::Given(routes) = &mut self.paths {
+            return Ok(routes.pop_front().unwrap_or_default());
         }
         let [stale, wrong] = self.wrong_answers;
         if stale > 0 && self.questions.is_multiple_of(FORGET_EVERY) {
@@ -68,10 +69,10 @@ impl World {
             }
             return Ok(once);
         }
-        let mut ways = self.search(query);
+        let mut routes = self.search(query);
         if wrong > 0 && self.dice.chance(wrong) {
-            let answer = self.falsify(ways.clone());
-            if answer.as_ref() != Ok(&ways) {
+            let answer = self.falsify(routes.clone());
+            if answer.as_ref() != Ok(&routes) {
                 self.faults.add(InjectedFault::FalseAnswer);
             }
             return answer;
@@ -80,29 +81,29 @@ impl World {
             && self.dice.chance(self.split_percent)
             && let Some(split) = index::split(&self.edges, query, 2 + self.dice.below(3))
         {
-            ways.insert(0, split);
+            routes.insert(0, split);
         }
-        Ok(ways)
+        Ok(routes)
     }
 
     /// Ways that lead nowhere, cost something else, or are none.
-    fn falsify(&mut self, mut ways: Vec<Way>) -> Result<Vec<Way>, String> {
+    fn falsify(&mut self, mut routes: Vec<Route>) -> Result<Vec<Route>, String> {
         let stranger = self.anybody();
         match self.dice.below(7) {
             0 => return Err("the index server is not in the mood".into()),
-            1 => ways.clear(),
+            1 => routes.clear(),
             kind => {
-                for part in ways.iter_mut().flat_map(|way| &mut way.parts) {
+                for part in routes.iter_mut().flat_map(|route| &mut route.parts) {
                     match kind {
                         2 => part.fees += 1,
                         3 => part.fees = part.fees.saturating_sub(1),
                         4 => part.amount += 1,
-                        5 => part.route.insert(0, stranger),
-                        _ => part.route.reverse(),
+                        5 => part.path.insert(0, stranger),
+                        _ => part.path.reverse(),
                     }
                 }
             }
         }
-        Ok(ways)
+        Ok(routes)
     }
 }

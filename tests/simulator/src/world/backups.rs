@@ -1,5 +1,5 @@
-//! What friends keep for each other when everything is well: to each node that loses its disk it is the only witness against a
-//! friend who shows less than there was.
+//! What friends keep for each other when everything is well: to each node that loses its disk it is the only witness
+//! against a friend who shows less than there was.
 
 use super::{EventKind, World, name};
 use offst_funder::Command;
@@ -19,14 +19,17 @@ fn head(account: &Account) -> Option<AccountHead> {
 }
 
 impl World {
-    /// Something small happens on an account of each of these nodes, so that all of them have a backup to make, and then nothing
-    /// for as long as that takes: each friend of theirs that is connected keeps one that tells of all their accounts.
+    /// Something small happens on an account of each of these nodes, so that all of them have a backup to make, and
+    /// then nothing for as long as that takes: each friend of theirs that is connected keeps one that tells of all
+    /// their accounts.
     pub(crate) fn check_backups(&mut self, honest: &[usize]) {
         for index in honest.iter().copied() {
-            let mut lines = self.nodes[index].accounts().filter(|(friend, _)| honest.contains(&self.index(*friend)));
-            let line = lines.next().map(|(friend, account)| (friend, account.key().currency.clone(), account.limit()));
-            drop(lines);
-            if let Some((friend, currency, limit)) = line {
+            let mut account_ids =
+                self.nodes[index].accounts().filter(|(friend, _)| honest.contains(&self.index(*friend)));
+            let account_id =
+                account_ids.next().map(|(friend, account)| (friend, account.key().currency.clone(), account.limit()));
+            drop(account_ids);
+            if let Some((friend, currency, limit)) = account_id {
                 let friend = name(self.index(friend));
                 self.command(index, Command::SetFriendMaxDebt(friend, currency, limit + 1));
             }

@@ -16,7 +16,7 @@ fn period_end(budget: &Budget, unix_ms: u64) -> u64 {
 
 /// What a payment that was paid takes of its budget: what came around a cycle of friends comes back.
 fn cost(payment: &Payment) -> u128 {
-    payment.fees() + if payment.circle.is_some() { 0 } else { payment.underway() }
+    payment.fees() + if payment.cycle.is_some() { 0 } else { payment.underway() }
 }
 
 impl World {

@@ -33,13 +33,14 @@ impl World {
         for (friend, account) in funder.accounts() {
             let Some(epoch) = account.epoch() else { continue };
             let key = (index, friend, account.key().currency.clone());
-            // What the owners agreed on when the account began, what continues included, is no debt that a request made.
+            // What the owners agreed on when the account began, what continues included, is no debt that a request
+            // made.
             let has_begun_just_now = (epoch.mine.seq, epoch.theirs.seq) == (0, 0);
             let agreed = if has_begun_just_now { owed_with_pending(epoch) } else { epoch.opening_balance };
             let agreed = u128::try_from(agreed).unwrap_or(0);
             // What is pending counts: a friend that has it committed may still collect it.
-            let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
-            let debt = u128::try_from(frozen - epoch.balance()).unwrap_or(0);
+            let held = i128::try_from(epoch.local_pending()).expect("bounded");
+            let debt = u128::try_from(held - epoch.balance()).unwrap_or(0);
             let most = self.debts.entry(key.clone()).or_default();
             *most = (*most).max(debt);
             let ceiling = self.ceilings.entry(key).or_default();
@@ -50,8 +51,9 @@ impl World {
         }
     }
 
-    /// What a friend owes, what is pending included, grows by its requests alone: by one that is taken it never passes the limit that
-    /// the node's owner has set, however lately. Nor does a node make a request that passes the limit that its friend last told.
+    /// What a friend owes, what is pending included, grows by its requests alone: by one that is taken it never passes
+    /// the limit that the node's owner has set, however lately. Nor does a node make a request that passes the limit
+    /// that its friend last told.
     ///
     /// It cannot be demanded of a batch in which the state of an account is taken over from evidence, or begins anew.
     pub(super) fn check_account_records(&mut self, index: usize) {
@@ -63,11 +65,11 @@ impl World {
                 self.account_records.remove(&key);
                 continue;
             };
-            let frozen = i128::try_from(epoch.local_pending()).expect("bounded");
+            let held = i128::try_from(epoch.local_pending()).expect("bounded");
             let now = AccountRecord {
                 agreed: epoch.agreed,
                 limits: [account.limit(), epoch.theirs.limit],
-                debts: [owed_with_pending(epoch), frozen - epoch.balance()],
+                debts: [owed_with_pending(epoch), held - epoch.balance()],
             };
             let heard = self.told_limits.get(&key).copied().unwrap_or(0);
             let Some(before) = self.account_records.insert(key, now).filter(|before| before.agreed == now.agreed)
@@ -118,8 +120,8 @@ impl World {
         self.forget_told_limits(index);
     }
 
-    /// After an older disk was put back in silence, nothing that an honest friend has received is signed again with other content:
-    /// such a friend shows what it has before anything is signed for it.
+    /// After an older disk was put back in silence, nothing that an honest friend has received is signed again with
+    /// other content: such a friend shows what it has before anything is signed for it.
     pub(super) fn check_second_statements(&mut self, index: usize) {
         for (friend, currency, number, seq) in self.nodes[index].signer_log.signed_again() {
             let other = self.index(friend);
@@ -204,8 +206,8 @@ pub(super) fn check_durable(node: &Node, friend: PublicKey, frame: &[u8]) {
     }
     let statements = match FriendMessage::from_frame(frame) {
         Ok(FriendMessage::Statement(statement)) => vec![*statement],
-        // What both have signed, for a friend that has lost it. It was read before the batch that sends it, which may have
-        // learned of more.
+        // What both have signed, for a friend that has lost it. It was read before the batch that sends it, which may
+        // have learned of more.
         Ok(FriendMessage::EvidenceStatements(statements)) => {
             let is_new = |statement: &Unverified<Statement>| {
                 let wire = statement.wire();
@@ -244,31 +246,35 @@ pub(super) fn check_reply(node: &Node, reply: &Reply) {
     }
 }
 
-/// A node that may have forgotten how a request ended does not say that it knows nothing of it: that would count as an end.
-/// `asked_in_doubt`: it was so when the question came.
-pub(super) fn check_said_in_doubt(node: &Node, friend: PublicKey, asked_in_doubt: bool, found: &Found) {
+/// A node that may have forgotten how a request ended does not say that it knows nothing of it: that would count as an
+/// end. `asked_while_suspect`: it was so when the question came.
+pub(super) fn check_said_while_suspect(node: &Node, friend: PublicKey, asked_while_suspect: bool, found: &Found) {
     let Found::Ends(ends) = found else { return };
-    let is_in_doubt = asked_in_doubt && node.is_in_doubt_with(friend);
-    let denied = ends.iter().find(|(_, end)| is_in_doubt && *end == End::Unknown);
+    let is_suspect = asked_while_suspect && node.is_suspect_with(friend);
+    let denied = ends.iter().find(|(_, end)| is_suspect && *end == End::Unknown);
     assert_eq!(denied, None, "a node whose state is suspect says that it knows nothing of a request");
 }
 
 /// What the disk gives back of the accounts that were written since somebody looked is what the machine holds.
 pub(super) fn check_touched(funder: &Funder, key: PublicKey, disk: &Disk) {
-    check_accounts(funder, key, disk, |line, _| disk.touched.contains(line));
+    check_accounts(funder, key, disk, |account_id, _| disk.touched.contains(account_id));
 }
 
-/// The same for those that were just written and have stopped: what waits for the next epoch of one does not wait for long.
+/// The same for those that were just written and have stopped: what waits for the next epoch of one does not wait for
+/// long.
 pub(super) fn check_stopped(funder: &Funder, key: PublicKey, disk: &Disk) {
-    check_accounts(funder, key, disk, |line, account| account.active().is_none() && disk.written.contains(line));
+    check_accounts(funder, key, disk, |account_id, account| {
+        account.active().is_none() && disk.written.contains(account_id)
+    });
 }
 
 fn check_accounts(funder: &Funder, key: PublicKey, disk: &Disk, is_wanted: impl Fn(&AccountId, &Account) -> bool) {
     for (friend, account) in funder.accounts() {
-        let line = AccountId { friend, currency: account.key().currency.clone() };
-        if is_wanted(&line, account) {
-            let rows = disk.account(&line).unwrap_or_else(|| panic!("the disk has no account {:?}", account.key()));
-            let name = AccountKey { local: key, remote: friend, currency: line.currency };
+        let account_id = AccountId { friend, currency: account.key().currency.clone() };
+        if is_wanted(&account_id, account) {
+            let rows =
+                disk.account(&account_id).unwrap_or_else(|| panic!("the disk has no account {:?}", account.key()));
+            let name = AccountKey { local: key, remote: friend, currency: account_id.currency };
             assert_same(account, &Account::restore(name, rows).expect("the disk can be read"));
         }
     }
@@ -282,7 +288,7 @@ pub(super) fn check_ties(funder: &Funder, disk: &Disk) {
     let mut collected = BTreeSet::new();
     for payment in disk.payments() {
         let parts = payment.parts.iter().filter(|(_, part)| part.preimage.is_some());
-        collected.extend(parts.map(|(id, part)| AccountId::new(part.route[0], &payment.currency).request(*id)));
+        collected.extend(parts.map(|(id, part)| AccountId::new(part.path[0], &payment.currency).request(*id)));
     }
     let forwarded = disk.forwarded.iter();
     collected.extend(forwarded.map(|report| AccountId::new(report.to, &report.currency).request(report.request_id)));

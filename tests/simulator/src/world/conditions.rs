@@ -54,11 +54,12 @@ impl Node {
     pub(crate) fn sold(&self) -> BTreeMap<RequestRef, u128> {
         let collected = self.collected();
         let arrived = self.disks().flat_map(|disk| &disk.arrived).filter(|(key, _)| collected.contains(key));
-        arrived.map(|(key, arrival)| (key.clone(), arrival.amount)).collect()
+        arrived.map(|(key, inbound_part)| (key.clone(), inbound_part.amount)).collect()
     }
 
-    /// What the node must have in a currency by its own records, on all disks it ever had: what it collected as a seller, took
-    /// as a mediator, and paid. `is_paid`: of a part that was promised, and that the node does not know to be paid.
+    /// What the node must have in a currency by its own records, on all disks it ever had: what it collected as a
+    /// seller, took as a mediator, and paid. `is_paid`: of a part that was promised, and that the node does not know to
+    /// be paid.
     pub(crate) fn records(&self, currency: &Currency, is_paid: impl Fn(RequestId, &Part) -> bool) -> i128 {
         let sold = self.sold();
         let sold = sold.iter().filter(|(key, _)| key.account.currency == *currency).map(|(_, amount)| *amount);
@@ -148,8 +149,8 @@ impl World {
         accounts.any(|(_, account)| account.epoch().is_some_and(|epoch| epoch.pendings().next().is_some()))
     }
 
-    /// Whether two nodes pay each other over one account at the same time, as far as either of them knows. Also when one of
-    /// them cannot be asked.
+    /// Whether two nodes pay each other over one account at the same time, as far as either of them knows. Also when
+    /// one of them cannot be asked.
     pub(crate) fn is_pending_both_ways(&self, from: usize, to: usize) -> bool {
         let (Some(mine), Some(theirs)) = (&self.nodes[from].funder, &self.nodes[to].funder) else { return true };
         let pending = |funder: &Funder, friend: PublicKey, wanted: Direction| -> BTreeSet<Currency> {
@@ -168,7 +169,8 @@ impl World {
         !there.is_disjoint(&between(Direction::Incoming, Direction::Outgoing))
     }
 
-    /// A node that a friend's request is on the way to, the friend, the currency, and a limit that this request passes by one credit.
+    /// A node that a friend's request is on the way to, the friend, the currency, and a limit that this request passes
+    /// by one credit.
     pub(crate) fn asked_meanwhile(&mut self) -> Option<(usize, usize, Currency, u128)> {
         let mut asked = Vec::new();
         for (to, friend) in self.nodes.iter().enumerate().filter(|(to, _)| !self.liars.contains(to)) {
@@ -202,7 +204,8 @@ impl World {
         self.dice.pick(&open)
     }
 
-    /// An account is gone with its friend. What its owner remembers is what the other side remembers: nothing was pending.
+    /// An account is gone with its friend. What its owner remembers is what the other side remembers: nothing was
+    /// pending.
     ///
     /// # Panics
     /// When there was a balance that nobody has forgiven.

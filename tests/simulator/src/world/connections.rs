@@ -269,8 +269,8 @@ impl World {
     }
 
     /// Like [`World::settle`], but one node does nothing from now on.
-    pub fn settle_but(&mut self, frozen: usize) {
-        self.nodes[frozen].is_stalled = true;
+    pub fn settle_but(&mut self, held: usize) {
+        self.nodes[held].is_stalled = true;
         self.settle();
     }
 

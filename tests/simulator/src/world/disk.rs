@@ -3,8 +3,8 @@
 use crate::trace::Trace;
 use offst_crypto::{Preimage, PublicKey};
 use offst_funder::{
-    AccountId, Archive, Arrival, Forward, ForwardedPayment, InvoiceRecord, Payment, ReceivedPayment, RecoveryRecord,
-    Replacement, RequestRef, WriteOff,
+    AccountId, Archive, Forward, ForwardedPayment, InboundPart, InvoiceRecord, Payment, ReceivedPayment,
+    RecoveryRecord, Replacement, RequestRef, WriteOff,
 };
 use offst_ledger::{
     ACCOUNTS, AccountImage, EvidenceRows, QUEUED_OPERATIONS, QueuedOperation, STATEMENTS, stored_accounts,
@@ -32,7 +32,7 @@ pub struct Disk {
     preimages: Vec<(RequestId, Option<PublicKey>, Preimage)>,
     peer_backups: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Every request that ever ended here, also those that are over: for checks from outside.
-    pub(crate) arrived: BTreeMap<RequestRef, Arrival>,
+    pub(crate) arrived: BTreeMap<RequestRef, InboundPart>,
     /// Every request that was ever written off, by its outgoing side.
     pub(crate) written_off: BTreeMap<RequestRef, WriteOff>,
     /// Accounts that were written since somebody looked, and in the last transaction.
@@ -121,8 +121,8 @@ impl Disk {
         if let Some((key, Some(write_off))) = of::<WriteOff>(change) {
             self.written_off.insert(key, write_off);
         }
-        if let Some((key, Some(arrival))) = of::<Arrival>(change) {
-            self.arrived.insert(key, arrival);
+        if let Some((key, Some(inbound_part))) = of::<InboundPart>(change) {
+            self.arrived.insert(key, inbound_part);
         }
         if let Some((id, Some(record))) = of::<InvoiceRecord>(change) {
             self.invoices.insert(id, record);
@@ -224,9 +224,9 @@ impl Disk {
     /// Requests that are carried on, end here or were written off, and which of these.
     pub(super) fn rows_underway(&self) -> impl Iterator<Item = (RequestRef, &'static str)> {
         let forwards = self.all::<Forward>().into_iter().map(|(key, _)| (key, "the forwarding"));
-        let arrivals = self.all::<Arrival>().into_iter().map(|(key, _)| (key, "the arrival"));
+        let inbound_parts = self.all::<InboundPart>().into_iter().map(|(key, _)| (key, "the inbound part"));
         let write_offs = self.all::<WriteOff>().into_iter().map(|(key, _)| (key, "the write-off"));
-        forwards.chain(arrivals).chain(write_offs)
+        forwards.chain(inbound_parts).chain(write_offs)
     }
 
     /// Whether the node recovers what it has lost.
@@ -244,7 +244,7 @@ impl Disk {
         self.peer_backups.get(&friend.to_bytes()).map(Vec::as_slice)
     }
 
-    /// Whether its owner has agreed that this lost key has a successor.
+    /// Whether its owner has agreed that this lost key has a new key.
     pub(super) fn has_replaced(&self, lost: PublicKey) -> bool {
         self.rows.get(Replacement::KIND, &lost.to_bytes()).is_some()
     }

@@ -1,5 +1,6 @@
-//! What honest nodes have at its face value, what liars owe them included, before their owners leave the liars. A debtor may
-//! never pay, but that is all: nothing that a liar says makes a node forget what it is owed, or pay what nobody pays it.
+//! What honest nodes have at its face value, what liars owe them included, before their owners leave the liars. A
+//! debtor may never pay, but that is all: nothing that a liar says makes a node forget what it is owed, or pay what
+//! nobody pays it.
 
 use super::World;
 use super::conditions::owed_with_pending;
@@ -42,8 +43,8 @@ impl World {
             let account = self.nodes[index].find(*friend, currency);
             let account = account.filter(|account| account.active().is_some() && !account.is_recovering());
             let Some(after) = account.map(Worth::of) else { continue };
-            let line = AccountId { friend: *friend, currency: currency.clone() };
-            let times_collected = |id| self.nodes[index].signer_log.times_collected(&line.request(id));
+            let account_id = AccountId { friend: *friend, currency: currency.clone() };
+            let times_collected = |id| self.nodes[index].signer_log.times_collected(&account_id.request(id));
             let denied = self.denied.get_mut(&place).expect("listed above");
             let before = denied.before.take().expect("looked above");
             denied.for_good.push(LossOfWorth::new(&before, &after, times_collected));
@@ -54,7 +55,8 @@ impl World {
 
 impl World {
     /// # Panics
-    /// When an honest node has less than what it was paid, what it paid, and what its owner was shown when they accepted terms.
+    /// When an honest node has less than what it was paid, what it paid, and what its owner was shown when they
+    /// accepted terms.
     pub(crate) fn check_face_values(&self, honest: &[usize], currencies: &[Currency]) {
         if self.liars.is_empty() {
             return;
@@ -63,7 +65,7 @@ impl World {
             let Some(_) = &self.nodes[index].funder else { continue };
             for currency in currencies {
                 let is_paid = |id: RequestId, part: &Part| {
-                    let first = self.index(part.route[0]);
+                    let first = self.index(part.path[0]);
                     let hop = AccountId { friend: self.key(index), currency: currency.clone() }.request(id);
                     self.replaced.contains(&index)
                         && (self.liars.contains(&first) || self.nodes[first].collected().contains(&hop))
@@ -86,8 +88,9 @@ impl World {
                 let accepted: i128 = self.liars.iter().map(|liar| self.given_up(index, *liar, currency)).sum();
                 let denied = self.denied.iter().filter(|((node, _, of), _)| *node == index && of == currency);
                 let denied = denied.map(|((_, friend, _), denied)| {
-                    let line = AccountId { friend: *friend, currency: currency.clone() };
-                    denied.credits(|id| node.has_noted(id), |id| node.signer_log.times_collected(&line.request(id)))
+                    let account_id = AccountId { friend: *friend, currency: currency.clone() };
+                    denied
+                        .credits(|id| node.has_noted(id), |id| node.signer_log.times_collected(&account_id.request(id)))
                 });
                 let denied: i128 = denied.sum();
                 assert!(
@@ -109,8 +112,8 @@ impl World {
         let reports = reports.filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
         let misjudged = reports.into_iter().filter_map(|((id, from), report)| {
-            let line = |friend| AccountId { friend, currency: currency.clone() };
-            let came = *self.nodes[self.index(from?)].requests().get(&line(self.key(index)).request(id))?;
+            let account_id = |friend| AccountId { friend, currency: currency.clone() };
+            let came = *self.nodes[self.index(from?)].requests().get(&account_id(self.key(index)).request(id))?;
             let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.account.currency == *currency);
             let (_, went) = onward.next()?;
             Some(signed(report.fee) - (signed(came) - signed(*went)))
@@ -118,19 +121,21 @@ impl World {
         misjudged.sum()
     }
 
-    /// What a node had carried to a liar and collected, before it lost its disk and before the honest friend that it came from had
-    /// stored that it was collected. When the liar shows a state from before it had collected it, nobody knows the preimage any
-    /// more: the node owes the liar so much less, and is not paid by its friend.
+    /// What a node had carried to a liar and collected, before it lost its disk and before the honest friend that it
+    /// came from had stored that it was collected. When the liar shows a state from before it had collected it, nobody
+    /// knows the preimage any more: the node owes the liar so much less, and is not paid by its friend.
     fn undone(&self, index: usize, currency: &Currency) -> i128 {
         let reports = self.nodes[index].past.iter().flat_map(|disk| &disk.forwarded);
         let reports = reports.filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
-        let line = AccountId { friend: self.key(index), currency: currency.clone() };
+        let account_id = AccountId { friend: self.key(index), currency: currency.clone() };
         let undone = reports.into_iter().filter(|((id, from), report)| {
             let Some(from) = from.map(|from| self.index(from)) else { return false };
             let to = self.index(report.to);
             let is_between = self.liars.contains(&to) && !self.liars.contains(&from);
-            is_between && !self.nodes[from].has_paid(id) && !self.nodes[to].disk.collected.contains(&line.request(*id))
+            is_between
+                && !self.nodes[from].has_paid(id)
+                && !self.nodes[to].disk.collected.contains(&account_id.request(*id))
         });
         undone.map(|(_, report)| signed(report.amount + report.fee)).sum()
     }

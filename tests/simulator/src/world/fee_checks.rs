@@ -4,8 +4,8 @@ use super::World;
 use offst_proto::Rate;
 
 impl World {
-    /// For everything that a node has forwarded it kept exactly the fee by a rate that its owner had set for the friend that asked,
-    /// or by the default one; of a debt cycle it may have taken none, when its owner ever allowed that.
+    /// For everything that a node has forwarded it kept exactly the fee by a rate that its owner had set for the friend
+    /// that asked, or by the default one; of a debt cycle it may have taken none, when its owner ever allowed that.
     ///
     /// # Panics
     /// When a node took something else.
@@ -16,8 +16,8 @@ impl World {
             let is_right = asked.iter().any(|asked| {
                 let name = super::name(self.index(asked.from));
                 let set = self.rates.set.get(&(index, name, currency.clone())).into_iter().flatten().copied();
-                let is_by_rate = |rate: Rate| rate.forwarded(asked.frozen) == Some(went);
-                let is_waived = asked.clears && self.rates.clearing.contains(&index) && asked.frozen == went;
+                let is_by_rate = |rate: Rate| rate.forwarded(asked.held) == Some(went);
+                let is_waived = asked.clears && self.rates.clearing.contains(&index) && asked.held == went;
                 is_waived || set.chain([Rate::default()]).any(is_by_rate)
             });
             assert!(

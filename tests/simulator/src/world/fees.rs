@@ -6,11 +6,12 @@ use offst_proto::statement::{Operation, Statement};
 use offst_proto::{Currency, Rate, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A request that a node was asked to forward: who asked, how many credits it holds, and whether it clears a debt cycle.
+/// A request that a node was asked to forward: who asked, how many credits it holds, and whether it clears a debt
+/// cycle.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) from: PublicKey,
-    pub(super) frozen: u128,
+    pub(super) held: u128,
     pub(super) clears: bool,
 }
 
@@ -34,7 +35,7 @@ impl Rates {
             Command::SetAutoClear(true) => {
                 self.clearing.insert(index);
             }
-            // The friend's successor is asked for what the friend was.
+            // The friend's new key is asked for what the friend was.
             Command::RenameFriend(from, to) => {
                 let of_friend = self.set.iter().filter(|((node, name, _), _)| *node == index && name == from);
                 let moved: Vec<_> =
@@ -51,9 +52,9 @@ impl Rates {
     pub(super) fn record_statement(&mut self, index: usize, statement: &Statement) {
         for operation in &statement.operations {
             if let Operation::Request(request) = operation
-                && !request.route.is_empty()
+                && !request.path.is_empty()
             {
-                let asked = Asked { from: statement.author, frozen: request.frozen(), clears: request.clearing };
+                let asked = Asked { from: statement.author, held: request.held(), clears: request.clearing };
                 let place = (index, request.id, statement.currency.clone());
                 self.asked.entry(place).or_default().push(asked);
             }

@@ -1,5 +1,5 @@
-//! The classic theft: a friend that is asked to forward a request answers it itself, under a lock that it can open, in the name of
-//! the destination. Should anybody commit to that, it collects, and passes nothing on.
+//! The classic theft: a friend that is asked to forward a request answers it itself, under a lock that it can open, in
+//! the name of the destination. Should anybody commit to that, it collects, and passes nothing on.
 
 use super::scheduler::{ForgedResponse, Plan};
 use super::{InjectedFault, World};
@@ -46,7 +46,7 @@ impl World {
     pub(crate) fn steal(&mut self, liar: usize, victim: usize) {
         let Some((currency, id)) = self.dice.pick(&self.unanswered(liar, victim)) else { return };
         let request = self.request_of(victim, liar, id);
-        if request.as_ref().is_some_and(|request| request.route.is_empty()) {
+        if request.as_ref().is_some_and(|request| request.path.is_empty()) {
             return;
         }
         self.count_lie(liar, victim, InjectedFault::ForgedResponse);

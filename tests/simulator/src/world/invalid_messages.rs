@@ -1,4 +1,5 @@
-//! Lies that must have no effect: statements that break a rule, which nobody may apply, and requests that nobody may take.
+//! Lies that must have no effect: statements that break a rule, which nobody may apply, and requests that nobody may
+//! take.
 
 use super::{InjectedFault, World, name};
 use offst_crypto::{Hash, Mac, Preimage, RandomExt};
@@ -15,7 +16,7 @@ impl World {
     ///
     /// # Panics
     /// When it is taken in.
-    pub(super) fn state_in_vain(&mut self, liar: usize, victim: usize, statement: Statement) {
+    pub(super) fn send_invalid_statement(&mut self, liar: usize, victim: usize, statement: Statement) {
         let said = statement.clone();
         let is_taken = self.state_and_look(liar, victim, statement);
         assert!(!is_taken, "node {victim} takes in what breaks a rule: {said:?}");
@@ -40,7 +41,7 @@ impl World {
             2 => statement.seq += 1 + self.dice.below(3) as u64,
             _ => statement.ack_hash = Hash::from_bytes(self.dice.array()),
         }
-        self.state_in_vain(liar, victim, statement);
+        self.send_invalid_statement(liar, victim, statement);
     }
 
     /// Requests of the liar's that it has committed, as the victim knows.
@@ -53,7 +54,7 @@ impl World {
         let Some((currency, id)) = self.dice.pick(&self.committed_by(liar, victim)) else { return };
         self.count_lie(liar, victim, InjectedFault::TakenBack);
         let statement = self.statement_in(liar, victim, &currency, vec![Operation::Abort { id }]);
-        self.state_in_vain(liar, victim, statement);
+        self.send_invalid_statement(liar, victim, statement);
     }
 
     /// Requests of the victim's that it has committed to the liar.
@@ -67,7 +68,7 @@ impl World {
         self.count_lie(liar, victim, InjectedFault::CollectedEarly);
         let preimage = Preimage::from_bytes(self.dice.array());
         let statement = self.statement_in(liar, victim, &currency, vec![Operation::Collect { id, preimage }]);
-        self.state_in_vain(liar, victim, statement);
+        self.send_invalid_statement(liar, victim, statement);
     }
 
     /// Statements that acknowledge nothing of what comes back: no more are taken in than the window holds.
@@ -89,12 +90,13 @@ impl World {
         }
     }
 
-    /// Asks for what must be refused: over an account that is closed, of a friend that is disabled, or without the invoice's secret.
-    pub(super) fn ask_in_vain(&mut self, liar: usize, victim: usize, currency: &Currency) {
+    /// Asks for what must be refused: over an account that is closed, of a friend that is disabled, or without the
+    /// invoice's secret.
+    pub(super) fn send_invalid_request(&mut self, liar: usize, victim: usize, currency: &Currency) {
         let friend = name(liar);
         match self.dice.below(5) {
             3 => {
-                let request = Request { route: vec![self.key(liar)], fees_left: 3, ..self.gift_request() };
+                let request = Request { path: vec![self.key(liar)], fees_left: 3, ..self.spontaneous_request() };
                 self.must_not_take(liar, victim, currency, request);
             }
             // It has the invoice, and pays it with as many credits of another currency.
@@ -104,7 +106,7 @@ impl World {
                 let dear: Vec<_> = open.filter(|record| record.invoice.currency != *currency).collect();
                 let Some(record) = self.dice.pick(&dear) else { return };
                 let (invoice_id, amount) = (Some(record.invoice.id), record.invoice.amount);
-                let mut request = Request { invoice_id, amount, total: amount, ..self.gift_request() };
+                let mut request = Request { invoice_id, amount, total: amount, ..self.spontaneous_request() };
                 request.proof = proof(&record.invoice.secret, &request.terms(self.key(victim), currency));
                 self.must_not_take(liar, victim, currency, request);
             }
@@ -112,7 +114,7 @@ impl World {
                 self.command(victim, Command::SetFriendOpen(friend.clone(), currency.clone(), false));
                 let account = self.nodes[victim].find(self.key(liar), currency);
                 if account.and_then(|account| account.active()).is_some_and(|epoch| !epoch.mine.open) {
-                    let request = self.gift_request();
+                    let request = self.spontaneous_request();
                     self.must_not_take(liar, victim, currency, request);
                 }
                 self.command(victim, Command::SetFriendOpen(friend, currency.clone(), true));
@@ -120,7 +122,7 @@ impl World {
             // Who enables a liar forgives it what it denies: that is tried elsewhere.
             1 if self.withheld_states.is_empty() && self.is_pending(victim, liar) => {
                 self.command(victim, Command::DisableFriend { name: friend.clone(), force: false });
-                let request = self.gift_request();
+                let request = self.spontaneous_request();
                 self.must_not_take(liar, victim, currency, request);
                 self.command(victim, Command::EnableFriend(friend));
             }
@@ -131,14 +133,14 @@ impl World {
                 let Some(record) = self.dice.pick(&open) else { return };
                 let proof = if self.dice.chance(50) { NO_PROOF } else { Mac::from_bytes(self.dice.array()) };
                 let (invoice_id, amount) = (Some(record.invoice.id), record.invoice.amount);
-                let request = Request { invoice_id, amount, total: amount, proof, ..self.gift_request() };
+                let request = Request { invoice_id, amount, total: amount, proof, ..self.spontaneous_request() };
                 self.must_not_take(liar, victim, currency, request);
             }
         }
     }
 
     /// A request for a spontaneous payment to the node that receives it. Nothing is wrong with it.
-    fn gift_request(&mut self) -> Request {
+    fn spontaneous_request(&mut self) -> Request {
         let amount = 1 + self.dice.below(5) as u128;
         Request {
             id: RequestId::random(&mut self.dice),
@@ -148,7 +150,7 @@ impl World {
             total: amount,
             fees_left: 0,
             patience_ms: 30_000,
-            route: vec![],
+            path: vec![],
             clearing: false,
             proof: NO_PROOF,
         }

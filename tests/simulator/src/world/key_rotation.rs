@@ -43,7 +43,7 @@ impl World {
         promises
     }
 
-    /// Who the owner of a node is now: its last successor, or itself.
+    /// Who the owner of a node is now: its last new key, or itself.
     pub(crate) fn person(&self, index: usize) -> usize {
         self.replacements.get(&index).map_or(index, |replacement| self.person(*replacement))
     }
@@ -53,8 +53,8 @@ impl World {
         self.replacements.contains_key(&index)
     }
 
-    /// Requests of which every account beside a place where both ends have forgotten, or where a key was lost, may hold the one
-    /// end or the other.
+    /// Requests of which every account beside a place where both ends have forgotten, or where a key was lost, may hold
+    /// the one end or the other.
     pub(crate) fn uncertain(&self) -> BTreeSet<RequestId> {
         self.torn.values().flatten().chain(&self.rotated_requests).copied().collect()
     }
@@ -77,30 +77,30 @@ impl World {
         accounts.map(|(_, account)| account.clone()).collect()
     }
 
-    /// The owner of `friend` agrees that a lost key has a successor. Whatever binds it binds it as before. Says whether it is
-    /// done; otherwise the friend is down or waits for payments of the lost node's that are on their way.
+    /// The owner of `friend` agrees that a lost key has a new key. Whatever binds it binds it as before. Says whether
+    /// it is done; otherwise the friend is down or waits for payments of the lost node's that are in flight.
     ///
     /// # Panics
-    /// When anything that was committed to the lost key is not offered to the successor.
+    /// When anything that was committed to the lost key is not offered to the new key.
     pub(crate) fn replace_key(&mut self, friend: usize, lost: usize, replacement: usize) -> bool {
         let before = self.accounts_with(friend, self.key(lost));
         // Afterwards an account that has not begun says nothing of them.
         let unsettled = self.unsettled_between([friend, lost]);
         self.rotated_requests.extend(unsettled);
         let id = self.command(friend, Command::ReplaceFriendKey(name(lost), self.ticket(replacement)));
-        let (lost_key, heir_key) = (self.key(lost), self.key(replacement));
+        let (lost_key, new_key) = (self.key(lost), self.key(replacement));
         let has_replaced = self.nodes[friend].disk.has_replaced(lost_key);
         assert!(has_replaced || self.reply(friend, id) != Some(Reply::Done), "what was agreed to is on the disk");
         if !self.record_replaced(friend, lost) {
-            if let Some(Reply::Refused(sentence)) = self.reply(friend, id) {
-                self.tell(|| format!("node {friend} refuses to replace the key of node {lost}: {sentence}"));
+            if let Some(Reply::Refused(message)) = self.reply(friend, id) {
+                self.tell(|| format!("node {friend} refuses to replace the key of node {lost}: {message}"));
             }
             return false;
         }
         if before.iter().any(|account| !bound(account).is_empty()) {
             self.faults.did(EventKind::KeyRotatedBound);
         }
-        let after = self.accounts_with(friend, heir_key);
+        let after = self.accounts_with(friend, new_key);
         for old in before.iter().filter(|_| self.nodes[friend].funder.is_some()) {
             let currency = &old.key().currency;
             let new = after.iter().find(|account| account.key().currency == *currency);
@@ -119,8 +119,8 @@ impl World {
         true
     }
 
-    /// Whether it is on the disk that `friend` has agreed to the successor of a lost key; from then on nobody says anything to the
-    /// lost one. What it leaves behind on the account may end in either way.
+    /// Whether it is on the disk that `friend` has agreed to the new key of a lost key; from then on nobody says
+    /// anything to the lost one. What it leaves behind on the account may end in either way.
     pub(crate) fn record_replaced(&mut self, friend: usize, lost: usize) -> bool {
         let key = self.key(lost);
         if !self.nodes[friend].disk.has_replaced(key) {
@@ -139,7 +139,8 @@ impl World {
         self.nodes[index].accounts().any(|(known, _)| known == key)
     }
 
-    /// What a friend offers to the one that comes after a lost key: each currency, and the balance from the successor's side.
+    /// What a friend offers to the one that comes after a lost key: each currency, and the balance from the new key's
+    /// side.
     pub(crate) fn offered_to(&self, friend: usize, replacement: usize) -> Vec<(Currency, i128)> {
         let accounts = self.accounts_with(friend, self.key(replacement));
         let offered = accounts.iter().filter_map(|account| {
@@ -148,8 +149,8 @@ impl World {
         offered.collect()
     }
 
-    /// Somebody has found a lost key, and speaks with it to a friend that has replaced it: a valid next statement, valid terms.
-    /// Nothing comes of it, and no owner can be talked into it.
+    /// Somebody has found a lost key, and speaks with it to a friend that has replaced it: a valid next statement,
+    /// valid terms. Nothing comes of it, and no owner can be talked into it.
     pub(crate) fn haunt(&mut self, lost: usize, friend: usize, currency: &Currency) {
         if !self.replaced_keys.contains(&(friend, self.key(lost))) || !self.nodes[friend].is_free() {
             return;

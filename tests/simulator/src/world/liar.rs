@@ -1,5 +1,5 @@
-//! A friend that lies. What it says is made and signed here, outside of the ledger; the honest machine that runs under the
-//! same key does not know of it, so that its own log becomes one of two.
+//! A friend that lies. What it says is made and signed here, outside of the ledger; the honest machine that runs under
+//! the same key does not know of it, so that its own log becomes one of two.
 
 use super::links::{Packet, pair};
 use super::{InjectedFault, World};
@@ -52,7 +52,7 @@ impl World {
             }
             13..16 => self.babble(liar, victim, currency),
             16..18 => self.break_chain(liar, victim, currency),
-            _ => self.ask_in_vain(liar, victim, currency),
+            _ => self.send_invalid_request(liar, victim, currency),
         }
     }
 
@@ -80,7 +80,7 @@ impl World {
             2 => statement.totals.cancelled += amount,
             _ => statement.totals.requested = u128::MAX,
         }
-        self.state_in_vain(liar, victim, statement);
+        self.send_invalid_statement(liar, victim, statement);
     }
 
     /// What is pending between victim and liar, in one direction as the victim sees it.
@@ -110,7 +110,7 @@ impl World {
         if self.dice.chance(30) {
             statement.totals.collected += 50;
         }
-        self.state_in_vain(liar, victim, statement);
+        self.send_invalid_statement(liar, victim, statement);
     }
 
     pub(crate) fn answer_with(&mut self, id: RequestId, lock: HashLock) -> Answer {
@@ -122,9 +122,10 @@ impl World {
     /// A request as nobody makes it.
     pub(super) fn request(&mut self) -> Request {
         let hops = self.dice.below(4);
-        let route = (0..hops).map(|_| self.anybody()).collect();
+        let path = (0..hops).map(|_| self.anybody()).collect();
         let amount = self.dice.below(40) as u128;
-        // A route over the victim itself, amounts of nothing, totals below the amount: all of it is a friend's nonsense.
+        // A route over the victim itself, amounts of nothing, totals below the amount: all of it is a friend's
+        // nonsense.
         let total = self.dice.below(80) as u128;
         Request {
             id: RequestId::random(&mut self.dice),
@@ -134,7 +135,7 @@ impl World {
             total,
             fees_left: self.dice.below(5) as u128,
             patience_ms: self.dice.below(60_000) as u64,
-            route,
+            path,
             clearing: self.dice.chance(10),
             proof: NO_PROOF,
         }

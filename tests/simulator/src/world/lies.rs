@@ -37,7 +37,7 @@ impl World {
             let pending = operation.request_id().and_then(|id| account.pending(Direction::Outgoing, id));
             let amount = pending.map_or(0, |pending| pending.amount);
             match operation {
-                Operation::Request(request) => totals.requested += request.frozen(),
+                Operation::Request(request) => totals.requested += request.held(),
                 Operation::Collect { .. } => totals.collected += amount,
                 Operation::Cancel { .. } => totals.cancelled += amount,
                 _ => {}

@@ -1,11 +1,11 @@
 //! Disks that are lost, or replaced by an older copy, while everything else goes on.
 //!
-//! What a loss may cost is known, and nothing else may be missing afterwards. Of one that its owner tells of, nothing: every
-//! account goes on from the newest that friends prove. Of a copy that is put back in silence, what the node itself gives up
-//! before the friend that knows better has shown it; nobody else pays for that. Where both ends of an account have lost state, what
-//! neither of them remembers is gone: the account comes back to the newest that is left, or its owners settle it, and each of
-//! them may lose what the other could ever owe it or was owed. Otherwise a loss is tried where no friend has just lost state
-//! too.
+//! What a loss may cost is known, and nothing else may be missing afterwards. Of one that its owner tells of, nothing:
+//! every account goes on from the newest that friends prove. Of a copy that is put back in silence, what the node
+//! itself gives up before the friend that knows better has shown it; nobody else pays for that. Where both ends of an
+//! account have lost state, what neither of them remembers is gone: the account comes back to the newest that is left,
+//! or its owners settle it, and each of them may lose what the other could ever owe it or was owed. Otherwise a loss is
+//! tried where no friend has just lost state too.
 
 use super::conditions::owed_with_pending;
 use super::disk::Disk;
@@ -56,25 +56,25 @@ impl Node {
         self.signer_log.collect_count()
     }
 
-    /// What a friend must owe it by its own records, on all disks it ever had: what it collected from the friend as a seller and as
-    /// a mediator, less what the friend collected from it.
+    /// What a friend must owe it by its own records, on all disks it ever had: what it collected from the friend as a
+    /// seller and as a mediator, less what the friend collected from it.
     pub(crate) fn records_with(&self, friend: PublicKey, currency: &Currency) -> i128 {
-        let of_line = |line: &AccountId| line.friend == friend && line.currency == *currency;
-        let sold: u128 = self.sold().iter().filter(|(hop, _)| of_line(&hop.account)).map(|(_, amount)| amount).sum();
+        let of_account = |account_id: &AccountId| account_id.friend == friend && account_id.currency == *currency;
+        let sold: u128 = self.sold().iter().filter(|(hop, _)| of_account(&hop.account)).map(|(_, amount)| amount).sum();
         let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
         let came =
             reports.values().filter(|report| report.from == Some(friend)).map(|report| report.amount + report.fee);
         let went = reports.values().filter(|report| report.to == friend).map(|report| report.amount);
         let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
-        let parts = payments.flat_map(|payment| payment.parts).filter(|(_, part)| part.route[0] == friend);
+        let parts = payments.flat_map(|payment| payment.parts).filter(|(_, part)| part.path[0] == friend);
         let paid = parts.filter(|(_, part)| part.preimage.is_some());
         let paid: BTreeMap<_, u128> = paid.map(|(id, part)| (id, part.amount + part.fees)).collect();
         signed(sold + came.sum::<u128>()) - signed(went.sum::<u128>() + paid.into_values().sum::<u128>())
     }
 
-    /// Whether its records, on all disks it ever had, tell of a request that it has made: as one that it forwarded and that was
-    /// collected, or as a part of a payment of its own.
+    /// Whether its records, on all disks it ever had, tell of a request that it has made: as one that it forwarded and
+    /// that was collected, or as a part of a payment of its own.
     pub(crate) fn has_noted(&self, id: &RequestId) -> bool {
         let mut payments = self.disks().flat_map(Disk::payments);
         self.disks().flat_map(|disk| &disk.forwarded).any(|report| report.request_id == *id)
@@ -178,8 +178,8 @@ impl World {
         self.change_disk(index, disk, loss != Loss::Silent);
     }
 
-    /// A node forgets what it knows of its accounts. A liar may then show one as it was when the node owed the most, and begin to
-    /// borrow again from there: every loss puts at stake what is owed in that moment.
+    /// A node forgets what it knows of its accounts. A liar may then show one as it was when the node owed the most,
+    /// and begin to borrow again from there: every loss puts at stake what is owed in that moment.
     fn stake(&mut self, index: usize) {
         let owed = self.nodes[index].look_at_accounts(|account| {
             let owed = account.epoch().map_or(0, owed_with_pending);
@@ -192,7 +192,8 @@ impl World {
         }
     }
 
-    /// Both ends of an account go on without their newest disks: what neither of them, nor anybody else, remembers is gone.
+    /// Both ends of an account go on without their newest disks: what neither of them, nor anybody else, remembers is
+    /// gone.
     ///
     /// It is counted once both have really lost something: an owner without a copy loses nothing.
     pub(crate) fn lose_both(&mut self, ends: [usize; 2], friends: &[Vec<usize>; 2], losses: [Loss; 2]) {
@@ -209,8 +210,8 @@ impl World {
         }
     }
 
-    /// Requests that were made between these two and have not ended everywhere: on the accounts around them they may end in
-    /// either way when what they came to is forgotten here.
+    /// Requests that were made between these two and have not ended everywhere: on the accounts around them they may
+    /// end in either way when what they came to is forgotten here.
     pub(super) fn unsettled_between(&self, [a, b]: [usize; 2]) -> BTreeSet<RequestId> {
         let made = |by: usize, to: usize| {
             let requests = self.nodes[by].requests().into_keys();

@@ -1,4 +1,5 @@
-//! A world in memory: nodes with real funders, FIFO links that break, disks that survive, and a clock that is turned by hand.
+//! A world in memory: nodes with real funders, FIFO links that break, disks that survive, and a clock that is turned by
+//! hand.
 //!
 //! Everything is decided by the test or by seeded dice, so every run can be repeated.
 
@@ -118,7 +119,7 @@ pub struct Node {
     /// The connection over which each friend speaks, as far as this process knows.
     connected_over: BTreeMap<PublicKey, ConnectionId>,
     /// Friends that have asked how requests ended while the accounts with them were suspect.
-    asked_in_doubt: BTreeSet<PublicKey>,
+    asked_while_suspect: BTreeSet<PublicKey>,
     /// What it sends vanishes: it is a liar.
     is_silent: bool,
     /// What it sent last, to whom and over which connection: a liar says it again.
@@ -178,7 +179,7 @@ impl Node {
     }
 
     /// Whether what it knows of its accounts with a friend may be old.
-    fn is_in_doubt_with(&self, friend: PublicKey) -> bool {
+    fn is_suspect_with(&self, friend: PublicKey) -> bool {
         self.accounts().any(|(key, account)| key == friend && account.is_recovering())
     }
 
@@ -356,7 +357,7 @@ impl World {
                     slow_ms: 0,
                     writing: None,
                     connected_over: BTreeMap::new(),
-                    asked_in_doubt: BTreeSet::new(),
+                    asked_while_suspect: BTreeSet::new(),
                     is_silent: false,
                     said: VecDeque::new(),
                     is_puppet: false,

@@ -26,7 +26,7 @@ impl World {
                     self.faults.add(InjectedFault::DiedBeforeCommit);
                 }
                 node.disk.fails = false;
-                node.signer_log.forgotten();
+                node.signer_log.reset_memory();
             }
         }
         node.slow_ms = 0;
@@ -91,7 +91,7 @@ impl World {
         node.funder = Some(Funder::restore(node.key, node.disk.rows()).expect("the disk can be read"));
         node.booted = self.time;
         node.connected_over.clear();
-        node.asked_in_doubt.clear();
+        node.asked_while_suspect.clear();
         self.faults.did(EventKind::Restarted);
         self.forget_told(index);
         self.forget_account_records(index);
@@ -128,8 +128,8 @@ impl World {
                 Input::Disconnected(key, connection) => connected_over.retain(|of, on| of != key || on != connection),
                 Input::Message(key, _, message) if matches!(**message, FriendMessage::Resolve(_)) => {
                     let node = &mut self.nodes[index];
-                    if node.is_in_doubt_with(*key) {
-                        node.asked_in_doubt.insert(*key);
+                    if node.is_suspect_with(*key) {
+                        node.asked_while_suspect.insert(*key);
                     }
                 }
                 _ => {}
@@ -206,8 +206,8 @@ impl World {
         }
     }
 
-    /// `crash`: how the process dies in the first batch from now on in which that is possible. A death before a commit that writes
-    /// nothing, or after one that nobody learns of, would be no other than one between two batches.
+    /// `crash`: how the process dies in the first batch from now on in which that is possible. A death before a commit
+    /// that writes nothing, or after one that nobody learns of, would be no other than one between two batches.
     ///
     /// `now`: when the batch ran, if that is now.
     fn commit(&mut self, index: usize, effects: Effects, crash: Option<Crash>, now: Option<Moment>) {
@@ -218,7 +218,7 @@ impl World {
         node.disk.fails = false;
         // Machine and outputs are gone with the error: nothing is left to go on with.
         let Ok((funder, mut outputs)) = committed else {
-            node.signer_log.forgotten();
+            node.signer_log.reset_memory();
             self.record_death(index, crash.expect("a disk fails only then"));
             return self.down(index);
         };
@@ -244,8 +244,8 @@ impl World {
         let dropped = std::mem::take(&mut node.disk.dropped);
         let ended = std::mem::take(&mut node.disk.ended);
         node.funder = Some(funder);
-        for line in dropped {
-            self.dropped(index, line.friend, &line.currency);
+        for account_id in dropped {
+            self.dropped(index, account_id.friend, &account_id.currency);
         }
         self.count_spent(index, &ended);
         self.record_denied(index);
@@ -298,19 +298,19 @@ impl World {
                     self.links.push(index, to, Packet::Frame(connection, frame));
                 }
             }
-            Output::ReadEvidence(line, connection) => {
-                let rows = self.nodes[index].disk.evidence(&line);
-                self.nodes[index].inbox.push_back(Input::EvidenceRows(line, connection, rows));
+            Output::ReadEvidence(account_id, connection) => {
+                let rows = self.nodes[index].disk.evidence(&account_id);
+                self.nodes[index].inbox.push_back(Input::EvidenceRows(account_id, connection, rows));
             }
             Output::Reply(id, reply) => {
                 checks::check_reply(&self.nodes[index], &reply);
                 let second = self.nodes[index].replies.insert(id, reply);
                 assert_eq!(second, None, "a command is answered once");
             }
-            Output::FindWays(id, query) => {
+            Output::FindRoutes(id, query) => {
                 self.questions += 1;
-                let ways = self.answer(&query);
-                self.nodes[index].inbox.push_back(Input::Ways(id, ways));
+                let routes = self.answer(&query);
+                self.nodes[index].inbox.push_back(Input::Routes(id, routes));
             }
             Output::Edges(edges) => {
                 self.publish(index, edges);
@@ -331,9 +331,9 @@ impl World {
                 self.wants_friend(index, key, relays);
             }
             Output::LookUp(key, connection, question) => {
-                let asked_in_doubt = self.nodes[index].asked_in_doubt.remove(&key);
+                let asked_while_suspect = self.nodes[index].asked_while_suspect.remove(&key);
                 let found = question.look_up(key, &self.nodes[index].disk).unwrap_or_else(|never| match never {});
-                checks::check_said_in_doubt(&self.nodes[index], key, asked_in_doubt, &found);
+                checks::check_said_while_suspect(&self.nodes[index], key, asked_while_suspect, &found);
                 self.nodes[index].inbox.push_back(Input::Found(key, connection, found));
             }
             Output::Event(event) => self.nodes[index].events.push(event),

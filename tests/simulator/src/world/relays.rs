@@ -9,7 +9,7 @@ use offst_relay::Limits;
 use offst_relay::registry::{Registry, RelayConnectionId, SubstreamId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Something on its way to or from a relay. The last number is the run of the node's process that it belongs to.
+/// Something in flight to or from a relay. The last number is the run of the node's process that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RelayEvent {
     /// A node arrives at a relay.

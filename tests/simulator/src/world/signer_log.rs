@@ -8,7 +8,8 @@ use offst_proto::statement::{Operation, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The place of a statement: the friend, the currency, the epoch and the number in it. An Opening stands before the first.
+/// The place of a statement: the friend, the currency, the epoch and the number in it. An Opening stands before the
+/// first.
 pub(super) type Place = (PublicKey, String, u64, u64);
 
 #[derive(Default)]
@@ -51,7 +52,7 @@ impl SignerLog {
     }
 
     /// The process died before its transaction was written.
-    pub(super) fn forgotten(&self) {
+    pub(super) fn reset_memory(&self) {
         self.entries(|entries| {
             entries.fresh.clear();
             entries.fresh_collects.clear();
@@ -96,8 +97,9 @@ impl SignerLog {
         });
     }
 
-    /// A disk was lost while the clock shows less than it has shown before. So nothing says for which epochs Openings were signed
-    /// that no friend has received, and another one may be signed for each of them (protocol, *Lost and old state*).
+    /// A disk was lost while the clock shows less than it has shown before. So nothing says for which epochs Openings
+    /// were signed that no friend has received, and another one may be signed for each of them (protocol, *Lost and old
+    /// state*).
     pub(super) fn openings_torn_out(&self) {
         self.entries(|entries| {
             let signed = std::mem::take(&mut entries.durable).into_iter();
@@ -107,10 +109,10 @@ impl SignerLog {
         });
     }
 
-    /// A disk was lost, and these friends, who lie, have put epochs ahead of the clock, which shows `unix_ms`. So it does not say
-    /// for which of these Openings were signed: when such a friend shows the same older state after each of two losses, the same
-    /// epoch is begun twice. What was signed in it first is a fork then, and can stop the account (protocol, *Lost and old
-    /// state*).
+    /// A disk was lost, and these friends, who lie, have put epochs ahead of the clock, which shows `unix_ms`. So it
+    /// does not say for which of these Openings were signed: when such a friend shows the same older state after each
+    /// of two losses, the same epoch is begun twice. What was signed in it first is a fork then, and can stop the
+    /// account (protocol, *Lost and old state*).
     pub(super) fn torn_out_ahead(&self, liars: &[PublicKey], unix_ms: u64) {
         self.entries(|entries| {
             let signed = std::mem::take(&mut entries.durable).into_iter();
@@ -127,8 +129,8 @@ impl SignerLog {
         self.entries(|entries| std::mem::take(&mut entries.again))
     }
 
-    /// An Opening may stand beside one that was signed before somebody put an older disk back in silence: whether the friend has
-    /// received that, its owner has to know.
+    /// An Opening may stand beside one that was signed before somebody put an older disk back in silence: whether the
+    /// friend has received that, its owner has to know.
     fn open(&self, opening: &Opening, message: &[u8]) {
         let place = (opening.other, opening.currency.to_string(), opening.epoch, 0);
         self.entries(|entries| {
@@ -156,11 +158,11 @@ impl SignerLog {
             }
             entries.fresh.insert(place, message.to_vec());
             for operation in &statement.operations {
-                let line = AccountId { friend: statement.other, currency: statement.currency.clone() };
+                let account_id = AccountId { friend: statement.other, currency: statement.currency.clone() };
                 match operation {
-                    Operation::Collect { id, .. } => entries.fresh_collects.push(line.request(*id)),
+                    Operation::Collect { id, .. } => entries.fresh_collects.push(account_id.request(*id)),
                     Operation::Request(request) => {
-                        entries.fresh_requests.push((line.request(request.id), request.frozen()))
+                        entries.fresh_requests.push((account_id.request(request.id), request.held()))
                     }
                     _ => {}
                 }

@@ -1,7 +1,7 @@
 //! Who answers when a node looks for ways.
 
 use offst_index_server::{Index, Limits};
-use offst_proto::route::Way;
+use offst_proto::route::Route;
 use std::collections::VecDeque;
 
 /// Who answers when a node looks for ways.
@@ -9,7 +9,7 @@ pub enum Paths {
     /// A search over the published edges.
     Search,
     /// These, one for each question; then none.
-    Given(VecDeque<Vec<Way>>),
+    Given(VecDeque<Vec<Route>>),
 }
 
 /// A real index server, and how often each node has published there.

@@ -1,6 +1,6 @@
-//! Terms of liars that are nearly right, and owners who accept them whenever their nodes let them. What such an acceptance may
-//! cost stands in the two balances that the owner was shown; whatever else the terms say about requests under way must cost
-//! nothing.
+//! Terms of liars that are nearly right, and owners who accept them whenever their nodes let them. What such an
+//! acceptance may cost stands in the two balances that the owner was shown; whatever else the terms say about requests
+//! under way must cost nothing.
 
 use super::{EventKind, InjectedFault, World, name};
 use crate::reference::signed;
@@ -123,8 +123,8 @@ impl World {
         if self.nodes[victim].find(self.key(liar), currency).is_none_or(|account| !account.is_recovering()) {
             return;
         }
-        let line = offst_funder::AccountId { friend: key, currency: currency.clone() };
-        let rows = self.nodes[liar].disk.evidence(&line);
+        let account_id = offst_funder::AccountId { friend: key, currency: currency.clone() };
+        let rows = self.nodes[liar].disk.evidence(&account_id);
         let now_ms = self.now(liar).unix_ms;
         let (frames, _) = account.evidence(rows, now_ms, self.signer(liar));
         let mut first: Option<Box<Evidence>> = None;

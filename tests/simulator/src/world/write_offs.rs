@@ -1,4 +1,5 @@
-//! What owners write off, as the disks of their nodes show it: which requests were released upstream, and what that may cost.
+//! What owners write off, as the disks of their nodes show it: which requests were released upstream, and what that may
+//! cost.
 
 use super::{InjectedFault, Node, World, name};
 use crate::reference::signed;
@@ -9,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 impl Node {
     /// What a friend may still collect of what was written off, credits.
-    pub(crate) fn at_risk(&self, line: &AccountId) -> u128 {
-        let held = self.disk.all::<WriteOff>().into_iter().filter(|(outgoing, _)| outgoing.account == *line);
+    pub(crate) fn at_risk(&self, account_id: &AccountId) -> u128 {
+        let held = self.disk.all::<WriteOff>().into_iter().filter(|(outgoing, _)| outgoing.account == *account_id);
         held.map(|(_, write_off)| write_off.amount).sum()
     }
 
@@ -36,14 +37,14 @@ impl World {
     /// # Panics
     /// When more is at risk afterwards than the owner has allowed.
     pub(crate) fn write_off(&mut self, node: usize, friend: usize, currency: &Currency, up_to: u128) {
-        let line = AccountId { friend: self.key(friend), currency: currency.clone() };
+        let account_id = AccountId { friend: self.key(friend), currency: currency.clone() };
         if !self.nodes[node].is_up() || self.nodes[node].writing.is_some() {
             return;
         }
-        let before = self.nodes[node].at_risk(&line);
+        let before = self.nodes[node].at_risk(&account_id);
         let command = Command::WriteOff { name: name(friend), currency: currency.clone(), up_to };
         let id = self.command(node, command);
-        let after = self.nodes[node].at_risk(&line);
+        let after = self.nodes[node].at_risk(&account_id);
         assert!(
             after <= before.max(up_to),
             "node {node} has {after} {currency} at risk with node {friend}, and its owner allowed {up_to}"
@@ -59,9 +60,9 @@ impl World {
         if !self.nodes[node].is_up() || self.nodes[node].writing.is_some() {
             return;
         }
-        let line = AccountId { friend: self.key(friend), currency: currency.clone() };
+        let account_id = AccountId { friend: self.key(friend), currency: currency.clone() };
         // A process that dies in this batch may have written it.
-        let allowed = self.allowed.entry((node, line)).or_default();
+        let allowed = self.allowed.entry((node, account_id)).or_default();
         *allowed = up_to.max(*allowed);
         self.command(node, Command::SetAutoWriteOff(name(friend), currency.clone(), up_to));
         self.tell(|| format!("the owner of node {node} lets up to {up_to} be written off at node {friend} by itself"));
@@ -98,17 +99,18 @@ impl World {
         let still: Vec<_> = self.bound_at(node, friend, currency).intersection(held).copied().collect();
         let id = self.command(node, Command::Friends);
         let Some(Reply::Friends(friends)) = self.reply(node, id) else { return };
-        let lines = friends.iter().filter(|one| one.public_key == self.key(friend)).flat_map(|one| &one.accounts);
-        let told: BTreeSet<_> = lines
-            .filter(|line| line.currency == *currency)
-            .flat_map(|line| line.overdue.iter().map(|request| request.request_id))
+        let accounts = friends.iter().filter(|one| one.public_key == self.key(friend)).flat_map(|one| &one.accounts);
+        let told: BTreeSet<_> = accounts
+            .filter(|account| account.currency == *currency)
+            .flat_map(|account| account.overdue.iter().map(|request| request.request_id))
             .collect();
         for request in still {
             assert!(told.contains(&request), "node {friend} holds {request}, and the owner of node {node} is not told");
         }
     }
 
-    /// What was written off without asking stays within what the owner has allowed, and ends when a friend collects of it.
+    /// What was written off without asking stays within what the owner has allowed, and ends when a friend collects of
+    /// it.
     ///
     /// # Panics
     /// When more is at risk, or it goes on.
@@ -121,8 +123,8 @@ impl World {
         for (outgoing, write_off) in write_offs.into_iter().filter(|(_, write_off)| write_off.is_automatic) {
             *at_risk.entry(outgoing.account).or_default() += write_off.amount;
         }
-        for (line, amount) in at_risk {
-            let allowed = self.allowed.get(&(index, line)).copied().unwrap_or_default();
+        for (account_id, amount) in at_risk {
+            let allowed = self.allowed.get(&(index, account_id)).copied().unwrap_or_default();
             assert!(amount <= allowed, "node {index} has {amount} at risk without asking, and {allowed} were allowed");
         }
         let disk = &self.nodes[index].disk;
@@ -144,8 +146,8 @@ impl World {
         }
     }
 
-    /// Requests of others that a mediator has committed and that have not ended: the mediator, the friend that holds it, and in
-    /// which currency.
+    /// Requests of others that a mediator has committed and that have not ended: the mediator, the friend that holds
+    /// it, and in which currency.
     pub(crate) fn carried_and_bound(&self) -> Vec<(usize, usize, Currency)> {
         let mut found = BTreeSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -165,8 +167,8 @@ impl World {
         self.nodes.iter().flat_map(Node::write_offs).map(|(outgoing, _)| outgoing.id).collect()
     }
 
-    /// Requests that were released although what went on may be collected, by who had made them: at the one who wrote off, and at
-    /// everybody before them on the path.
+    /// Requests that were released although what went on may be collected, by who had made them: at the one who wrote
+    /// off, and at everybody before them on the path.
     pub(crate) fn released(&self) -> BTreeSet<(usize, RequestRef)> {
         let made: Vec<(usize, RequestRef)> = self
             .nodes

@@ -1,5 +1,5 @@
-//! Mutants of the ledger, the funder and the simulator: each must be caught by a checker. They are in a copy of the sources, and
-//! so in no program but the one that is built here. The list: mutants.toml.
+//! Mutants of the ledger, the funder and the simulator: each must be caught by a checker. They are in a copy of the
+//! sources, and so in no program but the one that is built here. The list: mutants.toml.
 
 mod source;
 
@@ -114,7 +114,7 @@ fn failures_are_repeated_by_their_commands(program: &Path) {
         let (output, again) = run(program, &repeated);
         assert!(!output.status.success(), "{repeated:?} passed: {again}");
         if line == "repeat it: " {
-            assert_eq!(again.lines().next(), Some(first), "{repeated:?} fails in another way");
+            assert_eq!(again.lines().next(), Some(first), "{repeated:?} fails with other words");
         }
     }
 }

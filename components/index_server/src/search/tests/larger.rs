@@ -13,7 +13,7 @@ fn number_key(number: u32) -> PublicKey {
     PublicKey::from_bytes(bytes).unwrap()
 }
 
-/// By hops: the least that leaves the source so that the destination gets `amount`, over routes of at most so many.
+/// By hops: the least that leaves the source so that the destination gets `amount`, over paths of at most so many.
 fn textbook(hops_into: &Hops, query: &Query, source: u32, destination: u32, hops_max: usize) -> Option<(u128, usize)> {
     // (amount that leaves, hops) of every node, all that may matter for some number of hops.
     let mut final_labels: BTreeSet<(u32, usize)> = BTreeSet::new();
@@ -98,7 +98,7 @@ fn compare(seed: u64, spread: u64, steep: bool, hops_max: usize) {
             let what = format!("{amount} from {source} to {destination}");
             assert_eq!(plan.as_ref().map(PartPlan::total), expected.map(|(total, _)| total), "{what}");
             if hops_max == 32 {
-                assert_eq!(plan.map(|plan| plan.route.len()), expected.map(|(_, hops)| hops), "{what}");
+                assert_eq!(plan.map(|plan| plan.path.len()), expected.map(|(_, hops)| hops), "{what}");
             }
         }
     }

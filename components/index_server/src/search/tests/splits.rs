@@ -1,4 +1,4 @@
-//! Splits against an oracle that tries every amount on every route.
+//! Splits against an oracle that tries every amount on every path.
 
 use super::*;
 use std::collections::BTreeMap;
@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 /// What hops hold, by sender and receiver.
 type HeldOnHops = BTreeMap<(PublicKey, PublicKey), u128>;
 
-/// What `amount` along `route` freezes on each hop, reckoned from the end.
-fn held(friendships: &[Friendship], source: PublicKey, route: &[PublicKey], amount: u128) -> Option<HeldOnHops> {
+/// What `amount` along `path` holds on each hop, reckoned from the end.
+fn held(friendships: &[Friendship], source: PublicKey, path: &[PublicKey], amount: u128) -> Option<HeldOnHops> {
     let mut held = HeldOnHops::new();
     let mut carried = amount;
-    for position in (0..route.len()).rev() {
-        let from = if position == 0 { source } else { route[position - 1] };
-        if position + 1 < route.len() {
-            let (_, rate) = hop(friendships, from, route[position])?;
+    for position in (0..path.len()).rev() {
+        let from = if position == 0 { source } else { path[position - 1] };
+        if position + 1 < path.len() {
+            let (_, rate) = hop(friendships, from, path[position])?;
             carried += rate.fee(carried)?;
         }
-        held.insert((from, route[position]), carried);
+        held.insert((from, path[position]), carried);
     }
     Some(held)
 }
@@ -35,31 +35,31 @@ fn add(friendships: &[Friendship], sum: &HeldOnHops, part: &HeldOnHops) -> Optio
 
 /// Pays as nodes do: each mediator takes its fee from what arrives, and exactly the amount is left; no hop holds more
 /// than it can, whichever parts cross it.
-pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, way: &Way, hops_max: usize) {
-    assert_eq!(way.check(), Ok(()));
-    assert!(way.parts.len() <= 8);
-    assert_eq!(way.amount(), query.amount);
+pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, route: &Route, hops_max: usize) {
+    assert_eq!(route.check(), Ok(()));
+    assert!(route.parts.len() <= 8);
+    assert_eq!(route.amount(), query.amount);
     let mut sum = HeldOnHops::new();
-    for part in &way.parts {
-        let route = &part.route;
-        assert!(part.amount > 0 && route.len() <= hops_max);
-        assert_eq!(route.last(), Some(&query.destination));
-        assert!(query.via.is_none_or(|via| route[0] == via));
+    for part in &route.parts {
+        let path = &part.path;
+        assert!(part.amount > 0 && path.len() <= hops_max);
+        assert_eq!(path.last(), Some(&query.destination));
+        assert!(query.via.is_none_or(|via| path[0] == via));
         assert!(
-            route[..route.len() - 1].iter().all(|node| !query.excluded_nodes.contains(node)
+            path[..path.len() - 1].iter().all(|node| !query.excluded_nodes.contains(node)
                 || *node == query.source
                 || *node == query.destination)
         );
-        assert!(route[..route.len() - 1].iter().all(|node| *node != query.source && *node != query.destination));
-        assert!(query.source != query.destination || (route.len() > 2 && route[0] != route[route.len() - 2]));
+        assert!(path[..path.len() - 1].iter().all(|node| *node != query.source && *node != query.destination));
+        assert!(query.source != query.destination || (path.len() > 2 && path[0] != path[path.len() - 2]));
         let mut carried = part.total();
         let mut from = query.source;
-        for (position, node) in route.iter().enumerate() {
+        for (position, node) in path.iter().enumerate() {
             let (capacity, rate) = hop(friendships, from, *node).expect("both publish it");
             let held = sum.entry((from, *node)).or_default();
             *held += carried;
             assert!(*held <= capacity, "{held} over {capacity}");
-            if position + 1 < route.len() {
+            if position + 1 < path.len() {
                 carried = rate.forwarded(carried).expect("a mediator can forward it");
             }
             from = *node;
@@ -68,12 +68,12 @@ pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, way: &Wa
     }
 }
 
-/// Whether some amounts on at most 8 of the routes add up.
-fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKey>]) -> bool {
+/// Whether some amounts on at most 8 of the paths add up.
+fn is_possible(friendships: &[Friendship], query: &Query, paths: &[Vec<PublicKey>]) -> bool {
     fn try_from(
         friendships: &[Friendship],
         query: &Query,
-        routes: &[Vec<PublicKey>],
+        paths: &[Vec<PublicKey>],
         left: u128,
         parts: usize,
         sum: &HeldOnHops,
@@ -81,7 +81,7 @@ fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKe
         if left == 0 {
             return true;
         }
-        let Some((route, others)) = routes.split_first() else { return false };
+        let Some((path, others)) = paths.split_first() else { return false };
         if try_from(friendships, query, others, left, parts, sum) {
             return true;
         }
@@ -89,7 +89,7 @@ fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKe
             return false;
         }
         for amount in (1..=left).rev() {
-            let part = held(friendships, query.source, route, amount);
+            let part = held(friendships, query.source, path, amount);
             if let Some(sum) = part.and_then(|part| add(friendships, sum, &part))
                 && try_from(friendships, query, others, left - amount, parts - 1, &sum)
             {
@@ -98,7 +98,7 @@ fn is_possible(friendships: &[Friendship], query: &Query, routes: &[Vec<PublicKe
         }
         false
     }
-    try_from(friendships, query, routes, query.amount, 8, &HeldOnHops::new())
+    try_from(friendships, query, paths, query.amount, 8, &HeldOnHops::new())
 }
 
 /// The same numbers each time (splitmix64).
@@ -143,15 +143,15 @@ fn found_of_possible(fees: bool) -> (u32, u32) {
     while possible < 400 {
         let friendships = small_network(&mut numbers, fees);
         let query = query(2 + u128::from(numbers.below(7)), 0, 5);
-        let routes = simple_routes(&friendships, 6, &query, 32);
+        let paths = simple_paths(&friendships, 6, &query, 32);
         let is_single = oracle(&friendships, 6, &query, 32).is_some();
-        if is_single || !is_possible(&friendships, &query, &routes) {
+        if is_single || !is_possible(&friendships, &query, &paths) {
             continue;
         }
         possible += 1;
-        let ways = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).ways;
-        ways.iter().for_each(|way| expect_payable(&friendships, &query, way, 32));
-        found += u32::from(!ways.is_empty());
+        let routes = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).routes;
+        routes.iter().for_each(|route| expect_payable(&friendships, &query, route, 32));
+        found += u32::from(!routes.is_empty());
     }
     (found, possible)
 }
@@ -166,7 +166,7 @@ fn where_no_route_suffices_a_split_is_found() {
 
 /// Both routes hold 100; the cheapest route for half of 200 crosses from the one to the other and blocks both.
 #[test]
-fn what_greed_has_blocked_is_taken_back() {
+fn what_greed_has_blocked_is_given_back() {
     let (free, dear) = (Rate { mul: 0, add: 0 }, Rate { mul: 0, add: 9 });
     let friendships = vec![
         Friendship::simple(0, 1, 100, [free; 2]),
@@ -179,9 +179,9 @@ fn what_greed_has_blocked_is_taken_back() {
         Friendship::simple(2, 3, 1, [free; 2]),
     ];
     let query = query(200, 0, 5);
-    let ways = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).ways;
-    expect_payable(&friendships, &query, &ways[0], 32);
-    assert_eq!(ways[0].parts.len(), 2);
+    let routes = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).routes;
+    expect_payable(&friendships, &query, &routes[0], 32);
+    assert_eq!(routes[0].parts.len(), 2);
 }
 
 /// A route that holds half costs a credit, the one that holds all costs 50.
@@ -197,9 +197,9 @@ fn a_split_that_is_cheaper_comes_first() {
         Friendship::simple(3, 4, 200, [add(0); 2]),
     ];
     let query = query(100, 0, 4);
-    let ways = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).ways;
-    ways.iter().for_each(|way| expect_payable(&friendships, &query, way, 32));
-    assert_eq!(ways.iter().map(|way| (way.fees(), way.parts.len())).collect::<Vec<_>>(), [(2, 2), (50, 1)]);
+    let routes = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).routes;
+    routes.iter().for_each(|route| expect_payable(&friendships, &query, route, 32));
+    assert_eq!(routes.iter().map(|route| (route.fees(), route.parts.len())).collect::<Vec<_>>(), [(2, 2), (50, 1)]);
 }
 
 #[test]
@@ -211,8 +211,8 @@ fn sixteen_parts_and_not_seventeen() {
         middle.collect()
     };
     let parts = |count: u8, amount| {
-        let ways = ask(&graph(&friendships(count)), &query(amount, 0, 39), SearchBounds::new(1_000_000)).ways;
-        ways.first().map(|way| way.parts.len())
+        let routes = ask(&graph(&friendships(count)), &query(amount, 0, 39), SearchBounds::new(1_000_000)).routes;
+        routes.first().map(|route| route.parts.len())
     };
     assert_eq!((parts(9, 81), parts(8, 81), parts(9, 20)), (Some(9), None, Some(2)));
     assert_eq!((parts(16, 160), parts(17, 161)), (Some(16), None));

@@ -1,5 +1,5 @@
-//! After a loss requests find each other again by id, lock and amount. Ids are chosen by those who ask, so that two requests under
-//! one id may be under way over one node.
+//! After a loss requests find each other again by id, lock and amount. Ids are chosen by those who ask, so that two
+//! requests under one id may be under way over one node.
 
 use super::steps::step_until;
 use crate::World;
@@ -8,7 +8,7 @@ use crate::world::sources::Paths;
 use offst_crypto::{HashLock, Nonce};
 use offst_ledger::Direction;
 use offst_proto::payment::{PartTerms, Response};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::{Answer, Operation};
 use offst_proto::{Currency, PaymentId, RequestId, Verified};
 
@@ -53,9 +53,9 @@ fn testnet() -> World {
 
 /// A buyer pays the seller behind a carrier.
 fn pay(world: &mut World, buyer: usize, carrier: usize, amount: u128) -> PaymentId {
-    let route = [MIDDLE, carrier, seller_of(carrier)].map(|node| world.key(node)).to_vec();
-    let parts = vec![PartPlan { route, amount, fees: FEES }];
-    world.paths = Paths::Given([vec![Way { parts }]].into());
+    let path = [MIDDLE, carrier, seller_of(carrier)].map(|node| world.key(node)).to_vec();
+    let parts = vec![PartPlan { path, amount, fees: FEES }];
+    world.paths = Paths::Given([vec![Route { parts }]].into());
     world.send(buyer, seller_of(carrier), amount).0
 }
 

@@ -5,7 +5,7 @@ use offst_ledger::{Direction, Status};
 use offst_proto::Currency;
 use offst_proto::order::{NewFriend, Purpose};
 use offst_proto::payment::CancelReason;
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::Operation;
 use offst_proto::ticket::FriendTicket;
 use offst_simulator::{Paths, World, name};
@@ -14,15 +14,15 @@ fn ticket(world: &World, node: usize) -> FriendTicket {
     FriendTicket { public_key: world.key(node), relays: vec![], address: None }
 }
 
-/// `node` agrees that its friend `lost` goes on as `successor`.
-pub(crate) fn replace(world: &mut World, node: usize, lost: usize, successor: usize) -> Reply {
-    let ticket = ticket(world, successor);
+/// `node` agrees that its friend `lost` goes on as `new key`.
+pub(crate) fn replace(world: &mut World, node: usize, lost: usize, new_key: usize) -> Reply {
+    let ticket = ticket(world, new_key);
     world.ask(node, Command::ReplaceFriendKey(name(lost), ticket))
 }
 
 pub(crate) fn refusal(reply: Reply) -> String {
     match reply {
-        Reply::Refused(sentence) => sentence,
+        Reply::Refused(message) => message,
         reply => panic!("not refused: {reply:?}"),
     }
 }
@@ -34,8 +34,8 @@ pub(crate) fn is_bound(world: &World, node: usize, friend: usize) -> bool {
     pendings.any(|(direction, id, _)| direction == Direction::Outgoing && account.is_bound(id))
 }
 
-/// The successor adds `friend` with this balance.
-pub(crate) fn add(world: &mut World, successor: usize, friend: usize, balance: i128) {
+/// The new key adds `friend` with this balance.
+pub(crate) fn add(world: &mut World, new_key: usize, friend: usize, balance: i128) {
     let new = NewFriend {
         name: name(friend),
         ticket: ticket(world, friend),
@@ -44,12 +44,12 @@ pub(crate) fn add(world: &mut World, successor: usize, friend: usize, balance: i
         max_debt: 1000,
         open: true,
     };
-    assert_eq!(world.ask(successor, Command::AddFriend(Box::new(new))), Reply::Done);
+    assert_eq!(world.ask(new_key, Command::AddFriend(Box::new(new))), Reply::Done);
     world.connect_all();
     world.advance(1000);
 }
 
-/// 0 - 1 - 2, where 2 is owed 100; 3 is whoever 2 becomes.
+/// 0 - 1 - 2, where 2 is owed 100; 3 is the new key of 2.
 pub(crate) fn indebted() -> World {
     let mut world = World::new(4, 11);
     world.befriend(0, 1, 1000, 1000);
@@ -80,13 +80,13 @@ fn the_account_goes_on_with_the_new_key() {
     assert_eq!(world.balance(3, 1), 150);
     let Reply::KeyReplacements(replacements) = world.ask(1, Command::KeyReplacements) else { panic!() };
     let [replacement] = &replacements[..] else { panic!("{replacements:?}") };
-    assert_eq!((replacement.lost, replacement.successor), (world.key(2), world.key(3)));
+    assert_eq!((replacement.lost, replacement.new_key), (world.key(2), world.key(3)));
     assert_eq!(replacement.accounts.iter().map(|account| account.balance).collect::<Vec<_>>(), [-100]);
     let again = offst_proto::Unverified::<offst_proto::key_replacement::KeyReplacement>::from_wire(replacement.wire());
     assert!(again.unwrap().verify(world.verifier()).is_ok());
 }
 
-/// Whoever finds the old disk cannot use it: the key is no friend's any more, and never again.
+/// Anybody who finds the old disk cannot use it: the key is no friend's any more, and never again.
 /// (R7.26.)
 #[test]
 fn the_lost_key_is_worth_nothing() {
@@ -103,15 +103,15 @@ fn the_lost_key_is_worth_nothing() {
         max_debt: 0,
         open: false,
     };
-    let sentence = refusal(world.ask(1, Command::AddFriend(Box::new(new))));
-    assert!(sentence.contains("was lost"), "{sentence}");
-    let sentence = refusal(replace(&mut world, 1, 0, 2));
-    assert!(sentence.contains("was lost"), "{sentence}");
+    let message = refusal(world.ask(1, Command::AddFriend(Box::new(new))));
+    assert!(message.contains("was lost"), "{message}");
+    let message = refusal(replace(&mut world, 1, 0, 2));
+    assert!(message.contains("was lost"), "{message}");
     // The same after a restart.
     world.kill(1);
     world.start(1);
-    let sentence = refusal(replace(&mut world, 1, 0, 2));
-    assert!(sentence.contains("was lost"), "{sentence}");
+    let message = refusal(replace(&mut world, 1, 0, 2));
+    assert!(message.contains("was lost"), "{message}");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn other_keys_are_not_taken_by_mistake() {
 
 /// Different opinions of the balance are settled by people, as always.
 #[test]
-fn a_successor_that_remembers_another_balance_may_accept_ours() {
+fn a_new_key_that_remembers_another_balance_may_accept_ours() {
     let mut world = indebted();
     world.kill(2);
     assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
@@ -162,7 +162,7 @@ fn what_we_have_committed_binds_us_until_the_friend_has_agreed_without_it() {
     world.connect_all();
     world.advance(200_000);
     assert_eq!(world.payment(0, id).progress, Progress::Committed);
-    // The successor has lost everything, and settles for the balance alone; both owners agree.
+    // The new key has lost everything, and settles for the balance alone; both owners agree.
     add(&mut world, 3, 1, 100);
     assert!(matches!(world.nodes[1].account(world.key(3)).status(), Status::Inconsistent { .. }));
     let command = Command::ResetFriend(name(2), Currency::default());
@@ -176,7 +176,7 @@ fn what_we_have_committed_binds_us_until_the_friend_has_agreed_without_it() {
 }
 
 #[test]
-fn a_successor_that_accepts_what_continues_and_cannot_collect_it_releases_it() {
+fn a_new_key_that_accepts_what_continues_and_cannot_collect_it_releases_it() {
     let (mut world, id) = committed_and_lost();
     assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
     add(&mut world, 3, 1, 100);
@@ -198,8 +198,8 @@ fn what_the_friend_has_committed_is_waited_for() {
     while !is_bound(&world, 1, 0) {
         assert!(world.step());
     }
-    let sentence = refusal(replace(&mut world, 1, 2, 3));
-    assert!(sentence.contains("still on their way"), "{sentence}");
+    let message = refusal(replace(&mut world, 1, 2, 3));
+    assert!(message.contains("still in flight"), "{message}");
     world.settle();
     assert_eq!(world.payment(2, id).progress, Progress::Paid);
     let before = world.balance(1, 2);
@@ -208,8 +208,8 @@ fn what_the_friend_has_committed_is_waited_for() {
     assert_eq!(world.balance(1, 3), before);
 }
 
-/// The lost node had sent one payment around a ring and another the opposite way: each friend waits for the other. When one of
-/// them gives its account up, everything ends, and nobody has lost anything.
+/// The lost node had sent one payment around a cycle and another the opposite way: each friend waits for the other.
+/// When one of them gives its account up, everything ends, and nobody has lost anything.
 #[test]
 fn payments_around_opposite_ways_through_a_lost_key_end_when_one_friend_gives_it_up() {
     let mut world = World::new(4, 11);
@@ -262,8 +262,8 @@ fn what_was_agreed_outlives_the_process() {
 
 /// 0 pays `to` over 1, in one part.
 fn ask_for(world: &mut World, to: usize, amount: u128) -> offst_proto::PaymentId {
-    let route = vec![world.key(1), world.key(to)];
-    world.paths = Paths::Given([vec![Way { parts: vec![PartPlan { route, amount, fees: 1 }] }]].into());
+    let path = vec![world.key(1), world.key(to)];
+    world.paths = Paths::Given([vec![Route { parts: vec![PartPlan { path, amount, fees: 1 }] }]].into());
     world.send(0, to, amount).0
 }
 
@@ -272,22 +272,22 @@ fn committed(world: &World, id: offst_proto::PaymentId) -> offst_proto::RequestI
     *world.payment(0, id).parts.keys().next().expect("it has a part")
 }
 
-fn frozen(world: &World, friend: usize) -> u128 {
+fn held(world: &World, friend: usize) -> u128 {
     world.nodes[1].account(world.key(friend)).epoch().map_or(0, |epoch| epoch.local_pending())
 }
 
-/// How much one friend may freeze at another is bounded; what is frozen when the other's key is replaced still counts.
+/// How much one friend may hold at another is bounded; what is held when the other's key is replaced still counts.
 #[test]
-fn what_is_frozen_counts_against_the_same_bound_under_the_new_key() {
+fn what_is_held_counts_against_the_same_bound_under_the_new_key() {
     let mut world = World::new(4, 11);
     world.befriend(0, 1, 10_000, 10_000);
     world.befriend(1, 2, 1000, 1000);
     world.connect_all();
     world.settle();
-    // Twice 0 lets a response wait: from now on it may freeze half of a line.
+    // Twice 0 lets a response wait: from now on it may hold half of an account.
     for _ in 0..2 {
         let id = ask_for(&mut world, 2, 600);
-        while frozen(&world, 2) == 0 {
+        while held(&world, 2) == 0 {
             assert!(world.step());
         }
         world.settle_but(0);
@@ -296,14 +296,14 @@ fn what_is_frozen_counts_against_the_same_bound_under_the_new_key() {
         world.command(0, Command::CancelPayment(id));
         world.advance(10_000);
     }
-    assert_eq!(frozen(&world, 2), 0);
+    assert_eq!(held(&world, 2), 0);
     let id = ask_for(&mut world, 2, 400);
     while world.payment(0, id).progress != Progress::Committed || !is_bound(&world, 1, 2) {
         assert!(world.step());
     }
     world.kill(2);
     world.settle();
-    assert_eq!(frozen(&world, 2), 400);
+    assert_eq!(held(&world, 2), 400);
     assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
     add(&mut world, 3, 1, 0);
     assert_eq!(world.ask(3, world.reset(1)), Reply::Done);
@@ -313,17 +313,17 @@ fn what_is_frozen_counts_against_the_same_bound_under_the_new_key() {
     let limit = world.statement(3, 1, vec![Operation::SetLimit(1000), Operation::SetOpen(true)]);
     world.state(3, 1, limit);
     world.settle();
-    assert_eq!(frozen(&world, 3), 400);
+    assert_eq!(held(&world, 3), 400);
     ask_for(&mut world, 3, 200);
     world.settle();
-    assert_eq!(frozen(&world, 3), 400, "600 are more than half of 1000");
+    assert_eq!(held(&world, 3), 400, "600 are more than half of 1000");
     let small = ask_for(&mut world, 3, 50);
     world.settle();
-    assert_eq!(frozen(&world, 3), 450, "{}", world.payment(0, small).reason);
-    // When it ends, what is frozen under the new key has ended.
+    assert_eq!(held(&world, 3), 450, "{}", world.payment(0, small).reason);
+    // When it ends, what is held under the new key has ended.
     let cancel = Operation::Cancel { id: committed(&world, id), reason: CancelReason::Offline, hop: world.key(3) };
     let statement = world.statement(3, 1, vec![cancel]);
     world.state(3, 1, statement);
     world.settle();
-    assert_eq!(frozen(&world, 3), 50);
+    assert_eq!(held(&world, 3), 50);
 }

@@ -1,8 +1,9 @@
 //! Who did not answer a payment of ours in time, and how long nobody is asked there.
 //!
-//! Whoever refuses costs a moment; whoever says nothing costs the whole patience, and every further payment as much. So a hop that
-//! was silent is left out for a while (ten minutes), and twice as long each time that it is silent again, up to a day; meanwhile
-//! it is asked only when there is no other way. That holds for our own friends as for strangers. A payment over the hop ends it.
+//! A hop that refuses costs a moment; one that says nothing costs the whole patience, and every further payment as
+//! much. So a hop that was silent is left out for a while (ten minutes), and twice as long each time that it is silent
+//! again, up to a day; meanwhile it is asked only when there is no other route. That holds for our own friends as for
+//! strangers. A payment over the hop ends it.
 
 use crate::payments::refusals::crowding;
 use offst_crypto::PublicKey;
@@ -26,7 +27,7 @@ pub(crate) struct Pauses {
 
 /// Hops that were silent.
 #[derive(Debug, Default)]
-pub(crate) struct Silences(BTreeMap<(Currency, Hop), Silence>);
+pub(crate) struct SilentHops(BTreeMap<(Currency, Hop), Silence>);
 
 #[derive(Debug, Clone, Copy)]
 struct Silence {
@@ -43,7 +44,7 @@ impl Silence {
     }
 }
 
-impl Silences {
+impl SilentHops {
     /// `hop` has not answered, as `by` says.
     pub(crate) fn note(&mut self, currency: &Currency, hop: Hop, by: PublicKey, now_ms: u64, pauses: Pauses) {
         let key = (currency.clone(), hop);
@@ -66,8 +67,8 @@ impl Silences {
         }
     }
 
-    /// The hops that are left out now, those of `local` first: of these we know ourselves. What was not asked again for long is
-    /// forgotten.
+    /// The hops that are left out now, those of `local` first: of these we know ourselves. What was not asked again for
+    /// long is forgotten.
     pub(crate) fn exclusions(
         &mut self,
         currency: &Currency,
@@ -103,40 +104,40 @@ mod tests {
 
     #[test]
     fn each_silence_is_followed_by_a_pause_twice_as_long() {
-        let (mut silences, credit) = (Silences::default(), Currency::default());
+        let (mut silent_hops, credit) = (SilentHops::default(), Currency::default());
         let mut now = 1000;
         for pause in [
             600_000, 1_200_000, 2_400_000, 4_800_000, 9_600_000, 19_200_000, 38_400_000, 76_800_000, 86_400_000,
             86_400_000,
         ] {
             for later in [0, 19_999] {
-                silences.note(&credit, hop(1, 2), key(1), now + later, PAUSES);
+                silent_hops.note(&credit, hop(1, 2), key(1), now + later, PAUSES);
             }
-            assert_eq!(silences.exclusions(&credit, key(0), now + pause - 1, PAUSES), [Exclusion::whole(hop(1, 2))]);
-            assert!(silences.exclusions(&credit, key(0), now + pause, PAUSES).is_empty(), "{pause}");
+            assert_eq!(silent_hops.exclusions(&credit, key(0), now + pause - 1, PAUSES), [Exclusion::whole(hop(1, 2))]);
+            assert!(silent_hops.exclusions(&credit, key(0), now + pause, PAUSES).is_empty(), "{pause}");
             now += pause;
         }
-        assert!(silences.exclusions(&"hours".parse().unwrap(), key(0), now - 1, PAUSES).is_empty());
-        silences.note(&credit, hop(1, 2), key(1), now, PAUSES);
-        silences.forget(&credit, hop(1, 2));
-        assert!(silences.exclusions(&credit, key(0), now, PAUSES).is_empty());
-        silences.note(&credit, hop(1, 2), key(1), now, PAUSES);
-        assert!(silences.exclusions(&credit, key(0), now + 600_000, PAUSES).is_empty(), "it begins anew");
+        assert!(silent_hops.exclusions(&"hours".parse().unwrap(), key(0), now - 1, PAUSES).is_empty());
+        silent_hops.note(&credit, hop(1, 2), key(1), now, PAUSES);
+        silent_hops.forget(&credit, hop(1, 2));
+        assert!(silent_hops.exclusions(&credit, key(0), now, PAUSES).is_empty());
+        silent_hops.note(&credit, hop(1, 2), key(1), now, PAUSES);
+        assert!(silent_hops.exclusions(&credit, key(0), now + 600_000, PAUSES).is_empty(), "it begins anew");
         // Once in two days is no habit.
-        silences.exclusions(&credit, key(0), now + 2 * 86_400_000, PAUSES);
-        assert!(silences.0.is_empty());
+        silent_hops.exclusions(&credit, key(0), now + 2 * 86_400_000, PAUSES);
+        assert!(silent_hops.0.is_empty());
     }
 
-    /// Whoever brings up one silence after the other crowds out only what it has brought up itself.
+    /// A node that brings up one silence after the other crowds out only what it has brought up itself.
     #[test]
     fn everybody_has_a_share_of_the_memory() {
-        let (mut silences, credit) = (Silences::default(), Currency::default());
-        silences.note(&credit, hop(0, 1), key(1), 0, PAUSES);
-        silences.note(&credit, hop(2, 3), key(2), 1, PAUSES);
+        let (mut silent_hops, credit) = (SilentHops::default(), Currency::default());
+        silent_hops.note(&credit, hop(0, 1), key(1), 0, PAUSES);
+        silent_hops.note(&credit, hop(2, 3), key(2), 1, PAUSES);
         for number in 0..2 * REMEMBERED_MAX as u16 {
-            silences.note(&credit, hop(9, 100 + number), key(9), 2 + u64::from(number), PAUSES);
+            silent_hops.note(&credit, hop(9, 100 + number), key(9), 2 + u64::from(number), PAUSES);
         }
-        let kept = silences.exclusions(&credit, key(0), 5000, PAUSES);
+        let kept = silent_hops.exclusions(&credit, key(0), 5000, PAUSES);
         assert_eq!((kept.len(), kept[0]), (REMEMBERED_MAX, Exclusion::whole(hop(0, 1))));
         assert!(kept.contains(&Exclusion::whole(hop(2, 3))));
         assert_eq!(kept[1], Exclusion::whole(hop(9, 99 + 2 * REMEMBERED_MAX as u16)), "the newest of the others");

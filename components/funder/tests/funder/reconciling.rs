@@ -1,9 +1,9 @@
 //! How requests that continue find each other again after a loss, also when friends use it against the node.
 
-use super::handover::incoming;
+use super::key_rotation::{is_bound, refusal};
+use super::key_rotation_requests::incoming;
 use super::recovery::{end, is_recovering, lose_disk};
-use super::succession::{is_bound, refusal};
-use offst_funder::{Arrival, Command, Forward, Input, Progress, RecoveryRecord, Reply};
+use offst_funder::{Command, Forward, InboundPart, Input, Progress, RecoveryRecord, Reply};
 use offst_ledger::{Direction, Status, StopReason};
 use offst_proto::friend::FriendMessage;
 use offst_proto::payment::NO_PROOF;
@@ -22,7 +22,7 @@ fn half(world: &World, id: u8, is_for_us: bool) -> Request {
         total: 20,
         fees_left: u128::from(!is_for_us),
         patience_ms: 20_000,
-        route: if is_for_us { vec![] } else { vec![world.key(2)] },
+        path: if is_for_us { vec![] } else { vec![world.key(2)] },
         proof: NO_PROOF,
         clearing: false,
     }
@@ -34,8 +34,8 @@ fn state(world: &mut World, operations: Vec<Operation>) {
     world.settle();
 }
 
-/// An old copy knows two halves of a payment to the node. After it was made the buyer has given the second one up, and used its
-/// id for a request that the node carries on. Both were committed when the account came back.
+/// An old copy knows two halves of a payment to the node. After it was made the buyer has given the second one up, and
+/// used its id for a request that the node carries on. Both were committed when the account came back.
 #[test]
 fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
     let mut world = World::row(3, 1000);
@@ -43,8 +43,8 @@ fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
     let (first, second) = (half(&world, 1, true), half(&world, 2, true));
     let ids = [first.id, second.id];
     state(&mut world, vec![Operation::Request(Box::new(first)), Operation::Request(Box::new(second))]);
-    let arrivals = world.nodes[1].disk.all::<Arrival>();
-    assert_eq!(arrivals.len(), 2);
+    let inbound_parts = world.nodes[1].disk.all::<InboundPart>();
+    assert_eq!(inbound_parts.len(), 2);
     state(&mut world, vec![Operation::Abort { id: ids[1] }]);
     assert_eq!(world.nodes[1].pendings(), 1);
     let again = half(&world, 2, false);
@@ -53,9 +53,9 @@ fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
     state(&mut world, ids.map(|id| Operation::Commit { id }).to_vec());
     assert!(is_bound(&world, 1, 2));
     let mut disk = world.nodes[1].disk.clone();
-    let (hop, arrival) = arrivals.into_iter().find(|(hop, _)| hop.id == ids[1]).unwrap();
+    let (hop, inbound_part) = inbound_parts.into_iter().find(|(hop, _)| hop.id == ids[1]).unwrap();
     let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(world.now(1).unix_ms, false) };
-    disk.commit(&[RowChange::remove::<Forward>(&hop), RowChange::put(&hop, &arrival), RowChange::put(&(), &mark)])
+    disk.commit(&[RowChange::remove::<Forward>(&hop), RowChange::put(&hop, &inbound_part), RowChange::put(&(), &mark)])
         .unwrap();
     world.replace_disk(1, disk, true);
     end(&mut world);
@@ -72,7 +72,8 @@ fn a_part_whose_id_was_used_again_is_not_collected_as_what_it_was() {
     assert_eq!((of_0(&world), world.balance(1, 0), world.balance(1, 2)), (vec![], 10, 0));
 }
 
-/// 0 pays 2 over 1, which loses its disk when 2 has collected; its owner forgets to name 2, whom the backup that 3 keeps names.
+/// 0 pays 2 over 1, which loses its disk when 2 has collected; its owner forgets to name 2, whom the backup that 3
+/// keeps names.
 fn a_friend_was_forgotten() -> World {
     let mut world = World::new(4, 11);
     for (a, b) in [(0, 1), (1, 2), (1, 3)] {
@@ -162,7 +163,8 @@ fn questions(world: &mut World) -> Vec<(u64, Vec<RequestId>)> {
     questions.collect()
 }
 
-/// A friend that leaves a question out of its answer is asked again only after a while: two nodes never keep each other busy.
+/// A friend that leaves a question out of its answer is asked again only after a while: two nodes never keep each other
+/// busy.
 #[test]
 fn who_answers_nothing_is_not_asked_again_at_once() {
     let mut world = World::row(3, 1000);

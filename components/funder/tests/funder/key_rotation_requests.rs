@@ -1,7 +1,7 @@
-//! What goes over to a friend's new key has not ended: the successor may accept our Opening at any time, and collect.
+//! What goes over to a friend's new key has not ended: the new key may accept our Opening at any time, and collect.
 
+use super::key_rotation::{add, committed_and_lost, indebted, is_bound, refusal, replace};
 use super::recovery::{end, lose_disk, put_back};
-use super::succession::{add, committed_and_lost, indebted, is_bound, refusal, replace};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Direction;
 use offst_proto::PaymentId;
@@ -30,7 +30,7 @@ fn a_new_epoch_upstream_does_not_release_what_is_offered_to_a_new_key() {
     end(&mut world);
     assert!(world.is_consistent(0, 1));
     assert_eq!((offered(&world, 1, 3), incoming(&world, 1, 0)), (1, 1));
-    // As it always ends: the successor takes what is offered, and cannot collect it.
+    // As it always ends: the new key takes what is offered, and cannot collect it.
     add(&mut world, 3, 1, 100);
     assert_eq!(world.ask(3, world.reset(1)), Reply::Done);
     world.advance(5000);
@@ -39,7 +39,8 @@ fn a_new_epoch_upstream_does_not_release_what_is_offered_to_a_new_key() {
     world.assert_quiet();
 }
 
-/// Node 1 recovers something else, because its friend 4 is away; `buyer` has committed, and the key of its friend 2 is replaced.
+/// Node 1 recovers something else, because its friend 4 is away; `buyer` has committed, and the key of its friend 2 is
+/// replaced.
 fn replaced_in_a_recovery(buyer: usize) -> (World, PaymentId) {
     let mut world = World::new(5, 11);
     for (a, b) in [(0, 1), (1, 2), (1, 4)] {
@@ -65,7 +66,7 @@ fn replaced_in_a_recovery(buyer: usize) -> (World, PaymentId) {
     world.advance(500);
     assert_eq!(replace(&mut world, 1, 2, 3), Reply::Done);
     assert_eq!(offered(&world, 1, 3), 1);
-    // The successor adds node 1 with the balance alone, and would say that it knows nothing of the request.
+    // The new key adds node 1 with the balance alone, and would say that it knows nothing of the request.
     add(&mut world, 3, 1, 0);
     end(&mut world);
     (world, id)
@@ -108,8 +109,8 @@ fn terms_of_a_new_key_that_count_what_it_is_offered_as_collected_are_refused() {
     }
 }
 
-/// 2 has committed 30 to 1, which has carried them on. It comes back without its disk for a moment, and 0 collects when it is
-/// gone. `is_collected`: otherwise 0 gives the payment back.
+/// 2 has committed 30 to 1, which has carried them on. It comes back without its disk for a moment, and 0 collects when
+/// it is gone. `is_collected`: otherwise 0 gives the payment back.
 fn ended_while_lost(is_collected: bool) -> World {
     let mut world = indebted();
     let invoice = world.invoice(0, 30);

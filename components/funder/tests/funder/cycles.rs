@@ -1,19 +1,19 @@
-//! Payments to ourselves: moving credit around a cycle, and clearing rings of debts.
+//! Payments to ourselves: moving credit around a cycle, and clearing debt cycles.
 
-use offst_funder::{Circle, Command, CommandId, Progress, Reply};
+use offst_funder::{Command, CommandId, Cycle, Progress, Reply};
 use offst_ledger::Direction;
 use offst_proto::index::Clearable;
 use offst_proto::order::Purpose;
 use offst_proto::payment::NO_PROOF;
 use offst_proto::report::{ClearingReport, PaymentKind, PaymentReport, PaymentStatus};
-use offst_proto::route::{PartPlan, Way};
+use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::{Operation, Request};
 use offst_proto::{Currency, PaymentId, Rate, RequestId};
 use offst_simulator::keys::Dice;
 use offst_simulator::{CRASHES, Paths, World, name};
 
-/// A ring: each node is a friend of the next, and owes it `debts[node]`.
-fn ring(debts: &[i128], limit: u128, auto_clear: &[usize]) -> World {
+/// A cycle: each node is a friend of the next, and owes it `debts[node]`.
+fn debt_cycle(debts: &[i128], limit: u128, auto_clear: &[usize]) -> World {
     let count = debts.len();
     let mut world = World::new(count, 5);
     for (debtor, debt) in debts.iter().enumerate() {
@@ -55,7 +55,7 @@ fn clear(world: &mut World, node: usize, perform: bool) -> ClearingReport {
 
 #[test]
 fn credit_moves_around_a_cycle_by_the_friend_that_was_named() {
-    let mut world = ring(&[0, 0, 0, 0], 100, &[]);
+    let mut world = debt_cycle(&[0, 0, 0, 0], 100, &[]);
     let (id, command) = rebalance(&mut world, 3, 40);
     world.settle();
     let report: PaymentReport = world.payment_reply(0, command).unwrap();
@@ -75,20 +75,19 @@ fn credit_moves_around_a_cycle_by_the_friend_that_was_named() {
 
 #[test]
 fn a_cycle_that_cannot_be_is_refused_with_a_sentence() {
-    let mut world = ring(&[0, 0, 0], 100, &[]);
-    for (friend, amount, sentence) in [(1, 0, "at least 1"), (2, u128::MAX, "at most 2^96"), (7, 5, "no friend named")]
-    {
+    let mut world = debt_cycle(&[0, 0, 0], 100, &[]);
+    for (friend, amount, message) in [(1, 0, "at least 1"), (2, u128::MAX, "at most 2^96"), (7, 5, "no friend named")] {
         let (_, command) = rebalance(&mut world, friend, amount);
-        assert!(matches!(world.reply(0, command), Some(Reply::Refused(text)) if text.contains(sentence)));
+        assert!(matches!(world.reply(0, command), Some(Reply::Refused(text)) if text.contains(message)));
     }
     let (_, command) = rebalance(&mut world, 1, 101);
     world.advance(60_000);
     let report = world.payment_reply(0, command).unwrap();
     assert!(report.reason.contains("no cycle"), "{}", report.reason);
-    // A way back over the same friend is none, nor one that begins with another.
-    let direct = PartPlan { route: vec![world.key(1), world.key(0)], amount: 5, fees: 0 };
-    let other = PartPlan { route: vec![world.key(2), world.key(1), world.key(0)], amount: 5, fees: 1 };
-    world.paths = Paths::Given([[direct, other].map(|part| Way { parts: vec![part] }).to_vec()].into());
+    // A route back over the same friend is none, nor one that begins with another.
+    let direct = PartPlan { path: vec![world.key(1), world.key(0)], amount: 5, fees: 0 };
+    let other = PartPlan { path: vec![world.key(2), world.key(1), world.key(0)], amount: 5, fees: 1 };
+    world.paths = Paths::Given([[direct, other].map(|part| Route { parts: vec![part] }).to_vec()].into());
     let (_, command) = rebalance(&mut world, 1, 5);
     world.advance(60_000);
     assert_eq!(world.payment_reply(0, command).unwrap().status, PaymentStatus::Failed);
@@ -101,7 +100,7 @@ fn a_cycle_survives_every_death_of_every_node() {
     for crash in CRASHES {
         for node in 0..3 {
             for batch in 0.. {
-                let mut world = ring(&[0, 0, 0], 100, &[]);
+                let mut world = debt_cycle(&[0, 0, 0], 100, &[]);
                 world.nodes[node].crash = Some((batch, crash));
                 let (id, _) = rebalance(&mut world, 2, 40);
                 world.settle();
@@ -129,7 +128,7 @@ fn a_cycle_survives_every_death_of_every_node() {
 /// The first mediator could bring a part back over the account by which it left, and keep all fees.
 #[test]
 fn a_part_comes_back_over_the_account_that_was_chosen() {
-    let mut world = ring(&[0, 0, 0], 100, &[]);
+    let mut world = debt_cycle(&[0, 0, 0], 100, &[]);
     world.make_puppet(1);
     let (id, _) = rebalance(&mut world, 1, 40);
     world.settle();
@@ -143,7 +142,7 @@ fn a_part_comes_back_over_the_account_that_was_chosen() {
         total: 40,
         fees_left: 0,
         patience_ms: 20_000,
-        route: vec![],
+        path: vec![],
         proof: NO_PROOF,
         clearing: false,
     };
@@ -158,8 +157,8 @@ fn a_part_comes_back_over_the_account_that_was_chosen() {
 }
 
 #[test]
-fn a_ring_of_debts_is_cleared_without_fees() {
-    let mut world = ring(&[50, 40, 60, 70], 100, &[1, 2, 3]);
+fn a_debt_cycle_is_cleared_without_fees() {
+    let mut world = debt_cycle(&[50, 40, 60, 70], 100, &[1, 2, 3]);
     for node in 1..4 {
         let rate = Rate { mul: 0, add: 9 };
         world.ask(node, Command::SetFriendRate(name((node + 3) % 4), Currency::default(), rate));
@@ -167,15 +166,15 @@ fn a_ring_of_debts_is_cleared_without_fees() {
     // Only looking changes nothing.
     let report = clear(&mut world, 0, false);
     let part = report.cycle.clone().unwrap();
-    let route = [3, 2, 1, 0].map(|index| world.key(index)).to_vec();
-    assert_eq!((report.auto_clear, report.payment, part.route, part.amount), (false, None, route, 40));
+    let path = [3, 2, 1, 0].map(|index| world.key(index)).to_vec();
+    assert_eq!((report.auto_clear, report.payment, part.path, part.amount), (false, None, path, 40));
     assert_eq!(debts(&world), [50, 40, 60, 70]);
     let report = clear(&mut world, 0, true);
     let payment = report.payment.unwrap();
     assert_eq!((payment.status, payment.kind), (PaymentStatus::Paid, PaymentKind::Clearing));
     assert_eq!((payment.amount, payment.fees), (40, 0));
     assert_eq!(debts(&world), [10, 0, 20, 30]);
-    assert_eq!(world.payment(0, payment.payment_id).circle, Some(Circle::Clearing));
+    assert_eq!(world.payment(0, payment.payment_id).cycle, Some(Cycle::Clearing));
     assert_eq!(clear(&mut world, 0, true).cycle, None, "nothing is left to clear");
     world.advance(100);
     assert_eq!(debts(&world), [10, 0, 20, 30]);
@@ -184,13 +183,13 @@ fn a_ring_of_debts_is_cleared_without_fees() {
 /// Nobody works for nothing who has not allowed it, and index servers know nothing of it.
 #[test]
 fn who_does_not_allow_clearing_is_not_part_of_it() {
-    let mut world = ring(&[50, 50, 50], 100, &[0, 1]);
+    let mut world = debt_cycle(&[50, 50, 50], 100, &[0, 1]);
     assert!(world.edges.iter().all(|((node, ..), edge)| *node != world.key(2) || edge.clearable == Clearable::None));
     assert_eq!(clear(&mut world, 0, true).cycle, None);
     // An index server that says something else finds nobody who believes it.
-    let route = [2, 1, 0].map(|index| world.key(index)).to_vec();
-    let way = Way { parts: vec![PartPlan { route, amount: 50, fees: 0 }] };
-    world.paths = Paths::Given([vec![way]].into());
+    let path = [2, 1, 0].map(|index| world.key(index)).to_vec();
+    let route = Route { parts: vec![PartPlan { path, amount: 50, fees: 0 }] };
+    world.paths = Paths::Given([vec![route]].into());
     let report = clear(&mut world, 0, true);
     let payment = report.payment.unwrap();
     assert_eq!((payment.status, payment.reason.as_str()), (PaymentStatus::Failed, "the fees on the way have changed"));
@@ -208,7 +207,7 @@ fn who_does_not_allow_clearing_is_not_part_of_it() {
 #[test]
 fn debts_vanish_on_their_own_within_a_minute() {
     for count in 3..=6 {
-        let mut world = ring(&vec![50; count], 100, &(0..count).collect::<Vec<_>>());
+        let mut world = debt_cycle(&vec![50; count], 100, &(0..count).collect::<Vec<_>>());
         world.advance(60_000);
         assert_eq!(debts(&world), vec![0; count], "a ring of {count}");
         // The owners see it, and only what was cleared.
@@ -225,7 +224,7 @@ fn debts_vanish_on_their_own_within_a_minute() {
 
 #[test]
 fn what_was_set_survives_a_restart() {
-    let mut world = ring(&[50, 50, 50], 100, &[0, 1, 2]);
+    let mut world = debt_cycle(&[50, 50, 50], 100, &[0, 1, 2]);
     for node in 0..3 {
         world.kill(node);
     }
@@ -243,7 +242,7 @@ fn what_was_set_survives_a_restart() {
 #[test]
 fn attempts_that_cross_never_clear_more_than_is_owed() {
     for wild in 0..30 {
-        let mut world = ring(&[50, 60, 50, 70], 100, &[0, 1, 2, 3]);
+        let mut world = debt_cycle(&[50, 60, 50, 70], 100, &[0, 1, 2, 3]);
         world.is_wild = true;
         for _ in 0..wild {
             world.dice.throw();
@@ -265,33 +264,33 @@ fn attempts_that_cross_never_clear_more_than_is_owed() {
 /// The debt may be gone when the request comes: then it is an ordinary request, and the fee is missing.
 #[test]
 fn a_mediator_waives_only_what_makes_both_debts_smaller() {
-    // 0 owes 1, 1 owes 2, 2 owes 0. What an index server proposes is cut to the node's own debts, and what lies further on only
-    // the mediators know.
-    for (debts_of_ring, cleared) in [([50, 50, 50], Some(50)), ([50, 50, 20], Some(20)), ([50, 20, 50], None)] {
-        let mut world = ring(&debts_of_ring, 1000, &[1, 2]);
-        let route = [2, 1, 0].map(|index| world.key(index)).to_vec();
-        world.paths = Paths::Given([vec![Way { parts: vec![PartPlan { route, amount: 51, fees: 0 }] }]].into());
+    // 0 owes 1, 1 owes 2, 2 owes 0. What an index server proposes is cut to the node's own debts, and what lies further
+    // on only the mediators know.
+    for (debts_of_cycle, cleared) in [([50, 50, 50], Some(50)), ([50, 50, 20], Some(20)), ([50, 20, 50], None)] {
+        let mut world = debt_cycle(&debts_of_cycle, 1000, &[1, 2]);
+        let path = [2, 1, 0].map(|index| world.key(index)).to_vec();
+        world.paths = Paths::Given([vec![Route { parts: vec![PartPlan { path, amount: 51, fees: 0 }] }]].into());
         let payment = clear(&mut world, 0, true).payment.unwrap();
         match cleared {
             Some(amount) => assert_eq!((payment.status, payment.amount), (PaymentStatus::Paid, amount)),
             None => assert_eq!(payment.status, PaymentStatus::Failed),
         }
-        let expected = debts_of_ring.map(|debt| debt - cleared.unwrap_or(0) as i128);
+        let expected = debts_of_cycle.map(|debt| debt - cleared.unwrap_or(0) as i128);
         assert_eq!(debts(&world), expected);
         world.advance(1000);
         world.assert_quiet();
     }
 }
 
-/// Rings in a testnet of random debts, begun by everybody at any time, while processes die and connections break: nobody becomes
-/// richer or poorer, and no debt grows or changes sides.
+/// Debt cycles in a testnet of random debts, begun by everybody at any time, while processes die and connections break:
+/// nobody becomes richer or poorer, and no debt grows or changes sides.
 #[test]
 fn clearing_only_ever_makes_debts_smaller() {
     let mut cleared = 0;
     for seed in 0..40 {
         let count = 6;
         let mut world = World::new(count, seed);
-        let mut lines = Vec::new();
+        let mut account_ids = Vec::new();
         for one in 0..count {
             for other in 0..one {
                 if world.dice.chance(60) {
@@ -300,7 +299,7 @@ fn clearing_only_ever_makes_debts_smaller() {
                         let command = world.friendship(friend, &Currency::default(), balance, 150);
                         assert_eq!(world.ask(node, command), Reply::Done);
                     }
-                    lines.push((one, other, balance));
+                    account_ids.push((one, other, balance));
                 }
             }
         }
@@ -347,7 +346,7 @@ fn clearing_only_ever_makes_debts_smaller() {
         for (node, before) in world.nodes.iter().zip(wealth) {
             assert_eq!(node.wealth(), before, "seed {seed}");
         }
-        for (one, other, before) in lines {
+        for (one, other, before) in account_ids {
             let after = world.balance(one, other);
             let is_smaller = if before >= 0 { (0..=before).contains(&after) } else { (before..=0).contains(&after) };
             assert!(is_smaller, "seed {seed}: {one} was owed {before} by {other}, and {after} now");
@@ -357,10 +356,11 @@ fn clearing_only_ever_makes_debts_smaller() {
     assert!(cleared > 0, "something was cleared");
 }
 
-/// 1 owes 2, and 0 owes 1. 2 buys something from 0 over 1, says that it is a ring, and would pay nothing for being carried.
+/// 1 owes 2, and 0 owes 1. 2 buys something from 0 over 1, says that it is a cycle, and would pay nothing for being
+/// carried.
 #[test]
-fn a_purchase_that_is_said_to_be_a_ring_ends_at_its_seller() {
-    let mut world = ring(&[100, 100, 0], 1000, &[1]);
+fn a_purchase_that_is_said_to_be_a_debt_cycle_ends_at_its_seller() {
+    let mut world = debt_cycle(&[100, 100, 0], 1000, &[1]);
     let [buyer, mediator, seller] = [2, 1, 0];
     world.ask(mediator, Command::SetFriendRate(name(buyer), Currency::default(), Rate { mul: 0, add: 50 }));
     world.settle();
@@ -376,7 +376,7 @@ fn a_purchase_that_is_said_to_be_a_ring_ends_at_its_seller() {
             total: 80,
             fees_left: if clearing { 0 } else { 50 },
             patience_ms: 20_000,
-            route: vec![world.key(seller)],
+            path: vec![world.key(seller)],
             proof: NO_PROOF,
             clearing,
         };
