@@ -12,6 +12,11 @@ use offst_proto::report::{
 use offst_proto::ticket::{FriendTicket, ServerTicket};
 use offst_proto::{Currency, InvoiceId, PaymentId, Rate, Verified};
 
+/// Most commands that wait for one invoice, or for one payment: callers that have gone must not pile up.
+pub(crate) const WAITERS_MAX: usize = 64;
+/// What the oldest of too many waiting commands is told.
+pub(crate) const TOO_MANY_WAIT: &str = "too many others wait for the same: ask again";
+
 /// Names a command, so that its reply finds the caller.
 pub type CommandId = u64;
 

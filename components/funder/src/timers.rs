@@ -1,6 +1,6 @@
 //! Timers as data: what is due when. Nothing here reads a clock.
 
-use crate::receiving::parts::PartSetKey;
+use crate::receiving::part_sets::PartSetKey;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_proto::{InvoiceId, PaymentId};

@@ -2,11 +2,11 @@
 
 use crate::accounts::Accounts;
 use crate::accounts::record::{Friend, FriendRecord, Standing};
+use crate::accounts::requests::clearable;
 use crate::archive::{Allowance, Inquiry};
 use crate::context::Context;
 use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
-use crate::payments::clearing::clearable;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, Direction, Event as AccountEvent, StopReason};

@@ -10,7 +10,7 @@
 
 mod friends;
 pub(crate) mod record;
-mod requests;
+pub(crate) mod requests;
 pub(crate) mod settings;
 pub(crate) mod suspect;
 

@@ -3,14 +3,42 @@
 use super::Accounts;
 use crate::context::Context;
 use crate::forwarding::record::Forward;
-use crate::payments::clearing::clearable;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
-use offst_ledger::{AccountId, Direction, Pending, RequestRef};
+use offst_ledger::{AccountId, Direction, Epoch, NotAllowed, Pending, RequestRef};
 use offst_proto::Rate;
 use offst_proto::index::Clearable;
+use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
+
+/// The reason that a buyer is told when our own account refuses a request.
+pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
+    match refusal {
+        NotAllowed::NotActive => CancelReason::AccountStopped,
+        NotAllowed::Closed => CancelReason::Closed,
+        NotAllowed::NoCapacity { room } => CancelReason::no_capacity(room),
+        NotAllowed::Busy => CancelReason::Busy,
+        NotAllowed::Duplicate => CancelReason::Duplicate,
+        NotAllowed::WrongStage => CancelReason::Aborted,
+    }
+}
+
+/// By how much a payment makes the debt on an account smaller, whatever becomes of the requests that are pending on it.
+pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
+    let balance = epoch.balance();
+    let debt = balance.unsigned_abs();
+    let (amount, room) = if balance > 0 {
+        (debt.saturating_sub(epoch.local_pending()), epoch.send_capacity())
+    } else {
+        (debt.saturating_sub(epoch.remote_pending()), epoch.receive_capacity())
+    };
+    match amount.min(room).min(AMOUNT_MAX) {
+        0 => Clearable::None,
+        amount if balance > 0 => Clearable::Send(amount),
+        amount => Clearable::Receive(amount),
+    }
+}
 
 impl Accounts {
     /// Releases what a friend has asked for. The request is over on this account.

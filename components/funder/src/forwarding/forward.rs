@@ -11,6 +11,7 @@
 //! stays held that is not committed, and no clock moves money.
 
 use crate::accounts::Accounts;
+use crate::accounts::requests::cancel_reason;
 use crate::context::Context;
 use crate::forwarding::Forwarding;
 use crate::forwarding::record::Forward;
@@ -18,24 +19,12 @@ use crate::funder::Batch;
 use crate::origin::Origin;
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
-use offst_ledger::{AccountId, NotAllowed, RequestRef, Stage};
+use offst_ledger::{AccountId, RequestRef, Stage};
 use offst_proto::Rate;
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::ForwardReport;
 use offst_proto::statement::{Answer, Request};
-
-/// The reason that a buyer is told when our own account refuses a request.
-pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
-    match refusal {
-        NotAllowed::NotActive => CancelReason::AccountStopped,
-        NotAllowed::Closed => CancelReason::Closed,
-        NotAllowed::NoCapacity { room } => CancelReason::no_capacity(room),
-        NotAllowed::Busy => CancelReason::Busy,
-        NotAllowed::Duplicate => CancelReason::Duplicate,
-        NotAllowed::WrongStage => CancelReason::Aborted,
-    }
-}
 
 impl Forwarding {
     fn forward(

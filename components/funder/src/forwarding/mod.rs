@@ -2,6 +2,8 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `record` | what is stored of forwards and write-offs |
+//! | `pair` | what is in flight, and was held, between two friends |
 //! | `forward` | carrying requests on |
 //! | `share` | how much one friend may reserve towards another |
 //! | `write_off` | releasing what a friend holds for too long, at the owner's risk |
@@ -9,20 +11,18 @@
 
 mod forward;
 pub(crate) mod obligations;
+mod pair;
 pub(crate) mod record;
-pub(crate) mod share;
-pub(crate) mod write_off;
-
-pub(crate) use forward::cancel_reason;
+mod share;
+mod write_off;
 
 use crate::context::Context;
-use crate::forwarding::record::Forward;
+use crate::forwarding::record::{Forward, WriteOff};
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_rows::{RowChange, RowError, Rows, Table};
-use share::{ForwardPair, Holds, Load};
+use pair::{ForwardPair, Holds, Load};
 use std::collections::BTreeMap;
-use write_off::WriteOff;
 
 /// Requests that we carry on for others, and what was written off of them.
 #[derive(Debug)]

@@ -31,58 +31,15 @@ use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
 use crate::context::Context;
 use crate::forwarding::Forwarding;
+use crate::forwarding::record::WriteOff;
 use crate::funder::Batch;
 use crate::origin::Origin;
 use crate::timers::Timer;
 use offst_crypto::{HashLock, Preimage, PublicKey};
 use offst_ledger::{AccountId, Pending, RequestRef, Stage};
 use offst_proto::Currency;
-use offst_proto::encoding::Decoder;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::{ForwardReport, Held, WriteOffReport};
-use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
-
-/// A committed request of ours that a friend may still collect, and that nobody pays us for any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WriteOff {
-    /// The friend that it came from, and that has its credits back.
-    pub from: PublicKey,
-    /// What the friend that it went to may still collect, credits.
-    pub amount: u128,
-    /// What opens it.
-    pub lock: HashLock,
-    /// The owner was not asked: it belongs to what the setting of the account allows.
-    pub is_automatic: bool,
-}
-
-impl WriteOff {
-    /// Whether it speaks of this request.
-    fn is_of(&self, pending: &Pending) -> bool {
-        pending.amount == self.amount && pending.stage == Stage::Committed(self.lock)
-    }
-}
-
-/// By its outgoing side.
-impl Row for WriteOff {
-    const KIND: Kind = Kind::state(30, "write-offs");
-    type Key = RequestRef;
-
-    fn write(&self, fields: &mut FieldWriter) {
-        fields.value(2, &self.from);
-        fields.with(4, |encoder| encoder.u128(self.amount));
-        fields.value(6, &self.lock);
-        fields.with(8, |encoder| encoder.bool(self.is_automatic));
-    }
-
-    fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
-        Ok(WriteOff {
-            from: fields.value(2)?,
-            amount: fields.with(4, Decoder::amount)?,
-            lock: fields.value(6)?,
-            is_automatic: fields.with(8, Decoder::bool)?,
-        })
-    }
-}
 
 impl Forwarding {
     /// All that the friend may still collect of what was written off; or only of what was without asking.

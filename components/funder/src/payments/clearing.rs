@@ -16,17 +16,15 @@ use crate::context::Context;
 use crate::funder::Batch;
 use crate::owner::record::Settings;
 use crate::payments::Payments;
-use crate::payments::quote::Question;
 use crate::payments::reasons::last_hop;
 use crate::payments::record::{Cycle, Payment, Progress};
-use crate::payments::search::{Avoids, Search};
+use crate::payments::search_state::{Avoids, DebtCycle, Question, Search};
 use crate::timers::Timer;
 use offst_crypto::{PublicKey, RandomExt};
-use offst_ledger::{AccountId, Epoch, RequestRef};
+use offst_ledger::{AccountId, RequestRef};
 use offst_proto::Currency;
 use offst_proto::PaymentId;
 use offst_proto::index::{Clearable, EXCLUDED_MAX, Exclusion, Query};
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::ClearingReport;
 use offst_proto::route::{PartPlan, Route};
@@ -35,34 +33,6 @@ use std::collections::BTreeSet;
 
 /// Through how many friends a cycle is looked for when index servers are not told what is owed.
 const FRIENDS_ASKED_MAX: usize = 8;
-
-/// Looking for a cycle.
-#[derive(Debug)]
-pub(crate) struct DebtCycle {
-    currency: Currency,
-    /// The owner waits for the answer; none when we look on our own.
-    command: Option<CommandId>,
-    /// Clear what is found.
-    performs: bool,
-    /// Friends to ask about after this.
-    friends: Vec<PublicKey>,
-}
-
-/// By how much a payment makes the debt on an account smaller, whatever becomes of the requests that are pending on it.
-pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
-    let balance = epoch.balance();
-    let debt = balance.unsigned_abs();
-    let (amount, room) = if balance > 0 {
-        (debt.saturating_sub(epoch.local_pending()), epoch.send_capacity())
-    } else {
-        (debt.saturating_sub(epoch.remote_pending()), epoch.receive_capacity())
-    };
-    match amount.min(room).min(AMOUNT_MAX) {
-        0 => Clearable::None,
-        amount if balance > 0 => Clearable::Send(amount),
-        amount => Clearable::Receive(amount),
-    }
-}
 
 impl Payments {
     /// A part of a payment to ourselves comes back: over the account that we have chosen, with what we expect. Others

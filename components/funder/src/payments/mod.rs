@@ -2,36 +2,41 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `record` | what is stored of a payment |
+//! | `spending` | what is stored of what an application has spent |
+//! | `search_state` | what is known of searches and questions while the process runs |
+//! | `refusals`, `silent_hops` | what did not work lately, and who said nothing |
 //! | `search` | paying until the commit |
 //! | `settle` | from the commit to the end |
 //! | `budget` | what an application may still spend |
 //! | `quote` | what paying would cost |
 //! | `clearing` | debt cycles |
-//! | `refusals`, `silences`, `reasons` | what did not work lately, who said nothing, and why in words |
+//! | `reasons` | why a payment did not go on, in words |
 
 pub(crate) mod budget;
-pub(crate) mod clearing;
-pub(crate) mod quote;
-pub(crate) mod reasons;
+mod clearing;
+mod quote;
+mod reasons;
 pub(crate) mod record;
-pub(crate) mod refusals;
-pub(crate) mod search;
+mod refusals;
+mod search;
+mod search_state;
 mod settle;
-pub(crate) mod silent_hops;
+mod silent_hops;
+pub(crate) mod spending;
 
 use crate::context::Context;
 use crate::payments::record::{Cycle, Payment, Progress};
 use crate::timers::Timer;
-use budget::Spendings;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
 use offst_proto::budget::Budgets;
 use offst_proto::{InvoiceId, PaymentId};
 use offst_rows::{Row, RowChange, RowError, Rows, Table};
-use quote::Question;
 use refusals::Refusals;
-use search::Search;
+use search_state::{Question, Search};
 use silent_hops::SilentHops;
+use spending::Spendings;
 use std::collections::BTreeMap;
 
 /// Payments of our own, and what was learned by them.

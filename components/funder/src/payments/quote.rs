@@ -5,9 +5,9 @@ use crate::command::{CommandId, Reply};
 use crate::context::Context;
 use crate::io::Output;
 use crate::payments::Payments;
-use crate::payments::clearing::DebtCycle;
+use crate::payments::reasons::no_route;
 use crate::payments::record::{Cycle, Payment};
-use crate::payments::search::Avoids;
+use crate::payments::search_state::{Avoids, Question};
 use offst_ledger::AccountId;
 use offst_proto::PaymentId;
 use offst_proto::index::Query;
@@ -20,25 +20,6 @@ use std::collections::BTreeMap;
 /// Most questions that wait for the index servers.
 const QUESTIONS_MAX: usize = 256;
 
-/// A question to the index servers that belongs to no payment.
-#[derive(Debug)]
-pub(crate) enum Question {
-    /// What this payment would cost, without hops that did not carry others lately.
-    Quote(CommandId, Box<Payment>, Avoids),
-    /// Where a debt cycle is.
-    DebtCycle(DebtCycle),
-}
-
-/// Why there is no way, when the index servers only say that there is none.
-pub(crate) fn no_route(payment: &Payment) -> &'static str {
-    match payment.cycle {
-        None => "no route with enough room for this amount was found, or the destination is offline",
-        Some(Cycle::Rebalance(_)) => {
-            "no cycle with enough room for this amount was found that leaves by this friend and comes back by another"
-        }
-        Some(Cycle::Clearing) => "the ring has no room any more",
-    }
-}
 impl Payments {
     /// Answers what an order would cost, when the index servers have spoken.
     pub(crate) fn quote(&mut self, command: CommandId, order: &Order, accounts: &Accounts, context: &mut Context<'_>) {

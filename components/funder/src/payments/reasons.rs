@@ -3,7 +3,7 @@
 use crate::accounts::Accounts;
 use crate::context::Context;
 use crate::payments::Payments;
-use crate::payments::record::{Payment, REASON_BYTES_MAX};
+use crate::payments::record::{Cycle, Payment, REASON_BYTES_MAX};
 use offst_crypto::PublicKey;
 use offst_proto::index::Hop;
 use offst_proto::payment::CancelReason;
@@ -67,6 +67,18 @@ pub(crate) fn bounded(mut text: String) -> String {
     text.truncate(end);
     text
 }
+
+/// Why there is no way, when the index servers only say that there is none.
+pub(crate) fn no_route(payment: &Payment) -> &'static str {
+    match payment.cycle {
+        None => "no route with enough room for this amount was found, or the destination is offline",
+        Some(Cycle::Rebalance(_)) => {
+            "no cycle with enough room for this amount was found that leaves by this friend and comes back by another"
+        }
+        Some(Cycle::Clearing) => "the ring has no room any more",
+    }
+}
+
 impl Payments {
     /// Why `hop` did not carry `amount`.
     pub(crate) fn refusal_message(

@@ -7,19 +7,18 @@
 //! ```
 //!
 //! The parts are committed in one transaction. Before it every part can be given up; what comes after is in
-//! `settlement`.
+//! `settle`.
 
 use crate::accounts::Accounts;
-use crate::command::{CommandId, Reply};
+use crate::accounts::requests::cancel_reason;
+use crate::command::{CommandId, Reply, TOO_MANY_WAIT, WAITERS_MAX};
 use crate::context::Context;
-use crate::forwarding::cancel_reason;
 use crate::io::Output;
 use crate::payments::Payments;
-use crate::payments::quote::no_route;
-use crate::payments::reasons::bounded;
+use crate::payments::reasons::{bounded, no_route};
 use crate::payments::record::{Cycle, Part, Payment, Progress};
+use crate::payments::search_state::{Avoids, Search};
 use crate::payments::silent_hops::Pauses;
-use crate::receiving::parts::{TOO_MANY_WAIT, WAITERS_MAX};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
@@ -31,70 +30,6 @@ use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What is known of a payment only while this process runs.
-#[derive(Debug, Default)]
-pub(crate) struct Search {
-    /// Commands that wait for the end.
-    pub(crate) waiters: Vec<CommandId>,
-    /// The debt cycle that is cleared.
-    pub(crate) debt_cycle: Option<PartPlan>,
-    /// Why it was refused last.
-    pub(crate) refusal: Option<CancelReason>,
-    /// Hops that have refused this payment, and what each carries at most, credits.
-    excluded: BTreeMap<Hop, u128>,
-    /// Hops of which other payments have told were left out when the index servers were asked last.
-    avoided_others: bool,
-    /// Which of them are left out.
-    avoids: Avoids,
-    /// An answer of the index servers is awaited.
-    asking: bool,
-    /// A hop has refused since the index servers were asked last.
-    has_learned: bool,
-    /// How often no way was left although some had been tried.
-    rounds: u32,
-    /// Ways are not looked for (any more).
-    pub(crate) is_over: bool,
-}
-
-/// Which of the hops are left out that did not carry other payments lately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Avoids {
-    /// Those that refused, and those that said nothing.
-    #[default]
-    All,
-    /// There is no way without those that refused.
-    Silent,
-    /// Nor one without those that said nothing.
-    Nothing,
-}
-
-impl Avoids {
-    /// When there is no way without these.
-    pub(crate) fn fewer(self) -> Self {
-        match self {
-            Avoids::All => Avoids::Silent,
-            Avoids::Silent | Avoids::Nothing => Avoids::Nothing,
-        }
-    }
-}
-
-impl Search {
-    /// For a payment that the last run has committed.
-    pub(crate) fn taken_up(payment: &Payment) -> Self {
-        Search { is_over: payment.cycle == Some(Cycle::Clearing), ..Search::default() }
-    }
-
-    /// For a debt cycle, which has one route only.
-    pub(crate) fn of_debt_cycle(command: Option<CommandId>, debt_cycle: PartPlan) -> Self {
-        Search {
-            waiters: command.into_iter().collect(),
-            debt_cycle: Some(debt_cycle),
-            is_over: true,
-            ..Search::default()
-        }
-    }
-}
 
 /// How often ways are looked for again after all that were known have failed; the pauses between double.
 const ROUNDS_MAX: u32 = 4;

@@ -1,13 +1,20 @@
 //! Being paid: invoices, and the requests that end here.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `record` | what is stored of invoices, and of requests that end here |
+//! | `part_sets` | which parts belong together |
+//! | `parts` | from an invoice to its payment |
 
-pub(crate) mod parts;
+pub(crate) mod part_sets;
+mod parts;
 pub(crate) mod record;
 
 use crate::command::CommandId;
 use crate::receiving::record::{InboundPart, InvoiceRecord};
 use offst_proto::InvoiceId;
 use offst_rows::{Row, RowChange, RowError, Rows, Table};
-use parts::{Group, PartSetKey};
+use part_sets::{Group, PartSetKey};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many invoices that ended are remembered.

@@ -5,11 +5,12 @@
 //! all its parts are cancelled.
 
 use crate::accounts::Accounts;
-use crate::command::{CommandId, Reply};
+use crate::command::{CommandId, Reply, TOO_MANY_WAIT, WAITERS_MAX};
 use crate::context::Context;
 use crate::funder::Batch;
 use crate::journal::{JournalKey, ReceivedPayment};
 use crate::receiving::Receiving;
+use crate::receiving::part_sets::{Group, PartSetKey};
 use crate::receiving::record::{InboundPart, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
@@ -20,55 +21,9 @@ use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, preimage
 use offst_proto::report::{Event, InvoiceStatus, ReceivedReport};
 use offst_proto::statement::{Answer, Request};
 use offst_proto::{Currency, InvoiceId, PaymentId, Verified};
-use std::collections::BTreeSet;
 
 /// Most invoices that are open at one time.
 const INVOICES_MAX: usize = 100_000;
-/// Most commands that wait for one invoice, or for one payment: callers that have gone must not pile up.
-pub(crate) const WAITERS_MAX: usize = 64;
-/// What the oldest of too many waiting commands is told.
-pub(crate) const TOO_MANY_WAIT: &str = "too many others wait for the same: ask again";
-
-/// Parts with the same key may be collected together. Ids of payments are chosen by strangers, so everything that the
-/// parts must have in common is in the key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PartSetKey {
-    // The order of the fields makes the groups of one invoice neighbours.
-    pub(crate) invoice_id: Option<InvoiceId>,
-    pub(crate) total: u128,
-    pub(crate) payment_id: PaymentId,
-    pub(crate) currency: Currency,
-}
-
-/// The parts of one payment to us.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) parts: BTreeSet<RequestRef>,
-}
-
-impl InboundPart {
-    pub(crate) fn group(&self, currency: &Currency) -> PartSetKey {
-        PartSetKey {
-            payment_id: self.payment_id,
-            invoice_id: self.invoice_id,
-            currency: currency.clone(),
-            total: self.total,
-        }
-    }
-
-    fn terms(&self, incoming: &RequestRef, destination: offst_crypto::PublicKey) -> PartTerms {
-        PartTerms {
-            request_id: incoming.id,
-            payment_id: self.payment_id,
-            invoice_id: self.invoice_id,
-            destination,
-            currency: incoming.account.currency.clone(),
-            amount: self.amount,
-            total: self.total,
-        }
-    }
-}
-
 impl Receiving {
     /// An invoice that can be paid, or that has ended of late.
     fn any_invoice(&self, id: InvoiceId) -> Option<&InvoiceRecord> {
