@@ -54,4 +54,5 @@ pub use payments::budget::budget_reports;
 pub use payments::record::{Cycle, Part, Payment, Progress, Promise};
 pub use payments::spending::{Spending, Spendings};
 pub use receiving::record::{InboundPart, InvoiceRecord};
-pub use recovery::state_loss::{RecoveryRecord, lost_friend};
+pub use recovery::progress::RecoveryRecord;
+pub use recovery::state_loss::lost_friend;

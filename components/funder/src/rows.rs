@@ -36,7 +36,7 @@ impl State {
             self.receiving.invoices(),
             self.payments.all(),
             self.payments.spendings(),
-            &self.recovery.mark,
+            self.recovery.mark(),
         ]
     }
 

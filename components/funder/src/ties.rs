@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 impl Funder {
     /// Whether this node recovers what it has lost: then nobody can say yet what belongs together.
     pub fn is_recovering(&self) -> bool {
-        !self.0.recovery.mark.is_empty()
+        self.0.recovery.is_recovering()
     }
 
     /// What does not belong together, a sentence each. `collected`: those of our requests that the history knows to be

@@ -171,10 +171,7 @@ impl Batch<'_> {
         let name = friend.record.name.clone();
         self.context.event(Event::FriendChanged { name });
         self.recall_backup(key, connection);
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.questions.ask_friend_again(key);
-            recovery.is_dirty = true;
-        }
+        self.state.recovery.ask_friend_again(key);
     }
 
     /// A friend speaks of lost state, or has said hello.
@@ -335,10 +332,8 @@ impl Batch<'_> {
             .filter(|(direction, ..)| *direction == Direction::Incoming)
             .map(|(_, id, _)| account_id.request(id))
             .collect();
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.unresolved_inbound.extend(incoming.iter().cloned());
-            recovery.is_dirty = true;
-        }
+        self.state.recovery.add_unresolved(incoming.iter().cloned());
+        self.state.recovery.mark_dirty();
         for key in incoming {
             if !is_recovering && !self.is_collectable(&key) {
                 self.forget_incoming(&key);

@@ -138,7 +138,7 @@ impl Batch<'_> {
 
     /// The upstream promises to pay.
     pub(crate) fn committed(&mut self, incoming: &RequestRef) {
-        if self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.unresolved_inbound.contains(incoming)) {
+        if self.state.recovery.is_unresolved(incoming) {
             // It continues from an epoch of which a part was lost: see reconcile.rs.
             return;
         }

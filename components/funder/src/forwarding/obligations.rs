@@ -30,8 +30,7 @@ pub(crate) enum Onward {
 impl Batch<'_> {
     /// Who may collect from us what came from a friend.
     pub(crate) fn onward(&self, incoming: &RequestRef) -> Onward {
-        let is_unresolved_inbound =
-            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.unresolved_inbound.contains(incoming));
+        let is_unresolved_inbound = self.state.recovery.is_unresolved(incoming);
         match self.state.forwarding.forwards.get(incoming) {
             Some(forward) if self.state.accounts.is_distrusted(&incoming.at(forward.to).account) => Onward::Unknown,
             Some(forward) if self.state.accounts.is_bound(&incoming.at(forward.to)) => Onward::Promised,
@@ -51,8 +50,7 @@ impl Batch<'_> {
 
     /// Whether another friend has committed to us what this one would collect, and nobody else can.
     fn is_paid_by_another(&self, account_id: &AccountId, claim: &Continuing) -> bool {
-        let Some(recovery) = self.state.recovery.mark.get(&()) else { return false };
-        recovery.unresolved_inbound.iter().any(|incoming| {
+        self.state.recovery.unresolved().any(|incoming| {
             let is_other =
                 incoming.account.friend != account_id.friend && incoming.account.currency == account_id.currency;
             is_other
@@ -113,8 +111,7 @@ impl Batch<'_> {
 
     /// Friends' committed requests with this id and lock that nobody is known to collect from us: the largest first.
     fn untied(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, RequestRef)> {
-        let Some(recovery) = self.state.recovery.mark.get(&()) else { return Vec::new() };
-        let same = recovery.unresolved_inbound.iter().filter(|other| {
+        let same = self.state.recovery.unresolved().filter(|other| {
             (other.id, &other.account.currency) == (incoming.id, &incoming.account.currency)
                 && !self.state.accounts.is_distrusted(&other.account)
                 && !self.state.forwarding.forwards.contains_key(*other)

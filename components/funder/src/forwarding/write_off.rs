@@ -288,8 +288,7 @@ impl Batch<'_> {
     /// (R8.1.)
     fn what_to_release(&self, outgoing: &RequestRef, pending: &Pending, from: PublicKey) -> Option<WriteOff> {
         let incoming = outgoing.at(from);
-        let is_unresolved_inbound =
-            self.state.recovery.mark.get(&()).is_some_and(|recovery| recovery.unresolved_inbound.contains(&incoming));
+        let is_unresolved_inbound = self.state.recovery.is_unresolved(&incoming);
         if self.state.accounts.is_distrusted(&incoming.account) || is_unresolved_inbound {
             return None;
         }

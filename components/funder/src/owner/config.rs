@@ -282,10 +282,8 @@ impl Batch<'_> {
             }
             let friend = self.state.accounts.friends.remove(&key).expect("looked above");
             self.state.accounts.names.remove(&friend.record.name);
-            self.state.recovery.peer_backups.insert(key, None);
-            if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-                recovery.is_dirty = true;
-            }
+            self.state.recovery.drop_peer_backup(key);
+            self.state.recovery.mark_dirty();
             self.state.accounts.emit_contact(key, &mut self.context);
         } else {
             self.disable_at_once(key);
@@ -300,9 +298,7 @@ impl Batch<'_> {
         let friend = self.state.accounts.friends.get_mut(&key).expect("the caller has looked");
         friend.record.standing = Standing::Disabled;
         friend.connection = None;
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.is_dirty = true;
-        }
+        self.state.recovery.mark_dirty();
         for account in friend.accounts.values_mut() {
             account.disconnected();
         }

@@ -49,7 +49,7 @@ impl Batch<'_> {
         let is_loaded = self.state.forwarding.is_loaded_with(lost);
         assert!(!is_loaded, "what is held with the lost key counts against the bounds of the new key");
         self.context.timers.clear(&Timer::Gone(lost));
-        self.state.recovery.peer_backups.insert(lost, None);
+        self.state.recovery.drop_peer_backup(lost);
         self.refuse_drain_waiters(lost, &format!("the key of \"{name}\" was replaced in the meantime"));
         let replacement =
             KeyReplacement { author: self.context.local, lost, new_key, time_ms: self.context.now.unix_ms, accounts };

@@ -116,9 +116,7 @@ impl Batch<'_> {
                 }
             }
         }
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.unresolved_inbound.extend(continuing);
-        }
+        self.state.recovery.add_unresolved(continuing);
         for (direction, hop) in orphans {
             match direction {
                 Direction::Outgoing => self.state.accounts.abort_outgoing(&hop),

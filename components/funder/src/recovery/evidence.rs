@@ -3,7 +3,7 @@
 
 use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
-use crate::recovery::state_loss::{Signed, signed};
+use crate::recovery::heads::{Signed, signed};
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, EvidenceRows};
 use offst_proto::Verified;

@@ -10,61 +10,18 @@
 use crate::archive::Inquiry;
 use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
+use crate::recovery::heads::head;
+use crate::recovery::own_backups::Backups;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId};
 use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 use offst_proto::resolve::{backup_frame, recall_frame};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// How many friends get one backup.
 const KEEPERS: usize = 16;
 /// How many friends are asked after a start whether they know more than the disk.
 const WITNESSES: usize = 16;
-
-/// What is known of our own backups while the process runs.
-#[derive(Debug, Default)]
-pub(crate) struct Backups {
-    /// Accounts that have changed since the last backup.
-    changed: BTreeSet<AccountId>,
-    /// In which backup an account was last new: the newest go first when not all fit.
-    newness: BTreeMap<AccountId, u64>,
-    count: u64,
-    /// When the last one was sent, uptime ms.
-    sent_ms: Option<u64>,
-    /// The friend that got the last one: the next gets the next one.
-    last_keeper: Option<PublicKey>,
-    /// How many friends were asked since the start.
-    witnesses: usize,
-}
-
-/// Where an account stands as far as the friend surely knows too: one who has never got a statement is no liar.
-fn head(account: &Account) -> Option<AccountHead> {
-    let head = account.newest_head()?;
-    Some(AccountHead {
-        friend: account.key().remote,
-        currency: account.key().currency.clone(),
-        epoch: head.epoch,
-        own_seq: head.own.0,
-        own_hash: head.own.1,
-        other_seq: head.other.0,
-        other_hash: head.other.1,
-    })
-}
-
-/// Where an account stands as far as this node knows.
-pub(crate) fn position(account: &Account) -> Option<AccountHead> {
-    let epoch = account.epoch()?;
-    Some(AccountHead {
-        friend: account.key().remote,
-        currency: account.key().currency.clone(),
-        epoch: epoch.number,
-        own_seq: epoch.mine.seq,
-        own_hash: epoch.mine.hash,
-        other_seq: epoch.theirs.seq,
-        other_hash: epoch.theirs.hash,
-    })
-}
 
 impl Batch<'_> {
     /// An account has moved: a backup is due, but not more often than once a minute.

@@ -35,40 +35,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const NOT_COLLECTED: &str = "the node had lost a part of its state, and the friend that a part went to has not collected it: ask \
                              the seller before you pay again";
 
-/// What is asked, and what was answered.
-#[derive(Debug, Default)]
-pub(crate) struct Questions {
-    /// Friends that know nothing of a request.
-    unknown: BTreeMap<RequestId, BTreeSet<PublicKey>>,
-    /// Under way to a friend.
-    asked: BTreeMap<PublicKey, BTreeSet<RequestId>>,
-    /// Answered that it is pending, or not at all: asked again only after a while.
-    later: BTreeSet<(PublicKey, RequestId)>,
-    /// Looked up in our own history.
-    looked_up: BTreeSet<RequestId>,
-    /// Of those, the ones whose answer has come.
-    looked_through: BTreeSet<RequestId>,
-}
-
-impl Questions {
-    /// Whatever has no answer is asked again.
-    pub(crate) fn ask_again(&mut self) {
-        self.asked.clear();
-        self.later.clear();
-        self.looked_up.clone_from(&self.looked_through);
-    }
-
-    /// A friend's connection is new: what was under way is lost.
-    pub(crate) fn ask_friend_again(&mut self, key: PublicKey) {
-        self.asked.remove(&key);
-        self.later.retain(|(friend, _)| *friend != key);
-    }
-
-    fn knows_nothing(&self, key: PublicKey, id: RequestId) -> bool {
-        self.unknown.get(&id).is_some_and(|friends| friends.contains(&key))
-    }
-}
-
 /// What is to be asked of whom.
 #[derive(Default)]
 struct Wanted {
@@ -143,11 +109,11 @@ impl Batch<'_> {
 
     /// A friend's request whose other half is looked for.
     fn inherit(&mut self, incoming: RequestRef) {
-        self.state.recovery.mark.draft(&()).expect("only in a recovery").unresolved_inbound.insert(incoming);
+        self.state.recovery.current_mut().expect("only in a recovery").unresolved_inbound.insert(incoming);
     }
 
     fn reconcile_incoming(&mut self, wanted: &mut Wanted) {
-        let unresolved_inbound = &self.state.recovery.mark.get(&()).expect("only in a recovery").unresolved_inbound;
+        let unresolved_inbound = &self.state.recovery.current().expect("only in a recovery").unresolved_inbound;
         for incoming in unresolved_inbound.clone() {
             let is_done = match self.state.accounts.incoming_at(&incoming) {
                 _ if self.state.accounts.is_distrusted(&incoming.account) => false,
@@ -156,7 +122,7 @@ impl Batch<'_> {
                 Some(_) | None => true,
             };
             if is_done {
-                let recovery = self.state.recovery.mark.draft(&()).expect("only in a recovery");
+                let recovery = self.state.recovery.current_mut().expect("only in a recovery");
                 recovery.unresolved_inbound.remove(&incoming);
                 recovery.questions.unknown.remove(&incoming.id);
             } else {
@@ -258,7 +224,7 @@ impl Batch<'_> {
         if self.look_up_own(incoming.id, wanted) {
             return false;
         }
-        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+        let questions = self.state.recovery.questions();
         if !questions.knows_nothing(to, incoming.id) {
             wanted.ask(to, incoming.id);
             return false;
@@ -275,7 +241,7 @@ impl Batch<'_> {
         if self.look_up_own(incoming.id, wanted) {
             return false;
         }
-        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+        let questions = self.state.recovery.questions();
         let others = self.state.accounts.friends.iter().filter(|(key, friend)| {
             **key != incoming.account.friend && friend.accounts.contains_key(&incoming.account.currency)
         });
@@ -297,7 +263,7 @@ impl Batch<'_> {
 
     /// Our own history comes first. Says whether its answer is still awaited.
     fn look_up_own(&self, id: RequestId, wanted: &mut Wanted) -> bool {
-        let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+        let questions = self.state.recovery.questions();
         if questions.looked_through.contains(&id) {
             return false;
         }
@@ -325,7 +291,7 @@ impl Batch<'_> {
             if is_pending || self.state.origin(&outgoing).is_none() {
                 continue;
             }
-            let questions = &self.state.recovery.mark.get(&()).expect("only in a recovery").questions;
+            let questions = self.state.recovery.questions();
             let is_answered =
                 questions.knows_nothing(to, outgoing.id) || self.state.accounts.account(&outgoing.account).is_none();
             if !is_answered {
@@ -340,7 +306,7 @@ impl Batch<'_> {
 
     /// Sends what is not under way yet.
     fn ask(&mut self, wanted: Wanted) {
-        let recovery = self.state.recovery.mark.draft(&()).expect("only in a recovery");
+        let recovery = self.state.recovery.current_mut().expect("only in a recovery");
         let questions = &mut recovery.questions;
         let new: BTreeSet<_> = wanted.of_ourselves.difference(&questions.looked_up).copied().collect();
         if !new.is_empty() {
@@ -366,7 +332,7 @@ impl Batch<'_> {
     /// A friend says how requests ended. What it says nothing of counts as pending, so that an empty answer is not the
     /// same question at once.
     pub(crate) fn resolved(&mut self, key: PublicKey, ends: &[(RequestId, End)]) {
-        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.current_mut() else { return };
         recovery.is_dirty = true;
         let asked = recovery.questions.asked.remove(&key).unwrap_or_default();
         for (id, end) in ends.iter().filter(|(id, _)| asked.contains(id)) {
@@ -374,7 +340,7 @@ impl Batch<'_> {
                 End::Collected(preimage) => self.was_collected(key, *id, *preimage),
                 End::Pending | End::Unknown => false,
             };
-            let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+            let Some(recovery) = self.state.recovery.current_mut() else { return };
             match end {
                 _ if is_collected => {}
                 End::Pending => {
@@ -387,7 +353,7 @@ impl Batch<'_> {
             }
         }
         let answered: BTreeSet<_> = ends.iter().map(|(id, _)| *id).collect();
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+        if let Some(recovery) = self.state.recovery.current_mut() {
             let left_out = asked.difference(&answered).map(|id| (key, *id));
             recovery.questions.later.extend(left_out);
         }
@@ -399,7 +365,7 @@ impl Batch<'_> {
         for (id, preimage) in preimages {
             self.was_collected(local, *id, *preimage);
         }
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+        if let Some(recovery) = self.state.recovery.current_mut() {
             recovery.questions.looked_through.extend(ids);
             recovery.is_dirty = true;
         }
@@ -408,7 +374,7 @@ impl Batch<'_> {
     /// `by` has collected a request and shows the preimage. Says whether that opens anything.
     pub(crate) fn was_collected(&mut self, by: PublicKey, id: RequestId, preimage: Preimage) -> bool {
         let mut is_of_use = self.part_was_collected(by, id, preimage);
-        let Some(recovery) = self.state.recovery.mark.get(&()) else { return is_of_use };
+        let Some(recovery) = self.state.recovery.current() else { return is_of_use };
         let unresolved_inbound: Vec<_> =
             recovery.unresolved_inbound.iter().filter(|incoming| incoming.id == id).cloned().collect();
         for incoming in unresolved_inbound {

@@ -16,87 +16,20 @@ use crate::accounts::record::{FriendRecord, Standing, Tombstone};
 use crate::accounts::suspect::RECOVERY_ROUNDS_MAX;
 use crate::funder::Batch;
 use crate::io::Output;
-use crate::recovery::peer_backup::position;
-use crate::recovery::reconcile::Questions;
+use crate::recovery::heads::{Signed, expected, is_later, is_newer, position, signed};
+use crate::recovery::progress::RecoveryRecord;
 use crate::timers::Timer;
 use offst_crypto::{Hash, PublicKey};
-use offst_ledger::{Account, AccountId, AccountKey, EvidenceOutcome, Floor, Head, RequestRef, StopReason};
+use offst_ledger::{Account, AccountId, AccountKey, EvidenceOutcome, Floor, StopReason};
 use offst_proto::Currency;
-use offst_proto::encoding::Decoder;
 use offst_proto::friend::Resume;
 use offst_proto::invoice::EXPIRES_MS_MAX;
 use offst_proto::limits::CURRENCIES_MAX;
 use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::FriendTicket;
-use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowChange, RowError};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Most accounts of which a recovery remembers what their friends have shown.
-const SHOWN_MAX: usize = 1 << 20;
-
-/// The mark that a node recovers what it has lost. It outlives the process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecoveryRecord {
-    /// When it began, unix ms; no earlier than any invoice was made that this node remembers, whatever its clock had
-    /// shown then.
-    pub started_ms: u64,
-    /// The accounts are distrusted already.
-    pub has_begun: bool,
-    /// Some state was really lost: a friend, or a peer backup, has shown more than this node remembered.
-    pub is_old: bool,
-    /// How far accounts had come by what their friends have shown and new epochs rest on.
-    pub shown: Vec<AccountHead>,
-}
-
-impl RecoveryRecord {
-    /// The mark of a database that was made anew (`is_old`), or is not known to be old. `now_ms`: unix.
-    pub fn new(now_ms: u64, is_old: bool) -> Self {
-        RecoveryRecord { started_ms: now_ms, has_begun: false, is_old, shown: Vec::new() }
-    }
-
-    /// The mark of a copy that is put back. `own`: the one that stands in it, when it was made in the middle of a
-    /// recovery: that something was lost before stays true, although nothing may be missing since the copy. `now_ms`:
-    /// unix.
-    pub fn of_copy(own: Option<&RecoveryRecord>, now_ms: u64) -> Self {
-        RecoveryRecord::new(now_ms, own.is_some_and(|record| record.is_old))
-    }
-}
-
-impl Row for RecoveryRecord {
-    const KIND: Kind = Kind::state(40, "recoveries");
-    type Key = ();
-
-    fn write(&self, fields: &mut FieldWriter) {
-        fields.with(2, |encoder| encoder.u64(self.started_ms));
-        fields.with(4, |encoder| encoder.bool(self.has_begun));
-        fields.with(6, |encoder| encoder.bool(self.is_old));
-        fields.with(8, |encoder| encoder.list(&self.shown));
-    }
-
-    fn read((): &(), fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
-        Ok(RecoveryRecord {
-            started_ms: fields.with(2, Decoder::u64)?,
-            has_begun: fields.with(4, Decoder::bool)?,
-            is_old: fields.with(6, Decoder::bool)?,
-            shown: fields.with(8, |decoder| decoder.list(SHOWN_MAX, "accounts"))?,
-        })
-    }
-}
-
-/// Only its mark is stored.
-impl Row for Recovery {
-    const KIND: Kind = RecoveryRecord::KIND;
-    type Key = ();
-
-    fn write(&self, fields: &mut FieldWriter) {
-        self.record.write(fields);
-    }
-
-    fn read(key: &(), fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
-        RecoveryRecord::read(key, fields).map(Recovery::new)
-    }
-}
+use offst_rows::RowChange;
+use std::collections::BTreeMap;
 
 /// The rows of a friend of which a node knows nothing any more but who it is: it is asked for everything else.
 /// `max_debt`: what it may owe from now on, credits. `now_ms`: unix.
@@ -123,94 +56,16 @@ pub fn lost_friend(
     rows
 }
 
-/// A recovery while the process runs.
-#[derive(Debug)]
-pub(crate) struct Recovery {
-    pub(crate) record: RecoveryRecord,
-    /// Requests of friends' that continue in a new epoch, and of which is not known yet how they go on.
-    pub(crate) unresolved_inbound: BTreeSet<RequestRef>,
-    /// What is asked, and what was answered.
-    pub(crate) questions: Questions,
-    /// Something has changed that may tie requests together again.
-    pub(crate) is_dirty: bool,
-    /// Friends that have given back our backup, or said that they have none.
-    recalled: BTreeSet<PublicKey>,
-    /// Accounts in backups that this node does not know, and the newest that is told of each.
-    lost_accounts: BTreeMap<AccountId, AccountHead>,
-    /// Those that the newest backup names. Older ones still name friends that were removed after they were made.
-    unknown_peers: BTreeSet<AccountId>,
-    /// The newest backup that has come back.
-    newest_backup: Option<PeerBackup>,
-    rounds: u32,
-}
-
-impl Recovery {
-    pub(crate) fn new(record: RecoveryRecord) -> Self {
-        Recovery {
-            record,
-            unresolved_inbound: BTreeSet::new(),
-            questions: Questions::default(),
-            is_dirty: true,
-            recalled: BTreeSet::new(),
-            lost_accounts: BTreeMap::new(),
-            unknown_peers: BTreeSet::new(),
-            newest_backup: None,
-            rounds: 0,
-        }
-    }
-}
-
-/// How much this node remembers to have signed on an account: the epoch, and the newest statement in it.
-pub(crate) type Signed = (u64, u64);
-
-/// See [`Signed`].
-pub(crate) fn signed(account: &Account) -> Signed {
-    account.epoch().map_or((0, 0), |epoch| (epoch.number, epoch.mine.seq))
-}
-
-/// Whether `head` tells of more than `other`, for the same account.
-fn is_newer(head: &AccountHead, other: &AccountHead) -> bool {
-    if head.epoch != other.epoch {
-        return head.epoch > other.epoch;
-    }
-    let differs = head.own_seq == other.own_seq && head.own_hash != other.own_hash
-        || head.other_seq == other.other_seq && head.other_hash != other.other_hash;
-    head.own_seq > other.own_seq || head.other_seq > other.other_seq || differs
-}
-
-/// Whether one backup of ours was made after another. That is what the accounts say; the clock that dated them may have
-/// been wrong, and decides only between two that say the same.
-/// (R7.23.)
-fn is_later(one: &PeerBackup, other: &PeerBackup) -> bool {
-    let is_ahead = |one: &PeerBackup, other: &PeerBackup| {
-        one.heads.iter().any(|head| {
-            let mut same =
-                other.heads.iter().filter(|known| (known.friend, &known.currency) == (head.friend, &head.currency));
-            same.any(|known| is_newer(head, known))
-        })
-    };
-    match (is_ahead(one, other), is_ahead(other, one)) {
-        (true, false) => true,
-        (false, true) => false,
-        _ => one.made_ms >= other.made_ms,
-    }
-}
-
-/// What a head says that was kept elsewhere, for the account itself.
-fn expected(head: &AccountHead) -> Head {
-    Head { epoch: head.epoch, own: (head.own_seq, head.own_hash), other: (head.other_seq, head.other_hash) }
-}
-
 impl Batch<'_> {
     /// Whether this node recovers what it has lost.
     pub(crate) fn is_recovering(&self) -> bool {
-        !self.state.recovery.mark.is_empty()
+        self.state.recovery.is_recovering()
     }
 
     /// The first input after a start has come: a mark that was put into the database takes effect, or a recovery goes
     /// on.
     pub(crate) fn resume_recovery(&mut self) {
-        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.current_mut() else { return };
         if recovery.record.has_begun {
             self.context
                 .timers
@@ -223,8 +78,10 @@ impl Batch<'_> {
 
     /// Something was really lost before the recovery began.
     fn something_was_lost(&mut self) {
-        if self.state.recovery.mark.get(&()).is_some_and(|recovery| !recovery.record.is_old) {
-            self.state.recovery.mark.get_mut(&()).expect("looked above").record.is_old = true;
+        if self.state.recovery.current().is_some_and(|recovery| !recovery.record.is_old)
+            && let Some(record) = self.state.recovery.record_mut()
+        {
+            record.is_old = true;
         }
     }
 
@@ -232,7 +89,7 @@ impl Batch<'_> {
     /// the disk is a copy that was made in the middle of another one, where accounts were back that have moved since.
     fn own_state_is_old(&mut self, why: &str) {
         log::error!("this node's database is an old copy: {why}; all accounts are recovered from their friends");
-        self.state.recovery.mark.insert((), Recovery::new(RecoveryRecord::new(self.context.now.unix_ms, true)));
+        self.state.recovery.begin(RecoveryRecord::new(self.context.now.unix_ms, true));
         self.distrust_all(false);
     }
 
@@ -242,7 +99,7 @@ impl Batch<'_> {
     /// (R7.13.)
     fn distrust_all(&mut self, has_started: bool) {
         self.date_recovery();
-        let recovery = self.state.recovery.mark.draft(&()).expect("the caller has set the mark");
+        let recovery = self.state.recovery.current_mut().expect("the caller has set the mark");
         recovery.record.has_begun = true;
         self.context
             .timers
@@ -270,8 +127,8 @@ impl Batch<'_> {
     /// A recovery begins: whatever invoice is open by now may have been paid in what was lost.
     fn date_recovery(&mut self) {
         let newest = self.state.receiving.invoices().values().map(|invoice| invoice.created_ms).max().unwrap_or(0);
-        let recovery = self.state.recovery.mark.get_mut(&()).expect("the caller has set the mark");
-        recovery.record.started_ms = recovery.record.started_ms.max(newest);
+        let record = self.state.recovery.record_mut().expect("the caller has set the mark");
+        record.started_ms = record.started_ms.max(newest);
     }
 
     /// Up to which epoch an account that this node does not know is over, or forgotten: it may have been removed, and,
@@ -287,12 +144,9 @@ impl Batch<'_> {
 
     /// People have decided how an account goes on: what its friend had shown before counts no more.
     pub(crate) fn forget_shown(&mut self, account_id: &AccountId) {
-        let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
-        recovery
-            .record
-            .shown
-            .retain(|known| (known.friend, &known.currency) != (account_id.friend, &account_id.currency));
-        recovery.is_dirty = true;
+        let Some(record) = self.state.recovery.record_mut() else { return };
+        record.shown.retain(|known| (known.friend, &known.currency) != (account_id.friend, &account_id.currency));
+        self.state.recovery.mark_dirty();
     }
 
     /// A friend speaks of an account that this node does not know. After a loss it may have been forgotten: the friend
@@ -361,16 +215,14 @@ impl Batch<'_> {
             }));
         }
         self.account_events(account_id, outcome.events);
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
-            recovery.is_dirty = true;
-        }
+        self.state.recovery.mark_dirty();
         self.state.accounts.friend_changed(account_id.friend, &mut self.context);
     }
 
     /// What a friend has shown is adopted: a new epoch rests on it, and whatever tells of more exposes the friend.
     fn record_shown(&mut self, head: AccountHead) {
-        let Some(recovery) = self.state.recovery.mark.get_mut(&()) else { return };
-        let shown = &mut recovery.record.shown;
+        let Some(record) = self.state.recovery.record_mut() else { return };
+        let shown = &mut record.shown;
         shown.retain(|known| (known.friend, &known.currency) != (head.friend, &head.currency));
         shown.push(head);
     }
@@ -410,7 +262,7 @@ impl Batch<'_> {
             }
             return;
         }
-        let recovery = self.state.recovery.mark.get(&());
+        let recovery = self.state.recovery.current();
         let shown = recovery.and_then(|recovery| {
             recovery.record.shown.iter().find(|shown| (shown.friend, &shown.currency) == (at.friend, &at.currency))
         });
@@ -422,7 +274,7 @@ impl Batch<'_> {
     /// Accounts that a backup knows and this node does not. The newest backup counts, and what others add when that was
     /// full.
     pub(crate) fn record_forgotten(&mut self, backup: &PeerBackup) {
-        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.current_mut() else { return };
         let (friends, tombstones) = (&self.state.accounts.friends, &self.state.accounts.tombstones);
         let is_unknown = |at: &AccountId, epoch: u64| {
             let is_known = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
@@ -466,7 +318,7 @@ impl Batch<'_> {
 
     /// The same, if a backup knows it: its friend must show no less.
     pub(crate) fn account_from_backups(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
-        let head = self.state.recovery.mark.get(&())?.lost_accounts.get(at)?;
+        let head = self.state.recovery.current()?.lost_accounts.get(at)?;
         if self.state.accounts.tombstones.get(at).is_some_and(|removed| removed.epoch >= head.epoch) {
             return None;
         }
@@ -477,7 +329,7 @@ impl Batch<'_> {
 
     /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
     pub(crate) fn knows_whom_to_ask(&self) -> bool {
-        let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
+        let Some(recovery) = self.state.recovery.current() else { return true };
         let friends = &self.state.accounts.friends;
         let is_here = |at: &AccountId| {
             let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
@@ -489,7 +341,7 @@ impl Batch<'_> {
     /// Whether every friend that is connected has given back our backup, or left the question without an answer for
     /// long.
     fn has_heard_all(&self) -> bool {
-        let Some(recovery) = self.state.recovery.mark.get(&()) else { return true };
+        let Some(recovery) = self.state.recovery.current() else { return true };
         let mut friends = self.state.accounts.friends.iter();
         recovery.rounds >= RECOVERY_ROUNDS_MAX
             || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
@@ -516,7 +368,7 @@ impl Batch<'_> {
 
     /// A friend has said what it keeps for us, as it was asked to.
     pub(crate) fn was_recalled(&mut self, key: PublicKey) {
-        if let Some(recovery) = self.state.recovery.mark.draft(&()) {
+        if let Some(recovery) = self.state.recovery.current_mut() {
             recovery.recalled.insert(key);
             recovery.is_dirty = true;
         }
@@ -524,7 +376,7 @@ impl Batch<'_> {
 
     /// Time has passed: a friend that has not answered is asked again.
     pub(crate) fn ask_again(&mut self) {
-        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.current_mut() else { return };
         recovery.rounds = recovery.rounds.saturating_add(1);
         recovery.questions.ask_again();
         recovery.is_dirty = true;
@@ -545,7 +397,7 @@ impl Batch<'_> {
         let is_left = self.state.accounts.friends[&key].accounts.values().any(Account::is_recovering);
         if is_left && !self.is_recovering() {
             let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.context.now.unix_ms, false) };
-            self.state.recovery.mark.insert((), Recovery::new(record));
+            self.state.recovery.begin(record);
             self.date_recovery();
             self.context
                 .timers
@@ -555,7 +407,7 @@ impl Batch<'_> {
 
     /// The end of a batch: requests find each other again, and a recovery ends when nothing is open any more.
     pub(crate) fn go_on_recovering(&mut self) {
-        let Some(recovery) = self.state.recovery.mark.draft(&()) else { return };
+        let Some(recovery) = self.state.recovery.current_mut() else { return };
         if !std::mem::take(&mut recovery.is_dirty) {
             return;
         }
@@ -572,7 +424,7 @@ impl Batch<'_> {
     }
 
     fn end_recovery(&mut self) {
-        let recovery = self.state.recovery.mark.remove(&()).expect("the caller has looked");
+        let recovery = self.state.recovery.end().expect("the caller has looked");
         self.context.timers.clear(&Timer::Recovery);
         log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
         // Nobody has waited for a disabled friend, over whom they may have been paid.
@@ -616,7 +468,7 @@ impl Batch<'_> {
     /// When an invoice that is made now was made: after the beginning of a recovery that runs, whatever the clock has
     /// shown then.
     pub(crate) fn invoice_time(&self) -> u64 {
-        let started_ms = self.state.recovery.mark.get(&()).map(|recovery| recovery.record.started_ms);
+        let started_ms = self.state.recovery.current().map(|recovery| recovery.record.started_ms);
         started_ms
             .map_or(self.context.now.unix_ms, |started_ms| self.context.now.unix_ms.max(started_ms.saturating_add(1)))
     }
@@ -624,42 +476,6 @@ impl Batch<'_> {
     /// Whether an invoice may have been paid in what was lost.
     /// (R7.19.)
     pub(crate) fn may_be_paid_already(&self, created_ms: u64) -> bool {
-        self.state.recovery.mark.get(&()).is_some_and(|recovery| created_ms <= recovery.record.started_ms)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use offst_crypto::{Identity, sha256};
-
-    fn head(epoch: u64, own: u64, other: u64) -> AccountHead {
-        AccountHead {
-            friend: Identity::from_seed([1; 32]).public_key(),
-            currency: offst_proto::Currency::default(),
-            epoch,
-            own_seq: own,
-            own_hash: sha256(&[1]),
-            other_seq: other,
-            other_hash: sha256(&[2]),
-        }
-    }
-
-    #[test]
-    fn a_head_is_newer_by_epoch_then_by_either_log() {
-        let ours = head(5, 10, 20);
-        assert!(!is_newer(&ours, &ours));
-        assert!(is_newer(&head(6, 0, 0), &ours) && !is_newer(&head(4, 99, 99), &ours));
-        assert!(is_newer(&head(5, 11, 0), &ours) && is_newer(&head(5, 0, 21), &ours));
-        assert!(!is_newer(&head(5, 9, 19), &ours));
-        let other = AccountHead { own_hash: sha256(b"other"), ..ours.clone() };
-        assert!(is_newer(&other, &ours));
-    }
-
-    #[test]
-    fn the_mark_comes_back_as_it_was_written() {
-        let record = RecoveryRecord { shown: vec![head(1, 2, 3)], ..RecoveryRecord::new(7, true) };
-        let bytes = record.to_bytes(&offst_rows::UnknownFields::none());
-        assert_eq!(RecoveryRecord::from_bytes(&(), &bytes).map(|(read, _)| read), Ok(record));
+        self.state.recovery.current().is_some_and(|recovery| created_ms <= recovery.record.started_ms)
     }
 }
