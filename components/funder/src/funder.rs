@@ -80,7 +80,7 @@ impl Funder {
 
     /// The accounts with their friends, for checks from outside.
     pub fn accounts(&self) -> impl Iterator<Item = (PublicKey, &Account)> {
-        let friends = self.0.accounts.friends.iter();
+        let friends = self.0.accounts.friends().iter();
         friends.flat_map(|(key, friend)| friend.accounts.values().map(move |account| (*key, account)))
     }
 }
@@ -192,10 +192,7 @@ impl Batch<'_> {
             Timer::Gone(friend) => self.friend_is_gone(friend),
             Timer::Backup => self.send_backups(),
             Timer::Recovery => self.ask_again(),
-            Timer::Idle(account_id) => {
-                self.state.accounts.idle.insert(account_id.clone());
-                self.state.accounts.touched.insert(account_id);
-            }
+            Timer::Idle(account_id) => self.state.accounts.fell_idle(account_id),
         }
     }
 

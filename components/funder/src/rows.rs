@@ -24,12 +24,12 @@ impl<T: Row> AnyTable for Table<T> {
 impl State {
     fn tables(&self) -> [&dyn AnyTable; 13] {
         [
-            &self.accounts.friends,
-            &self.accounts.tombstones,
-            &self.accounts.replacements,
-            &self.owner.relays,
-            &self.owner.index_servers,
-            &self.owner.settings,
+            self.accounts.friends(),
+            self.accounts.tombstones(),
+            self.accounts.replacements(),
+            self.owner.relays(),
+            self.owner.index_servers(),
+            self.owner.settings(),
             self.forwarding.forwards(),
             self.forwarding.written_off(),
             self.receiving.inbound_parts(),
@@ -42,7 +42,7 @@ impl State {
 
     /// The names of the kinds into whose rows a newer version has written fields that this one does not know.
     pub(crate) fn newer_kinds(&self) -> impl Iterator<Item = &'static str> {
-        let accounts = self.accounts.friends.values().flat_map(|friend| friend.accounts.values());
+        let accounts = self.accounts.friends().values().flat_map(|friend| friend.accounts.values());
         let of_accounts = accounts.flat_map(|account| account.newer_kinds()).map(|kind| kind.name);
         self.tables().into_iter().filter_map(AnyTable::newer).chain(of_accounts)
     }

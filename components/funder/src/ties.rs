@@ -98,7 +98,7 @@ impl Funder {
     /// Whether another account in this currency was removed: the owner may have given up what came over it, also what
     /// we go on owing for it.
     fn has_removed_an_account(&self, beside: &AccountId) -> bool {
-        let removed = self.0.accounts.tombstones.keys();
+        let removed = self.0.accounts.tombstones().keys();
         removed.into_iter().any(|account| account != beside && account.currency == beside.currency)
     }
 
@@ -114,7 +114,7 @@ impl Funder {
 
     /// A request, for people.
     fn shown(&self, request: &RequestRef) -> String {
-        let friend = self.0.accounts.friends.get(&request.account.friend);
+        let friend = self.0.accounts.friend(&request.account.friend);
         let name = friend.map_or_else(|| request.account.friend.to_string(), |friend| friend.record.name.clone());
         format!("{} on the account with \"{name}\" in {}", request.id, request.account.currency)
     }

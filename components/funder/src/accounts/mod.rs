@@ -5,10 +5,12 @@
 //! | `record` | what is stored of friends and of accounts that are over |
 //! | `friends` | connections, and what the accounts report |
 //! | `requests` | the requests on the accounts, and the room for more |
+//! | `membership` | friends and accounts that come and go |
 //! | `settings` | what the owner has told of friends |
 //! | `suspect` | accounts whose view may be old |
 
 mod friends;
+mod membership;
 pub(crate) mod record;
 pub(crate) mod requests;
 pub(crate) mod settings;
@@ -29,25 +31,25 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The friends, and the accounts with them.
 #[derive(Debug)]
 pub(crate) struct Accounts {
-    pub(crate) friends: Table<Friend>,
+    friends: Table<Friend>,
     /// Names are unique.
-    pub(crate) names: BTreeMap<String, PublicKey>,
+    names: BTreeMap<String, PublicKey>,
     /// The last epoch of accounts that were removed.
-    pub(crate) tombstones: Table<Tombstone>,
+    tombstones: Table<Tombstone>,
     /// What we have agreed to when friends lost their keys, by the lost key.
-    pub(crate) replacements: Table<Replacement>,
+    replacements: Table<Replacement>,
     /// Outgoing commits that are not signed yet.
-    pub(crate) unsigned_commits: BTreeSet<RequestRef>,
+    unsigned_commits: BTreeSet<RequestRef>,
     /// The edges as they were last given out.
     published: BTreeMap<AccountId, Edge>,
     /// Accounts that something happened to in this batch.
-    pub(crate) touched: BTreeSet<AccountId>,
+    touched: BTreeSet<AccountId>,
     /// Those that fall idle: their last statement acknowledges and carries a checkpoint.
-    pub(crate) idle: BTreeSet<AccountId>,
+    idle: BTreeSet<AccountId>,
     /// Those on which something has become overdue, or is looked at again.
-    pub(crate) overdue: BTreeSet<AccountId>,
+    overdue: BTreeSet<AccountId>,
     /// Rows of accounts that are gone.
-    pub(crate) account_rows: Vec<RowChange>,
+    account_rows: Vec<RowChange>,
 }
 
 impl Accounts {
@@ -94,6 +96,21 @@ impl Accounts {
         self.idle.clear();
     }
 
+    /// The friends, to look at.
+    pub(crate) fn friends(&self) -> &Table<Friend> {
+        &self.friends
+    }
+
+    /// A friend, to look at.
+    pub(crate) fn friend(&self, key: &PublicKey) -> Option<&Friend> {
+        self.friends.get(key)
+    }
+
+    /// A friend, to change what is not stored of it. What the owner has told has methods of its own: they write it.
+    pub(crate) fn friend_mut(&mut self, key: &PublicKey) -> Option<&mut Friend> {
+        self.friends.draft(key)
+    }
+
     /// An account, to look at.
     pub(crate) fn account(&self, account_id: &AccountId) -> Option<&Account> {
         self.friends.get(&account_id.friend)?.accounts.get(&account_id.currency)
@@ -109,6 +126,33 @@ impl Accounts {
         let account = self.friends.draft(&account_id.friend)?.accounts.get_mut(&account_id.currency)?;
         self.touched.insert(account_id.clone());
         Some(account)
+    }
+
+    /// Something happened to an account: it is signed, written and published at the end of the batch.
+    pub(crate) fn mark_touched(&mut self, account_id: AccountId) {
+        self.touched.insert(account_id);
+    }
+
+    /// The same for all accounts with a friend.
+    pub(crate) fn touch_friend(&mut self, key: PublicKey) {
+        let accounts = self.friends.get(&key).into_iter().flat_map(|friend| friend.accounts.keys());
+        self.touched.extend(accounts.map(|currency| AccountId::new(key, currency)));
+    }
+
+    /// The same for all accounts.
+    pub(crate) fn touch_all(&mut self) {
+        self.touched.extend(self.account_ids());
+    }
+
+    /// The friends of the accounts to which something has happened in this batch, once for each account.
+    pub(crate) fn touched_friends(&self) -> Vec<PublicKey> {
+        self.touched.iter().map(|account_id| account_id.friend).collect()
+    }
+
+    /// An account falls idle: its next statement acknowledges and carries a checkpoint.
+    pub(crate) fn fell_idle(&mut self, account_id: AccountId) {
+        self.idle.insert(account_id.clone());
+        self.touched.insert(account_id);
     }
 
     /// The epoch of an account that new requests may use.

@@ -11,6 +11,7 @@ use offst_proto::index::Clearable;
 use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
+use std::collections::BTreeSet;
 
 /// The reason that a buyer is told when our own account refuses a request.
 pub(crate) fn cancel_reason(refusal: NotAllowed) -> CancelReason {
@@ -136,6 +137,26 @@ impl Accounts {
         if is_committed {
             self.unsigned_commits.insert(outgoing.clone());
         }
+    }
+
+    /// Promises a request of ours to the friend that it went to. The next signature binds us.
+    ///
+    /// # Panics
+    /// When there is no such account.
+    pub(crate) fn commit_outgoing(&mut self, outgoing: RequestRef) -> Result<(), NotAllowed> {
+        self.touch(&outgoing.account).expect("a request's account exists").commit(outgoing.id)?;
+        self.unsigned_commits.insert(outgoing);
+        Ok(())
+    }
+
+    /// A request of ours has ended: nobody waits for the signature of its `Commit` any more.
+    pub(crate) fn forget_unsigned_commit(&mut self, outgoing: &RequestRef) {
+        self.unsigned_commits.remove(outgoing);
+    }
+
+    /// The accounts on which something has become overdue, or is looked at again.
+    pub(crate) fn take_overdue(&mut self) -> BTreeSet<AccountId> {
+        std::mem::take(&mut self.overdue)
     }
 
     /// What may be cleared on one of our accounts now.

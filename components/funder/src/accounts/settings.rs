@@ -7,16 +7,26 @@ use crate::io::{Contact, Output};
 use crate::payments::record::Payment;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId};
-use offst_proto::Currency;
 use offst_proto::limits::{AMOUNT_MAX, RELAYS_MAX};
 use offst_proto::name::check_name;
 use offst_proto::order::Destination;
 use offst_proto::report::Event;
 use offst_proto::ticket::FriendTicket;
+use offst_proto::{Currency, Rate};
 
 impl Accounts {
     pub(crate) fn friend_key(&self, name: &str) -> Result<PublicKey, String> {
         self.names.get(name).copied().ok_or_else(|| no_friend(name))
+    }
+
+    /// The friend that has this name, if one does.
+    pub(crate) fn named(&self, name: &str) -> Option<PublicKey> {
+        self.names.get(name).copied()
+    }
+
+    /// The keys of all friends, in the order of their names.
+    pub(crate) fn keys_by_name(&self) -> impl Iterator<Item = &PublicKey> {
+        self.names.values()
     }
 
     pub(crate) fn friend_account(&mut self, name: &str, currency: &Currency) -> Result<&mut Account, String> {
@@ -130,6 +140,18 @@ impl Accounts {
             return Err("this is the node's own key: sending to oneself would change nothing".into());
         }
         Ok(key)
+    }
+
+    /// What is taken for carrying on what comes over an account.
+    pub(crate) fn set_rate(&mut self, name: &str, currency: Currency, rate: Rate) -> Result<(), String> {
+        if rate.add > AMOUNT_MAX {
+            return Err("the flat part of the rate is above the largest amount, 2^96".into());
+        }
+        self.friend_account(name, &currency)?;
+        let key = self.friend_key(name)?;
+        let friend = self.friends.get_mut(&key).expect("names and friends agree");
+        friend.record.rates.insert(currency, rate);
+        Ok(())
     }
 
     /// What may be written off on an account without asking, credits; 0: nothing.

@@ -96,7 +96,7 @@ impl Batch<'_> {
             // It was given up in the very statement that made it; the `Abort` is answered when its turn comes.
             return;
         }
-        if self.state.accounts.friends.get(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
+        if self.state.accounts.friend(&from.friend).is_none_or(|friend| !friend.is_enabled()) {
             return self.state.accounts.cancel_incoming(&incoming, CancelReason::Closed, from.friend);
         }
         if let Some(reason) = refusal {
@@ -153,12 +153,8 @@ impl Batch<'_> {
             return self.give_up_forward(incoming, CancelReason::Amount);
         }
         let outgoing = incoming.at(forward.to);
-        let account = self.state.accounts.touch(&outgoing.account).expect("a forward's accounts exist");
-        match account.commit(incoming.id) {
-            Ok(()) => {
-                self.state.accounts.unsigned_commits.insert(outgoing);
-                self.state.forwarding.forgive_hold(incoming);
-            }
+        match self.state.accounts.commit_outgoing(outgoing) {
+            Ok(()) => self.state.forwarding.forgive_hold(incoming),
             // The downstream account has stopped: we are not bound, so the upstream gets its credits back.
             Err(_) => self.give_up_forward(incoming, CancelReason::AccountStopped),
         }
@@ -222,7 +218,7 @@ impl Batch<'_> {
     /// The downstream released its credits: so do we.
     pub(crate) fn cancelled(&mut self, outgoing: &RequestRef, reason: CancelReason, hop: PublicKey) {
         self.state.accounts.settle_overdue(outgoing, &mut self.context);
-        self.state.accounts.unsigned_commits.remove(outgoing);
+        self.state.accounts.forget_unsigned_commit(outgoing);
         match self.state.origin(outgoing) {
             Some(Origin::Payment(id)) => {
                 self.state.payments.release_payment_of(outgoing);
@@ -284,7 +280,7 @@ impl Batch<'_> {
         self.state.receiving.remove_inbound_part(incoming, &mut self.context);
         let Some(forward) = self.state.forwarding.remove_forward(incoming, &mut self.context) else { return };
         let outgoing = incoming.at(forward.to);
-        self.state.accounts.unsigned_commits.remove(&outgoing);
+        self.state.accounts.forget_unsigned_commit(&outgoing);
         self.state.accounts.abort_outgoing(&outgoing);
     }
 

@@ -68,7 +68,7 @@ impl Batch<'_> {
         if !self.is_recovering() {
             return Vec::new();
         }
-        let others = self.state.accounts.friends.iter().filter(|(key, _)| **key != account_id.friend);
+        let others = self.state.accounts.friends().iter().filter(|(key, _)| **key != account_id.friend);
         let accounts = others.filter_map(|(key, friend)| Some((key, friend.accounts.get(&account_id.currency)?)));
         let pendings = accounts.flat_map(|(key, account)| {
             let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
@@ -127,7 +127,7 @@ impl Batch<'_> {
 
     /// What friends may collect from us with this id and lock, and nobody is known to pay for: the largest first.
     fn halves_without_payer(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, PublicKey)> {
-        let outgoing = self.state.accounts.friends.keys().map(|key| incoming.at(*key));
+        let outgoing = self.state.accounts.friends().keys().map(|key| incoming.at(*key));
         let known = outgoing
             .filter(|outgoing| !self.state.accounts.is_distrusted(&outgoing.account) && self.is_unpaid(outgoing));
         let committed = known.filter_map(|outgoing| {

@@ -250,7 +250,7 @@ impl Batch<'_> {
     /// At the end of a batch, when all is known that has become overdue in it: it is written off where the owner has
     /// allowed that.
     pub(crate) fn write_off_by_itself(&mut self) {
-        for account_id in std::mem::take(&mut self.state.accounts.overdue) {
+        for account_id in self.state.accounts.take_overdue() {
             self.write_off_by_itself_at(&account_id);
         }
     }
@@ -263,7 +263,7 @@ impl Batch<'_> {
         } else {
             let report = self.release_smallest(account_id, up_to, true);
             if report.released.count > 0 {
-                let name = &self.state.accounts.friends[&account_id.friend].record.name;
+                let name = &self.state.accounts.friends()[&account_id.friend].record.name;
                 let Held { count, amount } = report.released;
                 log::warn!(
                     "{count} payments of {amount} in {} that \"{name}\" holds were written off by set-auto-write-off: \"{name}\" \

@@ -1,6 +1,6 @@
 //! The owner's commands: friends, relays, index servers.
 
-use crate::accounts::record::{Friend, FriendRecord, Standing, Tombstone};
+use crate::accounts::record::{Friend, FriendRecord, Standing};
 use crate::command::{Command, CommandId, Reply};
 use crate::funder::Batch;
 use crate::io::Output;
@@ -89,13 +89,7 @@ impl Batch<'_> {
                 self.state.accounts.friend_account(&name, &currency)?.set_limit(limit.min(AMOUNT_MAX));
             }
             Command::SetFriendRate(name, currency, rate) => {
-                if rate.add > AMOUNT_MAX {
-                    return Err("the flat part of the rate is above the largest amount, 2^96".into());
-                }
-                self.state.accounts.friend_account(&name, &currency)?;
-                let key = self.state.accounts.names[&name];
-                let friend = self.state.accounts.friends.get_mut(&key).expect("names and friends agree");
-                friend.record.rates.insert(currency, rate);
+                self.state.accounts.set_rate(&name, currency, rate)?;
             }
             Command::SetFriendContact(name, ticket) => {
                 self.state.accounts.set_friend_contact(&name, ticket, &mut self.context)?
@@ -137,8 +131,8 @@ impl Batch<'_> {
         if new.ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
-        if let Some(other) = self.state.accounts.names.get(&new.name)
-            && *other != key
+        if let Some(other) = self.state.accounts.named(&new.name)
+            && other != key
         {
             return Err(format!("another friend is named \"{}\" already: choose another name", new.name));
         }
@@ -149,19 +143,16 @@ impl Batch<'_> {
                             balance of 0";
             return Err(message.into());
         }
-        if let Some(friend) = self.state.accounts.friends.get(&key) {
+        if let Some(friend) = self.state.accounts.friend(&key) {
             check_further_account(friend, &new)?;
         }
-        let friend = self.state.accounts.friends.entry(key, || {
-            self.state.accounts.names.insert(new.name.clone(), key);
-            Friend::new(FriendRecord {
-                name: new.name,
-                relays: new.ticket.relays,
-                address: new.ticket.address,
-                standing: Standing::Enabled,
-                rates: BTreeMap::new(),
-                auto_write_offs: BTreeMap::new(),
-            })
+        let friend = self.state.accounts.friend_or_new(key, || FriendRecord {
+            name: new.name,
+            relays: new.ticket.relays,
+            address: new.ticket.address,
+            standing: Standing::Enabled,
+            rates: BTreeMap::new(),
+            auto_write_offs: BTreeMap::new(),
         });
         let account_id = AccountId::new(key, &new.currency);
         let account_key = AccountKey { local: self.context.local, remote: key, currency: new.currency.clone() };
@@ -172,14 +163,14 @@ impl Batch<'_> {
             self.context.outputs.push(Output::Send(key, connection, account.resume_frame()));
         }
         friend.accounts.insert(new.currency, account);
-        self.state.accounts.touched.insert(account_id);
+        self.state.accounts.mark_touched(account_id);
         self.state.accounts.emit_contact(key, &mut self.context);
         Ok(())
     }
 
     fn enable_friend(&mut self, name: &str) -> Result<(), String> {
         let key = self.state.accounts.friend_key(name)?;
-        if self.state.accounts.friends[&key].record.standing == Standing::Enabled {
+        if self.state.accounts.friends()[&key].record.standing == Standing::Enabled {
             return Ok(());
         }
         self.state.accounts.set_standing(key, Standing::Enabled);
@@ -209,15 +200,16 @@ impl Batch<'_> {
     }
 
     fn drain(&mut self, id: CommandId, key: PublicKey, standing: Standing, force: bool) {
-        if self.state.accounts.friends[&key].record.standing == Standing::Disabled && standing == Standing::Disabling {
+        if self.state.accounts.friends()[&key].record.standing == Standing::Disabled && standing == Standing::Disabling
+        {
             return self.context.reply(id, Reply::Done);
         }
-        if self.state.accounts.friends[&key].record.standing != standing {
+        if self.state.accounts.friends()[&key].record.standing != standing {
             let message = "the friend is being removed or disabled by a later command";
             self.refuse_drain_waiters(key, message);
         }
         self.state.accounts.set_standing(key, standing);
-        self.state.owner.drain_waiters.entry(key).or_default().push(id);
+        self.state.owner.await_drain(key, id);
         if force {
             self.end_drain(key);
         }
@@ -225,16 +217,15 @@ impl Batch<'_> {
 
     /// Answers commands whose drain was called off.
     pub(crate) fn refuse_drain_waiters(&mut self, key: PublicKey, message: &str) {
-        for id in self.state.owner.drain_waiters.remove(&key).unwrap_or_default() {
+        for id in self.state.owner.take_drain_waiters(key) {
             self.context.reply(id, Reply::Refused(message.to_owned()));
         }
     }
 
     /// Stops friends that are to be disabled or removed and have nothing pending any more.
     pub(crate) fn end_drains(&mut self) {
-        let touched: Vec<PublicKey> = self.state.accounts.touched.iter().map(|account_id| account_id.friend).collect();
-        for key in touched {
-            let Some(friend) = self.state.accounts.friends.get(&key) else { continue };
+        for key in self.state.accounts.touched_friends() {
+            let Some(friend) = self.state.accounts.friend(&key) else { continue };
             let is_draining = matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. });
             let is_drained = friend.accounts.values().all(|account| {
                 let mut pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
@@ -254,19 +245,18 @@ impl Batch<'_> {
     // R1.35.
     fn end_drain(&mut self, key: PublicKey) {
         let account_ids: Vec<_> =
-            self.state.accounts.friends[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
+            self.state.accounts.friends()[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
         for account_id in &account_ids {
-            let signer = &*self.context.environment.signer;
-            let friend = self.state.accounts.friends.draft(&key).expect("looked above");
-            friend.accounts.get_mut(&account_id.currency).expect("listed above").stop(StopReason::Owner, signer);
+            let account = self.state.accounts.account_mut(account_id).expect("listed above");
+            account.stop(StopReason::Owner, &*self.context.environment.signer);
             self.account_stopped(account_id, StopReason::Owner);
         }
-        let standing = self.state.accounts.friends[&key].record.standing;
+        let standing = self.state.accounts.friends()[&key].record.standing;
         let forgives = standing == Standing::Removing { forgives: true };
         // Payments that ended since the owner asked may have left a balance. It waits for another decision.
         let owed = self.state.accounts.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
         if let Some(owed) = &owed {
-            let name = &self.state.accounts.friends[&key].record.name;
+            let name = &self.state.accounts.friends()[&key].record.name;
             let message = format!(
                 "\"{name}\" is disabled and not removed, because what was under way has left a balance that is not 0 \
                  ({owed}): `enable-friend` goes on with it, so that it can be settled; `remove-friend --forgive` removes it"
@@ -280,42 +270,28 @@ impl Batch<'_> {
                 let left = self.forget_account(&account_id);
                 log::warn!("an account in {} was removed with {left} requests pending", account_id.currency);
             }
-            let friend = self.state.accounts.friends.remove(&key).expect("looked above");
-            self.state.accounts.names.remove(&friend.record.name);
+            self.state.accounts.remove_friend(&key);
             self.state.recovery.drop_peer_backup(key);
             self.state.recovery.mark_dirty();
             self.state.accounts.emit_contact(key, &mut self.context);
         } else {
             self.disable_at_once(key);
         }
-        for id in self.state.owner.drain_waiters.remove(&key).unwrap_or_default() {
+        for id in self.state.owner.take_drain_waiters(key) {
             self.context.reply(id, Reply::Done);
         }
     }
 
     /// Drops the connection to a friend, and makes none any more.
     pub(crate) fn disable_at_once(&mut self, key: PublicKey) {
-        let friend = self.state.accounts.friends.get_mut(&key).expect("the caller has looked");
-        friend.record.standing = Standing::Disabled;
-        friend.connection = None;
+        self.state.accounts.disable(&key);
         self.state.recovery.mark_dirty();
-        for account in friend.accounts.values_mut() {
-            account.disconnected();
-        }
         self.state.accounts.emit_contact(key, &mut self.context);
     }
 
     /// Takes an account out, leaving its tombstone. Says how many requests were still pending on it.
     fn forget_account(&mut self, account_id: &AccountId) -> usize {
-        let friend = self.state.accounts.friends.draft(&account_id.friend).expect("the caller has looked");
-        let mut account = friend.accounts.remove(&account_id.currency).expect("the caller has looked");
-        // How far an account had come that was lost, its owner does not know: whatever was signed on it until now is
-        // over.
-        let epoch = if account.is_recovering() { Some(self.context.now.unix_ms) } else { None };
-        if let Some(epoch) = epoch.max(account.newest_epoch()) {
-            self.state.accounts.tombstones.insert(account_id.clone(), Tombstone { epoch });
-        }
-        self.state.accounts.account_rows.extend(account.remove_rows());
+        let account = self.state.accounts.remove_account(account_id, self.context.now.unix_ms);
         let pendings: Vec<_> = account
             .epoch()
             .into_iter()

@@ -10,7 +10,7 @@
 //! has committed and is still in flight could not be collected under the lost key any more: the owner has to wait for
 //! it.
 
-use crate::accounts::record::{Friend, FriendRecord, Replacement, Standing, Tombstone};
+use crate::accounts::record::{FriendRecord, Replacement, Standing};
 use crate::funder::Batch;
 use crate::origin::Origin;
 use crate::timers::Timer;
@@ -28,23 +28,21 @@ impl Batch<'_> {
         let lost = self.state.accounts.friend_key(name)?;
         let new_key = ticket.public_key;
         self.check_new_key(name, lost, &ticket)?;
-        let account_ids: Vec<_> =
-            self.state.accounts.friends[&lost].accounts.keys().map(|currency| AccountId::new(lost, currency)).collect();
+        let account_ids: Vec<_> = self.state.accounts.friends()[&lost]
+            .accounts
+            .keys()
+            .map(|currency| AccountId::new(lost, currency))
+            .collect();
         for account_id in &account_ids {
-            let friend = self.state.accounts.friends.draft(&lost).expect("looked above");
-            friend
-                .accounts
-                .get_mut(&account_id.currency)
-                .expect("listed above")
-                .stop(StopReason::Owner, &*self.context.environment.signer);
+            let account = self.state.accounts.account_mut(account_id).expect("listed above");
+            account.stop(StopReason::Owner, &*self.context.environment.signer);
             self.account_stopped(account_id, StopReason::Owner);
         }
-        let record = &self.state.accounts.friends[&lost].record;
+        let record = &self.state.accounts.friends()[&lost].record;
         let record = FriendRecord { relays: ticket.relays, address: ticket.address, ..record.clone() };
-        self.state.accounts.names.insert(name.to_owned(), new_key);
-        self.state.accounts.friends.insert(new_key, Friend::new(record));
+        self.state.accounts.insert_friend(new_key, record);
         let accounts = account_ids.iter().map(|account_id| self.carry_over(account_id, new_key)).collect();
-        self.state.accounts.friends.remove(&lost);
+        self.state.accounts.remove_friend(&lost);
         self.state.forwarding.hand_over_holds(lost, new_key);
         let is_loaded = self.state.forwarding.is_loaded_with(lost);
         assert!(!is_loaded, "what is held with the lost key counts against the bounds of the new key");
@@ -55,7 +53,7 @@ impl Batch<'_> {
             KeyReplacement { author: self.context.local, lost, new_key, time_ms: self.context.now.unix_ms, accounts };
         log::warn!("\"{name}\" goes on under the key {new_key}; {lost} is never accepted again");
         let replacement = Verified::sign(replacement, &*self.context.environment.signer);
-        self.state.accounts.replacements.insert(lost, Replacement(replacement));
+        self.state.accounts.record_replacement(lost, Replacement(replacement));
         self.state.accounts.emit_contact(lost, &mut self.context);
         self.state.accounts.emit_contact(new_key, &mut self.context);
         self.state.accounts.friend_changed(new_key, &mut self.context);
@@ -73,14 +71,14 @@ impl Batch<'_> {
         if new_key == self.context.local {
             return Err("this is the node's own ticket: a friend is somebody else".into());
         }
-        if let Some(other) = self.state.accounts.friends.get(&new_key) {
+        if let Some(other) = self.state.accounts.friend(&new_key) {
             return Err(format!("the ticket is that of another friend, \"{}\"", other.record.name));
         }
         self.state.accounts.check_not_replaced(&new_key)?;
         if ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));
         }
-        let friend = &self.state.accounts.friends[&lost];
+        let friend = &self.state.accounts.friends()[&lost];
         if matches!(friend.record.standing, Standing::Disabling | Standing::Removing { .. }) {
             return Err(format!(
                 "\"{name}\" is just being disabled or removed: wait until it is done, or give --force there"
@@ -119,20 +117,11 @@ impl Batch<'_> {
     fn carry_over(&mut self, from: &AccountId, new_key: PublicKey) -> ReplacedAccount {
         let to = AccountId::new(new_key, &from.currency);
         let floor = self.floor(&to);
-        let friend = self.state.accounts.friends.draft(&from.friend).expect("the caller has looked");
-        let mut account = friend.accounts.remove(&from.currency).expect("the caller has listed it");
-        let new_account = account.continued_with(new_key, floor, &*self.context.environment.signer);
-        if let Some(epoch) = account.newest_epoch() {
-            self.state.accounts.tombstones.insert(from.clone(), Tombstone { epoch });
-        }
-        // Its rows stay as evidence, and the newest that the lost key has signed may have come in this very batch.
-        self.state.accounts.account_rows.extend(account.take_changes());
+        let account = self.state.accounts.continue_account(from, &to, floor, &*self.context.environment.signer);
+        let new_account = self.state.accounts.account(&to).expect("it has just been opened");
         let mine = new_account.negotiation().mine.as_ref().expect("it opens with one");
         let (balance, opening) = (mine.balance, mine.hash());
         let continuing: Vec<_> = mine.continuing.iter().map(|request| request.id).collect();
-        let rotated = self.state.accounts.friends.draft(&new_key).expect("the caller has made it");
-        rotated.accounts.insert(from.currency.clone(), new_account);
-        self.state.accounts.touched.extend([from.clone(), to.clone()]);
         for id in continuing {
             self.hand_over(from, &to, id);
         }

@@ -24,11 +24,11 @@ use std::collections::BTreeMap;
 /// What the owner has set for the whole node.
 #[derive(Debug)]
 pub(crate) struct Owner {
-    pub(crate) relays: Table<Relay>,
-    pub(crate) index_servers: Table<IndexServer>,
-    pub(crate) settings: Table<Settings>,
+    relays: Table<Relay>,
+    index_servers: Table<IndexServer>,
+    settings: Table<Settings>,
     /// Commands that wait until nothing is pending with a friend any more.
-    pub(crate) drain_waiters: BTreeMap<PublicKey, Vec<CommandId>>,
+    drain_waiters: BTreeMap<PublicKey, Vec<CommandId>>,
 }
 
 impl Owner {
@@ -46,6 +46,36 @@ impl Owner {
         self.relays.take_changes(changes);
         self.index_servers.take_changes(changes);
         self.settings.take_changes(changes);
+    }
+
+    /// Our relays, to look at.
+    pub(crate) fn relays(&self) -> &Table<Relay> {
+        &self.relays
+    }
+
+    /// Our index servers, to look at.
+    pub(crate) fn index_servers(&self) -> &Table<IndexServer> {
+        &self.index_servers
+    }
+
+    /// What is set for the whole node, to look at.
+    pub(crate) fn settings(&self) -> &Table<Settings> {
+        &self.settings
+    }
+
+    /// A command waits until nothing is pending with a friend any more.
+    fn await_drain(&mut self, key: PublicKey, command: CommandId) {
+        self.drain_waiters.entry(key).or_default().push(command);
+    }
+
+    /// The commands that have waited for this friend.
+    fn take_drain_waiters(&mut self, key: PublicKey) -> Vec<CommandId> {
+        self.drain_waiters.remove(&key).unwrap_or_default()
+    }
+
+    /// Whether debt cycles are cleared without asking the owner from now on.
+    pub(crate) fn set_auto_clear(&mut self, on: bool) {
+        self.settings.insert((), Settings { auto_clear: on });
     }
 
     /// Whether debt cycles are cleared without asking the owner.

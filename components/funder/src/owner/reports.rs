@@ -23,7 +23,7 @@ impl Batch<'_> {
                 None => Reply::Unknown,
             },
             Command::Friends => {
-                Reply::Friends(self.state.accounts.names.values().map(|key| self.friend_report(*key)).collect())
+                Reply::Friends(self.state.accounts.keys_by_name().map(|key| self.friend_report(*key)).collect())
             }
             Command::Relays => Reply::Servers(servers(&self.state.owner.relays)),
             Command::IndexServers => Reply::Servers(servers(&self.state.owner.index_servers)),
@@ -35,7 +35,7 @@ impl Batch<'_> {
             }),
             Command::KeyReplacements => {
                 let mut replacements: Vec<_> =
-                    self.state.accounts.replacements.values().map(|replacement| replacement.0.clone()).collect();
+                    self.state.accounts.replacements().values().map(|replacement| replacement.0.clone()).collect();
                 replacements.sort_by_key(|replacement| replacement.time_ms);
                 Reply::KeyReplacements(replacements)
             }
@@ -45,7 +45,7 @@ impl Batch<'_> {
     }
 
     fn friend_report(&self, key: PublicKey) -> FriendReport {
-        let friend = &self.state.accounts.friends[&key];
+        let friend = &self.state.accounts.friends()[&key];
         let accounts = friend.accounts.iter();
         FriendReport {
             name: friend.record.name.clone(),

@@ -51,7 +51,7 @@ impl Batch<'_> {
             }
             Status::Inconsistent { .. } | Status::Waiting { .. } => {}
         }
-        let friend = self.state.accounts.friends.draft(&key).expect("names and friends agree");
+        let friend = self.state.accounts.friend_mut(&key).expect("names and friends agree");
         let account = friend.accounts.get_mut(currency).expect("looked above");
         let signer = &*self.context.environment.signer;
         let events = match account.accept_theirs(signer) {
@@ -88,7 +88,7 @@ impl Batch<'_> {
         is_lost: bool,
     ) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.accounts.friends[&account_id.friend].accounts[&account_id.currency];
+        let account = &self.state.accounts.friends()[&account_id.friend].accounts[&account_id.currency];
         let mut payable = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
         if !payable.all(|claim| self.pays_for(account_id, account, claim)) {
             return Err(format!(
@@ -157,7 +157,7 @@ impl Batch<'_> {
     /// (R1.28.)
     fn check_worth(&self, name: &str, account_id: &AccountId, terms: (&Terms, &Terms)) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.accounts.friends[&account_id.friend].accounts[&account_id.currency];
+        let account = &self.state.accounts.friends()[&account_id.friend].accounts[&account_id.currency];
         // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under
         // the old one.
         let claimed: BTreeMap<_, _> = account.claimed().collect();

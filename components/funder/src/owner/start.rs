@@ -24,12 +24,11 @@ impl Batch<'_> {
         self.state.payments.plan_clearing(&mut self.context);
         self.emit_relays();
         self.emit_index_servers();
-        let friends: Vec<_> = self.state.accounts.friends.keys().copied().collect();
+        let friends: Vec<_> = self.state.accounts.friends().keys().copied().collect();
         for key in friends {
             self.state.accounts.emit_contact(key, &mut self.context);
             self.state.accounts.wait_for(key, &mut self.context);
-            let friend = &self.state.accounts.friends[&key];
-            self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(key, currency)));
+            self.state.accounts.touch_friend(key);
         }
     }
 
@@ -89,7 +88,7 @@ impl Batch<'_> {
         let mut orphans = Vec::new();
         let mut continuing = Vec::new();
         let is_recovering = self.is_recovering();
-        for (key, friend) in &self.state.accounts.friends {
+        for (key, friend) in self.state.accounts.friends() {
             for (currency, account) in &friend.accounts {
                 let account_id = AccountId::new(*key, currency);
                 if account.is_recovering() {

@@ -14,7 +14,6 @@ use crate::accounts::Accounts;
 use crate::command::{CommandId, Reply};
 use crate::context::Context;
 use crate::funder::Batch;
-use crate::owner::record::Settings;
 use crate::payments::Payments;
 use crate::payments::reasons::last_hop;
 use crate::payments::record::{Cycle, Payment, Progress};
@@ -86,7 +85,7 @@ impl Payments {
     pub(crate) fn clear_on_our_own(&mut self, accounts: &Accounts, context: &mut Context<'_>) {
         self.plan_clearing(context);
         let currencies: BTreeSet<Currency> =
-            accounts.friends.values().flat_map(|friend| friend.accounts.keys().cloned()).collect();
+            accounts.friends().values().flat_map(|friend| friend.accounts.keys().cloned()).collect();
         for currency in currencies {
             let is_at_it = self.payments.values().any(|payment| {
                 payment.cycle == Some(Cycle::Clearing)
@@ -117,7 +116,7 @@ impl Payments {
         let mut friends = vec![];
         if !context.auto_clear {
             // Index servers know nothing of our debts, so we name the friends who owe us: largest debt last.
-            let keys = accounts.friends.keys().copied();
+            let keys = accounts.friends().keys().copied();
             let debts = keys.map(|key| (accounts.clearable(&AccountId::new(key, &currency)).send(), key));
             let mut debts: Vec<_> = debts.filter(|(amount, _)| *amount > 0).collect();
             debts.sort_unstable();
@@ -140,7 +139,7 @@ impl Payments {
         accounts: &Accounts,
         context: &mut Context<'_>,
     ) {
-        let keys = accounts.friends.keys();
+        let keys = accounts.friends().keys();
         let clearables: Vec<_> =
             keys.map(|key| accounts.clearable(&AccountId::new(*key, &debt_cycle.currency))).collect();
         let most = |side: fn(Clearable) -> u128| clearables.iter().map(|clearable| side(*clearable)).max().unwrap_or(0);
@@ -278,11 +277,9 @@ impl Payments {
 impl Batch<'_> {
     /// Whether debt cycles are cleared without asking the owner, and what index servers are told.
     pub(crate) fn set_auto_clear(&mut self, on: bool) {
-        self.state.owner.settings.insert((), Settings { auto_clear: on });
+        self.state.owner.set_auto_clear(on);
         self.context.auto_clear = on;
-        for (key, friend) in &self.state.accounts.friends {
-            self.state.accounts.touched.extend(friend.accounts.keys().map(|currency| AccountId::new(*key, currency)));
-        }
+        self.state.accounts.touch_all();
         self.state.payments.plan_clearing(&mut self.context);
     }
 }

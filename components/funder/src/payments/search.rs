@@ -147,7 +147,7 @@ impl Payments {
             }
             Purpose::Rebalance { friend, currency, amount } => {
                 let key = accounts.friend_key(friend)?;
-                if !accounts.friends[&key].accounts.contains_key(currency) {
+                if accounts.account(&AccountId::new(key, currency)).is_none() {
                     return Err(format!("there is no account in {currency} with \"{friend}\""));
                 }
                 cycle = Some(Cycle::Rebalance(key));
@@ -433,7 +433,7 @@ impl Payments {
     ) {
         accounts.abort_outgoing(outgoing);
         self.release_payment_of(outgoing);
-        accounts.unsigned_commits.remove(outgoing);
+        accounts.forget_unsigned_commit(outgoing);
         context.timers.clear(&Timer::Part(outgoing.clone()));
         if let Some(payment) = self.payments.draft(&id) {
             payment.parts.remove(&outgoing.id);

@@ -72,10 +72,7 @@ impl Payments {
             payment.parts.iter().map(|(request, part)| Self::outgoing(payment, *request, part)).collect();
         for outgoing in parts {
             // A part that was committed before waits for the destination already.
-            let account = accounts.touch(&outgoing.account).expect("a part's account exists");
-            if account.commit(outgoing.id).is_ok() {
-                accounts.unsigned_commits.insert(outgoing);
-            }
+            accounts.commit_outgoing(outgoing).ok();
         }
         context.timers.clear(&Timer::Retry(id));
     }

@@ -66,7 +66,7 @@ impl Batch<'_> {
         if !self.state.accounts.is_current(account_id.friend, connection) {
             return None;
         }
-        self.state.accounts.touched.insert(account_id.clone());
+        self.state.accounts.mark_touched(account_id.clone());
         let account = self.state.accounts.account_mut(account_id)?;
         Some((signed(account), step(account, self.context.environment)))
     }

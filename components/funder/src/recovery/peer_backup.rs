@@ -69,8 +69,8 @@ impl Batch<'_> {
     /// disk is old.
     fn next_keepers(&self) -> Vec<(PublicKey, ConnectionId)> {
         let last = self.state.recovery.backups.last_keeper;
-        let after = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) > last);
-        let before = self.state.accounts.friends.iter().filter(|(key, _)| Some(**key) <= last);
+        let after = self.state.accounts.friends().iter().filter(|(key, _)| Some(**key) > last);
+        let before = self.state.accounts.friends().iter().filter(|(key, _)| Some(**key) <= last);
         let is_keeper = |friend: &crate::accounts::record::Friend| {
             let is_resumed = friend.accounts.values().any(Account::is_resumed);
             friend.connection.filter(|_| is_resumed)
@@ -85,7 +85,7 @@ impl Batch<'_> {
         for account_id in std::mem::take(&mut backups.changed) {
             backups.newness.insert(account_id, backups.count);
         }
-        let friends = &self.state.accounts.friends;
+        let friends = self.state.accounts.friends();
         backups.newness.retain(|account_id, _| {
             friends.get(&account_id.friend).is_some_and(|friend| friend.accounts.contains_key(&account_id.currency))
         });
@@ -104,7 +104,7 @@ impl Batch<'_> {
     /// A friend gives us its backup to keep.
     pub(crate) fn keep_backup(&mut self, key: PublicKey, sealed: Vec<u8>) {
         let now = self.context.now.uptime_ms;
-        let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
+        let friend = self.state.accounts.friend_mut(&key).expect("only friends are heard");
         if friend.allowance.take(now) {
             self.state.recovery.peer_backups.insert(key, Some(sealed));
         }
@@ -118,7 +118,7 @@ impl Batch<'_> {
     /// After a start the first friends are asked for what they keep; after a loss, all.
     pub(crate) fn recall_backup(&mut self, key: PublicKey, connection: ConnectionId) {
         let is_recovering = self.is_recovering();
-        let friend = self.state.accounts.friends.draft(&key).expect("it has just connected");
+        let friend = self.state.accounts.friend_mut(&key).expect("it has just connected");
         let backups = &mut self.state.recovery.backups;
         let is_witness = !friend.was_recalled && backups.witnesses < WITNESSES;
         if !is_recovering && !is_witness {
@@ -134,7 +134,7 @@ impl Batch<'_> {
     /// being shown again, and weighing it is work.
     /// (R7.21.)
     pub(crate) fn recalled(&mut self, key: PublicKey, sealed: &[u8]) {
-        let friend = self.state.accounts.friends.draft(&key).expect("only friends are heard");
+        let friend = self.state.accounts.friend_mut(&key).expect("only friends are heard");
         if !std::mem::take(&mut friend.owes_backup) {
             return;
         }
@@ -145,7 +145,7 @@ impl Batch<'_> {
         let Some(backup) = PeerBackup::unseal(&*self.context.environment.signer, sealed) else {
             log::warn!(
                 "\"{}\" gave back a peer backup that this node has not made",
-                self.state.accounts.friends[&key].record.name
+                self.state.accounts.friends()[&key].record.name
             );
             return;
         };

@@ -24,7 +24,7 @@ impl Batch<'_> {
         if self.is_recovering() {
             return;
         }
-        let Some(friend) = self.state.accounts.friends.get(&account_id.friend) else { return };
+        let Some(friend) = self.state.accounts.friend(&account_id.friend) else { return };
         let (Some(connection), Some(account)) = (friend.connection, friend.accounts.get(&account_id.currency)) else {
             return;
         };
@@ -56,7 +56,7 @@ impl Batch<'_> {
         if self.is_recovering() || !self.state.accounts.is_current(key, connection) {
             return;
         }
-        let Some(friend) = self.state.accounts.friends.get(&key) else { return };
+        let Some(friend) = self.state.accounts.friend(&key) else { return };
         let stopped = friend.accounts.iter().filter(|(_, account)| account.active().is_none());
         let account_ids: Vec<_> = stopped.map(|(currency, _)| AccountId::new(key, currency)).collect();
         for account_id in &account_ids {

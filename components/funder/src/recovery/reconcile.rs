@@ -242,7 +242,7 @@ impl Batch<'_> {
             return false;
         }
         let questions = self.state.recovery.questions();
-        let others = self.state.accounts.friends.iter().filter(|(key, friend)| {
+        let others = self.state.accounts.friends().iter().filter(|(key, friend)| {
             **key != incoming.account.friend && friend.accounts.contains_key(&incoming.account.currency)
         });
         let mut knows_nobody = true;
@@ -314,7 +314,7 @@ impl Batch<'_> {
             self.context.outputs.push(Output::LookUp(self.context.local, 0, Inquiry::Own { ids: new }));
         }
         for (key, ids) in wanted.of_friends {
-            let connection = self.state.accounts.friends.get(&key).and_then(|friend| friend.connection);
+            let connection = self.state.accounts.friend(&key).and_then(|friend| friend.connection);
             let Some(connection) = connection else { continue };
             // One question at a time: the next goes out with the answer.
             if questions.asked.get(&key).is_some_and(|asked| !asked.is_empty()) {

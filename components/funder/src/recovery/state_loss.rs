@@ -12,7 +12,7 @@
 //!
 //! The mark lies in the database: a process that dies in the middle goes on where it was.
 
-use crate::accounts::record::{FriendRecord, Standing, Tombstone};
+use crate::accounts::record::{FriendRecord, Standing};
 use crate::accounts::suspect::RECOVERY_ROUNDS_MAX;
 use crate::funder::Batch;
 use crate::io::Output;
@@ -106,7 +106,7 @@ impl Batch<'_> {
             .set(Timer::Recovery, self.context.now.uptime_ms + self.context.environment.timing.recovery_ms);
         self.state.payments.give_up_searching(&mut self.state.accounts, &mut self.context);
         for account_id in self.state.accounts.account_ids() {
-            let friend = self.state.accounts.friends.draft(&account_id.friend).expect("listed above");
+            let friend = self.state.accounts.friend_mut(&account_id.friend).expect("listed above");
             let connection = friend.connection;
             let account = friend.accounts.get_mut(&account_id.currency).expect("listed above");
             if has_started || !account.is_recovering() {
@@ -115,10 +115,10 @@ impl Batch<'_> {
             if let Some(connection) = connection {
                 self.context.outputs.push(Output::Send(account_id.friend, connection, account.resume_frame()));
             }
-            self.state.accounts.touched.insert(account_id);
+            self.state.accounts.mark_touched(account_id);
         }
         let friends: Vec<_> =
-            self.state.accounts.friends.iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+            self.state.accounts.friends().iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
         for (key, connection) in friends {
             self.recall_backup(key, connection);
         }
@@ -135,11 +135,7 @@ impl Batch<'_> {
     /// as long as nobody has shown what was lost, an Opening may have been signed for any epoch of the past.
     pub(crate) fn floor(&self, account_id: &AccountId) -> Floor {
         let lost_up_to = if self.is_recovering() { self.context.now.unix_ms.checked_sub(1) } else { None };
-        Floor {
-            ended: self.state.accounts.tombstones.get(account_id).map(|removed| removed.epoch),
-            lost_up_to,
-            relied_on: None,
-        }
+        Floor { ended: self.state.accounts.removed_epoch(account_id), lost_up_to, relied_on: None }
     }
 
     /// People have decided how an account goes on: what its friend had shown before counts no more.
@@ -156,12 +152,12 @@ impl Batch<'_> {
         let account_id = AccountId::new(key, &resume.currency);
         let proposes_next = resume.opening.as_ref().is_some_and(|opening| opening.peek().epoch > 0);
         let has_begun = resume.epoch.is_some() || proposes_next || resume.recovering;
-        if !self.is_recovering() || !has_begun || self.state.accounts.tombstones.contains_key(&account_id) {
+        if !self.is_recovering() || !has_begun || self.state.accounts.removed_epoch(&account_id).is_some() {
             return;
         }
         let account =
             self.account_from_backups(&account_id, 0, true).unwrap_or_else(|| self.lost_account(&account_id, 0, true));
-        let Some(friend) = self.state.accounts.friends.draft(&key) else { return };
+        let Some(friend) = self.state.accounts.friend_mut(&key) else { return };
         if friend.accounts.contains_key(&account_id.currency) || friend.accounts.len() >= CURRENCIES_MAX {
             return;
         }
@@ -175,17 +171,17 @@ impl Batch<'_> {
             let frame = friend.accounts[&account_id.currency].resume_frame();
             self.context.outputs.push(Output::Send(key, connection, frame));
         }
-        self.state.accounts.touched.insert(account_id);
+        self.state.accounts.mark_touched(account_id);
     }
 
     /// What came of a friend's evidence. `before`: what this node remembered to have signed.
     pub(crate) fn evidence_came(&mut self, account_id: &AccountId, before: Signed, outcome: EvidenceOutcome) {
-        let Some(friend) = self.state.accounts.friends.get(&account_id.friend) else { return };
+        let Some(friend) = self.state.accounts.friend(&account_id.friend) else { return };
         let (name, connection) = (friend.record.name.clone(), friend.connection);
         let account = &friend.accounts[&account_id.currency];
         let (reply, remembered) = (account.resume_frame(), signed(account));
         let shown = position(account);
-        self.state.accounts.touched.insert(account_id.clone());
+        self.state.accounts.mark_touched(account_id.clone());
         if let Some(refused) = outcome.refused {
             log::warn!("what \"{name}\" shows of the account in {} is of no use: {refused}", account_id.currency);
         }
@@ -234,8 +230,7 @@ impl Batch<'_> {
         let account = self.state.accounts.account(&at);
         match account.map(|account| (account.is_recovering(), position(account), account.newest_epoch())) {
             None => {
-                let was_removed =
-                    self.state.accounts.tombstones.get(&at).is_some_and(|removed| removed.epoch >= head.epoch);
+                let was_removed = self.state.accounts.was_removed_since(&at, head.epoch);
                 if !was_removed {
                     if self.is_recovering() {
                         self.something_was_lost();
@@ -256,7 +251,7 @@ impl Batch<'_> {
         if self.state.accounts.is_distrusted(&at) {
             let account = self.state.accounts.touch(&at).expect("looked above");
             if !account.expect_at_least(expected(head)) {
-                let name = &self.state.accounts.friends[&at.friend].record.name;
+                let name = &self.state.accounts.friends()[&at.friend].record.name;
                 log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
                 self.state.accounts.friend_changed(at.friend, &mut self.context);
             }
@@ -275,11 +270,9 @@ impl Batch<'_> {
     /// full.
     pub(crate) fn record_forgotten(&mut self, backup: &PeerBackup) {
         let Some(recovery) = self.state.recovery.current_mut() else { return };
-        let (friends, tombstones) = (&self.state.accounts.friends, &self.state.accounts.tombstones);
-        let is_unknown = |at: &AccountId, epoch: u64| {
-            let is_known = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
-            !is_known && tombstones.get(at).is_none_or(|removed| removed.epoch < epoch)
-        };
+        let accounts = &self.state.accounts;
+        let is_unknown =
+            |at: &AccountId, epoch: u64| accounts.account(at).is_none() && !accounts.was_removed_since(at, epoch);
         let heads = backup.heads.iter().map(|head| (AccountId::new(head.friend, &head.currency), head));
         let mut unknown_peers = Vec::new();
         for (at, head) in heads.filter(|(at, head)| is_unknown(at, head.epoch)) {
@@ -287,7 +280,7 @@ impl Batch<'_> {
             if is_newer(head, known) {
                 *known = head.clone();
             }
-            if !friends.contains_key(&at.friend) {
+            if accounts.friend(&at.friend).is_none() {
                 unknown_peers.push(at);
             }
         }
@@ -319,7 +312,7 @@ impl Batch<'_> {
     /// The same, if a backup knows it: its friend must show no less.
     pub(crate) fn account_from_backups(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
         let head = self.state.recovery.current()?.lost_accounts.get(at)?;
-        if self.state.accounts.tombstones.get(at).is_some_and(|removed| removed.epoch >= head.epoch) {
+        if self.state.accounts.was_removed_since(at, head.epoch) {
             return None;
         }
         let mut account = self.lost_account(at, max_debt, open);
@@ -330,11 +323,8 @@ impl Batch<'_> {
     /// Whether everybody who may know of a request that went on was asked for it, as far as friends' backups tell.
     pub(crate) fn knows_whom_to_ask(&self) -> bool {
         let Some(recovery) = self.state.recovery.current() else { return true };
-        let friends = &self.state.accounts.friends;
-        let is_here = |at: &AccountId| {
-            let is_added = friends.get(&at.friend).is_some_and(|friend| friend.accounts.contains_key(&at.currency));
-            is_added || self.state.accounts.tombstones.contains_key(at)
-        };
+        let accounts = &self.state.accounts;
+        let is_here = |at: &AccountId| accounts.account(at).is_some() || accounts.removed_epoch(at).is_some();
         self.has_heard_all() && recovery.unknown_peers.iter().all(is_here)
     }
 
@@ -342,7 +332,7 @@ impl Batch<'_> {
     /// long.
     fn has_heard_all(&self) -> bool {
         let Some(recovery) = self.state.recovery.current() else { return true };
-        let mut friends = self.state.accounts.friends.iter();
+        let mut friends = self.state.accounts.friends().iter();
         recovery.rounds >= RECOVERY_ROUNDS_MAX
             || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
     }
@@ -350,7 +340,7 @@ impl Batch<'_> {
     /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner
     /// has decided. Left alone both sides would agree at once, on the lie.
     fn expose(&mut self, at: &AccountId, keeper: PublicKey) {
-        let name = |key: &PublicKey| self.state.accounts.friends.get(key).map(|friend| friend.record.name.clone());
+        let name = |key: &PublicKey| self.state.accounts.friend(key).map(|friend| friend.record.name.clone());
         let (liar, keeper) = (name(&at.friend).unwrap_or_default(), name(&keeper).unwrap_or_default());
         log::error!(
             "\"{liar}\" has shown less of the account in {} than the peer backup tells that \"{keeper}\" kept: it is disabled; \
@@ -358,7 +348,7 @@ impl Batch<'_> {
             at.currency
         );
         let signer = &*self.context.environment.signer;
-        let Some(friend) = self.state.accounts.friends.draft(&at.friend) else { return };
+        let Some(friend) = self.state.accounts.friend_mut(&at.friend) else { return };
         let Some(account) = friend.accounts.get_mut(&at.currency) else { return };
         account.stop(StopReason::FriendWithholds, signer);
         self.forget_shown(at);
@@ -381,7 +371,7 @@ impl Batch<'_> {
         recovery.questions.ask_again();
         recovery.is_dirty = true;
         let recalled = recovery.recalled.clone();
-        let friends = self.state.accounts.friends.iter().filter(|(key, _)| !recalled.contains(key));
+        let friends = self.state.accounts.friends().iter().filter(|(key, _)| !recalled.contains(key));
         let silent: Vec<_> = friends.filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
         for (key, connection) in silent {
             self.recall_backup(key, connection);
@@ -394,7 +384,7 @@ impl Batch<'_> {
     /// A friend is enabled, or shows a suspect account, that a recovery has not waited for: what continues there has
     /// still to find its other side, and open invoices may have been paid over it. All other accounts are as they were.
     pub(crate) fn recover_left_out(&mut self, key: PublicKey) {
-        let is_left = self.state.accounts.friends[&key].accounts.values().any(Account::is_recovering);
+        let is_left = self.state.accounts.friends()[&key].accounts.values().any(Account::is_recovering);
         if is_left && !self.is_recovering() {
             let record = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(self.context.now.unix_ms, false) };
             self.state.recovery.begin(record);
@@ -429,7 +419,7 @@ impl Batch<'_> {
         log::warn!("every account goes on, and how all requests ended is known: the recovery is over");
         // Nobody has waited for a disabled friend, over whom they may have been paid.
         let mut disabled =
-            self.state.accounts.friends.values().filter(|friend| friend.record.standing == Standing::Disabled);
+            self.state.accounts.friends().values().filter(|friend| friend.record.standing == Standing::Disabled);
         if recovery.record.is_old || disabled.any(|friend| friend.accounts.values().any(Account::is_recovering)) {
             // What the lost part knew of them is lost: an invoice is paid once, for ever.
             let invoices = self.state.receiving.invoices().values();
@@ -448,17 +438,18 @@ impl Batch<'_> {
             }
         }
         // The node goes on without them: a backup that still names them starts no other recovery.
-        let friends = &self.state.accounts.friends;
+        let friends = self.state.accounts.friends();
         let is_over = |account_id: &AccountId| {
             let friend = friends.get(&account_id.friend);
             friend.is_none_or(|friend| {
                 friend.record.standing != Standing::Disabled && !friend.accounts.contains_key(&account_id.currency)
             })
         };
-        for (account_id, head) in recovery.lost_accounts.into_iter().filter(|(account_id, _)| is_over(account_id)) {
-            let removed = self.state.accounts.tombstones.get(&account_id).map_or(0, |removed| removed.epoch);
+        let over: Vec<_> = recovery.lost_accounts.into_iter().filter(|(account_id, _)| is_over(account_id)).collect();
+        for (account_id, head) in over {
+            let removed = self.state.accounts.removed_epoch(&account_id).unwrap_or(0);
             let epoch = removed.max(head.epoch).max(self.context.now.unix_ms);
-            self.state.accounts.tombstones.insert(account_id, Tombstone { epoch });
+            self.state.accounts.bury(account_id, epoch);
         }
         for account_id in self.state.accounts.account_ids() {
             self.backup_is_due(account_id);
