@@ -16,9 +16,9 @@ pub(crate) mod requests;
 pub(crate) mod settings;
 pub(crate) mod suspect;
 
-use crate::accounts::record::{Friend, Replacement, Tombstone};
+use crate::accounts::record::{Friend, Replacement, Standing, Tombstone};
 use crate::context::Context;
-use crate::io::Output;
+use crate::io::{ConnectionId, Output};
 use offst_crypto::PublicKey;
 use offst_ledger::{
     ACCOUNT_KINDS, Account, AccountId, AccountImage, AccountKey, Epoch, RequestRef, SignOutcome, stored_accounts,
@@ -106,6 +106,33 @@ impl Accounts {
         self.friends.get(key)
     }
 
+    /// The owner's name for a friend.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub(crate) fn name_of(&self, key: &PublicKey) -> &str {
+        &self.friends[key].record.name
+    }
+
+    /// Whether a friend is used.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub(crate) fn standing_of(&self, key: &PublicKey) -> Standing {
+        self.friends[key].record.standing
+    }
+
+    /// The friends that are connected, and how.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = (PublicKey, ConnectionId)> {
+        self.friends.iter().filter_map(|(key, friend)| Some((*key, friend.connection?)))
+    }
+
+    /// The accounts with a friend.
+    pub(crate) fn account_ids_of(&self, key: PublicKey) -> Vec<AccountId> {
+        let accounts = self.friends.get(&key).into_iter().flat_map(|friend| friend.accounts.keys());
+        accounts.map(|currency| AccountId::new(key, currency)).collect()
+    }
+
     /// A friend, to change what is not stored of it. What the owner has told has methods of its own: they write it.
     pub(crate) fn friend_mut(&mut self, key: &PublicKey) -> Option<&mut Friend> {
         self.friends.draft(key)
@@ -135,8 +162,7 @@ impl Accounts {
 
     /// The same for all accounts with a friend.
     pub(crate) fn touch_friend(&mut self, key: PublicKey) {
-        let accounts = self.friends.get(&key).into_iter().flat_map(|friend| friend.accounts.keys());
-        self.touched.extend(accounts.map(|currency| AccountId::new(key, currency)));
+        self.touched.extend(self.account_ids_of(key));
     }
 
     /// The same for all accounts.

@@ -263,7 +263,7 @@ impl Batch<'_> {
         } else {
             let report = self.release_smallest(account_id, up_to, true);
             if report.released.count > 0 {
-                let name = &self.state.accounts.friends()[&account_id.friend].record.name;
+                let name = self.state.accounts.name_of(&account_id.friend);
                 let Held { count, amount } = report.released;
                 log::warn!(
                     "{count} payments of {amount} in {} that \"{name}\" holds were written off by set-auto-write-off: \"{name}\" \

@@ -170,7 +170,7 @@ impl Batch<'_> {
 
     fn enable_friend(&mut self, name: &str) -> Result<(), String> {
         let key = self.state.accounts.friend_key(name)?;
-        if self.state.accounts.friends()[&key].record.standing == Standing::Enabled {
+        if self.state.accounts.standing_of(&key) == Standing::Enabled {
             return Ok(());
         }
         self.state.accounts.set_standing(key, Standing::Enabled);
@@ -200,11 +200,10 @@ impl Batch<'_> {
     }
 
     fn drain(&mut self, id: CommandId, key: PublicKey, standing: Standing, force: bool) {
-        if self.state.accounts.friends()[&key].record.standing == Standing::Disabled && standing == Standing::Disabling
-        {
+        if self.state.accounts.standing_of(&key) == Standing::Disabled && standing == Standing::Disabling {
             return self.context.reply(id, Reply::Done);
         }
-        if self.state.accounts.friends()[&key].record.standing != standing {
+        if self.state.accounts.standing_of(&key) != standing {
             let message = "the friend is being removed or disabled by a later command";
             self.refuse_drain_waiters(key, message);
         }
@@ -244,19 +243,18 @@ impl Batch<'_> {
 
     // R1.35.
     fn end_drain(&mut self, key: PublicKey) {
-        let account_ids: Vec<_> =
-            self.state.accounts.friends()[&key].accounts.keys().map(|currency| AccountId::new(key, currency)).collect();
+        let account_ids = self.state.accounts.account_ids_of(key);
         for account_id in &account_ids {
             let account = self.state.accounts.account_mut(account_id).expect("listed above");
             account.stop(StopReason::Owner, &*self.context.environment.signer);
             self.account_stopped(account_id, StopReason::Owner);
         }
-        let standing = self.state.accounts.friends()[&key].record.standing;
+        let standing = self.state.accounts.standing_of(&key);
         let forgives = standing == Standing::Removing { forgives: true };
         // Payments that ended since the owner asked may have left a balance. It waits for another decision.
         let owed = self.state.accounts.owed(key).filter(|_| matches!(standing, Standing::Removing { .. }) && !forgives);
         if let Some(owed) = &owed {
-            let name = &self.state.accounts.friends()[&key].record.name;
+            let name = self.state.accounts.name_of(&key);
             let message = format!(
                 "\"{name}\" is disabled and not removed, because what was under way has left a balance that is not 0 \
                  ({owed}): `enable-friend` goes on with it, so that it can be settled; `remove-friend --forgive` removes it"

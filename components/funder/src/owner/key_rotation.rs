@@ -28,11 +28,7 @@ impl Batch<'_> {
         let lost = self.state.accounts.friend_key(name)?;
         let new_key = ticket.public_key;
         self.check_new_key(name, lost, &ticket)?;
-        let account_ids: Vec<_> = self.state.accounts.friends()[&lost]
-            .accounts
-            .keys()
-            .map(|currency| AccountId::new(lost, currency))
-            .collect();
+        let account_ids = self.state.accounts.account_ids_of(lost);
         for account_id in &account_ids {
             let account = self.state.accounts.account_mut(account_id).expect("listed above");
             account.stop(StopReason::Owner, &*self.context.environment.signer);

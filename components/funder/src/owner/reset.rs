@@ -88,7 +88,7 @@ impl Batch<'_> {
         is_lost: bool,
     ) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.accounts.friends()[&account_id.friend].accounts[&account_id.currency];
+        let account = self.state.accounts.account(account_id).expect("the caller has looked");
         let mut payable = theirs.continuing.iter().filter(|continuing| continuing.author_pays);
         if !payable.all(|claim| self.pays_for(account_id, account, claim)) {
             return Err(format!(
@@ -157,7 +157,7 @@ impl Batch<'_> {
     /// (R1.28.)
     fn check_worth(&self, name: &str, account_id: &AccountId, terms: (&Terms, &Terms)) -> Result<(), String> {
         let (ours, theirs) = terms;
-        let account = &self.state.accounts.friends()[&account_id.friend].accounts[&account_id.currency];
+        let account = self.state.accounts.account(account_id).expect("the caller has looked");
         // Also of a friend's new key with which no epoch has begun: what our Opening offers it may have collected under
         // the old one.
         let claimed: BTreeMap<_, _> = account.claimed().collect();

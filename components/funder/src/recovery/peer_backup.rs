@@ -11,7 +11,6 @@ use crate::archive::Inquiry;
 use crate::funder::Batch;
 use crate::io::{ConnectionId, Output};
 use crate::recovery::heads::head;
-use crate::recovery::own_backups::Backups;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId};
@@ -26,16 +25,14 @@ const WITNESSES: usize = 16;
 impl Batch<'_> {
     /// An account has moved: a backup is due, but not more often than once a minute.
     pub(crate) fn backup_is_due(&mut self, account_id: AccountId) {
-        self.state.recovery.backups.changed.insert(account_id);
+        self.state.recovery.backups.record_change(account_id);
         self.resend_backup();
     }
 
     /// Sends what has changed, when it is time.
     pub(crate) fn resend_backup(&mut self) {
-        let Backups { changed, sent_ms, .. } = &self.state.recovery.backups;
-        if !changed.is_empty() {
-            let timing = self.context.environment.timing;
-            let earliest = sent_ms.map_or(0, |sent| sent + timing.backup_ms);
+        let timing = self.context.environment.timing;
+        if let Some(earliest) = self.state.recovery.backups.due_from_ms(timing.backup_ms) {
             let deadline = earliest.max(self.context.now.uptime_ms + timing.backup_delay_ms);
             self.context.timers.set_if_none(Timer::Backup, deadline);
         }
@@ -57,9 +54,7 @@ impl Batch<'_> {
         let backup = PeerBackup { made_ms: self.context.now.unix_ms, heads: self.newest_heads() };
         let sealed = backup.seal(&*self.context.environment.signer, &mut *self.context.environment.random);
         let frame = backup_frame(&sealed);
-        let backups = &mut self.state.recovery.backups;
-        backups.sent_ms = Some(now);
-        backups.last_keeper = keepers.last().map(|(key, _)| *key);
+        self.state.recovery.backups.record_sent(keepers.last().map(|(key, _)| *key), now);
         for (key, connection) in keepers {
             self.context.outputs.push(Output::Send(key, connection, frame.clone()));
         }
@@ -68,7 +63,7 @@ impl Batch<'_> {
     /// Friends that can keep one: connected, and of one mind with us, so that they cannot be about to show that our
     /// disk is old.
     fn next_keepers(&self) -> Vec<(PublicKey, ConnectionId)> {
-        let last = self.state.recovery.backups.last_keeper;
+        let last = self.state.recovery.backups.last_keeper();
         let after = self.state.accounts.friends().iter().filter(|(key, _)| Some(**key) > last);
         let before = self.state.accounts.friends().iter().filter(|(key, _)| Some(**key) <= last);
         let is_keeper = |friend: &crate::accounts::record::Friend| {
@@ -81,18 +76,11 @@ impl Batch<'_> {
     /// The heads of all accounts; when they are too many, of those that have changed last.
     fn newest_heads(&mut self) -> Vec<AccountHead> {
         let backups = &mut self.state.recovery.backups;
-        backups.count += 1;
-        for account_id in std::mem::take(&mut backups.changed) {
-            backups.newness.insert(account_id, backups.count);
-        }
-        let friends = self.state.accounts.friends();
-        backups.newness.retain(|account_id, _| {
-            friends.get(&account_id.friend).is_some_and(|friend| friend.accounts.contains_key(&account_id.currency))
-        });
+        backups.begin_next(|account_id| self.state.accounts.account(account_id).is_some());
         let mut heads: Vec<(u64, AccountHead)> = Vec::new();
-        for (key, friend) in friends {
+        for (key, friend) in self.state.accounts.friends() {
             for (currency, account) in &friend.accounts {
-                let newness = backups.newness.get(&AccountId::new(*key, currency)).copied().unwrap_or(0);
+                let newness = backups.newness_of(&AccountId::new(*key, currency));
                 heads.extend(head(account).map(|head| (newness, head)));
             }
         }
@@ -120,13 +108,13 @@ impl Batch<'_> {
         let is_recovering = self.is_recovering();
         let friend = self.state.accounts.friend_mut(&key).expect("it has just connected");
         let backups = &mut self.state.recovery.backups;
-        let is_witness = !friend.was_recalled && backups.witnesses < WITNESSES;
+        let is_witness = !friend.was_recalled && backups.witnesses() < WITNESSES;
         if !is_recovering && !is_witness {
             return;
         }
         friend.was_recalled = true;
         friend.owes_backup = true;
-        backups.witnesses += 1;
+        backups.record_witness();
         self.context.outputs.push(Output::Send(key, connection, recall_frame()));
     }
 
@@ -143,10 +131,7 @@ impl Batch<'_> {
             return;
         }
         let Some(backup) = PeerBackup::unseal(&*self.context.environment.signer, sealed) else {
-            log::warn!(
-                "\"{}\" gave back a peer backup that this node has not made",
-                self.state.accounts.friends()[&key].record.name
-            );
+            log::warn!("\"{}\" gave back a peer backup that this node has not made", self.state.accounts.name_of(&key));
             return;
         };
         for head in &backup.heads {

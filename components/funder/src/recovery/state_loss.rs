@@ -117,8 +117,7 @@ impl Batch<'_> {
             }
             self.state.accounts.mark_touched(account_id);
         }
-        let friends: Vec<_> =
-            self.state.accounts.friends().iter().filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+        let friends: Vec<_> = self.state.accounts.connected().collect();
         for (key, connection) in friends {
             self.recall_backup(key, connection);
         }
@@ -251,7 +250,7 @@ impl Batch<'_> {
         if self.state.accounts.is_distrusted(&at) {
             let account = self.state.accounts.touch(&at).expect("looked above");
             if !account.expect_at_least(expected(head)) {
-                let name = &self.state.accounts.friends()[&at.friend].record.name;
+                let name = self.state.accounts.name_of(&at.friend);
                 log::error!("\"{name}\" shows less of the account in {} than a peer backup tells", at.currency);
                 self.state.accounts.friend_changed(at.friend, &mut self.context);
             }
@@ -332,9 +331,8 @@ impl Batch<'_> {
     /// long.
     fn has_heard_all(&self) -> bool {
         let Some(recovery) = self.state.recovery.current() else { return true };
-        let mut friends = self.state.accounts.friends().iter();
-        recovery.rounds >= RECOVERY_ROUNDS_MAX
-            || friends.all(|(key, friend)| friend.connection.is_none() || recovery.recalled.contains(key))
+        let mut friends = self.state.accounts.connected();
+        recovery.rounds >= RECOVERY_ROUNDS_MAX || friends.all(|(key, _)| recovery.recalled.contains(&key))
     }
 
     /// A friend had shown less than there was: its account stops, and the friend is not called any more until its owner
@@ -371,8 +369,7 @@ impl Batch<'_> {
         recovery.questions.ask_again();
         recovery.is_dirty = true;
         let recalled = recovery.recalled.clone();
-        let friends = self.state.accounts.friends().iter().filter(|(key, _)| !recalled.contains(key));
-        let silent: Vec<_> = friends.filter_map(|(key, friend)| Some((*key, friend.connection?))).collect();
+        let silent: Vec<_> = self.state.accounts.connected().filter(|(key, _)| !recalled.contains(key)).collect();
         for (key, connection) in silent {
             self.recall_backup(key, connection);
         }
