@@ -2,11 +2,13 @@
 
 use crate::checksum;
 use crate::error::StoreError;
+use crate::kinds::Totals;
 use crate::log_file::{self, Condition};
 use crate::seal;
 use offst_crypto::PublicKey;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use rusqlite_migration::{M, Migrations};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// "Ofst": tells our files from other SQLite files.
@@ -23,6 +25,8 @@ pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS)
 #[derive(Debug)]
 pub struct Store {
     pub(crate) connection: Connection,
+    /// What is written down of the kinds whose rows this process has changed. Nobody else writes, so it is read once.
+    pub(crate) counted: BTreeMap<u16, Totals>,
 }
 
 /// Sets what holds for every connection.
@@ -80,7 +84,7 @@ impl Store {
         configure(&connection)?;
         Migrations::from_slice(steps).to_latest(&mut connection)?;
         check_owner(&connection, node)?;
-        Ok(Store { connection })
+        Ok(Store { connection, counted: BTreeMap::new() })
     }
 }
 

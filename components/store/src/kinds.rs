@@ -28,7 +28,7 @@ impl Totals {
     }
 
     /// Both together.
-    fn and(self, other: Totals) -> Totals {
+    pub(crate) fn and(self, other: Totals) -> Totals {
         Totals { rows: self.rows.wrapping_add(other.rows), sum: self.sum.wrapping_add(other.sum) }
     }
 }
@@ -80,18 +80,24 @@ fn read_kind(row: &Row<'_>) -> Option<(u16, StoredKind)> {
     Some((number, StoredKind { name, keeping, totals: Totals { rows, sum } }))
 }
 
-/// Writes down what a transaction has changed.
-pub(crate) fn record(connection: &Connection, kind: Kind, change: Totals) -> Result<(), StoreError> {
-    let before = connection
+/// What is written down of a kind.
+pub(crate) fn written(connection: &Connection, kind: Kind) -> Result<Totals, StoreError> {
+    let totals = connection
         .prepare_cached("SELECT rows, sum FROM kind WHERE number = ?1")?
         .query_row([kind.number], |row| Ok(Totals { rows: row.get(0)?, sum: row.get(1)? }))
         .optional()?;
-    let Totals { rows, sum } = before.unwrap_or_default().and(change);
+    Ok(totals.unwrap_or_default())
+}
+
+/// Writes down what a kind comes to.
+pub(crate) fn write(connection: &Connection, kind: Kind, totals: Totals) -> Result<(), StoreError> {
+    let Totals { rows, sum } = totals;
     let kept_in = tables::name(kind.keeping);
     let checksum = checksum::of_kind([kind.number.into(), rows, sum], kind.name, kept_in);
     connection
         .prepare_cached(
-            "REPLACE INTO kind (number, name, kept_in, rows, sum, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO kind (number, name, kept_in, rows, sum, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET name = ?2, kept_in = ?3, rows = ?4, sum = ?5, checksum = ?6",
         )?
         .execute(params![kind.number, kind.name, kept_in, rows, sum, checksum])?;
     Ok(())

@@ -43,10 +43,18 @@ impl Commit for Store {
         for change in changes {
             writer.write(change)?;
         }
+        let mut counted = Vec::with_capacity(writer.touched.len());
         for Touched { kind, totals, .. } in writer.touched {
-            kinds::record(&transaction, kind, totals)?;
+            let before = match self.counted.get(&kind.number) {
+                Some(before) => *before,
+                None => kinds::written(&transaction, kind)?,
+            };
+            let totals = before.and(totals);
+            kinds::write(&transaction, kind, totals)?;
+            counted.push((kind.number, totals));
         }
         transaction.commit()?;
+        self.counted.extend(counted);
         Ok(())
     }
 }
