@@ -5,7 +5,7 @@
 
 use offst_app::NewInvoice;
 use offst_crypto::Identity;
-use offst_proto::report::{InvoiceStatus, parse_amount};
+use offst_proto::report::InvoiceStatus;
 use offst_proto::ticket::Ticket;
 use std::error::Error;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub(crate) fn sell(
 ) -> Result<InvoiceStatus, Box<dyn Error>> {
     let identity = Identity::from_pem(&std::fs::read_to_string(identity)?, None)?;
     let ticket = Ticket::from_toml(&std::fs::read_to_string(ticket)?)?.into_node()?;
-    let amount = parse_amount(amount)?;
+    let amount = amount.parse()?;
     let status = offst_app::block_on(async {
         let node = offst_app::connect(&ticket, &identity).await?;
         // The customer has ten minutes.

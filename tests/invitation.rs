@@ -53,7 +53,7 @@ fn an_invitation_and_its_answer_make_two_friends() {
     let Ok(InvitationText::Answer(given)) = InvitationText::from_text(answer) else { panic!("{answer}") };
     for terms in [
         InvitationTerms { balance: -100, ..given.terms.clone() },
-        InvitationTerms { max_debt: 1_000_000, ..given.terms.clone() },
+        InvitationTerms { max_debt: 1_000_000.into(), ..given.terms.clone() },
     ] {
         let forged = InvitationText::Answer(InvitationAnswer { terms, ..given.clone() }).to_text();
         testnet.stctrl("a", &["config", "accept", &forged]).assert_refused(2, &["its terms were changed"]);

@@ -59,7 +59,7 @@ fn send_many(testnet: &Testnet, from: &str, to: &str, count: usize) {
                         let purpose = Purpose::Spontaneous {
                             destination: Destination::Key(destination),
                             currency: Currency::default(),
-                            amount: 1,
+                            amount: 1.into(),
                         };
                         let payment_id = PaymentId::from_bytes(random.array());
                         let order = Order { payment_id, purpose, max_fee: None, timeout_ms: 60_000 };

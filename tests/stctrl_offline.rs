@@ -3,6 +3,7 @@
 mod testnet;
 
 use offst_crypto::{HashLock, Identity, Nonce, Preimage, Secret, Signature};
+use offst_proto::Amount;
 use offst_proto::invoice::Invoice;
 use offst_proto::payment::{PartTerms, Response, preimage};
 use offst_proto::receipt::{Receipt, ReceiptPart};
@@ -54,7 +55,7 @@ fn invoice(number: u8) -> Verified<Invoice> {
         id: InvoiceId::from_bytes([number; 16]),
         destination: seller().public_key(),
         currency: Currency::default(),
-        amount: 100,
+        amount: 100.into(),
         description: "Two loaves of bread".into(),
         expires_ms: None,
         secret: Secret::from_bytes([3; 32]),
@@ -72,21 +73,21 @@ fn receipt(invoice_id: Option<InvoiceId>) -> Receipt {
             invoice_id,
             destination: seller().public_key(),
             currency: Currency::default(),
-            amount,
-            total: 100,
+            amount: Amount::capped(amount),
+            total: 100.into(),
         };
         let preimage: Preimage = preimage(&seller(), &terms);
         let (lock, nonce): (HashLock, _) = (preimage.lock(), Nonce::from_bytes([number; 16]));
         let request_id = terms.request_id;
         let signature: Signature = Verified::sign(Response { terms, nonce, lock }, &seller()).signature();
-        ReceiptPart { request_id, amount, nonce, lock, signature, preimage }
+        ReceiptPart { request_id, amount: Amount::capped(amount), nonce, lock, signature, preimage }
     };
     Receipt {
         destination: seller().public_key(),
         invoice_id,
         payment_id,
         currency: Currency::default(),
-        total: 100,
+        total: 100.into(),
         parts: vec![part(10, 60), part(11, 40)],
     }
 }

@@ -2,6 +2,7 @@
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
 use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
+use offst_proto::Amount;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::FriendMessage;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
@@ -81,7 +82,7 @@ impl<C: Commit<Error: std::fmt::Debug>> Pair<C> {
                 ticket: FriendTicket { public_key: key(1 - side), relays: vec![], address: None },
                 balance: 0,
                 currency: Currency::default(),
-                max_debt: 1 << 60,
+                max_debt: Amount::capped(1 << 60),
                 open: true,
             };
             pair.batch(side, vec![Input::Start, Input::Command(0, Command::AddFriend(Box::new(friend)))]);
@@ -108,7 +109,7 @@ impl<C: Commit<Error: std::fmt::Debug>> Pair<C> {
                     self.paid += 1;
                 }
                 Output::FindRoutes(payment, query) => {
-                    let part = PartPlan { path: vec![key(1)], amount: query.amount, fees: 0 };
+                    let part = PartPlan { path: vec![key(1)], amount: query.amount, fees: 0.into() };
                     routes.push(Input::Routes(payment, Ok(vec![Route { parts: vec![part] }])));
                 }
                 _ => {}
@@ -157,7 +158,7 @@ impl<C: Commit<Error: std::fmt::Debug>> Pair<C> {
                     purpose: Purpose::Spontaneous {
                         destination: Destination::Key(key(1)),
                         currency: Currency::default(),
-                        amount: 1,
+                        amount: 1.into(),
                     },
                     max_fee: None,
                     timeout_ms: 60_000,

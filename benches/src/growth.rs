@@ -143,7 +143,7 @@ fn add_friends(testnet: &Testnet, node: &str, known: usize, wanted: usize) -> an
                 ticket,
                 balance: 0,
                 currency: Currency::default(),
-                max_debt: 1000,
+                max_debt: 1000.into(),
                 open: true,
             };
             let app = app.clone();

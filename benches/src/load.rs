@@ -123,7 +123,7 @@ async fn pay_until(app: Rc<App>, seller: PublicKey, budget: Rc<Budget>) -> Load 
             purpose: Purpose::Spontaneous {
                 destination: Destination::Key(seller),
                 currency: Currency::default(),
-                amount: 1,
+                amount: 1.into(),
             },
             max_fee: None,
             timeout_ms: 60_000,

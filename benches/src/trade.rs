@@ -10,6 +10,7 @@ use crate::shapes;
 use crate::testnet::Testnet;
 use offst_app::{App, AppError, Destination, Order, Purpose};
 use offst_crypto::{PublicKey, SystemRandom};
+use offst_proto::Amount;
 use offst_proto::report::{AccountStatus, FriendReport, PaymentReport, PaymentStatus};
 use offst_proto::{Currency, PaymentId};
 use offst_simulator::economy::{Flow, Spread, TrustNetwork, amount, buyer_and_seller};
@@ -126,7 +127,7 @@ impl People {
                 purpose: Purpose::Spontaneous {
                     destination: Destination::Key(self.keys[seller]),
                     currency: Currency::default(),
-                    amount: u128::from(amount),
+                    amount: Amount::capped(u128::from(amount)),
                 },
                 max_fee: None,
                 timeout_ms: 60_000,
@@ -176,7 +177,9 @@ fn room(friend: &FriendReport) -> u64 {
         return 0;
     };
     let signed = |credits: u128| i128::try_from(credits).unwrap_or(i128::MAX);
-    let room = signed(line.local_max_debt).saturating_add(line.balance).saturating_sub(signed(line.local_pending_debt));
+    let room = signed(line.local_max_debt.credits())
+        .saturating_add(line.balance)
+        .saturating_sub(signed(line.local_pending_debt));
     u64::try_from(room.max(0)).unwrap_or(u64::MAX)
 }
 

@@ -5,28 +5,22 @@ use crate::files::{self, Readers};
 use crate::outcome::{Explain, Outcome};
 use offst_app::Destination;
 use offst_crypto::Ed25519Verifier;
+use offst_proto::amount::AmountError;
 use offst_proto::invoice::{
     INVOICE_FILE_BYTES_MAX, INVOICE_TEXT_PREFIX, Invoice, InvoiceFieldError, check_description,
 };
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::name::check_name;
-use offst_proto::report::parse_amount;
-use offst_proto::{InvoiceId, Verified};
+use offst_proto::{Amount, InvoiceId, Verified};
 use std::fmt::Display;
 use std::num::IntErrorKind;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Credits, 0 to 2^96.
-pub(super) fn amount(text: &str) -> Result<u128, String> {
-    parse_amount(text)
-}
-
 /// Credits, 1 to 2^96.
-pub(super) fn positive_amount(text: &str) -> Result<u128, String> {
-    match amount(text)? {
-        0 => Err("the amount must be at least 1".into()),
+pub(super) fn positive_amount(text: &str) -> Result<Amount, String> {
+    match text.parse().map_err(|error: AmountError| error.to_string())? {
+        Amount::ZERO => Err("the amount must be at least 1".into()),
         amount => Ok(amount),
     }
 }
@@ -38,7 +32,7 @@ pub(super) fn balance(text: &str) -> Result<i128, String> {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => is_outside(),
         _ => "it is not a whole number of credits".to_owned(),
     })?;
-    if balance.unsigned_abs() > AMOUNT_MAX { Err(is_outside()) } else { Ok(balance) }
+    if Amount::new(balance.unsigned_abs()).is_none() { Err(is_outside()) } else { Ok(balance) }
 }
 
 /// A number between bounds.
@@ -143,9 +137,9 @@ mod tests {
         for text in [large.clone(), format!("-{large}")] {
             assert_eq!(balance(&text).unwrap_err(), "a balance lies between -2^96 and 2^96");
         }
-        assert_eq!(amount(&large).unwrap_err(), "the amount is above the largest one possible, 2^96");
-        assert_eq!((positive_amount("1"), amount("0")), (Ok(1), Ok(0)));
-        assert!(positive_amount("0").is_err() && amount("-1").is_err());
+        assert_eq!(positive_amount(&large).unwrap_err(), "the amount is above the largest one possible, 2^96");
+        assert_eq!(positive_amount("1"), Ok(Amount::from(1)));
+        assert!(positive_amount("0").is_err() && positive_amount("-1").is_err());
         assert_eq!((whole_number(1..=60)("1"), whole_number(1..=60)("60")), (Ok(1), Ok(60)));
         for text in ["0", "61", "-1", "1.5", "", "ten", &large] {
             assert_eq!(whole_number(1..=60)(text).unwrap_err(), "a whole number from 1 to 60 is needed");
@@ -174,7 +168,7 @@ mod tests {
             id: InvoiceId::from_bytes([2; 16]),
             destination: seller.public_key(),
             currency: Currency::default(),
-            amount: 120,
+            amount: 120.into(),
             description: String::new(),
             expires_ms: None,
             secret: Secret::from_bytes([3; 32]),

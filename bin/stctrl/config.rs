@@ -1,6 +1,6 @@
 //! The group `config`: friends, relays and index servers.
 
-use super::arguments::{Named, amount, balance, name, whole_number};
+use super::arguments::{Named, balance, name, whole_number};
 use super::connection::Connection;
 use super::invitation::{self, Accept, Invite};
 use super::output::{Done, OutputFormat};
@@ -11,6 +11,7 @@ use crate::files::load_ticket;
 use crate::outcome::Outcome;
 use clap::Subcommand;
 use offst_app::{App, AppError, NewFriend};
+use offst_proto::Amount;
 use offst_proto::report::AccountStatus;
 use offst_proto::ticket::{FriendTicket, ServerTicket, Ticket};
 use offst_proto::{Currency, Rate};
@@ -83,8 +84,8 @@ pub(super) struct AutoWriteOff {
     account: Account,
     /// The most that you may lose: what the friend could still collect of everything that was written off automatically. 0
     /// switches it off
-    #[arg(long, value_name = "N", value_parser = amount)]
-    up_to: u128,
+    #[arg(long, value_name = "N")]
+    up_to: Amount,
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,8 +130,8 @@ pub(super) struct AddFriend {
     #[arg(long, default_value_t)]
     currency: Currency,
     /// How much the friend may owe you
-    #[arg(long, value_parser = amount, default_value = "0")]
-    max_debt: u128,
+    #[arg(long, default_value = "0")]
+    max_debt: Amount,
     /// Accept the friend's requests from the start
     #[arg(long)]
     open: bool,
@@ -181,8 +182,8 @@ pub(super) struct MaxDebt {
     #[command(flatten)]
     account: Account,
     /// How much the friend may owe you
-    #[arg(short, long, value_parser = amount)]
-    max_debt: u128,
+    #[arg(short, long)]
+    max_debt: Amount,
 }
 
 #[derive(Debug, clap::Args)]
@@ -193,8 +194,8 @@ pub(super) struct FriendRate {
     #[arg(long, value_parser = whole_number(0..=u32::MAX))]
     mul: u32,
     /// The fixed part of the fee, in credits
-    #[arg(long, value_parser = amount)]
-    add: u128,
+    #[arg(long)]
+    add: Amount,
 }
 
 #[derive(Debug, clap::Args)]

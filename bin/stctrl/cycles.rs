@@ -10,6 +10,7 @@ use super::progress::with_progress;
 use crate::outcome::{Failure, Outcome};
 use clap::Args;
 use offst_app::Purpose;
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::report::{ClearingReport, PaymentReport, PaymentStatus};
 use serde::Serialize;
@@ -24,7 +25,7 @@ pub(super) struct Rebalance {
     name: String,
     /// How much comes back by another friend
     #[arg(long, value_parser = positive_amount)]
-    amount: u128,
+    amount: Amount,
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,

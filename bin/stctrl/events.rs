@@ -66,10 +66,12 @@ mod tests {
     fn events_in_words() {
         let paid = Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([2; 16]), status: InvoiceStatus::Paid };
         assert_eq!(line(&paid), "invoice AgICAgICAgICAgICAgICAg is paid");
-        let overdue = Event::Overdue { name: "a\u{7}".into(), request_id: RequestId::from_bytes([2; 16]), amount: 40 };
+        let overdue =
+            Event::Overdue { name: "a\u{7}".into(), request_id: RequestId::from_bytes([2; 16]), amount: 40.into() };
         let expected = "friend a\u{fffd} has held 40 for too long, in the request AgICAgICAgICAgICAgICAg";
         assert_eq!(line(&overdue), expected);
-        let ended = Event::AutoWriteOffEnded { name: "a\u{7}".into(), currency: "hours".parse().unwrap(), amount: 40 };
+        let ended =
+            Event::AutoWriteOffEnded { name: "a\u{7}".into(), currency: "hours".parse().unwrap(), amount: 40.into() };
         let expected = "friend a\u{fffd} has collected 40 hours that was written off: set-auto-write-off is off for it";
         assert_eq!(line(&ended), expected);
     }

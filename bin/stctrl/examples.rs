@@ -60,15 +60,15 @@ fn friends() -> Vec<FriendReport> {
         currency: Currency::default(),
         status: AccountStatus::Consistent,
         balance: -30,
-        local_max_debt: 150,
-        remote_max_debt: 200,
+        local_max_debt: 150.into(),
+        remote_max_debt: 200.into(),
         local_pending_debt: 0,
         remote_pending_debt: 40,
         local_open: true,
         remote_open: true,
-        rate: Rate { mul: 42_949_673, add: 1 },
-        overdue: vec![OverdueReport { request_id: request_id(), amount: 40, written_off: false }],
-        auto_write_off: Some(100),
+        rate: Rate { mul: 42_949_673, add: 1.into() },
+        overdue: vec![OverdueReport { request_id: request_id(), amount: 40.into(), written_off: false }],
+        auto_write_off: Some(100.into()),
     };
     let inconsistent = AccountStatus::Inconsistent {
         local_balance: 3,
@@ -134,7 +134,7 @@ fn payment() -> PaymentReport {
         destination: key(6),
         invoice_id: Some(invoice_id()),
         currency: Currency::default(),
-        amount: 120,
+        amount: 120.into(),
         fees: 3,
         parts: 2,
         reason: String::new(),
@@ -151,11 +151,11 @@ fn forwards() -> [ForwardReport; 2] {
         from: Some(key(1)),
         to: key(6),
         currency: Currency::default(),
-        amount: 100,
-        fee: 1,
+        amount: 100.into(),
+        fee: 1.into(),
         time_ms: 1_795_000_000_000,
     };
-    [forward.clone(), ForwardReport { from: None, fee: 0, ..forward }]
+    [forward.clone(), ForwardReport { from: None, fee: 0.into(), ..forward }]
 }
 
 fn received(invoice_id: Option<InvoiceId>, payment_id: Option<PaymentId>) -> ReceivedReport {
@@ -165,7 +165,7 @@ fn received(invoice_id: Option<InvoiceId>, payment_id: Option<PaymentId>) -> Rec
         payment_id,
         invoice_id,
         currency: Currency::default(),
-        amount: 60,
+        amount: 60.into(),
         time_ms: 1_795_000_000_000,
     }
 }
@@ -175,7 +175,7 @@ fn invoice() -> InvoiceReport {
         invoice_id: invoice_id(),
         status: InvoiceStatus::Open,
         currency: Currency::default(),
-        amount: 120,
+        amount: 120.into(),
         description: "Two loaves of bread".into(),
         created_ms: 1_795_000_000_000,
         expires_ms: None,
@@ -196,13 +196,13 @@ fn names() -> Names {
     Names::from([(key(1), "bob".to_owned()), (key(9), "you".to_owned())])
 }
 
-fn part(amount: u128, fees: u128, path: &[u8]) -> PartPlan {
-    PartPlan { path: path.iter().map(|seed| key(*seed)).collect(), amount, fees }
+fn part(amount: u32, fees: u32, path: &[u8]) -> PartPlan {
+    PartPlan { path: path.iter().map(|seed| key(*seed)).collect(), amount: amount.into(), fees: fees.into() }
 }
 
 fn quote() -> QuoteReport {
     let routes = vec![Route { parts: vec![part(120, 1, &[1, 6])] }];
-    QuoteReport { currency: Currency::default(), amount: 120, routes, max_fee_default: 20 }
+    QuoteReport { currency: Currency::default(), amount: 120.into(), routes, max_fee_default: 20.into() }
 }
 
 fn clearing() -> [ClearingReport; 2] {
@@ -211,7 +211,7 @@ fn clearing() -> [ClearingReport; 2] {
         kind: PaymentKind::Clearing,
         destination: key(9),
         invoice_id: None,
-        amount: 30,
+        amount: 30.into(),
         fees: 0,
         parts: 1,
         ..payment()
@@ -246,8 +246,8 @@ fn events() -> Vec<Event> {
         Event::FriendChanged { name: "bob".into() },
         Event::PaymentChanged { payment_id: payment_id(), status: PaymentStatus::Pending },
         Event::InvoiceChanged { invoice_id: invoice_id(), status: InvoiceStatus::Paid },
-        Event::Overdue { name: "bob".into(), request_id: request_id(), amount: 40 },
-        Event::AutoWriteOffEnded { name: "bob".into(), currency: Currency::default(), amount: 40 },
+        Event::Overdue { name: "bob".into(), request_id: request_id(), amount: 40.into() },
+        Event::AutoWriteOffEnded { name: "bob".into(), currency: Currency::default(), amount: 40.into() },
     ]
 }
 
@@ -256,7 +256,7 @@ fn new_invoice() -> Verified<Invoice> {
         id: invoice_id(),
         destination: key(9),
         currency: Currency::default(),
-        amount: 120,
+        amount: 120.into(),
         description: "Two loaves of bread".into(),
         expires_ms: Some(1_795_086_400_000),
         secret: offst_crypto::Secret::from_bytes([7; 32]),
@@ -269,11 +269,11 @@ fn friend_ticket() -> FriendTicket {
 }
 
 fn invitation() -> Invitation {
-    Invitation::new(friend_ticket(), Currency::default(), 100, 50, &identity(8))
+    Invitation::new(friend_ticket(), Currency::default(), 100, 50.into(), &identity(8))
 }
 
 fn invitation_document() -> InvitationDocument {
-    InvitationDocument { text: "offst...".into(), currency: Currency::default(), balance: 100, max_debt: 50 }
+    InvitationDocument { text: "offst...".into(), currency: Currency::default(), balance: 100, max_debt: 50.into() }
 }
 
 fn added_friend() -> FriendDocument {
@@ -282,10 +282,10 @@ fn added_friend() -> FriendDocument {
         ticket: friend_ticket(),
         balance: -100,
         currency: Currency::default(),
-        max_debt: 20,
+        max_debt: 20.into(),
         open: true,
     };
-    FriendDocument::new(&friend, 50, Some("offst...".into()))
+    FriendDocument::new(&friend, 50.into(), Some("offst...".into()))
 }
 
 fn receipt() -> Receipt {
@@ -294,7 +294,7 @@ fn receipt() -> Receipt {
         invoice_id: Some(invoice_id()),
         destination: key(6),
         currency: Currency::default(),
-        total: 120,
+        total: 120.into(),
         parts: vec![],
     }
 }

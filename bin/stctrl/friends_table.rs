@@ -68,13 +68,13 @@ pub(super) mod tests {
             currency: currency.parse().unwrap(),
             status: AccountStatus::Consistent,
             balance: 100,
-            local_max_debt: 150,
-            remote_max_debt: 200,
+            local_max_debt: 150.into(),
+            remote_max_debt: 200.into(),
             local_pending_debt: 0,
             remote_pending_debt: 0,
             local_open: true,
             remote_open: true,
-            rate: Rate { mul: 7, add: 1 },
+            rate: Rate { mul: 7, add: 1.into() },
             overdue: vec![],
             auto_write_off: None,
         }
@@ -145,7 +145,7 @@ pub(super) mod tests {
             reason: "the balances differ".into(),
         };
         let overdue =
-            vec![OverdueReport { request_id: RequestId::from_bytes([1; 16]), amount: 40, written_off: false }];
+            vec![OverdueReport { request_id: RequestId::from_bytes([1; 16]), amount: 40.into(), written_off: false }];
         let cases = [
             (AccountStatus::Waiting, vec!["W: LR=+, RR=+", "B  =100"]),
             (inconsistent(Some(7)), vec!["I: LR=+, RR=+", "I: local  B=10", "I: remote B=7", "B  =100"]),

@@ -13,6 +13,7 @@ use super::text;
 use crate::outcome::{Failure, Outcome};
 use clap::Subcommand;
 use offst_app::{Destination, Purpose};
+use offst_proto::Amount;
 use offst_proto::report::{PaymentReport, PaymentStatus};
 use offst_proto::{Currency, PaymentId};
 
@@ -53,7 +54,7 @@ pub(super) struct PayInvoice {
 pub(super) struct SendFunds {
     /// How much the receiver gets, in credits
     #[arg(long, value_parser = positive_amount)]
-    amount: u128,
+    amount: Amount,
     /// The receiver
     // A key may begin with "-".
     #[arg(

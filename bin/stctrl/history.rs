@@ -99,7 +99,11 @@ pub(super) fn of_payment(payment: &PaymentReport) -> Entry {
         id: payment.payment_id.to_string(),
         currency: payment.currency.to_string(),
         // What goes around a cycle comes back.
-        change: if is_to_others { -signed(payment.amount.saturating_add(payment.fees)) } else { -signed(payment.fees) },
+        change: if is_to_others {
+            -signed(payment.amount.credits().saturating_add(payment.fees))
+        } else {
+            -signed(payment.fees)
+        },
         fees: payment.fees,
         description: if is_to_others {
             format!("to {}", payment.destination)
@@ -128,7 +132,7 @@ pub(super) fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<Invo
             kind,
             id,
             currency: part.currency.to_string(),
-            change: parts.iter().map(|part| signed(part.amount)).sum(),
+            change: parts.iter().map(|part| signed(part.amount.credits())).sum(),
             fees: 0,
             description,
         }
@@ -138,8 +142,10 @@ pub(super) fn of_received(parts: &[ReceivedReport], descriptions: &BTreeMap<Invo
 
 pub(super) fn of_forward(forward: &ForwardReport) -> Entry {
     let (kind, change, description) = match forward.from {
-        Some(from) => ("forward", signed(forward.fee), format!("{} from {from} to {}", forward.amount, forward.to)),
-        None => ("written-off", -signed(forward.amount), format!("collected by {}", forward.to)),
+        Some(from) => {
+            ("forward", signed(forward.fee.credits()), format!("{} from {from} to {}", forward.amount, forward.to))
+        }
+        None => ("written-off", -signed(forward.amount.credits()), format!("collected by {}", forward.to)),
     };
     Entry {
         time_ms: forward.time_ms,
@@ -251,11 +257,11 @@ mod tests {
             from: Some(key(1)),
             to: key(2),
             currency: "hours".parse().unwrap(),
-            amount: 100,
-            fee: 3,
+            amount: 100.into(),
+            fee: 3.into(),
             time_ms: 5,
         };
-        let lost = ForwardReport { from: None, fee: 0, ..forward.clone() };
+        let lost = ForwardReport { from: None, fee: 0.into(), ..forward.clone() };
         assert_eq!([&forward, &lost].map(|forward| of_forward(forward).change), [3, -100]);
         assert_eq!([&forward, &lost].map(|forward| of_forward(forward).kind), ["forward", "written-off"]);
         assert!(forwards_table(&[lost]).contains("| written off |"));

@@ -1,12 +1,13 @@
 //! Becoming friends by two lines of text: an invitation, and the answer of the node that accepts it.
 
-use super::arguments::{amount, balance, name};
+use super::arguments::{balance, name};
 use super::connection::Connection;
 use super::drawing::drawing;
 use super::output::OutputFormat;
 use crate::outcome::{Failure, Outcome};
 use offst_app::{App, NewFriend};
 use offst_crypto::{Identity, PublicKey};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::invitation::{Invitation, InvitationAnswer, InvitationText};
 use offst_proto::report::{AccountStatus, FriendReport};
@@ -19,8 +20,8 @@ pub(super) struct Invite {
     #[arg(long, value_parser = balance)]
     balance: i128,
     /// How much the friend may owe you
-    #[arg(long, value_parser = amount)]
-    max_debt: u128,
+    #[arg(long)]
+    max_debt: Amount,
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,
@@ -35,8 +36,8 @@ pub(super) struct Accept {
     #[arg(value_parser = line)]
     text: InvitationText,
     /// How much the friend may owe you [default: what your invitation offered; 0 for an invitation of the friend]
-    #[arg(long, value_parser = amount)]
-    max_debt: Option<u128>,
+    #[arg(long)]
+    max_debt: Option<Amount>,
     /// Your name for the friend [default: the first characters of its key]
     #[arg(short, long, value_parser = name)]
     name: Option<String>,
@@ -91,7 +92,7 @@ async fn accept_invitation(invitation: &Invitation, accept: &Accept, app: &App, 
         ticket: invitation.ticket.clone(),
         balance: -invitation.balance,
         currency: invitation.currency.clone(),
-        max_debt: accept.max_debt.unwrap_or(0),
+        max_debt: accept.max_debt.unwrap_or(0.into()),
         open: true,
     };
     match waiting(&new, &friends) {
@@ -142,7 +143,7 @@ fn name_for(key: PublicKey, accept: &Accept, friends: &[FriendReport]) -> String
 }
 
 /// What the friend may owe on the same account, when it was added before and the friend has not answered.
-fn waiting(new: &NewFriend, friends: &[FriendReport]) -> Option<u128> {
+fn waiting(new: &NewFriend, friends: &[FriendReport]) -> Option<Amount> {
     let friend = friends.iter().find(|friend| friend.public_key == new.ticket.public_key && friend.name == new.name)?;
     let account = friend.accounts.iter().find(|account| account.currency == new.currency)?;
     (account.status == AccountStatus::Waiting && account.balance == new.balance).then_some(account.remote_max_debt)
@@ -155,8 +156,7 @@ pub(super) struct InvitationDocument {
     pub(super) currency: Currency,
     #[serde(serialize_with = "offst_proto::json::text")]
     pub(super) balance: i128,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    pub(super) max_debt: u128,
+    pub(super) max_debt: Amount,
 }
 
 /// What programs read of a friend that was added.
@@ -169,16 +169,14 @@ pub(super) struct FriendDocument {
     #[serde(serialize_with = "offst_proto::json::text")]
     balance: i128,
     /// What the friend says that it lets us owe.
-    #[serde(serialize_with = "offst_proto::json::text")]
-    local_max_debt: u128,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    remote_max_debt: u128,
+    local_max_debt: Amount,
+    remote_max_debt: Amount,
     /// The line for the friend, after an invitation was accepted.
     answer: Option<String>,
 }
 
 impl FriendDocument {
-    pub(super) fn new(new: &NewFriend, local_max_debt: u128, answer: Option<String>) -> Self {
+    pub(super) fn new(new: &NewFriend, local_max_debt: Amount, answer: Option<String>) -> Self {
         FriendDocument {
             name: new.name.clone(),
             public_key: new.ticket.public_key,
@@ -191,7 +189,7 @@ impl FriendDocument {
     }
 }
 
-fn terms(new: &NewFriend, local_max_debt: u128) -> String {
+fn terms(new: &NewFriend, local_max_debt: Amount) -> String {
     let NewFriend { name, balance, currency, max_debt, .. } = new;
     let owes = match balance.signum() {
         1 => format!("it owes you {balance} {currency}"),
@@ -213,8 +211,7 @@ pub(super) struct OfferDocument {
     currency: Currency,
     #[serde(serialize_with = "offst_proto::json::text")]
     balance: i128,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    max_debt: u128,
+    max_debt: Amount,
 }
 
 impl From<&InvitationText> for OfferDocument {

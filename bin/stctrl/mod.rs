@@ -135,7 +135,7 @@ mod tests {
         let id = "AgICAgICAgICAgICAgICAg";
         let identity = offst_crypto::Identity::from_seed([1; 32]);
         let ticket = FriendTicket { public_key: identity.public_key(), relays: vec![], address: None };
-        let invitation = Invitation::new(ticket, Default::default(), 100, 50, &identity);
+        let invitation = Invitation::new(ticket, Default::default(), 100, 50.into(), &identity);
         let invitation = InvitationText::Invitation(invitation).to_text();
         for line in [
             "-I app0/app0.ident -T node0/node0.ticket info friends",

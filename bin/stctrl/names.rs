@@ -3,6 +3,7 @@
 use super::text;
 use offst_app::{App, AppError};
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::route::PartPlan;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,10 +45,8 @@ impl Names {
 /// A part of a payment, with the names of the nodes on its path.
 #[derive(Debug, Serialize)]
 pub(super) struct PartDocument {
-    #[serde(serialize_with = "offst_proto::json::text")]
-    amount: u128,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    fees: u128,
+    amount: Amount,
+    fees: Amount,
     #[serde(rename = "route")]
     path: Vec<NodeDocument>,
 }

@@ -1,10 +1,11 @@
 //! What the commands that pay have in common: how a route is looked for, and where the receipt is put.
 
-use super::arguments::{self, whole_number};
+use super::arguments::whole_number;
 use crate::files::{self, Readers};
 use crate::outcome::{Failure, Outcome};
 use offst_app::{Order, Purpose};
 use offst_crypto::SystemRandom;
+use offst_proto::Amount;
 use offst_proto::PaymentId;
 use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::report::{PaymentReport, PaymentStatus};
@@ -24,8 +25,8 @@ pub(super) struct PaymentOptions {
 pub(super) struct SearchOptions {
     /// The most that mediators may take as fees [default: max_fee_default in the node's settings, which is 10 % of the amount or
     /// 20 credits, whichever is more, when nothing is set]
-    #[arg(long, value_name = "N", value_parser = arguments::amount)]
-    pub(super) max_fee: Option<u128>,
+    #[arg(long, value_name = "N")]
+    pub(super) max_fee: Option<Amount>,
     /// How long to look for a route
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = whole_number(1..=PATIENCE_MS_MAX / 1000))]
     timeout: u64,
@@ -111,7 +112,7 @@ pub(super) mod tests {
             destination: Identity::from_seed([1; 32]).public_key(),
             invoice_id: None,
             currency: Currency::default(),
-            amount: 100,
+            amount: 100.into(),
             fees: 3,
             parts: 1,
             reason: reason.into(),

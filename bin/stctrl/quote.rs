@@ -9,6 +9,7 @@ use super::progress::with_progress;
 use crate::outcome::{Failure, Outcome};
 use clap::Args;
 use offst_app::{Destination, Purpose};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::report::QuoteReport;
 use offst_proto::route::Route;
@@ -38,7 +39,7 @@ pub(super) struct Quote {
 struct Spontaneous {
     /// How much the receiver gets, in credits
     #[arg(long, value_parser = positive_amount, requires = "dest", conflicts_with = "invoice")]
-    amount: Option<u128>,
+    amount: Option<Amount>,
     /// The receiver
     #[arg(
         long,
@@ -72,7 +73,7 @@ pub(super) fn run(
         let names = Names::of(&app).await?;
         let fees = cheapest(&quote);
         let document = document(&quote, &names);
-        if max_fee.is_some_and(|max_fee| fees > max_fee) {
+        if max_fee.is_some_and(|max_fee| fees > max_fee.credits()) {
             let message = format!("the cheapest route costs {fees} in fees, more than --max-fee allows");
             return Err(Failure::failed(message).with_document(&document));
         }
@@ -89,14 +90,12 @@ fn cheapest(quote: &QuoteReport) -> u128 {
 #[derive(Debug, Serialize)]
 pub(super) struct QuoteDocument {
     currency: Currency,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    amount: u128,
+    amount: Amount,
     /// Those of the cheapest route, as `parts`.
     #[serde(serialize_with = "offst_proto::json::optional_text")]
     fees: Option<u128>,
     parts: Option<usize>,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    max_fee_default: u128,
+    max_fee_default: Amount,
     #[serde(rename = "ways")]
     routes: Vec<RouteDocument>,
 }
@@ -125,10 +124,10 @@ pub(super) fn document(quote: &QuoteReport, names: &Names) -> QuoteDocument {
 }
 
 /// `max_fee`: what the order allows. One that does not say is bounded by what the node pays by default.
-fn to_text(quote: &QuoteReport, names: &Names, max_fee: Option<u128>) -> String {
+fn to_text(quote: &QuoteReport, names: &Names, max_fee: Option<Amount>) -> String {
     let fees = cheapest(quote);
     let mut lines = vec![format!("Amount: {} {}", quote.amount, quote.currency), format!("Fees: {fees}")];
-    if max_fee.is_none() && fees > quote.max_fee_default {
+    if max_fee.is_none() && fees > quote.max_fee_default.credits() {
         let bound = quote.max_fee_default;
         lines.push(format!(
             "That is more than the {bound} that this node pays by default: allow it with --max-fee {fees}"
@@ -155,12 +154,17 @@ mod tests {
     fn a_quote_shows_names_where_they_are_known() {
         let key = |seed: u8| Identity::from_seed([seed; 32]).public_key();
         let names = Names::from([(key(1), "bob".to_owned())]);
-        let part = |amount, fees, path: &[u8]| PartPlan { path: path.iter().map(|s| key(*s)).collect(), amount, fees };
+        let part = |amount: u32, fees: u32, path: &[u8]| PartPlan {
+            path: path.iter().map(|s| key(*s)).collect(),
+            amount: amount.into(),
+            fees: fees.into(),
+        };
         let routes = vec![
             Route { parts: vec![part(60, 1, &[1, 2]), part(40, 2, &[3, 2])] },
             Route { parts: vec![part(100, 9, &[1, 2])] },
         ];
-        let mut quote = QuoteReport { currency: Currency::default(), amount: 100, routes, max_fee_default: 3 };
+        let mut quote =
+            QuoteReport { currency: Currency::default(), amount: 100.into(), routes, max_fee_default: 3.into() };
         let [second, third] = [2, 3].map(|seed| key(seed).to_string()[..8].to_owned() + "...");
         assert_eq!(
             to_text(&quote, &names, None),
@@ -169,11 +173,11 @@ mod tests {
                  40 + 2 over {third} -> {second}\nRoute 2, fees 9, 1 part:\n  100 + 9 over bob -> {second}\n"
             )
         );
-        quote.max_fee_default = 2;
+        quote.max_fee_default = 2.into();
         let dear =
             "Fees: 3\nThat is more than the 2 that this node pays by default: allow it with --max-fee 3\nRoute 1";
         assert!(to_text(&quote, &names, None).contains(dear));
-        assert!(to_text(&quote, &names, Some(3)).contains("Fees: 3\nRoute 1"));
+        assert!(to_text(&quote, &names, Some(3.into())).contains("Fees: 3\nRoute 1"));
         let document = serde_json::to_value(document(&quote, &names)).unwrap();
         assert_eq!(document["max_fee_default"], "2");
         assert_eq!((&document["fees"], &document["parts"]), (&json!("3"), &json!(2)));

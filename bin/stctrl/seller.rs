@@ -12,6 +12,7 @@ use crate::files::Readers;
 use crate::outcome::{Failure, Outcome};
 use clap::Subcommand;
 use offst_app::{App, NewInvoice};
+use offst_proto::Amount;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{InvoiceReport, InvoiceStatus};
 use offst_proto::{Currency, InvoiceId, Verified};
@@ -33,7 +34,7 @@ pub(super) enum Seller {
 pub(super) struct CreateInvoice {
     /// How much is to be paid, in credits
     #[arg(short, long, value_parser = positive_amount)]
-    amount: u128,
+    amount: Amount,
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,
@@ -112,8 +113,7 @@ pub(super) struct Ended {
 #[derive(Debug, Serialize)]
 pub(super) struct NewInvoiceDocument {
     invoice_id: InvoiceId,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    amount: u128,
+    amount: Amount,
     currency: Currency,
     description: String,
     expires_ms: Option<u64>,
@@ -158,7 +158,7 @@ mod tests {
             invoice_id: InvoiceId::from_bytes([2; 16]),
             status: InvoiceStatus::Open,
             currency: Currency::default(),
-            amount: 5,
+            amount: 5.into(),
             description: "bread\n\u{1b}[2J".into(),
             created_ms: 0,
             expires_ms: None,
@@ -176,7 +176,7 @@ mod tests {
             id: InvoiceId::from_bytes([2; 16]),
             destination: seller.public_key(),
             currency: "a-currency-of-16".parse().unwrap(),
-            amount: 1 << 96,
+            amount: Amount::capped(1 << 96),
             description: "é".repeat(128),
             expires_ms: Some(1),
             secret: Secret::from_bytes([3; 32]),

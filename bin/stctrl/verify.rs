@@ -7,6 +7,7 @@ use crate::files::read_text;
 use crate::outcome::{Explain, Failure, Outcome};
 use clap::Subcommand;
 use offst_crypto::{Ed25519Verifier, PublicKey};
+use offst_proto::Amount;
 use offst_proto::friend_statement::FriendStatement;
 use offst_proto::invitation::InvitationText;
 use offst_proto::limits::FRIEND_STATEMENT_BYTES_MAX;
@@ -77,8 +78,7 @@ pub(super) struct ReceiptDocument {
     #[serde(serialize_with = "offst_proto::json::text")]
     destination: PublicKey,
     currency: Currency,
-    #[serde(serialize_with = "offst_proto::json::text")]
-    amount: u128,
+    amount: Amount,
     parts: usize,
 }
 

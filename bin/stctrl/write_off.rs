@@ -1,11 +1,12 @@
 //! The command `config write-off`: those who wait get their credits back, at the owner's risk.
 
-use super::arguments::{Named, amount};
+use super::arguments::Named;
 use super::connection::Connection;
 use super::output::OutputFormat;
 use super::text::clean;
 use crate::outcome::Outcome;
 use clap::Args;
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::report::{Held, WriteOffReport};
 use serde::Serialize;
@@ -16,8 +17,8 @@ pub(super) struct WriteOff {
     named: Named,
     /// The most that you may lose: what the friend could still collect of everything that you have ever written off, also by
     /// earlier commands
-    #[arg(long, value_name = "N", value_parser = amount)]
-    up_to: u128,
+    #[arg(long, value_name = "N")]
+    up_to: Amount,
     /// The currency
     #[arg(long, default_value_t)]
     currency: Currency,

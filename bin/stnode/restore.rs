@@ -9,7 +9,7 @@ use crate::folder::Folder;
 use crate::outcome::{Explain, Failure, Outcome, say};
 use offst_crypto::PublicKey;
 use offst_funder::{IndexServer, RecoveryRecord, Relay, lost_friend};
-use offst_proto::report::parse_amount;
+use offst_proto::Amount;
 use offst_proto::ticket::Ticket;
 use offst_rows::{Commit, RowChange};
 use offst_store::{Store, StoreError};
@@ -45,8 +45,8 @@ pub(super) struct Recover {
     #[arg(long, value_name = "FILE")]
     index: Vec<PathBuf>,
     /// How much every friend may owe from now on: the limits were in the lost database
-    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_amount)]
-    max_debt: u128,
+    #[arg(long, value_name = "N", default_value = "0")]
+    max_debt: Amount,
     /// Replace the existing database, which is kept under another name
     #[arg(long)]
     force: bool,

@@ -3,6 +3,7 @@
 
 use crate::connect::App;
 use crate::error::AppError;
+use offst_proto::Amount;
 use offst_proto::app::{Message, Refusal, config_call};
 use offst_proto::order::NewFriend;
 use offst_proto::report::WriteOffReport;
@@ -59,7 +60,7 @@ commands! {
     set_friend_open(name: &str, currency: &Currency, open: bool), set_friend_open_request:
         config_call::SetFriendOpen { name: name.into(), currency: currency.clone(), open };
     /// Sets what a friend may owe, credits.
-    set_friend_max_debt(name: &str, currency: &Currency, max_debt: u128), set_friend_max_debt_request:
+    set_friend_max_debt(name: &str, currency: &Currency, max_debt: Amount), set_friend_max_debt_request:
         config_call::SetFriendMaxDebt { name: name.into(), currency: currency.clone(), max_debt };
     /// Sets the fee for forwarding requests that come from a friend.
     set_friend_rate(name: &str, currency: &Currency, rate: &Rate), set_friend_rate_request:
@@ -78,7 +79,7 @@ commands! {
     /// Does what [`App::write_off`] does without being asked from now on, for all that a friend holds for too long. `up_to`: the most
     /// that the friend may then collect of what was written off so, credits; 0: switched off. It ends when the friend collects
     /// something of it.
-    set_auto_write_off(name: &str, currency: &Currency, up_to: u128), set_auto_write_off_request:
+    set_auto_write_off(name: &str, currency: &Currency, up_to: Amount), set_auto_write_off_request:
         config_call::SetAutoWriteOff { name: name.into(), currency: currency.clone(), up_to };
 }
 
@@ -100,7 +101,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::PermissionDenied`], [`AppError::Refused`]; the connection is lost.
-    pub async fn write_off(&self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, AppError> {
+    pub async fn write_off(&self, name: &str, currency: &Currency, up_to: Amount) -> Result<WriteOffReport, AppError> {
         let mut request = self.config_client()?.write_off_request();
         config_call::WriteOff { name: name.into(), currency: currency.clone(), up_to }.write(request.get());
         let response = request.send().promise.await?;

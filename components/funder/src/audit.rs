@@ -244,7 +244,7 @@ fn audited(node: PublicKey, account: &AccountId, rows: &Rows) -> Result<Option<P
 /// Whether its destination has signed for all of a payment that is paid: by a receipt or, when a part was released on
 /// the way that it did not wait for, for each of the others. The owner was told then that there is no receipt.
 fn is_proven(payment: &Payment) -> bool {
-    if payment.underway() >= payment.total {
+    if payment.underway() >= payment.total.credits() {
         return has_receipt(payment);
     }
     let is_collected = |(id, part): (&RequestId, &Part)| {

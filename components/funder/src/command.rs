@@ -1,6 +1,7 @@
 //! What applications ask of a node, and what they get back.
 
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::budget::BudgetReport;
 use offst_proto::invoice::Invoice;
 use offst_proto::key_replacement::KeyReplacement;
@@ -57,7 +58,7 @@ pub enum Command {
     /// Takes a friend's requests, or not.
     SetFriendOpen(String, Currency, bool),
     /// What a friend may owe, credits.
-    SetFriendMaxDebt(String, Currency, u128),
+    SetFriendMaxDebt(String, Currency, Amount),
     /// What is taken for forwarding requests that come from a friend.
     SetFriendRate(String, Currency, Rate),
     /// Where a friend is reached.
@@ -74,15 +75,15 @@ pub enum Command {
         /// The currency.
         currency: Currency,
         /// The most that the friend may then collect of all that was ever written off, credits.
-        up_to: u128,
+        up_to: Amount,
     },
     /// Does the same without asking from now on, with what the friend holds for too long, until it collects something
     /// of it: friend, currency, the most that it may then collect of what was written off so, credits; 0: not any more.
-    SetAutoWriteOff(String, Currency, u128),
+    SetAutoWriteOff(String, Currency, Amount),
     /// Makes an invoice.
     CreateInvoice {
         /// Credits asked for.
-        amount: u128,
+        amount: Amount,
         /// The currency.
         currency: Currency,
         /// What it is for.

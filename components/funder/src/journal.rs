@@ -58,8 +58,8 @@ impl Row for ForwardedPayment {
         let ForwardReport { request_id: _, from: _, to, currency, amount, fee, time_ms } = &self.report;
         fields.value(2, to);
         fields.value(4, currency);
-        fields.with(6, |encoder| encoder.u128(*amount));
-        fields.with(8, |encoder| encoder.u128(*fee));
+        fields.value(6, amount);
+        fields.value(8, fee);
         fields.with(10, |encoder| encoder.u64(*time_ms));
         fields.value(12, &self.preimage);
     }
@@ -70,8 +70,8 @@ impl Row for ForwardedPayment {
             from: key.payer,
             to: fields.value(2)?,
             currency: fields.value(4)?,
-            amount: fields.with(6, Decoder::amount)?,
-            fee: fields.with(8, Decoder::amount)?,
+            amount: fields.value(6)?,
+            fee: fields.value(8)?,
             time_ms: fields.with(10, Decoder::u64)?,
         };
         Ok(ForwardedPayment { report, preimage: fields.value(12)? })
@@ -87,7 +87,7 @@ impl Row for ReceivedPayment {
         fields.option(2, payment_id.as_ref());
         fields.option(4, invoice_id.as_ref());
         fields.value(6, currency);
-        fields.with(8, |encoder| encoder.u128(*amount));
+        fields.value(8, amount);
         fields.with(10, |encoder| encoder.u64(*time_ms));
         fields.value(12, &self.preimage);
     }
@@ -100,7 +100,7 @@ impl Row for ReceivedPayment {
             payment_id: fields.option(2)?,
             invoice_id: fields.option(4)?,
             currency: fields.value(6)?,
-            amount: fields.with(8, Decoder::amount)?,
+            amount: fields.value(8)?,
             time_ms: fields.with(10, Decoder::u64)?,
         };
         Ok(ReceivedPayment { report, preimage: fields.value(12)? })

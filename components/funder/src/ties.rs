@@ -34,19 +34,19 @@ impl Funder {
                 (self.pending(incoming, Direction::Incoming), self.pending(&outgoing, Direction::Outgoing));
             if from == Found::Nothing || to == Found::Nothing {
                 found.push(format!("the forward {} belongs to no pending request", self.shown(incoming)));
-            } else if !from.is_of(forward.amount.saturating_add(forward.fee)) || !to.is_of(forward.amount) {
+            } else if !from.is_of(forward.held.credits() + forward.fee.credits()) || !to.is_of(forward.held.credits()) {
                 found.push(format!("the forward {} is not of the amount that is pending", self.shown(incoming)));
             }
         }
         for (incoming, part) in self.0.receiving.inbound_parts().iter() {
             let pending = self.pending(incoming, Direction::Incoming);
-            if !pending.is_of(part.amount) {
+            if !pending.is_of(part.amount.credits()) {
                 found.push(format!("the inbound part {} belongs to no pending request", self.shown(incoming)));
             }
         }
         for (outgoing, write_off) in self.0.forwarding.written_off().iter() {
             let pending = self.pending(outgoing, Direction::Outgoing);
-            if !pending.is_of(write_off.amount) {
+            if !pending.is_of(write_off.held.credits()) {
                 found.push(format!("the write-off {} belongs to no pending request", self.shown(outgoing)));
             }
         }
@@ -80,7 +80,7 @@ impl Funder {
                 if is_tied {
                     continue;
                 }
-                let (amount, shown) = (pending.amount, self.shown(&request));
+                let (amount, shown) = (pending.held, self.shown(&request));
                 found.push(match direction {
                     Direction::Outgoing => format!(
                         "{amount} credits are committed in the request {shown}, which belongs to no forward, no payment and no \
@@ -138,7 +138,7 @@ enum Found {
 impl Found {
     fn is_of(&self, amount: u128) -> bool {
         match self {
-            Found::Pending(pending) => pending.amount == amount,
+            Found::Pending(pending) => pending.held == amount,
             Found::Nothing => false,
             Found::Stopped => true,
         }

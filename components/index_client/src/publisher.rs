@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::timestamps::Timestamps;
 use offst_crypto::{PublicKey, Signer};
 use offst_proto::index::{Clearable, EDGES_MAX, Edge, Update, UpdateOutcome, UpdateRefusal, UpdateResult};
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::{Currency, Rate, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,10 +84,8 @@ impl Publisher {
         }
     }
 
-    /// Takes the latest announcement of an edge. Capacities above the bound of the protocol are published as the bound.
+    /// Takes the latest announcement of an edge.
     pub fn set_edge(&mut self, mut edge: Edge, now: Timestamps) {
-        edge.send_capacity = edge.send_capacity.min(AMOUNT_MAX);
-        edge.receive_capacity = edge.receive_capacity.min(AMOUNT_MAX);
         edge.clearable = match edge.clearable {
             Clearable::None => Clearable::None,
             Clearable::Send(amount) => Clearable::Send(amount.min(edge.send_capacity)),
@@ -218,13 +215,21 @@ impl Publisher {
 
 fn closed_edge((friend, currency): &EdgeName) -> Edge {
     let (friend, currency) = (*friend, currency.clone());
-    Edge { friend, currency, send_capacity: 0, receive_capacity: 0, rate: Rate::default(), clearable: Clearable::None }
+    Edge {
+        friend,
+        currency,
+        send_capacity: 0.into(),
+        receive_capacity: 0.into(),
+        rate: Rate::default(),
+        clearable: Clearable::None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use offst_crypto::Identity;
+    use offst_proto::Amount;
 
     const START: u64 = 1_700_000_000_000;
 
@@ -241,8 +246,8 @@ mod tests {
         Edge {
             friend,
             currency: Currency::default(),
-            send_capacity: capacity,
-            receive_capacity: capacity,
+            send_capacity: Amount::capped(capacity),
+            receive_capacity: Amount::capped(capacity),
             rate,
             clearable: Clearable::None,
         }
@@ -288,7 +293,7 @@ mod tests {
             let update = self.update(ms)?;
             let newest = update.sequence;
             self.answer(newest, UpdateOutcome::Accepted { newest }, ms);
-            let mut capacities: Vec<_> = update.edges.iter().map(|edge| edge.send_capacity).collect();
+            let mut capacities: Vec<_> = update.edges.iter().map(|edge| edge.send_capacity.credits()).collect();
             capacities.sort();
             Some(capacities)
         }
@@ -386,7 +391,7 @@ mod tests {
         assert_eq!(scene.publisher.next_wake_ms(), Some(1250));
         let update = scene.update(1250).unwrap();
         let capacities: BTreeSet<_> = update.edges.iter().map(|edge| edge.send_capacity).collect();
-        assert_eq!(capacities, BTreeSet::from([0, 21, 30]), "also what was withdrawn");
+        assert_eq!(capacities, BTreeSet::from([0, 21, 30].map(Amount::from)), "also what was withdrawn");
         // A server that asks for nothing else.
         assert_eq!(scene.answer(update.sequence, say_all, 1251), UpdateStatus::Accepted);
         assert_eq!(scene.update(11_000), None);
@@ -410,10 +415,10 @@ mod tests {
         for number in 0..EDGES_MAX as u64 + 5 {
             let mut seed = [0; 32];
             seed[..8].copy_from_slice(&(number + 1).to_be_bytes());
-            scene.publisher.set_edge(edge(Identity::from_seed(seed).public_key(), 2 * AMOUNT_MAX), at(0));
+            scene.publisher.set_edge(edge(Identity::from_seed(seed).public_key(), u128::from(u64::MAX)), at(0));
         }
         assert_eq!(scene.capacities(0).map(|edges| edges.len()), Some(EDGES_MAX));
         assert_eq!(scene.capacities(0), None);
-        assert_eq!(scene.capacities(250), Some(vec![AMOUNT_MAX; 5]));
+        assert_eq!(scene.capacities(250), Some(vec![u64::MAX.into(); 5]));
     }
 }

@@ -224,9 +224,9 @@ fn best(id: u64, answers: Vec<Answer>) -> Answer {
 fn fits(route: &Route, query: &Query) -> bool {
     let is_whole = if query.clearing {
         // A debt cycle is cleared without fees, and only as far as its smallest debt allows.
-        route.parts.len() == 1 && route.amount() <= query.amount && route.fees() == 0
+        route.parts.len() == 1 && route.amount() <= query.amount.credits() && route.fees() == 0
     } else {
-        route.amount() == query.amount
+        route.amount() == query.amount.credits()
     };
     route.check().is_ok() && is_whole && route.parts.iter().all(|part| part_fits(part, query))
 }
@@ -253,6 +253,7 @@ fn part_fits(part: &PartPlan, query: &Query) -> bool {
 mod tests {
     use super::*;
     use offst_crypto::Identity;
+    use offst_proto::Amount;
     use offst_proto::Currency;
 
     fn key(seed: u8) -> PublicKey {
@@ -260,12 +261,12 @@ mod tests {
     }
 
     fn query() -> Query {
-        Query { id: 77, ..Query::new(Currency::default(), 10, key(1), key(2)) }
+        Query { id: 77, ..Query::new(Currency::default(), 10.into(), key(1), key(2)) }
     }
 
     fn route(fees: u128, path: &[u8]) -> Route {
         let path = path.iter().map(|seed| key(*seed)).collect();
-        Route { parts: vec![PartPlan { path, amount: 10, fees }] }
+        Route { parts: vec![PartPlan { path, amount: 10.into(), fees: Amount::capped(fees) }] }
     }
 
     fn answer(id: u64, routes: Vec<Route>) -> Answer {
@@ -385,7 +386,7 @@ mod tests {
     #[test]
     fn errors() {
         assert_eq!(queries(0).ask(query(), 0).unwrap_err(), IndexError::NotConnected);
-        assert_eq!(queries(1).ask(Query { amount: 0, ..query() }, 0).unwrap_err(), IndexError::NotValid);
+        assert_eq!(queries(1).ask(Query { amount: 0.into(), ..query() }, 0).unwrap_err(), IndexError::NotValid);
         let mut queries = queries(1);
         for _ in 0..Config::default().queries_max {
             ask(&mut queries);
@@ -418,15 +419,16 @@ mod tests {
         ] {
             assert_eq!(fits(&route(1, path), &query), good, "{path:?}");
         }
-        assert!(!fits(&route(1, &[3, 2]), &Query { amount: 11, ..query.clone() }));
+        assert!(!fits(&route(1, &[3, 2]), &Query { amount: 11.into(), ..query.clone() }));
         let cycle = Query { destination: key(1), via: None, ..query };
         assert!(fits(&route(1, &[3, 4, 1]), &cycle));
         assert!(!fits(&route(1, &[3, 1]), &cycle), "back over the same friend");
 
         let clearing = Query { clearing: true, ..cycle.clone() };
-        let smaller = |fees| Route { parts: vec![PartPlan { amount: 7, ..route(fees, &[3, 4, 1]).parts[0].clone() }] };
+        let smaller =
+            |fees| Route { parts: vec![PartPlan { amount: 7.into(), ..route(fees, &[3, 4, 1]).parts[0].clone() }] };
         assert!(fits(&smaller(0), &clearing) && !fits(&smaller(1), &clearing) && !fits(&smaller(0), &cycle));
-        assert!(!fits(&smaller(0), &Query { amount: 6, ..clearing }));
+        assert!(!fits(&smaller(0), &Query { amount: 6.into(), ..clearing }));
 
         let mut queries = queries(1);
         let (id, asked) = ask(&mut queries);

@@ -28,7 +28,7 @@ impl QueryKey {
             currency: query.currency.clone(),
             destination: query.destination,
             via: query.via,
-            amount: query.amount,
+            amount: query.amount.credits(),
             excluded: query.excluded_edges.clone(),
             clearing: query.clearing,
         }
@@ -98,12 +98,13 @@ impl RouteCache {
 mod tests {
     use super::*;
     use offst_crypto::Identity;
+    use offst_proto::Amount;
     use offst_proto::index::Hop;
     use offst_proto::route::PartPlan;
 
     fn query(amount: u128) -> Query {
         let key = |seed| Identity::from_seed([seed; 32]).public_key();
-        Query::new(Currency::default(), amount, key(1), key(2))
+        Query::new(Currency::default(), Amount::capped(amount), key(1), key(2))
     }
 
     fn payment(seed: u8) -> PaymentId {
@@ -112,7 +113,7 @@ mod tests {
 
     fn routes() -> Result<Vec<Route>, String> {
         let path = vec![query(1).destination];
-        Ok(vec![Route { parts: vec![PartPlan { path, amount: 5, fees: 0 }] }])
+        Ok(vec![Route { parts: vec![PartPlan { path, amount: 5.into(), fees: 0.into() }] }])
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod ports;
 use offst_crypto::{Identity, PublicKey};
 use offst_index_client::{Config, IndexClient, IndexError, ServerStatus};
 use offst_index_server::{Counters, Limits, serve};
+use offst_proto::Amount;
 use offst_proto::index::{Answer, Edge, Exclusion, Hop, Query};
 use offst_proto::ticket::ServerTicket;
 use offst_proto::{Currency, Rate};
@@ -69,8 +70,16 @@ fn client(seed: u8) -> IndexClient {
 }
 
 fn edge(friend: u8, send_capacity: u128, receive_capacity: u128) -> Edge {
-    let (friend, currency, rate) = (key(friend), Currency::default(), Rate { mul: 0, add: u128::from(friend) });
-    Edge { friend, currency, send_capacity, receive_capacity, rate, clearable: offst_proto::index::Clearable::None }
+    let (friend, currency, rate) =
+        (key(friend), Currency::default(), Rate { mul: 0, add: Amount::capped(u128::from(friend)) });
+    Edge {
+        friend,
+        currency,
+        send_capacity: Amount::capped(send_capacity),
+        receive_capacity: Amount::capped(receive_capacity),
+        rate,
+        clearable: offst_proto::index::Clearable::None,
+    }
 }
 
 async fn until(client: &IndexClient, what: &str, condition: impl Fn(&ServerStatus) -> bool) {
@@ -88,7 +97,7 @@ async fn ask(client: &IndexClient, query: Query) -> Result<Answer, IndexError> {
 }
 
 fn query(amount: u128, source: u8, destination: u8) -> Query {
-    Query::new(Currency::default(), amount, key(source), key(destination))
+    Query::new(Currency::default(), Amount::capped(amount), key(source), key(destination))
 }
 
 /// The fees and the path of the first route.
@@ -103,7 +112,7 @@ async fn village(server: &Server) -> Vec<IndexClient> {
     let friends: [&[u8]; 4] = [&[2, 4], &[1, 3], &[2, 4], &[1, 3]];
     for ((client, friends), dearer) in clients.iter().zip(friends).zip([0, 0, 0, 50]) {
         let mut edges: Vec<_> = friends.iter().map(|friend| edge(*friend, 100, 100)).collect();
-        edges.iter_mut().for_each(|edge| edge.rate.add += dearer);
+        edges.iter_mut().for_each(|edge| edge.rate.add = Amount::capped(edge.rate.add.credits() + dearer));
         client.set_edges(edges);
         client.set_servers(vec![server.ticket.clone()]);
         until_published(client).await;
@@ -124,9 +133,9 @@ async fn two_nodes_publish_and_a_query_gives_the_route() {
     // Anybody may ask about anybody.
     assert_eq!(route(&clients[3], query.clone()).await, Some((1, vec![key(2), key(3)])));
     // With the fees 100 does not fit on one route, and 200 not on both.
-    let split = ask(&clients[0], Query { amount: 100, ..query.clone() }).await.unwrap();
+    let split = ask(&clients[0], Query { amount: 100.into(), ..query.clone() }).await.unwrap();
     assert_eq!(split.routes.iter().map(|route| (route.parts.len(), route.fees())).collect::<Vec<_>>(), [(2, 52)]);
-    assert_eq!(route(&clients[0], Query { amount: 200, ..query }).await, None);
+    assert_eq!(route(&clients[0], Query { amount: 200.into(), ..query }).await, None);
     server.stop().await;
 }
 

@@ -8,6 +8,7 @@
 
 use offst_crypto::{Identity, PublicKey};
 use offst_index_server::{Counters, Federation, IndexServer, Limits, Snapshot};
+use offst_proto::Amount;
 use offst_proto::index::{
     Clearable, EXCLUDED_MAX, Edge, Exclusion, FEDERATION_FRAME_BYTES_MAX, Hop, INDEX_FRAME_BYTES_MAX, IndexToNode,
     NodeToIndex, Query, ServerToServer, UPDATES_MAX, Update, UpdateOutcome,
@@ -65,7 +66,14 @@ fn unix_ms() -> u64 {
 
 fn edge(friend: PublicKey) -> Edge {
     let (currency, rate) = (Currency::default(), Rate::default());
-    Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
+    Edge {
+        friend,
+        currency,
+        send_capacity: 1000.into(),
+        receive_capacity: 1000.into(),
+        rate,
+        clearable: Clearable::None,
+    }
 }
 
 /// A network without neighbourhoods: each node is linked with those that its number leads to by a few random
@@ -90,7 +98,7 @@ fn friends(number: u64) -> impl Iterator<Item = u64> {
 fn query(id: u64) -> Query {
     // Steps over the whole network, different for each id.
     let (source, destination) = (id * 7919 % NODES, id * 104_729 % NODES);
-    Query { id, ..Query::new(Currency::default(), 10, key(source), key((destination + 1) % NODES)) }
+    Query { id, ..Query::new(Currency::default(), 10.into(), key(source), key((destination + 1) % NODES)) }
 }
 
 #[derive(Clone)]
@@ -241,7 +249,7 @@ fn attack(
                 let excluded_nodes = vec![key(0); EXCLUDED_MAX];
                 // No path carries so much, and hardly as many paths as a route may have: a long search.
                 let amount = HOSTILE_AMOUNT;
-                node.ask(Query { amount, excluded_edges, excluded_nodes, ..query(id) }).await;
+                node.ask(Query { amount: Amount::capped(amount), excluded_edges, excluded_nodes, ..query(id) }).await;
             }
         };
         tasks.push(threads.spawn(stop.clone().run_until_cancelled_owned(queries)));

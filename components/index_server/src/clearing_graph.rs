@@ -6,6 +6,7 @@
 
 use crate::search::Found;
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::index::{Clearable, Edge, Hop, Query};
 use offst_proto::limits::HOPS_MAX;
@@ -31,7 +32,7 @@ struct Offer {
 struct Step {
     from: PublicKey,
     /// What the whole path to this node carries, credits.
-    carries: u128,
+    carries: Amount,
 }
 
 impl ClearingGraph {
@@ -62,7 +63,7 @@ impl ClearingGraph {
     /// The shortest debt cycle through the source of `query`, if there is one, looking at `work_max` hops at most.
     pub(crate) fn search(&self, query: &Query, now_ms: u64, work_max: usize) -> Found {
         let Some(offers) = self.currencies.get(&query.currency) else { return Found::default() };
-        let excluded_edges: BTreeMap<Hop, u128> =
+        let excluded_edges: BTreeMap<Hop, Amount> =
             query.excluded_edges.iter().map(|exclusion| (exclusion.hop, exclusion.left)).collect();
         let source = query.source;
         let mut steps: BTreeMap<PublicKey, Step> = BTreeMap::new();
@@ -78,10 +79,10 @@ impl ClearingGraph {
                     work += 1;
                     let is_source = friend == source;
                     let is_allowed = is_source || !query.excluded_nodes.contains(&friend);
-                    let limit = excluded_edges.get(&Hop { from: node, to: friend }).copied().unwrap_or(u128::MAX);
+                    let limit = excluded_edges.get(&Hop { from: node, to: friend }).copied().unwrap_or(Amount::MAX);
                     let carries = carries.min(capacity).min(limit);
                     let is_better = next.get(&friend).is_none_or(|known| known.carries < carries);
-                    if is_allowed && carries > 0 && is_better && !steps.contains_key(&friend) {
+                    if is_allowed && !carries.is_zero() && is_better && !steps.contains_key(&friend) {
                         next.insert(friend, Step { from: node, carries });
                     }
                 }
@@ -102,19 +103,19 @@ impl ClearingGraph {
 /// The friends of `node` who owe it, and how much of it may be cleared: what both ends announce. For the source's own
 /// accounts the friend's announcement is enough, so that a node that has announced nothing can ask for cycles through a
 /// friend that it names.
-fn debtors(offers: &Offers, node: &PublicKey, query: &Query, now_ms: u64) -> Vec<(PublicKey, u128)> {
+fn debtors(offers: &Offers, node: &PublicKey, query: &Query, now_ms: u64) -> Vec<(PublicKey, Amount)> {
     let offer = |node: &PublicKey, friend: &PublicKey| {
         let offer = offers.get(node)?.get(friend)?;
         (offer.expires_ms > now_ms).then_some(offer.clearable)
     };
     if let Some(via) = query.via.filter(|_| *node == query.source) {
-        let own = offer(node, &via).map_or(u128::MAX, Clearable::send);
+        let own = offer(node, &via).map_or(Amount::MAX, Clearable::send);
         return offer(&via, node).map(|theirs| (via, theirs.receive().min(own))).into_iter().collect();
     }
     let friends = offers.get(node).into_iter().flatten();
     let debtor = |friend: &PublicKey| {
         let theirs = if *friend == query.source {
-            offer(friend, node).map_or(u128::MAX, Clearable::receive)
+            offer(friend, node).map_or(Amount::MAX, Clearable::receive)
         } else {
             offer(friend, node)?.receive()
         };
@@ -131,7 +132,7 @@ fn cycle(source: &PublicKey, last: &Step, steps: &BTreeMap<PublicKey, Step>) -> 
         at = steps[&at].from;
     }
     path.reverse();
-    Route { parts: vec![PartPlan { path: path, amount: last.carries, fees: 0 }] }
+    Route { parts: vec![PartPlan { path, amount: last.carries, fees: Amount::ZERO }] }
 }
 
 #[cfg(test)]
@@ -147,24 +148,24 @@ mod tests {
 
     /// `debtor` owes `creditor` so many credits, and both announce it.
     fn debt(graph: &mut ClearingGraph, debtor: u8, creditor: u8, amount: u128) {
-        announce(graph, creditor, debtor, Clearable::Send(amount));
-        announce(graph, debtor, creditor, Clearable::Receive(amount));
+        announce(graph, creditor, debtor, Clearable::Send(Amount::capped(amount)));
+        announce(graph, debtor, creditor, Clearable::Receive(Amount::capped(amount)));
     }
 
     fn announce(graph: &mut ClearingGraph, node: u8, friend: u8, clearable: Clearable) {
         let edge = Edge {
             friend: key(friend),
             currency: Currency::default(),
-            send_capacity: 1000,
-            receive_capacity: 1000,
-            rate: Rate { mul: 0, add: 5 },
+            send_capacity: 1000.into(),
+            receive_capacity: 1000.into(),
+            rate: Rate { mul: 0, add: 5.into() },
             clearable,
         };
         graph.set(key(node), &edge, 100);
     }
 
     fn query(amount: u128) -> Query {
-        Query { clearing: true, ..Query::new(Currency::default(), amount, key(1), key(1)) }
+        Query { clearing: true, ..Query::new(Currency::default(), Amount::capped(amount), key(1), key(1)) }
     }
 
     fn found(graph: &ClearingGraph, query: &Query) -> Option<(Vec<PublicKey>, u128)> {
@@ -221,7 +222,7 @@ mod tests {
         let excluding = Query { excluded_edges: vec![Exclusion::whole(hop)], ..query(100) };
         let excluding = Query { excluded_nodes: vec![key(6)], ..excluding };
         assert_eq!(found(&graph, &excluding), Some((vec![key(3), key(4), key(2), key(1)], 10)));
-        let limiting = Query { excluded_edges: vec![Exclusion { hop, left: 21 }], ..query(100) };
+        let limiting = Query { excluded_edges: vec![Exclusion { hop, left: 21.into() }], ..query(100) };
         assert_eq!(found(&graph, &limiting), Some((vec![key(3), key(5), key(2), key(1)], 21)));
         debt(&mut graph, 1, 3, 5);
         assert_eq!(found(&graph, &query(100)), None, "3 announces now that it is owed something");

@@ -61,12 +61,14 @@ impl Index {
 mod tests {
     use super::*;
     use crate::test_servers::{edge, key, signed};
+    use offst_proto::Amount;
     use offst_proto::Currency;
 
     const NOW: u64 = 1_700_000_000_000;
 
     fn fees(index: &Index, amount: u128, source: u8, destination: u8, now_ms: u64) -> Option<u128> {
-        let query = Query { id: 7, ..Query::new(Currency::default(), amount, key(source), key(destination)) };
+        let query =
+            Query { id: 7, ..Query::new(Currency::default(), Amount::capped(amount), key(source), key(destination)) };
         let answer = index.answer(&query, now_ms);
         assert_eq!((answer.id, answer.cut), (7, false));
         answer.routes.first().map(|route| route.fees())

@@ -168,7 +168,7 @@ mod tests {
         let standstill = graph.write().unwrap();
         let pool = SearchPool::start(&limits, graph.clone(), counters.clone(), || 0).unwrap();
         let ask = |address: u8, id: u64| {
-            let query = Query { id, ..Query::new(Currency::default(), 1, key(1), key(2)) };
+            let query = Query { id, ..Query::new(Currency::default(), 1.into(), key(1), key(2)) };
             pool.ask(IpAddr::from([10, 0, 0, address]), query)
         };
         let hostile: Vec<_> = (0..1000).map(|id| ask(1 + (id % 2) as u8, id)).collect();

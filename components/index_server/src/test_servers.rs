@@ -2,6 +2,7 @@
 
 use crate::{Counters, Federation, IndexServer, Limits};
 use offst_crypto::{Identity, PublicKey};
+use offst_proto::Amount;
 use offst_proto::index::{
     Answer, Clearable, Edge, INDEX_FRAME_BYTES_MAX, IndexToNode, NodeToIndex, Query, Update, UpdateOutcome,
     UpdateRefusal,
@@ -41,8 +42,8 @@ pub(crate) fn edge(friend: u8, capacity: u128) -> Edge {
     Edge {
         friend: key(friend),
         currency: Currency::default(),
-        send_capacity: capacity,
-        receive_capacity: capacity,
+        send_capacity: Amount::capped(capacity),
+        receive_capacity: Amount::capped(capacity),
         rate: Rate::default(),
         clearable: Clearable::None,
     }
@@ -185,7 +186,7 @@ impl Node {
 
     /// Asks for routes between two nodes.
     pub(crate) async fn ask(&mut self, source: u8, destination: u8) -> Option<Answer> {
-        let query = Query::new(Currency::default(), 10, key(source), key(destination));
+        let query = Query::new(Currency::default(), 10.into(), key(source), key(destination));
         self.send(NodeToIndex::Query(query)).await;
         match self.receive().await {
             Some(IndexToNode::Answer(answer)) => Some(answer),

@@ -11,8 +11,8 @@ use crate::pending::{Direction, Pending, Stage};
 use crate::recovery::{AccountRecovery, Link, StateTrust};
 use crate::stop::{Status, StopReason};
 use offst_crypto::{Hash, Preimage, PublicKey, Signer};
+use offst_proto::Amount;
 use offst_proto::friend::{EpochPosition, resume_frame};
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
 use offst_proto::{RequestId, Verified};
@@ -31,7 +31,7 @@ pub struct Account {
     pub(crate) epoch: Option<Epoch>,
     pub(crate) stopped: Option<StopReason>,
     /// What our owner lets the friend owe, credits, and whether we take its requests: written into each new epoch.
-    pub(crate) wanted_limit: u128,
+    pub(crate) wanted_limit: Amount,
     pub(crate) wanted_open: bool,
     /// The friend has shown on this connection that it is in our epoch. Not stored: no connection outlives the process.
     pub(crate) resumed: bool,
@@ -45,14 +45,14 @@ impl Account {
     ///
     /// # Panics
     /// When the balance is out of its bound of 2^96 either way: the caller checks what a person has typed.
-    pub fn open(key: AccountKey, balance: i128, limit: u128, open: bool, floor: Floor, signer: &dyn Signer) -> Self {
-        assert!(balance.unsigned_abs() <= AMOUNT_MAX, "an opening balance is at most 2^96");
-        let mut account = Account::unopened(key, limit.min(AMOUNT_MAX), open, floor);
+    pub fn open(key: AccountKey, balance: i128, limit: Amount, open: bool, floor: Floor, signer: &dyn Signer) -> Self {
+        assert!(Amount::new(balance.unsigned_abs()).is_some(), "an opening balance is at most 2^96");
+        let mut account = Account::unopened(key, limit, open, floor);
         account.propose(Terms { balance, continuing: Vec::new() }, 0, None, signer);
         account
     }
 
-    fn unopened(key: AccountKey, wanted_limit: u128, wanted_open: bool, floor: Floor) -> Self {
+    fn unopened(key: AccountKey, wanted_limit: Amount, wanted_open: bool, floor: Floor) -> Self {
         Account {
             key,
             negotiation: Negotiation { floor, ..Negotiation::default() },
@@ -107,7 +107,7 @@ impl Account {
     }
 
     /// What our owner lets the friend owe, credits.
-    pub fn limit(&self) -> u128 {
+    pub fn limit(&self) -> Amount {
         self.wanted_limit
     }
 
@@ -431,9 +431,8 @@ impl Account {
         self.author(true, (Direction::Incoming, id), |epoch| epoch.cancel(id, reason, hop))
     }
 
-    /// Sets what the friend may owe, credits. More than 2^96 is stored as 2^96.
-    pub fn set_limit(&mut self, limit: u128) {
-        let limit = limit.min(AMOUNT_MAX);
+    /// Sets what the friend may owe, credits.
+    pub fn set_limit(&mut self, limit: Amount) {
         self.wanted_limit = limit;
         self.marks.head = true;
         // Without an active epoch the next one starts with it.
@@ -491,7 +490,7 @@ impl Account {
         }
         let mut offered = self.negotiation.mine.iter().flat_map(|mine| &mine.continuing);
         let request = offered.find(|request| request.author_pays && request.id == id)?;
-        Some(Pending { amount: request.amount, terms: request.terms, stage: Stage::Committed(request.lock) })
+        Some(Pending { held: request.held, terms: request.terms, stage: Stage::Committed(request.lock) })
     }
 
     /// The request's state on this account.

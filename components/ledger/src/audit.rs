@@ -11,6 +11,7 @@ use crate::pending::Direction;
 use crate::replay::{Checkpoint, Contradiction, Replay};
 use crate::view::ViewUpdate;
 use offst_crypto::{PublicKey, Verifier};
+use offst_proto::Amount;
 use offst_proto::encoding::DecodeError;
 use offst_proto::opening::Opening;
 use offst_proto::statement::{Operation, Statement};
@@ -170,13 +171,13 @@ fn check_opening(key: &AccountKey, opening: &Verified<Opening>, verifier: &dyn V
 fn with_unsigned(signed: &Epoch, stored: &Epoch, key: &AccountKey) -> Result<Epoch, Unproven> {
     let mut derived = signed.clone();
     for queued in stored.queue.values() {
-        let mut amount = 0;
+        let mut moved = Amount::ZERO;
         if let Some(update) = ViewUpdate::of(&queued.operation, Side::Local, key) {
-            amount = derived.local_view.apply_local(&update).map_err(|_| Unproven::Unsigned)?.amount;
+            moved = derived.local_view.apply_local(&update).map_err(|_| Unproven::Unsigned)?.held;
         }
-        let totals = advance(&derived.mine.totals, &queued.operation, amount).ok_or(Unproven::Unsigned)?;
-        let moves = totals != derived.mine.totals;
-        if moves && amount != queued.amount {
+        let totals = advance(&derived.mine.totals, &queued.operation, moved).ok_or(Unproven::Unsigned)?;
+        let changes = totals != derived.mine.totals;
+        if changes && moved != queued.moved {
             return Err(Unproven::Unsigned);
         }
         derived.mine.totals = totals;

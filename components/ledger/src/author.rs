@@ -9,9 +9,8 @@ use crate::log::{SentStatement, advance};
 use crate::pending::{Direction, Pending, Stage};
 use crate::view::ViewUpdate;
 use offst_crypto::{Hash, Preimage, PublicKey, Signer, sha256};
-use offst_proto::limits::{
-    AMOUNT_MAX, CHECKPOINT_EVERY, OPERATIONS_MAX, PENDING_MAX, STATEMENT_BYTES_MAX, UNACKNOWLEDGED_MAX,
-};
+use offst_proto::Amount;
+use offst_proto::limits::{CHECKPOINT_EVERY, OPERATIONS_MAX, PENDING_MAX, STATEMENT_BYTES_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement, Totals};
 use offst_proto::{RequestId, Verified};
@@ -75,17 +74,16 @@ fn bytes_max(operation: &Operation) -> usize {
 }
 
 impl Epoch {
-    fn write(&mut self, operation: Operation, amount: u128) {
+    fn write(&mut self, operation: Operation, moved: Amount) {
         self.mine.totals =
-            advance(&self.mine.totals, &operation, amount).expect("our own totals stay far below their bound");
-        self.queue.insert(self.queue_next, Queued { operation, amount });
+            advance(&self.mine.totals, &operation, moved).expect("our own totals stay far below their bound");
+        self.queue.insert(self.queue_next, Queued { operation, moved });
         self.queue_next += 1;
     }
 
     /// Reserves credits and asks the friend to forward them.
     pub(crate) fn request(&mut self, request: Request, terms: Hash) -> Result<(), NotAllowed> {
         let key = (Direction::Outgoing, request.id);
-        let amount = request.held();
         if self.local_view.get(key).is_some() {
             return Err(NotAllowed::Duplicate);
         }
@@ -97,11 +95,10 @@ impl Epoch {
         }
         // R1.12.
         let room = self.send_capacity();
-        if amount > room || amount > AMOUNT_MAX {
-            return Err(NotAllowed::NoCapacity { room });
-        }
-        self.local_view.set(key, Some(Pending { amount, terms, stage: Stage::Requested }));
-        self.write(Operation::Request(Box::new(request)), amount);
+        let held = request.amount.checked_add(request.fees_left).filter(|held| held.credits() <= room);
+        let held = held.ok_or(NotAllowed::NoCapacity { room })?;
+        self.local_view.set(key, Some(Pending { held, terms, stage: Stage::Requested }));
+        self.write(Operation::Request(Box::new(request)), held);
         Ok(())
     }
 
@@ -121,14 +118,14 @@ impl Epoch {
     /// Passes the destination's answer on.
     pub(crate) fn respond(&mut self, answer: Answer) -> Result<(), NotAllowed> {
         self.step(Direction::Incoming, answer.id, |stage| stage.respond(answer.lock).ok().flatten())?;
-        self.write(Operation::Response(answer), 0);
+        self.write(Operation::Response(answer), Amount::ZERO);
         Ok(())
     }
 
     /// Promises to pay for the preimage.
     pub(crate) fn commit(&mut self, id: RequestId) -> Result<(), NotAllowed> {
         self.step(Direction::Outgoing, id, |stage| stage.commit().ok())?;
-        self.write(Operation::Commit { id }, 0);
+        self.write(Operation::Commit { id }, Amount::ZERO);
         Ok(())
     }
 
@@ -147,7 +144,7 @@ impl Epoch {
                 if let Some(counter) = queued(|operation| matches!(operation, Operation::Request(_))) {
                     self.queue.remove(&counter);
                     self.local_view.set(key, None);
-                    self.mine.totals.requested -= pending.amount;
+                    self.mine.totals.requested -= pending.held.credits();
                     return Ok(AbortOutcome::Withdrawn);
                 }
             }
@@ -160,7 +157,7 @@ impl Epoch {
             Stage::Responded(_) | Stage::Aborted => {}
         }
         self.step(Direction::Outgoing, id, |stage| stage.abort().ok())?;
-        self.write(Operation::Abort { id }, 0);
+        self.write(Operation::Abort { id }, Amount::ZERO);
         Ok(AbortOutcome::Aborted)
     }
 
@@ -169,7 +166,7 @@ impl Epoch {
         let key = (Direction::Incoming, id);
         let pending = self.local_view.get(key).ok_or(NotAllowed::WrongStage)?;
         pending.stage.collect(&preimage).map_err(|_| NotAllowed::WrongStage)?;
-        let amount = pending.amount;
+        let amount = pending.held;
         self.local_view.set(key, None);
         self.write(Operation::Collect { id, preimage }, amount);
         Ok(())
@@ -179,16 +176,16 @@ impl Epoch {
     /// (R1.14.)
     pub(crate) fn cancel(&mut self, id: RequestId, reason: CancelReason, hop: PublicKey) -> Result<(), NotAllowed> {
         let pending = self.local_view.set((Direction::Incoming, id), None).ok_or(NotAllowed::WrongStage)?;
-        self.write(Operation::Cancel { id, reason, hop }, pending.amount);
+        self.write(Operation::Cancel { id, reason, hop }, pending.held);
         Ok(())
     }
 
-    pub(crate) fn set_limit(&mut self, limit: u128) {
+    pub(crate) fn set_limit(&mut self, limit: Amount) {
         if self.mine.limit != limit {
             self.mine.limit = limit;
             // Only the last value counts, so the queue does not grow while the friend is away.
             self.queue.retain(|_, queued| !matches!(queued.operation, Operation::SetLimit(_)));
-            self.write(Operation::SetLimit(limit), 0);
+            self.write(Operation::SetLimit(limit), Amount::ZERO);
         }
     }
 
@@ -196,7 +193,7 @@ impl Epoch {
         if self.mine.open != open {
             self.mine.open = open;
             self.queue.retain(|_, queued| !matches!(queued.operation, Operation::SetOpen(_)));
-            self.write(Operation::SetOpen(open), 0);
+            self.write(Operation::SetOpen(open), Amount::ZERO);
         }
     }
 
@@ -223,7 +220,7 @@ impl Epoch {
                     break;
                 }
                 let queued = entry.remove();
-                totals = advance(&totals, &queued.operation, queued.amount)
+                totals = advance(&totals, &queued.operation, queued.moved)
                     .expect("our own totals stay far below their bound");
                 operations.push(queued.operation);
             }

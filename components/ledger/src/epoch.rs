@@ -16,6 +16,7 @@ use crate::negotiation::Agreement;
 use crate::pending::{Direction, Pending, Stage};
 use crate::view::View;
 use offst_crypto::Hash;
+use offst_proto::Amount;
 use offst_proto::opening::Continuing;
 use offst_proto::statement::{Operation, Statement, Totals};
 use offst_proto::{RequestId, Unverified};
@@ -25,8 +26,8 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Queued {
     pub(crate) operation: Operation,
-    /// Credits that the operation updates between totals.
-    pub(crate) amount: u128,
+    /// Credits that the operation moves between totals.
+    pub(crate) moved: Amount,
 }
 
 /// The state of an account between two Openings.
@@ -187,7 +188,7 @@ impl Epoch {
                 Stage::Committed(lock) => Some(Continuing {
                     author_pays: direction == Direction::Outgoing,
                     id,
-                    amount: pending.amount,
+                    held: pending.held,
                     lock,
                     terms: pending.terms,
                 }),

@@ -158,7 +158,7 @@ fn verified<T: Signable>(
 /// (R1.22.)
 fn committed(epoch: &Epoch) -> u128 {
     let mine = epoch.pendings().filter(|(direction, _, _)| *direction == Direction::Outgoing);
-    mine.filter(|(_, _, pending)| pending.stage.is_committed()).map(|(_, _, pending)| pending.amount).sum()
+    mine.filter(|(_, _, pending)| pending.stage.is_committed()).map(|(_, _, pending)| pending.held).sum()
 }
 
 /// A friend statement that was made, and whether something had to be left out.

@@ -14,6 +14,7 @@ use crate::replay::{Checkpoint, Replay};
 use crate::stop::StopReason;
 use crate::view::View;
 use offst_crypto::Hash;
+use offst_proto::Amount;
 use offst_proto::encoding::{DecodeError, Decoder, Encoder};
 use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::opening::Opening;
@@ -49,7 +50,7 @@ pub struct QueuedOperation {
     /// The operation.
     pub operation: Operation,
     /// Credits it moves between totals.
-    pub amount: u128,
+    pub moved: Amount,
 }
 
 impl QueuedOperation {
@@ -59,10 +60,10 @@ impl QueuedOperation {
     /// The row is damaged, or a newer version has written it.
     pub fn from_row(value: &[u8]) -> Result<Self, RowError> {
         let mut fields = FieldReader::new(QUEUED_OPERATIONS, value)?;
-        let (amount, operation) = (fields.with(2, Decoder::amount)?, fields.value(4)?);
+        let (moved, operation) = (fields.value(2)?, fields.value(4)?);
         // It is never written again, so what is unknown stays where it is.
         fields.finish()?;
-        Ok(QueuedOperation { operation, amount })
+        Ok(QueuedOperation { operation, moved })
     }
 }
 
@@ -342,7 +343,7 @@ impl Account {
         let (negotiation, unknown) = read_negotiation(&image.negotiation)?;
         keep_unknown(&mut stored.unknown, NEGOTIATIONS, &[], unknown);
         let mut fields = FieldReader::new(ACCOUNTS, &image.head)?;
-        let wanted_limit = fields.with(2, Decoder::amount)?;
+        let wanted_limit = fields.value(2)?;
         let wanted_open = fields.with(4, Decoder::bool)?;
         let stopped = fields.option_with(6, decode_stop_reason)?;
         let recovery = fields.option_with(8, decode_recovery)?.unwrap_or_default();
@@ -360,9 +361,9 @@ impl Account {
             for (direction, id, pending) in image.pendings {
                 epoch.local_view.set((direction, id), Some(pending));
             }
-            for (counter, QueuedOperation { operation, amount }) in image.queue {
+            for (counter, QueuedOperation { operation, moved }) in image.queue {
                 epoch.queue_next = epoch.queue_next.max(counter + 1);
-                epoch.queue.insert(counter, Queued { operation, amount });
+                epoch.queue.insert(counter, Queued { operation, moved });
                 stored.queue.insert(counter);
             }
             if !epoch.is_sound() {
@@ -377,7 +378,7 @@ impl Account {
 
     fn write_head(&self, unknown: &UnknownFields) -> Vec<u8> {
         let mut fields = FieldWriter::default();
-        fields.with(2, |encoder| encoder.u128(self.wanted_limit));
+        fields.value(2, &self.wanted_limit);
         fields.with(4, |encoder| encoder.bool(self.wanted_open));
         if let Some(reason) = self.stopped {
             fields.with(6, |encoder| encode_stop_reason(encoder, reason));
@@ -431,10 +432,10 @@ fn write_queue(epoch: &Epoch, is_new: bool, writer: &mut RowWriter, stored: &mut
     for counter in stored.queue.iter().filter(|counter| !epoch.queue.contains_key(counter)) {
         writer.write(QUEUED_OPERATIONS, &queue_suffix(*counter), None);
     }
-    for (counter, Queued { operation, amount }) in &epoch.queue {
+    for (counter, Queued { operation, moved }) in &epoch.queue {
         if is_new || !stored.queue.contains(counter) {
             let mut fields = FieldWriter::default();
-            fields.with(2, |encoder| encoder.u128(*amount));
+            fields.value(2, moved);
             fields.value(4, operation);
             let row = fields.finish(&UnknownFields::none());
             writer.write(QUEUED_OPERATIONS, &queue_suffix(*counter), Some(row));
@@ -573,7 +574,7 @@ fn encode_log(encoder: &mut Encoder, log: &Log) {
     encoder.u64(log.seq);
     encoder.value(&log.hash);
     encoder.value(&log.totals);
-    encoder.u128(log.limit);
+    encoder.value(&log.limit);
     encoder.bool(log.open);
     encoder.u64(log.checkpoint);
 }
@@ -583,7 +584,7 @@ fn decode_log(decoder: &mut Decoder<'_>) -> Result<Log, DecodeError> {
         seq: decoder.u64()?,
         hash: decoder.value()?,
         totals: decoder.value::<Totals>()?,
-        limit: decoder.amount()?,
+        limit: decoder.value()?,
         open: decoder.bool()?,
         checkpoint: decoder.u64()?,
     })

@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::key::{AccountKey, Side};
 use crate::view::{UndoRecord, View, ViewUpdate};
 use offst_crypto::{Hash, sha256};
+use offst_proto::Amount;
 use offst_proto::Verified;
 use offst_proto::limits::{CHECKPOINT_WITHIN, PENDING_MAX};
 use offst_proto::statement::{Operation, Statement, Totals};
@@ -23,7 +24,7 @@ pub struct Log {
     /// Running totals. In our own log: with the operations that wait to be signed.
     pub totals: Totals,
     /// What the log's owner lets the other side owe, credits.
-    pub limit: u128,
+    pub limit: Amount,
     /// Whether the log's owner takes requests.
     pub open: bool,
     /// The newest statement with a checkpoint; 0 for none.
@@ -36,7 +37,7 @@ impl Log {
             seq: 0,
             hash: agreed,
             totals: Totals { requested, ..Totals::default() },
-            limit: 0,
+            limit: 0.into(),
             open: false,
             checkpoint: 0,
         }
@@ -89,7 +90,7 @@ pub(crate) struct LogCursor<'a> {
 pub(crate) struct Followed {
     pub(crate) log: Log,
     /// The author's updates with the credits of their requests.
-    pub(crate) updates: Vec<(ViewUpdate, u128)>,
+    pub(crate) updates: Vec<(ViewUpdate, Amount)>,
     /// How many of the other side's unacknowledged statements it acknowledges.
     pub(crate) newly_acknowledged: usize,
     /// The bytes whose hash its checkpoint is.
@@ -159,7 +160,7 @@ impl LogCursor<'_> {
         let mut updates = Vec::with_capacity(statement.operations.len());
         let is_ahead = statement.ack_seq < self.view_is_ahead_to;
         for operation in &statement.operations {
-            let mut amount = 0;
+            let mut held = Amount::ZERO;
             if let Some(update) = ViewUpdate::of(operation, self.author, self.account) {
                 let pays = self.author.pays();
                 // Above the bound requests are refused, which is no fault; a set without any bound could not be shown in a frame.
@@ -170,20 +171,20 @@ impl LogCursor<'_> {
                 // R1.8.
                 match view.apply_local(&update) {
                     Ok(record) => {
-                        amount = record.amount;
+                        held = record.held;
                         undo.push(record);
                     }
                     Err(_) if is_ahead && update.may_cross() => {}
                     Err(_) => return Err(Fault::WrongStage),
                 }
-                updates.push((update, amount));
+                updates.push((update, held));
             }
             match operation {
                 Operation::SetLimit(limit) => log.limit = *limit,
                 Operation::SetOpen(open) => log.open = *open,
                 _ => {}
             }
-            log.totals = advance(&log.totals, operation, amount).ok_or(Fault::OutOfRange)?;
+            log.totals = advance(&log.totals, operation, held).ok_or(Fault::OutOfRange)?;
         }
         // R1.4.
         if log.totals != statement.totals {
@@ -225,14 +226,17 @@ pub(crate) fn checked_pending(upstream: &Totals, downstream: &Totals) -> Option<
 }
 
 /// `limit + balance - pending`, or 0 when that is negative.
-pub(crate) fn room(limit: u128, balance: i128, pending: u128) -> u128 {
-    let total =
-        if balance >= 0 { limit + balance.unsigned_abs() } else { limit.saturating_sub(balance.unsigned_abs()) };
+pub(crate) fn room(limit: Amount, balance: i128, pending: u128) -> u128 {
+    let total = if balance >= 0 {
+        limit.credits() + balance.unsigned_abs()
+    } else {
+        limit.credits().saturating_sub(balance.unsigned_abs())
+    };
     total.saturating_sub(pending)
 }
 
-/// Totals after `operation`, which moves `amount` credits. `None` on overflow.
-pub(crate) fn advance(totals: &Totals, operation: &Operation, amount: u128) -> Option<Totals> {
+/// Totals after `operation`, which moves so many credits. `None` on overflow.
+pub(crate) fn advance(totals: &Totals, operation: &Operation, moved: Amount) -> Option<Totals> {
     let mut totals = *totals;
     let field = match operation {
         Operation::Request(_) => &mut totals.requested,
@@ -244,7 +248,7 @@ pub(crate) fn advance(totals: &Totals, operation: &Operation, amount: u128) -> O
         | Operation::SetLimit(_)
         | Operation::SetOpen(_) => return Some(totals),
     };
-    *field = field.checked_add(amount)?;
+    *field = field.checked_add(moved.credits())?;
     is_in_range(&totals).then_some(totals)
 }
 

@@ -16,6 +16,7 @@
 //! is ignored; a `Response` to an aborted request is ignored.
 
 use offst_crypto::{Hash, HashLock, Preimage};
+use offst_proto::Amount;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 
 /// Which side of a request we are on.
@@ -44,7 +45,7 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
     /// Credits held: the part's amount and the fees of the mediators ahead.
-    pub amount: u128,
+    pub held: Amount,
     /// Hash of the terms that the destination signs.
     pub terms: Hash,
     /// How far it has come.
@@ -106,7 +107,7 @@ impl Stage {
 
 impl Canonical for Pending {
     fn encode(&self, encoder: &mut Encoder) {
-        encoder.u128(self.amount);
+        encoder.value(&self.held);
         encoder.value(&self.terms);
         match self.stage {
             Stage::Requested => encoder.u8(0),
@@ -124,7 +125,7 @@ impl Canonical for Pending {
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(Pending {
-            amount: decoder.amount()?,
+            held: decoder.value()?,
             terms: decoder.value()?,
             stage: match decoder.u8()? {
                 0 => Stage::Requested,

@@ -11,6 +11,7 @@ use crate::key::{AccountKey, Side};
 use crate::log::{Followed, LogCursor, advance, balance, pending, room};
 use crate::pending::{Direction, Pending, Stage};
 use crate::view::ViewUpdate;
+use offst_proto::Amount;
 use offst_proto::Verified;
 use offst_proto::limits::{PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::payment::CancelReason;
@@ -75,15 +76,15 @@ impl Epoch {
     }
 
     /// Applies a statement that its author may write to our view, and says what it means.
-    fn apply_remote(&mut self, statement: &Statement, updates: &[(ViewUpdate, u128)]) -> Vec<Event> {
+    fn apply_remote(&mut self, statement: &Statement, updates: &[(ViewUpdate, Amount)]) -> Vec<Event> {
         let mut updates = updates.iter();
         let mut totals = self.theirs.totals;
         let mut events = Vec::with_capacity(statement.operations.len());
         for operation in &statement.operations {
-            let mut moved = 0;
+            let mut moved = Amount::ZERO;
             if operation.request_id().is_some() {
-                let (update, amount) = updates.next().expect("each operation on a request is an update");
-                moved = *amount;
+                let (update, held) = updates.next().expect("each operation on a request is an update");
+                moved = *held;
                 let refusal = match operation {
                     Operation::Request(request) => self.refusal(request, &totals),
                     _ => None,
@@ -110,7 +111,7 @@ impl Epoch {
             Some(CancelReason::Closed)
         } else if self.local_view.count(Direction::Incoming) >= PENDING_MAX {
             Some(CancelReason::Busy)
-        } else if request.held() > room {
+        } else if request.held().credits() > room {
             Some(CancelReason::no_capacity(room))
         } else {
             None

@@ -10,8 +10,8 @@ use crate::pending::Direction;
 use crate::recovery::{AccountRecovery, Head, StateTrust};
 use crate::stop::StopReason;
 use offst_crypto::{Preimage, PublicKey, Signer};
+use offst_proto::Amount;
 use offst_proto::RequestId;
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::opening::Continuing;
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::Operation;
@@ -21,7 +21,7 @@ impl Account {
     /// An account of which nothing is left but its name: the friend is asked to show what both have signed. A limit
     /// above 2^96 is stored as 2^96. `now_ms` (unix): which Openings were signed before is forgotten, so none is signed
     /// for an epoch below it.
-    pub fn lost(key: AccountKey, limit: u128, open: bool, now_ms: u64) -> Account {
+    pub fn lost(key: AccountKey, limit: Amount, open: bool, now_ms: u64) -> Account {
         Account {
             key,
             negotiation: Negotiation {
@@ -30,7 +30,7 @@ impl Account {
             },
             epoch: None,
             stopped: Some(StopReason::OwnStateLost),
-            wanted_limit: limit.min(AMOUNT_MAX),
+            wanted_limit: limit,
             wanted_open: open,
             resumed: false,
             recovery: AccountRecovery { trust: StateTrust::Suspect, ..AccountRecovery::default() },
@@ -194,9 +194,9 @@ impl Account {
 
     /// Requests of the friend's that we have collected since the terms are fixed, and their credits: the epoch's terms
     /// and balance do not show it yet.
-    pub fn claimed(&self) -> impl Iterator<Item = (RequestId, u128)> {
+    pub fn claimed(&self) -> impl Iterator<Item = (RequestId, Amount)> {
         let collected = self.recovery.collected().map(|(id, _)| id);
-        collected.filter_map(|id| Some((id, self.pending(Direction::Incoming, id)?.amount)))
+        collected.filter_map(|id| Some((id, self.pending(Direction::Incoming, id)?.held)))
     }
 
     /// Credits that we have collected already and that these terms, seen from our side, let continue all the same: they
@@ -206,7 +206,7 @@ impl Account {
         let opens = |request: &&Continuing| {
             unheard.get(&request.id).is_some_and(|preimage| !request.author_pays && preimage.lock() == request.lock)
         };
-        terms.continuing.iter().filter(opens).map(|request| request.amount).sum()
+        terms.continuing.iter().filter(opens).map(|request| request.held).sum()
     }
 
     /// Requests of the friend's that we have collected, and the preimages, as long as it has not acknowledged it.
@@ -228,8 +228,8 @@ impl Account {
     /// nothing of it continues. Another epoch need not come, because a lost key never signs again.
     pub fn settled_terms(&self) -> Terms {
         let mut terms = self.last_known_terms();
-        for (_, amount) in self.claimed() {
-            terms.balance += amount.cast_signed();
+        for (_, held) in self.claimed() {
+            terms.balance += held.signed();
         }
         terms.continuing.retain(|request| request.author_pays || !self.has_claimed(request.id));
         terms
@@ -273,7 +273,7 @@ impl Epoch {
         self.queue = left;
         let waiting = self.queue.values();
         self.mine.totals = waiting.fold(self.signed_totals, |totals, queued| {
-            advance(&totals, &queued.operation, queued.amount).expect("they were less than before")
+            advance(&totals, &queued.operation, queued.moved).expect("they were less than before")
         });
         let mut operations = Vec::new();
         for queued in taken.into_values().filter(|queued| queued.operation.ends_request()) {

@@ -10,6 +10,7 @@
 use crate::key::{AccountKey, Side};
 use crate::pending::{Direction, InvalidTransition, Pending, Stage};
 use offst_crypto::{Hash, HashLock, Preimage};
+use offst_proto::Amount;
 use offst_proto::RequestId;
 use offst_proto::encoding::{DecodeError, Decoder, Encoder};
 use offst_proto::limits::PENDING_MAX;
@@ -38,7 +39,7 @@ pub(crate) struct ViewUpdate {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transition {
-    Request { amount: u128, terms: Hash },
+    Request { held: Amount, terms: Hash },
     Respond(HashLock),
     Commit,
     Abort,
@@ -52,7 +53,7 @@ impl ViewUpdate {
         let (payer, transition) = match operation {
             Operation::Request(request) => {
                 let terms = request.terms(account.of(author.other()), &account.currency).hash();
-                (author, Transition::Request { amount: request.held(), terms })
+                (author, Transition::Request { held: request.held(), terms })
             }
             Operation::Response(answer) => (author.other(), Transition::Respond(answer.lock)),
             Operation::Commit { .. } => (author, Transition::Commit),
@@ -80,8 +81,8 @@ impl ViewUpdate {
 pub(crate) struct UndoRecord {
     key: PendingKey,
     before: Option<Pending>,
-    /// Credits of the request.
-    pub(crate) amount: u128,
+    /// Credits that the request holds.
+    pub(crate) held: Amount,
 }
 
 /// The requests that are pending as one side sees them. The directions are those of the account's owner.
@@ -98,7 +99,7 @@ impl View {
         for request in continuing {
             let direction = if request.author_pays { Direction::Outgoing } else { Direction::Incoming };
             let stage = Stage::Committed(request.lock);
-            let pending = Pending { amount: request.amount, terms: request.terms, stage };
+            let pending = Pending { held: request.held, terms: request.terms, stage };
             view.set((direction, request.id), Some(pending));
         }
         view
@@ -119,7 +120,7 @@ impl View {
 
     /// Credits of the requests that are pending in one direction.
     pub(crate) fn pending_credits(&self, wanted: Direction) -> u128 {
-        self.iter().filter(|((direction, _), _)| *direction == wanted).map(|(_, pending)| pending.amount).sum()
+        self.iter().filter(|((direction, _), _)| *direction == wanted).map(|(_, pending)| pending.held).sum()
     }
 
     /// A request that is not the same in both views.
@@ -151,10 +152,10 @@ impl View {
     /// (R1.14.)
     fn after(&self, update: &ViewUpdate) -> Result<Option<Pending>, InvalidTransition> {
         let pending = self.requests.get(&update.key);
-        if let Transition::Request { amount, terms } = update.transition {
+        if let Transition::Request { held, terms } = update.transition {
             let is_new = pending.is_none();
             return if is_new {
-                Ok(Some(Pending { amount, terms, stage: Stage::Requested }))
+                Ok(Some(Pending { held, terms, stage: Stage::Requested }))
             } else {
                 Err(InvalidTransition)
             };
@@ -178,8 +179,8 @@ impl View {
     pub(crate) fn apply_local(&mut self, update: &ViewUpdate) -> Result<UndoRecord, InvalidTransition> {
         let after = self.after(update)?;
         let before = self.set(update.key, after);
-        let amount = before.or(after).map_or(0, |pending| pending.amount);
-        Ok(UndoRecord { key: update.key, before, amount })
+        let held = before.or(after).map_or(Amount::ZERO, |pending| pending.held);
+        Ok(UndoRecord { key: update.key, before, held })
     }
 
     /// An update by the other side. None: it has crossed with one of this side's, which counts.

@@ -116,7 +116,7 @@ async fn befriend(one: &Running, other: &Running, relay: &ServerTicket) {
             ticket: FriendTicket { public_key: friend.key(), relays: vec![relay.clone()], address: None },
             balance: 0,
             currency: Currency::default(),
-            max_debt: 100,
+            max_debt: 100.into(),
             open: true,
         };
         node.app.add_friend(&new).await.unwrap();
@@ -153,9 +153,9 @@ fn a_payment_over_two_hops_and_a_restart() {
         }
         let invoice =
             |amount| NewInvoice { amount, currency: Currency::default(), description: "bread".into(), expiry_ms: None };
-        let bill = nodes[2].app.create_invoice(&invoice(60)).await.unwrap();
+        let bill = nodes[2].app.create_invoice(&invoice(60.into())).await.unwrap();
         let report = nodes[0].pay(&bill).await;
-        assert_eq!((report.amount, report.fees, report.parts), (60, 1, 1));
+        assert_eq!((report.amount, report.fees, report.parts), (60.into(), 1, 1));
         let receipt = Receipt::from_toml(report.receipt.as_deref().unwrap()).unwrap();
         receipt.verify(&Ed25519Verifier, Some(&bill)).unwrap();
         assert_eq!(nodes[0].balances().await, [-61]);
@@ -170,11 +170,11 @@ fn a_payment_over_two_hops_and_a_restart() {
         let purpose = Purpose::Spontaneous {
             destination: Destination::Key(nodes[1].key()),
             currency: Currency::default(),
-            amount: 3,
+            amount: 3.into(),
         };
         let again = Order { payment_id: report.payment_id, purpose, max_fee: None, timeout_ms: 20_000 };
         let told = nodes[0].app.pay(&again).await.unwrap();
-        assert_eq!((told.payment_id, told.amount, told.receipt), (report.payment_id, 60, report.receipt));
+        assert_eq!((told.payment_id, told.amount, told.receipt), (report.payment_id, 60.into(), report.receipt));
         assert_eq!(nodes[0].balances().await, [-61]);
 
         // The mediator comes back with what it had.
@@ -186,7 +186,7 @@ fn a_payment_over_two_hops_and_a_restart() {
         let mut of_mediator = nodes[1].balances().await;
         of_mediator.sort_unstable();
         assert_eq!(of_mediator, [-60, 61]);
-        let bill = nodes[2].app.create_invoice(&invoice(5)).await.unwrap();
+        let bill = nodes[2].app.create_invoice(&invoice(5.into())).await.unwrap();
         nodes[0].pay(&bill).await;
         assert_eq!(nodes[0].balances().await, [-67]);
         for node in nodes {

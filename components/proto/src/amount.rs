@@ -1,161 +1,213 @@
-//! Currencies, and the fee a mediator takes (protocol section 2).
+//! Amounts of credits, bounded when they are made (protocol section 2).
+//!
+//! The bound leaves room: a sum of amounts is a plain `u128`, which two thousand million of the largest do not fill. It becomes an
+//! [`Amount`] again where it passes [`Amount::new`], and nowhere else.
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::{AMOUNT_MAX, CURRENCY_BYTES_MAX};
-use serde::Serialize;
-use std::sync::Arc;
+use serde::de::{Deserialize, Deserializer, Error};
+use std::num::IntErrorKind;
 
-/// The name of a currency: 1 to 16 of `a-z`, `0-9` and `-`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Currency(Arc<str>);
+/// A number of credits from 0 to 2^96.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Amount(u128);
 
-/// Why a text is not the name of a currency.
+/// Why a number or a text is no amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a currency's name has 1 to 16 characters out of a-z, 0-9 and -")]
-pub struct CurrencyError;
+pub enum AmountError {
+    /// It is above [`Amount::MAX`].
+    #[error("the amount is above the largest one possible, 2^96")]
+    TooLarge,
+    /// It is no number. Holds the text, or its beginning.
+    #[error("\"{0}\" is not a whole number of credits, 0 or more")]
+    NoNumber(String),
+}
 
-impl Currency {
-    /// The currency that is meant when none is named.
-    pub const DEFAULT_NAME: &'static str = "credit";
+impl Amount {
+    /// No credit.
+    pub const ZERO: Amount = Amount(0);
+    /// The largest amount, 2^96 credits.
+    pub const MAX: Amount = Amount(1 << 96);
 
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// `None`: that many credits are above [`Amount::MAX`].
+    pub const fn new(credits: u128) -> Option<Amount> {
+        if credits > Amount::MAX.0 { None } else { Some(Amount(credits)) }
+    }
+
+    /// That many credits, or [`Amount::MAX`] where they are more.
+    pub const fn capped(credits: u128) -> Amount {
+        if credits > Amount::MAX.0 { Amount::MAX } else { Amount(credits) }
+    }
+
+    /// How many credits.
+    pub const fn credits(self) -> u128 {
+        self.0
+    }
+
+    /// How many credits, as a part of a balance.
+    pub const fn signed(self) -> i128 {
+        self.0.cast_signed()
+    }
+
+    /// Whether it is no credit at all.
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The sum, if it is an amount.
+    pub const fn checked_add(self, other: Amount) -> Option<Amount> {
+        Amount::new(self.0 + other.0)
+    }
+
+    /// What is left, if it is not less than nothing.
+    pub const fn checked_sub(self, other: Amount) -> Option<Amount> {
+        match self.0.checked_sub(other.0) {
+            Some(credits) => Some(Amount(credits)),
+            None => None,
+        }
+    }
+
+    /// What is left; nothing where `other` is more.
+    pub const fn saturating_sub(self, other: Amount) -> Amount {
+        Amount(self.0.saturating_sub(other.0))
     }
 }
 
-impl Default for Currency {
-    fn default() -> Self {
-        Currency(Currency::DEFAULT_NAME.into())
+impl From<u32> for Amount {
+    fn from(credits: u32) -> Self {
+        Amount(credits.into())
     }
 }
 
-impl std::str::FromStr for Currency {
-    type Err = CurrencyError;
-
-    fn from_str(text: &str) -> Result<Self, CurrencyError> {
-        let valid = (1..=CURRENCY_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if valid { Ok(Currency(text.into())) } else { Err(CurrencyError) }
+impl From<Amount> for u128 {
+    fn from(amount: Amount) -> Self {
+        amount.0
     }
 }
 
-impl std::fmt::Display for Currency {
+impl TryFrom<u128> for Amount {
+    type Error = AmountError;
+
+    fn try_from(credits: u128) -> Result<Self, AmountError> {
+        Amount::new(credits).ok_or(AmountError::TooLarge)
+    }
+}
+
+/// A sum of amounts is a plain number.
+impl std::iter::Sum<Amount> for u128 {
+    fn sum<I: Iterator<Item = Amount>>(amounts: I) -> u128 {
+        amounts.fold(0, |sum: u128, amount| sum.saturating_add(amount.0))
+    }
+}
+
+impl PartialEq<u128> for Amount {
+    fn eq(&self, credits: &u128) -> bool {
+        self.0 == *credits
+    }
+}
+
+impl PartialOrd<u128> for Amount {
+    fn partial_cmp(&self, credits: &u128) -> Option<std::cmp::Ordering> {
+        self.0.partial_cmp(credits)
+    }
+}
+
+impl std::fmt::Display for Amount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        self.0.fmt(f)
     }
 }
 
-impl std::fmt::Debug for Currency {
+impl std::fmt::Debug for Amount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Currency({})", self.0)
+        self.0.fmt(f)
     }
 }
 
-impl Canonical for Currency {
+/// What a person writes.
+impl std::str::FromStr for Amount {
+    type Err = AmountError;
+
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        let credits: u128 = text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => AmountError::TooLarge,
+            _ => AmountError::NoNumber(text.chars().take(50).collect()),
+        })?;
+        credits.try_into()
+    }
+}
+
+/// In files an amount is a decimal number in quotes, because TOML's own integers end at 2^63. Digits only, without leading zeros: one
+/// number has one spelling.
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// 2^96 has 29 digits.
+        const DIGITS_MAX: usize = 29;
+        let text = String::deserialize(deserializer)?;
+        let is_well_formed = (1..=DIGITS_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && (text == "0" || !text.starts_with('0'));
+        let amount = text.parse().ok().filter(|_| is_well_formed);
+        amount.ok_or_else(|| D::Error::custom("an amount is a whole number from 0 to 2^96 in quotes"))
+    }
+}
+
+/// 16 bytes, big endian.
+impl Canonical for Amount {
     fn encode(&self, encoder: &mut Encoder) {
-        encoder.text(&self.0);
+        encoder.u128(self.0);
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        decoder.text(CURRENCY_BYTES_MAX, "a currency")?.parse().map_err(|_| DecodeError::invalid("a currency"))
+        Amount::new(decoder.u128()?).ok_or(DecodeError::too_large("an amount"))
     }
 }
 
-/// What a mediator takes for forwarding `x` credits: `add + floor(x * mul / 2^32)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Rate {
-    /// Share of the amount, in units of 2^-32.
-    #[serde(serialize_with = "crate::json::text")]
-    pub mul: u32,
-    /// Flat part, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub add: u128,
-}
-
-impl Default for Rate {
-    /// The flat single credit of the announcement.
-    fn default() -> Self {
-        Rate { mul: 0, add: 1 }
+/// Reads the credits of a balance: at most [`Amount::MAX`] either way.
+///
+/// # Errors
+/// It is more, or the bytes have ended.
+pub fn decode_balance(decoder: &mut Decoder<'_>) -> Result<i128, DecodeError> {
+    let balance = decoder.i128()?;
+    if Amount::new(balance.unsigned_abs()).is_none() {
+        return Err(DecodeError::too_large("a balance"));
     }
-}
-
-const ONE: u128 = 1 << 32;
-
-impl Rate {
-    /// The fee for forwarding `x` credits. `None` when `x` or the result is above [`AMOUNT_MAX`].
-    pub fn fee(&self, x: u128) -> Option<u128> {
-        if x > AMOUNT_MAX || self.add > AMOUNT_MAX {
-            return None;
-        }
-        let fee = self.add + ((x * u128::from(self.mul)) >> 32);
-        (fee <= AMOUNT_MAX).then_some(fee)
-    }
-
-    /// The `x` for which `x + fee(x) == incoming`: what a mediator forwards of what it receives. `None` when no whole `x`
-    /// fits, which means that the buyer reckoned with another rate.
-    pub fn forwarded(&self, incoming: u128) -> Option<u128> {
-        if incoming > AMOUNT_MAX {
-            return None;
-        }
-        let y = incoming.checked_sub(self.add)?;
-        // The smallest x with floor(x * m / 2^32) >= y is ceil(y * 2^32 / m); the product is cut in two to stay in 128 bits.
-        let m = ONE + u128::from(self.mul);
-        let (quotient, remainder) = (y / m, y % m);
-        let x = quotient * ONE + (remainder * ONE).div_ceil(m);
-        (x.checked_add(self.fee(x)?)? == incoming).then_some(x)
-    }
-}
-
-impl Canonical for Rate {
-    fn encode(&self, encoder: &mut Encoder) {
-        encoder.u32(self.mul);
-        encoder.u128(self.add);
-    }
-
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(Rate { mul: decoder.u32()?, add: decoder.amount()? })
-    }
+    Ok(balance)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
-    fn currency_names() {
-        for good in ["credit", "hours", "a", "eur-2", "abcdefghijklmnop"] {
-            assert_eq!(good.parse::<Currency>().unwrap().as_str(), good);
-        }
-        for bad in ["", "Credit", "a b", "abcdefghijklmnopq", "é"] {
-            assert!(bad.parse::<Currency>().is_err(), "{bad}");
-        }
+    fn the_bound_is_checked_where_an_amount_is_made() {
+        assert_eq!((Amount::new(Amount::MAX.0), Amount::new(Amount::MAX.0 + 1)), (Some(Amount::MAX), None));
+        assert_eq!(Amount::capped(u128::MAX), Amount::MAX);
+        assert_eq!(Amount::try_from(Amount::MAX.0 + 1), Err(AmountError::TooLarge));
+        assert_eq!(Amount::MAX.checked_add(Amount::from(1)), None);
+        assert_eq!(Amount::MAX.checked_add(Amount::ZERO), Some(Amount::MAX));
+        assert_eq!(Amount::from(5).checked_sub(Amount::from(6)), None);
+        assert_eq!(Amount::from(5).checked_sub(Amount::from(5)), Some(Amount::ZERO));
+        assert_eq!(Amount::from(5).saturating_sub(Amount::from(6)), Amount::ZERO);
+        assert_eq!([Amount::MAX; 3].into_iter().sum::<u128>(), 3 * Amount::MAX.0);
+        let bytes = Amount::MAX.0.to_be_bytes();
+        assert_eq!(Amount::from_canonical_bytes(&bytes), Ok(Amount::MAX));
+        let bytes = (Amount::MAX.0 + 1).to_be_bytes();
+        assert_eq!(Amount::from_canonical_bytes(&bytes), Err(DecodeError::too_large("an amount")));
     }
 
     #[test]
-    fn the_largest_values_do_not_overflow() {
-        let rate = Rate { mul: u32::MAX, add: AMOUNT_MAX };
-        assert_eq!(rate.fee(AMOUNT_MAX), None);
-        assert_eq!(rate.fee(AMOUNT_MAX + 1), None);
-        assert_eq!(Rate { mul: u32::MAX, add: 0 }.fee(AMOUNT_MAX), Some(AMOUNT_MAX - (1 << 64)));
-    }
-
-    #[test]
-    fn unreachable_incoming_amounts_are_refused() {
-        // A fee of one half: 2 forwards to 3, 3 to 4, so nothing forwards to 5.
-        let half = Rate { mul: 1 << 31, add: 0 };
-        assert_eq!((half.forwarded(3), half.forwarded(4), half.forwarded(5)), (Some(2), Some(3), None));
-        assert_eq!(Rate { mul: 0, add: 10 }.forwarded(9), None);
-    }
-
-    proptest! {
-        #[test]
-        fn forwarded_inverts_fee(mul: u32, add in 0u128..=1 << 95, x in 0u128..=1 << 94) {
-            let rate = Rate { mul, add };
-            if let Some(fee) = rate.fee(x) && x + fee <= AMOUNT_MAX {
-                prop_assert_eq!(rate.forwarded(x + fee), Some(x));
-            }
+    fn texts() {
+        assert_eq!("79228162514264337593543950336".parse(), Ok(Amount::MAX));
+        for (text, error) in [
+            ("79228162514264337593543950337", AmountError::TooLarge),
+            ("999999999999999999999999999999999999999999", AmountError::TooLarge),
+            ("", AmountError::NoNumber(String::new())),
+            ("-1", AmountError::NoNumber("-1".into())),
+            ("1.5", AmountError::NoNumber("1.5".into())),
+            (&"x".repeat(60), AmountError::NoNumber("x".repeat(50))),
+        ] {
+            assert_eq!(text.parse::<Amount>(), Err(error), "{text}");
         }
+        assert_eq!(format!("{} {:?} {:>4}", Amount::from(7), Amount::from(7), Amount::from(7)), "7 7    7");
     }
 }

@@ -4,12 +4,13 @@
 //! As text: `500`, `500/day`, `20:hours/month`.
 
 use crate::Currency;
+use crate::amount::Amount;
 use crate::app::codec::codec;
-use crate::app::field::{As, Field, Total};
+use crate::app::field::Field;
 use crate::app::message::{Message, MessageError};
 use crate::calendar::{DAY_MS, date, time_text};
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::{AMOUNT_MAX, CURRENCIES_MAX};
+use crate::limits::CURRENCIES_MAX;
 use crate::wire::app_capnp as wire;
 use serde::Serialize;
 use std::fmt;
@@ -97,9 +98,8 @@ impl FromStr for Period {
 pub struct Budget {
     /// The currency.
     pub currency: Currency,
-    /// Credits, fees included, at most [`AMOUNT_MAX`].
-    #[serde(serialize_with = "crate::json::text")]
-    pub amount: u128,
+    /// Credits, fees included.
+    pub amount: Amount,
     /// How often it starts again; none: never.
     pub period: Option<Period>,
 }
@@ -125,7 +125,7 @@ impl FromStr for Budget {
         };
         // Rust would take a "+".
         let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let amount = digits.parse().ok().filter(|amount| is_number && *amount <= AMOUNT_MAX).ok_or(BudgetError)?;
+        let amount = digits.parse().ok().filter(|_| is_number).ok_or(BudgetError)?;
         Ok(Budget { currency, amount, period })
     }
 }
@@ -214,7 +214,7 @@ pub struct BudgetReport {
 impl BudgetReport {
     /// What may still be spent, credits.
     pub fn left(&self) -> u128 {
-        self.budget.amount.saturating_sub(self.spent).saturating_sub(self.under_way)
+        self.budget.amount.credits().saturating_sub(self.spent).saturating_sub(self.under_way)
     }
 }
 
@@ -244,8 +244,8 @@ impl Message for BudgetReport {
         builder.set_currency(currency.to_wire());
         builder.set_amount(amount.to_wire());
         builder.set_period(period.map_or("", |period| period.as_str()));
-        builder.set_spent(Total::write(&self.spent));
-        builder.set_under_way(Total::write(&self.under_way));
+        builder.set_spent(self.spent.to_wire());
+        builder.set_under_way(self.under_way.to_wire());
         builder.set_until_ms(self.until_ms.to_wire());
     }
 
@@ -260,8 +260,8 @@ impl Message for BudgetReport {
                 amount: Field::from_wire(reader.get_amount())?,
                 period,
             },
-            spent: Total::read(reader.get_spent())?,
-            under_way: Total::read(reader.get_under_way())?,
+            spent: Field::from_wire(reader.get_spent())?,
+            under_way: Field::from_wire(reader.get_under_way())?,
             until_ms: Field::from_wire(reader.get_until_ms())?,
         })
     }
@@ -325,9 +325,9 @@ mod tests {
 
     #[test]
     fn texts() {
-        let hours = Budget { currency: "hours".parse().unwrap(), amount: 20, period: Some(Period::Month) };
+        let hours = Budget { currency: "hours".parse().unwrap(), amount: 20.into(), period: Some(Period::Month) };
         assert_eq!(budget("20:hours/month"), hours);
-        assert_eq!(budget("500"), Budget { currency: Currency::default(), amount: 500, period: None });
+        assert_eq!(budget("500"), Budget { currency: Currency::default(), amount: 500.into(), period: None });
         assert_eq!(budget("0:credit/week").to_string(), "0/week");
         for text in ["500", "500/day", "20:hours/month", "1:x/week", "79228162514264337593543950336"] {
             assert_eq!(budget(text).to_string(), text);

@@ -254,30 +254,6 @@ impl<'a> Decoder<'a> {
         Ok(i128::from_be_bytes(self.fixed()?))
     }
 
-    /// An amount of credits, at most [`crate::limits::AMOUNT_MAX`].
-    ///
-    /// # Errors
-    /// See [`DecodeError`].
-    pub fn amount(&mut self) -> Result<u128, DecodeError> {
-        let amount = self.u128()?;
-        if amount > crate::limits::AMOUNT_MAX {
-            return Err(DecodeError::too_large("an amount"));
-        }
-        Ok(amount)
-    }
-
-    /// Credits of a balance, at most [`crate::limits::AMOUNT_MAX`] either way.
-    ///
-    /// # Errors
-    /// See [`DecodeError`].
-    pub fn balance(&mut self) -> Result<i128, DecodeError> {
-        let balance = self.i128()?;
-        if balance.unsigned_abs() > crate::limits::AMOUNT_MAX {
-            return Err(DecodeError::too_large("a balance"));
-        }
-        Ok(balance)
-    }
-
     /// 0 or 1 and nothing else.
     ///
     /// # Errors

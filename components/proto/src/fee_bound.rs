@@ -2,7 +2,8 @@
 //! one currency `5% or 2:hours`.
 
 use crate::Currency;
-use crate::limits::{AMOUNT_MAX, CURRENCIES_MAX};
+use crate::amount::Amount;
+use crate::limits::CURRENCIES_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,29 +18,29 @@ const PERCENT_MAX: u32 = 10_000;
 /// use offst_proto::fee_bound::FeeBound;
 ///
 /// let bound: FeeBound = "10% or 20".parse()?;
-/// assert_eq!((bound.of(100), bound.of(1000)), (20, 100));
+/// assert_eq!((bound.of(100.into()), bound.of(1000.into())), (20.into(), 100.into()));
 /// # Ok::<(), offst_proto::fee_bound::FeeBoundError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeeBound {
     /// Hundredths of the amount, at most 10,000.
     pub percent: u32,
-    /// Credits, however small the amount is; at most [`AMOUNT_MAX`].
-    pub credits: u128,
+    /// Credits, however small the amount is.
+    pub credits: Amount,
 }
 
 impl Default for FeeBound {
     fn default() -> Self {
-        FeeBound { percent: 10, credits: 20 }
+        FeeBound { percent: 10, credits: Amount::from(20) }
     }
 }
 
 impl FeeBound {
     /// The most that mediators may take of a payment of `amount` credits, rounded down.
-    pub fn of(self, amount: u128) -> u128 {
+    pub fn of(self, amount: Amount) -> Amount {
         // Neither an amount nor a percentage of one fills 128 bits.
-        let share = amount.min(AMOUNT_MAX) * u128::from(self.percent.min(PERCENT_MAX)) / 100;
-        share.max(self.credits).min(AMOUNT_MAX)
+        let share = amount.credits() * u128::from(self.percent.min(PERCENT_MAX)) / 100;
+        Amount::capped(share).max(self.credits)
     }
 }
 
@@ -77,7 +78,7 @@ impl FromStr for FeeBound {
             return Err(FeeBoundError::Text);
         }
         let percent = percent.parse().ok().filter(|percent| *percent <= PERCENT_MAX).ok_or(FeeBoundError::Text)?;
-        let credits = credits.parse().ok().filter(|credits| *credits <= AMOUNT_MAX).ok_or(FeeBoundError::Text)?;
+        let credits = credits.parse().map_err(|_| FeeBoundError::Text)?;
         Ok(FeeBound { percent, credits })
     }
 }
@@ -93,7 +94,7 @@ pub struct FeeBounds {
 
 impl FeeBounds {
     /// The most that mediators may take of a payment of so many credits of this currency.
-    pub fn of(&self, currency: &Currency, amount: u128) -> u128 {
+    pub fn of(&self, currency: &Currency, amount: Amount) -> Amount {
         self.currencies.get(currency).copied().unwrap_or(self.others).of(amount)
     }
 }
@@ -140,19 +141,19 @@ mod tests {
     #[test]
     fn the_larger_of_the_share_and_the_credits_counts() {
         let bound = FeeBound::default();
-        assert_eq!([0, 1, 200, 209, 210, 1000].map(|amount| bound.of(amount)), [20, 20, 20, 20, 21, 100]);
-        assert_eq!(bound.of(AMOUNT_MAX), AMOUNT_MAX / 10);
-        assert_eq!(FeeBound { percent: PERCENT_MAX, credits: 0 }.of(AMOUNT_MAX), AMOUNT_MAX);
-        assert_eq!(FeeBound { percent: 0, credits: 0 }.of(AMOUNT_MAX), 0);
+        assert_eq!([0, 1, 200, 209, 210, 1000].map(|amount| bound.of(amount.into())), [20, 20, 20, 20, 21, 100]);
+        assert_eq!(bound.of(Amount::MAX), Amount::MAX.credits() / 10);
+        assert_eq!(FeeBound { percent: PERCENT_MAX, credits: 0.into() }.of(Amount::MAX), Amount::MAX);
+        assert_eq!(FeeBound { percent: 0, credits: 0.into() }.of(Amount::MAX), 0);
     }
 
     #[test]
     fn a_currency_may_have_a_bound_of_its_own() {
         let (credit, hours): (Currency, Currency) = (Currency::default(), "hours".parse().unwrap());
         let both = bounds(&["1% or 5", "50% or 0:hours"]).unwrap();
-        assert_eq!((both.of(&credit, 1000), both.of(&hours, 1000)), (10, 500));
+        assert_eq!((both.of(&credit, 1000.into()), both.of(&hours, 1000.into())), (10.into(), 500.into()));
         let one = bounds(&["50% or 0:hours"]).unwrap();
-        assert_eq!((one.of(&credit, 1000), one.of(&hours, 10)), (100, 5));
+        assert_eq!((one.of(&credit, 1000.into()), one.of(&hours, 10.into())), (100.into(), 5.into()));
         for texts in [both, one, FeeBounds::default()] {
             assert_eq!(FeeBounds::try_from(Vec::from(texts.clone())), Ok(texts));
         }
@@ -160,13 +161,13 @@ mod tests {
 
     #[test]
     fn what_is_no_bound_is_refused() {
-        let most = AMOUNT_MAX.to_string();
+        let most = Amount::MAX.to_string();
         assert!(bounds(&[&format!("10000% or {most}")]).is_ok());
         for text in ["", "10%", "10 or 20", "10001% or 0", "+1% or 0", "1% or -1", "1% or 2:", "1% or 2:HOURS", "% or "]
         {
             assert_eq!(bounds(&[text]), Err(FeeBoundError::Text), "{text}");
         }
-        assert_eq!(bounds(&[&format!("1% or {}", AMOUNT_MAX + 1)]), Err(FeeBoundError::Text));
+        assert_eq!(bounds(&[&format!("1% or {}", Amount::MAX.credits() + 1)]), Err(FeeBoundError::Text));
         assert_eq!(bounds(&["1% or 2", "1% or 3"]), Err(FeeBoundError::Twice));
         assert_eq!(bounds(&["1% or 2:hours", "1% or 3:hours"]), Err(FeeBoundError::Twice));
         let many: Vec<String> = (0..=CURRENCIES_MAX).map(|number| format!("1% or 2:c{number}")).collect();

@@ -189,7 +189,7 @@ mod tests {
             prev_hash: sha256(b"agreement"),
             ack_seq: 0,
             ack_hash: sha256(b"agreement"),
-            operations: vec![Operation::SetLimit(5)],
+            operations: vec![Operation::SetLimit(5.into())],
             totals: Totals::default(),
             pending_hash: None,
         };

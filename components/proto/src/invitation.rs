@@ -6,6 +6,7 @@
 //! signed or secret: as with a ticket, it is as trustworthy as the way it came.
 
 use crate::Currency;
+use crate::amount::{Amount, decode_balance};
 use crate::checked_text::{CheckedTextError, from_checked_text, starts_with_prefix, to_checked_text};
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::{ADDRESS_BYTES_MAX, RELAYS_MAX};
@@ -38,7 +39,7 @@ pub struct InvitationTerms {
     /// What the other side owes the inviter, credits; negative when the inviter owes.
     pub balance: i128,
     /// What the inviter lets the other side owe, credits.
-    pub max_debt: u128,
+    pub max_debt: Amount,
 }
 
 /// What the inviter gives to somebody.
@@ -51,7 +52,7 @@ pub struct Invitation {
     /// What the other side owes the inviter, credits; negative when the inviter owes.
     pub balance: i128,
     /// What the inviter lets the other side owe, credits.
-    pub max_debt: u128,
+    pub max_debt: Amount,
     /// For the answer.
     pub mark: Mark,
 }
@@ -66,7 +67,7 @@ pub struct InvitationAnswer {
     /// From the invitation.
     pub mark: Mark,
     /// What it lets the inviter owe, credits.
-    pub max_debt: u128,
+    pub max_debt: Amount,
 }
 
 /// One of the two lines.
@@ -99,7 +100,7 @@ impl InvitationTerms {
 
 impl Invitation {
     /// Offers terms: `signer` will know them again.
-    pub fn new(ticket: FriendTicket, currency: Currency, balance: i128, max_debt: u128, signer: &dyn Signer) -> Self {
+    pub fn new(ticket: FriendTicket, currency: Currency, balance: i128, max_debt: Amount, signer: &dyn Signer) -> Self {
         let terms = InvitationTerms { inviter: ticket.public_key, currency, balance, max_debt };
         let mark = terms.mark(signer);
         Invitation { ticket, currency: terms.currency, balance, max_debt, mark }
@@ -117,7 +118,7 @@ impl Invitation {
     }
 
     /// The answer of the node with this ticket, which lets the inviter owe `max_debt` credits.
-    pub fn answer(&self, ticket: FriendTicket, max_debt: u128) -> InvitationAnswer {
+    pub fn answer(&self, ticket: FriendTicket, max_debt: Amount) -> InvitationAnswer {
         InvitationAnswer { ticket, terms: self.terms(), mark: self.mark, max_debt }
     }
 }
@@ -159,15 +160,15 @@ impl Canonical for InvitationTerms {
         encoder.value(&self.inviter);
         encoder.value(&self.currency);
         encoder.i128(self.balance);
-        encoder.u128(self.max_debt);
+        encoder.value(&self.max_debt);
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(InvitationTerms {
             inviter: decoder.value()?,
             currency: decoder.value()?,
-            balance: decoder.balance()?,
-            max_debt: decoder.amount()?,
+            balance: decode_balance(decoder)?,
+            max_debt: decoder.value()?,
         })
     }
 }
@@ -177,7 +178,7 @@ impl Canonical for Invitation {
         encoder.value(&self.ticket);
         encoder.value(&self.currency);
         encoder.i128(self.balance);
-        encoder.u128(self.max_debt);
+        encoder.value(&self.max_debt);
         encoder.fixed(self.mark.as_bytes());
     }
 
@@ -185,8 +186,8 @@ impl Canonical for Invitation {
         Ok(Invitation {
             ticket: decoder.value()?,
             currency: decoder.value()?,
-            balance: decoder.balance()?,
-            max_debt: decoder.amount()?,
+            balance: decode_balance(decoder)?,
+            max_debt: decoder.value()?,
             mark: Mark::from_bytes(decoder.fixed()?),
         })
     }
@@ -197,7 +198,7 @@ impl Canonical for InvitationAnswer {
         encoder.value(&self.ticket);
         encoder.value(&self.terms);
         encoder.fixed(self.mark.as_bytes());
-        encoder.u128(self.max_debt);
+        encoder.value(&self.max_debt);
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -205,7 +206,7 @@ impl Canonical for InvitationAnswer {
             ticket: decoder.value()?,
             terms: decoder.value()?,
             mark: Mark::from_bytes(decoder.fixed()?),
-            max_debt: decoder.amount()?,
+            max_debt: decoder.value()?,
         })
     }
 }
@@ -227,7 +228,7 @@ mod tests {
     }
 
     fn invitation() -> Invitation {
-        Invitation::new(ticket(1, 1), "hours".parse().unwrap(), -5, 100, &identity(9))
+        Invitation::new(ticket(1, 1), "hours".parse().unwrap(), -5, 100.into(), &identity(9))
     }
 
     #[test]
@@ -237,7 +238,7 @@ mod tests {
         let text = InvitationText::Invitation(invitation.clone());
         insta::assert_snapshot!(text.to_text(), @"offstinvite1rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oaaaaaaev4faalgmloacjat76xk7nldhgpbluexr5osbsu4huboewsod3fgaaaaalhezlmmf4s4zlymfwxa3dffzxgk5b2g4ydamaaaaaaaaaaaacwq33vojz7777777777777777777777777waaaaaaaaaaaaaaaaaaaaaaaazdpumzkl7ygjhyy2y7x6cqetsjudo6onaq");
         assert_eq!(InvitationText::from_text(&format!(" {}\n", text.to_text().to_uppercase())), Ok(text));
-        let answer = invitation.answer(ticket(2, 0), 7);
+        let answer = invitation.answer(ticket(2, 0), 7.into());
         insta::assert_snapshot!(hex(&answer.to_canonical_bytes()), @"8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400000000000000008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000005686f757273fffffffffffffffffffffffffffffffb000000000000000000000000000000646fa332a5ff0649f18d63f7f0a049c93400000000000000000000000000000007");
         let text = InvitationText::Answer(answer);
         assert_eq!(InvitationText::from_text(&text.to_text()), Ok(text));
@@ -245,13 +246,13 @@ mod tests {
 
     #[test]
     fn only_the_inviters_own_terms_bear_its_mark() {
-        let answer = invitation().answer(ticket(2, 0), 7);
+        let answer = invitation().answer(ticket(2, 0), 7.into());
         assert!(answer.is_to(&identity(9)));
         assert!(!answer.is_to(&identity(1)) && !answer.is_to(&identity(2)));
         let terms = &answer.terms;
         for terms in [
             InvitationTerms { balance: 5, ..terms.clone() },
-            InvitationTerms { max_debt: 101, ..terms.clone() },
+            InvitationTerms { max_debt: 101.into(), ..terms.clone() },
             InvitationTerms { currency: Currency::default(), ..terms.clone() },
             InvitationTerms { inviter: key(2), ..terms.clone() },
         ] {
@@ -290,8 +291,8 @@ mod tests {
         ticket.relays.iter_mut().for_each(|relay| relay.address = address.clone());
         ticket.address = Some(address);
         let currency: Currency = "a-currency-of-16".parse().unwrap();
-        let invitation = Invitation::new(ticket.clone(), currency, -(1 << 96), 1 << 96, &identity(9));
-        let answer = InvitationText::Answer(invitation.answer(ticket, 1 << 96));
+        let invitation = Invitation::new(ticket.clone(), currency, -(1 << 96), Amount::MAX, &identity(9));
+        let answer = InvitationText::Answer(invitation.answer(ticket, Amount::MAX));
         assert_eq!(InvitationText::from_text(&answer.to_text()), Ok(answer));
         let invitation = InvitationText::Invitation(invitation);
         assert_eq!(InvitationText::from_text(&invitation.to_text()), Ok(invitation));
@@ -307,7 +308,7 @@ mod tests {
 
         #[test]
         fn changed_bytes_are_read_back_or_refused(at in any::<prop::sample::Index>(), to in any::<u8>()) {
-            let mut bytes = invitation().answer(ticket(2, 2), 7).to_canonical_bytes();
+            let mut bytes = invitation().answer(ticket(2, 2), 7.into()).to_canonical_bytes();
             let place = at.index(bytes.len());
             bytes[place] = to;
             if let Ok(answer) = InvitationAnswer::from_canonical_bytes(&bytes) {

@@ -1,8 +1,9 @@
 //! Invoices: what a seller hands to a buyer, as a file or as one line of text (protocol section 2).
 
+use crate::amount::Amount;
 use crate::checked_text::{CheckedTextError, from_checked_text, starts_with_prefix, to_checked_text};
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::{AMOUNT_MAX, DESCRIPTION_BYTES_MAX};
+use crate::limits::DESCRIPTION_BYTES_MAX;
 use crate::{Currency, InvoiceId, Signable, Unverified, Verified};
 use offst_crypto::{PublicKey, Secret, Signature, Verifier};
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,8 @@ pub struct Invoice {
     pub destination: PublicKey,
     /// In which currency.
     pub currency: Currency,
-    /// How much, credits: 1 to [`AMOUNT_MAX`].
-    pub amount: u128,
+    /// How much, credits: at least 1.
+    pub amount: Amount,
     /// What for, at most [`DESCRIPTION_BYTES_MAX`] bytes on one line. May be empty.
     pub description: String,
     /// Until when it can be paid, unix milliseconds. `None`: until it is cancelled.
@@ -97,7 +98,7 @@ impl Invoice {
     /// # Errors
     /// The first field that is out of its bounds.
     pub fn check_fields(&self) -> Result<(), InvoiceFieldError> {
-        if !(1..=AMOUNT_MAX).contains(&self.amount) {
+        if self.amount.is_zero() {
             return Err(InvoiceFieldError::Amount);
         }
         check_description(&self.description)?;
@@ -190,8 +191,7 @@ struct File {
     invoice_id: String,
     destination: String,
     currency: String,
-    #[serde(with = "crate::toml_text")]
-    amount: u128,
+    amount: Amount,
     description: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_ms: Option<u64>,
@@ -204,7 +204,7 @@ impl Canonical for Invoice {
         encoder.value(&self.id);
         encoder.value(&self.destination);
         encoder.value(&self.currency);
-        encoder.u128(self.amount);
+        encoder.value(&self.amount);
         encoder.text(&self.description);
         encoder.bool(self.expires_ms.is_some());
         if let Some(expires_ms) = self.expires_ms {
@@ -218,7 +218,7 @@ impl Canonical for Invoice {
             id: decoder.value()?,
             destination: decoder.value()?,
             currency: decoder.value()?,
-            amount: decoder.amount()?,
+            amount: decoder.value()?,
             description: decoder.text(DESCRIPTION_BYTES_MAX, "an invoice's description")?,
             expires_ms: if decoder.bool()? { Some(decoder.u64()?) } else { None },
             secret: Secret::from_bytes(decoder.fixed()?),
@@ -260,7 +260,7 @@ mod tests {
             id: InvoiceId::from_bytes([2; 16]),
             destination: seller().public_key(),
             currency: Currency::default(),
-            amount: 120,
+            amount: 120.into(),
             description: "Two loaves of bread".into(),
             expires_ms: Some(1_767_225_600_000),
             secret: Secret::from_bytes([3; 32]),
@@ -316,8 +316,7 @@ mod tests {
     #[test]
     fn fields_have_bounds() {
         let cases = [
-            (Invoice { amount: 0, ..invoice() }, InvoiceFieldError::Amount),
-            (Invoice { amount: AMOUNT_MAX + 1, ..invoice() }, InvoiceFieldError::Amount),
+            (Invoice { amount: 0.into(), ..invoice() }, InvoiceFieldError::Amount),
             (Invoice { description: "é".repeat(129), ..invoice() }, InvoiceFieldError::DescriptionLength),
             (Invoice { description: "a\nb".into(), ..invoice() }, InvoiceFieldError::DescriptionCharacter),
             (Invoice { description: "\u{1b}[2J".into(), ..invoice() }, InvoiceFieldError::DescriptionCharacter),
@@ -343,7 +342,7 @@ mod tests {
     fn the_largest_invoice_fits_a_qr_code() {
         let largest = Invoice {
             currency: "a-currency-of-16".parse().unwrap(),
-            amount: AMOUNT_MAX,
+            amount: Amount::MAX,
             description: "é".repeat(128),
             ..invoice()
         };
@@ -366,7 +365,7 @@ mod tests {
             (file.replace("\"120\"", "120"), "invoice"),
             (file.replace("\"120\"", "\"0120\""), "whole number"),
             (file.replace("\"120\"", "\"0\""), "at least 1"),
-            (file.replace("\"120\"", &format!("\"{}\"", AMOUNT_MAX + 1)), "2^96"),
+            (file.replace("\"120\"", &format!("\"{}\"", Amount::MAX.credits() + 1)), "2^96"),
             (file.replace("Two loaves", "Two\\nloaves"), "control characters"),
             (file.replace("Two loaves", &"x".repeat(300)), "256 bytes"),
             (file.replace("1767225600000", "-1"), "this is not an invoice"),
@@ -400,14 +399,14 @@ mod tests {
         fn round_trip_of_bytes_file_and_text(
             id: [u8; 16],
             secret: [u8; 32],
-            amount in 1..=AMOUNT_MAX,
+            amount in 1..=Amount::MAX.credits(),
             description in "[^\\p{C}\\p{Zl}\\p{Zp}]{0,60}",
             expires_ms in proptest::option::of(1..=EXPIRES_MS_MAX),
         ) {
             let invoice = Invoice {
                 id: InvoiceId::from_bytes(id),
                 secret: Secret::from_bytes(secret),
-                amount,
+                amount: Amount::capped(amount),
                 description,
                 expires_ms,
                 ..invoice()

@@ -32,4 +32,4 @@ macro_rules! texts {
         }
     )*};
 }
-texts!(crate::Currency, crate::InvoiceId, crate::PaymentId, crate::RequestId);
+texts!(crate::Amount, crate::Currency, crate::InvoiceId, crate::PaymentId, crate::RequestId);

@@ -4,6 +4,7 @@
 //! The signature says who let the account go on, from where, and with which terms. The friend's word is its own Opening
 //! for the new account: it is signed with the new key and mirrors these terms.
 
+use crate::amount::decode_balance;
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::CURRENCIES_MAX;
 use crate::{Currency, Signable};
@@ -53,7 +54,7 @@ impl Canonical for ReplacedAccount {
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let (currency, balance) = (decoder.value()?, decoder.balance()?);
+        let (currency, balance) = (decoder.value()?, decode_balance(decoder)?);
         let has_begun = decoder.bool()?;
         let epoch = decoder.u64()?;
         if !has_begun && epoch != 0 {

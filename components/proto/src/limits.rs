@@ -1,7 +1,5 @@
 //! Every bound of the protocol in one place. Checked where bytes are parsed, before anything is allocated.
 
-/// Largest amount, limit and |opening balance| in credits: 2^96. Sums of many such values still fit 128 bits.
-pub const AMOUNT_MAX: u128 = 1 << 96;
 /// Most hops of a route: friendships between the buyer and the destination.
 pub const HOPS_MAX: usize = 32;
 /// Most bytes of a currency's name.

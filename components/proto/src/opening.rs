@@ -1,5 +1,6 @@
 //! Openings: the signed terms with which an account starts, and starts again after a disagreement (protocol section 1).
 
+use crate::amount::{Amount, decode_balance};
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use crate::limits::PENDING_MAX;
 use crate::{Currency, RequestId, Signable};
@@ -32,7 +33,7 @@ pub struct Continuing {
     /// The request.
     pub id: RequestId,
     /// Credits held.
-    pub amount: u128,
+    pub held: Amount,
     /// What the preimage must hash to.
     pub lock: HashLock,
     /// Hash of the terms that the destination signed; a seller without a disk derives its preimage from it.
@@ -62,7 +63,7 @@ impl Canonical for Continuing {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.bool(self.author_pays);
         encoder.value(&self.id);
-        encoder.u128(self.amount);
+        encoder.value(&self.held);
         encoder.value(&self.lock);
         encoder.value(&self.terms);
     }
@@ -71,7 +72,7 @@ impl Canonical for Continuing {
         Ok(Continuing {
             author_pays: decoder.bool()?,
             id: decoder.value()?,
-            amount: decoder.amount()?,
+            held: decoder.value()?,
             lock: decoder.value()?,
             terms: decoder.value()?,
         })
@@ -95,7 +96,7 @@ impl Canonical for Opening {
             other: decoder.value()?,
             currency: decoder.value()?,
             epoch: decoder.u64()?,
-            balance: decoder.balance()?,
+            balance: decode_balance(decoder)?,
             continuing: decoder.list(2 * PENDING_MAX, "a list of continuing requests")?,
             accepts: decoder.option()?,
         };
@@ -120,7 +121,7 @@ impl Signable for Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::AMOUNT_MAX;
+    use crate::test_values::amounts;
     use crate::test_values::{hex, identity};
     use crate::{Unverified, Verified};
     use offst_crypto::{Ed25519Verifier, sha256};
@@ -130,7 +131,7 @@ mod tests {
         Continuing {
             author_pays,
             id: RequestId::from_bytes([id; 16]),
-            amount: 7,
+            held: 7.into(),
             lock: HashLock::from_bytes([8; 32]),
             terms: sha256(b"terms"),
         }
@@ -212,13 +213,13 @@ mod tests {
         fn openings_come_back_as_they_went(
             balance in -(1i128 << 96)..=1i128 << 96,
             epoch in any::<u64>(),
-            requests in prop::collection::btree_map(any::<(bool, [u8; 16])>(), 0..=AMOUNT_MAX, 0..20),
+            requests in prop::collection::btree_map(any::<(bool, [u8; 16])>(), amounts(), 0..20),
             accepts in prop::option::of(any::<[u8; 32]>()),
         ) {
             let continuing = requests.into_iter().map(|((author_pays, id), amount)| Continuing {
                 author_pays,
                 id: RequestId::from_bytes(id),
-                amount,
+                held: amount,
                 ..continuing(author_pays, 0)
             });
             let accepts = accepts.map(Hash::from_bytes);

@@ -1,5 +1,6 @@
 //! What an application orders.
 
+use crate::amount::Amount;
 use crate::app::codec::codec;
 use crate::app::field::{As, Field, Name};
 use crate::app::message::{Message, MessageError};
@@ -20,7 +21,7 @@ pub struct Order {
     /// What is paid.
     pub purpose: Purpose,
     /// The most that mediators may take, credits; none: what the node pays by default ([`crate::fee_bound`]).
-    pub max_fee: Option<u128>,
+    pub max_fee: Option<Amount>,
     /// How long to look for a route, ms; at most an hour.
     pub timeout_ms: u64,
 }
@@ -57,7 +58,7 @@ pub enum Purpose {
         /// The currency.
         currency: Currency,
         /// Credits that come back.
-        amount: u128,
+        amount: Amount,
     },
     /// A spontaneous payment, which pays no invoice.
     Spontaneous {
@@ -66,7 +67,7 @@ pub enum Purpose {
         /// The currency.
         currency: Currency,
         /// Credits.
-        amount: u128,
+        amount: Amount,
     },
 }
 
@@ -170,7 +171,7 @@ codec! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewInvoice {
     /// Credits asked for.
-    pub amount: u128,
+    pub amount: Amount,
     /// The currency.
     pub currency: Currency,
     /// What it is for, at most [`crate::limits::DESCRIPTION_BYTES_MAX`] bytes on one line.
@@ -215,7 +216,7 @@ pub struct NewFriend {
     /// The currency.
     pub currency: Currency,
     /// What the friend may owe us, credits.
-    pub max_debt: u128,
+    pub max_debt: Amount,
     /// Whether we accept its requests from the start.
     pub open: bool,
 }

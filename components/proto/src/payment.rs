@@ -1,8 +1,8 @@
 //! What buyer and destination agree on for one part of a payment: the terms, the invoice's proof, the signed response
 //! and the preimage (protocol section 2).
 
+use crate::amount::Amount;
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::AMOUNT_MAX;
 use crate::{Currency, InvoiceId, PaymentId, RequestId, Signable};
 use offst_crypto::{Hash, HashLock, Mac, Nonce, Preimage, PublicKey, Secret, Signer, mac, sha256};
 
@@ -26,9 +26,9 @@ pub struct PartTerms {
     /// In which currency.
     pub currency: Currency,
     /// What the destination receives by this part, credits.
-    pub amount: u128,
+    pub amount: Amount,
     /// What it receives by all parts of the payment, credits.
-    pub total: u128,
+    pub total: Amount,
 }
 
 impl Canonical for PartTerms {
@@ -38,8 +38,8 @@ impl Canonical for PartTerms {
         encoder.option(&self.invoice_id);
         encoder.value(&self.destination);
         encoder.value(&self.currency);
-        encoder.u128(self.amount);
-        encoder.u128(self.total);
+        encoder.value(&self.amount);
+        encoder.value(&self.total);
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -49,8 +49,8 @@ impl Canonical for PartTerms {
             invoice_id: decoder.option()?,
             destination: decoder.value()?,
             currency: decoder.value()?,
-            amount: decoder.amount()?,
-            total: decoder.amount()?,
+            amount: decoder.value()?,
+            total: decoder.value()?,
         })
     }
 }
@@ -139,9 +139,9 @@ macro_rules! cancel_reasons {
         pub enum CancelReason {
             /// The friend's limit leaves no room for the amount.
             NoCapacity {
-                /// What it has room for, credits, fees included; at most [`AMOUNT_MAX`]. A hint like the rest: index
+                /// What it has room for, credits, fees included. A hint like the rest: index
                 /// servers are told as much, a moment later.
-                left: u128,
+                left: Amount,
             },
             $($(#[$meta])* $name,)*
             /// A code that this version does not know. [`CancelReason::from_code`] never puts a known one here.
@@ -154,7 +154,7 @@ macro_rules! cancel_reasons {
 
             /// A line that has room for `left` credits has none for this request.
             pub fn no_capacity(left: u128) -> Self {
-                CancelReason::NoCapacity { left: left.min(AMOUNT_MAX) }
+                CancelReason::NoCapacity { left: Amount::capped(left) }
             }
 
             /// The first byte on the wire.
@@ -170,7 +170,7 @@ macro_rules! cancel_reasons {
             /// known but that.
             pub const fn from_code(code: u8) -> Self {
                 match code {
-                    NO_CAPACITY => CancelReason::NoCapacity { left: 0 },
+                    NO_CAPACITY => CancelReason::NoCapacity { left: Amount::ZERO },
                     $($code => CancelReason::$name,)*
                     other => CancelReason::Other(other),
                 }
@@ -232,13 +232,13 @@ impl Canonical for CancelReason {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.u8(self.code());
         if let CancelReason::NoCapacity { left } = self {
-            encoder.u128(*left);
+            encoder.value(left);
         }
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(match decoder.u8()? {
-            NO_CAPACITY => CancelReason::NoCapacity { left: decoder.amount()? },
+            NO_CAPACITY => CancelReason::NoCapacity { left: decoder.value()? },
             code => CancelReason::from_code(code),
         })
     }
@@ -247,6 +247,7 @@ impl Canonical for CancelReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_values::{above_the_bound, amounts};
     use crate::{Unverified, Verified};
     use offst_crypto::{Ed25519Verifier, Identity, sha256};
     use proptest::prelude::*;
@@ -262,8 +263,8 @@ mod tests {
             invoice_id: Some(InvoiceId::from_bytes([4; 16])),
             destination: seller().public_key(),
             currency: Currency::default(),
-            amount: 40,
-            total: 100,
+            amount: 40.into(),
+            total: 100.into(),
         }
     }
 
@@ -276,8 +277,8 @@ mod tests {
             PartTerms { invoice_id: None, ..terms() },
             PartTerms { destination: Identity::from_seed([9; 32]).public_key(), ..terms() },
             PartTerms { currency: "hours".parse().unwrap(), ..terms() },
-            PartTerms { amount: 41, ..terms() },
-            PartTerms { total: 101, ..terms() },
+            PartTerms { amount: 41.into(), ..terms() },
+            PartTerms { total: 101.into(), ..terms() },
         ]
     }
 
@@ -361,8 +362,8 @@ mod tests {
 
     #[test]
     fn amounts_above_the_bound_do_not_decode() {
-        for terms in [PartTerms { amount: AMOUNT_MAX + 1, ..terms() }, PartTerms { total: AMOUNT_MAX + 1, ..terms() }] {
-            let read = PartTerms::from_canonical_bytes(&terms.to_canonical_bytes());
+        for terms in [PartTerms { amount: Amount::MAX, ..terms() }, PartTerms { total: Amount::MAX, ..terms() }] {
+            let read = PartTerms::from_canonical_bytes(&above_the_bound(terms.to_canonical_bytes()));
             assert_eq!(read, Err(DecodeError::too_large("an amount")));
         }
     }
@@ -385,7 +386,7 @@ mod tests {
     fn what_is_left_is_bounded() {
         let reason = CancelReason::no_capacity(u128::MAX);
         assert_eq!(CancelReason::from_canonical_bytes(&reason.to_canonical_bytes()), Ok(reason));
-        let bytes = CancelReason::NoCapacity { left: AMOUNT_MAX + 1 }.to_canonical_bytes();
+        let bytes = above_the_bound(reason.to_canonical_bytes());
         assert_eq!(CancelReason::from_canonical_bytes(&bytes), Err(DecodeError::too_large("an amount")));
         assert!(CancelReason::from_canonical_bytes(&bytes[..16]).is_err());
     }
@@ -396,8 +397,8 @@ mod tests {
             ids: [[u8; 16]; 3],
             invoiced: bool,
             currency in "[a-z0-9-]{1,16}",
-            amount in 0..=AMOUNT_MAX,
-            total in 0..=AMOUNT_MAX,
+            amount in amounts(),
+            total in amounts(),
         ) {
             let terms = PartTerms {
                 request_id: RequestId::from_bytes(ids[0]),

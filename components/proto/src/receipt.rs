@@ -1,5 +1,6 @@
 //! Receipts: proof of payment that anybody can check, offline and without trusting anyone (protocol section 2).
 
+use crate::amount::Amount;
 use crate::limits::PARTS_MAX;
 use crate::payment::{PartTerms, Response};
 use crate::{Currency, InvoiceId, PaymentId, RequestId, Verified, invoice::Invoice};
@@ -23,7 +24,7 @@ pub struct Receipt {
     /// In which currency.
     pub currency: Currency,
     /// How much, credits, fees not included.
-    pub total: u128,
+    pub total: Amount,
     /// The parts, 1 to [`PARTS_MAX`].
     pub parts: Vec<ReceiptPart>,
 }
@@ -34,7 +35,7 @@ pub struct ReceiptPart {
     /// The request that carried it.
     pub request_id: RequestId,
     /// What it brought to the destination, credits.
-    pub amount: u128,
+    pub amount: Amount,
     /// From the destination's response.
     pub nonce: Nonce,
     /// From the destination's response.
@@ -108,8 +109,8 @@ impl Receipt {
         if ids.len() != self.parts.len() {
             return Err(ReceiptError::RepeatedPart);
         }
-        let sum = self.parts.iter().try_fold(0u128, |sum, part| sum.checked_add(part.amount));
-        if sum != Some(self.total) || self.parts.iter().any(|part| part.amount == 0) {
+        let sum = self.parts.iter().map(|part| part.amount).sum::<u128>();
+        if self.total != sum || self.parts.iter().any(|part| part.amount.is_zero()) {
             return Err(ReceiptError::Total);
         }
         for (index, part) in self.parts.iter().enumerate() {
@@ -191,8 +192,7 @@ struct File {
     invoice_id: Option<String>,
     payment_id: String,
     currency: String,
-    #[serde(with = "crate::toml_text")]
-    total: u128,
+    total: Amount,
     parts: Vec<PartEntry>,
 }
 
@@ -200,8 +200,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct PartEntry {
     request_id: String,
-    #[serde(with = "crate::toml_text")]
-    amount: u128,
+    amount: Amount,
     nonce: String,
     lock: String,
     signature: String,
@@ -238,7 +237,6 @@ impl PartEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::AMOUNT_MAX;
     use crate::payment::preimage;
     use offst_crypto::{Ed25519Verifier, Identity, Secret};
     use proptest::prelude::*;
@@ -252,7 +250,7 @@ mod tests {
             id: InvoiceId::from_bytes([2; 16]),
             destination: seller().public_key(),
             currency: Currency::default(),
-            amount: 100,
+            amount: 100.into(),
             description: String::new(),
             expires_ms: None,
             secret: Secret::from_bytes([3; 32]),
@@ -266,13 +264,13 @@ mod tests {
             invoice_id,
             payment_id: PaymentId::from_bytes([4; 16]),
             currency: Currency::default(),
-            total: amounts.iter().sum(),
+            total: Amount::capped(amounts.iter().sum()),
             parts: vec![],
         };
         for (index, &amount) in amounts.iter().enumerate() {
             let mut part = ReceiptPart {
                 request_id: RequestId::from_bytes([10 + index as u8; 16]),
-                amount,
+                amount: Amount::capped(amount),
                 nonce: Nonce::from_bytes([50 + index as u8; 16]),
                 lock: HashLock::from_bytes([0; 32]),
                 signature: Signature::from_bytes([0; 64]),
@@ -299,7 +297,7 @@ mod tests {
         assert_eq!(verify(&paid()), Ok(()));
         assert_eq!(verify(&receipt(Some(invoice().id), &[100])), Ok(()));
         assert_eq!(receipt(None, &[7]).verify(&Ed25519Verifier, None), Ok(()));
-        let most = receipt(None, &[AMOUNT_MAX / 16; PARTS_MAX]);
+        let most = receipt(None, &[Amount::MAX.credits() / 16; PARTS_MAX]);
         assert_eq!(Receipt::from_toml(&most.to_toml()).unwrap().verify(&Ed25519Verifier, None), Ok(()));
     }
 
@@ -311,7 +309,7 @@ mod tests {
             (Invoice { id: InvoiceId::from_bytes([9; 16]), ..invoice() }, "invoice id"),
             (Invoice { destination: Identity::from_seed([9; 32]).public_key(), ..invoice() }, "destination"),
             (Invoice { currency: "hours".parse().unwrap(), ..invoice() }, "currency"),
-            (Invoice { amount: 101, ..invoice() }, "amount"),
+            (Invoice { amount: 101.into(), ..invoice() }, "amount"),
         ] {
             let refused = paid().verify(&Ed25519Verifier, Some(&other));
             assert_eq!(refused, Err(ReceiptError::OtherInvoice { what }));
@@ -328,14 +326,14 @@ mod tests {
             (|r| r.invoice_id = Some(InvoiceId::from_bytes([9; 16])), ReceiptError::Signature(1)),
             (|r| r.payment_id = PaymentId::from_bytes([9; 16]), ReceiptError::Signature(1)),
             (|r| r.currency = "hours".parse().unwrap(), ReceiptError::Signature(1)),
-            (|r| r.total = 99, ReceiptError::Total),
+            (|r| r.total = 99.into(), ReceiptError::Total),
             (|r| r.parts.clear(), ReceiptError::PartCount(0)),
             (|r| r.parts = vec![r.parts[0].clone(); 17], ReceiptError::PartCount(17)),
             (|r| r.parts.truncate(1), ReceiptError::Total),
             (|r| r.parts[1] = r.parts[0].clone(), ReceiptError::RepeatedPart),
             (|r| r.parts[1].request_id = RequestId::from_bytes([9; 16]), ReceiptError::Signature(2)),
-            (|r| (r.parts[0].amount, r.parts[1].amount) = (61, 39), ReceiptError::Signature(1)),
-            (|r| (r.parts[0].amount, r.parts[1].amount) = (100, 0), ReceiptError::Total),
+            (|r| (r.parts[0].amount, r.parts[1].amount) = (61.into(), 39.into()), ReceiptError::Signature(1)),
+            (|r| (r.parts[0].amount, r.parts[1].amount) = (100.into(), 0.into()), ReceiptError::Total),
             (|r| r.parts[1].nonce = Nonce::from_bytes([9; 16]), ReceiptError::Signature(2)),
             (|r| r.parts[1].lock = HashLock::from_bytes([9; 32]), ReceiptError::Signature(2)),
             (|r| r.parts[0].signature = r.parts[1].signature, ReceiptError::Signature(1)),
@@ -361,16 +359,15 @@ mod tests {
     fn the_signed_total_holds_all_parts_together() {
         let mut cut = paid();
         cut.parts.truncate(1);
-        cut.total = 60;
-        let cheaper = Invoice { amount: 60, ..invoice() };
+        cut.total = 60.into();
+        let cheaper = Invoice { amount: 60.into(), ..invoice() };
         assert_eq!(cut.verify(&Ed25519Verifier, Some(&cheaper)), Err(ReceiptError::Signature(1)));
     }
 
     #[test]
-    fn amounts_that_overflow_are_refused() {
+    fn parts_that_are_more_than_an_amount_are_refused() {
         let mut huge = paid();
-        huge.parts[0].amount = u128::MAX;
-        huge.parts[1].amount = 101;
+        huge.parts[0].amount = Amount::MAX;
         assert_eq!(verify(&huge), Err(ReceiptError::Total));
     }
 
@@ -440,7 +437,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(invoiced: bool, amounts in proptest::collection::vec(1..=AMOUNT_MAX / 16, 1..=PARTS_MAX)) {
+        fn round_trip(invoiced: bool, amounts in proptest::collection::vec(1..=Amount::MAX.credits() / 16, 1..=PARTS_MAX)) {
             let receipt = receipt(invoiced.then(|| invoice().id), &amounts);
             let text = receipt.to_toml();
             prop_assert!(text.len() < RECEIPT_FILE_BYTES_MAX);

@@ -36,20 +36,5 @@ pub use quote::QuoteReport;
 pub use server::{ContactReport, ServerReport, ServerState};
 pub use write_off::{Held, WriteOffReport};
 
-use crate::limits::AMOUNT_MAX;
-
-/// Parses an amount of credits that a person wrote.
-///
-/// # Errors
-/// A message that says what is wrong.
-pub fn parse_amount(text: &str) -> Result<u128, String> {
-    let too_large = || "the amount is above the largest one possible, 2^96".to_owned();
-    let amount: u128 = text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
-        std::num::IntErrorKind::PosOverflow => too_large(),
-        _ => format!("\"{}\" is not a whole number of credits, 0 or more", text.chars().take(50).collect::<String>()),
-    })?;
-    if amount > AMOUNT_MAX { Err(too_large()) } else { Ok(amount) }
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Routes with their exact fees: what an index server answers and a funder pays along (protocol sections 2 and 5).
 
+use crate::amount::Amount;
 use crate::encoding::DecodeError;
-use crate::limits::{AMOUNT_MAX, HOPS_MAX, PARTS_MAX};
+use crate::limits::{HOPS_MAX, PARTS_MAX};
 use offst_crypto::PublicKey;
 use std::collections::BTreeSet;
 
@@ -12,9 +13,9 @@ pub struct PartPlan {
     /// different. Only when source and destination are one node, that node stands at the end.
     pub path: Vec<PublicKey>,
     /// What the destination gets, credits.
-    pub amount: u128,
+    pub amount: Amount,
     /// What all mediators together take, credits; the source pays `amount + fees`.
-    pub fees: u128,
+    pub fees: Amount,
 }
 
 /// One route: parts whose amounts add up to the amount asked for.
@@ -28,7 +29,7 @@ impl PartPlan {
     /// Checks the bounds of a part that came from elsewhere.
     ///
     /// # Errors
-    /// An empty or too long path, a node that is passed twice, or an amount above [`AMOUNT_MAX`].
+    /// An empty or too long path, or a node that is passed twice.
     pub fn check(&self) -> Result<(), DecodeError> {
         if self.path.len() > HOPS_MAX {
             return Err(DecodeError::too_large("a path"));
@@ -36,15 +37,12 @@ impl PartPlan {
         if self.path.is_empty() || self.path.iter().collect::<BTreeSet<_>>().len() < self.path.len() {
             return Err(DecodeError::invalid("a path"));
         }
-        if self.amount > AMOUNT_MAX || self.fees > AMOUNT_MAX {
-            return Err(DecodeError::too_large("an amount"));
-        }
         Ok(())
     }
 
     /// What leaves the source, credits.
     pub fn total(&self) -> u128 {
-        self.amount.saturating_add(self.fees)
+        self.amount.credits() + self.fees.credits()
     }
 }
 
@@ -65,12 +63,12 @@ impl Route {
 
     /// What the destination gets over all parts, credits.
     pub fn amount(&self) -> u128 {
-        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.amount))
+        self.parts.iter().map(|part| part.amount).sum()
     }
 
     /// What the mediators of all parts take, credits.
     pub fn fees(&self) -> u128 {
-        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.fees))
+        self.parts.iter().map(|part| part.fees).sum()
     }
 }
 
@@ -81,7 +79,7 @@ mod tests {
 
     fn part(seeds: std::ops::Range<u8>) -> PartPlan {
         let path = seeds.map(|seed| Identity::from_seed([seed; 32]).public_key()).collect();
-        PartPlan { path, amount: 10, fees: 2 }
+        PartPlan { path, amount: 10.into(), fees: 2.into() }
     }
 
     #[test]
@@ -91,8 +89,6 @@ mod tests {
         assert_eq!(part(0..0).check(), Err(DecodeError::invalid("a path")));
         let twice = PartPlan { path: vec![part(0..1).path[0]; 2], ..part(0..1) };
         assert_eq!(twice.check(), Err(DecodeError::invalid("a path")));
-        let large = PartPlan { fees: AMOUNT_MAX + 1, ..part(0..1) };
-        assert_eq!(large.check(), Err(DecodeError::too_large("an amount")));
         assert_eq!(Route { parts: vec![] }.check(), Err(DecodeError::invalid("a route")));
         assert_eq!(Route { parts: vec![part(0..1); 17] }.check(), Err(DecodeError::too_large("a route")));
     }

@@ -1,7 +1,8 @@
 //! Statements: the signed batches of which each side's log of an account consists (protocol section 1).
 
+use crate::amount::Amount;
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
-use crate::limits::{AMOUNT_MAX, HOPS_MAX, OPERATIONS_MAX, PATIENCE_MS_MAX, STATEMENT_BYTES_MAX};
+use crate::limits::{HOPS_MAX, OPERATIONS_MAX, PATIENCE_MS_MAX, STATEMENT_BYTES_MAX};
 use crate::payment::{CancelReason, PartTerms};
 use crate::{Currency, InvoiceId, PaymentId, RequestId, Signable};
 use offst_crypto::{Hash, HashLock, Mac, Nonce, Preimage, PublicKey, Signature};
@@ -80,7 +81,7 @@ pub enum Operation {
         hop: PublicKey,
     },
     /// What the author lets the other side owe, credits.
-    SetLimit(u128),
+    SetLimit(Amount),
     /// Whether the author takes requests.
     SetOpen(bool),
 }
@@ -95,11 +96,11 @@ pub struct Request {
     /// The invoice that is paid; none for a spontaneous payment.
     pub invoice_id: Option<InvoiceId>,
     /// What the destination gets from this part, credits.
-    pub amount: u128,
+    pub amount: Amount,
     /// What the destination gets from all parts, credits.
-    pub total: u128,
+    pub total: Amount,
     /// What the mediators still ahead take, credits.
-    pub fees_left: u128,
+    pub fees_left: Amount,
     /// How long the author waits before it gives up, ms.
     pub patience_ms: u64,
     /// The nodes behind the friend that gets this request; empty at the destination.
@@ -125,9 +126,10 @@ pub struct Answer {
 }
 
 impl Request {
-    /// Credits that this request holds on the account that carries it.
-    pub fn held(&self) -> u128 {
-        self.amount + self.fees_left
+    /// Credits that this request holds on the account that carries it. One that would hold more than [`Amount::MAX`] is not
+    /// decoded, and an account does not send it.
+    pub fn held(&self) -> Amount {
+        Amount::capped(self.amount.credits() + self.fees_left.credits())
     }
 
     /// What the destination signs, for a request that `receiver` got.
@@ -181,9 +183,9 @@ impl Canonical for Request {
         encoder.value(&self.id);
         encoder.value(&self.payment_id);
         encoder.option(&self.invoice_id);
-        encoder.u128(self.amount);
-        encoder.u128(self.total);
-        encoder.u128(self.fees_left);
+        encoder.value(&self.amount);
+        encoder.value(&self.total);
+        encoder.value(&self.fees_left);
         encoder.u64(self.patience_ms);
         encoder.list(&self.path);
         encoder.value(&self.proof);
@@ -195,15 +197,15 @@ impl Canonical for Request {
             id: decoder.value()?,
             payment_id: decoder.value()?,
             invoice_id: decoder.option()?,
-            amount: decoder.amount()?,
-            total: decoder.amount()?,
-            fees_left: decoder.amount()?,
+            amount: decoder.value()?,
+            total: decoder.value()?,
+            fees_left: decoder.value()?,
             patience_ms: decoder.u64()?,
             path: decoder.list(HOPS_MAX, "a path")?,
             proof: decoder.value()?,
             clearing: decoder.bool()?,
         };
-        if request.held() > AMOUNT_MAX {
+        if request.amount.checked_add(request.fees_left).is_none() {
             return Err(DecodeError::too_large("an amount with its fees"));
         }
         if request.patience_ms > PATIENCE_MS_MAX {
@@ -263,7 +265,7 @@ impl Canonical for Operation {
             }
             Operation::SetLimit(limit) => {
                 encoder.u8(6);
-                encoder.u128(*limit);
+                encoder.value(limit);
             }
             Operation::SetOpen(open) => {
                 encoder.u8(7);
@@ -280,7 +282,7 @@ impl Canonical for Operation {
             3 => Operation::Abort { id: decoder.value()? },
             4 => Operation::Collect { id: decoder.value()?, preimage: decoder.value()? },
             5 => Operation::Cancel { id: decoder.value()?, reason: decoder.value()?, hop: decoder.value()? },
-            6 => Operation::SetLimit(decoder.amount()?),
+            6 => Operation::SetLimit(decoder.value()?),
             7 => Operation::SetOpen(decoder.bool()?),
             _ => return Err(DecodeError::invalid("an operation")),
         })
@@ -332,7 +334,7 @@ impl Signable for Statement {
 mod tests {
     use super::*;
     use crate::payment::NO_PROOF;
-    use crate::test_values::{hex, identity, key};
+    use crate::test_values::{above_the_bound, amounts, hex, identity, key};
     use crate::{Unverified, Verified};
     use offst_crypto::{Ed25519Verifier, sha256};
     use proptest::prelude::*;
@@ -342,9 +344,9 @@ mod tests {
             id: RequestId::from_bytes([3; 16]),
             payment_id: PaymentId::from_bytes([4; 16]),
             invoice_id: Some(InvoiceId::from_bytes([5; 16])),
-            amount: 100,
-            total: 300,
-            fees_left: 2,
+            amount: 100.into(),
+            total: 300.into(),
+            fees_left: 2.into(),
             patience_ms: 20_000,
             path: vec![key(1), key(2)],
             proof: Mac::from_bytes([6; 32]),
@@ -398,14 +400,14 @@ mod tests {
         insta::assert_snapshot!(bytes(Operation::Abort { id }), @"0303030303030303030303030303030303");
         insta::assert_snapshot!(bytes(Operation::Collect { id, preimage }), @"04030303030303030303030303030303030707070707070707070707070707070707070707070707070707070707070707");
         insta::assert_snapshot!(bytes(Operation::Cancel { id, reason: CancelReason::Busy, hop: key(2) }), @"0503030303030303030303030303030303088139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394");
-        insta::assert_snapshot!(bytes(Operation::SetLimit(1 << 96)), @"0600000001000000000000000000000000");
+        insta::assert_snapshot!(bytes(Operation::SetLimit(Amount::MAX)), @"0600000001000000000000000000000000");
         insta::assert_snapshot!(bytes(Operation::SetOpen(false)), @"0700");
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let operations =
-            vec![Operation::Request(Box::new(request())), Operation::Response(answer()), Operation::SetLimit(7)];
+            vec![Operation::Request(Box::new(request())), Operation::Response(answer()), Operation::SetLimit(7.into())];
         let signed = Verified::sign(statement(operations), &identity(1));
         for bit in 0..signed.wire().len() * 8 {
             let mut bytes = signed.wire().to_vec();
@@ -423,15 +425,17 @@ mod tests {
         let refused = |request: Request| {
             Operation::from_canonical_bytes(&Operation::Request(Box::new(request)).to_canonical_bytes()).is_err()
         };
-        assert!(!refused(Request { amount: AMOUNT_MAX, fees_left: 0, ..request() }));
-        assert!(refused(Request { amount: AMOUNT_MAX, fees_left: 1, ..request() }));
-        assert!(refused(Request { amount: AMOUNT_MAX + 1, ..request() }));
-        assert!(refused(Request { total: AMOUNT_MAX + 1, ..request() }));
-        assert!(refused(Request { amount: 0, fees_left: u128::MAX, ..request() }));
+        assert!(!refused(Request { amount: Amount::MAX, fees_left: 0.into(), ..request() }));
+        assert!(refused(Request { amount: Amount::MAX, fees_left: 1.into(), ..request() }));
+        assert!(refused(Request { fees_left: Amount::MAX, ..request() }));
+        for request in [Request { amount: Amount::MAX, ..request() }, Request { total: Amount::MAX, ..request() }] {
+            let bytes = above_the_bound(Operation::Request(Box::new(request)).to_canonical_bytes());
+            assert_eq!(Operation::from_canonical_bytes(&bytes), Err(DecodeError::too_large("an amount")));
+        }
         assert!(refused(Request { patience_ms: PATIENCE_MS_MAX + 1, ..request() }));
         assert!(!refused(Request { path: vec![key(1); HOPS_MAX], ..request() }));
         assert!(refused(Request { path: vec![key(1); HOPS_MAX + 1], ..request() }));
-        let limit = Operation::SetLimit(AMOUNT_MAX + 1).to_canonical_bytes();
+        let limit = above_the_bound(Operation::SetLimit(Amount::MAX).to_canonical_bytes());
         assert!(Operation::from_canonical_bytes(&limit).is_err());
         let many = statement(vec![Operation::SetOpen(true); OPERATIONS_MAX + 1]).to_canonical_bytes();
         assert!(Statement::from_canonical_bytes(&many).is_err());
@@ -443,7 +447,14 @@ mod tests {
             .prop_map(|(id, amount, fees_left, invoice, hops)| {
                 let invoice_id = invoice.map(InvoiceId::from_bytes);
                 let path = (0..hops).map(|hop| key(u8::try_from(hop).unwrap())).collect();
-                Operation::Request(Box::new(Request { id, amount, fees_left, invoice_id, path, ..request() }))
+                Operation::Request(Box::new(Request {
+                    id,
+                    amount: Amount::capped(amount),
+                    fees_left: Amount::capped(fees_left),
+                    invoice_id,
+                    path,
+                    ..request()
+                }))
             });
         prop_oneof![
             requests,
@@ -457,12 +468,12 @@ mod tests {
                 reason: CancelReason::from_code(code),
                 hop: key(2)
             }),
-            (id, 0..=AMOUNT_MAX).prop_map(|(id, left)| Operation::Cancel {
+            (id, amounts()).prop_map(|(id, left)| Operation::Cancel {
                 id,
                 reason: CancelReason::NoCapacity { left },
                 hop: key(2)
             }),
-            (0..=AMOUNT_MAX).prop_map(Operation::SetLimit),
+            amounts().prop_map(Operation::SetLimit),
             any::<bool>().prop_map(Operation::SetOpen),
         ]
     }

@@ -2,6 +2,7 @@
 
 use offst_crypto::{Identity, Preimage, PublicKey};
 use offst_funder::{Archive, ForwardedPayment, JournalKey, ReceivedPayment};
+use offst_proto::Amount;
 use offst_proto::report::{ForwardReport, ReceivedReport};
 use offst_proto::{InvoiceId, PaymentId, RequestId};
 use offst_rows::{Commit, RowChange};
@@ -20,7 +21,7 @@ fn id(byte: u8) -> RequestId {
 fn carried(byte: u8, from: Option<u8>, time_ms: u64) -> RowChange {
     let (from, to) = (from.map(key), key(9));
     let currency = "hours".parse().unwrap();
-    let report = ForwardReport { request_id: id(byte), from, to, currency, amount: 10, fee: 1, time_ms };
+    let report = ForwardReport { request_id: id(byte), from, to, currency, amount: 10.into(), fee: 1.into(), time_ms };
     let key = JournalKey { id: id(byte), payer: report.from };
     RowChange::put(&key, &ForwardedPayment { report, preimage: Preimage::from_bytes([byte; 32]) })
 }
@@ -36,7 +37,7 @@ fn part(byte: u8, from: u8, time_ms: u64, invoice: Option<u8>) -> ReceivedReport
         payment_id: (byte != 0).then_some(PaymentId::from_bytes([byte; 16])),
         invoice_id: invoice.map(|byte| InvoiceId::from_bytes([byte; 16])),
         currency: "hours".parse().unwrap(),
-        amount: 1 << 90,
+        amount: Amount::capped(1 << 90),
         time_ms,
     }
 }

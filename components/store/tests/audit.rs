@@ -10,6 +10,7 @@ use offst_funder::{
     Tombstone, WriteOff,
 };
 use offst_ledger::{ACCOUNTS, CHECKPOINTS, Direction, NEGOTIATIONS, OPENINGS, PENDING_REQUESTS, Pending, RequestRef};
+use offst_proto::Amount;
 use offst_proto::budget::Period;
 use offst_proto::invoice::Invoice;
 use offst_proto::report::{ForwardReport, InvoiceStatus, ReceivedReport};
@@ -51,10 +52,15 @@ fn full(folder: &Path) -> Machine {
         machines[side].handle(Input::Disconnected(friend, 1));
     }
     let [mut machine, other] = machines;
-    machine.command(Command::SetFriendMaxDebt("friend0".into(), Currency::default(), 4000));
+    machine.command(Command::SetFriendMaxDebt("friend0".into(), Currency::default(), 4000.into()));
     for amount in [5, 6] {
         let description = format!("tea for {amount}");
-        machine.command(Command::CreateInvoice { amount, currency: Currency::default(), description, expiry_ms: None });
+        machine.command(Command::CreateInvoice {
+            amount: amount.into(),
+            currency: Currency::default(),
+            description,
+            expiry_ms: None,
+        });
     }
     let server = |seed| ServerTicket {
         public_key: Identity::from_seed([seed; 32]).public_key(),
@@ -66,8 +72,8 @@ fn full(folder: &Path) -> Machine {
     let request = account.request(RequestId::from_bytes([5; 16]));
     let forward = Forward {
         to: server(8).public_key,
-        amount: 7,
-        fee: 1,
+        held: 7.into(),
+        fee: 1.into(),
         patience_ms: 9,
         arrived_ms: 0,
         responded_ms: None,
@@ -80,14 +86,14 @@ fn full(folder: &Path) -> Machine {
         from: Some(other.key),
         to: server(8).public_key,
         currency: Currency::default(),
-        amount: 7,
-        fee: 1,
+        amount: 7.into(),
+        fee: 1.into(),
         time_ms: 3,
     };
-    let lost = ForwardReport { from: None, to: other.key, fee: 0, ..forwarded.clone() };
+    let lost = ForwardReport { from: None, to: other.key, fee: 0.into(), ..forwarded.clone() };
     let write_off = WriteOff {
         from: server(8).public_key,
-        amount: 7,
+        held: 7.into(),
         lock: Preimage::from_bytes([1; 32]).lock(),
         is_automatic: true,
     };
@@ -97,7 +103,7 @@ fn full(folder: &Path) -> Machine {
         payment_id: Some(payment_id),
         invoice_id: None,
         currency: Currency::default(),
-        amount: 7,
+        amount: 7.into(),
         time_ms: 3,
     };
     let preimage = |byte| Preimage::from_bytes([byte; 32]);
@@ -108,7 +114,10 @@ fn full(folder: &Path) -> Machine {
     let rows = [
         RowChange::put(&request, &forward),
         RowChange::put(&request, &write_off),
-        RowChange::put(&request, &InboundPart { payment_id, invoice_id: None, amount: 7, total: 7, patience_ms: 9 }),
+        RowChange::put(
+            &request,
+            &InboundPart { payment_id, invoice_id: None, amount: 7.into(), total: 7.into(), patience_ms: 9 },
+        ),
         RowChange::put(&AccountId::new(server(9).public_key, &Currency::default()), &Tombstone { epoch: 12 }),
         RowChange::put(&server(9).public_key, &Replacement(replacement(1, server(9).public_key))),
         RowChange::put(&(), &Settings { auto_clear: true }),
@@ -369,7 +378,11 @@ fn a_payment_that_is_paid_without_a_receipt_is_sound() {
     let outputs = order(&mut machines, 0, 1, 300);
     let routes = outputs.into_iter().find_map(|(_, output)| match output {
         Output::FindRoutes(payment, query) => {
-            let part = PartPlan { path: vec![query.destination], amount: query.amount / 2, fees: 0 };
+            let part = PartPlan {
+                path: vec![query.destination],
+                amount: Amount::capped(query.amount.credits() / 2),
+                fees: 0.into(),
+            };
             Some(Input::Routes(payment, Ok(vec![Route { parts: vec![part.clone(), part] }])))
         }
         _ => None,
@@ -408,7 +421,7 @@ fn an_invoice_of_somebody_else_is_reported() {
         id: InvoiceId::from_bytes([number; 16]),
         destination: other.public_key(),
         currency: Currency::default(),
-        amount: 5,
+        amount: 5.into(),
         description: "tea".into(),
         expires_ms: None,
         secret: Secret::from_bytes([number; 32]),
@@ -553,14 +566,9 @@ fn each_committed_request_belongs_to_something() {
     );
     assert!(faults.iter().any(|fault| fault.contains("no forward and no payment to us")), "{faults:?}");
     // The owner might have written it off, and it might end here.
-    let write_off = WriteOff { from: keys[0], amount: to.amount, lock: to.stage.lock().unwrap(), is_automatic: false };
-    let inbound_part = InboundPart {
-        payment_id: payment.id,
-        invoice_id: None,
-        amount: from.amount,
-        total: from.amount,
-        patience_ms: 9,
-    };
+    let write_off = WriteOff { from: keys[0], held: to.held, lock: to.stage.lock().unwrap(), is_automatic: false };
+    let inbound_part =
+        InboundPart { payment_id: payment.id, invoice_id: None, amount: from.held, total: from.held, patience_ms: 9 };
     let instead = [RowChange::put(&outgoing, &write_off), RowChange::put(&incoming, &inbound_part)];
     assert_eq!(finds(&mut mediator, &instead), [""; 0]);
     // Rows of no request, and of another amount.
@@ -581,7 +589,7 @@ fn each_committed_request_belongs_to_something() {
         ),
         (RowChange::put(&no_outgoing, &write_off), RowChange::remove::<WriteOff>(&no_outgoing), "the write-off"),
         (
-            RowChange::put(&incoming, &Forward { fee: 70, ..forward.clone() }),
+            RowChange::put(&incoming, &Forward { fee: 70.into(), ..forward.clone() }),
             RowChange::put(&incoming, &forward),
             "is not of the amount",
         ),
@@ -626,7 +634,8 @@ fn what_a_newer_version_has_written_stays_or_is_refused() {
         .unwrap();
     machine.reload();
     machine.handle(Input::Start);
-    let rate = machine.command(Command::SetFriendRate("friend0".into(), Currency::default(), Rate { mul: 7, add: 3 }));
+    let rate =
+        machine.command(Command::SetFriendRate("friend0".into(), Currency::default(), Rate { mul: 7, add: 3.into() }));
     assert!(!rate.is_empty());
     machine.reload();
     let after = stored(&machine.path, FriendRecord::KIND, &key);

@@ -112,7 +112,7 @@ fn invoices_stay_and_configuration_too() {
     machine.command(Command::AddRelay("r".into(), server.clone()));
     machine.command(Command::AddIndex("i".into(), server.clone()));
     let outputs = machine.command(Command::CreateInvoice {
-        amount: 5,
+        amount: 5.into(),
         currency: Currency::default(),
         description: "tea".into(),
         expiry_ms: None,
@@ -194,7 +194,7 @@ fn a_closed_database_is_one_whole_file() {
     // A reader must not keep the rest beside the file.
     let history = History::open(&machine.path).unwrap();
     machine.command(Command::CreateInvoice {
-        amount: 5,
+        amount: 5.into(),
         currency: Currency::default(),
         description: "tea".into(),
         expiry_ms: None,
@@ -257,7 +257,7 @@ fn the_evidence_of_a_lost_key_goes_as_far_as_the_record_says() {
     let outputs = machines::order(&mut machines, 1, 2, 50);
     let routes = outputs.into_iter().find_map(|(_, output)| match output {
         Output::FindRoutes(payment, query) => {
-            let part = PartPlan { path: vec![query.destination], amount: query.amount, fees: 0 };
+            let part = PartPlan { path: vec![query.destination], amount: query.amount, fees: 0.into() };
             Some(Input::Routes(payment, Ok(vec![Route { parts: vec![part] }])))
         }
         _ => None,

@@ -4,6 +4,7 @@
 use offst_crypto::{Hash, HashLock, Nonce, Preimage, Signature};
 use offst_funder::{Command, Reply};
 use offst_ledger::AccountKey;
+use offst_proto::Amount;
 use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Operation, Request, Statement};
@@ -126,7 +127,7 @@ impl Play<'_> {
     fn invoice_and_pay(&mut self, seller: usize) {
         let buyer = (seller + 1 + self.choices.below(NODES - 1)) % NODES;
         let command = Command::CreateInvoice {
-            amount: 1 + u128::from(self.choices.byte()) * 5,
+            amount: Amount::capped(1 + u128::from(self.choices.byte()) * 5),
             currency: Currency::default(),
             description: String::new(),
             expiry_ms: None,
@@ -142,7 +143,7 @@ impl Play<'_> {
     fn settings(&mut self, node: usize, friend: usize) {
         let (name, currency) = (name(friend), Currency::default());
         let command = match self.choices.below(4) {
-            0 => Command::SetFriendMaxDebt(name, currency, u128::from(self.choices.byte()) * 8),
+            0 => Command::SetFriendMaxDebt(name, currency, Amount::capped(u128::from(self.choices.byte()) * 8)),
             1 => Command::SetFriendOpen(name, currency, self.choices.below(2) == 1),
             2 => Command::DisableFriend { name, force: false },
             _ => Command::EnableFriend(name),
@@ -168,9 +169,9 @@ impl Play<'_> {
                 id: RequestId::from_bytes(self.choices.bytes()),
                 payment_id: PaymentId::from_bytes(self.choices.bytes()),
                 invoice_id: None,
-                amount: u128::from(self.choices.byte()) * 8,
-                total: u128::from(self.choices.byte()) * 8,
-                fees_left: u128::from(self.choices.byte() % 4),
+                amount: Amount::capped(u128::from(self.choices.byte()) * 8),
+                total: Amount::capped(u128::from(self.choices.byte()) * 8),
+                fees_left: Amount::capped(u128::from(self.choices.byte() % 4)),
                 patience_ms: u64::from(self.choices.byte()) * 100,
                 path: (0..self.choices.below(3)).map(|_| self.world.key(self.choices.below(NODES))).collect(),
                 clearing: self.choices.byte() < 16,
@@ -185,8 +186,10 @@ impl Play<'_> {
             2 => Operation::Commit { id },
             3 => Operation::Abort { id },
             4 => Operation::Collect { id, preimage: Preimage::from_bytes(self.choices.bytes()) },
-            5 => Operation::Cancel { id, reason: CancelReason::NoCapacity { left: 3 }, hop: self.world.key(from) },
-            6 => Operation::SetLimit(u128::from(self.choices.byte()) << self.choices.below(97)),
+            5 => {
+                Operation::Cancel { id, reason: CancelReason::NoCapacity { left: 3.into() }, hop: self.world.key(from) }
+            }
+            6 => Operation::SetLimit(Amount::capped(u128::from(self.choices.byte()) << self.choices.below(97))),
             _ => Operation::SetOpen(self.choices.below(2) == 1),
         }
     }

@@ -26,7 +26,7 @@ impl Verifier for Credulous {
 /// they show was adopted.
 pub(crate) fn evidence(bytes: &[u8]) -> bool {
     let Ok(frames) = read_frames(bytes) else { return false };
-    let (signer, mut account) = (FakeSigner::new(1), Account::lost(account_key(), 1_000, true, 0));
+    let (signer, mut account) = (FakeSigner::new(1), Account::lost(account_key(), 1_000.into(), true, 0));
     let mut is_adopted = false;
     for frame in frames {
         match FriendMessage::from_frame(&frame) {

@@ -10,6 +10,7 @@ use offst_funder::{
 use offst_ledger::{
     Account, AccountId, AccountKey, EvidenceRows, Pending, Stage, friend_statement as friend_statement_of,
 };
+use offst_proto::Amount;
 use offst_proto::encoding::Canonical;
 use offst_proto::friend::{
     Direct, EpochPosition, Evidence, EvidenceCheckpoint, FriendMessage, evidence_statement_frames, resume_frame,
@@ -69,9 +70,9 @@ fn request() -> Request {
         id: id(5),
         payment_id: PaymentId::from_bytes([6; 16]),
         invoice_id: Some(InvoiceId::from_bytes([7; 16])),
-        amount: 90,
-        total: 100,
-        fees_left: 1,
+        amount: 90.into(),
+        total: 100.into(),
+        fees_left: 1.into(),
         patience_ms: 20_000,
         path: vec![key(3), key(4)],
         clearing: false,
@@ -92,8 +93,8 @@ fn operations() -> Vec<Operation> {
         Operation::Commit { id: id(2) },
         Operation::Abort { id: id(3) },
         Operation::Collect { id: id(4), preimage: Preimage::from_bytes([5; 32]) },
-        Operation::Cancel { id: id(6), reason: CancelReason::NoCapacity { left: 12 }, hop: key(3) },
-        Operation::SetLimit(1 << 96),
+        Operation::Cancel { id: id(6), reason: CancelReason::NoCapacity { left: 12.into() }, hop: key(3) },
+        Operation::SetLimit(Amount::MAX),
         Operation::SetOpen(true),
     ]
 }
@@ -127,7 +128,7 @@ fn openings() -> Vec<Verified<Opening>> {
     let continuing = |byte, author_pays| Continuing {
         author_pays,
         id: id(byte),
-        amount: 7,
+        held: 7.into(),
         lock: HashLock::from_bytes([byte; 32]),
         terms: Hash::from_bytes([byte; 32]),
     };
@@ -214,9 +215,9 @@ fn updates() -> Vec<Verified<Update>> {
         .map(|friend| Edge {
             friend: key(friend),
             currency: Currency::default(),
-            send_capacity: 100,
-            receive_capacity: 200,
-            rate: Rate { mul: 3, add: 1 },
+            send_capacity: 100.into(),
+            receive_capacity: 200.into(),
+            rate: Rate { mul: 3, add: 1.into() },
             clearable: offst_proto::index::Clearable::None,
         })
         .collect();
@@ -269,10 +270,10 @@ pub(crate) fn peer_backup() -> Seeds {
 }
 
 fn routes() -> Vec<Route> {
-    let part = |path, amount| PartPlan { path, amount, fees: 2 };
+    let part = |path, amount| PartPlan { path, amount, fees: 2.into() };
     vec![
-        Route { parts: vec![part(vec![key(2), key(3)], 100)] },
-        Route { parts: vec![part(vec![key(2), key(3)], 40), part(vec![key(4), key(3)], 60)] },
+        Route { parts: vec![part(vec![key(2), key(3)], 100.into())] },
+        Route { parts: vec![part(vec![key(2), key(3)], 40.into()), part(vec![key(4), key(3)], 60.into())] },
     ]
 }
 
@@ -280,11 +281,11 @@ pub(crate) fn index() -> Seeds {
     let query = Query {
         id: 1,
         currency: Currency::default(),
-        amount: 100,
+        amount: 100.into(),
         source: key(1),
         destination: key(3),
         via: Some(key(2)),
-        excluded_edges: vec![Exclusion { hop: Hop { from: key(4), to: key(5) }, left: 12 }],
+        excluded_edges: vec![Exclusion { hop: Hop { from: key(4), to: key(5) }, left: 12.into() }],
         excluded_nodes: vec![key(6)],
         clearing: false,
     };
@@ -309,15 +310,15 @@ pub(crate) fn app() -> Seeds {
         currency: Currency::default(),
         status,
         balance: -5,
-        local_max_debt: 100,
-        remote_max_debt: 150,
+        local_max_debt: 100.into(),
+        remote_max_debt: 150.into(),
         local_pending_debt: 7,
         remote_pending_debt: 0,
         local_open: true,
         remote_open: false,
-        rate: Rate { mul: 3, add: 1 },
-        overdue: vec![OverdueReport { request_id: id(9), amount: 7, written_off: true }],
-        auto_write_off: Some(40),
+        rate: Rate { mul: 3, add: 1.into() },
+        overdue: vec![OverdueReport { request_id: id(9), amount: 7.into(), written_off: true }],
+        auto_write_off: Some(40.into()),
     };
     let friend = FriendReport {
         name: "bob".into(),
@@ -341,7 +342,7 @@ pub(crate) fn app() -> Seeds {
         destination: key(5),
         invoice_id: Some(InvoiceId::from_bytes([6; 16])),
         currency: Currency::default(),
-        amount: 120,
+        amount: 120.into(),
         fees: 3,
         parts: 2,
         kind: offst_proto::report::PaymentKind::Payment,
@@ -355,7 +356,7 @@ pub(crate) fn app() -> Seeds {
         invoice_id: InvoiceId::from_bytes([6; 16]),
         status: InvoiceStatus::Open,
         currency: Currency::default(),
-        amount: 120,
+        amount: 120.into(),
         description: "bread".into(),
         created_ms: 7,
         expires_ms: Some(9),
@@ -367,8 +368,8 @@ pub(crate) fn app() -> Seeds {
             from,
             to: key(2),
             currency: Currency::default(),
-            amount: 10,
-            fee: 1,
+            amount: 10.into(),
+            fee: 1.into(),
             time_ms: 11,
         };
         seeds.push(app_bytes(&forward));
@@ -380,23 +381,38 @@ pub(crate) fn app() -> Seeds {
         Event::FriendChanged { name: "bob".into() },
         Event::PaymentChanged { payment_id: PaymentId::from_bytes([4; 16]), status: PaymentStatus::Paid },
         Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([5; 16]), status: InvoiceStatus::Paid },
-        Event::Overdue { name: "bob".into(), request_id: id(6), amount: 9 },
+        Event::Overdue { name: "bob".into(), request_id: id(6), amount: 9.into() },
     ] {
         seeds.push(app_bytes(&event));
     }
-    let order =
-        |purpose| Order { payment_id: PaymentId::from_bytes([4; 16]), purpose, max_fee: Some(3), timeout_ms: 60_000 };
+    let order = |purpose| Order {
+        payment_id: PaymentId::from_bytes([4; 16]),
+        purpose,
+        max_fee: Some(3.into()),
+        timeout_ms: 60_000,
+    };
     let (currency, amount) = (Currency::default(), 20);
     let destination = Destination::Friend("bob".into());
-    let spontaneous = Purpose::Spontaneous { destination, currency: currency.clone(), amount };
-    let rebalance = Purpose::Rebalance { friend: "bob".into(), currency: currency.clone(), amount };
+    let spontaneous = Purpose::Spontaneous { destination, currency: currency.clone(), amount: amount.into() };
+    let rebalance = Purpose::Rebalance { friend: "bob".into(), currency: currency.clone(), amount: amount.into() };
     let invoices = invoices().into_iter().map(Purpose::Invoice);
     seeds.extend(invoices.chain([spontaneous, rebalance]).map(|purpose| app_bytes(&order(purpose))));
     let ticket = FriendTicket { public_key: key(1), relays: vec![server(2)], address: None };
-    let friend =
-        NewFriend { name: "bob".into(), ticket, balance: -5, currency: currency.clone(), max_debt: 7, open: true };
+    let friend = NewFriend {
+        name: "bob".into(),
+        ticket,
+        balance: -5,
+        currency: currency.clone(),
+        max_debt: 7.into(),
+        open: true,
+    };
     seeds.push(app_bytes(&friend));
-    seeds.push(app_bytes(&NewInvoice { amount, currency, description: "bread".into(), expiry_ms: Some(1) }));
+    seeds.push(app_bytes(&NewInvoice {
+        amount: amount.into(),
+        currency,
+        description: "bread".into(),
+        expiry_ms: Some(1),
+    }));
     seeds
 }
 
@@ -407,7 +423,7 @@ fn invoices() -> Vec<Verified<Invoice>> {
                 id: InvoiceId::from_bytes([7; 16]),
                 destination: key(1),
                 currency: Currency::default(),
-                amount: 100,
+                amount: 100.into(),
                 description: description.into(),
                 expires_ms,
                 secret: Secret::from_bytes([9; 32]),
@@ -443,7 +459,7 @@ pub(crate) fn ticket() -> Seeds {
 pub(crate) fn receipt() -> Seeds {
     let part = ReceiptPart {
         request_id: id(1),
-        amount: 100,
+        amount: 100.into(),
         nonce: Nonce::from_bytes([3; 16]),
         lock: Preimage::from_bytes([5; 32]).lock(),
         signature: Signature::from_bytes([9; 64]),
@@ -455,7 +471,7 @@ pub(crate) fn receipt() -> Seeds {
             invoice_id,
             payment_id: PaymentId::from_bytes([6; 16]),
             currency: Currency::default(),
-            total: 100,
+            total: 100.into(),
             parts: vec![part.clone()],
         })
         .map(|receipt| receipt.to_toml().into_bytes())
@@ -473,15 +489,15 @@ pub(crate) fn row() -> Seeds {
         relays: vec![server(2)],
         address: Some(server(3).address),
         standing: Standing::Enabled,
-        rates: BTreeMap::from([(Currency::default(), Rate { mul: 3, add: 1 })]),
-        auto_write_offs: BTreeMap::from([(Currency::default(), 40)]),
+        rates: BTreeMap::from([(Currency::default(), Rate { mul: 3, add: 1.into() })]),
+        auto_write_offs: BTreeMap::from([(Currency::default(), 40.into())]),
     };
-    let forward = Forward::new(key(2), 7, 1, 9_000, 0);
+    let forward = Forward::new(key(2), 7.into(), 1.into(), 9_000, 0);
     let inbound_part = InboundPart {
         payment_id: PaymentId::from_bytes([6; 16]),
         invoice_id: None,
-        amount: 7,
-        total: 9,
+        amount: 7.into(),
+        total: 9.into(),
         patience_ms: 9_000,
     };
     let invoice = InvoiceRecord { invoice: invoices()[1].clone(), status: InvoiceStatus::Paid, created_ms: 5 };
@@ -491,8 +507,8 @@ pub(crate) fn row() -> Seeds {
         destination: key(3),
         invoice: Some((InvoiceId::from_bytes([7; 16]), Secret::from_bytes([9; 32]))),
         currency: Currency::default(),
-        total: 100,
-        max_fee: Some(3),
+        total: 100.into(),
+        max_fee: Some(3.into()),
         timeout_ms: 60_000,
         created_ms: 4,
         ended_ms: Some(9),
@@ -501,7 +517,7 @@ pub(crate) fn row() -> Seeds {
         parts: BTreeMap::new(),
         cycle: None,
     };
-    let pending = |stage| Pending { amount: 7, terms: sha256(b"terms"), stage };
+    let pending = |stage| Pending { held: 7.into(), terms: sha256(b"terms"), stage };
     let lock = HashLock::from_bytes([2; 32]);
     let account = AccountId::new(key(2), &Currency::default());
     let request = account.request(id(1));
@@ -532,7 +548,7 @@ pub(crate) fn account() -> Seeds {
         moments.push(world.nodes[0].disk.rows());
         if round == 30 {
             world.disconnect(0, 1);
-            world.ask(0, Command::SetFriendMaxDebt("node1".into(), Currency::default(), 2000));
+            world.ask(0, Command::SetFriendMaxDebt("node1".into(), Currency::default(), 2000.into()));
         }
         if !world.step() {
             world.connect_all();
@@ -573,8 +589,8 @@ pub(crate) fn evidence() -> Seeds {
 pub(crate) fn invitation() -> Seeds {
     let server = ServerTicket { public_key: key(3), address: "127.0.0.1:7000".parse().expect("an address") };
     let ticket = |seed| FriendTicket { public_key: key(seed), relays: vec![server.clone()], address: None };
-    let invitation = Invitation::new(ticket(1), Currency::default(), -5, 100, &identity(4));
-    let answer = invitation.answer(ticket(2), 7);
+    let invitation = Invitation::new(ticket(1), Currency::default(), -5, 100.into(), &identity(4));
+    let answer = invitation.answer(ticket(2), 7.into());
     let mut seeds = vec![invitation.to_canonical_bytes(), answer.to_canonical_bytes()];
     seeds.push(InvitationText::Invitation(invitation).to_text().into_bytes());
     seeds.push(InvitationText::Answer(answer).to_text().into_bytes());

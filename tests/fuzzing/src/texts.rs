@@ -67,8 +67,8 @@ pub(crate) fn words(bytes: &[u8]) -> bool {
         )*};
     }
     word!(PublicKey, Currency, Address, PaymentId, InvoiceId, RequestId);
-    if let Ok(amount) = offst_proto::report::parse_amount(text) {
-        assert_eq!(offst_proto::report::parse_amount(&amount.to_string()), Ok(amount));
+    if let Ok(amount) = text.parse::<offst_proto::Amount>() {
+        assert_eq!(amount.to_string().parse(), Ok(amount));
         is_valid = true;
     }
     is_valid

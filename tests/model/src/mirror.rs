@@ -113,7 +113,7 @@ impl MirrorPair {
             let account = RealAccount::open(
                 key,
                 end.mine.terms.balance.into(),
-                end.limit.into(),
+                u32::from(end.limit).into(),
                 true,
                 Floor::default(),
                 &mirror.signer(side),
@@ -188,7 +188,7 @@ impl MirrorPair {
             Command::Collect(id, preimage) => done(account.collect(real_id(*id), real_preimage(*preimage)).is_ok()),
             Command::Cancel(id) => done(account.cancel(real_id(*id), CancelReason::Aborted, key.local).is_ok()),
             Command::SetLimit(limit) => {
-                account.set_limit((*limit).into());
+                account.set_limit(u32::from(*limit).into());
                 done(true)
             }
             Command::Stop => {
@@ -399,7 +399,7 @@ impl MirrorPair {
         let key = self.key(side);
         expect("connected in the same epoch", model.resumed, real.is_resumed())?;
         expect("active", model.active().is_some(), real.active().is_some())?;
-        expect("the limit", u128::from(model.limit), real.limit())?;
+        expect("the limit", u128::from(model.limit), real.limit().credits())?;
         if let Status::Inconsistent { reason: Some(reason), .. } = real.status() {
             expect("why it stopped", model.stopped.map(real_reason), Some(reason))?;
         }
@@ -432,8 +432,8 @@ impl MirrorPair {
             signed(real_epoch.remote_pending()),
         )?;
         expect("what can be sent", u128::from(epoch.send_room()), real_epoch.send_capacity())?;
-        expect("the friend's limit", u128::from(epoch.theirs.limit), real_epoch.theirs.limit)?;
-        expect("our limit", u128::from(epoch.mine.limit), real_epoch.mine.limit)?;
+        expect("the friend's limit", u128::from(epoch.theirs.limit), real_epoch.theirs.limit.credits())?;
+        expect("our limit", u128::from(epoch.mine.limit), real_epoch.mine.limit.credits())?;
         expect("our totals", real_totals(epoch.written()), real_epoch.mine.totals)?;
         expect("the friend's totals", real_totals(epoch.theirs.totals), real_epoch.theirs.totals)?;
         for direction in DIRECTIONS {
@@ -441,7 +441,7 @@ impl MirrorPair {
                 let pending = epoch.local_view.find(direction, id).map(|pending| {
                     let receiver = if direction == Direction::Outgoing { key.remote } else { key.local };
                     RealPending {
-                        amount: pending.amount.into(),
+                        held: u32::from(pending.amount).into(),
                         terms: real_terms(id, pending.amount, receiver),
                         stage: real_stage(pending.stage),
                     }

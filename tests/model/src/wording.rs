@@ -68,9 +68,9 @@ pub fn real_request(id: Id, amount: u8) -> Request {
         id: real_id(id),
         payment_id: PaymentId::from_bytes([7; 16]),
         invoice_id: None,
-        amount: amount.into(),
-        total: amount.into(),
-        fees_left: 0,
+        amount: u32::from(amount).into(),
+        total: u32::from(amount).into(),
+        fees_left: 0.into(),
         patience_ms: 1000,
         path: Vec::new(),
         clearing: false,
@@ -104,7 +104,7 @@ pub fn real_operation(operation: Operation, hop: PublicKey) -> RealOperation {
             RealOperation::Collect { id: real_id(id), preimage: real_preimage(preimage) }
         }
         Operation::Cancel(id) => RealOperation::Cancel { id: real_id(id), reason: CancelReason::Aborted, hop },
-        Operation::SetLimit(limit) => RealOperation::SetLimit(limit.into()),
+        Operation::SetLimit(limit) => RealOperation::SetLimit(u32::from(limit).into()),
         Operation::SetOpen(open) => RealOperation::SetOpen(open),
     }
 }
@@ -132,7 +132,7 @@ pub fn real_continuing(terms: &Terms, author: PublicKey, other: PublicKey) -> Ve
             Continuing {
                 author_pays,
                 id: real_id(id),
-                amount: pending.amount.into(),
+                held: u32::from(pending.amount).into(),
                 lock: real_preimage(lock).lock(),
                 terms: real_terms(id, pending.amount, receiver),
             }

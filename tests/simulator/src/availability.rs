@@ -12,6 +12,7 @@ use crate::world::{World, name};
 use offst_crypto::{Preimage, RandomExt};
 use offst_funder::{Command, Progress};
 use offst_ledger::{Direction, Stage};
+use offst_proto::Amount;
 use offst_proto::index::Query;
 use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::{Operation, Request};
@@ -151,7 +152,7 @@ impl Testnet {
         for (a, b) in pairs {
             world.befriend(a, b, LIMIT, LIMIT);
             if a == SILENT {
-                world.ask(a, Command::SetFriendRate(name(b), Currency::default(), Rate { mul: 0, add: 0 }));
+                world.ask(a, Command::SetFriendRate(name(b), Currency::default(), Rate { mul: 0, add: 0.into() }));
             }
         }
         world.connect_all();
@@ -192,7 +193,7 @@ impl Testnet {
         let spontaneous = self.world.spontaneous(seller, &Currency::default(), amount as u128);
         let mut order = self.world.order(spontaneous);
         order.timeout_ms = TIMEOUT_MS;
-        order.max_fee = Some(50);
+        order.max_fee = Some(50.into());
         let id = order.payment_id;
         self.world.command(buyer, Command::Pay(Box::new(order)));
         Some((buyer, id))
@@ -288,7 +289,7 @@ impl Testnet {
     fn ask_over_all(&mut self, amount: u128, patience_ms: u64, count: usize) {
         let keys = [ASKER, SILENT].map(|two| self.world.key(two));
         // The two do not publish any more: what their friends publish of them tells the routes.
-        let query = Query::new(Currency::default(), amount, keys[0], keys[1]);
+        let query = Query::new(Currency::default(), Amount::capped(amount), keys[0], keys[1]);
         for route in index::search(&self.world.edges, &query) {
             let [part] = &route.parts[..] else { continue };
             let friend = self.world.index(part.path[0]);
@@ -299,8 +300,8 @@ impl Testnet {
                 id: RequestId::random(&mut self.dice),
                 payment_id: PaymentId::random(&mut self.dice),
                 invoice_id: None,
-                amount,
-                total: amount,
+                amount: Amount::capped(amount),
+                total: Amount::capped(amount),
                 fees_left: part.fees,
                 patience_ms,
                 path: part.path[1..].to_vec(),

@@ -8,6 +8,7 @@ use crate::world::sources::Paths;
 use crate::world::{World, name};
 use offst_funder::Command;
 use offst_ledger::Direction;
+use offst_proto::Amount;
 use offst_proto::budget::Budget;
 use offst_proto::index::Query;
 use offst_proto::{Currency, Rate, RequestId};
@@ -62,7 +63,7 @@ impl Run {
             let Some(payment) = self.world.nodes[*buyer].disk.payment(order.payment_id) else { continue };
             let (total, fees) = (payment.total, payment.fees());
             assert!(
-                fees <= total.max(FEES_UNASKED),
+                fees <= total.max(Amount::capped(FEES_UNASKED)).credits(),
                 "node {buyer} pays {fees} in fees for {total}, and its owner has said nothing of fees"
             );
         }
@@ -141,7 +142,7 @@ impl Run {
         }
         let add = [2, 60, 300, 900][self.world.dice.below(4)];
         self.world.faults.add(InjectedFault::DearFee);
-        let rate = Rate { mul: 0, add };
+        let rate = Rate { mul: 0, add: add.into() };
         self.world.command(from, Command::SetFriendRate(name(to), currency.clone(), rate));
     }
 
@@ -194,7 +195,7 @@ impl Run {
             return;
         }
         let amount = 20 + self.world.dice.below(200) as u128;
-        let query = Query::new(currency.clone(), amount, self.world.key(liar), self.world.key(friend));
+        let query = Query::new(currency.clone(), Amount::capped(amount), self.world.key(liar), self.world.key(friend));
         let routes = crate::index::search(&self.world.edges, &query);
         let path = [self.world.key(victim), self.world.key(friend)];
         let Some(route) = routes.into_iter().find(|route| route.parts.len() == 1 && route.parts[0].path == path) else {
@@ -203,7 +204,7 @@ impl Run {
         let before = std::mem::replace(&mut self.world.paths, Paths::Given([vec![route]].into()));
         let spontaneous = self.world.spontaneous(friend, currency, amount);
         let mut order = self.world.order(spontaneous);
-        order.max_fee = Some(1_000);
+        order.max_fee = Some(1_000.into());
         self.orders.push((liar, order.clone()));
         self.world.command(liar, Command::Pay(Box::new(order)));
         let answered = |world: &World| world.answered(victim, friend, currency);
@@ -215,7 +216,8 @@ impl Run {
             self.world.stall(friend, STALL_MS);
             let limit = self.world.limit(victim, friend, currency);
             for number in 0..WINDOW as u128 {
-                let command = Command::SetFriendMaxDebt(name(friend), currency.clone(), limit + 1 + number % 2);
+                let command =
+                    Command::SetFriendMaxDebt(name(friend), currency.clone(), Amount::capped(limit + 1 + number % 2));
                 self.world.command(victim, command);
             }
         }

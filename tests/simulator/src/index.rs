@@ -1,6 +1,7 @@
 //! A small index server: routes over the edges that nodes have published.
 
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::index::{Clearable, Edge, Hop, Query};
 use offst_proto::route::{PartPlan, Route};
@@ -38,13 +39,13 @@ pub fn search(edges: &Edges, query: &Query) -> Vec<Route> {
     let paths = paths(&network, query);
     let mut routes: Vec<Route> = paths
         .iter()
-        .filter_map(|path| plan(&network, &Taken::new(), query, path, query.amount))
+        .filter_map(|path| plan(&network, &Taken::new(), query, path, query.amount.credits()))
         .map(|part| Route { parts: vec![part] })
         .collect();
     routes.sort_by_key(Route::fees);
     routes.truncate(4);
     if routes.is_empty() {
-        routes.extend(divide(&network, query, &paths, query.amount));
+        routes.extend(divide(&network, query, &paths, query.amount.credits()));
     }
     routes
 }
@@ -53,18 +54,18 @@ pub fn search(edges: &Edges, query: &Query) -> Vec<Route> {
 pub fn split(edges: &Edges, query: &Query, parts: usize) -> Option<Route> {
     let network = network(edges, &query.currency);
     let paths = paths(&network, query);
-    let share = query.amount.div_ceil(parts as u128);
+    let share = query.amount.credits().div_ceil(parts as u128);
     divide(&network, query, &paths, share).filter(|route| route.parts.len() > 1)
 }
 
 fn divide(network: &Network<'_>, query: &Query, paths: &[Vec<PublicKey>], share: u128) -> Option<Route> {
-    let mut left = query.amount;
+    let mut left = query.amount.credits();
     let mut parts = Vec::new();
     let mut taken = Taken::new();
     for path in paths {
         let Some(part) = largest(network, &taken, query, path, left.min(share)) else { continue };
         take(&mut taken, query, &part);
-        left -= part.amount;
+        left -= part.amount.credits();
         parts.push(part);
         if left == 0 {
             return Some(Route { parts });
@@ -86,9 +87,9 @@ fn paths(network: &Network<'_>, query: &Query) -> Vec<Vec<PublicKey>> {
 }
 
 /// What the query allows a direction to be used for.
-fn left(query: &Query, from: PublicKey, to: PublicKey) -> u128 {
+fn left(query: &Query, from: PublicKey, to: PublicKey) -> Amount {
     let of = query.excluded_edges.iter().filter(|exclusion| exclusion.hop == Hop { from, to });
-    of.map(|exclusion| exclusion.left).min().unwrap_or(u128::MAX)
+    of.map(|exclusion| exclusion.left).min().unwrap_or(Amount::MAX)
 }
 
 /// Routes of exactly so many hops.
@@ -126,7 +127,7 @@ fn extend(
 fn cycles(network: &Network<'_>, query: &Query) -> Vec<Route> {
     let word = |from: PublicKey, to: PublicKey| network.get(&from)?.get(&to).map(|edge| edge.clearable);
     let clearable = |from: PublicKey, to: PublicKey| {
-        let own = |word: Option<u128>, is_source: bool| word.or(is_source.then_some(u128::MAX)).unwrap_or(0);
+        let own = |word: Option<Amount>, is_source: bool| word.or(is_source.then_some(Amount::MAX)).unwrap_or_default();
         let sender = word(from, to).filter(|word| from != query.source || *word != Clearable::None);
         let receiver = word(to, from).filter(|word| to != query.source || *word != Clearable::None);
         let sent = own(sender.map(Clearable::send), from == query.source);
@@ -134,9 +135,10 @@ fn cycles(network: &Network<'_>, query: &Query) -> Vec<Route> {
     };
     let cycle = |path: Vec<PublicKey>| {
         let nodes = std::iter::once(&query.source).chain(&path);
-        let least = nodes.zip(&path).map(|(from, to)| clearable(*from, *to).min(left(query, *from, *to))).min()?;
+        let least: Amount =
+            nodes.zip(&path).map(|(from, to)| clearable(*from, *to).min(left(query, *from, *to))).min()?;
         let amount = least.min(query.amount);
-        (amount > 0).then_some(Route { parts: vec![PartPlan { path, amount, fees: 0 }] })
+        (!amount.is_zero()).then_some(Route { parts: vec![PartPlan { path, amount, fees: Amount::ZERO }] })
     };
     let mut paths = Vec::new();
     for hops in 3..=CYCLE_HOPS {
@@ -145,7 +147,7 @@ fn cycles(network: &Network<'_>, query: &Query) -> Vec<Route> {
     paths.into_iter().filter_map(cycle).take(4).collect()
 }
 
-/// The part along `route` that brings `amount`, if all capacities allow it.
+/// The part along `path` that brings `amount`, if all capacities allow it.
 fn plan(network: &Network<'_>, taken: &Taken, query: &Query, path: &[PublicKey], amount: u128) -> Option<PartPlan> {
     let edge = |from: &PublicKey, to: &PublicKey| network.get(from)?.get(to).copied();
     let mut carried = amount;
@@ -154,16 +156,16 @@ fn plan(network: &Network<'_>, taken: &Taken, query: &Query, path: &[PublicKey],
         let to = &path[index];
         let used = taken.get(&(*from, *to)).copied().unwrap_or(0);
         let capacity = edge(from, to)?.send_capacity.min(edge(to, from)?.receive_capacity);
-        let capacity = capacity.min(left(query, *from, *to));
+        let capacity = capacity.min(left(query, *from, *to)).credits();
         if capacity < carried + used {
             return None;
         }
         if index >= 1 {
             let before = if index == 1 { &query.source } else { &path[index - 2] };
-            carried += edge(from, before)?.rate.fee(carried)?;
+            carried += edge(from, before)?.rate.fee(Amount::new(carried)?)?.credits();
         }
     }
-    Some(PartPlan { path: path.to_vec(), amount, fees: carried - amount })
+    Some(PartPlan { path: path.to_vec(), amount: Amount::new(amount)?, fees: Amount::new(carried - amount)? })
 }
 
 fn largest(network: &Network<'_>, taken: &Taken, query: &Query, path: &[PublicKey], most: u128) -> Option<PartPlan> {

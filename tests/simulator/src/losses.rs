@@ -6,6 +6,7 @@ use crate::world::observed::Loss;
 use crate::world::{Node, World, name};
 use offst_funder::{Command, Reply};
 use offst_ledger::{Status, StopReason};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::order::Purpose;
 use offst_proto::report::InvoiceStatus;
@@ -54,7 +55,12 @@ impl Run {
             return;
         }
         let amount = 1 + self.world.dice.below(30) as u128;
-        let create = Command::CreateInvoice { amount, currency, description: String::new(), expiry_ms: None };
+        let create = Command::CreateInvoice {
+            amount: Amount::capped(amount),
+            currency,
+            description: String::new(),
+            expiry_ms: None,
+        };
         let id = self.world.command(seller, create);
         let Some(Reply::Invoice(invoice)) = self.world.reply(seller, id) else { return };
         self.world.copy_disk(seller);

@@ -4,6 +4,7 @@
 use crate::run::Run;
 use crate::world::World;
 use offst_funder::{Cycle, Payment, Progress};
+use offst_proto::Amount;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::order::{Destination, Order, Purpose};
 use offst_proto::{PaymentId, RequestId};
@@ -33,7 +34,7 @@ impl Run {
                 for (id, part) in &payment.parts {
                     let leaves = held.get(id).copied().unwrap_or(0);
                     assert!(
-                        leaves <= part.amount + part.fees,
+                        leaves <= part.held(),
                         "node {index} has signed {leaves} for a part that costs {} and {} in fees",
                         part.amount,
                         part.fees
@@ -68,13 +69,13 @@ impl Run {
         let honest: BTreeSet<usize> = self.honest().into_iter().filter(remembers).collect();
         for ((buyer, id), order) in orders.iter().filter(|((buyer, _), _)| honest.contains(buyer)) {
             let (amount, ordered) = (delivered.get(id).copied().unwrap_or(0), amount(order));
-            assert!(amount <= ordered, "node {buyer} has paid {amount} for an order of {ordered}: {order:?}");
+            assert!(amount <= ordered.credits(), "node {buyer} has paid {amount} for an order of {ordered}: {order:?}");
         }
     }
 }
 
 /// What the destination is to get, credits.
-fn amount(order: &Order) -> u128 {
+fn amount(order: &Order) -> Amount {
     match &order.purpose {
         Purpose::Invoice(invoice) => invoice.amount,
         Purpose::Spontaneous { amount, .. } | Purpose::Rebalance { amount, .. } => *amount,
@@ -116,10 +117,14 @@ fn check_order(world: &World, buyer: usize, order: &Order, payment: &Payment) {
     );
     assert_eq!(held, ordered, "what node {buyer} pays, and what was ordered");
     let fees_max = order.max_fee.unwrap_or_else(|| FeeBounds::default().of(currency, payment.total));
-    assert!(payment.fees() <= fees_max, "node {buyer} pays {} in fees, and {fees_max} were allowed", payment.fees());
+    assert!(
+        payment.fees() <= fees_max.credits(),
+        "node {buyer} pays {} in fees, and {fees_max} were allowed",
+        payment.fees()
+    );
     if payment.progress == Progress::Paid {
         let parts: u128 = payment.parts.values().map(|part| part.amount).sum();
-        assert!(parts <= payment.total, "node {buyer} pays {} for an order of {}", parts, payment.total);
+        assert!(parts <= payment.total.credits(), "node {buyer} pays {} for an order of {}", parts, payment.total);
     }
     if let Some(Cycle::Rebalance(first)) = cycle {
         assert!(

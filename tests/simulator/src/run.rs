@@ -9,9 +9,10 @@ use crate::options::Options;
 use crate::world::{CRASHES, World, name};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Status;
+use offst_proto::Amount;
 use offst_proto::index::Query;
 use offst_proto::invoice::Invoice;
-use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
+use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::order::{Order, Purpose};
 use offst_proto::report::PaymentStatus;
 use offst_proto::{Currency, Rate, Verified};
@@ -95,7 +96,8 @@ impl Run {
                     let reply = world.ask(from, world.friendship(to, currency, 0, limit));
                     assert_eq!(reply, Reply::Done);
                     if dice.chance(40) {
-                        let rate = Rate { mul: (dice.throw() >> 36) as u32, add: dice.below(4) as u128 };
+                        let rate =
+                            Rate { mul: (dice.throw() >> 36) as u32, add: Amount::capped(dice.below(4) as u128) };
                         world.ask(from, Command::SetFriendRate(name(to), currency.clone(), rate));
                     }
                 }
@@ -215,7 +217,8 @@ impl Run {
             _ if buyer == seller => return,
             _ => {
                 let description = String::new();
-                let command = Command::CreateInvoice { amount, currency, description, expiry_ms };
+                let command =
+                    Command::CreateInvoice { amount: Amount::capped(amount), currency, description, expiry_ms };
                 let id = world.command(seller, command);
                 let Some(Reply::Invoice(invoice)) = world.reply(seller, id) else { return };
                 self.invoices.push((seller, invoice.clone()));
@@ -229,7 +232,7 @@ impl Run {
         if short {
             order.timeout_ms = 1 + world.dice.below(3_000) as u64;
         }
-        order.max_fee = cheap.then_some(limit);
+        order.max_fee = cheap.then_some(Amount::capped(limit));
         self.orders.push((buyer, order.clone()));
         let by_app = if self.mix.has(FaultKind::Budgets) && world.dice.chance(50) {
             world.order_by_app(buyer, &order)
@@ -256,7 +259,7 @@ impl Run {
             world.command(node, Command::Clear { currency, perform: true });
             return;
         }
-        let order = world.order(Purpose::Rebalance { friend: name(friend), currency, amount });
+        let order = world.order(Purpose::Rebalance { friend: name(friend), currency, amount: Amount::capped(amount) });
         self.orders.push((node, order.clone()));
         world.command(node, Command::Pay(Box::new(order)));
     }
@@ -464,21 +467,24 @@ impl Run {
                 let new = world.dice.below(300) as u128;
                 if let Some((from, to, currency, new)) = world.asked_meanwhile().filter(|_| world.dice.chance(50)) {
                     world.faults.add(InjectedFault::LimitLowered);
-                    world.command(from, Command::SetFriendMaxDebt(crate::world::name(to), currency, new));
+                    world.command(
+                        from,
+                        Command::SetFriendMaxDebt(crate::world::name(to), currency, Amount::capped(new)),
+                    );
                     return;
                 }
                 let fault =
                     if new < limit && is_pending { InjectedFault::LimitLowered } else { InjectedFault::Changed };
-                (Command::SetFriendMaxDebt(name, currency, new), fault)
+                (Command::SetFriendMaxDebt(name, currency, Amount::capped(new)), fault)
             }
             4..8 => {
                 let new = 500 + world.dice.below(3_000) as u128;
-                (Command::SetFriendMaxDebt(name, currency, new), InjectedFault::Changed)
+                (Command::SetFriendMaxDebt(name, currency, Amount::capped(new)), InjectedFault::Changed)
             }
             8..9 => (Command::SetFriendOpen(name, currency, false), InjectedFault::Changed),
             9..11 => (Command::SetFriendOpen(name, currency, true), InjectedFault::Changed),
             _ => {
-                let rate = Rate { mul: 0, add: world.dice.below(3) as u128 };
+                let rate = Rate { mul: 0, add: Amount::capped(world.dice.below(3) as u128) };
                 (Command::SetFriendRate(name, currency, rate), InjectedFault::Changed)
             }
         };
@@ -645,18 +651,18 @@ impl Run {
             if buyer == seller || world.liars.contains(&buyer) || world.liars.contains(&seller) {
                 continue;
             }
-            let query = Query::new(currency.clone(), PROBE_ROOM, world.key(buyer), world.key(seller));
+            let query = Query::new(currency.clone(), Amount::capped(PROBE_ROOM), world.key(buyer), world.key(seller));
             let routes = crate::index::search(&world.edges, &query);
             if !routes.iter().any(|route| route.parts.len() == 1) {
                 continue;
             }
             let reply = world.ask(
                 seller,
-                Command::CreateInvoice { amount: 2, currency, description: String::new(), expiry_ms: None },
+                Command::CreateInvoice { amount: 2.into(), currency, description: String::new(), expiry_ms: None },
             );
             let Reply::Invoice(invoice) = reply else { panic!("node {seller} makes no invoice: {reply:?}") };
             // Whatever it costs.
-            let order = Order { max_fee: Some(AMOUNT_MAX), ..world.order(Purpose::Invoice(invoice)) };
+            let order = Order { max_fee: Some(Amount::MAX), ..world.order(Purpose::Invoice(invoice)) };
             let id = order.payment_id;
             self.orders.push((buyer, order.clone()));
             let command = world.command(buyer, Command::Pay(Box::new(order)));

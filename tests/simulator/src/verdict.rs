@@ -164,7 +164,7 @@ impl Run {
                     // more.
                     let parts: u128 = payment.parts.values().map(|part| part.amount).sum();
                     let may_miss = !uncertain.is_empty() || !written_off.is_empty();
-                    let is_uncertain = may_miss && parts < payment.total;
+                    let is_uncertain = may_miss && parts < payment.total.credits();
                     let is_short = has_liars || is_replaced || is_uncertain || !world.careless.is_empty();
                     assert!(is_short, "node {index} has no receipt: {payment:?}");
                     continue;
@@ -197,14 +197,14 @@ impl Run {
                     let nodes: BTreeSet<_> = carried.iter().map(|(node, _)| world.key(*node)).collect();
                     let path: BTreeSet<_> = part.path[..part.path.len() - 1].iter().copied().collect();
                     assert!(is_vague || nodes == path, "request {id} was carried by others than were asked");
-                    carried.into_iter().map(|(node, report)| (node, report.fee))
+                    carried.into_iter().map(|(node, report)| (node, report.fee.credits()))
                 });
                 let mediators = mediators.collect();
                 let paid_by_it = Paid {
                     buyer: index,
                     seller,
                     currency: payment.currency.clone(),
-                    amount: payment.total,
+                    amount: payment.total.credits(),
                     fees: payment.fees(),
                     mediators,
                 };

@@ -9,6 +9,7 @@ use offst_app_server::{
 };
 use offst_crypto::{Identity, PublicKey, Secret};
 use offst_funder::{Command, Reply};
+use offst_proto::Amount;
 use offst_proto::budget::BudgetReport;
 use offst_proto::friend_statement::{AccountEvidence, FriendStatement};
 use offst_proto::invoice::Invoice;
@@ -41,7 +42,7 @@ pub const OPEN_INVOICE: u8 = 40;
 pub const APP: u8 = 2;
 
 pub fn part() -> PartPlan {
-    PartPlan { path: vec![identity(3).public_key(), identity(4).public_key()], amount: 100, fees: 1 }
+    PartPlan { path: vec![identity(3).public_key(), identity(4).public_key()], amount: 100.into(), fees: 1.into() }
 }
 
 pub fn payment(number: u8, status: PaymentStatus) -> PaymentReport {
@@ -53,7 +54,7 @@ pub fn payment(number: u8, status: PaymentStatus) -> PaymentReport {
         destination: identity(9).public_key(),
         invoice_id: None,
         currency: Currency::default(),
-        amount: 100,
+        amount: 100.into(),
         fees: 3,
         parts: 1,
         reason: String::new(),
@@ -68,7 +69,7 @@ pub fn invoice_report(number: u8, status: InvoiceStatus) -> InvoiceReport {
         invoice_id: InvoiceId::from_bytes([number; 16]),
         status,
         currency: Currency::default(),
-        amount: 10,
+        amount: 10.into(),
         description: "Bread".into(),
         created_ms: u64::from(number),
         expires_ms: None,
@@ -81,7 +82,7 @@ pub fn signed_invoice(amount: u128, description: &str) -> Verified<Invoice> {
         id: InvoiceId::from_bytes([7; 16]),
         destination: seller.public_key(),
         currency: Currency::default(),
-        amount,
+        amount: Amount::capped(amount),
         description: description.into(),
         expires_ms: None,
         secret: Secret::from_bytes([8; 32]),
@@ -182,12 +183,12 @@ impl Fake {
                 ..payment(1, PaymentStatus::Paid)
             })),
             Command::Budgets(app) => Reply::Budgets((*app == identity(APP).public_key()).then(|| budgets().to_vec())),
-            Command::Quote(order) if order.max_fee == Some(0) => Reply::Refused("there is no route".into()),
+            Command::Quote(order) if order.max_fee == Some(0.into()) => Reply::Refused("there is no route".into()),
             Command::Quote(_) => Reply::Quote(Box::new(QuoteReport {
                 currency: Currency::default(),
-                amount: 100,
+                amount: 100.into(),
                 routes: vec![Route { parts: vec![part()] }],
-                max_fee_default: 20,
+                max_fee_default: 20.into(),
             })),
             Command::Clear { perform, .. } => Reply::Clearing(Box::new(ClearingReport {
                 auto_clear: false,
@@ -195,11 +196,13 @@ impl Fake {
                 payment: perform.then(|| payment(1, PaymentStatus::Paid)),
             })),
             Command::CancelPayment(_) => Reply::Unknown,
-            Command::CreateInvoice { amount, description, .. } => Reply::Invoice(signed_invoice(*amount, description)),
+            Command::CreateInvoice { amount, description, .. } => {
+                Reply::Invoice(signed_invoice(amount.credits(), description))
+            }
             Command::CancelInvoice(_) => Reply::Done,
             Command::ResetFriend(..) => Reply::Refused("there is nothing to reset".into()),
-            Command::WriteOff { up_to: 0, .. } => Reply::Refused("there is no such friend".into()),
-            Command::WriteOff { up_to, .. } => Reply::WrittenOff(write_off_report(*up_to)),
+            Command::WriteOff { up_to: Amount::ZERO, .. } => Reply::Refused("there is no such friend".into()),
+            Command::WriteOff { up_to, .. } => Reply::WrittenOff(write_off_report(up_to.credits())),
             Command::EnableFriend(name) if name == "panic" => panic!("a defect"),
             _ => Reply::Done,
         }
@@ -227,8 +230,8 @@ impl Backend for Fake {
             from: Some(identity(3).public_key()),
             to: identity(4).public_key(),
             currency: Currency::default(),
-            amount: 10,
-            fee: 1,
+            amount: 10.into(),
+            fee: 1.into(),
             time_ms: 1,
         };
         let received = |number| ReceivedReport {
@@ -237,7 +240,7 @@ impl Backend for Fake {
             payment_id: None,
             invoice_id: None,
             currency: Currency::default(),
-            amount: 10,
+            amount: 10.into(),
             time_ms: 1,
         };
         let page = match query.kind {

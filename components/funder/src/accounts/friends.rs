@@ -10,6 +10,7 @@ use crate::io::{ConnectionId, Output};
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, Direction, Event as AccountEvent, StopReason};
+use offst_proto::Amount;
 use offst_proto::friend::{Direct, FriendMessage, Resume};
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::payment::CancelReason;
@@ -47,8 +48,8 @@ impl Friend {
         Some(Edge {
             friend: account_id.friend,
             currency: account_id.currency.clone(),
-            send_capacity: epoch.map_or(0, |epoch| epoch.send_capacity()),
-            receive_capacity: epoch.map_or(0, |epoch| epoch.receive_capacity()),
+            send_capacity: epoch.map_or(Amount::ZERO, |epoch| Amount::capped(epoch.send_capacity())),
+            receive_capacity: epoch.map_or(Amount::ZERO, |epoch| Amount::capped(epoch.receive_capacity())),
             rate: self.record.rates.get(&account_id.currency).copied().unwrap_or_default(),
             clearable: epoch.filter(|_| tells_clearable).map_or(Clearable::None, clearable),
         })

@@ -23,6 +23,7 @@ use offst_crypto::PublicKey;
 use offst_ledger::{
     ACCOUNT_KINDS, Account, AccountId, AccountImage, AccountKey, Epoch, RequestRef, SignOutcome, stored_accounts,
 };
+use offst_proto::Amount;
 use offst_proto::friend::statement_frame;
 use offst_proto::index::{Clearable, Edge};
 use offst_rows::{RowChange, RowError, Rows, Table};
@@ -244,7 +245,12 @@ impl Accounts {
                 }
                 None => {
                     if let Some(edge) = self.published.remove(account_id) {
-                        edges.push(Edge { send_capacity: 0, receive_capacity: 0, clearable: Clearable::None, ..edge });
+                        edges.push(Edge {
+                            send_capacity: Amount::ZERO,
+                            receive_capacity: Amount::ZERO,
+                            clearable: Clearable::None,
+                            ..edge
+                        });
                     }
                 }
             }

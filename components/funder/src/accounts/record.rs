@@ -2,6 +2,7 @@
 use crate::archive::Allowance;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId};
+use offst_proto::Amount;
 use offst_proto::Signable;
 use offst_proto::encoding::{DecodeError, Decoder};
 use offst_proto::key_replacement::KeyReplacement;
@@ -25,7 +26,7 @@ pub struct FriendRecord {
     /// What is taken for forwarding requests that come from it.
     pub rates: BTreeMap<Currency, Rate>,
     /// What it may still collect at most, credits, of all that is written off without asking the owner; none: nothing is.
-    pub auto_write_offs: BTreeMap<Currency, u128>,
+    pub auto_write_offs: BTreeMap<Currency, Amount>,
 }
 
 /// Whether a friend is used.
@@ -103,7 +104,7 @@ impl Row for FriendRecord {
             encoder.count(self.auto_write_offs.len());
             for (currency, up_to) in &self.auto_write_offs {
                 encoder.value(currency);
-                encoder.u128(*up_to);
+                encoder.value(up_to);
             }
         });
     }
@@ -129,7 +130,7 @@ impl Row for FriendRecord {
             })?,
             auto_write_offs: fields.with(12, |decoder| {
                 let count = decoder.count(CURRENCIES_MAX, "settings of an account")?;
-                (0..count).map(|_| Ok((decoder.value()?, decoder.amount()?))).collect()
+                (0..count).map(|_| Ok((decoder.value()?, decoder.value()?))).collect()
             })?,
         })
     }

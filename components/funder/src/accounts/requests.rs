@@ -6,9 +6,9 @@ use crate::forwarding::record::Forward;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, Direction, Epoch, NotAllowed, Pending, RequestRef};
+use offst_proto::Amount;
 use offst_proto::Rate;
 use offst_proto::index::Clearable;
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::Event;
 use std::collections::BTreeSet;
@@ -34,8 +34,8 @@ pub(crate) fn clearable(epoch: &Epoch) -> Clearable {
     } else {
         (debt.saturating_sub(epoch.remote_pending()), epoch.receive_capacity())
     };
-    match amount.min(room).min(AMOUNT_MAX) {
-        0 => Clearable::None,
+    match Amount::capped(amount.min(room)) {
+        Amount::ZERO => Clearable::None,
         amount if balance > 0 => Clearable::Send(amount),
         amount => Clearable::Receive(amount),
     }
@@ -88,7 +88,7 @@ impl Accounts {
             .accounts
             .get(&outgoing.account.currency)
             .and_then(|account| account.pending(Direction::Outgoing, outgoing.id));
-        let Some(amount) = pending.map(|pending| pending.amount) else {
+        let Some(amount) = pending.map(|pending| pending.held) else {
             // It waits for the first epoch with a friend's new key.
             if self.is_bound(outgoing) {
                 let deadline = context.now.uptime_ms + context.environment.timing.overdue_ms;
@@ -189,7 +189,7 @@ impl Accounts {
         &self,
         incoming: &AccountId,
         outgoing: &AccountId,
-        amount: u128,
+        amount: Amount,
         context: &Context<'_>,
     ) -> bool {
         context.auto_clear && self.lowers_our_debt(incoming) && self.clearable(outgoing).send() >= amount
@@ -203,6 +203,6 @@ impl Accounts {
             return false;
         };
         let is_same_lock = from.stage.lock().is_some() && from.stage.lock() == to.stage.lock();
-        is_same_lock && to.amount == forward.amount && forward.amount.checked_add(forward.fee) == Some(from.amount)
+        is_same_lock && to.held == forward.held && forward.held.checked_add(forward.fee) == Some(from.held)
     }
 }

@@ -7,7 +7,8 @@ use crate::io::{Contact, Output};
 use crate::payments::record::Payment;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId};
-use offst_proto::limits::{AMOUNT_MAX, RELAYS_MAX};
+use offst_proto::Amount;
+use offst_proto::limits::RELAYS_MAX;
 use offst_proto::name::check_name;
 use offst_proto::order::Destination;
 use offst_proto::report::Event;
@@ -144,9 +145,6 @@ impl Accounts {
 
     /// What is taken for carrying on what comes over an account.
     pub(crate) fn set_rate(&mut self, name: &str, currency: Currency, rate: Rate) -> Result<(), String> {
-        if rate.add > AMOUNT_MAX {
-            return Err("the flat part of the rate is above the largest amount, 2^96".into());
-        }
         self.friend_account(name, &currency)?;
         let key = self.friend_key(name)?;
         let friend = self.friends.get_mut(&key).expect("names and friends agree");
@@ -159,12 +157,9 @@ impl Accounts {
         &mut self,
         name: &str,
         currency: &Currency,
-        up_to: u128,
+        up_to: Amount,
         context: &mut Context<'_>,
     ) -> Result<(), String> {
-        if up_to > AMOUNT_MAX {
-            return Err("the amount is above the largest one possible, 2^96".into());
-        }
         self.friend_account(name, currency)?;
         let key = self.friend_key(name)?;
         let record = &mut self.friends.get_mut(&key).expect("names and friends agree").record;
@@ -180,7 +175,7 @@ impl Accounts {
 
     /// The friend has collected what was written off without asking: nothing more is.
     /// (R8.3.)
-    pub(crate) fn end_auto_write_off(&mut self, account_id: &AccountId, amount: u128, context: &mut Context<'_>) {
+    pub(crate) fn end_auto_write_off(&mut self, account_id: &AccountId, amount: Amount, context: &mut Context<'_>) {
         let is_set =
             self.friends.get(&account_id.friend).is_some_and(|friend| !friend.record.auto_write_offs.is_empty());
         if !is_set {
@@ -197,7 +192,7 @@ impl Accounts {
     }
 
     /// What the owner allows to be written off on an account without asking, credits.
-    pub(crate) fn auto_write_off(&self, account_id: &AccountId) -> Option<u128> {
+    pub(crate) fn auto_write_off(&self, account_id: &AccountId) -> Option<Amount> {
         self.friends.get(&account_id.friend)?.record.auto_write_offs.get(&account_id.currency).copied()
     }
 }

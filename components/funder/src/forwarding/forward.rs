@@ -20,6 +20,7 @@ use crate::origin::Origin;
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{AccountId, RequestRef, Stage};
+use offst_proto::Amount;
 use offst_proto::Rate;
 use offst_proto::limits::HOPS_MAX;
 use offst_proto::payment::CancelReason;
@@ -51,20 +52,20 @@ impl Forwarding {
         let outgoing = incoming.at(next);
         let asked = request.held();
         let is_waived = request.clearing && accounts.is_waived(from, &outgoing.account, asked, context);
-        let rate = if is_waived { Rate { mul: 0, add: 0 } } else { accounts.rate_of(from) };
+        let rate = if is_waived { Rate { mul: 0, add: Amount::ZERO } } else { accounts.rate_of(from) };
         let held = rate.forwarded(asked).ok_or(CancelReason::Fee)?;
         let fees_left = held.checked_sub(request.amount).ok_or(CancelReason::Fee)?;
         let room = accounts.account_room(&outgoing.account)?;
         let pair = Self::pair(incoming, next);
-        self.check_share(&pair, held, room, context)?;
+        self.check_share(&pair, held.credits(), room, context)?;
         let terms = request.terms(context.local, &from.currency).hash();
         request.path.remove(0);
         (request.fees_left, request.patience_ms) = (fees_left, patience_ms);
         let account = accounts.touch(&outgoing.account).expect("its room was measured");
         account.request(request, terms).map_err(cancel_reason)?;
-        self.add_load(pair, held);
+        self.add_load(pair, held.credits());
         self.carry_for(outgoing, from.friend);
-        let forward = Forward::new(next, held, asked - held, patience_ms, context.now.uptime_ms);
+        let forward = Forward::new(next, held, asked.saturating_sub(held), patience_ms, context.now.uptime_ms);
         self.forwards.insert(incoming.clone(), forward);
         self.wait_for_commit(incoming, context);
         Ok(())
@@ -82,7 +83,7 @@ impl Forwarding {
     pub(crate) fn remove_forward(&mut self, incoming: &RequestRef, context: &mut Context<'_>) -> Option<Forward> {
         let forward = self.forwards.remove(incoming)?;
         context.timers.clear(&Timer::Forward(incoming.clone()));
-        self.remove_load(&Self::pair(incoming, forward.to), forward.amount);
+        self.remove_load(&Self::pair(incoming, forward.to), forward.held.credits());
         self.release_upstream_of(&incoming.at(forward.to));
         Some(forward)
     }
@@ -193,7 +194,7 @@ impl Batch<'_> {
                     from: Some(from),
                     to: forward.to,
                     currency: incoming.account.currency.clone(),
-                    amount: forward.amount,
+                    amount: forward.held,
                     fee: forward.fee,
                     time_ms: self.context.now.unix_ms,
                 };

@@ -70,14 +70,14 @@ impl Forwarding {
         let forward = self.forwards.draft(incoming).expect("the caller has looked");
         forward.arrived_ms = context.now.uptime_ms;
         forward.responded_ms = has_response.then_some(context.now.uptime_ms);
-        let (to, amount) = (forward.to, forward.amount);
+        let (to, amount) = (forward.to, forward.held);
         self.carry_for(incoming.at(to), incoming.account.friend);
-        self.add_load(Self::pair(incoming, to), amount);
+        self.add_load(Self::pair(incoming, to), amount.credits());
     }
 
     /// A request whose two halves have found each other again.
     pub(crate) fn reclaim(&mut self, incoming: &RequestRef, forward: Forward) {
-        self.add_load(Self::pair(incoming, forward.to), forward.amount);
+        self.add_load(Self::pair(incoming, forward.to), forward.held.credits());
         self.carry_for(incoming.at(forward.to), incoming.account.friend);
         self.forwards.insert(incoming.clone(), forward);
     }
@@ -85,9 +85,9 @@ impl Forwarding {
     /// A request goes on over the account with a friend's new key.
     pub(crate) fn rekey(&mut self, incoming: &RequestRef, to: PublicKey) {
         let forward = self.forwards.get_mut(incoming).expect("its origin names it");
-        let (lost, amount) = (std::mem::replace(&mut forward.to, to), forward.amount);
-        self.remove_load(&Self::pair(incoming, lost), amount);
-        self.add_load(Self::pair(incoming, to), amount);
+        let (lost, amount) = (std::mem::replace(&mut forward.to, to), forward.held);
+        self.remove_load(&Self::pair(incoming, lost), amount.credits());
+        self.add_load(Self::pair(incoming, to), amount.credits());
         self.carry_for(incoming.at(to), incoming.account.friend);
     }
 

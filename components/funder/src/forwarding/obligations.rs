@@ -14,6 +14,7 @@
 use crate::funder::Batch;
 use offst_crypto::{HashLock, PublicKey};
 use offst_ledger::{Account, AccountId, Direction, Pending, RequestRef, Stage};
+use offst_proto::Amount;
 use offst_proto::opening::Continuing;
 
 /// Whether anybody may collect from us what a friend has committed to us.
@@ -44,7 +45,7 @@ impl Batch<'_> {
     pub(crate) fn pays_for(&self, account_id: &AccountId, account: &Account, claim: &Continuing) -> bool {
         let is_promised = account
             .outgoing(claim.id)
-            .is_some_and(|pending| pending.amount == claim.amount && pending.stage == Stage::Committed(claim.lock));
+            .is_some_and(|pending| pending.held == claim.held && pending.stage == Stage::Committed(claim.lock));
         is_promised || account.is_suspect() && self.is_paid_by_another(account_id, claim)
     }
 
@@ -56,9 +57,11 @@ impl Batch<'_> {
             is_other
                 && incoming.id == claim.id
                 && !self.state.forwarding.forwards.contains_key(incoming)
-                && self.state.accounts.incoming_at(incoming).is_some_and(|pending| {
-                    pending.stage == Stage::Committed(claim.lock) && pending.amount >= claim.amount
-                })
+                && self
+                    .state
+                    .accounts
+                    .incoming_at(incoming)
+                    .is_some_and(|pending| pending.stage == Stage::Committed(claim.lock) && pending.held >= claim.held)
         })
     }
 
@@ -93,13 +96,13 @@ impl Batch<'_> {
         let untied = self.untied(incoming, lock);
         let mut unpaid: Vec<_> = self.halves_without_payer(incoming, lock);
         if !self.state.accounts.all_accounts_are_back() {
-            let [(amount, _)] = untied[..] else { return None };
+            let [(held, _)] = untied[..] else { return None };
             let [(onward, to)] = unpaid[..] else { return None };
-            let is_our_fee = self.state.accounts.rate_of(&incoming.account).forwarded(amount) == Some(onward);
+            let is_our_fee = self.state.accounts.rate_of(&incoming.account).forwarded(held) == Some(onward);
             return (is_our_fee && to != incoming.account.friend).then_some(to);
         }
-        for (amount, other) in untied {
-            let fits = |(onward, to): &(u128, PublicKey)| *onward <= amount && *to != other.account.friend;
+        for (held, other) in untied {
+            let fits = |(onward, to): &(Amount, PublicKey)| *onward <= held && *to != other.account.friend;
             let place = unpaid.iter().position(fits);
             let half = place.map(|place| unpaid.remove(place).1);
             if other == *incoming {
@@ -110,7 +113,7 @@ impl Batch<'_> {
     }
 
     /// Friends' committed requests with this id and lock that nobody is known to collect from us: the largest first.
-    fn untied(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, RequestRef)> {
+    fn untied(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(Amount, RequestRef)> {
         let same = self.state.recovery.unresolved().filter(|other| {
             (other.id, &other.account.currency) == (incoming.id, &incoming.account.currency)
                 && !self.state.accounts.is_distrusted(&other.account)
@@ -118,7 +121,7 @@ impl Batch<'_> {
         });
         let committed = same.filter_map(|other| {
             let pending = self.state.accounts.incoming_at(other)?;
-            (pending.stage == Stage::Committed(lock)).then(|| (pending.amount, other.clone()))
+            (pending.stage == Stage::Committed(lock)).then(|| (pending.held, other.clone()))
         });
         let mut untied: Vec<_> = committed.collect();
         untied.sort_by(|(one, first), (other, second)| other.cmp(one).then_with(|| first.cmp(second)));
@@ -126,14 +129,14 @@ impl Batch<'_> {
     }
 
     /// What friends may collect from us with this id and lock, and nobody is known to pay for: the largest first.
-    fn halves_without_payer(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(u128, PublicKey)> {
+    fn halves_without_payer(&self, incoming: &RequestRef, lock: HashLock) -> Vec<(Amount, PublicKey)> {
         let outgoing = self.state.accounts.friends().keys().map(|key| incoming.at(*key));
         let known = outgoing
             .filter(|outgoing| !self.state.accounts.is_distrusted(&outgoing.account) && self.is_unpaid(outgoing));
         let committed = known.filter_map(|outgoing| {
             let pending = self.state.accounts.outgoing_at(&outgoing)?;
             let is_same = pending.stage == Stage::Committed(lock);
-            is_same.then_some((pending.amount, outgoing.account.friend))
+            is_same.then_some((pending.held, outgoing.account.friend))
         });
         let mut halves: Vec<_> = committed.collect();
         halves.sort_by(|one, other| other.cmp(one));

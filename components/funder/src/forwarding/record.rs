@@ -2,6 +2,7 @@
 
 use offst_crypto::{HashLock, PublicKey};
 use offst_ledger::{Pending, RequestRef, Stage};
+use offst_proto::Amount;
 use offst_proto::encoding::Decoder;
 use offst_rows::{FieldReader, FieldWriter, Kind, Row, RowError};
 
@@ -11,9 +12,9 @@ pub struct Forward {
     /// The friend it went to.
     pub to: PublicKey,
     /// Credits it holds on the way out.
-    pub amount: u128,
+    pub held: Amount,
     /// Credits we earn.
-    pub fee: u128,
+    pub fee: Amount,
     /// How long we wait for the commit, ms.
     pub patience_ms: u64,
     /// When it came, and when the response came, uptime ms. Not stored.
@@ -27,10 +28,10 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// A request that has just come, or is found again: it went to `to`, has `amount` credits reserved there, brings us
+    /// A request that has just come, or is found again: it went to `to`, has `held` credits held there, brings us
     /// `fee`, and waits for its commit for `patience_ms`. `arrived_ms`: uptime.
-    pub fn new(to: PublicKey, amount: u128, fee: u128, patience_ms: u64, arrived_ms: u64) -> Self {
-        Forward { to, amount, fee, patience_ms, arrived_ms, responded_ms: None, counted_ms: 0, weight: 0 }
+    pub fn new(to: PublicKey, held: Amount, fee: Amount, patience_ms: u64, arrived_ms: u64) -> Self {
+        Forward { to, held, fee, patience_ms, arrived_ms, responded_ms: None, counted_ms: 0, weight: 0 }
     }
 }
 
@@ -41,15 +42,15 @@ impl Row for Forward {
 
     fn write(&self, fields: &mut FieldWriter) {
         fields.value(2, &self.to);
-        fields.with(4, |encoder| encoder.u128(self.amount));
-        fields.with(6, |encoder| encoder.u128(self.fee));
+        fields.value(4, &self.held);
+        fields.value(6, &self.fee);
         fields.with(8, |encoder| encoder.u64(self.patience_ms));
     }
 
     fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
-        let (to, amount) = (fields.value(2)?, fields.with(4, Decoder::amount)?);
-        let (fee, patience_ms) = (fields.with(6, Decoder::amount)?, fields.with(8, Decoder::u64)?);
-        Ok(Forward::new(to, amount, fee, patience_ms, 0))
+        let (to, held) = (fields.value(2)?, fields.value(4)?);
+        let (fee, patience_ms) = (fields.value(6)?, fields.with(8, Decoder::u64)?);
+        Ok(Forward::new(to, held, fee, patience_ms, 0))
     }
 }
 
@@ -59,7 +60,7 @@ pub struct WriteOff {
     /// The friend that it came from, and that has its credits back.
     pub from: PublicKey,
     /// What the friend that it went to may still collect, credits.
-    pub amount: u128,
+    pub held: Amount,
     /// What opens it.
     pub lock: HashLock,
     /// The owner was not asked: it belongs to what the setting of the account allows.
@@ -69,7 +70,7 @@ pub struct WriteOff {
 impl WriteOff {
     /// Whether it speaks of this request.
     pub(super) fn is_of(&self, pending: &Pending) -> bool {
-        pending.amount == self.amount && pending.stage == Stage::Committed(self.lock)
+        pending.held == self.held && pending.stage == Stage::Committed(self.lock)
     }
 }
 
@@ -80,7 +81,7 @@ impl Row for WriteOff {
 
     fn write(&self, fields: &mut FieldWriter) {
         fields.value(2, &self.from);
-        fields.with(4, |encoder| encoder.u128(self.amount));
+        fields.value(4, &self.held);
         fields.value(6, &self.lock);
         fields.with(8, |encoder| encoder.bool(self.is_automatic));
     }
@@ -88,7 +89,7 @@ impl Row for WriteOff {
     fn read(_: &RequestRef, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(WriteOff {
             from: fields.value(2)?,
-            amount: fields.with(4, Decoder::amount)?,
+            held: fields.value(4)?,
             lock: fields.value(6)?,
             is_automatic: fields.with(8, Decoder::bool)?,
         })

@@ -99,7 +99,7 @@ impl Forwarding {
         }
         let ms = now.saturating_sub(since.max(forward.counted_ms));
         let capacity = accounts.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
-        let weight = weight(forward.amount, capacity, ms, context.environment.timing.hold_ms);
+        let weight = weight(forward.held.credits(), capacity, ms, context.environment.timing.hold_ms);
         let pair = Self::pair(incoming, to);
         let held = self.held(&pair, context).saturating_add(weight).min(Holds::MAX);
         let forward = self.forwards.draft(incoming).expect("looked above");

@@ -37,6 +37,7 @@ use crate::origin::Origin;
 use crate::timers::Timer;
 use offst_crypto::{HashLock, Preimage, PublicKey};
 use offst_ledger::{AccountId, Pending, RequestRef, Stage};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::payment::CancelReason;
 use offst_proto::report::{ForwardReport, Held, WriteOffReport};
@@ -47,7 +48,7 @@ impl Forwarding {
         let mut held = Held::default();
         let all = self.written_off.range(account_id.requests()).map(|(_, write_off)| write_off);
         let counted = all.filter(|write_off| write_off.is_automatic || !only_automatic);
-        counted.for_each(|write_off| held.add(write_off.amount));
+        counted.for_each(|write_off| held.add(write_off.held.credits()));
         held
     }
 
@@ -91,7 +92,7 @@ impl Forwarding {
         context: &mut Context<'_>,
     ) -> bool {
         let Some(write_off) = self.forget_write_off(outgoing) else { return false };
-        let amount = write_off.amount;
+        let amount = write_off.held;
         log::warn!("{} was collected after it had been written off: {amount} credits are lost", outgoing.id);
         let report = ForwardReport {
             request_id: outgoing.id,
@@ -99,7 +100,7 @@ impl Forwarding {
             to: outgoing.account.friend,
             currency: outgoing.account.currency.clone(),
             amount,
-            fee: 0,
+            fee: Amount::ZERO,
             time_ms: context.now.unix_ms,
         };
         context.record_forwarded(report, preimage);
@@ -173,7 +174,7 @@ impl Forwarding {
 impl Batch<'_> {
     /// The owner gives up what they would get for requests that a friend holds. `up_to`: the most that they may lose by
     /// it, credits.
-    pub(crate) fn write_off(&mut self, command: CommandId, name: &str, currency: &Currency, up_to: u128) {
+    pub(crate) fn write_off(&mut self, command: CommandId, name: &str, currency: &Currency, up_to: Amount) {
         let reply = match self.release_overdue(name, currency, up_to) {
             Ok(report) => Reply::WrittenOff(report),
             Err(message) => Reply::Refused(message),
@@ -182,7 +183,7 @@ impl Batch<'_> {
     }
 
     // R8.6.
-    fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: u128) -> Result<WriteOffReport, String> {
+    fn release_overdue(&mut self, name: &str, currency: &Currency, up_to: Amount) -> Result<WriteOffReport, String> {
         let key = self.state.accounts.friend_key(name)?;
         self.state.accounts.friend_account(name, currency)?;
         let account_id = AccountId::new(key, currency);
@@ -206,7 +207,7 @@ impl Batch<'_> {
     /// Releases what the friend has held for too long, the smallest first, as long as the friend may collect no more
     /// than `up_to` afterwards: of all that was ever written off, or, `is_automatic`, of what was without asking.
     /// (R8.2.)
-    fn release_smallest(&mut self, account_id: &AccountId, up_to: u128, is_automatic: bool) -> WriteOffReport {
+    fn release_smallest(&mut self, account_id: &AccountId, up_to: Amount, is_automatic: bool) -> WriteOffReport {
         let mut report = WriteOffReport {
             at_risk: self.state.forwarding.at_risk(account_id, is_automatic),
             ..WriteOffReport::default()
@@ -216,17 +217,17 @@ impl Batch<'_> {
             let Some(pending) = self.state.accounts.outgoing_at(&outgoing) else { continue };
             match self.state.origin(&outgoing) {
                 Some(Origin::Forward(from)) => match self.what_to_release(&outgoing, &pending, from) {
-                    Some(write_off) => releasable.push((pending.amount, outgoing, write_off)),
-                    None => report.waiting.add(pending.amount),
+                    Some(write_off) => releasable.push((pending.held, outgoing, write_off)),
+                    None => report.waiting.add(pending.held.credits()),
                 },
-                Some(Origin::Payment(_)) => report.own.add(pending.amount),
+                Some(Origin::Payment(_)) => report.own.add(pending.held.credits()),
                 // It was written off before.
                 None => {}
             }
         }
         releasable.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
-        for (amount, outgoing, write_off) in releasable {
-            let fits = report.at_risk.amount + amount <= up_to;
+        for (held, outgoing, write_off) in releasable {
+            let fits = report.at_risk.amount + held.credits() <= up_to.credits();
             if fits
                 && self.state.forwarding.release_upstream(
                     &outgoing,
@@ -235,10 +236,10 @@ impl Batch<'_> {
                     &mut self.context,
                 )
             {
-                report.released.add(amount);
-                report.at_risk.add(amount);
+                report.released.add(held.credits());
+                report.at_risk.add(held.credits());
             } else {
-                report.waiting.add(amount);
+                report.waiting.add(held.credits());
             }
         }
         if report.released.count > 0 {
@@ -294,6 +295,6 @@ impl Batch<'_> {
         }
         let lock = pending.stage.lock()?;
         let is_committed = self.state.accounts.incoming_at(&incoming)?.stage == Stage::Committed(lock);
-        is_committed.then_some(WriteOff { from, amount: pending.amount, lock, is_automatic: false })
+        is_committed.then_some(WriteOff { from, held: pending.held, lock, is_automatic: false })
     }
 }

@@ -7,7 +7,8 @@ use crate::io::Output;
 use crate::owner::record::ServerRow;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, AccountKey, Direction, StopReason};
-use offst_proto::limits::{AMOUNT_MAX, CURRENCIES_MAX, RELAYS_MAX};
+use offst_proto::Amount;
+use offst_proto::limits::{CURRENCIES_MAX, RELAYS_MAX};
 use offst_proto::name::check_name;
 use offst_proto::order::NewFriend;
 use offst_proto::ticket::ServerTicket;
@@ -86,7 +87,7 @@ impl Batch<'_> {
                 self.state.accounts.friend_account(&name, &currency)?.set_open(open)
             }
             Command::SetFriendMaxDebt(name, currency, limit) => {
-                self.state.accounts.friend_account(&name, &currency)?.set_limit(limit.min(AMOUNT_MAX));
+                self.state.accounts.friend_account(&name, &currency)?.set_limit(limit);
             }
             Command::SetFriendRate(name, currency, rate) => {
                 self.state.accounts.set_rate(&name, currency, rate)?;
@@ -125,8 +126,8 @@ impl Batch<'_> {
         }
         self.state.accounts.check_not_replaced(&key)?;
         let floor = self.floor(&AccountId::new(key, &new.currency));
-        if new.balance.unsigned_abs() > AMOUNT_MAX || new.max_debt > AMOUNT_MAX {
-            return Err("balance and max debt must be at most 2^96".into());
+        if Amount::new(new.balance.unsigned_abs()).is_none() {
+            return Err("the balance must be at most 2^96".into());
         }
         if new.ticket.relays.len() > RELAYS_MAX {
             return Err(format!("a friend has at most {RELAYS_MAX} relays"));

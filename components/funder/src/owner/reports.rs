@@ -8,6 +8,7 @@ use crate::payments::record::Payment;
 use crate::receiving::record::InvoiceRecord;
 use offst_crypto::PublicKey;
 use offst_ledger::{Account, AccountId, Direction, Status};
+use offst_proto::Amount;
 use offst_proto::limits::RELAYS_MAX;
 use offst_proto::report::{
     AccountReport, AccountStatus, ContactReport, FriendReport, InvoiceReport, OverdueReport, PaymentReport,
@@ -81,13 +82,13 @@ impl Batch<'_> {
         let overdue = friend.overdue.iter().filter(|(overdue, _)| overdue == currency).filter_map(|(_, id)| {
             let pending = account.pending(Direction::Outgoing, *id)?;
             let written_off = self.state.forwarding.written_off().contains_key(&account_id.request(*id));
-            Some(OverdueReport { request_id: *id, amount: pending.amount, written_off })
+            Some(OverdueReport { request_id: *id, amount: pending.held, written_off })
         });
         AccountReport {
             currency: currency.clone(),
             status,
             balance: epoch.map(|epoch| epoch.balance()).or(terms.map(|terms| terms.balance)).unwrap_or(0),
-            local_max_debt: epoch.map_or(0, |epoch| epoch.theirs.limit),
+            local_max_debt: epoch.map_or(Amount::ZERO, |epoch| epoch.theirs.limit),
             remote_max_debt: account.limit(),
             local_pending_debt: epoch.map_or(0, |epoch| epoch.local_pending()),
             remote_pending_debt: epoch.map_or(0, |epoch| epoch.remote_pending()),

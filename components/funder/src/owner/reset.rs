@@ -139,11 +139,11 @@ impl Batch<'_> {
             let pays = |request: &Continuing| {
                 let is_same =
                     (request.author_pays, request.id, Some(request.lock)) == (false, outgoing.id, pending.stage.lock());
-                is_same && request.amount >= pending.amount
+                is_same && request.held >= pending.held
             };
             !theirs.continuing.iter().any(pays)
         });
-        let amount: u128 = unpaid.map(|(_, pending)| pending.amount).sum();
+        let amount: u128 = unpaid.map(|(_, pending)| pending.held).sum();
         if amount > 0 {
             return Err(format!(
                 "this node has promised {amount} credits to other friends, and does not know any more for whom: it may be \
@@ -169,18 +169,18 @@ impl Batch<'_> {
             if continuing.author_pays {
                 if self.waits_for_proof(account_id, continuing.id) {
                     // The friend may have collected it, and what proves the payment did not come.
-                    unproven += continuing.amount.cast_signed();
+                    unproven += continuing.held.signed();
                 } else {
                     // It has shown the proof, or nobody waits for it: the credits are the friend's.
-                    proven += continuing.amount.cast_signed();
+                    proven += continuing.held.signed();
                 }
-            } else if let Some(amount) = claimed.get(&continuing.id) {
+            } else if let Some(held) = claimed.get(&continuing.id) {
                 // We have collected it since: that is in neither balance, and will be written when the epoch lists it.
-                left_out += amount.cast_signed();
+                left_out += held.signed();
             }
         }
         // What we have collected is ours, whether the friend has heard of it or collects it again from us.
-        let worth_of_ours = ours.balance + claimed.values().sum::<u128>().cast_signed();
+        let worth_of_ours = ours.balance + claimed.values().copied().sum::<u128>().cast_signed();
         let worth_of_theirs = theirs.balance + account.collects_again(theirs).cast_signed() + proven;
         let difference = worth_of_ours - worth_of_theirs;
         if unproven > 0 && difference > 0 {

@@ -32,7 +32,7 @@ fn cost(payment: &Payment) -> u128 {
         Progress::Failed => return 0,
         // It comes back.
         _ if payment.cycle.is_some() => 0,
-        Progress::Searching | Progress::Committed => payment.total,
+        Progress::Searching | Progress::Committed => payment.total.credits(),
         // The seller may have taken less than it asked for.
         Progress::Paid => payment.underway(),
     };
@@ -166,6 +166,7 @@ mod tests {
     use super::*;
     use crate::payments::record::Cycle;
     use offst_crypto::Identity;
+    use offst_proto::Amount;
     use offst_proto::budget::Period;
     use offst_proto::calendar::DAY_MS;
     use offst_rows::{Row, UnknownFields};
@@ -188,7 +189,7 @@ mod tests {
             cycle: None,
             invoice: None,
             currency: Currency::default(),
-            total,
+            total: Amount::capped(total),
             max_fee: None,
             timeout_ms: 60_000,
             created_ms: 1,
@@ -260,7 +261,7 @@ mod tests {
         #[test]
         fn what_is_paid_in_a_period_is_within_the_budget(steps in steps(), period in 0..4_usize) {
             let period = [None, Some(Period::Day), Some(Period::Week), Some(Period::Month)][period];
-            let budget = Budget { currency: Currency::default(), amount: 200, period };
+            let budget = Budget { currency: Currency::default(), amount: 200.into(), period };
             let whose = (7, key(1));
             let place = (key(1), Currency::default());
             let (mut stored, mut payments, mut now_ms) = (Spendings::default(), Vec::new(), 0);
@@ -270,7 +271,7 @@ mod tests {
             let end_ms = |unix_ms| period.map(|period| period.end_ms(unix_ms));
             for step in steps {
                 let (report, running) = standing(&budget, whose, &stored, payments.iter(), now_ms);
-                prop_assert!(report.spent + report.under_way <= budget.amount);
+                prop_assert!(report.spent + report.under_way <= budget.amount.credits());
                 match step {
                     Step::Order(amount) if amount <= report.left() => {
                         stored.insert(place.clone(), running);
@@ -282,8 +283,8 @@ mod tests {
                             let spent = running.spent + cost(&payment);
                             stored.insert(place.clone(), Spending { spent, ..running });
                             let sum = paid.entry(running.until_ms).or_default();
-                            *sum += payment.total;
-                            prop_assert!(*sum <= budget.amount);
+                            *sum += payment.total.credits();
+                            prop_assert!(*sum <= budget.amount.credits());
                         }
                     }
                     Step::Order(_) | Step::End(..) => {}

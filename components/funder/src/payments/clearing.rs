@@ -21,6 +21,7 @@ use crate::payments::search_state::{Avoids, DebtCycle, Question, Search};
 use crate::timers::Timer;
 use offst_crypto::{PublicKey, RandomExt};
 use offst_ledger::{AccountId, RequestRef};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::PaymentId;
 use offst_proto::index::{Clearable, EXCLUDED_MAX, Exclusion, Query};
@@ -142,9 +143,11 @@ impl Payments {
         let keys = accounts.friends().keys();
         let clearables: Vec<_> =
             keys.map(|key| accounts.clearable(&AccountId::new(*key, &debt_cycle.currency))).collect();
-        let most = |side: fn(Clearable) -> u128| clearables.iter().map(|clearable| side(*clearable)).max().unwrap_or(0);
+        let most = |side: fn(Clearable) -> Amount| {
+            clearables.iter().map(|clearable| side(*clearable)).max().unwrap_or_default()
+        };
         let amount = most(Clearable::send).min(most(Clearable::receive));
-        if amount == 0 {
+        if amount.is_zero() {
             return self.no_debt_cycle(&debt_cycle, context);
         }
         let local = context.local;
@@ -217,7 +220,7 @@ impl Payments {
         let coming = accounts.clearable(&AccountId::new(last.from, currency)).receive();
         if coming == 0 {
             // Somebody says that we owe it something.
-            self.clearing_refusals.note(currency, last, 0, last.from, now);
+            self.clearing_refusals.note(currency, last, Amount::ZERO, last.from, now);
         }
         let amount = part.amount.min(leaving).min(coming);
         (amount > 0).then_some(PartPlan { amount, ..part })
@@ -250,7 +253,7 @@ impl Payments {
             invoice: None,
             currency: debt_cycle.currency.clone(),
             total: part.amount,
-            max_fee: Some(0),
+            max_fee: Some(Amount::ZERO),
             timeout_ms: context.environment.timing.patience_ms,
             created_ms: context.now.unix_ms,
             ended_ms: None,

@@ -9,6 +9,7 @@ use crate::payments::reasons::no_route;
 use crate::payments::record::{Cycle, Payment};
 use crate::payments::search_state::{Avoids, Question};
 use offst_ledger::AccountId;
+use offst_proto::Amount;
 use offst_proto::PaymentId;
 use offst_proto::index::Query;
 use offst_proto::limits::PARTS_MAX;
@@ -100,10 +101,16 @@ impl Payments {
     }
 
     /// Whether a route is one for `missing` credits of this payment. Index servers only propose.
-    pub(crate) fn is_route_for(&self, payment: &Payment, route: &Route, missing: u128, context: &Context<'_>) -> bool {
+    pub(crate) fn is_route_for(
+        &self,
+        payment: &Payment,
+        route: &Route,
+        missing: Amount,
+        context: &Context<'_>,
+    ) -> bool {
         let local = context.local;
         route.check().is_ok()
-            && route.amount() == missing
+            && route.amount() == missing.credits()
             && route.parts.len() <= PARTS_MAX - payment.parts.len()
             && route.parts.iter().all(|part| {
                 let Some((last, mediators)) = part.path.split_last() else { return false };

@@ -5,11 +5,12 @@ use crate::context::Context;
 use crate::payments::Payments;
 use crate::payments::record::{Cycle, Payment, REASON_BYTES_MAX};
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::index::Hop;
 use offst_proto::payment::CancelReason;
 
 /// Why our own account to a friend did not carry `amount`.
-fn own_refusal_message(name: &str, amount: u128, reason: CancelReason) -> String {
+fn own_refusal_message(name: &str, amount: Amount, reason: CancelReason) -> String {
     match reason {
         CancelReason::NoCapacity { left } => no_room("your", name, left, amount),
         CancelReason::Closed => format!("{name} takes no payments from you now"),
@@ -22,7 +23,7 @@ fn own_refusal_message(name: &str, amount: u128, reason: CancelReason) -> String
     }
 }
 
-fn no_room(whose: &str, to: &str, left: u128, amount: u128) -> String {
+fn no_room(whose: &str, to: &str, left: Amount, amount: Amount) -> String {
     // Who says that it has room for what it refuses is not to be quoted.
     if left < amount {
         format!("{whose} account with {to} has only {left} left")
@@ -85,7 +86,7 @@ impl Payments {
         &self,
         payment: &Payment,
         hop: Hop,
-        amount: u128,
+        amount: Amount,
         reason: CancelReason,
         accounts: &Accounts,
         context: &Context<'_>,

@@ -1,5 +1,6 @@
 //! A payment of our own and its parts.
 use offst_crypto::{HashLock, Nonce, Preimage, PublicKey, Secret, Signature};
+use offst_proto::Amount;
 use offst_proto::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use offst_proto::limits::{HOPS_MAX, PARTS_MAX};
 use offst_proto::payment::PartTerms;
@@ -48,9 +49,9 @@ pub struct Payment {
     /// The currency.
     pub currency: Currency,
     /// What the destination gets, credits.
-    pub total: u128,
+    pub total: Amount,
     /// The most that mediators may take, credits; none: what the node pays by default.
-    pub max_fee: Option<u128>,
+    pub max_fee: Option<Amount>,
     /// How long to look for a route, ms.
     pub timeout_ms: u64,
     /// When it was ordered, unix ms.
@@ -71,9 +72,9 @@ pub struct Part {
     /// The nodes after us; the first is the friend it goes to.
     pub path: Vec<PublicKey>,
     /// What the destination gets, credits.
-    pub amount: u128,
+    pub amount: Amount,
     /// What the mediators get, credits.
-    pub fees: u128,
+    pub fees: Amount,
     /// What the destination has signed.
     pub promise: Option<Promise>,
     /// What opened the lock.
@@ -89,6 +90,13 @@ pub struct Promise {
     pub nonce: Nonce,
     /// Over [`offst_proto::payment::Response`].
     pub signature: Signature,
+}
+
+impl Part {
+    /// What leaves for it: what the destination gets, and the fees. Credits.
+    pub fn held(&self) -> u128 {
+        self.amount.credits() + self.fees.credits()
+    }
 }
 
 impl Payment {
@@ -110,6 +118,11 @@ impl Payment {
         }
     }
 
+    /// What no part carries yet, credits.
+    pub(crate) fn missing(&self) -> Amount {
+        Amount::capped(self.total.credits().saturating_sub(self.underway()))
+    }
+
     /// What all parts carry to the destination, credits.
     pub fn underway(&self) -> u128 {
         self.parts.values().map(|part| part.amount).sum()
@@ -121,7 +134,7 @@ impl Payment {
     }
 
     /// What the destination signs of a part that brings it `amount` credits.
-    pub(crate) fn part_terms(&self, request_id: RequestId, amount: u128) -> PartTerms {
+    pub(crate) fn part_terms(&self, request_id: RequestId, amount: Amount) -> PartTerms {
         PartTerms {
             request_id,
             payment_id: self.id,
@@ -135,7 +148,7 @@ impl Payment {
 
     /// The receipt, once every part is collected.
     pub fn receipt(&self) -> Option<Receipt> {
-        if self.progress != Progress::Paid || self.underway() != self.total {
+        if self.progress != Progress::Paid || self.underway() != self.total.credits() {
             return None;
         }
         let parts = self.parts.iter().map(|(id, part)| {
@@ -175,8 +188,8 @@ impl Canonical for Promise {
 impl Canonical for Part {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.list(&self.path);
-        encoder.u128(self.amount);
-        encoder.u128(self.fees);
+        encoder.value(&self.amount);
+        encoder.value(&self.fees);
         encoder.option(&self.promise);
         encoder.option(&self.preimage);
     }
@@ -188,8 +201,8 @@ impl Canonical for Part {
         }
         Ok(Part {
             path,
-            amount: decoder.amount()?,
-            fees: decoder.amount()?,
+            amount: decoder.value()?,
+            fees: decoder.value()?,
             promise: decoder.option()?,
             preimage: decoder.option()?,
         })
@@ -223,7 +236,7 @@ impl Row for Payment {
     fn write(&self, fields: &mut FieldWriter) {
         fields.value(2, &self.destination);
         fields.value(4, &self.currency);
-        fields.with(6, |encoder| encoder.u128(self.total));
+        fields.value(6, &self.total);
         fields.with(8, |encoder| {
             encoder.u8(match self.progress {
                 Progress::Searching => 0,
@@ -238,7 +251,7 @@ impl Row for Payment {
             fields.with(14, |encoder| encoder.u64(ended_ms));
         }
         if let Some(max_fee) = self.max_fee {
-            fields.with(16, |encoder| encoder.u128(max_fee));
+            fields.value(16, &max_fee);
         }
         fields.option(18, self.app.as_ref());
         fields.option(20, self.cycle.as_ref());
@@ -263,7 +276,7 @@ impl Row for Payment {
             id: *id,
             destination: fields.value(2)?,
             currency: fields.value(4)?,
-            total: fields.with(6, Decoder::amount)?,
+            total: fields.value(6)?,
             progress: fields.with(8, |decoder| {
                 Ok(match decoder.u8()? {
                     0 => Progress::Searching,
@@ -276,7 +289,7 @@ impl Row for Payment {
             created_ms: fields.with(10, Decoder::u64)?,
             timeout_ms: fields.with(12, Decoder::u64)?,
             ended_ms: fields.option_with(14, Decoder::u64)?,
-            max_fee: fields.option_with(16, Decoder::u128)?,
+            max_fee: fields.option_with(16, Decoder::value)?,
             app: fields.option(18)?,
             cycle: fields.option(20)?,
             invoice: fields.option_with(22, |decoder| Ok((decoder.value()?, Secret::from_bytes(decoder.fixed()?))))?,

@@ -2,6 +2,7 @@
 //! the payments that fail; who pays next should not run into the same refusal.
 
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::index::{Exclusion, Hop};
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ pub(crate) struct Refusals(BTreeMap<(Currency, Hop), Refusal>);
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     /// The least that was left, credits; 0: it carries nothing at all.
-    left: u128,
+    left: Amount,
     /// When it was refused last, uptime ms.
     time_ms: u64,
     /// The friend that has told us last.
@@ -38,7 +39,7 @@ struct Refusal {
 
 impl Refusals {
     /// `hop` carries no more than `left`, as `by` says.
-    pub(crate) fn note(&mut self, currency: &Currency, hop: Hop, left: u128, by: PublicKey, now_ms: u64) {
+    pub(crate) fn note(&mut self, currency: &Currency, hop: Hop, left: Amount, by: PublicKey, now_ms: u64) {
         let key = (currency.clone(), hop);
         let left = self.0.get(&key).map_or(left, |known| known.left.min(left));
         self.0.insert(key, Refusal { left, time_ms: now_ms, by });
@@ -57,7 +58,7 @@ impl Refusals {
 
     /// The hops that need not be asked for the whole of `amount`: they had less left at `since_ms` (uptime) or later.
     /// The newest come first. What is older is forgotten.
-    pub(crate) fn exclusions(&mut self, currency: &Currency, amount: u128, since_ms: u64) -> Vec<Exclusion> {
+    pub(crate) fn exclusions(&mut self, currency: &Currency, amount: Amount, since_ms: u64) -> Vec<Exclusion> {
         self.0.retain(|_, refusal| refusal.time_ms >= since_ms);
         let mut refusals: Vec<_> =
             self.0.iter().filter(|((of, _), refusal)| of == currency && refusal.left < amount).collect();
@@ -86,36 +87,40 @@ mod tests {
         let credit = Currency::default();
         let hops = |refusals: &mut Refusals, currency: &Currency, amount, since| -> Vec<(Hop, u128)> {
             let exclusions = refusals.exclusions(currency, amount, since);
-            exclusions.into_iter().map(|exclusion| (exclusion.hop, exclusion.left)).collect()
+            exclusions.into_iter().map(|exclusion| (exclusion.hop, exclusion.left.credits())).collect()
         };
-        refusals.note(&credit, hop(1), 49, hop(7).from, 100);
-        refusals.note(&credit, hop(2), 0, hop(7).from, 200);
-        assert_eq!(hops(&mut refusals, &credit, 50, 0), [(hop(2), 0), (hop(1), 49)]);
-        assert_eq!(hops(&mut refusals, &credit, 49, 0), [(hop(2), 0)]);
-        assert_eq!(hops(&mut refusals, &"hours".parse().unwrap(), 50, 0), []);
-        refusals.note(&credit, hop(1), 80, hop(7).from, 300);
-        assert_eq!(hops(&mut refusals, &credit, 50, 0), [(hop(1), 49), (hop(2), 0)], "the smaller amount counts");
+        refusals.note(&credit, hop(1), 49.into(), hop(7).from, 100);
+        refusals.note(&credit, hop(2), 0.into(), hop(7).from, 200);
+        assert_eq!(hops(&mut refusals, &credit, 50.into(), 0), [(hop(2), 0), (hop(1), 49)]);
+        assert_eq!(hops(&mut refusals, &credit, 49.into(), 0), [(hop(2), 0)]);
+        assert_eq!(hops(&mut refusals, &"hours".parse().unwrap(), 50.into(), 0), []);
+        refusals.note(&credit, hop(1), 80.into(), hop(7).from, 300);
+        assert_eq!(
+            hops(&mut refusals, &credit, 50.into(), 0),
+            [(hop(1), 49), (hop(2), 0)],
+            "the smaller amount counts"
+        );
         refusals.forget(&credit, hop(1));
-        assert_eq!(hops(&mut refusals, &credit, 50, 200), [(hop(2), 0)]);
-        assert_eq!(hops(&mut refusals, &credit, 50, 201), []);
-        assert_eq!(hops(&mut refusals, &credit, 50, 0), [], "it is forgotten");
+        assert_eq!(hops(&mut refusals, &credit, 50.into(), 200), [(hop(2), 0)]);
+        assert_eq!(hops(&mut refusals, &credit, 50.into(), 201), []);
+        assert_eq!(hops(&mut refusals, &credit, 50.into(), 0), [], "it is forgotten");
     }
 
     #[test]
     fn few_are_remembered() {
         let mut refusals = Refusals::default();
         for seed in 0..=REMEMBERED_MAX as u16 {
-            refusals.note(&Currency::default(), hop(seed), 0, hop(7).from, u64::from(seed));
+            refusals.note(&Currency::default(), hop(seed), 0.into(), hop(7).from, u64::from(seed));
         }
         let last = Exclusion::whole(hop(1));
-        let exclusions = refusals.exclusions(&Currency::default(), 1, 0);
+        let exclusions = refusals.exclusions(&Currency::default(), 1.into(), 0);
         assert_eq!((exclusions.len(), exclusions.last()), (REMEMBERED_MAX, Some(&last)));
         // What came through another friend stays.
-        refusals.note(&Currency::default(), hop(8000), 0, hop(8).from, 0);
+        refusals.note(&Currency::default(), hop(8000), 0.into(), hop(8).from, 0);
         for seed in 0..REMEMBERED_MAX as u16 {
-            refusals.note(&Currency::default(), hop(3000 + seed), 0, hop(7).from, 10_000);
+            refusals.note(&Currency::default(), hop(3000 + seed), 0.into(), hop(7).from, 10_000);
         }
-        let exclusions = refusals.exclusions(&Currency::default(), 1, 0);
+        let exclusions = refusals.exclusions(&Currency::default(), 1.into(), 0);
         assert_eq!((exclusions.len(), exclusions.last()), (REMEMBERED_MAX, Some(&Exclusion::whole(hop(8000)))));
     }
 }

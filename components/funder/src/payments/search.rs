@@ -22,8 +22,9 @@ use crate::payments::silent_hops::Pauses;
 use crate::timers::Timer;
 use offst_crypto::PublicKey;
 use offst_ledger::{AccountId, RequestRef};
+use offst_proto::Amount;
 use offst_proto::index::{EXCLUDED_MAX, Exclusion, Hop, Query};
-use offst_proto::limits::{AMOUNT_MAX, PATIENCE_MS_MAX};
+use offst_proto::limits::PATIENCE_MS_MAX;
 use offst_proto::order::{Order, Purpose};
 use offst_proto::payment::{CancelReason, NO_PROOF, proof};
 use offst_proto::route::{PartPlan, Route};
@@ -45,7 +46,7 @@ pub(crate) struct Refusal {
     /// The friend that the part went to, and that says so.
     pub(crate) by: PublicKey,
     /// Credits that the hop did not carry, fees included.
-    pub(crate) amount: u128,
+    pub(crate) amount: Amount,
     pub(crate) reason: CancelReason,
 }
 
@@ -154,8 +155,8 @@ impl Payments {
                 (context.local, None, currency.clone(), *amount)
             }
         };
-        if total == 0 || total > AMOUNT_MAX {
-            return Err("the amount must be at least 1 and at most 2^96".into());
+        if total.is_zero() {
+            return Err("the amount must be at least 1".into());
         }
         Ok(Payment {
             id: order.payment_id,
@@ -180,8 +181,8 @@ impl Payments {
         let (Some(payment), Some(search)) = (self.payments.get(&id), self.searches.get_mut(&id)) else {
             return;
         };
-        let missing = payment.total.saturating_sub(payment.underway());
-        if missing == 0 || search.asking || search.is_over {
+        let missing = payment.missing();
+        if missing.is_zero() || search.asking || search.is_over {
             return;
         }
         search.asking = true;
@@ -222,7 +223,7 @@ impl Payments {
     }
 
     /// The question for ways that bring `missing` credits.
-    pub(crate) fn route_query(&self, payment: &Payment, missing: u128, context: &Context<'_>) -> Query {
+    pub(crate) fn route_query(&self, payment: &Payment, missing: Amount, context: &Context<'_>) -> Query {
         let mut query = Query::new(payment.currency.clone(), missing, context.local, payment.destination);
         if let Some(Cycle::Rebalance(friend)) = payment.cycle {
             query.via = Some(friend);
@@ -248,8 +249,8 @@ impl Payments {
             return;
         }
         search.asking = false;
-        let missing = payment.total.saturating_sub(payment.underway());
-        if search.is_over || missing == 0 {
+        let missing = payment.missing();
+        if search.is_over || missing.is_zero() {
             return;
         }
         let routes = match routes {
@@ -263,7 +264,7 @@ impl Payments {
         let committed = payment.fees();
         let default = self.fees_by_default(payment, context);
         let (bound, is_default) = payment.max_fee.map_or((default, true), |max_fee| (max_fee, false));
-        let max_fee = bound.saturating_sub(committed);
+        let max_fee = bound.credits().saturating_sub(committed);
         let budget = self.budget_for_fees(payment, context);
         let fits = |route: &Route| self.is_route_for(payment, route, missing, context);
         let (cheap, dear): (Vec<Route>, Vec<Route>) = match routes {
@@ -280,7 +281,7 @@ impl Payments {
                 // Waiting does not make it cheaper, but a hop that was avoided may.
                 self.searches.entry(id).or_default().rounds = ROUNDS_MAX;
                 let fees = fees.saturating_add(committed);
-                let bound = match (fees > bound, is_default) {
+                let bound = match (fees > bound.credits(), is_default) {
                     (true, true) => {
                         format!("the {bound} that this node pays by default: allow it with --max-fee {fees}")
                     }
@@ -295,22 +296,22 @@ impl Payments {
     }
 
     /// The most that mediators may take of a payment whose order does not say how much, credits.
-    pub(crate) fn fees_by_default(&self, payment: &Payment, context: &Context<'_>) -> u128 {
+    pub(crate) fn fees_by_default(&self, payment: &Payment, context: &Context<'_>) -> Amount {
         context.environment.fee_bounds.of(&payment.currency, payment.total)
     }
 
     /// The route over the destination itself, when it is a friend whose account has room.
-    pub(crate) fn direct_route(&self, payment: &Payment, amount: u128, accounts: &Accounts) -> Option<Route> {
+    pub(crate) fn direct_route(&self, payment: &Payment, amount: Amount, accounts: &Accounts) -> Option<Route> {
         let account_id = AccountId::new(payment.destination, &payment.currency);
-        accounts.account_room(&account_id).ok().filter(|room| *room >= amount)?;
-        Some(Route { parts: vec![PartPlan { path: vec![payment.destination], amount, fees: 0 }] })
+        accounts.account_room(&account_id).ok().filter(|room| *room >= amount.credits())?;
+        Some(Route { parts: vec![PartPlan { path: vec![payment.destination], amount, fees: Amount::ZERO }] })
     }
 
     /// The same for a payment that this friend has not refused.
     fn unrefused_direct_route(
         &self,
         id: PaymentId,
-        amount: u128,
+        amount: Amount,
         accounts: &Accounts,
         context: &Context<'_>,
     ) -> Option<Route> {
@@ -362,7 +363,7 @@ impl Payments {
     ) -> bool {
         let mut started = Vec::new();
         for plan in route.parts {
-            let leaving = plan.total();
+            let leaving = Amount::capped(plan.total());
             match self.start_part(id, plan, accounts, context) {
                 Ok(outgoing) => started.push(outgoing),
                 Err((first, reason)) => {
@@ -411,7 +412,7 @@ impl Payments {
         if request.clearing {
             let clearable = accounts.clearable(&outgoing.account).send();
             if clearable < request.held() {
-                return Err(refused(CancelReason::no_capacity(clearable)));
+                return Err(refused(CancelReason::no_capacity(clearable.credits())));
             }
         }
         let account = accounts.touch(&outgoing.account).expect("its room was measured");
@@ -455,10 +456,10 @@ impl Payments {
         let is_clearing = payment.cycle == Some(Cycle::Clearing);
         let left = match reason {
             // A node that says that it has room for what it refuses is not believed.
-            CancelReason::NoCapacity { left } => left.min(amount.saturating_sub(1)),
+            CancelReason::NoCapacity { left } => left.min(amount.saturating_sub(1.into())),
             // The debts of a cycle change with every attempt of its members; a smaller one may fit.
-            _ if is_clearing => amount.saturating_sub(1),
-            _ => 0,
+            _ if is_clearing => amount.saturating_sub(1.into()),
+            _ => Amount::ZERO,
         };
         let now = context.now.uptime_ms;
         if reason == CancelReason::Timeout {
@@ -477,7 +478,7 @@ impl Payments {
             search.has_learned = true;
             if let Some(known) = search.excluded.get_mut(&hop) {
                 // It was asked for no more than it had left, and refuses again: that could go on for long.
-                *known = 0;
+                *known = Amount::ZERO;
             } else if search.excluded.len() < EXCLUDED_MAX {
                 search.excluded.insert(hop, left);
             }

@@ -4,6 +4,7 @@
 use crate::command::CommandId;
 use crate::payments::record::{Cycle, Payment};
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::index::Hop;
 use offst_proto::payment::CancelReason;
@@ -20,7 +21,7 @@ pub(crate) struct Search {
     /// Why it was refused last.
     pub(super) refusal: Option<CancelReason>,
     /// Hops that have refused this payment, and what each carries at most, credits.
-    pub(super) excluded: BTreeMap<Hop, u128>,
+    pub(super) excluded: BTreeMap<Hop, Amount>,
     /// Hops of which other payments have told were left out when the index servers were asked last.
     pub(super) avoided_others: bool,
     /// Which of them are left out.

@@ -14,6 +14,7 @@ use crate::payments::search::{Refusal, is_final};
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{Direction, RequestRef};
+use offst_proto::Amount;
 use offst_proto::index::Hop;
 use offst_proto::payment::{CancelReason, Response};
 use offst_proto::report::{ClearingReport, Event, PaymentReport, PaymentStatus};
@@ -47,7 +48,7 @@ impl Payments {
         let promise = Promise { lock: answer.lock, nonce: answer.nonce, signature: answer.signature };
         payment.parts.get_mut(&answer.id).expect("looked above").promise = Some(promise);
         let payment = &self.payments[&id];
-        let is_covered = payment.underway() == payment.total;
+        let is_covered = payment.underway() == payment.total.credits();
         // What the same statement has ended already is not under way any more, although its event comes only now.
         let mut parts = payment.parts.iter();
         if is_covered
@@ -118,7 +119,7 @@ impl Payments {
         // A part that was answered has waited for our commit, so nobody on its path is to blame.
         if part.promise.is_none() || reason != CancelReason::Timeout {
             let hop = refusing_hop(local, &part.path, hop, reason);
-            let refusal = Refusal { hop, by: outgoing.account.friend, amount: part.amount + part.fees, reason };
+            let refusal = Refusal { hop, by: outgoing.account.friend, amount: Amount::capped(part.held()), reason };
             self.record_refusal(id, refusal, accounts, context);
         }
         self.part_failed(id, Some(reason), accounts, context);
@@ -209,7 +210,7 @@ impl Payments {
         payment.ended_ms = Some(context.now.unix_ms);
         if progress == Progress::Paid {
             payment.reason.clear();
-            if payment.underway() != payment.total {
+            if payment.underway() != payment.total.credits() {
                 payment.reason =
                     "there is no receipt: a part was released on the way that the seller must have collected, \
                                   or the seller took less than it asked for"

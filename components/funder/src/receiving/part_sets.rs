@@ -3,6 +3,7 @@
 use crate::receiving::record::InboundPart;
 use offst_crypto::PublicKey;
 use offst_ledger::RequestRef;
+use offst_proto::Amount;
 use offst_proto::payment::PartTerms;
 use offst_proto::{Currency, InvoiceId, PaymentId};
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 pub(crate) struct PartSetKey {
     // The order of the fields makes the groups of one invoice neighbours.
     pub(crate) invoice_id: Option<InvoiceId>,
-    pub(crate) total: u128,
+    pub(crate) total: Amount,
     pub(crate) payment_id: PaymentId,
     pub(crate) currency: Currency,
 }

@@ -15,6 +15,7 @@ use crate::receiving::record::{InboundPart, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
 use offst_ledger::{Pending, RequestRef};
+use offst_proto::Amount;
 use offst_proto::invoice::Invoice;
 use offst_proto::limits::PARTS_MAX;
 use offst_proto::payment::{CancelReason, NO_PROOF, PartTerms, Response, preimage, verify_proof};
@@ -89,7 +90,7 @@ impl Receiving {
         };
         let first = PartSetKey {
             invoice_id: Some(id),
-            total: 0,
+            total: Amount::ZERO,
             payment_id: PaymentId::from_bytes([0; 16]),
             currency: record.invoice.currency.clone(),
         };
@@ -148,15 +149,15 @@ impl Receiving {
         let parts: Vec<RequestRef> = self.groups[&key].parts.iter().cloned().collect();
         let committed: Vec<&RequestRef> =
             parts.iter().filter(|part| self.is_committed_to_us(part, accounts, context)).collect();
-        let sum = committed.iter().try_fold(0u128, |sum, part| sum.checked_add(self.inbound_parts[*part].amount));
-        match sum.map(|sum| sum.cmp(&key.total)) {
-            Some(std::cmp::Ordering::Less) => {}
-            Some(std::cmp::Ordering::Equal) => {
+        let sum: u128 = committed.iter().map(|part| self.inbound_parts[*part].amount).sum();
+        match sum.cmp(&key.total.credits()) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => {
                 let committed: Vec<RequestRef> = committed.into_iter().cloned().collect();
                 self.collect_group(&key, &committed, accounts, context);
             }
             // One part too many: it is not needed, and without it the sum may still come out right.
-            Some(std::cmp::Ordering::Greater) | None => {
+            std::cmp::Ordering::Greater => {
                 self.remove_inbound_part(incoming, context);
                 accounts.cancel_incoming(incoming, CancelReason::Amount, context.local);
             }
@@ -184,7 +185,7 @@ impl Receiving {
         let inbound_part = self.inbound_parts.get(incoming)?;
         let pending = accounts.incoming_at(incoming)?;
         let lock = self.inbound_preimage(incoming, inbound_part, context).lock();
-        (pending.amount == inbound_part.amount && pending.stage.lock() == Some(lock)).then_some(pending)
+        (pending.held == inbound_part.amount && pending.stage.lock() == Some(lock)).then_some(pending)
     }
 
     fn is_committed_to_us(&self, incoming: &RequestRef, accounts: &Accounts, context: &Context<'_>) -> bool {
@@ -229,7 +230,7 @@ impl Receiving {
         &self,
         incoming: &RequestRef,
         preimage: Preimage,
-        amount: u128,
+        amount: Amount,
         of: Option<(PaymentId, Option<InvoiceId>)>,
         context: &mut Context<'_>,
     ) {
@@ -275,7 +276,7 @@ impl Batch<'_> {
     pub(crate) fn create_invoice(
         &mut self,
         command: CommandId,
-        amount: u128,
+        amount: Amount,
         currency: Currency,
         description: String,
         expiry_ms: Option<u64>,

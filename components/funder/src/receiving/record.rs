@@ -1,5 +1,6 @@
 //! What we are paid by: invoices, and the requests that end here.
 use offst_ledger::RequestRef;
+use offst_proto::Amount;
 use offst_proto::encoding::{DecodeError, Decoder};
 use offst_proto::invoice::Invoice;
 use offst_proto::report::InvoiceStatus;
@@ -14,9 +15,9 @@ pub struct InboundPart {
     /// The invoice it pays.
     pub invoice_id: Option<InvoiceId>,
     /// Credits that we get by it.
-    pub amount: u128,
+    pub amount: Amount,
     /// Credits that we get by all parts.
-    pub total: u128,
+    pub total: Amount,
     /// How long we wait for all parts to be committed, ms.
     pub patience_ms: u64,
 }
@@ -40,8 +41,8 @@ impl Row for InboundPart {
     fn write(&self, fields: &mut FieldWriter) {
         fields.value(2, &self.payment_id);
         fields.option(4, self.invoice_id.as_ref());
-        fields.with(6, |encoder| encoder.u128(self.amount));
-        fields.with(8, |encoder| encoder.u128(self.total));
+        fields.value(6, &self.amount);
+        fields.value(8, &self.total);
         fields.with(10, |encoder| encoder.u64(self.patience_ms));
     }
 
@@ -49,8 +50,8 @@ impl Row for InboundPart {
         Ok(InboundPart {
             payment_id: fields.value(2)?,
             invoice_id: fields.option(4)?,
-            amount: fields.with(6, Decoder::amount)?,
-            total: fields.with(8, Decoder::amount)?,
+            amount: fields.value(6)?,
+            total: fields.value(8)?,
             patience_ms: fields.with(10, Decoder::u64)?,
         })
     }

@@ -80,5 +80,5 @@ impl Batch<'_> {
 
 /// Whether two sides speak of the same request.
 pub(crate) fn is_like(one: &Continuing, other: &Continuing) -> bool {
-    (one.author_pays, one.id, one.amount, one.lock) == (other.author_pays, other.id, other.amount, other.lock)
+    (one.author_pays, one.id, one.held, one.lock) == (other.author_pays, other.id, other.held, other.lock)
 }

@@ -24,6 +24,7 @@ use crate::payments::record::Progress;
 use crate::timers::Timer;
 use offst_crypto::{Preimage, PublicKey};
 use offst_ledger::{AccountId, Pending, RequestRef};
+use offst_proto::Amount;
 use offst_proto::limits::RESOLVE_MAX;
 use offst_proto::payment::{CancelReason, preimage_of};
 use offst_proto::report::ForwardReport;
@@ -136,7 +137,7 @@ impl Batch<'_> {
         let Some(lock) = pending.stage.lock() else { return true };
         let preimage = preimage_of(&*self.context.environment.signer, &pending.terms);
         if preimage.lock() == lock {
-            return self.collect_our_own(incoming, pending.amount, preimage);
+            return self.collect_our_own(incoming, pending.held, preimage);
         }
         if let Some(outgoing) = self.state.forwarding.written_off_from(incoming, lock) {
             return self.release_again(incoming, &outgoing);
@@ -159,7 +160,7 @@ impl Batch<'_> {
             }
         }
         if let Some(to) = self.other_half(incoming, lock) {
-            self.carry_on_again(incoming, to, pending.amount);
+            self.carry_on_again(incoming, to, pending.held);
             return true;
         }
         self.ask_everybody(incoming, wanted)
@@ -167,7 +168,7 @@ impl Batch<'_> {
 
     /// A part of a payment to us: parts that we know are collected together, others one by one. Their buyer has
     /// committed all of them.
-    fn collect_our_own(&mut self, incoming: &RequestRef, amount: u128, preimage: Preimage) -> bool {
+    fn collect_our_own(&mut self, incoming: &RequestRef, amount: Amount, preimage: Preimage) -> bool {
         let Some(inbound_part) = self.state.receiving.inbound_parts().get(incoming).cloned() else {
             let account = self.state.accounts.touch(&incoming.account).expect("the request is pending there");
             if account.collect(incoming.id, preimage).is_ok() {
@@ -208,12 +209,13 @@ impl Batch<'_> {
         true
     }
 
-    fn carry_on_again(&mut self, incoming: &RequestRef, to: PublicKey, amount: u128) {
+    fn carry_on_again(&mut self, incoming: &RequestRef, to: PublicKey, amount: Amount) {
         let outgoing = incoming.at(to);
         let onward = self.state.accounts.outgoing_at(&outgoing).expect("it was just found");
         let now = self.context.now.uptime_ms;
         let patience_ms = self.context.environment.timing.patience_ms;
-        let mut forward = Forward::new(to, onward.amount, amount - onward.amount, patience_ms, now);
+        let fee = amount.checked_sub(onward.held).expect("no other half is larger");
+        let mut forward = Forward::new(to, onward.held, fee, patience_ms, now);
         forward.responded_ms = Some(now);
         self.state.forwarding.reclaim(incoming, forward);
         self.commit_was_signed(&outgoing);
@@ -386,18 +388,18 @@ impl Batch<'_> {
             is_of_use = true;
             // What we have noted ourselves is in the history already.
             let is_known = by == self.context.local;
-            self.record_carried_on(&incoming, pending.amount, (!is_known).then_some(by), preimage);
+            self.record_carried_on(&incoming, pending.held, (!is_known).then_some(by), preimage);
         }
         is_of_use
     }
 
-    fn record_carried_on(&mut self, incoming: &RequestRef, amount: u128, to: Option<PublicKey>, preimage: Preimage) {
+    fn record_carried_on(&mut self, incoming: &RequestRef, amount: Amount, to: Option<PublicKey>, preimage: Preimage) {
         let forward = self.state.forwarding.forwards().get(incoming).cloned();
         self.forget_incoming(incoming);
         let Some(to) = to else { return };
         // What went on is not remembered any more: it was what our rate leaves.
         let rate = self.state.accounts.rate_of(&incoming.account);
-        let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.amount);
+        let onward = forward.map_or(rate.forwarded(amount).unwrap_or(amount), |forward| forward.held);
         let report = ForwardReport {
             request_id: incoming.id,
             from: Some(incoming.account.friend),

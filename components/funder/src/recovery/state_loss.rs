@@ -21,6 +21,7 @@ use crate::recovery::progress::RecoveryRecord;
 use crate::timers::Timer;
 use offst_crypto::{Hash, PublicKey};
 use offst_ledger::{Account, AccountId, AccountKey, EvidenceOutcome, Floor, StopReason};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::friend::Resume;
 use offst_proto::invoice::EXPIRES_MS_MAX;
@@ -37,7 +38,7 @@ pub fn lost_friend(
     local: PublicKey,
     name: String,
     ticket: FriendTicket,
-    max_debt: u128,
+    max_debt: Amount,
     now_ms: u64,
 ) -> Vec<RowChange> {
     let now_ms = now_ms.min(EXPIRES_MS_MAX);
@@ -154,8 +155,9 @@ impl Batch<'_> {
         if !self.is_recovering() || !has_begun || self.state.accounts.removed_epoch(&account_id).is_some() {
             return;
         }
-        let account =
-            self.account_from_backups(&account_id, 0, true).unwrap_or_else(|| self.lost_account(&account_id, 0, true));
+        let account = self
+            .account_from_backups(&account_id, Amount::ZERO, true)
+            .unwrap_or_else(|| self.lost_account(&account_id, Amount::ZERO, true));
         let Some(friend) = self.state.accounts.friend_mut(&key) else { return };
         if friend.accounts.contains_key(&account_id.currency) || friend.accounts.len() >= CURRENCIES_MAX {
             return;
@@ -303,13 +305,13 @@ impl Batch<'_> {
     }
 
     /// An account that this node does not know.
-    fn lost_account(&self, at: &AccountId, max_debt: u128, open: bool) -> Account {
+    fn lost_account(&self, at: &AccountId, max_debt: Amount, open: bool) -> Account {
         let name = AccountKey { local: self.context.local, remote: at.friend, currency: at.currency.clone() };
         Account::lost(name, max_debt, open, self.context.now.unix_ms)
     }
 
     /// The same, if a backup knows it: its friend must show no less.
-    pub(crate) fn account_from_backups(&self, at: &AccountId, max_debt: u128, open: bool) -> Option<Account> {
+    pub(crate) fn account_from_backups(&self, at: &AccountId, max_debt: Amount, open: bool) -> Option<Account> {
         let head = self.state.recovery.current()?.lost_accounts.get(at)?;
         if self.state.accounts.was_removed_since(at, head.epoch) {
             return None;

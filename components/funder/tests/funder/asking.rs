@@ -1,6 +1,7 @@
 //! What a buyer asks index servers: quotes, and what others have refused lately.
 
 use offst_funder::{Command, Input, Progress, Reply};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::index::Edge;
 use offst_proto::order::{Destination, Purpose};
@@ -32,7 +33,7 @@ fn quote(world: &mut World, purpose: Purpose) -> Result<QuoteReport, String> {
 
 fn quote_spontaneous(world: &mut World, to: usize, amount: u128) -> Result<QuoteReport, String> {
     let destination = Destination::Key(world.key(to));
-    quote(world, Purpose::Spontaneous { destination, currency: Currency::default(), amount })
+    quote(world, Purpose::Spontaneous { destination, currency: Currency::default(), amount: Amount::capped(amount) })
 }
 
 #[test]
@@ -40,11 +41,11 @@ fn a_quote_tells_routes_and_fees_and_pays_nothing() {
     let mut world = diamond(60);
     let invoice = world.invoice(3, 50);
     let found = quote(&mut world, Purpose::Invoice(invoice)).unwrap();
-    assert_eq!((found.amount, found.routes[0].fees(), found.routes[0].parts.len()), (50, 1, 1));
+    assert_eq!((found.amount, found.routes[0].fees(), found.routes[0].parts.len()), (50.into(), 1, 1));
     assert_eq!(found.max_fee_default, 20);
     let split = quote_spontaneous(&mut world, 3, 100).unwrap();
     assert_eq!((split.routes[0].parts.len(), split.routes[0].fees()), (2, 2));
-    let cycle = Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount: 5 };
+    let cycle = Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount: 5.into() };
     let cycle = quote(&mut world, cycle).unwrap();
     assert_eq!((cycle.routes[0].fees(), cycle.routes[0].parts[0].path[0]), (3, world.key(1)));
     let refused = quote_spontaneous(&mut world, 3, 200).unwrap_err();

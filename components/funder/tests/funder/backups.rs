@@ -57,7 +57,7 @@ fn a_friend_who_shows_less_of_a_forgotten_account_is_found_out() {
     let order = world.order(Purpose::Spontaneous {
         destination: offst_proto::order::Destination::Key(world.key(1)),
         currency: eggs.clone(),
-        amount: 300,
+        amount: 300.into(),
     });
     world.command(0, Command::Pay(Box::new(order)));
     world.advance(100_000);

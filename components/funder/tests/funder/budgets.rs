@@ -159,12 +159,12 @@ fn a_dear_route_is_left_for_one_that_the_budget_allows() {
     }
     world.connect_all();
     world.settle();
-    world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 60 }));
+    world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 60.into() }));
     trust(&mut world, &[(1, 7, &["150"])]);
     let route = |world: &World, mediator: usize, fees| Route {
-        parts: vec![PartPlan { path: vec![world.key(mediator), world.key(3)], amount: 100, fees }],
+        parts: vec![PartPlan { path: vec![world.key(mediator), world.key(3)], amount: 100.into(), fees }],
     };
-    world.paths = Paths::Given([vec![route(&world, 1, 60), route(&world, 2, 1)]].into());
+    world.paths = Paths::Given([vec![route(&world, 1, 60.into()), route(&world, 2, 1.into())]].into());
     let (id, command) = order(&mut world, 3, 100);
     world.settle();
     assert_eq!((status(&world, command), world.payment(0, id).fees()), (PaymentStatus::Paid, 1));
@@ -199,7 +199,7 @@ fn credit_that_moves_around_a_cycle_costs_its_fees() {
     world.connect_all();
     world.settle();
     trust(&mut world, &[(1, 7, &["5"])]);
-    let purpose = Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount: 400 };
+    let purpose = Purpose::Rebalance { friend: name(1), currency: Currency::default(), amount: 400.into() };
     for spent in [2, 4] {
         let order = world.order(purpose.clone());
         let command = world.command(0, Command::PayFor(app(1), Box::new(order)));

@@ -337,7 +337,7 @@ fn nothing_is_committed_when_a_part_ends_in_the_statement_that_answers_the_last_
     for answered_before in [false, true] {
         let mut world = World::row(2, 1000);
         world.make_puppet(1);
-        let part = PartPlan { path: vec![world.key(1)], amount: 10, fees: 0 };
+        let part = PartPlan { path: vec![world.key(1)], amount: 10.into(), fees: 0.into() };
         world.paths = Paths::Given([vec![Route { parts: vec![part.clone(), part] }]].into());
         let (payment, _) = world.send(0, 1, 20);
         let mut requests = Vec::new();

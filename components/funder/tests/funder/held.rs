@@ -3,6 +3,7 @@
 use super::street::{route, street};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::Direction;
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::report::Event;
 use offst_simulator::{Paths, World, name};
@@ -19,7 +20,7 @@ fn hold(world: &mut World, from: usize, path: &[usize], amount: u128) {
     let [.., before, last] = *path else { panic!("a route with a mediator") };
     world.paths = route(world, path, amount);
     let mut order = world.order(world.spontaneous_to(last, amount));
-    order.max_fee = Some(path.len() as u128);
+    order.max_fee = Some(Amount::capped(path.len() as u128));
     world.command(from, Command::Pay(Box::new(order)));
     while !has_committed(world, before, last) {
         assert!(world.step());
@@ -32,7 +33,7 @@ fn pays(world: &mut World, from: usize, path: &[usize], amount: u128) {
     world.paths = route(world, path, amount);
     let to = *path.last().unwrap();
     let mut order = world.order(world.spontaneous_to(to, amount));
-    order.max_fee = Some(path.len() as u128);
+    order.max_fee = Some(Amount::capped(path.len() as u128));
     let id = order.payment_id;
     world.command(from, Command::Pay(Box::new(order)));
     world.advance(5_000);
@@ -41,7 +42,7 @@ fn pays(world: &mut World, from: usize, path: &[usize], amount: u128) {
 }
 
 fn sends(world: &World, node: usize, friend: usize) -> u128 {
-    world.edges[&(world.key(node), world.key(friend), Currency::default())].send_capacity
+    (world.edges[&(world.key(node), world.key(friend), Currency::default())].send_capacity).credits()
 }
 
 /// Who holds it was chosen by the sender: the mediators' accounts stay open for everybody, and index servers are told
@@ -82,7 +83,7 @@ fn who_writes_off_what_is_held_may_use_the_line_again() {
     hold(&mut world, 0, &[1, 2, 3, 4], 1);
     world.advance(61_000);
     for (node, friend) in [(1, 2), (2, 3)] {
-        let order = Command::WriteOff { name: name(friend), currency: Currency::default(), up_to: 10 };
+        let order = Command::WriteOff { name: name(friend), currency: Currency::default(), up_to: 10.into() };
         let reply = world.ask(node, order);
         assert!(matches!(&reply, Reply::WrittenOff(report) if report.released.count == 1), "{reply:?}");
     }

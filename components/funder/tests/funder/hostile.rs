@@ -4,6 +4,7 @@ use super::street::{route, street};
 use offst_crypto::{Mac, Nonce, Preimage, Signature};
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Stage, Status};
+use offst_proto::Amount;
 use offst_proto::friend::Resume;
 use offst_proto::limits::{OPERATIONS_MAX, PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::opening::{Continuing, Opening};
@@ -19,9 +20,9 @@ pub(crate) fn request(dice: &mut Dice, amount: u128, fees: u128) -> Request {
         id: RequestId::random(dice),
         payment_id: PaymentId::random(dice),
         invoice_id: None,
-        amount,
-        total: amount,
-        fees_left: fees,
+        amount: Amount::capped(amount),
+        total: Amount::capped(amount),
+        fees_left: Amount::capped(fees),
         patience_ms: 20_000,
         path: vec![],
         proof: NO_PROOF,
@@ -337,12 +338,12 @@ fn terms_that_hide_something_are_not_accepted() {
         account.epoch().unwrap().pendings().map(|(d, id, pending)| (d, id, *pending)).next().unwrap()
     };
     let lock = pending.stage.lock().unwrap();
-    let honest = Continuing { author_pays: true, id: request, amount: pending.amount, lock, terms: pending.terms };
+    let honest = Continuing { author_pays: true, id: request, held: pending.held, lock, terms: pending.terms };
     let other_lock = Preimage::from_bytes([1; 32]).lock();
     for (index, (lie, message)) in [
         (vec![], "still under way"),
         (vec![Continuing { lock: other_lock, ..honest }], "still under way"),
-        (vec![Continuing { amount: 1, ..honest }], "still under way"),
+        (vec![Continuing { held: 1.into(), ..honest }], "still under way"),
         (vec![Continuing { author_pays: false, ..honest }], "never committed"),
     ]
     .into_iter()
@@ -413,7 +414,7 @@ fn lies(
                     }
                     if dice.chance(60) {
                         request.path = vec![world.key(2 - liar)];
-                        request.fees_left = 1;
+                        request.fees_left = 1.into();
                     }
                     if dice.chance(1) {
                         request.id = id;
@@ -425,7 +426,7 @@ fn lies(
                     known.push((request.id, Preimage::from_bytes([known.len() as u8; 32])));
                     Operation::Request(Box::new(request))
                 }
-                _ if dice.chance(90) => Operation::SetLimit(500),
+                _ if dice.chance(90) => Operation::SetLimit(500.into()),
                 7 => Operation::Response(Answer {
                     id,
                     lock: preimage.lock(),
@@ -440,7 +441,7 @@ fn lies(
                 _ => Operation::Cancel {
                     id,
                     reason: match dice.below(30) as u8 {
-                        0 => CancelReason::NoCapacity { left: dice.below(2000) as u128 },
+                        0 => CancelReason::NoCapacity { left: Amount::capped(dice.below(2000) as u128) },
                         code => CancelReason::from_code(code),
                     },
                     hop: world.key([liar, victim][dice.below(2)]),
@@ -509,7 +510,7 @@ fn liars_on_both_sides() {
         let sold = node.disk.invoices().filter(|record| record.status == InvoiceStatus::Paid);
         let sold: u128 = sold.map(|record| record.invoice.amount).sum();
         let bought = node.disk.payments().filter(|payment| payment.progress == Progress::Paid);
-        let bought: u128 = bought.map(|payment| payment.total + payment.fees()).sum();
+        let bought: u128 = bought.map(|payment| payment.total.credits() + payment.fees()).sum();
         let given = node.wealth() - (earned + sold) as i128 + bought as i128;
         assert!(given >= 0, "seed {seed}: {given}");
         for friend in [0, 2] {

@@ -2,6 +2,7 @@
 
 use offst_funder::{Command, Progress, Reply};
 use offst_ledger::{Direction, Status};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::order::{NewFriend, Purpose};
 use offst_proto::payment::CancelReason;
@@ -41,7 +42,7 @@ pub(crate) fn add(world: &mut World, new_key: usize, friend: usize, balance: i12
         ticket: ticket(world, friend),
         balance,
         currency: Currency::default(),
-        max_debt: 1000,
+        max_debt: 1000.into(),
         open: true,
     };
     assert_eq!(world.ask(new_key, Command::AddFriend(Box::new(new))), Reply::Done);
@@ -100,7 +101,7 @@ fn the_lost_key_is_worth_nothing() {
         ticket: ticket(&world, 2),
         balance: 0,
         currency: Currency::default(),
-        max_debt: 0,
+        max_debt: 0.into(),
         open: false,
     };
     let message = refusal(world.ask(1, Command::AddFriend(Box::new(new))));
@@ -220,7 +221,7 @@ fn payments_around_opposite_ways_through_a_lost_key_end_when_one_friend_gives_it
     world.settle();
     world.advance(2000);
     let ids = [1, 2].map(|friend| {
-        let purpose = Purpose::Rebalance { friend: name(friend), currency: Currency::default(), amount: 50 };
+        let purpose = Purpose::Rebalance { friend: name(friend), currency: Currency::default(), amount: 50.into() };
         let order = world.order(purpose);
         let id = order.payment_id;
         world.command(0, Command::Pay(Box::new(order)));
@@ -263,7 +264,9 @@ fn what_was_agreed_outlives_the_process() {
 /// 0 pays `to` over 1, in one part.
 fn ask_for(world: &mut World, to: usize, amount: u128) -> offst_proto::PaymentId {
     let path = vec![world.key(1), world.key(to)];
-    world.paths = Paths::Given([vec![Route { parts: vec![PartPlan { path, amount, fees: 1 }] }]].into());
+    world.paths = Paths::Given(
+        [vec![Route { parts: vec![PartPlan { path, amount: Amount::capped(amount), fees: 1.into() }] }]].into(),
+    );
     world.send(0, to, amount).0
 }
 
@@ -310,7 +313,7 @@ fn what_is_held_counts_against_the_same_bound_under_the_new_key() {
     // 3 has accepted what continues, lets 1 owe it as much as 2 did, and says nothing else.
     world.make_puppet(3);
     world.settle();
-    let limit = world.statement(3, 1, vec![Operation::SetLimit(1000), Operation::SetOpen(true)]);
+    let limit = world.statement(3, 1, vec![Operation::SetLimit(1000.into()), Operation::SetOpen(true)]);
     world.state(3, 1, limit);
     world.settle();
     assert_eq!(held(&world, 3), 400);

@@ -5,6 +5,7 @@ use super::key_rotation_requests::incoming;
 use super::recovery::{end, is_recovering, lose_disk};
 use offst_funder::{Command, Forward, InboundPart, Input, Progress, RecoveryRecord, Reply};
 use offst_ledger::{Direction, Status, StopReason};
+use offst_proto::Amount;
 use offst_proto::friend::FriendMessage;
 use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::{Operation, Request};
@@ -18,9 +19,9 @@ fn half(world: &World, id: u8, is_for_us: bool) -> Request {
         id: RequestId::from_bytes([id; 16]),
         payment_id: PaymentId::from_bytes([9; 16]),
         invoice_id: None,
-        amount: 10,
-        total: 20,
-        fees_left: u128::from(!is_for_us),
+        amount: 10.into(),
+        total: 20.into(),
+        fees_left: Amount::capped(u128::from(!is_for_us)),
         patience_ms: 20_000,
         path: if is_for_us { vec![] } else { vec![world.key(2)] },
         proof: NO_PROOF,

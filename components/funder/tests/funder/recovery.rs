@@ -18,7 +18,7 @@ pub(crate) fn lose_disk(world: &mut World, index: usize, friends: &[usize]) {
     for friend in friends {
         let ticket = FriendTicket { public_key: world.key(*friend), relays: vec![], address: None };
         let now_ms = world.now(index).unix_ms;
-        disk.commit(&lost_friend(world.key(index), name(*friend), ticket, 1000, now_ms)).unwrap();
+        disk.commit(&lost_friend(world.key(index), name(*friend), ticket, 1000.into(), now_ms)).unwrap();
     }
     disk.commit(&[RowChange::put(&(), &RecoveryRecord::new(world.now(index).unix_ms, true))]).unwrap();
     world.replace_disk(index, disk, true);
@@ -108,7 +108,7 @@ fn offer(world: &World, friend: usize, currency: &Currency) -> Command {
         ticket: FriendTicket { public_key: world.key(friend), relays: vec![], address: None },
         balance: 0,
         currency: currency.clone(),
-        max_debt: 100,
+        max_debt: 100.into(),
         open: true,
     };
     Command::AddFriend(Box::new(new))

@@ -10,7 +10,7 @@ fn cheap_and_dear() -> World {
     for (a, b) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
         world.befriend(a, b, 1000, 1000);
     }
-    world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 0 }));
+    world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 0.into() }));
     world.connect_all();
     world.settle();
     world
@@ -102,7 +102,7 @@ fn a_dead_path_behind_an_honest_friend_is_blamed_on_its_end() {
     for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 5), (1, 4), (4, 5), (2, 6)] {
         world.befriend(a, b, 1000, 1000);
     }
-    world.ask(4, Command::SetFriendRate(name(1), Currency::default(), Rate { mul: 0, add: 9 }));
+    world.ask(4, Command::SetFriendRate(name(1), Currency::default(), Rate { mul: 0, add: 9.into() }));
     world.connect_all();
     world.settle();
     world.nodes[3].is_stalled = true;

@@ -1,5 +1,6 @@
 //! A row of mediators between attackers and honest neighbours, and payments over routes that are given.
 
+use offst_proto::Amount;
 use offst_proto::route::{PartPlan, Route};
 use offst_simulator::{Paths, World};
 
@@ -19,5 +20,8 @@ pub(crate) fn street() -> World {
 pub(crate) fn route(world: &World, path: &[usize], amount: u128) -> Paths {
     let fees = path.len() as u128 - 1;
     let path = path.iter().map(|index| world.key(*index)).collect();
-    Paths::Given([vec![Route { parts: vec![PartPlan { path, amount, fees }] }]].into())
+    Paths::Given(
+        [vec![Route { parts: vec![PartPlan { path, amount: Amount::capped(amount), fees: Amount::capped(fees) }] }]]
+            .into(),
+    )
 }

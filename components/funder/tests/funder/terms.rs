@@ -5,6 +5,7 @@ use super::recovery::{end, is_recovering, lose_disk};
 use offst_crypto::{Nonce, Preimage, PublicKey, Signature};
 use offst_funder::{Command, Forward, RecoveryRecord, Reply, lost_friend};
 use offst_ledger::{Direction, Stage};
+use offst_proto::Amount;
 use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::opening::{Continuing, Opening};
 use offst_proto::payment::{CancelReason, NO_PROOF};
@@ -22,9 +23,9 @@ fn request(id: RequestId, path: Vec<PublicKey>, amount: u128) -> Request {
         id,
         payment_id: PaymentId::from_bytes([9; 16]),
         invoice_id: None,
-        amount,
-        total: amount,
-        fees_left: path.len() as u128,
+        amount: Amount::capped(amount),
+        total: Amount::capped(amount),
+        fees_left: Amount::capped(path.len() as u128),
         patience_ms: 60_000,
         path,
         proof: NO_PROOF,
@@ -67,10 +68,10 @@ fn open_anew(world: &mut World, id: RequestId, change: Change) -> Reply {
     let epoch = account.epoch().unwrap();
     let pending = *account.pending(Direction::Incoming, id).unwrap();
     let lock = pending.stage.lock().unwrap();
-    let like = Continuing { author_pays: true, id, amount: pending.amount, lock, terms: pending.terms };
+    let like = Continuing { author_pays: true, id, held: pending.held, lock, terms: pending.terms };
     let continuing = match change {
-        Change::Smaller => vec![Continuing { amount: 1, ..like }],
-        Change::Larger => vec![Continuing { amount: like.amount + 1, ..like }],
+        Change::Smaller => vec![Continuing { held: 1.into(), ..like }],
+        Change::Larger => vec![Continuing { held: Amount::capped(like.held.credits() + 1), ..like }],
         Change::OtherLock => vec![Continuing { lock: Preimage::from_bytes([8; 32]).lock(), ..like }],
         Change::Missing => vec![],
     };
@@ -211,7 +212,7 @@ fn a_decoy_under_the_same_lock_releases_nothing() {
         let mut disk = world.nodes[1].disk.clone();
         let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(world.now(1).unix_ms, false) };
         let forwards = disk.all::<Forward>().into_iter().map(|(hop, forward)| {
-            let old = Forward { to: world.key(decoy), amount: 1, fee: 1, ..forward };
+            let old = Forward { to: world.key(decoy), held: 1.into(), fee: 1.into(), ..forward };
             let is_of_0 = hop.account.friend == world.key(0);
             if is_of_0 && is_remembered { RowChange::put(&hop, &old) } else { RowChange::remove::<Forward>(&hop) }
         });
@@ -266,14 +267,14 @@ fn what_is_collected_before_it_is_tied_together_is_paid_at_once() {
     answer(&mut world, 2, id);
     say(&mut world, 0, vec![Operation::Commit { id }]);
     say(&mut world, 2, vec![]);
-    world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 7 }));
+    world.ask(1, Command::SetFriendRate(name(0), Currency::default(), Rate { mul: 0, add: 7.into() }));
     let mut disk = world.nodes[1].disk.clone();
     let forwards = disk.all::<Forward>();
     let [(hop, _)] = &forwards[..] else { panic!("{forwards:?}") };
     let now_ms = world.now(1).unix_ms;
     let mark = RecoveryRecord { has_begun: true, ..RecoveryRecord::new(now_ms, false) };
     let away = FriendTicket { public_key: world.key(3), relays: vec![], address: None };
-    let mut changes = lost_friend(world.key(1), name(3), away, 1000, now_ms);
+    let mut changes = lost_friend(world.key(1), name(3), away, 1000.into(), now_ms);
     changes.push(RowChange::remove::<Forward>(hop));
     changes.push(RowChange::put(&(), &mark));
     disk.commit(&changes).unwrap();
@@ -308,7 +309,7 @@ fn terms_that_take_what_nobody_is_known_to_pay_for_are_refused() {
     end(&mut world);
     let account = world.nodes[1].account(world.key(2));
     let (epoch, balance) = (account.epoch().unwrap().number, account.epoch().unwrap().balance());
-    let pendings: Vec<_> = account.epoch().unwrap().pendings().map(|(.., pending)| pending.amount).collect();
+    let pendings: Vec<_> = account.epoch().unwrap().pendings().map(|(.., pending)| pending.held).collect();
     assert_eq!(pendings, [5001]);
     world.make_puppet(2);
     let opening = Opening {

@@ -7,6 +7,7 @@ use super::recovery::{end, is_recovering, lose_disk, put_back};
 use offst_crypto::Preimage;
 use offst_funder::{Command, Input, Progress, Reply};
 use offst_ledger::Direction;
+use offst_proto::Amount;
 use offst_proto::friend::{FriendMessage, Resume};
 use offst_proto::opening::Opening;
 use offst_proto::payment::preimage_of;
@@ -16,7 +17,7 @@ use offst_proto::{Currency, PaymentId, Unverified, Verified};
 use offst_simulator::{CRASHES, World, name};
 
 fn order(friend: usize, up_to: u128) -> Command {
-    Command::WriteOff { name: name(friend), currency: Currency::default(), up_to }
+    Command::WriteOff { name: name(friend), currency: Currency::default(), up_to: Amount::capped(up_to) }
 }
 
 /// The owner of `node` writes off what `friend` holds.
@@ -45,7 +46,7 @@ pub(crate) fn wealth(world: &World) -> Vec<i128> {
 /// What the history of a node says that it has lost.
 pub(crate) fn lost(world: &World, node: usize) -> Vec<u128> {
     let forwarded = world.nodes[node].disk.forwarded.iter();
-    forwarded.filter(|report| report.from.is_none()).map(|report| report.amount).collect()
+    forwarded.filter(|report| report.from.is_none()).map(|report| report.amount.credits()).collect()
 }
 
 /// A row of so many nodes: the first pays the last, and the one before the last has committed. `has_collected`: the
@@ -108,7 +109,11 @@ fn who_waits_is_released_and_a_collect_later_is_our_own_loss() {
     let of_friend = |world: &mut World| {
         let Reply::Friends(friends) = world.ask(1, Command::Friends) else { panic!() };
         let friend = friends.iter().find(|friend| friend.name == name(2)).unwrap();
-        friend.accounts[0].overdue.iter().map(|request| (request.amount, request.written_off)).collect::<Vec<_>>()
+        friend.accounts[0]
+            .overdue
+            .iter()
+            .map(|request| (request.amount.credits(), request.written_off))
+            .collect::<Vec<_>>()
     };
     assert_eq!(of_friend(&mut world), [(100, true)]);
     // It comes back with the preimage.
@@ -174,7 +179,10 @@ fn nothing_is_released_before_its_time_and_what_is_released_is_of_others() {
     assert_eq!(wealth(&world), [-101, 1, 100]);
     for (command, part) in [
         (order(0, 10), "no friend named"),
-        (Command::WriteOff { name: name(1), currency: "hours".parse().unwrap(), up_to: 1 }, "no account in hours"),
+        (
+            Command::WriteOff { name: name(1), currency: "hours".parse().unwrap(), up_to: 1.into() },
+            "no account in hours",
+        ),
     ] {
         let message = refusal(world.ask(0, command));
         assert!(message.contains(part), "{message}");

@@ -4,6 +4,7 @@ use crate::clock::{Clock, Latencies, resident_bytes};
 use crate::networks::{Network, Numbers};
 use offst_crypto::{Ed25519Verifier, Identity};
 use offst_index_server::{CapacityGraph, Found, GraphChange, Index, Limits, Scratch, SearchBounds, admit};
+use offst_proto::Amount;
 use offst_proto::index::{Edge, Query, TIME_TO_LIVE_MS_MAX, Update, UpdateOutcome};
 use offst_proto::{Currency, Rate, Unverified, Verified};
 use petgraph::algo::dijkstra;
@@ -63,7 +64,7 @@ pub(crate) fn load(network: &Network) -> (CapacityGraph, Value) {
 fn queries(network: &Network, amount: u128, count: usize) -> Vec<Query> {
     let mut numbers = Numbers(11);
     let mut node = || network.keys[numbers.below(network.keys.len())];
-    (0..count).map(|_| Query::new(Currency::default(), amount, node(), node())).collect()
+    (0..count).map(|_| Query::new(Currency::default(), Amount::capped(amount), node(), node())).collect()
 }
 
 fn search(graph: &CapacityGraph, query: &Query, load: &Load, scratch: &mut Scratch) -> Found {
@@ -112,7 +113,7 @@ pub(crate) fn petgraph(network: &Network, graph: &CapacityGraph, count: usize) -
     let mut numbers = Numbers(11);
     let pairs: Vec<_> =
         (0..count).map(|_| [(); 2].map(|()| NodeIndex::new(numbers.below(network.keys.len())))).collect();
-    let cost = |rate: &Rate| rate.add as u64 + ((load.amount * u128::from(rate.mul)) >> 32) as u64;
+    let cost = |rate: &Rate| rate.add.credits() as u64 + ((load.amount * u128::from(rate.mul)) >> 32) as u64;
     let clock = Clock::start();
     for [source, destination] in &pairs {
         std::hint::black_box(dijkstra(&other, *destination, Some(*source), |edge| cost(edge.weight())));
@@ -136,7 +137,7 @@ pub(crate) fn petgraph(network: &Network, graph: &CapacityGraph, count: usize) -
 fn change(network: &Network, numbers: &mut Numbers, currency: &Currency) -> GraphChange {
     let friendship = &network.friendships[numbers.below(network.friendships.len())];
     let (node, mut edge) = network.edge(friendship, numbers.below(2), currency);
-    edge.send_capacity = edge.send_capacity / 2 + numbers.below(1000) as u128;
+    edge.send_capacity = Amount::capped(edge.send_capacity.credits() / 2 + numbers.below(1000) as u128);
     GraphChange::Set { node, edge, expires_ms: EXPIRES_MS }
 }
 
@@ -242,8 +243,8 @@ pub(crate) fn signed(nodes: usize) -> Value {
                 .map(|friend| Edge {
                     friend: keys[friend],
                     currency: Currency::default(),
-                    send_capacity: 1000,
-                    receive_capacity: 1000,
+                    send_capacity: 1000.into(),
+                    receive_capacity: 1000.into(),
                     rate: Rate::default(),
                     clearable: offst_proto::index::Clearable::None,
                 })

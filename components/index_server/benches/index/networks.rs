@@ -1,6 +1,7 @@
 //! Networks of friends, drawn from a seed.
 
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::index::Edge;
 use offst_proto::{Currency, Rate};
 
@@ -77,8 +78,8 @@ impl Network {
         let edge = Edge {
             friend,
             currency: currency.clone(),
-            send_capacity: friendship.capacities[end],
-            receive_capacity: friendship.capacities[1 - end],
+            send_capacity: Amount::capped(friendship.capacities[end]),
+            receive_capacity: Amount::capped(friendship.capacities[1 - end]),
             rate: friendship.rates[end],
             clearable: offst_proto::index::Clearable::None,
         };
@@ -108,7 +109,7 @@ fn capacity(numbers: &mut Numbers) -> u128 {
 fn rate(numbers: &mut Numbers) -> Rate {
     let add = 1 + numbers.below(21) as u128;
     let mul = (numbers.below(48) * 429_497) as u32;
-    Rate { mul, add }
+    Rate { mul, add: Amount::capped(add) }
 }
 
 fn scale_free(nodes: usize, numbers: &mut Numbers) -> Vec<[u32; 2]> {

@@ -96,7 +96,14 @@ fn updates(nodes: usize) -> Vec<Vec<u8>> {
 
 fn edge(friend: PublicKey) -> Edge {
     let (currency, rate) = (Currency::default(), Rate::default());
-    Edge { friend, currency, send_capacity: 1000, receive_capacity: 1000, rate, clearable: Clearable::None }
+    Edge {
+        friend,
+        currency,
+        send_capacity: 1000.into(),
+        receive_capacity: 1000.into(),
+        rate,
+        clearable: Clearable::None,
+    }
 }
 
 fn signed(identity: &Identity, sequence: u64, expires_ms: u64, edges: Vec<Edge>) -> Vec<u8> {

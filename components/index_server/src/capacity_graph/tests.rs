@@ -1,6 +1,7 @@
 use super::*;
 use crate::graph::unpack;
 use offst_crypto::Identity;
+use offst_proto::Amount;
 use offst_proto::Rate;
 use proptest::prelude::*;
 use std::sync::LazyLock;
@@ -12,9 +13,16 @@ fn key(seed: u8) -> PublicKey {
 }
 
 fn edge(friend: u8, send_capacity: u128, receive_capacity: u128) -> Edge {
-    let rate = Rate { mul: 0, add: friend.into() };
+    let rate = Rate { mul: 0, add: u32::from(friend).into() };
     let clearable = offst_proto::index::Clearable::None;
-    Edge { friend: key(friend), currency: Currency::default(), send_capacity, receive_capacity, rate, clearable }
+    Edge {
+        friend: key(friend),
+        currency: Currency::default(),
+        send_capacity: Amount::capped(send_capacity),
+        receive_capacity: Amount::capped(receive_capacity),
+        rate,
+        clearable,
+    }
 }
 
 /// Friend, capacity from it, what the node takes for it, expiry.

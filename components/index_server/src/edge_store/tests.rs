@@ -55,7 +55,9 @@ fn graph(changes: Vec<GraphChange>) -> BTreeMap<(PublicKey, PublicKey), u128> {
     let mut graph = BTreeMap::new();
     for change in changes {
         match change {
-            GraphChange::Set { node, edge, .. } => drop(graph.insert((node, edge.friend), edge.send_capacity)),
+            GraphChange::Set { node, edge, .. } => {
+                graph.insert((node, edge.friend), edge.send_capacity.credits());
+            }
             GraphChange::Remove { node, friend, .. } => {
                 assert!(graph.remove(&(node, friend)).is_some(), "only what is there is removed");
             }

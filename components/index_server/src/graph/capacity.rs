@@ -3,7 +3,7 @@
 //! Codes grow with what they stand for, so two of them compare like capacities, and the smaller of two codes stands for
 //! the smaller of two capacities. Below [`EXACT_BELOW`] nothing is lost; above, less than one part in 131,072.
 
-use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::Amount;
 
 const MANTISSA_BITS: u32 = 17;
 const ONE: u32 = 1 << MANTISSA_BITS;
@@ -15,18 +15,18 @@ pub(crate) const EXACT_BELOW: u128 = 2 << MANTISSA_BITS;
 /// How many bits a code has.
 pub(crate) const CODE_BITS: u32 = 24;
 
-/// The code of the largest capacity that is not above `amount`, limited to [`AMOUNT_MAX`].
+/// The code of the largest capacity that is not above `amount`, limited to [`Amount::MAX`].
 pub(crate) fn pack_down(amount: u128) -> u32 {
-    let amount = amount.min(AMOUNT_MAX);
+    let amount = amount.min(Amount::MAX.credits());
     let shift = (128 - amount.leading_zeros()).saturating_sub(MANTISSA_BITS + 1);
     let top = (amount >> shift) as u32;
     // With a shift of 0 the leading bit is where exponent 1 begins: small amounts are their own codes.
     top + (shift << MANTISSA_BITS)
 }
 
-/// The code of the smallest capacity that is not below `amount`. Above [`AMOUNT_MAX`] no capacity reaches it.
+/// The code of the smallest capacity that is not below `amount`. Above [`Amount::MAX`] no capacity reaches it.
 pub(crate) fn pack_up(amount: u128) -> u32 {
-    if amount > AMOUNT_MAX {
+    if amount > Amount::MAX.credits() {
         return u32::MAX;
     }
     let code = pack_down(amount);
@@ -49,10 +49,10 @@ mod tests {
 
     #[test]
     fn bounds() {
-        assert!(pack_down(AMOUNT_MAX) < 1 << CODE_BITS);
-        assert_eq!(unpack(pack_down(AMOUNT_MAX)), AMOUNT_MAX);
-        assert_eq!(pack_down(u128::MAX), pack_down(AMOUNT_MAX));
-        assert!(pack_up(AMOUNT_MAX + 1) > pack_down(AMOUNT_MAX));
+        assert!(pack_down(Amount::MAX.credits()) < 1 << CODE_BITS);
+        assert_eq!(unpack(pack_down(Amount::MAX.credits())), Amount::MAX.credits());
+        assert_eq!(pack_down(u128::MAX), pack_down(Amount::MAX.credits()));
+        assert!(pack_up(Amount::MAX.credits() + 1) > pack_down(Amount::MAX.credits()));
         for amount in 0..EXACT_BELOW {
             assert_eq!(unpack(pack_down(amount)), amount);
         }

@@ -61,7 +61,7 @@ impl CurrencyGraph {
             None => self.rates.take(edge.rate),
         };
         let Some(rate) = rate else { return self.remove(&node, &edge.friend) };
-        let (send, receive) = (pack_down(edge.send_capacity), pack_down(edge.receive_capacity));
+        let (send, receive) = (pack_down(edge.send_capacity.credits()), pack_down(edge.receive_capacity.credits()));
         if let Some((number, friend, position)) = known {
             self.announced.list_mut(number)[position] = Announced { friend, send, receive, rate, expires_ms };
             return self.connect(number, friend);

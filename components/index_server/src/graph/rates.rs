@@ -1,8 +1,8 @@
 //! Every rate that is in use, once; arcs refer to it by its number.
 
 use super::capacity::CODE_BITS;
+use offst_proto::Amount;
 use offst_proto::Rate;
-use offst_proto::limits::AMOUNT_MAX;
 use std::collections::BTreeMap;
 
 /// Most different rates: arcs have 24 bits for a number.
@@ -18,15 +18,15 @@ pub(crate) struct PackedRate {
 
 impl PackedRate {
     fn new(rate: Rate) -> Self {
-        let add = rate.add.min(AMOUNT_MAX - 1);
+        let add = rate.add.credits().min(Amount::MAX.credits() - 1);
         PackedRate { add_low: add as u64, add_high: (add >> 64) as u32, mul: rate.mul }
     }
 
-    /// What a mediator takes for forwarding `amount`, at most [`AMOUNT_MAX`]; the result may be above.
+    /// What a mediator takes for forwarding `amount`, at most [`Amount::MAX`]; the result may be above.
     pub(crate) fn fee(self, amount: u128) -> u128 {
         let add = u128::from(self.add_low) | u128::from(self.add_high) << 64;
         // The largest flat part does not fit into 96 bits and is held as one less; a rate of exactly one less costs 1 too much.
-        add + u128::from(add == AMOUNT_MAX - 1) + ((amount * u128::from(self.mul)) >> 32)
+        add + u128::from(add == Amount::MAX.credits() - 1) + ((amount * u128::from(self.mul)) >> 32)
     }
 }
 
@@ -109,27 +109,30 @@ mod tests {
     fn numbers_are_shared_and_used_again() {
         let rate = |add| Rate { mul: 7, add };
         let mut rates = Rates::default();
-        assert_eq!((rates.take(rate(1)), rates.take(rate(2)), rates.take(rate(1))), (Some(0), Some(1), Some(0)));
+        assert_eq!(
+            (rates.take(rate(1.into())), rates.take(rate(2.into())), rates.take(rate(1.into()))),
+            (Some(0), Some(1), Some(0))
+        );
         rates.release(0);
-        assert_eq!(rates.take(rate(3)), Some(2));
+        assert_eq!(rates.take(rate(3.into())), Some(2));
         rates.release(0);
-        assert_eq!(rates.take(rate(4)), Some(0));
+        assert_eq!(rates.take(rate(4.into())), Some(0));
         assert_eq!(rates.table()[0].fee(0), 4);
-        assert_eq!((rates.replace(0, rate(4)), rates.replace(0, rate(3))), (Some(0), Some(2)));
-        assert_eq!(rates.take(rate(5)), Some(0), "nobody uses 4 any more");
+        assert_eq!((rates.replace(0, rate(4.into())), rates.replace(0, rate(3.into()))), (Some(0), Some(2)));
+        assert_eq!(rates.take(rate(5.into())), Some(0), "nobody uses 4 any more");
     }
 
     #[test]
     fn fees_are_those_of_the_protocol() {
         for rate in [
-            Rate { mul: u32::MAX, add: AMOUNT_MAX },
-            Rate { mul: 42_949_673, add: 5 },
-            Rate { mul: 0, add: 1 << 64 },
-            Rate { mul: 1 << 30, add: 0 },
+            Rate { mul: u32::MAX, add: Amount::MAX },
+            Rate { mul: 42_949_673, add: 5.into() },
+            Rate { mul: 0, add: Amount::capped(1 << 64) },
+            Rate { mul: 1 << 30, add: 0.into() },
         ] {
-            for amount in [0, 1, 1000, 1015, u128::from(u64::MAX), AMOUNT_MAX] {
+            for amount in [0, 1, 1000, 1015, u128::from(u64::MAX), Amount::MAX.credits()] {
                 let fee = PackedRate::new(rate).fee(amount);
-                assert_eq!((fee <= AMOUNT_MAX).then_some(fee), rate.fee(amount));
+                assert_eq!(Amount::new(fee), rate.fee(Amount::capped(amount)));
             }
         }
     }

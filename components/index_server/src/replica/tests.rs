@@ -1,5 +1,6 @@
 use super::*;
 use offst_crypto::{Ed25519Verifier, Identity};
+use offst_proto::Amount;
 use offst_proto::index::{Clearable, Edge};
 use offst_proto::{Currency, Rate, Unverified};
 use std::collections::VecDeque;
@@ -21,8 +22,8 @@ fn update(number: u64, sequence: u64, capacity: u128) -> Verified<Update> {
     let edge = Edge {
         friend: FRIEND.public_key(),
         currency: Currency::default(),
-        send_capacity: capacity,
-        receive_capacity: capacity,
+        send_capacity: Amount::capped(capacity),
+        receive_capacity: Amount::capped(capacity),
         rate: Rate::default(),
         clearable: Clearable::None,
     };

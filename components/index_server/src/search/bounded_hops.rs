@@ -9,7 +9,7 @@ use super::marks::{Marks, NO_NODE, Queue};
 use super::path_query::{Path, PathQuery};
 use super::work::SearchWork;
 use crate::graph::{pack_up, unpack};
-use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::Amount;
 
 /// Memory of a search, used again by the next.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ pub(crate) fn cheapest_bounded(
             }
             let rate = query.graph.rates()[inward.rate as usize];
             let arriving = leaving + if is_destination { 0 } else { rate.fee(leaving) };
-            let holds = arriving <= AMOUNT_MAX
+            let holds = arriving <= Amount::MAX.credits()
                 && unpack(inward.capacity) >= arriving
                 && query.hop(sender, node).is_some_and(|(capacity, _)| capacity >= arriving);
             if !holds {

@@ -19,7 +19,7 @@ use super::marks::{Marks, NO_NODE, Queue};
 use super::path_query::{Path, PathQuery};
 use super::work::SearchWork;
 use crate::graph::{pack_up, unpack};
-use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::Amount;
 
 /// Memory of a search, used again by the next.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl<K: Cost> BidirectionalSearch<'_, K> {
             }
             let fee = if is_destination { 0 } else { rates[inward.rate as usize].fee(leaving) };
             let arriving = leaving + fee;
-            if (unpack(inward.capacity) < arriving && !needs_check) || arriving > AMOUNT_MAX {
+            if (unpack(inward.capacity) < arriving && !needs_check) || arriving > Amount::MAX.credits() {
                 continue;
             }
             let Some(hop) = query.hop_cost(fee) else {
@@ -333,7 +333,7 @@ impl<K: Cost> BidirectionalSearch<'_, K> {
             let leaving = self.query.leaving(total);
             let Some((capacity, rate)) = self.query.hop(from, *to) else { return };
             let fee = rate.fee(leaving);
-            if leaving + fee > capacity.min(AMOUNT_MAX) {
+            if leaving + fee > capacity.min(Amount::MAX.credits()) {
                 return;
             }
             let Some(hop) = self.query.hop_cost(fee) else { return };

@@ -3,7 +3,7 @@
 use super::cost::Cost;
 use super::overlay::Overlay;
 use crate::graph::{CurrencyGraph, Direction, PackedRate, unpack};
-use offst_proto::limits::AMOUNT_MAX;
+use offst_proto::Amount;
 
 /// Prices of hops are so many parts of a credit.
 pub(crate) const PRICE_UNIT: u128 = 64;
@@ -126,7 +126,7 @@ impl PathQuery<'_> {
             if position + 1 < nodes.len() {
                 carried += rate.fee(carried);
             }
-            if carried > capacity.min(AMOUNT_MAX) {
+            if carried > capacity.min(Amount::MAX.credits()) {
                 return None;
             }
         }

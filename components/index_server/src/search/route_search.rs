@@ -6,6 +6,7 @@ use super::scratch::Scratch;
 use super::short::cheapest_short_enough;
 use super::work::SearchWork;
 use crate::graph::CurrencyGraph;
+use offst_proto::Amount;
 use offst_proto::index::{Exclusion, Query};
 use offst_proto::limits::{HOPS_MAX, PARTS_MAX};
 use offst_proto::route::{PartPlan, Route};
@@ -75,7 +76,7 @@ impl<'a> RouteSearch<'a> {
         let mut exclusions = Overlay::default();
         for Exclusion { hop, left } in &query.excluded_edges {
             if let (Some(from), Some(to)) = (graph.number(&hop.from), graph.number(&hop.to)) {
-                exclusions.limit(from, to, *left);
+                exclusions.limit(from, to, left.credits());
             }
         }
         Some(RouteSearch {
@@ -83,7 +84,7 @@ impl<'a> RouteSearch<'a> {
             now_ms,
             source,
             destination,
-            amount: query.amount,
+            amount: query.amount.credits(),
             via,
             excluded: query.excluded_nodes.iter().filter_map(|key| graph.number(key)).filter(is_between).collect(),
             exclusions,
@@ -163,10 +164,11 @@ impl<'a> RouteSearch<'a> {
 
     /// The route of these parts, with the nodes' keys.
     pub(super) fn route(&self, parts: &[Part]) -> Route {
+        let amount = |credits| Amount::new(credits).expect("a path that carries more is not looked at");
         let plan = |part: &Part| PartPlan {
             path: part.path.nodes.iter().map(|node| self.graph.key(*node)).collect(),
-            amount: part.amount,
-            fees: part.path.fees,
+            amount: amount(part.amount),
+            fees: amount(part.path.fees),
         };
         Route { parts: parts.iter().map(plan).collect() }
     }

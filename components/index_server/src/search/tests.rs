@@ -2,8 +2,8 @@ use super::*;
 use crate::capacity_graph::CapacityGraph;
 use offst_crypto::Identity;
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::index::{Edge, Exclusion, Hop};
-use offst_proto::limits::AMOUNT_MAX;
 use offst_proto::route::{PartPlan, Route};
 use offst_proto::{Currency, Rate};
 use proptest::prelude::*;
@@ -51,8 +51,8 @@ fn graph(friendships: &[Friendship]) -> CapacityGraph {
             let edge = Edge {
                 friend,
                 currency: Currency::default(),
-                send_capacity,
-                receive_capacity,
+                send_capacity: Amount::capped(send_capacity),
+                receive_capacity: Amount::capped(receive_capacity),
                 rate,
                 clearable: offst_proto::index::Clearable::None,
             };
@@ -89,7 +89,7 @@ fn with_exclusions(friendships: &[Friendship], query: &Query) -> Vec<Friendship>
                 (from, to) if ends == [to, from] => &mut friendship.capacities[0].1,
                 _ => continue,
             };
-            *capacity = (*left).min(*capacity);
+            *capacity = (*left).min(Amount::capped(*capacity)).credits();
         }
     }
     friendships
@@ -97,7 +97,10 @@ fn with_exclusions(friendships: &[Friendship], query: &Query) -> Vec<Friendship>
 
 /// Exclusions of edges between nodes with these numbers.
 fn exclusions(edges: Vec<(u8, u8, u128)>) -> Vec<Exclusion> {
-    let exclusion = |(from, to, left)| Exclusion { hop: Hop { from: key(from), to: key(to) }, left };
+    let exclusion = |(from, to, left): (u8, u8, u128)| Exclusion {
+        hop: Hop { from: key(from), to: key(to) },
+        left: Amount::capped(left),
+    };
     edges.into_iter().map(exclusion).collect()
 }
 
@@ -113,17 +116,18 @@ fn cost(friendships: &[Friendship], source: PublicKey, path: &[PublicKey], amoun
         if position > 0 {
             let before = if position == 1 { source } else { path[position - 2] };
             let (_, rate) = hop(friendships, before, from)?;
-            carried += rate.fee(carried)?;
+            carried += rate.fee(Amount::new(carried)?)?.credits();
         }
     }
-    (carried <= AMOUNT_MAX).then_some(carried)
+    (carried <= Amount::MAX.credits()).then_some(carried)
 }
 
 /// Looks at every simple path: slow and obviously right. The smallest cost, then the fewest hops.
 fn oracle(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: usize) -> Option<(u128, usize)> {
     let paths = simple_paths(friendships, nodes, query, hops_max);
-    let costs =
-        paths.iter().filter_map(|path| Some((cost(friendships, query.source, path, query.amount)?, path.len())));
+    let costs = paths
+        .iter()
+        .filter_map(|path| Some((cost(friendships, query.source, path, query.amount.credits())?, path.len())));
     costs.min()
 }
 
@@ -167,7 +171,7 @@ fn simple_paths(friendships: &[Friendship], nodes: u8, query: &Query, hops_max: 
 }
 
 fn query(amount: u128, source: u8, destination: u8) -> Query {
-    Query::new(Currency::default(), amount, key(source), key(destination))
+    Query::new(Currency::default(), Amount::capped(amount), key(source), key(destination))
 }
 
 fn plan(found: Found) -> Option<PartPlan> {
@@ -188,8 +192,8 @@ fn ask(graph: &CapacityGraph, query: &Query, bounds: SearchBounds) -> Found {
 /// of 1015 is 253.75; fees are rounded down).
 #[test]
 fn worked_example_of_fees_over_three_hops() {
-    let none = Rate { mul: 0, add: 0 };
-    let (quarter, one_percent) = (Rate { mul: 1 << 30, add: 0 }, Rate { mul: 42_949_673, add: 5 });
+    let none = Rate { mul: 0, add: 0.into() };
+    let (quarter, one_percent) = (Rate { mul: 1 << 30, add: 0.into() }, Rate { mul: 42_949_673, add: 5.into() });
     let friendships = |first, second, third| {
         vec![
             Friendship::simple(0, 1, first, [none, quarter]),
@@ -199,7 +203,7 @@ fn worked_example_of_fees_over_three_hops() {
     };
     let found = ask(&graph(&friendships(1268, 1015, 1000)), &query(1000, 0, 3), BOUNDS);
     let path = vec![key(1), key(2), key(3)];
-    assert_eq!(plan(found), Some(PartPlan { path, amount: 1000, fees: 268 }));
+    assert_eq!(plan(found), Some(PartPlan { path, amount: 1000.into(), fees: 268.into() }));
     // One credit less on any hop, and the route does not carry its part.
     for (first, second, third) in [(1267, 1015, 1000), (1268, 1014, 1000), (1268, 1015, 999)] {
         let found = ask(&graph(&friendships(first, second, third)), &query(1000, 0, 3), BOUNDS);
@@ -210,18 +214,18 @@ fn worked_example_of_fees_over_three_hops() {
 /// From node 1 on, 2 and 4 forward for nothing, 3 is one hop shorter and takes 9.
 #[test]
 fn the_bound_on_hops_does_not_hide_a_dearer_shorter_route() {
-    let free = Rate { mul: 0, add: 0 };
+    let free = Rate { mul: 0, add: 0.into() };
     let friendships = vec![
         Friendship::simple(0, 1, 100, [free, free]),
         Friendship::simple(1, 2, 100, [free, free]),
         Friendship::simple(2, 4, 100, [free, free]),
         Friendship::simple(4, 5, 100, [free, free]),
-        Friendship::simple(1, 3, 100, [free, Rate { mul: 0, add: 9 }]),
+        Friendship::simple(1, 3, 100, [free, Rate { mul: 0, add: 9.into() }]),
         Friendship::simple(3, 5, 100, [free, free]),
     ];
     let fees =
         |hops| plan(ask(&graph(&friendships), &query(10, 0, 5), SearchBounds { hops, ..BOUNDS })).map(|plan| plan.fees);
-    assert_eq!((fees(4), fees(3), fees(2)), (Some(0), Some(9), None));
+    assert_eq!((fees(4), fees(3), fees(2)), (Some(0.into()), Some(9.into()), None));
 }
 
 #[test]
@@ -230,7 +234,7 @@ fn routes_end_at_the_bound_of_hops() {
         (0..33).map(|node| Friendship::simple(node, node + 1, 1000, [Rate::default(); 2])).collect();
     let graph = graph(&friendships);
     let found = plan(ask(&graph, &query(10, 0, 32), BOUNDS)).unwrap();
-    assert_eq!((found.path.len(), found.fees), (32, 31));
+    assert_eq!((found.path.len(), found.fees), (32, 31.into()));
     assert_eq!(ask(&graph, &query(10, 0, 33), BOUNDS).routes, []);
 }
 
@@ -247,19 +251,24 @@ fn a_cut_search_says_so() {
 
 #[test]
 fn the_largest_amounts_do_not_overflow() {
-    let steep = Rate { mul: u32::MAX, add: AMOUNT_MAX };
-    let friendships =
-        vec![Friendship::simple(0, 1, AMOUNT_MAX, [steep; 2]), Friendship::simple(1, 2, AMOUNT_MAX, [steep; 2])];
+    let steep = Rate { mul: u32::MAX, add: Amount::MAX };
+    let friendships = vec![
+        Friendship::simple(0, 1, Amount::MAX.credits(), [steep; 2]),
+        Friendship::simple(1, 2, Amount::MAX.credits(), [steep; 2]),
+    ];
     let graph = graph(&friendships);
-    assert_eq!(ask(&graph, &query(AMOUNT_MAX, 0, 2), BOUNDS).routes, []);
-    assert_eq!(plan(ask(&graph, &query(AMOUNT_MAX, 0, 1), BOUNDS)).map(|plan| plan.fees), Some(0));
+    assert_eq!(ask(&graph, &query(Amount::MAX.credits(), 0, 2), BOUNDS).routes, []);
+    assert_eq!(
+        plan(ask(&graph, &query(Amount::MAX.credits(), 0, 1), BOUNDS)).map(|plan| plan.fees),
+        Some(Amount::ZERO)
+    );
 }
 
 const NODES: u8 = 6;
 
 fn rates() -> impl Strategy<Value = Rate> {
     let multipliers = prop_oneof![Just(0), Just(1 << 29), Just(u32::MAX)];
-    (multipliers, 0u128..5).prop_map(|(mul, add)| Rate { mul, add })
+    (multipliers, 0u128..5).prop_map(|(mul, add)| Rate { mul, add: Amount::capped(add) })
 }
 
 fn friendships() -> impl Strategy<Value = Vec<Friendship>> {
@@ -320,7 +329,7 @@ proptest! {
             let mut before = query.source;
             for pair in plan.path.windows(2) {
                 let (_, rate) = hop(&friendships, before, pair[0]).unwrap();
-                carried = rate.forwarded(carried).unwrap();
+                carried = rate.forwarded(Amount::capped(carried)).unwrap().credits();
                 before = pair[0];
             }
             prop_assert_eq!(carried, amount);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::test_servers::{Running, edge, key, signed, soon, wait_until};
+use offst_proto::Amount;
 use offst_proto::Currency;
 use offst_proto::index::{Answer, EXCLUDED_MAX, Exclusion, Hop};
 use offst_secure_channel::{HandshakeLimits, KeepaliveConfig};
@@ -34,7 +35,7 @@ async fn updates_that_are_not_taken_are_answered_and_counted() {
 async fn garbage_closes_only_the_connection_it_came_by() {
     let server = Running::start(Limits::default()).await;
     let mut good = server.node(1).await;
-    let query = Query { id: 5, ..Query::new(Currency::default(), 10, key(1), key(2)) };
+    let query = Query { id: 5, ..Query::new(Currency::default(), 10.into(), key(1), key(2)) };
     for garbage in [vec![], vec![0; 100], vec![0xff; 1000], NodeToIndex::Update(vec![1; 90]).to_frame()] {
         let mut bad = server.node(3).await;
         bad.writer.send(&garbage).await.unwrap();
@@ -57,7 +58,7 @@ async fn garbage_closes_only_the_connection_it_came_by() {
 async fn a_node_that_asks_too_often_is_told_and_others_are_not_slowed() {
     let server = Running::start(Limits { queries_per_second: 1, ..Limits::default() }).await;
     let (mut greedy, mut other) = (server.node(1).await, server.node(2).await);
-    let query = |id| NodeToIndex::Query(Query { id, ..Query::new(Currency::default(), 10, key(1), key(2)) });
+    let query = |id| NodeToIndex::Query(Query { id, ..Query::new(Currency::default(), 10.into(), key(1), key(2)) });
     let mut id = 0;
     loop {
         greedy.send(query(id)).await;
@@ -192,7 +193,7 @@ async fn whatever_a_hostile_address_does_memory_is_bounded_and_others_are_answer
         let longest = Query {
             excluded_edges: vec![Exclusion::whole(Hop { from: key(1), to: key(3) }); EXCLUDED_MAX],
             excluded_nodes: vec![key(4); EXCLUDED_MAX],
-            ..Query::new(Currency::default(), u128::MAX >> 32, key(1), key(3))
+            ..Query::new(Currency::default(), Amount::capped(u128::MAX >> 32), key(1), key(3))
         };
         hostile.spawn(async move {
             loop {

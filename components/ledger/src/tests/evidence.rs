@@ -4,6 +4,7 @@
 use super::*;
 use crate::Head;
 use crate::recovery::StateTrust;
+use offst_proto::Amount;
 use offst_proto::opening::Opening;
 use offst_proto::statement::Operation;
 
@@ -90,7 +91,7 @@ fn before_the_lie() -> (Pair, Head) {
 }
 
 fn lost(pair: &Pair) -> Account {
-    let mut account = Account::lost(pair.ends[0].account.key().clone(), 1000, true, NOW_MS);
+    let mut account = Account::lost(pair.ends[0].account.key().clone(), 1000.into(), true, NOW_MS);
     account.take_changes();
     account
 }
@@ -227,7 +228,10 @@ fn a_liar_cannot_change_the_set_or_the_openings() {
         let account = &pair.ends[0].account;
         let mut view = account.epoch().unwrap().local_view.clone();
         let (id, pending) = pair.pendings(0, Direction::Outgoing)[0];
-        view.set((Direction::Outgoing, id), Some(Pending { amount: pending.amount + 1, ..pending }));
+        view.set(
+            (Direction::Outgoing, id),
+            Some(Pending { held: Amount::capped(pending.held.credits() + 1), ..pending }),
+        );
         let agreed = account.epoch().unwrap().agreed;
         shown.evidence.checkpoint.as_mut().unwrap().set = view.checkpoint(account.key(), &agreed);
     });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{ACCOUNTS, NEGOTIATIONS};
+use offst_proto::Amount;
 use offst_proto::limits::{CHECKPOINT_WITHIN, PENDING_MAX, UNACKNOWLEDGED_MAX};
 use offst_proto::statement::{Operation, Totals};
 use offst_rows::{RowError, RowKey};
@@ -18,7 +19,7 @@ fn next_statement(pair: &Pair, operations: Vec<Operation>) -> Statement {
             other => other
                 .request_id()
                 .and_then(|id| epoch.pending(Direction::Incoming, id))
-                .map_or(0, |pending| pending.amount),
+                .map_or(Amount::ZERO, |pending| pending.held),
         };
         totals = crate::log::advance(&totals, operation, amount).unwrap();
     }
@@ -84,7 +85,7 @@ fn a_log_that_forks_is_noticed_when_friends_meet_again() {
     pair.faults_are_expected = true;
     let fork = pair.ends[0].rows.clone();
     let seq = pair.ends[0].account.epoch().unwrap().mine.seq;
-    pair.account(0).set_limit(7);
+    pair.account(0).set_limit(7.into());
     pair.settle();
     assert!(pair.ends[1].account.epoch().unwrap().theirs.seq > seq);
     let theirs = pair.ends[1].account.epoch().unwrap().theirs;
@@ -93,9 +94,9 @@ fn a_log_that_forks_is_noticed_when_friends_meet_again() {
     while pair.ends[0].account.epoch().unwrap().mine.seq < theirs.seq {
         let End { account, signer, .. } = &mut pair.ends[0];
         account.resumed = true;
-        account.set_limit(8);
+        account.set_limit(8.into());
         let SignOutcome::Signed(_) = account.sign(&**signer, true) else {
-            account.set_limit(9);
+            account.set_limit(9.into());
             continue;
         };
     }
@@ -118,7 +119,7 @@ fn only_what_we_signed_can_be_acknowledged() {
 fn totals_are_the_sums_of_the_operations() {
     refuses(Fault::WrongTotals, vec![], |s| s.totals.collected += 1);
     refuses(Fault::WrongTotals, vec![], |s| s.totals.cancelled = u128::MAX);
-    refuses(Fault::WrongTotals, vec![Operation::SetLimit(1)], |s| s.totals.requested = 5);
+    refuses(Fault::WrongTotals, vec![Operation::SetLimit(1.into())], |s| s.totals.requested = 5);
     refuses(Fault::WrongTotals, vec![], |s| s.totals = Totals { requested: 1, ..s.totals });
 }
 
@@ -232,7 +233,7 @@ fn a_checkpoint_that_crosses_with_statements_of_ours_is_compared_too() {
             let mut view = pair.ends[0].account.epoch().unwrap().local_view.clone();
             let key = (Direction::Outgoing, ours);
             let pending = *view.get(key).unwrap();
-            view.set(key, Some(Pending { amount: pending.amount + 1, ..pending }));
+            view.set(key, Some(Pending { held: Amount::capped(pending.held.credits() + 1), ..pending }));
             let account = &pair.ends[0].account;
             statement.pending_hash = Some(sha256(&view.checkpoint(account.key(), &account.epoch().unwrap().agreed)));
         }
@@ -295,7 +296,7 @@ fn a_friend_that_never_acknowledges_is_stopped_by_its_window() {
         let epoch = pair.ends[0].account.epoch().unwrap();
         (epoch.theirs.seq, epoch.theirs.hash)
     };
-    let mut statement = next_statement(&pair, vec![Operation::SetLimit(1)]);
+    let mut statement = next_statement(&pair, vec![Operation::SetLimit(1.into())]);
     for number in 0.. {
         let signed = Verified::sign(statement.clone(), &*pair.ends[0].signer);
         let result = pair.receive(1, &signed);

@@ -126,7 +126,7 @@ fn expect_refused(pair: &Pair, account: &mut Account) {
 fn a_checkpoint_that_nobody_acknowledged_is_not_adopted_after_a_loss() {
     let pair = much_was_cancelled();
     let head = pair.ends[0].account.newest_head().unwrap();
-    let mut account = Account::lost(pair.ends[0].account.key().clone(), 1000, true, NOW_MS);
+    let mut account = Account::lost(pair.ends[0].account.key().clone(), 1000.into(), true, NOW_MS);
     expect_refused(&pair, &mut account);
     // Nor with a peer backup that knows everything.
     account.expect_at_least(head);
@@ -160,8 +160,14 @@ fn shows_what_was_before(is_recovering: bool) {
     let floor = pair.ends[0].account.newest_epoch();
     let key = pair.ends[0].account.key().clone();
     // The two have settled the 15 otherwise, and begin anew.
-    let mut account =
-        Account::open(key.clone(), 0, 1000, true, Floor { ended: floor, ..Floor::default() }, &CheapSigner(key.local));
+    let mut account = Account::open(
+        key.clone(),
+        0,
+        1000.into(),
+        true,
+        Floor { ended: floor, ..Floor::default() },
+        &CheapSigner(key.local),
+    );
     let epoch = pair.ends[1].account.epoch().unwrap();
     let agreement = epoch.agreement.clone();
     let set = pair.ends[1].rows.image().checkpoint;
@@ -208,7 +214,7 @@ fn a_statement_of_a_removed_account_proves_nothing_about_the_next() {
     let ended = pair.ends[0].account.newest_epoch();
     let key = pair.ends[0].account.key().clone();
     let mut account =
-        Account::open(key.clone(), 0, 1000, true, Floor { ended, ..Floor::default() }, &CheapSigner(key.local));
+        Account::open(key.clone(), 0, 1000.into(), true, Floor { ended, ..Floor::default() }, &CheapSigner(key.local));
     let mine = account.negotiation().mine.clone().unwrap();
     let terms = crate::Terms { balance: 0, continuing: Vec::new() };
     let theirs = crate::negotiation::opening(key.remote, key.local, &key.currency, mine.epoch, terms, None);

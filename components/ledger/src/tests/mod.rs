@@ -18,6 +18,7 @@ use crate::{
 use offst_crypto::{
     Ed25519Verifier, Identity, Mac, Preimage, PublicKey, Signature, Signer, Verifier, sha256, sha256_parts,
 };
+use offst_proto::Amount;
 use offst_proto::friend::{FriendMessage, statement_frame};
 use offst_proto::payment::CancelReason;
 use offst_proto::statement::{Answer, Request, Statement};
@@ -164,9 +165,9 @@ fn request_with(id: RequestId, amount: u128) -> Request {
         id,
         payment_id: PaymentId::from_bytes([7; 16]),
         invoice_id: None,
-        amount,
-        total: amount,
-        fees_left: 0,
+        amount: Amount::capped(amount),
+        total: Amount::capped(amount),
+        fees_left: 0.into(),
         patience_ms: 1000,
         path: Vec::new(),
         proof: Mac::from_bytes([0; 32]),
@@ -196,7 +197,7 @@ fn strangers(
         let key = AccountKey { local: keys[index], remote: keys[1 - index], currency: Default::default() };
         let floor = Floor { ended: ended[index], ..Floor::default() };
         let rows = Stored::of(&key);
-        let account = Account::open(key, balances[index], 1000, true, floor, &*signer);
+        let account = Account::open(key, balances[index], 1000.into(), true, floor, &*signer);
         index += 1;
         let mut end = End {
             account,
@@ -443,9 +444,7 @@ impl Pair {
         self.ends[end].persist();
         let epoch = self.ends[end].account.epoch().unwrap();
         assert!(
-            epoch.balance() - i128::try_from(epoch.local_pending()).unwrap()
-                + i128::try_from(epoch.theirs.limit).unwrap()
-                >= 0,
+            epoch.balance() - i128::try_from(epoch.local_pending()).unwrap() + epoch.theirs.limit.signed() >= 0,
             "a limit is passed"
         );
         Ok(id)
@@ -470,7 +469,8 @@ impl Pair {
     }
 
     fn collect(&mut self, end: usize, id: RequestId) -> Result<(), crate::NotAllowed> {
-        let amount = self.ends[end].account.pending(Direction::Incoming, id).map_or(0, |pending| pending.amount);
+        let amount =
+            self.ends[end].account.pending(Direction::Incoming, id).map_or(0, |pending| pending.held.credits());
         self.account(end).collect(id, preimage_of(id))?;
         self.collected[end] += amount;
         self.ends[end].persist();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{AbortOutcome, NotAllowed};
+use offst_proto::Amount;
 use proptest::prelude::*;
 
 #[derive(Debug, Clone, Copy)]
@@ -116,8 +117,8 @@ pub(super) fn take(pair: &mut Pair, step: Step, end: usize, index: prop::sample:
             }
         }
         Step::SetLimit(limit) => {
-            pair.ends[end].has_tightened |= limit < pair.ends[end].account.limit();
-            pair.account(end).set_limit(limit);
+            pair.ends[end].has_tightened |= limit < pair.ends[end].account.limit().credits();
+            pair.account(end).set_limit(Amount::capped(limit));
             pair.ends[end].persist();
         }
         Step::SetOpen(open) => {

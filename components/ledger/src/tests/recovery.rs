@@ -64,7 +64,7 @@ pub(super) fn lose(pair: &mut Pair, end: usize) {
     pair.now_ms += 1000;
     let key = pair.ends[end].account.key().clone();
     pair.ends[end].rows.rows = Rows::default();
-    pair.ends[end].account = Account::lost(key, 1000, true, pair.now_ms);
+    pair.ends[end].account = Account::lost(key, 1000.into(), true, pair.now_ms);
     pair.ends[end].persist();
 }
 

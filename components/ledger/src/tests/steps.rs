@@ -4,6 +4,7 @@ use super::*;
 use crate::epoch::Queued;
 use crate::{AbortOutcome, NotAllowed, Stage};
 use Direction::{Incoming, Outgoing};
+use offst_proto::Amount;
 use offst_proto::limits::OPERATIONS_MAX;
 use offst_proto::statement::Operation;
 
@@ -148,14 +149,14 @@ fn a_lowered_limit_and_a_closed_account_refuse_what_has_crossed() {
         if close {
             pair.account(1).set_open(false);
         } else {
-            pair.account(1).set_limit(500);
+            pair.account(1).set_limit(500.into());
         }
         pair.ends[1].has_tightened = true;
         pair.ends[1].persist();
         pair.sign(0, false);
         pair.sign(1, false);
         ends_with_nothing(&mut pair);
-        let expected = if close { CancelReason::Closed } else { CancelReason::NoCapacity { left: 500 } };
+        let expected = if close { CancelReason::Closed } else { CancelReason::NoCapacity { left: 500.into() } };
         assert!(
             pair.take_events(1)
                 .iter()
@@ -169,8 +170,8 @@ fn a_lowered_limit_and_a_closed_account_refuse_what_has_crossed() {
 fn full_windows_on_both_sides_still_drain() {
     let mut pair = Pair::new();
     for end in [0, 1] {
-        for number in 0..100 {
-            pair.account(end).set_limit(1000 + number);
+        for number in 0..100_u32 {
+            pair.account(end).set_limit((1000 + number).into());
             pair.ends[end].persist();
             pair.sign(end, false);
         }
@@ -193,12 +194,12 @@ fn a_limit_that_changes_often_while_the_friend_is_away_is_one_operation() {
     let mut pair = Pair::new();
     pair.disconnect();
     for limit in 0..500 {
-        pair.account(0).set_limit(limit);
+        pair.account(0).set_limit(limit.into());
         pair.account(0).set_open(limit % 2 == 0);
         pair.ends[0].persist();
     }
     assert_eq!(pair.ends[0].rows.image().queue.len(), 2);
-    pair.account(0).set_limit(u128::MAX);
+    pair.account(0).set_limit(Amount::MAX);
     pair.ends[0].persist();
     assert_eq!(pair.ends[0].account.limit(), 1 << 96);
     pair.settle();
@@ -244,7 +245,7 @@ fn checkpoints_come_at_least_every_64_statements_without_a_pause() {
     let mut pair = Pair::new();
     let mut since = 0;
     for number in 0..500 {
-        pair.account(0).set_limit(number);
+        pair.account(0).set_limit(number.into());
         pair.ends[0].has_tightened = true;
         pair.ends[0].persist();
         pair.sign(0, false);
@@ -269,8 +270,8 @@ fn checkpoints_come_although_the_queue_is_never_empty() {
         let End { account, signer, .. } = &mut pair.ends[0];
         let epoch = account.epoch.as_mut().unwrap();
         while epoch.queue.len() <= OPERATIONS_MAX {
-            let operation = Operation::SetLimit(2000 + u128::from(epoch.queue_next));
-            epoch.queue.insert(epoch.queue_next, Queued { operation, amount: 0 });
+            let operation = Operation::SetLimit(Amount::capped(2000 + u128::from(epoch.queue_next)));
+            epoch.queue.insert(epoch.queue_next, Queued { operation, moved: 0.into() });
             epoch.queue_next += 1;
         }
         let SignOutcome::Signed(wire) = account.sign(&**signer, false) else { panic!("the window has room") };

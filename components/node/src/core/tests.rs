@@ -36,8 +36,14 @@ fn core() -> (Core, TempDir) {
     };
     let core = Core::load(&database, identity(1), settings.timing, settings.fee_bounds, outside).unwrap();
     let ticket = FriendTicket { public_key: friend(), relays: vec![], address: None };
-    let new =
-        NewFriend { name: "bob".into(), ticket, balance: 0, currency: Currency::default(), max_debt: 9, open: true };
+    let new = NewFriend {
+        name: "bob".into(),
+        ticket,
+        balance: 0,
+        currency: Currency::default(),
+        max_debt: 9.into(),
+        open: true,
+    };
     let (reply, _) = oneshot::channel();
     let added = CoreEvent::Command(Command::AddFriend(Box::new(new)), reply);
     (core.handle(&mut vec![CoreEvent::Input(Input::Start), added]).unwrap(), folder)

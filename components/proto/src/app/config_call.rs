@@ -1,6 +1,7 @@
 //! The commands of the permission `config` with their arguments: friends, relays and index servers. Names are the owner's own.
 
 use super::codec::codec;
+use crate::amount::Amount;
 use crate::ticket::{FriendTicket, ServerTicket};
 use crate::{Currency, Rate};
 
@@ -132,7 +133,7 @@ calls! {
             /// The account.
             currency: Currency => get_currency, set_currency;
             /// Credits.
-            max_debt: u128 => get_max_debt, set_max_debt;
+            max_debt: Amount => get_max_debt, set_max_debt;
         }
     }
 
@@ -201,7 +202,7 @@ calls! {
             /// The account.
             currency: Currency => get_currency, set_currency;
             /// The most that the friend may then collect of all that was ever written off, credits.
-            up_to: u128 => get_up_to, set_up_to;
+            up_to: Amount => get_up_to, set_up_to;
         }
     }
 
@@ -213,7 +214,7 @@ calls! {
             /// The account.
             currency: Currency => get_currency, set_currency;
             /// The most that the friend may then collect of what was written off so, credits; 0: switched off.
-            up_to: u128 => get_up_to, set_up_to;
+            up_to: Amount => get_up_to, set_up_to;
         }
     }
 }

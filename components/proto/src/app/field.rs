@@ -2,8 +2,8 @@
 //! empty text, empty bytes or 0 says so.
 
 use super::message::MessageError;
+use crate::amount::Amount;
 use crate::encoding::DecodeError;
-use crate::limits::AMOUNT_MAX;
 use crate::name::check_name;
 use crate::ticket::Address;
 use crate::{Currency, InvoiceId, PaymentId, RequestId};
@@ -60,22 +60,6 @@ impl<T: Field> As<T> for Plain {
 
     fn write(value: &T) -> T::Given<'_> {
         value.to_wire()
-    }
-}
-
-/// A number of credits that the protocol does not bound, such as a sum of amounts.
-pub(crate) struct Total;
-
-impl As<u128> for Total {
-    type Got<'a> = Text<'a>;
-    type Given<'a> = String;
-
-    fn read(got: Text<'_>) -> Result<u128, MessageError> {
-        Ok(text(got)?.parse().map_err(|_| DecodeError::invalid("an amount"))?)
-    }
-
-    fn write(value: &u128) -> String {
-        value.to_string()
     }
 }
 
@@ -158,13 +142,13 @@ impl Field for Option<String> {
     }
 }
 
-/// A decimal number of credits, at most [`AMOUNT_MAX`].
-impl Field for u128 {
+/// A decimal number of credits.
+impl Field for Amount {
     type Got<'a> = Text<'a>;
     type Given<'a> = String;
 
     fn from_wire(got: Text<'_>) -> Result<Self, MessageError> {
-        Option::<u128>::from_wire(got)?.ok_or(DecodeError::invalid("an amount").into())
+        Option::<Amount>::from_wire(got)?.ok_or(DecodeError::invalid("an amount").into())
     }
 
     fn to_wire(&self) -> String {
@@ -172,7 +156,7 @@ impl Field for u128 {
     }
 }
 
-impl Field for Option<u128> {
+impl Field for Option<Amount> {
     type Got<'a> = Text<'a>;
     type Given<'a> = String;
 
@@ -186,7 +170,7 @@ impl Field for Option<u128> {
             return Err(DecodeError::invalid("an amount").into());
         }
         let amount: u128 = digits.parse().map_err(|_| DecodeError::invalid("an amount"))?;
-        if amount > AMOUNT_MAX { Err(DecodeError::too_large("an amount").into()) } else { Ok(Some(amount)) }
+        Ok(Some(Amount::new(amount).ok_or(DecodeError::too_large("an amount"))?))
     }
 
     fn to_wire(&self) -> String {
@@ -194,14 +178,29 @@ impl Field for Option<u128> {
     }
 }
 
-/// A decimal balance, at most [`AMOUNT_MAX`] on either side.
+/// A number of credits that the protocol does not bound: a sum of amounts.
+impl Field for u128 {
+    type Got<'a> = Text<'a>;
+    type Given<'a> = String;
+
+    fn from_wire(got: Text<'_>) -> Result<Self, MessageError> {
+        Ok(text(got)?.parse().map_err(|_| DecodeError::invalid("an amount"))?)
+    }
+
+    fn to_wire(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A decimal balance, at most [`Amount::MAX`] on either side.
 impl Field for i128 {
     type Got<'a> = Text<'a>;
     type Given<'a> = String;
 
     fn from_wire(got: Text<'_>) -> Result<Self, MessageError> {
         let balance: i128 = <AnyBalance as As<i128>>::read(got)?;
-        if balance.unsigned_abs() > AMOUNT_MAX { Err(DecodeError::too_large("a balance").into()) } else { Ok(balance) }
+        Amount::new(balance.unsigned_abs()).ok_or(DecodeError::too_large("a balance"))?;
+        Ok(balance)
     }
 
     fn to_wire(&self) -> String {
@@ -372,11 +371,11 @@ mod tests {
     #[test]
     fn numbers_have_bounds() {
         let text = |text: &'static str| Ok(capnp::text::Reader::from(text));
-        assert_eq!(u128::from_wire(text("79228162514264337593543950336")), Ok(AMOUNT_MAX));
+        assert_eq!(Amount::from_wire(text("79228162514264337593543950336")), Ok(Amount::MAX));
         for wrong in ["", "-1", "+1", " 1", "1.5", "0x1", "79228162514264337593543950337", &"9".repeat(60).leak()[..]] {
-            assert!(u128::from_wire(text(wrong)).is_err(), "{wrong}");
+            assert!(Amount::from_wire(text(wrong)).is_err(), "{wrong}");
         }
-        assert_eq!(Option::<u128>::from_wire(text("")), Ok(None));
+        assert_eq!(Option::<Amount>::from_wire(text("")), Ok(None));
         assert_eq!(i128::from_wire(text("-79228162514264337593543950336")), Ok(-(1 << 96)));
         assert!(i128::from_wire(text("-79228162514264337593543950337")).is_err());
         assert_eq!(Currency::from_wire(text("")), Ok(Currency::default()));

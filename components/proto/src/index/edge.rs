@@ -1,7 +1,9 @@
 //! What a node says of its account with one friend.
 
-use crate::amount::{Currency, Rate};
+use crate::amount::Amount;
+use crate::currency::Currency;
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
+use crate::rate::Rate;
 use offst_crypto::PublicKey;
 
 /// What a node says of its account with one friend.
@@ -12,9 +14,9 @@ pub struct Edge {
     /// The account's currency.
     pub currency: Currency,
     /// What the node can send to the friend, credits.
-    pub send_capacity: u128,
+    pub send_capacity: Amount,
     /// What the node can receive from the friend, credits.
-    pub receive_capacity: u128,
+    pub receive_capacity: Amount,
     /// What the node takes for requests that come *from* this friend.
     pub rate: Rate,
     /// What the node lets others clear on this account.
@@ -29,20 +31,20 @@ pub enum Clearable {
     #[default]
     None,
     /// The friend owes: so many credits may be sent to it without a fee.
-    Send(u128),
+    Send(Amount),
     /// The node owes: so many credits may come from the friend without a fee.
-    Receive(u128),
+    Receive(Amount),
 }
 
 impl Clearable {
     /// Credits that may be sent.
-    pub fn send(self) -> u128 {
-        if let Clearable::Send(amount) = self { amount } else { 0 }
+    pub fn send(self) -> Amount {
+        if let Clearable::Send(amount) = self { amount } else { Amount::ZERO }
     }
 
     /// Credits that may be received.
-    pub fn receive(self) -> u128 {
-        if let Clearable::Receive(amount) = self { amount } else { 0 }
+    pub fn receive(self) -> Amount {
+        if let Clearable::Receive(amount) = self { amount } else { Amount::ZERO }
     }
 }
 
@@ -52,11 +54,11 @@ impl Canonical for Clearable {
             Clearable::None => encoder.u8(0),
             Clearable::Send(amount) => {
                 encoder.u8(1);
-                encoder.u128(*amount);
+                encoder.value(amount);
             }
             Clearable::Receive(amount) => {
                 encoder.u8(2);
-                encoder.u128(*amount);
+                encoder.value(amount);
             }
         }
     }
@@ -64,8 +66,8 @@ impl Canonical for Clearable {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(match decoder.u8()? {
             0 => Clearable::None,
-            1 => Clearable::Send(decoder.amount()?),
-            2 => Clearable::Receive(decoder.amount()?),
+            1 => Clearable::Send(decoder.value()?),
+            2 => Clearable::Receive(decoder.value()?),
             _ => return Err(DecodeError::invalid("what is clearable")),
         })
     }
@@ -82,8 +84,8 @@ impl Canonical for Edge {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.value(&self.friend);
         encoder.value(&self.currency);
-        encoder.u128(self.send_capacity);
-        encoder.u128(self.receive_capacity);
+        encoder.value(&self.send_capacity);
+        encoder.value(&self.receive_capacity);
         encoder.value(&self.rate);
         encoder.value(&self.clearable);
     }
@@ -92,8 +94,8 @@ impl Canonical for Edge {
         Ok(Edge {
             friend: decoder.value()?,
             currency: decoder.value()?,
-            send_capacity: decoder.amount()?,
-            receive_capacity: decoder.amount()?,
+            send_capacity: decoder.value()?,
+            receive_capacity: decoder.value()?,
             rate: decoder.value()?,
             clearable: decoder.value()?,
         })

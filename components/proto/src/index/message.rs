@@ -2,9 +2,10 @@
 
 use super::query::{Answer, EXCLUDED_MAX, Exclusion, Hop, Query, ROUTES_MAX};
 use super::update::{UPDATE_BYTES_MAX, UpdateOutcome, UpdateRefusal, UpdateResult};
+use crate::amount::Amount;
 use crate::encoding::DecodeError;
 use crate::frame;
-use crate::limits::{AMOUNT_MAX, HOPS_MAX, PARTS_MAX};
+use crate::limits::{HOPS_MAX, PARTS_MAX};
 use crate::route::{PartPlan, Route};
 use crate::wire::index_capnp as wire;
 use capnp::message::Builder;
@@ -105,9 +106,9 @@ fn read_key(bytes: &[u8]) -> Result<PublicKey, DecodeError> {
     PublicKey::from_slice(bytes).map_err(|_| DecodeError::invalid("a public key"))
 }
 
-fn read_amount(bytes: &[u8]) -> Result<u128, DecodeError> {
+fn read_amount(bytes: &[u8]) -> Result<Amount, DecodeError> {
     let amount = u128::from_be_bytes(bytes.try_into().map_err(|_| DecodeError::invalid("an amount"))?);
-    if amount > AMOUNT_MAX { Err(DecodeError::too_large("an amount")) } else { Ok(amount) }
+    Amount::new(amount).ok_or(DecodeError::too_large("an amount"))
 }
 
 fn write_keys(keys: &[PublicKey], mut list: capnp::data_list::Builder<'_>) {
@@ -137,7 +138,7 @@ fn count<T>(list: &[T]) -> u32 {
 fn write_query(query: &Query, mut builder: wire::query::Builder<'_>) {
     builder.set_id(query.id);
     builder.set_currency(query.currency.as_str());
-    builder.set_amount(&query.amount.to_be_bytes());
+    builder.set_amount(&query.amount.credits().to_be_bytes());
     builder.set_source(query.source.as_bytes());
     builder.set_destination(query.destination.as_bytes());
     if let Some(via) = &query.via {
@@ -148,7 +149,7 @@ fn write_query(query: &Query, mut builder: wire::query::Builder<'_>) {
         let mut edge = edges.reborrow().get(position);
         edge.set_from(hop.from.as_bytes());
         edge.set_to(hop.to.as_bytes());
-        edge.set_left(&left.to_be_bytes());
+        edge.set_left(&left.credits().to_be_bytes());
     }
     builder.set_clearing(query.clearing);
     write_keys(&query.excluded_nodes, builder.init_excluded_nodes(count(&query.excluded_nodes)));
@@ -186,8 +187,8 @@ fn write_answer(answer: &Answer, mut builder: wire::answer::Builder<'_>) {
         let mut parts = routes.reborrow().get(position).init_parts(count(&route.parts));
         for (position, plan) in (0..).zip(&route.parts) {
             let mut part = parts.reborrow().get(position);
-            part.set_amount(&plan.amount.to_be_bytes());
-            part.set_fees(&plan.fees.to_be_bytes());
+            part.set_amount(&plan.amount.credits().to_be_bytes());
+            part.set_fees(&plan.fees.credits().to_be_bytes());
             write_keys(&plan.path, part.init_path(count(&plan.path)));
         }
     }
@@ -198,7 +199,7 @@ fn read_answer(reader: wire::answer::Reader<'_>) -> Result<Answer, DecodeError> 
     bounded(routes.len(), ROUTES_MAX, "the number of routes")?;
     let routes = routes.iter().map(|route| {
         let parts = route.get_parts()?;
-        bounded(parts.len(), PARTS_MAX, "a way")?;
+        bounded(parts.len(), PARTS_MAX, "a route")?;
         let parts = parts.iter().map(|part| {
             Ok(PartPlan {
                 path: read_keys(part.get_path()?, HOPS_MAX, "a path")?,
@@ -262,22 +263,22 @@ fn read_result(reader: wire::update_result::Reader<'_>) -> Result<UpdateResult, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_values::key;
+    use crate::test_values::{above_the_bound, key};
     use proptest::prelude::*;
 
     fn query() -> Query {
         Query {
             id: 9,
             via: Some(key(3)),
-            excluded_edges: vec![Exclusion { hop: Hop { from: key(4), to: key(5) }, left: 12 }],
+            excluded_edges: vec![Exclusion { hop: Hop { from: key(4), to: key(5) }, left: 12.into() }],
             excluded_nodes: vec![key(6), key(7)],
-            ..Query::new("hours".parse().unwrap(), 1000, key(1), key(2))
+            ..Query::new("hours".parse().unwrap(), 1000.into(), key(1), key(2))
         }
     }
 
     fn answer() -> Answer {
-        let part = PartPlan { path: vec![key(3), key(2)], amount: 600, fees: 1 };
-        let other = PartPlan { path: vec![key(2)], amount: 400, fees: 0 };
+        let part = PartPlan { path: vec![key(3), key(2)], amount: 600.into(), fees: 1.into() };
+        let other = PartPlan { path: vec![key(2)], amount: 400.into(), fees: 0.into() };
         let routes = vec![Route { parts: vec![part.clone(), other.clone()] }, Route { parts: vec![other] }];
         Answer { id: 9, routes, cut: true }
     }
@@ -348,8 +349,9 @@ mod tests {
     #[test]
     fn bounds() {
         let read = |query: Query| NodeToIndex::from_frame(&NodeToIndex::Query(query).to_frame());
-        assert_eq!(read(Query { amount: 0, ..query() }), Err(DecodeError::invalid("an amount of 0")));
-        assert_eq!(read(Query { amount: AMOUNT_MAX + 1, ..query() }), Err(DecodeError::too_large("an amount")));
+        assert_eq!(read(Query { amount: 0.into(), ..query() }), Err(DecodeError::invalid("an amount of 0")));
+        let frame = above_the_bound(NodeToIndex::Query(Query { amount: Amount::MAX, ..query() }).to_frame());
+        assert_eq!(NodeToIndex::from_frame(&frame), Err(DecodeError::too_large("an amount")));
         let elsewhere = Query { clearing: true, ..query() };
         assert_eq!(read(elsewhere), Err(DecodeError::invalid("clearing that ends elsewhere")));
         let many = vec![key(1); EXCLUDED_MAX + 1];
@@ -365,13 +367,13 @@ mod tests {
     #[test]
     fn the_largest_answer_and_query_fit_a_frame() {
         let path = (0..HOPS_MAX as u8).map(key).collect();
-        let part = PartPlan { path, amount: AMOUNT_MAX, fees: AMOUNT_MAX };
+        let part = PartPlan { path, amount: Amount::MAX, fees: Amount::MAX };
         let answer = Answer { id: 1, routes: vec![Route { parts: vec![part; PARTS_MAX] }; ROUTES_MAX], cut: false };
         let frame = IndexToNode::Answer(answer.clone()).to_frame();
         assert!(frame.len() <= INDEX_FRAME_BYTES_MAX, "{}", frame.len());
         assert_eq!(IndexToNode::from_frame(&frame), Ok(IndexToNode::Answer(answer)));
         let hop = Hop { from: key(1), to: key(2) };
-        let excluded_edges = vec![Exclusion { hop, left: AMOUNT_MAX }; EXCLUDED_MAX];
+        let excluded_edges = vec![Exclusion { hop, left: Amount::MAX }; EXCLUDED_MAX];
         let query = Query { excluded_edges, excluded_nodes: vec![key(1); EXCLUDED_MAX], ..query() };
         let frame = NodeToIndex::Query(query.clone()).to_frame();
         assert!(frame.len() <= INDEX_FRAME_BYTES_MAX);

@@ -1,8 +1,8 @@
 //! What a node asks an index server, and the answer.
 
-use crate::amount::Currency;
+use crate::amount::Amount;
+use crate::currency::Currency;
 use crate::encoding::DecodeError;
-use crate::limits::AMOUNT_MAX;
 use crate::route::Route;
 use offst_crypto::PublicKey;
 
@@ -25,14 +25,14 @@ pub struct Hop {
 pub struct Exclusion {
     /// The direction.
     pub hop: Hop,
-    /// What it may still be used for, credits, fees included; 0: it must not be used. At most [`AMOUNT_MAX`].
-    pub left: u128,
+    /// What it may still be used for, credits, fees included; 0: it must not be used.
+    pub left: Amount,
 }
 
 impl Exclusion {
     /// It must not be used.
     pub fn whole(hop: Hop) -> Self {
-        Exclusion { hop, left: 0 }
+        Exclusion { hop, left: Amount::ZERO }
     }
 }
 
@@ -43,8 +43,8 @@ pub struct Query {
     pub id: u64,
     /// The currency of every edge of the route.
     pub currency: Currency,
-    /// What the destination must get, credits; 1 to [`AMOUNT_MAX`]. For `clearing` the most that it may get.
-    pub amount: u128,
+    /// What the destination must get, credits; at least 1. For `clearing` the most that it may get.
+    pub amount: Amount,
     /// Who pays.
     pub source: PublicKey,
     /// Who is paid. The source itself asks for cycles, which never leave and come back over one friend.
@@ -63,7 +63,7 @@ pub struct Query {
 
 impl Query {
     /// A query without exclusions.
-    pub fn new(currency: Currency, amount: u128, source: PublicKey, destination: PublicKey) -> Self {
+    pub fn new(currency: Currency, amount: Amount, source: PublicKey, destination: PublicKey) -> Self {
         let (excluded_edges, excluded_nodes) = (vec![], vec![]);
         Query {
             id: 0,
@@ -81,19 +81,13 @@ impl Query {
     /// Checks the bounds.
     ///
     /// # Errors
-    /// An amount of 0 or above [`AMOUNT_MAX`], too many exclusions, or clearing that is no cycle.
+    /// An amount of 0, too many exclusions, or clearing that is no cycle.
     pub fn check(&self) -> Result<(), DecodeError> {
-        if self.amount == 0 {
+        if self.amount.is_zero() {
             return Err(DecodeError::invalid("an amount of 0"));
-        }
-        if self.amount > AMOUNT_MAX {
-            return Err(DecodeError::too_large("an amount"));
         }
         if self.excluded_edges.len() > EXCLUDED_MAX || self.excluded_nodes.len() > EXCLUDED_MAX {
             return Err(DecodeError::too_large("the number of exclusions"));
-        }
-        if self.excluded_edges.iter().any(|exclusion| exclusion.left > AMOUNT_MAX) {
-            return Err(DecodeError::too_large("an amount"));
         }
         if self.clearing && self.source != self.destination {
             return Err(DecodeError::invalid("clearing that ends elsewhere"));

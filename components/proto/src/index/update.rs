@@ -138,21 +138,21 @@ impl UpdateRefusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Rate;
+    use crate::amount::Amount;
     use crate::index::Clearable;
-    use crate::limits::AMOUNT_MAX;
+    use crate::rate::Rate;
     use crate::signed::{Unverified, Verified};
-    use crate::test_values::identity;
+    use crate::test_values::{above_the_bound, identity};
     use offst_crypto::{Ed25519Verifier, Identity};
 
     fn edge(seed: u8, currency: &str) -> Edge {
         Edge {
             friend: identity(seed).public_key(),
             currency: currency.parse().unwrap(),
-            send_capacity: 100,
-            receive_capacity: 1 << 70,
-            rate: Rate { mul: 7, add: 1 },
-            clearable: Clearable::Receive(1 << 60),
+            send_capacity: 100.into(),
+            receive_capacity: Amount::capped(1 << 70),
+            rate: Rate { mul: 7, add: 1.into() },
+            clearable: Clearable::Receive(Amount::capped(1 << 60)),
         }
     }
 
@@ -213,7 +213,8 @@ mod tests {
         assert_eq!(read(&twice), Err(DecodeError::invalid("the order of the edges")));
         let own = Update { edges: vec![edge(1, "credit")], ..update() };
         assert_eq!(read(&own), Err(DecodeError::invalid("an edge of a node to itself")));
-        let large = Update { edges: vec![Edge { send_capacity: AMOUNT_MAX + 1, ..edge(2, "a") }], ..update() };
-        assert_eq!(read(&large), Err(DecodeError::too_large("an amount")));
+        let large = Update { edges: vec![Edge { send_capacity: Amount::MAX, ..edge(2, "a") }], ..update() };
+        let bytes = above_the_bound(large.to_canonical_bytes());
+        assert_eq!(Update::from_canonical_bytes(&bytes), Err(DecodeError::too_large("an amount")));
     }
 }

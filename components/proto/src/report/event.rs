@@ -2,6 +2,7 @@
 
 use super::history::InvoiceStatus;
 use super::payment::PaymentStatus;
+use crate::amount::Amount;
 use crate::app::field::Field;
 use crate::app::message::{Message, MessageError};
 use crate::encoding::DecodeError;
@@ -39,8 +40,7 @@ pub enum Event {
         /// The request.
         request_id: RequestId,
         /// Credits that are in flight in it.
-        #[serde(serialize_with = "crate::json::text")]
-        amount: u128,
+        amount: Amount,
     },
     /// A friend has collected what was written off without asking the owner: nothing more is, on none of its accounts.
     #[serde(rename = "auto-write-off-ended")]
@@ -50,8 +50,7 @@ pub enum Event {
         /// The currency.
         currency: Currency,
         /// Credits that are lost.
-        #[serde(serialize_with = "crate::json::text")]
-        amount: u128,
+        amount: Amount,
     },
 }
 

@@ -1,5 +1,6 @@
 //! Friends and the accounts with them. Local is this node, remote the friend.
 
+use crate::amount::Amount;
 use crate::app::codec::codec;
 use crate::app::field::{AnyBalance, As, Field};
 use crate::app::message::{Message, MessageError};
@@ -62,11 +63,9 @@ pub struct AccountReport {
     #[serde(serialize_with = "crate::json::text")]
     pub balance: i128,
     /// What the friend lets us owe, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub local_max_debt: u128,
+    pub local_max_debt: Amount,
     /// What we let the friend owe, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub remote_max_debt: u128,
+    pub remote_max_debt: Amount,
     /// Credits in flight in our requests.
     #[serde(serialize_with = "crate::json::text")]
     pub local_pending_debt: u128,
@@ -82,8 +81,7 @@ pub struct AccountReport {
     /// Requests that the friend has held for too long after they were committed.
     pub overdue: Vec<OverdueReport>,
     /// The most that the friend may still collect of what is written off without asking the owner, credits; none: nothing is.
-    #[serde(serialize_with = "crate::json::optional_text")]
-    pub auto_write_off: Option<u128>,
+    pub auto_write_off: Option<Amount>,
 }
 
 codec! {
@@ -93,8 +91,8 @@ codec! {
             balance as AnyBalance: get_balance, set_balance;
             local_max_debt: get_local_max_debt, set_local_max_debt;
             remote_max_debt: get_remote_max_debt, set_remote_max_debt;
-            local_pending_debt as Total: get_local_pending_debt, set_local_pending_debt;
-            remote_pending_debt as Total: get_remote_pending_debt, set_remote_pending_debt;
+            local_pending_debt: get_local_pending_debt, set_local_pending_debt;
+            remote_pending_debt: get_remote_pending_debt, set_remote_pending_debt;
             local_open: get_local_open, set_local_open;
             remote_open: get_remote_open, set_remote_open;
             auto_write_off: get_auto_write_off, set_auto_write_off;
@@ -111,8 +109,7 @@ pub struct OverdueReport {
     /// The request.
     pub request_id: RequestId,
     /// Credits in flight in it.
-    #[serde(serialize_with = "crate::json::text")]
-    pub amount: u128,
+    pub amount: Amount,
     /// The friend that sent it has the credits back: we pay for it if this friend collects it.
     pub written_off: bool,
 }

@@ -1,5 +1,6 @@
 //! Invoices, and what the node has forwarded and received.
 
+use crate::amount::Amount;
 use crate::app::codec::codec;
 use crate::app::field::enums;
 use crate::{Currency, InvoiceId, PaymentId, RequestId};
@@ -17,8 +18,7 @@ pub struct InvoiceReport {
     /// The currency.
     pub currency: Currency,
     /// What it asks for, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub amount: u128,
+    pub amount: Amount,
     /// What it is for.
     pub description: String,
     /// When it was made, unix ms.
@@ -88,11 +88,9 @@ pub struct ForwardReport {
     /// The currency.
     pub currency: Currency,
     /// What was sent on, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub amount: u128,
+    pub amount: Amount,
     /// What we earned, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub fee: u128,
+    pub fee: Amount,
     /// When it was collected, unix ms.
     pub time_ms: u64,
 }
@@ -126,8 +124,7 @@ pub struct ReceivedReport {
     /// The currency.
     pub currency: Currency,
     /// What we got, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub amount: u128,
+    pub amount: Amount,
     /// When it was collected, unix ms.
     pub time_ms: u64,
 }

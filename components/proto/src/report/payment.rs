@@ -1,5 +1,6 @@
 //! Payments that the node makes.
 
+use crate::amount::Amount;
 use crate::app::codec::codec;
 use crate::app::field::enums;
 use crate::{Currency, InvoiceId, PaymentId};
@@ -24,8 +25,7 @@ pub struct PaymentReport {
     /// The currency.
     pub currency: Currency,
     /// What the destination gets, credits.
-    #[serde(serialize_with = "crate::json::text")]
-    pub amount: u128,
+    pub amount: Amount,
     /// What the mediators get, credits.
     #[serde(serialize_with = "crate::json::text")]
     pub fees: u128,
@@ -55,7 +55,7 @@ codec! {
             invoice_id: get_invoice_id, set_invoice_id;
             currency: get_currency, set_currency;
             amount: get_amount, set_amount;
-            fees as Total: get_fees, set_fees;
+            fees: get_fees, set_fees;
             parts: get_parts, set_parts;
             reason: get_reason, set_reason;
             created_ms: get_created_ms, set_created_ms;

@@ -1,6 +1,7 @@
 //! What a payment would cost.
 
 use crate::Currency;
+use crate::amount::Amount;
 use crate::app::codec::codec;
 use crate::app::field::Field;
 use crate::app::message::{Message, MessageError, length};
@@ -16,11 +17,11 @@ pub struct QuoteReport {
     /// The currency.
     pub currency: Currency,
     /// What the destination would get, credits.
-    pub amount: u128,
+    pub amount: Amount,
     /// Routes, cheapest first, at least one.
     pub routes: Vec<Route>,
     /// The most fees that an order without a bound of its own pays, credits. The routes may cost more.
-    pub max_fee_default: u128,
+    pub max_fee_default: Amount,
 }
 
 codec! {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::amount::Amount;
 use crate::app::{Message, MessageError, Refusal, config_call};
 use crate::budget::{BudgetReport, BudgetsReport};
 use crate::invoice::Invoice;
@@ -21,15 +22,19 @@ fn account(currency: &str, status: AccountStatus) -> AccountReport {
         currency: currency.parse().unwrap(),
         status,
         balance: -(1 << 96),
-        local_max_debt: 1 << 96,
-        remote_max_debt: 150,
+        local_max_debt: Amount::MAX,
+        remote_max_debt: 150.into(),
         local_pending_debt: 7,
         remote_pending_debt: 0,
         local_open: true,
         remote_open: false,
-        rate: Rate { mul: 3, add: 1 },
-        overdue: vec![OverdueReport { request_id: RequestId::from_bytes([9; 16]), amount: 7, written_off: true }],
-        auto_write_off: Some(1 << 96),
+        rate: Rate { mul: 3, add: 1.into() },
+        overdue: vec![OverdueReport {
+            request_id: RequestId::from_bytes([9; 16]),
+            amount: 7.into(),
+            written_off: true,
+        }],
+        auto_write_off: Some(Amount::MAX),
     }
 }
 
@@ -65,7 +70,7 @@ fn payment() -> PaymentReport {
         destination: key(5),
         invoice_id: Some(InvoiceId::from_bytes([6; 16])),
         currency: Currency::default(),
-        amount: 120,
+        amount: 120.into(),
         fees: 3,
         parts: 2,
         reason: "waiting for node1".into(),
@@ -132,7 +137,7 @@ fn records_round_trip() {
             invoice_id: InvoiceId::from_bytes([6; 16]),
             status,
             currency: Currency::default(),
-            amount: 120,
+            amount: 120.into(),
             description: "Two loaves of bread".into(),
             created_ms: 7,
             expires_ms,
@@ -145,8 +150,8 @@ fn records_round_trip() {
             from,
             to: key(2),
             currency: "hours".parse().unwrap(),
-            amount: 10,
-            fee: 1,
+            amount: 10.into(),
+            fee: 1.into(),
             time_ms: 11,
         };
         round_trip(&forward);
@@ -156,15 +161,16 @@ fn records_round_trip() {
     {
         let request_id = RequestId::from_bytes([8; 16]);
         let (currency, from) = ("hours".parse().unwrap(), key(1));
-        let received = ReceivedReport { request_id, from, payment_id, invoice_id, currency, amount: 10, time_ms: 11 };
+        let received =
+            ReceivedReport { request_id, from, payment_id, invoice_id, currency, amount: 10.into(), time_ms: 11 };
         round_trip(&received);
     }
     for event in [
         Event::FriendChanged { name: "node1".into() },
         Event::PaymentChanged { payment_id: PaymentId::from_bytes([4; 16]), status: PaymentStatus::Paid },
         Event::InvoiceChanged { invoice_id: InvoiceId::from_bytes([5; 16]), status: InvoiceStatus::Paid },
-        Event::Overdue { name: "node1".into(), request_id: RequestId::from_bytes([6; 16]), amount: 9 },
-        Event::AutoWriteOffEnded { name: "node1".into(), currency: "hours".parse().unwrap(), amount: 9 },
+        Event::Overdue { name: "node1".into(), request_id: RequestId::from_bytes([6; 16]), amount: 9.into() },
+        Event::AutoWriteOffEnded { name: "node1".into(), currency: "hours".parse().unwrap(), amount: 9.into() },
     ] {
         round_trip(&event);
     }
@@ -172,12 +178,13 @@ fn records_round_trip() {
 
 #[test]
 fn quotes_and_debt_cycles_round_trip() {
-    let part = |amount| PartPlan { path: vec![key(2), key(3), key(1)], amount, fees: 2 };
-    let route = Route { parts: vec![part(10), part(20)] };
+    let part = |amount| PartPlan { path: vec![key(2), key(3), key(1)], amount, fees: 2.into() };
+    let route = Route { parts: vec![part(10.into()), part(20.into())] };
     let routes = vec![route.clone(), route];
-    let quote = QuoteReport { currency: "hours".parse().unwrap(), amount: 30, routes, max_fee_default: 7 };
+    let quote =
+        QuoteReport { currency: "hours".parse().unwrap(), amount: 30.into(), routes, max_fee_default: 7.into() };
     round_trip(&quote);
-    for (cycle, payment) in [(None, None), (Some(part(5)), None), (Some(part(5)), Some(payment()))] {
+    for (cycle, payment) in [(None, None), (Some(part(5.into())), None), (Some(part(5.into())), Some(payment()))] {
         let report = ClearingReport { auto_clear: payment.is_some(), cycle, payment };
         round_trip(&report);
     }
@@ -226,7 +233,7 @@ fn invoice() -> Verified<Invoice> {
         id: InvoiceId::from_bytes([2; 16]),
         destination: seller.public_key(),
         currency: Currency::default(),
-        amount: 120,
+        amount: 120.into(),
         description: "bread".into(),
         expires_ms: None,
         secret: Secret::from_bytes([3; 32]),
@@ -250,19 +257,27 @@ where
 fn orders_round_trip() {
     let order =
         |purpose, max_fee| Order { payment_id: PaymentId::from_bytes([4; 16]), purpose, max_fee, timeout_ms: 60_000 };
-    comes_back(&order(Purpose::Invoice(invoice()), Some(3)));
+    comes_back(&order(Purpose::Invoice(invoice()), Some(3.into())));
     let (currency, amount) = ("hours".parse::<Currency>().unwrap(), 20);
     for destination in [Destination::Key(key(1)), Destination::Friend("bob".into())] {
-        let purpose = Purpose::Spontaneous { destination, currency: currency.clone(), amount };
+        let purpose = Purpose::Spontaneous { destination, currency: currency.clone(), amount: amount.into() };
         round_trip(&order(purpose, None));
     }
-    round_trip(&order(Purpose::Rebalance { friend: "bob".into(), currency: currency.clone(), amount }, Some(0)));
+    round_trip(&order(
+        Purpose::Rebalance { friend: "bob".into(), currency: currency.clone(), amount: amount.into() },
+        Some(0.into()),
+    ));
     round_trip(&ClearOrder { currency: currency.clone(), perform: true });
     for expiry_ms in [None, Some(1)] {
-        round_trip(&NewInvoice { amount, currency: currency.clone(), description: "bread".into(), expiry_ms });
+        round_trip(&NewInvoice {
+            amount: amount.into(),
+            currency: currency.clone(),
+            description: "bread".into(),
+            expiry_ms,
+        });
     }
     let ticket = FriendTicket { public_key: key(1), relays: vec![server_ticket(2)], address: None };
-    round_trip(&NewFriend { name: "bob".into(), ticket, balance: -5, currency, max_debt: 7, open: true });
+    round_trip(&NewFriend { name: "bob".into(), ticket, balance: -5, currency, max_debt: 7.into(), open: true });
 }
 
 #[test]
@@ -275,7 +290,7 @@ fn an_order_that_cannot_be_meant_is_refused_in_words() {
     let read = Order::read(builder.into_reader());
     assert!(matches!(&read, Err(MessageError::Argument(message)) if message.contains("damaged")), "{read:?}");
     let mut message = Builder::new_default();
-    let nameless = Purpose::Rebalance { friend: String::new(), currency: Currency::default(), amount: 1 };
+    let nameless = Purpose::Rebalance { friend: String::new(), currency: Currency::default(), amount: 1.into() };
     order(nameless).write(message.init_root());
     let read = Order::read(message.get_root_as_reader().unwrap());
     let expected = "a name has 1 to 64 bytes and no control characters";
@@ -309,10 +324,10 @@ fn commands_round_trip() {
     round_trip(&config_call::SetFriendRate {
         name: name.clone(),
         currency: currency.clone(),
-        rate: Rate { mul: 1, add: 2 },
+        rate: Rate { mul: 1, add: 2.into() },
     });
     round_trip(&config_call::ReplaceFriendKey { name: name.clone(), ticket });
-    round_trip(&config_call::WriteOff { name: name.clone(), currency, up_to: 5 });
+    round_trip(&config_call::WriteOff { name: name.clone(), currency, up_to: 5.into() });
     round_trip(&config_call::DisableFriend { name, force: true });
     round_trip(&SignedReplacements { records: vec![vec![1, 2], vec![3]] });
     round_trip(&FriendStatementQuery { name: "bob".into(), currency: None });

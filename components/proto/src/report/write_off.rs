@@ -26,7 +26,7 @@ codec! {
     Held as held {
         fields {
             count: get_count, set_count;
-            amount as Total: get_amount, set_amount;
+            amount: get_amount, set_amount;
         }
     }
 }

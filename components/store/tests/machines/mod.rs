@@ -5,6 +5,7 @@
 
 use offst_crypto::{Ed25519Verifier, Identity, PublicKey, SystemRandom};
 use offst_funder::{Command, Environment, Funder, Input, Moment, Output, Reply, Timing};
+use offst_proto::Amount;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::friend::FriendMessage;
 use offst_proto::key_replacement::KeyReplacement;
@@ -78,7 +79,7 @@ impl Machine {
             purpose: Purpose::Spontaneous {
                 destination: Destination::Key(destination),
                 currency: Currency::default(),
-                amount,
+                amount: Amount::capped(amount),
             },
             max_fee: None,
             timeout_ms: 10_000,
@@ -89,7 +90,7 @@ impl Machine {
     fn add_friend(&mut self, name: String, public_key: PublicKey) {
         let ticket = FriendTicket { public_key, relays: vec![], address: None };
         let currency = Currency::default();
-        let new = NewFriend { name, ticket, balance: 0, currency, max_debt: 1000, open: true };
+        let new = NewFriend { name, ticket, balance: 0, currency, max_debt: 1000.into(), open: true };
         self.command(Command::AddFriend(Box::new(new)));
     }
 
@@ -158,7 +159,7 @@ pub(crate) fn settle_while(
                 let via = &machines[from].via;
                 // Each takes a single credit.
                 let (path, fees) = ([&via[..], &[query.destination]].concat(), via.len() as u128);
-                let part = PartPlan { path, amount: query.amount, fees };
+                let part = PartPlan { path, amount: query.amount, fees: Amount::capped(fees) };
                 (from, machines[from].handle(Input::Routes(payment, Ok(vec![Route { parts: vec![part] }]))))
             }
             Output::Reply(_, reply) => {

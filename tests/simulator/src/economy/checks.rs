@@ -37,7 +37,7 @@ impl Market {
         let theirs = mirror.active().expect("no account was stopped");
         assert_eq!(epoch.pendings().count(), 0, "requests are pending between {place} and {other}");
         assert_eq!(epoch.balance(), -theirs.balance(), "the balances of {place} and {other}");
-        assert!(epoch.balance() <= signed(account.limit()), "{other} owes {place} more than {place} allows");
+        assert!(epoch.balance() <= signed(account.limit().credits()), "{other} owes {place} more than {place} allows");
     }
 }
 

@@ -11,6 +11,7 @@ use offst_crypto::PublicKey;
 use offst_funder::{Command, CommandId, Input, Moment, Output, Reply};
 use offst_index_client::{self as client, CachedRoutes, Publication, QueryKey};
 use offst_index_server::{CapacityGraph, Index, Limits, Scratch, SearchBounds, admit};
+use offst_proto::Amount;
 use offst_proto::friend::FriendMessage;
 use offst_proto::index::{Edge, Query, Update, UpdateOutcome, UpdateResult};
 use offst_proto::invoice::Invoice;
@@ -204,7 +205,7 @@ impl Market {
                     ticket: FriendTicket { public_key: self.people[to].key, relays: vec![], address: None },
                     balance: 0,
                     currency: Currency::default(),
-                    max_debt: u128::from(rating) * u128::from(CREDITS_PER_RATING),
+                    max_debt: Amount::capped(u128::from(rating) * u128::from(CREDITS_PER_RATING)),
                     open: true,
                 };
                 self.command(from, Command::AddFriend(Box::new(new)), Awaited::Nobody);
@@ -423,9 +424,9 @@ impl Market {
         let person = &mut self.people[place];
         for edge in edges {
             let friend = person.friends[&edge.friend];
-            self.flow.set(friend.direction, u64::try_from(edge.send_capacity).unwrap_or(u64::MAX));
+            self.flow.set(friend.direction, u64::try_from(edge.send_capacity.credits()).unwrap_or(u64::MAX));
             self.expected_state.set(person.key, &edge, u64::MAX);
-            let free = Edge { rate: Rate { mul: 0, add: 0 }, ..edge.clone() };
+            let free = Edge { rate: Rate { mul: 0, add: 0.into() }, ..edge.clone() };
             self.free.set(person.key, &free, u64::MAX);
             person.publisher.set_edge(edge, now);
         }
@@ -490,7 +491,7 @@ impl Market {
             is_paid: false,
         });
         let command = Command::CreateInvoice {
-            amount: u128::from(amount),
+            amount: Amount::capped(u128::from(amount)),
             currency: Currency::default(),
             description: String::new(),
             expiry_ms: Some(PATIENCE_MS * 10),
@@ -501,7 +502,7 @@ impl Market {
     /// Whether a search that knows all credit lines as they are now finds a route of so many parts at most.
     fn finds(&mut self, buyer: usize, seller: usize, amount: u64, parts: usize, fees: Fees) -> bool {
         let (source, destination) = (self.people[buyer].key, self.people[seller].key);
-        let query = Query::new(Currency::default(), u128::from(amount), source, destination);
+        let query = Query::new(Currency::default(), Amount::capped(u128::from(amount)), source, destination);
         // One route is enough.
         let bounds = SearchBounds { routes: 1, parts, ..SearchBounds::new(WORK_ENOUGH) };
         let graph = match fees {
@@ -588,7 +589,7 @@ impl Market {
                 // Debts are counted where they are owed.
                 if epoch.balance() > 0 && account.limit() > 0 {
                     debts += epoch.balance().unsigned_abs();
-                    uses.push(epoch.balance().unsigned_abs() * 10_000 / account.limit());
+                    uses.push(epoch.balance().unsigned_abs() * 10_000 / account.limit().credits());
                 }
             }
         }

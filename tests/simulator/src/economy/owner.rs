@@ -4,6 +4,7 @@
 
 use super::market::{Awaited, Market};
 use offst_funder::{Command, Reply};
+use offst_proto::Amount;
 use offst_proto::order::{Order, Purpose};
 use offst_proto::report::PaymentStatus;
 use offst_proto::route::Route;
@@ -39,8 +40,12 @@ impl Market {
         }
         let order = Order {
             payment_id: PaymentId::random(&mut self.owners),
-            purpose: Purpose::Rebalance { friend: super::market::name(friend), currency: Currency::default(), amount },
-            max_fee: Some(FEE_MIN + amount / FEE_SHARE),
+            purpose: Purpose::Rebalance {
+                friend: super::market::name(friend),
+                currency: Currency::default(),
+                amount: Amount::capped(amount),
+            },
+            max_fee: Some(Amount::capped(FEE_MIN + amount / FEE_SHARE)),
             timeout_ms: super::market::PATIENCE_MS,
         };
         self.people[place].is_rebalancing = true;
@@ -51,9 +56,10 @@ impl Market {
     pub(super) fn quoted(&mut self, place: usize, order: Order, reply: &Reply) {
         let max_fee = order.max_fee.unwrap_or_default();
         let is_good = match reply {
-            Reply::Quote(quote) => {
-                quote.routes.first().is_some_and(|route| route.fees() <= max_fee && self.comes_back_well(place, route))
-            }
+            Reply::Quote(quote) => quote
+                .routes
+                .first()
+                .is_some_and(|route| route.fees() <= max_fee.credits() && self.comes_back_well(place, route)),
             _ => false,
         };
         if is_good {
@@ -70,7 +76,7 @@ impl Market {
             let Some(last) = part.path.len().checked_sub(2).map(|index| part.path[index]) else { return false };
             let mut accounts = person.funder().accounts().filter(|(key, _)| *key == last);
             let epoch = accounts.next().and_then(|(_, account)| account.active());
-            epoch.is_some_and(|epoch| epoch.send_capacity() + part.amount <= epoch.receive_capacity())
+            epoch.is_some_and(|epoch| epoch.send_capacity() + part.amount.credits() <= epoch.receive_capacity())
         })
     }
 
@@ -81,7 +87,7 @@ impl Market {
             && report.status == PaymentStatus::Paid
         {
             self.outcome.rebalancings += 1;
-            self.outcome.rebalanced += report.amount;
+            self.outcome.rebalanced += report.amount.credits();
         }
     }
 }

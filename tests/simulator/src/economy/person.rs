@@ -53,7 +53,7 @@ impl Commit for Notes {
                 self.record_underway(key, inbound_part.is_some());
             }
             if let Some((_, Some(ForwardedPayment { report, .. }))) = of(change) {
-                self.earned += report.fee;
+                self.earned += report.fee.credits();
             }
             if let Some((_, Some(payment))) = of::<Payment>(change)
                 && payment.progress == Progress::Paid
@@ -84,7 +84,7 @@ impl Notes {
             Some(Cycle::Clearing) => {
                 let friends: usize = payment.parts.values().map(|part| part.path.len()).sum();
                 self.cleared.0 += 1;
-                self.cleared.1 += payment.total * friends as u128;
+                self.cleared.1 += payment.total.credits() * friends as u128;
             }
             Some(Cycle::Rebalance(_)) => self.rebalancing_fees += payment.fees(),
             None => {}

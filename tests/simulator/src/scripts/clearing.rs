@@ -34,7 +34,7 @@ pub(super) fn what_is_pending_counts() {
     // 0 pays through 2 and 1: 2 owes 0, 1 owes 2, 0 owes 1.
     let mut world = debt_cycle(&[100, 100, 100]);
     assert_eq!(world.ask(1, Command::SetAutoClear(true)), Reply::Done);
-    world.ask(1, Command::SetFriendRate(name(2), Currency::default(), Rate { mul: 0, add: 50 }));
+    world.ask(1, Command::SetFriendRate(name(2), Currency::default(), Rate { mul: 0, add: 50.into() }));
     world.settle();
     world.make_puppet(0);
     // 1 has a payment of 60 under way to 0, which says nothing.

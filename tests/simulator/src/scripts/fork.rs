@@ -15,7 +15,7 @@ pub(super) fn a_fork_of_our_own() {
         world.ask(1, Command::SetFriendMaxDebt(name(0), Currency::default(), limit));
         world.settle();
     };
-    limit(&mut world, 700);
+    limit(&mut world, 700.into());
     let newer = world.nodes[0].disk.clone();
     for (index, disk) in old.into_iter().enumerate() {
         world.replace_disk(index, disk, false);
@@ -24,8 +24,8 @@ pub(super) fn a_fork_of_our_own() {
     world.settle();
     assert!(world.is_consistent(0, 1), "both have forgotten the same");
     world.nodes[0].is_stalled = true;
-    limit(&mut world, 800);
-    limit(&mut world, 900);
+    limit(&mut world, 800.into());
+    limit(&mut world, 900.into());
     let signed = world.nodes[1].account(world.key(0)).epoch().map(|epoch| epoch.mine.seq);
     let before = world.nodes[1].account(world.key(0)).epoch().map(|epoch| epoch.number);
     world.nodes[0].is_stalled = false;

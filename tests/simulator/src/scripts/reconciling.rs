@@ -7,6 +7,7 @@ use crate::world::observed::Loss;
 use crate::world::sources::Paths;
 use offst_crypto::{HashLock, Nonce};
 use offst_ledger::Direction;
+use offst_proto::Amount;
 use offst_proto::payment::{PartTerms, Response};
 use offst_proto::route::{PartPlan, Route};
 use offst_proto::statement::{Answer, Operation};
@@ -54,7 +55,7 @@ fn testnet() -> World {
 /// A buyer pays the seller behind a carrier.
 fn pay(world: &mut World, buyer: usize, carrier: usize, amount: u128) -> PaymentId {
     let path = [MIDDLE, carrier, seller_of(carrier)].map(|node| world.key(node)).to_vec();
-    let parts = vec![PartPlan { path, amount, fees: FEES }];
+    let parts = vec![PartPlan { path, amount: Amount::capped(amount), fees: Amount::capped(FEES) }];
     world.paths = Paths::Given([vec![Route { parts }]].into());
     world.send(buyer, seller_of(carrier), amount).0
 }
@@ -141,8 +142,8 @@ pub(super) fn by_amount() {
         invoice_id: None,
         destination: world.key(seller),
         currency: Currency::default(),
-        amount: 1,
-        total: 1,
+        amount: 1.into(),
+        total: 1.into(),
     };
     let nonce = Nonce::from_bytes([0; 16]);
     let signature = Verified::sign(Response { terms, nonce, lock }, world.signer(seller)).signature();

@@ -49,7 +49,7 @@ pub(super) fn many_parts() {
     let mut dice = Dice::new(1);
     let payment_id = PaymentId::random(&mut dice);
     let taken = (0..3 * PARTS_MAX).filter(|_| {
-        let part = Request { payment_id, total: 1_000, ..request(&mut dice, vec![], 1, 0) };
+        let part = Request { payment_id, total: 1_000.into(), ..request(&mut dice, vec![], 1, 0) };
         is_taken(&mut world, 0, 1, part)
     });
     let taken = taken.count();

@@ -3,6 +3,7 @@
 use crate::World;
 use crate::keys::Dice;
 use offst_crypto::PublicKey;
+use offst_proto::Amount;
 use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
@@ -13,9 +14,9 @@ pub(super) fn request(dice: &mut Dice, path: Vec<PublicKey>, amount: u128, fees_
         id: RequestId::random(dice),
         payment_id: PaymentId::random(dice),
         invoice_id: None,
-        amount,
-        total: amount,
-        fees_left,
+        amount: Amount::capped(amount),
+        total: Amount::capped(amount),
+        fees_left: Amount::capped(fees_left),
         patience_ms: 20_000,
         path,
         proof: NO_PROOF,

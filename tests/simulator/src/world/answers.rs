@@ -5,6 +5,7 @@ use super::sources::Paths;
 use super::{EPOCH_MS, InjectedFault, World};
 use crate::index;
 use offst_index_server::admit;
+use offst_proto::Amount;
 use offst_proto::index::{Edge, Query, TIME_TO_LIVE_MS_MAX, Update};
 use offst_proto::route::Route;
 use offst_proto::{Unverified, Verified};
@@ -18,7 +19,9 @@ impl World {
         let node = self.key(index);
         if self.liars.contains(&index) && self.dice.chance(30) {
             // It promises what it does not have.
-            edges.iter_mut().for_each(|edge| edge.send_capacity = edge.send_capacity * 3 + 100);
+            edges
+                .iter_mut()
+                .for_each(|edge| edge.send_capacity = Amount::capped(edge.send_capacity.credits() * 3 + 100));
         }
         for edge in &edges {
             self.edges.insert((node, edge.friend, edge.currency.clone()), edge.clone());
@@ -42,7 +45,7 @@ impl World {
         let published = self.edges.iter().map(|((key, ..), edge)| (self.index(*key), edge));
         let gone: Vec<_> = published.filter(|(node, edge)| is_gone(*node, edge)).map(|(n, e)| (n, e.clone())).collect();
         for (node, edge) in gone {
-            self.publish(node, vec![Edge { send_capacity: 0, receive_capacity: 0, ..edge }]);
+            self.publish(node, vec![Edge { send_capacity: 0.into(), receive_capacity: 0.into(), ..edge }]);
         }
     }
 
@@ -95,9 +98,9 @@ impl World {
             kind => {
                 for part in routes.iter_mut().flat_map(|route| &mut route.parts) {
                     match kind {
-                        2 => part.fees += 1,
-                        3 => part.fees = part.fees.saturating_sub(1),
-                        4 => part.amount += 1,
+                        2 => part.fees = Amount::capped(part.fees.credits() + 1),
+                        3 => part.fees = part.fees.saturating_sub(1.into()),
+                        4 => part.amount = Amount::capped(part.amount.credits() + 1),
                         5 => part.path.insert(0, stranger),
                         _ => part.path.reverse(),
                     }

@@ -4,6 +4,7 @@
 use super::{EventKind, World, name};
 use offst_funder::Command;
 use offst_ledger::Account;
+use offst_proto::Amount;
 use offst_proto::limits::PEER_BACKUP_BYTES_MAX;
 use offst_proto::peer_backup::{AccountHead, HEADS_MAX, PeerBackup};
 
@@ -31,7 +32,7 @@ impl World {
             drop(account_ids);
             if let Some((friend, currency, limit)) = account_id {
                 let friend = name(self.index(friend));
-                self.command(index, Command::SetFriendMaxDebt(friend, currency, limit + 1));
+                self.command(index, Command::SetFriendMaxDebt(friend, currency, Amount::capped(limit.credits() + 1)));
             }
         }
         self.connect_all();

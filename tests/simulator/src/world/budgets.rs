@@ -4,6 +4,7 @@ use super::purse::{Count, Purse};
 use super::{EventKind, World};
 use offst_crypto::Identity;
 use offst_funder::{Command, Input, Payment, Progress, Reply};
+use offst_proto::Amount;
 use offst_proto::PaymentId;
 use offst_proto::budget::{Budget, Budgets};
 use offst_proto::order::{Destination, Order, Purpose};
@@ -77,7 +78,7 @@ impl World {
             let count = counts.get_mut(&payment.currency).expect("a period runs");
             count.spent += cost(&payment);
             assert!(
-                count.spent <= budget.amount || is_forgetful,
+                count.spent <= budget.amount.credits() || is_forgetful,
                 "an application of node {index} has spent {} in one period, and may spend {budget}",
                 count.spent
             );
@@ -133,7 +134,11 @@ impl World {
         let destination = Destination::Key(self.key((index + 1) % self.nodes.len()));
         for Budget { currency, amount, .. } in budgets {
             let destination = destination.clone();
-            let order = self.order(Purpose::Spontaneous { destination, currency, amount: amount + 1 });
+            let order = self.order(Purpose::Spontaneous {
+                destination,
+                currency,
+                amount: Amount::capped(amount.credits() + 1),
+            });
             let command = self.order_by_app(index, &order).expect("it has a purse");
             let id = self.command(index, command);
             let reply = self.reply(index, id);

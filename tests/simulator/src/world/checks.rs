@@ -44,7 +44,7 @@ impl World {
             let most = self.debts.entry(key.clone()).or_default();
             *most = (*most).max(debt);
             let ceiling = self.ceilings.entry(key).or_default();
-            *ceiling = (*ceiling).max(account.limit()).max(agreed);
+            *ceiling = (*ceiling).max(account.limit().credits()).max(agreed);
             let owed = owed_with_pending(epoch);
             let is_within = u128::try_from(owed).unwrap_or(0) <= *ceiling;
             assert!(is_within, "node {index} is owed {owed} and allowed {ceiling}");
@@ -68,7 +68,7 @@ impl World {
             let held = i128::try_from(epoch.local_pending()).expect("bounded");
             let now = AccountRecord {
                 agreed: epoch.agreed,
-                limits: [account.limit(), epoch.theirs.limit],
+                limits: [account.limit().credits(), epoch.theirs.limit.credits()],
                 debts: [owed_with_pending(epoch), held - epoch.balance()],
             };
             let heard = self.told_limits.get(&key).copied().unwrap_or(0);
@@ -104,7 +104,7 @@ impl World {
             for operation in &statement.operations {
                 if let Operation::SetLimit(limit) = operation {
                     let most = self.told_limits.entry((index, *friend, statement.currency.clone())).or_default();
-                    *most = (*most).max(*limit);
+                    *most = (*most).max(limit.credits());
                 }
             }
         }

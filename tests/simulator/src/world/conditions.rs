@@ -54,7 +54,7 @@ impl Node {
     pub(crate) fn sold(&self) -> BTreeMap<RequestRef, u128> {
         let collected = self.collected();
         let arrived = self.disks().flat_map(|disk| &disk.arrived).filter(|(key, _)| collected.contains(key));
-        arrived.map(|(key, inbound_part)| (key.clone(), inbound_part.amount)).collect()
+        arrived.map(|(key, inbound_part)| (key.clone(), inbound_part.amount.credits())).collect()
     }
 
     /// What the node must have in a currency by its own records, on all disks it ever had: what it collected as a
@@ -66,15 +66,15 @@ impl Node {
         let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
         // What was collected after it had been written off was paid by nobody else.
         let change = |report: &ForwardReport| match report.from {
-            Some(_) => signed(report.fee),
-            None => -signed(report.amount),
+            Some(_) => signed(report.fee.credits()),
+            None => -signed(report.amount.credits()),
         };
         let took: BTreeMap<_, i128> =
             reports.map(|report| ((report.request_id, report.from), change(report))).collect();
         let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
         let parts = payments.flat_map(|payment| payment.parts);
         let is_paid = |id, part: &Part| part.preimage.is_some() || part.promise.is_some() && is_paid(id, part);
-        let paid = parts.filter(|(id, part)| is_paid(*id, part)).map(|(id, part)| (id, part.amount + part.fees));
+        let paid = parts.filter(|(id, part)| is_paid(*id, part)).map(|(id, part)| (id, part.held()));
         let paid: BTreeMap<_, u128> = paid.collect();
         signed(sold.sum()) + took.into_values().sum::<i128>() - signed(paid.into_values().sum())
     }
@@ -190,7 +190,7 @@ impl World {
 
     /// What `from` lets `to` owe.
     pub(crate) fn limit(&self, from: usize, to: usize, currency: &Currency) -> u128 {
-        self.nodes[from].find(self.key(to), currency).map_or(0, Account::limit)
+        self.nodes[from].find(self.key(to), currency).map_or(0, |account| account.limit().credits())
     }
 
     /// One of these orders that is still under way.

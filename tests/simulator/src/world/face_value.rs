@@ -116,7 +116,7 @@ impl World {
             let came = *self.nodes[self.index(from?)].requests().get(&account_id(self.key(index)).request(id))?;
             let mut onward = own.iter().filter(|(hop, _)| hop.id == id && hop.account.currency == *currency);
             let (_, went) = onward.next()?;
-            Some(signed(report.fee) - (signed(came) - signed(*went)))
+            Some(signed(report.fee.credits()) - (signed(came) - signed(*went)))
         });
         misjudged.sum()
     }
@@ -137,6 +137,6 @@ impl World {
                 && !self.nodes[from].has_paid(id)
                 && !self.nodes[to].disk.collected.contains(&account_id.request(*id))
         });
-        undone.map(|(_, report)| signed(report.amount + report.fee)).sum()
+        undone.map(|(_, report)| signed(report.amount.credits() + report.fee.credits())).sum()
     }
 }

@@ -1,6 +1,7 @@
 //! What mediators take, against what their owners have set.
 
 use super::World;
+use offst_proto::Amount;
 use offst_proto::Rate;
 
 impl World {
@@ -16,7 +17,7 @@ impl World {
             let is_right = asked.iter().any(|asked| {
                 let name = super::name(self.index(asked.from));
                 let set = self.rates.set.get(&(index, name, currency.clone())).into_iter().flatten().copied();
-                let is_by_rate = |rate: Rate| rate.forwarded(asked.held) == Some(went);
+                let is_by_rate = |rate: Rate| rate.forwarded(Amount::capped(asked.held)) == Some(Amount::capped(went));
                 let is_waived = asked.clears && self.rates.clearing.contains(&index) && asked.held == went;
                 is_waived || set.chain([Rate::default()]).any(is_by_rate)
             });
@@ -37,7 +38,7 @@ impl World {
             for (friend, account) in self.nodes[index].accounts().filter(|(_, account)| account.is_resumed()) {
                 let Some(epoch) = account.active() else { continue };
                 let edge = self.edges.get(&(self.key(index), friend, account.key().currency.clone()));
-                let said = edge.map(|edge| (edge.send_capacity, edge.receive_capacity));
+                let said = edge.map(|edge| (edge.send_capacity.credits(), edge.receive_capacity.credits()));
                 assert_eq!(
                     said,
                     Some((epoch.send_capacity(), epoch.receive_capacity())),

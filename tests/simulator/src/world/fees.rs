@@ -54,7 +54,7 @@ impl Rates {
             if let Operation::Request(request) = operation
                 && !request.path.is_empty()
             {
-                let asked = Asked { from: statement.author, held: request.held(), clears: request.clearing };
+                let asked = Asked { from: statement.author, held: request.held().credits(), clears: request.clearing };
                 let place = (index, request.id, statement.currency.clone());
                 self.asked.entry(place).or_default().push(asked);
             }

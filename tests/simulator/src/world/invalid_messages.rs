@@ -5,6 +5,7 @@ use super::{InjectedFault, World, name};
 use offst_crypto::{Hash, Mac, Preimage, RandomExt};
 use offst_funder::Command;
 use offst_ledger::{Direction, Stage};
+use offst_proto::Amount;
 use offst_proto::limits::UNACKNOWLEDGED_MAX;
 use offst_proto::payment::{NO_PROOF, proof};
 use offst_proto::report::InvoiceStatus;
@@ -35,7 +36,7 @@ impl World {
     pub(super) fn break_chain(&mut self, liar: usize, victim: usize, currency: &Currency) {
         self.count_lie(liar, victim, InjectedFault::BrokenChain);
         let limit = self.dice.below(5_000) as u128;
-        let mut statement = self.statement_in(liar, victim, currency, vec![Operation::SetLimit(limit)]);
+        let mut statement = self.statement_in(liar, victim, currency, vec![Operation::SetLimit(Amount::capped(limit))]);
         match self.dice.below(4) {
             0 | 1 => statement.prev_hash = Hash::from_bytes(self.dice.array()),
             2 => statement.seq += 1 + self.dice.below(3) as u64,
@@ -96,7 +97,7 @@ impl World {
         let friend = name(liar);
         match self.dice.below(5) {
             3 => {
-                let request = Request { path: vec![self.key(liar)], fees_left: 3, ..self.spontaneous_request() };
+                let request = Request { path: vec![self.key(liar)], fees_left: 3.into(), ..self.spontaneous_request() };
                 self.must_not_take(liar, victim, currency, request);
             }
             // It has the invoice, and pays it with as many credits of another currency.
@@ -146,9 +147,9 @@ impl World {
             id: RequestId::random(&mut self.dice),
             payment_id: PaymentId::random(&mut self.dice),
             invoice_id: None,
-            amount,
-            total: amount,
-            fees_left: 0,
+            amount: Amount::capped(amount),
+            total: Amount::capped(amount),
+            fees_left: 0.into(),
             patience_ms: 30_000,
             path: vec![],
             clearing: false,

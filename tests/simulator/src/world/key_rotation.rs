@@ -109,7 +109,7 @@ impl World {
                 let pending = old.pending(Direction::Outgoing, id).expect("what binds is pending");
                 let continuing = offered.continuing.iter().find(|continuing| continuing.id == id);
                 let is_kept =
-                    continuing.is_some_and(|continuing| continuing.author_pays && continuing.amount == pending.amount);
+                    continuing.is_some_and(|continuing| continuing.author_pays && continuing.held == pending.held);
                 assert!(
                     is_kept,
                     "node {friend} has promised request {id} to node {lost} and does not offer it to {replacement}"
@@ -183,7 +183,7 @@ impl World {
                 prev_hash: epoch.mine.hash,
                 ack_seq: epoch.theirs.seq,
                 ack_hash: epoch.theirs.hash,
-                operations: vec![Operation::SetLimit(7)],
+                operations: vec![Operation::SetLimit(7.into())],
                 totals: epoch.mine.totals,
                 pending_hash: None,
             };
@@ -196,7 +196,7 @@ impl World {
             ticket: self.ticket(lost),
             balance: 0,
             currency: currency.clone(),
-            max_debt: 100,
+            max_debt: 100.into(),
             open: true,
         };
         let id = self.command(friend, Command::AddFriend(Box::new(new)));

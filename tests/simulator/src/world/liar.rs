@@ -5,6 +5,7 @@ use super::links::{Packet, pair};
 use super::{InjectedFault, World};
 use offst_crypto::{Hash, HashLock, Nonce, Preimage, RandomExt, Signature};
 use offst_ledger::Direction;
+use offst_proto::Amount;
 use offst_proto::friend::{EpochPosition, Resume};
 use offst_proto::opening::Opening;
 use offst_proto::payment::{CancelReason, NO_PROOF};
@@ -39,7 +40,8 @@ impl World {
             3..5 => {
                 self.count_lie(liar, victim, InjectedFault::ForkedLog);
                 let limit = self.dice.below(5_000) as u128;
-                let statement = self.statement_in(liar, victim, currency, vec![Operation::SetLimit(limit)]);
+                let statement =
+                    self.statement_in(liar, victim, currency, vec![Operation::SetLimit(Amount::capped(limit))]);
                 self.state(liar, victim, statement);
             }
             5..7 => self.forge_totals(liar, victim, currency),
@@ -131,9 +133,9 @@ impl World {
             id: RequestId::random(&mut self.dice),
             payment_id: PaymentId::random(&mut self.dice),
             invoice_id: None,
-            amount,
-            total,
-            fees_left: self.dice.below(5) as u128,
+            amount: Amount::capped(amount),
+            total: Amount::capped(total),
+            fees_left: Amount::capped(self.dice.below(5) as u128),
             patience_ms: self.dice.below(60_000) as u64,
             path,
             clearing: self.dice.chance(10),

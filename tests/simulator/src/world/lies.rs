@@ -35,9 +35,9 @@ impl World {
         let mut totals = epoch.theirs.totals;
         for operation in &operations {
             let pending = operation.request_id().and_then(|id| account.pending(Direction::Outgoing, id));
-            let amount = pending.map_or(0, |pending| pending.amount);
+            let amount = pending.map_or(0, |pending| pending.held.credits());
             match operation {
-                Operation::Request(request) => totals.requested += request.held(),
+                Operation::Request(request) => totals.requested += request.held().credits(),
                 Operation::Collect { .. } => totals.collected += amount,
                 Operation::Cancel { .. } => totals.cancelled += amount,
                 _ => {}

@@ -63,13 +63,15 @@ impl Node {
         let sold: u128 = self.sold().iter().filter(|(hop, _)| of_account(&hop.account)).map(|(_, amount)| amount).sum();
         let reports = self.disks().flat_map(|disk| &disk.forwarded).filter(|report| report.currency == *currency);
         let reports: BTreeMap<_, _> = reports.map(|report| ((report.request_id, report.from), report)).collect();
-        let came =
-            reports.values().filter(|report| report.from == Some(friend)).map(|report| report.amount + report.fee);
+        let came = reports
+            .values()
+            .filter(|report| report.from == Some(friend))
+            .map(|report| report.amount.credits() + report.fee.credits());
         let went = reports.values().filter(|report| report.to == friend).map(|report| report.amount);
         let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
         let parts = payments.flat_map(|payment| payment.parts).filter(|(_, part)| part.path[0] == friend);
         let paid = parts.filter(|(_, part)| part.preimage.is_some());
-        let paid: BTreeMap<_, u128> = paid.map(|(id, part)| (id, part.amount + part.fees)).collect();
+        let paid: BTreeMap<_, u128> = paid.map(|(id, part)| (id, part.held())).collect();
         signed(sold + came.sum::<u128>()) - signed(went.sum::<u128>() + paid.into_values().sum::<u128>())
     }
 
@@ -230,7 +232,7 @@ impl World {
         for friend in friends {
             let relays = self.relays_of(*friend);
             let ticket = FriendTicket { public_key: self.key(*friend), relays, address: None };
-            changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000, self.now(index).unix_ms));
+            changes.extend(lost_friend(self.key(index), name(*friend), ticket, 1_000.into(), self.now(index).unix_ms));
         }
         changes.push(RowChange::put(&(), &RecoveryRecord::new(self.now(index).unix_ms, true)));
         disk.commit(&changes).expect("it writes");

@@ -51,6 +51,7 @@ use offst_funder::{
     Timing,
 };
 use offst_ledger::Account;
+use offst_proto::Amount;
 use offst_proto::fee_bound::FeeBounds;
 use offst_proto::invoice::Invoice;
 use offst_proto::order::{Destination, NewFriend, Order, Purpose};
@@ -480,7 +481,7 @@ impl World {
             ticket: FriendTicket { public_key: self.key(friend), relays: self.relays_of(friend), address: None },
             balance,
             currency: currency.clone(),
-            max_debt,
+            max_debt: Amount::capped(max_debt),
             open: true,
         }))
     }
@@ -567,8 +568,12 @@ impl World {
         currency: &Currency,
         expiry_ms: Option<u64>,
     ) -> Verified<Invoice> {
-        let command =
-            Command::CreateInvoice { amount, currency: currency.clone(), description: "tea".into(), expiry_ms };
+        let command = Command::CreateInvoice {
+            amount: Amount::capped(amount),
+            currency: currency.clone(),
+            description: "tea".into(),
+            expiry_ms,
+        };
         match self.ask(seller, command) {
             Reply::Invoice(invoice) => invoice,
             reply => panic!("no invoice: {reply:?}"),
@@ -595,7 +600,7 @@ impl World {
     /// What a payment without an invoice is for.
     pub(crate) fn spontaneous(&self, destination: usize, currency: &Currency, amount: u128) -> Purpose {
         let destination = Destination::Key(self.key(destination));
-        Purpose::Spontaneous { destination, currency: currency.clone(), amount }
+        Purpose::Spontaneous { destination, currency: currency.clone(), amount: Amount::capped(amount) }
     }
 
     /// The same in the default currency.

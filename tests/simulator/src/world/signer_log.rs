@@ -162,7 +162,7 @@ impl SignerLog {
                 match operation {
                     Operation::Collect { id, .. } => entries.fresh_collects.push(account_id.request(*id)),
                     Operation::Request(request) => {
-                        entries.fresh_requests.push((account_id.request(request.id), request.held()))
+                        entries.fresh_requests.push((account_id.request(request.id), request.held().credits()))
                     }
                     _ => {}
                 }

@@ -34,7 +34,7 @@ impl World {
                     lines.push(format!(
                         "node {index}, account with {other} in {currency}: request {id} {side} {other} of {} credits is \
                          {:?}, {payment}",
-                        pending.amount, pending.stage
+                        pending.held, pending.stage
                     ));
                 }
             }

@@ -7,6 +7,7 @@ use crate::reference::signed;
 use offst_crypto::{Hash, Preimage, RandomExt};
 use offst_funder::{Command, Reply};
 use offst_ledger::{Account, Direction, Stage, Status};
+use offst_proto::Amount;
 use offst_proto::friend::{Evidence, FriendMessage, Resume};
 use offst_proto::opening::{Continuing, Opening};
 use offst_proto::statement::Statement;
@@ -18,7 +19,7 @@ fn committed(account: &Account) -> Vec<Continuing> {
     let continuing = pendings.filter_map(|(direction, id, pending)| {
         let Stage::Committed(lock) = pending.stage else { return None };
         let author_pays = direction == Direction::Incoming;
-        Some(Continuing { author_pays, id, amount: pending.amount, lock, terms: pending.terms })
+        Some(Continuing { author_pays, id, held: pending.held, lock, terms: pending.terms })
     });
     continuing.collect()
 }
@@ -67,8 +68,8 @@ impl World {
         let kind = self.dice.below(10);
         if let Some(one) = continuing.get_mut(place) {
             match kind {
-                0 | 1 => one.amount = 1 + self.dice.below(one.amount as usize) as u128,
-                2 => one.amount += 1 + self.dice.below(100) as u128,
+                0 | 1 => one.held = Amount::capped(1 + self.dice.below(one.held.credits() as usize) as u128),
+                2 => one.held = Amount::capped(one.held.credits() + 1 + self.dice.below(100) as u128),
                 3 => one.lock = Preimage::from_bytes(self.dice.array()).lock(),
                 4 => one.author_pays = !one.author_pays,
                 5 => one.terms = Hash::from_bytes(self.dice.array()),

@@ -1,22 +1,22 @@
 //! A liar that shows less than there was to a friend that has lost its disk, and what must come of it.
 //!
-//! Other friends keep, sealed, how far each account had come ([`PeerBackup`]). Where such a head tells of more than the
-//! liar shows, and is given back to the victim while it recovers, the account may never go on from what the liar shows
-//! unless its owner says so, and the liar is named ([`StopReason::FriendWithholds`]). That is demanded after every
-//! transaction of the victim's from then on, and once more at the end. It cannot be demanded
+//! Other friends keep, sealed, how far each account had come ([`PeerBackup`]). Where such a head tells of more than the liar
+//! shows, and is given back to the victim while it recovers, the account may never go on from what the liar shows unless its
+//! owner says so, and the liar is named ([`StopReason::FriendWithholds`]). That is demanded after every transaction of the
+//! victim's from then on, and once more at the end. It cannot be demanded
 //!
-//! * when no honest friend keeps a head that is newer than what the liar shows: a head tells only what both sides
-//! surely know,   and a backup is made a while after an account has moved;
-//! * when no such friend has given it back before the recovery ended: one that has gone away, or has not answered three
-//! times,   is not waited for, once its own account is back;
-//! * when the victim's process ends after it was told and before the account has come back: who tells of an account
-//! that is   not remembered has to tell again, and may come later than the liar;
+//! * when no honest friend keeps a head that is newer than what the liar shows: a head tells only what both sides surely know,
+//!   and a backup is made a while after an account has moved;
+//! * when no such friend has given it back before the recovery ended: one that has gone away, or has not answered three times,
+//!   is not waited for, once its own account is back;
+//! * when the victim's process ends after it was told and before the account has come back: who tells of an account that is
+//!   not remembered has to tell again, and may come later than the liar;
 //! * when the friend that kept it has lost its own disk in the meantime, or the victim has lost its own once more;
 //! * when the liar shows nothing at all: then the account waits for it, as for a friend that is slow, or is not even
 //!   remembered;
 //! * when the liar was found out on another account before it showed this one: its owner learns nothing more from it;
-//! * when the liar says that it has lost its state too: then the account waits, for its friend or for people, and
-//! nobody is   accused;
+//! * when the liar says that it has lost its state too: then the account waits, for its friend or for people, and nobody is
+//!   accused;
 //! * when the victim's owner goes on with the liar all the same (`enable-friend`, `reset-friend`).
 
 use super::disk::Disk;
@@ -32,8 +32,8 @@ use offst_proto::peer_backup::{AccountHead, PeerBackup};
 const APART_MS: u64 = 25_000;
 
 impl World {
-    /// A friend's disk is lost, and a liar goes back to where it was once: for a while it speaks only with that friend,
-    /// so that nobody shows it that more has happened.
+    /// A friend's disk is lost, and a liar goes back to where it was once: for a while it speaks only with that friend, so that
+    /// nobody shows it that more has happened.
     pub(crate) fn show_older_state(&mut self, liar: usize, victim: usize, friends: &[usize]) {
         let Some(copy) = self.nodes[liar].copy.as_deref().cloned() else { return };
         if !self.nodes[liar].is_up() || !self.knows_more(victim, liar, &copy) {
@@ -60,16 +60,9 @@ impl World {
         let with_friend = accounts.filter(|(key, _)| *key == self.key(friend));
         let mut newer = with_friend.filter_map(|(_, account)| {
             let epoch = account.epoch()?;
-            let account_id = account.key();
-            let rows = copy.account(&offst_funder::AccountId {
-                friend: account_id.local,
-                currency: account_id.currency.clone(),
-            })?;
-            let name = AccountKey {
-                local: account_id.remote,
-                remote: account_id.local,
-                currency: account_id.currency.clone(),
-            };
+            let key = account.key();
+            let rows = copy.account(&offst_funder::AccountId { friend: key.local, currency: key.currency.clone() })?;
+            let name = AccountKey { local: key.remote, remote: key.local, currency: key.currency.clone() };
             let old = Account::restore(name, rows).expect("the disk can be read");
             let old = old.epoch()?;
             Some((epoch.number, epoch.theirs.seq) > (old.number, old.mine.seq))

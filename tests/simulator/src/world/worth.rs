@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 fn committed(account: &Account, wanted: Direction) -> BTreeMap<RequestId, u128> {
     let pendings = account.epoch().into_iter().flat_map(|epoch| epoch.pendings());
     let pendings = pendings.filter(|(direction, _, pending)| *direction == wanted && pending.stage.is_committed());
-    pendings.map(|(_, id, pending)| (id, pending.amount)).collect()
+    pendings.map(|(_, id, pending)| (id, pending.held.credits())).collect()
 }
 
 /// What an account comes to, credits.

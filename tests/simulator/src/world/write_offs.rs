@@ -5,6 +5,7 @@ use super::{InjectedFault, Node, World, name};
 use crate::reference::signed;
 use offst_funder::{AccountId, Command, Forward, FriendRecord, Funder, Reply, RequestRef, WriteOff};
 use offst_ledger::Account;
+use offst_proto::Amount;
 use offst_proto::{Currency, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ impl Node {
     /// What a friend may still collect of what was written off, credits.
     pub(crate) fn at_risk(&self, account_id: &AccountId) -> u128 {
         let held = self.disk.all::<WriteOff>().into_iter().filter(|(outgoing, _)| outgoing.account == *account_id);
-        held.map(|(_, write_off)| write_off.amount).sum()
+        held.map(|(_, write_off)| write_off.held).sum()
     }
 
     /// Everything that was ever written off.
@@ -23,7 +24,7 @@ impl Node {
     /// What its history says that it has lost to a friend that collected what was written off, credits.
     fn lost_to_write_offs(&self, currency: &Currency) -> i128 {
         let reports = self.disk.forwarded.iter().filter(|report| report.from.is_none() && report.currency == *currency);
-        reports.map(|report| signed(report.amount)).sum()
+        reports.map(|report| signed(report.amount.credits())).sum()
     }
 }
 
@@ -42,7 +43,8 @@ impl World {
             return;
         }
         let before = self.nodes[node].at_risk(&account_id);
-        let command = Command::WriteOff { name: name(friend), currency: currency.clone(), up_to };
+        let command =
+            Command::WriteOff { name: name(friend), currency: currency.clone(), up_to: Amount::capped(up_to) };
         let id = self.command(node, command);
         let after = self.nodes[node].at_risk(&account_id);
         assert!(
@@ -64,7 +66,7 @@ impl World {
         // A process that dies in this batch may have written it.
         let allowed = self.allowed.entry((node, account_id)).or_default();
         *allowed = up_to.max(*allowed);
-        self.command(node, Command::SetAutoWriteOff(name(friend), currency.clone(), up_to));
+        self.command(node, Command::SetAutoWriteOff(name(friend), currency.clone(), Amount::capped(up_to)));
         self.tell(|| format!("the owner of node {node} lets up to {up_to} be written off at node {friend} by itself"));
     }
 
@@ -121,7 +123,7 @@ impl World {
         let write_offs = self.nodes[index].disk.all::<WriteOff>();
         let mut at_risk = BTreeMap::<AccountId, u128>::new();
         for (outgoing, write_off) in write_offs.into_iter().filter(|(_, write_off)| write_off.is_automatic) {
-            *at_risk.entry(outgoing.account).or_default() += write_off.amount;
+            *at_risk.entry(outgoing.account).or_default() += write_off.held.credits();
         }
         for (account_id, amount) in at_risk {
             let allowed = self.allowed.get(&(index, account_id)).copied().unwrap_or_default();
@@ -213,7 +215,7 @@ impl World {
                 let (has, says) = (node.wealth_in(currency), node.records(currency, |_, _| false));
                 assert_eq!(has, says, "what node {index} has in {currency}, and what its history says");
                 let risked = node.write_offs().filter(|(outgoing, _)| outgoing.account.currency == *currency);
-                let risked: i128 = risked.map(|(_, write_off)| signed(write_off.amount)).sum();
+                let risked: i128 = risked.map(|(_, write_off)| signed(write_off.held.credits())).sum();
                 let lost = node.lost_to_write_offs(currency);
                 assert!(lost <= risked, "node {index} has lost {lost} {currency} to write-offs of {risked}");
             }

@@ -2,6 +2,7 @@
 
 use super::splits::Numbers;
 use super::*;
+use offst_proto::Amount;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A hop: capacity, rate of the receiver, whether it has expired.
@@ -17,7 +18,7 @@ fn number_key(number: u32) -> PublicKey {
 fn textbook(hops_into: &Hops, query: &Query, source: u32, destination: u32, hops_max: usize) -> Option<(u128, usize)> {
     // (amount that leaves, hops) of every node, all that may matter for some number of hops.
     let mut final_labels: BTreeSet<(u32, usize)> = BTreeSet::new();
-    let mut open = BTreeSet::from([(query.amount, 0, destination)]);
+    let mut open = BTreeSet::from([(query.amount.credits(), 0, destination)]);
     while let Some((leaving, hops, node)) = open.pop_first() {
         if node == source && hops > 0 {
             return Some((leaving, hops));
@@ -27,7 +28,7 @@ fn textbook(hops_into: &Hops, query: &Query, source: u32, destination: u32, hops
         }
         final_labels.insert((node, hops));
         for (sender, capacity, rate, is_expired) in hops_into.get(&node).into_iter().flatten() {
-            let fee = if node == destination { 0 } else { rate.fee(leaving).unwrap() };
+            let fee = if node == destination { 0 } else { rate.fee(Amount::capped(leaving)).unwrap().credits() };
             if !is_expired && *capacity >= leaving + fee && *sender != destination {
                 open.insert((leaving + fee, hops + 1, *sender));
             }
@@ -49,7 +50,7 @@ fn draw(numbers: &mut Numbers, nodes: u32, spread: u64, steep: bool) -> (Capacit
     for (one, other) in pairs {
         let mut rate = || Rate {
             mul: if steep { numbers.below(1 << 31) as u32 } else { numbers.below(1 << 26) as u32 },
-            add: u128::from(numbers.below(4) * numbers.below(30)),
+            add: Amount::capped(u128::from(numbers.below(4) * numbers.below(30))),
         };
         let rates = [rate(), rate()];
         let capacities = [numbers.below(200_000), numbers.below(200_000)].map(u128::from);
@@ -59,8 +60,8 @@ fn draw(numbers: &mut Numbers, nodes: u32, spread: u64, steep: bool) -> (Capacit
             let edge = Edge {
                 friend: number_key(ends[1 - end]),
                 currency: Currency::default(),
-                send_capacity: capacities[end],
-                receive_capacity: capacities[1 - end],
+                send_capacity: Amount::capped(capacities[end]),
+                receive_capacity: Amount::capped(capacities[1 - end]),
                 rate: rates[end],
                 clearable: offst_proto::index::Clearable::None,
             };
@@ -88,7 +89,8 @@ fn compare(seed: u64, spread: u64, steep: bool, hops_max: usize) {
             if source == destination {
                 continue;
             }
-            let query = Query::new(Currency::default(), amount, number_key(source), number_key(destination));
+            let query =
+                Query::new(Currency::default(), Amount::capped(amount), number_key(source), number_key(destination));
             let bounds = SearchBounds { hops: hops_max, ..BOUNDS };
             let answer = graph.search(&query, NOW, bounds, &mut scratch);
             assert!(!answer.cut);

@@ -1,6 +1,7 @@
 //! Splits against an oracle that tries every amount on every path.
 
 use super::*;
+use offst_proto::Amount;
 use std::collections::BTreeMap;
 
 /// What hops hold, by sender and receiver.
@@ -14,7 +15,7 @@ fn held(friendships: &[Friendship], source: PublicKey, path: &[PublicKey], amoun
         let from = if position == 0 { source } else { path[position - 1] };
         if position + 1 < path.len() {
             let (_, rate) = hop(friendships, from, path[position])?;
-            carried += rate.fee(carried)?;
+            carried += rate.fee(Amount::new(carried)?)?.credits();
         }
         held.insert((from, path[position]), carried);
     }
@@ -38,7 +39,7 @@ fn add(friendships: &[Friendship], sum: &HeldOnHops, part: &HeldOnHops) -> Optio
 pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, route: &Route, hops_max: usize) {
     assert_eq!(route.check(), Ok(()));
     assert!(route.parts.len() <= 8);
-    assert_eq!(route.amount(), query.amount);
+    assert_eq!(route.amount(), query.amount.credits());
     let mut sum = HeldOnHops::new();
     for part in &route.parts {
         let path = &part.path;
@@ -60,11 +61,11 @@ pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, route: &
             *held += carried;
             assert!(*held <= capacity, "{held} over {capacity}");
             if position + 1 < path.len() {
-                carried = rate.forwarded(carried).expect("a mediator can forward it");
+                carried = rate.forwarded(Amount::capped(carried)).expect("a mediator can forward it").credits();
             }
             from = *node;
         }
-        assert_eq!(carried, part.amount);
+        assert_eq!(carried, part.amount.credits());
     }
 }
 
@@ -98,7 +99,7 @@ fn is_possible(friendships: &[Friendship], query: &Query, paths: &[Vec<PublicKey
         }
         false
     }
-    try_from(friendships, query, paths, query.amount, 8, &HeldOnHops::new())
+    try_from(friendships, query, paths, query.amount.credits(), 8, &HeldOnHops::new())
 }
 
 /// The same numbers each time (splitmix64).
@@ -123,9 +124,9 @@ fn small_network(numbers: &mut Numbers, fees: bool) -> Vec<Friendship> {
         pairs.swap_remove(numbers.below(pairs.len() as u64) as usize);
     }
     let rate = |numbers: &mut Numbers| match (fees, numbers.below(3)) {
-        (false, _) | (_, 0) => Rate { mul: 0, add: 0 },
-        (_, 1) => Rate { mul: 0, add: 1 },
-        _ => Rate { mul: 1 << 29, add: 0 },
+        (false, _) | (_, 0) => Rate { mul: 0, add: 0.into() },
+        (_, 1) => Rate { mul: 0, add: 1.into() },
+        _ => Rate { mul: 1 << 29, add: 0.into() },
     };
     pairs
         .into_iter()
@@ -167,7 +168,7 @@ fn where_no_route_suffices_a_split_is_found() {
 /// Both routes hold 100; the cheapest route for half of 200 crosses from the one to the other and blocks both.
 #[test]
 fn what_greed_has_blocked_is_given_back() {
-    let (free, dear) = (Rate { mul: 0, add: 0 }, Rate { mul: 0, add: 9 });
+    let (free, dear) = (Rate { mul: 0, add: 0.into() }, Rate { mul: 0, add: 9.into() });
     let friendships = vec![
         Friendship::simple(0, 1, 100, [free; 2]),
         Friendship::simple(0, 2, 109, [free; 2]),
@@ -189,12 +190,12 @@ fn what_greed_has_blocked_is_given_back() {
 fn a_split_that_is_cheaper_comes_first() {
     let add = |add| Rate { mul: 0, add };
     let friendships = vec![
-        Friendship::simple(0, 1, 60, [add(0), add(1)]),
-        Friendship::simple(1, 4, 60, [add(0); 2]),
-        Friendship::simple(0, 2, 60, [add(0), add(1)]),
-        Friendship::simple(2, 4, 60, [add(0); 2]),
-        Friendship::simple(0, 3, 200, [add(0), add(50)]),
-        Friendship::simple(3, 4, 200, [add(0); 2]),
+        Friendship::simple(0, 1, 60, [add(0.into()), add(1.into())]),
+        Friendship::simple(1, 4, 60, [add(0.into()); 2]),
+        Friendship::simple(0, 2, 60, [add(0.into()), add(1.into())]),
+        Friendship::simple(2, 4, 60, [add(0.into()); 2]),
+        Friendship::simple(0, 3, 200, [add(0.into()), add(50.into())]),
+        Friendship::simple(3, 4, 200, [add(0.into()); 2]),
     ];
     let query = query(100, 0, 4);
     let routes = ask(&graph(&friendships), &query, SearchBounds::new(1_000_000)).routes;
@@ -204,7 +205,7 @@ fn a_split_that_is_cheaper_comes_first() {
 
 #[test]
 fn sixteen_parts_and_not_seventeen() {
-    let free = Rate { mul: 0, add: 0 };
+    let free = Rate { mul: 0, add: 0.into() };
     let friendships = |count: u8| -> Vec<Friendship> {
         let middle = (1..=count)
             .flat_map(|node| [Friendship::simple(0, node, 10, [free; 2]), Friendship::simple(node, 39, 10, [free; 2])]);
