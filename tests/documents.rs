@@ -131,6 +131,26 @@ fn every_file_that_is_named_exists() {
 }
 
 #[test]
+fn every_module_that_is_named_exists() {
+    let mut found = 0;
+    let mut missing = Vec::new();
+    for (name, page) in pages() {
+        for (crate_name, module) in page.code.iter().filter_map(|code| code.split_once("::")) {
+            let source = root().join("components").join(crate_name).join("src");
+            if !source.is_dir() || !module.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+                continue;
+            }
+            found += 1;
+            if ![format!("{module}.rs"), format!("{module}/mod.rs")].iter().any(|file| source.join(file).is_file()) {
+                missing.push(format!("{}: {crate_name}::{module}", name.display()));
+            }
+        }
+    }
+    assert!(found > 3, "modules are named: {found}");
+    assert!(missing.is_empty(), "there are no such modules: {missing:#?}");
+}
+
+#[test]
 fn the_book_leaves_no_page_out() {
     let pages = pages();
     let summary = Path::new("docs/SUMMARY.md");
