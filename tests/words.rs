@@ -92,6 +92,7 @@ const BANNED: &[Banned] = &[
     ban(Identifier("Ways"), "Routes or Paths", CODE),
     ban(Identifier("way"), "route (all parts of a payment) or path (of one part)", CODE),
     ban(Identifier("ways"), "routes or paths", CODE),
+    ban(Phrase("for ways"), "for routes", ALL),
     ban(Phrase("another way"), "another route or path", ALL),
     ban(Phrase("other way can mend"), "other route can mend", ALL),
     ban(Phrase("cheapest way"), "cheapest route", ALL),
@@ -137,6 +138,10 @@ const BANNED: &[Banned] = &[
     ban(Words("strikes"), "jamming protection", FUNDER),
     ban(Identifier("silences"), "jamming protection", FUNDER),
     ban(Phrase("against freezing"), "jamming protection", ALL),
+    ban(Phrase("the ring"), "the cycle", WITHOUT_CRYPTO),
+    ban(Phrase("a ring"), "a cycle", WITHOUT_CRYPTO),
+    ban(Phrase("arrival"), "inbound part", FUNDER),
+    ban(Phrase("came into doubt"), "became suspect", ALL),
     ban(Words("gift"), "spontaneous payment", CODE),
     ban(Words("gifts"), "spontaneous payments", CODE),
     ban(Phrase("gift"), "spontaneous payment", ALL),
@@ -236,7 +241,13 @@ fn pieces(source: &str, is_schema: bool) -> Vec<(usize, Piece<'_>)> {
         let rest = &source[at..];
         let begins = at;
         if rest.starts_with("//") || is_schema && rest.starts_with('#') {
-            let length = rest.find('\n').unwrap_or(rest.len());
+            // Lines that follow each other are one text, so that a phrase is found across the end of a line.
+            let is_comment = |line: &str| {
+                let line = line.trim_start();
+                line.starts_with("//") || is_schema && line.starts_with('#')
+            };
+            let lines = rest.split_inclusive('\n').take_while(|line| is_comment(line));
+            let length = lines.map(str::len).sum();
             pieces.push((begins, Piece::Prose(spoken(&rest[..length]))));
             at += length;
         } else if rest.starts_with('"') {
@@ -423,6 +434,7 @@ fn nothing_is_banned_as_a_part_of_another_word() {
     assert_eq!(found("components/crypto/src/a.rs", "use ring::digest;"), 0);
     assert_eq!(found("components/ledger/src/a.rs", "let x = '\\''; let y = \"\\\"\"; hear();"), 1);
     assert_eq!(found("docs/a.md", "It is on\nits way.\n"), 1);
+    assert_eq!(found("components/funder/src/a.rs", "    /// It is on\n    /// its way.\n    fn on() {}\n"), 1);
     assert_eq!(found("docs/a.md", "The kind is `gift`.\n\n```json\n{\n  \"kind\": \"gift\"\n}\n```\n\nA gift.\n"), 1);
     assert_eq!(found("tests/plots/a.rs", "Circle::new(circle)"), 1);
     assert_eq!(found("docs/a.md", "The others wait; this page; there is history.\n"), 0);

@@ -86,7 +86,7 @@ async fn entries(app: &App, limit: usize) -> Result<Vec<Entry>, AppError> {
     Ok(entries)
 }
 
-/// Amounts and fees are at most 2^96 each, so no sum of two leaves the range.
+/// A sum that leaves the range counts as the largest.
 fn signed(amount: u128) -> i128 {
     i128::try_from(amount).unwrap_or(i128::MAX)
 }

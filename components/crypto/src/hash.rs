@@ -9,7 +9,7 @@ byte_string!(
     32
 );
 byte_string!(
-    /// The SHA-256 of a [`Preimage`]: who shows the preimage may collect (protocol section 2).
+    /// The SHA-256 of a [`Preimage`]: the one who shows the preimage may collect (protocol section 2).
     HashLock,
     32
 );

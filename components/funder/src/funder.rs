@@ -181,7 +181,7 @@ impl Batch<'_> {
         match timer {
             Timer::Forward(key) => self.forward_timed_out(&key),
             Timer::Part(key) => self.part_timed_out(&key),
-            Timer::Group(key) => self.group_timed_out(&key),
+            Timer::PartSet(key) => self.part_set_timed_out(&key),
             Timer::Overdue(key) => self.state.accounts.became_overdue(&key, &mut self.context),
             Timer::Payment(id) => {
                 self.state.payments.payment_timed_out(id, &mut self.state.accounts, &mut self.context)

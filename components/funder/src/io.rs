@@ -129,7 +129,7 @@ pub enum Input {
     Budgets(BTreeMap<PublicKey, Budgets>),
     /// An application asks for something.
     Command(CommandId, Command),
-    /// Routes, cheapest first; or why there are none. Answers [`Output::FindWays`].
+    /// Routes, cheapest first; or why there are none. Answers [`Output::FindRoutes`].
     Routes(PaymentId, Result<Vec<Route>, String>),
     /// Time has passed; see [`crate::Funder::next_deadline`].
     Tick,
@@ -144,7 +144,7 @@ pub enum Output {
     /// [`Input::EvidenceRows`]. Lost in a crash: the friend asks again when it connects.
     ReadEvidence(AccountId, ConnectionId),
     /// Look something up in the database, beside everything else, and bring it back as [`Input::Found`]. Lost in a
-    /// crash: who wants to know asks again.
+    /// crash: the one who wants to know asks again.
     LookUp(PublicKey, ConnectionId, Inquiry),
     /// Answer a command. Lost in a crash: the application asks again, which does nothing twice.
     Reply(CommandId, Reply),

@@ -50,7 +50,7 @@ impl State {
 
 impl Funder {
     /// All rows but those of the accounts, which [`Funder::accounts`] gives as they are. Payments that no row was
-    /// written for yet are left out; a payment that looks for ways may hold parts that its row does not name, since
+    /// written for yet are left out; a payment that looks for routes may hold parts that its row does not name, since
     /// they bind nobody.
     pub fn rows(&self) -> Rows {
         let mut rows = Rows::default();

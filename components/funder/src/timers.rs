@@ -14,12 +14,12 @@ pub(crate) enum Timer {
     /// The patience of a part of ours, named by its outgoing side.
     Part(RequestRef),
     /// The time for all parts of a payment to us to be committed.
-    Group(PartSetKey),
+    PartSet(PartSetKey),
     /// A committed request that the downstream friend holds, named by its outgoing side.
     Overdue(RequestRef),
     /// The time for a payment of ours.
     Payment(PaymentId),
-    /// Asking for ways again.
+    /// Asking for routes again.
     Retry(PaymentId),
     /// A friend has been gone for too long.
     Gone(PublicKey),

@@ -56,7 +56,7 @@ pub(crate) fn search(
     let Some(mut search) = RouteSearch::new(graph, query, now_ms, bounds, scratch) else { return Found::default() };
     let routes = different_routes(&mut search);
     let SearchWork { left, cut } = search.work;
-    Found { routes: routes.iter().map(|parts| search.route(parts)).collect(), cut, work: bounds.work - left }
+    Found { routes: routes.iter().filter_map(|parts| search.route(parts)).collect(), cut, work: bounds.work - left }
 }
 
 /// Different routes, cheapest first.

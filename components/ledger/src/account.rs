@@ -40,8 +40,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// A new account whose first Opening proposes `balance`. `floor`: what was before. A limit above 2^96 is stored
-    /// as 2^96.
+    /// A new account whose first Opening proposes `balance`. `floor`: what was before.
     ///
     /// # Panics
     /// When the balance is out of its bound of 2^96 either way: the caller checks what a person has typed.

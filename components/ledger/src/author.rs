@@ -95,7 +95,7 @@ impl Epoch {
         }
         // R1.12.
         let room = self.send_capacity();
-        let held = request.amount.checked_add(request.fees_left).filter(|held| held.credits() <= room);
+        let held = request.checked_held().filter(|held| held.credits() <= room);
         let held = held.ok_or(NotAllowed::NoCapacity { room })?;
         self.local_view.set(key, Some(Pending { held, terms, stage: Stage::Requested }));
         self.write(Operation::Request(Box::new(request)), held);

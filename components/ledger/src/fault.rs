@@ -21,7 +21,7 @@ pub enum Fault {
     /// The checkpoint shows other pending requests than ours.
     #[error("the friend sees other pending requests than we do")]
     OtherPendings,
-    /// A limit above 2^96 or totals near the end of their range.
+    /// Totals near the end of their range.
     #[error("the friend's statement holds a number out of its range")]
     OutOfRange,
     /// More unacknowledged statements than the window allows.

@@ -32,7 +32,7 @@ pub struct Floor {
     pub lost_up_to: Option<u64>,
     /// The last epoch for which we may have signed an Opening before our state became suspect. One for a later epoch
     /// rests on what we held while it was suspect. None: it never was, or not since this is remembered, and then
-    /// `forgotten` says it.
+    /// `lost_up_to` says it.
     pub relied_on: Option<u64>,
 }
 

@@ -18,8 +18,8 @@ use offst_proto::statement::Operation;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Account {
-    /// An account of which nothing is left but its name: the friend is asked to show what both have signed. A limit
-    /// above 2^96 is stored as 2^96. `now_ms` (unix): which Openings were signed before is forgotten, so none is signed
+    /// An account of which nothing is left but its name: the friend is asked to show what both have signed.
+    /// `now_ms` (unix): which Openings were signed before is forgotten, so none is signed
     /// for an epoch below it.
     pub fn lost(key: AccountKey, limit: Amount, open: bool, now_ms: u64) -> Account {
         Account {

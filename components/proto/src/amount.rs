@@ -1,7 +1,8 @@
 //! Amounts of credits, bounded when they are made (protocol section 2).
 //!
-//! The bound leaves room: a sum of amounts is a plain `u128`, which two thousand million of the largest do not fill. It becomes an
-//! [`Amount`] again where it passes [`Amount::new`], and nowhere else.
+//! The bound leaves room: a sum of amounts is a plain `u128`, which two thousand million of the largest do not fill. It
+//! becomes an [`Amount`] again by [`Amount::new`], which refuses what is too large. [`Amount::capped`] cuts it: that is
+//! for hints and announcements, where less is as true, and for nothing that is paid.
 
 use crate::encoding::{Canonical, DecodeError, Decoder, Encoder};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -22,6 +23,12 @@ pub enum AmountError {
     NoNumber(String),
 }
 
+impl AmountError {
+    fn no_number(text: &str) -> AmountError {
+        AmountError::NoNumber(text.chars().take(50).collect())
+    }
+}
+
 impl Amount {
     /// No credit.
     pub const ZERO: Amount = Amount(0);
@@ -33,7 +40,7 @@ impl Amount {
         if credits > Amount::MAX.0 { None } else { Some(Amount(credits)) }
     }
 
-    /// That many credits, or [`Amount::MAX`] where they are more.
+    /// That many credits, or [`Amount::MAX`] where they are more: of a capacity or a hint, never of what is paid.
     pub const fn capped(credits: u128) -> Amount {
         if credits > Amount::MAX.0 { Amount::MAX } else { Amount(credits) }
     }
@@ -128,9 +135,13 @@ impl std::str::FromStr for Amount {
     type Err = AmountError;
 
     fn from_str(text: &str) -> Result<Self, AmountError> {
+        // Rust would take a "+".
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(AmountError::no_number(text));
+        }
         let credits: u128 = text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
             IntErrorKind::PosOverflow => AmountError::TooLarge,
-            _ => AmountError::NoNumber(text.chars().take(50).collect()),
+            _ => AmountError::no_number(text),
         })?;
         credits.try_into()
     }
@@ -203,6 +214,7 @@ mod tests {
             ("999999999999999999999999999999999999999999", AmountError::TooLarge),
             ("", AmountError::NoNumber(String::new())),
             ("-1", AmountError::NoNumber("-1".into())),
+            ("+1", AmountError::NoNumber("+1".into())),
             ("1.5", AmountError::NoNumber("1.5".into())),
             (&"x".repeat(60), AmountError::NoNumber("x".repeat(50))),
         ] {

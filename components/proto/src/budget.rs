@@ -123,9 +123,7 @@ impl FromStr for Budget {
             Some((digits, currency)) => (digits, currency.parse().map_err(|_| BudgetError)?),
             None => (text, Currency::default()),
         };
-        // Rust would take a "+".
-        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let amount = digits.parse().ok().filter(|_| is_number).ok_or(BudgetError)?;
+        let amount = digits.parse().map_err(|_| BudgetError)?;
         Ok(Budget { currency, amount, period })
     }
 }

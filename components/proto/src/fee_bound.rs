@@ -73,8 +73,7 @@ impl FromStr for FeeBound {
     fn from_str(text: &str) -> Result<Self, FeeBoundError> {
         let (percent, credits) = text.split_once("% or ").ok_or(FeeBoundError::Text)?;
         // Rust would take a "+".
-        let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number(percent) || !is_number(credits) {
+        if !percent.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(FeeBoundError::Text);
         }
         let percent = percent.parse().ok().filter(|percent| *percent <= PERCENT_MAX).ok_or(FeeBoundError::Text)?;

@@ -1,9 +1,8 @@
 //! Friend statements: what proves to a third person how the accounts between a node and its friend stood, by signatures
-//! alone
-//! (protocol section 1, *Friend statements*).
+//! alone (protocol section 1, *Friend statements*).
 //!
 //! It holds for each account what the two would show each other, see [`crate::friend::Evidence`]. What it proves is for
-//! those who knows the rules of an account to say; here it is only taken apart.
+//! those who know the rules of an account to say; here it is only taken apart.
 
 use crate::friend::EvidenceCheckpoint;
 use crate::limits::{CHECKPOINT_BYTES_MAX, CURRENCIES_MAX, FRIEND_STATEMENT_BYTES_MAX};

@@ -1,6 +1,6 @@
-//! Every bound of the protocol in one place. Checked where bytes are parsed, before anything is allocated.
+//! Every bound of the protocol in one place, but that of amounts ([`crate::Amount::MAX`]). Checked where bytes are parsed, before anything is allocated.
 
-/// Most hops of a route: friendships between the buyer and the destination.
+/// Most hops of a path: friendships between the buyer and the destination.
 pub const HOPS_MAX: usize = 32;
 /// Most bytes of a currency's name.
 pub const CURRENCY_BYTES_MAX: usize = 16;

@@ -85,7 +85,7 @@ pub fn verify_proof(invoice_secret: &Secret, terms: &PartTerms, shown: &Mac) -> 
 /// disk can still collect.
 ///
 /// All the terms enter, not the request id alone. Preimages become public when they are collected, and ids are chosen
-/// by who pays. If the id alone made the preimage, a stranger who saw one collected could send a request with the same
+/// by the payer. If the id alone made the preimage, a stranger who saw one collected could send a request with the same
 /// id for another payment, take the signed [`Response`] from it, and hold a complete receipt for something nobody paid.
 pub fn preimage(signer: &dyn Signer, terms: &PartTerms) -> Preimage {
     preimage_of(signer, &terms.hash())
@@ -96,7 +96,7 @@ pub fn preimage_of(signer: &dyn Signer, terms: &Hash) -> Preimage {
     Preimage::from_bytes(signer.derive(PREIMAGE_LABEL, terms.as_bytes()))
 }
 
-/// The destination's signed promise: who holds this and the lock's preimage has paid this part. Between friends only
+/// The destination's signed promise: the one who holds this and the lock's preimage has paid this part. Between friends only
 /// lock, nonce and signature travel; the buyer knows the terms and puts it together with [`crate::Verified::assemble`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -139,8 +139,8 @@ macro_rules! cancel_reasons {
         pub enum CancelReason {
             /// The friend's limit leaves no room for the amount.
             NoCapacity {
-                /// What it has room for, credits, fees included. A hint like the rest: index
-                /// servers are told as much, a moment later.
+                /// What it has room for, credits, fees included. A hint like the rest: index servers are
+                /// told as much, a moment later.
                 left: Amount,
             },
             $($(#[$meta])* $name,)*
@@ -152,7 +152,7 @@ macro_rules! cancel_reasons {
             /// Every reason that is a code and nothing else, and has a name.
             pub const NAMED: &'static [CancelReason] = &[$(CancelReason::$name),*];
 
-            /// A line that has room for `left` credits has none for this request.
+            /// An account that has room for `left` credits has none for this request.
             pub fn no_capacity(left: u128) -> Self {
                 CancelReason::NoCapacity { left: Amount::capped(left) }
             }

@@ -88,7 +88,7 @@ impl PeerBackup {
     /// The bytes that a friend keeps: at most [`PEER_BACKUP_BYTES_MAX`].
     ///
     /// # Panics
-    /// There are more than [`HEADS_MAX`] heads: who makes it chooses.
+    /// There are more than [`HEADS_MAX`] heads: its maker chooses.
     pub fn seal(&self, signer: &dyn Signer, random: &mut dyn Random) -> Vec<u8> {
         assert!(self.heads.len() <= HEADS_MAX, "a peer backup has at most {HEADS_MAX} heads");
         let sealed = seal(signer, LABEL, random, &self.to_canonical_bytes());

@@ -6,7 +6,7 @@ use crate::limits::{HOPS_MAX, PARTS_MAX};
 use offst_crypto::PublicKey;
 use std::collections::BTreeSet;
 
-/// One route and what it carries.
+/// One path and what it carries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartPlan {
     /// The nodes after the source in the order of the path; the last is the destination. 1 to [`HOPS_MAX`] nodes, all
@@ -47,7 +47,7 @@ impl PartPlan {
 }
 
 impl Route {
-    /// Checks the bounds of a way that came from elsewhere.
+    /// Checks the bounds of a route that came from elsewhere.
     ///
     /// # Errors
     /// No part, too many parts, or a part that [`PartPlan::check`] refuses.

@@ -49,7 +49,7 @@ pub struct Totals {
 /// `Cancel`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Freezes credits and asks the other side to carry them on.
+    /// Holds credits and asks the other side to carry them on.
     Request(Box<Request>),
     /// The destination is willing, and may collect under this lock.
     Response(Answer),
@@ -86,7 +86,7 @@ pub enum Operation {
     SetOpen(bool),
 }
 
-/// A part of a payment in flight along a route.
+/// A part of a payment in flight along a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Fresh for every attempt.
@@ -107,7 +107,7 @@ pub struct Request {
     pub path: Vec<PublicKey>,
     /// Shows the seller that the buyer holds the invoice.
     pub proof: Mac,
-    /// It goes around a ring in which each owes the next, back to the buyer. A mediator that allows clearing takes no
+    /// It goes around a debt cycle, in which each owes the node before it, back to the buyer. A mediator that allows clearing takes no
     /// fee where the request makes both of its accounts smaller; everybody else treats it as any other.
     pub clearing: bool,
 }
@@ -126,10 +126,17 @@ pub struct Answer {
 }
 
 impl Request {
-    /// Credits that this request holds on the account that carries it. One that would hold more than [`Amount::MAX`] is not
-    /// decoded, and an account does not send it.
+    /// Credits that this request holds on the account that carries it.
+    ///
+    /// # Panics
+    /// It would hold more than [`Amount::MAX`]: such a request is not decoded, and an account does not send it.
     pub fn held(&self) -> Amount {
-        Amount::capped(self.amount.credits() + self.fees_left.credits())
+        self.checked_held().expect("a request is checked where it is made or decoded")
+    }
+
+    /// The same; none: it would hold more than [`Amount::MAX`].
+    pub fn checked_held(&self) -> Option<Amount> {
+        self.amount.checked_add(self.fees_left)
     }
 
     /// What the destination signs, for a request that `receiver` got.
@@ -205,7 +212,7 @@ impl Canonical for Request {
             proof: decoder.value()?,
             clearing: decoder.bool()?,
         };
-        if request.amount.checked_add(request.fees_left).is_none() {
+        if request.checked_held().is_none() {
             return Err(DecodeError::too_large("an amount with its fees"));
         }
         if request.patience_ms > PATIENCE_MS_MAX {

@@ -1,4 +1,4 @@
-//! The schemas, their compiled form and their hash belong together: who changes a schema runs capnp/compile.
+//! The schemas, their compiled form and their hash belong together: a change of a schema needs capnp/compile.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

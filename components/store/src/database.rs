@@ -25,7 +25,8 @@ pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS)
 #[derive(Debug)]
 pub struct Store {
     pub(crate) connection: Connection,
-    /// What is written down of the kinds whose rows this process has changed. Nobody else writes, so it is read once.
+    /// What is written down of the kinds whose rows this process has changed. Nobody else writes while
+    /// the database is open, so it is read once, and what is written is what this process has counted.
     pub(crate) counted: BTreeMap<u16, Totals>,
 }
 

@@ -76,6 +76,25 @@ fn what_is_committed_is_what_is_loaded() {
     assert_eq!(audit.rows, 14);
 }
 
+#[test]
+fn a_transaction_that_was_refused_counts_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mut store) = new_store(folder.path());
+    let all = |key| KINDS.map(|kind| put(kind, key, 1)).to_vec();
+    store.commit(&all(1)).unwrap();
+    let disk = Connection::open(&path).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON kind WHEN NEW.number = 1009 BEGIN SELECT RAISE(FAIL, 'full'); END";
+    disk.execute_batch(full).unwrap();
+    assert!(store.commit(&all(2)).is_err());
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    store.commit(&all(3)).unwrap();
+    store.close().unwrap();
+    drop(disk);
+    assert_eq!(Store::open(&path, node()).unwrap().load().unwrap(), expected(&[all(1), all(3)]));
+    let audit = Store::audit(&path, node()).unwrap();
+    assert!(audit.is_sound(), "{audit:?}");
+}
+
 /// A database with something in each table, closed.
 fn full(folder: &Path) -> (PathBuf, Vec<u8>) {
     let (path, mut store) = new_store(folder);

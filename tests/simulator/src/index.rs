@@ -92,7 +92,7 @@ fn left(query: &Query, from: PublicKey, to: PublicKey) -> Amount {
     of.map(|exclusion| exclusion.left).min().unwrap_or(Amount::MAX)
 }
 
-/// Routes of exactly so many hops.
+/// Paths of exactly so many hops.
 fn extend(
     network: &Network<'_>,
     query: &Query,

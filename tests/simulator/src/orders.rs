@@ -34,7 +34,7 @@ impl Run {
                 for (id, part) in &payment.parts {
                     let leaves = held.get(id).copied().unwrap_or(0);
                     assert!(
-                        leaves <= part.held(),
+                        leaves <= part.total(),
                         "node {index} has signed {leaves} for a part that costs {} and {} in fees",
                         part.amount,
                         part.fees

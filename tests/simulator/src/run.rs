@@ -25,7 +25,7 @@ const ROUNDS_MAX: usize = 4;
 const STEPS_MAX: usize = 40;
 /// How many payments are tried when all is healed.
 const PROBES: usize = 4;
-/// A way that could carry so much must carry a probe.
+/// A route that could carry so much must carry a probe.
 const PROBE_ROOM: u128 = 64;
 
 /// One world and what its owners remember.
@@ -345,7 +345,7 @@ impl Run {
                 let (force, waits) = (world.dice.chance(50), world.dice.chance(50));
                 let (from, to) = if waits { self.pick_promise() } else { self.pick_busy() };
                 // Where each side has collected what the other does not know of, neither can accept the other's terms:
-                // people have to find another route, so it is not tried here.
+                // people have to settle it otherwise, so it is not tried here.
                 if self.world.is_pending_both_ways(from, to) {
                     return;
                 }
@@ -672,7 +672,7 @@ impl Run {
             let reason = report.map(|report| report.reason).unwrap_or_default();
             assert!(
                 is_paid,
-                "in a healed world node {buyer} cannot pay node {seller} although there is a way: payment {id}, {reason}"
+                "in a healed world node {buyer} cannot pay node {seller} although there is a route: payment {id}, {reason}"
             );
         }
     }

@@ -46,8 +46,8 @@ impl World {
             Input::EvidenceStatements(key, _, statements) => {
                 format!("node {index} is shown {} statements by node {}", statements.len(), self.index(*key))
             }
-            Input::EvidenceRows(line, ..) => {
-                format!("node {index} has read what node {} asked for", self.index(line.friend))
+            Input::EvidenceRows(account_id, ..) => {
+                format!("node {index} has read what node {} asked for", self.index(account_id.friend))
             }
             Input::Message(key, _, message) => {
                 let text: String = format!("{message:?}").chars().take(80).collect();
@@ -70,7 +70,7 @@ impl World {
                     };
                     routes.iter().map(route).collect::<Vec<_>>()
                 });
-                format!("node {index} has ways for payment {}: {routes:?}", short(id))
+                format!("node {index} has routes for payment {}: {routes:?}", short(id))
             }
         };
         self.tell(|| line);

@@ -160,7 +160,7 @@ impl Run {
                     // A seller without its disk takes each part that was committed to it: it knows no total any more. A
                     // buyer with an older disk has forgotten the parts that it had put in the place of others.
                     let is_replaced = [seller, index].iter().any(|node| world.replaced.contains(node));
-                    // So does one of whom a part was released where its way was forgotten: the part is not there any
+                    // So does one of whom a part was released where its path was forgotten: the part is not there any
                     // more.
                     let parts: u128 = payment.parts.values().map(|part| part.amount).sum();
                     let may_miss = !uncertain.is_empty() || !written_off.is_empty();

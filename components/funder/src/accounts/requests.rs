@@ -51,7 +51,7 @@ impl Accounts {
         }
     }
 
-    /// The whole account towards a friend that new requests may use, credits.
+    /// All that could be sent to a friend if nothing were pending, credits, where new requests may use the account.
     pub(crate) fn account_room(&self, account_id: &AccountId) -> Result<u128, CancelReason> {
         let friend = self.friends.get(&account_id.friend).ok_or(CancelReason::UnknownFriend)?;
         let account = friend.accounts.get(&account_id.currency).ok_or(CancelReason::UnknownFriend)?;

@@ -5,7 +5,7 @@
 //! | `record` | what is stored of forwards and write-offs |
 //! | `pair` | what is in flight, and was held, between two friends |
 //! | `forward` | carrying requests on |
-//! | `share` | how much one friend may reserve towards another |
+//! | `share` | how much one friend may hold towards another |
 //! | `write_off` | releasing what a friend holds for too long, at the owner's risk |
 //! | `obligations` | what we owe, and who owes us for it |
 

@@ -1,12 +1,12 @@
 //! What do we owe, and who owes us for it? (protocol section 1)
 //!
 //! A request that is carried on is two debts under one lock: the friend downstream may collect from us, and the friend
-//! upstream pays us for it. What takes a friend's word that may change one of them compares it with the other here,
+//! upstream pays us for it. Code that takes a friend's word which may change one of them compares it with the other here,
 //! with amounts, over all that is bound, queued, written off or not tied together yet after a loss:
 //!
 //! | what comes from a friend | what is asked |
 //! |---|---|
-//! | a `Commit`, or an epoch that lets a request continue | [`Batch::is_covered`]: is it what we carry on, to the credit? |
+//! | a `Commit`, or an epoch that lets a request continue | [`Accounts::is_covered`](crate::accounts::Accounts::is_covered): is it what we carry on, to the credit? |
 //! | terms that leave a request out, or change it | [`Batch::onward`]: may somebody collect it from us? |
 //! | terms that let the friend collect from us | [`Batch::pays_for`]: have we promised it, and does anybody pay for it? |
 //! | terms of an account of which we do not know how it stood | [`Batch::unpaid`]: which promises does nobody pay for yet? |

@@ -19,7 +19,7 @@ pub(crate) struct Load {
     pub(crate) amount: u128,
 }
 
-/// What was held on a pair lately, in millionths of the whole account for `hold_ms`.
+/// What was held on a pair lately, in millionths of the whole capacity for `hold_ms`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Holds {
     pub(super) weight: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Holds {
     pub(super) time_ms: u64,
 }
 
-/// The whole account for `hold_ms`.
+/// The whole capacity for `hold_ms`.
 const WHOLE: u64 = 1_000_000;
 
 impl Holds {
@@ -46,11 +46,11 @@ impl Holds {
     }
 }
 
-/// What holding `amount` credits of an account for `ms` weighs.
+/// What holding `amount` credits of `capacity` for `ms` weighs.
 pub(super) fn weight(amount: u128, capacity: u128, ms: u64, hold_ms: u64) -> u64 {
     let whole = u128::from(WHOLE);
     let place = whole / PENDING_MAX as u128;
-    // An account may have become shorter than what is held on it.
+    // The capacity may have become less than what is held.
     let share = (amount.min(capacity) * whole).checked_div(capacity).unwrap_or(whole).max(place);
     u64::try_from(share * u128::from(ms) / u128::from(hold_ms.max(1))).unwrap_or(u64::MAX)
 }

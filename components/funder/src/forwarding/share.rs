@@ -6,7 +6,7 @@
 //!
 //! | what is held before the commit | counts |
 //! |---|---|
-//! | the whole account for `hold_ms` | 1 |
+//! | the whole capacity for `hold_ms` | 1 |
 //! | 1 credit of 1000, or one of the 1024 places, for twice as long | 0.002 |
 //!
 //! Nothing counts before it was held for `hold_ms`; from then on it counts while it is held, and not only at its end;
@@ -29,7 +29,7 @@ use offst_proto::payment::CancelReason;
 
 impl Forwarding {
     /// What was held on a pair, as it counts now.
-    fn held(&self, pair: &ForwardPair, context: &Context<'_>) -> u64 {
+    fn weight_on(&self, pair: &ForwardPair, context: &Context<'_>) -> u64 {
         let remembered_ms = context.environment.timing.strike_ms;
         self.holds.get(pair).map_or(0, |holds| holds.at(context.now.uptime_ms, remembered_ms))
     }
@@ -42,7 +42,7 @@ impl Forwarding {
         capacity: u128,
         context: &Context<'_>,
     ) -> Result<(), CancelReason> {
-        let halvings = Holds::halvings(self.held(pair, context));
+        let halvings = Holds::halvings(self.weight_on(pair, context));
         let load = self.carried.get(pair).copied().unwrap_or_default();
         if load.count >= (PENDING_MAX * 3 / 4) >> halvings {
             return Err(CancelReason::Busy);
@@ -101,14 +101,14 @@ impl Forwarding {
         let capacity = accounts.active(&incoming.at(to).account).map_or(0, |epoch| epoch.total_send_capacity());
         let weight = weight(forward.held.credits(), capacity, ms, context.environment.timing.hold_ms);
         let pair = Self::pair(incoming, to);
-        let held = self.held(&pair, context).saturating_add(weight).min(Holds::MAX);
+        let sum = self.weight_on(&pair, context).saturating_add(weight).min(Holds::MAX);
         let forward = self.forwards.draft(incoming).expect("looked above");
         forward.counted_ms = now;
         forward.weight = forward.weight.saturating_add(weight);
         log::debug!("{} has waited for {ms} ms more without a commit", incoming.id);
         let remembered_ms = context.environment.timing.strike_ms;
         self.holds.retain(|_, holds| holds.at(now, remembered_ms) > 0);
-        self.holds.insert(pair, Holds { weight: held, time_ms: now });
+        self.holds.insert(pair, Holds { weight: sum, time_ms: now });
     }
 
     /// The `Commit` has come after all: its hold was none.

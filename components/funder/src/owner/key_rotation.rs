@@ -1,8 +1,8 @@
 //! A friend who has lost its key goes on under another one (`replace-friend-key`, protocol section 1).
 //!
 //! ```text
-//! accounts with the lost key:  stopped -> uncommitted requests given up -> closed for ever; their rows stay as
-//! evidence accounts with the new key: first Opening = balance, and the requests that we have committed
+//! accounts with the lost key:  stopped -> uncommitted requests given up -> closed for ever; their rows stay as evidence
+//! accounts with the new key:   first Opening = balance, and the requests that we have committed
 //! ```
 //!
 //! All of it is one transaction, together with a record that we sign. The friend agrees by its own Opening; until then

@@ -1,7 +1,7 @@
 //! Accepting a friend's terms after the two sides of an account disagreed (`reset-friend`, protocol section 1).
 //!
 //! People see two balances and decide. What the terms say besides, about requests that are under way, is checked here:
-//! nobody should lose money by an account that they were not shown. What this node has collected counts as its own,
+//! nobody should lose money by a term that they were not shown. What this node has collected counts as its own,
 //! whether the friend has heard of it, or lets it continue so that it is collected again; and what the friend has
 //! collected and proved counts as paid.
 

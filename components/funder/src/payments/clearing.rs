@@ -2,8 +2,7 @@
 //! smaller (protocol section 2).
 //!
 //! Everybody in the cycle gains, so a mediator that allows clearing takes no fee for it. It does so only when the
-//! request makes
-//! *both* of its accounts smaller, whatever else that is pending on them comes to pass: the friend it comes from is
+//! request makes *both* of its accounts smaller, whatever else that is pending on them comes to pass: the friend it comes from is
 //! owed at least all that this friend has asked for, and the friend it goes to owes at least all that we have asked
 //! for. So nothing is cleared twice when several in the cycle begin at once; some attempts are refused then, and tried
 //! again at another time. Otherwise a request to clear is a request as any other.

@@ -30,7 +30,7 @@ impl Payments {
         }
     }
 
-    /// Asks as the payment would. What is left out is asked for when there is no way without it.
+    /// Asks as the payment would. What is left out is asked for when there is no route without it.
     fn quote_without(&mut self, command: CommandId, payment: Box<Payment>, avoids: Avoids, context: &mut Context<'_>) {
         let mut query = self.route_query(&payment, payment.total, context);
         let avoids = if self.leave_out_others(&mut query, avoids, context) { avoids } else { Avoids::Nothing };

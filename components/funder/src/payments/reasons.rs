@@ -32,18 +32,18 @@ fn no_room(whose: &str, to: &str, left: Amount, amount: Amount) -> String {
     }
 }
 
-/// The last hop of a route.
+/// The last hop of a path.
 pub(crate) fn last_hop(local: PublicKey, path: &[PublicKey]) -> Hop {
     let to = path[path.len() - 1];
     let from = if path.len() >= 2 { path[path.len() - 2] } else { local };
     Hop { from, to }
 }
 
-/// The hop that `node` would not use. A node that is not on the route is somebody's invention: then the first hop is
+/// The hop that `node` would not use. A node that is not on the path is somebody's invention: then the first hop is
 /// avoided, because the friend there passed it on.
 pub(crate) fn refusing_hop(local: PublicKey, path: &[PublicKey], node: PublicKey, reason: CancelReason) -> Hop {
     let first = Hop { from: local, to: path[0] };
-    // A route around a cycle ends at this node too: what came back is refused for other reasons than what did not
+    // A path around a cycle ends at this node too: what came back is refused for other reasons than what did not
     // leave.
     let came_back = matches!(
         reason,
@@ -69,14 +69,14 @@ pub(crate) fn bounded(mut text: String) -> String {
     text
 }
 
-/// Why there is no way, when the index servers only say that there is none.
+/// Why there is no route, when the index servers only say that there is none.
 pub(crate) fn no_route(payment: &Payment) -> &'static str {
     match payment.cycle {
         None => "no route with enough room for this amount was found, or the destination is offline",
         Some(Cycle::Rebalance(_)) => {
             "no cycle with enough room for this amount was found that leaves by this friend and comes back by another"
         }
-        Some(Cycle::Clearing) => "the ring has no room any more",
+        Some(Cycle::Clearing) => "the debt cycle has no room any more",
     }
 }
 
@@ -115,7 +115,7 @@ impl Payments {
         let mut names: Vec<_> = waiting.map(|part| accounts.node_name(payment, &part.path[0])).collect();
         names.sort();
         names.dedup();
-        let names = if names.is_empty() { "a friend on the way".into() } else { names.join(", ") };
+        let names = if names.is_empty() { "a friend on the path".into() } else { names.join(", ") };
         format!("no answer has come back through {names} yet; nothing is lost and nobody must pay again")
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// How far a payment of ours has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Looking for ways, waiting for responses. Nothing binds us.
+    /// Looking for routes, waiting for responses. Nothing binds us.
     Searching,
     /// All parts are committed: only the destination's collecting or cancelling ends it.
     Committed,
@@ -93,8 +93,8 @@ pub struct Promise {
 }
 
 impl Part {
-    /// What leaves for it: what the destination gets, and the fees. Credits.
-    pub fn held(&self) -> u128 {
+    /// What leaves the buyer for it, credits: what the destination gets, and the fees.
+    pub fn total(&self) -> u128 {
         self.amount.credits() + self.fees.credits()
     }
 }
@@ -120,7 +120,8 @@ impl Payment {
 
     /// What no part carries yet, credits.
     pub(crate) fn missing(&self) -> Amount {
-        Amount::capped(self.total.credits().saturating_sub(self.underway()))
+        let missing = self.total.credits().saturating_sub(self.underway());
+        Amount::new(missing).expect("a part of an amount")
     }
 
     /// What all parts carry to the destination, credits.
@@ -197,7 +198,7 @@ impl Canonical for Part {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let path = decoder.list(HOPS_MAX, "a path")?;
         if path.is_empty() {
-            return Err(DecodeError::invalid("a route"));
+            return Err(DecodeError::invalid("a path"));
         }
         Ok(Part {
             path,

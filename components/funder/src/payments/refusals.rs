@@ -1,5 +1,5 @@
 //! How much friendships of others had left when they refused, for a while. What the index servers know is older than
-//! the payments that fail; who pays next should not run into the same refusal.
+//! the payments that fail; the one who pays next should not run into the same refusal.
 
 use offst_crypto::PublicKey;
 use offst_proto::Amount;

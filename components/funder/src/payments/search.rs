@@ -1,9 +1,9 @@
-//! Paying until it is committed (protocol section 2): orders, ways, parts.
+//! Paying until it is committed (protocol section 2): orders, routes, parts.
 //!
 //! ```text
 //! Searching --all parts responded, their sum is the total--> Committed --all parts collected--> Paid
 //!     |                                                          |
-//!     +--no way, no time, called off--> Failed <--all parts cancelled--+
+//!     +--no route, no time, called off-> Failed <--all parts cancelled--+
 //! ```
 //!
 //! The parts are committed in one transaction. Before it every part can be given up; what comes after is in
@@ -32,9 +32,9 @@ use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How often ways are looked for again after all that were known have failed; the pauses between double.
+/// How often routes are looked for again after all that were known have failed; the pauses between double.
 const ROUNDS_MAX: u32 = 4;
-/// The same for a payment that no way was ever found for.
+/// The same for a payment that no route was ever found for.
 const UNTRIED_ROUNDS_MAX: u32 = 2;
 /// Most payments of ours that are under way at one time.
 const PAYMENTS_MAX: usize = 10_000;
@@ -176,7 +176,7 @@ impl Payments {
         })
     }
 
-    /// Asks for ways for what no part carries yet.
+    /// Asks for routes for what no part carries yet.
     pub(crate) fn find_routes(&mut self, id: PaymentId, context: &mut Context<'_>) {
         let (Some(payment), Some(search)) = (self.payments.get(&id), self.searches.get_mut(&id)) else {
             return;
@@ -222,7 +222,7 @@ impl Payments {
         Pauses { first_ms: timing.silence_ms, most_ms: timing.silence_max_ms, same_ms: timing.patience_ms }
     }
 
-    /// The question for ways that bring `missing` credits.
+    /// The question for routes that bring `missing` credits.
     pub(crate) fn route_query(&self, payment: &Payment, missing: Amount, context: &Context<'_>) -> Query {
         let mut query = Query::new(payment.currency.clone(), missing, context.local, payment.destination);
         if let Some(Cycle::Rebalance(friend)) = payment.cycle {
@@ -321,7 +321,7 @@ impl Payments {
         self.direct_route(payment, amount, accounts).filter(|_| !has_refused)
     }
 
-    /// There is no way now. When nothing was ever tried, the index servers may just be learning what friends have
+    /// There is no route now. When nothing was ever tried, the index servers may just be learning what friends have
     /// published, so they are asked a little later. After refusals more rounds follow: what refused may have been busy
     /// or away. Parts that wait for the rest of the amount have their own patience, which bounds how often this is
     /// tried for them.

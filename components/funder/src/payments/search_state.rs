@@ -30,7 +30,7 @@ pub(crate) struct Search {
     pub(super) asking: bool,
     /// A hop has refused since the index servers were asked last.
     pub(super) has_learned: bool,
-    /// How often no way was left although some had been tried.
+    /// How often no route was left although some had been tried.
     pub(super) rounds: u32,
     /// Ways are not looked for (any more).
     pub(super) is_over: bool,
@@ -42,14 +42,14 @@ pub(crate) enum Avoids {
     /// Those that refused, and those that said nothing.
     #[default]
     All,
-    /// There is no way without those that refused.
+    /// There is no route without those that refused.
     Silent,
     /// Nor one without those that said nothing.
     Nothing,
 }
 
 impl Avoids {
-    /// When there is no way without these.
+    /// When there is no route without these.
     pub(crate) fn fewer(self) -> Self {
         match self {
             Avoids::All => Avoids::Silent,

@@ -38,7 +38,7 @@ impl Payments {
         let response = Response { terms, nonce: answer.nonce, lock: answer.lock };
         let is_signed = Verified::assemble(response, &answer.signature, &*context.environment.verifier).is_ok();
         if !is_signed {
-            // Somebody on the way has put it there; the last mediator is the likeliest.
+            // Somebody on the path has put it there; the last mediator is the likeliest.
             let hop = last_hop(context.local, &payment.parts[&answer.id].path);
             self.drop_part(id, outgoing, accounts, context);
             let refusal = Refusal { hop, by: outgoing.account.friend, amount, reason: CancelReason::Aborted };
@@ -119,7 +119,7 @@ impl Payments {
         // A part that was answered has waited for our commit, so nobody on its path is to blame.
         if part.promise.is_none() || reason != CancelReason::Timeout {
             let hop = refusing_hop(local, &part.path, hop, reason);
-            let refusal = Refusal { hop, by: outgoing.account.friend, amount: Amount::capped(part.held()), reason };
+            let refusal = Refusal { hop, by: outgoing.account.friend, amount: Amount::capped(part.total()), reason };
             self.record_refusal(id, refusal, accounts, context);
         }
         self.part_failed(id, Some(reason), accounts, context);
@@ -261,7 +261,7 @@ impl Payments {
         self.searches.entry(id).or_default().is_over = true;
     }
 
-    /// The time to look for ways is over: what is not committed fails, what is committed is still under way.
+    /// The time to look for routes is over: what is not committed fails, what is committed is still under way.
     pub(crate) fn payment_timed_out(&mut self, id: PaymentId, accounts: &mut Accounts, context: &mut Context<'_>) {
         let Some(payment) = self.payments.draft(&id) else { return };
         self.searches.entry(id).or_default().is_over = true;
@@ -327,7 +327,7 @@ impl Payments {
 }
 
 impl Batch<'_> {
-    /// The patience with a part ends: if it is not committed by now, nobody on the way waits for it any more.
+    /// The patience with a part ends: if it is not committed by now, nobody on the path waits for it any more.
     pub(crate) fn part_timed_out(&mut self, outgoing: &RequestRef) {
         let Some(id) = self.state.payments.payment_of(outgoing) else { return };
         if self.state.accounts.is_bound(outgoing)

@@ -14,7 +14,7 @@ use crate::command::CommandId;
 use crate::receiving::record::{InboundPart, InvoiceRecord};
 use offst_proto::InvoiceId;
 use offst_rows::{Row, RowChange, RowError, Rows, Table};
-use part_sets::{Group, PartSetKey};
+use part_sets::{PartSet, PartSetKey};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many invoices that ended are remembered.
@@ -32,7 +32,7 @@ pub(crate) struct Receiving {
     /// Requests that end here, by their incoming side.
     inbound_parts: Table<InboundPart>,
     /// The parts of each payment to us.
-    groups: BTreeMap<PartSetKey, Group>,
+    part_sets: BTreeMap<PartSetKey, PartSet>,
 }
 
 impl Receiving {
@@ -43,7 +43,7 @@ impl Receiving {
             ended_invoices_order: VecDeque::new(),
             invoice_waiters: BTreeMap::new(),
             inbound_parts: rows.take()?,
-            groups: BTreeMap::new(),
+            part_sets: BTreeMap::new(),
         })
     }
 

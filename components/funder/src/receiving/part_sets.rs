@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// parts must have in common is in the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PartSetKey {
-    // The order of the fields makes the groups of one invoice neighbours.
+    // The order of the fields makes the sets of one invoice neighbours.
     pub(crate) invoice_id: Option<InvoiceId>,
     pub(crate) total: Amount,
     pub(crate) payment_id: PaymentId,
@@ -21,12 +21,12 @@ pub(crate) struct PartSetKey {
 
 /// The parts of one payment to us.
 #[derive(Debug, Default)]
-pub(crate) struct Group {
+pub(crate) struct PartSet {
     pub(super) parts: BTreeSet<RequestRef>,
 }
 
 impl InboundPart {
-    pub(crate) fn group(&self, currency: &Currency) -> PartSetKey {
+    pub(crate) fn part_set_key(&self, currency: &Currency) -> PartSetKey {
         PartSetKey {
             payment_id: self.payment_id,
             invoice_id: self.invoice_id,

@@ -1,7 +1,7 @@
 //! Being paid: invoices, and the requests that end here (protocol section 2).
 //!
-//! Parts of one payment form a group. The destination collects when the committed parts of one group add up exactly to
-//! what they say is paid, all in one transaction, and an invoice once for ever. When the time of the group ends before,
+//! Parts of one payment form a part set. The destination collects when the committed parts of one set add up exactly to
+//! what they say is paid, all in one transaction, and an invoice once for ever. When the time of the set ends before,
 //! all its parts are cancelled.
 
 use crate::accounts::Accounts;
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::funder::Batch;
 use crate::journal::{JournalKey, ReceivedPayment};
 use crate::receiving::Receiving;
-use crate::receiving::part_sets::{Group, PartSetKey};
+use crate::receiving::part_sets::{PartSet, PartSetKey};
 use crate::receiving::record::{InboundPart, InvoiceRecord};
 use crate::timers::Timer;
 use offst_crypto::{Mac, Nonce, Preimage, RandomExt, Secret};
@@ -95,10 +95,10 @@ impl Receiving {
             currency: record.invoice.currency.clone(),
         };
         let parts: Vec<_> = self
-            .groups
+            .part_sets
             .range(first..)
             .take_while(|(key, _)| key.invoice_id == Some(id))
-            .flat_map(|(_, group)| group.parts.iter().cloned())
+            .flat_map(|(_, part_set)| part_set.parts.iter().cloned())
             .collect();
         for incoming in parts {
             self.remove_inbound_part(&incoming, context);
@@ -110,16 +110,16 @@ impl Receiving {
         context.event(Event::InvoiceChanged { invoice_id: id, status });
     }
 
-    /// Puts an inbound part into its group and starts the group's time with its first part.
-    pub(crate) fn add_to_group(
+    /// Puts an inbound part into its set and starts the set's time with its first part.
+    pub(crate) fn add_to_part_set(
         &mut self,
         incoming: &RequestRef,
         inbound_part: &InboundPart,
         context: &mut Context<'_>,
     ) {
-        let key = inbound_part.group(&incoming.account.currency);
-        self.groups.entry(key.clone()).or_default().parts.insert(incoming.clone());
-        context.timers.set_if_none(Timer::Group(key), context.now.uptime_ms + inbound_part.patience_ms);
+        let key = inbound_part.part_set_key(&incoming.account.currency);
+        self.part_sets.entry(key.clone()).or_default().parts.insert(incoming.clone());
+        context.timers.set_if_none(Timer::PartSet(key), context.now.uptime_ms + inbound_part.patience_ms);
     }
 
     pub(crate) fn remove_inbound_part(
@@ -128,12 +128,12 @@ impl Receiving {
         context: &mut Context<'_>,
     ) -> Option<InboundPart> {
         let inbound_part = self.inbound_parts.remove(incoming)?;
-        let key = inbound_part.group(&incoming.account.currency);
-        let group = self.groups.get_mut(&key).expect("every arrival is in its group");
-        group.parts.remove(incoming);
-        if group.parts.is_empty() {
-            self.groups.remove(&key);
-            context.timers.clear(&Timer::Group(key));
+        let key = inbound_part.part_set_key(&incoming.account.currency);
+        let part_set = self.part_sets.get_mut(&key).expect("every inbound part is in its set");
+        part_set.parts.remove(incoming);
+        if part_set.parts.is_empty() {
+            self.part_sets.remove(&key);
+            context.timers.clear(&Timer::PartSet(key));
         }
         Some(inbound_part)
     }
@@ -145,8 +145,8 @@ impl Receiving {
         accounts: &mut Accounts,
         context: &mut Context<'_>,
     ) {
-        let key = self.inbound_parts[incoming].group(&incoming.account.currency);
-        let parts: Vec<RequestRef> = self.groups[&key].parts.iter().cloned().collect();
+        let key = self.inbound_parts[incoming].part_set_key(&incoming.account.currency);
+        let parts: Vec<RequestRef> = self.part_sets[&key].parts.iter().cloned().collect();
         let committed: Vec<&RequestRef> =
             parts.iter().filter(|part| self.is_committed_to_us(part, accounts, context)).collect();
         let sum: u128 = committed.iter().map(|part| self.inbound_parts[*part].amount).sum();
@@ -154,7 +154,7 @@ impl Receiving {
             std::cmp::Ordering::Less => {}
             std::cmp::Ordering::Equal => {
                 let committed: Vec<RequestRef> = committed.into_iter().cloned().collect();
-                self.collect_group(&key, &committed, accounts, context);
+                self.collect_part_set(&key, &committed, accounts, context);
             }
             // One part too many: it is not needed, and without it the sum may still come out right.
             std::cmp::Ordering::Greater => {
@@ -192,7 +192,7 @@ impl Receiving {
         self.pending_inbound_part(incoming, accounts, context).is_some_and(|pending| pending.stage.is_committed())
     }
 
-    fn collect_group(
+    fn collect_part_set(
         &mut self,
         key: &PartSetKey,
         committed: &[RequestRef],
@@ -200,9 +200,9 @@ impl Receiving {
         context: &mut Context<'_>,
     ) {
         for incoming in committed {
-            let inbound_part = self.remove_inbound_part(incoming, context).expect("the group names it");
+            let inbound_part = self.remove_inbound_part(incoming, context).expect("the set names it");
             let preimage = self.inbound_preimage(incoming, &inbound_part, context);
-            let account = accounts.touch(&incoming.account).expect("an arrival's account exists");
+            let account = accounts.touch(&incoming.account).expect("an inbound part's account exists");
             account.collect(incoming.id, preimage).expect("it is committed under the lock of this preimage");
             self.record_received(
                 incoming,
@@ -214,7 +214,7 @@ impl Receiving {
         }
         // Parts that were responded to but are not needed any more.
         let surplus: Vec<_> =
-            self.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+            self.part_sets.get(key).map(|part_set| part_set.parts.iter().cloned().collect()).unwrap_or_default();
         for incoming in surplus {
             self.remove_inbound_part(&incoming, context);
             accounts.cancel_incoming(&incoming, CancelReason::AlreadyPaid, context.local);
@@ -256,7 +256,7 @@ impl Receiving {
             .map(|(incoming, inbound_part)| (incoming.clone(), inbound_part.clone()))
             .collect();
         for (incoming, inbound_part) in inbound_parts {
-            self.add_to_group(&incoming, &inbound_part, context);
+            self.add_to_part_set(&incoming, &inbound_part, context);
         }
     }
 
@@ -359,9 +359,9 @@ impl Batch<'_> {
             total: request.total,
             patience_ms,
         };
-        let group = inbound_part.group(currency);
-        let is_full = |group: &Group| group.parts.len() >= 2 * PARTS_MAX;
-        if self.state.receiving.groups.get(&group).is_some_and(is_full) {
+        let part_set = inbound_part.part_set_key(currency);
+        let is_full = |set: &PartSet| set.parts.len() >= 2 * PARTS_MAX;
+        if self.state.receiving.part_sets.get(&part_set).is_some_and(is_full) {
             return Err(CancelReason::Busy);
         }
         let signer = &*self.context.environment.signer;
@@ -371,16 +371,21 @@ impl Batch<'_> {
         let answer = Answer { id: request.id, lock, nonce, signature: response.signature() };
         let account = self.state.accounts.touch(&incoming.account).expect("the request came over this account");
         account.respond(answer).expect("the request has just come");
-        self.state.receiving.add_to_group(incoming, &inbound_part, &mut self.context);
+        self.state.receiving.add_to_part_set(incoming, &inbound_part, &mut self.context);
         self.state.receiving.inbound_parts.insert(incoming.clone(), inbound_part);
         Ok(())
     }
 
-    pub(crate) fn group_timed_out(&mut self, key: &PartSetKey) {
-        let parts: Vec<_> =
-            self.state.receiving.groups.get(key).map(|group| group.parts.iter().cloned().collect()).unwrap_or_default();
+    pub(crate) fn part_set_timed_out(&mut self, key: &PartSetKey) {
+        let parts: Vec<_> = self
+            .state
+            .receiving
+            .part_sets
+            .get(key)
+            .map(|part_set| part_set.parts.iter().cloned().collect())
+            .unwrap_or_default();
         let account_ids: Vec<_> = parts.iter().map(|incoming| &incoming.account).collect();
-        if self.is_patient(Timer::Group(key.clone()), &account_ids) {
+        if self.is_patient(Timer::PartSet(key.clone()), &account_ids) {
             return;
         }
         for incoming in parts {

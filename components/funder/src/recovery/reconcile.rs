@@ -176,7 +176,7 @@ impl Batch<'_> {
             }
             return true;
         };
-        let group = inbound_part.group(&incoming.account.currency);
+        let part_set = inbound_part.part_set_key(&incoming.account.currency);
         self.state.receiving.inbound_committed(incoming, &mut self.state.accounts, &mut self.context);
         if !self.state.receiving.inbound_parts().contains_key(incoming) {
             return true;
@@ -192,14 +192,14 @@ impl Batch<'_> {
                 incoming,
                 preimage,
                 amount,
-                Some((group.payment_id, group.invoice_id)),
+                Some((part_set.payment_id, part_set.invoice_id)),
                 &mut self.context,
             );
         }
         true
     }
 
-    /// A request that was written off stays so: our `Cancel` was forgotten when this node came into doubt, and the
+    /// A request that was written off stays so: our `Cancel` was forgotten when this node became suspect, and the
     /// owner's order was not. Where the friend that it went to has ended it meanwhile, nothing is left of the order.
     fn release_again(&mut self, incoming: &RequestRef, outgoing: &RequestRef) -> bool {
         if self.state.accounts.is_distrusted(&outgoing.account) {

@@ -56,7 +56,7 @@ fn a_quote_tells_routes_and_fees_and_pays_nothing() {
     world.assert_quiet();
 }
 
-/// A friend needs no index server, and what our own account has no room for is no way.
+/// A friend needs no index server, and what our own account has no room for is no route.
 #[test]
 fn a_quote_knows_the_own_lines() {
     let mut world = diamond(60);
@@ -90,7 +90,7 @@ fn what_refused_one_payment_is_avoided_by_the_next_for_a_while() {
         tried += usize::from(world.nodes[1].disk.transactions > before);
         assert!(tried <= 1, "round {round} ran into a refusal that was known");
     }
-    assert_eq!(tried, 1, "the closed way was the first choice");
+    assert_eq!(tried, 1, "the closed path was the first choice");
     // After a while it gets another chance.
     world.advance(61_000);
     let before = world.nodes[1].disk.transactions;

@@ -214,7 +214,7 @@ fn debts_vanish_on_their_own_within_a_minute() {
     for count in 3..=6 {
         let mut world = debt_cycle(&vec![50; count], 100, &(0..count).collect::<Vec<_>>());
         world.advance(60_000);
-        assert_eq!(debts(&world), vec![0; count], "a ring of {count}");
+        assert_eq!(debts(&world), vec![0; count], "a cycle of {count}");
         // The owners see it, and only what was cleared.
         let cleared: Vec<_> = world.nodes.iter().flat_map(|node| node.disk.payments()).collect();
         assert_eq!(cleared.iter().map(|payment| payment.total).sum::<u128>(), 50);
@@ -296,7 +296,7 @@ fn clearing_only_ever_makes_debts_smaller() {
     for seed in 0..40 {
         let count = 6;
         let mut world = World::new(count, seed);
-        let mut account_ids = Vec::new();
+        let mut debts = Vec::new();
         for one in 0..count {
             for other in 0..one {
                 if world.dice.chance(60) {
@@ -305,7 +305,7 @@ fn clearing_only_ever_makes_debts_smaller() {
                         let command = world.friendship(friend, &Currency::default(), balance, 150);
                         assert_eq!(world.ask(node, command), Reply::Done);
                     }
-                    account_ids.push((one, other, balance));
+                    debts.push((one, other, balance));
                 }
             }
         }
@@ -352,7 +352,7 @@ fn clearing_only_ever_makes_debts_smaller() {
         for (node, before) in world.nodes.iter().zip(wealth) {
             assert_eq!(node.wealth(), before, "seed {seed}");
         }
-        for (one, other, before) in account_ids {
+        for (one, other, before) in debts {
             let after = world.balance(one, other);
             let is_smaller = if before >= 0 { (0..=before).contains(&after) } else { (before..=0).contains(&after) };
             assert!(is_smaller, "seed {seed}: {one} was owed {before} by {other}, and {after} now");

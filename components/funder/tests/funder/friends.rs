@@ -7,7 +7,7 @@ use offst_proto::limits::RELAYS_MAX;
 use offst_proto::order::NewFriend;
 use offst_proto::report::AccountStatus;
 use offst_proto::ticket::{FriendTicket, ServerTicket};
-use offst_proto::{Currency, PaymentId};
+use offst_proto::{Amount, Currency, PaymentId};
 use offst_simulator::{World, name};
 
 fn disable(friend: usize, force: bool) -> Command {
@@ -354,4 +354,22 @@ fn a_node_with_many_relays_names_as_many_as_a_ticket_holds() {
     }
     let Reply::Contact(contact) = world.ask(0, Command::Contact) else { panic!("another reply") };
     assert_eq!(contact.relays.len(), RELAYS_MAX);
+}
+
+/// An announcement holds an amount. What a debt and the largest limit come to together is announced as the largest one.
+#[test]
+fn more_room_than_an_amount_is_announced_as_the_largest_amount() {
+    let mut world = World::new(2, 1);
+    for (node, friend, balance) in [(0, 1, 100), (1, 0, -100)] {
+        let command = world.friendship(friend, &Currency::default(), balance, Amount::MAX.credits());
+        assert_eq!(world.ask(node, command), Reply::Done);
+    }
+    world.connect_all();
+    world.settle();
+    let announced = |from: usize, to: usize| {
+        let edge = &world.edges[&(world.key(from), world.key(to), Currency::default())];
+        (edge.send_capacity, edge.receive_capacity)
+    };
+    let less = Amount::new(Amount::MAX.credits() - 100).unwrap();
+    assert_eq!((announced(0, 1), announced(1, 0)), ((Amount::MAX, less), (less, Amount::MAX)));
 }

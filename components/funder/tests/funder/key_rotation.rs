@@ -15,7 +15,7 @@ fn ticket(world: &World, node: usize) -> FriendTicket {
     FriendTicket { public_key: world.key(node), relays: vec![], address: None }
 }
 
-/// `node` agrees that its friend `lost` goes on as `new key`.
+/// `node` agrees that its friend `lost` goes on as `new_key`.
 pub(crate) fn replace(world: &mut World, node: usize, lost: usize, new_key: usize) -> Reply {
     let ticket = ticket(world, new_key);
     world.ask(node, Command::ReplaceFriendKey(name(lost), ticket))
@@ -35,7 +35,7 @@ pub(crate) fn is_bound(world: &World, node: usize, friend: usize) -> bool {
     pendings.any(|(direction, id, _)| direction == Direction::Outgoing && account.is_bound(id))
 }
 
-/// The new key adds `friend` with this balance.
+/// The node `new_key` adds `friend` with this balance.
 pub(crate) fn add(world: &mut World, new_key: usize, friend: usize, balance: i128) {
     let new = NewFriend {
         name: name(friend),

@@ -72,7 +72,7 @@ fn a_silent_friend_is_asked_where_there_is_no_other_route() {
     assert!(takes(&mut world, 3) > 20_000);
     world.nodes[1].is_stalled = false;
     world.advance(1_000);
-    // To the silent friend itself there is a longer way.
+    // To the silent friend itself there is a longer path.
     assert!(takes(&mut world, 1) <= 1_000);
     assert_eq!(world.balance(1, 0), 0, "it came by the other side");
     world.disconnect(2, 3);
@@ -108,7 +108,7 @@ fn a_dead_path_behind_an_honest_friend_is_blamed_on_its_end() {
     world.nodes[3].is_stalled = true;
     let took = takes(&mut world, 5);
     assert!((20_000..25_000).contains(&took), "{took}");
-    assert_eq!(world.balance(4, 1), 19, "by the other way");
+    assert_eq!(world.balance(4, 1), 19, "by the other path");
     assert!(takes(&mut world, 5) <= 1_000, "the silent one is left out");
     // Both that told of it are used as before.
     assert!(takes(&mut world, 6) <= 1_000);

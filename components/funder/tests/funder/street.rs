@@ -16,7 +16,7 @@ pub(crate) fn street() -> World {
     world
 }
 
-/// The one way that index servers answer with from now on: over this route, with a fee of 1 for each mediator.
+/// The one route that index servers answer with from now on: over this path, with a fee of 1 for each mediator.
 pub(crate) fn route(world: &World, path: &[usize], amount: u128) -> Paths {
     let fees = path.len() as u128 - 1;
     let path = path.iter().map(|index| world.key(*index)).collect();

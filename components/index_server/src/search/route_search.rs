@@ -162,15 +162,16 @@ impl<'a> RouteSearch<'a> {
         std::iter::once(self.source).chain(nodes.iter().copied()).zip(nodes.iter().copied()).collect()
     }
 
-    /// The route of these parts, with the nodes' keys.
-    pub(super) fn route(&self, parts: &[Part]) -> Route {
-        let amount = |credits| Amount::new(credits).expect("a path that carries more is not looked at");
-        let plan = |part: &Part| PartPlan {
-            path: part.path.nodes.iter().map(|node| self.graph.key(*node)).collect(),
-            amount: amount(part.amount),
-            fees: amount(part.path.fees),
+    /// The route of these parts, with the nodes' keys. None: a part, or its fees, would be more than an amount can be.
+    pub(super) fn route(&self, parts: &[Part]) -> Option<Route> {
+        let plan = |part: &Part| {
+            Some(PartPlan {
+                path: part.path.nodes.iter().map(|node| self.graph.key(*node)).collect(),
+                amount: Amount::new(part.amount)?,
+                fees: Amount::new(part.path.fees)?,
+            })
         };
-        Route { parts: parts.iter().map(plan).collect() }
+        Some(Route { parts: parts.iter().map(plan).collect::<Option<_>>()? })
     }
 }
 

@@ -329,7 +329,7 @@ proptest! {
             let mut before = query.source;
             for pair in plan.path.windows(2) {
                 let (_, rate) = hop(&friendships, before, pair[0]).unwrap();
-                carried = rate.forwarded(Amount::capped(carried)).unwrap().credits();
+                carried = rate.forwarded(Amount::new(carried).unwrap()).unwrap().credits();
                 before = pair[0];
             }
             prop_assert_eq!(carried, amount);

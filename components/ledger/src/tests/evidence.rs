@@ -369,7 +369,7 @@ fn an_offer_that_rested_on_too_little_is_no_evidence() {
 }
 
 /// A clock that was wrong, ours or a friend's, has put an epoch ahead of what the clock shows now. What we had signed
-/// for it before our database came into doubt is no offer: what the friend shows of that epoch is all that others
+/// for it before our database became suspect is no offer: what the friend shows of that epoch is all that others
 /// remember, and is believed.
 #[test]
 fn what_was_agreed_on_while_a_clock_was_ahead_is_no_offer() {

@@ -2,7 +2,7 @@
 //! empty text, empty bytes or 0 says so.
 
 use super::message::MessageError;
-use crate::amount::Amount;
+use crate::amount::{Amount, AmountError};
 use crate::encoding::DecodeError;
 use crate::name::check_name;
 use crate::ticket::Address;
@@ -165,12 +165,11 @@ impl Field for Option<Amount> {
         if digits.is_empty() {
             return Ok(None);
         }
-        // A sign is no part of an amount, though Rust would take a "+".
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(DecodeError::invalid("an amount").into());
+        match digits.parse() {
+            Ok(amount) => Ok(Some(amount)),
+            Err(AmountError::TooLarge) => Err(DecodeError::too_large("an amount").into()),
+            Err(AmountError::NoNumber(_)) => Err(DecodeError::invalid("an amount").into()),
         }
-        let amount: u128 = digits.parse().map_err(|_| DecodeError::invalid("an amount"))?;
-        Ok(Some(Amount::new(amount).ok_or(DecodeError::too_large("an amount"))?))
     }
 
     fn to_wire(&self) -> String {

@@ -19,7 +19,7 @@ pub const INDEX_FRAME_BYTES_MAX: usize = 256 * 1024;
 pub enum NodeToIndex {
     /// The wire form of a signed [`Update`](super::Update), at most [`UPDATE_BYTES_MAX`] bytes.
     Update(Vec<u8>),
-    /// Asks for ways.
+    /// Asks for routes.
     Query(Query),
     /// Nothing to say, still there.
     Keepalive,

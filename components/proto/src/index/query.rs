@@ -8,7 +8,7 @@ use offst_crypto::PublicKey;
 
 /// Most excluded edges, and most excluded nodes, in one query.
 pub const EXCLUDED_MAX: usize = 256;
-/// Most ways in one answer.
+/// Most routes in one answer.
 pub const ROUTES_MAX: usize = 8;
 
 /// One direction of a friendship.
@@ -101,7 +101,7 @@ impl Query {
 pub struct Answer {
     /// Of the query.
     pub id: u64,
-    /// Different ways, cheapest first, at most [`WAYS_MAX`]. Empty: none was found.
+    /// Different routes, cheapest first, at most [`ROUTES_MAX`]. Empty: none was found.
     pub routes: Vec<Route>,
     /// The search ended at its bound of work; there may be more or cheaper routes.
     pub cut: bool,

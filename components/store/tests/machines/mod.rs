@@ -106,7 +106,7 @@ impl Machine {
     }
 }
 
-/// Carries frames between them until nobody has anything to say, and answers questions for ways.
+/// Carries frames between them until nobody has anything to say, and answers questions for routes.
 pub(crate) fn settle(machines: &mut [Machine], outputs: Vec<(usize, Output)>) -> Vec<Reply> {
     settle_in(machines, outputs, usize::MAX)
 }

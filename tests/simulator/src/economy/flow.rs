@@ -1,6 +1,6 @@
 //! What could be paid at all: a maximum flow over all credit lines as they are now, whatever anybody knows of them.
 //!
-//! Fees are left out, parts are not counted and routes may be as long as they like: no payment network can do better.
+//! Fees are left out, parts are not counted and paths may be as long as they like: no payment network can do better.
 
 /// Both directions of all friendships. A direction and its opposite are neighbours: `2 * friendship` is what the first of the
 /// two can send to the second, `2 * friendship + 1` what comes back.

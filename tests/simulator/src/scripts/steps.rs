@@ -8,7 +8,7 @@ use offst_proto::payment::NO_PROOF;
 use offst_proto::statement::Request;
 use offst_proto::{PaymentId, RequestId};
 
-/// A request for a spontaneous payment. `route`: where it goes from the node that receives it.
+/// A request for a spontaneous payment. `path`: where it goes from the node that receives it.
 pub(super) fn request(dice: &mut Dice, path: Vec<PublicKey>, amount: u128, fees_left: u128) -> Request {
     Request {
         id: RequestId::random(dice),

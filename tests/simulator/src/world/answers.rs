@@ -49,14 +49,14 @@ impl World {
         }
     }
 
-    /// The ways that the real index server knows, or else those that are found here, which may be split.
+    /// The routes that the real index server knows, or else those that are found here, which may be split.
     fn search(&self, query: &Query) -> Vec<Route> {
         let server = self.server.as_ref();
         let known = server.map(|server| server.index.answer(query, EPOCH_MS + self.time).routes);
         known.filter(|routes| !routes.is_empty()).unwrap_or_else(|| index::search(&self.edges, query))
     }
 
-    /// The answer to a question for ways.
+    /// The answer to a question for routes.
     pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Route>, String> {
         if let Paths::Given(routes) = &mut self.paths {
             return Ok(routes.pop_front().unwrap_or_default());

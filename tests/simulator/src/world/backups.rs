@@ -25,12 +25,11 @@ impl World {
     /// their accounts.
     pub(crate) fn check_backups(&mut self, honest: &[usize]) {
         for index in honest.iter().copied() {
-            let mut account_ids =
-                self.nodes[index].accounts().filter(|(friend, _)| honest.contains(&self.index(*friend)));
-            let account_id =
-                account_ids.next().map(|(friend, account)| (friend, account.key().currency.clone(), account.limit()));
-            drop(account_ids);
-            if let Some((friend, currency, limit)) = account_id {
+            let mut accounts = self.nodes[index].accounts().filter(|(friend, _)| honest.contains(&self.index(*friend)));
+            let first =
+                accounts.next().map(|(friend, account)| (friend, account.key().currency.clone(), account.limit()));
+            drop(accounts);
+            if let Some((friend, currency, limit)) = first {
                 let friend = name(self.index(friend));
                 self.command(index, Command::SetFriendMaxDebt(friend, currency, Amount::capped(limit.credits() + 1)));
             }

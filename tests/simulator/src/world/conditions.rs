@@ -74,7 +74,7 @@ impl Node {
         let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
         let parts = payments.flat_map(|payment| payment.parts);
         let is_paid = |id, part: &Part| part.preimage.is_some() || part.promise.is_some() && is_paid(id, part);
-        let paid = parts.filter(|(id, part)| is_paid(*id, part)).map(|(id, part)| (id, part.held()));
+        let paid = parts.filter(|(id, part)| is_paid(*id, part)).map(|(id, part)| (id, part.total()));
         let paid: BTreeMap<_, u128> = paid.collect();
         signed(sold.sum()) + took.into_values().sum::<i128>() - signed(paid.into_values().sum())
     }

@@ -17,7 +17,9 @@ impl World {
             let is_right = asked.iter().any(|asked| {
                 let name = super::name(self.index(asked.from));
                 let set = self.rates.set.get(&(index, name, currency.clone())).into_iter().flatten().copied();
-                let is_by_rate = |rate: Rate| rate.forwarded(Amount::capped(asked.held)) == Some(Amount::capped(went));
+                let is_by_rate = |rate: Rate| {
+                    Amount::new(asked.held).and_then(|held| rate.forwarded(held)).map(Amount::credits) == Some(went)
+                };
                 let is_waived = asked.clears && self.rates.clearing.contains(&index) && asked.held == went;
                 is_waived || set.chain([Rate::default()]).any(is_by_rate)
             });

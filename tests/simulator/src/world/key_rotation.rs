@@ -43,7 +43,7 @@ impl World {
         promises
     }
 
-    /// Who the owner of a node is now: its last new key, or itself.
+    /// Who the owner of a node is now: the node with its newest key, or itself.
     pub(crate) fn person(&self, index: usize) -> usize {
         self.replacements.get(&index).map_or(index, |replacement| self.person(*replacement))
     }

@@ -126,7 +126,7 @@ impl World {
         let hops = self.dice.below(4);
         let path = (0..hops).map(|_| self.anybody()).collect();
         let amount = self.dice.below(40) as u128;
-        // A route over the victim itself, amounts of nothing, totals below the amount: all of it is a friend's
+        // A path over the victim itself, amounts of nothing, totals below the amount: all of it is a friend's
         // nonsense.
         let total = self.dice.below(80) as u128;
         Request {

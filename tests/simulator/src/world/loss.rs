@@ -71,7 +71,7 @@ impl Node {
         let payments = self.disks().flat_map(Disk::payments).filter(|payment| payment.currency == *currency);
         let parts = payments.flat_map(|payment| payment.parts).filter(|(_, part)| part.path[0] == friend);
         let paid = parts.filter(|(_, part)| part.preimage.is_some());
-        let paid: BTreeMap<_, u128> = paid.map(|(id, part)| (id, part.held())).collect();
+        let paid: BTreeMap<_, u128> = paid.map(|(id, part)| (id, part.total())).collect();
         signed(sold + came.sum::<u128>()) - signed(went.sum::<u128>() + paid.into_values().sum::<u128>())
     }
 

@@ -255,9 +255,9 @@ pub struct World {
     pub dice: Dice,
     /// What the nodes have published.
     pub edges: index::Edges,
-    /// Who answers questions for ways.
+    /// Who answers questions for routes.
     pub paths: Paths,
-    /// How often a node asked for ways.
+    /// How often a node asked for routes.
     pub questions: usize,
     verifier: Box<dyn Verifier>,
     /// What each node signs with, outside of its signer log.

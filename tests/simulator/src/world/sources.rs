@@ -1,10 +1,10 @@
-//! Who answers when a node looks for ways.
+//! Who answers when a node looks for routes.
 
 use offst_index_server::{Index, Limits};
 use offst_proto::route::Route;
 use std::collections::VecDeque;
 
-/// Who answers when a node looks for ways.
+/// Who answers when a node looks for routes.
 pub enum Paths {
     /// A search over the published edges.
     Search,

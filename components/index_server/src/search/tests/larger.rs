@@ -28,7 +28,7 @@ fn textbook(hops_into: &Hops, query: &Query, source: u32, destination: u32, hops
         }
         final_labels.insert((node, hops));
         for (sender, capacity, rate, is_expired) in hops_into.get(&node).into_iter().flatten() {
-            let fee = if node == destination { 0 } else { rate.fee(Amount::capped(leaving)).unwrap().credits() };
+            let fee = if node == destination { 0 } else { rate.fee(Amount::new(leaving).unwrap()).unwrap().credits() };
             if !is_expired && *capacity >= leaving + fee && *sender != destination {
                 open.insert((leaving + fee, hops + 1, *sender));
             }

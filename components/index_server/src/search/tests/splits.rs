@@ -61,7 +61,10 @@ pub(super) fn expect_payable(friendships: &[Friendship], query: &Query, route: &
             *held += carried;
             assert!(*held <= capacity, "{held} over {capacity}");
             if position + 1 < path.len() {
-                carried = rate.forwarded(Amount::capped(carried)).expect("a mediator can forward it").credits();
+                carried = rate
+                    .forwarded(Amount::new(carried).expect("it fits"))
+                    .expect("a mediator can forward it")
+                    .credits();
             }
             from = *node;
         }
