@@ -22,8 +22,8 @@ impl<T: Row> AnyTable for Table<T> {
 }
 
 impl State {
-    fn tables(&self) -> [&dyn AnyTable; 13] {
-        [
+    fn tables(&self) -> Vec<&dyn AnyTable> {
+        vec![
             self.accounts.friends(),
             self.accounts.tombstones(),
             self.accounts.replacements(),

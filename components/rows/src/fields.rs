@@ -69,6 +69,13 @@ impl FieldWriter {
         }
     }
 
+    /// The same of a value that is written by hand.
+    pub fn option_with<T>(&mut self, tag: u8, value: Option<T>, write: impl FnOnce(&mut Encoder, T)) {
+        if let Some(value) = value {
+            self.with(tag, |encoder| write(encoder, value));
+        }
+    }
+
     /// The bytes, with fields of the same value that this version does not know put where they belong.
     pub fn finish(self, unknown: &UnknownFields) -> Vec<u8> {
         if unknown.is_empty() {

@@ -70,16 +70,7 @@ fn full(folder: &Path) -> Machine {
     machine.command(Command::AddIndex("index0".into(), server(9)));
     let account = AccountId { friend: other.key, currency: Currency::default() };
     let request = account.request(RequestId::from_bytes([5; 16]));
-    let forward = Forward {
-        to: server(8).public_key,
-        held: 7.into(),
-        fee: 1.into(),
-        patience_ms: 9,
-        arrived_ms: 0,
-        responded_ms: None,
-        counted_ms: 0,
-        weight: 0,
-    };
+    let forward = Forward::new(server(8).public_key, 7.into(), 1.into(), 9, 0);
     let payment_id = PaymentId::from_bytes([6; 16]);
     let forwarded = ForwardReport {
         request_id: request.id,

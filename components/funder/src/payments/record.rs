@@ -248,20 +248,16 @@ impl Row for Payment {
         });
         fields.with(10, |encoder| encoder.u64(self.created_ms));
         fields.with(12, |encoder| encoder.u64(self.timeout_ms));
-        if let Some(ended_ms) = self.ended_ms {
-            fields.with(14, |encoder| encoder.u64(ended_ms));
-        }
+        fields.option_with(14, self.ended_ms, |encoder, ended_ms| encoder.u64(ended_ms));
         if let Some(max_fee) = self.max_fee {
             fields.value(16, &max_fee);
         }
         fields.option(18, self.app.as_ref());
         fields.option(20, self.cycle.as_ref());
-        if let Some((id, secret)) = &self.invoice {
-            fields.with(22, |encoder| {
-                encoder.value(id);
-                encoder.fixed(secret.as_bytes());
-            });
-        }
+        fields.option_with(22, self.invoice.as_ref(), |encoder, (id, secret)| {
+            encoder.value(id);
+            encoder.fixed(secret.as_bytes());
+        });
         fields.with(24, |encoder| encoder.text(&self.reason));
         fields.with(26, |encoder| {
             encoder.count(self.parts.len());

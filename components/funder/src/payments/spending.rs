@@ -82,12 +82,10 @@ impl Row for Spending {
         fields.option(4, self.period.as_ref());
         fields.with(6, |encoder| encoder.u64(self.until_ms));
         fields.with(8, |encoder| encoder.u128(self.spent));
-        if let Some((until_ms, spent)) = self.other {
-            fields.with(10, |encoder| {
-                encoder.u64(until_ms);
-                encoder.u128(spent);
-            });
-        }
+        fields.option_with(10, self.other, |encoder, (until_ms, spent)| {
+            encoder.u64(until_ms);
+            encoder.u128(spent);
+        });
     }
 
     fn read(_: &Self::Key, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
