@@ -380,7 +380,7 @@ impl Account {
         let mut fields = FieldWriter::default();
         fields.value(2, &self.wanted_limit);
         fields.with(4, |encoder| encoder.bool(self.wanted_open));
-        fields.option_with(6, self.stopped, |encoder, reason| encode_stop_reason(encoder, reason));
+        fields.option_with(6, self.stopped, encode_stop_reason);
         if self.recovery.is_to_be_stored() {
             fields.with(8, |encoder| encode_recovery(encoder, &self.recovery));
         }
@@ -620,10 +620,10 @@ fn write_negotiation(negotiation: &Negotiation, unknown: &UnknownFields) -> Vec<
     let mut fields = FieldWriter::default();
     let Negotiation { mine, theirs, mine_previous, theirs_previous, floor } = negotiation;
     for (tag, opening) in [(2, mine), (4, theirs), (6, mine_previous), (8, theirs_previous)] {
-        fields.option_with(tag, opening.as_ref(), |encoder, opening| encode_opening(encoder, opening));
+        fields.option_with(tag, opening.as_ref(), encode_opening);
     }
     for (tag, epoch) in [(10, floor.ended), (12, floor.lost_up_to), (14, floor.relied_on)] {
-        fields.option_with(tag, epoch, |encoder, epoch| encoder.u64(epoch));
+        fields.option_with(tag, epoch, Encoder::u64);
     }
     fields.finish(unknown)
 }

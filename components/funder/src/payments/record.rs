@@ -248,7 +248,7 @@ impl Row for Payment {
         });
         fields.with(10, |encoder| encoder.u64(self.created_ms));
         fields.with(12, |encoder| encoder.u64(self.timeout_ms));
-        fields.option_with(14, self.ended_ms, |encoder, ended_ms| encoder.u64(ended_ms));
+        fields.option_with(14, self.ended_ms, Encoder::u64);
         if let Some(max_fee) = self.max_fee {
             fields.value(16, &max_fee);
         }
