@@ -35,7 +35,7 @@
 //!     let order = Order {
 //!         payment_id: PaymentId::random(&mut SystemRandom::new()),
 //!         purpose: Purpose::Invoice(invoice),
-//!         max_fee: Some(5),
+//!         max_fee: Some(5.into()),
 //!         timeout_ms: 60_000,
 //!     };
 //!     let payment = match app.pay(&order).await {
@@ -57,7 +57,7 @@
 //!
 //! async fn sell(app: &App) -> Result<InvoiceStatus, AppError> {
 //!     let invoice = NewInvoice {
-//!         amount: 120,
+//!         amount: 120.into(),
 //!         currency: Currency::default(),
 //!         description: "Two loaves of bread".into(),
 //!         expiry_ms: Some(3_600_000),
