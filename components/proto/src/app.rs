@@ -4,9 +4,9 @@
 //!
 //! ```
 //! use offst_proto::app::Message;
-//! use offst_proto::{Rate, wire::app_capnp as wire};
+//! use offst_proto::{Amount, Rate, wire::app_capnp as wire};
 //!
-//! let rate = Rate { mul: 42_949_673, add: 1 };
+//! let rate = Rate { mul: 42_949_673, add: Amount::from(1) };
 //! let mut message = capnp::message::Builder::new_default();
 //! rate.write(message.init_root::<wire::rate::Builder<'_>>());
 //! let reader = message.get_root_as_reader::<wire::rate::Reader<'_>>()?;

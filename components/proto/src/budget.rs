@@ -87,10 +87,11 @@ impl FromStr for Period {
 /// What may be spent of one currency.
 ///
 /// ```
+/// use offst_proto::Amount;
 /// use offst_proto::budget::{Budget, Period};
 ///
 /// let budget: Budget = "20:hours/month".parse()?;
-/// assert_eq!((budget.amount, budget.period), (20, Some(Period::Month)));
+/// assert_eq!((budget.amount, budget.period), (Amount::from(20), Some(Period::Month)));
 /// assert_eq!(budget.to_string(), "20:hours/month");
 /// # Ok::<(), offst_proto::budget::BudgetError>(())
 /// ```

@@ -6,14 +6,14 @@
 //! ```
 //! use offst_crypto::{Ed25519Verifier, Identity, Secret, SystemRandom};
 //! use offst_proto::invoice::Invoice;
-//! use offst_proto::{Currency, InvoiceId, Verified};
+//! use offst_proto::{Amount, Currency, InvoiceId, Verified};
 //!
 //! let seller = Identity::generate(&mut SystemRandom::new());
 //! let invoice = Invoice {
 //!     id: InvoiceId::random(&mut SystemRandom::new()),
 //!     destination: seller.public_key(),
 //!     currency: Currency::default(),
-//!     amount: 120,
+//!     amount: Amount::from(120),
 //!     description: "Two loaves of bread".into(),
 //!     expires_ms: None,
 //!     secret: Secret::from_bytes([7; 32]),
@@ -21,7 +21,7 @@
 //! // Signed by the seller, as a line of text for the buyer, who checks the signature.
 //! let line = Verified::sign(invoice, &seller).to_text();
 //! let read = Invoice::from_text(&line, &Ed25519Verifier)?;
-//! assert_eq!((read.amount, read.destination), (120, seller.public_key()));
+//! assert_eq!((read.amount, read.destination), (Amount::from(120), seller.public_key()));
 //! # Ok::<(), offst_proto::invoice::InvoiceError>(())
 //! ```
 
