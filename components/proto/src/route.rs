@@ -29,13 +29,17 @@ impl PartPlan {
     /// Checks the bounds of a part that came from elsewhere.
     ///
     /// # Errors
-    /// An empty or too long path, or a node that is passed twice.
+    /// An empty or too long path, a node that is passed twice, or more than [`Amount::MAX`] with its fees: the first request
+    /// could not hold it.
     pub fn check(&self) -> Result<(), DecodeError> {
         if self.path.len() > HOPS_MAX {
             return Err(DecodeError::too_large("a path"));
         }
         if self.path.is_empty() || self.path.iter().collect::<BTreeSet<_>>().len() < self.path.len() {
             return Err(DecodeError::invalid("a path"));
+        }
+        if self.amount.checked_add(self.fees).is_none() {
+            return Err(DecodeError::too_large("an amount with its fees"));
         }
         Ok(())
     }
@@ -89,6 +93,9 @@ mod tests {
         assert_eq!(part(0..0).check(), Err(DecodeError::invalid("a path")));
         let twice = PartPlan { path: vec![part(0..1).path[0]; 2], ..part(0..1) };
         assert_eq!(twice.check(), Err(DecodeError::invalid("a path")));
+        let dear = |fees: u32| PartPlan { amount: Amount::MAX, fees: fees.into(), ..part(0..2) };
+        assert_eq!(dear(0).check(), Ok(()));
+        assert_eq!(dear(1).check(), Err(DecodeError::too_large("an amount with its fees")));
         assert_eq!(Route { parts: vec![] }.check(), Err(DecodeError::invalid("a route")));
         assert_eq!(Route { parts: vec![part(0..1); 17] }.check(), Err(DecodeError::too_large("a route")));
     }
